@@ -1,0 +1,105 @@
+"""Generated kernels as modules in a folder, so that numba's disk cache serves the next process.
+
+The folder is `set_cache_dir(path)`, else the environment's TINYHYPER_CACHE, else the user's cache folder.
+A file is named by the hash of what it holds and linked into place whole, so two processes may write at once;
+where the folder cannot be written, kernels are compiled in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numba
+
+from . import special
+
+HEADER = '''"""{digest}"""
+import math
+
+from numpy import {names}
+
+from tinyhyper.kernels import special
+from tinyhyper.kernels.cache import jit
+from tinyhyper.kernels.loops import add
+
+
+@jit
+'''
+NAMES = "float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool_ as boolean"
+
+_loaded: dict[str, Callable[..., None]] = {}
+_folder: Path | None = None
+
+
+def set_cache_dir(path: str | os.PathLike[str] | None) -> None:
+    """Keep compiled kernels in this folder; None returns to TINYHYPER_CACHE or the user's cache folder."""
+    global _folder
+    _folder = None if path is None else Path(path).expanduser().absolute()
+
+
+def cache_dir() -> Path:
+    """The folder in which compiled kernels are kept."""
+    if _folder is not None:
+        return _folder
+    if named := os.environ.get("TINYHYPER_CACHE"):
+        return Path(named).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tinyhyper"
+
+
+def jit(function: Callable[..., None]) -> Callable[..., None]:
+    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be."""
+    cached = os.access(os.path.dirname(function.__code__.co_filename), os.W_OK)
+    return numba.njit(error_model="numpy", cache=cached)(function)
+
+
+def load(source: str) -> Callable[..., None]:
+    """The function `kernel` that `source` defines, compiled on its first call or read from the disk cache."""
+    if source not in _loaded:
+        digest = hashlib.sha256((_BASIS + source).encode()).hexdigest()[:32]
+        text = HEADER.format(digest=digest, names=NAMES) + source
+        _loaded[source] = _module(f"tinyhyper_kernel_{digest}", text).kernel
+    return _loaded[source]
+
+
+def _module(name: str, text: str) -> ModuleType:
+    try:
+        path = _publish(cache_dir() / f"{name}.py", text)
+    except OSError:
+        return _in_memory(name, text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _publish(path: Path, text: str) -> Path:
+    """Write a whole file under its final name once; a fixed time stamp keeps numba's index valid for every writer."""
+    if not path.exists() or path.stat().st_size != len(text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.utime(temporary, (0, 0))
+        os.replace(temporary, path)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(path.parent)
+    return path
+
+
+def _in_memory(name: str, text: str) -> ModuleType:
+    module = ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(text, f"<{name}>", "exec"), module.__dict__)
+    return module
+
+
+_BASIS = Path(special.__file__).read_text()

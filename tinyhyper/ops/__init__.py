@@ -1,0 +1,1 @@
+"""The rules, by kind. `attach` gives tensors their operators, methods and NumPy functions."""

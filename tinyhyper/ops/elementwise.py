@@ -1,0 +1,220 @@
+"""The elementwise rules: one entry an operation, read three ways (tensors, recording tensors, symbols).
+
+Each entry gives the formula in numba's notation and in NumPy's, and the VJP with ordinary operators. Conventions at
+hard points are those of the VJPs here: abs and relu have gradient 0 at 0; maximum and minimum share the gradient
+equally at a tie; sqrt has an infinite gradient at 0; x ** 0 has gradient 0 in x everywhere, and x ** p has gradient 0
+in p where x is 0.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..kernels.expression import Formula
+from ..symbols import Rule, Symbol
+from .fuse import Fusion, composite, operand
+
+RULES: dict[str, Elementwise] = {}
+
+
+class Elementwise:
+    """A callable elementwise operation: on symbols it writes an expression, on anything else it computes."""
+
+    def __init__(self, name: str, source: str, numpy: Callable[..., Any], vjp: Callable[..., Any] | None, doc: str) -> None:
+        arity = 1 + max(int(c) for c in "012" if "{" + c + "}" in source)
+        self.rule = Rule(Formula(name, source, numpy), vjp)
+        inputs = [Symbol() for _ in range(arity)]
+        self.fusion = Fusion(name, inputs, [Symbol(self.rule, tuple(inputs))], eager=True)
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc
+        names = ("condition", "x", "y") if arity == 3 else ("x", "y")[:arity]
+        self.__signature__ = inspect.Signature(
+            [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]
+        )
+
+    def __call__(self, *args: Any) -> Any:
+        for arg in args:
+            if isinstance(arg, Symbol):
+                return Symbol(self.rule, args)
+        if len(args) != len(self.fusion.inputs):
+            raise TypeError(f"{self.__name__} takes {len(self.fusion.inputs)} arguments, got {len(args)}")
+        pairs = [operand(arg, self.__name__) for arg in args]
+        return self.fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))[0]
+
+    def __repr__(self) -> str:
+        return f"<elementwise operation {self.__name__}>"
+
+
+def rule(name: str, source: str, numpy: Callable[..., Any], vjp: Callable[..., Any] | None, doc: str) -> Elementwise:
+    """Enter an operation into the table."""
+    RULES[name] = Elementwise(name, source, numpy, vjp, doc)
+    return RULES[name]
+
+
+def _sigmoid(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(np.greater_equal(x, 0), 1 / (1 + e), e / (1 + e))
+
+
+def _erf(x: Any) -> Any:
+    values = [math.erf(value) for value in np.ravel(x).tolist()]
+    return np.array(values, dtype=np.result_type(x)).reshape(np.shape(x))
+
+
+TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+
+# Constants of the gradient: comparisons and steps.
+equal = rule("equal", "{0} == {1}", np.equal, None, "x == y, as booleans.")
+not_equal = rule("not_equal", "{0} != {1}", np.not_equal, None, "x != y, as booleans.")
+less = rule("less", "{0} < {1}", np.less, None, "x < y, as booleans.")
+less_equal = rule("less_equal", "{0} <= {1}", np.less_equal, None, "x <= y, as booleans.")
+greater = rule("greater", "{0} > {1}", np.greater, None, "x > y, as booleans.")
+greater_equal = rule("greater_equal", "{0} >= {1}", np.greater_equal, None, "x >= y, as booleans.")
+isnan = rule("isnan", "{0} != {0}", np.isnan, None, "Where x is NaN, as booleans.")
+sign = rule("sign", "np.sign({0})", np.sign, None, "-1, 0 or 1 by the sign of x; its gradient is 0 everywhere.")
+floor = rule("floor", "np.floor({0})", np.floor, None, "The largest integer not above x; its gradient is 0 everywhere.")
+
+# Selection.
+where = rule(
+    "where", "({1} if {0} else {2})", np.where, lambda g, out, c, x, y: (None, where(c, g, 0.0), where(c, 0.0, g)),
+    "x where the condition holds, else y; no gradient flows to the branch not taken.",
+)  # fmt: skip
+maximum = rule(
+    "maximum", "({0} if {0} >= {1} or {0} != {0} else {1})", np.maximum,
+    lambda g, out, x, y: (_larger(g, x, y), _larger(g, y, x)),
+    "The larger of x and y; NaN if either is. At a tie each gets half of the gradient.",
+)  # fmt: skip
+minimum = rule(
+    "minimum", "({0} if {0} <= {1} or {0} != {0} else {1})", np.minimum,
+    lambda g, out, x, y: (_larger(g, y, x), _larger(g, x, y)),
+    "The smaller of x and y; NaN if either is. At a tie each gets half of the gradient.",
+)  # fmt: skip
+absolute = rule("abs", "abs({0})", np.abs, lambda g, out, x: (g * sign(x),), "The absolute value; gradient 0 at 0.")
+relu = rule(
+    "relu", "({0} if {0} > 0 or {0} != {0} else 0)", lambda x: np.maximum(x, 0),
+    lambda g, out, x: (where(x > 0, g, 0.0),), "max(x, 0); gradient 0 at 0.",
+)  # fmt: skip
+
+# Arithmetic.
+positive = rule("positive", "{0}", lambda x: +x, lambda g, out, x: (g,), "x.")
+negative = rule("negative", "-{0}", lambda x: -x, lambda g, out, x: (-g,), "-x.")
+add = rule("add", "{0} + {1}", np.add, lambda g, out, x, y: (g, g), "x + y.")
+subtract = rule("subtract", "{0} - {1}", np.subtract, lambda g, out, x, y: (g, -g), "x - y.")
+multiply = rule("multiply", "{0} * {1}", np.multiply, lambda g, out, x, y: (g * y, g * x), "x * y.")
+divide = rule("divide", "{0} / {1}", np.divide, lambda g, out, x, y: (g / y, -g * out / y), "x / y.")
+power = rule(
+    "power", "{0} ** {1}", np.power,
+    lambda g, out, x, y: (
+        g * where(equal(y, 0.0), 0.0, y * x ** (y - 1.0)),
+        g * where(equal(x, 0.0), 0.0, out * log(x)),
+    ),
+    "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",
+)  # fmt: skip
+square = rule("square", "{0} * {0}", np.square, lambda g, out, x: (g * (x + x),), "x * x.")
+sqrt = rule("sqrt", "math.sqrt({0})", np.sqrt, lambda g, out, x: (g * 0.5 / out,), "The square root; its gradient at 0 is infinite.")
+
+# Exponentials and logarithms.
+exp = rule("exp", "math.exp({0})", np.exp, lambda g, out, x: (g * out,), "e ** x.")
+expm1 = rule("expm1", "math.expm1({0})", np.expm1, lambda g, out, x: (g * (out + 1.0),), "e ** x - 1, exact near 0.")
+log = rule("log", "math.log({0})", np.log, lambda g, out, x: (g / x,), "The natural logarithm.")
+log1p = rule("log1p", "math.log1p({0})", np.log1p, lambda g, out, x: (g / (1.0 + x),), "log(1 + x), exact near 0.")
+sigmoid = rule(
+    "sigmoid", "1 / (1 + math.exp(-{0}))", _sigmoid, lambda g, out, x: (g * out * (1.0 - out),), "1 / (1 + e ** -x).",
+)  # fmt: skip
+softplus = rule(
+    "softplus", "(max({0}, 0) + math.log1p(math.exp(-abs({0}))))", lambda x: np.logaddexp(x, 0),
+    lambda g, out, x: (g * sigmoid(x),), "log(1 + e ** x), without overflow.",
+)  # fmt: skip
+
+# Trigonometric and hyperbolic functions.
+sin = rule("sin", "math.sin({0})", np.sin, lambda g, out, x: (g * cos(x),), "The sine of x radians.")
+cos = rule("cos", "math.cos({0})", np.cos, lambda g, out, x: (-g * sin(x),), "The cosine of x radians.")
+tan = rule("tan", "math.tan({0})", np.tan, lambda g, out, x: (g * (1.0 + out * out),), "The tangent of x radians.")
+arcsin = rule(
+    "arcsin", "math.asin({0})", np.arcsin, lambda g, out, x: (g / sqrt((1.0 - x) * (1.0 + x)),), "The inverse sine, in radians.",
+)  # fmt: skip
+arccos = rule(
+    "arccos", "math.acos({0})", np.arccos, lambda g, out, x: (-g / sqrt((1.0 - x) * (1.0 + x)),), "The inverse cosine, in radians.",
+)  # fmt: skip
+arctan = rule("arctan", "math.atan({0})", np.arctan, lambda g, out, x: (g / (1.0 + x * x),), "The inverse tangent, in radians.")
+sinh = rule("sinh", "math.sinh({0})", np.sinh, lambda g, out, x: (g * cosh(x),), "The hyperbolic sine.")
+cosh = rule("cosh", "math.cosh({0})", np.cosh, lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine.")
+tanh = rule("tanh", "math.tanh({0})", np.tanh, lambda g, out, x: (g * (1.0 - out * out),), "The hyperbolic tangent.")
+erf = rule("erf", "math.erf({0})", _erf, lambda g, out, x: (g * (TWO_OVER_SQRT_PI * exp(-x * x)),), "The error function.")
+
+
+def _larger(g: Any, x: Any, y: Any) -> Any:
+    """g where x > y, half of it where they are equal, 0 elsewhere."""
+    return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
+
+
+@composite
+def reciprocal(x: Any) -> Any:
+    """1 / x."""
+    return 1.0 / x
+
+
+@composite
+def logaddexp(x: Any, y: Any) -> Any:
+    """log(e ** x + e ** y), without overflow."""
+    return where(equal(x, y), x, maximum(x, y)) + softplus(-absolute(x - y))
+
+
+@composite
+def _at_least(x: Any, low: Any) -> Any:
+    return where(less(x, low), low, x)
+
+
+@composite
+def _at_most(x: Any, high: Any) -> Any:
+    return where(greater(x, high), high, x)
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """x held between min and max, either of which may be None; gradient 1 on the bounds, 0 beyond them."""
+    x = x if min is None else _at_least(x, min)
+    return x if max is None else _at_most(x, max)
+
+
+def pow(x: Any, y: Any) -> Any:
+    """x ** y; a whole power of 2 is a square, which is exact and quick."""
+    return square(x) if type(y) in (int, float) and y == 2 else power(x, y)
+
+
+OPERATORS = {
+    "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": pow,
+    "eq": equal, "ne": not_equal, "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
+}  # fmt: skip
+UNARY = {"neg": negative, "pos": positive, "abs": absolute}
+NUMPY_ALIASES = {"absolute": absolute, "fabs": absolute, "true_divide": divide, "float_power": power}
+
+
+def attach_operators(cls: type) -> None:
+    """Give a class Python's arithmetic and comparison operators."""
+
+    def forward(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, other: function(self, other)
+
+    def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, other: function(other, self)
+
+    def unary(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self: function(self)
+
+    for name, function in OPERATORS.items():
+        if not hasattr(cls, f"__{name}__") or f"__{name}__" not in vars(cls):
+            setattr(cls, f"__{name}__", forward(function))
+        if name in ("add", "sub", "mul", "truediv", "pow") and f"__r{name}__" not in vars(cls):
+            setattr(cls, f"__r{name}__", reflected(function))
+    for name, function in UNARY.items():
+        if f"__{name}__" not in vars(cls):
+            setattr(cls, f"__{name}__", unary(function))
+
+
+attach_operators(Symbol)
+Symbol.__hash__ = object.__hash__  # type: ignore[method-assign]

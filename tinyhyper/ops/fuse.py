@@ -1,0 +1,221 @@
+"""Fusion: a function of elementwise operations as one node, one kernel forward and one for its VJP.
+
+The function is run on symbols; the tape's own sweep over those symbols writes the VJP, which is a fusion again, so
+it can be recorded and differentiated like anything else. Its outputs are the cotangents, summed down to the shapes
+of the operands inside the kernel. The VJP shows which operands and outputs it reads: only those are saved.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ShapeError, UnsupportedError
+from ..kernels.plan import Plan
+from ..symbols import Symbol, lower, substitute, used
+from ..tape import Node, add_to, leading_to, mode, reachable, sweep
+from ..tensor import FLOATS, Tensor, tensor
+
+Mask = tuple[bool, ...]
+
+
+class Derivative(NamedTuple):
+    """A VJP: a fusion of the cotangents and of what the forward pass saved.
+
+    reads: the forward operands and then outputs that it needs, by number.  gives: the inputs that get a cotangent.
+    """
+
+    fusion: Fusion
+    reads: tuple[int, ...]
+    gives: tuple[int, ...]
+
+
+class Context(NamedTuple):
+    """What a node remembers beside its arrays: shared by all nodes of the same shapes."""
+
+    plan: Plan
+    reads: tuple[int, ...]
+    through: bool
+    flows: Mask
+
+
+class Fusion:
+    """Elementwise outputs as symbols over input symbols; called on tensors, it is one operation.
+
+    eager: whether small arrays may be computed by NumPy instead of a kernel.
+    """
+
+    def __init__(self, name: str, inputs: Sequence[Symbol], outputs: Sequence[Any], eager: bool) -> None:
+        self.name, self.inputs, self.outputs, self.eager = name, tuple(inputs), tuple(outputs), eager
+        self.expression = lower(self.outputs, self.inputs)
+        self._plans: dict[Any, Plan] = {}
+        self._contexts: dict[Any, Context | None] = {}
+        self._derivatives: dict[Any, Derivative] = {}
+
+    def __call__(self, operands: Sequence[Tensor], weak: Mask, like: Sequence[Tensor | np.ndarray] | None = None) -> list[Tensor]:
+        """Apply to tensors.
+
+        weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
+        like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
+        """
+        arrays = [operand.array for operand in operands]
+        plan = self._plan(arrays, weak, like)
+        results = plan.run(arrays)
+        wanted = tuple([operand.edge is not None for operand in operands])
+        context = self._context(plan, wanted) if mode.recording and True in wanted else None
+        if context is None:
+            outputs = [Tensor(result) for result in results]
+        else:
+            saved = tuple([arrays[n] if n < len(arrays) else results[n - len(arrays)] for n in context.reads])
+            node = Node(self, tuple([operand.edge for operand in operands]), saved, context, len(results))
+            outputs = [Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))]
+        if mode.tape is not None:
+            mode.tape.operation(self, operands, outputs)
+        return outputs
+
+    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
+        plan, reads, through, _ = node.context
+        derivative = self.derivative(tuple([c is not None for c in cotangents]), tuple(wanted), through)
+        saved = dict(zip(reads, node.saved))
+        width = len(node.inputs)
+        operands = [c for c in cotangents if c is not None]
+        weak = [False] * len(operands)
+        for n in derivative.reads:
+            edge = None if not mode.recording else node.inputs[n] if n < width else (node, n - width)
+            operands.append(Tensor(saved[n], edge))
+            weak.append(n < width and plan.weak[n])
+        results = derivative.fusion(operands, tuple(weak), [plan.samples[n] for n in derivative.gives])
+        found: list[Tensor | None] = [None] * width
+        for n, result in zip(derivative.gives, results):
+            found[n] = result
+        return found
+
+    def derivative(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+        """The VJP for the outputs whose cotangents are given and the inputs wanted, reading saved outputs if `through`."""
+        key = (given, wanted, through)
+        if key not in self._derivatives:
+            self._derivatives[key] = self._derive(*key)
+        return self._derivatives[key]
+
+    def _derive(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+        cotangents = [Symbol() for flag in given if flag]
+        pending: dict[Any, list[Any]] = {}
+        for out, cotangent in zip([out for out, flag in zip(self.outputs, given) if flag], cotangents):
+            if isinstance(out, Symbol):
+                add_to(pending, (out, 0), cotangent)
+        nodes = reachable(pending)
+        leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
+        found = {node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.rule is None}
+        gives = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
+        results = [found[self.inputs[n]] for n in gives]
+
+        fresh = [Symbol() for _ in (*self.inputs, *self.outputs)]
+        computed = {
+            out: new for out, new in zip(self.outputs, fresh[len(self.inputs) :]) if isinstance(out, Symbol) and out.rule
+        }
+        results = substitute(results, {**dict(zip(self.inputs, fresh)), **(computed if through else {})})
+        reads = tuple(n for n, read in enumerate(used(results, fresh)) if read)
+        inputs = [*cotangents, *[fresh[n] for n in reads]]
+        return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
+
+    def _plan(self, arrays: Sequence[np.ndarray], weak: Mask, like: Sequence[Any] | None) -> Plan:
+        key: Any = (weak, *[(a.shape, a.strides, a.dtype.char) for a in arrays])
+        if like is not None:
+            key = (key, *[(x.shape, x.dtype.char) for x in like])
+        plan = self._plans.get(key)
+        if plan is None or plan.stale():
+            try:
+                shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
+            except ValueError:
+                shapes = " and ".join(str(a.shape) for a in arrays)
+                raise ShapeError(
+                    f"{self.name}: shapes {shapes} do not broadcast together (axes must be equal or 1, counted from the last)"
+                ) from None
+            plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
+        return plan
+
+    def _context(self, plan: Plan, wanted: Mask) -> Context | None:
+        key = (id(plan), wanted)
+        if key not in self._contexts:
+            self._contexts[key] = self._make_context(plan, wanted)
+        return self._contexts[key]
+
+    def _make_context(self, plan: Plan, wanted: Mask) -> Context | None:
+        """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them."""
+        floats = tuple(dtype in FLOATS for dtype in plan.dtypes)
+        flows = tuple(
+            flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), wanted, False).gives)
+            for n, flag in enumerate(floats)
+        )
+        if not any(flows):
+            return None
+        ways = {through: self.derivative(flows, wanted, through).reads for through in (True, False)}
+        through = len(ways[True]) <= len(ways[False])
+        return Context(plan, ways[through], through, flows)
+
+
+def operand(value: Any, name: str) -> tuple[Tensor, bool]:
+    """A tensor for the value, and whether it is weak: a Python number is."""
+    if type(value) is Tensor:
+        return value, False
+    if type(value) in (float, int, bool):
+        return Tensor(np.array(value)), True
+    if isinstance(value, Symbol):
+        raise UnsupportedError(f"{name}: a symbol of a fused function met a tensor; pass every tensor as an argument")
+    return tensor(value), False
+
+
+def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of elementwise operations one node on the tape, with one kernel each way.
+
+    Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run
+    once for each way of calling it, on symbols, and may return a tuple. Raises TypeError for an operation that is
+    not elementwise and for a branch on a value.
+    """
+    return _fused(function, eager=False)
+
+
+def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As fuse, for an operation of the library: small arrays are computed by NumPy, which needs no compilation."""
+    return _fused(function, eager=True)
+
+
+def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+    fusions: dict[Any, tuple[Fusion, bool]] = {}
+
+    @functools.wraps(function)
+    def fused(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = [*bound.args, *bound.kwargs.values()]
+        if any(isinstance(value, Symbol) for value in values):
+            return function(*args, **kwargs)
+        key = (len(bound.args), tuple(bound.kwargs))
+        if key not in fusions:
+            fusions[key] = trace(function, len(bound.args), tuple(bound.kwargs), eager=eager)
+        fusion, several = fusions[key]
+        pairs = [operand(value, fusion.name) for value in values]
+        outputs = fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))
+        return tuple(outputs) if several else outputs[0]
+
+    return fused
+
+
+def trace(
+    function: Callable[..., Any], positional: int, names: Sequence[str] = (), eager: bool = False
+) -> tuple[Fusion, bool]:
+    """Run the function on symbols; the fusion, and whether the function returns several outputs."""
+    symbols = [Symbol() for _ in range(positional + len(names))]
+    result = function(*symbols[:positional], **dict(zip(names, symbols[positional:])))
+    several = isinstance(result, (tuple, list))
+    outputs = list(result) if several else [result]
+    name = getattr(function, "__name__", "fused")
+    for n, out in enumerate(outputs):
+        if not isinstance(out, (Symbol, float, int)):
+            raise UnsupportedError(f"{name}: output {n} is a {type(out).__name__}; a fused function returns elementwise results")
+    return Fusion(name, symbols, outputs, eager), several

@@ -1,0 +1,134 @@
+"""The third reader of a rule: symbols, which record an expression when operators are applied to them.
+
+A symbol is a node of its own small graph, with the same `inputs`, `serial` and `pullback` as a node of the
+tape, so that the tape's reverse sweep runs over symbols as it runs over tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from .kernels.expression import Expression, Formula, Line
+
+_serials = count()
+
+
+class Rule(NamedTuple):
+    """An elementwise operation: its formula and its vector-Jacobian product.
+
+    vjp(g, out, *args) gives the cotangent of each argument, or None where no gradient flows.
+    """
+
+    formula: Formula
+    vjp: Callable[..., tuple[Any, ...]] | None
+
+
+class Symbol:
+    """A value that is not known yet: `rule` applied to `args`, or, without a rule, an input."""
+
+    __slots__ = ("rule", "args", "serial")
+    width = 1
+    released = False
+
+    def __init__(self, rule: Rule | None = None, args: tuple[Any, ...] = ()) -> None:
+        self.rule, self.args, self.serial = rule, args, next(_serials)
+
+    @property
+    def inputs(self) -> tuple[tuple[Symbol, int] | None, ...]:
+        return tuple((arg, 0) if isinstance(arg, Symbol) else None for arg in self.args)
+
+    def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
+        if self.rule is None or self.rule.vjp is None:
+            return (None,) * len(self.args)
+        return self.rule.vjp(cotangents[0], self, *self.args)
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a fused function cannot branch on a value: it is run once, on symbols, to see its operations. "
+            "Use where(condition, a, b)."
+        )
+
+    def __iter__(self) -> Any:
+        raise TypeError("a fused function sees one element: it cannot iterate over or index its arguments")
+
+    def __repr__(self) -> str:
+        if self.rule is None:
+            return f"x{self.serial}"
+        return f"{self.rule.formula.name}({', '.join(map(repr, self.args))})"
+
+
+class Absent(Symbol):
+    """A zero that removes what it multiplies: a momentum or a weight decay that is not in use."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Any:
+        return other
+
+    __radd__ = __add__
+
+    def __rsub__(self, other: Any) -> Any:
+        return other
+
+    def __sub__(self, other: Any) -> Any:
+        return -other
+
+    def __mul__(self, other: Any) -> Absent:
+        return self
+
+    __rmul__ = __truediv__ = __mul__
+
+    def __neg__(self) -> Absent:
+        return self
+
+
+def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
+    """Write the outputs as an expression over the inputs; what they do not need is left out, what they share is written once."""
+    constants: dict[tuple[type, Any], int] = {}
+    order = needed(outputs, inputs)
+    for symbol in order:
+        for arg in symbol.args:
+            if not isinstance(arg, Symbol):
+                constants.setdefault((type(arg), arg), len(inputs) + len(constants))
+    for out in outputs:
+        if not isinstance(out, Symbol):
+            constants.setdefault((type(out), out), len(inputs) + len(constants))
+    numbers: dict[int, int] = {id(symbol): n for n, symbol in enumerate(inputs)}
+    lines: dict[Line, int] = {}
+
+    def number(value: Any) -> int:
+        return numbers[id(value)] if isinstance(value, Symbol) else constants[type(value), value]
+
+    for symbol in order:
+        line = Line(symbol.rule.formula, tuple(number(arg) for arg in symbol.args))
+        numbers[id(symbol)] = lines.setdefault(line, len(inputs) + len(constants) + len(lines))
+    return Expression(len(inputs), tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
+
+
+def needed(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[Symbol]:
+    """The symbols between inputs and outputs, oldest first."""
+    stop = {id(symbol) for symbol in inputs}
+    found: dict[int, Symbol] = {}
+    waiting = [out for out in outputs if isinstance(out, Symbol)]
+    while waiting:
+        symbol = waiting.pop()
+        if symbol.rule is not None and id(symbol) not in stop and id(symbol) not in found:
+            found[id(symbol)] = symbol
+            waiting += [arg for arg in symbol.args if isinstance(arg, Symbol)]
+    return sorted(found.values(), key=lambda symbol: symbol.serial)
+
+
+def substitute(outputs: Sequence[Any], replacements: dict[Symbol, Symbol]) -> list[Any]:
+    """The outputs once more, with some symbols replaced by others."""
+    copies: dict[Any, Any] = dict(replacements)
+    for symbol in needed(outputs, list(replacements)):
+        copies[symbol] = Symbol(symbol.rule, tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args))
+    return [copies.get(out, out) if isinstance(out, Symbol) else out for out in outputs]
+
+
+def used(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[bool]:
+    """Which of the inputs the outputs read."""
+    read = {id(arg) for symbol in needed(outputs, inputs) for arg in symbol.args} | {id(out) for out in outputs}
+    return [id(symbol) in read for symbol in inputs]

@@ -1,0 +1,176 @@
+"""The tape: nodes, the reverse sweep over them, their release, and the cuts.
+
+A `Node` remembers one operation: which edges it read, and what its vector-Jacobian product (VJP) needs. An edge
+is `(node, index)`: the index-th output of that node. Nodes point backward only, so a graph that nobody holds is
+gone at once; the one pointer forward, to the tensor whose `.grad` is kept, is weak.
+
+The sweep asks of a node only `inputs`, `serial`, `width`, `released` and `pullback`, and of a cotangent only `+`:
+so the same few lines differentiate arrays, recorded tensors (giving derivatives of derivatives) and symbols.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ContextDecorator
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .errors import GraphReleasedError
+
+if TYPE_CHECKING:
+    from .inspect.recording import Tape
+
+_serials = count()
+Edge: TypeAlias = "tuple[Node, int]"
+
+
+class Node:
+    """One operation of the graph.
+
+    op: what was done; None for a leaf.  inputs: the edges it read, None for constants.
+    saved: the arrays its VJP needs.  context: shapes, dtypes and options.  width: how many outputs it has.
+    kept: weak references to the tensors that keep a gradient, by output.
+    """
+
+    __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "kept", "released", "__weakref__")
+
+    def __init__(
+        self, op: Any = None, inputs: tuple[Edge | None, ...] = (), saved: Any = (), context: Any = None, width: int = 1
+    ) -> None:
+        self.op, self.inputs, self.saved, self.context, self.width = op, inputs, saved, context, width
+        self.serial = next(_serials)
+        self.kept: dict[int, weakref.ref[Any]] | None = None
+        self.released = False
+
+    def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
+        """The cotangents of the inputs that are wanted, from those of the outputs; None where there is none."""
+        return self.op.pullback(self, cotangents, wanted)
+
+    def keep(self, index: int, tensor: Any) -> None:
+        """Let `tensor`, the index-th output, receive its gradient."""
+        self.kept = {**(self.kept or {}), index: weakref.ref(tensor)}
+
+    def release(self) -> None:
+        """Forget the inputs and what was saved. A leaf has nothing to forget."""
+        if self.op is not None:
+            self.inputs, self.saved, self.context, self.released = (), (), None, True
+
+    def __repr__(self) -> str:
+        name = "leaf" if self.op is None else self.op.name
+        return f"<{name} #{self.serial}{' released' if self.released else ''}>"
+
+
+class Mode(threading.local):
+    """What this thread records: whether operations go on the graph, and the Tape that watches."""
+
+    recording = True
+    tape: Tape | None = None
+
+
+mode = Mode()
+
+
+class no_grad(ContextDecorator):
+    """Record nothing inside the block, or inside the decorated function."""
+
+    recording = False
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(mode.recording)
+        mode.recording = self.recording
+
+    def __exit__(self, *error: object) -> None:
+        mode.recording = self._before.pop()
+
+
+class _recording(no_grad):
+    recording = True
+
+
+def reachable(roots: Iterable[Any]) -> list[Any]:
+    """Every node that the roots depend on, newest first: an order in which each comes before what it read."""
+    found = set()
+    waiting = list(roots)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += [edge[0] for edge in node.inputs if edge is not None]
+    return sorted(found, key=lambda node: node.serial, reverse=True)
+
+
+def leading_to(nodes: Sequence[Any], targets: Iterable[Any]) -> set[Any]:
+    """Those of the nodes, given newest first, that depend on a target, and the targets themselves."""
+    leading = set(targets)
+    for node in reversed(nodes):
+        if any(edge is not None and edge[0] in leading for edge in node.inputs):
+            leading.add(node)
+    return leading
+
+
+def sweep(nodes: Iterable[Any], pending: dict[Any, list[Any]], wanted: set[Any] | None = None) -> Iterator[tuple[Any, list[Any]]]:
+    """Reverse-mode differentiation: yield each node with the cotangents of its outputs, complete.
+
+    nodes: newest first.  pending: the cotangents known so far, by node and output; consumed.
+    wanted: the nodes whose cotangents are of use, all if None.
+    """
+    for node in nodes:
+        cotangents = pending.pop(node, None)
+        if cotangents is None:
+            continue
+        yield node, cotangents
+        useful = [edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs]
+        if not any(useful):
+            continue
+        for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
+            if use and cotangent is not None:
+                add_to(pending, edge, cotangent)
+
+
+def add_to(pending: dict[Any, list[Any]], edge: Any, cotangent: Any) -> None:
+    """Add a cotangent to what an edge has received so far."""
+    node, index = edge
+    slots = pending.setdefault(node, [None] * node.width)
+    slots[index] = cotangent if slots[index] is None else slots[index] + cotangent
+
+
+def backward(
+    seeds: Sequence[tuple[Edge, Any]], targets: Sequence[Edge] | None, *, retain_graph: bool, create_graph: bool
+) -> list[tuple[Any, Any]]:
+    """Sweep from the seeds; the caller deposits what comes back.
+
+    seeds: edges with their cotangents.  targets: the edges asked for, or None for every tensor that keeps a gradient.
+    Returns pairs: (tensor, cotangent), or (position in targets, cotangent).
+    Raises GraphReleasedError before anything has changed.
+    """
+    nodes = reachable(edge[0] for edge, _ in seeds)
+    wanted = None
+    if targets is not None:
+        wanted = leading_to(nodes, {node for node, _ in targets} | {node for node in nodes if node.released})
+        nodes = [node for node in nodes if node in wanted]
+    for node in nodes:
+        if node.released and not (targets and any(node is target for target, _ in targets)):
+            raise GraphReleasedError(
+                f"{node!r} has been released by an earlier backward(). Pass retain_graph=True to the first of two "
+                "backward passes through it, or compute the loss again."
+            )
+    pending: dict[Any, list[Any]] = {}
+    with _recording() if create_graph else no_grad():
+        for edge, cotangent in seeds:
+            add_to(pending, edge, cotangent)
+        found: list[tuple[Any, Any]] = []
+        for node, cotangents in sweep(nodes, pending, wanted):
+            if targets is None:
+                found += [(ref(), cotangents[index]) for index, ref in (node.kept or {}).items()]
+            else:
+                found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
+    if not (retain_graph or create_graph):
+        for node in nodes:
+            if wanted is None or any(edge is not None and edge[0] in wanted for edge in node.inputs):
+                node.release()
+    return [(where, cotangent) for where, cotangent in found if where is not None and cotangent is not None]

@@ -1,0 +1,295 @@
+"""Tensor: an array and its place on the tape.
+
+Operators, methods and NumPy's functions are attached by `ops.attach` from the tables of rules, so nothing here
+imports an operation. Arrays that belong to tensors are never written to, and `data` shows them read-only: what the
+tape has saved cannot be overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
+from .tape import Edge, Node, backward, mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    ArrayLike: TypeAlias = "Tensor | npt.ArrayLike"
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+NUMPY_FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+
+class Tensor:
+    """An n-dimensional array whose operations are recorded, so that `backward` can differentiate them.
+
+    Made by `tensor`. `array` is the engine's own array, `edge` its place on the graph (None for a constant),
+    `grad` the gradient that `backward` accumulated, a Tensor or None.
+    """
+
+    __slots__ = ("array", "edge", "grad", "__weakref__")
+
+    def __init__(self, array: np.ndarray, edge: Edge | None = None) -> None:
+        self.array = array
+        self.edge = edge
+        self.grad: Tensor | None = None
+
+    if TYPE_CHECKING:  # attached from the tables of ops
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values, as a read-only view. Assigning an array gives the tensor a copy of it; the graph keeps the old one."""
+        view = self.array.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, value: npt.ArrayLike) -> None:
+        array = np.array(value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ShapeError(f"data: the tensor has shape {self.shape}, the new values have {array.shape}")
+        self.array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        return self.array.size
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self.edge is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user, not by an operation on the graph."""
+        return self.edge is None or self.edge[0].op is None
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number. Raises ShapeError for any other size."""
+        if self.size != 1:
+            raise ShapeError(f"item: a tensor of shape {self.shape} has {self.size} elements, not one")
+        return self.array.item()
+
+    def numpy(self) -> np.ndarray:
+        """The values as a read-only array; no gradient flows through it."""
+        return self.data
+
+    def detach(self, reason: str | None = None) -> Tensor:
+        """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it, with its reason."""
+        detached = Tensor(self.array)
+        if mode.tape is not None:
+            mode.tape.cut(self, detached, reason)
+        return detached
+
+    def retain_grad(self) -> Tensor:
+        """Keep `.grad` on this tensor though it is not a leaf; returns the tensor. Raises GraphError for a constant."""
+        if self.edge is None:
+            raise GraphError("retain_grad: this tensor does not require a gradient, so none will ever reach it")
+        node, index = self.edge
+        node.keep(index, self)
+        return self
+
+    def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to the `.grad` of every leaf and every tensor with `retain_grad()`, and release the graph.
+
+        gradient: the cotangent of this tensor, of its shape; may be left out for a tensor of one element.
+        retain_graph: keep the graph for another pass.  create_graph: record the pass, for derivatives of it.
+        Raises GraphError without a graph, ShapeError for a wrong gradient, GraphReleasedError for a consumed graph;
+        nothing has changed then.
+        """
+        seed = seed_for(self, gradient, "backward")
+        found = backward([seed], None, retain_graph=retain_graph, create_graph=create_graph)
+        deposits = exclusive([cotangent for _, cotangent in found], [seed[1]])
+        for (tensor, _), gradient in zip(found, deposits):
+            if tensor.grad is not None:
+                old, new = tensor.grad, gradient
+                gradient = Tensor(old.array + new.array) if old.edge is None and new.edge is None else old + new
+            tensor.grad = gradient
+            if mode.tape is not None:
+                mode.tape.gradient(tensor, gradient)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise DtypeError(
+                "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
+                "it, or use an operation with a rule (tinyhyper.ops lists them)"
+            )
+        return np.array(self.array, dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return _dispatch(function.__name__, args, kwargs)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DtypeError("len: a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[n] for n in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.array, separator=", ", prefix="tensor(")
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+
+def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike = None) -> Tensor:
+    """A new leaf with a copy of the values.
+
+    dtype: float32, float64, an integer type or bool; what NumPy would choose if None.
+    Raises DtypeError for any other dtype, and for a gradient of integers or booleans.
+    """
+    try:
+        array = np.array(array_like.array if isinstance(array_like, Tensor) else array_like, dtype=dtype, order="C")
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"tensor: the values do not make one array: {error}") from error
+    if array.dtype not in FLOATS and array.dtype.kind not in "iub":
+        raise DtypeError(f"tensor: dtype {array.dtype} is not supported; use float32, float64, an integer type or bool")
+    if requires_grad and array.dtype not in FLOATS:
+        raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
+    result = Tensor(array)
+    return leaf(result) if requires_grad else result
+
+
+def leaf(constant: Tensor) -> Tensor:
+    """Let gradients flow to a tensor that has no edge, and collect in its `.grad`."""
+    constant.edge = (Node(), 0)
+    return constant.retain_grad()
+
+
+def as_tensor(value: Any) -> Tensor:
+    """The value itself if it is a Tensor, else a constant with a copy of it."""
+    return value if type(value) is Tensor else tensor(value)
+
+
+def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
+    """The edge of an output and the cotangent to start from. Raises before anything has changed."""
+    if output.edge is None:
+        raise GraphError(
+            f"{name}: no gradient is recorded for this tensor. Nothing that it was computed from requires one, "
+            "or it was computed under no_grad() or cut by detach()"
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise ShapeError(
+                f"{name}: a tensor of shape {output.shape} has no single gradient. "
+                f"Pass the cotangent (an array of that shape), or sum() first"
+            )
+        return output.edge, Tensor(np.ones(output.shape, output.dtype))
+    given = as_tensor(gradient)
+    if given.shape != output.shape:
+        raise ShapeError(f"{name}: the tensor has shape {output.shape}, its gradient has {given.shape}")
+    if given.dtype != output.dtype:
+        if given.edge is not None:
+            raise DtypeError(f"{name}: the tensor is {output.dtype}, its gradient {given.dtype}")
+        given = Tensor(given.array.astype(output.dtype))
+    return output.edge, given
+
+
+def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
+    """The cotangents, copied where their memory is also another's."""
+    seen = {id(tensor.array) for tensor in lent}
+    result = []
+    for cotangent in cotangents:
+        array = cotangent.array
+        if array.base is not None or id(array) in seen:
+            cotangent = Tensor(array.copy(), cotangent.edge)
+        seen.add(id(array))
+        result.append(cotangent)
+    return result
+
+
+def gradients(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
+    """The gradients of the outputs' sum with respect to each input; touches no `.grad`, sweeps no further than the inputs.
+
+    grad_outputs: the outputs' cotangents, needed where an output has more than one element.
+    An input that the outputs do not depend on gets zeros. Raises as `Tensor.backward`.
+    """
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    given = [grad_outputs] if isinstance(outputs, Tensor) else list(grad_outputs or [None] * len(outs))
+    if len(given) != len(outs):
+        raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs")
+    for n, x in enumerate(ins):
+        if x.edge is None:
+            raise GraphError(f"gradients: input {n} does not require a gradient (make it with requires_grad=True)")
+    seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
+    found = backward(seeds, [x.edge for x in ins if x.edge], retain_graph=retain_graph, create_graph=create_graph)
+    owned = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
+    by_position = dict(zip([position for position, _ in found], owned))
+    return tuple(
+        by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins)
+    )
+
+
+def _dispatch(name: str, args: Any, kwargs: Any) -> Any:
+    operation = NUMPY_FUNCTIONS.get(name)
+    if operation is None:
+        raise UnsupportedError(
+            f"numpy.{name} has no rule here, so it cannot be applied to a Tensor. "
+            "Build it from operations that have one (tinyhyper.ops lists them), or apply it to x.numpy()"
+        )
+    if kwargs.get("out") is not None:
+        raise UnsupportedError(f"numpy.{name}: out= would overwrite an array; tensors are never written to")
+    kwargs.pop("out", None)
+    return operation(*args, **kwargs)
