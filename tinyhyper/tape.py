@@ -88,7 +88,9 @@ class no_grad(ContextDecorator):
         mode.recording = self._before.pop()
 
 
-class _recording(no_grad):
+class recording(no_grad):
+    """Record inside the block, even within no_grad."""
+
     recording = True
 
 
@@ -160,7 +162,7 @@ def backward(
                 "backward passes through it, or compute the loss again."
             )
     pending: dict[Any, list[Any]] = {}
-    with _recording() if create_graph else no_grad():
+    with recording() if create_graph else no_grad():
         for edge, cotangent in seeds:
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []

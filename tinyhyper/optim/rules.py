@@ -1,0 +1,128 @@
+"""The optimizers: each is the equation that moves one weight, and a table of what the equation names.
+
+In a rule, w is the weight, g its gradient, then comes the state, then by name the hyperparameters and, where the rule
+asks for it, t, the number of this step counted from 1. The rule returns the new weight and the new state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops.elementwise import sqrt
+from .coordinates import SQRT, UNIT
+from .tower import Hyperparameter, Optimizer
+
+ALPHA = Hyperparameter(0.01)
+UNUSED = Hyperparameter(0.0, optional=True)
+
+
+def epsilon(default: float) -> Hyperparameter:
+    """A small constant that nothing tunes unless it is named in `tune`."""
+    return Hyperparameter(default, tuned=False)
+
+
+class SGD(Optimizer):
+    """Gradient descent: alpha (step size), mu (momentum), weight_decay; nesterov looks ahead along the momentum.
+
+    A mu or weight_decay of 0 is absent, unless `tune` names it.
+    """
+
+    table = {"alpha": ALPHA, "mu": UNUSED, "weight_decay": UNUSED}
+    state = {"velocity": 0.0}
+
+    @staticmethod
+    def rule(w: Any, g: Any, velocity: Any, *, alpha: Any, mu: Any, weight_decay: Any, nesterov: bool = False) -> Any:
+        g = weight_decay * w + g
+        velocity = mu * velocity + g
+        return w - alpha * (mu * velocity + g if nesterov else velocity), velocity
+
+
+class AdaGrad(Optimizer):
+    """AdaGrad (Duchi et al., 2011): steps shrink with the sum of squared gradients, which starts at 0.1."""
+
+    table = {"alpha": ALPHA, "eps": epsilon(1e-10), "weight_decay": UNUSED}
+    state = {"total": 0.1}
+
+    @staticmethod
+    def rule(w: Any, g: Any, total: Any, *, alpha: Any, eps: Any, weight_decay: Any) -> Any:
+        g = weight_decay * w + g
+        total = total + g * g
+        return w - alpha * g / sqrt(total + eps), total
+
+
+class AdaDelta(Optimizer):
+    """AdaDelta (Zeiler, 2012): each step has the scale of the steps before it."""
+
+    table = {
+        "alpha": Hyperparameter(1.0),
+        "rho": Hyperparameter(0.9, UNIT),
+        "eps": epsilon(1e-6),
+        "weight_decay": UNUSED,
+    }
+    state = {"squares": 0.0, "steps": 0.0}
+
+    @staticmethod
+    def rule(w: Any, g: Any, squares: Any, steps: Any, *, alpha: Any, rho: Any, eps: Any, weight_decay: Any) -> Any:
+        g = weight_decay * w + g
+        squares = rho * squares + (1.0 - rho) * g * g
+        step = g * sqrt(steps + eps) / sqrt(squares + eps)
+        return w - alpha * step, squares, rho * steps + (1.0 - rho) * step * step
+
+
+class RMSProp(Optimizer):
+    """RMSProp (Hinton, 2012), with alpha tuned through its square root and gamma through the unit interval."""
+
+    table = {
+        "alpha": Hyperparameter(0.01, SQRT),
+        "gamma": Hyperparameter(0.99, UNIT),
+        "eps": epsilon(1e-8),
+        "weight_decay": UNUSED,
+    }
+    state = {"squares": 0.0}
+
+    @staticmethod
+    def rule(w: Any, g: Any, squares: Any, *, alpha: Any, gamma: Any, eps: Any, weight_decay: Any) -> Any:
+        g = weight_decay * w + g
+        squares = gamma * squares + (1.0 - gamma) * g * g
+        return w - alpha * g / sqrt(squares + eps), squares
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015). v starts at eps, since the square root has no derivative at 0."""
+
+    table = {
+        "alpha": Hyperparameter(0.001),
+        "beta1": Hyperparameter(0.9, UNIT),
+        "beta2": Hyperparameter(0.999, UNIT),
+        "eps": epsilon(1e-8),
+        "weight_decay": UNUSED,
+    }
+    state = {"m": 0.0, "v": "eps"}
+
+    @staticmethod
+    def rule(
+        w: Any, g: Any, m: Any, v: Any, *, alpha: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any, t: Any
+    ) -> Any:
+        step, m, v = moments(weight_decay * w + g, m, v, beta1, beta2, eps, t)
+        return w - alpha * step, m, v
+
+
+class AdamW(Optimizer):
+    """AdamW (Loshchilov and Hutter, 2019): Adam whose weight decay does not pass through the moments."""
+
+    table = {**Adam.table, "weight_decay": Hyperparameter(0.01, optional=True)}
+    state = Adam.state
+
+    @staticmethod
+    def rule(
+        w: Any, g: Any, m: Any, v: Any, *, alpha: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any, t: Any
+    ) -> Any:
+        step, m, v = moments(g, m, v, beta1, beta2, eps, t)
+        return w - alpha * (weight_decay * w + step), m, v
+
+
+def moments(g: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, t: Any) -> Any:
+    """Adam's direction, and its running averages of the gradient and of its square."""
+    m = beta1 * m + (1.0 - beta1) * g
+    v = beta2 * v + (1.0 - beta2) * g * g
+    return (m / (1.0 - beta1**t)) / (sqrt(v / (1.0 - beta2**t)) + eps), m, v

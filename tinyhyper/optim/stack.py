@@ -1,0 +1,53 @@
+"""Towers written as the paper writes them: "adam/sgd", bottom first."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..errors import ArgumentError
+from .rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from .tower import Optimizer
+
+OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)}
+LEVEL = re.compile(r"\s*(?P<name>\w+?)(?P<only>-\w+)?\s*(\((?P<arguments>[^()]*)\))?\s*")
+
+
+def from_string(stack: str, alpha: float | None = None) -> Optimizer:
+    """The tower that a string names, bottom first: "adam/sgd", "sgd(0.1, mu=0.9) / sgd(1e-4)", "adam-alpha/sgd(1e-5)".
+
+    A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the order of its table.
+    alpha: the bottom level's step size, where the string gives none. Raises ArgumentError with the word that is wrong.
+    """
+    optimizer: Optimizer | None = None
+    levels = [_parse(level, stack) for level in stack.split("/")]
+    cls, args, kwargs = levels[0]
+    if alpha is not None and not args and "alpha" not in kwargs:
+        kwargs["alpha"] = alpha
+    for cls, args, kwargs in reversed(levels):
+        optimizer = cls(*args, **kwargs, optimizer=optimizer)
+    assert optimizer is not None
+    return optimizer
+
+
+def _parse(level: str, stack: str) -> tuple[type[Optimizer], list[float], dict[str, Any]]:
+    match = LEVEL.fullmatch(level)
+    if match is None or match["name"].lower() not in OPTIMIZERS:
+        word = match["name"] if match else level.strip()
+        raise ArgumentError(
+            f"stack {stack!r}: {word!r} is not an optimizer; write levels bottom first, such as adam/sgd, "
+            f"from {', '.join(OPTIMIZERS)}"
+        )
+    args: list[float] = []
+    kwargs: dict[str, Any] = {"tune": (match["only"][1:],)} if match["only"] else {}
+    for item in filter(None, map(str.strip, (match["arguments"] or "").split(","))):
+        name, _, number = item.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            raise ArgumentError(f"stack {stack!r}: {item!r} is not a number or name=number") from None
+        if name:
+            kwargs[name.strip()] = value
+        else:
+            args.append(value)
+    return OPTIMIZERS[match["name"].lower()], args, kwargs

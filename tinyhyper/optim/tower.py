@@ -1,0 +1,294 @@
+"""Towers: an optimizer is one rule and a table; everything else about it is written here, once.
+
+A level moves the weights, or the hyperparameters of the level below, by
+
+    new_w, *new_state = rule(w.detach(), g.detach(), *(s.detach() for s in state), **hyperparameters)
+
+where everything but the hyperparameters is cut from the graph. So the next `loss.backward()` gives each
+hyperparameter its gradient, and the level above can move it by the same line. (Chandra et al., "Gradient Descent: The
+Ultimate Optimizer", NeurIPS 2022.)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
+from ..tape import mode, recording
+from ..tensor import Tensor, leaf
+from .coordinates import COORDINATES, LINEAR, Coordinate
+from .update import Update, trace_rule
+
+RATE = "_alpha"
+
+
+class Hyperparameter(NamedTuple):
+    """One row of an optimizer's table.
+
+    coordinate: in what variable it is tuned.  tuned: whether the level above tunes it unless told otherwise.
+    optional: whether a value of 0 means that it is absent.
+    """
+
+    default: float
+    coordinate: Coordinate = LINEAR
+    tuned: bool = True
+    optional: bool = False
+
+
+class Optimizer:
+    """A level of a tower. A subclass gives `rule`, `table` and `state`; its arguments are the table's names, in order.
+
+    A hyperparameter's value is a float; alpha may be a mapping of rates by parameter name, and a name without a rate
+    stays put. Keyword arguments of the rule that have a default are options, such as SGD's nesterov.
+
+    optimizer: the level above, which tunes this level's hyperparameters.
+    tune: the names it tunes; by default all that are in use.
+    coordinates: by name, "linear", "log", "sqrt" or "unit" instead of the table's.
+    Raises ArgumentError for unknown names and for values outside their coordinate's range.
+    """
+
+    table: ClassVar[Mapping[str, Hyperparameter]]
+    state: ClassVar[Mapping[str, float | str]] = {}
+    rule: ClassVar[Callable[..., Any]]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        keywords = [p for p in inspect.signature(cls.rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        options = [p for p in keywords if p.default is not p.empty]
+        parameter = inspect.Parameter
+        cls.__signature__ = inspect.Signature(
+            [parameter(n, parameter.POSITIONAL_OR_KEYWORD, default=row.default) for n, row in cls.table.items()]
+            + options
+            + [parameter(n, parameter.KEYWORD_ONLY, default=None) for n in ("optimizer", "tune", "coordinates")]
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        name = type(self).__name__
+        try:
+            bound = self.__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}. It is {name}{self.__signature__}") from None
+        bound.apply_defaults()
+        given = bound.arguments
+        self.optimizer: Optimizer | None = given.pop("optimizer")
+        if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
+            raise DtypeError(f"{name}: optimizer={self.optimizer!r} is not an optimizer")
+        tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
+        values = {row: given.pop(row) for row in self.table}
+        self._options = tuple(given.items())
+        self._rates = dict(values["alpha"]) if isinstance(values.get("alpha"), Mapping) else None
+        self._check_names(tune, coordinates)
+        self._coordinates = {row: _coordinate(coordinates.get(row, self.table[row].coordinate)) for row in self.table}
+        in_use = {
+            row for row, entry in self.table.items() if not entry.optional or values[row] != 0 or row in (tune or ())
+        }
+        chosen = {row for row in in_use if self.table[row].tuned} if tune is None else set(tune)
+        self._in_use = in_use
+        self._tuned = tuple(key for key, row in self._keys() if row in chosen) if self.optimizer else ()
+        self.parameters: dict[str, Tensor] = {}
+        for key, row in self._keys():
+            value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
+            constant = Tensor(np.array(self._locate(key, row, value)))
+            self.parameters[key] = leaf(constant) if key in self._tuned else constant
+        self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
+        self._states: dict[str, dict[str, Tensor]] = {}
+        self._updates: dict[str, tuple[Update, dict[str, str]]] = {}
+        self.t = 0
+
+    @property
+    def levels(self) -> tuple[Optimizer, ...]:
+        """The tower, bottom first."""
+        found: list[Optimizer] = []
+        level: Optimizer | None = self
+        while level is not None:
+            found.append(level)
+            level = level.optimizer
+        return tuple(found)
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The values a person means, by name."""
+        return {key: float(self._coordinates[row].value(float(self.parameters[key]))) for key, row in self._keys()}
+
+    def step(self, params: dict[str, Tensor]) -> None:
+        """Move every level by its gradients, top first, and put the moved tensors into `params`.
+
+        params: tensors by name, with the gradients of `loss.backward()`; a missing gradient counts as zero.
+        Raises GraphError, ShapeError or TypeError before anything has changed.
+        """
+        levels = self.levels
+        self._check(params)
+        if mode.tape is not None:
+            mode.tape.step()
+        with recording():
+            moves: list[Move] = []
+            for height in reversed(range(len(levels))):
+                below = levels[height - 1] if height else None
+                targets = params if below is None else {key: below.parameters[key] for key in below._tuned}
+                moves.append(levels[height]._move(targets, moves[-1].moved if moves else {}, height))
+        for level, below, move in zip(reversed(levels), [*reversed(levels[:-1]), None], moves):
+            level.t += 1
+            level._states.update(move.states)
+            (params if below is None else below.parameters).update(move.moved)
+
+    def _move(self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int) -> Move:
+        """Where this level's rule moves its targets, with hyperparameters that have just been moved; changes nothing."""
+        hyperparameters = {**self.parameters, **fresh, "t": Tensor(np.array(float(self.t + 1)))}
+        moved, states = {}, {}
+        for name, w in targets.items():
+            rule, keys = self._update(name)
+            g = w.grad if w.grad is not None else Tensor(np.zeros(w.shape, w.dtype))
+            state = self._state_for(name, rule, w)
+            used = {row: hyperparameters[key] for row, key in keys.items()}
+            if mode.tape is not None:
+                _label(mode.tape, height, name, w, g, dict(zip(rule.kept, state)), {keys[row]: used[row] for row in used})
+            new_w, *new_state = rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **used)
+            moved[name] = new_w.retain_grad() if new_w.requires_grad else leaf(new_w)
+            states[name] = dict(zip(rule.kept, new_state))
+            if mode.tape is not None:
+                _label(mode.tape, height, name, moved[name], None, states[name], {})
+        return Move(moved, states)
+
+    def _update(self, name: str) -> tuple[Update, dict[str, str]]:
+        """The rule for one target, and the parameter that each of its hyperparameters is."""
+        if name not in self._updates:
+            coordinates = {row: c if row in self._in_use else None for row, c in self._coordinates.items()}
+            keys = {row: row for row in self.table}
+            if self._rates is not None:
+                keys["alpha"] = name + RATE
+                if name not in self._rates:
+                    coordinates["alpha"] = None
+            rule = trace_rule(
+                type(self).__name__, self.rule, tuple(self.state), tuple(coordinates.items()), self._options
+            )
+            self._updates[name] = rule, {row: keys.get(row, row) for row in rule.names}
+        return self._updates[name]
+
+    def _state_for(self, name: str, rule: Update, w: Tensor) -> list[Tensor]:
+        kept = self._states.get(name)
+        if kept is not None:
+            return [kept[key] for key in rule.kept]
+        return [Tensor(np.full(w.shape, self._initial[key], w.dtype)) for key in rule.kept]
+
+    def _keys(self) -> list[tuple[str, str]]:
+        """The parameters' names, each with its row of the table: rates by name have a parameter each."""
+        return [
+            (key, row)
+            for row in self.table
+            for key in ([name + RATE for name in self._rates] if row == "alpha" and self._rates is not None else [row])
+        ]
+
+    def _locate(self, key: str, row: str, value: Any) -> float:
+        try:
+            return self._coordinates[row].locate(float(value), key, key in self._tuned)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"{type(self).__name__}: {error}") from None
+
+    def _check_names(self, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
+        if isinstance(tune, str):
+            raise ArgumentError(f"{type(self).__name__}: tune takes a tuple of names, such as tune=({tune!r},)")
+        for name in (*(tune or ()), *coordinates):
+            if name not in self.table:
+                raise ArgumentError(f"{type(self).__name__} has no hyperparameter {name!r}; it has {', '.join(self.table)}")
+
+    def _check(self, params: Any) -> None:
+        step = f"{type(self).__name__}.step"
+        if not isinstance(params, MutableMapping):
+            raise DtypeError(f"{step}: params is a dict of named tensors, not a {type(params).__name__}")
+        for name, w in params.items():
+            if not isinstance(w, Tensor) or w.edge is None:
+                what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
+                raise DtypeError(f"{step}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
+            for key, state in self._states.get(name, {}).items():
+                if (state.shape, state.dtype) != (w.shape, w.dtype):
+                    raise ShapeError(
+                        f"{step}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} is {state.dtype} "
+                        f"of shape {state.shape}: use a new optimizer for other parameters"
+                    )
+        if all(w.grad is None for w in params.values()):
+            raise GraphError(f"{step}: no parameter has a gradient; call loss.backward() before each step")
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the tower needs to go on later: plain numbers, NumPy arrays and names, bottom level first."""
+        return {
+            "levels": [
+                {
+                    "optimizer": type(level).__name__,
+                    "t": level.t,
+                    "parameters": {key: value.item() for key, value in level.parameters.items()},
+                    "state": {
+                        name: {key: value.array.copy() for key, value in kept.items()}
+                        for name, kept in level._states.items()
+                    },
+                }
+                for level in self.levels
+            ]
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict()` of the same tower. Raises ArgumentError before anything has changed."""
+        levels = self.levels
+        names = [level["optimizer"] for level in saved["levels"]]
+        if names != [type(level).__name__ for level in levels]:
+            raise ArgumentError(f"load_state_dict: saved from {' / '.join(names)}, this tower is {self}")
+        for level, entry in zip(levels, saved["levels"]):
+            if set(entry["parameters"]) != set(level.parameters):
+                raise ArgumentError(
+                    f"load_state_dict: {type(level).__name__} was saved with {', '.join(entry['parameters'])}, "
+                    f"this one has {', '.join(level.parameters)}"
+                )
+        for level, entry in zip(levels, saved["levels"]):
+            level.t = int(entry["t"])
+            for key, value in entry["parameters"].items():
+                constant = Tensor(np.array(float(value)))
+                level.parameters[key] = leaf(constant) if key in level._tuned else constant
+            level._states = {
+                name: {key: Tensor(np.array(value)) for key, value in kept.items()} for name, kept in entry["state"].items()
+            }
+
+    def __str__(self) -> str:
+        return " / ".join(level._describe() for level in self.levels)
+
+    def _describe(self) -> str:
+        values = self.hyperparameters
+        shown = [
+            f"{key}={values[key]:.6g}"
+            for key, row in self._keys()
+            if row in self._in_use and (self.table[row].tuned or key in self._tuned)
+        ]
+        shown += [f"{key}={value}" for key, value in self._options if value]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    __repr__ = __str__
+
+
+class Move(NamedTuple):
+    """What a level's step would change: the moved targets and their new states, by name."""
+
+    moved: dict[str, Tensor]
+    states: dict[str, dict[str, Tensor]]
+
+
+def _coordinate(choice: Coordinate | str) -> Coordinate:
+    if isinstance(choice, Coordinate):
+        return choice
+    if choice not in COORDINATES:
+        raise ArgumentError(f"there are no {choice!r} coordinates; there are {', '.join(COORDINATES)}")
+    return COORDINATES[choice]
+
+
+def _label(
+    tape: Any, height: int, name: str, w: Tensor, g: Tensor | None, state: dict[str, Tensor], used: dict[str, Tensor]
+) -> None:
+    """Tell the recording what each tensor of a step is."""
+    tape.label(w, name, "hyperparameter" if height else "weights", max(height - 1, 0))
+    if g is not None:
+        tape.label(g, name, "gradient", height)
+    for key, tensor in state.items():
+        tape.label(tensor, f"{name}.{key}", "state", height)
+    for key, tensor in used.items():
+        tape.label(tensor, key, "hyperparameter", height)

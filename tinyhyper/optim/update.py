@@ -1,0 +1,59 @@
+"""An optimizer's rule made one operation: hyperparameters taken out of their coordinates, absent ones removed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ..errors import DtypeError
+from ..ops.fuse import Fusion
+from ..symbols import Absent, Symbol, used
+from ..tensor import Tensor
+from .coordinates import Coordinate
+
+
+class Update:
+    """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
+
+    kept: the names of the state that the rule really reads.  names: the hyperparameters it reads.
+    """
+
+    def __init__(self, fusion: Fusion, names: tuple[str, ...], kept: tuple[str, ...]) -> None:
+        self.fusion, self.names, self.kept = fusion, names, kept
+        self._weak = (False,) * (2 + len(kept)) + (True,) * len(names)
+
+    def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
+        return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self._weak)
+
+
+@lru_cache(maxsize=None)
+def trace_rule(
+    name: str,
+    rule: Callable[..., Any],
+    state: tuple[str, ...],
+    coordinates: tuple[tuple[str, Coordinate | None], ...],
+    options: tuple[tuple[str, Any], ...],
+) -> Update:
+    """Run the rule on symbols. A hyperparameter whose coordinate is None is absent.
+
+    Raises TypeError where the rule does not return a new weight and one new value for each state.
+    """
+    w, g = Symbol(), Symbol()
+    states = {key: Symbol() for key in state}
+    inputs = {key: Symbol() for key, coordinate in coordinates if coordinate is not None}
+    values = {key: Absent() if c is None else c.value(inputs[key]) for key, c in coordinates}
+    if "t" in inspect.signature(rule).parameters:
+        values["t"] = inputs["t"] = Symbol()
+    result = rule(w, g, *states.values(), **values, **dict(options))
+    new_w, *new_state = result if isinstance(result, tuple) else (result,)
+    if len(new_state) != len(state):
+        raise DtypeError(
+            f"{name}.rule returned {1 + len(new_state)} values; it must return the new weight and one value for each "
+            f"state in its table ({', '.join(state) or 'there is none'})"
+        )
+    read = used([new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values()))
+    kept = {key: new for key, new, is_read in zip(state, new_state, read) if is_read}
+    symbols = [w, g, *[states[key] for key in kept], *inputs.values()]
+    return Update(Fusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), tuple(inputs), tuple(kept))
