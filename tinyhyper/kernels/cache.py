@@ -23,6 +23,7 @@ from . import special
 HEADER = '''"""{digest}"""
 import math
 
+import numpy as np
 from numpy import {names}
 
 from tinyhyper.kernels import special

@@ -8,8 +8,9 @@ lies; an output that is smaller than the loops is summed down in the same pass, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from .expression import Expression, value_dtypes
 from .special import SPECIAL
 
 INDEX = "ijklmnpq"
+
+Mask: TypeAlias = "tuple[bool, ...]"
 
 
 class Layout(NamedTuple):
@@ -58,71 +61,139 @@ def _joins(sizes: tuple[int, ...], steps: tuple[int, ...], outer: int, inner: in
     return steps[outer] == steps[inner] * sizes[inner]
 
 
-def kernel(
-    expression: Expression,
-    dtypes: Sequence[np.dtype],
-    weak: tuple[bool, ...],
-    out_dtypes: Sequence[np.dtype],
-    inputs: Sequence[tuple[bool, ...]],
-    outputs: Sequence[tuple[bool, ...]],
-) -> Callable[..., None]:
+class Signature(NamedTuple):
+    """What a kernel is written for: an expression, its inputs' dtypes, which of them are weak, its outputs' dtypes, and
+    along which loops each input and output varies."""
+
+    expression: Expression
+    dtypes: tuple[np.dtype, ...]
+    weak: Mask
+    out_dtypes: tuple[np.dtype, ...]
+    inputs: tuple[Mask, ...]
+    outputs: tuple[Mask, ...]
+
+
+def kernel(signature: Signature) -> Callable[..., None]:
     """The compiled kernel, called with the inputs' and then the outputs' views; outputs that are sums start at 0."""
-    return cache.load(write(expression, dtypes, weak, out_dtypes, inputs, outputs))
+    return cache.load(write(signature))
 
 
-def write(
-    expression: Expression,
-    dtypes: Sequence[np.dtype],
-    weak: tuple[bool, ...],
-    out_dtypes: Sequence[np.dtype],
-    inputs: Sequence[tuple[bool, ...]],
-    outputs: Sequence[tuple[bool, ...]],
-) -> str:
+def write(signature: Signature) -> str:
     """The kernel's Python source."""
-    loops = len((*inputs, *outputs)[0])
-    types, loose = value_dtypes(expression, dtypes, weak)
-    text = [f"v{n}" for n in range(len(types))]
-    depths = [_depth(varies) for varies in inputs] + [0] * len(expression.constants)
-    blocks: list[list[str]] = [[] for _ in range(loops + 1)]
-    after: list[list[str]] = [[] for _ in range(loops + 1)]
-
-    for n, varies in enumerate(inputs):
-        blocks[depths[n]].append(f"v{n} = a{n}{_index(varies)}")
-    for n, constant in enumerate(expression.constants, expression.inputs):
-        text[n] = repr(constant)
-    for n, (formula, args) in enumerate(expression.lines, len(depths)):
-        dtype = types[n].name
-        wide = types[n] if types[n].kind == "f" else _meeting([types[arg] for arg in args], [loose[arg] for arg in args])
-        terms = [text[arg] if types[arg] == wide and text[arg][0] == "v" else _cast(text[arg], types[arg], wide) for arg in args]
-        call = SPECIAL.get(formula.name, {}).get(dtype)
-        body = f"special.{call}({', '.join(terms)})" if call else formula.source.format(*terms)
-        depths.append(max([depths[arg] for arg in args], default=0))
-        blocks[depths[n]].append(f"v{n} = {_convert(body, dtype)}")
-    for n, (number, varies) in enumerate(zip(expression.outputs, outputs)):
-        place, value = f"o{n}{_index(varies)}", _convert(text[number], out_dtypes[n].name)
-        if all(varies):
-            blocks[loops].append(f"{place} = {value}")
-        elif _depth(varies) == loops:
-            blocks[loops].append(f"{place} += {text[number]}")
-        else:
-            blocks[_depth(varies)].append(f"s{n} = 0.0")
-            blocks[loops].append(f"s{n} = add(s{n}, float64({text[number]}))")
-            after[_depth(varies)].append(f"{place} += s{n}")
-
-    names = [f"a{n}" for n in range(len(inputs))] + [f"o{n}" for n in range(len(outputs))]
-    sizes = [_size(loop, names, (*inputs, *outputs)) for loop in range(loops)]
-    return "\n".join([f"def kernel({', '.join(names)}):", *_nest(blocks, after, sizes), ""])
+    writer = Writer(signature)
+    names = [f"a{n}" for n in range(len(signature.inputs))] + [f"o{n}" for n in range(len(signature.outputs))]
+    sizes = [_size(loop, names, (*signature.inputs, *signature.outputs)) for loop in range(writer.loops)]
+    stores = [writer.output(n) for n in range(len(signature.outputs))]
+    body = _nest(writer.values(), stores, sizes)
+    return "\n".join([f"def kernel({', '.join(names)}):", *body, ""])
 
 
-def _nest(blocks: list[list[str]], after: list[list[str]], sizes: list[str]) -> list[str]:
+class Block(NamedTuple):
+    """Lines at one depth of the nest: before the loop below, in it (at the innermost depth), and after it."""
+
+    before: list[str]
+    inner: list[str]
+    after: list[str]
+    depth: int
+
+
+class Writer:
+    """One kernel being written. Values are numbered as in the expression."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self.expression = expression = signature.expression
+        self.loops = len((*signature.inputs, *signature.outputs)[0])
+        self.types, self.loose = value_dtypes(expression, signature.dtypes, signature.weak)
+        self.text = [f"v{n}" for n in range(len(self.types))]
+        for n, constant in enumerate(expression.constants, expression.inputs):
+            self.text[n] = repr(constant) if math.isfinite(constant) else f"float('{constant}')"
+        self.first_line = expression.inputs + len(expression.constants)
+        self.varies = [*signature.inputs, *[(False,) * self.loops] * len(expression.constants)]
+        for _, args in expression.lines:
+            self.varies.append(tuple(map(any, zip(*[self.varies[arg] for arg in args]))) if self.loops else ())
+        self.live: set[int] = set()
+
+    def values(self) -> list[list[str]]:
+        """By depth, the lines that compute every value that is live, each as far outside as it can be."""
+        blocks: list[list[str]] = [[] for _ in range(self.loops + 1)]
+        for n in self._needed():
+            if n < self.expression.inputs:
+                line = f"v{n} = a{n}{_index(self.varies[n])}"
+            else:
+                line = f"v{n} = {self._line(n)}"
+            blocks[_depth(self.varies[n])].append(line)
+        return blocks
+
+    def output(self, n: int) -> Block:
+        """Where and how the n-th output is stored, or summed."""
+        number, varies = self.expression.outputs[n], self.signature.outputs[n]
+        place = f"o{n}{_index(varies)}"
+        depth = _depth(varies)
+        if all(varies) or depth == self.loops:
+            self.live.add(number)
+            value = _convert(self.text[number], self.signature.out_dtypes[n].name)
+            return Block([], [f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"], [], self.loops)
+        number, factors = self._factor(number, varies)
+        self.live.update([number, *[factor for factor, _ in factors]])
+        total = f"s{n}"
+        product = total + "".join(f" {sign} float64({self.text[factor]})" for factor, sign in factors)
+        return Block(
+            [f"{total} = 0.0"], [f"{total} = add({total}, float64({self.text[number]}))"], [f"{place} += {product}"], depth
+        )
+
+    def _factor(self, number: int, varies: Mask) -> tuple[int, list[tuple[int, str]]]:
+        """Take out of a sum the factors that are the same for all its terms; those left multiply or divide the sum."""
+        factors = []
+        while number >= self.first_line:
+            (name, _, _), args = self.expression.lines[number - self.first_line]
+            fixed = [all(outer or not own for own, outer in zip(self.varies[arg], varies)) for arg in args]
+            if name not in ("multiply", "divide") or fixed == [False, False] or fixed == [True, True]:
+                break
+            if name == "divide" and fixed[0]:
+                break
+            keep = fixed.index(False)
+            factors.append((args[1 - keep], "*" if name == "multiply" else "/"))
+            number = args[keep]
+        return number, factors
+
+    def _line(self, n: int) -> str:
+        formula, args = self.expression.lines[n - self.first_line]
+        dtype = self.types[n]
+        wide = dtype if dtype.kind == "f" else _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
+        terms = [self._term(arg, wide) for arg in args]
+        call = SPECIAL.get(formula.name, {}).get(dtype.name)
+        return _convert(f"special.{call}({', '.join(terms)})" if call else formula.source.format(*terms), dtype.name)
+
+    def _term(self, n: int, wide: np.dtype) -> str:
+        """An argument in the dtype that its line computes in; conditions stay as they are."""
+        same = self.types[n] == wide and self.text[n] == f"v{n}"
+        return self.text[n] if same or self.types[n].kind == "b" else _convert(self.text[n], wide.name)
+
+    def _needed(self) -> list[int]:
+        """The live values and all that they are computed from, in order."""
+        found, waiting = set(), list(self.live)
+        while waiting:
+            n = waiting.pop()
+            if n not in found:
+                found.add(n)
+                waiting += self.expression.lines[n - self.first_line].args if n >= self.first_line else ()
+        return sorted(n for n in found if n < self.expression.inputs or n >= self.first_line)
+
+
+def _nest(values: list[list[str]], stores: Sequence[Block], sizes: list[str]) -> list[str]:
+    """The loops, one in the other, with every line at its depth."""
     lines = []
-    for depth, block in enumerate(blocks):
-        lines += ["    " * (depth + 1) + line for line in block]
+    for depth, block in enumerate(values):
+        pad = "    " * (depth + 1)
+        before = [line for store in stores if store.depth == depth for line in store.before]
+        inner = [line for store in stores for line in store.inner] if depth == len(sizes) else []
+        lines += [pad + line for line in (*block, *before, *inner)]
         if depth < len(sizes):
-            lines.append("    " * (depth + 1) + f"for {INDEX[depth]} in range({sizes[depth]}):")
+            lines.append(pad + f"for {INDEX[depth]} in range({sizes[depth]}):")
     for depth in reversed(range(len(sizes))):
-        lines += ["    " * (depth + 1) + line for line in after[depth]]
-    return lines or ["    pass"]
+        lines += ["    " * (depth + 1) + line for store in stores if store.depth == depth for line in store.after]
+    return lines
 
 
 def _size(loop: int, names: list[str], varies: Sequence[tuple[bool, ...]]) -> str:
@@ -141,11 +212,6 @@ def _index(varies: tuple[bool, ...]) -> str:
 def _meeting(dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> np.dtype:
     """The dtype in which values are compared: a weak one takes on that of the others (NEP 50)."""
     return np.result_type(*[np.ones((), d).item() if w and not all(weak) else d for d, w in zip(dtypes, weak)])
-
-
-def _cast(text: str, dtype: np.dtype, wide: np.dtype) -> str:
-    """An argument in the dtype that its line computes in; conditions stay as they are."""
-    return text if dtype.kind == "b" else _convert(text, wide.name)
 
 
 def _convert(text: str, dtype: str) -> str:

@@ -7,8 +7,9 @@ kernel. `elementwise_backend` forces one; with NUMBA_DISABLE_JIT=1 kernels run o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -38,9 +39,7 @@ class Plan:
     like: what each output has the shape and dtype of; None for the broadcast shape and NumPy's dtype.
     """
 
-    __slots__ = (
-        "weak", "shape", "shapes", "dtypes", "samples", "expression", "alias", "views", "out_views", "sums", "kernel", "backend",
-    )  # fmt: skip
+    __slots__ = ("weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "alias", "outs", "reshaped")
 
     def __init__(
         self,
@@ -53,32 +52,43 @@ class Plan:
     ) -> None:
         in_dtypes = [array.dtype for array in arrays]
         types, _ = value_dtypes(expression, in_dtypes, weak)
-        self.weak, self.shape, self.backend = weak, shape, _backend
-        self.shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
+        shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
         self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
-        self.samples = [_Sample(array.shape, array.dtype) for array in arrays]
-        self.alias = [
+        self.weak, self.shape, self.backend = weak, shape, _backend
+        self.samples = [Sample(array.shape, array.dtype) for array in arrays]
+        alias = [
             n if n < expression.inputs and (arrays[n].shape, arrays[n].dtype) == (s, d) else None
-            for n, s, d in zip(expression.outputs, self.shapes, self.dtypes)
+            for n, s, d in zip(expression.outputs, shapes, self.dtypes)
         ]
-        computed = [n for n, source in enumerate(self.alias) if source is None]
+        self.alias = alias if any(source is not None for source in alias) else None
+        computed = [n for n, source in enumerate(alias) if source is None]
         self.expression = expression._replace(outputs=tuple(expression.outputs[n] for n in computed))
-        out_shapes = [self.shapes[n] for n in computed]
-        out_dtypes = [self.dtypes[n] for n in computed]
-
-        size = int(np.prod(shape))
-        outs = [np.empty(s, np.float64) for s in out_shapes] if size else []
-        layout = compiler.merge_axes(
-            shape, [a.shape for a in (*arrays, *outs)], [a.strides for a in (*arrays, *outs)]
-        )
-        loops = len(layout.varies[0]) if layout.varies else 0
+        self.outs = [Out(shapes[n], self.dtypes[n], False, None) for n in computed]
+        self.reshaped: list[tuple[int, tuple[int, ...]]] = []
+        self.kernel: Callable[..., None] | None = None
+        size = math.prod(shape)
         integers = any(dtype.kind in "iu" for dtype in types[len(types) - len(expression.lines) :])
-        self.kernel = None
-        if computed and size and not integers and loops <= len(compiler.INDEX) and self._wants_kernel(eager, size):
-            self.views, self.out_views = layout.views[: len(arrays)], layout.views[len(arrays) :]
-            in_varies, out_varies = layout.varies[: len(arrays)], layout.varies[len(arrays) :]
-            self.sums = [not all(varies) for varies in out_varies]
-            self.kernel = compiler.kernel(self.expression, in_dtypes, weak, out_dtypes, in_varies, out_varies)
+        if computed and size and not integers and self._wants_kernel(eager, size):
+            self._compile(arrays, in_dtypes)
+
+    def _compile(self, arrays: Sequence[np.ndarray], dtypes: Sequence[np.dtype]) -> None:
+        """Find the kernel, and what views of the arrays it wants; leave it to NumPy if there are too many loops."""
+        every = [*arrays, *[np.empty(out.shape) for out in self.outs]]
+        layout = compiler.merge_axes(self.shape, [a.shape for a in every], [a.strides for a in every])
+        if len(layout.varies[0]) > len(compiler.INDEX):
+            return
+        count = len(arrays)
+        self.reshaped = [(n, view) for n, view in enumerate(layout.views[:count]) if view != arrays[n].shape]
+        self.kernel = compiler.kernel(
+            compiler.Signature(
+                self.expression, tuple(dtypes), self.weak, tuple(out.dtype for out in self.outs),
+                tuple(layout.varies[:count]), tuple(layout.varies[count:]),
+            )
+        )  # fmt: skip
+        self.outs = [
+            Out(out.shape, out.dtype, not all(varies), None if view == out.shape else view)
+            for out, view, varies in zip(self.outs, layout.views[count:], layout.varies[count:])
+        ]
 
     def _wants_kernel(self, eager: bool, size: int) -> bool:
         if self.backend != "auto":
@@ -89,28 +99,42 @@ class Plan:
         """Whether another backend has been chosen since."""
         return self.backend != _backend
 
-    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The outputs. One that is an input unchanged is that very array."""
-        results = iter(self._compute(arrays) if self.expression.outputs else ())
-        return [next(results) if source is None else arrays[source] for source in self.alias]
+        results = self._compute(arrays) if self.outs else ()
+        if self.alias is None:
+            return results
+        fresh = iter(results)
+        return [next(fresh) if source is None else arrays[source] for source in self.alias]
 
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        wanted = [(s, d) for s, d, source in zip(self.shapes, self.dtypes, self.alias) if source is None]
         if self.kernel is None:
-            shapes, dtypes = zip(*wanted)
-            return evaluate(self.expression, arrays, self.weak, self.shape, shapes, dtypes)
-        outs = [np.zeros(s, np.float64) if total else np.empty(s, d) for (s, d), total in zip(wanted, self.sums)]
-        self.kernel(
-            *[a if a.shape == view else a.reshape(view) for a, view in zip(arrays, self.views)],
-            *[o if o.shape == view else o.reshape(view) for o, view in zip(outs, self.out_views)],
-        )
-        return [o.astype(d, copy=False) for o, (_, d) in zip(outs, wanted)]
+            return evaluate(
+                self.expression, arrays, self.weak, self.shape, [o.shape for o in self.outs], [o.dtype for o in self.outs]
+            )
+        args = list(arrays)
+        for n, view in self.reshaped:
+            args[n] = args[n].reshape(view)
+        results = []
+        for shape, dtype, total, view in self.outs:
+            result = np.zeros(shape) if total else np.empty(shape, dtype)
+            results.append(result)
+            args.append(result if view is None else result.reshape(view))
+        self.kernel(*args)
+        return [r if r.dtype == out.dtype else r.astype(out.dtype) for r, out in zip(results, self.outs)]
 
 
-class _Sample:
+class Out(NamedTuple):
+    """An output to compute: `total` if it is a sum, built up in float64; `view`, the shape the kernel wants it in."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    total: bool
+    view: tuple[int, ...] | None
+
+
+class Sample(NamedTuple):
     """A shape and a dtype without the array."""
 
-    __slots__ = ("shape", "dtype")
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.shape, self.dtype = shape, dtype
+    shape: tuple[int, ...]
+    dtype: np.dtype

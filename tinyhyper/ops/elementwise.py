@@ -76,7 +76,7 @@ less_equal = rule("less_equal", "{0} <= {1}", np.less_equal, None, "x <= y, as b
 greater = rule("greater", "{0} > {1}", np.greater, None, "x > y, as booleans.")
 greater_equal = rule("greater_equal", "{0} >= {1}", np.greater_equal, None, "x >= y, as booleans.")
 isnan = rule("isnan", "{0} != {0}", np.isnan, None, "Where x is NaN, as booleans.")
-sign = rule("sign", "np.sign({0})", np.sign, None, "-1, 0 or 1 by the sign of x; its gradient is 0 everywhere.")
+sign = rule("sign", "np.sign({0}) + 0", np.sign, None, "-1, 0 or 1 by the sign of x; its gradient is 0 everywhere.")
 floor = rule("floor", "np.floor({0})", np.floor, None, "The largest integer not above x; its gradient is 0 everywhere.")
 
 # Selection.
@@ -106,7 +106,7 @@ negative = rule("negative", "-{0}", lambda x: -x, lambda g, out, x: (-g,), "-x."
 add = rule("add", "{0} + {1}", np.add, lambda g, out, x, y: (g, g), "x + y.")
 subtract = rule("subtract", "{0} - {1}", np.subtract, lambda g, out, x, y: (g, -g), "x - y.")
 multiply = rule("multiply", "{0} * {1}", np.multiply, lambda g, out, x, y: (g * y, g * x), "x * y.")
-divide = rule("divide", "{0} / {1}", np.divide, lambda g, out, x, y: (g / y, -g * out / y), "x / y.")
+divide = rule("divide", "{0} / {1}", np.divide, lambda g, out, x, y: (g / y, -(g / y) * out), "x / y.")
 power = rule(
     "power", "{0} ** {1}", np.power,
     lambda g, out, x, y: (
@@ -129,6 +129,10 @@ sigmoid = rule(
 softplus = rule(
     "softplus", "(max({0}, 0) + math.log1p(math.exp(-abs({0}))))", lambda x: np.logaddexp(x, 0),
     lambda g, out, x: (g * sigmoid(x),), "log(1 + e ** x), without overflow.",
+)  # fmt: skip
+logaddexp = rule(
+    "logaddexp", f"({{0}} + {math.log(2)} if {{0}} == {{1}} else max({{0}}, {{1}}) + math.log1p(math.exp(-abs({{0}} - {{1}}))))",
+    np.logaddexp, lambda g, out, x, y: (g * sigmoid(x - y), g * sigmoid(y - x)), "log(e ** x + e ** y), without overflow.",
 )  # fmt: skip
 
 # Trigonometric and hyperbolic functions.
@@ -157,12 +161,6 @@ def _larger(g: Any, x: Any, y: Any) -> Any:
 def reciprocal(x: Any) -> Any:
     """1 / x."""
     return 1.0 / x
-
-
-@composite
-def logaddexp(x: Any, y: Any) -> Any:
-    """log(e ** x + e ** y), without overflow."""
-    return where(equal(x, y), x, maximum(x, y)) + softplus(-absolute(x - y))
 
 
 @composite

@@ -125,4 +125,6 @@ def moments(g: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, t: Any) ->
     """Adam's direction, and its running averages of the gradient and of its square."""
     m = beta1 * m + (1.0 - beta1) * g
     v = beta2 * v + (1.0 - beta2) * g * g
-    return (m / (1.0 - beta1**t)) / (sqrt(v / (1.0 - beta2**t)) + eps), m, v
+    m_hat = m * (1.0 / (1.0 - beta1**t))  # one division a step, not one a weight
+    v_hat = v * (1.0 / (1.0 - beta2**t))
+    return m_hat / (sqrt(v_hat) + eps), m, v

@@ -1,0 +1,547 @@
+"""Towers: hypergradients against formulas and against differences with the cut held frozen; life, names, errors."""
+
+import gc
+import re
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, from_string
+
+OPTIMIZERS = (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)
+
+
+def make_params(rng, dtype=np.float64):
+    return {
+        "w": th.tensor(rng.standard_normal((3, 2)).astype(dtype), requires_grad=True),
+        "b": th.tensor(rng.standard_normal(2).astype(dtype), requires_grad=True),
+    }
+
+
+def loss_of(params, x):
+    """A small smooth loss in which every weight matters."""
+    return th.sum(th.square(th.tanh(x @ params["w"] + params["b"]) - 0.3))
+
+
+def run(optimizer, params, rng, steps):
+    for _ in range(steps):
+        loss_of(params, th.tensor(rng.standard_normal((4, 3)).astype(params["w"].dtype))).backward()
+        optimizer.step(params)
+
+
+# Hypergradients by formula.
+
+
+@given(seed=st.integers(0, 2**32 - 1), alpha=st.floats(1e-4, 1.0))
+def test_sgd_hypergradient_is_minus_the_product_of_gradients(seed, alpha):
+    rng = np.random.default_rng(seed)
+    params, optimizer = make_params(rng), SGD(alpha, optimizer=SGD(1e-3))
+    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+    before = {name: w.grad.data for name, w in params.items()}
+    optimizer.step(params)
+    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+    expected = -sum(float(np.sum(w.grad.data * before[name])) for name, w in params.items())
+    np.testing.assert_allclose(optimizer.parameters["alpha"].grad.item(), expected, rtol=1e-10, atol=1e-14)
+
+
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 12))
+def test_adam_hypergradients_equal_the_hand_made_formulas(seed, steps):
+    """Section 2.3 of the paper, with v started at eps."""
+    rng = np.random.default_rng(seed)
+    w = rng.standard_normal(5)
+    optimizer = Adam(0.01, 0.9, 0.99, eps=1e-3, tune=("alpha", "beta1", "beta2", "eps"), optimizer=SGD(0.0))
+    params = {"w": th.tensor(w, requires_grad=True)}
+    m, v = np.zeros(5), np.full(5, 1e-3)
+    alpha, beta1, beta2, eps = 0.01, 0.9, 0.99, 1e-3
+    for t in range(1, steps + 1):
+        g = rng.standard_normal(5)
+        th.sum(params["w"] * g).backward()
+        optimizer.step(params)
+        m_before, v_before = m, v
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+    m_hat, v_hat = m / (1 - beta1**steps), v / (1 - beta2**steps)
+    s = np.sqrt(v_hat) + eps
+    by_value = {
+        "alpha": -m_hat / s,
+        "eps": alpha * m_hat / s**2,
+        "beta1": -alpha * (m_before - g + steps * beta1 ** (steps - 1) * m_hat) / ((1 - beta1**steps) * s),
+        "beta2": alpha * m_hat * (v_before - g * g + steps * beta2 ** (steps - 1) * v_hat)
+        / (2 * np.sqrt(v_hat) * s**2 * (1 - beta2**steps)),
+    }  # fmt: skip
+    last = rng.standard_normal(5)
+    th.sum(params["w"] * last).backward()
+    chain = {"alpha": 1.0, "eps": 1.0, "beta1": 2 * beta1 * (1 - beta1), "beta2": 2 * beta2 * (1 - beta2)}
+    for name, derivative in by_value.items():
+        got = optimizer.parameters[name].grad.item()
+        np.testing.assert_allclose(got, last @ derivative * chain[name], rtol=1e-8, atol=1e-12, err_msg=name)
+
+
+# Hypergradients by differences, with the cut held frozen.
+
+
+def all_tuned(cls, optimizer, value):
+    """An optimizer with every hyperparameter in use and tuned, those that may be 0 from a value that is not."""
+    kwargs = {name: value for name, row in cls.table.items() if row.optional}
+    return cls(**kwargs, optimizer=optimizer, tune=tuple(cls.table))
+
+
+def snapshot(optimizer, params):
+    """All that a step reads: values, gradients and state of every level."""
+    return {
+        "tower": optimizer.state_dict(),
+        "params": {name: (w.data, w.grad.data) for name, w in params.items()},
+        "grads": [{k: p.grad.item() if p.grad else 0.0 for k, p in lv.parameters.items()} for lv in optimizer.levels],
+    }
+
+
+def replay(make, frozen, height, name, value, moved, x):
+    """The next loss if level `height` had `value` for `name`: the same cut quantities, nothing above that level."""
+    levels = make().levels[: height + 1]
+    levels[-1].optimizer = None
+    saved = [dict(entry) for entry in frozen["tower"]["levels"][: height + 1]]
+    saved[-1]["parameters"] = {**moved, name: value}
+    levels[0].load_state_dict({"levels": saved})
+    for level, grads in zip(levels[:-1], frozen["grads"]):
+        for key, grad in grads.items():
+            level.parameters[key].grad = th.tensor(grad)
+    params = {}
+    for key, (w, g) in frozen["params"].items():
+        params[key] = th.tensor(w, requires_grad=True)
+        params[key].grad = th.tensor(g)
+    levels[0].step(params)
+    return loss_of(params, x).item()
+
+
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1), steps=st.integers(2, 4))
+def test_random_towers_against_differences_with_the_cut_frozen(data, seed, steps):
+    classes = data.draw(st.lists(st.sampled_from(OPTIMIZERS), min_size=2, max_size=4))
+
+    def make():
+        optimizer = classes[-1](1e-3)
+        for cls in reversed(classes[:-1]):
+            optimizer = all_tuned(cls, optimizer, 0.05)
+        return optimizer
+
+    rng = np.random.default_rng(seed)
+    optimizer, params = make(), make_params(rng)
+    run(optimizer, params, rng, steps - 1)
+    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+    frozen = snapshot(optimizer, params)
+    optimizer.step(params)
+    x = th.tensor(rng.standard_normal((4, 3)))
+    moved = [{key: p.item() for key, p in level.parameters.items()} for level in optimizer.levels]
+    loss = loss_of(params, x)
+    loss.backward()
+    for height, level in enumerate(optimizer.levels[:-1]):
+        for name, parameter in level.parameters.items():
+            u = moved[height][name]
+            h = 1e-4 * max(abs(u), 1e-2)
+            # A fourth-order difference: two step sizes cancel the leading error.
+            d1, d2 = (
+                (
+                    replay(make, frozen, height, name, u + k * h, moved[height], x)
+                    - replay(make, frozen, height, name, u - k * h, moved[height], x)
+                )
+                / (2 * k * h)
+                for k in (1, 2)
+            )
+            expected = (4 * d1 - d2) / 3
+            noise = 1e-14 * max(1.0, abs(loss.item())) / h
+            error = abs(d1 - d2) + noise
+            assert abs(parameter.grad.item() - expected) <= 1e-6 * abs(expected) + 10 * error, (height, name)
+
+
+# One rule and a table.
+
+
+def test_the_graph_is_cut_on_one_line():
+    package = Path(th.__file__).parent
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((package / "optim").glob("*.py"))
+        for line in path.read_text().splitlines()
+        if re.search(r"\.detach\(\"|= .*\.detach\(", line)
+    ]
+    assert len(lines) == 1 and lines[0].startswith("tower.py: new_w, *new_state = rule(w.detach("), lines
+
+
+def test_the_number_of_tuned_hyperparameters_is_chosen_by_name():
+    for tune, moves in ((None, {"alpha", "beta1", "beta2"}), (("beta2", "eps"), {"beta2", "eps"}), ((), set())):
+        rng = np.random.default_rng(0)
+        params, optimizer = make_params(rng), Adam(0.01, tune=tune, optimizer=SGD(1e-4))
+        before = optimizer.hyperparameters
+        run(optimizer, params, rng, 4)
+        after = optimizer.hyperparameters
+        assert {name for name in before if before[name] != after[name]} == moves
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_every_hyperparameter_of_every_rule_can_be_tuned(cls):
+    rng = np.random.default_rng(1)
+    params, optimizer = make_params(rng), cls(optimizer=SGD(1e-6), tune=tuple(cls.table))
+    before = optimizer.hyperparameters
+    run(optimizer, params, rng, 5)
+    assert all(optimizer.hyperparameters[name] != before[name] for name in cls.table)
+
+
+def test_a_momentum_of_zero_is_absent_unless_it_is_tuned():
+    rng = np.random.default_rng(2)
+    params, plain = make_params(rng), SGD(0.1, optimizer=SGD(0.01))
+    run(plain, params, rng, 4)
+    assert plain.hyperparameters["mu"] == 0 and plain._states["w"] == {}
+    params, tuned = make_params(rng), SGD(0.1, optimizer=SGD(0.01), tune=("alpha", "mu"))
+    run(tuned, params, rng, 4)
+    assert tuned.hyperparameters["mu"] != 0 and "velocity" in tuned._states["w"]
+
+
+def test_rates_by_name_and_a_name_without_a_rate_stays_put():
+    rng = np.random.default_rng(3)
+    params = make_params(rng)
+    bias = params["b"].data
+    optimizer = SGD({"w": 0.1}, optimizer=SGD(0.01))
+    run(optimizer, params, rng, 3)
+    np.testing.assert_array_equal(params["b"].data, bias)
+    assert params["b"].grad is None and list(optimizer.hyperparameters)[0] == "w_alpha"
+    assert optimizer.hyperparameters["w_alpha"] != 0.1
+
+
+def test_each_hyperparameter_has_its_own_rate_above():
+    """Figure 2 of the paper steps alpha by one rate and mu by another."""
+    rng = np.random.default_rng(4)
+    grads, moves = {}, {}
+    optimizer = SGD(0.05, 0.9, optimizer=SGD({"alpha": 1e-5, "mu": 1e-6}))
+    params = make_params(rng)
+    run(optimizer, params, rng, 2)
+    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+    before = {name: p.item() for name, p in optimizer.parameters.items()}
+    grads = {name: optimizer.parameters[name].grad.item() for name in ("alpha", "mu")}
+    optimizer.step(params)
+    moves = {name: optimizer.parameters[name].item() - before[name] for name in grads}
+    np.testing.assert_allclose(moves["alpha"], -1e-5 * grads["alpha"], rtol=1e-6)
+    np.testing.assert_allclose(moves["mu"], -1e-6 * grads["mu"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("coordinate", ["log", "sqrt"])
+def test_alpha_stays_positive_where_the_user_chooses_it(coordinate):
+    for chosen, negative in (("linear", True), (coordinate, False)):
+        rng = np.random.default_rng(5)
+        params, optimizer = make_params(rng), SGD(0.01, optimizer=SGD(3.0), coordinates={"alpha": chosen})
+        alphas = []
+        with np.errstate(all="ignore"):
+            for _ in range(15):
+                run(optimizer, params, rng, 1)
+                alphas.append(optimizer.hyperparameters["alpha"])
+        assert (min(alphas) < 0) == negative
+
+
+@given(value=st.floats(0.001, 0.999), name=st.sampled_from(["linear", "log", "sqrt", "unit"]))
+def test_coordinates_invert(value, name):
+    optimizer = SGD(value, coordinates={"alpha": name})
+    np.testing.assert_allclose(optimizer.hyperparameters["alpha"], value, rtol=1e-12)
+
+
+def test_hypergradients_scale_with_the_coordinate():
+    """d loss/d u = d loss/d alpha * d alpha/d u, for alpha = exp(u) and alpha = u^2."""
+    found = {}
+    for name in ("linear", "log", "sqrt"):
+        rng = np.random.default_rng(6)
+        params, optimizer = make_params(rng), SGD(0.04, optimizer=SGD(0.0), coordinates={"alpha": name})
+        run(optimizer, params, rng, 1)
+        loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+        found[name] = optimizer.parameters["alpha"].grad.item()
+    np.testing.assert_allclose(found["log"], found["linear"] * 0.04, rtol=1e-9)
+    np.testing.assert_allclose(found["sqrt"], found["linear"] * 2 * 0.2, rtol=1e-9)
+
+
+def test_textbook_updates():
+    """Each rule against its equation, worked in NumPy for a few steps."""
+    rng = np.random.default_rng(7)
+    gs = rng.standard_normal((6, 4))
+
+    def final(optimizer):
+        params = {"w": th.tensor(np.ones(4), requires_grad=True)}
+        for g in gs:
+            th.sum(params["w"] * g).backward()
+            optimizer.step(params)
+        return params["w"].data
+
+    w, buf = np.ones(4), np.zeros(4)
+    for g in gs:
+        d = g + 0.1 * w
+        buf = 0.9 * buf + d
+        w = w - 0.05 * (d + 0.9 * buf)
+    np.testing.assert_allclose(final(SGD(0.05, 0.9, 0.1, nesterov=True)), w, rtol=1e-12)
+
+    w, m, v = np.ones(4), np.zeros(4), np.full(4, 1e-8)
+    for t, g in enumerate(gs, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w = w - 0.01 * 0.1 * w - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(final(AdamW(0.01, weight_decay=0.1)), w, rtol=1e-9)
+
+    w, s, u = np.ones(4), np.zeros(4), np.zeros(4)
+    for g in gs:
+        s = 0.9 * s + 0.1 * g * g
+        d = g * np.sqrt(u + 1e-6) / np.sqrt(s + 1e-6)
+        u = 0.9 * u + 0.1 * d * d
+        w = w - d
+    np.testing.assert_allclose(final(AdaDelta()), w, rtol=1e-9)
+
+
+def test_an_optimizer_of_ones_own():
+    """A rule and a table; no derivative is worked out by hand."""
+
+    class SignMomentum(th.optim.Optimizer):
+        table = {"alpha": th.optim.Hyperparameter(0.01), "beta": th.optim.Hyperparameter(0.9, th.optim.COORDINATES["unit"])}
+        state = {"m": 0.0}
+
+        @staticmethod
+        def rule(w, g, m, *, alpha, beta):
+            m = beta * m + (1.0 - beta) * g
+            return w - alpha * th.tanh(10.0 * m), m
+
+    rng = np.random.default_rng(8)
+    params, optimizer = make_params(rng), SignMomentum(0.02, optimizer=Adam(0.001))
+    x = th.tensor(rng.standard_normal((4, 3)))
+    first = loss_of(params, x).item()
+    for _ in range(30):
+        loss_of(params, x).backward()
+        optimizer.step(params)
+    assert loss_of(params, x).item() < first
+    assert optimizer.hyperparameters["beta"] != 0.9 and str(optimizer).startswith("SignMomentum(alpha=")
+
+
+def test_a_rule_that_forgets_its_state_is_told():
+    class Forgetful(th.optim.Optimizer):
+        table = {"alpha": th.optim.Hyperparameter(0.01)}
+        state = {"m": 0.0}
+
+        @staticmethod
+        def rule(w, g, m, *, alpha):
+            return w - alpha * g
+
+    params = make_params(np.random.default_rng(0))
+    loss_of(params, th.tensor(np.ones((4, 3)))).backward()
+    with pytest.raises(TypeError, match="Forgetful.rule returned 1 values.*m"):
+        Forgetful().step(params)
+
+
+# Numbers.
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_a_float32_model_stays_float32_and_its_hyperparameters_float64(cls):
+    rng = np.random.default_rng(9)
+    params, optimizer = make_params(rng, np.float32), cls(optimizer=SGD(1e-12))
+    before = optimizer.hyperparameters["alpha"]
+    run(optimizer, params, rng, 4)
+    assert all(w.dtype == np.float32 for w in params.values())
+    assert all(p.dtype == np.float64 for p in optimizer.parameters.values())
+    after = optimizer.hyperparameters["alpha"]
+    assert after != before and abs(after - before) < 1e-6, "an update too small for float32 is kept"
+
+
+def test_the_same_seed_gives_the_same_bits():
+    def final():
+        rng = np.random.default_rng(10)
+        params, optimizer = make_params(rng, np.float32), Adam(0.01, optimizer=Adam(0.001))
+        run(optimizer, params, rng, 10)
+        return [w.data.tobytes() for w in params.values()], optimizer.state_dict()["levels"][0]["parameters"]
+
+    assert final() == final()
+
+
+def test_recording_does_not_change_the_run():
+    def final(recorded):
+        rng = np.random.default_rng(11)
+        params, optimizer = make_params(rng), Adam(0.01, optimizer=SGD(1e-4))
+        if recorded:
+            with th.record():
+                run(optimizer, params, rng, 3)
+        else:
+            run(optimizer, params, rng, 3)
+        return {name: w.data.tobytes() for name, w in params.items()}
+
+    assert final(True) == final(False)
+
+
+def test_a_step_inside_no_grad_keeps_its_edge():
+    rng = np.random.default_rng(12)
+    params, optimizer = make_params(rng), SGD(0.1, optimizer=SGD(0.01))
+    loss_of(params, th.tensor(np.ones((4, 3)))).backward()
+    with th.no_grad():
+        optimizer.step(params)
+    loss_of(params, th.tensor(np.ones((4, 3)))).backward()
+    assert optimizer.parameters["alpha"].grad.item() != 0
+
+
+# Life.
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_20000_steps():
+    params = {"w": th.tensor(np.ones(3), requires_grad=True)}
+    optimizer = Adam(1e-3, optimizer=SGD(1e-5, 0.9, optimizer=SGD(1e-6)))
+
+    def steps(count):
+        for _ in range(count):
+            th.sum(th.square(params["w"])).backward()
+            optimizer.step(params)
+
+    gc.collect()
+    gc.disable()
+    try:
+        steps(1000)
+        tracemalloc.start()
+        steps(100)
+        before = tracemalloc.get_traced_memory()[0]
+        steps(20_000)
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert after - before < 20_000, f"{after - before} bytes more after 20,000 steps"
+
+
+def test_nothing_is_left_to_the_garbage_collector():
+    rng = np.random.default_rng(13)
+    params, optimizer = make_params(rng), Adam(0.01, optimizer=SGD(1e-4))
+    run(optimizer, params, rng, 3)
+    gc.collect()
+    run(optimizer, params, rng, 5)
+    assert gc.collect() == 0
+
+
+def test_a_tower_of_1000_levels_steps():
+    optimizer = None
+    for _ in range(1000):
+        optimizer = SGD(1e-3, optimizer=optimizer)
+    params = {"w": th.tensor(np.ones(3), requires_grad=True)}
+    for _ in range(3):
+        th.sum(th.square(params["w"])).backward()
+        optimizer.step(params)
+    assert len(optimizer.levels) == 1000 and optimizer.hyperparameters["alpha"] > 1e-3
+    assert str(optimizer).count("/") == 999
+
+
+# Saving.
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_state_dict_goes_on_from_the_same_numbers(cls):
+    def make():
+        return cls(optimizer=SGD(1e-5))
+
+    rng = np.random.default_rng(14)
+    params, optimizer = make_params(rng), make()
+    run(optimizer, params, rng, 4)
+    other = make()
+    other.load_state_dict(optimizer.state_dict())
+    copies = {name: th.tensor(w.data, requires_grad=True) for name, w in params.items()}
+    x = th.tensor(rng.standard_normal((4, 3)))
+    for tower, weights in ((optimizer, params), (other, copies)):
+        for level in tower.levels[:-1]:
+            for parameter in level.parameters.values():
+                parameter.grad = None
+        loss_of(weights, x).backward()
+    for level in optimizer.levels[:-1]:
+        for parameter in level.parameters.values():
+            parameter.grad = None
+    optimizer.step(params)
+    other.step(copies)
+    for name in params:
+        np.testing.assert_array_equal(params[name].data, copies[name].data)
+    assert str(other) == str(optimizer)
+
+
+def test_a_saved_tower_does_not_change_when_the_run_goes_on():
+    rng = np.random.default_rng(15)
+    params, optimizer = make_params(rng), Adam(0.01, optimizer=SGD(1e-4))
+    run(optimizer, params, rng, 2)
+    saved = optimizer.state_dict()
+    m = saved["levels"][0]["state"]["w"]["m"].copy()
+    run(optimizer, params, rng, 2)
+    np.testing.assert_array_equal(saved["levels"][0]["state"]["w"]["m"], m)
+
+
+# Names and errors.
+
+
+@pytest.mark.parametrize(
+    "stack, expected",
+    [
+        ("sgd", "SGD(alpha=0.01)"),
+        ("adam/sgd", "Adam(alpha=0.001, beta1=0.9, beta2=0.999) / SGD(alpha=0.01)"),
+        (" SGD(0.1, mu=0.9) / rmsprop ", "SGD(alpha=0.1, mu=0.9) / RMSProp(alpha=0.01, gamma=0.99)"),
+        ("adagrad/adagrad(1e-3)", "AdaGrad(alpha=0.01) / AdaGrad(alpha=0.001)"),
+    ],
+)
+def test_stacks_read_as_the_paper_writes_them(stack, expected):
+    assert str(from_string(stack)) == expected
+
+
+def test_a_hyphen_names_what_is_tuned():
+    assert from_string("adam-alpha/sgd(1e-5)")._tuned == ("alpha",)
+    assert from_string("adam/sgd", alpha=0.5).hyperparameters["alpha"] == 0.5
+
+
+@pytest.mark.parametrize("stack", ["", "sgd//sgd", "adamm/sgd", "sgd(", "sgd(x)", "sgd(mu=)", "sgd-speed/sgd", "sgd(1,2,3,4,5)"])
+def test_a_wrong_stack_is_told(stack):
+    with pytest.raises((ValueError, TypeError)) as error:
+        from_string(stack)
+    assert stack.split("/")[0].split("(")[0].split("-")[0].lower() in str(error.value).lower()
+
+
+@pytest.mark.parametrize(
+    "make, error, words",
+    [
+        (lambda: Adam(beta1=1.5), ValueError, "beta1"),
+        (lambda: RMSProp(-0.1), ValueError, "alpha"),
+        (lambda: SGD(float("nan")), ValueError, "alpha"),
+        (lambda: SGD("fast"), ValueError, "SGD"),
+        (lambda: SGD(speed=1), TypeError, "speed"),
+        (lambda: SGD(optimizer=0.1), TypeError, "not an optimizer"),
+        (lambda: SGD(tune=("beta1",)), ValueError, "beta1"),
+        (lambda: SGD(tune="alpha"), ValueError, "tuple"),
+        (lambda: SGD(coordinates={"alpha": "polar"}), ValueError, "polar"),
+        (lambda: SGD(0.0, coordinates={"alpha": "log"}, optimizer=SGD()), ValueError, "alpha"),
+    ],
+)
+def test_wrong_hyperparameters_are_told(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_wrong_step_is_told_and_changes_nothing():
+    rng = np.random.default_rng(16)
+    optimizer = SGD(0.1, 0.9, optimizer=SGD(0.01))
+    params = make_params(rng)
+    with pytest.raises(RuntimeError, match=r"loss.backward\(\)"):
+        optimizer.step(params)
+    run(optimizer, params, rng, 2)
+    before = optimizer.state_dict(), {name: w.data for name, w in params.items()}
+    wrong = {**params, "b": th.tensor(np.ones(7), requires_grad=True)}
+    wrong["b"].grad = th.tensor(np.ones(7))
+    for bad, error, words in (
+        (wrong, ValueError, "'b'"),
+        ({"w": np.ones((3, 2))}, TypeError, "'w'"),
+        ({"w": th.tensor(np.ones((3, 2)))}, TypeError, "requires_grad"),
+        ([1, 2], TypeError, "dict"),
+    ):
+        with pytest.raises(error, match=words):
+            optimizer.step(bad)
+    assert optimizer.t == 2
+    np.testing.assert_equal(optimizer.state_dict(), before[0])
+    for name, w in params.items():
+        np.testing.assert_array_equal(w.data, before[1][name])
+
+
+def test_a_state_dict_of_another_tower_is_refused():
+    with pytest.raises(ValueError, match="Adam"):
+        SGD(optimizer=SGD()).load_state_dict(Adam(optimizer=SGD()).state_dict())
+    with pytest.raises(ValueError, match="w_alpha"):
+        SGD().load_state_dict(SGD({"w": 0.1}).state_dict())

@@ -1,0 +1,7 @@
+"""Array kernels: matmul, and the compiler from expressions to elementwise kernels. Arrays in, arrays out; no tape."""
+
+from .cache import cache_dir, set_cache_dir
+from .matmul import matmul_backend
+from .plan import elementwise_backend
+
+__all__ = ["cache_dir", "elementwise_backend", "matmul_backend", "set_cache_dir"]
