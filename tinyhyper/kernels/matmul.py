@@ -62,7 +62,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     if _backend == "blas" or (_backend == "auto" and not _kernel_wins(a, b)):
         try:
-            if b.ndim == 2 < a.ndim and a.flags.c_contiguous:  # one product of many rows, not many products of few
+            if a.ndim > 2 == b.ndim and a.flags.c_contiguous:  # one product of many rows, not many products of few
                 return np.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
             return np.matmul(a, b)
         except ValueError:

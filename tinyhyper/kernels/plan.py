@@ -37,9 +37,13 @@ class Plan:
 
     weak: inputs that are scalars which take on the dtype they meet.  shape: what all broadcast to.
     like: what each output has the shape and dtype of; None for the broadcast shape and NumPy's dtype.
+    contexts: room for what the caller derives from the plan.
     """
 
-    __slots__ = ("weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "alias", "outs", "reshaped")
+    __slots__ = (
+        "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "alias", "outs", "reshaped", "narrow",
+        "contexts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -66,6 +70,8 @@ class Plan:
         self.outs = [Out(shapes[n], self.dtypes[n], False, None) for n in computed]
         self.reshaped: list[tuple[int, tuple[int, ...]]] = []
         self.kernel: Callable[..., None] | None = None
+        self.narrow = False
+        self.contexts: dict[Any, Any] = {}
         size = math.prod(shape)
         integers = any(dtype.kind in "iu" for dtype in types[len(types) - len(expression.lines) :])
         if computed and size and not integers and self._wants_kernel(eager, size):
@@ -89,6 +95,7 @@ class Plan:
             Out(out.shape, out.dtype, not all(varies), None if view == out.shape else view)
             for out, view, varies in zip(self.outs, layout.views[count:], layout.varies[count:])
         ]
+        self.narrow = any(out.total and out.dtype != np.float64 for out in self.outs)
 
     def _wants_kernel(self, eager: bool, size: int) -> bool:
         if self.backend != "auto":
@@ -121,7 +128,7 @@ class Plan:
             results.append(result)
             args.append(result if view is None else result.reshape(view))
         self.kernel(*args)
-        return [r if r.dtype == out.dtype else r.astype(out.dtype) for r, out in zip(results, self.outs)]
+        return [r.astype(out.dtype, copy=False) for r, out in zip(results, self.outs)] if self.narrow else results
 
 
 class Out(NamedTuple):

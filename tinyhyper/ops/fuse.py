@@ -53,7 +53,6 @@ class Fusion:
         self.name, self.inputs, self.outputs, self.eager = name, tuple(inputs), tuple(outputs), eager
         self.expression = lower(self.outputs, self.inputs)
         self._plans: dict[Any, Plan] = {}
-        self._contexts: dict[Any, Context | None] = {}
         self._derivatives: dict[Any, Derivative] = {}
 
     def __call__(self, operands: Sequence[Tensor], weak: Mask, like: Sequence[Tensor | np.ndarray] | None = None) -> list[Tensor]:
@@ -139,10 +138,10 @@ class Fusion:
         return plan
 
     def _context(self, plan: Plan, wanted: Mask) -> Context | None:
-        key = (id(plan), wanted)
-        if key not in self._contexts:
-            self._contexts[key] = self._make_context(plan, wanted)
-        return self._contexts[key]
+        contexts = plan.contexts
+        if wanted not in contexts:
+            contexts[wanted] = self._make_context(plan, wanted)
+        return contexts[wanted]
 
     def _make_context(self, plan: Plan, wanted: Mask) -> Context | None:
         """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them."""
