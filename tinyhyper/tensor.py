@@ -145,7 +145,7 @@ class Tensor:
                 gradient = Tensor(old.array + new.array) if old.edge is None and new.edge is None else old + new
             tensor.grad = gradient
             if mode.tape is not None:
-                mode.tape.gradient(tensor, gradient)
+                mode.tape.gradient(tensor, gradient, self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
@@ -240,16 +240,21 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
 
 
 def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
-    """The cotangents, copied where their memory is also another's."""
-    seen = {id(tensor.array) for tensor in lent}
+    """The cotangents, copied where their memory is also another's. A view is its owner's only reader if it shows it whole."""
+    seen = {id(_owner(tensor.array)) for tensor in lent}
     result = []
     for cotangent in cotangents:
         array = cotangent.array
-        if array.base is not None or id(array) in seen:
+        owner = _owner(array)
+        if id(owner) in seen or (owner is not array and (owner.size != array.size or not array.flags.c_contiguous)):
             cotangent = Tensor(array.copy(), cotangent.edge)
-        seen.add(id(array))
+        seen.add(id(owner))
         result.append(cotangent)
     return result
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    return array if array.base is None else array.base
 
 
 def gradients(

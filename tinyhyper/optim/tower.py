@@ -20,7 +20,9 @@ import numpy as np
 from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
 from ..tape import mode, recording
 from ..tensor import Tensor, leaf
+from . import saving
 from .coordinates import COORDINATES, LINEAR, Coordinate
+from .labels import Labels
 from .update import Update, trace_rule
 
 RATE = "_alpha"
@@ -88,9 +90,10 @@ class Optimizer:
         }
         chosen = {row for row in in_use if self.table[row].tuned} if tune is None else set(tune)
         self._in_use = in_use
-        self._tuned = tuple(key for key, row in self._keys() if row in chosen) if self.optimizer else ()
+        self._rows = dict(self._keys())
+        self._tuned = tuple(key for key, row in self._rows.items() if row in chosen) if self.optimizer else ()
         self.parameters: dict[str, Tensor] = {}
-        for key, row in self._keys():
+        for key, row in self._rows.items():
             value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
             constant = Tensor(np.array(self._locate(key, row, value)))
             self.parameters[key] = leaf(constant) if key in self._tuned else constant
@@ -112,7 +115,7 @@ class Optimizer:
     @property
     def hyperparameters(self) -> dict[str, float]:
         """The values a person means, by name."""
-        return {key: float(self._coordinates[row].value(float(self.parameters[key]))) for key, row in self._keys()}
+        return {key: self.meaning(key, parameter.item()) for key, parameter in self.parameters.items()}
 
     def step(self, params: dict[str, Tensor]) -> None:
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
@@ -123,35 +126,42 @@ class Optimizer:
         levels = self.levels
         self._check(params)
         if mode.tape is not None:
-            mode.tape.step()
+            mode.tape.step(str(self))
         with recording():
             moves: list[Move] = []
             for height in reversed(range(len(levels))):
                 below = levels[height - 1] if height else None
                 targets = params if below is None else {key: below.parameters[key] for key in below._tuned}
-                moves.append(levels[height]._move(targets, moves[-1].moved if moves else {}, height))
+                moves.append(levels[height]._move(targets, moves[-1].moved if moves else {}, height, below))
         for level, below, move in zip(reversed(levels), [*reversed(levels[:-1]), None], moves):
             level.t += 1
             level._states.update(move.states)
             (params if below is None else below.parameters).update(move.moved)
 
-    def _move(self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int) -> Move:
+    def _move(
+        self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int, below: Optimizer | None
+    ) -> Move:
         """Where this level's rule moves its targets, with hyperparameters that have just been moved; changes nothing."""
         hyperparameters = {**self.parameters, **fresh, "t": Tensor(np.array(float(self.t + 1)))}
+        labels = None if mode.tape is None else Labels(mode.tape, height, self, below)
         moved, states = {}, {}
         for name, w in targets.items():
             rule, keys = self._update(name)
             g = w.grad if w.grad is not None else Tensor(np.zeros(w.shape, w.dtype))
             state = self._state_for(name, rule, w)
             used = {row: hyperparameters[key] for row, key in keys.items()}
-            if mode.tape is not None:
-                _label(mode.tape, height, name, w, g, dict(zip(rule.kept, state)), {keys[row]: used[row] for row in used})
+            if labels is not None:
+                labels.before(name, w, g, dict(zip(rule.kept, state)), {key: hyperparameters[key] for key in keys.values()})
             new_w, *new_state = rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **used)
             moved[name] = new_w.retain_grad() if new_w.requires_grad else leaf(new_w)
             states[name] = dict(zip(rule.kept, new_state))
-            if mode.tape is not None:
-                _label(mode.tape, height, name, moved[name], None, states[name], {})
+            if labels is not None:
+                labels.after(name, moved[name], states[name])
         return Move(moved, states)
+
+    def meaning(self, key: str, internal: float) -> float:
+        """The value a person means by the internal number of a hyperparameter."""
+        return float(self._coordinates[self._rows[key]].value(internal))
 
     def _update(self, name: str) -> tuple[Update, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
@@ -214,41 +224,11 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the tower needs to go on later: plain numbers, NumPy arrays and names, bottom level first."""
-        return {
-            "levels": [
-                {
-                    "optimizer": type(level).__name__,
-                    "t": level.t,
-                    "parameters": {key: value.item() for key, value in level.parameters.items()},
-                    "state": {
-                        name: {key: value.array.copy() for key, value in kept.items()}
-                        for name, kept in level._states.items()
-                    },
-                }
-                for level in self.levels
-            ]
-        }
+        return saving.state_dict(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a `state_dict()` of the same tower. Raises ArgumentError before anything has changed."""
-        levels = self.levels
-        names = [level["optimizer"] for level in saved["levels"]]
-        if names != [type(level).__name__ for level in levels]:
-            raise ArgumentError(f"load_state_dict: saved from {' / '.join(names)}, this tower is {self}")
-        for level, entry in zip(levels, saved["levels"]):
-            if set(entry["parameters"]) != set(level.parameters):
-                raise ArgumentError(
-                    f"load_state_dict: {type(level).__name__} was saved with {', '.join(entry['parameters'])}, "
-                    f"this one has {', '.join(level.parameters)}"
-                )
-        for level, entry in zip(levels, saved["levels"]):
-            level.t = int(entry["t"])
-            for key, value in entry["parameters"].items():
-                constant = Tensor(np.array(float(value)))
-                level.parameters[key] = leaf(constant) if key in level._tuned else constant
-            level._states = {
-                name: {key: Tensor(np.array(value)) for key, value in kept.items()} for name, kept in entry["state"].items()
-            }
+        saving.load_state_dict(self, saved)
 
     def __str__(self) -> str:
         return " / ".join(level._describe() for level in self.levels)
@@ -257,7 +237,7 @@ class Optimizer:
         values = self.hyperparameters
         shown = [
             f"{key}={values[key]:.6g}"
-            for key, row in self._keys()
+            for key, row in self._rows.items()
             if row in self._in_use and (self.table[row].tuned or key in self._tuned)
         ]
         shown += [f"{key}={value}" for key, value in self._options if value]
@@ -279,16 +259,3 @@ def _coordinate(choice: Coordinate | str) -> Coordinate:
     if choice not in COORDINATES:
         raise ArgumentError(f"there are no {choice!r} coordinates; there are {', '.join(COORDINATES)}")
     return COORDINATES[choice]
-
-
-def _label(
-    tape: Any, height: int, name: str, w: Tensor, g: Tensor | None, state: dict[str, Tensor], used: dict[str, Tensor]
-) -> None:
-    """Tell the recording what each tensor of a step is."""
-    tape.label(w, name, "hyperparameter" if height else "weights", max(height - 1, 0))
-    if g is not None:
-        tape.label(g, name, "gradient", height)
-    for key, tensor in state.items():
-        tape.label(tensor, f"{name}.{key}", "state", height)
-    for key, tensor in used.items():
-        tape.label(tensor, key, "hyperparameter", height)

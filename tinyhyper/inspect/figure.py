@@ -1,0 +1,210 @@
+"""From a recording to a figure: which boxes there are, and which arrows run between them, kept or cut.
+
+A box stands for all weights of one step, for the hyperparameters of one level, for their gradients, or for the whole
+loss. What happens between two boxes is one arrow: cut if the way is cut anywhere, kept if gradients flow all along it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ..errors import ArgumentError
+from .records import Cut, Edge, Flow, Label, Node
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+FIXED = -1
+STEP_NUMBER = ("hyperparameter", "t")  # what every rule calls the number of its step: nothing that could be tuned
+STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}
+
+
+class Key(NamedTuple):
+    """Which box: its lane (0 for the weights, h + 1 for the hyperparameters of level h), its step and its kind."""
+
+    lane: int
+    step: int
+    kind: Literal["values", "gradient", "loss"]
+
+
+@dataclass
+class Box:
+    """A box of the figure.
+
+    names: what is in it, with the number where it is one.  state: the optimizer's memory.
+    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
+    """
+
+    key: Key
+    names: dict[str, float | None] = field(default_factory=dict)
+    state: set[str] = field(default_factory=set)
+    rule: str | None = None
+    number: float | None = None
+
+
+@dataclass
+class Arrow:
+    """An arrow of the figure.
+
+    flow: kept, cut, value, or backward, from a loss to a gradient.  cuts: those it stands for.
+    """
+
+    source: Key
+    target: Key
+    flow: Flow | Literal["backward"]
+    cuts: list[Cut] = field(default_factory=list)
+
+
+@dataclass
+class Figure:
+    """Two consecutive steps. fixed: by lane, the hyperparameters that nothing tunes."""
+
+    steps: list[int]
+    boxes: dict[Key, Box]
+    arrows: list[Arrow]
+    fixed: dict[int, dict[str, float | None]]
+    title: str | None
+
+
+def figure(tape: Tape, first: int | None = None) -> Figure:
+    """The figure of two consecutive steps: the last two that were recorded, or those from step `first` on.
+
+    Raises ArgumentError if the recording holds no optimizer step.
+    """
+    reading = _Reading(tape)
+    steps = sorted({key.step for key in reading.boxes if key.lane == 0 and key.kind == "values"})
+    if not tape.steps or not steps:
+        raise ArgumentError(
+            "the picture shows optimizer steps, and this recording holds none: record at least one step "
+            "(loss.backward() and opt.step(params)), better two, inside `with th.record() as tape:`"
+        )
+    if first is None:
+        computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
+        first = steps[-2 if computed else -3 :][0]
+    elif first not in steps:
+        raise ArgumentError(f"step={first}: this recording holds steps {steps[0]} to {steps[-1]}")
+    shown = [step for step in steps if first <= step <= first + 2]
+    boxes = {
+        key: box
+        for key, box in reading.boxes.items()
+        if key.step in shown and (key.step < first + 2 or key.kind == "values")
+    }
+    arrows = [
+        arrow
+        for arrow in reading.arrows()
+        if arrow.target in boxes and (arrow.source in boxes or arrow.source.step == FIXED)
+    ]
+    lanes = {key.lane for key in boxes} | {arrow.source.lane for arrow in arrows}
+    fixed = {lane: names for lane, names in reading.fixed.items() if lane in lanes}
+    return Figure(shown, boxes, arrows, fixed, tape.title)
+
+
+class _Reading:
+    """The boxes that the places of a recording belong to."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.into: dict[int, list[Edge]] = defaultdict(list)
+        for edge in tape.edges:
+            self.into[edge.target].append(edge)
+        self.boxes: dict[Key, Box] = {}
+        self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
+        self.where: dict[tuple[int, int], Key] = {}
+        for node in tape.nodes:
+            for n, output in enumerate(node.outputs):
+                if output.label is not None and (output.label.role, output.label.name) != STEP_NUMBER:
+                    self._place(node, n, output.label)
+        for node in tape.nodes:
+            of = self.where.get(node.of) if node.of is not None else None
+            if of is not None and node.of is not None:
+                label = self.tape.nodes[node.of[0]].outputs[node.of[1]].label
+                box = self._join((node.number, 0), Key(of.lane, node.step, "gradient"))
+                box.names[label.name if label is not None else ""] = node.outputs[0].value
+        self.losses = self._losses()
+        for loss in sorted(self.losses, reverse=True):
+            self._gather(loss)
+
+    def arrows(self) -> list[Arrow]:
+        """The arrows between boxes, one for each pair and flow."""
+        found: dict[tuple[Key, Key, str], Arrow] = {}
+        boxed: dict[int, Key] = {node: key for (node, _), key in self.where.items() if key.step != FIXED}
+        for number, target in boxed.items():
+            loss = self.tape.nodes[number].loss
+            if loss is not None and loss in self.where:
+                source = self.where[loss]
+                found.setdefault((source, target, "backward"), Arrow(source, target, "backward"))
+            for source, flow, cuts in self._ways(number):
+                if source == target or (flow == "value" and target.kind != "values"):
+                    continue
+                arrow = found.setdefault((source, target, flow), Arrow(source, target, flow))
+                arrow.cuts += [cut for cut in cuts if cut not in arrow.cuts]
+        return list(found.values())
+
+    def _ways(self, number: int) -> list[tuple[Key, Flow, list[Cut]]]:
+        """The boxes that a node was computed from, through nodes that are in none, with the cuts on the way."""
+        found, seen = [], set()
+        waiting: list[tuple[int, Flow, tuple[int, ...]]] = [(number, "kept", ())]
+        while waiting:
+            target, so_far, cuts = waiting.pop()
+            for edge in self.into[target]:
+                flow = max(so_far, edge.flow, key=STRENGTH.__getitem__)
+                passed = cuts if edge.cut is None else (*cuts, edge.cut)
+                key = self.where.get((edge.source, edge.output))
+                if key is not None:
+                    found.append((key, flow, [self.tape.cuts[n] for n in passed]))
+                elif (edge.source, flow, passed) not in seen and (
+                    flow != "value" or not self.tape.nodes[edge.source].sweep
+                ):
+                    seen.add((edge.source, flow, passed))
+                    waiting.append((edge.source, flow, passed))
+        return found
+
+    def _place(self, node: Node, n: int, label: Label) -> None:
+        value = node.outputs[n].value if label.value is None else label.value
+        if label.role == "hyperparameter":
+            key = Key(label.level + 1, FIXED if node.kind == "constant" else node.step, "values")
+        else:
+            key = Key(label.level, node.step, "gradient" if label.role == "gradient" else "values")
+        if key.step == FIXED:
+            self.fixed[key.lane][label.name] = value
+            self.where[node.number, n] = key
+            return
+        box = self._join((node.number, n), key)
+        if label.role == "state":
+            box.state.add(label.name.rpartition(".")[2])
+        else:
+            box.names[label.name] = value
+            if node.op is not None and node.op.endswith(".rule"):
+                box.rule = node.op.removesuffix(".rule")
+
+    def _join(self, place: tuple[int, int], key: Key) -> Box:
+        self.where[place] = key
+        return self.boxes.setdefault(key, Box(key))
+
+    def _losses(self) -> set[tuple[int, int]]:
+        """What backward passes began from; if none was recorded, what was computed last from any weights."""
+        losses = {node.loss for node in self.tape.nodes if node.loss is not None}
+        if losses:
+            return losses
+        read = {edge.source for edge in self.tape.edges if not self.tape.nodes[edge.target].sweep}
+        return {
+            (edge.target, 0)
+            for edge in self.tape.edges
+            if edge.flow == "kept" and edge.target not in read and (edge.target, 0) not in self.where
+        }
+
+    def _gather(self, loss: tuple[int, int]) -> None:
+        """Put a loss, and all between it and other boxes, into one box."""
+        node = self.tape.nodes[loss[0]]
+        key = Key(0, node.step, "loss")
+        self._join(loss, key).number = node.outputs[loss[1]].value
+        waiting = [loss[0]]
+        while waiting:
+            for edge in self.into[waiting.pop()]:
+                place = (edge.source, edge.output)
+                source = self.tape.nodes[edge.source]
+                if place not in self.where and edge.flow != "cut" and source.kind == "operation" and not source.sweep:
+                    self.where[place] = key
+                    waiting.append(edge.source)

@@ -1,0 +1,38 @@
+"""What a recording is told of an optimizer's step: which tensor is what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..inspect.recording import Tape
+    from .tower import Optimizer
+
+
+class Labels:
+    """Names for the tensors of one level's step. `below` is the level whose hyperparameters it moves, None for weights."""
+
+    def __init__(self, tape: Tape, height: int, level: Optimizer, below: Optimizer | None) -> None:
+        self.tape, self.height, self.level, self.below = tape, height, level, below
+
+    def before(
+        self, name: str, w: Tensor, g: Tensor, state: Mapping[str, Tensor], hyperparameters: Mapping[str, Tensor]
+    ) -> None:
+        """What the step reads."""
+        self.tape.label(g, name, "gradient", self.height)
+        self.after(name, w, state)
+        for key, tensor in hyperparameters.items():
+            value = self.level.meaning(key, tensor.item()) if key in self.level.parameters else tensor.item()
+            self.tape.label(tensor, key, "hyperparameter", self.height, value)
+
+    def after(self, name: str, w: Tensor, state: Mapping[str, Tensor]) -> None:
+        """What the step makes."""
+        if self.below is None:
+            self.tape.label(w, name, "weights", 0)
+        else:
+            self.tape.label(w, name, "hyperparameter", self.height - 1, self.below.meaning(name, w.item()))
+        for key, tensor in state.items():
+            self.tape.label(tensor, f"{name}.{key}", "state", self.height)

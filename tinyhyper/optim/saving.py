@@ -1,0 +1,61 @@
+"""A tower as plain data, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..tensor import Tensor, leaf
+
+if TYPE_CHECKING:
+    from .tower import Optimizer
+
+
+def state_dict(optimizer: Optimizer) -> dict[str, Any]:
+    """The numbers, names and arrays of every level, bottom first."""
+    return {"levels": [_level(level) for level in optimizer.levels]}
+
+
+def _level(level: Optimizer) -> dict[str, Any]:
+    return {
+        "optimizer": type(level).__name__,
+        "t": level.t,
+        "parameters": {key: value.item() for key, value in level.parameters.items()},
+        "state": {
+            name: {key: value.array.copy() for key, value in kept.items()} for name, kept in level._states.items()
+        },
+    }
+
+
+def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Put saved numbers into a tower of the same levels. Raises ArgumentError before anything has changed."""
+    levels = optimizer.levels
+    try:
+        entries = [
+            (
+                entry["optimizer"],
+                int(entry["t"]),
+                {key: float(value) for key, value in entry["parameters"].items()},
+                {name: {key: np.array(v) for key, v in kept.items()} for name, kept in entry["state"].items()},
+            )
+            for entry in saved["levels"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArgumentError(f"load_state_dict: this is not the state_dict() of a tower ({error!r})") from None
+    names = [name for name, *_ in entries]
+    if names != [type(level).__name__ for level in levels]:
+        raise ArgumentError(f"load_state_dict: saved from {' / '.join(names)}, this tower is {optimizer}")
+    for level, (name, _, parameters, _) in zip(levels, entries):
+        if set(parameters) != set(level.parameters):
+            raise ArgumentError(
+                f"load_state_dict: {name} was saved with {', '.join(parameters)}, this one has {', '.join(level.parameters)}"
+            )
+    for level, (_, t, parameters, states) in zip(levels, entries):
+        level.t = t
+        for key, value in parameters.items():
+            constant = Tensor(np.array(value))
+            level.parameters[key] = leaf(constant) if key in level._tuned else constant
+        level._states = {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
