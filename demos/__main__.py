@@ -1,0 +1,127 @@
+"""python -m demos [NAME]: run an experiment."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from .settings import Settings, UsageError
+
+# name: what it shows. Each is the module demos.NAME, whose main(settings) returns the exit status.
+DEMOS = {"digits": "a tanh MLP on 8x8 handwritten digits, from a far too small and a far too large step size"}
+EXTRAS = ("matplotlib", "tqdm")
+
+DESCRIPTION = """\
+Train a model with towers of optimizers. A stack reads bottom first: in "adam/sgd", Adam moves the weights, and SGD
+moves Adam's hyperparameters. "adam(0.01)/sgd(1e-5)" gives each level its step size."""
+
+EXAMPLES = """\
+examples:
+  python -m demos
+  python -m demos digits --stack sgd --stack sgd/sgd/sgd --alpha 1e-4
+  python -m demos --stack "adam(0.01)/sgd(1e-5)" --epochs 2 --seed 1 --out results
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one line for an error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def checked(convert: Callable[[str], Any], holds: Callable[[Any], Any], wanted: str) -> Callable[[str], Any]:
+    """An argument's type: what it converts to, as long as `holds` is true of that."""
+
+    def argument(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not holds(value):
+            raise argparse.ArgumentTypeError(f"'{text}' is not {wanted}")
+        return value
+
+    return argument
+
+
+def parse(arguments: list[str]) -> tuple[str, Settings]:
+    """The demo's name and its settings. Raises UsageError."""
+    listing = "\n".join(f"  {name:<10} {summary}" for name, summary in DEMOS.items())
+    parser = Parser(
+        prog="python -m demos",
+        description=DESCRIPTION,
+        epilog=f"demos:\n{listing}\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("name", nargs="?", default="digits", metavar="NAME", help="which demo (default: digits)")
+    add("--stack", action="append", help="optimizers, bottom first; may be repeated (default: the demo's own)")
+    add(
+        "--alpha",
+        action="append",
+        type=checked(float, lambda alpha: 0 < alpha < math.inf, "a finite number above 0"),
+        help="where the bottom's step size starts; may be repeated (default: far too small, and far too large)",
+    )
+    add(
+        "--epochs",
+        type=checked(int, lambda epochs: epochs > 0, "a whole number above 0"),
+        help="passes over the training images (default: the demo's own)",
+    )
+    add(
+        "--seed",
+        type=checked(int, lambda seed: seed >= 0, "a whole number from 0 on"),
+        default=0,
+        help="of the first weights and of the order of the images (default: 0)",
+    )
+    add(
+        "--out",
+        type=checked(str, str.strip, "a folder"),
+        default="tinyhyper-out",
+        metavar="DIR",
+        help="folder for the pictures (default: tinyhyper-out)",
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.name not in DEMOS:
+        raise UsageError(f"no demo is named '{chosen.name}'; there are: {', '.join(DEMOS)}")
+    stacks, alphas = chosen.stack or (), chosen.alpha or ()
+    return chosen.name, Settings(tuple(stacks), tuple(alphas), chosen.epochs, chosen.seed, Path(chosen.out))
+
+
+def load(name: str) -> ModuleType:
+    """The demo's module. Raises UsageError if a package that demos need is missing."""
+    try:
+        return import_module(f"demos.{name}")
+    except ModuleNotFoundError as error:
+        if (package := str(error.name).split(".")[0]) in EXTRAS:
+            raise UsageError(f'demos need {package}: pip install "tinyhyper[demos]"') from None
+        raise
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo that the arguments ask for, and return the exit status."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # the printed tape has a ✂, which not every terminal's encoding has
+    try:
+        name, settings = parse(arguments)
+        return load(name).main(settings)
+    except UsageError as error:
+        print("python -m demos: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("python -m demos: interrupted before anything was finished", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,185 @@
+"""python -m demos, run as a user runs it: in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def start(*arguments, code=None, folder=None):
+    """Start `python -m demos` in an empty folder, with the checkout on the path."""
+    command = ["-c", code] if code else ["-m", "demos"]
+    return subprocess.Popen(
+        [sys.executable, *command, *map(str, arguments)],
+        cwd=folder or ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def run(*arguments, code=None, folder=None):
+    process = start(*arguments, code=code, folder=folder)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def test_help_names_the_demos_the_options_and_examples():
+    status, out, err = run("--help")
+    assert (status, err) == (0, "")
+    for word in ("digits", "--stack", "--alpha", "--epochs", "--seed", "--out", "examples:", "adam/sgd"):
+        assert word in out
+
+
+WRONG = {
+    "unknown demo": (["nonsense"], "nonsense.*digits"),
+    "unknown option": (["--bananas"], "--bananas"),
+    "unknown optimizer": (["--stack", "adam/bananas"], "bananas"),
+    "empty stack": (["--stack", ""], "stack"),
+    "missing level": (["--stack", "adam//sgd"], "stack"),
+    "open bracket": (["--stack", "adam(0.1/sgd"], "stack"),
+    "word for a number": (["--stack", "adam(high)"], "high"),
+    "unknown hyperparameter": (["--stack", "adam(bananas=1)"], "bananas"),
+    "beta out of range": (["--stack", "adam(0.1, 1.5)/sgd"], "beta1"),
+    "two alphas": (["--stack", "adam(0.1)", "--alpha", "0.1"], "--alpha"),
+    "one stack of two is wrong": (["--stack", "sgd", "--stack", "sdg"], "sdg"),
+    "no epochs": (["--epochs", "0"], "--epochs.*'0'"),
+    "negative epochs": (["--epochs", "-3"], "--epochs.*'-3'"),
+    "epochs in words": (["--epochs", "many"], "--epochs.*'many'"),
+    "negative seed": (["--seed", "-1"], "--seed"),
+    "alpha nan": (["--alpha", "nan"], "--alpha.*nan"),
+    "alpha inf": (["--alpha", "inf"], "--alpha.*inf"),
+    "alpha zero": (["--alpha", "0"], "--alpha"),
+    "no folder": (["--out", ""], "--out"),
+}
+
+
+@pytest.mark.parametrize("arguments, line", WRONG.values(), ids=WRONG)
+def test_wrong_input_gets_one_line_and_writes_nothing(arguments, line, tmp_path):
+    status, out, err = run(*arguments, folder=tmp_path)
+    assert status == 2 and out == ""
+    assert err.count("\n") == 1 and re.search(line, err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_that_is_a_file_is_left_as_it_was(tmp_path):
+    occupied = tmp_path / "results"
+    occupied.write_text("mine")
+    for out in (occupied, occupied / "below"):
+        status, _, err = run("--out", out)
+        assert status == 2 and err.count("\n") == 1 and str(out) in err
+    assert occupied.read_text() == "mine" and list(tmp_path.iterdir()) == [occupied]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_gets_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    status, _, err = run("--out", tmp_path)
+    tmp_path.chmod(0o700)
+    assert status == 2 and err.count("\n") == 1 and str(tmp_path) in err
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "tqdm"])
+def test_a_missing_package_says_what_to_install(package, tmp_path):
+    code = f"import sys; sys.modules['{package}'] = None; from demos.__main__ import main; sys.exit(main([]))"
+    status, out, err = run(code=code, folder=tmp_path)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1 and package in err and 'pip install "tinyhyper[demos]"' in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def rows(out):
+    """The table that was printed: stack, alpha before and after, test error, seconds."""
+    found = re.findall(r"^([a-z]\S*) +(\S+) +(\S+) +(\S+) +(\d\S*)$", out, flags=re.MULTILINE)
+    return [(stack, *map(float, numbers)) for stack, *numbers in found]
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """One epoch of a tower and of plain SGD, from a far too small alpha."""
+    folder = tmp_path_factory.mktemp("short") / "new" / "folder"
+    chosen = ["--stack", "sgd", "--stack", "adam/sgd", "--alpha", "1e-5", "--epochs", 1]
+    status, out, err = run("digits", *chosen, "--out", folder)
+    assert status == 0, err
+    return folder, out
+
+
+def test_a_run_prints_a_table_in_which_the_tower_has_learned(short):
+    (plain, before, after, plain_error, seconds), (tower, tower_before, tower_after, tower_error, _) = rows(short[1])
+    assert plain == "sgd" and before == after == tower_before == 1e-5 and 0 <= seconds < 200
+    assert tower.startswith("adam/sgd(") and tower_after > 50 * tower_before
+    assert tower_error < 50 < plain_error <= 100
+
+
+def test_a_run_prints_the_tape_with_its_cuts_and_names_its_folder(short):
+    folder, out = short
+    assert "✂" in out
+    assert out.rstrip().splitlines()[-1] == f"In {folder}: curves.png, cut.svg"
+
+
+def test_a_run_writes_both_pictures_and_nothing_else(short):
+    folder, _ = short
+    assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "cut.svg"]
+    assert (folder / "curves.png").read_bytes().startswith(PNG)
+    assert ElementTree.parse(folder / "cut.svg").getroot().tag.endswith("svg")
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+    chosen = ["--stack", "sgd/sgd", "--alpha", "0.01", "--epochs", 1, "--out", tmp_path]
+    first, again, other = (rows(run(*chosen, "--seed", seed)[1]) for seed in (1, 1, 2))
+    assert [row[:4] for row in first] == [row[:4] for row in again] != [row[:4] for row in other]
+
+
+def test_a_diverged_run_is_said_to_have_diverged(tmp_path):
+    status, out, err = run("--stack", "sgd/sgd(1e300)", "--alpha", "1", "--epochs", 1, "--out", tmp_path)
+    assert status == 0 and "NaN at step" in out and "Warning" not in err
+    assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_leaves_what_was_finished_and_says_where(tmp_path):
+    process = start("--stack", "sgd", "--alpha", "0.1", "--epochs", 10**6, "--out", tmp_path)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "cut.svg").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "Interrupted: 0 of 1 runs" in out and f"In {tmp_path}: cut.svg" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.svg"]
+
+
+INTERRUPTED_IN_THE_SECOND_RUN = """
+import sys
+from demos import digits
+from demos.__main__ import main
+train, names = digits.train, []
+def interrupted(run, *others):
+    names.append(run.name)
+    if len(names) == 2:
+        raise KeyboardInterrupt
+    return train(run, *others)
+digits.train = interrupted
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_keeps_the_table_and_the_curves_of_finished_runs(tmp_path):
+    chosen = ["--stack", "sgd", "--stack", "adam", "--stack", "rmsprop", "--epochs", 1, "--alpha", 0.01]
+    status, out, _ = run(*chosen, "--out", tmp_path, code=INTERRUPTED_IN_THE_SECOND_RUN)
+    assert status == 130 and "Interrupted: 1 of 3 runs" in out
+    assert [row[0] for row in rows(out)] == ["sgd"]
+    assert f"In {tmp_path}: curves.png, cut.svg" in out and (tmp_path / "curves.png").read_bytes().startswith(PNG)
