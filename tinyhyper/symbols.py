@@ -42,7 +42,8 @@ class Symbol:
     def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
         if self.rule is None or self.rule.vjp is None:
             return (None,) * len(self.args)
-        return self.rule.vjp(cotangents[0], self, *self.args)
+        args = [arg if isinstance(arg, Symbol) else Constant(arg) for arg in self.args]
+        return self.rule.vjp(cotangents[0], self, *args)
 
     def __bool__(self) -> bool:
         raise TypeError(
@@ -57,6 +58,16 @@ class Symbol:
         if self.rule is None:
             return f"x{self.serial}"
         return f"{self.rule.formula.name}({', '.join(map(repr, self.args))})"
+
+
+class Constant(Symbol):
+    """A number that a VJP meets: what the VJP makes of it is written down too, though no symbol takes part."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
 
 
 class Absent(Symbol):

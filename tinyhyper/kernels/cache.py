@@ -13,8 +13,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
 
@@ -57,7 +59,32 @@ def cache_dir() -> Path:
 def jit(function: Callable[..., None]) -> Callable[..., None]:
     """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be."""
     cached = os.access(os.path.dirname(function.__code__.co_filename), os.W_OK)
-    return numba.njit(error_model="numpy", cache=cached)(function)
+    dispatcher = numba.njit(error_model="numpy", cache=cached)(function)
+    if hasattr(dispatcher, "_cache"):
+        dispatcher._cache = _Tolerant(dispatcher._cache)
+    return dispatcher
+
+
+class _Tolerant:
+    """numba's disk cache of one kernel, for which a damaged file is a missing one and a full disk no reason to stop."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *args: Any) -> Any:
+        try:
+            return self._cache.load_overload(*args)
+        except Exception:  # unpickling half a file may raise anything
+            with suppress(OSError):
+                self._cache.flush()
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        with suppress(OSError):
+            self._cache.save_overload(*args)
 
 
 def load(source: str) -> Callable[..., None]:
@@ -84,7 +111,7 @@ def _module(name: str, text: str) -> ModuleType:
 
 def _publish(path: Path, text: str) -> Path:
     """Write a whole file under its final name once; a fixed time stamp keeps numba's index valid for every writer."""
-    if not path.exists() or path.stat().st_size != len(text):
+    if not path.exists() or path.read_bytes() != text.encode():
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         with os.fdopen(handle, "w") as file:

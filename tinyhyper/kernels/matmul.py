@@ -56,7 +56,7 @@ def matmul_backend(name: str | None = None) -> str:
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b: matrices in the last two axes, the axes before them broadcast; a vector is a row at the left, a column at the right.
+    """a @ b: matrices in the last two axes, the axes before them broadcast. A vector is a row if first, else a column.
 
     Raises ShapeError if the inner axes differ, the outer ones do not broadcast, or an operand is 0-d.
     """
@@ -80,7 +80,9 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _kernel_wins(a: np.ndarray, b: np.ndarray) -> bool:
     """The rule of `auto`, by sizes and dtypes alone."""
-    if a.ndim < 3 or b.ndim < 3 or a.dtype not in FLOATS or b.dtype not in FLOATS or numba.config.DISABLE_JIT:
+    if a.ndim < 3 or b.ndim < 3 or a.dtype not in FLOATS or b.dtype not in FLOATS:
+        return False
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return False
     return a.size >= STACK and math.prod(a.shape[-2:]) * b.shape[-1] <= TINY
 
@@ -99,6 +101,6 @@ def _by_kernel(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _misfit(a: np.ndarray, b: np.ndarray) -> ShapeError:
     return ShapeError(
-        f"matmul: shapes {a.shape} and {b.shape} do not fit. The last axis of the first must equal the last but one (or "
-        "only) axis of the second, and the axes before these must broadcast; for numbers use *"
+        f"matmul: shapes {a.shape} and {b.shape} do not fit. The last axis of the first must equal the last but one "
+        "(or only) axis of the second, and the axes before these must broadcast; for numbers use *"
     )

@@ -1,1 +1,167 @@
-"""The rules, by kind. `attach` gives tensors their operators, methods and NumPy functions."""
+"""The rules, by kind. `attach` gives tensors their operators, methods and NumPy functions.
+
+| file | operations |
+| --- | --- |
+| `elementwise` | arithmetic, comparisons, selection, exponentials, trigonometry |
+| `reduce` | sum, mean, prod, max, min, var, std, logsumexp, cumsum, norm; argmax, argmin, any, all |
+| `shape` | reshape, transpose, broadcast_to, concatenate, stack, split, tile, pad, diagonal, triu and the like |
+| `index` | x[index], take |
+| `linalg` | matmul, dot, inner, outer, tensordot, einsum |
+| `nn` | softmax, log_softmax, cross_entropy |
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedError
+from ..tensor import NUMPY_FUNCTIONS, Tensor
+from . import elementwise, index, linalg, reduce, shape
+from .elementwise import NUMPY_ALIASES, RULES, attach_operators
+
+METHODS: dict[str, Callable[..., Any]] = {
+    name: getattr(module, name)
+    for module, names in (
+        (reduce, "sum mean prod max min var std cumsum argmax argmin any all"),
+        (shape, "ravel swapaxes squeeze astype repeat diagonal trace"),
+        (index, "take"),
+        (linalg, "dot"),
+        (elementwise, "clip"),
+    )
+    for name in names.split()
+} | {"flatten": shape.ravel}
+
+
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Tensor:
+    return elementwise.clip(x, min if a_min is None else a_min, max if a_max is None else a_max)
+
+
+# NumPy's functions that a rule stands for: the rule, and NumPy's own parameters in their order.
+FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
+    "sum": (reduce.sum, "a axis dtype out keepdims initial where"),
+    "mean": (reduce.mean, "a axis dtype out keepdims where"),
+    "prod": (reduce.prod, "a axis dtype out keepdims initial where"),
+    "max": (reduce.max, "a axis out keepdims initial where"),
+    "amax": (reduce.max, "a axis out keepdims initial where"),
+    "min": (reduce.min, "a axis out keepdims initial where"),
+    "amin": (reduce.min, "a axis out keepdims initial where"),
+    "var": (reduce.var, "a axis dtype out ddof keepdims where mean correction"),
+    "std": (reduce.std, "a axis dtype out ddof keepdims where mean correction"),
+    "cumsum": (reduce.cumsum, "a axis dtype out"),
+    "norm": (reduce.norm, "x ord axis keepdims"),
+    "argmax": (reduce.argmax, "a axis out keepdims"),
+    "argmin": (reduce.argmin, "a axis out keepdims"),
+    "any": (reduce.any, "a axis out keepdims where"),
+    "all": (reduce.all, "a axis out keepdims where"),
+    "reshape": (shape.reshape, "a shape order copy"),
+    "ravel": (shape.ravel, "a order"),
+    "transpose": (shape.transpose, "a axes"),
+    "permute_dims": (shape.transpose, "a axes"),
+    "swapaxes": (shape.swapaxes, "a axis1 axis2"),
+    "moveaxis": (shape.moveaxis, "a source destination"),
+    "expand_dims": (shape.expand_dims, "a axis"),
+    "squeeze": (shape.squeeze, "a axis"),
+    "broadcast_to": (shape.broadcast_to, "array shape subok"),
+    "concatenate": (shape.concatenate, "arrays axis out dtype casting"),
+    "concat": (shape.concatenate, "arrays axis out dtype casting"),
+    "stack": (shape.stack, "arrays axis out dtype casting"),
+    "split": (shape.split, "ary indices_or_sections axis"),
+    "tile": (shape.tile, "A reps"),
+    "repeat": (shape.repeat, "a repeats axis"),
+    "flip": (shape.flip, "m axis"),
+    "roll": (shape.roll, "a shift axis"),
+    "pad": (shape.pad, "array pad_width mode"),
+    "diagonal": (shape.diagonal, "a offset axis1 axis2"),
+    "trace": (shape.trace, "a offset axis1 axis2 dtype out"),
+    "triu": (shape.triu, "m k"),
+    "tril": (shape.tril, "m k"),
+    "astype": (shape.astype, "x dtype copy device"),
+    "take": (index.take, "a indices axis out mode"),
+    "matmul": (linalg.matmul, "x1 x2 out"),
+    "dot": (linalg.dot, "a b out"),
+    "inner": (linalg.inner, "a b"),
+    "outer": (linalg.outer, "a b out"),
+    "tensordot": (linalg.tensordot, "a b axes"),
+    "where": (elementwise.where, "condition x y"),
+    "clip": (_clip, "a a_min a_max out min max"),
+    "pow": (elementwise.pow, "x y out"),
+    "power": (elementwise.pow, "x y out"),
+    "reciprocal": (elementwise.reciprocal, "x out"),
+    "logaddexp": (elementwise.logaddexp, "x y out"),
+    "add.reduce": (reduce.sum, "array axis dtype out keepdims initial where"),
+    "multiply.reduce": (reduce.prod, "array axis dtype out keepdims initial where"),
+    "maximum.reduce": (reduce.max, "array axis dtype out keepdims initial where"),
+    "minimum.reduce": (reduce.min, "array axis dtype out keepdims initial where"),
+    "add.accumulate": (reduce.cumsum, "array axis dtype out"),
+}
+
+# Of these only the values count, so they give what NumPy gives.
+OF_VALUES = "shape ndim size allclose array_equal isclose isfinite isinf logical_not logical_and logical_or"
+IGNORED = {"order": "C", "casting": "same_kind", "mode": "raise", "copy": True, "subok": False}
+
+
+def attach() -> None:
+    """Give Tensor its operators and methods, and NumPy's functions their rules."""
+    attach_operators(Tensor)
+    members: dict[str, Any] = {
+        "__getitem__": index.getitem,
+        "__matmul__": linalg.matmul,
+        "__rmatmul__": lambda self, other: linalg.matmul(other, self),
+        "reshape": lambda self, *lengths: shape.reshape(self, _one_tuple(lengths)),
+        "transpose": lambda self, *axes: shape.transpose(self, _one_tuple(axes) if axes else None),
+        "T": property(shape.transpose, doc="The tensor with its axes reversed."),
+    }
+    for name, member in (METHODS | members).items():
+        setattr(Tensor, name, member)
+    for name, rule in (RULES | NUMPY_ALIASES).items():
+        NUMPY_FUNCTIONS[name] = _numpy(name, rule, " ".join([*inspect.signature(rule).parameters, "out"]))
+    for name, (function, parameters) in FUNCTIONS.items():
+        NUMPY_FUNCTIONS[name] = _numpy(name, function, parameters)
+    for name in OF_VALUES.split():
+        NUMPY_FUNCTIONS[name] = _of_values(getattr(np, name))
+    NUMPY_FUNCTIONS["einsum"] = linalg.einsum
+
+
+def _one_tuple(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _numpy(name: str, function: Callable[..., Any], parameters: str) -> Callable[..., Any]:
+    """A rule, called as NumPy calls the function; raises UnsupportedError for an argument the rule does not know."""
+    names = parameters.split()
+    known = inspect.signature(function).parameters
+    options = [p.name for p in known.values() if p.name in names and p.kind is not p.POSITIONAL_ONLY]
+    inputs = names[: next(n for n, p in enumerate([*known, None]) if p in (*options, None))]
+    reduces = name.endswith((".reduce", ".accumulate"))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(names, args)) | kwargs
+        if len(args) > len(names):
+            raise TypeError(f"numpy.{name}: {len(args)} arguments, but at most {len(names)} are known")
+        if reduces:
+            given.setdefault("axis", 0)
+        for key in [key for key in given if key not in inputs and key not in known]:
+            value = given.pop(key)
+            if value is not None and not (key in IGNORED and value == IGNORED[key]):
+                raise UnsupportedError(f"numpy.{name}: {key}={value!r} is not supported for a Tensor")
+        missing = [key for key in inputs if key not in given]
+        if missing:
+            raise UnsupportedError(f"numpy.{name} of a Tensor needs {', '.join(missing)}")
+        return function(*[given.pop(key) for key in inputs], **given)
+
+    return call
+
+
+def _of_values(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = function(*[a.array if isinstance(a, Tensor) else a for a in args], **kwargs)
+        return Tensor(result) if isinstance(result, np.ndarray) else result
+
+    return call
+
+
+attach()

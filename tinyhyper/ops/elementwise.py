@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UnsupportedError
 from ..kernels.expression import Formula
-from ..symbols import Rule, Symbol
+from ..symbols import Constant, Rule, Symbol
 from .fuse import Fusion, composite, operand
 
 RULES: dict[str, Elementwise] = {}
@@ -40,11 +41,19 @@ class Elementwise:
     def __call__(self, *args: Any) -> Any:
         for arg in args:
             if isinstance(arg, Symbol):
-                return Symbol(self.rule, args)
+                return self._symbol(args)
         if len(args) != len(self.fusion.inputs):
             raise TypeError(f"{self.__name__} takes {len(self.fusion.inputs)} arguments, got {len(args)}")
         pairs = [operand(arg, self.__name__) for arg in args]
         return self.fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))[0]
+
+    def _symbol(self, args: tuple[Any, ...]) -> Symbol:
+        for arg in args:
+            if not isinstance(arg, (Symbol, float, int)):
+                raise UnsupportedError(
+                    f"{self.__name__}: in a fused function a symbol met a {type(arg).__name__}; pass tensors and arrays as arguments"
+                )
+        return Symbol(self.rule, tuple([arg.value if isinstance(arg, Constant) else arg for arg in args]))
 
     def __repr__(self) -> str:
         return f"<elementwise operation {self.__name__}>"

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError, TinyhyperError, UnsupportedError
 from ..symbols import Symbol
-from ..tape import Node, mode
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tape import Edge, Node, mode
+from ..tensor import Tensor, as_tensor
 
 OPERATIONS: dict[str, Operation] = {}
 
@@ -29,67 +29,91 @@ class Spec(NamedTuple):
     dtype: np.dtype
 
 
-class Context(NamedTuple):
-    """What a node remembers beside its arrays."""
-
-    names: tuple[str, ...]
-    specs: tuple[Spec, ...]
-    options: dict[str, Any]
-
-
 class Operation:
-    """A named operation: `forward` over arrays, and `vjps` by input name (`xs` for the items of a sequence)."""
+    """A named operation: `forward` over arrays, and `vjps` by input name (`xs` for the items of a sequence).
 
-    def __init__(self, name: str, forward: Callable[..., np.ndarray], vjps: dict[str, Callable[..., Any]]) -> None:
+    A node's context is a tuple: the names of what it saved, shape and dtype of each input, and the options.
+    """
+
+    def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
         self.name, self.forward, self.vjps = name, forward, vjps
+        self.signature = inspect.signature(forward)
+        parameters = self.signature.parameters.values()
+        self.inputs = tuple([p.name for p in parameters if p.kind is p.POSITIONAL_ONLY])
+        self.defaults = {p.name: p.default for p in parameters if p.name not in self.inputs}
+        self.names = tuple(self.defaults)
+        self.least = len(self.inputs) + [*self.defaults.values()].count(inspect.Parameter.empty)
+        self.sequence = self.inputs == ("xs",)
         self.needs = {key: tuple(inspect.signature(vjp).parameters)[1:] for key, vjp in vjps.items()}
+        self._reads: dict[tuple[bool, ...], tuple[tuple[int, ...], tuple[str, ...]]] = {}
 
-    def __call__(self, inputs: dict[str, Any], options: dict[str, Any]) -> Tensor:
-        """Apply to tensors by name; anything among the inputs that is not a Tensor becomes a constant."""
-        tensors = {name: as_tensor(value) for name, value in inputs.items()}
-        arrays = {name: tensor.array for name, tensor in tensors.items()}
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """The inputs, and every option, of a call. Raises TypeError as Python does for a wrong one."""
+        count, names = len(self.inputs), self.names
+        options = {**self.defaults, **dict(zip(names, args[count:]))}
+        if kwargs or not self.least <= len(args) <= count + len(names):
+            try:
+                bound = self.signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise TypeError(f"{self.name}: {error}") from None
+            options = {name: bound.get(name, default) for name, default in self.defaults.items()}
+        return args[0] if self.sequence else args[:count], options
+
+    def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
+        """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
+        tensors = [value if type(value) is Tensor else self._constant(value) for value in values]
+        arrays = [tensor.array for tensor in tensors]
         try:
-            out = np.asarray(self._compute(arrays, options))
+            out = self.forward(arrays, **options) if self.sequence else self.forward(*arrays, **options)
         except TinyhyperError:
             raise
         except (ValueError, IndexError, TypeError) as error:
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            kind = ShapeError if isinstance(error, (ValueError, IndexError)) else ArgumentError
+            shapes = ", ".join([f"{name} {array.shape}" for name, array in zip(self._names(len(arrays)), arrays)])
+            kind = ArgumentError if isinstance(error, TypeError) else ShapeError
             raise kind(f"{self.name}({shapes}{_show(options)}): {error}") from error
-        result = Tensor(out)
-        if mode.recording and out.dtype in FLOATS and any(t.edge is not None for t in tensors.values()):
-            result.edge = (self._node(tensors, out, options), 0)
+        result = Tensor(out if type(out) is np.ndarray else np.asarray(out))
+        if mode.recording and self.vjps and result.array.dtype.kind == "f":
+            edges = tuple([t.edge if key in self.vjps else None for key, t in zip(self._keys(len(tensors)), tensors)])
+            if any(edges):
+                result.edge = (self._node(edges, arrays, result.array, options), 0)
         if mode.tape is not None:
-            mode.tape.operation(self, list(tensors.values()), [result])
+            mode.tape.operation(self, tensors, [result])
         return result
 
-    def _compute(self, arrays: dict[str, np.ndarray], options: dict[str, Any]) -> Any:
-        if "xs" in self.vjps:
-            return self.forward(list(arrays.values()), **options)
-        return self.forward(*arrays.values(), **options)
+    def _constant(self, value: Any) -> Tensor:
+        if isinstance(value, Symbol):
+            raise UnsupportedError(f"{self.name} is not elementwise, so it cannot be used in a fused function")
+        return as_tensor(value)
 
-    def _node(self, tensors: dict[str, Tensor], out: np.ndarray, options: dict[str, Any]) -> Node:
-        needs = {
-            need for name, t in tensors.items() if t.edge is not None for need in self.needs.get(self._key(name), ())
-        }
-        saved = {name: t.array for name, t in tensors.items() if name in needs}
-        if "out" in needs:
-            saved["out"] = out
-        specs = tuple([Spec(t.shape, t.dtype) for t in tensors.values()])
-        edges = tuple([t.edge if self._key(name) in self.vjps else None for name, t in tensors.items()])
-        return Node(self, edges, saved, Context(tuple(tensors), specs, options))
+    def _node(
+        self, edges: tuple[Edge | None, ...], arrays: list[np.ndarray], out: np.ndarray, options: dict[str, Any]
+    ) -> Node:
+        flags = tuple([edge is not None for edge in edges])
+        if flags not in self._reads:
+            names = (*self._names(len(flags)), "out")
+            needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
+            places = [n for n, name in enumerate(names) if name in needs or ("xs" in needs and name != "out")]
+            self._reads[flags] = tuple(places), tuple([names[n] for n in places])
+        kept, reads = self._reads[flags]
+        saved = tuple([out if n == len(arrays) else arrays[n] for n in kept])
+        return Node(self, edges, saved, (reads, [(array.shape, array.dtype) for array in arrays], options))
 
-    def _key(self, name: str) -> str:
-        return "xs" if "xs" in self.vjps else name
+    def _names(self, count: int) -> tuple[str, ...]:
+        return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs
+
+    def _keys(self, count: int) -> tuple[str, ...]:
+        return ("xs",) * count if self.sequence else self.inputs
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
-        names, specs, options = node.context
-        edges = dict(zip(names, node.inputs), out=(node, 0))
-        known = {name: Tensor(array, edges[name] if mode.recording else None) for name, array in node.saved.items()}
-        known.update(options)
+        reads, pairs, options = node.context
+        known, specs = dict(options), tuple([Spec(*pair) for pair in pairs])
+        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if mode.recording else {}
+        for name, array in zip(reads, node.saved):
+            known[name] = Tensor(array, edges.get(name))
+        if self.sequence:
+            known["xs"] = [known.get(name) for name in self._names(len(specs))]
         found: list[Tensor | None] = []
-        for n, (name, spec, use) in enumerate(zip(names, specs, wanted)):
-            key = self._key(name)
+        for n, (key, spec, use) in enumerate(zip(self._keys(len(specs)), specs, wanted)):
             if not use:
                 found.append(None)
                 continue
@@ -102,34 +126,22 @@ class Operation:
         return f"<operation {self.name}>"
 
 
-def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., np.ndarray]], Callable[..., Any]]:
+def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
 
     The function's positional-only parameters are inputs, the others options; a first parameter `xs` is a sequence.
     """
 
-    def decorate(forward: Callable[..., np.ndarray]) -> Callable[..., Any]:
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         name = forward.__name__.strip("_")
         op = OPERATIONS[name] = Operation(name, forward, vjps)
-        signature = inspect.signature(forward)
-        inputs = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
-        defaults = {p.name: p.default for p in signature.parameters.values() if p.name not in inputs}
 
         @functools.wraps(forward)
         def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                bound = signature.bind(*args, **kwargs).arguments
-            except TypeError as error:
-                raise TypeError(f"{name}: {error}") from None
-            values = {key: bound[key] for key in inputs}
-            if inputs == ["xs"]:
-                values = {f"x{n}": value for n, value in enumerate(values["xs"])}
-            for value in values.values():
-                if isinstance(value, Symbol):
-                    raise UnsupportedError(f"{name} is not elementwise, so it cannot be used in a fused function")
-            options = {key: bound.get(key, default) for key, default in defaults.items()}
-            return op(values, options)
+            return op(*op.bind(args, kwargs))
 
+        shown = [p.replace(annotation=p.empty) for p in op.signature.parameters.values()]  # those are of the arrays
+        call.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
         return call
 
     return decorate
@@ -138,9 +150,9 @@ def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., np.ndarray]
 def fit(cotangent: Tensor, spec: Spec) -> Tensor:
     """A cotangent summed down to its source's shape and in its dtype: the one place where broadcasting is undone."""
     if cotangent.shape != spec.shape:
-        cotangent = OPERATIONS["sum_to"]({"x": cotangent}, {"shape": spec.shape})
+        cotangent = OPERATIONS["sum_to"]([cotangent], {"shape": spec.shape})
     if cotangent.dtype != spec.dtype:
-        cotangent = OPERATIONS["astype"]({"x": cotangent}, {"dtype": spec.dtype})
+        cotangent = OPERATIONS["astype"]([cotangent], {"dtype": spec.dtype})
     return cotangent
 
 

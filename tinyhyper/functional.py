@@ -1,0 +1,243 @@
+"""Derivatives of functions: `grad(f)` is a function again, so it can be differentiated in turn.
+
+Arguments and results may be tensors, arrays, floats, or dicts, lists and tuples of these, nested as one likes; a
+derivative has the structure of what it is taken by. Nothing here touches `.grad` or changes an argument.
+
+A function is called with copies of its arguments that share their memory and stand on a graph of their own. Where an
+argument (or a tensor the function closes over) is on a graph already, the derivative stays on that graph too: so
+`grad(grad(f))` works, and so does a `grad` inside a loss.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DtypeError, ShapeError
+from .ops.elementwise import positive
+from .ops.shape import reshape, stack
+from .tape import mode, reachable, recording
+from .tensor import FLOATS, Tensor, as_tensor, gradients, leaf
+
+Argnums = int | tuple[int, ...]
+
+
+def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The gradient of f, a function of one-element output, as a function of the same arguments.
+
+    argnums: the position of the argument to differentiate by, or a tuple of positions, which gives a tuple.
+    The derivative raises ShapeError if the output has more than one element, DtypeError for an argument of integers,
+    ArgumentError for a position that does not exist.
+    """
+    both = value_and_grad(f, argnums)
+
+    @functools.wraps(f)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return gradient
+
+
+def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """As grad, but the derivative gives a pair: the value of f, and its gradient."""
+
+    @functools.wraps(f)
+    def both(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
+        call = _Call(f, args, kwargs, argnums, "grad")
+        out = call.single_output()
+        if out.size != 1:
+            raise ShapeError(
+                f"grad: the function gave a tensor of shape {out.shape}, not one number. Sum it, or use jacobian or vjp"
+            )
+        return call.released(out), call.mirrored(call.pull([out], [None]))
+
+    return both
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """f(*primals), and the pullback: from a cotangent, structured as the output, to a tuple of one for each primal.
+
+    The pullback can be called more than once. It raises ShapeError for a cotangent that does not fit the output.
+    """
+    call = _Call(f, primals, {}, tuple(range(len(primals))), "vjp")
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        cotangents = _matching(cotangent, call.result, "vjp", "cotangent")
+        return call.mirrored(call.pull(call.outputs, cotangents, retain=True))
+
+    return _rebuilt(call.result, iter([call.released(out) for out in call.outputs])), pullback
+
+
+def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """f(*primals), and its derivative along the tangents; both are tuples of one for each argument of f.
+
+    Computed by two reverse passes: the pullback is linear in its cotangent, and its derivative is the answer.
+    """
+    args, vectors = _as_arguments(primals, tangents)
+    call = _Call(f, args, {}, tuple(range(len(args))), "jvp")
+    directions = _matching(vectors, args, "jvp", "tangents")
+    with recording():
+        cotangents = [leaf(Tensor(np.zeros(out.shape, out.dtype))) if out.edge else None for out in call.outputs]
+        pulled = call.pull(call.outputs, cotangents, linear=True)
+        by = [c for c in cotangents if c is not None]
+        pairs = [(p, d) for p, d in zip(pulled, directions) if p.edge is not None]
+        slopes = [Tensor(np.zeros(c.shape, c.dtype)) for c in by]
+        if pairs:
+            slopes = [*gradients([p for p, _ in pairs], by, [d for _, d in pairs], create_graph=call.connected)]
+    found = iter(slopes)
+    results = [
+        Tensor(np.zeros(out.shape, out.dtype)) if c is None else next(found) for c, out in zip(cotangents, call.outputs)
+    ]
+    outputs = [call.released(out) for out in call.outputs]
+    return _rebuilt(call.result, iter(outputs)), _rebuilt(call.result, iter(map(call.released, results)))
+
+
+def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
+    """The Hessian of f, a function of one-element output, times vectors: both as the arguments of jvp.
+
+    The result has the structure of the primals. The Hessian is never formed: it costs about two gradients.
+    """
+    args, given = _as_arguments(primals, vectors)
+    _matching(given, args, "hvp", "vectors")
+    argnums = tuple(range(len(args)))
+    _, pullback = vjp(grad(f, argnums), *args)
+    products = pullback(given)  # the Hessian is symmetric
+    return products if isinstance(primals, (tuple, list)) else products[0]
+
+
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """All derivatives of the elements of f's output by those of an argument, as a function of the same arguments.
+
+    Of shape output.shape + argument.shape; where output or argument are structures, the outer one is the output's.
+    Costs one pass for each element of the output. argnums and errors as in grad.
+    """
+
+    @functools.wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        call = _Call(f, args, kwargs, argnums, "jacobian")
+        found = []
+        for out in call.outputs:
+            units = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
+            rows = [call.pull([out], [Tensor(unit)], retain=True) for unit in units]
+            parts = [
+                reshape(stack([row[n] for row in rows]), out.shape + x.shape)
+                if rows
+                else Tensor(np.zeros(out.shape + x.shape, x.dtype))
+                for n, x in enumerate(call.variables)
+            ]
+            found.append(call.mirrored(parts))
+        return _rebuilt(call.result, iter(found))
+
+    return derivative
+
+
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The second derivatives of f, a function of one-element output: the jacobian of its gradient."""
+    return jacobian(grad(f, argnums), argnums)
+
+
+class _Call:
+    """One call of a function on copies of its arguments, recorded.
+
+    variables: the copies differentiated by.  result: what the function gave; outputs: the tensors in it.
+    connected: whether the outputs also depend on a graph outside of the call.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums, name: str
+    ) -> None:
+        self.name = name
+        numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+        for n in numbers:
+            if not isinstance(n, int) or not -len(args) <= n < len(args):
+                raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
+        self.outside = mode.recording
+        self.variables: list[Tensor] = []
+        arguments = list(args)
+        with recording():
+            for n in numbers:
+                arguments[n] = _mapped(args[n], self._variable)
+            self.result = f(*arguments, **kwargs)
+            self.outputs = [as_tensor(out) for out in _leaves(self.result)]
+        chosen = tuple([arguments[n] for n in numbers])
+        self.structure = chosen if isinstance(argnums, tuple) else chosen[0]
+        own = {x.edge[0] for x in self.variables if x.edge and x.edge[0].op is None}
+        self.connected = self.outside and any(
+            node.op is None and node not in own for node in reachable(out.edge[0] for out in self.outputs if out.edge)
+        )
+
+    def _variable(self, value: Any) -> Tensor:
+        if not isinstance(value, (Tensor, np.ndarray, np.generic, float, int)):
+            raise DtypeError(f"{self.name}: cannot differentiate by a {type(value).__name__}")
+        x = as_tensor(value)
+        if x.dtype not in FLOATS:
+            raise DtypeError(f"{self.name}: cannot differentiate by values of {x.dtype}; make them float32 or float64")
+        variable = positive(x) if self.outside and x.edge is not None else leaf(Tensor(x.array))
+        self.variables.append(variable)
+        return variable
+
+    def single_output(self) -> Tensor:
+        if isinstance(self.result, (dict, list, tuple)):
+            kind = type(self.result).__name__
+            raise ShapeError(f"{self.name}: the function gave a {kind}, not one number")
+        return self.outputs[0]
+
+    def pull(
+        self, outputs: Sequence[Tensor], cotangents: Sequence[Any], retain: bool = False, linear: bool = False
+    ) -> list[Tensor]:
+        """The variables' cotangents; linear: recorded, so that they can be differentiated by those of the outputs."""
+        pairs = [(out, c) for out, c in zip(outputs, cotangents) if out.edge is not None]
+        if not pairs or not self.variables:
+            return [Tensor(np.zeros(x.shape, x.dtype)) for x in self.variables]
+        recorded = any(isinstance(c, Tensor) and c.edge is not None for _, c in pairs) and mode.recording
+        create = linear or self.connected or recorded
+        outs, given = [out for out, _ in pairs], [c for _, c in pairs]
+        return list(gradients(outs, self.variables, given, retain_graph=retain, create_graph=create))
+
+    def released(self, tensor: Tensor) -> Tensor:
+        """A result as the caller gets it: on the graph only if that leads outside of the call."""
+        return tensor if self.connected else Tensor(tensor.array)
+
+    def mirrored(self, values: Sequence[Any]) -> Any:
+        """One value for each variable, in the structure of the arguments differentiated by."""
+        return _rebuilt(self.structure, iter(values))
+
+
+def _as_arguments(primals: Any, vectors: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if isinstance(primals, (tuple, list)):
+        return tuple(primals), tuple(vectors) if isinstance(vectors, (tuple, list)) else (vectors,)
+    return (primals,), (vectors,)
+
+
+def _matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
+    """The tensors in a structure that must be like another one."""
+    found = list(_leaves(values))
+    shapes, needed = [np.shape(value) for value in found], [np.shape(value) for value in _leaves(pattern)]
+    if shapes != needed:
+        raise ShapeError(f"{name}: {what} of shapes {needed} needed, not {shapes}")
+    return [as_tensor(value) for value in found]
+
+
+def _leaves(structure: Any) -> Iterator[Any]:
+    if isinstance(structure, (dict, list, tuple)):
+        for item in structure.values() if isinstance(structure, dict) else structure:
+            yield from _leaves(item)
+    else:
+        yield structure
+
+
+def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(structure, dict):
+        return {key: _mapped(item, function) for key, item in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        items = [_mapped(item, function) for item in structure]
+        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
+    return function(structure)
+
+
+def _rebuilt(structure: Any, values: Iterator[Any]) -> Any:
+    """The structure with the values in the places of its leaves."""
+    return _mapped(structure, lambda _: next(values))

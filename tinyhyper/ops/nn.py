@@ -1,0 +1,95 @@
+"""What classifiers need: softmax, its logarithm, and the cross entropy of labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..tensor import FLOATS, Tensor, as_tensor
+from .elementwise import exp
+from .fuse import composite
+from .operation import operation
+from .reduce import sum as _sum
+
+FEW = 64  # classes
+
+
+def _softmax_vjp(g: Tensor, out: Tensor, axis: int) -> Tensor:
+    return _softmax_pull(g, out, _sum(g * out, axis, True))
+
+
+@composite
+def _softmax_pull(g: Any, out: Any, mean: Any) -> Any:
+    return out * (g - mean)
+
+
+@composite
+def _log_softmax_pull(g: Any, out: Any, total: Any) -> Any:
+    return g - exp(out) * total
+
+
+def _exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x less its largest along the axis, its exponentials, and their sum. The first two may lie in memory by column."""
+    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
+        shifted, powers, total = _exponentials(np.ascontiguousarray(x.T), 0)
+        return shifted.T, powers.T, total.T
+    with np.errstate(all="ignore"):
+        shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+        powers = np.exp(shifted)
+        total = np.add.reduce(powers, axis=axis, dtype=np.float64 if x.dtype == np.float32 else None, keepdims=True)
+    return shifted, powers, total.astype(powers.dtype, copy=False)
+
+
+@operation(x=_softmax_vjp)
+def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
+    """e ** x along an axis, divided by its sum; without overflow. Raises ShapeError for an axis without elements."""
+    _, powers, total = _exponentials(x, axis)
+    return np.ascontiguousarray(np.divide(powers, total, out=powers))
+
+
+@operation(x=lambda g, out, axis: _log_softmax_pull(g, out, _sum(g, axis, True)))
+def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
+    """The logarithm of softmax along an axis, exact where softmax rounds to 0. Raises ShapeError as softmax does."""
+    shifted, _, total = _exponentials(x, axis)
+    return np.ascontiguousarray(np.subtract(shifted, np.log(total), out=shifted))
+
+
+@operation(x=lambda g, x, labels: g * _excess(x, labels))
+def _cross_entropy(x: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
+    shifted, _, total = _exponentials(x, -1)
+    losses = np.log(total[:, 0]) - shifted[np.arange(len(labels)), labels]
+    return np.asarray(losses.sum(dtype=np.float64) / len(labels), x.dtype)
+
+
+@operation(x=lambda g, x: _softmax_vjp(g, softmax(x), -1) / float(x.shape[0]))
+def _excess(x: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
+    """(softmax(x) - one_hot(labels)) / n: the gradient of the cross entropy, by one more pass of exponentials."""
+    _, powers, total = _exponentials(x, -1)
+    powers /= total * len(labels)
+    powers[np.arange(len(labels)), labels] -= x.dtype.type(1.0 / len(labels))
+    return np.ascontiguousarray(powers)
+
+
+def cross_entropy(logits: Any, labels: Any) -> Tensor:
+    """The mean over n examples of -log(softmax(logits)[label]).
+
+    logits: float, (n, classes).  labels: integers from 0 to classes - 1, (n,).
+    Raises ShapeError for other shapes or no examples, DtypeError for other dtypes, ArgumentError for a label out of
+    range.
+    """
+    x, y = as_tensor(logits), as_tensor(labels)
+    if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
+        raise ShapeError(f"cross_entropy: logits (n, classes) and labels (n,) are needed, not {x.shape} and {y.shape}")
+    if x.dtype not in FLOATS:
+        raise DtypeError(f"cross_entropy: logits are float32 or float64, not {x.dtype}")
+    if y.dtype.kind not in "iu":
+        raise DtypeError(f"cross_entropy: labels are integers, the number of a class for each example, not {y.dtype}")
+    low, high = int(y.array.min()), int(y.array.max())
+    if low < 0 or high >= x.shape[1]:
+        raise ArgumentError(
+            f"cross_entropy: label {low if low < 0 else high} is out of range for logits of shape {x.shape}; "
+            f"labels go from 0 to {x.shape[1] - 1}"
+        )
+    return _cross_entropy(x, y)

@@ -1,0 +1,241 @@
+"""Shapes: what rearranges, repeats, joins or cuts out elements. Semantics are NumPy's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..kernels.expression import sum_to as _sum_to
+from ..tensor import FLOATS, Tensor, as_tensor
+from .index import getitem, take
+from .operation import Spec, operation
+
+Axes = int | tuple[int, ...] | None
+PAD_MODES = ("edge", "reflect", "symmetric", "wrap")
+
+
+def _back(g: Tensor, spec: Spec) -> Tensor:
+    return reshape(g, spec.shape)
+
+
+@operation(x=_back)
+def reshape(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
+    """x in another shape; one length may be -1. Raises ShapeError if the sizes differ."""
+    return x.reshape(shape)
+
+
+@operation(x=_back)
+def ravel(x: np.ndarray, /) -> np.ndarray:
+    """x as one axis, last index fastest."""
+    return x.reshape(-1)
+
+
+@operation(x=_back)
+def expand_dims(x: np.ndarray, /, axis: int | tuple[int, ...]) -> np.ndarray:
+    """x with axes of length 1 inserted, so that they stand at `axis` of the result."""
+    return np.expand_dims(x, axis)
+
+
+@operation(x=_back)
+def squeeze(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
+    """x without its axes of length 1, or without those named. Raises ShapeError if one of these is longer."""
+    return np.squeeze(x, axis)
+
+
+def _inverse(axes: Sequence[int] | None) -> list[int] | None:
+    return None if axes is None else np.argsort([n % len(axes) for n in axes]).tolist()
+
+
+@operation(x=lambda g, axes: transpose(g, _inverse(axes)))
+def transpose(x: np.ndarray, /, axes: Sequence[int] | None = None) -> np.ndarray:
+    """x with its axes in another order, reversed if None."""
+    return x.transpose(axes)
+
+
+@operation(x=lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
+def swapaxes(x: np.ndarray, /, axis1: int, axis2: int) -> np.ndarray:
+    """x with two axes exchanged."""
+    return x.swapaxes(axis1, axis2)
+
+
+@operation(x=lambda g, source, destination: moveaxis(g, destination, source))
+def moveaxis(x: np.ndarray, /, source: int | Sequence[int], destination: int | Sequence[int]) -> np.ndarray:
+    """x with axes moved to new places; the others keep their order."""
+    return np.moveaxis(x, source, destination)
+
+
+@operation(x=lambda g: g)
+def broadcast_to(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
+    """x repeated along new axes and axes of length 1, to the shape. Raises ShapeError if it does not broadcast."""
+    return np.broadcast_to(x, shape).copy()  # a copy: kernels and BLAS are slow on steps of 0
+
+
+@operation(x=lambda g, spec: broadcast_to(g, spec.shape))
+def sum_to(x: np.ndarray, /, shape: tuple[int, ...]) -> np.ndarray:
+    """x summed over the axes that broadcasting from `shape` would have added: the transpose of broadcast_to."""
+    if np.broadcast_shapes(shape, x.shape) != x.shape:
+        raise ValueError(f"{shape} does not broadcast to {x.shape}")
+    return _sum_to(x, shape, x.dtype)
+
+
+@operation(x=lambda g: g)
+def astype(x: np.ndarray, /, dtype: npt.DTypeLike) -> np.ndarray:
+    """x in another dtype; a gradient flows between float32 and float64. Raises DtypeError for complex and the like."""
+    wanted = np.dtype(dtype)
+    if wanted not in FLOATS and wanted.kind not in "iub":
+        raise DtypeError(f"astype: dtype {wanted} is not supported; use float32, float64, an integer type or bool")
+    return x.astype(wanted, copy=False)
+
+
+def _section(g: Tensor, spec: Spec, specs: tuple[Spec, ...], position: int, axis: int | None) -> Tensor:
+    lengths = [math.prod(s.shape) if axis is None else s.shape[axis] for s in specs[: position + 1]]
+    end = sum(lengths)
+    lead = 0 if axis is None else axis % g.ndim
+    return reshape(getitem(g, (slice(None),) * lead + (slice(end - lengths[-1], end),)), spec.shape)
+
+
+@operation(xs=_section)
+def concatenate(xs: Sequence[np.ndarray], /, axis: int | None = 0) -> np.ndarray:
+    """A sequence of tensors joined along an axis, or flattened and joined if None.
+
+    Raises ShapeError if their other axes differ.
+    """
+    return np.concatenate(xs, axis)
+
+
+@operation(xs=lambda g, position, axis: getitem(g, (slice(None),) * (axis % g.ndim) + (position,)))
+def stack(xs: Sequence[np.ndarray], /, axis: int = 0) -> np.ndarray:
+    """A sequence of tensors of one shape joined along a new axis. Raises ShapeError if the shapes differ."""
+    return np.stack(xs, axis)
+
+
+def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """x cut along an axis into so many equal sections, or before the given indices.
+
+    Raises ShapeError if the axis does not divide into sections.
+    """
+    x = as_tensor(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"split: axis {axis} is out of bounds for shape {x.shape}")
+    length = x.shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
+        if sections < 1 or length % sections:
+            raise ShapeError(f"split: axis {axis} of length {length} does not divide into {sections} equal sections")
+        cuts = [n * (length // sections) for n in range(sections + 1)]
+    else:
+        cuts = [0, *[int(n) for n in indices_or_sections], length]
+    lead = (slice(None),) * (axis % x.ndim)
+    return [getitem(x, (*lead, slice(start, end))) for start, end in zip(cuts, cuts[1:])]
+
+
+def _untile(g: Tensor, spec: Spec, reps: tuple[int, ...]) -> Tensor:
+    depth = max(len(reps), len(spec.shape))
+    copies = (1,) * (depth - len(reps)) + reps
+    lengths = (1,) * (depth - len(spec.shape)) + spec.shape
+    blocks = reshape(g, tuple([n for pair in zip(copies, lengths) for n in pair]))
+    return reshape(blocks.sum(tuple(range(0, 2 * depth, 2))), spec.shape)
+
+
+@operation(x=_untile)
+def _tile(x: np.ndarray, /, reps: tuple[int, ...]) -> np.ndarray:
+    return np.tile(x, reps)
+
+
+def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
+    """x laid out again and again: reps[n] times along axis n, counted from the last."""
+    return _tile(x, tuple([int(n) for n in np.atleast_1d(reps)]))
+
+
+def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Tensor:
+    """Each element (or slice along the axis) repeated so many times; `repeats` may give a number for each.
+
+    Raises ShapeError if `repeats` does not fit the axis.
+    """
+    x = as_tensor(x)
+    if axis is not None and not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"repeat: axis {axis} is out of bounds for shape {x.shape}")
+    length = x.size if axis is None else x.shape[axis]
+    try:
+        counts = np.asarray(repeats)
+        return take(x, np.repeat(np.arange(length), counts if counts.size else counts.astype(np.intp)), axis)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(f"repeat: repeats {repeats!r} do not fit an axis of length {length}: {error}") from error
+
+
+@operation(x=lambda g, axis: flip(g, axis))
+def flip(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
+    """x with the order of its elements reversed along the axes, all if None."""
+    return np.flip(x, axis)
+
+
+@operation(x=lambda g, shift, axis: roll(g, np.negative(shift).tolist(), axis))
+def roll(x: np.ndarray, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> np.ndarray:
+    """x with its elements moved `shift` places along the axis; what leaves at the end comes back at the start."""
+    return np.roll(x, shift, axis)
+
+
+def _unpad(g: Tensor, spec: Spec, pad_width: tuple[tuple[int, int], ...]) -> Tensor:
+    return getitem(g, tuple([slice(before, before + n) for (before, _), n in zip(pad_width, spec.shape)]))
+
+
+@operation(x=_unpad)
+def _pad(x: np.ndarray, /, pad_width: tuple[tuple[int, int], ...], constant_values: Any) -> np.ndarray:
+    return np.pad(x, pad_width, constant_values=constant_values) if pad_width else x.copy()
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Tensor:
+    """x with elements added before and after each axis.
+
+    pad_width: a number, (before, after), or a pair for each axis.
+    mode: "constant" (of `constant_values`), "edge", "reflect", "symmetric" or "wrap".
+    """
+    x = as_tensor(x)
+    try:
+        widths = tuple([(int(a), int(b)) for a, b in np.broadcast_to(pad_width, (x.ndim, 2))])
+        if mode == "constant":
+            return _pad(x, widths, constant_values)
+        if mode not in PAD_MODES:
+            raise ArgumentError(f'pad: mode {mode!r} is not one of "constant", {", ".join(map(repr, PAD_MODES))}')
+        # Any of these modes says, along each axis, which element goes where.
+        for axis, width in enumerate(widths):
+            x = take(x, np.pad(np.arange(x.shape[axis]), width, mode=mode), axis)  # type: ignore[call-overload]
+        return x
+    except (ValueError, TypeError) as error:
+        if isinstance(error, (ShapeError, ArgumentError)):
+            raise
+        raise ShapeError(f"pad: pad_width {pad_width!r} does not fit shape {x.shape}: {error}") from error
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The elements x[..., n, n + offset] of two axes, as the last axis. Raises ShapeError for fewer than two axes."""
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ShapeError(f"diagonal: shape {x.shape} has no two axes")
+    last = moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = last.shape[-2:]
+    start, end = max(0, -offset), min(rows, columns - offset)
+    places = np.arange(start, max(start, end))
+    return getitem(last, (..., places, places + offset))
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sum along a diagonal of two axes. Raises ShapeError for fewer than two axes."""
+    return diagonal(x, offset, axis1, axis2).sum(-1)
+
+
+@operation(x=lambda g, k: triu(g, k))
+def triu(x: np.ndarray, /, k: int = 0) -> np.ndarray:
+    """x with zeros below the k-th diagonal of its last two axes."""
+    return np.triu(x, k)
+
+
+@operation(x=lambda g, k: tril(g, k))
+def tril(x: np.ndarray, /, k: int = 0) -> np.ndarray:
+    """x with zeros above the k-th diagonal of its last two axes."""
+    return np.tril(x, k)
