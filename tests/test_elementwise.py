@@ -1,0 +1,279 @@
+"""Elementwise operations: the factory's properties, both backends, and the conventions at hard points."""
+
+import math
+
+import numpy as np
+import pytest
+from factory import NONZERO, POSITIVE, REAL, Row, assert_close, broadcasting, distinct, example, property_test, uniform
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.kernels.plan import elementwise_backend
+from tinyhyper.ops.elementwise import RULES
+
+BELOW_ONE = uniform(-0.9, 0.9)
+erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _row(name, reference, *values, **more):
+    return Row(name, reference, broadcasting(values), values=values, **more)
+
+
+def _float(function):
+    """A reference in the dtype of its arguments, as NumPy's ufuncs have it."""
+
+    def reference(*arrays):
+        out = np.asarray(function(*arrays))
+        return out.astype(np.float32) if all(a.dtype == np.float32 for a in arrays) else out
+
+    return reference
+
+
+@st.composite
+def _bounds(draw):
+    """An array to clip, with bounds that are numbers or absent and lie off its values."""
+    case = draw(broadcasting([distinct(-2, 2)]))
+    low, high = draw(st.sampled_from([(None, 1.0011), (-1.0013, None), (-0.7017, 0.8019)]))
+    return example([a.shape for a in case.arrays], {"min": low, "max": high}, case.seed, distinct(-2, 2))
+
+
+ROWS = [
+    # Arithmetic.
+    _row("add", np.add, REAL, REAL),
+    _row("subtract", np.subtract, REAL, REAL),
+    _row("multiply", np.multiply, REAL, REAL),
+    _row("divide", np.divide, REAL, NONZERO),
+    _row("power", np.power, POSITIVE, REAL),
+    _row("positive", np.positive, REAL),
+    _row("negative", np.negative, REAL),
+    _row("square", np.square, REAL),
+    _row("sqrt", np.sqrt, POSITIVE),
+    _row("reciprocal", np.reciprocal, NONZERO, integers=False),  # NumPy's is whole for integers
+    # Exponentials and logarithms.
+    _row("exp", np.exp, REAL),
+    _row("expm1", np.expm1, REAL),
+    _row("log", np.log, POSITIVE),
+    _row("log1p", np.log1p, BELOW_ONE),
+    _row("logaddexp", np.logaddexp, REAL, REAL),
+    _row("sigmoid", _float(lambda x: 1 / (1 + np.exp(-x))), REAL, integers=False),
+    _row("softplus", _float(lambda x: np.log(1 + np.exp(x))), REAL, integers=False),
+    _row("erf", _float(erf), REAL, integers=False),
+    # Trigonometric and hyperbolic functions.
+    _row("sin", np.sin, REAL),
+    _row("cos", np.cos, REAL),
+    _row("tan", np.tan, uniform(-1.2, 1.2)),
+    _row("arcsin", np.arcsin, BELOW_ONE),
+    _row("arccos", np.arccos, BELOW_ONE),
+    _row("arctan", np.arctan, REAL),
+    _row("sinh", np.sinh, REAL),
+    _row("cosh", np.cosh, REAL),
+    _row("tanh", np.tanh, REAL),
+    # Selection.
+    _row("maximum", np.maximum, REAL, REAL),
+    _row("minimum", np.minimum, REAL, REAL),
+    _row("abs", np.abs, NONZERO, numpy=np.absolute),
+    _row("relu", lambda x: np.maximum(x, 0), NONZERO),
+    _row(
+        "where", lambda x, y: np.where(np.less(x, 0.5), x, y), REAL, REAL, id="where",
+        call=lambda x, y: th.where(th.less(x, 0.5), x, y), numpy=lambda x, y: np.where(np.less(x, 0.5), x, y),
+    ),
+    Row("clip", np.clip, _bounds(), integers=False),
+    _row("clip", np.clip, REAL, REAL, uniform(2, 3), id="clip-by-arrays", numpy=np.clip),
+    # Operators.
+    _row("x + y", np.add, REAL, REAL, call=lambda x, y: x + y, numpy=None, method="__add__"),
+    _row("x - y", np.subtract, REAL, REAL, call=lambda x, y: x - y, numpy=None, method="__sub__"),
+    _row("x * y", np.multiply, REAL, REAL, call=lambda x, y: x * y, numpy=None, method="__mul__"),
+    _row("x / y", np.divide, REAL, NONZERO, call=lambda x, y: x / y, numpy=None, method="__truediv__"),
+    _row("x ** y", np.power, POSITIVE, REAL, call=lambda x, y: x**y, numpy=None, method="__pow__"),
+    _row("y - x", lambda x, y: y - x, REAL, REAL, call=lambda x, y: y - x, numpy=None, method="__rsub__"),
+    _row("y / x", lambda x, y: y / x, NONZERO, REAL, call=lambda x, y: y / x, numpy=None, method="__rtruediv__"),
+    _row("y ** x", lambda x, y: y**x, REAL, POSITIVE, call=lambda x, y: y**x, numpy=None, method="__rpow__"),
+    _row("-x", np.negative, REAL, call=lambda x: -x, numpy=None, method="__neg__"),
+    _row("+x", np.positive, REAL, call=lambda x: +x, numpy=None, method="__pos__"),
+    _row("|x|", np.abs, NONZERO, call=abs, numpy=None, method="__abs__"),
+    _row("x ** 2", lambda x: x**2, REAL, call=lambda x: x**2, numpy=None, method=None),
+    _row("x ** 3", lambda x: x**3, REAL, call=lambda x: x**3, numpy=None, method=None),
+    _row("2 ** x", lambda x: 2.0**x, REAL, call=lambda x: 2.0**x, numpy=None, method=None),
+    _row("1 / x", lambda x: 1 / x, NONZERO, call=lambda x: 1 / x, numpy=None, method=None),
+    # No gradient flows through these.
+    *[
+        _row(name, getattr(np, name), REAL, REAL, differentiable=False)
+        for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+    ],
+    *[_row(name, getattr(np, name), NONZERO, differentiable=False) for name in ("sign", "floor", "isnan")],
+]
+
+test_property = property_test(ROWS)
+
+
+def test_every_rule_has_a_row():
+    assert set(RULES) <= {row.name for row in ROWS}
+
+
+# ---- The kernels agree with NumPy's reading of the same rules.
+
+PATTERNS = {
+    1: [[(2, 3)]],
+    2: [[(5,), (5,)], [(2, 3), (3,)], [(2, 1), (1, 3)], [(), (4,)]],
+    3: [[(2, 3), (3,), ()]],
+}
+NAMED = [row for row in ROWS if row.values and row.method == "same name"]
+
+
+def _results(row, arrays):
+    """Value, gradients and second derivatives; of what has no gradient, the value."""
+    xs = [th.tensor(a, requires_grad=True) for a in arrays]
+    out = row.function(*xs)
+    if not row.differentiable:
+        return [out.data]
+    cotangent = np.linspace(0.5, 1.5, out.size).reshape(out.shape)
+    grads = th.gradients(out, xs, cotangent, create_graph=True)
+    again = [g for g in grads if g.requires_grad]
+    seconds = th.gradients(again, xs, [np.ones(g.shape) for g in again]) if again else ()
+    return [t.data for t in (out, *grads, *seconds)]
+
+
+def _under_both(row, arrays):
+    found = []
+    for backend in ("numpy", "numba"):
+        elementwise_backend(backend)
+        found.append(_results(row, arrays))
+    return zip(*found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", NAMED, ids=str)
+def test_kernels_agree_with_numpy(row):
+    for n, shapes in enumerate(PATTERNS[len(row.values)]):
+        arrays = example(shapes, {}, n, row.values).arrays
+        for dtype, rtol, scale in [(np.float64, 1e-13, 1e-4), (np.float32, 3e-6, 1e4)][: 1 + (n == 0)]:  # each compiles
+            for plain, kernel in _under_both(row, [a.astype(dtype) for a in arrays]):
+                assert kernel.dtype == plain.dtype
+                assert_close(kernel, plain, f"{shapes} {dtype.__name__}", scale, rtol)
+
+
+# ---- Hard points.
+
+HARD = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, np.inf, -np.inf, np.nan, 5e-324, 1e-310, -1e-9, 1e9, 1e300, -1e300])
+WITHOUT_OVERFLOW = {"softplus": lambda x: np.logaddexp(x, 0.0)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [row for row in NAMED if len(row.values) < 3], ids=str)
+def test_nan_and_infinity_are_numpys(row):
+    """Every hard value, and every pair of them, gives what the reference gives: through NumPy and through a kernel."""
+    arrays = [a.ravel().copy() for a in np.meshgrid(*[HARD] * len(row.values))]
+    with np.errstate(all="ignore"):
+        expected = WITHOUT_OVERFLOW.get(row.name, row.reference)(*arrays)
+    for backend in ("numpy", "numba"):
+        elementwise_backend(backend)
+        out = row.function(*[th.tensor(a) for a in arrays]).data
+        np.testing.assert_allclose(out, expected, rtol=1e-11, atol=0, err_msg=backend)
+        if row.name not in ("maximum", "minimum", "relu"):  # NumPy leaves open which of 0 and -0 is larger
+            assert np.array_equal(np.signbit(out[out == 0]), np.signbit(expected[out == 0])), backend
+
+
+CONVENTIONS = [
+    (th.abs, [0.0], [0.0]),
+    (th.abs, [-0.0], [0.0]),
+    (th.relu, [0.0], [0.0]),
+    (th.maximum, [1.0, 1.0], [0.5, 0.5]),
+    (th.minimum, [1.0, 1.0], [0.5, 0.5]),
+    (th.maximum, [np.inf, np.inf], [0.5, 0.5]),
+    (th.sqrt, [0.0], [np.inf]),
+    (th.reciprocal, [0.0], [-np.inf]),
+    (th.log, [0.0], [np.inf]),
+    (th.power, [0.0, 0.0], [0.0, 0.0]),
+    (th.power, [3.0, 0.0], [0.0, math.log(3)]),
+    (th.power, [0.0, 1.0], [1.0, 0.0]),
+    (th.power, [0.0, 2.0], [0.0, 0.0]),
+    (th.power, [0.0, 0.5], [np.inf, 0.0]),
+    (th.power, [0.0, -1.0], [-np.inf, 0.0]),
+    (th.power, [-2.0, 3.0], [12.0, np.nan]),
+    (lambda x: x**0, [0.0], [0.0]),
+    (lambda x: x**2, [0.0], [0.0]),
+    (lambda x: x**3, [-2.0], [12.0]),
+    (lambda x: x**-1, [-2.0], [-0.25]),
+    (lambda x: th.clip(x, -1, 1), [1.0], [1.0]),
+    (lambda x: th.clip(x, -1, 1), [-1.0], [1.0]),
+    (lambda x: th.clip(x, -1, 1), [1.5], [0.0]),
+    (th.clip, [2.0, 0.0, 1.0], [0.0, 0.0, 1.0]),
+    (th.clip, [-2.0, 0.0, 1.0], [0.0, 1.0, 0.0]),
+    (lambda x, y: th.where(x < 1, x, y), [1.0, 5.0], [0.0, 1.0]),
+    (lambda x: th.where(x > 0, th.sqrt(th.where(x > 0, x, 1.0)), 0.0), [0.0], [0.0]),
+    (th.logaddexp, [2.0, 2.0], [0.5, 0.5]),
+    (th.logaddexp, [-np.inf, 1.0], [0.0, 1.0]),
+    (th.softplus, [-1000.0], [0.0]),
+    (th.softplus, [1000.0], [1.0]),
+    (th.sigmoid, [-1000.0], [0.0]),
+    (th.sigmoid, [1000.0], [0.0]),
+    (th.tanh, [1000.0], [0.0]),
+    (th.square, [0.0], [0.0]),
+]
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("function, point, expected", CONVENTIONS)
+def test_gradient_at_a_hard_point(function, point, expected, backend):
+    elementwise_backend(backend)
+    xs = [th.tensor(p, requires_grad=True) for p in point]
+    assert [g.item() for g in th.gradients(function(*xs), xs)] == pytest.approx(expected, rel=1e-14, nan_ok=True)
+
+
+def test_second_derivative_of_logaddexp_at_a_tie():
+    x, y = th.tensor(1.0, requires_grad=True), th.tensor(1.0, requires_grad=True)
+    (first,) = th.gradients(th.logaddexp(x, y), x, create_graph=True)
+    assert [g.item() for g in th.gradients(first, [x, y])] == [0.25, -0.25]
+
+
+# ---- Dtypes.
+
+
+@pytest.mark.parametrize("scalar", [True, 2, 2.5, np.float32(2.5), np.float64(2.5), np.int64(2), np.bool_(True)], ids=repr)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "u1", "?"])
+@pytest.mark.parametrize("function", [np.add, np.multiply, np.divide, np.power, np.maximum, np.less], ids=lambda f: f.__name__)
+def test_scalars_meet_arrays_as_in_nep_50(function, dtype, scalar):
+    array = np.array([1, 0, 1]).astype(dtype)
+    with np.errstate(all="ignore"):
+        pairs = [((array, scalar), (th.tensor(array), scalar)), ((scalar, array), (scalar, th.tensor(array)))]
+        for plain, tensors in pairs:
+            expected = function(*plain)
+            if expected.dtype == np.float16:
+                continue
+            for spelling in (function, getattr(th, function.__name__)):
+                out = spelling(*tensors)
+                if (function, dtype, scalar) != (np.power, "?", 2):  # NumPy's own ** and power differ here
+                    assert out.dtype == expected.dtype
+                np.testing.assert_allclose(out.data, expected)
+
+
+def test_operators_meet_arrays_from_both_sides():
+    """An array on the left of an operator does not swallow the tensor."""
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    for out in (np.array([1.0, 2.0]) * x, np.float64(2) * x, np.array([[1.0], [2.0]]) / x, np.array([1.0, 2.0]) ** x):
+        assert type(out) is th.Tensor and out.requires_grad
+    assert type(np.array([1.0, 2.0]) > x) is th.Tensor
+
+
+# ---- Errors.
+
+
+def test_shapes_that_do_not_broadcast():
+    with pytest.raises(th.ShapeError, match=r"multiply.*\(2,\) and \(3,\)"):
+        th.tensor([1.0, 2.0]) * th.tensor([1.0, 2.0, 3.0])
+
+
+def test_wrong_number_of_arguments():
+    with pytest.raises(TypeError, match="tanh takes 1 arguments?, got 2"):
+        th.tanh(th.tensor(1.0), th.tensor(1.0))
+
+
+def test_ufuncs_without_a_rule_are_refused_by_name():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    for function, name in [(np.arctan2, "arctan2"), (np.fmod, "fmod"), (np.gcd, "gcd")]:
+        with pytest.raises(TypeError, match=name):
+            function(x, x)
+    with pytest.raises(TypeError, match="multiply.accumulate"):
+        np.multiply.accumulate(x)
+    with pytest.raises(TypeError, match="out="):
+        np.add(x, x, out=np.zeros(2))

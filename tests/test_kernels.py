@@ -1,0 +1,279 @@
+"""Kernels: the cache on disk, forced backends, and agreement with NumPy's reading of the same expression."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinyhyper as th
+from tinyhyper.kernels import cache, compiler
+from tinyhyper.kernels.plan import SMALL, elementwise_backend
+
+slow = pytest.mark.slow
+
+PROGRAM = """
+import numpy as np
+import tinyhyper as th
+x = th.tensor(np.linspace(-1, 1, 7), requires_grad=True)
+y = th.fuse(lambda a, b: (a * b + 0.25, th.tanh(a)))(x, th.tensor(2.0, requires_grad=True))
+th.sum(y[0] * y[1]).backward()
+print(x.grad.data.tobytes().hex())
+"""
+
+
+def run(folder, program=PROGRAM, wait=True, **environment):
+    """The program in a process of its own, with its kernels in the folder; what it prints."""
+    settings_ = {**os.environ, "TINYHYPER_CACHE": str(folder), "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program], env=settings_, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    return output_of(process) if wait else process
+
+
+def output_of(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and err == "", err
+    return out
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What the program prints, by NumPy: a and b are exact here and only tanh is rounded otherwise."""
+    x = np.linspace(-1, 1, 7)
+    return 2 * np.tanh(x) + (2 * x + 0.25) * (1 - np.tanh(x) ** 2)
+
+
+def assert_expected(text, expected):
+    np.testing.assert_allclose(np.frombuffer(bytes.fromhex(text.strip())), expected, rtol=1e-14)
+
+
+# ---- The cache.
+
+
+@slow
+def test_kernels_are_kept_for_the_next_process(tmp_path, expected):
+    first = run(tmp_path)
+    assert_expected(first, expected)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert any(path.suffix == ".py" for path in files) and any(path.suffix == ".nbc" for path in files)
+    assert run(tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "__pycache__"}.items() <= files.items()
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@slow
+def test_two_processes_may_start_at_once(tmp_path, expected):
+    processes = [run(tmp_path, wait=False) for _ in range(4)]
+    outputs = {output_of(process) for process in processes}
+    assert len(outputs) == 1
+    assert_expected(outputs.pop(), expected)
+    assert not list(tmp_path.rglob("*.tmp"))
+    run(tmp_path)
+
+
+@slow
+@pytest.mark.parametrize("place", ["under a file", "is a file"])
+def test_a_folder_that_cannot_be_written(tmp_path, expected, place):
+    """Kernels are then compiled in memory. (Permissions would not stop root, a file where a folder should be does.)"""
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert_expected(run(blocked / "cache" if place == "under a file" else blocked), expected)
+    assert blocked.read_text() == "not a folder"
+
+
+DAMAGES = {
+    "emptied": lambda text: b"",
+    "cut": lambda text: text[: len(text) // 2],
+    "longer": lambda text: text + b"\nraise RuntimeError",
+    "changed": lambda text: text.replace(b"0.25", b"0.75"),
+}
+
+
+@slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_source_is_written_anew(tmp_path, expected, damage):
+    run(tmp_path)
+    for path in tmp_path.glob("*.py"):
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    for path in tmp_path.rglob("*.nb?"):
+        path.unlink()
+    assert_expected(run(tmp_path), expected)
+    for path in tmp_path.glob("*.py"):
+        assert b"def kernel" in path.read_bytes() and b"0.75" not in path.read_bytes()
+
+
+@slow
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_a_damaged_binary_is_compiled_anew(tmp_path, expected, suffix):
+    """A machine may lose power while numba writes."""
+    run(tmp_path)
+    for path in tmp_path.rglob("*" + suffix):
+        path.write_bytes(path.read_bytes()[:100])
+    assert_expected(run(tmp_path), expected)
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYHYPER_CACHE", str(tmp_path / "a"))
+    assert cache.cache_dir() == tmp_path / "a"
+    cache.set_cache_dir(tmp_path / "b")
+    try:
+        assert cache.cache_dir() == tmp_path / "b"
+    finally:
+        cache.set_cache_dir(None)
+    monkeypatch.delenv("TINYHYPER_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_dir() == tmp_path / "tinyhyper"
+    monkeypatch.setenv("TINYHYPER_CACHE", "~/kernels")
+    assert cache.cache_dir() == Path.home() / "kernels"
+
+
+@slow
+def test_kernels_go_where_set_cache_dir_says(tmp_path):
+    program = f"""
+import tinyhyper as th
+from tinyhyper.kernels.cache import set_cache_dir
+set_cache_dir({str(tmp_path / "chosen")!r})
+th.fuse(lambda a: a + 0.5)(th.tensor([1.0]))
+"""
+    run(tmp_path / "other", program)
+    assert list((tmp_path / "chosen").glob("*.py")) and not (tmp_path / "other").exists()
+
+
+# ---- Without the compiler.
+
+
+def test_everything_runs_without_the_compiler(tmp_path, expected):
+    assert_expected(run(tmp_path, NUMBA_DISABLE_JIT="1"), expected)
+
+
+def test_kernels_run_as_plain_python_without_the_compiler(tmp_path, expected):
+    program = "from tinyhyper.kernels.plan import elementwise_backend\nelementwise_backend('numba')\n" + PROGRAM
+    assert_expected(run(tmp_path, program, NUMBA_DISABLE_JIT="1"), expected)
+
+
+# ---- Backends.
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The kernels asked for, in order; none is compiled."""
+    asked = []
+    original = compiler.kernel
+    monkeypatch.setattr(compiler, "kernel", lambda *args: asked.append(args) or original(*args))
+    return asked
+
+
+@slow
+def test_which_backend_runs(loaded):
+    """A single operation on few elements, and anything in integers, is NumPy's; a force goes either way."""
+
+    def kernels(backend, call, *arrays):
+        elementwise_backend(backend)
+        loaded.clear()
+        call(*map(th.tensor, arrays))
+        return len(loaded)
+
+    small, large, whole = np.ones(3), np.ones(SMALL), np.ones(SMALL, int)
+    fused = th.fuse(lambda a: a * 3.0 + 1.0)
+    assert kernels("auto", th.negative, small) == 0
+    assert kernels("auto", th.negative, large) == 1
+    assert kernels("auto", fused, np.ones(4)) == 1
+    assert kernels("auto", th.negative, whole) == 0
+    assert kernels("numpy", th.negative, np.ones(SMALL + 1)) == 0
+    assert kernels("numpy", fused, np.ones(5)) == 0
+    assert kernels("numba", th.negative, np.ones(6)) == 1
+    assert kernels("numba", th.negative, np.ones((2, 0))) == 0
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(th.ArgumentError, match="cuda"):
+        elementwise_backend("cuda")
+    assert elementwise_backend() == "auto"
+
+
+# ---- Values.
+
+EXACT = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "sqrt": lambda a, b: th.sqrt(a),
+}
+FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
+
+
+@slow
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(sorted(EXACT)),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    data=st.data(),
+)
+def test_exact_operations_equal_numpy_bit_for_bit(name, dtype, data):
+    shape = data.draw(hnp.array_shapes(max_dims=2, max_side=5, min_side=1).filter(lambda s: s != (1,)))
+    a, b = (data.draw(hnp.arrays(dtype, shape, elements=FLOATS)) for _ in range(2))
+    found = []
+    for backend in ("numpy", "numba"):
+        elementwise_backend(backend)
+        found.append(EXACT[name](th.tensor(a), th.tensor(b)).data)
+    assert np.array_equal(*found, equal_nan=True)
+    numbers = ~np.isnan(found[0])
+    assert np.array_equal(np.signbit(found[0][numbers]), np.signbit(found[1][numbers]))
+
+
+@slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_kernel_does_not_fuse_roundings(dtype):
+    """a * b + c rounds twice, as NumPy does: runs give the same bits on every machine and backend."""
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.standard_normal(1000).astype(dtype) for _ in range(3))
+    function = th.fuse(lambda x, y, z: x * y + z)
+    assert np.array_equal(function(*map(th.tensor, (a, b, c))).data, a * b + c)
+
+
+LAYOUTS = {
+    "rows": lambda a: a,
+    "columns": lambda a: np.asfortranarray(a),
+    "gaps": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "reversed": lambda a: a[::-1, :, ::-1][::-1, :, ::-1],
+    "transposed": lambda a: np.ascontiguousarray(a.transpose(2, 0, 1)).transpose(1, 2, 0),
+    "one number": lambda a: a[:1, :1, :1],
+    "a row": lambda a: a[0, 0],
+    "a column": lambda a: a[:, :, :1],
+    "a plane": lambda a: a[:, :1, :],
+}
+
+
+@slow
+@pytest.mark.parametrize("second", LAYOUTS)
+@pytest.mark.parametrize("first", ["rows", "columns", "gaps", "one number", "a row", "a plane"])
+def test_every_pair_of_layouts(first, second):
+    """Operands that lie or broadcast in any way; the cotangents are summed down to them."""
+    whole = np.random.default_rng(0).uniform(0.5, 2, (2, 3, 4))
+    a, b = LAYOUTS[first](whole), LAYOUTS[second](whole + 0.125)
+    found = []
+    for backend in ("numpy", "numba"):
+        elementwise_backend(backend)
+        xs = [th.tensor(a, requires_grad=True), th.tensor(b, requires_grad=True)]
+        out = xs[0] / xs[1]
+        plain = th.Tensor(a) / th.Tensor(b)  # in the very layout
+        assert np.array_equal(plain.data, out.data)
+        found.append([out, *th.gradients(out, xs, np.ones(out.shape))])
+    for plain, kernel in zip(*found):
+        np.testing.assert_allclose(kernel.data, plain.data, rtol=1e-14)
+
+
+@slow
+def test_the_same_sum_twice_has_the_same_bits():
+    elementwise_backend("numba")
+    rng = np.random.default_rng(0)
+    x, y = th.tensor(rng.standard_normal(()), requires_grad=True), rng.standard_normal(100_003)
+    first, second = (th.gradients(x * y, x, np.ones(y.shape))[0].item() for _ in range(2))
+    assert first == second == pytest.approx(y.sum(), rel=1e-12)

@@ -1,0 +1,160 @@
+"""Products: the factory's properties, over every combination of vectors, matrices and batches."""
+
+import numpy as np
+import pytest
+from factory import SEEDS, SHAPES, Row, example, property_test
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinyhyper as th
+
+SIDE = st.integers(0, 3)
+
+
+@st.composite
+def _products(draw):
+    shapes = draw(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, min_side=0, max_side=3, max_dims=2)).input_shapes
+    return example(shapes, {}, draw(SEEDS))
+
+
+@st.composite
+def _dots(draw):
+    """dot joins the last axis of x with the last but one of y; a number multiplies."""
+    shared = draw(SIDE)
+    x = (*draw(st.lists(SIDE, max_size=2)), shared)
+    y = draw(st.sampled_from([(shared,), (shared, draw(SIDE)), (2, shared, draw(SIDE))]))
+    shapes = draw(st.sampled_from([(x, y), ((), y), (x, ()), ((), ())]))
+    return example(shapes, {}, draw(SEEDS))
+
+
+@st.composite
+def _inners(draw):
+    shared = draw(SIDE)
+    lead = st.lists(SIDE, max_size=2)
+    x, y = (*draw(lead), shared), (*draw(lead), shared)
+    return example(draw(st.sampled_from([(x, y), ((), y), (x, ())])), {}, draw(SEEDS))
+
+
+@st.composite
+def _outers(draw):
+    return example([draw(SHAPES), draw(SHAPES)], {}, draw(SEEDS))
+
+
+@st.composite
+def _tensordots(draw):
+    """Joined axes in any place and order, or the last of x with the first of y."""
+    joined = draw(st.lists(SIDE, max_size=2))
+    x_free, y_free = draw(st.lists(SIDE, max_size=2)), draw(st.lists(SIDE, max_size=2))
+    if draw(st.booleans()):
+        return example([(*x_free, *joined), (*joined, *y_free)], {"axes": len(joined)}, draw(SEEDS))
+    lengths = {}
+    axes = []
+    for side, free in (("x", x_free), ("y", y_free)):
+        order = draw(st.permutations(range(len(joined) + len(free))))
+        places, shape = order[: len(joined)], [0] * len(order)
+        for place, length in zip(order, [*joined, *free]):
+            shape[place] = length
+        lengths[side] = tuple(shape)
+        axes.append([place - draw(st.sampled_from([0, len(order)])) for place in places])
+    return example([lengths["x"], lengths["y"]], {"axes": tuple(axes)}, draw(SEEDS))
+
+
+SUBSCRIPTS = [
+    "ij->ij", "ij->ji", "ij->i", "ij->", "ij", "ii", "ii->i", "iij->j", "i->", "ij,jk->ik", "ij,jk", "ij,jk->ki", "ij,ij->",
+    "ij,ij->ij", "i,j->ij", "i,i", "bij,bjk->bik", "ij,kj,k->i", "ij,jk,kl->il", "i,ij,j->", "ii,i->i", "ij,->ij",
+    "...ij,...jk->...ik", "...i,...i->...", "i...,i...->...", "ij,j->i", "ab,cd->abcd", "ijk,jil->kl", "ij,kl->", "b...,b->b...",
+]  # fmt: skip
+LENGTHS = {letter: 1 + n % 3 for n, letter in enumerate("abcdijkl")}
+
+
+@st.composite
+def _einsums(draw):
+    subscripts = draw(st.sampled_from(SUBSCRIPTS))
+    lengths = {**LENGTHS, draw(st.sampled_from("ijk")): draw(SIDE)}
+    dots = draw(st.sampled_from([(), (2,), (1, 3)]))
+    shapes = []
+    for term in subscripts.split("->")[0].split(","):
+        shapes.append(tuple(n for c in term.replace("...", ".") for n in (dots if c == "." else (lengths[c],))))
+    return example(shapes, {"subscripts": subscripts}, draw(SEEDS))
+
+
+def _einsum(function):
+    return lambda *xs, subscripts: function(subscripts, *xs)
+
+
+ROWS = [
+    Row("matmul", np.matmul, _products()),
+    Row("x @ y", np.matmul, _products(), call=lambda x, y: x @ y, numpy=None, method="__matmul__"),
+    Row("y @ x", lambda y, x: x @ y, _products().map(lambda c: type(c)(c.arrays[::-1], c.options, c.seed)),
+        call=lambda y, x: x @ y, numpy=None, method="__rmatmul__"),
+    Row("dot", np.dot, _dots()),
+    Row("inner", np.inner, _inners()),
+    Row("outer", np.outer, _outers()),
+    Row("tensordot", np.tensordot, _tensordots()),
+    Row("einsum", _einsum(np.einsum), _einsums(), call=_einsum(lambda *a: th.einsum(*a)), numpy=_einsum(np.einsum)),
+]  # fmt: skip
+
+test_property = property_test(ROWS)
+
+LARGE = [((33, 65), (65, 47)), ((70,), (70, 129)), ((129, 70), (70,)), ((3, 40, 50), (50, 60)), ((3, 40, 50), (3, 50, 20))]
+
+
+@pytest.mark.parametrize("dtype, rtol", [("f4", 2e-6), ("f8", 1e-14)])
+@pytest.mark.parametrize("shapes", LARGE, ids=str)
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+def test_larger_products_in_every_layout(shapes, dtype, rtol, layout):
+    """Sizes off the multiples of any tile, operands that are transposed or have gaps; gradients too."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
+    if layout == "F":
+        x, y = (th.transpose(th.tensor(np.ascontiguousarray(a.T), requires_grad=True)) for a in arrays)
+    elif layout == "strided":
+        wide = [np.repeat(a, 2, axis=-1) for a in arrays]
+        x, y = (th.tensor(w, requires_grad=True)[..., ::2] for w in wide)
+    else:
+        x, y = (th.tensor(a, requires_grad=True) for a in arrays)
+    out = x @ y
+    wanted = arrays[0].astype(float) @ arrays[1].astype(float)
+    assert out.dtype == np.dtype(dtype)
+    np.testing.assert_allclose(out.data, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max() * 4)
+    g = rng.standard_normal(out.shape)
+    found = th.gradients(out, [x, y], g)
+    expected = _by_einsum(arrays[0].astype(float), arrays[1].astype(float), g.astype(dtype).astype(float))
+    for grad, want in zip(found, expected):
+        assert grad.dtype == np.dtype(dtype)
+        np.testing.assert_allclose(grad.data, want, rtol=rtol, atol=rtol * np.abs(want).max() * 4)
+
+
+def _by_einsum(x, y, g):
+    """The gradients of a product of x and y, of at least one axis each, without any special case but their letters."""
+    left = "mk" if x.ndim > 1 else "k"
+    right = "kn" if y.ndim > 1 else "k"
+    batch_x, batch_y = "b" * (x.ndim > 2), "b" * (y.ndim > 2)
+    out = ("b" if batch_x or batch_y else "") + left[:-1] + right[1:]
+    return (
+        np.einsum(f"{out},{batch_y}{right}->{batch_x}{left}", g, y),
+        np.einsum(f"{out},{batch_x}{left}->{batch_y}{right}", g, x),
+    )
+
+
+@pytest.mark.parametrize("name", ["matmul", "dot", "inner"])
+def test_lengths_that_do_not_match_are_refused_by_name(name):
+    with pytest.raises(th.ShapeError, match=rf"{name}.*\(2, 3\).*\(2, 4\)"):
+        getattr(th, name)(th.tensor(np.ones((2, 3))), th.tensor(np.ones((2, 4))))
+
+
+def test_matmul_refuses_a_number():
+    with pytest.raises(ValueError, match="matmul"):
+        th.matmul(th.tensor(np.ones(3)), th.tensor(2.0))
+
+
+@pytest.mark.parametrize("subscripts", ["ij,jk->iz", "ij", "ij,jk,kl->il", "i1,jk->ik", "ij,jk->ii", "ij->ij->ij"])
+def test_einsum_refuses_wrong_subscripts(subscripts):
+    with pytest.raises((ValueError, TypeError), match="einsum"):
+        th.einsum(subscripts, th.tensor(np.ones((2, 3))), th.tensor(np.ones((3, 2))))
+
+
+@pytest.mark.parametrize("axes", [5, ([0], [1, 0]), ([0], [5])])
+def test_tensordot_refuses_wrong_axes(axes):
+    with pytest.raises((ValueError, TypeError), match="tensordot"):
+        th.tensordot(th.tensor(np.ones((2, 3))), th.tensor(np.ones((3, 2))), axes)

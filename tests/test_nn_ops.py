@@ -1,0 +1,116 @@
+"""Softmax, its logarithm and the cross entropy: the factory's properties, extremes and errors."""
+
+import numpy as np
+import pytest
+from factory import SEEDS, SHAPES, Row, example, property_test
+from hypothesis import strategies as st
+
+import tinyhyper as th
+
+
+@st.composite
+def _normalized(draw):
+    """An array and an axis of at least one element."""
+    shape = draw(SHAPES.filter(len))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    shape = [*shape]
+    shape[axis] = shape[axis] or 1
+    return example([tuple(shape)], {"axis": axis}, draw(SEEDS))
+
+
+@st.composite
+def _labelled(draw):
+    classes = draw(st.integers(1, 4))
+    labels = draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=4))
+    return example([(len(labels), classes)], {"labels": np.array(labels)}, draw(SEEDS))
+
+
+def _softmax(x, axis=-1):
+    return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
+
+
+def _log_softmax(x, axis=-1):
+    return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+
+
+def _cross_entropy(x, labels):
+    return -np.mean(_log_softmax(x)[np.arange(len(x)), labels])
+
+
+ROWS = [
+    Row("softmax", _softmax, _normalized(), integers=False),
+    Row("log_softmax", _log_softmax, _normalized(), integers=False),
+    Row("cross_entropy", _cross_entropy, _labelled(), integers=False),
+]
+
+test_property = property_test(ROWS)
+
+EXTREMES = [[1000.0, 0.0, -1000.0], [-1000.0, -1000.0], [700.0, 710.0], [5.0], [-np.inf, 0.0]]
+
+
+@pytest.mark.parametrize("values", EXTREMES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_overflow(values, dtype):
+    x = th.tensor(np.array(values, dtype), requires_grad=True)
+    shifted = np.array(values) - max(values)
+    expected = np.exp(shifted) / np.exp(shifted).sum()
+    np.testing.assert_allclose(th.softmax(x).data, expected, rtol=1e-6)
+    np.testing.assert_allclose(th.log_softmax(x).data, shifted - np.log(np.exp(shifted).sum()), rtol=1e-6, atol=1e-7)
+    (gradient,) = th.gradients(th.cross_entropy(x[None], [0]), x)
+    np.testing.assert_allclose(gradient.data, expected - np.eye(len(values))[0], rtol=1e-5, atol=1e-7)
+
+
+def test_nan_is_not_hidden():
+    x = th.tensor([[1.0, np.nan], [1.0, 2.0]])
+    assert np.isnan(th.softmax(x).data).tolist() == [[True, True], [False, False]]
+    assert np.isnan(th.cross_entropy(x, [0, 0]).item())
+
+
+def test_uniform_logits_give_the_logarithm_of_the_classes():
+    assert th.cross_entropy(th.tensor(np.zeros((5, 10))), np.arange(5)).item() == pytest.approx(np.log(10))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_few_and_many_classes(classes):
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((64, classes)), rng.integers(0, classes, 64)
+    logits = th.tensor(x, requires_grad=True)
+    loss = th.cross_entropy(logits, labels)
+    assert loss.item() == pytest.approx(_cross_entropy(x, labels), rel=1e-14)
+    loss.backward()
+    np.testing.assert_allclose(logits.grad.data, (_softmax(x) - np.eye(classes)[labels]) / 64, atol=1e-16)
+
+
+GOOD = np.zeros((2, 3))
+
+REFUSED = [
+    (GOOD, [0, 3], ValueError, "label 3"),
+    (GOOD, [-1, 0], ValueError, "label -1"),
+    (GOOD, [0], ValueError, "shape|labels"),
+    (GOOD, [[0, 1]], ValueError, "shape|labels"),
+    (GOOD[0], [0, 1, 2], ValueError, "classes"),
+    (np.zeros((0, 3)), np.zeros(0, int), ValueError, "classes"),
+    (GOOD, [0.0, 1.0], TypeError, "labels are integers"),
+    (GOOD.astype(int), [0, 1], TypeError, "logits"),
+]
+
+
+@pytest.mark.parametrize("logits, labels, kind, words", REFUSED)
+def test_wrong_arguments_are_refused(logits, labels, kind, words):
+    with pytest.raises(kind, match=words):
+        th.cross_entropy(th.tensor(logits), labels)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("shape, axis", [((2, 3), 2), ((2, 0), 1), ((), 0)])
+def test_an_axis_that_cannot_be_normalized_is_refused(name, shape, axis):
+    with pytest.raises(ValueError, match=name):
+        getattr(th, name)(th.tensor(np.zeros(shape)), axis=axis)
+
+
+def test_labels_may_be_overwritten_afterwards():
+    logits, labels = th.tensor(GOOD, requires_grad=True), np.array([0, 1])
+    loss = th.cross_entropy(logits, labels)
+    labels[:] = 2
+    loss.backward()
+    assert np.argmin(logits.grad.data, axis=1).tolist() == [0, 1]

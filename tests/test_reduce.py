@@ -1,0 +1,152 @@
+"""Reductions: the factory's properties, and the conventions at hard points."""
+
+import math
+
+import numpy as np
+import pytest
+from factory import REAL, SEEDS, SHAPES, Row, axes_of, distinct, example, property_test, uniform
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.lib.array_utils import normalize_axis_tuple
+
+import tinyhyper as th
+
+
+@st.composite
+def _reduced(draw, values=REAL, empty=False, one_axis=False, **options):
+    """An array and axes to reduce; `empty`: of these some may have no elements."""
+    shape = draw(SHAPES)
+    axes = axes_of(len(shape)) if not one_axis else st.integers(-len(shape), len(shape) - 1) if shape else st.none()
+    axis = draw(axes)
+    if not empty:
+        reduced = range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape))
+        shape = tuple(length or 1 if n in reduced else length for n, length in enumerate(shape))
+    chosen = {"axis": axis, "keepdims": draw(st.booleans()), **{key: draw(s) for key, s in options.items()}}
+    return example([shape], chosen, draw(SEEDS), values)
+
+
+@st.composite
+def _running(draw):
+    shape = draw(SHAPES)
+    return example([shape], {"axis": draw(st.none() | st.integers(-len(shape), len(shape) - 1) if shape else st.none())}, draw(SEEDS))
+
+
+def _euclidean(x, axis=None, keepdims=False):
+    return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))
+
+
+def _logsumexp(x, axis=None, keepdims=False):
+    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+
+
+DDOF = st.sampled_from([0, 0.5])
+SPREAD = distinct(-2, 2)
+
+ROWS = [
+    Row("sum", np.sum, _reduced(empty=True)),
+    Row("mean", np.mean, _reduced()),
+    Row("prod", np.prod, _reduced(empty=True)),
+    Row("max", np.max, _reduced(SPREAD)),
+    Row("min", np.min, _reduced(SPREAD)),
+    Row("var", np.var, _reduced(SPREAD, ddof=DDOF)),
+    Row("std", np.std, _reduced(SPREAD, ddof=DDOF)),
+    Row("logsumexp", _logsumexp, _reduced(), integers=False),
+    Row("cumsum", np.cumsum, _running()),
+    Row("norm", _euclidean, _reduced(empty=True), numpy=None, integers=False),
+    *[
+        Row(
+            "norm", lambda x, axis=-1, keepdims=False, o=order: np.linalg.norm(x, o, axis, keepdims),
+            _reduced(SPREAD, one_axis=True).filter(lambda case: case.arrays[0].ndim), id=f"norm-{order}", integers=False,
+            call=lambda x, axis, keepdims, o=order: th.norm(x, o, axis, keepdims),
+            numpy=lambda x, axis, keepdims, o=order: np.linalg.norm(x, o, axis, keepdims),
+        )
+        for order in (None, 1, 2, math.inf, -math.inf)
+    ],
+    Row("argmax", np.argmax, _reduced(SPREAD, one_axis=True), differentiable=False),
+    Row("argmin", np.argmin, _reduced(SPREAD, one_axis=True), differentiable=False),
+    Row("any", np.any, _reduced(empty=True), differentiable=False),
+    Row("all", np.all, _reduced(empty=True), differentiable=False),
+]  # fmt: skip
+
+test_property = property_test(ROWS)
+
+
+# ---- Hard points.
+
+INF, NAN = math.inf, math.nan
+
+CONVENTIONS = [
+    ("max", [3.0, 3.0, 1.0], 3.0, [0.5, 0.5, 0.0]),
+    ("max", [2.0, 2.0, 2.0, 2.0], 2.0, [0.25] * 4),
+    ("max", [INF, 1.0, INF], INF, [0.5, 0.0, 0.5]),
+    ("min", [1.0, 3.0, 1.0], 1.0, [0.5, 0.0, 0.5]),
+    ("prod", [0.0, 2.0, 3.0], 0.0, [6.0, 0.0, 0.0]),
+    ("prod", [0.0, 2.0, 0.0], 0.0, [0.0, 0.0, 0.0]),
+    ("prod", [0.0], 0.0, [1.0]),
+    ("norm", [0.0, 0.0], 0.0, [0.0, 0.0]),
+    ("std", [2.0, 2.0, 2.0], 0.0, [0.0, 0.0, 0.0]),
+    ("logsumexp", [1000.0, 1000.0], 1000.0 + math.log(2), [0.5, 0.5]),
+    ("logsumexp", [-1000.0, -1000.0], -1000.0 + math.log(2), [0.5, 0.5]),
+    ("logsumexp", [-INF, 0.0], 0.0, [0.0, 1.0]),
+    ("logsumexp", [-INF, -INF], -INF, [0.0, 0.0]),
+    ("sum", [INF, 1.0], INF, [1.0, 1.0]),
+    ("sum", [], 0.0, []),
+    ("prod", [], 1.0, []),
+]
+
+
+@pytest.mark.parametrize("name, point, value, slope", CONVENTIONS)
+def test_value_and_gradient_at_a_hard_point(name, point, value, slope):
+    x = th.tensor(point, requires_grad=True, dtype=float)
+    out = getattr(th, name)(x)
+    assert out.item() == pytest.approx(value, rel=1e-15)
+    out.backward()
+    assert x.grad.data.tolist() == pytest.approx(slope, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm", "cumsum"])
+def test_nan_is_not_hidden(name):
+    assert np.isnan(getattr(th, name)(th.tensor([1.0, NAN, 2.0])).data).any()
+
+
+@given(zeros=st.lists(st.booleans(), min_size=1, max_size=8), seed=SEEDS)
+def test_derivatives_of_prod_are_right_with_zeros(zeros, seed):
+    """The gradient is the product of the others, and the second derivative that of all but two: no division by a zero."""
+    values = np.where(zeros, 0.0, np.random.default_rng(seed).uniform(0.5, 2, len(zeros)))
+    x = th.tensor(values, requires_grad=True)
+    (first,) = th.gradients(th.prod(x), x, create_graph=True)
+    without = lambda *places: np.prod(np.delete(values, places))  # noqa: E731
+    np.testing.assert_allclose(first.data, [without(n) for n in range(x.size)])
+    (row,) = th.gradients(first[0], x)
+    np.testing.assert_allclose(row.data, [0.0] + [without(0, n) for n in range(1, x.size)])
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_sums_of_float32_accumulate_in_float64(axis):
+    x = np.full((1, 1_000_000) if axis == 1 else (1_000_000, 1), 0.1, np.float32)
+    for found in (th.sum(th.tensor(x), axis=axis).data, th.cumsum(th.tensor(x).ravel()).data[-1:]):
+        np.testing.assert_allclose(found, 1_000_000 * np.float64(np.float32(0.1)), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["max", "min", "logsumexp"])
+def test_no_largest_of_nothing(name):
+    with pytest.raises(th.ShapeError, match=name):
+        getattr(th, name)(th.tensor(np.zeros((2, 0))), axis=1)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm"])
+@pytest.mark.parametrize("axis", [2, -3, (0, 0), (0, 5)])
+def test_a_wrong_axis_is_refused(name, axis):
+    with pytest.raises(th.ShapeError):
+        getattr(th, name)(th.tensor(np.ones((2, 3)), requires_grad=True), axis=axis)
+
+
+def test_norms_of_matrices_other_than_frobenius_are_refused():
+    with pytest.raises(TypeError, match="norm"):
+        th.norm(th.tensor(np.ones((2, 2))), 2)
+
+
+def test_large_values_do_not_overflow_in_logsumexp_gradient():
+    x = th.tensor(uniform(900, 1000)(np.random.default_rng(0), (3, 4)), requires_grad=True)
+    th.logsumexp(x, axis=1).sum().backward()
+    np.testing.assert_allclose(x.grad.data.sum(axis=1), 1.0)

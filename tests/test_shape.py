@@ -1,0 +1,242 @@
+"""Operations on shapes: the factory's properties, and how methods may be called."""
+
+import numpy as np
+import pytest
+from factory import SEEDS, SHAPES, Row, axes_of, example, property_test, shaped
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinyhyper as th
+
+DEEP = hnp.array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=3)
+SOME = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)
+
+
+def _axis(draw, shape, extra=0):
+    return draw(st.integers(-len(shape) - extra, len(shape) + extra - 1))
+
+
+def _new_shape(draw, shape):
+    size = int(np.prod(shape))
+    return {"shape": draw(st.sampled_from([-1, (size,), (-1,), shape[::-1], (1, *shape), (*shape, 1), (1, size, 1)]))}
+
+
+def _permutation(draw, shape):
+    order = draw(st.permutations(range(len(shape))))
+    signs = [draw(st.booleans()) for _ in order]
+    return {"axes": draw(st.sampled_from([None, tuple(n - len(shape) if s else n for n, s in zip(order, signs))]))}
+
+
+def _moves(draw, shape):
+    if draw(st.booleans()):
+        return {"source": _axis(draw, shape), "destination": _axis(draw, shape)}
+    count = draw(st.integers(0, len(shape)))
+    pick = lambda: draw(st.permutations(range(len(shape))))[:count]  # noqa: E731
+    return {"source": tuple(pick()), "destination": tuple(pick())}
+
+
+@st.composite
+def _squeezed(draw):
+    shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=2))
+    ones = [n for n, length in enumerate(shape) if length == 1]
+    choices = [None, tuple(ones), *ones, *[n - len(shape) for n in ones]]
+    return example([shape], {"axis": draw(st.sampled_from(choices))}, draw(SEEDS))
+
+
+@st.composite
+def _broadcast(draw):
+    source, target = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=3, max_dims=3)).input_shapes
+    return example([source], {"shape": np.broadcast_shapes(source, target)}, draw(SEEDS))
+
+
+@st.composite
+def _summed(draw):
+    case = draw(_broadcast())
+    return example([case.options["shape"]], {"shape": case.arrays[0].shape}, case.seed)
+
+
+@st.composite
+def _joined(draw):
+    """Arrays that differ along one axis alone, or, to be flattened, in any way."""
+    count = draw(st.integers(1, 3))
+    if draw(st.booleans()):
+        return example([draw(SHAPES) for _ in range(count)], {"axis": None}, draw(SEEDS))
+    shape = draw(SOME)
+    axis = _axis(draw, shape)
+    shapes = []
+    for _ in range(count):
+        lengths = list(shape)
+        lengths[axis] = draw(st.integers(0, 3))
+        shapes.append(tuple(lengths))
+    return example(shapes, {"axis": axis}, draw(SEEDS))
+
+
+@st.composite
+def _stacked(draw):
+    shape = draw(SHAPES)
+    return example([shape] * draw(st.integers(1, 3)), {"axis": _axis(draw, shape, 1)}, draw(SEEDS))
+
+
+def _cuts(draw, shape):
+    axis = _axis(draw, shape)
+    length = shape[axis]
+    whole = [n for n in range(1, 4) if length % n == 0]
+    sections = draw(st.sampled_from(whole) | st.lists(st.integers(0, 4), max_size=3).map(sorted))
+    count = sections if isinstance(sections, int) else len(sections) + 1
+    return {"indices_or_sections": sections, "axis": axis, "piece": draw(st.integers(0, count - 1))}
+
+
+def _repeats(draw, shape):
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1)) if shape else None
+    length = int(np.prod(shape)) if axis is None else shape[axis]
+    return {"repeats": draw(st.integers(0, 3) | st.lists(st.integers(0, 2), min_size=length, max_size=length)), "axis": axis}
+
+
+def _shifts(draw, shape):
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1)) if shape else None
+    if len(shape) > 1 and draw(st.booleans()):
+        return {"shift": (draw(st.integers(-4, 4)), draw(st.integers(-4, 4))), "axis": (0, -1)}
+    return {"shift": draw(st.integers(-4, 4)), "axis": axis}
+
+
+WIDTH = st.integers(0, 3)
+
+
+def _padding(draw, shape):
+    widths = [WIDTH, st.tuples(WIDTH, WIDTH)]
+    if shape:
+        widths.append(st.lists(st.tuples(WIDTH, WIDTH), min_size=len(shape), max_size=len(shape)).map(tuple))
+    options = {"pad_width": draw(st.one_of(widths))}
+    if draw(st.booleans()):
+        return {**options, "constant_values": draw(st.sampled_from([0, 1.5]))}
+    modes = ["constant"] if 0 in shape else ["constant", "edge", "reflect", "symmetric", "wrap"]
+    return {**options, "mode": draw(st.sampled_from(modes))}
+
+
+def _diagonal(draw, shape):
+    first, second = draw(st.permutations(range(len(shape))))[:2]
+    return {"offset": draw(st.integers(-3, 3)), "axis1": first, "axis2": second - draw(st.sampled_from([0, len(shape)]))}
+
+
+def _piece(split):
+    return lambda x, piece, **options: split(x, **options)[piece]
+
+
+ROWS = [
+    Row("reshape", lambda x, shape: np.reshape(x, shape), shaped(_new_shape), numpy=lambda x, shape: np.reshape(x, shape), method=None),
+    Row("ravel", np.ravel, shaped(lambda draw, shape: {})),
+    Row("transpose", np.transpose, shaped(_permutation), method=None),
+    Row("swapaxes", np.swapaxes, shaped(lambda draw, s: {"axis1": _axis(draw, s), "axis2": _axis(draw, s)}, SOME)),
+    Row("moveaxis", np.moveaxis, shaped(_moves, SOME)),
+    Row("expand_dims", np.expand_dims, shaped(lambda draw, s: {"axis": draw(axes_of(len(s) + 1, none=False))}).map(
+        lambda case: example([a.shape for a in case.arrays], {"axis": case.options["axis"] if isinstance(case.options["axis"], int)
+            else tuple(range(len(case.options["axis"])))}, case.seed))),
+    Row("squeeze", np.squeeze, _squeezed()),
+    Row("broadcast_to", np.broadcast_to, _broadcast()),
+    Row("sum_to", lambda x, shape: _sum_to(x, shape), _summed(), integers=False),
+    Row("concatenate", np.concatenate, _joined(), sequence=True),
+    Row("stack", np.stack, _stacked(), sequence=True),
+    Row("split", _piece(np.split), shaped(_cuts, SOME), call=_piece(lambda *a, **o: th.split(*a, **o)), numpy=_piece(np.split)),
+    Row("tile", np.tile, shaped(lambda draw, s: {"reps": draw(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4))})),
+    Row("repeat", np.repeat, shaped(_repeats)),
+    Row("flip", np.flip, shaped(lambda draw, s: {"axis": draw(axes_of(len(s)))})),
+    Row("roll", np.roll, shaped(_shifts)),
+    Row("pad", np.pad, shaped(_padding)),
+    Row("diagonal", np.diagonal, shaped(_diagonal, DEEP)),
+    Row("trace", np.trace, shaped(_diagonal, DEEP)),
+    Row("triu", np.triu, shaped(lambda draw, s: {"k": draw(st.integers(-3, 3))}, DEEP)),
+    Row("tril", np.tril, shaped(lambda draw, s: {"k": draw(st.integers(-3, 3))}, DEEP)),
+]  # fmt: skip
+
+
+def _sum_to(x, shape):
+    padded = (1,) * (x.ndim - len(shape)) + shape
+    axes = tuple(n for n, length in enumerate(padded) if length == 1 and x.shape[n] != 1)
+    return x.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+test_property = property_test(ROWS)
+
+
+# ---- Methods take their arguments as NumPy's do.
+
+CALLS = [
+    lambda x: x.T,
+    lambda x: x.reshape(3, 2),
+    lambda x: x.reshape((3, 2)),
+    lambda x: x.reshape(-1),
+    lambda x: x.reshape([6]),
+    lambda x: x.transpose(),
+    lambda x: x.transpose(1, 0),
+    lambda x: x.transpose((1, 0)),
+    lambda x: x.swapaxes(0, 1),
+    lambda x: x.ravel(),
+    lambda x: x.flatten(),
+    lambda x: x.sum(0),
+    lambda x: x.repeat(2, 1),
+    lambda x: np.vstack([x, x]),
+    lambda x: np.hstack([x, x]),
+    lambda x: np.reshape(x, (3, 2)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CALLS)))
+def test_a_call_means_what_it_means_to_numpy(number):
+    array = np.arange(6.0).reshape(2, 3)
+    x = th.tensor(array, requires_grad=True)
+    try:
+        out = CALLS[number](x)
+    except (AttributeError, th.UnsupportedError):
+        pytest.skip("not offered")  # hstack, vstack, flatten: NumPy has more names than are promised
+    assert out.requires_grad
+    assert np.array_equal(out.data, CALLS[number](array))
+
+
+def test_one_tensor_twice_in_a_sequence_gets_both_gradients():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    th.sum(th.concatenate([x, 3.0 * x, np.ones(1), x])).backward()
+    assert x.grad.data.tolist() == [5.0, 5.0]
+
+
+def test_pieces_of_a_split_may_be_used_apart():
+    x = th.tensor(np.arange(6.0), requires_grad=True)
+    first, _, last = th.split(x, 3)
+    (th.sum(first) + 2 * th.sum(last)).backward()
+    assert x.grad.data.tolist() == [1, 1, 0, 0, 2, 2]
+
+
+def test_gradients_flow_between_float32_and_float64():
+    x = th.tensor(np.float32(2), requires_grad=True)
+    y = th.astype(x, np.float64)
+    assert y.dtype == np.float64
+    (y * y).backward()
+    assert x.grad.dtype == np.float32 and x.grad.item() == 4.0
+
+
+X = np.ones((2, 3))
+
+REFUSED = [
+    (lambda x: th.reshape(x, (4, 2)), ValueError, "reshape"),
+    (lambda x: th.squeeze(x, 0), ValueError, "squeeze"),
+    (lambda x: th.broadcast_to(x, (2, 4)), ValueError, "broadcast_to"),
+    (lambda x: th.concatenate([x, th.tensor(np.ones((3, 2)))]), ValueError, "concatenate"),
+    (lambda x: th.concatenate([]), ValueError, "concatenate"),
+    (lambda x: th.stack([x, th.tensor(np.ones((3, 2)))]), ValueError, "stack"),
+    (lambda x: th.split(x, 2, axis=1), ValueError, "split"),
+    (lambda x: th.swapaxes(x, 0, 2), ValueError, "swapaxes"),
+    (lambda x: th.transpose(x, (0, 0)), ValueError, "transpose"),
+    (lambda x: th.repeat(x, [1, 2, 3, 4], 1), ValueError, "repeat"),
+    (lambda x: th.pad(x, 1, mode="nonsense"), ValueError, "pad"),
+    (lambda x: th.pad(x, ((1, 1), (1, 1), (1, 1))), ValueError, "pad"),
+    (lambda x: th.diagonal(x[0]), ValueError, "diagonal"),
+    (lambda x: th.astype(x, complex), TypeError, "astype"),
+    (lambda x: th.flip(x, 2), ValueError, "flip"),
+    (lambda x: th.reshape(x), TypeError, "reshape"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_an_error_names_the_operation(number):
+    call, kind, name = REFUSED[number]
+    with pytest.raises(kind, match=name):
+        call(th.tensor(X, requires_grad=True))
