@@ -82,7 +82,7 @@ def _kernel_wins(a: np.ndarray, b: np.ndarray) -> bool:
     """The rule of `auto`, by sizes and dtypes alone."""
     if a.ndim < 3 or b.ndim < 3 or a.dtype not in FLOATS or b.dtype not in FLOATS:
         return False
-    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if numba.config.DISABLE_JIT:
         return False
     return a.size >= STACK and math.prod(a.shape[-2:]) * b.shape[-1] <= TINY
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..kernels.matmul import matmul as _product
-from ..tensor import Tensor, as_tensor
+from ..tensor import FLOATS, Tensor, as_tensor
 from .elementwise import multiply
 from .operation import Spec, operation
 from .shape import broadcast_to, expand_dims, ravel, reshape, sum_to, swapaxes, transpose
@@ -27,9 +27,16 @@ def _as_matrix(g: Tensor, specs: Specs) -> Tensor:
     return expand_dims(g, -2) if len(specs[0].shape) == 1 else g
 
 
+def _lying_like(spec: Spec, x: Tensor, y: Tensor) -> Tensor:
+    """x @ y, by columns if the operand lies by columns: the cotangent of a weight that was transposed needs no copy."""
+    if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
+        return swapaxes(matmul(swapaxes(y, -1, -2), swapaxes(x, -1, -2)), -1, -2)
+    return matmul(x, y)
+
+
 def _of_left(g: Tensor, y: Tensor, spec: Spec, specs: Specs) -> Tensor:
     columns = reshape(y, (-1, 1)) if y.ndim == 1 else y
-    found = matmul(_as_matrix(g, specs), swapaxes(columns, -1, -2))
+    found = _lying_like(spec, _as_matrix(g, specs), swapaxes(columns, -1, -2))
     return found if len(spec.shape) > 1 else reshape(sum_to(found, (1, *spec.shape)), spec.shape)
 
 
@@ -37,7 +44,7 @@ def _of_right(g: Tensor, x: Tensor, spec: Spec, specs: Specs) -> Tensor:
     rows, g = reshape(x, (1, -1)) if x.ndim == 1 else x, _as_matrix(g, specs)
     if len(spec.shape) <= 2 < rows.ndim:  # a stack that shares one matrix is one product of many rows
         rows, g = (reshape(t, (math.prod(t.shape[:-1]), t.shape[-1])) for t in (rows, g))
-    found = matmul(swapaxes(rows, -1, -2), g)
+    found = _lying_like(spec, swapaxes(rows, -1, -2), g)
     return found if len(spec.shape) > 1 else reshape(found, spec.shape)
 
 
@@ -139,7 +146,8 @@ def _einsum_vjp(g: Tensor, xs: Sequence[Tensor], spec: Spec, position: int, subs
 
 @operation(xs=_einsum_vjp)
 def _einsum(xs: Sequence[np.ndarray], /, subscripts: str) -> np.ndarray:
-    return np.einsum(subscripts, *xs, optimize=len(xs) > 1)
+    # Sums of booleans or small integers must not be taken in their own dtype, as an optimized order of products would.
+    return np.einsum(subscripts, *xs, optimize=len(xs) > 1 and all(x.dtype in FLOATS for x in xs))
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:

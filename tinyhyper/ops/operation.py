@@ -23,10 +23,11 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 class Spec(NamedTuple):
-    """Shape and dtype of an array that need not be kept."""
+    """Shape, dtype and strides of an array that need not be kept."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    strides: tuple[int, ...]
 
 
 class Operation:
@@ -96,7 +97,7 @@ class Operation:
             self._reads[flags] = tuple(places), tuple([names[n] for n in places])
         kept, reads = self._reads[flags]
         saved = tuple([out if n == len(arrays) else arrays[n] for n in kept])
-        return Node(self, edges, saved, (reads, [(array.shape, array.dtype) for array in arrays], options))
+        return Node(self, edges, saved, (reads, [(array.shape, array.dtype, array.strides) for array in arrays], options))
 
     def _names(self, count: int) -> tuple[str, ...]:
         return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs
@@ -105,8 +106,8 @@ class Operation:
         return ("xs",) * count if self.sequence else self.inputs
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
-        reads, pairs, options = node.context
-        known, specs = dict(options), tuple([Spec(*pair) for pair in pairs])
+        reads, entries, options = node.context
+        known, specs = dict(options), tuple([Spec(*entry) for entry in entries])
         edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if mode.recording else {}
         for name, array in zip(reads, node.saved):
             known[name] = Tensor(array, edges.get(name))
