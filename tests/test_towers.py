@@ -58,7 +58,7 @@ def test_adam_hypergradients_equal_the_hand_made_formulas(seed, steps):
     params = {"w": th.tensor(w, requires_grad=True)}
     m, v = np.zeros(5), np.full(5, 1e-3)
     alpha, beta1, beta2, eps = 0.01, 0.9, 0.99, 1e-3
-    for t in range(1, steps + 1):
+    for _ in range(1, steps + 1):
         g = rng.standard_normal(5)
         th.sum(params["w"] * g).backward()
         optimizer.step(params)
@@ -294,7 +294,10 @@ def test_an_optimizer_of_ones_own():
     """A rule and a table; no derivative is worked out by hand."""
 
     class SignMomentum(th.optim.Optimizer):
-        table = {"alpha": th.optim.Hyperparameter(0.01), "beta": th.optim.Hyperparameter(0.9, th.optim.COORDINATES["unit"])}
+        table = {
+            "alpha": th.optim.Hyperparameter(0.01),
+            "beta": th.optim.Hyperparameter(0.9, th.optim.COORDINATES["unit"]),
+        }
         state = {"m": 0.0}
 
         @staticmethod
@@ -487,7 +490,9 @@ def test_a_hyphen_names_what_is_tuned():
     assert from_string("adam/sgd", alpha=0.5).hyperparameters["alpha"] == 0.5
 
 
-@pytest.mark.parametrize("stack", ["", "sgd//sgd", "adamm/sgd", "sgd(", "sgd(x)", "sgd(mu=)", "sgd-speed/sgd", "sgd(1,2,3,4,5)"])
+@pytest.mark.parametrize(
+    "stack", ["", "sgd//sgd", "adamm/sgd", "sgd(", "sgd(x)", "sgd(mu=)", "sgd-speed/sgd", "sgd(1,2,3,4,5)"]
+)
 def test_a_wrong_stack_is_told(stack):
     with pytest.raises((ValueError, TypeError)) as error:
         from_string(stack)

@@ -96,7 +96,7 @@ class Absent(Symbol):
 
 
 def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
-    """Write the outputs as an expression over the inputs; what they do not need is left out, what they share is written once."""
+    """The outputs as an expression over the inputs: without what they do not need, and with what they share once."""
     constants: dict[tuple[type, Any], int] = {}
     order = needed(outputs, inputs)
     for symbol in order:
@@ -113,6 +113,7 @@ def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
         return numbers[id(value)] if isinstance(value, Symbol) else constants[type(value), value]
 
     for symbol in order:
+        assert symbol.rule is not None
         line = Line(symbol.rule.formula, tuple(number(arg) for arg in symbol.args))
         numbers[id(symbol)] = lines.setdefault(line, len(inputs) + len(constants) + len(lines))
     return Expression(len(inputs), tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
@@ -135,7 +136,9 @@ def substitute(outputs: Sequence[Any], replacements: dict[Symbol, Symbol]) -> li
     """The outputs once more, with some symbols replaced by others."""
     copies: dict[Any, Any] = dict(replacements)
     for symbol in needed(outputs, list(replacements)):
-        copies[symbol] = Symbol(symbol.rule, tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args))
+        copies[symbol] = Symbol(
+            symbol.rule, tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args)
+        )
     return [copies.get(out, out) if isinstance(out, Symbol) else out for out in outputs]
 
 

@@ -115,7 +115,9 @@ def leading_to(nodes: Sequence[Any], targets: Iterable[Any]) -> set[Any]:
     return leading
 
 
-def sweep(nodes: Iterable[Any], pending: dict[Any, list[Any]], wanted: set[Any] | None = None) -> Iterator[tuple[Any, list[Any]]]:
+def sweep(
+    nodes: Iterable[Any], pending: dict[Any, list[Any]], wanted: set[Any] | None = None
+) -> Iterator[tuple[Any, list[Any]]]:
     """Reverse-mode differentiation: yield each node with the cotangents of its outputs, complete.
 
     nodes: newest first.  pending: the cotangents known so far, by node and output; consumed.

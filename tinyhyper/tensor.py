@@ -65,7 +65,7 @@ class Tensor:
 
     @property
     def data(self) -> np.ndarray:
-        """The values, as a read-only view. Assigning an array gives the tensor a copy of it; the graph keeps the old one."""
+        """The values, as a read-only view. Assigning gives the tensor a copy; a recorded graph keeps the old values."""
         view = self.array.view()
         view.flags.writeable = False
         return view
@@ -114,7 +114,7 @@ class Tensor:
         return self.data
 
     def detach(self, reason: str | None = None) -> Tensor:
-        """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it, with its reason."""
+        """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it and its reason."""
         detached = Tensor(self.array)
         if mode.tape is not None:
             mode.tape.cut(self, detached, reason)
@@ -129,7 +129,7 @@ class Tensor:
         return self
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Add d(self)/d(leaf) to the `.grad` of every leaf and every tensor with `retain_grad()`, and release the graph.
+        """Add the gradient to the `.grad` of every leaf and every tensor with `retain_grad()`; release the graph.
 
         gradient: the cotangent of this tensor, of its shape; may be left out for a tensor of one element.
         retain_graph: keep the graph for another pass.  create_graph: record the pass, for derivatives of it.
@@ -186,7 +186,7 @@ class Tensor:
         return f"tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
 
-def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike = None) -> Tensor:
+def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> Tensor:
     """A new leaf with a copy of the values.
 
     dtype: float32, float64, an integer type or bool; what NumPy would choose if None.
@@ -240,7 +240,7 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
 
 
 def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
-    """The cotangents, copied where their memory is also another's. A view is its owner's only reader if it shows it whole."""
+    """The cotangents, copied where their memory is also another's; a view of all of a fresh array needs no copy."""
     seen = {id(_owner(tensor.array)) for tensor in lent}
     result = []
     for cotangent in cotangents:
@@ -265,7 +265,7 @@ def gradients(
     retain_graph: bool = False,
     create_graph: bool = False,
 ) -> tuple[Tensor, ...]:
-    """The gradients of the outputs' sum with respect to each input; touches no `.grad`, sweeps no further than the inputs.
+    """The gradient of the sum of the outputs by each input; touches no `.grad`, sweeps no further than the inputs.
 
     grad_outputs: the outputs' cotangents, needed where an output has more than one element.
     An input that the outputs do not depend on gets zeros. Raises as `Tensor.backward`.
@@ -282,9 +282,7 @@ def gradients(
     found = backward(seeds, [x.edge for x in ins if x.edge], retain_graph=retain_graph, create_graph=create_graph)
     owned = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     by_position = dict(zip([position for position, _ in found], owned))
-    return tuple(
-        by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins)
-    )
+    return tuple(by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins))
 
 
 def _dispatch(name: str, args: Any, kwargs: Any) -> Any:

@@ -33,9 +33,7 @@ class Layout(NamedTuple):
     varies: list[tuple[bool, ...]]
 
 
-def merge_axes(
-    shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]], strides: Sequence[tuple[int, ...]]
-) -> Layout:
+def merge_axes(shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]], strides: Sequence[tuple[int, ...]]) -> Layout:
     """Merge neighbouring axes of `shape` along which every array is either broadcast or evenly spaced."""
     depth = len(shape)
     full = [(1,) * (depth - len(s)) + s for s in shapes]
@@ -133,13 +131,18 @@ class Writer:
         if all(varies) or depth == self.loops:
             self.live.add(number)
             value = _convert(self.text[number], self.signature.out_dtypes[n].name)
-            return Block([], [f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"], [], self.loops)
+            return Block(
+                [], [f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"], [], self.loops
+            )
         number, factors = self._factor(number, varies)
         self.live.update([number, *[factor for factor, _ in factors]])
         total = f"s{n}"
         product = total + "".join(f" {sign} float64({self.text[factor]})" for factor, sign in factors)
         return Block(
-            [f"{total} = 0.0"], [f"{total} = add({total}, float64({self.text[number]}))"], [f"{place} += {product}"], depth
+            [f"{total} = 0.0"],
+            [f"{total} = add({total}, float64({self.text[number]}))"],
+            [f"{place} += {product}"],
+            depth,
         )
 
     def _factor(self, number: int, varies: Mask) -> tuple[int, list[tuple[int, str]]]:
@@ -160,7 +163,11 @@ class Writer:
     def _line(self, n: int) -> str:
         formula, args = self.expression.lines[n - self.first_line]
         dtype = self.types[n]
-        wide = dtype if dtype.kind == "f" else _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
+        wide = (
+            dtype
+            if dtype.kind == "f"
+            else _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
+        )
         terms = [self._term(arg, wide) for arg in args]
         call = SPECIAL.get(formula.name, {}).get(dtype.name)
         return _convert(f"special.{call}({', '.join(terms)})" if call else formula.source.format(*terms), dtype.name)

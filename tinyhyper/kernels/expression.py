@@ -43,12 +43,12 @@ class Expression(NamedTuple):
 
 
 def run(expression: Expression, inputs: Sequence[Any]) -> list[Any]:
-    """All values of the expression. Python scalars among the inputs stay weak, as in NEP 50, until they meet an array."""
+    """All values of the expression. Python numbers among the inputs stay weak (NEP 50) until they meet an array."""
     values = [*inputs, *expression.constants]
     weak = [isinstance(value, (bool, int, float)) for value in values]
     for formula, args in expression.lines:
         value = formula.numpy(*[values[arg] for arg in args])
-        weak.append(all([weak[arg] for arg in args]))
+        weak.append(all(weak[arg] for arg in args))
         values.append(value.item() if weak[-1] and hasattr(value, "item") else value)
     return values
 
@@ -74,7 +74,7 @@ def evaluate(
     inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, weak)]
     with np.errstate(all="ignore"):
         values = run(expression, inputs)
-        results = []
+        results: list[np.ndarray] = []
         for number, out_shape, dtype in zip(expression.outputs, shapes, dtypes):
             value = np.asarray(values[number])
             if out_shape != value.shape:

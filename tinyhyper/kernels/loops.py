@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 from numba.core import types
 from numba.extending import intrinsic
 
 
 @intrinsic
-def _add(typingctx, total, term):
+def _add(typingctx: Any, total: Any, term: Any) -> Any:
     """total + term, in whatever order of terms vectorizes: the one place where a kernel may reassociate."""
 
-    def codegen(context, builder, signature, args):
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fadd(*args, flags=("reassoc",))
 
     return types.float64(types.float64, types.float64), codegen
@@ -26,6 +28,6 @@ if numba.config.DISABLE_JIT:
 else:
 
     @numba.njit(error_model="numpy")
-    def add(total, term):
+    def add(total: float, term: float) -> float:
         """A term of a float64 sum."""
         return _add(total, term)

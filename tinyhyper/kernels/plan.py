@@ -117,11 +117,16 @@ class Plan:
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
             return evaluate(
-                self.expression, arrays, self.weak, self.shape, [o.shape for o in self.outs], [o.dtype for o in self.outs]
+                self.expression,
+                arrays,
+                self.weak,
+                self.shape,
+                [o.shape for o in self.outs],
+                [o.dtype for o in self.outs],
             )
         args = list(arrays)
-        for n, view in self.reshaped:
-            args[n] = args[n].reshape(view)
+        for n, merged in self.reshaped:
+            args[n] = args[n].reshape(merged)
         results = []
         for shape, dtype, total, view in self.outs:
             result = np.zeros(shape) if total else np.empty(shape, dtype)

@@ -292,7 +292,7 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
     return {f.__name__: f for f in (exp, expm1, log, log1p, tanh, sigmoid, softplus, erf)}
 
 
-_reader = _plain if config.DISABLE_JIT else _compiled  # type: ignore[attr-defined]
+_reader = _plain if config.DISABLE_JIT else _compiled
 
 # The name of the function of this module for an operation and a dtype: SPECIAL["tanh"]["float32"] is "tanh_f32".
 SPECIAL: dict[str, dict[str, str]] = {operation: {} for operation in MAX_ULPS}

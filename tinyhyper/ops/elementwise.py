@@ -26,7 +26,9 @@ RULES: dict[str, Elementwise] = {}
 class Elementwise:
     """A callable elementwise operation: on symbols it writes an expression, on anything else it computes."""
 
-    def __init__(self, name: str, source: str, numpy: Callable[..., Any], vjp: Callable[..., Any] | None, doc: str) -> None:
+    def __init__(
+        self, name: str, source: str, numpy: Callable[..., Any], vjp: Callable[..., Any] | None, doc: str
+    ) -> None:
         arity = 1 + max(int(c) for c in "012" if "{" + c + "}" in source)
         self.rule = Rule(Formula(name, source, numpy), vjp)
         inputs = [Symbol() for _ in range(arity)]
@@ -34,9 +36,7 @@ class Elementwise:
         self.__name__ = self.__qualname__ = name
         self.__doc__ = doc
         names = ("condition", "x", "y") if arity == 3 else ("x", "y")[:arity]
-        self.__signature__ = inspect.Signature(
-            [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]
-        )
+        self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names])
 
     def __call__(self, *args: Any) -> Any:
         for arg in args:
@@ -51,7 +51,8 @@ class Elementwise:
         for arg in args:
             if not isinstance(arg, (Symbol, float, int)):
                 raise UnsupportedError(
-                    f"{self.__name__}: in a fused function a symbol met a {type(arg).__name__}; pass tensors and arrays as arguments"
+                    f"{self.__name__}: in a fused function a symbol met a {type(arg).__name__}; "
+                    "pass tensors and arrays as arguments"
                 )
         return Symbol(self.rule, tuple([arg.value if isinstance(arg, Constant) else arg for arg in args]))
 
@@ -89,7 +90,7 @@ sign = rule("sign", "np.sign({0}) + 0", np.sign, None, "-1, 0 or 1 by the sign o
 floor = rule("floor", "np.floor({0})", np.floor, None, "The largest integer not above x; its gradient is 0 everywhere.")
 
 # Selection.
-where = rule(
+where: Elementwise = rule(
     "where", "({1} if {0} else {2})", np.where, lambda g, out, c, x, y: (None, where(c, g, 0.0), where(c, 0.0, g)),
     "x where the condition holds, else y; no gradient flows to the branch not taken.",
 )  # fmt: skip
@@ -125,12 +126,15 @@ power = rule(
     "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",
 )  # fmt: skip
 square = rule("square", "{0} * {0}", np.square, lambda g, out, x: (g * (x + x),), "x * x.")
-sqrt = rule("sqrt", "math.sqrt({0})", np.sqrt, lambda g, out, x: (g * 0.5 / out,), "The square root; its gradient at 0 is infinite.")
+sqrt = rule(
+    "sqrt", "math.sqrt({0})", np.sqrt, lambda g, out, x: (g * 0.5 / out,),
+    "The square root; its gradient at 0 is infinite.",
+)  # fmt: skip
 
 # Exponentials and logarithms.
 exp = rule("exp", "math.exp({0})", np.exp, lambda g, out, x: (g * out,), "e ** x.")
 expm1 = rule("expm1", "math.expm1({0})", np.expm1, lambda g, out, x: (g * (out + 1.0),), "e ** x - 1, exact near 0.")
-log = rule("log", "math.log({0})", np.log, lambda g, out, x: (g / x,), "The natural logarithm.")
+log: Elementwise = rule("log", "math.log({0})", np.log, lambda g, out, x: (g / x,), "The natural logarithm.")
 log1p = rule("log1p", "math.log1p({0})", np.log1p, lambda g, out, x: (g / (1.0 + x),), "log(1 + x), exact near 0.")
 sigmoid = rule(
     "sigmoid", "1 / (1 + math.exp(-{0}))", _sigmoid, lambda g, out, x: (g * out * (1.0 - out),), "1 / (1 + e ** -x).",
@@ -140,25 +144,33 @@ softplus = rule(
     lambda g, out, x: (g * sigmoid(x),), "log(1 + e ** x), without overflow.",
 )  # fmt: skip
 logaddexp = rule(
-    "logaddexp", f"({{0}} + {math.log(2)} if {{0}} == {{1}} else max({{0}}, {{1}}) + math.log1p(math.exp(-abs({{0}} - {{1}}))))",
-    np.logaddexp, lambda g, out, x, y: (g * sigmoid(x - y), g * sigmoid(y - x)), "log(e ** x + e ** y), without overflow.",
+    "logaddexp",
+    f"({{0}} + {math.log(2)} if {{0}} == {{1}} else max({{0}}, {{1}}) + math.log1p(math.exp(-abs({{0}} - {{1}}))))",
+    np.logaddexp, lambda g, out, x, y: (g * sigmoid(x - y), g * sigmoid(y - x)),
+    "log(e ** x + e ** y), without overflow.",
 )  # fmt: skip
 
 # Trigonometric and hyperbolic functions.
 sin = rule("sin", "math.sin({0})", np.sin, lambda g, out, x: (g * cos(x),), "The sine of x radians.")
-cos = rule("cos", "math.cos({0})", np.cos, lambda g, out, x: (-g * sin(x),), "The cosine of x radians.")
+cos: Elementwise = rule("cos", "math.cos({0})", np.cos, lambda g, out, x: (-g * sin(x),), "The cosine of x radians.")
 tan = rule("tan", "math.tan({0})", np.tan, lambda g, out, x: (g * (1.0 + out * out),), "The tangent of x radians.")
 arcsin = rule(
-    "arcsin", "math.asin({0})", np.arcsin, lambda g, out, x: (g / sqrt((1.0 - x) * (1.0 + x)),), "The inverse sine, in radians.",
+    "arcsin", "math.asin({0})", np.arcsin, lambda g, out, x: (g / sqrt((1.0 - x) * (1.0 + x)),),
+    "The inverse sine, in radians.",
 )  # fmt: skip
 arccos = rule(
-    "arccos", "math.acos({0})", np.arccos, lambda g, out, x: (-g / sqrt((1.0 - x) * (1.0 + x)),), "The inverse cosine, in radians.",
+    "arccos", "math.acos({0})", np.arccos, lambda g, out, x: (-g / sqrt((1.0 - x) * (1.0 + x)),),
+    "The inverse cosine, in radians.",
 )  # fmt: skip
-arctan = rule("arctan", "math.atan({0})", np.arctan, lambda g, out, x: (g / (1.0 + x * x),), "The inverse tangent, in radians.")
+arctan = rule(
+    "arctan", "math.atan({0})", np.arctan, lambda g, out, x: (g / (1.0 + x * x),), "The inverse tangent, in radians."
+)
 sinh = rule("sinh", "math.sinh({0})", np.sinh, lambda g, out, x: (g * cosh(x),), "The hyperbolic sine.")
-cosh = rule("cosh", "math.cosh({0})", np.cosh, lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine.")
+cosh: Elementwise = rule("cosh", "math.cosh({0})", np.cosh, lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine.")
 tanh = rule("tanh", "math.tanh({0})", np.tanh, lambda g, out, x: (g * (1.0 - out * out),), "The hyperbolic tangent.")
-erf = rule("erf", "math.erf({0})", _erf, lambda g, out, x: (g * (TWO_OVER_SQRT_PI * exp(-x * x)),), "The error function.")
+erf = rule(
+    "erf", "math.erf({0})", _erf, lambda g, out, x: (g * (TWO_OVER_SQRT_PI * exp(-x * x)),), "The error function."
+)
 
 
 def _larger(g: Any, x: Any, y: Any) -> Any:
@@ -193,7 +205,7 @@ def pow(x: Any, y: Any) -> Any:
     return square(x) if type(y) in (int, float) and y == 2 else power(x, y)
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": pow,
     "eq": equal, "ne": not_equal, "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
 }  # fmt: skip
@@ -214,7 +226,7 @@ def attach_operators(cls: type) -> None:
         return lambda self: function(self)
 
     for name, function in OPERATORS.items():
-        if not hasattr(cls, f"__{name}__") or f"__{name}__" not in vars(cls):
+        if f"__{name}__" not in vars(cls):
             setattr(cls, f"__{name}__", forward(function))
         if name in ("add", "sub", "mul", "truediv", "pow") and f"__r{name}__" not in vars(cls):
             setattr(cls, f"__r{name}__", reflected(function))

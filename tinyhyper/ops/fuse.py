@@ -55,7 +55,9 @@ class Fusion:
         self._plans: dict[Any, Plan] = {}
         self._derivatives: dict[Any, Derivative] = {}
 
-    def __call__(self, operands: Sequence[Tensor], weak: Mask, like: Sequence[Tensor | np.ndarray] | None = None) -> list[Tensor]:
+    def __call__(
+        self, operands: Sequence[Tensor], weak: Mask, like: Sequence[Tensor | np.ndarray] | None = None
+    ) -> list[Tensor]:
         """Apply to tensors.
 
         weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
@@ -71,7 +73,9 @@ class Fusion:
         else:
             saved = tuple([arrays[n] if n < len(arrays) else results[n - len(arrays)] for n in context.reads])
             node = Node(self, tuple([operand.edge for operand in operands]), saved, context, len(results))
-            outputs = [Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))]
+            outputs = [
+                Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))
+            ]
         if mode.tape is not None:
             mode.tape.operation(self, operands, outputs)
         return outputs
@@ -94,7 +98,7 @@ class Fusion:
         return found
 
     def derivative(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
-        """The VJP for the outputs whose cotangents are given and the inputs wanted, reading saved outputs if `through`."""
+        """The VJP for the cotangents that are given and the inputs wanted, reading saved outputs if `through`."""
         key = (given, wanted, through)
         if key not in self._derivatives:
             self._derivatives[key] = self._derive(*key)
@@ -108,13 +112,17 @@ class Fusion:
                 add_to(pending, (out, 0), cotangent)
         nodes = reachable(pending)
         leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
-        found = {node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.rule is None}
+        found = {
+            node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.rule is None
+        }
         gives = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
         results = [found[self.inputs[n]] for n in gives]
 
         fresh = [Symbol() for _ in (*self.inputs, *self.outputs)]
         computed = {
-            out: new for out, new in zip(self.outputs, fresh[len(self.inputs) :]) if isinstance(out, Symbol) and out.rule
+            out: new
+            for out, new in zip(self.outputs, fresh[len(self.inputs) :])
+            if isinstance(out, Symbol) and out.rule
         }
         results = substitute(results, {**dict(zip(self.inputs, fresh)), **(computed if through else {})})
         reads = tuple(n for n, read in enumerate(used(results, fresh)) if read)
@@ -132,7 +140,8 @@ class Fusion:
             except ValueError:
                 shapes = " and ".join(str(a.shape) for a in arrays)
                 raise ShapeError(
-                    f"{self.name}: shapes {shapes} do not broadcast together (axes must be equal or 1, counted from the last)"
+                    f"{self.name}: shapes {shapes} do not broadcast together "
+                    "(axes must be equal or 1, counted from the last)"
                 ) from None
             plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
         return plan
@@ -216,5 +225,7 @@ def trace(
     name = getattr(function, "__name__", "fused")
     for n, out in enumerate(outputs):
         if not isinstance(out, (Symbol, float, int)):
-            raise UnsupportedError(f"{name}: output {n} is a {type(out).__name__}; a fused function returns elementwise results")
+            raise UnsupportedError(
+                f"{name}: output {n} is a {type(out).__name__}; a fused function returns elementwise results"
+            )
     return Fusion(name, symbols, outputs, eager), several

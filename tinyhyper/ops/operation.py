@@ -97,7 +97,9 @@ class Operation:
             self._reads[flags] = tuple(places), tuple([names[n] for n in places])
         kept, reads = self._reads[flags]
         saved = tuple([out if n == len(arrays) else arrays[n] for n in kept])
-        return Node(self, edges, saved, (reads, [(array.shape, array.dtype, array.strides) for array in arrays], options))
+        return Node(
+            self, edges, saved, (reads, [(array.shape, array.dtype, array.strides) for array in arrays], options)
+        )
 
     def _names(self, count: int) -> tuple[str, ...]:
         return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs

@@ -6,6 +6,6 @@ from .stack import from_string
 from .tower import Hyperparameter, Optimizer
 
 __all__ = [
-    "COORDINATES", "SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Coordinate", "Hyperparameter", "Optimizer", "RMSProp",
-    "from_string",
+    "COORDINATES", "SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Coordinate", "Hyperparameter", "Optimizer",
+    "RMSProp", "from_string",
 ]  # fmt: skip

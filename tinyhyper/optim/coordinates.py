@@ -23,7 +23,9 @@ class Coordinate(NamedTuple):
         """The internal number for a value. Raises ArgumentError outside the range, or on its border if `tuned`."""
         inside = self.low < value < self.high or (not tuned and value in (self.low, self.high))
         if not inside or not math.isfinite(value):
-            raise ArgumentError(f"{name}={value} is outside ({self.low:g}, {self.high:g}), the range of {self.name} coordinates")
+            raise ArgumentError(
+                f"{name}={value} is outside ({self.low:g}, {self.high:g}), the range of {self.name} coordinates"
+            )
         if value in (self.low, self.high):
             return _BORDERS[self.name, value]
         return self.internal(value)
@@ -32,7 +34,13 @@ class Coordinate(NamedTuple):
 LINEAR = Coordinate("linear", lambda u: u, lambda value: value, -math.inf, math.inf)
 LOG = Coordinate("log", exp, math.log, 0.0, math.inf)
 SQRT = Coordinate("sqrt", square, math.sqrt, 0.0, math.inf)
-UNIT = Coordinate("unit", lambda u: (tanh(u) + 1.0) / 2.0, lambda value: math.log((1.0 + (2.0 * value - 1.0)) / (1.0 - (2.0 * value - 1.0))) / 2.0, 0.0, 1.0)
+UNIT = Coordinate(
+    "unit",
+    lambda u: (tanh(u) + 1.0) / 2.0,
+    lambda value: math.log((1.0 + (2.0 * value - 1.0)) / (1.0 - (2.0 * value - 1.0))) / 2.0,
+    0.0,
+    1.0,
+)
 
 COORDINATES = {coordinate.name: coordinate for coordinate in (LINEAR, LOG, SQRT, UNIT)}
 _BORDERS = {("log", 0.0): -math.inf, ("sqrt", 0.0): 0.0, ("unit", 0.0): -math.inf, ("unit", 1.0): math.inf}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Labels:
-    """Names for the tensors of one level's step. `below` is the level whose hyperparameters it moves, None for weights."""
+    """Names for the tensors of one level's step; `below` is the level whose hyperparameters it moves, if any."""
 
     def __init__(self, tape: Tape, height: int, level: Optimizer, below: Optimizer | None) -> None:
         self.tape, self.height, self.level, self.below = tape, height, level, below

@@ -51,7 +51,8 @@ def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     for level, (name, _, parameters, _) in zip(levels, entries):
         if set(parameters) != set(level.parameters):
             raise ArgumentError(
-                f"load_state_dict: {name} was saved with {', '.join(parameters)}, this one has {', '.join(level.parameters)}"
+                f"load_state_dict: {name} was saved with {', '.join(parameters)}, "
+                f"this one has {', '.join(level.parameters)}"
             )
     for level, (_, t, parameters, states) in zip(levels, entries):
         level.t = t

@@ -141,7 +141,7 @@ class Optimizer:
     def _move(
         self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int, below: Optimizer | None
     ) -> Move:
-        """Where this level's rule moves its targets, with hyperparameters that have just been moved; changes nothing."""
+        """Where this level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
         hyperparameters = {**self.parameters, **fresh, "t": Tensor(np.array(float(self.t + 1)))}
         labels = None if mode.tape is None else Labels(mode.tape, height, self, below)
         moved, states = {}, {}
@@ -151,8 +151,12 @@ class Optimizer:
             state = self._state_for(name, rule, w)
             used = {row: hyperparameters[key] for row, key in keys.items()}
             if labels is not None:
-                labels.before(name, w, g, dict(zip(rule.kept, state)), {key: hyperparameters[key] for key in keys.values()})
-            new_w, *new_state = rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **used)
+                labels.before(
+                    name, w, g, dict(zip(rule.kept, state)), {key: hyperparameters[key] for key in keys.values()}
+                )
+            new_w, *new_state = rule(
+                w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **used
+            )
             moved[name] = new_w.retain_grad() if new_w.requires_grad else leaf(new_w)
             states[name] = dict(zip(rule.kept, new_state))
             if labels is not None:
@@ -203,7 +207,9 @@ class Optimizer:
             raise ArgumentError(f"{type(self).__name__}: tune takes a tuple of names, such as tune=({tune!r},)")
         for name in (*(tune or ()), *coordinates):
             if name not in self.table:
-                raise ArgumentError(f"{type(self).__name__} has no hyperparameter {name!r}; it has {', '.join(self.table)}")
+                raise ArgumentError(
+                    f"{type(self).__name__} has no hyperparameter {name!r}; it has {', '.join(self.table)}"
+                )
 
     def _check(self, params: Any) -> None:
         step = f"{type(self).__name__}.step"
@@ -216,8 +222,8 @@ class Optimizer:
             for key, state in self._states.get(name, {}).items():
                 if (state.shape, state.dtype) != (w.shape, w.dtype):
                     raise ShapeError(
-                        f"{step}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} is {state.dtype} "
-                        f"of shape {state.shape}: use a new optimizer for other parameters"
+                        f"{step}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
+                        f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
                     )
         if all(w.grad is None for w in params.values()):
             raise GraphError(f"{step}: no parameter has a gradient; call loss.backward() before each step")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from ..errors import DtypeError
@@ -28,7 +28,7 @@ class Update:
         return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self._weak)
 
 
-@lru_cache(maxsize=None)
+@cache
 def trace_rule(
     name: str,
     rule: Callable[..., Any],
@@ -53,7 +53,9 @@ def trace_rule(
             f"{name}.rule returned {1 + len(new_state)} values; it must return the new weight and one value for each "
             f"state in its table ({', '.join(state) or 'there is none'})"
         )
-    read = used([new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values()))
+    read = used(
+        [new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values())
+    )
     kept = {key: new for key, new, is_read in zip(state, new_state, read) if is_read}
     symbols = [w, g, *[states[key] for key in kept], *inputs.values()]
     return Update(Fusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), tuple(inputs), tuple(kept))
