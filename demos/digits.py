@@ -14,7 +14,7 @@ from . import output, report, stacks
 from .settings import Settings, UsageError
 
 STACKS = ("sgd", "sgd/sgd", "sgd/sgd/sgd/sgd", "adam", "adam/sgd")
-EPOCHS = 16
+EPOCHS = 12
 BATCH = 8
 HIDDEN = 32
 CLASSES = 10
@@ -31,7 +31,7 @@ STARTS = {
 }
 START_NAMES = ("a far too small alpha", "a far too large alpha")
 
-Params = dict[str, "th.Tensor"]
+Params = dict[str, th.Tensor]
 
 
 def initial(rng: np.random.Generator) -> Params:

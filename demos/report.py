@@ -81,7 +81,8 @@ def draw(loss_axes: Axes, alpha_axes: Axes, group: list[Result], colours: dict[s
     """One column of the picture: the loss and alpha over the steps, for all runs from one start."""
     for result in group:
         name, colour, losses = result.run.name, colours[result.run.name], smooth(result.losses)
-        line: dict[str, Any] = {"label": name, "color": colour, "linestyle": "-" if "/" in name else "--", "linewidth": 1.4}
+        style = "-" if "/" in name else "--"
+        line: dict[str, Any] = {"label": name, "color": colour, "linestyle": style, "linewidth": 1.4}
         loss_axes.plot(np.arange(1, len(losses) + 1), losses, **line)
         alpha_axes.plot(drawable(result.alphas), **line)
         if result.diverged:

@@ -28,7 +28,7 @@ def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch)
 
 
 def test_an_example_that_prints_something_else_is_noticed():
-    block = BLOCK.search('```python\nprint(1)\n```\n\n```text\n2\n```\n')
+    block = BLOCK.search("```python\nprint(1)\n```\n\n```text\n2\n```\n")
     assert block is not None and block["output"] == "2\n"
 
 

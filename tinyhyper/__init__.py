@@ -4,7 +4,7 @@
 
 from . import data, inspect, kernels, optim
 from .errors import (
-    ArgumentError, DtypeError, GraphError, GraphReleasedError, ShapeError, TinyhyperError, UnsupportedError,
+    ArgumentError, CallError, DtypeError, GraphError, GraphReleasedError, ShapeError, TinyhyperError, UnsupportedError,
 )  # fmt: skip
 from .functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .inspect import record
@@ -30,7 +30,7 @@ from .tensor import Tensor, gradients, tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "ArgumentError", "DtypeError", "GraphError", "GraphReleasedError", "ShapeError", "Tensor", "TinyhyperError",
+    "ArgumentError", "CallError", "DtypeError", "GraphError", "GraphReleasedError", "ShapeError", "Tensor", "TinyhyperError",
     "UnsupportedError", "abs", "add", "all", "any", "arccos", "arcsin", "arctan", "argmax", "argmin", "astype",
     "broadcast_to", "clip", "concatenate", "cos", "cosh", "cross_entropy", "cumsum", "data", "diagonal", "divide",
     "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad", "gradients",

@@ -17,6 +17,10 @@ class DtypeError(TinyhyperError, TypeError):
     """A dtype or a type does not fit: integers cannot require a gradient, say."""
 
 
+class CallError(TinyhyperError, TypeError):
+    """A call has too few or too many arguments, or one that does not exist."""
+
+
 class UnsupportedError(TinyhyperError, TypeError):
     """NumPy knows this operation, but no rule says how to differentiate it."""
 

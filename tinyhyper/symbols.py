@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
+from .errors import UnsupportedError
 from .kernels.expression import Expression, Formula, Line
 
 _serials = count()
@@ -46,13 +47,13 @@ class Symbol:
         return self.rule.vjp(cotangents[0], self, *args)
 
     def __bool__(self) -> bool:
-        raise TypeError(
+        raise UnsupportedError(
             "a fused function cannot branch on a value: it is run once, on symbols, to see its operations. "
             "Use where(condition, a, b)."
         )
 
     def __iter__(self) -> Any:
-        raise TypeError("a fused function sees one element: it cannot iterate over or index its arguments")
+        raise UnsupportedError("a fused function sees one element: it cannot iterate over or index its arguments")
 
     def __repr__(self) -> str:
         if self.rule is None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError
+from ..errors import CallError, UnsupportedError
 from ..tensor import NUMPY_FUNCTIONS, Tensor
 from . import elementwise, index, linalg, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES, attach_operators
@@ -141,7 +141,7 @@ def _numpy(name: str, function: Callable[..., Any], parameters: str) -> Callable
     def call(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip(names, args)) | kwargs
         if len(args) > len(names):
-            raise TypeError(f"numpy.{name}: {len(args)} arguments, but at most {len(names)} are known")
+            raise CallError(f"numpy.{name}: {len(args)} arguments, but at most {len(names)} are known")
         if reduces:
             given.setdefault("axis", 0)
         for key in [key for key in given if key not in inputs and key not in known]:

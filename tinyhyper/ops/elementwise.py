@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError
+from ..errors import CallError, UnsupportedError
 from ..kernels.expression import Formula
 from ..symbols import Constant, Rule, Symbol
 from .fuse import Fusion, composite, operand
@@ -43,7 +43,7 @@ class Elementwise:
             if isinstance(arg, Symbol):
                 return self._symbol(args)
         if len(args) != len(self.fusion.inputs):
-            raise TypeError(f"{self.__name__} takes {len(self.fusion.inputs)} arguments, got {len(args)}")
+            raise CallError(f"{self.__name__} takes {len(self.fusion.inputs)} arguments, got {len(args)}")
         pairs = [operand(arg, self.__name__) for arg in args]
         return self.fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))[0]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError, TinyhyperError, UnsupportedError
+from ..errors import ArgumentError, CallError, ShapeError, TinyhyperError, UnsupportedError
 from ..symbols import Symbol
 from ..tape import Edge, Node, mode
 from ..tensor import Tensor, as_tensor
@@ -56,7 +56,7 @@ class Operation:
             try:
                 bound = self.signature.bind(*args, **kwargs).arguments
             except TypeError as error:
-                raise TypeError(f"{self.name}: {error}") from None
+                raise CallError(f"{self.name}: {error}") from None
             options = {name: bound.get(name, default) for name, default in self.defaults.items()}
         return args[0] if self.sequence else args[:count], options
 

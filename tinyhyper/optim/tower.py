@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
+from ..errors import ArgumentError, CallError, DtypeError, GraphError, ShapeError
 from ..tape import mode, recording
 from ..tensor import Tensor, leaf
 from . import saving
@@ -73,7 +73,7 @@ class Optimizer:
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{name}: {error}. It is {name}{self.__signature__}") from None
+            raise CallError(f"{name}: {error}. It is {name}{self.__signature__}") from None
         bound.apply_defaults()
         given = bound.arguments
         self.optimizer: Optimizer | None = given.pop("optimizer")
