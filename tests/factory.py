@@ -1,7 +1,7 @@
 """What must be true of every operation, stated once.
 
-A `Row` names an operation, its NumPy reference and the inputs it accepts; every function of `PROPERTIES` takes a row and
-an example and raises AssertionError if the operation breaks the promise. `property_test(rows)` makes one hypothesis
+A `Row` names an operation, its NumPy reference and the inputs it accepts; every function of `PROPERTIES` takes a row
+and an example and raises AssertionError if the operation breaks the promise. `property_test(rows)` makes one hypothesis
 test for each row and property. Values keep a distance from kinks and ties, where a difference quotient has no meaning;
 what happens at those points is pinned by examples in the test files.
 
@@ -63,7 +63,10 @@ def distinct(low: float, high: float) -> Values:
 
 REAL = uniform(-2, 2)
 POSITIVE = uniform(0.3, 2)
-NONZERO = lambda rng, shape, place=0: rng.choice([-1.0, 1.0], shape) * POSITIVE(rng, shape, place)  # noqa: E731
+
+
+def NONZERO(rng: np.random.Generator, shape: tuple[int, ...], place: int = 0) -> Array:
+    return rng.choice([-1.0, 1.0], shape) * POSITIVE(rng, shape, place)
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,16 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 @st.composite
 def broadcasting(draw: Any, values: Sequence[Values]) -> Example:
     """One shape for each of the values, all of which broadcast together."""
-    shapes = draw(hnp.mutually_broadcastable_shapes(num_shapes=len(values), min_side=0, max_side=3, max_dims=3)).input_shapes
+    shapes = draw(
+        hnp.mutually_broadcastable_shapes(num_shapes=len(values), min_side=0, max_side=3, max_dims=3)
+    ).input_shapes
     return example(shapes, {}, draw(SEEDS), values)
 
 
 @st.composite
-def shaped(draw: Any, options: Callable[[Any, tuple[int, ...]], dict[str, Any]], shapes: Any = SHAPES, values: Values = REAL) -> Example:
+def shaped(
+    draw: Any, options: Callable[[Any, tuple[int, ...]], dict[str, Any]], shapes: Any = SHAPES, values: Values = REAL
+) -> Example:
     """One array, and options that suit its shape: `options(draw, shape)`."""
     shape = draw(shapes)
     return example([shape], options(draw, shape), draw(SEEDS), values)
@@ -245,7 +252,10 @@ def gradient(row: Row, case: Example) -> None:
     xs = leaves(case.arrays)
     out = row.apply(xs, case.options)
     expected = row.expected(case.arrays, case.options)
-    reference = lambda *arrays: row.expected(arrays, case.options)  # noqa: E731
+
+    def reference(*arrays: Array) -> Array:
+        return row.expected(arrays, case.options)
+
     if expected.size <= SMALL and sum(a.size for a in case.arrays) <= SMALL:
         for x, jacobian in zip(xs, jacobians(reference, case.arrays)):
             for place in np.ndindex(expected.shape):
@@ -260,7 +270,9 @@ def gradient(row: Row, case: Example) -> None:
         for _ in range(2):
             directions = [normal_like(rng, a) if m == n else np.zeros_like(a) for m, a in enumerate(case.arrays)]
             wanted = np.sum(cotangent * slope(reference, case.arrays, directions))
-            assert_close(np.sum(x.grad.data * directions[n]), wanted, f"slope along input {n}", 10 + 10 * size_of(expected))
+            assert_close(
+                np.sum(x.grad.data * directions[n]), wanted, f"slope along input {n}", 10 + 10 * size_of(expected)
+            )
 
 
 def second(row: Row, case: Example) -> None:
@@ -281,7 +293,9 @@ def second(row: Row, case: Example) -> None:
     found = th.gradients([g for g, _ in recorded], [*xs, seed], [p for _, p in recorded])
     scale = 10 + 10 * sum(size_of(g.data) for g in grads)
     for n, derivative in enumerate(found):
-        directions = [normal_like(rng, a) if m == n else np.zeros_like(a) for m, a in enumerate([*case.arrays, cotangent])]
+        directions = [
+            normal_like(rng, a) if m == n else np.zeros_like(a) for m, a in enumerate([*case.arrays, cotangent])
+        ]
         wanted = slope(first, [*case.arrays, cotangent], directions)
         assert_close(np.sum(derivative.data * directions[n]), wanted, f"second derivative, input {n}", scale)
     along = slope(lambda *arrays: row.expected(arrays, case.options), case.arrays, projections)
@@ -343,7 +357,9 @@ def integers(row: Row, case: Example) -> None:
     whole = [rng.integers(0, 4, a.shape).astype(d) for a, d in zip(case.arrays, rng.choice(["i8", "i4", "u1", "?"], 9))]
     mixtures = [whole]
     if len(whole) > 1:
-        mixtures += [[a if m == n else w for m, (a, w) in enumerate(zip(case.arrays, whole))] for n in range(len(whole))]
+        mixtures += [
+            [a if m == n else w for m, (a, w) in enumerate(zip(case.arrays, whole))] for n in range(len(whole))
+        ]
     for arrays in mixtures:
         try:
             expected = row.expected(arrays, case.options)
@@ -446,7 +462,9 @@ def fused(row: Row, case: Example) -> None:
     def chain(*xs: Any) -> Any:
         return 0.5 * row.function(*[x * 1.5 for x in xs]) + xs[-1]
 
-    elementwise_backend("numpy")  # kernels are compared with NumPy elsewhere; here they would be compiled for every shape
+    elementwise_backend(
+        "numpy"
+    )  # kernels are compared with NumPy elsewhere; here they would be compiled for every shape
     results = []
     for function in (chain, th.fuse(chain)):
         xs = leaves([a / 1.5 for a in case.arrays])

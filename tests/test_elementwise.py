@@ -74,8 +74,13 @@ ROWS = [
     _row("abs", np.abs, NONZERO, numpy=np.absolute),
     _row("relu", lambda x: np.maximum(x, 0), NONZERO),
     _row(
-        "where", lambda x, y: np.where(np.less(x, 0.5), x, y), REAL, REAL, id="where",
-        call=lambda x, y: th.where(th.less(x, 0.5), x, y), numpy=lambda x, y: np.where(np.less(x, 0.5), x, y),
+        "where",
+        lambda x, y: np.where(np.less(x, 0.5), x, y),
+        REAL,
+        REAL,
+        id="where",
+        call=lambda x, y: th.where(th.less(x, 0.5), x, y),
+        numpy=lambda x, y: np.where(np.less(x, 0.5), x, y),
     ),
     Row("clip", np.clip, _bounds(), integers=False),
     _row("clip", np.clip, REAL, REAL, uniform(2, 3), id="clip-by-arrays", numpy=np.clip),
@@ -154,7 +159,9 @@ def test_kernels_agree_with_numpy(row):
 
 # ---- Hard points.
 
-HARD = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, np.inf, -np.inf, np.nan, 5e-324, 1e-310, -1e-9, 1e9, 1e300, -1e300])
+HARD = np.array(
+    [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, np.inf, -np.inf, np.nan, 5e-324, 1e-310, -1e-9, 1e9, 1e300, -1e300]
+)
 WITHOUT_OVERFLOW = {"softplus": lambda x: np.logaddexp(x, 0.0)}
 
 
@@ -229,9 +236,13 @@ def test_second_derivative_of_logaddexp_at_a_tie():
 # ---- Dtypes.
 
 
-@pytest.mark.parametrize("scalar", [True, 2, 2.5, np.float32(2.5), np.float64(2.5), np.int64(2), np.bool_(True)], ids=repr)
+@pytest.mark.parametrize(
+    "scalar", [True, 2, 2.5, np.float32(2.5), np.float64(2.5), np.int64(2), np.bool_(True)], ids=repr
+)
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8", "u1", "?"])
-@pytest.mark.parametrize("function", [np.add, np.multiply, np.divide, np.power, np.maximum, np.less], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "function", [np.add, np.multiply, np.divide, np.power, np.maximum, np.less], ids=lambda f: f.__name__
+)
 def test_scalars_meet_arrays_as_in_nep_50(function, dtype, scalar):
     array = np.array([1, 0, 1]).astype(dtype)
     with np.errstate(all="ignore"):

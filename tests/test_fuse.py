@@ -10,7 +10,21 @@ from hypothesis.extra import numpy as hnp
 import tinyhyper as th
 from tinyhyper.kernels.plan import elementwise_backend
 
-UNARY = ["tanh", "sin", "cos", "exp", "square", "sigmoid", "softplus", "arctan", "relu", "abs", "negative", "erf", "positive"]
+UNARY = [
+    "tanh",
+    "sin",
+    "cos",
+    "exp",
+    "square",
+    "sigmoid",
+    "softplus",
+    "arctan",
+    "relu",
+    "abs",
+    "negative",
+    "erf",
+    "positive",
+]
 BINARY = ["add", "subtract", "multiply", "maximum", "minimum", "logaddexp"]
 
 
@@ -35,7 +49,7 @@ def programs(draw, several=True):
 
 
 def function_of(program):
-    count, steps, outputs = program
+    _, steps, outputs = program
 
     def run(*args):
         values = list(args)
@@ -58,7 +72,9 @@ def derivatives(function, arrays, cotangents):
     """Outputs, gradients, and second derivatives."""
     xs = leaves(arrays)
     outs = function(*xs)
-    grads = th.gradients(list(outs), xs, [np.broadcast_to(c, o.shape) for o, c in zip(outs, cotangents)], create_graph=True)
+    grads = th.gradients(
+        list(outs), xs, [np.broadcast_to(c, o.shape) for o, c in zip(outs, cotangents)], create_graph=True
+    )
     again = [g for g in grads if g.requires_grad]
     seconds = th.gradients(again, xs, [np.ones(g.shape) for g in again]) if again else ()
     return [t.data for t in (*outs, *grads, *seconds)]
@@ -84,7 +100,9 @@ def agree(program, shapes, seed, rtol=1e-12):
 @given(program=programs(), data=st.data())
 def test_fused_equals_eager(program, data):
     elementwise_backend("numpy")
-    shapes = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=program[0], min_side=0, max_side=3, max_dims=3)).input_shapes
+    shapes = data.draw(
+        hnp.mutually_broadcastable_shapes(num_shapes=program[0], min_side=0, max_side=3, max_dims=3)
+    ).input_shapes
     agree(program, shapes, data.draw(st.integers(0, 1000)))
 
 
@@ -117,7 +135,10 @@ NUMBERS = {
 def test_operations_with_a_number(name, backend):
     """Also inside the derivatives, where an operation may see nothing but numbers."""
     elementwise_backend(backend)
-    function = lambda a: (NUMBERS[name](a),)  # noqa: E731
+
+    def function(a):
+        return (NUMBERS[name](a),)
+
     for dtype in (np.float32, np.float64)[:: 1 if name == "x ** 3" else 2]:
         arrays = [np.array([0.25, 0.75, 1.75], dtype)]
         for one, eager in zip(derivatives(th.fuse(function), arrays, [1.0]), derivatives(function, arrays, [1.0])):
@@ -146,7 +167,13 @@ def test_a_call_is_one_node():
 def test_arguments_by_name_and_by_default():
     fused = th.fuse(adam)
     arrays = [np.full(3, n + 1.0) for n in range(4)]
-    for args, kwargs in [((), {}), ((0.5,), {}), ((), {"alpha": 0.5}), ((0.5, 0.8), {}), ((), {"beta": 0.8, "alpha": 0.5})]:
+    for args, kwargs in [
+        ((), {}),
+        ((0.5,), {}),
+        ((), {"alpha": 0.5}),
+        ((0.5, 0.8), {}),
+        ((), {"beta": 0.8, "alpha": 0.5}),
+    ]:
         expected = adam(*map(th.tensor, arrays), *args, **kwargs)
         for one, eager in zip(fused(*map(th.tensor, arrays), *args, **kwargs), expected):
             np.testing.assert_allclose(one.data, eager.data, rtol=1e-14)

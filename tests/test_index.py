@@ -22,7 +22,9 @@ def _basic(shape):
 
 
 def _integers(shape):
-    return hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3))
+    return hnp.integer_array_indices(
+        shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3)
+    )
 
 
 @st.composite
@@ -33,7 +35,9 @@ def _mixed(draw, shape):
         items.append(
             draw(
                 st.sampled_from([slice(None), slice(0, 1), slice(None, None, -1), length - 1])
-                | hnp.arrays(np.intp, draw(st.sampled_from([(), (2,), (1, 2)])), elements=st.integers(-length, length - 1))
+                | hnp.arrays(
+                    np.intp, draw(st.sampled_from([(), (2,), (1, 2)])), elements=st.integers(-length, length - 1)
+                )
             )
         )
     return tuple(items)
@@ -49,7 +53,9 @@ def _taken(draw):
     shape = draw(SOME)
     axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
     length = int(np.prod(shape)) if axis is None else shape[axis]
-    indices = draw(hnp.arrays(np.intp, draw(st.sampled_from([(), (0,), (3,), (2, 2)])), elements=st.integers(-length, length - 1)))
+    indices = draw(
+        hnp.arrays(np.intp, draw(st.sampled_from([(), (0,), (3,), (2, 2)])), elements=st.integers(-length, length - 1))
+    )
     return example([shape], {"indices": indices, "axis": axis}, draw(SEEDS))
 
 
@@ -119,9 +125,17 @@ def test_iteration_and_length():
 
 @pytest.mark.parametrize(
     "index, kind",
-    [(5, ValueError), ((0, 3), ValueError), ([0, 7], ValueError), ((0, 0, 0), ValueError), ([True, False, True], ValueError),
-     (0.5, TypeError), ([0.5], TypeError), ("a", TypeError)],
-)  # fmt: skip
+    [
+        (5, ValueError),
+        ((0, 3), ValueError),
+        ([0, 7], ValueError),
+        ((0, 0, 0), ValueError),
+        ([True, False, True], ValueError),
+        (0.5, TypeError),
+        ([0.5], TypeError),
+        ("a", TypeError),
+    ],
+)
 def test_a_wrong_index_is_refused(index, kind):
     with pytest.raises(kind):
         th.tensor(np.ones((2, 3)), requires_grad=True)[index]

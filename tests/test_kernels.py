@@ -31,7 +31,11 @@ def run(folder, program=PROGRAM, wait=True, **environment):
     """The program in a process of its own, with its kernels in the folder; what it prints."""
     settings_ = {**os.environ, "TINYHYPER_CACHE": str(folder), "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", program], env=settings_, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-W", "error", "-c", program],
+        env=settings_,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     return output_of(process) if wait else process
 
@@ -63,7 +67,9 @@ def test_kernels_are_kept_for_the_next_process(tmp_path, expected):
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert any(path.suffix == ".py" for path in files) and any(path.suffix == ".nbc" for path in files)
     assert run(tmp_path) == first
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "__pycache__"}.items() <= files.items()
+    assert {
+        path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "__pycache__"
+    }.items() <= files.items()
     assert not list(tmp_path.rglob("*.tmp"))
 
 

@@ -13,7 +13,9 @@ SIDE = st.integers(0, 3)
 
 @st.composite
 def _products(draw):
-    shapes = draw(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, min_side=0, max_side=3, max_dims=2)).input_shapes
+    shapes = draw(
+        hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, min_side=0, max_side=3, max_dims=2)
+    ).input_shapes
     return example(shapes, {}, draw(SEEDS))
 
 
@@ -60,9 +62,10 @@ def _tensordots(draw):
 
 
 SUBSCRIPTS = [
-    "ij->ij", "ij->ji", "ij->i", "ij->", "ij", "ii", "ii->i", "iij->j", "i->", "ij,jk->ik", "ij,jk", "ij,jk->ki", "ij,ij->",
-    "ij,ij->ij", "i,j->ij", "i,i", "bij,bjk->bik", "ij,kj,k->i", "ij,jk,kl->il", "i,ij,j->", "ii,i->i", "ij,->ij",
-    "...ij,...jk->...ik", "...i,...i->...", "i...,i...->...", "ij,j->i", "ab,cd->abcd", "ijk,jil->kl", "ij,kl->", "b...,b->b...",
+    "ij->ij", "ij->ji", "ij->i", "ij->", "ij", "ii", "ii->i", "iij->j", "i->", "ij,jk->ik", "ij,jk", "ij,jk->ki",
+    "ij,ij->", "ij,ij->ij", "i,j->ij", "i,i", "bij,bjk->bik", "ij,kj,k->i", "ij,jk,kl->il", "i,ij,j->", "ii,i->i",
+    "ij,->ij", "...ij,...jk->...ik", "...i,...i->...", "i...,i...->...", "ij,j->i", "ab,cd->abcd", "ijk,jil->kl",
+    "ij,kl->", "b...,b->b...",
 ]  # fmt: skip
 LENGTHS = {letter: 1 + n % 3 for n, letter in enumerate("abcdijkl")}
 
@@ -85,18 +88,30 @@ def _einsum(function):
 ROWS = [
     Row("matmul", np.matmul, _products()),
     Row("x @ y", np.matmul, _products(), call=lambda x, y: x @ y, numpy=None, method="__matmul__"),
-    Row("y @ x", lambda y, x: x @ y, _products().map(lambda c: type(c)(c.arrays[::-1], c.options, c.seed)),
-        call=lambda y, x: x @ y, numpy=None, method="__rmatmul__"),
+    Row(
+        "y @ x",
+        lambda y, x: x @ y,
+        _products().map(lambda c: type(c)(c.arrays[::-1], c.options, c.seed)),
+        call=lambda y, x: x @ y,
+        numpy=None,
+        method="__rmatmul__",
+    ),
     Row("dot", np.dot, _dots()),
     Row("inner", np.inner, _inners()),
     Row("outer", np.outer, _outers()),
     Row("tensordot", np.tensordot, _tensordots()),
     Row("einsum", _einsum(np.einsum), _einsums(), call=_einsum(lambda *a: th.einsum(*a)), numpy=_einsum(np.einsum)),
-]  # fmt: skip
+]
 
 test_property = property_test(ROWS)
 
-LARGE = [((33, 65), (65, 47)), ((70,), (70, 129)), ((129, 70), (70,)), ((3, 40, 50), (50, 60)), ((3, 40, 50), (3, 50, 20))]
+LARGE = [
+    ((33, 65), (65, 47)),
+    ((70,), (70, 129)),
+    ((129, 70), (70,)),
+    ((3, 40, 50), (50, 60)),
+    ((3, 40, 50), (3, 50, 20)),
+]
 
 
 @pytest.mark.parametrize("dtype, rtol", [("f4", 2e-6), ("f8", 1e-14)])

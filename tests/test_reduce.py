@@ -28,7 +28,11 @@ def _reduced(draw, values=REAL, empty=False, one_axis=False, **options):
 @st.composite
 def _running(draw):
     shape = draw(SHAPES)
-    return example([shape], {"axis": draw(st.none() | st.integers(-len(shape), len(shape) - 1) if shape else st.none())}, draw(SEEDS))
+    return example(
+        [shape],
+        {"axis": draw(st.none() | st.integers(-len(shape), len(shape) - 1) if shape else st.none())},
+        draw(SEEDS),
+    )
 
 
 def _euclidean(x, axis=None, keepdims=False):
@@ -55,8 +59,11 @@ ROWS = [
     Row("norm", _euclidean, _reduced(empty=True), numpy=None, integers=False),
     *[
         Row(
-            "norm", lambda x, axis=-1, keepdims=False, o=order: np.linalg.norm(x, o, axis, keepdims),
-            _reduced(SPREAD, one_axis=True).filter(lambda case: case.arrays[0].ndim), id=f"norm-{order}", integers=False,
+            "norm",
+            lambda x, axis=-1, keepdims=False, o=order: np.linalg.norm(x, o, axis, keepdims),
+            _reduced(SPREAD, one_axis=True).filter(lambda case: case.arrays[0].ndim),
+            id=f"norm-{order}",
+            integers=False,
             call=lambda x, axis, keepdims, o=order: th.norm(x, o, axis, keepdims),
             numpy=lambda x, axis, keepdims, o=order: np.linalg.norm(x, o, axis, keepdims),
         )
@@ -66,7 +73,7 @@ ROWS = [
     Row("argmin", np.argmin, _reduced(SPREAD, one_axis=True), differentiable=False),
     Row("any", np.any, _reduced(empty=True), differentiable=False),
     Row("all", np.all, _reduced(empty=True), differentiable=False),
-]  # fmt: skip
+]
 
 test_property = property_test(ROWS)
 
@@ -111,11 +118,14 @@ def test_nan_is_not_hidden(name):
 
 @given(zeros=st.lists(st.booleans(), min_size=1, max_size=8), seed=SEEDS)
 def test_derivatives_of_prod_are_right_with_zeros(zeros, seed):
-    """The gradient is the product of the others, and the second derivative that of all but two: no division by a zero."""
+    """The gradient is the product of the others, the second derivative that of all but two: no division by zero."""
     values = np.where(zeros, 0.0, np.random.default_rng(seed).uniform(0.5, 2, len(zeros)))
     x = th.tensor(values, requires_grad=True)
     (first,) = th.gradients(th.prod(x), x, create_graph=True)
-    without = lambda *places: np.prod(np.delete(values, places))  # noqa: E731
+
+    def without(*places):
+        return np.prod(np.delete(values, places))
+
     np.testing.assert_allclose(first.data, [without(n) for n in range(x.size)])
     (row,) = th.gradients(first[0], x)
     np.testing.assert_allclose(row.data, [0.0] + [without(0, n) for n in range(1, x.size)])

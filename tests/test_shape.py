@@ -27,12 +27,19 @@ def _permutation(draw, shape):
     return {"axes": draw(st.sampled_from([None, tuple(n - len(shape) if s else n for n, s in zip(order, signs))]))}
 
 
+def _inserted(draw, shape):
+    if draw(st.booleans()):
+        return {"axis": _axis(draw, (*shape, 1))}
+    count = draw(st.integers(0, 2))
+    return {"axis": draw(hnp.valid_tuple_axes(len(shape) + count, min_size=count, max_size=count))}
+
+
 def _moves(draw, shape):
     if draw(st.booleans()):
         return {"source": _axis(draw, shape), "destination": _axis(draw, shape)}
     count = draw(st.integers(0, len(shape)))
-    pick = lambda: draw(st.permutations(range(len(shape))))[:count]  # noqa: E731
-    return {"source": tuple(pick()), "destination": tuple(pick())}
+    source, destination = (draw(st.permutations(range(len(shape))))[:count] for _ in range(2))
+    return {"source": tuple(source), "destination": tuple(destination)}
 
 
 @st.composite
@@ -45,7 +52,9 @@ def _squeezed(draw):
 
 @st.composite
 def _broadcast(draw):
-    source, target = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=3, max_dims=3)).input_shapes
+    source, target = draw(
+        hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=3, max_dims=3)
+    ).input_shapes
     return example([source], {"shape": np.broadcast_shapes(source, target)}, draw(SEEDS))
 
 
@@ -89,7 +98,10 @@ def _cuts(draw, shape):
 def _repeats(draw, shape):
     axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1)) if shape else None
     length = int(np.prod(shape)) if axis is None else shape[axis]
-    return {"repeats": draw(st.integers(0, 3) | st.lists(st.integers(0, 2), min_size=length, max_size=length)), "axis": axis}
+    return {
+        "repeats": draw(st.integers(0, 3) | st.lists(st.integers(0, 2), min_size=length, max_size=length)),
+        "axis": axis,
+    }
 
 
 def _shifts(draw, shape):
@@ -115,7 +127,11 @@ def _padding(draw, shape):
 
 def _diagonal(draw, shape):
     first, second = draw(st.permutations(range(len(shape))))[:2]
-    return {"offset": draw(st.integers(-3, 3)), "axis1": first, "axis2": second - draw(st.sampled_from([0, len(shape)]))}
+    return {
+        "offset": draw(st.integers(-3, 3)),
+        "axis1": first,
+        "axis2": second - draw(st.sampled_from([0, len(shape)])),
+    }
 
 
 def _piece(split):
@@ -123,21 +139,35 @@ def _piece(split):
 
 
 ROWS = [
-    Row("reshape", lambda x, shape: np.reshape(x, shape), shaped(_new_shape), numpy=lambda x, shape: np.reshape(x, shape), method=None),
+    Row(
+        "reshape",
+        lambda x, shape: np.reshape(x, shape),
+        shaped(_new_shape),
+        numpy=lambda x, shape: np.reshape(x, shape),
+        method=None,
+    ),
     Row("ravel", np.ravel, shaped(lambda draw, shape: {})),
     Row("transpose", np.transpose, shaped(_permutation), method=None),
     Row("swapaxes", np.swapaxes, shaped(lambda draw, s: {"axis1": _axis(draw, s), "axis2": _axis(draw, s)}, SOME)),
     Row("moveaxis", np.moveaxis, shaped(_moves, SOME)),
-    Row("expand_dims", np.expand_dims, shaped(lambda draw, s: {"axis": draw(axes_of(len(s) + 1, none=False))}).map(
-        lambda case: example([a.shape for a in case.arrays], {"axis": case.options["axis"] if isinstance(case.options["axis"], int)
-            else tuple(range(len(case.options["axis"])))}, case.seed))),
+    Row("expand_dims", np.expand_dims, shaped(_inserted)),
     Row("squeeze", np.squeeze, _squeezed()),
     Row("broadcast_to", np.broadcast_to, _broadcast()),
     Row("sum_to", lambda x, shape: _sum_to(x, shape), _summed(), integers=False),
     Row("concatenate", np.concatenate, _joined(), sequence=True),
     Row("stack", np.stack, _stacked(), sequence=True),
-    Row("split", _piece(np.split), shaped(_cuts, SOME), call=_piece(lambda *a, **o: th.split(*a, **o)), numpy=_piece(np.split)),
-    Row("tile", np.tile, shaped(lambda draw, s: {"reps": draw(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4))})),
+    Row(
+        "split",
+        _piece(np.split),
+        shaped(_cuts, SOME),
+        call=_piece(lambda *a, **o: th.split(*a, **o)),
+        numpy=_piece(np.split),
+    ),
+    Row(
+        "tile",
+        np.tile,
+        shaped(lambda draw, s: {"reps": draw(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4))}),
+    ),
     Row("repeat", np.repeat, shaped(_repeats)),
     Row("flip", np.flip, shaped(lambda draw, s: {"axis": draw(axes_of(len(s)))})),
     Row("roll", np.roll, shaped(_shifts)),
@@ -146,7 +176,7 @@ ROWS = [
     Row("trace", np.trace, shaped(_diagonal, DEEP)),
     Row("triu", np.triu, shaped(lambda draw, s: {"k": draw(st.integers(-3, 3))}, DEEP)),
     Row("tril", np.tril, shaped(lambda draw, s: {"k": draw(st.integers(-3, 3))}, DEEP)),
-]  # fmt: skip
+]
 
 
 def _sum_to(x, shape):
@@ -174,8 +204,6 @@ CALLS = [
     lambda x: x.flatten(),
     lambda x: x.sum(0),
     lambda x: x.repeat(2, 1),
-    lambda x: np.vstack([x, x]),
-    lambda x: np.hstack([x, x]),
     lambda x: np.reshape(x, (3, 2)),
 ]
 
@@ -184,10 +212,7 @@ CALLS = [
 def test_a_call_means_what_it_means_to_numpy(number):
     array = np.arange(6.0).reshape(2, 3)
     x = th.tensor(array, requires_grad=True)
-    try:
-        out = CALLS[number](x)
-    except (AttributeError, th.UnsupportedError):
-        pytest.skip("not offered")  # hstack, vstack, flatten: NumPy has more names than are promised
+    out = CALLS[number](x)
     assert out.requires_grad
     assert np.array_equal(out.data, CALLS[number](array))
 

@@ -128,10 +128,11 @@ def sweep(
         if cotangents is None:
             continue
         yield node, cotangents
-        useful = [edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs]
-        if not any(useful):
+        inputs = node.inputs
+        useful = [edge is not None and (wanted is None or edge[0] in wanted) for edge in inputs]
+        if True not in useful:
             continue
-        for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
+        for edge, use, cotangent in zip(inputs, useful, node.pullback(cotangents, useful)):
             if use and cotangent is not None:
                 add_to(pending, edge, cotangent)
 

@@ -51,7 +51,7 @@ class Plan:
         arrays: Sequence[np.ndarray],
         weak: tuple[bool, ...],
         shape: tuple[int, ...],
-        like: Sequence[Any] | None,
+        like: Sequence[Sample] | None,
         eager: bool,
     ) -> None:
         in_dtypes = [array.dtype for array in arrays]

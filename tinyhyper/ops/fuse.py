@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ShapeError, UnsupportedError
-from ..kernels.plan import Plan
+from ..kernels.plan import Plan, Sample
 from ..symbols import Symbol, lower, substitute, used
 from ..tape import Node, add_to, leading_to, mode, reachable, sweep
 from ..tensor import FLOATS, Tensor, tensor
@@ -35,12 +35,29 @@ class Derivative(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What a node remembers beside its arrays: shared by all nodes of the same shapes."""
+    """What a node remembers beside its arrays: shared by all nodes of the same shapes.
+
+    reads: what it saved, as in Derivative.  flows: the outputs that carry a gradient.  ways: its pullbacks so far.
+    """
 
     plan: Plan
     reads: tuple[int, ...]
     through: bool
     flows: Mask
+    ways: dict[tuple[Mask, Mask], Way]
+
+
+class Way(NamedTuple):
+    """A pullback for some cotangents and some inputs, ready to be called.
+
+    reads: pairs of a place in what the node saved and the input or output it is.  gives: as in Derivative.
+    """
+
+    fusion: Fusion
+    reads: tuple[tuple[int, int], ...]
+    weak: Mask
+    like: tuple[Sample, ...]
+    gives: tuple[int, ...]
 
 
 class Fusion:
@@ -55,9 +72,7 @@ class Fusion:
         self._plans: dict[Any, Plan] = {}
         self._derivatives: dict[Any, Derivative] = {}
 
-    def __call__(
-        self, operands: Sequence[Tensor], weak: Mask, like: Sequence[Tensor | np.ndarray] | None = None
-    ) -> list[Tensor]:
+    def __call__(self, operands: Sequence[Tensor], weak: Mask, like: tuple[Sample, ...] | None = None) -> list[Tensor]:
         """Apply to tensors.
 
         weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
@@ -81,21 +96,25 @@ class Fusion:
         return outputs
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
-        plan, reads, through, _ = node.context
-        derivative = self.derivative(tuple([c is not None for c in cotangents]), tuple(wanted), through)
-        saved = dict(zip(reads, node.saved))
-        width = len(node.inputs)
+        context: Context = node.context
+        key = (tuple([c is not None for c in cotangents]), tuple(wanted))
+        way = context.ways.get(key) or self._way(context, *key)
         operands = [c for c in cotangents if c is not None]
-        weak = [False] * len(operands)
-        for n in derivative.reads:
-            edge = None if not mode.recording else node.inputs[n] if n < width else (node, n - width)
-            operands.append(Tensor(saved[n], edge))
-            weak.append(n < width and plan.weak[n])
-        results = derivative.fusion(operands, tuple(weak), [plan.samples[n] for n in derivative.gives])
-        found: list[Tensor | None] = [None] * width
-        for n, result in zip(derivative.gives, results):
+        edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if mode.recording else None
+        for place, source in way.reads:
+            operands.append(Tensor(node.saved[place], edges[source] if edges else None))
+        found: list[Tensor | None] = [None] * len(node.inputs)
+        for n, result in zip(way.gives, way.fusion(operands, way.weak, way.like)):
             found[n] = result
         return found
+
+    def _way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+        plan, width = context.plan, len(self.inputs)
+        fusion, reads, gives = self.derivative(given, wanted, context.through)
+        weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
+        places = tuple([(context.reads.index(n), n) for n in reads])
+        way = context.ways[given, wanted] = Way(fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives)
+        return way
 
     def derivative(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
         """The VJP for the cotangents that are given and the inputs wanted, reading saved outputs if `through`."""
@@ -129,10 +148,8 @@ class Fusion:
         inputs = [*cotangents, *[fresh[n] for n in reads]]
         return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
 
-    def _plan(self, arrays: Sequence[np.ndarray], weak: Mask, like: Sequence[Any] | None) -> Plan:
-        key: Any = (weak, *[(a.shape, a.strides, a.dtype.char) for a in arrays])
-        if like is not None:
-            key = (key, *[(x.shape, x.dtype.char) for x in like])
+    def _plan(self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[Sample, ...] | None) -> Plan:
+        key = (weak, like, *[(a.shape, a.strides, a.dtype.char) for a in arrays])
         plan = self._plans.get(key)
         if plan is None or plan.stale():
             try:
@@ -163,7 +180,7 @@ class Fusion:
             return None
         ways = {through: self.derivative(flows, wanted, through).reads for through in (True, False)}
         through = len(ways[True]) <= len(ways[False])
-        return Context(plan, ways[through], through, flows)
+        return Context(plan, ways[through], through, flows, {})
 
 
 def operand(value: Any, name: str) -> tuple[Tensor, bool]:
