@@ -30,15 +30,15 @@ from .tensor import Tensor, gradients, tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "ArgumentError", "CallError", "DtypeError", "GraphError", "GraphReleasedError", "ShapeError", "Tensor", "TinyhyperError",
-    "UnsupportedError", "abs", "add", "all", "any", "arccos", "arcsin", "arctan", "argmax", "argmin", "astype",
-    "broadcast_to", "clip", "concatenate", "cos", "cosh", "cross_entropy", "cumsum", "data", "diagonal", "divide",
-    "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad", "gradients",
-    "greater", "greater_equal", "hessian", "hvp", "inner", "inspect", "isnan", "jacobian", "jvp", "kernels", "less",
-    "less_equal", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "matmul", "max", "maximum", "mean",
-    "min", "minimum", "moveaxis", "multiply", "negative", "no_grad", "norm", "not_equal", "optim", "outer", "pad",
-    "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat", "reshape", "roll",
-    "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh", "tensor", "tensordot", "tile", "trace",
+    "ArgumentError", "CallError", "DtypeError", "GraphError", "GraphReleasedError", "ShapeError", "Tensor",
+    "TinyhyperError", "UnsupportedError", "abs", "add", "all", "any", "arccos", "arcsin", "arctan", "argmax", "argmin",
+    "astype", "broadcast_to", "clip", "concatenate", "cos", "cosh", "cross_entropy", "cumsum", "data", "diagonal",
+    "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad",
+    "gradients", "greater", "greater_equal", "hessian", "hvp", "inner", "inspect", "isnan", "jacobian", "jvp",
+    "kernels", "less", "less_equal", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "no_grad", "norm", "not_equal", "optim",
+    "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat", "reshape",
+    "roll", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack",
+    "std", "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh", "tensor", "tensordot", "tile", "trace",
     "transpose", "tril", "triu", "value_and_grad", "var", "vjp", "where",
 ]  # fmt: skip

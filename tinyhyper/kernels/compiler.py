@@ -17,6 +17,7 @@ import numpy as np
 from . import cache
 from .expression import Expression, value_dtypes
 from .special import SPECIAL
+from .sums import Apart
 
 INDEX = "ijklmnpq"
 
@@ -87,7 +88,7 @@ def write(signature: Signature) -> str:
 
 
 class Block(NamedTuple):
-    """Lines at one depth of the nest: before the loop below, in it (at the innermost depth), and after it."""
+    """What stores one output: lines before the loop at `depth`, in the innermost loop, and after the loop."""
 
     before: list[str]
     inner: list[str]
@@ -134,31 +135,21 @@ class Writer:
             return Block(
                 [], [f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"], [], self.loops
             )
-        number, factors = self._factor(number, varies)
-        self.live.update([number, *[factor for factor, _ in factors]])
-        total = f"s{n}"
-        product = total + "".join(f" {sign} float64({self.text[factor]})" for factor, sign in factors)
-        return Block(
-            [f"{total} = 0.0"],
-            [f"{total} = add({total}, float64({self.text[number]}))"],
-            [f"{place} += {product}"],
-            depth,
-        )
+        groups = Apart(self.expression, lambda value: all(o or not v for v, o in zip(self.varies[value], varies)))
+        block = Block([], [], [], depth)
+        for k, (factors, terms) in enumerate(groups.groups(number).items()):
+            total = f"s{n}_{k}"
+            self.live.update(value for _, value in factors)
+            self.live.update(value for term in terms for value in term.values)
+            summand = " ".join(f"{'-' if term.sign < 0 else '+'} {self._product(term.values)}" for term in terms)
+            scaled = total + "".join(f" {operator} float64({self.text[value]})" for operator, value in factors)
+            block.before.append(f"{total} = 0.0")
+            block.inner.append(f"{total} = add({total}, float64({summand}))")
+            block.after.append(f"{place} += {scaled}")
+        return block
 
-    def _factor(self, number: int, varies: Mask) -> tuple[int, list[tuple[int, str]]]:
-        """Take out of a sum the factors that are the same for all its terms; those left multiply or divide the sum."""
-        factors = []
-        while number >= self.first_line:
-            (name, _, _), args = self.expression.lines[number - self.first_line]
-            fixed = [all(outer or not own for own, outer in zip(self.varies[arg], varies)) for arg in args]
-            if name not in ("multiply", "divide") or fixed == [False, False] or fixed == [True, True]:
-                break
-            if name == "divide" and fixed[0]:
-                break
-            keep = fixed.index(False)
-            factors.append((args[1 - keep], "*" if name == "multiply" else "/"))
-            number = args[keep]
-        return number, factors
+    def _product(self, values: Sequence[int]) -> str:
+        return " * ".join(self.text[value] for value in values)
 
     def _line(self, n: int) -> str:
         formula, args = self.expression.lines[n - self.first_line]

@@ -18,7 +18,7 @@ from ..errors import ArgumentError
 from . import compiler
 from .expression import Expression, evaluate, value_dtypes
 
-SMALL = 10_000
+SMALL = 1_000
 
 _backend = "auto"
 
