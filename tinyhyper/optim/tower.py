@@ -4,7 +4,7 @@ A level moves the weights, or the hyperparameters of the level below, by
 
     new_w, *new_state = rule(w.detach(), g.detach(), *(s.detach() for s in state), **hyperparameters)
 
-where everything but the hyperparameters is cut from the graph. So the next `loss.backward()` gives each
+where everything but the hyperparameters is cut from the graph (`apply_cut` below). So the next `loss.backward()` gives each
 hyperparameter its gradient, and the level above can move it by the same line. (Chandra et al., "Gradient Descent: The
 Ultimate Optimizer", NeurIPS 2022.)
 """
@@ -154,9 +154,7 @@ class Optimizer:
                 labels.before(
                     name, w, g, dict(zip(rule.kept, state)), {key: hyperparameters[key] for key in keys.values()}
                 )
-            new_w, *new_state = rule(
-                w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **used
-            )
+            new_w, *new_state = apply_cut(rule, w, g, state, used)
             moved[name] = new_w.retain_grad() if new_w.requires_grad else leaf(new_w)
             states[name] = dict(zip(rule.kept, new_state))
             if labels is not None:
@@ -250,6 +248,13 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(shown)})"
 
     __repr__ = __str__
+
+
+def apply_cut(
+    rule: Update, w: Tensor, g: Tensor, state: list[Tensor], hyperparameters: dict[str, Tensor]
+) -> list[Tensor]:
+    """The whole algorithm: everything but the hyperparameters is cut from the graph."""
+    return rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **hyperparameters)
 
 
 class Move(NamedTuple):
