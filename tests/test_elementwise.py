@@ -288,3 +288,29 @@ def test_ufuncs_without_a_rule_are_refused_by_name():
         np.multiply.accumulate(x)
     with pytest.raises(TypeError, match="out="):
         np.add(x, x, out=np.zeros(2))
+
+
+@pytest.mark.parametrize("size", [10, 2000])
+def test_integers_mean_the_same_at_every_size(size):
+    u = th.tensor(np.full(size, 200, np.uint8))
+    for got, expected in ((u > -1, True), (u < 300, True), (u != 456, True), (u == -56, False)):
+        assert got.data.all() == expected and got.data.any() == expected
+    assert (u**2.0).data[0] == 40000.0 and th.erf(th.tensor(np.ones(size, np.int64))).data[0] == math.erf(1.0)
+    for name in ("exp", "sqrt", "tanh", "sigmoid", "log1p"):
+        result = getattr(th, name)(u)
+        assert result.dtype == np.float64
+        np.testing.assert_allclose(result.data, getattr(th, name)(th.tensor(np.full(size, 200.0))).data)
+
+
+def test_second_derivatives_of_powers_at_zero():
+    """Polynomial features at 0: x ** 0, x ** 1, x ** 2 have second derivatives 0, 0, 2."""
+    for k, expected in enumerate([0.0, 0.0, 2.0]):
+        hessian = th.hessian(lambda x, k=k: th.sum(x ** np.full(1, float(k))))(np.zeros(1))
+        np.testing.assert_array_equal(hessian.data, [[expected]])
+
+
+def test_numpy_functions_inside_a_fused_function():
+    fused = th.fuse(lambda x: np.tanh(x) * np.float64(2.0))
+    np.testing.assert_allclose(fused(th.tensor([0.5])).data, 2 * np.tanh([0.5]))
+    with pytest.raises(TypeError, match="sort"):
+        th.fuse(lambda x: np.sort(x))(th.tensor([0.5]))

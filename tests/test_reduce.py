@@ -160,3 +160,8 @@ def test_large_values_do_not_overflow_in_logsumexp_gradient():
     x = th.tensor(uniform(900, 1000)(np.random.default_rng(0), (3, 4)), requires_grad=True)
     th.logsumexp(x, axis=1).sum().backward()
     np.testing.assert_allclose(x.grad.data.sum(axis=1), 1.0)
+
+
+def test_the_norm_of_integers_does_not_overflow():
+    np.testing.assert_allclose(th.norm(th.tensor(np.array([200, 10], np.uint8))).item(), np.hypot(200, 10))
+    np.testing.assert_allclose(th.softmax(th.tensor(np.array([[200, 10]], np.uint8))).data, [[1.0, np.exp(-190.0)]])

@@ -265,3 +265,11 @@ def test_an_error_names_the_operation(number):
     call, kind, name = REFUSED[number]
     with pytest.raises(kind, match=name):
         call(th.tensor(X, requires_grad=True))
+
+
+def test_numpys_linalg_takes_the_last_two_axes():
+    a = np.arange(18.0).reshape(2, 3, 3)
+    np.testing.assert_array_equal(np.linalg.trace(th.tensor(a)).data, np.linalg.trace(a))
+    np.testing.assert_array_equal(np.linalg.diagonal(th.tensor(a)).data, np.linalg.diagonal(a))
+    with pytest.raises(TypeError, match="scimath"):
+        np.emath.sqrt(th.tensor([-1.0]))

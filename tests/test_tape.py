@@ -1,6 +1,8 @@
 """The life of a graph: sweeps, release, retention, cuts, and what holds memory when."""
 
+import copy
 import gc
+import pickle
 import threading
 import tracemalloc
 import weakref
@@ -616,3 +618,30 @@ def test_random_graphs(graph):
     for n in asked:
         grad = tensors[n].grad
         assert (0.0 if grad is None else grad.item()) == pytest.approx(expected[n], rel=1e-9, abs=1e-12)
+
+
+def test_a_copy_of_a_leaf_is_a_leaf_of_its_own():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    for twin in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        th.sum(twin * twin).backward()
+        np.testing.assert_array_equal(twin.grad.data, [2.0, 4.0])
+        assert x.grad is None and not np.shares_memory(twin.array, x.array)
+
+
+def test_a_computed_tensor_is_not_copied_without_its_graph():
+    y = th.tensor([1.0, 2.0], requires_grad=True) * 2.0
+    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(th.GraphError, match="lose its graph"):
+            attempt(y)
+
+
+def test_lines_that_newcomers_write():
+    x = th.tensor([1.5, 2.5], requires_grad=True)
+    assert f"{th.sum(x):.3f}" == "4.000" and (x == None) is False  # noqa: E711
+    with pytest.raises(ValueError, match=r"any\(\) or all\(\)"):
+        bool(x > 0)
+    with pytest.raises(TypeError, match="never written to"):
+        x[0] = 3.0
+    with pytest.raises(TypeError, match="add: a NoneType"):
+        x + None
+    assert th.tensor(np.array([1, 2], ">f4")).dtype == np.float32

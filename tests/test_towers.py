@@ -548,3 +548,78 @@ def test_a_state_dict_of_another_tower_is_refused():
         SGD(optimizer=SGD()).load_state_dict(Adam(optimizer=SGD()).state_dict())
     with pytest.raises(ValueError, match="w_alpha"):
         SGD().load_state_dict(SGD({"w": 0.1}).state_dict())
+
+
+def test_a_state_dict_in_other_coordinates_is_refused():
+    saved = SGD(0.1, optimizer=SGD(1e-3)).state_dict()
+    with pytest.raises(ValueError, match="coordinates"):
+        SGD(0.1, optimizer=SGD(1e-3), coordinates={"alpha": "log"}).load_state_dict(saved)
+    with pytest.raises(ValueError, match="tuned"):
+        SGD(0.1, optimizer=SGD(1e-3), tune=("mu",)).load_state_dict(saved)
+    saved["levels"][0]["state"] = {"w": {"m": np.ones(2)}}
+    with pytest.raises(ValueError, match="'w' has m"):
+        SGD(0.1, optimizer=SGD(1e-3)).load_state_dict(saved)
+
+
+def test_tune_may_be_any_iterable():
+    assert SGD(tune=(name for name in ["alpha"]), optimizer=SGD())._tuned == ("alpha",)
+
+
+@pytest.mark.parametrize(
+    "rates, words", [({"weight": 0.1}, "weight"), (0.1, "alhpa")], ids=["of the weights", "of the level below"]
+)
+def test_rates_that_name_nothing_are_told(rates, words):
+    optimizer = SGD(rates, optimizer=SGD({"alhpa": 0.1} if words == "alhpa" else 0.1))
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    th.sum(params["w"]).backward()
+    with pytest.raises(ValueError, match=words):
+        optimizer.step(params)
+
+
+def test_shared_weights_and_wrong_gradients_are_told():
+    w = th.tensor([1.0, 2.0], requires_grad=True)
+    th.sum(w).backward()
+    with pytest.raises(ValueError, match="'a'.*'b'.*one tensor"):
+        SGD().step({"a": w, "b": w})
+    for wrong in (th.tensor([[1.0], [2.0]]), np.ones(2)):
+        w.grad = wrong
+        with pytest.raises(ValueError, match=r"'w'.*\.grad"):
+            SGD().step({"w": w})
+
+
+ALPHA = {"alpha": 0.1}
+WRONG_OPTIMIZERS = {
+    "no rule": ({"table": ALPHA}, "no rule"),
+    "no table": ({"rule": lambda w, g, *, alpha: w}, "no table"),
+    "a misspelled name": ({"table": ALPHA, "rule": lambda w, g, *, alhpa: w}, "alhpa"),
+    "a state it does not take": (
+        {"table": ALPHA, "state": {"m": 0.0}, "rule": lambda w, g, *, alpha: w},
+        r"m, \*, alpha",
+    ),
+    "a name that is taken": ({"table": {"tune": 0.1}, "rule": lambda w, g, *, tune: w}, "'tune'"),
+    "a start that is not there": (
+        {"table": ALPHA, "state": {"m": "eps"}, "rule": lambda w, g, m, *, alpha: (w, m)},
+        "'eps'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_OPTIMIZERS)
+def test_a_wrong_optimizer_of_ones_own_is_told_where_it_is_written(what):
+    members, words = WRONG_OPTIMIZERS[what]
+    with pytest.raises(th.TinyhyperError, match=words):
+        type("Mine", (th.optim.Optimizer,), members)
+
+
+def test_plain_numbers_plain_functions_and_lists_are_enough_for_an_optimizer():
+    class Plain(th.optim.Optimizer):
+        table = {"alpha": 0.5}
+        state = {"seen": 0.0}
+
+        def rule(w, g, seen, *, alpha):
+            return [w - alpha * np.tanh(g), seen + g]
+
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    th.sum(params["w"]).backward()
+    Plain().step(params)
+    np.testing.assert_allclose(params["w"].data, 1 - 0.5 * np.tanh(1.0))

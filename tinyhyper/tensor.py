@@ -159,7 +159,25 @@ class Tensor:
         return _dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return _dispatch(function.__name__, args, kwargs)
+        module = function.__module__.removeprefix("numpy").lstrip(".")
+        return _dispatch(f"{module}.{function.__name__}".lstrip("."), args, kwargs)
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise GraphError(
+                "copying or pickling a tensor that was computed would lose its graph. Copy its values, "
+                "th.tensor(x.numpy(), requires_grad=True), or save an optimizer by its state_dict()"
+            )
+        return tensor, (self.array, self.requires_grad)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise UnsupportedError(
+            "tensors are never written to, as the tape may hold them. Make a new one: th.where(mask, new, x), "
+            "or change x.numpy().copy() and assign it to x.data"
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -170,6 +188,8 @@ class Tensor:
         return (self[n] for n in range(len(self)))
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.shape} is not one value: say any() or all()")
         return bool(self.item())
 
     def __float__(self) -> float:
@@ -187,13 +207,14 @@ class Tensor:
 
 
 def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """A new leaf with a copy of the values.
+    """A new leaf with a copy of the values; of a tensor's values too, so that no gradient flows to it.
 
     dtype: float32, float64, an integer type or bool; what NumPy would choose if None.
     Raises DtypeError for any other dtype, and for a gradient of integers or booleans.
     """
     try:
         array = np.array(array_like.array if isinstance(array_like, Tensor) else array_like, dtype=dtype, order="C")
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"tensor: the values do not make one array: {error}") from error
     if array.dtype not in FLOATS and array.dtype.kind not in "iub":
@@ -201,6 +222,8 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     if requires_grad and array.dtype not in FLOATS:
         raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
     result = Tensor(array)
+    if mode.tape is not None and isinstance(array_like, Tensor):
+        mode.tape.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
 
 

@@ -42,7 +42,7 @@ class Plan:
 
     __slots__ = (
         "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "alias", "outs", "reshaped", "narrow",
-        "contexts",
+        "widened", "contexts",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,9 @@ class Plan:
         like: Sequence[Sample] | None,
         eager: bool,
     ) -> None:
+        types, _ = value_dtypes(expression, [array.dtype for array in arrays], weak)
+        self.widened = any(dtype == np.float16 for dtype in types)
+        arrays = self._widen(arrays)
         in_dtypes = [array.dtype for array in arrays]
         types, _ = value_dtypes(expression, in_dtypes, weak)
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
@@ -73,7 +76,8 @@ class Plan:
         self.narrow = False
         self.contexts: dict[Any, Any] = {}
         size = math.prod(shape)
-        integers = any(dtype.kind in "iu" for dtype in types[len(types) - len(expression.lines) :])
+        strong = [dtype for dtype, is_weak in zip(in_dtypes, weak) if not is_weak]
+        integers = any(dtype.kind in "iu" for dtype in [*strong, *types[len(types) - len(expression.lines) :]])
         if computed and size and not integers and self._wants_kernel(eager, size):
             self._compile(arrays, in_dtypes)
 
@@ -97,6 +101,10 @@ class Plan:
         ]
         self.narrow = any(out.total and out.dtype != np.float64 for out in self.outs)
 
+    def _widen(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Of 8-bit integers and booleans NumPy would make float16, which is no dtype of ours: they count as float64."""
+        return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays] if self.widened else arrays
+
     def _wants_kernel(self, eager: bool, size: int) -> bool:
         if self.backend != "auto":
             return self.backend == "numba"
@@ -108,6 +116,7 @@ class Plan:
 
     def run(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The outputs. One that is an input unchanged is that very array."""
+        arrays = self._widen(arrays) if self.widened else arrays
         results = self._compute(arrays) if self.outs else ()
         if self.alias is None:
             return results

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CallError, UnsupportedError
+from ..symbols import Symbol
 from ..tensor import NUMPY_FUNCTIONS, Tensor
 from . import elementwise, index, linalg, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES, attach_operators
@@ -40,6 +41,14 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
     return elementwise.clip(x, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
+def _last_trace(x: Any, offset: int = 0) -> Tensor:
+    return shape.trace(x, offset, -2, -1)
+
+
+def _last_diagonal(x: Any, offset: int = 0) -> Tensor:
+    return shape.diagonal(x, offset, -2, -1)
+
+
 # NumPy's functions that a rule stands for: the rule, and NumPy's own parameters in their order.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "sum": (reduce.sum, "a axis dtype out keepdims initial where"),
@@ -52,7 +61,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "var": (reduce.var, "a axis dtype out ddof keepdims where mean correction"),
     "std": (reduce.std, "a axis dtype out ddof keepdims where mean correction"),
     "cumsum": (reduce.cumsum, "a axis dtype out"),
-    "norm": (reduce.norm, "x ord axis keepdims"),
+    "linalg.norm": (reduce.norm, "x ord axis keepdims"),
+    "linalg.trace": (_last_trace, "x offset"),
+    "linalg.diagonal": (_last_diagonal, "x offset"),
+    "linalg.matmul": (linalg.matmul, "x1 x2"),
+    "linalg.tensordot": (linalg.tensordot, "x1 x2 axes"),
     "argmax": (reduce.argmax, "a axis out keepdims"),
     "argmin": (reduce.argmin, "a axis out keepdims"),
     "any": (reduce.any, "a axis out keepdims where"),
@@ -107,6 +120,8 @@ IGNORED = {"order": "C", "casting": "same_kind", "mode": "raise", "copy": True, 
 def attach() -> None:
     """Give Tensor its operators and methods, and NumPy's functions their rules."""
     attach_operators(Tensor)
+    for name in ("__array_ufunc__", "__array_function__"):
+        setattr(Symbol, name, getattr(Tensor, name))
     members: dict[str, Any] = {
         "__getitem__": index.getitem,
         "__matmul__": linalg.matmul,

@@ -49,12 +49,13 @@ class Elementwise:
 
     def _symbol(self, args: tuple[Any, ...]) -> Symbol:
         for arg in args:
-            if not isinstance(arg, (Symbol, float, int)):
+            if not isinstance(arg, (Symbol, float, int, np.generic)):
                 raise UnsupportedError(
                     f"{self.__name__}: in a fused function a symbol met a {type(arg).__name__}; "
                     "pass tensors and arrays as arguments"
                 )
-        return Symbol(self.rule, tuple([arg.value if isinstance(arg, Constant) else arg for arg in args]))
+        plain = [arg.item() if isinstance(arg, np.generic) else arg for arg in args]
+        return Symbol(self.rule, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
     def __repr__(self) -> str:
         return f"<elementwise operation {self.__name__}>"
@@ -73,7 +74,7 @@ def _sigmoid(x: Any) -> Any:
 
 def _erf(x: Any) -> Any:
     values = [math.erf(value) for value in np.ravel(x).tolist()]
-    return np.array(values, dtype=np.result_type(x)).reshape(np.shape(x))
+    return np.array(values, dtype=np.result_type(x, 1.0)).reshape(np.shape(x))
 
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -120,8 +121,8 @@ divide = rule("divide", "{0} / {1}", np.divide, lambda g, out, x, y: (g / y, -(g
 power = rule(
     "power", "{0} ** {1}", np.power,
     lambda g, out, x, y: (
-        g * where(equal(y, 0.0), 0.0, y * x ** (y - 1.0)),
-        g * where(equal(x, 0.0), 0.0, out * log(x)),
+        g * (y * x ** where(equal(y, 0.0), 0.0, y - 1.0)),
+        g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
     ),
     "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",
 )  # fmt: skip
@@ -202,7 +203,11 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
 def pow(x: Any, y: Any) -> Any:
     """x ** y; a whole power of 2 is a square, which is exact and quick."""
-    return square(x) if type(y) in (int, float) and y == 2 else power(x, y)
+    return square(x) if type(y) is int and y == 2 or type(y) is float and y == 2 and not _whole(x) else power(x, y)
+
+
+def _whole(x: Any) -> bool:
+    return not isinstance(x, Symbol) and np.result_type(getattr(x, "array", x)).kind != "f"
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
@@ -225,9 +230,12 @@ def attach_operators(cls: type) -> None:
     def unary(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda self: function(self)
 
+    def comparison(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, other: NotImplemented if other is None else function(self, other)
+
     for name, function in OPERATORS.items():
         if f"__{name}__" not in vars(cls):
-            setattr(cls, f"__{name}__", forward(function))
+            setattr(cls, f"__{name}__", comparison(function) if name in ("eq", "ne") else forward(function))
         if name in ("add", "sub", "mul", "truediv", "pow") and f"__r{name}__" not in vars(cls):
             setattr(cls, f"__r{name}__", reflected(function))
     for name, function in UNARY.items():

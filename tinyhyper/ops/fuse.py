@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ShapeError, UnsupportedError
+from ..errors import ShapeError, TinyhyperError, UnsupportedError
 from ..kernels.plan import Plan, Sample
 from ..symbols import Symbol, lower, substitute, used
 from ..tape import Node, add_to, leading_to, mode, reachable, sweep
@@ -191,7 +191,10 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
         return Tensor(np.array(value)), True
     if isinstance(value, Symbol):
         raise UnsupportedError(f"{name}: a symbol of a fused function met a tensor; pass every tensor as an argument")
-    return tensor(value), False
+    try:
+        return tensor(value), False
+    except TinyhyperError as error:
+        raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:

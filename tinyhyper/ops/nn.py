@@ -33,6 +33,8 @@ def _log_softmax_pull(g: Any, out: Any, total: Any) -> Any:
 
 def _exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x less its largest along the axis, its exponentials, and their sum. The first two may lie in memory by column."""
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
     if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
         shifted, powers, total = _exponentials(np.ascontiguousarray(x.T), 0)
         return shifted.T, powers.T, total.T

@@ -174,6 +174,7 @@ def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bo
     other norms of matrices, as `ord` means something else there.
     """
     x = as_tensor(x)
+    x = x if x.dtype.kind == "f" else astype(x, np.float64)
     if ord is None or (ord == "fro" and len(_reduced(x, axis)) == 2):
         return _norm(x, axis, keepdims)
     if len(_reduced(x, axis)) != 1 or ord not in (1, 2, math.inf, -math.inf):

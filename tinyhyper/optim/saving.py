@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 def state_dict(optimizer: Optimizer) -> dict[str, Any]:
-    """The numbers, names and arrays of every level, bottom first."""
+    """The numbers, names and arrays of every level, bottom first.
+
+    Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
+    loading are zero, as at the first step of a run.
+    """
     return {"levels": [_level(level) for level in optimizer.levels]}
 
 
 def _level(level: Optimizer) -> dict[str, Any]:
     return {
         "optimizer": type(level).__name__,
+        "coordinates": {name: coordinate.name for name, coordinate in level._coordinates.items()},
+        "tuned": list(level._tuned),
         "t": level.t,
         "parameters": {key: value.item() for key, value in level.parameters.items()},
         "state": {
@@ -48,6 +54,20 @@ def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     names = [name for name, *_ in entries]
     if names != [type(level).__name__ for level in levels]:
         raise ArgumentError(f"load_state_dict: saved from {' / '.join(names)}, this tower is {optimizer}")
+    for level, entry in zip(levels, saved["levels"]):
+        now = _level(level)
+        for key in ("coordinates", "tuned"):
+            if entry.get(key) != now[key]:
+                raise ArgumentError(
+                    f"load_state_dict: {type(level).__name__} was saved with {key} {entry.get(key)}, "
+                    f"this one has {now[key]}"
+                )
+        for name, kept in entry["state"].items():
+            if not set(kept) <= set(level.state):
+                raise ArgumentError(
+                    f"load_state_dict: the state of {name!r} has {', '.join(kept)}, but {type(level).__name__} keeps "
+                    f"{', '.join(level.state) or 'none'}"
+                )
     for level, (name, _, parameters, _) in zip(levels, entries):
         if set(parameters) != set(level.parameters):
             raise ArgumentError(

@@ -4,23 +4,23 @@ A level moves the weights, or the hyperparameters of the level below, by
 
     new_w, *new_state = rule(w.detach(), g.detach(), *(s.detach() for s in state), **hyperparameters)
 
-where everything but the hyperparameters is cut from the graph (`apply_cut` below). So the next `loss.backward()` gives each
-hyperparameter its gradient, and the level above can move it by the same line. (Chandra et al., "Gradient Descent: The
-Ultimate Optimizer", NeurIPS 2022.)
+where everything but the hyperparameters is cut from the graph (`apply_cut` below). So the next `loss.backward()` gives
+each hyperparameter its gradient, and the level above can move it by the same line. (Chandra et al., "Gradient Descent:
+The Ultimate Optimizer", NeurIPS 2022.)
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, CallError, DtypeError, GraphError, ShapeError
+from ..errors import ArgumentError, CallError, DtypeError
 from ..tape import mode, recording
 from ..tensor import Tensor, leaf
-from . import saving
+from . import checks, saving
 from .coordinates import COORDINATES, LINEAR, Coordinate
 from .labels import Labels
 from .update import Update, trace_rule
@@ -53,19 +53,23 @@ class Optimizer:
     Raises ArgumentError for unknown names and for values outside their coordinate's range.
     """
 
-    table: ClassVar[Mapping[str, Hyperparameter]]
+    table: ClassVar[Mapping[str, Any]]
     state: ClassVar[Mapping[str, float | str]] = {}
     rule: ClassVar[Callable[..., Any]]
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls) -> None:
+        checks.rule(cls)
+        cls.table = {
+            name: row if isinstance(row, Hyperparameter) else Hyperparameter(row) for name, row in cls.table.items()
+        }
         keywords = [p for p in inspect.signature(cls.rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
         options = [p for p in keywords if p.default is not p.empty]
         parameter = inspect.Parameter
         cls.__signature__ = inspect.Signature(
             [parameter(n, parameter.POSITIONAL_OR_KEYWORD, default=row.default) for n, row in cls.table.items()]
             + options
-            + [parameter(n, parameter.KEYWORD_ONLY, default=None) for n in ("optimizer", "tune", "coordinates")]
+            + [parameter(n, parameter.KEYWORD_ONLY, default=None) for n in checks.RESERVED]
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,10 +84,11 @@ class Optimizer:
         if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
             raise DtypeError(f"{name}: optimizer={self.optimizer!r} is not an optimizer")
         tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
+        tune = tuple(tune) if isinstance(tune, Iterable) and not isinstance(tune, str) else tune
         values = {row: given.pop(row) for row in self.table}
         self._options = tuple(given.items())
         self._rates = dict(values["alpha"]) if isinstance(values.get("alpha"), Mapping) else None
-        self._check_names(tune, coordinates)
+        checks.names(self, tune, coordinates)
         self._coordinates = {row: _coordinate(coordinates.get(row, self.table[row].coordinate)) for row in self.table}
         in_use = {
             row for row, entry in self.table.items() if not entry.optional or values[row] != 0 or row in (tune or ())
@@ -124,7 +129,7 @@ class Optimizer:
         Raises GraphError, ShapeError or TypeError before anything has changed.
         """
         levels = self.levels
-        self._check(params)
+        checks.step(self, params)
         if mode.tape is not None:
             mode.tape.step(str(self))
         with recording():
@@ -175,7 +180,7 @@ class Optimizer:
                 if name not in self._rates:
                     coordinates["alpha"] = None
             rule = trace_rule(
-                type(self).__name__, self.rule, tuple(self.state), tuple(coordinates.items()), self._options
+                type(self).__name__, type(self).rule, tuple(self.state), tuple(coordinates.items()), self._options
             )
             self._updates[name] = rule, {row: keys.get(row, row) for row in rule.names}
         return self._updates[name]
@@ -200,34 +205,11 @@ class Optimizer:
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"{type(self).__name__}: {error}") from None
 
-    def _check_names(self, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
-        if isinstance(tune, str):
-            raise ArgumentError(f"{type(self).__name__}: tune takes a tuple of names, such as tune=({tune!r},)")
-        for name in (*(tune or ()), *coordinates):
-            if name not in self.table:
-                raise ArgumentError(
-                    f"{type(self).__name__} has no hyperparameter {name!r}; it has {', '.join(self.table)}"
-                )
-
-    def _check(self, params: Any) -> None:
-        step = f"{type(self).__name__}.step"
-        if not isinstance(params, MutableMapping):
-            raise DtypeError(f"{step}: params is a dict of named tensors, not a {type(params).__name__}")
-        for name, w in params.items():
-            if not isinstance(w, Tensor) or w.edge is None:
-                what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
-                raise DtypeError(f"{step}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
-            for key, state in self._states.get(name, {}).items():
-                if (state.shape, state.dtype) != (w.shape, w.dtype):
-                    raise ShapeError(
-                        f"{step}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
-                        f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
-                    )
-        if all(w.grad is None for w in params.values()):
-            raise GraphError(f"{step}: no parameter has a gradient; call loss.backward() before each step")
-
     def state_dict(self) -> dict[str, Any]:
-        """All that the tower needs to go on later: plain numbers, NumPy arrays and names, bottom level first."""
+        """The tower as plain numbers, names and NumPy arrays, bottom level first.
+
+        The hypergradients of the first step after loading are zero: the edge to the weights is not saved.
+        """
         return saving.state_dict(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:

@@ -47,12 +47,15 @@ def trace_rule(
     if "t" in inspect.signature(rule).parameters:
         values["t"] = inputs["t"] = Symbol()
     result = rule(w, g, *states.values(), **values, **dict(options))
-    new_w, *new_state = result if isinstance(result, tuple) else (result,)
+    new_w, *new_state = result if isinstance(result, (tuple, list)) else (result,)
     if len(new_state) != len(state):
         raise DtypeError(
             f"{name}.rule returned {1 + len(new_state)} values; it must return the new weight and one value for each "
             f"state in its table ({', '.join(state) or 'there is none'})"
         )
+    for value in (new_w, *new_state):
+        if not isinstance(value, (Symbol, float, int)):
+            raise DtypeError(f"{name}.rule returned a {type(value).__name__} where a new weight or state was expected")
     read = used(
         [new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values())
     )

@@ -1,0 +1,83 @@
+"""What an optimizer refuses, before anything has changed: wrong rules, wrong names, wrong parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from .tower import Optimizer
+
+RESERVED = ("optimizer", "tune", "coordinates")
+
+
+def rule(cls: type[Optimizer]) -> None:
+    """The rule reads w, g, the state in order; by name the hyperparameters, `t`, and options with a default."""
+    for name in ("rule", "table"):
+        if not hasattr(cls, name):
+            raise ArgumentError(
+                f"{cls.__name__} has no {name}: an optimizer is a rule and a table of its hyperparameters"
+            )
+    for name in cls.table:
+        if name in (*RESERVED, "t"):
+            raise ArgumentError(
+                f"{cls.__name__}: a hyperparameter cannot be called {name!r}, which means something else"
+            )
+    parameters = inspect.signature(cls.rule).parameters.values()
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty} - {"t"}
+    if len(positional) != 2 + len(cls.state) or required != set(cls.table):
+        names = ", ".join(["w", "g", *cls.state, "*", *cls.table])
+        raise ArgumentError(
+            f"{cls.__name__}.rule{inspect.signature(cls.rule)} does not fit its table and state; it should be a "
+            f"static method rule({names}), with t and options with a default if it needs them"
+        )
+    for key, value in cls.state.items():
+        if isinstance(value, str) and value not in cls.table:
+            raise ArgumentError(f"{cls.__name__}: state {key!r} starts at {value!r}, which is not in its table")
+
+
+def names(optimizer: Optimizer, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
+    """`tune` and `coordinates` name rows of the table."""
+    cls = type(optimizer)
+    if isinstance(tune, str):
+        raise ArgumentError(f"{cls.__name__}: tune takes a tuple of names, such as tune=({tune!r},)")
+    for name in (*(tune or ()), *coordinates):
+        if name not in cls.table:
+            raise ArgumentError(f"{cls.__name__} has no hyperparameter {name!r}; it has {', '.join(cls.table)}")
+
+
+def step(optimizer: Optimizer, params: Any) -> None:
+    """The parameters are named tensors that require a gradient and have one, and fit the state and the rates."""
+    place = f"{type(optimizer).__name__}.step"
+    if not isinstance(params, MutableMapping):
+        raise DtypeError(f"{place}: params is a dict of named tensors, not a {type(params).__name__}")
+    owners: dict[int, str] = {}
+    for name, w in params.items():
+        if not isinstance(w, Tensor) or w.edge is None:
+            what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
+            raise DtypeError(f"{place}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
+        if (other := owners.setdefault(id(w), name)) != name:
+            raise ArgumentError(f"{place}: params[{other!r}] and params[{name!r}] are one tensor; give it one name")
+        if w.grad is not None and (not isinstance(w.grad, Tensor) or w.grad.shape != w.shape):
+            what = f"of shape {w.grad.shape}" if isinstance(w.grad, Tensor) else f"a {type(w.grad).__name__}"
+            raise ShapeError(f"{place}: params[{name!r}] has shape {w.shape}, its .grad is {what}")
+        for key, state in optimizer._states.get(name, {}).items():
+            if (state.shape, state.dtype) != (w.shape, w.dtype):
+                raise ShapeError(
+                    f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
+                    f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
+                )
+    if all(w.grad is None for w in params.values()):
+        raise GraphError(f"{place}: no parameter has a gradient; call loss.backward() before each step")
+    below: Mapping[str, Any] = params
+    for level in optimizer.levels:
+        if level._rates and below and not any(name in below for name in level._rates):
+            raise ArgumentError(
+                f"{place}: {type(level).__name__} has rates for {', '.join(level._rates)}, but moves {', '.join(below)}"
+            )
+        below = {key: level.parameters[key] for key in level._tuned}
