@@ -161,7 +161,12 @@ class Writer:
         )
         terms = [self._term(arg, wide) for arg in args]
         call = SPECIAL.get(formula.name, {}).get(dtype.name)
-        return _convert(f"special.{call}({', '.join(terms)})" if call else formula.source.format(*terms), dtype.name)
+        return _convert(
+            f"special.{call}({', '.join(terms)})"
+            if call
+            else formula.source.format(*terms, one=_convert("1", dtype.name)),
+            dtype.name,
+        )
 
     def _term(self, n: int, wide: np.dtype) -> str:
         """An argument in the dtype that its line computes in; conditions stay as they are."""

@@ -17,7 +17,8 @@ import numpy as np
 class Formula(NamedTuple):
     """One scalar operation in two notations.
 
-    source: numba source with `{0}`, `{1}`, ... for its arguments, used where `special` has no function of that name.
+    source: numba source with `{0}`, `{1}`, ... for its arguments and `{one}` for a 1 of its dtype, used where
+      `special` has no function of that name.
     numpy: the same over arrays.
     """
 

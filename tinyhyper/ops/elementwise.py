@@ -127,6 +127,9 @@ power = rule(
     "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",
 )  # fmt: skip
 square = rule("square", "{0} * {0}", np.square, lambda g, out, x: (g * (x + x),), "x * x.")
+reciprocal = rule(
+    "reciprocal", "{one} / {0}", lambda x: np.divide(1.0, x), lambda g, out, x: (-g * out * out,), "1 / x.",
+)  # fmt: skip
 sqrt = rule(
     "sqrt", "math.sqrt({0})", np.sqrt, lambda g, out, x: (g * 0.5 / out,),
     "The square root; its gradient at 0 is infinite.",
@@ -177,12 +180,6 @@ erf = rule(
 def _larger(g: Any, x: Any, y: Any) -> Any:
     """g where x > y, half of it where they are equal, 0 elsewhere."""
     return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
-
-
-@composite
-def reciprocal(x: Any) -> Any:
-    """1 / x."""
-    return 1.0 / x
 
 
 @composite

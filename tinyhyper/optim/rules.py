@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.elementwise import sqrt
+from ..ops.elementwise import reciprocal, sqrt
 from .coordinates import SQRT, UNIT
 from .tower import Hyperparameter, Optimizer
 
@@ -125,6 +125,6 @@ def moments(g: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, t: Any) ->
     """Adam's direction, and its running averages of the gradient and of its square."""
     m = beta1 * m + (1.0 - beta1) * g
     v = beta2 * v + (1.0 - beta2) * g * g
-    m_hat = m * (1.0 / (1.0 - beta1**t))  # one division a step, not one a weight
-    v_hat = v * (1.0 / (1.0 - beta2**t))
-    return m_hat / (sqrt(v_hat) + eps), m, v
+    m_hat = m * reciprocal(1.0 - beta1**t)  # one division a step, not one a weight
+    v_hat = v * reciprocal(1.0 - beta2**t)
+    return m_hat * reciprocal(sqrt(v_hat) + eps), m, v
