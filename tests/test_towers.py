@@ -559,6 +559,10 @@ def test_a_state_dict_in_other_coordinates_is_refused():
     saved["levels"][0]["state"] = {"w": {"m": np.ones(2)}}
     with pytest.raises(ValueError, match="'w' has m"):
         SGD(0.1, optimizer=SGD(1e-3)).load_state_dict(saved)
+    saved = Adam().state_dict()
+    saved["levels"][0]["state"] = {"w": {"m": np.ones(2)}}
+    with pytest.raises(ValueError, match="'w' has m, but Adam keeps m, v"):
+        Adam().load_state_dict(saved)
 
 
 def test_tune_may_be_any_iterable():

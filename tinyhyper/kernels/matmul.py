@@ -15,8 +15,9 @@ import math
 import numba
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ShapeError
 from . import cache
+from .backend import Backend
 
 # Four rows of b are added to a row of the result in one pass, over 64 rows at a time, so that these stay in the cache.
 SOURCE = """
@@ -43,16 +44,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 TINY = 8
 STACK = 100_000
 
-_backend = "auto"
-
-
-def matmul_backend(name: str | None = None) -> str:
-    """Force matrix products onto the "numba" kernel or onto "blas", or return to "auto"; gives the one in force."""
-    global _backend
-    if name not in (None, "numba", "blas", "auto"):
-        raise ArgumentError(f'matmul_backend: {name!r} is not one of "numba", "blas", "auto"')
-    _backend = name or _backend
-    return _backend
+matmul_backend = Backend("matmul_backend", "numba", "blas")
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -60,7 +52,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Raises ShapeError if the inner axes differ, the outer ones do not broadcast, or an operand is 0-d.
     """
-    if _backend == "blas" or (_backend == "auto" and not _kernel_wins(a, b)):
+    if matmul_backend.chosen == "blas" or (matmul_backend.chosen == "auto" and not _kernel_wins(a, b)):
         try:
             if a.ndim > 2 == b.ndim and a.flags.c_contiguous:  # one product of many rows, not many products of few
                 return np.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])

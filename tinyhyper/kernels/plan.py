@@ -14,22 +14,13 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from ..errors import ArgumentError
 from . import compiler
+from .backend import Backend
 from .expression import Expression, evaluate, value_dtypes
 
 SMALL = 1_000
 
-_backend = "auto"
-
-
-def elementwise_backend(name: str | None = None) -> str:
-    """Force elementwise operations onto "numba" kernels or "numpy", or return to "auto"; gives the one in force."""
-    global _backend
-    if name not in (None, "numba", "numpy", "auto"):
-        raise ArgumentError(f'elementwise_backend: {name!r} is not one of "numba", "numpy", "auto"')
-    _backend = name or _backend
-    return _backend
+elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 
 
 class Plan:
@@ -56,12 +47,13 @@ class Plan:
     ) -> None:
         types, _ = value_dtypes(expression, [array.dtype for array in arrays], weak)
         self.widened = any(dtype == np.float16 for dtype in types)
-        arrays = self._widen(arrays)
+        if self.widened:
+            arrays = _widen(arrays)
+            types, _ = value_dtypes(expression, [array.dtype for array in arrays], weak)
         in_dtypes = [array.dtype for array in arrays]
-        types, _ = value_dtypes(expression, in_dtypes, weak)
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
         self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
-        self.weak, self.shape, self.backend = weak, shape, _backend
+        self.weak, self.shape, self.backend = weak, shape, elementwise_backend.chosen
         self.samples = [Sample(array.shape, array.dtype) for array in arrays]
         alias = [
             n if n < expression.inputs and (arrays[n].shape, arrays[n].dtype) == (s, d) else None
@@ -101,10 +93,6 @@ class Plan:
         ]
         self.narrow = any(out.total and out.dtype != np.float64 for out in self.outs)
 
-    def _widen(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Of 8-bit integers and booleans NumPy would make float16, which is no dtype of ours: they count as float64."""
-        return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays] if self.widened else arrays
-
     def _wants_kernel(self, eager: bool, size: int) -> bool:
         if self.backend != "auto":
             return self.backend == "numba"
@@ -112,11 +100,11 @@ class Plan:
 
     def stale(self) -> bool:
         """Whether another backend has been chosen since."""
-        return self.backend != _backend
+        return self.backend != elementwise_backend.chosen
 
     def run(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The outputs. One that is an input unchanged is that very array."""
-        arrays = self._widen(arrays) if self.widened else arrays
+        arrays = _widen(arrays) if self.widened else arrays
         results = self._compute(arrays) if self.outs else ()
         if self.alias is None:
             return results
@@ -143,6 +131,11 @@ class Plan:
             args.append(result if view is None else result.reshape(view))
         self.kernel(*args)
         return [r.astype(out.dtype, copy=False) for r, out in zip(results, self.outs)] if self.narrow else results
+
+
+def _widen(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Of 8-bit integers and booleans NumPy would make float16, which is no dtype of ours: they count as float64."""
+    return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
 
 
 class Out(NamedTuple):

@@ -1,7 +1,7 @@
-"""The cross entropy of labels, and its gradient, over the rows of a matrix: one pass each, the exponentials vectorized.
+"""Softmax's exponentials, and the cross entropy of labels and its gradient over the rows of a matrix, one pass each.
 
-As for single operations, matrices of fewer than SMALL elements go through NumPy, which needs no compilation, and so
-does everything where numba is switched off.
+As for single operations, the cross entropy of a matrix of fewer than SMALL elements goes through NumPy, which needs no
+compilation, and so does everything where numba is switched off.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numba
 import numpy as np
 
 from . import cache, plan
+
+FEW = 64  # classes
 
 SOURCE = """
 def kernel(x, labels, out):
@@ -42,7 +44,7 @@ EXCESS = """        for j in range(classes):
 def cross_entropy(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The mean of -log(softmax(x)[label]) over the rows, 0-d and in x's dtype."""
     if _small(x):
-        shifted, _, total = _exponentials(x)
+        shifted, _, total = exponentials(x, -1)
         losses = np.log(total[:, 0]) - shifted[np.arange(len(labels)), labels]
         return np.asarray(losses.sum(dtype=np.float64) / len(labels), x.dtype)
     out = np.empty((), x.dtype)
@@ -53,10 +55,10 @@ def cross_entropy(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def excess(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(softmax(x) - one_hot(labels)) / n: the gradient of the cross entropy."""
     if _small(x):
-        _, powers, total = _exponentials(x)
+        _, powers, total = exponentials(x, -1)
         powers /= total * len(labels)
         powers[np.arange(len(labels)), labels] -= x.dtype.type(1.0 / len(labels))
-        return powers
+        return np.ascontiguousarray(powers)
     out = np.empty(x.shape, x.dtype)
     _kernel(EXCESS, x.dtype)(x, labels.astype(np.intp, copy=False), out)
     return out
@@ -72,9 +74,15 @@ def _kernel(body: str, dtype: np.dtype) -> Callable[..., None]:
     return cache.load(SOURCE.format(body=body.format(**names), **names))
 
 
-def _exponentials(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x less the largest of its row, its exponentials, and their sum over the row."""
+def exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x less its largest along the axis, its exponentials, and their sum. The first two may lie in memory by column."""
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
+    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
+        shifted, powers, total = exponentials(np.ascontiguousarray(x.T), 0)
+        return shifted.T, powers.T, total.T
     with np.errstate(all="ignore"):
-        shifted = x - x.max(axis=1, keepdims=True)
+        shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
         powers = np.exp(shifted)
-    return shifted, powers, powers.sum(axis=1, keepdims=True, dtype=np.float64)
+        total = np.add.reduce(powers, axis=axis, dtype=np.float64 if x.dtype == np.float32 else None, keepdims=True)
+    return shifted, powers, total.astype(powers.dtype, copy=False)

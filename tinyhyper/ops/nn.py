@@ -14,8 +14,6 @@ from .fuse import composite
 from .operation import operation
 from .reduce import sum as _sum
 
-FEW = 64  # classes
-
 
 def _softmax_vjp(g: Tensor, out: Tensor, axis: int) -> Tensor:
     return _softmax_pull(g, out, _sum(g * out, axis, True))
@@ -31,31 +29,17 @@ def _log_softmax_pull(g: Any, out: Any, total: Any) -> Any:
     return g - exp(out) * total
 
 
-def _exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x less its largest along the axis, its exponentials, and their sum. The first two may lie in memory by column."""
-    if x.dtype.kind != "f":
-        x = x.astype(np.float64)
-    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
-        shifted, powers, total = _exponentials(np.ascontiguousarray(x.T), 0)
-        return shifted.T, powers.T, total.T
-    with np.errstate(all="ignore"):
-        shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-        powers = np.exp(shifted)
-        total = np.add.reduce(powers, axis=axis, dtype=np.float64 if x.dtype == np.float32 else None, keepdims=True)
-    return shifted, powers, total.astype(powers.dtype, copy=False)
-
-
 @operation(x=_softmax_vjp)
 def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """e ** x along an axis, divided by its sum; without overflow. Raises ShapeError for an axis without elements."""
-    _, powers, total = _exponentials(x, axis)
+    _, powers, total = kernels.exponentials(x, axis)
     return np.ascontiguousarray(np.divide(powers, total, out=powers))
 
 
 @operation(x=lambda g, out, axis: _log_softmax_pull(g, out, _sum(g, axis, True)))
 def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """The logarithm of softmax along an axis, exact where softmax rounds to 0. Raises ShapeError as softmax does."""
-    shifted, _, total = _exponentials(x, axis)
+    shifted, _, total = kernels.exponentials(x, axis)
     return np.ascontiguousarray(np.subtract(shifted, np.log(total), out=shifted))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
@@ -51,8 +51,9 @@ def names(optimizer: Optimizer, tune: Iterable[str] | None, coordinates: Mapping
             raise ArgumentError(f"{cls.__name__} has no hyperparameter {name!r}; it has {', '.join(cls.table)}")
 
 
-def step(optimizer: Optimizer, params: Any) -> None:
+def step(levels: Sequence[Optimizer], params: Any) -> None:
     """The parameters are named tensors that require a gradient and have one, and fit the state and the rates."""
+    optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
     if not isinstance(params, MutableMapping):
         raise DtypeError(f"{place}: params is a dict of named tensors, not a {type(params).__name__}")
@@ -74,10 +75,8 @@ def step(optimizer: Optimizer, params: Any) -> None:
                 )
     if all(w.grad is None for w in params.values()):
         raise GraphError(f"{place}: no parameter has a gradient; call loss.backward() before each step")
-    below: Mapping[str, Any] = params
-    for level in optimizer.levels:
+    for level, below in zip(levels, (params, *[level._tuned for level in levels])):
         if level._rates and below and not any(name in below for name in level._rates):
             raise ArgumentError(
                 f"{place}: {type(level).__name__} has rates for {', '.join(level._rates)}, but moves {', '.join(below)}"
             )
-        below = {key: level.parameters[key] for key in level._tuned}

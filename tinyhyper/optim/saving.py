@@ -41,42 +41,50 @@ def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     levels = optimizer.levels
     try:
         entries = [
-            (
-                entry["optimizer"],
-                int(entry["t"]),
-                {key: float(value) for key, value in entry["parameters"].items()},
-                {name: {key: np.array(v) for key, v in kept.items()} for name, kept in entry["state"].items()},
-            )
+            {
+                **entry,
+                "t": int(entry["t"]),
+                "parameters": {key: float(value) for key, value in entry["parameters"].items()},
+                "state": {
+                    name: {key: np.array(value) for key, value in kept.items()} for name, kept in entry["state"].items()
+                },
+            }
             for entry in saved["levels"]
         ]
+        names = [entry["optimizer"] for entry in entries]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArgumentError(f"load_state_dict: this is not the state_dict() of a tower ({error!r})") from None
-    names = [name for name, *_ in entries]
     if names != [type(level).__name__ for level in levels]:
         raise ArgumentError(f"load_state_dict: saved from {' / '.join(names)}, this tower is {optimizer}")
-    for level, entry in zip(levels, saved["levels"]):
-        now = _level(level)
-        for key in ("coordinates", "tuned"):
-            if entry.get(key) != now[key]:
-                raise ArgumentError(
-                    f"load_state_dict: {type(level).__name__} was saved with {key} {entry.get(key)}, "
-                    f"this one has {now[key]}"
-                )
-        for name, kept in entry["state"].items():
-            if not set(kept) <= set(level.state):
-                raise ArgumentError(
-                    f"load_state_dict: the state of {name!r} has {', '.join(kept)}, but {type(level).__name__} keeps "
-                    f"{', '.join(level.state) or 'none'}"
-                )
-    for level, (name, _, parameters, _) in zip(levels, entries):
-        if set(parameters) != set(level.parameters):
-            raise ArgumentError(
-                f"load_state_dict: {name} was saved with {', '.join(parameters)}, "
-                f"this one has {', '.join(level.parameters)}"
-            )
-    for level, (_, t, parameters, states) in zip(levels, entries):
-        level.t = t
-        for key, value in parameters.items():
+    for level, entry in zip(levels, entries):
+        _check(level, entry)
+    for level, entry in zip(levels, entries):
+        level.t = entry["t"]
+        for key, value in entry["parameters"].items():
             constant = Tensor(np.array(value))
             level.parameters[key] = leaf(constant) if key in level._tuned else constant
-        level._states = {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
+        level._states = {
+            name: {key: Tensor(array) for key, array in kept.items()} for name, kept in entry["state"].items()
+        }
+
+
+def _check(level: Optimizer, entry: Mapping[str, Any]) -> None:
+    """Raise ArgumentError unless a level saved as `entry` was one like this."""
+    name, now = type(level).__name__, _level(level)
+    if set(entry["parameters"]) != set(level.parameters):
+        raise ArgumentError(
+            f"load_state_dict: {name} was saved with {', '.join(entry['parameters'])}, "
+            f"this one has {', '.join(level.parameters)}"
+        )
+    for key in ("coordinates", "tuned"):
+        if entry.get(key) != now[key]:
+            raise ArgumentError(
+                f"load_state_dict: {name} was saved with {key} {entry.get(key)}, this one has {now[key]}"
+            )
+    for target, kept in entry["state"].items():
+        wanted = level._update(target)[0].kept
+        if set(kept) != set(wanted):
+            raise ArgumentError(
+                f"load_state_dict: the state of {target!r} has {', '.join(kept) or 'nothing'}, "
+                f"but {name} keeps {', '.join(wanted) or 'nothing'}"
+            )

@@ -129,7 +129,7 @@ class Optimizer:
         Raises GraphError, ShapeError or TypeError before anything has changed.
         """
         levels = self.levels
-        checks.step(self, params)
+        checks.step(levels, params)
         if mode.tape is not None:
             mode.tape.step(str(self))
         with recording():

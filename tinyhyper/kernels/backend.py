@@ -1,0 +1,22 @@
+"""Which implementation runs: by a rule, or the one that a user forces."""
+
+from __future__ import annotations
+
+from ..errors import ArgumentError
+
+
+class Backend:
+    """A choice among named implementations and "auto", the rule. `chosen` is the one in force.
+
+    Called with a name, it puts that one in force; it returns the one in force. Raises ArgumentError for another name.
+    """
+
+    def __init__(self, name: str, *choices: str) -> None:
+        self.__name__, self.choices, self.chosen = name, (*choices, "auto"), "auto"
+
+    def __call__(self, name: str | None = None) -> str:
+        if name is not None and name not in self.choices:
+            known = ", ".join(f'"{choice}"' for choice in self.choices)
+            raise ArgumentError(f"{self.__name__}: {name!r} is not one of {known}")
+        self.chosen = name or self.chosen
+        return self.chosen
