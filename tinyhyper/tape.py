@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, nullcontext
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -165,7 +165,8 @@ def backward(
                 "backward passes through it, or compute the loss again."
             )
     pending: dict[Any, list[Any]] = {}
-    with recording() if create_graph else no_grad():
+    watched = nullcontext() if mode.tape is None else mode.tape.within(sweep=True)
+    with watched, recording() if create_graph else no_grad():
         for edge, cotangent in seeds:
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []

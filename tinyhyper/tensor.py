@@ -30,15 +30,16 @@ class Tensor:
     """An n-dimensional array whose operations are recorded, so that `backward` can differentiate them.
 
     Made by `tensor`. `array` is the engine's own array, `edge` its place on the graph (None for a constant),
-    `grad` the gradient that `backward` accumulated, a Tensor or None.
+    `grad` the gradient that `backward` accumulated, a Tensor or None. `mark` is a recording's own, and often unset.
     """
 
-    __slots__ = ("array", "edge", "grad", "__weakref__")
+    __slots__ = ("array", "edge", "grad", "mark", "__weakref__")
 
     def __init__(self, array: np.ndarray, edge: Edge | None = None) -> None:
         self.array = array
         self.edge = edge
         self.grad: Tensor | None = None
+        self.mark: Any
 
     if TYPE_CHECKING:  # attached from the tables of ops
 
@@ -75,7 +76,7 @@ class Tensor:
         array = np.array(value, dtype=self.dtype)
         if array.shape != self.shape:
             raise ShapeError(f"data: the tensor has shape {self.shape}, the new values have {array.shape}")
-        self.array = array
+        self.array, self.mark = array, None
 
     @property
     def shape(self) -> tuple[int, ...]:

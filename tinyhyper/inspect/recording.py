@@ -1,114 +1,98 @@
-"""Recording: the Tape that watches one thread's operations, cuts and gradients, and keeps them as plain data.
-
-While recording, tensors are recognised by their place on the graph and by weak references; none is held alive, and
-after the block only numbers and strings are left. Where nothing is recorded, nothing here is called.
-"""
+"""Recording: the Tape that watches one thread's operations, cuts and gradients, and reads as plain data."""
 
 from __future__ import annotations
 
+import math
 import os
-import sys
-import tempfile
-import weakref
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..tape import backward, mode
-from .records import Cut, Edge, Flow, Kind, Label, Node, Output, Role
+from ..errors import GraphError
+from ..tape import mode
+from .exchange import read_json, to_json
+from .files import write
+from .recorder import Recorder
+from .records import Cut, Edge, Inside, Label, Node, Output, Place
+from .replay import Ghosts, haunt
 from .svg import svg
 from .text import tree
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..tensor import Tensor
 
-PACKAGE = __name__.partition(".")[0]
-
-
-class Place(NamedTuple):
-    """Where a tensor comes from: an output of a node, seen through a cut if it was detached."""
-
-    node: int
-    output: int
-    cut: int | None = None
-
-
-class Tape:
+class Tape(Recorder):
     """What was recorded: `nodes`, `edges` and `cuts`, each numbered in order. `print(tape)` shows it as a tree.
 
     steps: how many optimizer steps have begun.  title: what was recorded, a tower say, or None.
+    insides: what is in the fused operations.  ends: how many nodes there were at the end of each step, and at last.
     """
 
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-        self.edges: list[Edge] = []
-        self.cuts: list[Cut] = []
-        self.steps = 0
-        self.title: str | None = None
-        self._by_edge: dict[tuple[int, int], Place] = {}
-        self._by_tensor: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
-        self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Place]] = {}
+    def __init__(self, ghosts: bool = False) -> None:
+        super().__init__(ghosts)
+        self._nodes: list[Node] = []
+        self._edges: list[Edge] = []
+        self._cuts: list[Cut] = []
+        self._insides: list[Inside] = []
+        self._opened: dict[int, int] = {}
+        self._haunted: Ghosts | GraphError | bool | None = None
+        self._closed = False
 
-    # Called by the engine while recording.
+    @property
+    def nodes(self) -> list[Node]:
+        """The operations and values, oldest first."""
+        self._read()
+        return self._nodes
 
-    def operation(self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """An operation was computed; each output's edge says whether it went on the graph."""
-        places = [self._place(operand) for operand in operands]
-        made = next((out.edge[0] for out in outputs if out.edge is not None), None)
-        node = self._node("operation", outputs, op.name)
-        if made is not None:
-            node.serial = made.serial
-        for n, place in enumerate(places):
-            kept = made is not None and made.inputs[n] is not None
-            self._connect(place, node.number, n, "kept" if kept else "value")
-        for n, out in enumerate(outputs):
-            self._know(out, Place(node.number, n))
+    @property
+    def edges(self) -> list[Edge]:
+        """What each node read, in the order of the nodes."""
+        self._read()
+        return self._edges
 
-    def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
-        """A tensor was detached."""
-        node, output, _ = self._place(source)
-        caller = sys._getframe(2)
-        file, line = caller.f_code.co_filename, caller.f_lineno
-        severed = source.edge is not None
-        cut = Cut(len(self.cuts), node, output, reason, file, line, self.steps, source.shape, severed)
-        self.cuts.append(cut)
-        self._by_tensor[id(detached)] = (weakref.ref(detached), Place(node, output, cut.number))
+    @property
+    def cuts(self) -> list[Cut]:
+        """Every `detach`, oldest first."""
+        self._read()
+        return self._cuts
 
-    def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
-        """A gradient was put into `tensor.grad`; without `loss`, it is looked for among the recorded operations."""
-        of, source = self._place(tensor), self._known(gradient)
-        node = self._node("gradient", [gradient], None)
-        node.of = of[:2]
-        place = self._place(loss) if loss is not None else self._last_root(of.node)
-        node.loss = None if place is None else place[:2]
-        if source is not None:
-            self._connect(source, node.number, 0, "value" if gradient.edge is None else "kept")
-        here = Place(node.number, 0)
-        self._by_tensor[id(gradient)] = (weakref.ref(gradient), here)
-        self._know(gradient, here)
+    @property
+    def insides(self) -> list[Inside]:
+        """The operations in the fused ones, each kind of fused operation once."""
+        self._read()
+        return self._insides
 
-    # Called by an optimizer while recording.
+    def node(self, place: Place) -> Node:
+        """The node that made a value."""
+        return self.nodes[place[0]]
 
-    def step(self, title: str | None = None) -> None:
-        """An optimizer step begins. title: what a picture of it should be called."""
-        self.steps += 1
-        self.title = title or self.title
+    def output(self, place: Place) -> Output:
+        """What is known of a value."""
+        return self.nodes[place[0]].outputs[place[1]]
 
-    def label(self, tensor: Tensor, name: str, role: Role, level: int, value: float | None = None) -> None:
-        """Say what a tensor is to an optimizer. value: the number a person means, if the tensor holds another."""
-        met = len(self.nodes)
-        number, output, _ = self._place(tensor)
-        node = self.nodes[number]
-        if number == met and node.kind != "operation" and self.steps:
-            node.step = self.steps - 1  # met only now, so it was there before this step
-        node.outputs[output].label = Label(name, role, level, value)
+    def ghost(self, cut: Cut) -> np.ndarray:
+        """The gradient that ended at a cut, summed over the losses whose backward passes came to it.
 
-    # Reading.
+        Raises GraphError for a recording without ghosts, and before its end.
+        """
+        return self.replayed().cuts[cut.number]
+
+    def replayed(self) -> Ghosts:
+        """The cotangents of the whole recording, found by running it again. Raises GraphError without ghosts."""
+        self._read()
+        if isinstance(self._haunted, GraphError):
+            raise self._haunted
+        if not isinstance(self._haunted, Ghosts):
+            raise GraphError(
+                "this needs the gradients that ended at the cuts: record with th.record(ghosts=True), "
+                "and ask when the block has ended"
+            )
+        return self._haunted
+
+    # Pictures and texts.
 
     def tree(self, limit: int | None = None) -> str:
         """The recorded graphs as text, the last one first; every line, or the first `limit` of them."""
@@ -125,114 +109,136 @@ class Tape:
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture of two consecutive steps to a file, which appears whole or not at all; returns its path."""
-        target, text = Path(path), svg(self)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+        return write(path, svg(self))
+
+    def to_json(self) -> str:
+        """The recording as JSON, for other programs and for `from_json`; docs/inspect.md describes it."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Tape:
+        """The tape that `to_json` wrote. It cannot be run again. Raises ArgumentError for any other text."""
+        tape = cls()
+        read_json(tape, text)
+        return tape
+
+    # Reading the events.
+
+    def _read(self) -> None:
+        watching, mode.tape = mode.tape, None  # a label's value is computed by operations
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        return target
+            self._read_events()
+        finally:
+            mode.tape = watching
+        if self._closed and self._haunted is None and self._arrays is not None:
+            self._haunted = False
+            try:
+                self._haunted = haunt(self)
+            except GraphError as error:  # all else can be read; who asks for ghosts is told
+                self._haunted = error
 
-    # Recognising tensors.
+    def _read_events(self) -> None:
+        first, labels = len(self._nodes), self._label_events
+        for n in range(len(self._cuts), len(self._cut_events)):
+            source, output, reason, (file, line), step, shape, severed = self._cut_events[n]
+            self._cuts.append(Cut(n, source, output, reason, file, line, step, shape, severed))
+        for n in range(first, len(self._events)):
+            self._read_event(*self._events[n])
+            self._events[n] = ()
+        for node in self._nodes[first:]:
+            if node.kind == "gradient" and node.loss is None and node.of is not None:
+                node.loss = self._last_root(node.of[0])
+        self._label_events = []
+        for (number, n), *label in labels:
+            output = self._nodes[number].outputs[n]
+            output.label = _label(output, *label)
+        gone, self._gone = self._gone, []
+        for number, last in gone:
+            self._nodes[number].until = last if last and number < self.ends[last - 1] else None
 
-    def _known(self, tensor: Tensor) -> Place | None:
-        """Where a tensor comes from, if the recording has met it."""
-        entry = self._by_tensor.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            return entry[1]
-        if tensor.edge is not None:
-            place = self._by_edge.get((tensor.edge[0].serial, tensor.edge[1]))
-            if place is not None:
-                return place
-        found = self._by_array.get(id(tensor.array))
-        return found[1] if found is not None and found[0]() is tensor.array else None
+    def _read_event(
+        self,
+        kind: Any,
+        op: Any,
+        facts: Any,
+        site: Any,
+        step: int,
+        sweep: bool,
+        serial: int | None,
+        seconds: float | None,
+        reads: Any,
+        places: Any,
+        kept: Any,
+        of: Any = None,
+        root: Any = None,
+    ) -> None:
+        number = len(self._nodes)
+        outputs = [Output(shape, dtype.name, value, _norm(value, square)) for shape, dtype, value, square in facts]
+        file, line = site
+        node = Node(number, op and op.name, kind, outputs, file, line, step, sweep, serial)
+        node.of, node.loss, node.seconds = of and of[1:3], root and root[1:3], seconds
+        if reads:
+            among = [*[place[1:3] for place in places], *[(number, n) for n in range(len(outputs))]]
+            node.saved = tuple(among[n] for n in reads)
+        if kind == "operation":
+            node.depends, node.inside = op.depends, self._open(op)
+        self._nodes.append(node)
+        for operand, (_, source, output, cut) in enumerate(places):
+            flow: Any = "cut" if cut is not None else "kept" if kept and kept[operand] else "value"
+            if cut is not None and number not in self._cuts[cut].targets:
+                self._cuts[cut].targets.append(number)
+            self._edges.append(Edge(source, output, number, operand, flow, cut))
 
-    def _place(self, tensor: Tensor) -> Place:
-        """Where a tensor comes from; one that is met for the first time becomes a node."""
-        place = self._known(tensor)
-        if place is not None and (place.cut is None or tensor.edge is None):
-            return place
-        kind: Kind = "constant"
-        if tensor.edge is not None:
-            kind = "leaf" if tensor.edge[0].op is None else "earlier"
-        node = self._node(
-            kind, [tensor], tensor.edge[0].op.name if tensor.edge is not None and tensor.edge[0].op else None
-        )
-        if tensor.edge is not None:
-            node.serial = tensor.edge[0].serial
-        if place is not None:  # a leaf made of a detached tensor
-            self._connect(place, node.number, 0, "cut")
-            self._by_tensor.pop(id(tensor))
-        place = Place(node.number, 0)
-        self._know(tensor, place)
-        return place
-
-    def _know(self, tensor: Tensor, place: Place) -> None:
-        if tensor.edge is not None:
-            self._by_edge[tensor.edge[0].serial, tensor.edge[1]] = place
-        self._by_array[id(tensor.array)] = (weakref.ref(tensor.array), place)
-
-    def _node(self, kind: Kind, tensors: Sequence[Tensor], op: str | None) -> Node:
-        outputs = []
-        for tensor in tensors:
-            array = tensor.array
-            outputs.append(Output(array.shape, _dtype_name(array.dtype), array.item() if array.size == 1 else None))
-        frame, sweep, sweeping = sys._getframe(2), False, backward.__code__
-        while frame.f_back is not None and _inside(frame.f_globals.get("__name__", "")):
-            sweep = sweep or frame.f_code is sweeping
-            frame = frame.f_back
-        node = Node(len(self.nodes), op, kind, outputs, frame.f_code.co_filename, frame.f_lineno, self.steps, sweep)
-        self.nodes.append(node)
-        return node
-
-    def _connect(self, source: Place, target: int, operand: int, flow: Flow) -> None:
-        if source.cut is not None:
-            flow = "cut"
-            targets = self.cuts[source.cut].targets
-            if target not in targets:
-                targets.append(target)
-        self.edges.append(Edge(source.node, source.output, target, operand, flow, source.cut))
+    def _open(self, op: Any) -> int | None:
+        """The number of a fused operation among the insides; None for an operation that has none."""
+        expression = getattr(op, "expression", None)
+        if expression is None or len(expression.lines) < 2:
+            return None
+        if id(op) not in self._opened:
+            self._opened[id(op)] = len(self._insides)
+            lines = [(line.formula.name, line.args) for line in expression.lines]
+            constants = [float(value) for value in expression.constants]
+            self._insides.append(Inside(op.name, expression.inputs, constants, lines, expression.outputs))
+        return self._opened[id(op)]
 
     def _last_root(self, number: int) -> Place | None:
         """The newest single number that depends on a node and that no gradient-recording operation has read."""
         reached, read = {number}, set()
-        for edge in self.edges[bisect_right(self.edges, number, key=lambda edge: edge.target) :]:
-            if edge.flow == "kept" and edge.source in reached and not self.nodes[edge.target].sweep:
+        for edge in self._edges[bisect_right(self._edges, number, key=lambda edge: edge.target) :]:
+            if edge.flow == "kept" and edge.source in reached and not self._nodes[edge.target].sweep:
                 reached.add(edge.target)
                 read.add(edge.source)
         for n in sorted(reached - read - {number}, reverse=True):
-            if self.nodes[n].outputs[0].value is not None:
-                return Place(n, 0)
+            if self._nodes[n].outputs[0].value is not None:
+                return n, 0
         return None
 
     def _close(self) -> None:
-        """Forget the tensors; what is left is plain data."""
-        self._by_edge.clear()
-        self._by_tensor.clear()
-        self._by_array.clear()
+        super()._close()
+        self._closed = True
 
 
-@cache
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return dtype.name
+def _label(output: Output, name: str, role: Any, level: int, coordinate: Any, range: Any) -> Label:
+    if coordinate is None or output.value is None:
+        return Label(name, role, level, None, range)
+    return Label(name, role, level, float(coordinate.value(output.value)), range)
 
 
-@cache
-def _inside(module: str) -> bool:
-    return module == PACKAGE or module.startswith(PACKAGE + ".")
+def _norm(value: float | None, square: float | None) -> float | None:
+    if value is not None:
+        return abs(float(value))
+    return None if square is None else math.sqrt(square)
 
 
 @contextmanager
-def record() -> Iterator[Tape]:
+def record(ghosts: bool = False) -> Iterator[Tape]:
     """Record this thread's operations, cuts and gradients: `with th.record() as tape: ...`.
 
+    ghosts: also find the gradient that would have flowed on through each cut. This keeps the operations' constants,
+    and runs them once more when the tape is read after the block.
     An inner recording hides the outer one. The tape can be read during the block and after it.
     """
-    before, tape = mode.tape, Tape()
+    before, tape = mode.tape, Tape(ghosts)
     mode.tape = tape
     try:
         yield tape

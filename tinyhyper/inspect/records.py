@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
+Place: TypeAlias = "tuple[int, int]"  # a node's number and one of its outputs
 
 
 @dataclass(slots=True)
@@ -15,21 +16,30 @@ class Label:
     """What an optimizer calls a value: its name and role, and the level of the tower that it belongs to.
 
     value: the number a person means, where the tensor holds it in another coordinate.
+    range: between which values it makes sense, (low, high); None for what has no range.
     """
 
     name: str
     role: Role
     level: int
     value: float | None = None
+    range: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
 class Output:
-    """One output of a node. value: the number, if it is a single one.  label: what an optimizer calls it."""
+    """One output of a node.
+
+    value: the number, if it is a single one.  norm: the root of the sum of squares; not finite if an element is not.
+    gradient: the cotangent that arrived here, a number or a norm; known if ghosts were recorded.
+    label: what an optimizer calls it.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     value: float | None = None
+    norm: float | None = None
+    gradient: float | None = None
     label: Label | None = None
 
 
@@ -42,7 +52,11 @@ class Node:
     recording); gradient (put into a tensor's `.grad` by `backward`).
     file, line: the first frame outside the tinyhyper package.  step: how many optimizer steps had begun.
     sweep: whether a backward pass did it.  serial: the number of the engine's own node, None where none was made.
-    of, loss: for a gradient, the place (node, output) that it is the gradient of, and of which loss.
+    of, loss: for a gradient, the place that it is the gradient of, and of which loss.
+    seconds: how long the operation took.  saved: the places whose arrays it kept for its VJP.
+    until: the last step at whose end it was still there, None if it was gone before the end of any.
+    depends: for each output, the operands that it is computed from; None where that is all of them.
+    inside: for a fused operation, its number in `Tape.insides`.
     """
 
     number: int
@@ -54,8 +68,13 @@ class Node:
     step: int
     sweep: bool = False
     serial: int | None = None
-    of: tuple[int, int] | None = None
-    loss: tuple[int, int] | None = None
+    of: Place | None = None
+    loss: Place | None = None
+    seconds: float | None = None
+    saved: tuple[Place, ...] = ()
+    until: int | None = None
+    depends: tuple[tuple[int, ...], ...] | None = None
+    inside: int | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +100,8 @@ class Cut:
     source, output: the value that was detached.  targets: the nodes that read the detached tensor.
     file, line: the caller of `detach`.  severed: whether a gradient would have flowed on; a cut of something that had
     no graph (the gradient of a plain `backward`, say) stops nothing.
+    ghost: the gradient that ended here, a number or a norm; known if ghosts were recorded. `Tape.ghost(cut)` has all
+    of it.
     """
 
     number: int
@@ -93,3 +114,19 @@ class Cut:
     shape: tuple[int, ...]
     severed: bool
     targets: list[int] = field(default_factory=list)
+    ghost: float | None = None
+
+
+@dataclass(slots=True)
+class Inside:
+    """The operations in a fused one.
+
+    Its values are numbered: the operands first, then the constants, then one a line.  lines: an operation's name and
+    the numbers that it reads.  outputs: the numbers of its outputs.
+    """
+
+    name: str
+    operands: int
+    constants: list[Any]
+    lines: list[tuple[str, tuple[int, ...]]]
+    outputs: tuple[int, ...]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,8 @@ class Fusion:
         weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
         like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
         """
+        tape = mode.tape
+        began = 0 if tape is None else perf_counter_ns()
         arrays = [operand.array for operand in operands]
         plan = self._plan(arrays, weak, like)
         results = plan.run(arrays)
@@ -91,8 +94,8 @@ class Fusion:
             outputs = [
                 Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))
             ]
-        if mode.tape is not None:
-            mode.tape.operation(self, operands, outputs)
+        if tape is not None:
+            tape.operation(self, operands, outputs, (weak, like), perf_counter_ns() - began)
         return outputs
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
@@ -107,6 +110,16 @@ class Fusion:
         for n, result in zip(way.gives, way.fusion(operands, way.weak, way.like)):
             found[n] = result
         return found
+
+    def reads(self, node: Node) -> tuple[int, ...]:
+        """Which arrays a node saved: operands, then outputs, by number."""
+        return node.context.reads
+
+    @functools.cached_property
+    def depends(self) -> tuple[tuple[int, ...], ...]:
+        """For each output, the operands that it is computed from."""
+        found = [set(reachable([out])) if isinstance(out, Symbol) else set() for out in self.outputs]
+        return tuple(tuple(n for n, symbol in enumerate(self.inputs) if symbol in read) for read in found)
 
     def _way(self, context: Context, given: Mask, wanted: Mask) -> Way:
         plan, width = context.plan, len(self.inputs)

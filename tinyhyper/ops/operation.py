@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ class Operation:
 
     A node's context is a tuple: the names of what it saved, shape and dtype of each input, and the options.
     """
+
+    depends = None
 
     def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
         self.name, self.forward, self.vjps = name, forward, vjps
@@ -62,6 +65,8 @@ class Operation:
 
     def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
         """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
+        tape = mode.tape
+        began = 0 if tape is None else perf_counter_ns()
         tensors = [value if type(value) is Tensor else self._constant(value) for value in values]
         arrays = [tensor.array for tensor in tensors]
         try:
@@ -77,9 +82,13 @@ class Operation:
             edges = tuple([t.edge if key in self.vjps else None for key, t in zip(self._keys(len(tensors)), tensors)])
             if any(edges):
                 result.edge = (self._node(edges, arrays, result.array, options), 0)
-        if mode.tape is not None:
-            mode.tape.operation(self, tensors, [result])
+        if tape is not None:
+            tape.operation(self, tensors, [result], (options,), perf_counter_ns() - began)
         return result
+
+    def reads(self, node: Node) -> tuple[int, ...]:
+        """Which arrays a node saved: operands by number, then the output."""
+        return self._reads[tuple([edge is not None for edge in node.inputs])][0]
 
     def _constant(self, value: Any) -> Tensor:
         if isinstance(value, Symbol):

@@ -25,14 +25,18 @@ class Labels:
         self.tape.label(g, name, "gradient", self.height)
         self.after(name, w, state)
         for key, tensor in hyperparameters.items():
-            value = self.level.meaning(key, tensor.item()) if key in self.level.parameters else tensor.item()
-            self.tape.label(tensor, key, "hyperparameter", self.height, value)
+            self._hyperparameter(tensor, key, self.height, self.level)
 
     def after(self, name: str, w: Tensor, state: Mapping[str, Tensor]) -> None:
         """What the step makes."""
         if self.below is None:
             self.tape.label(w, name, "weights", 0)
         else:
-            self.tape.label(w, name, "hyperparameter", self.height - 1, self.below.meaning(name, w.item()))
+            self._hyperparameter(w, name, self.height - 1, self.below)
         for key, tensor in state.items():
             self.tape.label(tensor, f"{name}.{key}", "state", self.height)
+
+    def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Optimizer) -> None:
+        row = level._rows.get(key)
+        facts = (None, None) if row is None else (level._coordinates[row], level.table[row].range)
+        self.tape.label(tensor, key, "hyperparameter", height, *facts)

@@ -16,6 +16,11 @@ ALPHA = Hyperparameter(0.01)
 UNUSED = Hyperparameter(0.0, optional=True)
 
 
+def fraction(default: float) -> Hyperparameter:
+    """A number between 0 and 1, which cannot leave that range."""
+    return Hyperparameter(default, UNIT, range=(0.0, 1.0))
+
+
 def epsilon(default: float) -> Hyperparameter:
     """A small constant that nothing tunes unless it is named in `tune`."""
     return Hyperparameter(default, tuned=False)
@@ -27,7 +32,7 @@ class SGD(Optimizer):
     A mu or weight_decay of 0 is absent, unless `tune` names it.
     """
 
-    table = {"alpha": ALPHA, "mu": UNUSED, "weight_decay": UNUSED}
+    table = {"alpha": ALPHA, "mu": UNUSED._replace(range=(0.0, 1.0)), "weight_decay": UNUSED}
     state = {"velocity": 0.0}
 
     @staticmethod
@@ -55,7 +60,7 @@ class AdaDelta(Optimizer):
 
     table = {
         "alpha": Hyperparameter(1.0),
-        "rho": Hyperparameter(0.9, UNIT),
+        "rho": fraction(0.9),
         "eps": epsilon(1e-6),
         "weight_decay": UNUSED,
     }
@@ -74,7 +79,7 @@ class RMSProp(Optimizer):
 
     table = {
         "alpha": Hyperparameter(0.01, SQRT),
-        "gamma": Hyperparameter(0.99, UNIT),
+        "gamma": fraction(0.99),
         "eps": epsilon(1e-8),
         "weight_decay": UNUSED,
     }
@@ -92,8 +97,8 @@ class Adam(Optimizer):
 
     table = {
         "alpha": Hyperparameter(0.001),
-        "beta1": Hyperparameter(0.9, UNIT),
-        "beta2": Hyperparameter(0.999, UNIT),
+        "beta1": fraction(0.9),
+        "beta2": fraction(0.999),
         "eps": epsilon(1e-8),
         "weight_decay": UNUSED,
     }

@@ -12,7 +12,9 @@ The Ultimate Optimizer", NeurIPS 2022.)
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -32,13 +34,14 @@ class Hyperparameter(NamedTuple):
     """One row of an optimizer's table.
 
     coordinate: in what variable it is tuned.  tuned: whether the level above tunes it unless told otherwise.
-    optional: whether a value of 0 means that it is absent.
+    optional: whether a value of 0 means that it is absent.  range: between which values it makes sense.
     """
 
     default: float
     coordinate: Coordinate = LINEAR
     tuned: bool = True
     optional: bool = False
+    range: tuple[float, float] = (0.0, math.inf)
 
 
 class Optimizer:
@@ -130,18 +133,16 @@ class Optimizer:
         """
         levels = self.levels
         checks.step(levels, params)
-        if mode.tape is not None:
-            mode.tape.step(str(self))
-        with recording():
+        with recording(), nullcontext() if mode.tape is None else mode.tape.stepping(self):
             moves: list[Move] = []
             for height in reversed(range(len(levels))):
                 below = levels[height - 1] if height else None
                 targets = params if below is None else {key: below.parameters[key] for key in below._tuned}
                 moves.append(levels[height]._move(targets, moves[-1].moved if moves else {}, height, below))
-        for level, below, move in zip(reversed(levels), [*reversed(levels[:-1]), None], moves):
-            level.t += 1
-            level._states.update(move.states)
-            (params if below is None else below.parameters).update(move.moved)
+            for level, below, move in zip(reversed(levels), [*reversed(levels[:-1]), None], moves):
+                level.t += 1
+                level._states.update(move.states)
+                (params if below is None else below.parameters).update(move.moved)
 
     def _move(
         self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int, below: Optimizer | None

@@ -1,0 +1,147 @@
+"""A tape as JSON, and back. docs/inspect.md describes the format."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError
+from .memory import alive
+from .records import Cut, Edge, Inside, Label, Node, Output
+from .ways import Ways
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+FORMAT, VERSION = "tinyhyper.tape", 1
+WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that JSON has not
+PARTS = 50
+
+
+def to_json(tape: Tape) -> str:
+    """The tape as JSON. Where ghosts were recorded, with the ways of each hyperparameter's gradient."""
+    return json.dumps(_plain(data(tape)), allow_nan=False, ensure_ascii=False)
+
+
+def data(tape: Tape) -> dict[str, Any]:
+    """What `to_json` writes, as dicts and lists."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "title": tape.title,
+        "steps": tape.steps,
+        "ends": tape.ends,
+        **{name: [dataclasses.asdict(row) for row in getattr(tape, name)] for name in ("nodes", "edges", "cuts")},
+        "insides": [dataclasses.asdict(inside) for inside in tape.insides],
+        "alive": [
+            {
+                "step": now.step,
+                "nodes": len(now.nodes),
+                "bytes": now.bytes,
+                "holders": [{"name": name, "nodes": count} for name, count in now.holders.items()],
+            }
+            for now in alive(tape)
+        ],
+        "paths": _paths(tape),
+    }
+
+
+def read_json(tape: Tape, text: str) -> None:
+    """Fill an empty tape with what `to_json` wrote. Raises ArgumentError for anything else."""
+    try:
+        loaded = json.loads(text)
+        if loaded["format"] != FORMAT or loaded["version"] != VERSION:
+            raise ArgumentError(
+                f"this is {loaded['format']} version {loaded['version']}; {FORMAT} version {VERSION} is read"
+            )
+        nodes = [_node(**row) for row in loaded["nodes"]]
+        edges = [Edge(**row) for row in loaded["edges"]]
+        cuts = [Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]]
+        insides = [_inside(**row) for row in loaded["insides"]]
+        title, steps, ends = loaded["title"], loaded["steps"], loaded["ends"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ArgumentError(f"this is not the JSON of a tape: {error!r}") from None
+    tape._nodes, tape._edges, tape._cuts, tape._insides = nodes, edges, cuts, insides
+    tape._events, tape._cut_events = [()] * len(nodes), [()] * len(cuts)
+    tape.title, tape.steps, tape.ends, tape._closed = title, steps, ends, True
+
+
+def _paths(tape: Tape) -> list[dict[str, Any]]:
+    """For each gradient of a hyperparameter, what came along which way; nothing where no ghosts were recorded."""
+    if tape._arrays is None:
+        return []
+    ways = Ways(tape, PARTS)
+    found = []
+    for node in tape.nodes:
+        if node.kind != "gradient" or node.of is None or node.loss is None:
+            continue
+        label = tape.output(node.of).label
+        if label is not None and label.role == "hyperparameter":
+            parts = ways.parts(node.of, node.loss)
+            found.append(
+                {
+                    "target": node.of,
+                    "loss": node.loss,
+                    "total": sum(float(part.value) for part in parts),
+                    "parts": [
+                        {"through": part.through, "value": float(part.value), "ways": part.ways} for part in parts
+                    ],
+                }
+            )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value with words for the numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _number(value: Any) -> Any:
+    return WORDS[value] if isinstance(value, str) else value
+
+
+def _pair(value: Any) -> Any:
+    return value if value is None else tuple(value)
+
+
+def _node(outputs: Any, of: Any, loss: Any, saved: Any, depends: Any, **row: Any) -> Node:
+    return Node(
+        outputs=[_output(**output) for output in outputs],
+        of=_pair(of),
+        loss=_pair(loss),
+        saved=tuple(map(_pair, saved)),
+        depends=None if depends is None else tuple(map(tuple, depends)),
+        **row,
+    )
+
+
+def _output(shape: Any, value: Any, norm: Any, gradient: Any, label: Any, dtype: str) -> Output:
+    return Output(
+        tuple(shape),
+        dtype,
+        _number(value),
+        _number(norm),
+        _number(gradient),
+        None if label is None else _label(**label),
+    )
+
+
+def _label(value: Any, range: Any, **row: Any) -> Label:
+    return Label(value=_number(value), range=range and (_number(range[0]), _number(range[1])), **row)
+
+
+def _inside(constants: Any, lines: Any, outputs: Any, **row: Any) -> Inside:
+    return Inside(
+        constants=[_number(value) for value in constants],
+        lines=[(name, tuple(args)) for name, args in lines],
+        outputs=tuple(outputs),
+        **row,
+    )

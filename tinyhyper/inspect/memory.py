@@ -1,0 +1,73 @@
+"""What a step keeps alive: the nodes that are still there when it ends, what they saved, and who holds them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .records import Place
+from .text import Names
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+
+@dataclass(slots=True)
+class Alive:
+    """What was alive when a step ended.
+
+    nodes: their numbers.  saved: the places whose arrays they keep for their VJPs.  bytes: of those arrays.
+    holders: by name, the values from which gradients lead to them, and how many nodes each reaches; the key None
+    counts the nodes that nothing with a name reaches: a tensor in the user's own code holds them.
+    """
+
+    step: int
+    nodes: list[int]
+    saved: list[Place]
+    bytes: int
+    holders: dict[str | None, int]
+
+
+def alive(tape: Tape) -> list[Alive]:
+    """What was alive at the end of each step, and, last, when the recording ended."""
+    return [_alive(tape, step) for step in range(1, len(tape.ends) + 1)]
+
+
+def _alive(tape: Tape, step: int) -> Alive:
+    nodes = [node.number for node in tape.nodes[: tape.ends[step - 1]] if node.until is not None and node.until >= step]
+    saved = sorted({place for number in nodes for place in tape.nodes[number].saved})
+    size = sum(nbytes(tape, place) for place in saved)
+    return Alive(step, nodes, saved, size, _holders(tape, nodes))
+
+
+def nbytes(tape: Tape, place: Place) -> int:
+    """The size of a value in memory."""
+    output = tape.output(place)
+    return math.prod(output.shape) * np.dtype(output.dtype).itemsize
+
+
+def _holders(tape: Tape, nodes: list[int]) -> dict[str | None, int]:
+    """By name, how many of the nodes each named value that nothing else among them reads leads to."""
+    living = set(nodes)
+    sources: dict[int, list[int]] = defaultdict(list)
+    for edge in tape.edges:
+        if edge.flow == "kept" and edge.target in living and edge.source in living:
+            sources[edge.target].append(edge.source)
+    read = {source for found in sources.values() for source in found}
+    names = Names(tape)
+    counts: dict[str | None, int] = {}
+    for root in (number for number in nodes if number not in read):
+        reached, waiting = {root}, [root]
+        while waiting:
+            for source in sources[waiting.pop()]:
+                if source not in reached:
+                    reached.add(source)
+                    waiting.append(source)
+        label = tape.nodes[root].outputs[0].label
+        name = names.known(root, 0) if label is not None else None
+        counts[name] = counts.get(name, 0) + len(reached)
+    return counts

@@ -1,0 +1,244 @@
+"""Writing the tape: what the engine calls while it is watched.
+
+An event is a tuple, and reading it is left for later, so that watching costs little. A tensor is recognised by a mark
+on it, or by its array, to which there is a weak reference: none is held alive, unless ghosts were asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..tape import Node
+from .records import Kind, Role
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+PACKAGE = __name__.partition(".")[0]
+Mark = tuple[int, int, int, "int | None"]  # whose mark, the node, its output, and the cut it is seen through
+Site = tuple[str, int]  # a file and a line
+
+_recorders = count()
+
+
+class Recorder:
+    """The events of a recording, one a node.
+
+    ghosts: whether to keep what is needed to run the recorded operations again.
+    """
+
+    def __init__(self, ghosts: bool = False) -> None:
+        self.steps = 0
+        self.title: str | None = None
+        self.ends: list[int] = []
+        self._key = next(_recorders)
+        self._events: list[tuple[Any, ...]] = []
+        self._cut_events: list[tuple[Any, ...]] = []
+        self._label_events: list[tuple[Any, ...]] = []
+        self._labelled: set[tuple[int, int]] = set()
+        self._gone: list[tuple[int, int]] = []
+        self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
+        self._held: list[tuple[weakref.ref[Node], int]] = []
+        self._site: Site | None = None
+        self._sweep = False
+        self._arrays: dict[int, np.ndarray] | None = {} if ghosts else None
+        self._calls: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+
+    # Called by the engine.
+
+    def operation(
+        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], seconds: float
+    ) -> None:
+        """An operation was computed; each output's edge says whether it went on the graph.
+
+        call: what `op` was called with beside the operands.
+        """
+        places = [self._place(operand) for operand in operands]
+        number = len(self._events)
+        edge = next((out.edge for out in outputs if out.edge is not None), None)
+        made = reads = None
+        if edge is not None:
+            made = edge[0]
+            reads = op.reads(made)
+            self._held.append((weakref.ref(made), number))
+        facts = [_facts(out.array) for out in outputs]
+        site = self._site or _caller(sys._getframe(1))
+        event = ("operation", op, facts, site, self.steps, self._sweep, made and made.serial, seconds, reads)
+        kept = None if made is None else [source is not None for source in made.inputs]
+        self._events.append((*event, places, kept))
+        for n, out in enumerate(outputs):
+            self._know(out, number, n)
+        if self._arrays is not None:
+            self._calls[number] = op, call
+
+    def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
+        """A tensor was detached."""
+        _, node, output, _ = self._place(source)
+        caller = sys._getframe(2)
+        where = caller.f_code.co_filename, caller.f_lineno
+        number = len(self._cut_events)
+        self._cut_events.append((node, output, reason, where, self.steps, source.shape, source.edge is not None))
+        detached.mark = (self._key, node, output, number)
+
+    def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
+        """A gradient was put into `tensor.grad`; without `loss`, it is that of the newest number it can be."""
+        of, source = self._place(tensor), self._known(gradient)
+        root = None if loss is None else self._place(loss)
+        number = len(self._events)
+        site = self._site or _caller(sys._getframe(1))
+        facts = [_facts(gradient.array)]
+        event = ("gradient", None, facts, site, self.steps, self._sweep, None, None, None)
+        self._events.append((*event, [] if source is None else [source], [gradient.edge is not None], of, root))
+        if source is None and self._arrays is not None:
+            self._arrays[number] = gradient.array
+        self._know(gradient, number, 0)
+
+    @contextmanager
+    def within(self, sweep: bool = False) -> Iterator[None]:
+        """What is done inside was asked for by the line that called the package; a sweep, by a backward pass."""
+        before = self._site, self._sweep
+        self._site, self._sweep = self._site or _caller(sys._getframe(2)), sweep
+        try:
+            yield
+        finally:
+            self._site, self._sweep = before
+
+    # Called by an optimizer.
+
+    def step(self, title: Any = None) -> None:
+        """An optimizer step begins. title: what a picture of the first should be called, if it is."""
+        self.steps += 1
+        if self.title is None and title is not None:
+            self.title = str(title)
+
+    @contextmanager
+    def stepping(self, title: Any = None) -> Iterator[None]:
+        """An optimizer takes a step inside, which the line that called the package asked for."""
+        before = self._site
+        self._site = _caller(sys._getframe(2))
+        self.step(title)
+        try:
+            yield
+            self.stepped()
+        finally:
+            self._site = before
+
+    def stepped(self) -> None:
+        """An optimizer step has ended: note what it keeps alive."""
+        last = len(self.ends)
+        still = []
+        for entry in self._held:
+            node = entry[0]()
+            if node is None or node.released:
+                self._gone.append((entry[1], last))
+            else:
+                still.append(entry)
+        self._held = still
+        self.ends.append(len(self._events))
+
+    def label(
+        self, tensor: Tensor, name: str, role: Role, level: int, coordinate: Any = None, range: Any = None
+    ) -> None:
+        """Say what a tensor is to an optimizer.
+
+        coordinate: how a person's number is made of the tensor's, if it is.  range: between which it makes sense.
+        """
+        mark = getattr(tensor, "mark", None)
+        known = mark if mark is not None and mark[0] == self._key else self._known(tensor)
+        if known is None:  # met only now, so it was there before this step
+            known = self._meet(tensor, None, max(self.steps - 1, 0))
+        place = known[1], known[2]
+        if place not in self._labelled:
+            self._labelled.add(place)
+            self._label_events.append((place, name, role, level, coordinate, range))
+
+    # Recognising tensors.
+
+    def _known(self, tensor: Tensor) -> Mark | None:
+        """Where a tensor comes from, if the recording has met it."""
+        mark = getattr(tensor, "mark", None)
+        if mark is not None and mark[0] == self._key:
+            return mark if mark[3] is None or tensor.edge is None else None
+        array = tensor.array
+        entry = self._by_array.get(id(array))
+        if entry is None or entry[0]() is not array:
+            return None
+        tensor.mark = entry[1]
+        return entry[1]
+
+    def _place(self, tensor: Tensor) -> Mark:
+        """Where a tensor comes from; one that is met for the first time becomes a node."""
+        mark = getattr(tensor, "mark", None)
+        if mark is not None and mark[0] == self._key and mark[3] is None:
+            return mark
+        known = self._known(tensor)
+        if known is None:
+            known = self._meet(tensor, mark if mark is not None and mark[0] == self._key else None, self.steps)
+        return known
+
+    def _meet(self, tensor: Tensor, through: Mark | None, step: int) -> Mark:
+        """Make a node of a value. through: the cut that a leaf was made of, if it was."""
+        kind: Kind = "constant"
+        op = serial = None
+        if tensor.edge is not None:
+            made = tensor.edge[0]
+            kind, op, serial = ("leaf" if made.op is None else "earlier"), made.op, made.serial
+        number = len(self._events)
+        site = self._site or _caller(sys._getframe(1))
+        event = (kind, op, [_facts(tensor.array)], site, step, self._sweep, serial, None, None)
+        self._events.append((*event, [] if through is None else [through], [False]))
+        if self._arrays is not None:
+            self._arrays[number] = tensor.array
+        self._know(tensor, number, 0)
+        return tensor.mark
+
+    def _know(self, tensor: Tensor, number: int, output: int) -> None:
+        tensor.mark = mark = (self._key, number, output, None)
+        array = tensor.array
+        self._by_array[id(array)] = (weakref.ref(array), mark)
+
+    def _close(self) -> None:
+        """The recording is over: note what is still there, and forget the tensors."""
+        self.stepped()
+        self._gone += [(number, len(self.ends)) for _, number in self._held]
+        self._by_array.clear()
+        self._held.clear()
+
+
+def _facts(array: np.ndarray) -> tuple[Any, ...]:
+    """Shape, dtype, the number if it is a single one, and the square of the norm."""
+    if array.size == 1:
+        return array.shape, array.dtype, array.item(), None
+    return array.shape, array.dtype, None, _square(array)
+
+
+def _square(array: np.ndarray) -> float | None:
+    """The sum of squares, not finite just if an element is not; None for what is not a floating-point array."""
+    if array.dtype.kind != "f":
+        return None
+    flat = array.reshape(-1)
+    square = float(flat.dot(flat))
+    if square - square != 0.0 and np.isfinite(flat).all():  # it overflowed
+        scale = float(np.abs(flat).max())
+        return min(float(np.sum((flat / scale) ** 2, dtype=np.float64)) * scale * scale, sys.float_info.max)
+    return square
+
+
+def _caller(frame: Any) -> Site:
+    """The first line outside the package."""
+    while frame.f_back is not None and _inside(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+@cache
+def _inside(module: str) -> bool:
+    return module == PACKAGE or module.startswith(PACKAGE + ".")

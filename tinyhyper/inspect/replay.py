@@ -1,0 +1,162 @@
+"""A recording run again: the same operations on the same values, with other cuts, or with places where a sweep stops.
+
+So a question about gradients is answered by the engine itself, on the graph that was recorded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..errors import GraphError
+from ..tape import add_to, mode, no_grad, recording, sweep
+from ..tensor import FLOATS, Tensor, leaf
+from .records import Edge, Node, Place
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+
+class Replay:
+    """The recorded operations, computed again.
+
+    gates: places that are read through a leaf of their own.  opened: the numbers of cuts that are not made.
+    tensors: what was computed, by place.  gates: the leaves, by place.  cuts: the leaf that each cut value is read by.
+    Raises GraphError for a recording without ghosts, and where a number comes out other than it was recorded.
+    """
+
+    def __init__(self, tape: Tape, gates: Collection[Place] = (), opened: Collection[int] = ()) -> None:
+        if tape._arrays is None:
+            raise GraphError("this runs the recording again: record with th.record(ghosts=True)")
+        self.tape, self.opened = tape, opened
+        self.tensors: dict[Place, Tensor] = {}
+        self.gates: dict[Place, Tensor] = {}
+        self.cuts: dict[int, Tensor] = {}
+        self._operands: dict[int, list[Edge]] = defaultdict(list)
+        for edge in tape.edges:
+            self._operands[edge.target].append(edge)
+        watching, mode.tape = mode.tape, None
+        try:
+            with recording():
+                for node in tape.nodes:
+                    for n, tensor in enumerate(self._compute(node)):
+                        self._check(node, n, tensor)
+                        self.tensors[node.number, n] = tensor
+                        if (node.number, n) in gates:
+                            self.gates[node.number, n] = leaf(Tensor(tensor.array))
+        finally:
+            mode.tape = watching
+
+    def _compute(self, node: Node) -> list[Tensor]:
+        operands = [self._operand(edge) for edge in self._operands[node.number]]
+        if node.kind == "operation":
+            op, call = self.tape._calls[node.number]
+            result = op(operands, *call)
+            return result if isinstance(result, list) else [result]
+        if node.kind == "gradient" and operands:
+            return operands
+        assert self.tape._arrays is not None
+        if operands and operands[0].edge is not None and self._operands[node.number][0].cut in self.opened:
+            return operands
+        tensor = Tensor(self.tape._arrays[node.number])
+        return [tensor if node.kind in ("constant", "gradient") else leaf(tensor)]
+
+    def _operand(self, edge: Edge) -> Tensor:
+        place = edge.source, edge.output
+        tensor = self.gates.get(place, self.tensors[place])
+        if edge.cut is not None:
+            return tensor if edge.cut in self.opened else self._cut(edge.cut, tensor)
+        if edge.flow == "value":
+            return Tensor(tensor.array)
+        if tensor.edge is None and tensor.dtype in FLOATS:
+            leaf(tensor)  # an optimizer made a leaf of it
+        return tensor
+
+    def _cut(self, number: int, tensor: Tensor) -> Tensor:
+        if number not in self.cuts:
+            detached = Tensor(tensor.array)
+            self.cuts[number] = leaf(detached) if tensor.dtype in FLOATS else detached
+        return self.cuts[number]
+
+    def _check(self, node: Node, n: int, tensor: Tensor) -> None:
+        recorded = node.outputs[n].value
+        if recorded is not None and not self.opened and not np.array_equal(tensor.item(), recorded, equal_nan=True):
+            raise GraphError(
+                f"{node.op or node.kind} at {node.file}:{node.line} gives {tensor.item()} when the recording is run "
+                f"again, and gave {recorded}: something that it reads was changed in between"
+            )
+
+
+class Ghosts(NamedTuple):
+    """The cotangents of a recording, summed over its losses: by place, and by cut those that ended there."""
+
+    places: dict[Place, np.ndarray]
+    cuts: dict[int, np.ndarray]
+
+
+def haunt(tape: Tape) -> Ghosts:
+    """The cotangents that arrived, and those that would have flowed on through each cut; noted on the tape, too."""
+    replay = Replay(tape)
+    places: dict[Any, Any] = {t.edge: place for place, t in replay.tensors.items() if t.edge is not None}
+    cuts: dict[Any, int] = {t.edge: number for number, t in replay.cuts.items() if t.edge is not None}
+    ghosts = Ghosts({}, {})
+    for loss, stops in sweeps(tape).items():
+        for edge, cotangent in cotangents(replay, loss, stops):
+            if edge in cuts:
+                _add(ghosts.cuts, cuts[edge], cotangent)
+            elif edge in places:
+                _add(ghosts.places, places[edge], cotangent)
+    for (number, n), cotangent in ghosts.places.items():
+        tape._nodes[number].outputs[n].gradient = size(cotangent)
+    for number, cotangent in ghosts.cuts.items():
+        tape._cuts[number].ghost = size(cotangent)
+    return ghosts
+
+
+def sweeps(tape: Tape) -> dict[Place, list[Place]]:
+    """The losses that backward passes began from, each with the places where its pass stopped.
+
+    In a tower's window a recorded pass ends at the weights: the window's own sweep goes on from there.
+    """
+    deposits: dict[Place, list[Place]] = defaultdict(list)
+    for node in tape.nodes:
+        if node.kind == "gradient" and node.loss is not None and node.of is not None:
+            deposits[node.loss].append(node.of)
+    made = {edge.target for edge in tape.edges if edge.flow == "kept"}
+    return {loss: found if all(place[0] in made for place in found) else [] for loss, found in deposits.items()}
+
+
+def cotangents(replay: Replay, loss: Place, stops: Collection[Place]) -> list[tuple[Any, np.ndarray]]:
+    """The engine's edges that a sweep from the loss comes to, with their cotangents."""
+    root = replay.tensors[loss].edge
+    if root is None:
+        return []
+    ends = {edge[0] for place in stops if (edge := replay.tensors[place].edge) is not None}
+    wanted, waiting = set(), [root[0]]
+    while waiting:
+        node = waiting.pop()
+        if node not in wanted:
+            wanted.add(node)
+            waiting += [] if node in ends else [edge[0] for edge in node.inputs if edge is not None]
+    pending: dict[Any, list[Any]] = {}
+    add_to(pending, root, Tensor(np.ones_like(replay.tensors[loss].array)))
+    nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
+    with no_grad():
+        return [
+            ((node, n), cotangent.array)
+            for node, found in sweep(nodes, pending, wanted)
+            for n, cotangent in enumerate(found)
+            if cotangent is not None
+        ]
+
+
+def size(cotangent: np.ndarray) -> float:
+    """A cotangent as one number: itself, or its norm."""
+    return float(cotangent.item() if cotangent.size == 1 else np.linalg.norm(cotangent.astype(np.float64)))
+
+
+def _add(sums: dict[Any, np.ndarray], key: Any, cotangent: np.ndarray) -> None:
+    sums[key] = sums[key] + cotangent if key in sums else cotangent

@@ -1,0 +1,114 @@
+"""The ways of a gradient: how much of it came along each path from the loss, the parts adding up to the whole.
+
+A way leads over named places: weights, gradients, state and hyperparameters. The recording is run again with each of
+them read through a leaf of its own, so that a sweep from one stops at the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..tape import backward, mode, reachable
+from ..tensor import Tensor
+from .records import Place
+from .replay import Replay
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+
+class Part(NamedTuple):
+    """What came along one way.
+
+    through: the named places from the loss to the target.  value: the contribution, of the target's shape.
+    ways: how many were taken together after the last place but one, so as not to list too many.
+    """
+
+    through: tuple[Place, ...]
+    value: np.ndarray
+    ways: int = 1
+
+
+class Ways:
+    """The named places of a recording, and the sweeps between neighbours.
+
+    limit: about how many parts to list; where there are more ways, some are taken together.
+    Raises GraphError for a recording without ghosts.
+    """
+
+    def __init__(self, tape: Tape, limit: int = 200) -> None:
+        self.tape, self.limit = tape, limit
+        self.named = {
+            (node.number, n) for node in tape.nodes for n, out in enumerate(node.outputs) if out.label is not None
+        }
+        self.replay = Replay(tape, gates=self.named)
+        self._place = {gate.edge[0]: place for place, gate in self.replay.gates.items() if gate.edge is not None}
+        self._next: dict[Place, list[Place]] = {}
+        self._whole: Replay | None = None
+
+    def parts(self, target: Place, loss: Place) -> list[Part]:
+        """The parts of the loss's gradient by the target, one a way, the largest first."""
+        counts = self.counts(target, loss)
+        if not counts.get(loss):
+            return []
+        found: list[Part] = []
+        waiting: list[tuple[tuple[Place, ...], np.ndarray, float]] = [
+            ((loss,), np.ones_like(self.replay.tensors[loss].array), float(self.limit))
+        ]
+        while waiting:
+            through, cotangent, room = waiting.pop()
+            here = through[-1]
+            if here == target and len(through) > 1:
+                found.append(Part(through, cotangent))
+                continue
+            if counts[here] > 1 and room < 2 and len(through) > 1:
+                found.append(Part((*through, target), self._rest(here, target, cotangent), counts[here]))
+                continue
+            ahead = [place for place in self.ahead(here) if counts.get(place)]
+            room = room if counts[here] <= room else room / len(ahead)
+            waiting += [((*through, place), value, room) for place, value in self._sweep(here, ahead, cotangent)]
+        return sorted(found, key=lambda part: -float(np.linalg.norm(part.value)))
+
+    def counts(self, target: Place, loss: Place) -> dict[Place, int]:
+        """How many ways lead from each place between them to the target."""
+        met, waiting = {loss}, [loss]
+        while waiting:
+            for place in self.ahead(waiting.pop()):
+                if place not in met and place >= target:
+                    met.add(place)
+                    waiting.append(place)
+        counts: dict[Place, int] = {}
+        for place in sorted(met):
+            counts[place] = 1 if place == target else sum(counts.get(p, 0) for p in self.ahead(place))
+        return counts
+
+    def ahead(self, place: Place) -> list[Place]:
+        """The named places at which a sweep from this one stops first."""
+        if place not in self._next:
+            edge = self.replay.tensors[place].edge
+            nodes = [] if edge is None else reachable([edge[0]])
+            self._next[place] = [self._place[node] for node in nodes if node in self._place]
+        return self._next[place]
+
+    def _sweep(self, place: Place, ahead: Sequence[Place], cotangent: np.ndarray) -> list[tuple[Place, np.ndarray]]:
+        found = _gradients(self.replay.tensors[place], [self.replay.gates[p].edge for p in ahead], cotangent)
+        return [(p, found[n]) for n, p in enumerate(ahead) if n in found]
+
+    def _rest(self, place: Place, target: Place, cotangent: np.ndarray) -> np.ndarray:
+        """What comes from a place to the target along all ways together."""
+        self._whole = self._whole or Replay(self.tape)
+        edge = self._whole.tensors[target].edge
+        return _gradients(self._whole.tensors[place], [edge], cotangent)[0]
+
+
+def _gradients(output: Tensor, edges: Sequence[Any], cotangent: np.ndarray) -> dict[int, np.ndarray]:
+    watching, mode.tape = mode.tape, None
+    try:
+        seeds = [(output.edge, Tensor(cotangent))]
+        found = backward(seeds, edges, retain_graph=True, create_graph=False)  # type: ignore[arg-type]
+    finally:
+        mode.tape = watching
+    return {position: gradient.array for position, gradient in found}
