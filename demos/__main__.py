@@ -15,7 +15,11 @@ from typing import Any, NoReturn
 from .settings import Settings, UsageError
 
 # name: what it shows. Each is the module demos.NAME, whose main(settings) returns the exit status.
-DEMOS = {"digits": "a tanh MLP on 8x8 handwritten digits, from a far too small and a far too large step size"}
+DEMOS = {
+    "digits": "a tanh MLP on 8x8 handwritten digits, from a far too small and a far too large step size",
+    "figure1": "the paper's Figure 1 and the tower of height 3: which edges are cut, and why alpha gets a gradient",
+    "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
+}
 EXTRAS = ("matplotlib", "tqdm")
 
 DESCRIPTION = """\

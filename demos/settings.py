@@ -19,3 +19,16 @@ class Settings:
     epochs: int | None
     seed: int
     out: Path
+
+
+def refuse(settings: Settings, demo: str, *options: str) -> None:
+    """Raise UsageError if any of these options, for which the demo has no use, was given."""
+    given = {
+        "--stack": settings.stacks,
+        "--alpha": settings.alphas,
+        "--epochs": settings.epochs,
+        "--seed": settings.seed,
+    }
+    for option in options:
+        if given[option]:
+            raise UsageError(f"{option}: the demo '{demo}' chooses its own; leave it out")

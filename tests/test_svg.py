@@ -1,10 +1,14 @@
-"""The picture is well-formed, and shows the cuts that were made and no others."""
+"""The picture is well-formed and legible, and shows the cuts that were made and no others."""
 
 import os
+import re
+from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_inspect import run, tower
 
 import tinyhyper as th
@@ -14,14 +18,14 @@ SPACE = "{http://www.w3.org/2000/svg}"
 STACKS = ["sgd", "sgd/sgd", "adam/sgd", "sgd(0.1, mu=0.9)/adam/sgd", "adam-alpha/rmsprop/sgd", "/".join(["sgd"] * 11)]
 
 
-def parsed(tape, step=None):
-    return ElementTree.fromstring(th.inspect.svg(tape, step))
+def parsed(tape, step=None, **emphasis):
+    return ElementTree.fromstring(th.inspect.svg(tape, step, **emphasis))
 
 
 def classes(root, name):
     """The elements of a class, without the legend's."""
     found = [element for element in root.iter() if name in element.get("class", "").split()]
-    return [e for e in found if "th-key" not in e.get("class", "") and not (e.get("d") or "").startswith("M18 ")]
+    return [element for element in found if "th-key" not in element.get("class", "")]
 
 
 def flows(tape):
@@ -105,7 +109,8 @@ def test_a_forgotten_cut_of_the_gradient_is_drawn():
     assert flows(run(cut_gradient=False, create_graph=True))[edge] == "kept"
 
 
-def test_one_forgotten_cut_among_several_weights_gets_its_own_arrow():
+def half_cut():
+    """A step that cuts one of two weights."""
     a, b = (th.tensor([1.0], requires_grad=True) for _ in "ab")
     with th.record() as tape:
         th.sum(a * b).backward()
@@ -115,6 +120,11 @@ def test_one_forgotten_cut_among_several_weights_gets_its_own_arrow():
             tape.label(
                 (w.detach("weights") if name == "a" else w) - 0.1 * w.grad.detach("gradient"), name, "weights", 0
             )
+    return tape
+
+
+def test_one_forgotten_cut_among_several_weights_gets_its_own_arrow():
+    tape = half_cut()
     edge = (Key(0, 0, "values"), Key(0, 1, "values"))
     assert sorted(arrow.flow for arrow in figure(tape).arrows if (arrow.source, arrow.target) == edge) == [
         "cut",
@@ -169,3 +179,216 @@ def test_drawing_changes_nothing_and_repeats():
     assert th.inspect.svg(tape) == th.inspect.svg(tape)
     assert str(tape) == before
     assert np.isfinite([float(parsed(tape).get(name)) for name in ("width", "height")]).all()
+
+
+SIZES = {"th-title": 19, "th-small": 13, "th-reason": 13}
+ANCHORS = {"start": 0, "middle": 0.5, "end": 1}
+
+
+def texts(root):
+    """Every text with about the rectangle that it covers: left, top, right, bottom."""
+    groups = {id(child): group for group in root.iter() for child in group}
+    found = []
+    for text in root.iter(SPACE + "text"):
+        size = SIZES.get(text.get("class"), 15)
+        moved = re.findall(r"[-.\d]+", groups[id(text)].get("transform", "translate(0 0)"))
+        x, y = (float(text.get(name)) + float(by) for name, by in zip("xy", moved))
+        width = 0.48 * size * len(text.text)
+        left = x - width * ANCHORS[text.get("text-anchor")]
+        found.append((text.text, (left, y - 0.75 * size, left + width, y + 0.22 * size)))
+    return found
+
+
+def points(path):
+    """Points along an arrow, about 2 apart."""
+    corners = []
+    for letter, numbers in re.findall(r"([MLHVQCh])([^MLHVQCh]*)", path):
+        values = [float(number) for number in numbers.split()]
+        x, y = corners[-1] if corners else (0, 0)
+        if letter == "H":
+            values = [values[0], y]
+        elif letter == "h":
+            values = [x + values[0], y]
+        elif letter == "V":
+            values = [x, values[0]]
+        corners += zip(values[::2], values[1::2])
+    found = []
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        count = int(np.hypot(x1 - x0, y1 - y0) / 2) + 2
+        found.append(np.linspace((x0, y0), (x1, y1), count))
+    return np.concatenate(found)
+
+
+def arrows(root):
+    """Every arrow's flow and points."""
+    return [(path.get("class"), points(path.get("d"))) for path in classes(root, "th-arrow")]
+
+
+def inside(root, shrink=0):
+    """The rectangles of the boxes."""
+    for rect in classes(root, "th-box"):
+        x, y, wide, high = (float(rect.get(name)) for name in ("x", "y", "width", "height"))
+        yield x + shrink, y + shrink, x + wide - shrink, y + high - shrink
+
+
+def collisions(root):
+    """What runs over a text, a text that leaves the picture, or an arrow that runs through a box."""
+    width, height = float(root.get("width")), float(root.get("height"))
+    boxes = texts(root)
+    found = [one for one, (x0, y0, x1, y1) in boxes if not (0 <= x0 and x1 <= width and 0 <= y0 and y1 <= height)]
+    for (one, a), (other, b) in combinations(boxes, 2):
+        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
+            found.append(f"{one} | {other}")
+    for one, (x0, y0, x1, y1) in boxes:
+        for left, top, right, bottom in inside(root):
+            meet = left < x1 and x0 < right and top < y1 and y0 < bottom
+            if meet and not (left < x0 and x1 < right and top < y0 and y1 < bottom):
+                found.append(f"{one} | box")
+    for flow, line in arrows(root):
+        for one, (x0, y0, x1, y1) in [*boxes, *(("box", corners) for corners in inside(root, shrink=2))]:
+            if ((line >= (x0, y0)) & (line <= (x1, y1))).all(axis=1).any():
+                found.append(f"{one} | {flow}")
+    return found
+
+
+def run_together(root):
+    """The flows of arrows that are drawn over each other for longer than a crossing."""
+    found = []
+    for (one, a), (other, b) in combinations(arrows(root), 2):
+        if one != other:
+            near = np.hypot(*(a[:, None] - b[None]).transpose(2, 0, 1)).min(axis=1) < 4
+            if near.sum() > 8:
+                found.append((one, other))
+    return found
+
+
+levels = st.sampled_from(["sgd", "sgd(0.1, mu=0.9)", "adam", "adam-alpha", "rmsprop", "adagrad(1e-3)"])
+
+
+@given(st.lists(levels, min_size=1, max_size=4), st.integers(1, 4), st.integers(1, 3))
+def test_no_text_is_run_over_and_arrows_of_different_flow_stay_apart(stack, steps, parameters):
+    root = parsed(tower("/".join(stack), steps, parameters))
+    assert collisions(root) == []
+    assert run_together(root) == []
+
+
+@pytest.mark.parametrize("fault", [{"cut_weights": False}, {"cut_gradient": False}])
+def test_a_picture_of_a_fault_is_legible_too(fault):
+    for tape in (run(**fault), half_cut()):
+        assert collisions(parsed(tape)) == []
+        assert run_together(parsed(tape)) == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_long_names_are_cut_short(count):
+    params = {f"encoder.layers.{n}.attention.weight": th.tensor([1.0, 2.0], requires_grad=True) for n in range(count)}
+    optimizer = th.optim.SGD(0.1, optimizer=th.optim.AdaDelta())
+    with th.record() as tape:
+        for _ in range(2):
+            sum(th.sum(w**2) for w in params.values()).backward()
+            optimizer.step(params)
+    root = parsed(tape)
+    assert collisions(root) == [] and "…" in "".join(text for text, _ in texts(root))
+
+
+def test_texts_and_arrows_in_each_others_way_are_noticed():
+    root = parsed(tower())
+    text = next(text for text in root.iter(SPACE + "text") if text.text == "weights" and text.get("text-anchor"))
+    path = classes(root, "th-kept")[0]
+    path.set("d", f"M0 {text.get('y')} H{root.get('width')}")
+    assert any("weights | th-arrow th-kept" in found for found in collisions(root))
+    path.set("d", classes(root, "th-cut")[0].get("d"))
+    assert run_together(root) != []
+    path.set("d", f"M0 {next(inside(root))[1] + 9} H{root.get('width')}")
+    assert "box | th-arrow th-kept" in collisions(root)
+    text.set("x", f"{next(inside(root))[0]:g}")
+    text.set("y", f"{next(inside(root))[1]:g}")
+    assert "weights | box" in collisions(root)
+    text.set("x", root.get("width"))
+    assert "weights" in collisions(root)
+
+
+def trail_of(root):
+    return classes(root, "th-trail")
+
+
+@pytest.mark.parametrize(
+    "trail",
+    [
+        ("loss[1]", "w0[1]", "alpha[1]", "kappa[1]"),
+        ("loss[1]", "w0[1]", "alpha[1]", "level1.alpha[1]"),
+        ((0, 1, "loss"), (0, 1, "values"), Key(1, 1, "values"), Key(2, 1, "values")),
+    ],
+)
+def test_a_trail_runs_along_its_arrows_and_points_where_it_leads(trail):
+    root = parsed(tower("sgd/sgd/sgd"), trail=trail, caption="so it goes")
+    boxes = [part for part in trail_of(root) if part.tag == SPACE + "rect"]
+    swatch, *bands = [part for part in trail_of(root) if part.tag == SPACE + "path"]
+    assert (len(boxes), len(bands)) == (4, 3)
+    kept = {path.get("d") for path in classes(root, "th-kept")}
+    assert all(band.get("d") in kept and band.get("marker-start") and not band.get("marker-end") for band in bands)
+    assert "so it goes" in [text.text for text in root.iter(SPACE + "text")]
+    assert trail_of(parsed(tower())) == []
+
+
+def test_a_trail_goes_by_the_kept_arrow_where_there_is_a_choice():
+    root = parsed(half_cut(), trail=("a[1]", "a[0]"))
+    (band,) = [part for part in trail_of(root) if part.get("marker-start")]
+    assert band.get("d") in {path.get("d") for path in classes(root, "th-kept")}
+
+
+def test_a_trail_along_an_arrow_points_with_it():
+    bands = trail_of(parsed(tower(), trail=("loss[1]", "∂loss[1]/∂alpha[1]", "alpha[2]")))
+    assert [part.get("marker-end") for part in bands if part.get("d")] == ["url(#th-trail)"] * 3
+
+
+@pytest.mark.parametrize(
+    "trail, message",
+    [
+        (("loss[1]", "w0[7]"), r"steps 0 to 2 has no box 'w0\[7\]'; its boxes are .*alpha\[1\]"),
+        ((Key(5, 1, "values"),), "has no box Key"),
+        (("loss[1]", "alpha[1]"), r"no arrow joins loss\[1\] and alpha\[1\]; arrows join loss\[1\] and .*w0\[1\]"),
+        (("alpha[0]", "alpha[0]"), "no arrow joins"),
+    ],
+)
+def test_a_trail_over_what_is_not_drawn_is_refused(trail, message):
+    with pytest.raises(th.ArgumentError, match=message):
+        th.inspect.svg(tower(), trail=trail)
+
+
+def test_marked_cuts_stand_out_and_no_others():
+    tape = tower()
+    arrow = next(arrow for arrow in figure(tape).arrows if arrow.flow == "cut")
+    marked = classes(parsed(tape, marks={arrow.cuts[0].number}), "th-marked")
+    assert [part.tag for part in marked] == [SPACE + "path", SPACE + "g"]
+    assert "✂" in marked[1].find(SPACE + "title").text
+    assert classes(parsed(tape), "th-marked") == []
+    with pytest.raises(th.ArgumentError, match="cut 99 is not in the picture of steps 0 to 2; its cuts are 0, 1, 2"):
+        th.inspect.svg(tape, marks=[99])
+
+
+def test_a_caption_stands_below_the_title_in_lines_that_fit():
+    words = " ".join(["word"] * 60)
+    root = parsed(tower(), caption=words)
+    lines = [text.text for text in root.iter(SPACE + "text") if text.text.startswith("word")]
+    assert " ".join(lines) == words and len(lines) > 2 and collisions(root) == []
+
+
+@pytest.mark.parametrize("fault, reached", [({}, 2), ({"cut_weights": False}, 3)])
+def test_the_way_of_a_gradient_is_that_of_the_kept_arrows(fault, reached):
+    shown = figure(run(**fault))
+    loss, weights, alpha = Key(0, 1, "loss"), Key(0, 1, "values"), Key(1, 0, "values")
+    assert shown.way(loss, alpha) == [loss, weights, alpha]
+    assert len(shown.reached(loss)) == reached
+    assert shown.way(loss, Key(0, 0, "values")) == ([] if reached == 2 else [loss, weights, Key(0, 0, "values")])
+    assert shown.way(loss, loss) == [loss]
+
+
+def test_a_figure_knows_the_box_of_each_labelled_place():
+    tape = tower()
+    shown = figure(tape)
+    for node in tape.nodes:
+        label = node.outputs[0].label
+        if label is not None and label.name == "alpha" and label.role == "hyperparameter" and label.level == 0:
+            assert shown.where[node.number, 0] == Key(1, node.step, "values")
+    assert set(shown.where.values()) == set(shown.boxes)

@@ -59,13 +59,43 @@ class Arrow:
 
 @dataclass
 class Figure:
-    """Two consecutive steps. fixed: by lane, the hyperparameters that nothing tunes."""
+    """Two consecutive steps.
+
+    fixed: by lane, the hyperparameters that nothing tunes.  where: the box of a place (node, output) of the recording.
+    """
 
     steps: list[int]
     boxes: dict[Key, Box]
     arrows: list[Arrow]
     fixed: dict[int, dict[str, float | None]]
     title: str | None
+    where: dict[tuple[int, int], Key]
+
+    def reached(self, start: Key) -> list[Key]:
+        """The boxes to which a gradient flows from a box, along kept arrows only, nearest first."""
+        return list(self._followed(start))[1:]
+
+    def way(self, start: Key, end: Key) -> list[Key]:
+        """The shortest way of a gradient from one box back to another, both included; empty if each way is cut."""
+        followed = self._followed(start)
+        way: list[Key] = []
+        box = end if end in followed else None
+        while box is not None:
+            way.insert(0, box)
+            box = followed[box]
+        return way
+
+    def _followed(self, start: Key) -> dict[Key, Key | None]:
+        """Every box that a gradient reaches, with the box from which it comes."""
+        followed: dict[Key, Key | None] = {start: None}
+        waiting = [start]
+        while waiting:
+            target = waiting.pop(0)
+            for arrow in self.arrows:
+                if arrow.target == target and arrow.flow == "kept" and arrow.source not in followed:
+                    followed[arrow.source] = target
+                    waiting.append(arrow.source)
+        return followed
 
 
 def figure(tape: Tape, first: int | None = None) -> Figure:
@@ -98,7 +128,8 @@ def figure(tape: Tape, first: int | None = None) -> Figure:
     ]
     lanes = {key.lane for key in boxes} | {arrow.source.lane for arrow in arrows}
     fixed = {lane: names for lane, names in reading.fixed.items() if lane in lanes}
-    return Figure(shown, boxes, arrows, fixed, tape.title)
+    where = {place: key for place, key in reading.where.items() if key in boxes}
+    return Figure(shown, boxes, arrows, fixed, tape.title, where)
 
 
 class _Reading:

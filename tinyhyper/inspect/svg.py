@@ -6,102 +6,128 @@ All that is drawn comes from the recording. A band is what one step computed; sc
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from textwrap import wrap
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from .figure import FIXED, Arrow, Box, Figure, Key, figure
-from .layout import BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, TOP, Layout
-from .text import short, shorten
+from ..errors import ArgumentError
+from .captions import LEGEND, Captions
+from .figure import Arrow, Box, Figure, Key, figure
+from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
+from .text import shorten
 
 if TYPE_CHECKING:
     from .recording import Tape
 
 STYLE = """
 .th-ground { fill: #ffffff } .th-band { fill: #f3f4f7 }
-.th-figure text { font-family: system-ui, 'Helvetica Neue', Arial, sans-serif; fill: #1b1f24; font-size: 14px }
-.th-figure .th-small { font-size: 12px; fill: #57606a } .th-figure .th-title { font-size: 17px; font-weight: 600 }
-.th-figure .th-lane { font-weight: 600 } .th-figure .th-reason { font-size: 12px; fill: #a84300 }
+.th-figure text { font-family: system-ui, 'Helvetica Neue', Arial, sans-serif; fill: #1b1f24; font-size: 15px }
+.th-figure .th-small { font-size: 13px; fill: #57606a } .th-figure .th-title { font-size: 19px; font-weight: 600 }
+.th-figure .th-lane { font-weight: 600 } .th-figure .th-reason { font-size: 13px; fill: #a84300 }
 .th-box { fill: #ffffff; stroke: #57606a; stroke-width: 1.3 } .th-box.th-loss { fill: #e4e7ec }
 .th-arrow { fill: none; stroke-width: 2.6 }
 .th-kept { stroke: #0072b2 } .th-cut { stroke: #d55e00; stroke-dasharray: 7 5 }
 .th-value { stroke: #8b949e; stroke-width: 1.4 }
-.th-backward { stroke: #8b949e; stroke-width: 1.6; stroke-dasharray: 1.5 4 }
+.th-backward { stroke: #8b949e; stroke-width: 2; stroke-dasharray: 2 4 }
 .th-tip-kept { fill: #0072b2 } .th-tip-cut { fill: #d55e00 } .th-tip-value, .th-tip-backward { fill: #8b949e }
+.th-trail { fill: none; stroke: #9adbc4; stroke-width: 13; stroke-linejoin: round } .th-tip-trail { fill: #009e73 }
 .th-scissors circle, .th-scissors path { fill: none; stroke: #c24e00; stroke-width: 2; stroke-linecap: round }
-.th-scissors .th-back { stroke: none; fill: #ffffff }
+.th-scissors .th-back { stroke: none; fill: #ffffff } .th-arrow.th-marked { stroke-width: 5 }
+.th-marked .th-back { fill: #ffe0c7; stroke: #c24e00; stroke-width: 3 } .th-marked .th-reason { font-weight: 700 }
 @media (prefers-color-scheme: dark) {
 .th-ground { fill: #0d1117 } .th-band { fill: #161b22 }
 .th-figure text { fill: #e6edf3 } .th-figure .th-small { fill: #9aa4ae }
 .th-figure .th-reason { fill: #ffa657 }
 .th-box { fill: #0d1117; stroke: #9aa4ae } .th-box.th-loss { fill: #30363d }
 .th-kept { stroke: #56b4e9 } .th-cut { stroke: #e69f00 } .th-tip-kept { fill: #56b4e9 } .th-tip-cut { fill: #e69f00 }
+.th-trail { stroke: #0b5f48 } .th-tip-trail { fill: #2fc79b }
 .th-scissors circle, .th-scissors path { stroke: #ffb13b } .th-scissors .th-back { fill: #0d1117 }
+.th-marked .th-back { fill: #5a3600; stroke: #ffb13b }
 }
 """
-LEGEND = {
-    "kept": "kept: the gradient flows back along it",
-    "cut": "cut by detach(): the value passes, the gradient stops",
-    "backward": "backward() leaves a gradient in .grad",
-    "value": "a constant, or no gradient recorded",
-}
+TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
+LETTER, LARGE = 8.0, 10.2  # about the widths of one, here and in the title
+TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
 
 
-def svg(tape: Tape, step: int | None = None) -> str:
+def svg(
+    tape: Tape,
+    step: int | None = None,
+    *,
+    trail: Sequence[str | tuple[int, int, str]] = (),
+    marks: Collection[int] = (),
+    caption: str | None = None,
+) -> str:
     """An SVG of two consecutive optimizer steps, read off the recording: boxes, edges kept, edges cut.
 
     step: the first of the steps to show; by default the last two are shown.
-    Raises ArgumentError if the recording holds no optimizer step.
+    trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
+    or by `figure.Key`.  marks: the numbers of cuts whose scissors are to stand out.
+    caption: what to write below the title; by default, which boxes the last loss reaches.
+    Raises ArgumentError if the recording holds no optimizer step, or if a box, arrow or cut asked for is not drawn.
     """
-    return Drawing(figure(tape, step)).text()
+    return Drawing(figure(tape, step), trail, marks, caption).text()
 
 
 class Drawing:
     """A figure laid out and drawn."""
 
-    def __init__(self, shown: Figure) -> None:
-        self.figure = shown
-        self.layout = Layout(shown)
-        self.width, self.bottom = self.layout.width, self.layout.bottom
-        self.cuts = list({id(cut): cut for arrow in shown.arrows for cut in arrow.cuts}.values())
-        self.height = self.bottom + 60 + 24 * (len(self._flows()) + bool(self.cuts))
-        size = {
-            "width": f"{self.width:.0f}",
-            "height": f"{self.height:.0f}",
-            "viewBox": f"0 0 {self.width:.0f} {self.height:.0f}",
-        }
+    def __init__(
+        self,
+        shown: Figure,
+        trail: Sequence[str | tuple[int, int, str]] = (),
+        marks: Collection[int] = (),
+        caption: str | None = None,
+    ) -> None:
+        self.figure, self.captions = shown, Captions(shown)
+        self.trail = [self.captions.find(box) for box in trail]
+        self.joints = [self._joint(*pair) for pair in pairwise(self.trail)]
+        self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
+        self.marks = self._marks(marks)
+        self.flows = [flow for flow in LEGEND if any(arrow.flow == flow for arrow in shown.arrows)]
+        self.width = Layout(shown, 0).width
+        self.title = shown.title or "Optimizer steps, read off the recording"
+        self.titles = wrap(self.title, int((self.width - 36) / LARGE))
+        text = self.captions.reached() if caption is None else caption
+        self.lines = wrap(text, int((self.width - 90) / LETTER))
+        self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
+        self.layout = Layout(shown, self.first + LINE * len(self.lines) - 2)
+        self.bottom = self.layout.bottom
+        self.columns = 2 if self.width >= TWO_COLUMNS else 1
+        self.height = self.bottom + 14 + ROW * (-(-len(self.flows) // self.columns) + bool(self.cuts))
+        size = {"width": f"{self.width:.0f}", "height": f"{self.height:.0f}"}
+        box = f"0 0 {self.width:.0f} {self.height:.0f}"
         self.root = ElementTree.Element(
-            "svg", {"xmlns": "http://www.w3.org/2000/svg", "class": "th-figure", "role": "img", **size}
+            "svg", {"xmlns": "http://www.w3.org/2000/svg", "class": "th-figure", "role": "img", **size, "viewBox": box}
         )
 
     def text(self) -> str:
         """The whole picture."""
-        title = self.figure.title or "Optimizer steps, read off the recording"
-        self._add("title", text=title)
-        self._add("desc", text=self._description())
+        self._add("title", text=self.title)
+        self._add("desc", text=" ".join([*self.lines, self.captions.description()]))
         self._add("style", text=STYLE)
         definitions = self._add("defs")
         for flow in LEGEND:
-            tip = self._add(
-                "marker",
-                definitions,
-                id=f"th-{flow}",
-                viewBox="0 0 10 10",
-                refX="9",
-                refY="5",
-                orient="auto-start-reverse",
-            )
-            tip.attrib.update(markerWidth="12", markerHeight="12", markerUnits="userSpaceOnUse")
-            self._add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
+            self._tip(definitions, flow, 12)
+        self._tip(definitions, "trail", 26)
         self._add("rect", width=self.width, height=self.height, class_="th-ground")
+        for n, line in enumerate(self.titles):
+            self._write(18, TOP + TITLE * n, line, "th-title")
+        for n, line in enumerate(self.lines):
+            self._write(76 if self.trail else 18, self.first + LINE * n, line, "")
+        if self.trail:
+            self._add("path", d=f"M62 {self.first - 5} H18", class_="th-trail", marker_end="url(#th-trail)")
         for n, step in enumerate(self.figure.steps):
-            x = HEADER + n * PITCH
-            wide = BOX_WIDTH + 32 if n == len(self.figure.steps) - 1 and self.layout.narrow else PITCH - 18
-            self._add("rect", x=x, y=TOP - 10, width=wide, height=self.bottom - TOP + 10, rx=10, class_="th-band")
-            self._write(x + 14, self.bottom + 20, f"step {step}", "th-small")
-        self._write(18, 34, title, "th-title")
-        self._write(18, 58, self._reached(), "")
+            self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
+        for key in self.trail:
+            self._rect(None, key, "th-trail")
+        for arrow, end in self.joints:
+            tip = {f"marker_{end}": "url(#th-trail)"}
+            self._add("path", None, "", d=self.layout.route(arrow).path, class_="th-trail", **tip)
         for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
             self._arrow(arrow)
         for box in self.figure.boxes.values():
@@ -112,134 +138,108 @@ class Drawing:
         self._legend()
         return ElementTree.tostring(self.root, encoding="unicode") + "\n"
 
+    def _joint(self, here: Key, there: Key) -> tuple[Arrow, str]:
+        """The arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
+        for arrow in sorted(self.figure.arrows, key=lambda arrow: arrow.flow != "kept"):
+            if (arrow.source, arrow.target) == (there, here):
+                return arrow, "start"
+            if (arrow.source, arrow.target) == (here, there):
+                return arrow, "end"
+        name = self.captions.name
+        ends = {end for arrow in self.figure.arrows for end in (arrow.source, arrow.target)}
+        joined = [end for end in ends if any({here, end} == {a.source, a.target} for a in self.figure.arrows)]
+        raise ArgumentError(
+            f"trail: no arrow joins {name(here)} and {name(there)}; arrows join {name(here)} and "
+            f"{', '.join(sorted(name(end) for end in joined)) or 'nothing'}"
+        )
+
+    def _marks(self, marks: Collection[int]) -> set[int]:
+        for number in marks:
+            if number not in self.cuts:
+                raise ArgumentError(
+                    f"marks: cut {number} is not in the picture of steps {self.figure.steps[0]} to "
+                    f"{self.figure.steps[-1]}; its cuts are {', '.join(map(str, sorted(self.cuts))) or 'none'}"
+                )
+        return set(marks)
+
+    def _marked(self, arrow: Arrow) -> str:
+        return " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
+
+    def _tip(self, definitions: ElementTree.Element, flow: str, size: int) -> None:
+        box = {"viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
+        tip = self._add("marker", definitions, id=f"th-{flow}")
+        tip.attrib.update(box, markerWidth=f"{size}", markerHeight=f"{size}", markerUnits="userSpaceOnUse")
+        self._add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
+
+    def _band(self, n: int, step: int) -> None:
+        x, top = HEADER + n * PITCH, self.layout.top
+        wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else PITCH - 8
+        self._add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
+        self._write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs to the right →"), "th-small")
+
     def _arrow(self, arrow: Arrow) -> None:
         group = self._add("g")
-        self._add("title", group, text=f"{self._name(arrow.source)} → {self._name(arrow.target)}: {LEGEND[arrow.flow]}")
+        name = self.captions.name
+        self._add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
+        style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
         path = self.layout.route(arrow).path
-        self._add("path", group, d=path, class_=f"th-arrow th-{arrow.flow}", marker_end=f"url(#th-{arrow.flow})")
+        self._add("path", group, d=path, class_=style, marker_end=f"url(#th-{arrow.flow})")
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self._add("g", class_="th-scissors", transform=f"translate({x:.1f} {y:.1f})")
+        group = self._add("g", class_="th-scissors" + self._marked(arrow), transform=f"translate({x:.1f} {y:.1f})")
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {shorten(cut.file)}:{cut.line}" for cut in arrow.cuts}))
-        self._add("title", group, text=f"✂ {self._name(arrow.source)} → {self._name(arrow.target)}: {where}")
+        ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
+        self._add("title", group, text=f"✂ {ends}: {where}")
         _draw_scissors(self, group)
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
-        beside = arrow.source.kind == "gradient"
-        self._write(
-            -16 if beside else 0, 4 if beside else -16, reasons, "th-reason", group, "end" if beside else "middle"
-        )
+        if arrow.source.kind == "gradient":
+            self._write(-17, 4, reasons, "th-reason", group, "end")
+        else:
+            self._write(0, -18, reasons, "th-reason", group, "middle")
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
         group = self._add("g")
-        caption, remark = self._caption(box)
-        self._add("title", group, text=", ".join([self._name(box.key), *box.names, *sorted(box.state)]))
-        kind = f"th-box th-{box.key.kind}"
-        round_ = BOX_HEIGHT / 2 if box.key.kind == "gradient" else 6
-        rect = self._add("rect", group, x=x - BOX_WIDTH / 2, y=y - BOX_HEIGHT / 2, rx=round_, class_=kind)
-        rect.attrib.update(width=str(BOX_WIDTH), height=str(BOX_HEIGHT))
+        caption, remark = self.captions.box(box)
+        self._add("title", group, text=", ".join([self.captions.name(box.key), *box.names, *sorted(box.state)]))
+        self._rect(group, box.key, f"th-box th-{box.key.kind}")
         self._write(x, y + (-2 if remark else 5), caption, "", group, "middle")
-        self._write(x, y + 14, remark, "th-small", group, "middle")
+        self._write(x, y + 16, remark, "th-small", group, "middle")
 
-    def _caption(self, box: Box) -> tuple[str, str]:
-        """The two lines in a box."""
-        key, names = box.key, [_called(name, box.key.lane) for name in box.names]
-        if key.kind == "loss":
-            return f"loss[{key.step}]", "" if box.number is None else short(box.number)
-        many = "values" if key.lane else "weights"
-        value = next(iter(box.names.values())) if len(names) == 1 else None
-        remark = "" if value is None else short(value)
-        if key.kind == "gradient":
-            known = any(arrow.target == key for arrow in self.figure.arrows)
-            one = names[0] if len(names) == 1 and len(names[0]) <= 10 else many
-            if not known:
-                remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "of no loss shown"
-            return f"∂loss/∂{one}", remark
-        if box.state:
-            remark = "with " + ", ".join(sorted(box.state))
-        elif len(names) > 1:
-            remark = ", ".join(names)
-        return _clip(names[0] if len(names) == 1 else f"{len(names)} {many}", 13) + f"[{key.step}]", _clip(remark, 20)
-
-    def _name(self, key: Key) -> str:
-        """What a box is called where its lane does not show."""
-        names = self.figure.fixed[key.lane] if key.step == FIXED else self.figure.boxes[key].names
-        called = ", ".join(
-            (f"level{key.lane - 1}." if key.lane > 2 else "") + _called(name, key.lane) for name in names
-        )
-        if key.kind == "loss":
-            return f"loss[{key.step}]"
-        several = f"({called})" if len(names) > 1 else called
-        if key.kind == "gradient":
-            return f"∂loss/∂{several}"
-        return several if key.step == FIXED else f"{several}[{key.step}]"
+    def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
+        x, y = self.layout.center(key)
+        place = {"x": x - BOX_WIDTH / 2, "y": y - BOX_HEIGHT / 2, "rx": BOX_HEIGHT / 2 if key.kind == "gradient" else 6}
+        self._add("rect", group, "", **place, width=BOX_WIDTH, height=BOX_HEIGHT, class_=style)
 
     def _lane(self, lane: int, y: float) -> None:
-        boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
-        names = list(dict.fromkeys(name for box in boxes for name in box.names))
-        lines = [", ".join(_called(name, lane) for name in names)] if lane or len(names) > 1 else []
-        fixed = self.figure.fixed.get(lane, {})
-        if lane in self.layout.bars:
-            x0, x1 = HEADER + 16, self.layout.center(Key(0, self.figure.steps[-1], "values"))[0] + BOX_WIDTH / 2
-            self._add("rect", x=x0, y=y - 16, width=x1 - x0, height=32, rx=6, class_="th-box")
-            held = [
-                _called(name, lane) + ("" if value is None else f" = {short(value)}") for name, value in fixed.items()
-            ]
-            self._write((x0 + x1) / 2, y + 5, f"{', '.join(held)}, fixed: nothing tunes it", "", None, "middle")
-        elif fixed:
-            lines.append(f"fixed: {', '.join(_called(name, lane) for name in fixed)}")
-        rules = list(dict.fromkeys(box.rule for box in boxes if box.rule))
-        lines += [f"moved by {rule}, level {lane}" for rule in rules]
-        heading = "weights" if lane == 0 else f"hyperparameters, level {lane - 1}"
-        self._write(18, y + (5 if lane in self.layout.bars else -8), heading, "th-lane")
-        if lane == 2 and "alpha" in (*names, *fixed):
-            lines.append("kappa is the alpha of level 1")
+        heading, lines = self.captions.lane(lane)
+        bar = lane in self.layout.bars
+        if bar:
+            x0, wide = HEADER + 8, self.width - HEADER - 26
+            self._add("rect", x=x0, y=y - BAR_HEIGHT / 2, width=wide, height=BAR_HEIGHT, rx=6, class_="th-box")
+            self._write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", None, "middle")
+        self._write(18, y - 6, heading, "th-lane")
         for n, line in enumerate(lines):
-            self._write(18, y + (24 if lane in self.layout.bars else 12) + 18 * n, _clip(line, 32), "th-small")
+            self._write(18, y + 14 + 18 * n, line, "th-small")
+        loss = next((key for key in self.figure.boxes if key.kind == "loss" and key.lane == lane), None)
+        if loss is not None:
+            self._write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
 
     def _legend(self) -> None:
-        y = self.bottom + 52
-        for flow in self._flows():
-            self._add("path", d=f"M18 {y - 4} H78", class_=f"th-arrow th-{flow}", marker_end=f"url(#th-{flow})")
+        for n, flow in enumerate(self.flows):
+            row, column = divmod(n, self.columns)
+            x, y = 18 + self.width / 2 * column, self.bottom + 20 + ROW * row
+            style = f"th-arrow th-{flow} th-key"
+            self._add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
             if flow == "cut":
-                _draw_scissors(self, self._add("g", class_="th-scissors th-key", transform=f"translate(44 {y - 4})"))
-            self._write(92, y, LEGEND[flow], "")
-            y += 24
+                place = f"translate({x + 22:g} {y - 5:g})"
+                _draw_scissors(self, self._add("g", class_="th-scissors th-key", transform=place))
+            self._write(x + 62, y, LEGEND[flow], "th-small")
         if self.cuts:
-            places = list(dict.fromkeys(f"{shorten(cut.file)}:{cut.line}" for cut in self.cuts))
+            places = list(dict.fromkeys(f"{shorten(cut.file)}:{cut.line}" for cut in self.cuts.values()))
             more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
-            self._write(92, y, f"cuts drawn here were made in {', '.join(places[:3])}{more}", "th-small")
-
-    def _reached(self) -> str:
-        """Which boxes the last loss sends a gradient to: those that kept arrows lead back to."""
-        losses = [key for key in self.figure.boxes if key.kind == "loss"]
-        if not losses:
-            return ""
-        loss = max(losses, key=lambda key: key.step)
-        reached, waiting = [], [loss]
-        while waiting:
-            target = waiting.pop(0)
-            for arrow in self.figure.arrows:
-                if arrow.target == target and arrow.flow == "kept" and arrow.source not in reached:
-                    reached.append(arrow.source)
-                    waiting.append(arrow.source)
-        names = [self._name(key) for key in reached]
-        names = [
-            self._caption(self.figure.boxes[key])[0] if not key.lane else name for key, name in zip(reached, names)
-        ]
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        return f"Along the kept edges, {self._name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
-
-    def _flows(self) -> list[str]:
-        used = {arrow.flow for arrow in self.figure.arrows}
-        return [flow for flow in LEGEND if flow in used]
-
-    def _description(self) -> str:
-        ways: dict[str, list[str]] = {flow: [] for flow in LEGEND}
-        for arrow in self.figure.arrows:
-            ways[arrow.flow].append(f"{self._name(arrow.source)} to {self._name(arrow.target)}")
-        kept, cut = ("; ".join(ways[flow]) or "none" for flow in ("kept", "cut"))
-        return f"{len(ways['kept'])} edges are kept: {kept}. {len(ways['cut'])} edges are cut: {cut}."
+            text = f"the cuts drawn here were made in {', '.join(places[:3])}{more}"
+            self._write(80, self.height - 20, text, "th-small")
 
     def _write(
         self,
@@ -272,12 +272,3 @@ def _draw_scissors(drawing: Drawing, group: ElementTree.Element) -> None:
     drawing._add("circle", group, cx=-6, cy=-5, r=3)
     drawing._add("circle", group, cx=-6, cy=5, r=3)
     drawing._add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
-
-
-def _called(name: str, lane: int) -> str:
-    """A name as the paper writes it: the alpha of level 1 is kappa."""
-    return "kappa" if lane == 2 and name == "alpha" else name
-
-
-def _clip(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

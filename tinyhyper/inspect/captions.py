@@ -1,0 +1,134 @@
+"""What the boxes, lanes and arrows of a figure are called."""
+
+from __future__ import annotations
+
+from ..errors import ArgumentError
+from .figure import FIXED, Box, Figure, Key
+from .text import short
+
+LEGEND = {
+    "kept": "kept: the gradient flows back along it",
+    "cut": "cut by detach(): the value passes, the gradient stops",
+    "backward": "backward() leaves a gradient in .grad",
+    "value": "a constant, or no gradient recorded",
+}
+LONGEST = {"box": 13, "remark": 19, "lane": 25}  # in characters
+
+
+class Captions:
+    """The texts of one figure."""
+
+    def __init__(self, shown: Figure) -> None:
+        self.figure = shown
+        self.found = {name: key for key in shown.boxes for name in self._names(key)}
+
+    def find(self, box: str | tuple[int, int, str]) -> Key:
+        """The box of a name such as "alpha[2]" or "loss[2]", or of a key. Raises ArgumentError if it is not drawn."""
+        key = self.found.get(box) if isinstance(box, str) else next((k for k in self.figure.boxes if k == box), None)
+        if key is None:
+            raise ArgumentError(
+                f"the picture of steps {self.figure.steps[0]} to {self.figure.steps[-1]} has no box {box!r}; "
+                f"its boxes are {', '.join(map(self.name, self.figure.boxes))}"
+            )
+        return key
+
+    def name(self, key: Key) -> str:
+        """What a box is called where its lane does not show."""
+        if key.kind == "loss":
+            return f"loss[{key.step}]"
+        names = self.figure.fixed[key.lane] if key.step == FIXED else self.figure.boxes[key].names
+        called = ", ".join(full_name(name, key.lane) for name in names)
+        several = f"({called})" if len(names) > 1 else called
+        if key.kind == "gradient":
+            return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
+        return several if key.step == FIXED else f"{several}[{key.step}]"
+
+    def box(self, box: Box) -> tuple[str, str]:
+        """The two lines in a box."""
+        key, names = box.key, list(box.names)
+        if key.kind == "loss":
+            return f"loss[{key.step}]", "" if box.number is None else short(box.number)
+        many = "values" if key.lane else "weights"
+        value = box.names[names[0]] if len(names) == 1 else None
+        remark = "" if value is None else short(value)
+        if key.kind == "gradient":
+            if not self.known(key):
+                remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "of no loss shown"
+            one = short_name(names[0], key.lane) if len(names) == 1 else many
+            return f"∂loss/∂{one if len(one) <= 8 else many}", remark
+        if box.state:
+            remark = "with " + ", ".join(sorted(box.state))
+        elif len(names) > 1:
+            remark = ", ".join(names)
+        one = full_name(names[0], key.lane) if len(names) == 1 else f"{len(names)} {many}"
+        return f"{clip(one, LONGEST['box'])}[{key.step}]", clip(remark, LONGEST["remark"])
+
+    def lane(self, lane: int) -> tuple[str, list[str]]:
+        """A lane's heading, and the lines below it."""
+        boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
+        fixed = self.figure.fixed.get(lane, {})
+        tuned = list(dict.fromkeys(name for box in boxes for name in box.names))
+        names = tuned or list(fixed)
+        heading, lines = "weights", [", ".join(names)] if len(names) > 1 else []
+        if lane:
+            heading = full_name(names[0], lane) if len(names) == 1 else "hyperparameters"
+            lines.append(f"the {names[0]} of level {lane - 1}" if len(names) == 1 else f"of level {lane - 1}")
+        if tuned and fixed:
+            lines.append(f"fixed: {', '.join(fixed)}")
+        lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
+        return heading, [clip(line, LONGEST["lane"]) for line in lines]
+
+    def bar(self, lane: int, room: int) -> str:
+        """What stands in the bar of a lane of hyperparameters that nothing tunes: the most that has room."""
+        fixed = self.figure.fixed.get(lane, {})
+        names = [full_name(name, lane) for name in fixed]
+        held = [name + ("" if value is None else f" = {short(value)}") for name, value in zip(names, fixed.values())]
+        texts = [f"{', '.join(each)}, fixed{why}" for each in (held, names) for why in (": nothing tunes it", "")]
+        return next((text for text in texts if len(text) <= room), clip(texts[-1], room))
+
+    def known(self, gradient: Key) -> bool:
+        """Whether the loss of a gradient is in the figure."""
+        return any(arrow.target == gradient for arrow in self.figure.arrows)
+
+    def reached(self) -> str:
+        """Which boxes the last loss sends a gradient to."""
+        losses = [key for key in self.figure.boxes if key.kind == "loss"]
+        if not losses:
+            return ""
+        loss = max(losses, key=lambda key: key.step)
+        names = [
+            self.name(key) if key.lane else self.box(self.figure.boxes[key])[0] for key in self.figure.reached(loss)
+        ]
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
+
+    def description(self) -> str:
+        """The figure in words."""
+        ways: dict[str, list[str]] = {flow: [] for flow in LEGEND}
+        for arrow in self.figure.arrows:
+            ways[arrow.flow].append(f"{self.name(arrow.source)} to {self.name(arrow.target)}")
+        kept, cut = ("; ".join(ways[flow]) or "none" for flow in ("kept", "cut"))
+        return f"{len(ways['kept'])} edges are kept: {kept}. {len(ways['cut'])} edges are cut: {cut}."
+
+    def _names(self, key: Key) -> list[str]:
+        """What a box answers to: its name, the name of each value in it, and the same as a printed tape has them."""
+        own = self.figure.boxes[key].names if key.kind == "values" else ()
+        level = f"level{key.lane - 1}." if key.lane > 1 else ""
+        each = [f"{called}[{key.step}]" for name in own for called in (full_name(name, key.lane), level + name)]
+        return [self.name(key), *each]
+
+
+def short_name(name: str, lane: int) -> str:
+    """A name as it is called in its lane: the paper calls the alpha of level 1 kappa."""
+    return "kappa" if lane == 2 and name == "alpha" else name
+
+
+def full_name(name: str, lane: int) -> str:
+    """A name as it is called outside its lane."""
+    called = short_name(name, lane)
+    return called if lane < 2 or called != name else f"level{lane - 1}.{name}"
+
+
+def clip(text: str, length: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
