@@ -1,8 +1,35 @@
-"""Reading the tape: what was recorded, where it was cut, as data, as text and as a picture."""
+"""Reading the tape: what was recorded and where it was cut, as data, as text, as pictures, and as answers."""
 
+from .answers import Answer
+from .gradients import cuts, ghosts, paths, why_zero, without
 from .recording import Tape, record
-from .records import Cut, Edge, Label, Node, Output
+from .records import Cut, Edge, Inside, Label, Node, Output
+from .runs import checkpoint, differences, first_nonfinite, kept_alive, left_range, moved, times
 from .svg import svg
 from .text import tree
 
-__all__ = ["Cut", "Edge", "Label", "Node", "Output", "Tape", "record", "svg", "tree"]
+__all__ = [
+    "Answer",
+    "Cut",
+    "Edge",
+    "Inside",
+    "Label",
+    "Node",
+    "Output",
+    "Tape",
+    "checkpoint",
+    "cuts",
+    "differences",
+    "first_nonfinite",
+    "ghosts",
+    "kept_alive",
+    "left_range",
+    "moved",
+    "paths",
+    "record",
+    "svg",
+    "times",
+    "tree",
+    "why_zero",
+    "without",
+]

@@ -32,6 +32,7 @@ def data(tape: Tape) -> dict[str, Any]:
         "version": VERSION,
         "title": tape.title,
         "steps": tape.steps,
+        "objective": tape.objective,
         "ends": tape.ends,
         **{name: [dataclasses.asdict(row) for row in getattr(tape, name)] for name in ("nodes", "edges", "cuts")},
         "insides": [dataclasses.asdict(inside) for inside in tape.insides],
@@ -40,7 +41,7 @@ def data(tape: Tape) -> dict[str, Any]:
                 "step": now.step,
                 "nodes": len(now.nodes),
                 "bytes": now.bytes,
-                "holders": [{"name": name, "nodes": count} for name, count in now.holders.items()],
+                "holders": [{"name": name, "nodes": len(reached)} for name, reached in now.holders.items()],
             }
             for now in alive(tape)
         ],
@@ -60,12 +61,12 @@ def read_json(tape: Tape, text: str) -> None:
         edges = [Edge(**row) for row in loaded["edges"]]
         cuts = [Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]]
         insides = [_inside(**row) for row in loaded["insides"]]
-        title, steps, ends = loaded["title"], loaded["steps"], loaded["ends"]
+        title, steps, objective, ends = (loaded[key] for key in ("title", "steps", "objective", "ends"))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ArgumentError(f"this is not the JSON of a tape: {error!r}") from None
     tape._nodes, tape._edges, tape._cuts, tape._insides = nodes, edges, cuts, insides
     tape._events, tape._cut_events = [()] * len(nodes), [()] * len(cuts)
-    tape.title, tape.steps, tape.ends, tape._closed = title, steps, ends, True
+    tape.title, tape.steps, tape.objective, tape.ends, tape._closed = title, steps, objective, ends, True
 
 
 def _paths(tape: Tape) -> list[dict[str, Any]]:
@@ -79,7 +80,7 @@ def _paths(tape: Tape) -> list[dict[str, Any]]:
             continue
         label = tape.output(node.of).label
         if label is not None and label.role == "hyperparameter":
-            parts = ways.parts(node.of, node.loss)
+            parts = [part for loss in ways.losses((node.number, 0)) for part in ways.parts(node.of, loss)]
             found.append(
                 {
                     "target": node.of,

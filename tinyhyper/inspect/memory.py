@@ -21,15 +21,15 @@ class Alive:
     """What was alive when a step ended.
 
     nodes: their numbers.  saved: the places whose arrays they keep for their VJPs.  bytes: of those arrays.
-    holders: by name, the values from which gradients lead to them, and how many nodes each reaches; the key None
-    counts the nodes that nothing with a name reaches: a tensor in the user's own code holds them.
+    holders: by name, the values from which gradients lead to them, with the nodes that each reaches; under None, those
+    that nothing with a name reaches: a tensor in the user's own code holds them.
     """
 
     step: int
     nodes: list[int]
     saved: list[Place]
     bytes: int
-    holders: dict[str | None, int]
+    holders: dict[str | None, set[int]]
 
 
 def alive(tape: Tape) -> list[Alive]:
@@ -50,8 +50,8 @@ def nbytes(tape: Tape, place: Place) -> int:
     return math.prod(output.shape) * np.dtype(output.dtype).itemsize
 
 
-def _holders(tape: Tape, nodes: list[int]) -> dict[str | None, int]:
-    """By name, how many of the nodes each named value that nothing else among them reads leads to."""
+def _holders(tape: Tape, nodes: list[int]) -> dict[str | None, set[int]]:
+    """By name, those of the nodes that each named value leads to, if nothing else among them reads it."""
     living = set(nodes)
     sources: dict[int, list[int]] = defaultdict(list)
     for edge in tape.edges:
@@ -59,7 +59,7 @@ def _holders(tape: Tape, nodes: list[int]) -> dict[str | None, int]:
             sources[edge.target].append(edge.source)
     read = {source for found in sources.values() for source in found}
     names = Names(tape)
-    counts: dict[str | None, int] = {}
+    holders: dict[str | None, set[int]] = {}
     for root in (number for number in nodes if number not in read):
         reached, waiting = {root}, [root]
         while waiting:
@@ -69,5 +69,6 @@ def _holders(tape: Tape, nodes: list[int]) -> dict[str | None, int]:
                     waiting.append(source)
         label = tape.nodes[root].outputs[0].label
         name = names.known(root, 0) if label is not None else None
-        counts[name] = counts.get(name, 0) + len(reached)
-    return counts
+        holders[name] = holders.get(name, set()) | reached
+    alone = holders.pop(None, set()).difference(*holders.values())
+    return {**holders, None: alone} if alone else holders

@@ -38,6 +38,7 @@ class Recorder:
     def __init__(self, ghosts: bool = False) -> None:
         self.steps = 0
         self.title: str | None = None
+        self.objective = "last"
         self.ends: list[int] = []
         self._key = next(_recorders)
         self._events: list[tuple[Any, ...]] = []
@@ -55,7 +56,7 @@ class Recorder:
     # Called by the engine.
 
     def operation(
-        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], seconds: float
+        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], nanoseconds: int
     ) -> None:
         """An operation was computed; each output's edge says whether it went on the graph.
 
@@ -71,7 +72,7 @@ class Recorder:
             self._held.append((weakref.ref(made), number))
         facts = [_facts(out.array) for out in outputs]
         site = self._site or _caller(sys._getframe(1))
-        event = ("operation", op, facts, site, self.steps, self._sweep, made and made.serial, seconds, reads)
+        event = ("operation", op, facts, site, self.steps, self._sweep, made and made.serial, nanoseconds, reads)
         kept = None if made is None else [source is not None for source in made.inputs]
         self._events.append((*event, places, kept))
         for n, out in enumerate(outputs):
@@ -120,11 +121,15 @@ class Recorder:
             self.title = str(title)
 
     @contextmanager
-    def stepping(self, title: Any = None) -> Iterator[None]:
-        """An optimizer takes a step inside, which the line that called the package asked for."""
+    def stepping(self, title: Any = None, objective: str = "last") -> Iterator[None]:
+        """An optimizer takes a step inside, which the line that called the package asked for.
+
+        objective: what its hypergradients are of, the "last" loss of a window or the "sum" of its losses.
+        """
         before = self._site
         self._site = _caller(sys._getframe(2))
         self.step(title)
+        self.objective = objective
         try:
             yield
             self.stepped()
@@ -224,11 +229,9 @@ def _square(array: np.ndarray) -> float | None:
     """The sum of squares, not finite just if an element is not; None for what is not a floating-point array."""
     if array.dtype.kind != "f":
         return None
-    flat = array.reshape(-1)
-    square = float(flat.dot(flat))
-    if square - square != 0.0 and np.isfinite(flat).all():  # it overflowed
-        scale = float(np.abs(flat).max())
-        return min(float(np.sum((flat / scale) ** 2, dtype=np.float64)) * scale * scale, sys.float_info.max)
+    square = float(np.vdot(array, array))
+    if square - square != 0.0 and np.isfinite(array).all():  # it overflowed
+        return sys.float_info.max
     return square
 
 

@@ -14,6 +14,7 @@ from ..errors import GraphError
 from ..tape import mode
 from .exchange import read_json, to_json
 from .files import write
+from .graph import Graph
 from .recorder import Recorder
 from .records import Cut, Edge, Inside, Label, Node, Output, Place
 from .replay import Ghosts, haunt
@@ -94,9 +95,13 @@ class Tape(Recorder):
 
     # Pictures and texts.
 
-    def tree(self, limit: int | None = None) -> str:
-        """The recorded graphs as text, the last one first; every line, or the first `limit` of them."""
-        return tree(self, limit)
+    def tree(self, limit: int | None = None, of: str | None = None) -> str:
+        """The recorded graphs as text, the last one first; every line, or the first `limit` of them.
+
+        of: a name, as in "alpha" or "alpha[2]": only what that value was computed from, at its last step.
+        Raises ArgumentError for a name that is not in the recording.
+        """
+        return tree(self, limit, None if of is None else Graph(self).find(of)[-1])
 
     def __str__(self) -> str:
         return tree(self, 120)
@@ -165,7 +170,7 @@ class Tape(Recorder):
         step: int,
         sweep: bool,
         serial: int | None,
-        seconds: float | None,
+        nanoseconds: int | None,
         reads: Any,
         places: Any,
         kept: Any,
@@ -176,7 +181,7 @@ class Tape(Recorder):
         outputs = [Output(shape, dtype.name, value, _norm(value, square)) for shape, dtype, value, square in facts]
         file, line = site
         node = Node(number, op and op.name, kind, outputs, file, line, step, sweep, serial)
-        node.of, node.loss, node.seconds = of and of[1:3], root and root[1:3], seconds
+        node.of, node.loss, node.seconds = of and of[1:3], root and root[1:3], nanoseconds and 1e-9 * nanoseconds
         if reads:
             among = [*[place[1:3] for place in places], *[(number, n) for n in range(len(outputs))]]
             node.saved = tuple(among[n] for n in reads)

@@ -119,12 +119,15 @@ def haunt(tape: Tape) -> Ghosts:
 def sweeps(tape: Tape) -> dict[Place, list[Place]]:
     """The losses that backward passes began from, each with the places where its pass stopped.
 
-    In a tower's window a recorded pass ends at the weights: the window's own sweep goes on from there.
+    In a tower's window a recorded pass ends at the weights. The window's own sweep goes on from there, with the last
+    loss or with all of them, as the tower's objective says.
     """
     deposits: dict[Place, list[Place]] = defaultdict(list)
     for node in tape.nodes:
         if node.kind == "gradient" and node.loss is not None and node.of is not None:
             deposits[node.loss].append(node.of)
+    if tape.objective == "sum":
+        return {loss: [] for loss in deposits}
     made = {edge.target for edge in tape.edges if edge.flow == "kept"}
     return {loss: found if all(place[0] in made for place in found) else [] for loss, found in deposits.items()}
 

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from .records import Cut, Edge, Label, Output
+from .records import Cut, Edge, Label, Output, Place
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -48,9 +48,9 @@ class Branch(NamedTuple):
     last: bool
 
 
-def tree(tape: Tape, limit: int | None = None) -> str:
-    """The graphs of a recording, newest first; the first `limit` lines of them, or all."""
-    lines = Trees(tape).lines()
+def tree(tape: Tape, limit: int | None = None, of: Place | None = None) -> str:
+    """The graphs of a recording, newest first, or that of one value; the first `limit` lines of them, or all."""
+    lines = Trees(tape).lines(of)
     text = [_summary(tape), KEY] if tape.cuts else [_summary(tape)]
     shown = lines if limit is None or len(lines) <= limit else lines[:limit]
     text += map(_fit, shown)
@@ -103,14 +103,14 @@ class Trees:
         for edge in tape.edges:
             self.into[edge.target].append(edge)
 
-    def lines(self) -> list[Line]:
+    def lines(self, of: Place | None = None) -> list[Line]:
         lines: list[Line] = []
         step = None
-        for root in self.roots():
+        for root, output in [(root, 0) for root in self.roots()] if of is None else [of]:
             if self.tape.nodes[root].step != step and self.tape.steps:
                 step = self.tape.nodes[root].step
                 lines.append(Line(f"── step {step} " + "─" * 24))
-            waiting = [Branch(root, 0, None, "", True)]
+            waiting = [Branch(root, output, None, "", True)]
             while waiting:
                 branch = waiting.pop()
                 line, follow = self.line(branch)
@@ -220,7 +220,10 @@ def _summary(tape: Tape) -> str:
 
 
 def _cut(cut: Cut) -> str:
-    return f"{cut.reason}, {shorten(cut.file)}:{cut.line}" if cut.reason else f"{shorten(cut.file)}:{cut.line}"
+    file = shorten(cut.file)
+    if cut.ghost is None:
+        return f"{cut.reason}, {file}:{cut.line}" if cut.reason else f"{file}:{cut.line}"
+    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}, {file.rpartition('/')[2]}:{cut.line}"
 
 
 def _value(output: Output) -> str:

@@ -72,6 +72,15 @@ class Ways:
             waiting += [((*through, place), value, room) for place, value in self._sweep(here, ahead, cotangent)]
         return sorted(found, key=lambda part: -float(np.linalg.norm(part.value)))
 
+    def losses(self, gradient: Place) -> list[Place]:
+        """The losses that a gradient in `.grad` is of: one, or, as a tower's objective may be, all in its window."""
+        node = self.tape.node(gradient)
+        assert node.of is not None and node.loss is not None
+        if self.tape.objective == "last":
+            return [node.loss]
+        graded = {n.loss for n in self.tape.nodes[: node.number] if n.kind == "gradient" and n.loss is not None}
+        return [loss for loss in sorted(graded | {node.loss}) if self.counts(node.of, loss)[loss]]
+
     def counts(self, target: Place, loss: Place) -> dict[Place, int]:
         """How many ways lead from each place between them to the target."""
         met, waiting = {loss}, [loss]

@@ -1,0 +1,194 @@
+"""Ghosts: what would have flowed through a cut, which way a gradient came, and the recording run again."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.inspect.ways import Ways
+from tinyhyper.tensor import Tensor, leaf
+
+LEVELS = ("sgd(0.05)", "sgd(0.05, mu=0.5)", "adagrad(0.05)", "rmsprop(0.05)", "adam(0.05)", "adam-alpha(0.02)")
+stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)
+
+
+def run(stack, steps=3, seed=0, ghosts=True, create_graph=False):
+    """A tower over two weights that meet in the loss; the graphs are kept, so that what is not cut can be followed."""
+    generator = np.random.default_rng(seed)
+    params = {
+        "w": th.tensor(generator.normal(size=2), requires_grad=True),
+        "b": th.tensor(generator.normal(), requires_grad=True),
+    }
+    optimizer = th.optim.from_string(stack)
+    with th.record(ghosts=ghosts) as tape:
+        for _ in range(steps):
+            loss = th.sum(th.tanh(params["w"] * params["b"]) ** 2) + th.mean(params["w"] ** 2) * 0.3
+            loss.backward(retain_graph=True, create_graph=create_graph)
+            optimizer.step(params)
+    return tape, params, optimizer
+
+
+class Uncut:
+    """`detach`, but for one call: there it gives what `instead` makes of the tensor."""
+
+    def __init__(self, number, instead):
+        self.number, self.instead, self.calls = number, instead, itertools.count()
+        self.source = self.result = self.before = None
+
+    def __call__(self, tensor, reason=None):
+        if next(self.calls) != self.number:
+            return Tensor(tensor.array)
+        self.source, self.before = tensor, tensor.grad
+        self.result = self.instead(tensor)
+        return self.result
+
+
+@given(stacks, st.integers(0, 5), st.data())
+def test_a_ghost_is_the_gradient_that_flows_where_that_one_cut_is_not_made(stack, seed, data):
+    tape, _, _ = run(stack, seed=seed)
+    cut = data.draw(st.sampled_from(tape.cuts))
+    uncut = Uncut(cut.number, lambda tensor: leaf(Tensor(tensor.array)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "detach", lambda self, reason=None: uncut(self, reason))
+        run(stack, seed=seed, ghosts=False)
+    if cut.ghost is None:
+        assert uncut.result.grad is None or not np.any(uncut.result.grad.numpy())
+        return
+    np.testing.assert_allclose(tape.ghost(cut), uncut.result.grad.numpy(), rtol=1e-9, atol=1e-14)
+    assert cut.ghost == pytest.approx(float(np.linalg.norm(tape.ghost(cut))) * (-1 if cut.ghost < 0 else 1))
+
+
+@given(stacks, st.integers(0, 5), st.data())
+def test_where_a_graph_was_behind_the_cut_the_ghost_arrives_at_what_was_cut(stack, seed, data):
+    tape, _, _ = run(stack, steps=2, seed=seed)
+    first = [cut for cut in tape.cuts if cut.severed and cut.step == 1]
+    cut = data.draw(st.sampled_from(first))
+    uncut = Uncut(cut.number, lambda tensor: tensor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "detach", lambda self, reason=None: uncut(self, reason))
+        run(stack, steps=2, seed=seed, ghosts=False)
+    arrived = uncut.source.grad.numpy() - (0.0 if uncut.before is None else uncut.before.numpy())
+    np.testing.assert_allclose(tape.ghost(cut), arrived, rtol=1e-9, atol=1e-12)
+
+
+@given(stacks, st.integers(0, 5))
+def test_every_detach_is_a_cut_on_the_tape(stack, seed):
+    calls = []
+    original = Tensor.detach
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "detach", lambda self, reason=None: calls.append(reason) or original(self, reason))
+        tape, _, _ = run(stack, seed=seed, ghosts=False)
+    assert [cut.reason for cut in tape.cuts] == calls
+    assert all(len(cut.targets) == 1 for cut in tape.cuts)
+    assert {edge.cut for edge in tape.edges if edge.flow == "cut"} == set(range(len(tape.cuts)))
+
+
+@given(stacks, st.integers(0, 5), st.booleans())
+def test_recording_changes_nothing(stack, seed, ghosts):
+    generator = np.random.default_rng(seed)
+    start = generator.normal(size=2), generator.normal()
+
+    def plain():
+        params = {name: th.tensor(value, requires_grad=True) for name, value in zip("wb", start)}
+        optimizer = th.optim.from_string(stack)
+        for _ in range(3):
+            loss = th.sum(th.tanh(params["w"] * params["b"]) ** 2) + th.mean(params["w"] ** 2) * 0.3
+            loss.backward(retain_graph=True)
+            optimizer.step(params)
+        return params, optimizer
+
+    _, params, optimizer = run(stack, seed=seed, ghosts=ghosts)
+    other, same = plain()
+    for name, w in params.items():
+        assert np.array_equal(w.numpy(), other[name].numpy())
+    for level, twin in zip(optimizer.levels, same.levels):
+        assert level.hyperparameters == twin.hyperparameters
+
+
+@given(stacks, st.integers(0, 5), st.booleans(), st.sampled_from([1, 3, 200]))
+def test_the_parts_of_a_gradient_add_up_to_it(stack, seed, create_graph, limit):
+    tape, _, _ = run(stack, seed=seed, create_graph=create_graph)
+    ways = Ways(tape, limit)
+    for node in tape.nodes:
+        if node.kind != "gradient" or tape.output(node.of).label is None:
+            continue
+        parts = ways.parts(node.of, node.loss)
+        total = sum(part.value for part in parts)
+        gradient = tape.replayed().places[node.of]
+        np.testing.assert_allclose(total, gradient, rtol=1e-9, atol=1e-13)
+        if not gradient.ndim:
+            assert node.outputs[0].value == pytest.approx(float(gradient), rel=1e-9, abs=1e-13)
+        for part in parts:
+            assert part.through[0] == node.loss and part.through[-1] == node.of
+
+
+@given(st.integers(0, 20), st.integers(2, 6))
+def test_the_parts_add_up_on_random_graphs(seed, size):
+    """Each labelled value is a random function of some earlier ones; the number of ways grows without bound."""
+    generator = np.random.default_rng(seed)
+    with th.record(ghosts=True) as tape:
+        values = [th.tensor(generator.normal(size=2), requires_grad=True)]
+        tape.label(values[0], "x0", "weights", 0)
+        for n in range(1, size):
+            terms = [v * generator.normal() for v in values if generator.random() < 0.7] or [values[-1] * 1.0]
+            value = th.tanh(sum(terms[1:], terms[0])) + (values[-1].detach("here") if generator.random() < 0.3 else 0.0)
+            tape.label(value, f"x{n}", "weights", 0)
+            values.append(value)
+        th.sum(values[-1]).backward()
+    (gradient,) = (node for node in tape.nodes if node.kind == "gradient")
+    for limit in (1, 4, 1000):
+        parts = Ways(tape, limit).parts(gradient.of, gradient.loss)
+        np.testing.assert_allclose(sum(p.value for p in parts), values[0].grad.numpy(), rtol=1e-9, atol=1e-13)
+        assert limit < 1000 or all(part.ways == 1 for part in parts)
+    assert sum(part.ways for part in Ways(tape, 4).parts(gradient.of, gradient.loss)) == len(parts)
+
+
+def test_without_ghosts_they_are_not_known_and_asking_says_how():
+    tape, _, _ = run("sgd/sgd", ghosts=False)
+    assert all(cut.ghost is None for cut in tape.cuts)
+    with pytest.raises(th.TinyhyperError, match="ghosts=True"):
+        tape.ghost(tape.cuts[0])
+    with pytest.raises(th.TinyhyperError, match="ghosts=True"):
+        Ways(tape)
+
+
+def test_a_recording_with_ghosts_is_read_during_the_block_without_them():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        th.sum(x.detach("here") * x).backward()
+        assert tape.cuts[0].ghost is None
+        with pytest.raises(th.TinyhyperError, match="when the block has ended"):
+            tape.ghost(tape.cuts[0])
+    assert tape.cuts[0].ghost == pytest.approx(np.sqrt(5.0))
+    assert np.array_equal(tape.ghost(tape.cuts[0]), [1.0, 2.0])
+
+
+def test_a_replay_that_gives_other_numbers_is_refused_and_the_tape_can_still_be_read():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        th.sum(x.detach("here") * x).backward()
+    x.array[0] = 7.0  # behind the engine's back
+    assert len(tape.cuts) == 1 and tape.cuts[0].ghost is None
+    with pytest.raises(th.TinyhyperError, match="changed in between"):
+        tape.ghost(tape.cuts[0])
+
+
+def test_new_data_in_a_leaf_is_a_new_value():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        th.sum(x.detach("old") * x).backward()
+        x.data = [3.0, 4.0]
+        th.sum(x.detach("new") * x).backward()
+    assert [tape.ghost(cut).tolist() for cut in tape.cuts] == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_ghosts_of_several_losses_add_up():
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        cut = x.detach("shared")
+        th.sum(cut * x).backward()
+        (th.sum(cut * x) * 2.0).backward()
+    assert tape.ghost(tape.cuts[0]).tolist() == [3.0, 6.0]

@@ -1,0 +1,279 @@
+"""Questions about gradients: where they are cut, which way they came, why one is zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .answers import Answer
+from .figure import figure
+from .graph import Graph, amount
+from .records import Cut, Place
+from .replay import Replay, cotangents, size, sweeps
+from .svg import svg
+from .ways import Part, Ways
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+ARROW = " → "
+
+
+def cuts(tape: Tape) -> Answer:
+    """Which edges are cut, where in the code and why: one row a reason and line, with what it cut in the last step."""
+    graph = Graph(tape)
+    groups: dict[tuple[str, str], list[Cut]] = {}
+    for cut in tape.cuts:
+        groups.setdefault((cut.reason or "no reason given", graph.line(cut.file, cut.line)), []).append(cut)
+    rows = []
+    for (reason, line), found in groups.items():
+        last = [graph.name((cut.source, cut.output)) for cut in found if cut.step == found[-1].step]
+        rows.append((reason, line, len(found), sum(cut.severed for cut in found), ", ".join(dict.fromkeys(last))))
+    lines = len({line for _, line in groups})
+    text = (
+        f"{count(len(tape.cuts), 'cut')} made by {count(lines, 'line')} of code. A value passes through a cut, a "
+        "gradient does not; where no graph was behind the value, there was nothing to stop."
+    )
+    columns = ("reason", "line", "cuts", "stopped a graph", "the last were")
+    return Answer("Which edges are cut, where and why?", text, columns, rows, draw=picture(tape))
+
+
+def paths(tape: Tape, of: str, limit: int = 20) -> Answer:
+    """Which ways a gradient came, and how much along each; the parts add up to the whole.
+
+    of: a hyperparameter, "alpha", at the last step where it got a gradient; or "alpha[2]" at a step.
+    limit: about how many ways to list. Raises ArgumentError for an unknown name, GraphError without ghosts.
+    """
+    graph = Graph(tape)
+    place = _asked(graph, of)
+    gradient = graph.gradient(place)
+    if gradient is None:
+        return why_zero(tape, of)
+    ways = Ways(tape, limit)
+    losses = ways.losses(gradient)
+    parts = sorted((p for loss in losses for p in ways.parts(place, loss)), key=lambda p: -abs(size(p.value)))
+    total = sum(size(part.value) for part in parts)
+    rows = [(_way(graph, part), size(part.value), f"{_share(size(part.value), total)}") for part in parts]
+    name, start = graph.name(place), ", ".join(map(graph.name, losses))
+    left = tape.output(gradient).value
+    text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(len(parts), 'way')} without a cut; "
+    text += f"together {'they bring' if len(parts) > 1 else 'it brings'} {amount(total)}. "
+    text += f"backward() left {amount(left)} in its .grad."
+    on_the_way = {place[0] for part in parts for place in part.through[1:-1]}
+    beside = [cut for cut in tape.cuts if on_the_way & set(cut.targets)]
+    if beside:
+        told = list(dict.fromkeys(graph.cut_name(cut) for cut in beside))
+        text += f" Beside the way, cut: {', '.join(told)}."
+    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".")
+    return Answer(
+        f"Why does {name} get a gradient, and along which ways?",
+        text,
+        ("way", "brings", "share"),
+        rows,
+        "brings",
+        drawing,
+    )
+
+
+def why_zero(tape: Tape, of: str) -> Answer:
+    """Why a hyperparameter's gradient is zero or missing: no way, a way that is cut, or a product that is 0.
+
+    of: as in `paths`. Raises ArgumentError for an unknown name, with the names there are.
+    """
+    graph = Graph(tape)
+    place = _asked(graph, of, zero=True)
+    name, node, gradient = graph.name(place), tape.node(place), graph.gradient(place)
+    marks: list[int] = []
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[Any, ...]] = []
+    if gradient is not None and graph.number(gradient) != 0:
+        text = f"It is not zero: backward() left {amount(graph.number(gradient))} in the .grad of {name}."
+    elif gradient is not None:
+        text, columns, rows = _numerically(graph, place, gradient)
+    elif node.kind == "constant":
+        text = f"{name} is a constant: no level above tunes it, so no gradient is asked for."
+    else:
+        stopping = _stopping(graph, place)
+        marks = [cut.number for cut in stopping]
+        text = _unreached(graph, place, stopping)
+        columns = ("cut", "reason", "line", "gradient that ended there")
+        rows = [
+            (graph.name((cut.source, cut.output)), cut.reason, graph.line(cut.file, cut.line), cut.ghost)
+            for cut in stopping
+        ]
+    return Answer(f"Why is the gradient of {name} zero?", text, columns, rows, draw=picture(tape, (), marks, text))
+
+
+def ghosts(tape: Tape) -> Answer:
+    """What would have flowed on through each cut, the largest first. Raises GraphError without ghosts."""
+    tape.replayed()
+    graph = Graph(tape)
+    found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
+    rows = [
+        (cut.number, cut.step, graph.name((cut.source, cut.output)), cut.reason, cut.ghost, cut.severed)
+        for cut in found
+    ]
+    text = "No backward pass came to a cut."
+    if found:
+        largest = found[0]
+        text = (
+            f"A gradient of {amount(largest.ghost)} ended at cut {largest.number}, at {graph.cut_name(largest)}: the "
+            f"largest of {len(found)}. {count(len(tape.cuts) - len(found), 'cut')} had no loss after them."
+        )
+    columns = ("cut", "step", "of", "reason", "ended here", "a graph was behind")
+    return Answer("What would have flowed through the cuts?", text, columns, rows, "ended here")
+
+
+def without(tape: Tape, cut: int) -> Answer:
+    """What every gradient would be without one cut, all others as they are. cut: its number.
+
+    Raises GraphError without ghosts, ArgumentError for a number that no cut has.
+    """
+    if not 0 <= cut < len(tape.cuts):
+        raise ArgumentError(f"cut {cut}: this recording has cuts 0 to {len(tape.cuts) - 1}")
+    graph, made = Graph(tape), tape.cuts[cut]
+    before, after = _gradients(Replay(tape)), _gradients(Replay(tape, opened={cut}))
+    rows = []
+    for place in sorted(after):
+        old, new = before.get(place), after[place]
+        if (graph.names.known(*place) is not None) and (old is None or not np.array_equal(old, new, equal_nan=True)):
+            rows.append((graph.name(place), None if old is None else size(old), size(new)))
+    changed = "changes no gradient" if not rows else f"changes {count(len(rows), 'gradient')}"
+    text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, the same run {changed}."
+    if not made.severed:
+        text += " No graph was behind the value that it cut."
+    drawing = picture(tape, (), [cut], text)
+    return Answer(
+        f"What if cut {cut} were not made?", text, ("gradient by", "with it", "without it"), rows, draw=drawing
+    )
+
+
+def _gradients(replay: Replay) -> dict[Place, np.ndarray]:
+    """The cotangents of a replay by place, summed over its losses."""
+    places: dict[Any, Place] = {t.edge: place for place, t in replay.tensors.items() if t.edge is not None}
+    found: dict[Place, np.ndarray] = {}
+    for loss, stops in sweeps(replay.tape).items():
+        for edge, cotangent in cotangents(replay, loss, stops):
+            if edge in places:
+                place = places[edge]
+                found[place] = found[place] + cotangent if place in found else cotangent
+    return found
+
+
+def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
+    """The value that is meant: the last with a gradient (with one that is 0, if there is), or else the last."""
+    places = graph.find(of)
+    graded = [(place, graph.gradient(place)) for place in places]
+    if zero:
+        nothing = [place for place, gradient in graded if gradient is not None and graph.number(gradient) == 0]
+        return (nothing or places)[-1]
+    return next((place for place, gradient in reversed(graded) if gradient is not None), places[-1])
+
+
+def _numerically(graph: Graph, place: Place, gradient: Place) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]]]:
+    """A gradient came, and it is 0: because of what each way multiplied."""
+    tape, name = graph.tape, graph.name(place)
+    loss = tape.node(gradient).loss
+    text = f"There is a way, and what came along it is 0: backward() left {amount(graph.number(gradient))} for {name}."
+    if tape._arrays is None or loss is None:
+        return text + " Record with ghosts=True to see where it became 0.", (), []
+    parts = Ways(tape).parts(place, loss)
+    if any(size(part.value) for part in parts):
+        text = f"The parts that came to {name} cancel each other."
+    return text, ("way", "brings", "because"), [(_way(graph, p), size(p.value), _because(graph, p)) for p in parts]
+
+
+def _because(graph: Graph, part: Part) -> str:
+    """Why the part of one way is 0: a cotangent on it that is, or an operand that multiplies it."""
+    if size(part.value):
+        return ""
+    for place in part.through[1:-1]:
+        if graph.tape.output(place).gradient == 0:
+            return f"the gradient by {graph.name(place)} is 0 already"
+    reader = part.through[-2]
+    zeros = [
+        graph.name((edge.source, edge.output))
+        for edge in graph.into[reader[0]]
+        if graph.tape.nodes[edge.source].outputs[edge.output].norm == 0
+    ]
+    return f"{graph.tape.node(reader).op} read {', '.join(dict.fromkeys(zeros))} = 0" if zeros else "a factor is 0"
+
+
+def _stopping(graph: Graph, place: Place) -> list[Cut]:
+    """The cuts between a value and the losses: what depends on the value is read through them on the way to a loss."""
+    readers: dict[Place, list[Any]] = {}
+    for edge in graph.tape.edges:
+        readers.setdefault((edge.source, edge.output), []).append(edge)
+    before = graph.behind(graph.losses, ("kept",))
+    nodes = {number for number, _ in before}
+    seen, waiting, found = set(), [place], []
+    while waiting:
+        here = waiting.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        for edge in readers.get(here, []):
+            if edge.flow == "cut" and edge.target in nodes and edge.cut is not None:
+                found.append(graph.tape.cuts[edge.cut])
+            elif edge.flow == "kept":
+                outputs = range(len(graph.tape.nodes[edge.target].outputs))
+                waiting += [(edge.target, n) for n in outputs if edge in graph.sources((edge.target, n))]
+    return list({cut.number: cut for cut in found}.values())
+
+
+def _unreached(graph: Graph, place: Place, stopping: Sequence[Cut]) -> str:
+    """No gradient came to a value: in words, why."""
+    name = graph.name(place)
+    if stopping:
+        return f"Every way from a loss back to {name} is cut: by {', '.join(graph.cut_name(cut) for cut in stopping)}."
+    if place in graph.behind(graph.losses, ("kept", "value")):
+        return (
+            f"A loss depends on {name}, through an operation that recorded no gradient (no_grad, or a plain backward)."
+        )
+    later = [loss for loss in graph.losses if loss > place]
+    if not later:
+        return f"There is no way yet: no loss was computed after {name} was there. Gradients come to it from the next."
+    return (
+        f"There is no way: no loss was computed from anything that {name} took part in. The step that reads it moves "
+        "the weights, and only a loss of those weights depends on it."
+    )
+
+
+def _way(graph: Graph, part: Part) -> str:
+    names = [graph.name(place) for place in part.through]
+    if part.ways > 1:
+        names.insert(-1, f"({part.ways} ways)")
+    return ARROW.join(names)
+
+
+def _share(part: float, total: float) -> str:
+    return f"{100 * part / total:.3g} %" if total else "–"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def picture(
+    tape: Tape, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
+) -> Callable[[], str] | None:
+    """The graph of the steps around a way or some cuts, to be drawn on demand; None where no step was recorded."""
+    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step for number in marks]
+    if not tape.steps:
+        return None
+
+    def draw() -> str:
+        first = None
+        if steps:
+            known = figure(tape).steps
+            first = max(min(min(steps), known[-1] - 1), 0)
+        drawn = figure(tape, first)
+        keys = [drawn.where[place] for place in trail if place in drawn.where]
+        boxes = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
+        here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
+        return svg(tape, first, trail=boxes, marks=[n for n in marks if n in here], caption=caption)
+
+    return draw

@@ -1,0 +1,126 @@
+"""A tape to be asked: its values by name, and the ways between them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import ArgumentError
+from .records import Cut, Edge, Flow, Label, Place
+from .text import Names, short, shorten, titled
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+STEP = re.compile(r"(?P<name>.*)\[(?P<step>\d+)\]")
+STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}
+
+
+class Link(NamedTuple):
+    """Two named values with none between them on the way. flow: kept, or what stops the gradient; cuts: on the way."""
+
+    source: Place
+    target: Place
+    flow: Flow
+    cuts: tuple[int, ...]
+
+
+class Graph:
+    """The values and edges of a tape. into: by node, the edges of its operands."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape, self.names = tape, Names(tape)
+        self.into: dict[int, list[Edge]] = defaultdict(list)
+        for edge in tape.edges:
+            self.into[edge.target].append(edge)
+        self.losses = {node.loss for node in tape.nodes if node.loss is not None}
+
+    def name(self, place: Place) -> str:
+        """What `print(tape)` calls a value."""
+        return self.names.any(*place)
+
+    def label(self, place: Place) -> Label | None:
+        return self.tape.output(place).label
+
+    def number(self, place: Place) -> float | None:
+        """The number a person means by a value, or its norm where it is not a single one."""
+        output = self.tape.output(place)
+        meant = None if output.label is None else output.label.value
+        return next((x for x in (meant, output.value, output.norm) if x is not None), None)
+
+    def find(self, name: str) -> list[Place]:
+        """The values that a name means, oldest first: "alpha" at every step, "alpha[2]" at one, "level1.alpha", "w.m".
+
+        Raises ArgumentError with the names there are.
+        """
+        match = STEP.fullmatch(name)
+        wanted, step = (match["name"], int(match["step"])) if match else (name, None)
+        found, known = [], {}
+        for node in self.tape.nodes:
+            for n, output in enumerate(node.outputs):
+                if output.label is None or output.label.role == "gradient":
+                    continue
+                title = titled(output.label)
+                known[title] = output.label.role
+                if title == wanted and (step is None or (node.kind != "constant" and node.step == step)):
+                    found.append((node.number, n))
+        if not found:
+            there = ", ".join(sorted(known)) or "nothing that an optimizer named"
+            raise ArgumentError(
+                f"no operation of this recording read or made {name!r}; it holds {there}. A hyperparameter that may be "
+                "absent (mu, weight_decay) and is 0 takes no part: name it in tune=(...) to tune it from 0"
+            )
+        return found
+
+    def sources(self, place: Place) -> list[Edge]:
+        """The edges that a value is computed from: all of its node's, but those that this output does not depend on."""
+        depends = self.tape.nodes[place[0]].depends
+        edges = self.into[place[0]]
+        return edges if depends is None else [edge for edge in edges if edge.operand in depends[place[1]]]
+
+    def behind(self, starts: Iterable[Place], flows: tuple[str, ...]) -> set[Place]:
+        """The values that some depend on along edges of some flows, and the values themselves."""
+        found, waiting = set(), list(starts)
+        while waiting:
+            place = waiting.pop()
+            if place not in found:
+                found.add(place)
+                waiting += [(edge.source, edge.output) for edge in self.sources(place) if edge.flow in flows]
+        return found
+
+    def links(self, target: Place) -> list[Link]:
+        """The nearest named values that a value was computed from, through whatever has no name."""
+        found: dict[tuple[Place, Flow], Link] = {}
+        seen = set()
+        waiting: list[tuple[Place, Flow, tuple[int, ...]]] = [(target, "kept", ())]
+        while waiting:
+            here, so_far, cuts = waiting.pop()
+            for edge in self.sources(here):
+                flow: Flow = max(so_far, edge.flow, key=STRENGTH.__getitem__)
+                passed = cuts if edge.cut is None else (*cuts, edge.cut)
+                place = edge.source, edge.output
+                if self.names.known(*place) is not None:
+                    found.setdefault((place, flow), Link(place, target, flow, passed))
+                elif (place, flow, passed) not in seen:
+                    seen.add((place, flow, passed))
+                    waiting.append((place, flow, passed))
+        return list(found.values())
+
+    def gradient(self, place: Place) -> Place | None:
+        """The last gradient that a backward pass left in a value's `.grad`, as a place; None if none did."""
+        found = [node.number for node in self.tape.nodes if node.kind == "gradient" and node.of == place]
+        return (found[-1], 0) if found else None
+
+    def cut_name(self, cut: Cut) -> str:
+        """What a cut stopped, with its reason."""
+        return f"{self.name((cut.source, cut.output))}{f' ({cut.reason})' if cut.reason else ''}"
+
+    def line(self, file: str, line: int) -> str:
+        return f"{shorten(file)}:{line}"
+
+
+def amount(value: float | None) -> str:
+    """A number in few digits, or a dash for what is not known."""
+    return "–" if value is None else short(value)

@@ -1,0 +1,272 @@
+"""Questions about a run: what it keeps alive, what changed, what cost the time, what moved a value, what broke it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from .answers import Answer
+from .gradients import ARROW, count, picture
+from .graph import STEP, Graph, amount
+from .memory import alive, nbytes
+from .records import Label, Node, Place
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
+
+
+def kept_alive(tape: Tape) -> Answer:
+    """What each step keeps alive, in nodes and bytes, who holds it, and until when."""
+    graph = Graph(tape)
+    found = alive(tape)
+    rows: list[tuple[Any, ...]] = []
+    for now in found:
+        last = now.step == len(found)
+        untils = {graph.tape.nodes[number].until for number in now.nodes}
+        until = "" if not now.nodes else _until(tape, now.step, max(n for n in untils if n is not None))
+        held = ", ".join(name or "a tensor without a name, in your code" for name in now.holders)
+        rows.append(("at the end" if last else f"step {now.step}", len(now.nodes), now.bytes, held, until))
+    text = "Nothing of the graph was alive when the recording ended."
+    if found[-1].nodes:
+        saved = _list(dict.fromkeys(graph.name(place) for place in found[-1].saved))
+        text = (
+            f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept {found[-1].bytes} bytes: {saved}. "
+        )
+        text += "The next backward pass needs them to reach the hyperparameters, and consumes them."
+    columns = ("after", "nodes", "bytes", "held by", "until")
+    return Answer("What does a step keep alive, and until when?", text, columns, rows, "bytes")
+
+
+def checkpoint(tape: Tape) -> Answer:
+    """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
+    graph = Graph(tape)
+    at_end = alive(tape)[-1]
+    newest: dict[str, Place] = {}
+    for node in tape.nodes:
+        for n, output in enumerate(node.outputs):
+            if output.label is not None and output.label.role != "gradient":
+                newest[STEP.sub(r"\g<name>", graph.name((node.number, n)))] = (node.number, n)
+    values = [place for name, place in newest.items() if name != "t"]
+    live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
+    edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
+    rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "its value") for p in values]
+    rows += [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "saved by the live edge") for p in edge]
+    held, extra = (sum(nbytes(tape, place) for place in places) for places in (values, edge))
+    text = f"Its values: {count(len(values), 'tensor')}, {held} bytes. "
+    if live:
+        text += (
+            "With them alone the first hypergradients after loading are zero: nothing leads from the weights to the "
+            f"hyperparameters. The live edge is {count(len(live), 'node')} that saved "
+            f"{count(len(edge), 'more array')}, {extra} bytes; a checkpoint that holds them too continues exactly."
+        )
+    else:
+        text += "No edge leads from the weights to a hyperparameter, so nothing else is needed."
+    return Answer("What must a checkpoint hold?", text, ("what", "shape", "bytes", "why"), rows, "bytes")
+
+
+def differences(first: Tape, second: Tape) -> Answer:
+    """What changed between two tapes: edges between named values that are kept, cut or absent in one only."""
+    edges = _relations(first), _relations(second)
+    both = [key for key in edges[0] if key in edges[1]]
+    changed = [key for key in both if edges[0][key] != edges[1][key]]
+    alone = [[key for key in mine if key not in other] for mine, other in (edges, edges[::-1])]
+    rows = [(*key, edges[0][key], edges[1][key]) for key in changed]
+    rows += [(*key, edges[0][key], "–") for key in alone[0]] + [(*key, "–", edges[1][key]) for key in alone[1]]
+    text = f"Nothing: the same {len(both)} edges between named values are kept and cut in both."
+    if rows:
+        text = f"{count(len(changed), 'edge')} of {len(both)} in both differ{'s' if len(changed) == 1 else ''}"
+        for key in changed:
+            text += f"; {ARROW.join(key)} is {edges[0][key]} in the first and {edges[1][key]} in the second"
+        text += f". {len(alone[0])} are in the first only, {len(alone[1])} in the second only."
+    text += f"\n{_sizes(first, second)}."
+    columns = ("from", "to", "in the first", "in the second")
+    return Answer("What changed between the two?", text, columns, rows, draw=picture(second))
+
+
+def times(tape: Tape) -> Answer:
+    """Which operations cost the time. The first call of a kernel includes its compilation."""
+    groups = _durations(tape)
+    total = sum(map(sum, groups.values())) or 1.0
+    ranked = sorted(groups.items(), key=lambda item: -sum(item[1]))
+    rows = [(op, part, len(t), 1e6 * median(t), 1e3 * sum(t), 100 * sum(t) / total) for (op, part), t in ranked]
+    text = f"{count(sum(map(len, groups.values())), 'operation')} took {1e3 * total:.4g} ms."
+    if ranked:
+        (op, part), most = ranked[0]
+        text += f" Most of it, {100 * sum(most) / total:.3g} %, went to {op} ({part})."
+    return Answer(
+        "Which operations cost the time?", text, ("operation", "part", "calls", "median us", "ms", "%"), rows, "%"
+    )
+
+
+def moved(tape: Tape, of: str) -> Answer:
+    """Which level moved a value, and by how much at each step.
+
+    of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
+    """
+    graph = Graph(tape)
+    found = [(place, _move(graph, place)) for place in graph.find(of)]
+    rows: list[tuple[Any, ...]] = []
+    for place, (old, gradient, by) in found:
+        if old is not None and gradient is not None:
+            numbers = graph.number(old), graph.number(place), _change(graph, old, place), graph.number(gradient)
+            rows.append((tape.node(place).step, *numbers, by))
+    text = f"Nothing moved {of}: no optimizer's rule made it in this recording."
+    if rows:
+        total = sum(row[3] for row in rows if row[3] is not None)
+        text = f"{of} was moved {count(len(rows), 'time')} by {rows[-1][5]}, "
+        text += f"from {amount(rows[0][1])} to {amount(rows[-1][2])}"
+        text += f" ({total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
+    columns = ("step", "from", "to", "change", "gradient", "by")
+    last = [place for place, (old, _, _) in found if old is not None]
+    return Answer(
+        f"Which level moved {of}, and by how much?", text, columns, rows, "change", picture(tape, last[-1:], (), text)
+    )
+
+
+def left_range(tape: Tape, of: str) -> Answer:
+    """Why a hyperparameter left the range where it makes sense, an alpha turned negative say, and when."""
+    graph = Graph(tape)
+    rows, gone, label = [], None, None
+    for place in graph.find(of):
+        label, value = graph.label(place), graph.number(place)
+        if label is None or label.range is None or value is None:
+            continue
+        low, high = label.range
+        inside = low <= value <= high
+        gone = gone if gone is not None or inside else place
+        rows.append((graph.name(place), value, "" if inside else f"outside {low:g} to {high:g}"))
+    if gone is None or label is None:
+        text = f"It did not: {of} stayed where it makes sense at all {len(rows)} steps."
+        return Answer(f"Why did {of} leave its range, and when?", text, ("value", "is", ""), rows)
+    old, gradient, by = _move(graph, gone)
+    name, step = graph.name(gone), tape.node(gone).step
+    text = f"At step {step}: {name} is {amount(graph.number(gone))}."
+    if old is not None and gradient is not None:
+        text += (
+            f" {by} moved it from {amount(graph.number(old))}, against a gradient of {amount(graph.number(gradient))}: "
+            f"one step of {_change(graph, old, gone):+.4g} was longer than the way to the border. "
+            f'A smaller step size above, or coordinates={{"{label.name}": "{_bounded(label)}"}}, keeps it inside.'
+        )
+    return Answer(
+        f"Why did {of} leave its range, and when?",
+        text,
+        ("value", "is", ""),
+        rows,
+        draw=picture(tape, [gone], (), text),
+    )
+
+
+def first_nonfinite(tape: Tape) -> Answer:
+    """Where the first NaN or infinity was made: the operation, its line, and what it read."""
+    graph = Graph(tape)
+    question = "Where was the first NaN or infinity?"
+    for node in tape.nodes:
+        if all(_finite(output) for output in node.outputs):
+            continue
+        read = [(graph.name((e.source, e.output)), graph.number((e.source, e.output))) for e in graph.into[node.number]]
+        what = node.op or {"constant": "a constant", "leaf": "a leaf"}.get(node.kind, "a value made before")
+        where = f"{_part(node)} of step {node.step}, {graph.line(node.file, node.line)}"
+        n = next(n for n, output in enumerate(node.outputs) if not _finite(output))
+        text = f"{graph.name((node.number, n))}: {what} gave {amount(graph.number((node.number, n)))}, in the {where}."
+        text += " It read:" if read else " It was not finite when it was first read."
+        return Answer(question, text, ("operand", "value or norm"), read)
+    return Answer(question, f"Nowhere: {count(len(tape.nodes), 'node')} were checked.")
+
+
+def _finite(output: Any) -> bool:
+    return output.norm is None or output.norm - output.norm == 0.0
+
+
+def _part(node: Node) -> str:
+    return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
+
+
+def _move(graph: Graph, place: Place) -> tuple[Place | None, Place | None, str]:
+    """What a rule made a value of: the old value, its gradient, and the optimizer's name and level."""
+    node = graph.tape.node(place)
+    label = graph.label(place)
+    if node.op is None or not node.op.endswith(".rule") or label is None:
+        return None, None, ""
+    level = label.level + (label.role == "hyperparameter")
+    old, gradient = [(edge.source, edge.output) for edge in graph.into[node.number][:2]]
+    rates = [
+        f"{graph.name(p)} = {amount(graph.number(p))}"
+        for p in ((e.source, e.output) for e in graph.into[node.number])
+        if (made := graph.label(p)) is not None
+        and made.role == "hyperparameter"
+        and made.level == level
+        and made.name != "t"
+    ]
+    return old, gradient, f"{node.op.removesuffix('.rule')} of level {level} ({', '.join(rates)})"
+
+
+def _change(graph: Graph, old: Place, new: Place) -> float | None:
+    """How far a number moved; None for an array."""
+    if graph.tape.output(new).value is None:
+        return None
+    before, after = graph.number(old), graph.number(new)
+    return None if before is None or after is None else after - before
+
+
+def _until(tape: Tape, step: int, until: int) -> str:
+    if until >= len(tape.ends):
+        return "still there at the end"
+    return "the next step" if until == step else f"step {until + 1}"
+
+
+def _relations(tape: Tape) -> dict[tuple[str, str], str]:
+    """How named values are joined over all steps: by the names of both ends, whether gradients flow along."""
+    graph = Graph(tape)
+    found: dict[tuple[str, str], set[str]] = {}
+    for node in tape.nodes:
+        for n in range(len(node.outputs)):
+            if graph.names.known(node.number, n) is None or node.kind == "gradient":
+                continue
+            for link in graph.links((node.number, n)):
+                ends = [_timeless(graph.name(place)) for place in (link.source, link.target)]
+                found.setdefault((ends[0], ends[1]), set()).add(NO_FLOW[link.flow])
+    return {ends: " and ".join(sorted(flows)) for ends, flows in found.items()}
+
+
+def _timeless(name: str) -> str:
+    """A name without its steps: ∂loss[1]/∂w[1] is ∂loss/∂w."""
+    return "/".join(STEP.sub(r"\g<name>", part) for part in name.split("/"))
+
+
+def _sizes(*tapes: Tape) -> str:
+    """How big the steps of each tape are, and how long their operations took."""
+    amounts: dict[str, list[float]] = {
+        "nodes": [len(tape.nodes) for tape in tapes],
+        "cuts": [len(tape.cuts) for tape in tapes],
+        "microseconds in operations": [1e6 * _usual(tape) for tape in tapes],
+    }
+    each = {what: [amount(n / max(tape.steps, 1)) for n, tape in zip(row, tapes)] for what, row in amounts.items()}
+    return "; ".join(f"{what} a step: {' and '.join(row)}" for what, row in each.items())
+
+
+def _bounded(label: Label) -> str:
+    """The coordinates that keep a hyperparameter in its range."""
+    return "log" if label.range is None or math.isinf(label.range[1]) else "unit"
+
+
+def _usual(tape: Tape) -> float:
+    """The seconds in operations, each taken as long as is usual for it, so that compilation does not count."""
+    return sum(median(found) * len(found) for found in _durations(tape).values())
+
+
+def _durations(tape: Tape) -> dict[tuple[str, str], list[float]]:
+    """By operation and part of the step, the seconds of each call."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for node in tape.nodes:
+        if node.seconds is not None:
+            groups.setdefault((node.op or "", _part(node)), []).append(node.seconds)
+    return groups
+
+
+def _list(names: Iterable[str], most: int = 6) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

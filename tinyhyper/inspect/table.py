@@ -1,0 +1,71 @@
+"""A table as a picture: text in columns, and one column of numbers as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any
+from xml.etree import ElementTree
+
+from .text import short
+
+ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
+LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
+MOST = 40  # rows in a picture
+STYLE = """
+.th-ground { fill: #ffffff } .th-bar { fill: #56b4e9 } .th-minus { fill: #e69f00 }
+.th-answer text { font-family: system-ui, 'Helvetica Neue', Arial, sans-serif; font-size: 15px; fill: #1b1f24 }
+.th-answer .th-head { fill: #57606a } .th-answer .th-title { font-weight: 600 }
+@media (prefers-color-scheme: dark) { .th-ground { fill: #0d1117 } .th-answer text { fill: #e6edf3 }
+.th-answer .th-head { fill: #9aa4ae } .th-bar { fill: #0072b2 } .th-minus { fill: #a86400 } }
+"""
+
+
+def shown(cell: Any) -> str:
+    """A cell of a table as text."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return short(cell) if isinstance(cell, float) else str(cell)
+
+
+def drawn_table(
+    title: str, words: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], bar: str | None
+) -> str:
+    """The SVG of a table below its title and some words. bar: the column that is also drawn as bars."""
+    lines = fill(words, LINE).splitlines()
+    numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:MOST]]
+    cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:MOST]]]
+    if len(rows) > MOST:
+        cells.append((f"and {len(rows) - MOST} more rows",))
+    widths = [LETTER * max(map(len, column)) + 24 for column in zip(*cells[: MOST + 1])]
+    starts = [LEFT + sum(widths[:n]) for n in range(len(widths) + 1)]
+    top = ROW * (len(lines) + 2) + 10
+    size = max(starts[-1] + (BAR + LEFT if numbers else 0), 2 * LEFT + LETTER * LINE), top + ROW * len(cells) + 6
+    root = _root(*size)
+    for n, line in enumerate([title, *lines]):
+        _write(root, LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
+    for n, row in enumerate(cells):
+        for x, cell in zip(starts, row):
+            _write(root, x, top + ROW * n + BASE, cell, "" if n else "th-head")
+    longest = max(map(abs, numbers), default=0.0) or 1.0
+    for n, number in enumerate(numbers, start=1):
+        place = {"x": f"{starts[-1]:g}", "y": f"{top + ROW * n + 3}", "height": f"{ROW - 10}"}
+        style = "th-bar" if number >= 0 else "th-bar th-minus"
+        ElementTree.SubElement(root, "rect", {**place, "width": f"{BAR * abs(number) / longest:.1f}", "class": style})
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _root(width: float, height: float) -> ElementTree.Element:
+    size = {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
+    root = ElementTree.Element(
+        "svg", {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "class": "th-answer", **size}
+    )
+    ElementTree.SubElement(root, "style").text = STYLE
+    ElementTree.SubElement(root, "rect", {"class": "th-ground", "width": "100%", "height": "100%"})
+    return root
+
+
+def _write(root: ElementTree.Element, x: float, y: float, text: str, style: str) -> None:
+    ElementTree.SubElement(root, "text", {"x": f"{x:g}", "y": f"{y:g}", "class": style}).text = text
