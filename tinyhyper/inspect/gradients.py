@@ -85,26 +85,17 @@ def why_zero(tape: Tape, of: str) -> Answer:
     """
     graph = Graph(tape)
     place = _asked(graph, of, zero=True)
-    name, node, gradient = graph.name(place), tape.node(place), graph.gradient(place)
-    marks: list[int] = []
-    columns: tuple[str, ...] = ()
-    rows: list[tuple[Any, ...]] = []
-    if gradient is not None and graph.number(gradient) != 0:
-        text = f"It is not zero: backward() left {amount(graph.number(gradient))} in the .grad of {name}."
-    elif gradient is not None:
-        text, columns, rows = _numerically(graph, place, gradient)
-    elif node.kind == "constant":
+    name, gradient = graph.name(place), graph.gradient(place)
+    question = f"Why is the gradient of {name} zero?"
+    if gradient is None and tape.node(place).kind != "constant":
+        return _unreached(graph, question, place)
+    if gradient is None:
         text = f"{name} is a constant: no level above tunes it, so no gradient is asked for."
+    elif graph.number(gradient) == 0:
+        return _numerically(graph, question, place, gradient)
     else:
-        stopping = _stopping(graph, place)
-        marks = [cut.number for cut in stopping]
-        text = _unreached(graph, place, stopping)
-        columns = ("cut", "reason", "line", "gradient that ended there")
-        rows = [
-            (graph.name((cut.source, cut.output)), cut.reason, graph.line(cut.file, cut.line), cut.ghost)
-            for cut in stopping
-        ]
-    return Answer(f"Why is the gradient of {name} zero?", text, columns, rows, draw=picture(tape, (), marks, text))
+        text = f"It is not zero: backward() left {amount(graph.number(gradient))} in the .grad of {name}."
+    return Answer(question, text, draw=picture(tape, [place], (), text))
 
 
 def ghosts(tape: Tape) -> Answer:
@@ -173,17 +164,19 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
     return next((place for place, gradient in reversed(graded) if gradient is not None), places[-1])
 
 
-def _numerically(graph: Graph, place: Place, gradient: Place) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]]]:
+def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
     """A gradient came, and it is 0: because of what each way multiplied."""
-    tape, name = graph.tape, graph.name(place)
-    loss = tape.node(gradient).loss
+    tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
     text = f"There is a way, and what came along it is 0: backward() left {amount(graph.number(gradient))} for {name}."
     if tape._arrays is None or loss is None:
-        return text + " Record with ghosts=True to see where it became 0.", (), []
+        text += " Record with ghosts=True to see where it became 0."
+        return Answer(question, text, draw=picture(tape, [place], (), text))
     parts = Ways(tape).parts(place, loss)
     if any(size(part.value) for part in parts):
         text = f"The parts that came to {name} cancel each other."
-    return text, ("way", "brings", "because"), [(_way(graph, p), size(p.value), _because(graph, p)) for p in parts]
+    rows = [(_way(graph, part), size(part.value), _because(graph, part)) for part in parts]
+    drawing = picture(tape, parts[0].through if parts else [place], (), text)
+    return Answer(question, text, ("way", "brings", "because"), rows, draw=drawing)
 
 
 def _because(graph: Graph, part: Part) -> str:
@@ -224,22 +217,26 @@ def _stopping(graph: Graph, place: Place) -> list[Cut]:
     return list({cut.number: cut for cut in found}.values())
 
 
-def _unreached(graph: Graph, place: Place, stopping: Sequence[Cut]) -> str:
-    """No gradient came to a value: in words, why."""
-    name = graph.name(place)
+def _unreached(graph: Graph, question: str, place: Place) -> Answer:
+    """No gradient came to a value: each way is cut, or there is none."""
+    name, stopping = graph.name(place), _stopping(graph, place)
     if stopping:
-        return f"Every way from a loss back to {name} is cut: by {', '.join(graph.cut_name(cut) for cut in stopping)}."
-    if place in graph.behind(graph.losses, ("kept", "value")):
-        return (
-            f"A loss depends on {name}, through an operation that recorded no gradient (no_grad, or a plain backward)."
+        text = f"Every way from a loss back to {name} is cut: by {', '.join(map(graph.cut_name, stopping))}."
+    elif place in graph.behind(graph.losses, ("kept", "value")):
+        text = f"A loss depends on {name}, through an operation that recorded no gradient (no_grad, a plain backward)."
+    elif not any(loss > place for loss in graph.losses):
+        text = f"There is no way yet: no loss was computed after {name} was there."
+    else:
+        text = (
+            f"There is no way: no loss was computed from anything that {name} took part in. The step that reads it "
+            "moves the weights, and only a loss of those weights depends on it."
         )
-    later = [loss for loss in graph.losses if loss > place]
-    if not later:
-        return f"There is no way yet: no loss was computed after {name} was there. Gradients come to it from the next."
-    return (
-        f"There is no way: no loss was computed from anything that {name} took part in. The step that reads it moves "
-        "the weights, and only a loss of those weights depends on it."
-    )
+    rows = [
+        (graph.name((cut.source, cut.output)), cut.reason, graph.line(cut.file, cut.line), cut.ghost)
+        for cut in stopping
+    ]
+    drawing = picture(graph.tape, [place], [cut.number for cut in stopping], text)
+    return Answer(question, text, ("cut", "reason", "line", "gradient that ended there"), rows, draw=drawing)
 
 
 def _way(graph: Graph, part: Part) -> str:

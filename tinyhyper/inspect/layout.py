@@ -70,9 +70,10 @@ class Layout:
             case "loss", "gradient" if source.step == target.step:
                 return _riser(x0 + right, y0, x1 - right, y1)
             case "values", "values" if source.lane > target.lane and self._free(source, target.step):
-                return _elbow(x0 + right, y0 + aside, x1 + aside, y1 - up)
+                return _elbow(x0 + right, y0 + ASIDE, x1 + aside, y1 - up)
         if y0 == y1:
-            return _line(x0 + right, y0 + aside, x1 - right, y1 + aside)
+            way = _line(x0 + right, y0 + aside, x1 - right, y1 + aside)
+            return way._replace(mark=(x1 - PITCH / 2, y1 + aside)) if x1 > x0 else way
         down = up if y1 > y0 else -up
         side = right if x1 > x0 else -right
         return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - down)

@@ -158,7 +158,10 @@ def cotangents(replay: Replay, loss: Place, stops: Collection[Place]) -> list[tu
 
 def size(cotangent: np.ndarray) -> float:
     """A cotangent as one number: itself, or its norm."""
-    return float(cotangent.item() if cotangent.size == 1 else np.linalg.norm(cotangent.astype(np.float64)))
+    if cotangent.size == 1:
+        return float(cotangent.item())
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(cotangent.astype(np.float64)))
 
 
 def _add(sums: dict[Any, np.ndarray], key: Any, cotangent: np.ndarray) -> None:

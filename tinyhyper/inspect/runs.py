@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .records import Label, Node, Place
 if TYPE_CHECKING:
     from .recording import Tape
 
+MOST = 3  # edges told in words
 NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
 
 
@@ -79,8 +80,9 @@ def differences(first: Tape, second: Tape) -> Answer:
     text = f"Nothing: the same {len(both)} edges between named values are kept and cut in both."
     if rows:
         text = f"{count(len(changed), 'edge')} of {len(both)} in both differ{'s' if len(changed) == 1 else ''}"
-        for key in changed:
+        for key in changed[:MOST]:
             text += f"; {ARROW.join(key)} is {edges[0][key]} in the first and {edges[1][key]} in the second"
+        text += f"; and so on for {len(changed) - MOST} more" if len(changed) > MOST else ""
         text += f". {len(alone[0])} are in the first only, {len(alone[1])} in the second only."
     text += f"\n{_sizes(first, second)}."
     columns = ("from", "to", "in the first", "in the second")
@@ -89,7 +91,7 @@ def differences(first: Tape, second: Tape) -> Answer:
 
 def times(tape: Tape) -> Answer:
     """Which operations cost the time. The first call of a kernel includes its compilation."""
-    groups = _durations(tape)
+    groups = _durations(tape, _part)
     total = sum(map(sum, groups.values())) or 1.0
     ranked = sorted(groups.items(), key=lambda item: -sum(item[1]))
     rows = [(op, part, len(t), 1e6 * median(t), 1e3 * sum(t), 100 * sum(t) / total) for (op, part), t in ranked]
@@ -110,10 +112,12 @@ def moved(tape: Tape, of: str) -> Answer:
     graph = Graph(tape)
     found = [(place, _move(graph, place)) for place in graph.find(of)]
     rows: list[tuple[Any, ...]] = []
+    trail: list[Place] = []
     for place, (old, gradient, by) in found:
         if old is not None and gradient is not None:
             numbers = graph.number(old), graph.number(place), _change(graph, old, place), graph.number(gradient)
             rows.append((tape.node(place).step, *numbers, by))
+            trail = [gradient, place]
     text = f"Nothing moved {of}: no optimizer's rule made it in this recording."
     if rows:
         total = sum(row[3] for row in rows if row[3] is not None)
@@ -121,9 +125,8 @@ def moved(tape: Tape, of: str) -> Answer:
         text += f"from {amount(rows[0][1])} to {amount(rows[-1][2])}"
         text += f" ({total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
     columns = ("step", "from", "to", "change", "gradient", "by")
-    last = [place for place, (old, _, _) in found if old is not None]
     return Answer(
-        f"Which level moved {of}, and by how much?", text, columns, rows, "change", picture(tape, last[-1:], (), text)
+        f"Which level moved {of}, and by how much?", text, columns, rows, "change", picture(tape, trail, (), text)
     )
 
 
@@ -156,7 +159,7 @@ def left_range(tape: Tape, of: str) -> Answer:
         text,
         ("value", "is", ""),
         rows,
-        draw=picture(tape, [gone], (), text),
+        draw=picture(tape, [*([gradient] if gradient else []), gone], (), text),
     )
 
 
@@ -254,16 +257,16 @@ def _bounded(label: Label) -> str:
 
 
 def _usual(tape: Tape) -> float:
-    """The seconds in operations, each taken as long as is usual for it, so that compilation does not count."""
-    return sum(median(found) * len(found) for found in _durations(tape).values())
+    """The seconds in operations, each as long as the fastest like it, so that compilation does not count."""
+    return sum(min(found) * len(found) for found in _durations(tape, lambda node: str(node.outputs[0].shape)).values())
 
 
-def _durations(tape: Tape) -> dict[tuple[str, str], list[float]]:
-    """By operation and part of the step, the seconds of each call."""
+def _durations(tape: Tape, by: Callable[[Node], str]) -> dict[tuple[str, str], list[float]]:
+    """By operation and something else of its node, the seconds of each call."""
     groups: dict[tuple[str, str], list[float]] = {}
     for node in tape.nodes:
         if node.seconds is not None:
-            groups.setdefault((node.op or "", _part(node)), []).append(node.seconds)
+            groups.setdefault((node.op or "", by(node)), []).append(node.seconds)
     return groups
 
 
