@@ -196,11 +196,11 @@ def _because(graph: Graph, part: Part) -> str:
 
 
 def _stopping(graph: Graph, place: Place) -> list[Cut]:
-    """The cuts between a value and the losses: what depends on the value is read through them on the way to a loss."""
+    """The first cuts on the ways from a value to the losses."""
     readers: dict[Place, list[Any]] = {}
     for edge in graph.tape.edges:
         readers.setdefault((edge.source, edge.output), []).append(edge)
-    before = graph.behind(graph.losses, ("kept",))
+    before = graph.behind(graph.losses, ("kept", "value", "cut"))
     nodes = {number for number, _ in before}
     seen, waiting, found = set(), [place], []
     while waiting:

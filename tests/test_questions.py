@@ -1,0 +1,291 @@
+"""Each question to a tape is answered from the recorded graph, in words, in numbers and as a picture."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_ghosts import run, stacks
+
+import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.tape import reachable
+from tinyhyper.tensor import leaf
+
+
+def by_hand(alphas=(0.1, 0.1), tuned=True, ghosts=True, cut=True):
+    """Gradient descent on one weight, written out; the tape is told what the tensors are."""
+    w, alpha = th.tensor(2.0, requires_grad=True), th.tensor(alphas[0], requires_grad=tuned)
+    with th.record(ghosts) as tape:
+        for value in alphas:
+            if value != alpha.item():
+                alpha = th.tensor(value, requires_grad=tuned)
+            (w * w).backward(retain_graph=True)
+            tape.step()
+            tape.label(w, "w", "weights", 0)
+            tape.label(alpha, "alpha", "hyperparameter", 0)
+            w = (w.detach("weights") - (alpha.detach("here") if not cut else alpha) * w.grad.detach("gradient")) * 1.0
+            tape.label(w, "w", "weights", 0)
+            w = w.retain_grad() if w.requires_grad else leaf(w)
+            tape.stepped()
+        (w * w).backward(retain_graph=True)
+    return tape
+
+
+def column(answer, name):
+    return [row[answer.columns.index(name)] for row in answer.rows]
+
+
+ASKED = {
+    "cuts": lambda tape: inspect.cuts(tape),
+    "paths": lambda tape: inspect.paths(tape, "alpha"),
+    "why_zero": lambda tape: inspect.why_zero(tape, "alpha[0]"),
+    "ghosts": lambda tape: inspect.ghosts(tape),
+    "without": lambda tape: inspect.without(tape, 0),
+    "kept_alive": lambda tape: inspect.kept_alive(tape),
+    "checkpoint": lambda tape: inspect.checkpoint(tape),
+    "differences": lambda tape: inspect.differences(tape, tape),
+    "times": lambda tape: inspect.times(tape),
+    "moved": lambda tape: inspect.moved(tape, "alpha"),
+    "left_range": lambda tape: inspect.left_range(tape, "alpha"),
+    "first_nonfinite": lambda tape: inspect.first_nonfinite(tape),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("stack", ["sgd/sgd", "adam/adam/sgd", "rmsprop/sgd"])
+def test_every_answer_has_three_forms(name, stack, tmp_path):
+    answer = ASKED[name](run(stack)[0])
+    lines = str(answer).splitlines()
+    assert lines[0] == answer.question and answer.question.endswith("?") and len(answer.text) > 10
+    assert all(len(row) == len(answer.columns) for row in answer.rows)
+    assert answer.text.split()[0] in answer._repr_html_()
+    root = ElementTree.fromstring(answer.save_svg(tmp_path / "answer.svg").read_text(encoding="utf-8"))
+    assert root.tag.endswith("svg") and len(list(root)) > 3
+
+
+@given(stacks, st.integers(0, 5))
+def test_the_ways_of_a_hyperparameter_add_up_to_what_backward_left(stack, seed):
+    tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
+    for key in optimizer._tuned:
+        answer = inspect.paths(tape, key)
+        left = next(
+            n.outputs[0].value
+            for n in reversed(tape.nodes)
+            if n.kind == "gradient" and n.of and tape.output(n.of).label and tape.output(n.of).label.name == key
+            and tape.output(n.of).label.level == 0 and tape.output(n.of).label.role == "hyperparameter"
+        )  # fmt: skip
+        assert sum(column(answer, "brings")) == pytest.approx(left, rel=1e-9, abs=1e-13)
+        assert all(way.startswith("loss[2] → ") and way.endswith(f"→ {key}[2]") for way in column(answer, "way"))
+
+
+def test_the_ways_name_each_weight_and_its_share():
+    answer = inspect.paths(run("sgd/sgd")[0], "alpha")
+    assert set(column(answer, "way")) == {"loss[2] → w[2] → alpha[2]", "loss[2] → b[2] → alpha[2]"}
+    assert sum(float(share.rstrip(" %")) for share in column(answer, "share")) == pytest.approx(100.0, abs=0.2)
+    assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
+
+
+@pytest.mark.parametrize(
+    "of, tape, words",
+    [
+        ("alpha[2]", lambda: run("sgd/sgd")[0], "It is not zero: backward() left"),
+        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (weights)"),
+        ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no way yet: no loss was computed after alpha[3]"),
+        ("level1.alpha", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
+        ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "what came along it is 0: backward() left 0 for mu[1]"),
+        ("alpha", lambda: by_hand(cut=False), "is cut: by alpha[0] (here)"),
+        ("alpha", lambda: by_hand(tuned=False), "is a constant"),
+    ],
+)
+def test_why_a_gradient_is_zero(of, tape, words):
+    assert words in inspect.why_zero(tape(), of).text
+
+
+def test_the_operand_that_made_a_gradient_zero_is_named():
+    answer = inspect.why_zero(run("sgd(0.1, mu=0.5)/sgd")[0], "mu")
+    assert sorted(column(answer, "because")) == [f"SGD.rule read {name}.velocity[0] = 0" for name in ("b", "w")]
+
+
+def test_parts_that_cancel_are_told_from_zeros():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        a, b = x * 2.0, x * 3.0
+        tape.label(a, "a", "weights", 0)
+        tape.label(b, "b", "weights", 0)
+        (3.0 * a - 2.0 * b).backward()
+    answer = inspect.why_zero(tape, "alpha")
+    assert "cancel each other" in answer.text and sorted(column(answer, "brings")) == [-6.0, 6.0]
+
+
+def test_no_grad_on_the_way_is_told():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        with th.no_grad():
+            y = x * 2.0
+        w = th.tensor(3.0, requires_grad=True)
+        (w * y).backward()
+    assert "recorded no gradient" in inspect.why_zero(tape, "alpha").text
+
+
+def test_without_a_cut_of_a_kept_graph_the_gradients_before_it_change():
+    tape = by_hand()
+    cut = next(cut for cut in tape.cuts if cut.reason == "weights" and cut.step == 2)
+    answer = inspect.without(tape, cut.number)
+    assert "alpha[0]" in column(answer, "gradient by") or "w[1]" in column(answer, "gradient by")
+    for row in answer.rows:
+        assert row[1] != row[2]
+    with pytest.raises(th.TinyhyperError, match=r"has cuts 0 to 3"):
+        inspect.without(tape, 4)
+
+
+@given(stacks, st.integers(0, 5))
+def test_what_is_alive_after_each_step_is_what_the_engine_holds(stack, seed):
+    generator = np.random.default_rng(seed)
+    params = {"w": th.tensor(generator.normal(size=2), requires_grad=True)}
+    optimizer = th.optim.from_string(stack)
+    held = []
+    with th.record() as tape:
+        for _ in range(3):
+            loss = th.sum(th.tanh(params["w"]) ** 2)
+            loss.backward()
+            optimizer.step(params)
+            roots = [t.edge[0] for t in params.values()]
+            roots += [t.edge[0] for level in optimizer.levels for t in level.parameters.values() if t.edge is not None]
+            nodes = [node for node in reachable(roots) if node.op is not None and not node.released]
+            arrays = {id(array): array.nbytes for node in nodes for array in node.saved}
+            held.append(({node.serial for node in nodes}, sum(arrays.values())))
+            del roots, nodes, arrays
+    for (serials, size), now in zip(held, alive(tape), strict=False):
+        assert {tape.nodes[number].serial for number in now.nodes} == serials
+        assert now.bytes == size == sum(nbytes(tape, place) for place in now.saved)
+        assert None not in now.holders
+        assert set().union(*now.holders.values()) == set(now.nodes)
+
+
+def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer, losses = th.optim.from_string("sgd/sgd"), []
+    with th.record() as tape:
+        for _ in range(3):
+            losses.append(th.sum(th.tanh(params["w"])))
+            losses[-1].backward(retain_graph=True)
+            optimizer.step(params)
+    answer = inspect.kept_alive(tape)
+    assert all("in your code" in held for held in column(answer, "held by"))
+    assert column(answer, "nodes") == sorted(column(answer, "nodes"))
+
+
+def test_fixed_and_tuned_alpha_differ_in_one_edge():
+    answer = inspect.differences(by_hand(tuned=False, alphas=(0.1,)), by_hand(alphas=(0.1,)))
+    assert answer.rows == [("alpha", "w", "no gradient", "kept")]
+    assert answer.text.startswith("1 edge of ")
+    same = inspect.differences(by_hand(), by_hand())
+    assert not same.rows and same.text.startswith("Nothing: the same ")
+
+
+def test_a_level_more_adds_its_own_edges_only():
+    answer = inspect.differences(run("sgd/sgd")[0], run("sgd/sgd/sgd")[0])
+    assert {row[:2] for row in answer.rows if row[2] == "–"} == {
+        ("level1.alpha", "level1.alpha"),
+        ("∂loss/∂level1.alpha", "level1.alpha"),
+        ("level2.alpha", "level1.alpha"),
+    }
+    assert [row for row in answer.rows if row[2] != "–"] == [("level1.alpha", "alpha", "no gradient", "kept")]
+
+
+def test_the_checkpoint_holds_every_value_and_what_the_live_edge_saved():
+    tape, params, optimizer = run("adam/sgd")
+    answer = inspect.checkpoint(tape)
+    kept = column(answer, "what")
+    assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "level1.alpha", "w.m[3]", "b.v[3]"} <= set(kept)
+    assert {"∂loss[2]/∂w[2]", "w.m[2]"} <= set(kept)
+    assert "the first hypergradients after loading are zero" in answer.text
+    assert "nothing else is needed" in inspect.checkpoint(run("sgd")[0]).text
+
+
+def test_moves_are_by_the_level_above_and_add_up():
+    tape, _, optimizer = run("sgd/sgd(0.01)")
+    answer = inspect.moved(tape, "alpha")
+    values = [tape.output(place).label.value for place in inspect.graph.Graph(tape).find("alpha")]
+    assert column(answer, "to") == values[1:] and column(answer, "from") == values[:-1]
+    assert column(answer, "change") == pytest.approx(np.diff(values))
+    assert column(answer, "change") == pytest.approx([-0.01 * g for g in column(answer, "gradient")])
+    assert set(column(answer, "by")) == {"SGD of level 1 (level1.alpha = 0.01)"}
+    assert set(column(inspect.moved(tape, "w"), "change")) == {None}
+
+
+def test_the_step_that_left_the_range_is_named():
+    tape = run("sgd(3)/sgd(5)", steps=4, seed=1)[0]
+    values = [tape.output(place).label.value for place in inspect.graph.Graph(tape).find("alpha")]
+    first = next(n for n, value in enumerate(values) if value < 0)
+    answer = inspect.left_range(tape, "alpha")
+    assert answer.text.startswith(f"At step {first}: alpha[{first}] is ") and '"alpha": "log"' in answer.text
+    assert "It did not" in inspect.left_range(run("sgd/sgd")[0], "alpha").text
+
+
+def test_the_first_value_that_is_not_finite_is_named_with_what_it_read():
+    x = th.tensor([4.0, 0.0], requires_grad=True)
+    with th.record() as tape:
+        y = th.sqrt(x) * 1.0
+        z = th.log(y * 0.0)
+        z + np.inf
+    answer = inspect.first_nonfinite(tape)
+    assert "log gave" in answer.text and "test_questions.py:" in answer.text and answer.rows == [("multiply", 0.0)]
+    with th.record() as tape:
+        th.tensor([1e200, 1.0]) * 2.0
+    assert "Nowhere" in inspect.first_nonfinite(tape).text
+
+
+def test_the_time_of_an_operation_is_its_own():
+    x = th.tensor(np.ones((300, 300)), requires_grad=True)
+    with th.record() as tape:
+        for _ in range(3):
+            th.sum(x @ x).backward()
+    answer = inspect.times(tape)
+    assert {row[:2] for row in answer.rows} >= {("matmul", "forward pass"), ("matmul", "backward pass")}
+    assert sum(column(answer, "%")) == pytest.approx(100.0)
+    assert column(answer, "ms") == sorted(column(answer, "ms"), reverse=True)
+    assert sum(column(answer, "ms")) == pytest.approx(1e3 * sum(node.seconds or 0.0 for node in tape.nodes))
+
+
+@pytest.mark.parametrize("ask", [inspect.paths, inspect.why_zero, inspect.moved, inspect.left_range])
+def test_an_unknown_name_is_refused_with_those_there_are(ask):
+    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, level1.alpha, w. .*tune="):
+        ask(run("sgd/sgd")[0], "mu")
+
+
+@given(stacks, st.integers(0, 5), st.booleans())
+def test_json_and_back(stack, seed, ghosts):
+    tape, _, _ = run(stack, seed=seed, ghosts=ghosts)
+    again = inspect.Tape.from_json(tape.to_json())
+    assert again.nodes == tape.nodes and again.edges == tape.edges and again.cuts == tape.cuts
+    assert again.insides == tape.insides and again.ends == tape.ends
+    assert (again.steps, again.title, again.objective) == (tape.steps, tape.title, tape.objective)
+    assert again.to_json().split('"paths"')[0] == tape.to_json().split('"paths"')[0]
+    assert str(again) == str(tape)
+
+
+def test_json_holds_what_is_not_finite():
+    with th.record() as tape:
+        th.tensor(np.inf) * th.tensor([np.nan, 1.0])
+    values = [out.value for node in inspect.Tape.from_json(tape.to_json()).nodes for out in node.outputs]
+    assert values == [np.inf, None, None]
+    assert np.isnan(inspect.Tape.from_json(tape.to_json()).nodes[-1].outputs[0].norm)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}'])  # fmt: skip
+def test_other_json_is_refused(text):
+    with pytest.raises(th.TinyhyperError, match=r"not the JSON of a tape|is read"):
+        inspect.Tape.from_json(text)
+
+
+def test_a_tree_of_one_value():
+    tape, _, _ = run("sgd/sgd")
+    tree = tape.tree(of="alpha").splitlines()
+    assert tree[3].startswith("alpha[3] = SGD.rule") and len(tree) == 7
+    assert tape.tree(of="alpha[1]").splitlines()[3].startswith("alpha[1] = SGD.rule")
