@@ -63,6 +63,9 @@ WRONG = {
     "alpha inf": (["--alpha", "inf"], "--alpha.*inf"),
     "alpha zero": (["--alpha", "0"], "--alpha"),
     "no folder": (["--out", ""], "--out"),
+    "a stack for the horizon": (["horizon", "--stack", "sgd"], "--stack.*horizon"),
+    "an alpha for the horizon": (["horizon", "--alpha", "0.1"], "--alpha.*horizon"),
+    "epochs for the horizon": (["horizon", "--epochs", "2"], "--epochs.*horizon"),
 }
 
 
@@ -175,6 +178,17 @@ def interrupted(run, *others):
 digits.train = interrupted
 sys.exit(main(sys.argv[1:]))
 """
+
+
+def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient(tmp_path):
+    status, out, err = run("horizon", "--seed", 1, "--out", tmp_path)
+    assert status == 0, err
+    assert len(re.findall(r"that of one step has the wrong sign", out)) == 3
+    slopes = re.findall(r"^full hypergradient (\S+), by differences (\S+);", out, flags=re.MULTILINE)
+    assert len(slopes) == 3 and all(float(full) == pytest.approx(float(other), rel=1e-4) for full, other in slopes)
+    assert out.rstrip().endswith(f"In {tmp_path}: horizon.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["horizon.png"]
+    assert (tmp_path / "horizon.png").read_bytes().startswith(PNG)
 
 
 def test_ctrl_c_keeps_the_table_and_the_curves_of_finished_runs(tmp_path):

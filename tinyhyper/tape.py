@@ -32,8 +32,10 @@ class Node:
     op: what was done; None for a leaf.  inputs: the edges it read, None for constants.
     saved: the arrays its VJP needs.  context: shapes, dtypes and options.  width: how many outputs it has.
     kept: weak references to the tensors that keep a gradient, by output.
+    seam: whether a recorded `backward()` stops here and leaves its cotangents (see `optim/horizon.py`).
     """
 
+    seam = False
     __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "kept", "released", "__weakref__")
 
     def __init__(
@@ -94,14 +96,19 @@ class recording(no_grad):
     recording = True
 
 
-def reachable(roots: Iterable[Any]) -> list[Any]:
-    """Every node that the roots depend on, newest first: an order in which each comes before what it read."""
+def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
+    """Every node that the roots depend on, newest first: an order in which each comes before what it read.
+
+    to_seams: whether to go no further than seams.
+    """
     found = set()
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
+            if to_seams and node.seam:
+                continue
             waiting += [edge[0] for edge in node.inputs if edge is not None]
     return sorted(found, key=lambda node: node.serial, reverse=True)
 
@@ -150,10 +157,12 @@ def backward(
     """Sweep from the seeds; the caller deposits what comes back.
 
     seeds: edges with their cotangents.  targets: the edges asked for, or None for every tensor that keeps a gradient.
+    Without targets, a recorded sweep stops at seams; a plain one passes them and takes along what was left there.
     Returns pairs: (tensor, cotangent), or (position in targets, cotangent).
     Raises GraphReleasedError before anything has changed.
     """
-    nodes = reachable(edge[0] for edge, _ in seeds)
+    stops = create_graph and targets is None
+    nodes = reachable((edge[0] for edge, _ in seeds), stops)
     wanted = None
     if targets is not None:
         wanted = leading_to(nodes, {node for node, _ in targets} | {node for node in nodes if node.released})
@@ -164,10 +173,11 @@ def backward(
                 f"{node!r} has been released by an earlier backward(). Pass retain_graph=True to the first of two "
                 "backward passes through it, or compute the loss again."
             )
+    crossed = [] if create_graph or targets is not None else [node for node in nodes if node.seam]
     pending: dict[Any, list[Any]] = {}
     watched = nullcontext() if mode.tape is None else mode.tape.within(sweep=True)
     with watched, recording() if create_graph else no_grad():
-        for edge, cotangent in seeds:
+        for edge, cotangent in [*seeds, *[left for seam in crossed for left in seam.collect()]]:
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []
         for node, cotangents in sweep(nodes, pending, wanted):
@@ -175,6 +185,8 @@ def backward(
                 found += [(ref(), cotangents[index]) for index, ref in (node.kept or {}).items()]
             else:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
+            if stops and node.seam:
+                node.leave(cotangents)
     if not (retain_graph or create_graph):
         for node in nodes:
             if wanted is None or any(edge is not None and edge[0] in wanted for edge in node.inputs):

@@ -133,20 +133,12 @@ class Tensor:
         """Add the gradient to the `.grad` of every leaf and every tensor with `retain_grad()`; release the graph.
 
         gradient: the cotangent of this tensor, of its shape; may be left out for a tensor of one element.
-        retain_graph: keep the graph for another pass.  create_graph: record the pass, for derivatives of it.
+        retain_graph: keep the graph for another pass.  create_graph: record the pass, for derivatives of it; in a
+        window of an optimizer's horizon, such a pass goes back to the last step.
         Raises GraphError without a graph, ShapeError for a wrong gradient, GraphReleasedError for a consumed graph;
         nothing has changed then.
         """
-        seed = seed_for(self, gradient, "backward")
-        found = backward([seed], None, retain_graph=retain_graph, create_graph=create_graph)
-        deposits = exclusive([cotangent for _, cotangent in found], [seed[1]])
-        for (tensor, _), gradient in zip(found, deposits):
-            if tensor.grad is not None:
-                old, new = tensor.grad, gradient
-                gradient = Tensor(old.array + new.array) if old.edge is None and new.edge is None else old + new
-            tensor.grad = gradient
-            if mode.tape is not None:
-                mode.tape.gradient(tensor, gradient, self)
+        deposit([seed_for(self, gradient, "backward")], self, retain_graph=retain_graph, create_graph=create_graph)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
@@ -261,6 +253,24 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
             raise DtypeError(f"{name}: the tensor is {output.dtype}, its gradient {given.dtype}")
         given = Tensor(given.array.astype(output.dtype))
     return output.edge, given
+
+
+def deposit(
+    seeds: Sequence[tuple[Edge, Tensor]], loss: Tensor | None, *, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Sweep from the seeds, and add what comes to each tensor that keeps a gradient to its `.grad`.
+
+    loss: what a recording is told that these are the gradients of. Raises GraphReleasedError.
+    """
+    found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
+    deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
+    for (tensor, _), gradient in zip(found, deposits):
+        if tensor.grad is not None:
+            old, new = tensor.grad, gradient
+            gradient = Tensor(np.asarray(old.array + new.array)) if old.edge is None and new.edge is None else old + new
+        tensor.grad = gradient
+        if mode.tape is not None:
+            mode.tape.gradient(tensor, gradient, loss)
 
 
 def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:

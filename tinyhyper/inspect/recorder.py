@@ -64,19 +64,20 @@ class Recorder:
         """
         places = [self._place(operand) for operand in operands]
         number = len(self._events)
-        edge = next((out.edge for out in outputs if out.edge is not None), None)
-        made = reads = None
-        if edge is not None:
-            made = edge[0]
-            reads = op.reads(made)
-            self._held.append((weakref.ref(made), number))
-        facts = [_facts(out.array) for out in outputs]
-        site = self._site or _caller(sys._getframe(1))
-        event = ("operation", op, facts, site, self.steps, self._sweep, made and made.serial, nanoseconds, reads)
-        kept = None if made is None else [source is not None for source in made.inputs]
-        self._events.append((*event, places, kept))
+        facts, made = [], None
         for n, out in enumerate(outputs):
+            facts.append(_facts(out.array))
             self._know(out, number, n)
+            if out.edge is not None:
+                made = out.edge[0]
+        serial = reads = kept = None
+        if made is not None:
+            serial, reads, kept = made.serial, op.reads(made), [source is not None for source in made.inputs]
+            self._held.append((weakref.ref(made), number))
+        site = self._site or _caller(sys._getframe(1))
+        self._events.append(
+            ("operation", op, facts, site, self.steps, self._sweep, serial, nanoseconds, reads, places, kept)
+        )
         if self._arrays is not None:
             self._calls[number] = op, call
 
@@ -96,8 +97,10 @@ class Recorder:
         number = len(self._events)
         site = self._site or _caller(sys._getframe(1))
         facts = [_facts(gradient.array)]
-        event = ("gradient", None, facts, site, self.steps, self._sweep, None, None, None)
-        self._events.append((*event, [] if source is None else [source], [gradient.edge is not None], of, root))
+        places, kept = [] if source is None else [source], [gradient.edge is not None]
+        self._events.append(
+            ("gradient", None, facts, site, self.steps, self._sweep, None, None, None, places, kept, of, root)
+        )
         if source is None and self._arrays is not None:
             self._arrays[number] = gradient.array
         self._know(gradient, number, 0)
@@ -165,6 +168,11 @@ class Recorder:
             self._labelled.add(place)
             self._label_events.append((place, name, role, level, coordinate, range))
 
+    def labelled(self, tensor: Tensor) -> bool:
+        """Whether it is known what a tensor is to an optimizer."""
+        mark = getattr(tensor, "mark", None)
+        return mark is not None and mark[0] == self._key and (mark[1], mark[2]) in self._labelled
+
     # Recognising tensors.
 
     def _known(self, tensor: Tensor) -> Mark | None:
@@ -198,8 +206,8 @@ class Recorder:
             kind, op, serial = ("leaf" if made.op is None else "earlier"), made.op, made.serial
         number = len(self._events)
         site = self._site or _caller(sys._getframe(1))
-        event = (kind, op, [_facts(tensor.array)], site, step, self._sweep, serial, None, None)
-        self._events.append((*event, [] if through is None else [through], [False]))
+        facts, places = [_facts(tensor.array)], [] if through is None else [through]
+        self._events.append((kind, op, facts, site, step, self._sweep, serial, None, None, places, [False]))
         if self._arrays is not None:
             self._arrays[number] = tensor.array
         self._know(tensor, number, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
@@ -12,7 +13,8 @@ from ..tensor import Tensor
 if TYPE_CHECKING:
     from .tower import Optimizer
 
-RESERVED = ("optimizer", "tune", "coordinates")
+OBJECTIVES = ("last", "sum")
+RESERVED = {"optimizer": None, "tune": None, "coordinates": None, "horizon": 1, "objective": "last"}
 
 
 def rule(cls: type[Optimizer]) -> None:
@@ -49,6 +51,28 @@ def names(optimizer: Optimizer, tune: Iterable[str] | None, coordinates: Mapping
     for name in (*(tune or ()), *coordinates):
         if name not in cls.table:
             raise ArgumentError(f"{cls.__name__} has no hyperparameter {name!r}; it has {', '.join(cls.table)}")
+
+
+def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:
+    """The horizon is a number of steps or None, and belongs to the bottom level of a tower that tunes something."""
+    name = type(optimizer).__name__
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1):
+        raise ArgumentError(
+            f"{name}: horizon={steps!r} is neither a number of steps, 1 or more, nor None, which never cuts"
+        )
+    if objective not in OBJECTIVES:
+        raise ArgumentError(f"{name}: objective={objective!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
+    above = optimizer.optimizer
+    if above is not None and str(above._window):
+        raise ArgumentError(
+            f"{name}: the level above has {above._window}, but it moves once a window of the bottom level: "
+            "give horizon and objective to the bottom level alone"
+        )
+    if steps not in (1, None) and not optimizer._tuned:
+        raise ArgumentError(
+            f"{name}: horizon={steps}, but nothing is tuned. Give an optimizer= that tunes something, or say "
+            "horizon=None to differentiate the whole run yourself"
+        )
 
 
 def step(levels: Sequence[Optimizer], params: Any) -> None:

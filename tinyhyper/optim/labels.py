@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
     from ..inspect.recording import Tape
     from .tower import Optimizer
+
+Named: TypeAlias = "tuple[str, Tensor]"
 
 
 class Labels:
@@ -18,25 +20,25 @@ class Labels:
     def __init__(self, tape: Tape, height: int, level: Optimizer, below: Optimizer | None) -> None:
         self.tape, self.height, self.level, self.below = tape, height, level, below
 
-    def before(
-        self, name: str, w: Tensor, g: Tensor, state: Mapping[str, Tensor], hyperparameters: Mapping[str, Tensor]
-    ) -> None:
+    def before(self, name: str, w: Tensor, g: Tensor, state: Iterable[Named], hyperparameters: Iterable[Named]) -> None:
         """What the step reads."""
         self.tape.label(g, name, "gradient", self.height)
         self.after(name, w, state)
-        for key, tensor in hyperparameters.items():
+        for key, tensor in hyperparameters:
             self._hyperparameter(tensor, key, self.height, self.level)
 
-    def after(self, name: str, w: Tensor, state: Mapping[str, Tensor]) -> None:
+    def after(self, name: str, w: Tensor, state: Iterable[Named]) -> None:
         """What the step makes."""
         if self.below is None:
             self.tape.label(w, name, "weights", 0)
         else:
             self._hyperparameter(w, name, self.height - 1, self.below)
-        for key, tensor in state.items():
+        for key, tensor in state:
             self.tape.label(tensor, f"{name}.{key}", "state", self.height)
 
     def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Optimizer) -> None:
+        if self.tape.labelled(tensor):
+            return
         row = level._rows.get(key)
         facts = (None, None) if row is None else (level._coordinates[row], level.table[row].range)
         self.tape.label(tensor, key, "hyperparameter", height, *facts)

@@ -18,7 +18,7 @@ def state_dict(optimizer: Optimizer) -> dict[str, Any]:
     """The numbers, names and arrays of every level, bottom first.
 
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
-    loading are zero, as at the first step of a run.
+    loading are zero, as at the first step of a run, and a new window of the horizon begins.
     """
     return {"levels": [_level(level) for level in optimizer.levels]}
 
@@ -66,6 +66,7 @@ def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         level._states = {
             name: {key: Tensor(array) for key, array in kept.items()} for name, kept in entry["state"].items()
         }
+        level._window.restart()
 
 
 def _check(level: Optimizer, entry: Mapping[str, Any]) -> None:

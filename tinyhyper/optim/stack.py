@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import ArgumentError
@@ -10,13 +11,18 @@ from .rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from .tower import Optimizer
 
 OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)}
+WORDS: dict[str, Callable[[str], Any]] = {
+    "horizon": lambda text: None if text == "None" else int(text),
+    "objective": str,
+}
 LEVEL = re.compile(r"\s*(?P<name>\w+?)(?P<only>-\w+)?\s*(\((?P<arguments>[^()]*)\))?\s*")
 
 
 def from_string(stack: str, alpha: float | None = None) -> Optimizer:
     """The tower that a string names, bottom first: "adam/sgd", "sgd(0.1, mu=0.9) / sgd(1e-4)", "adam-alpha/sgd(1e-5)".
 
-    A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the order of its table.
+    A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the order of its table,
+    and the bottom's horizon and objective: "sgd(0.1, horizon=8) / sgd(1e-4)".
     alpha: the bottom level's step size, where the string gives none. Raises ArgumentError with the word that is wrong.
     """
     optimizer: Optimizer | None = None
@@ -43,7 +49,7 @@ def _parse(level: str, stack: str) -> tuple[type[Optimizer], list[float], dict[s
     for item in filter(None, map(str.strip, (match["arguments"] or "").split(","))):
         name, _, number = item.rpartition("=")
         try:
-            value = float(number)
+            value = WORDS.get(name.strip(), float)(number.strip())
         except ValueError:
             raise ArgumentError(f"stack {stack!r}: {item!r} is not a number or name=number") from None
         if name:

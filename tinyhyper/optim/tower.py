@@ -6,7 +6,7 @@ A level moves the weights, or the hyperparameters of the level below, by
 
 where everything but the hyperparameters is cut from the graph (`apply_cut` below). So the next `loss.backward()` gives
 each hyperparameter its gradient, and the level above can move it by the same line. (Chandra et al., "Gradient Descent:
-The Ultimate Optimizer", NeurIPS 2022.)
+The Ultimate Optimizer", NeurIPS 2022.) With a `horizon` of k the cut comes every k steps.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..tape import mode, recording
 from ..tensor import Tensor, leaf
 from . import checks, saving
 from .coordinates import COORDINATES, LINEAR, Coordinate
+from .horizon import Window
 from .labels import Labels
 from .update import Update, trace_rule
 
@@ -53,6 +54,9 @@ class Optimizer:
     optimizer: the level above, which tunes this level's hyperparameters.
     tune: the names it tunes; by default all that are in use.
     coordinates: by name, "linear", "log", "sqrt" or "unit" instead of the table's.
+    horizon: for how many steps nothing is cut and the hyperparameters stand still; None for ever, and then no level
+    above is needed. At the bottom level only.
+    objective: of what the gradient by the hyperparameters is, "last" or "sum" of the losses up to the horizon.
     Raises ArgumentError for unknown names and for values outside their coordinate's range.
     """
 
@@ -72,7 +76,7 @@ class Optimizer:
         cls.__signature__ = inspect.Signature(
             [parameter(n, parameter.POSITIONAL_OR_KEYWORD, default=row.default) for n, row in cls.table.items()]
             + options
-            + [parameter(n, parameter.KEYWORD_ONLY, default=None) for n in checks.RESERVED]
+            + [parameter(n, parameter.KEYWORD_ONLY, default=value) for n, value in checks.RESERVED.items()]
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -87,6 +91,7 @@ class Optimizer:
         if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
             raise DtypeError(f"{name}: optimizer={self.optimizer!r} is not an optimizer")
         tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
+        horizon, objective = given.pop("horizon"), given.pop("objective")
         tune = tuple(tune) if isinstance(tune, Iterable) and not isinstance(tune, str) else tune
         values = {row: given.pop(row) for row in self.table}
         self._options = tuple(given.items())
@@ -99,7 +104,10 @@ class Optimizer:
         chosen = {row for row in in_use if self.table[row].tuned} if tune is None else set(tune)
         self._in_use = in_use
         self._rows = dict(self._keys())
-        self._tuned = tuple(key for key, row in self._rows.items() if row in chosen) if self.optimizer else ()
+        tuning = self.optimizer is not None or horizon is None
+        self._tuned = tuple(key for key, row in self._rows.items() if row in chosen) if tuning else ()
+        checks.horizon(self, horizon, objective)
+        self._window = Window(horizon, objective)
         self.parameters: dict[str, Tensor] = {}
         for key, row in self._rows.items():
             value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
@@ -128,12 +136,16 @@ class Optimizer:
     def step(self, params: dict[str, Tensor]) -> None:
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
 
-        params: tensors by name, with the gradients of `loss.backward()`; a missing gradient counts as zero.
+        params: tensors by name, with the gradients of `loss.backward()`; a missing gradient counts as zero. Inside a
+        window of the horizon only the weights move, and their gradients are those of a recorded `backward()`.
         Raises GraphError, ShapeError or TypeError before anything has changed.
         """
-        levels = self.levels
-        checks.step(levels, params)
-        with recording(), nullcontext() if mode.tape is None else mode.tape.stepping(self):
+        window = self._window
+        checks.step(self.levels, params)
+        window.check(params, f"{type(self).__name__}.step")
+        window.gather()
+        levels = self.levels if window.cuts else (self,)
+        with recording(), nullcontext() if mode.tape is None else mode.tape.stepping(self, window.objective):
             moves: list[Move] = []
             for height in reversed(range(len(levels))):
                 below = levels[height - 1] if height else None
@@ -143,6 +155,7 @@ class Optimizer:
                 level.t += 1
                 level._states.update(move.states)
                 (params if below is None else below.parameters).update(move.moved)
+            window.join(params)
 
     def _move(
         self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int, below: Optimizer | None
@@ -157,14 +170,12 @@ class Optimizer:
             state = self._state_for(name, rule, w)
             used = {row: hyperparameters[key] for row, key in keys.items()}
             if labels is not None:
-                labels.before(
-                    name, w, g, dict(zip(rule.kept, state)), {key: hyperparameters[key] for key in keys.values()}
-                )
-            new_w, *new_state = apply_cut(rule, w, g, state, used)
+                labels.before(name, w, g, zip(rule.kept, state), [(key, hyperparameters[key]) for key in keys.values()])
+            new_w, *new_state = apply_cut(rule, w, g, state, used) if self._window.cuts else rule(w, g, *state, **used)
             moved[name] = new_w.retain_grad() if new_w.requires_grad else leaf(new_w)
             states[name] = dict(zip(rule.kept, new_state))
             if labels is not None:
-                labels.after(name, moved[name], states[name])
+                labels.after(name, moved[name], states[name].items())
         return Move(moved, states)
 
     def meaning(self, key: str, internal: float) -> float:
@@ -190,7 +201,15 @@ class Optimizer:
         kept = self._states.get(name)
         if kept is not None:
             return [kept[key] for key in rule.kept]
-        return [Tensor(np.full(w.shape, self._initial[key], w.dtype)) for key in rule.kept]
+        return [self._start(key, w) for key in rule.kept]
+
+    def _start(self, key: str, w: Tensor) -> Tensor:
+        """The state before the first step. Where nothing is cut, a hyperparameter at which it starts is not either."""
+        row = self.state[key]
+        if self._window.horizon is None and row in self._tuned:
+            start = self._coordinates[row].value(self.parameters[row])
+            return (start + np.zeros(w.shape)).astype(w.dtype)
+        return Tensor(np.full(w.shape, self._initial[key], w.dtype))
 
     def _keys(self) -> list[tuple[str, str]]:
         """The parameters' names, each with its row of the table: rates by name have a parameter each."""
@@ -228,6 +247,7 @@ class Optimizer:
             if row in self._in_use and (self.table[row].tuned or key in self._tuned)
         ]
         shown += [f"{key}={value}" for key, value in self._options if value]
+        shown += filter(None, [str(self._window)])
         return f"{type(self).__name__}({', '.join(shown)})"
 
     __repr__ = __str__

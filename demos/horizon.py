@@ -1,0 +1,303 @@
+"""How far a hypergradient must look back: its bias, its time and its memory over the horizon k.
+
+SGD makes a run of T steps with a fixed alpha, and the graph is cut every k steps (a level above whose own step size is
+0 keeps alpha where it is). At the end of each window, L is differentiated by alpha through the window's k updates. Two
+numbers are shown for each k; the picture has them divided by the full hypergradient, that of L at the end of the run
+through all T updates:
+
+- "at the end": the last window's, which is the full hypergradient truncated to the last k updates;
+- "on the way": the mean of all windows', by which a tower with this horizon would move alpha.
+
+At k = T both are the full hypergradient, which is printed beside central differences of the whole run. L is the loss
+without noise: the quadratic's own, where there is noise a mean over 400 runs; for the digits, over all training images.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from tqdm import tqdm
+
+import tinyhyper as th
+
+from . import digits, output
+from .report import COLOURS
+from .settings import Settings, refuse
+
+EIGENVALUES = np.logspace(-2, 0, 10)
+NOISY_RUNS = 400
+REPEATS = 10  # of each time, of which the least is shown
+LOWEST_DRAWN = 0.01  # of the full hypergradient; nearer to 0 the axis is linear
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A loss to descend.
+
+    horizons: the ks to try, each of which divides the last one, the number of steps.  start: the first weights.
+    data: what each step's loss reads.  loss: what is descended.  goal: L, the loss without noise.
+    """
+
+    name: str
+    alpha: float
+    horizons: tuple[int, ...]
+    start: Callable[[np.random.Generator], digits.Params]
+    data: Callable[[np.random.Generator, int], list[Any]]
+    loss: Callable[[digits.Params, Any], th.Tensor]
+    goal: Callable[[digits.Params], th.Tensor]
+
+    @property
+    def steps(self) -> int:
+        return self.horizons[-1]
+
+
+@dataclass
+class Bias:
+    """What a problem's windows gave, by horizon; the full hypergradient, and the same by differences."""
+
+    problem: Problem
+    at_end: dict[int, float] = field(default_factory=dict)
+    on_way: dict[int, float] = field(default_factory=dict)
+    by_differences: float = 0.0
+
+    @property
+    def full(self) -> float:
+        return self.at_end[self.problem.steps]
+
+
+def quadratic(name: str, noise: float, alpha: float, horizons: tuple[int, ...]) -> Problem:
+    """Half the sum of eigenvalue * w^2, from w = 1; each gradient has normal noise of this standard deviation."""
+    runs = NOISY_RUNS if noise else 1
+
+    def curve(w: th.Tensor) -> th.Tensor:
+        return th.sum(0.5 * EIGENVALUES * w * w)
+
+    return Problem(
+        name,
+        alpha,
+        horizons,
+        start=lambda rng: {"w": th.tensor(np.ones((runs, EIGENVALUES.size)), requires_grad=True)},
+        data=lambda rng, count: [noise * rng.standard_normal((runs, EIGENVALUES.size)) for _ in range(count)],
+        loss=lambda params, slope: curve(params["w"]) + th.sum(slope * params["w"]),
+        goal=lambda params: curve(params["w"]) / runs,
+    )
+
+
+def digits_mlp(alpha: float, horizons: tuple[int, ...]) -> Problem:
+    """The MLP of the demo `digits`, in float64."""
+    split = th.data.digits()
+    images = split.train_images.astype(np.float64)
+
+    def start(rng: np.random.Generator) -> digits.Params:
+        first = digits.initial(rng)
+        return {name: th.tensor(w.numpy(), requires_grad=True, dtype=np.float64) for name, w in first.items()}
+
+    def data(rng: np.random.Generator, count: int) -> list[Any]:
+        order = rng.permutation(len(images))[: count * digits.BATCH].reshape(count, digits.BATCH)
+        return [(images[chosen], split.train_labels[chosen]) for chosen in order]
+
+    return Problem(
+        "digits MLP",
+        alpha,
+        horizons,
+        start,
+        data,
+        loss=lambda params, batch: th.cross_entropy(digits.logits(params, batch[0]), batch[1]),
+        goal=lambda params: th.cross_entropy(digits.logits(params, images), split.train_labels),
+    )
+
+
+def problems() -> list[Problem]:
+    """Where one step is not enough to know in which direction alpha should go."""
+    return [
+        quadratic("quadratic without noise", 0.0, 1.5, (1, 2, 4, 5, 10, 20)),
+        quadratic("quadratic with noise 0.3", 0.3, 0.03, (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)),
+        digits_mlp(0.3, (1, 2, 4, 8, 16, 32, 64)),
+    ]
+
+
+def follow(
+    problem: Problem, optimizer: th.optim.Optimizer, seed: int, recorded: bool
+) -> Iterator[tuple[int, digits.Params]]:
+    """The run: after each step, its number from 1 and the weights."""
+    rng = np.random.default_rng(seed)
+    params = problem.start(rng)
+    for step, data in enumerate(problem.data(rng, problem.steps), start=1):
+        problem.loss(params, data).backward(create_graph=recorded)
+        optimizer.step(params)
+        yield step, params
+
+
+def windows(problem: Problem, horizon: int, seed: int) -> list[float]:
+    """The hypergradient of each window of the run."""
+    optimizer = th.optim.SGD(problem.alpha, optimizer=th.optim.SGD(0.0), horizon=horizon)
+    return [
+        th.gradients(problem.goal(params), optimizer.parameters["alpha"], retain_graph=True)[0].item()
+        for step, params in follow(problem, optimizer, seed, recorded=horizon > 1)
+        if step % horizon == 0
+    ]
+
+
+def difference(problem: Problem, seed: int) -> float:
+    """The full hypergradient as a central difference of two whole runs."""
+
+    def last(alpha: float) -> float:
+        *_, (_, params) = follow(problem, th.optim.SGD(alpha), seed, recorded=False)
+        return problem.goal(params).item()
+
+    h = 1e-5 * problem.alpha
+    return (last(problem.alpha + h) - last(problem.alpha - h)) / (2 * h)
+
+
+def bias(problem: Problem, seed: int, progress: tqdm) -> Bias:
+    """The hypergradients of one problem at every horizon."""
+    result = Bias(problem, by_differences=difference(problem, seed))
+    for horizon in problem.horizons:
+        found = windows(problem, horizon, seed)
+        result.at_end[horizon], result.on_way[horizon] = found[-1], float(np.mean(found))
+        progress.update()
+    return result
+
+
+def window(problem: Problem, horizon: int, seed: int) -> float:
+    """Seconds for one window: `horizon` steps and the sweep that gathers its hypergradient."""
+    rng = np.random.default_rng(seed)
+    params = problem.start(rng)
+    optimizer = th.optim.SGD(problem.alpha, optimizer=th.optim.SGD(0.0), horizon=horizon)
+    first, *others, last = problem.data(rng, horizon + 1)
+    problem.loss(params, first).backward()
+    began = time.perf_counter()
+    for data in others:
+        optimizer.step(params)
+        problem.loss(params, data).backward(create_graph=True)
+    optimizer.step(params)
+    problem.loss(params, last).backward()
+    return time.perf_counter() - began
+
+
+def peak(problem: Problem, horizon: int, seed: int) -> float:
+    """The most bytes that one window holds at once."""
+    tracemalloc.start()
+    try:
+        window(problem, horizon, seed)
+        return float(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+
+
+def costs_of(problem: Problem, seed: int) -> dict[int, tuple[float, float]]:
+    """Seconds and peak bytes of one window, by horizon; apart from each other, as counting bytes takes time."""
+    rounds = [{k: window(problem, k, seed) for k in problem.horizons} for _ in range(REPEATS)]
+    return {k: (min(seconds[k] for seconds in rounds), peak(problem, k, seed)) for k in problem.horizons}
+
+
+def table(results: list[Bias], costs: dict[int, tuple[float, float]]) -> str:
+    """The numbers of the picture."""
+
+    def signed(value: float, full: float) -> str:
+        return f"{value:>+11.4g}  {'wrong sign' if value * full < 0 else '':<10}"
+
+    lines = []
+    for result in results:
+        problem, full = result.problem, result.full
+        ways = {"at the end": result.at_end[1], "on the way": result.on_way[1]}
+        wrong = " and ".join(way for way, value in ways.items() if value * full < 0)
+        verdict = f"that of one step has the {'wrong sign ' + wrong if wrong else 'same sign'}"
+        lines += [
+            f"{problem.name}: alpha {problem.alpha:g}, {problem.steps} steps",
+            f"full hypergradient {full:+.6g}, by differences {result.by_differences:+.6g}; {verdict}",
+            f"{'k':>6}  {'at the end':>11}  {'':<10}  {'on the way':>11}",
+        ]
+        for k in problem.horizons:
+            lines.append(f"{k:>6}  {signed(result.at_end[k], full)}  {signed(result.on_way[k], full)}".rstrip())
+        lines.append("")
+    lines += [f"one window on the {results[-1].problem.name}", f"{'k':>6}  {'milliseconds':>12}  {'peak MB':>8}"]
+    lines += [f"{k:>6}  {seconds * 1e3:>12.2f}  {size / 1e6:>8.3f}" for k, (seconds, size) in costs.items()]
+    return "\n".join(lines)
+
+
+def draw_bias(axes: Axes, result: Bias) -> None:
+    """Both hypergradients over k, as multiples of the full one."""
+    problem = result.problem
+    axes.axhspan(-100, 0, color="#FBE9E1")
+    axes.axhline(1, color="#999999", linewidth=1)
+    axes.axhline(0, color="#999999", linewidth=0.8)
+    for name, values, colour, marker in (
+        ("at the end: the last k steps", result.at_end, COLOURS[1], "o"),
+        ("on the way: mean of all windows of k steps", result.on_way, COLOURS[2], "s"),
+    ):
+        ratios = [values[k] / result.full for k in problem.horizons]
+        axes.plot(problem.horizons, ratios, color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=name)
+    axes.set_yscale("symlog", linthresh=LOWEST_DRAWN)
+    axes.set_ylim(-8, 8)
+    axes.set_yticks([-1, -0.1, -0.01, 0, 0.01, 0.1, 1], ["−1", "−0.1", "−0.01", "0", "0.01", "0.1", "1"])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_title(f"{problem.name}\nalpha {problem.alpha:g}, {problem.steps} steps", fontsize=11)
+    axes.text(0.97, 0.03, "wrong sign", transform=axes.transAxes, ha="right", color="#A33B00", fontsize=9)
+    over_k(axes, problem.horizons)
+
+
+def draw_cost(axes: Axes, label: str, values: dict[int, float]) -> None:
+    """What one window costs over k, and the line through the last value on which twice the k costs twice as much."""
+    horizons = list(values)
+    longest = horizons[-1]
+    line = [values[longest] * k / longest for k in horizons]
+    axes.plot(horizons, line, color="#999999", linestyle="--", linewidth=1, label="in proportion to k")
+    axes.plot(horizons, list(values.values()), color=COLOURS[0], marker="o", markersize=4.5, linewidth=1.4)
+    axes.set_yscale("log")
+    axes.set_ylabel(label)
+    axes.legend(frameon=False, fontsize=9)
+    over_k(axes, horizons)
+
+
+def over_k(axes: Axes, horizons: Any) -> None:
+    """What all panels share: the axis of k, and the grid."""
+    axes.set_xscale("log")
+    shown = [k for n, k in enumerate(horizons) if len(horizons) < 8 or n % 3 == 0]
+    axes.set_xticks(shown, [str(k) for k in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("horizon k")
+    axes.grid(color="#E5E5E5", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+
+
+def picture(results: list[Bias], costs: dict[int, tuple[float, float]]) -> bytes:
+    """A PNG: above, the hypergradients of each problem over k; below, time and memory of a window."""
+    figure = Figure(figsize=(12.5, 8), layout="constrained")
+    upper, lower = np.ravel(figure.subfigures(2, 1, squeeze=False, height_ratios=(1.25, 1)))
+    panels = upper.subplots(1, len(results), sharey=True)
+    for axes, result in zip(panels, results, strict=True):
+        draw_bias(axes, result)
+    panels[0].set_ylabel("hypergradient / full hypergradient")
+    upper.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    times, memories = lower.subplots(1, 2)
+    lower.suptitle(f"one window on the {results[-1].problem.name}", fontsize=11)
+    draw_cost(times, "milliseconds", {k: seconds * 1e3 for k, (seconds, _) in costs.items()})
+    draw_cost(memories, "peak memory, MB", {k: size / 1e6 for k, (_, size) in costs.items()})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def main(settings: Settings) -> int:
+    """Measure, print a table and write the picture. Returns the exit status."""
+    refuse(settings, "horizon", "--stack", "--alpha", "--epochs")
+    folder = output.prepare(settings.out)
+    tried = problems()
+    with tqdm(total=sum(len(p.horizons) for p in tried), unit="horizon", leave=False, disable=None) as progress:
+        results = [bias(problem, settings.seed, progress) for problem in tried]
+    costs = costs_of(tried[-1], settings.seed)
+    print(table(results, costs))
+    written = output.write(folder / "horizon.png", picture(results, costs))
+    print(f"\nIn {folder}: {written.name}")
+    return 0

@@ -1,0 +1,140 @@
+"""The horizon: how many steps a hypergradient looks back.
+
+The steps between two cuts are a window. Within it the hyperparameters stand still, and each step ends at a `Seam`: the
+graph goes on through it, but a recorded `backward()` stops there, so that each costs one step, however long the window.
+What it would have carried further it leaves at the seam. The first plain sweep, which gathers the hypergradient of the
+whole window, takes that along; so a window of k steps costs k times one step, in time and in memory.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, MutableMapping, Sequence
+
+from ..errors import GraphError
+from ..tape import Edge, Node
+from ..tensor import Tensor, deposit
+from .checks import RESERVED
+
+
+class Seam(Node):
+    """Where a step ends and the next begins: output n is input n.
+
+    left: by output, the cotangent that recorded sweeps left here, without its graph.  curved: whether it had one.
+    partly: whether the output's `.grad` is partly of a plain sweep.  touched: where to say that something was left.
+    """
+
+    __slots__ = ("curved", "left", "partly", "touched")
+    seam = True
+    name = "seam"
+
+    def __init__(self, inputs: tuple[Edge | None, ...], touched: list[weakref.ref[Seam]]) -> None:
+        super().__init__(Seam, inputs, width=len(inputs))
+        self.touched = touched
+        self.left: list[Tensor | None] = [None] * self.width
+        self.curved = [False] * self.width
+        self.partly = [False] * self.width
+
+    def pullback(self, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> Sequence[Tensor | None]:
+        return cotangents
+
+    def leave(self, cotangents: Sequence[Tensor | None]) -> None:
+        """Keep what a recorded sweep, which ends here, would have carried on."""
+        self.touched.append(weakref.ref(self))
+        for n, cotangent in enumerate(cotangents):
+            if cotangent is None:
+                continue
+            before, left = self._gradient(n), self.left[n]
+            if before is None or (left is None and before.edge is None):
+                self.partly[n] = before is not None
+            bare = Tensor(cotangent.array)
+            self.left[n] = bare if left is None else left + bare
+            self.curved[n] = self.curved[n] or cotangent.edge is not None
+
+    def collect(self) -> list[tuple[Edge, Tensor]]:
+        """What was left here, with the edges along which it goes on; a plain sweep takes it away."""
+        found = [(edge, left) for edge, left in zip(self.inputs, self.left) if edge is not None and left is not None]
+        self.partly = [partly or left is not None for partly, left in zip(self.partly, self.left)]
+        self.left = [None] * self.width
+        return found
+
+    def lacks(self, n: int, gradient: Tensor) -> bool:
+        """Whether the gradient of an output is without a graph, or without a part of it, that it should have."""
+        if gradient.edge is not None:
+            return self.partly[n]
+        return self.left[n] is None or self.curved[n]
+
+    def _gradient(self, n: int) -> Tensor | None:
+        """What the output has in its `.grad`."""
+        tensor = self.kept[n]() if self.kept else None
+        return None if tensor is None else tensor.grad
+
+
+class Window:
+    """The steps of a tower since its last cut.
+
+    horizon: after how many steps the next cut comes, None for never.  objective: "last" for the loss at the window's
+    end, "sum" for that of all its losses.
+    """
+
+    def __init__(self, horizon: int | None, objective: str) -> None:
+        self.horizon, self.objective = horizon, objective
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the steps before, so that the next one begins a window."""
+        self.steps = 0
+        self.seam: Seam | None = None
+        self.places: dict[str, int] = {}
+        self.touched: list[weakref.ref[Seam]] = []
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the next step begins with the cut."""
+        return self.horizon is not None and self.steps % self.horizon == 0
+
+    def check(self, params: Mapping[str, Tensor], place: str) -> None:
+        """Raise GraphError if the next step is inside the window and would silently make it shorter."""
+        if self.cuts or self.seam is None:
+            return
+        length = "never ends" if self.horizon is None else f"is {self.horizon} steps long"
+        for name, n in self.places.items():
+            w = params.get(name)
+            if w is not None and w.is_leaf:
+                raise GraphError(
+                    f"{place}: params[{name!r}] is not what the last step made of it, so the graph of this window, "
+                    f"which {length}, ends there. To begin a new window, opt.load_state_dict(opt.state_dict())"
+                )
+            if w is not None and w.grad is not None and self.seam.lacks(n, w.grad):
+                raise GraphError(
+                    f"{place}: the gradient of params[{name!r}] was not recorded, or not all of it, and without its "
+                    f"graph the horizon would silently be shorter than it is: the window {length}. Call "
+                    "loss.backward(create_graph=True) before each step, change gradients with operations that are "
+                    "recorded, and look at hypergradients on the way by th.gradients(loss, ..., retain_graph=True)"
+                )
+
+    def gather(self) -> None:
+        """As the window ends: bring to the hyperparameters what recorded sweeps have left on the way."""
+        if self.cuts and (seeds := self._collect()):
+            deposit(seeds, None)
+
+    def join(self, params: MutableMapping[str, Tensor]) -> None:
+        """Put the weights that a step has made behind a seam, unless the next step cuts anyway."""
+        if self.objective == "last":
+            self._collect()  # what is of a loss that does not count
+        self.steps += 1
+        if self.horizon != 1:
+            self.seam = Seam(tuple(w.edge for w in params.values()), self.touched)
+            self.places = {name: n for n, name in enumerate(params)}
+            for name, n in self.places.items():
+                params[name] = Tensor(params[name].array, (self.seam, n)).retain_grad()
+
+    def _collect(self) -> list[tuple[Edge, Tensor]]:
+        """All that was left at the window's seams; it is left no more."""
+        seams = {seam: None for ref in self.touched if (seam := ref()) is not None}
+        self.touched.clear()
+        return [left for seam in seams for left in seam.collect()]
+
+    def __str__(self) -> str:
+        told = {"horizon": self.horizon, "objective": self.objective}
+        return ", ".join(f"{name}={value}" for name, value in told.items() if value != RESERVED[name])
