@@ -72,6 +72,7 @@ class Mode(threading.local):
 
 
 mode = Mode()
+UNWATCHED = nullcontext()
 
 
 class no_grad(ContextDecorator):
@@ -173,11 +174,11 @@ def backward(
                 f"{node!r} has been released by an earlier backward(). Pass retain_graph=True to the first of two "
                 "backward passes through it, or compute the loss again."
             )
-    crossed = [] if create_graph or targets is not None else [node for node in nodes if node.seam]
+    seams = [node for node in nodes if node.seam] if targets is None else []
+    left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]
     pending: dict[Any, list[Any]] = {}
-    watched = nullcontext() if mode.tape is None else mode.tape.within(sweep=True)
-    with watched, recording() if create_graph else no_grad():
-        for edge, cotangent in [*seeds, *[left for seam in crossed for left in seam.collect()]]:
+    with UNWATCHED if mode.tape is None else mode.tape.within(sweep=True), recording() if create_graph else no_grad():
+        for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []
         for node, cotangents in sweep(nodes, pending, wanted):
@@ -185,7 +186,7 @@ def backward(
                 found += [(ref(), cotangents[index]) for index, ref in (node.kept or {}).items()]
             else:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
-            if stops and node.seam:
+            if stops and seams and node.seam:
                 node.leave(cotangents)
     if not (retain_graph or create_graph):
         for node in nodes:

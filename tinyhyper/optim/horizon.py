@@ -95,7 +95,7 @@ class Window:
 
     def check(self, params: Mapping[str, Tensor], place: str) -> None:
         """Raise GraphError if the next step is inside the window and would silently make it shorter."""
-        if self.cuts or self.seam is None:
+        if self.seam is None:
             return
         length = "never ends" if self.horizon is None else f"is {self.horizon} steps long"
         for name, n in self.places.items():
@@ -115,7 +115,7 @@ class Window:
 
     def gather(self) -> None:
         """As the window ends: bring to the hyperparameters what recorded sweeps have left on the way."""
-        if self.cuts and (seeds := self._collect()):
+        if seeds := self._collect():
             deposit(seeds, None)
 
     def join(self, params: MutableMapping[str, Tensor]) -> None:
@@ -131,6 +131,8 @@ class Window:
 
     def _collect(self) -> list[tuple[Edge, Tensor]]:
         """All that was left at the window's seams; it is left no more."""
+        if not self.touched:
+            return []
         seams = {seam: None for ref in self.touched if (seam := ref()) is not None}
         self.touched.clear()
         return [left for seam in seams for left in seam.collect()]

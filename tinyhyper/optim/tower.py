@@ -14,13 +14,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..errors import ArgumentError, CallError, DtypeError
-from ..tape import mode, recording
+from ..tape import UNWATCHED, mode, recording
 from ..tensor import Tensor, leaf
 from . import checks, saving
 from .coordinates import COORDINATES, LINEAR, Coordinate
@@ -140,12 +139,14 @@ class Optimizer:
         window of the horizon only the weights move, and their gradients are those of a recorded `backward()`.
         Raises GraphError, ShapeError or TypeError before anything has changed.
         """
-        window = self._window
-        checks.step(self.levels, params)
-        window.check(params, f"{type(self).__name__}.step")
-        window.gather()
-        levels = self.levels if window.cuts else (self,)
-        with recording(), nullcontext() if mode.tape is None else mode.tape.stepping(self, window.objective):
+        window, levels = self._window, self.levels
+        checks.step(levels, params)
+        if window.cuts:
+            window.gather()
+        else:
+            window.check(params, f"{type(self).__name__}.step")
+            levels = (self,)
+        with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window.objective):
             moves: list[Move] = []
             for height in reversed(range(len(levels))):
                 below = levels[height - 1] if height else None
