@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 import tinyhyper as th
+from tinyhyper.inspect import files
 
 from . import output, report, stacks
 from .settings import Settings, UsageError
@@ -138,10 +139,10 @@ def main(settings: Settings) -> int:
     count = EPOCHS if settings.epochs is None else settings.epochs
     folder = output.prepare(settings.out)
     tape = two_steps(th.data.digits())
-    written = [output.write(folder / "cut.svg", th.inspect.svg(tape).encode())]
+    written = [files.write(folder / "cut.svg", th.inspect.svg(tape))]
     finished = train_all(runs, count, settings.seed)
     if finished:
-        written.insert(0, output.write(folder / "curves.png", report.curves(finished)))
+        written.insert(0, files.write(folder / "curves.png", report.curves(finished)))
     print(f"Digits: a tanh MLP 64-{HIDDEN}-{CLASSES}, batches of {BATCH}, epochs: {count}, seed: {settings.seed}")
     if finished:
         print(f"\n{report.table(finished)}")

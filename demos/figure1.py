@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import tinyhyper as th
+from tinyhyper.inspect import files
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import Figure, Key, figure
 from tinyhyper.inspect.text import short, shorten
@@ -96,6 +97,6 @@ def main(settings: Settings) -> int:
     refuse(settings, "figure1", "--stack", "--alpha", "--epochs", "--seed")
     folder = output.prepare(settings.out)
     for name, picture in pictures():
-        output.write(folder / name, picture.svg.encode())
+        files.write(folder / name, picture.svg)
         print("\n".join([picture.title, *picture.cuts, picture.story, f"In {folder / name}\n"]))
     return 0

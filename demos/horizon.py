@@ -28,6 +28,7 @@ from matplotlib.ticker import NullLocator
 from tqdm import tqdm
 
 import tinyhyper as th
+from tinyhyper.inspect import files
 
 from . import digits, output
 from .report import COLOURS
@@ -298,6 +299,6 @@ def main(settings: Settings) -> int:
         results = [bias(problem, settings.seed, progress) for problem in tried]
     costs = costs_of(tried[-1], settings.seed)
     print(table(results, costs))
-    written = output.write(folder / "horizon.png", picture(results, costs))
+    written = files.write(folder / "horizon.png", picture(results, costs))
     print(f"\nIn {folder}: {written.name}")
     return 0

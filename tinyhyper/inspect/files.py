@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 
 
-def write(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text under another name, then rename it, so that whoever stops this leaves no half of it; the path."""
+def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
+    """Write a file under another name, then rename it, so that whoever stops this leaves no half of it; its path."""
     target = Path(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(temporary, 0o644)  # mkstemp's own is for the user alone
         os.replace(temporary, target)
     except BaseException:
