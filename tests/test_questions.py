@@ -1,5 +1,7 @@
 """Each question to a tape is answered from the recorded graph, in words, in numbers and as a picture."""
 
+import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -289,3 +291,14 @@ def test_a_tree_of_one_value():
     tree = tape.tree(of="alpha").splitlines()
     assert tree[3].startswith("alpha[3] = SGD.rule") and len(tree) == 7
     assert tape.tree(of="alpha[1]").splitlines()[3].startswith("alpha[1] = SGD.rule")
+
+
+def test_the_docs_name_every_key_of_the_json():
+    text = (Path(__file__).parent.parent / "docs" / "inspect.md").read_text(encoding="utf-8")
+    keys, waiting = set(), [json.loads(run("sgd/sgd")[0].to_json())]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            keys |= set(value)
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    assert {key for key in keys if f"`{key}`" not in text} == set()

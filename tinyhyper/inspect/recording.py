@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GraphError
 from ..tape import mode
 from .exchange import read_json, to_json
+from .explorer import save_html
 from .files import write
 from .graph import Graph
 from .recorder import Recorder
@@ -115,6 +116,10 @@ class Tape(Recorder):
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture of two consecutive steps to a file, which appears whole or not at all; returns its path."""
         return write(path, svg(self))
+
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the explorer of this recording: one page to open from disk, without server or network; its path."""
+        return save_html(self, path)
 
     def to_json(self) -> str:
         """The recording as JSON, for other programs and for `from_json`; docs/inspect.md describes it."""
