@@ -1,0 +1,432 @@
+"""The explorer's page, as text and in a real browser: what it shows and says, and that it asks for nothing."""
+
+import json
+import math
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_inspect import run
+
+import tinyhyper as th
+from tinyhyper.inspect.explorer import page, save_html
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1400,900"
+)
+ODD = "</script><script>document.title = 'broken'</script><b>&amp; 'w\""
+
+
+@th.fuse
+def silu(x):
+    return x / (1.0 + th.exp(-x))
+
+
+def trained(text="adam/sgd", steps=3, name="weight", ghosts=True):
+    generator = np.random.default_rng(0)
+    params = {
+        name: th.tensor(generator.normal(size=(3, 2)), requires_grad=True),
+        "bias": th.tensor(np.zeros(2), requires_grad=True),
+    }
+    optimizer = th.optim.from_string(text)
+    x = th.tensor(generator.normal(size=(5, 3)))
+    with th.record(ghosts=ghosts) as tape:
+        for _ in range(steps):
+            loss = th.mean((silu(x @ params[name] + params["bias"]) - 1.0) ** 2)
+            loss.backward()
+            optimizer.step(params)
+    return tape
+
+
+def chain(length):
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record() as tape:
+        for _ in range(length):
+            x = th.tanh(x)
+    return tape
+
+
+def embedded(text):
+    return json.loads(re.search(r'<script type="application/json" id="tape">(.*?)</script>', text, re.DOTALL)[1])
+
+
+# As text.
+
+
+def test_the_page_holds_the_whole_recording():
+    tape = trained()
+    assert embedded(page(tape)) == json.loads(tape.to_json())
+
+
+@pytest.mark.parametrize("title", [ODD, "{{tape}}", "a & b", None])
+def test_no_text_of_the_recording_becomes_markup(title):
+    tape = trained(name=ODD, steps=1, ghosts=False)
+    plain = page(trained(steps=1, ghosts=False))
+    tape.title = title
+    text = page(tape)
+    assert embedded(text)["title"] == title
+    assert text.count("</script>") == plain.count("</script>")
+    assert text.count("<b>") == plain.count("<b>")
+
+
+def test_the_page_asks_for_nothing():
+    text = page(trained(steps=1, ghosts=False))
+    assert "default-src 'none'" in text
+    assert not re.search(r"<(?:script|img|link|iframe)[^>]*\s(?:src|href)\s*=", text)
+    assert "sourceMappingURL" not in text
+
+
+def test_every_slot_is_filled():
+    text = page(run())
+    assert "{{" not in text.partition('<script type="application/json"')[0]
+    assert "{{scripts}}" not in text and "{{libraries}}" not in text
+
+
+def test_a_saved_page_is_whole_and_alone(tmp_path):
+    tape = run()
+    path = save_html(tape, tmp_path / "run.html")
+    assert path.read_text(encoding="utf-8") == page(tape)
+    assert os.listdir(tmp_path) == ["run.html"]
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("Chromium or its driver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Reader:
+    """Someone who reads a page: points, clicks, types, and looks."""
+
+    def __init__(self, driver, folder):
+        self.driver, self.folder = driver, folder
+
+    def open(self, tape):
+        self.driver.get(save_html(tape, self.folder / "page.html").as_uri())
+        return self
+
+    def ask(self, script, *given):
+        return self.driver.execute_script(script, *given)
+
+    def element(self, name):
+        return self.driver.find_element("id", name)
+
+    def says(self, name="details"):
+        return self.ask("return document.getElementById(arguments[0]).innerText", name)
+
+    def id(self, caption):
+        boxes = "explorer.cy.nodes('.box').map((node) => [node.data('label').split('\\n')[0], node.id()])"
+        return dict(self.ask(f"return {boxes}"))[caption]
+
+    def mouse(self, where):
+        """Move the mouse over the middle of an element of the graph."""
+        from selenium.webdriver import ActionChains
+
+        script = (
+            "const one = explorer.cy.getElementById(arguments[0]);"
+            "const {x, y} = one.isNode() ? one.renderedPosition() : one.renderedMidpoint();"
+            "const {clientWidth, clientHeight} = document.getElementById('graph');"
+            "return [x - clientWidth / 2, y - clientHeight / 2]"
+        )
+        self.ask("explorer.cy.stop()")
+        x, y = self.ask(script, where)
+        return ActionChains(self.driver).move_to_element_with_offset(self.element("graph"), round(x), round(y))
+
+    def click(self, caption):
+        self.mouse(self.id(caption)).click().perform()
+        self.until(lambda: self.ask("return explorer.chosen !== null"))
+
+    def keys(self, *keys, to="graph"):
+        self.element(to).send_keys(*keys)
+
+    def names(self, name):
+        """The captions of the boxes of a class."""
+        return set(
+            self.ask("return explorer.cy.nodes(arguments[0]).map((n) => n.data('label').split('\\n')[0])", f".{name}")
+        )
+
+    def flows(self, name):
+        return self.ask("return explorer.cy.edges(arguments[0]).length", f".{name}")
+
+    def until(self, true):
+        end = time.monotonic() + 5
+        while not true():
+            assert time.monotonic() < end, "waited for five seconds"
+            time.sleep(0.02)
+
+    def screenshot(self, name):
+        self.ask("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        folder = Path(os.environ.get("TINYHYPER_ARTIFACTS") or self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        assert self.driver.save_screenshot(str(folder / f"{name}.png"))
+
+
+@pytest.fixture
+def reader(chromium, tmp_path):
+    reader = Reader(chromium, tmp_path)
+    yield reader
+    assert chromium.get_log("browser") == []
+    assert reader.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
+
+
+@pytest.fixture(scope="module")
+def tape():
+    return trained()
+
+
+def test_the_overview_shows_each_name_at_each_step(reader, tape):
+    reader.open(tape)
+    reader.ask("explorer.all()")
+    names = reader.names("values")
+    assert names == {f"{name}[{step}]" for name in ("weight", "bias", "alpha", "beta1", "beta2") for step in range(4)}
+    assert reader.names("loss") == {"loss[0]", "loss[1]", "loss[2]"}
+    assert reader.flows("cut") > 0 and reader.flows("kept") > 0
+    marks = reader.ask("return explorer.cy.edges('.cut').map((edge) => edge.data('label').startsWith('✂'))")
+    assert all(marks)
+    styles = reader.ask("return ['.cut', '.kept'].map((f) => explorer.cy.edges(f).first().style('line-style'))")
+    assert styles == ["dashed", "solid"]
+    assert "3 steps" in reader.says("summary")
+    reader.screenshot("overview")
+
+
+def test_the_slider_and_the_curves_move_the_step(reader, tape):
+    from selenium.webdriver.common.keys import Keys
+
+    reader.open(tape)
+    assert reader.says("where") == "step 1 of 3"
+    reader.keys(Keys.ARROW_RIGHT, to="slider")
+    assert reader.says("where") == "step 2 of 3"
+    assert reader.ask("return explorer.cy.nodes('.current').map((n) => n.id())") == ["band 2"]
+    alpha = "return [...document.querySelectorAll('.panel')].find((p) => p.innerText.startsWith('alpha'))"
+    shown = reader.ask(alpha + ".querySelector('b').innerText")
+    known = next(
+        output.label.value
+        for node in tape.nodes
+        if node.step == 2 and node.kind == "operation"
+        for output in node.outputs
+        if output.label and (output.label.name, output.label.role) == ("alpha", "hyperparameter")
+    )
+    assert float(shown) == pytest.approx(known, rel=1e-3)
+    reader.ask(alpha + ".querySelector('svg')").click()
+    assert reader.says("where") == "step 2 of 3"  # the middle of 0 to 3, rounded up
+    reader.keys(",")
+    assert reader.says("where") == "step 1 of 3"
+    reader.element("play").click()
+    reader.until(lambda: reader.says("where") == "step 2 of 3")
+    reader.element("play").click()
+
+
+def test_pointing_tells_value_shape_gradient_ghost_and_source(reader, tape):
+    reader.open(tape)
+    reader.mouse(reader.id("alpha[1]")).perform()
+    reader.until(lambda: reader.element("tip").is_displayed())
+    told = reader.says("tip")
+    for word in ("alpha[1]", "value", "0.001", "shape", "gradient", "ghost at ✂", "source", "test_page.py:"):
+        assert word in told
+    arrow = reader.ask("return explorer.cy.edges('.cut').filter((e) => e.data('target').includes('alpha|1|'))[0].id()")
+    reader.mouse(arrow).perform()
+    reader.until(lambda: "cut by detach()" in reader.says("tip"))
+    assert "tower.py:" in reader.says("tip")
+    reader.screenshot("hover")
+
+
+def test_a_click_shows_the_way_of_a_hypergradient_and_what_came_along(reader, tape):
+    reader.open(tape)
+    reader.keys(".")
+    reader.click("alpha[2]")
+    reader.ask("explorer.all()")
+    assert reader.names("way") == {"alpha[2]", "weight[2]", "bias[2]", "loss[2]"}
+    path = next(
+        path
+        for path in embedded(page(tape))["paths"]
+        if tape.nodes[path["loss"][0]].step == 2
+        and tape.output(path["target"]).label.name == "alpha"
+        and tape.nodes[path["target"][0]].step == 2
+    )
+    said = reader.says().replace("−", "-")
+    assert "∂loss[2]/∂alpha[2]" in said
+    total = float(re.search(r"∂loss\[2\]/∂alpha\[2\] = (\S+)", said)[1])
+    assert total == pytest.approx(path["total"], rel=1e-3)
+    parts = [float(part) for part in re.findall(r"through \S+\s+(-?\d\S*),", said)]
+    assert len(parts) == 2 and math.fsum(parts) == pytest.approx(total, rel=2e-3)
+    reader.screenshot("way")
+
+
+def test_where_every_way_is_cut_the_cuts_are_named(reader, tape):
+    reader.open(tape)
+    reader.click("alpha[0]")
+    assert "Every way ends at a cut" in reader.says() and "✂ weights of alpha[0]" in reader.says()
+    assert reader.names("way") == {"alpha[0]"}
+    assert reader.flows("barrier") == 1
+
+
+def test_a_switch_shows_the_graph_without_a_cut(reader, tape):
+    reader.open(tape)
+    before = reader.flows("cut")
+    labels = reader.element("cuts").find_elements("tag name", "label")
+    next(label for label in labels if label.text.startswith("weights: alpha[0]")).click()
+    assert reader.flows("asked") == 1 and reader.flows("cut") == before - 1
+    reader.click("alpha[0]")
+    assert {"alpha[0]", "alpha[1]", "weight[1]", "loss[1]"} <= reader.names("way")
+    assert "cuts that are switched off" in reader.says()
+    reader.screenshot("without-a-cut")
+    reader.element("uncut").click()
+    reader.ask("explorer.all()")
+    assert reader.flows("cut") == 0 and reader.flows("asked") > 1
+    assert reader.element("uncut").is_selected()
+    reader.element("uncut").click()
+    assert reader.flows("asked") == 0
+
+
+def test_boxes_and_fused_operations_open(reader, tape):
+    from selenium.webdriver.common.keys import Keys
+
+    reader.open(tape)
+    reader.mouse(reader.id("loss[1]")).double_click().perform()
+    reader.until(lambda: reader.ask("return explorer.open.length") == 1)
+    assert {"matmul", "add", "silu", "mean", "weight[1]", "bias[1]"} <= reader.names("box")
+    reader.screenshot("opened")
+    reader.mouse(reader.id("silu")).double_click().perform()
+    reader.until(lambda: reader.ask("return explorer.open.length") == 2)
+    assert {"negative", "exp", "divide"} <= reader.names("line")
+    assert "overview › loss[1] › silu" in " ".join(reader.says("trail").split())
+    reader.screenshot("fused")
+    reader.keys(Keys.ESCAPE)
+    assert "silu" in reader.names("chosen")
+    reader.keys(Keys.ESCAPE, Keys.ESCAPE)
+    assert "alpha[1]" in reader.names("values") and reader.says("trail") == ""
+
+
+def test_a_rule_opens_into_the_lines_of_its_kernel(reader, tape):
+    reader.open(tape)
+    reader.mouse(reader.id("weight[1]")).double_click().perform()
+    reader.until(lambda: reader.ask("return explorer.open.length") == 2)
+    assert {"sqrt", "subtract", "multiply"} <= reader.names("line")
+    assert reader.flows("cut") >= 4 and reader.flows("kept") > 0
+
+
+def test_all_can_be_done_by_keys(reader, tape):
+    from selenium.webdriver.common.keys import Keys
+
+    reader.open(tape)
+    reader.keys(Keys.ARROW_DOWN)
+    assert reader.ask("return explorer.chosen.data('box').step") == 1
+    first = reader.says().splitlines()[0]
+    reader.keys(Keys.ARROW_RIGHT)
+    assert reader.says().splitlines()[0] != first
+    assert reader.element("details").get_attribute("aria-live") == "polite"
+    reader.ask("explorer.choose(explorer.cy.getElementById(arguments[0]))", reader.id("loss[1]"))
+    reader.keys(Keys.ENTER)
+    assert "matmul" in reader.names("box")
+    reader.keys(Keys.ESCAPE)
+    assert reader.names("chosen") == {"loss[1]"}
+    reader.keys(Keys.ESCAPE)
+    assert reader.names("chosen") == set()
+    near = reader.ask("return explorer.cy.zoom()")
+    reader.keys("+")
+    assert reader.ask("return explorer.cy.zoom()") > near
+    stops = reader.ask("return [...document.querySelectorAll('button, input, summary, #graph')].map((e) => e.tabIndex)")
+    assert min(stops) == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(reader, tape, scheme):
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    reader.open(tape)
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    colours = {"light": "rgb(255, 255, 255)", "dark": "rgb(13, 17, 23)"}
+    assert reader.ask(ground) == colours[scheme]
+    box = reader.ask("return explorer.cy.nodes('.values').first().style('background-color')")
+    assert box.replace(" ", "") == colours[scheme].replace(" ", "")
+    reader.screenshot(scheme)
+    reader.element("theme").click()
+    assert reader.ask(ground) == colours["dark" if scheme == "light" else "light"]
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_odd_names_stay_text(reader):
+    tape = trained(steps=1, name=ODD, ghosts=False)
+    tape.title = ODD
+    reader.open(tape)
+    assert reader.driver.title == " ".join(ODD.split())
+    assert reader.ask("return document.querySelectorAll('b b, h1 b').length") == 0
+    named = "explorer.cy.nodes('.values').filter((node) => node.data('box').names.has(arguments[0]))"
+    box = reader.ask(f"return {named}[0].id()", ODD)
+    reader.mouse(box).click().perform()
+    reader.until(lambda: ODD in reader.says())
+
+
+def test_a_recording_without_steps_shows_all_operations(reader):
+    reader.open(chain(300))
+    reader.ask("explorer.all()")
+    assert reader.ask("return explorer.cy.nodes('.box').length") == 301
+    assert reader.ask("return explorer.cy.edges('.kept').length") == 300
+    assert not reader.element("slider").is_displayed() and not reader.element("cutting").is_displayed()
+    reader.screenshot("operations")
+
+
+def test_an_empty_recording_opens(reader):
+    with th.record() as tape:
+        pass
+    reader.open(tape)
+    assert "0 nodes" in reader.says("summary")
+
+
+def test_numbers_that_are_not_finite_are_shown(reader):
+    x = th.tensor(1e200, requires_grad=True)
+    with th.record() as tape:
+        x * x * x
+    reader.open(tape)
+    assert "∞" in reader.ask("return explorer.cy.nodes('.box').map((n) => n.data('label')).join()")
+
+
+def test_what_is_far_away_is_made_when_it_comes_into_sight(reader):
+    reader.open(trained("sgd/sgd", steps=12, ghosts=False))
+    made = reader.ask("return explorer.cy.elements().length")
+    reader.keys(".", ".", ".", ".", ".", ".", ".", ".")
+    reader.until(lambda: "alpha[9]" in reader.names("values"))
+    assert reader.ask("return explorer.cy.elements().length") > made
+    reader.ask("explorer.all()")
+    assert reader.ask("return explorer.stock.waiting.size") == 0
+
+
+def test_a_lane_of_many_weights_is_one_row_until_it_is_asked_for(reader):
+    params = {f"w{n}": th.tensor([1.0, float(n)], requires_grad=True) for n in range(9)}
+    optimizer = th.optim.from_string("sgd/sgd")
+    with th.record() as tape:
+        loss = th.tensor(0.0)
+        for w in params.values():
+            loss = loss + th.sum(w**2)
+        loss.backward()
+        optimizer.step(params)
+    reader.open(tape)
+    assert "9 weights[0]" in reader.names("values")
+    reader.driver.find_element("css selector", "#lanes [data-lane='0'] button").click()
+    reader.ask("explorer.all()")
+    assert {f"w{n}[1]" for n in range(9)} <= reader.names("values")
+
+
+def test_a_forgotten_cut_is_drawn_as_kept(reader):
+    reader.open(run(cut_weights=False))
+    arrows = "explorer.cy.getElementById('0|w|0|values').edgesTo(explorer.cy.getElementById('0|w|1|values'))"
+    assert reader.ask(f"return {arrows}.map((edge) => edge.data('arrow').flow)") == ["kept"]

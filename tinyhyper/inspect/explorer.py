@@ -1,0 +1,48 @@
+"""The explorer: a recording as one page that needs neither a server nor a network.
+
+The page's parts lie in `page/`; here they are put together. What the page shows is what `Tape.to_json` says.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .exchange import to_json
+from .files import write
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+LIBRARIES = ("cytoscape", "dagre")
+SCRIPTS = ("tape", "lanes", "layout", "inside", "ways", "stock", "look", "curves", "details", "page", "controls")
+
+
+def page(tape: Tape) -> str:
+    """The page, as text. Nothing in the recording can become markup: "<" is written as an escape."""
+    parts = {
+        "title": html.escape(tape.title or "A recording"),
+        "style": _part("page.css"),
+        "tape": to_json(tape).replace("<", "\\u003c"),
+        "libraries": "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES),
+        "scripts": "\n".join(_script(f"{name}.js") for name in SCRIPTS),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], _part("page.html"))
+
+
+def save_html(tape: Tape, path: str | os.PathLike[str]) -> Path:
+    """Write the page to a file, which appears whole or not at all; returns its path."""
+    return write(path, page(tape))
+
+
+def _script(name: str) -> str:
+    text = re.sub(r"//# sourceMappingURL=.*", "", _part(name))  # a browser's tools would look for that file
+    return f"<script>\n{text}\n</script>"
+
+
+def _part(name: str) -> str:
+    return (files(__package__) / "page" / name).read_text(encoding="utf-8")

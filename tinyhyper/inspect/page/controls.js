@@ -1,0 +1,188 @@
+"use strict";
+/* The page's controls: mouse, keys, the names beside the graph, the light. */
+
+Object.assign(Explorer.prototype, {
+  listen() {
+    const { cy } = this;
+    const slider = at("slider");
+    slider.max = this.tape.steps;
+    slider.addEventListener("input", () => this.go(Number(slider.value)));
+    at("play").addEventListener("click", () => this.play());
+    at("fit").addEventListener("click", () => this.all());
+    at("uncut").addEventListener("change", (event) => this.flip(this.tape.cuts.map((cut) => cut.number), event.target.checked));
+    at("log").addEventListener("change", (event) => {
+      this.curves.log = event.target.checked;
+      this.curves.draw();
+    });
+    cy.on("tap", (event) => this.choose(event.target === cy ? null : event.target));
+    cy.on("dbltap", ".box", (event) => this.enter(event.target));
+    cy.on("mouseover", ".box, edge", (event) => this.tip(event.target, event.renderedPosition));
+    cy.on("mouseout pan zoom tapstart", () => (at("tip").hidden = true));
+    cy.on("viewport", () => {
+      this.fetch();
+      this.place();
+    });
+    cy.on("resize", () => this.place());
+    document.addEventListener("keydown", (event) => this.key(event));
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () => this.theme(dark.matches ? "dark" : "light"));
+    this.theme(dark.matches ? "dark" : "light");
+    at("theme").addEventListener("click", () => this.theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+    at("summary").textContent = summary(this.tape);
+    at("legend").replaceChildren(...legend(this.tape));
+    for (const id of ["play", "slider", "where"]) at(id).hidden = !this.tape.steps;
+    at("cutting").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
+    document.querySelector("footer").hidden = !this.curves.curves.length;
+  },
+
+  /* Move along the steps until the last, or until asked to stop. */
+  play() {
+    if (this.playing) {
+      clearInterval(this.playing);
+      this.playing = null;
+    } else {
+      if (this.step === this.tape.steps) this.go(0);
+      this.playing = setInterval(() => {
+        this.go(this.step + 1);
+        if (this.step === this.tape.steps) this.play();
+      }, 700);
+    }
+    at("play").textContent = this.playing ? "❚❚" : "▶";
+    at("play").setAttribute("aria-label", this.playing ? "stop" : "play the steps");
+  },
+
+  all() {
+    const { x1, x2, y1, y2 } = this.stock.bounds;
+    const { clientWidth: width, clientHeight: height } = at("graph");
+    const side = this.overview ? SIDE : 0;
+    const zoom = Math.min((width - side - 40) / (x2 - x1), (height - 60) / (y2 - y1));
+    this.cy.stop().viewport({ zoom, pan: { x: (width + side - (x1 + x2) * zoom) / 2, y: (height + 20 - (y1 + y2) * zoom) / 2 } });
+  },
+
+  key(event) {
+    if (event.key === "Escape") return this.escape();
+    const typing = event.target.matches("input, button, summary");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return undefined;
+    const moves = { ",": () => this.go(this.step - 1), ".": () => this.go(this.step + 1), "+": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.all() };
+    const inGraph = {
+      ArrowLeft: () => this.move(-1, 0), ArrowRight: () => this.move(1, 0), ArrowUp: () => this.move(0, -1), ArrowDown: () => this.move(0, 1),
+      Enter: () => this.enter(this.chosen),
+    };
+    const act = moves[event.key] ?? (event.target.closest("#graph") ? inGraph[event.key] : null);
+    if (!act) return undefined;
+    event.preventDefault();
+    return act();
+  },
+
+  zoom(factor) {
+    const { clientWidth: width, clientHeight: height } = at("graph");
+    this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: { x: width / 2, y: height / 2 } });
+  },
+
+  /* Choose the next box in a direction: near, and straight ahead rather than aside. */
+  move(dx, dy) {
+    const boxes = this.cy.nodes(".box");
+    const from = this.chosen?.isNode() ? this.chosen : null;
+    if (!from) {
+      const here = boxes.filter((node) => node.data("box")?.step === this.step);
+      return this.reach((here.length ? here : boxes).first());
+    }
+    const { x, y } = from.position();
+    let best = null, least = Infinity;
+    boxes.forEach((node) => {
+      const to = node.position();
+      const ahead = (to.x - x) * dx + (to.y - y) * dy;
+      const aside = Math.abs((to.x - x) * dy) + Math.abs((to.y - y) * dx);
+      const far = ahead + 3 * aside;
+      if (ahead > 1 && far < least) [best, least] = [node, far];
+    });
+    return best && this.reach(best);
+  },
+
+  reach(node) {
+    this.choose(node);
+    const box = node.renderedBoundingBox();
+    const { clientWidth: width, clientHeight: height } = at("graph");
+    const left = this.overview ? SIDE + 8 : 10;
+    const by = { x: Math.max(0, left - box.x1) - Math.max(0, box.x2 - width + 10), y: Math.max(0, 30 - box.y1) - Math.max(0, box.y2 - height + 10) };
+    if (by.x || by.y) this.cy.panBy(by);
+  },
+
+  tip(element, position) {
+    const tip = at("tip");
+    tip.replaceChildren(...this.saying(element, false));
+    tip.hidden = false;
+    const { clientWidth: width, clientHeight: height } = at("stage");
+    tip.style.left = `${clamp(position.x + 16, 4, Math.max(4, width - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${position.y + 18 + tip.offsetHeight < height ? position.y + 18 : Math.max(4, position.y - tip.offsetHeight - 12)}px`;
+  },
+
+  /* The names beside the lanes and above the steps. */
+  drawSides() {
+    at("lanes").hidden = at("steps").hidden = !this.overview;
+    if (!this.overview) return;
+    at("lanes").replaceChildren(...[...this.layout.top.keys()].map((lane) => this.heading(lane)));
+    at("steps").replaceChildren(...this.layout.steps.map((step) => h("span", { "data-step": step }, `step ${step}`)));
+    this.place();
+  },
+
+  heading(lane) {
+    const { names, fixed, rules } = this.lanes.lanes.get(lane);
+    const all = [...(names.size ? names : fixed)];
+    const title = lane === 0 ? "weights" : all.length === 1 ? fullName(all[0], lane) : "hyperparameters";
+    const remarks = [
+      lane > 0 && `${all.length === 1 ? `the ${all[0]} of ` : ""}level ${lane - 1}`,
+      names.size > 0 && fixed.size > 0 && `fixed: ${[...fixed].join(", ")}`,
+      rules.size > 0 && `moved by ${[...rules].join(", ")}`,
+    ];
+    const together = !this.lanes.apart(lane);
+    const button = names.size > 1
+      ? h("button", { type: "button", "aria-expanded": String(!together), click: () => this.toggleLane(lane) }, together ? `each of ${names.size}` : "together")
+      : null;
+    return h("div", { "data-lane": lane }, h("b", {}, title), ...remarks.filter(Boolean).map((text) => h("span", {}, text)), button ?? "");
+  },
+
+  place() {
+    if (!this.overview) return;
+    const pan = this.cy.pan(), zoom = this.cy.zoom();
+    at("lanes").classList.toggle("tight", zoom * ROW.pitch < 70);
+    at("lanes").classList.toggle("tightest", zoom * BAR < 17);
+    for (const heading of at("lanes").children) {
+      const [top, bottom] = this.layout.reach(Number(heading.dataset.lane)).map((y) => pan.y + zoom * y);
+      const inSight = Math.min(Math.max(top, 0), bottom - heading.offsetHeight); // as long as any of its lane is
+      heading.style.transform = `translateY(${Math.max(top, inSight)}px)`;
+    }
+    const apart = Math.max(1, Math.ceil(64 / (zoom * PITCH)));
+    for (const label of at("steps").children) {
+      label.hidden = Number(label.dataset.step) % apart > 0;
+      label.style.transform = `translateX(${pan.x + zoom * (this.layout.column(Number(label.dataset.step)) - 64)}px)`;
+    }
+  },
+
+  drawTrail() {
+    const names = this.open.length ? [this.layout ? "overview" : "all operations", ...this.open.map((level) => level.name)] : [];
+    const buttons = names.map((name, depth) => depth === names.length - 1
+      ? h("b", {}, name)
+      : h("button", { type: "button", click: () => this.leave(depth) }, name));
+    at("trail").replaceChildren(...buttons.flatMap((button, n) => (n ? [" › ", button] : [button])));
+  },
+});
+
+function summary(tape) {
+  const kept = tape.edges.filter((edge) => edge.flow === "kept").length;
+  const steps = tape.steps === 1 ? "1 step" : `${tape.steps} steps`;
+  return `${steps}, ${tape.nodes.length} nodes, ${kept} edges kept, ${tape.cuts.length} cuts ✂`;
+}
+
+function legend(tape) {
+  const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
+  const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
+  return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
+    const line = svg("path", { d: "M2 10H58", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
+    const mark = flow === "cut" ? svg("text", { x: 22, y: 15 }, "✂\uFE0E") : "";
+    return h("li", {}, svg("svg", { width: 60, height: 20, "aria-hidden": "true" }, line, mark), h("span", {}, SAYING[flow]));
+  });
+}
+
+window.explorer = new Explorer(JSON.parse(at("tape").textContent));
+requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));

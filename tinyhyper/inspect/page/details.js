@@ -1,0 +1,205 @@
+"use strict";
+/* What the page says about a box, an arrow or an operation. Each function gives HTML elements. */
+
+class Details {
+  /* flip: called with the numbers of cuts and whether they are to be switched off. */
+  constructor(tape, flip) {
+    this.tape = tape;
+    this.flip = flip;
+    this.lanes = null; // set whenever the overview is read anew
+  }
+
+  /* A box of the overview. */
+  box(box, ways) {
+    const kind = { values: box.lane ? `hyperparameters of level ${box.lane - 1}` : "weights", gradient: "gradient", loss: "loss", fixed: "fixed hyperparameters" }[box.kind];
+    const places = box.kind === "loss" ? [box.names.get("loss")] : box.places;
+    const facts = places.length === 1 ? this.facts(places[0]) : this.table(places);
+    return [h("h2", {}, nameOf(box)), h("p", { class: "kind" }, kind), ...(ways ? this.ways(ways) : []), ...facts];
+  }
+
+  /* One place: value, shape, gradient, ghost, source line. */
+  facts(place) {
+    const { tape } = this;
+    const node = tape.nodes[place[0]];
+    const output = tape.output(place);
+    const cuts = tape.ended.get(keyOf(place)) ?? [];
+    const inner = numeric(output.value);
+    const meant = tape.value(place);
+    const rows = [
+      meant !== null ? ["value", short(meant)] : ["norm", short(numeric(output.norm))],
+      meant !== inner && ["in its coordinate", short(inner)],
+      output.label?.range && ["range", `${short(numeric(output.label.range[0]))} to ${short(numeric(output.label.range[1]))}`],
+      ["shape", `${sizeOf(output)} ${output.dtype}`],
+      ["gradient", this.gradient(place)],
+      cuts.length && ["ghost at ✂", this.ghosts(cuts)],
+      ["made by", `${node.op ?? node.kind}${node.sweep ? ", in a backward pass" : ""}`],
+      node.seconds !== null && ["took", `${short(node.seconds * 1e6)} µs`],
+      ["source", `${shorten(node.file)}:${node.line}`],
+      ["step", String(node.step)],
+    ];
+    return [h("dl", {}, ...rows.filter(Boolean).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]))];
+  }
+
+  gradient(place) {
+    const deposited = (this.tape.gradients.get(keyOf(place)) ?? []).map((node) => node.outputs[0]);
+    const known = numeric(this.tape.output(place).gradient);
+    if (known !== null && known !== undefined) return short(known);
+    if (deposited.length) return deposited.map((output) => short(numeric(output.value ?? output.norm))).join("; ");
+    return "none came here";
+  }
+
+  ghosts(cuts) {
+    const ghost = this.tape.ghost(cuts);
+    if (!cuts.some((cut) => cut.severed)) return "nothing to stop: no graph";
+    return ghost === null ? "not recorded" : short(ghost);
+  }
+
+  /* Several places, a row each. */
+  table(places) {
+    const rows = places.slice(0, 60).map((place) => {
+      const value = this.tape.value(place);
+      const cuts = this.tape.ended.get(keyOf(place)) ?? [];
+      const ghost = this.tape.ghost(cuts);
+      const texts = [
+        value === null ? `${short(numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : short(value),
+        this.gradient(place).replace("none came here", "–"), ghost === null ? "–" : short(ghost),
+      ];
+      const name = this.tape.output(place).label?.name ?? nameOfPlace(this.tape, this.lanes, place);
+      return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
+    });
+    const heads = ["name", "value or norm", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));
+    const node = this.tape.nodes[places[0][0]];
+    return [
+      h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows))),
+      places.length > 60 ? h("p", {}, `and ${places.length - 60} more`) : null,
+      h("p", { class: "quiet" }, `made by ${node.op ?? node.kind} in ${shorten(node.file)}:${node.line}`),
+    ].filter(Boolean);
+  }
+
+  /* What came along the ways from the losses, or what stopped it. */
+  ways(ways) {
+    if (ways.box.kind === "loss") return [h("p", {}, "Its gradient flows along the highlighted edges.")];
+    const name = (place) => nameOfPlace(this.tape, this.lanes, place);
+    if (ways.losses.length) {
+      const from = ways.losses.slice(0, 4).map(name).join(", ") + (ways.losses.length > 4 ? ` and ${ways.losses.length - 4} more losses` : "");
+      const parts = ways.parts;
+      return [
+        h("p", {}, `Gradients come from ${from} along the highlighted edges.`),
+        ...parts.flatMap((path) => this.path(path)),
+        ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(ways))]),
+        ...this.asked(ways),
+      ];
+    }
+    if (!ways.targets.length) return [h("p", {}, "No backward pass left this gradient: it stands for zero.")];
+    if (ways.barriers.length) {
+      const where = ways.barriers.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)));
+      return [h("p", {}, "No loss sends a gradient here. Every way ends at a cut:"), h("ul", {}, ...where)];
+    }
+    return [h("p", {}, "No loss sends a gradient here: no loss was computed from it.")];
+  }
+
+  unsplit(ways) {
+    const tuned = ways.targets.some((place) => this.tape.output(place).label?.role === "hyperparameter");
+    return tuned && !this.tape.paths?.length
+      ? "Record with th.record(ghosts=True) to see how much came along which way."
+      : "";
+  }
+
+  path(path) {
+    const sum = path.parts.reduce((total, part) => total + Math.abs(numeric(part.value)), 0);
+    const name = (place) => nameOfPlace(this.tape, this.lanes, place);
+    const title = `∂${name(path.loss)}/∂${name(path.target)} = ${short(numeric(path.total))}`;
+    if (sum === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} ways lead here, and nothing came along any.`)];
+    const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
+    const rows = parts.map((part) => {
+      const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
+      const value = numeric(part.value);
+      const share = sum > 0 ? Math.abs(value) / sum : 0;
+      const all = between.map(name);
+      const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
+      const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} ways` : ""}`;
+      return h("li", { title: all.join(" ← "), style: `--share: ${(100 * share).toFixed(1)}%`, class: value < 0 ? "part minus" : "part" },
+        h("span", {}, text), h("b", {}, `${short(value)}, ${Math.round(100 * share)} %`));
+    });
+    return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows)];
+  }
+
+  /* The cuts that are switched off and on the way: what would come through them. */
+  asked(ways) {
+    const crossed = this.tape.cuts.filter((cut) => this.tape.without.has(cut.number) && cut.severed
+      && ways.places.has(`${cut.source}:${cut.output}`)
+      && cut.targets.some((target) => this.tape.nodes[target].outputs.some((_, n) => ways.places.has(`${target}:${n}`))));
+    if (!crossed.length) return [];
+    return [h("p", {}, "More would come through the cuts that are switched off:"),
+      h("ul", {}, ...crossed.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)))),
+      crossed.length > 6 ? h("p", {}, `and ${crossed.length - 6} more cuts`) : ""].filter(Boolean);
+  }
+
+  cutLine(cut) {
+    return `✂ ${cut.reason ?? "cut"} of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
+  }
+
+  /* An arrow, with its cuts, and a switch for each where it can be reached. */
+  arrow(arrow, switches) {
+    const cuts = [...arrow.cuts].map((number) => this.tape.cuts[number]);
+    const row = (cut) => (switches ? this.toggle([cut], this.cutLine(cut)) : this.cutLine(cut));
+    return [
+      h("h2", {}, `${nameOf(arrow.source)} → ${nameOf(arrow.target)}`),
+      h("p", { class: "kind" }, SAYING[arrow.flow]),
+      h("ul", { class: "cuts" }, ...cuts.slice(0, switches ? 60 : 4).map((cut) => h("li", {}, row(cut)))),
+      cuts.length > 4 && !switches ? h("p", {}, `and ${cuts.length - 4} more cuts`) : "",
+    ].filter(Boolean);
+  }
+
+  /* A reading inside an opened box. */
+  wire(edge, flow) {
+    if (!edge) return [h("p", {}, "read inside the fused operation")];
+    const cut = edge.cut === null ? [] : [h("p", {}, this.cutLine(this.tape.cuts[edge.cut]))];
+    return [h("h2", {}, nameOfPlace(this.tape, this.lanes, [edge.source, edge.output])), h("p", { class: "kind" }, SAYING[flow]), ...cut];
+  }
+
+  /* An operation or a value inside an opened box. */
+  inner(data) {
+    if (data.line) {
+      return [h("h2", {}, data.line.name), h("p", { class: "kind" }, "computed inside one kernel, never stored"), h("p", {}, `reads ${data.line.reads} values`)];
+    }
+    const place = data.number === undefined ? data.place : [data.number, 0];
+    if (!place) return [h("h2", {}, data.label)];
+    const node = this.tape.nodes[place[0]];
+    const outputs = data.number === undefined || node.outputs.length === 1 ? this.facts(place) : this.table(node.outputs.map((_, n) => [place[0], n]));
+    const name = data.number === undefined ? nameOfPlace(this.tape, this.lanes, place) : node.op ?? nameOfPlace(this.tape, this.lanes, place);
+    return [h("h2", {}, name), node.inside !== null ? h("p", { class: "kind" }, "fused: one kernel. Enter or double-click opens it.") : "", ...outputs].filter(Boolean);
+  }
+
+  /* The cuts of a step, grouped by what was cut and why, with a switch for each group. */
+  cuts(step) {
+    const groups = new Map();
+    for (const cut of this.tape.cuts) {
+      if (cut.step !== step) continue;
+      const box = this.lanes.box([cut.source, cut.output]);
+      const key = `${box?.id ?? keyOf([cut.source, cut.output])} ${cut.reason}`;
+      if (!groups.has(key)) groups.set(key, { cuts: [], name: box ? nameOf(box) : nameOfPlace(this.tape, this.lanes, [cut.source, cut.output]) });
+      groups.get(key).cuts.push(cut);
+    }
+    const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
+    return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, name }) => {
+      const number = cuts.length > 1 ? `${cuts.length} × ` : "";
+      return h("li", {}, this.toggle(cuts, `${number}${cuts[0].reason ?? "cut"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
+    });
+  }
+
+  toggle(cuts, text, remark = "", stopping = true) {
+    const numbers = cuts.map((cut) => cut.number);
+    const off = numbers.every((number) => this.tape.without.has(number));
+    const box = h("input", { type: "checkbox", checked: off, change: (event) => this.flip(numbers, event.target.checked) });
+    return h("label", {}, box, h("span", {}, text, remark && h("small", { class: stopping ? "" : "quiet" }, remark)));
+  }
+}
+
+const SAYING = {
+  kept: "kept: the gradient flows back along it",
+  cut: "cut by detach(): the value passes, the gradient stops",
+  asked: "without its cut: the gradient would flow back along it",
+  value: "a constant, or no gradient recorded",
+  backward: "backward() leaves a gradient in .grad",
+};

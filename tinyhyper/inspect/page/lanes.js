@@ -1,0 +1,187 @@
+"use strict";
+/* The overview: which boxes there are, and which arrows run between them, kept or cut.
+
+   Each level of the tower is a lane, and a lane has a row for each name, or one row for all names together. A box
+   stands for what one row holds at one step (with the optimizer's memory), for its gradient, or for a whole loss.
+   What happens between two boxes is one arrow. This is the figure that `tinyhyper.inspect.svg` draws, of all steps. */
+
+const TOGETHER = "*";
+
+class Lanes {
+  /* apart: says of a lane whether each name has a row of its own. */
+  constructor(tape, apart) {
+    this.tape = tape;
+    this.apart = apart;
+    this.boxes = new Map();
+    this.where = new Map(); // the box of a place
+    this.lanes = new Map();
+    tape.nodes.forEach((node) => node.outputs.forEach((output, n) => this._place(node, n, output.label)));
+    for (const node of tape.nodes) if (node.of !== null) this._placeGradient(node);
+    for (const loss of this._losses().sort((a, b) => b[0] - a[0])) this._gather(loss);
+    this.arrows = this._arrows();
+  }
+
+  /* Whether the recording holds optimizer steps to lay out. */
+  get any() {
+    return [...this.boxes.values()].some((box) => box.kind === "values");
+  }
+
+  box(place) {
+    return this.where.get(keyOf(place));
+  }
+
+  _lane(lane) {
+    if (!this.lanes.has(lane)) this.lanes.set(lane, { lane, rows: [], names: new Set(), fixed: new Set(), rules: new Set() });
+    return this.lanes.get(lane);
+  }
+
+  _place(node, n, label) {
+    if (label === null || (label.role === "hyperparameter" && label.name === "t")) return; // t: the step's number
+    const fixed = label.role === "hyperparameter" && node.kind === "constant";
+    const lane = label.role === "hyperparameter" ? label.level + 1 : label.level;
+    const owner = label.role === "state" ? label.name.slice(0, label.name.lastIndexOf(".")) : label.name;
+    const entry = this._lane(lane);
+    if (fixed) entry.fixed.add(label.name);
+    else entry.names.add(owner);
+    const kind = fixed ? "fixed" : label.role === "gradient" ? "gradient" : "values";
+    const box = this._join([node.number, n], lane, fixed ? TOGETHER : owner, fixed ? null : node.step, kind);
+    if (label.role !== "state" && node.op?.endsWith(".rule")) entry.rules.add(node.op.slice(0, -".rule".length));
+    if (label.role === "state") box.state.add(label.name.slice(label.name.lastIndexOf(".") + 1));
+    else box.names.set(label.name, [node.number, n]);
+  }
+
+  _placeGradient(node) {
+    const of = this.box(node.of);
+    if (!of || of.kind !== "values") return;
+    const label = this.tape.output(node.of).label;
+    this._join([node.number, 0], of.lane, label.name, node.step, "gradient").names.set(label.name, [node.number, 0]);
+  }
+
+  _join(place, lane, name, step, kind) {
+    const row = kind === "loss" || this.apart(lane) ? name : TOGETHER;
+    const id = `${lane}|${row}|${step}|${kind}`;
+    if (!this.boxes.has(id)) {
+      this.boxes.set(id, { id, lane, row, step, kind, places: [], names: new Map(), state: new Set() });
+    }
+    const box = this.boxes.get(id);
+    if (!this.where.has(keyOf(place))) box.places.push(place);
+    this.where.set(keyOf(place), box);
+    return box;
+  }
+
+  /* What backward passes began from; if none was recorded, what was computed last from any weights. */
+  _losses() {
+    const known = this.tape.losses();
+    if (known.length) return known;
+    return this.tape.nodes
+      .filter((node) => !this.box([node.number, 0]) && this.tape.into[node.number].some((edge) => edge.flow === "kept"))
+      .filter((node) => this.tape.outof[node.number].every((edge) => this.tape.nodes[edge.target].sweep))
+      .map((node) => [node.number, 0]);
+  }
+
+  /* Put a loss, and all between it and other boxes, into one box. */
+  _gather(loss) {
+    const step = this.tape.nodes[loss[0]].step;
+    const box = this._join(loss, 0, `loss ${loss[0]}`, step, "loss");
+    box.names.set("loss", loss);
+    const waiting = [loss[0]];
+    while (waiting.length) {
+      for (const edge of this.tape.into[waiting.pop()]) {
+        const source = this.tape.nodes[edge.source];
+        const place = [edge.source, edge.output];
+        if (!this.box(place) && edge.flow !== "cut" && source.kind === "operation" && !source.sweep) {
+          this._join(place, 0, box.row, step, "loss");
+          waiting.push(edge.source);
+        }
+      }
+    }
+  }
+
+  /* One arrow for each pair of boxes and each flow. */
+  _arrows() {
+    const found = new Map();
+    const add = (source, target, flow, link, cuts) => {
+      const id = `${source.id}→${target.id}→${flow}`;
+      if (!found.has(id)) found.set(id, { id, source, target, flow, links: [], cuts: new Set() });
+      found.get(id).links.push(link);
+      for (const cut of cuts) found.get(id).cuts.add(cut);
+    };
+    const ends = new Map();
+    for (const box of this.boxes.values()) {
+      if (box.kind !== "fixed") for (const [node] of box.places) ends.set(node, box);
+    }
+    for (const [node, target] of ends) {
+      const loss = this.tape.nodes[node].loss;
+      if (loss && this.box(loss)) add(this.box(loss), target, "backward", { place: loss, node }, []);
+      for (const way of this._ways(node)) {
+        const bar = way.source.kind === "fixed";
+        if (way.source === target || (way.flow === "value" && target.kind !== "values")) continue;
+        if (bar && this._lane(way.source.lane).names.size) continue; // its name stands beside the lane
+        add(way.source, target, way.flow, { place: way.place, node }, way.cuts);
+      }
+    }
+    return [...found.values()];
+  }
+
+  /* The boxes that a node was computed from, through nodes that are in none, with the cuts on the way. */
+  _ways(number) {
+    const found = [];
+    const seen = new Set();
+    const waiting = [[number, "kept", []]];
+    while (waiting.length) {
+      const [target, soFar, cuts] = waiting.pop();
+      for (const edge of this.tape.into[target]) {
+        const here = this.tape.flow(edge);
+        const flow = STRENGTH[here] > STRENGTH[soFar] ? here : soFar;
+        const passed = edge.cut === null ? cuts : [...cuts, edge.cut];
+        const place = [edge.source, edge.output];
+        const source = this.box(place);
+        const mark = `${edge.source} ${flow} ${passed}`;
+        if (source) {
+          found.push({ source, place, flow, cuts: passed });
+        } else if (!seen.has(mark) && (flow !== "value" || !this.tape.nodes[edge.source].sweep)) {
+          seen.add(mark);
+          waiting.push([edge.source, flow, passed]);
+        }
+      }
+    }
+    return found;
+  }
+}
+
+/* A name as the paper writes it: the alpha of level 1 is kappa. */
+const called = (name, lane) => (lane === 2 && name === "alpha" ? "kappa" : name);
+
+/* A name where its lane does not show. */
+const fullName = (name, lane) => (lane > 1 && called(name, lane) === name ? `level${lane - 1}.${name}` : called(name, lane));
+
+const many = (box) => (box.lane ? "values" : "weights");
+
+/* What a box is called outside its lane. */
+function nameOf(box) {
+  const names = [...box.names.keys()];
+  const at = box.step === null ? "" : `[${box.step}]`;
+  if (box.kind === "loss") return `loss${at}`;
+  const one = names.length === 1 ? fullName(names[0], box.lane) : `${names.length} ${many(box)}`;
+  return box.kind === "gradient" ? `∂loss${at}/∂${one}${at}` : one + at;
+}
+
+/* The two lines in a box. */
+function captionOf(box, tape) {
+  const names = [...box.names.keys()];
+  const only = names.length === 1 ? tape.value(box.names.get(names[0])) : null;
+  const number = only === null ? "" : short(only);
+  if (box.kind === "fixed") {
+    const held = names.map((name) => `${called(name, box.lane)} = ${short(tape.value(box.names.get(name)))}`);
+    return `${held.join(", ")}, fixed: nothing tunes it`;
+  }
+  if (box.kind === "loss") return `loss[${box.step}]\n${number}`;
+  const one = names.length === 1 ? called(names[0], box.lane) : `${names.length} ${many(box)}`;
+  const by = names.length > 1 ? many(box) : clip(one, 9);
+  if (box.kind === "gradient") return `∂loss/∂${by}${number && `\n${number}`}`;
+  const state = box.state.size ? `with ${[...box.state].sort().join(", ")}` : "";
+  const remark = [number, state || (names.length > 1 ? names.map((name) => called(name, box.lane)).join(", ") : "")];
+  return `${clip(one, 12)}[${box.step}]\n${clip(remark.filter(Boolean).join(", "), 17)}`.trimEnd();
+}
+
+const clip = (text, length) => (text.length <= length ? text : `${text.slice(0, length - 1)}…`);

@@ -1,0 +1,142 @@
+"use strict";
+/* Where the boxes of the overview stand, and which way its arrows run, as elements for cytoscape.
+
+   Where a box stands is what it means: its step is its column, its level its lane. Inside an opened box nothing
+   says where, so there cytoscape's own layout decides. */
+
+const PITCH = 440; // the width of one step
+const BOX = { width: 128, height: 44 };
+const ROW = { pitch: 124, below: 60 }; // a row's height, and how far its gradients stand below
+const BAR = 70; // the height of a lane with nothing but fixed hyperparameters
+const ACROSS = { values: 0, loss: 144, gradient: 288 };
+const TURN = 30; // how far from the middle of a box the arrows run that go up or down
+
+class Layout {
+  constructor(lanes) {
+    this.lanes = lanes;
+    this.steps = [...new Set([...lanes.boxes.values()].filter((box) => box.step !== null).map((box) => box.step))].sort((a, b) => a - b);
+    this.top = new Map();
+    this.bottom = 0;
+    this.losses = new Map(); // by step, those drawn so far, which stand below each other
+    for (const lane of [...lanes.lanes.keys()].sort((a, b) => b - a)) {
+      this.top.set(lane, this.bottom);
+      this.bottom += this.bar(lane) ? BAR : ROW.pitch * this.rows(lane).length;
+    }
+    this.bottom += ROW.below * Math.max(0, ...this._lossesAt().map((count) => count - 1));
+    this.centers = new Map([...lanes.boxes.values()].map((box) => [box.id, this._center(box)]));
+  }
+
+  bar(lane) {
+    return !this.lanes.lanes.get(lane).names.size;
+  }
+
+  rows(lane) {
+    return this.lanes.apart(lane) ? [...this.lanes.lanes.get(lane).names] : [TOGETHER];
+  }
+
+  /* From where to where a lane stands. */
+  reach(lane) {
+    const height = this.bar(lane) ? BAR : ROW.pitch * this.rows(lane).length;
+    return [this.top.get(lane) - 20, this.top.get(lane) - 20 + height];
+  }
+
+  get span() {
+    return { x1: -90, x2: (this.steps.at(-1) - this.steps[0]) * PITCH + 90, y1: -40, y2: this.bottom - 20 };
+  }
+
+  column(step) {
+    return (step - this.steps[0]) * PITCH;
+  }
+
+  elements() {
+    const boxes = [...this.lanes.boxes.values()].filter((box) => box.kind !== "fixed" || this.bar(box.lane));
+    return [
+      ...this.steps.map((step) => this._band(step)),
+      ...boxes.map((box) => this._node(box)),
+      ...this.lanes.arrows.map((arrow) => this._edge(arrow)),
+    ];
+  }
+
+  _lossesAt() {
+    const counts = new Map();
+    for (const box of this.lanes.boxes.values()) {
+      if (box.kind === "loss") counts.set(box.step, (counts.get(box.step) ?? 0) + 1);
+    }
+    return [...counts.values(), 1];
+  }
+
+  _center(box) {
+    const row = Math.max(0, this.rows(box.lane).indexOf(box.row));
+    const y = this.top.get(box.lane) + ROW.pitch * row;
+    if (box.kind === "fixed") return { x: (this.span.x1 + this.span.x2) / 2, y };
+    const x = this.column(box.step) + ACROSS[box.kind];
+    if (box.kind !== "loss") return { x, y: box.kind === "gradient" ? y + ROW.below : y };
+    const before = this.losses.get(box.step) ?? 0;
+    this.losses.set(box.step, before + 1);
+    return { x, y: this.top.get(0) + ROW.pitch * (this.rows(0).length - 1) + ROW.below * (1 + before) };
+  }
+
+  _band(step) {
+    const last = step === this.steps.at(-1);
+    const width = last ? 180 : PITCH - 16;
+    const position = { x: this.column(step) - 82 + width / 2, y: (this.span.y1 + this.span.y2) / 2 };
+    const data = { id: `band ${step}`, width, height: this.span.y2 - this.span.y1 };
+    return { group: "nodes", data, position, classes: "band", selectable: false, grabbable: false };
+  }
+
+  _node(box) {
+    const data = { id: box.id, label: captionOf(box, this.lanes.tape), width: BOX.width, height: BOX.height, box };
+    if (box.kind === "fixed") Object.assign(data, { width: this.span.x2 - this.span.x1 - 30, height: 30 });
+    return { group: "nodes", data, position: { ...this.centers.get(box.id) }, classes: `box ${box.kind}`, grabbable: false };
+  }
+
+  _edge(arrow) {
+    const points = this._route(arrow);
+    const data = {
+      id: arrow.id, source: arrow.source.id, target: arrow.target.id, arrow,
+      from: this._offset(points[0], arrow.source), to: this._offset(points.at(-1), arrow.target),
+      label: arrow.flow === "cut" ? `✂\uFE0E` : arrow.flow === "asked" ? "✂\uFE0E?" : "",
+    };
+    const bent = points.length > 2;
+    if (bent) Object.assign(data, bends(points));
+    return { group: "edges", data, classes: `arrow ${arrow.flow}${bent ? " bent" : ""}` };
+  }
+
+  _offset(point, box) {
+    const center = this.centers.get(box.id);
+    return `${point[0] - center.x}px ${point[1] - center.y}px`;
+  }
+
+  /* The corners of an arrow's way, both ends included. */
+  _route({ source, target, flow }) {
+    const { x: x0, y: y0 } = this.centers.get(source.id);
+    const { x: x1, y: y1 } = this.centers.get(target.id);
+    const right = BOX.width / 2, up = BOX.height / 2;
+    const aside = { kept: -8, asked: 8, value: 13 }[flow] ?? 0; // arrows of different flow stay apart
+    if (source.kind === "fixed") return [[x1 + TURN, y0 + 15], [x1 + TURN, y1 - up]];
+    if (source.kind === "gradient" && target.kind === "values" && y1 < y0) {
+      return [[x0 + right, y0], [x1 - TURN - aside, y0], [x1 - TURN - aside, y1 + up]];
+    }
+    if (source.kind === "values" && target.kind === "loss" && x1 > x0 && y1 > y0) {
+      return [[x0 + TURN, y0 + up], [x0 + TURN, y1 + aside], [x1 - right, y1 + aside]];
+    }
+    if (source.kind === "loss" && target.kind === "gradient" && y1 < y0) {
+      return [[x0, y0 - up], [x0, y1], [x1 - right, y1]];
+    }
+    if (x0 === x1) return [[x0 + TURN + aside, y0 + Math.sign(y1 - y0) * up], [x1 + TURN + aside, y1 - Math.sign(y1 - y0) * up]];
+    const side = Math.sign(x1 - x0) * right;
+    return [[x0 + side, y0 + aside], [x1 - side, y1 + aside]];
+  }
+}
+
+/* Corners as cytoscape wants them: how far along and how far beside the line between the ends. */
+function bends(points) {
+  const [ax, ay] = points[0];
+  const [bx, by] = points.at(-1);
+  const dx = bx - ax, dy = by - ay, length = Math.hypot(dx, dy);
+  const inner = points.slice(1, -1);
+  return {
+    weights: inner.map(([x, y]) => ((x - ax) * dx + (y - ay) * dy) / length ** 2),
+    distances: inner.map(([x, y]) => ((y - ay) * dx - (x - ax) * dy) / length),
+  };
+}

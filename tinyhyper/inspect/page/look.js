@@ -1,0 +1,50 @@
+"use strict";
+/* How the graph looks: colours from the page's style sheet, Okabe and Ito's, which the colour-blind tell apart. */
+
+function look() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const line = (name, extra) => ({
+    "line-color": colour(name), "target-arrow-color": colour(name), color: colour(name), ...extra,
+  });
+  return [
+    { selector: "node", style: { "font-family": "system-ui, Helvetica Neue, Arial, sans-serif" } },
+    { selector: ".band", style: {
+      shape: "round-rectangle", width: "data(width)", height: "data(height)", "background-color": colour("band"),
+      "corner-radius": 14, events: "no", "z-compound-depth": "bottom" } },
+    { selector: ".band.current", style: { "background-color": colour("band-current"), "border-width": 2, "border-color": colour("faint") } },
+    { selector: ".box", style: {
+      shape: "round-rectangle", width: "data(width)", height: "data(height)", label: "data(label)", "corner-radius": 6,
+      "background-color": colour("ground"), "border-width": 1.4, "border-color": colour("quiet"), color: colour("ink"),
+      "font-size": 13.5, "text-wrap": "wrap", "text-valign": "center", "text-halign": "center", "line-height": 1.2,
+      "min-zoomed-font-size": 5 } },
+    { selector: ".gradient", style: { "corner-radius": 20 } },
+    { selector: ".loss", style: { "background-color": colour("loss"), "font-weight": 600 } },
+    { selector: ".outer", style: { "border-width": 2.4, "font-weight": 600 } },
+    { selector: ".constant", style: { "border-style": "dotted", color: colour("quiet") } },
+    { selector: ".fused", style: { "border-style": "double", "border-width": 5 } },
+    { selector: "edge", style: {
+      width: 2, "curve-style": "straight", "target-arrow-shape": "triangle", "arrow-scale": 0.9, "line-color": colour("quiet"),
+      "target-arrow-color": colour("quiet"), label: "data(label)", "font-size": 19, "font-family": "DejaVu Sans, Segoe UI Symbol, Apple Symbols, sans-serif",
+      "text-background-color": colour("ground"), "text-background-opacity": 1, "text-background-shape": "round-rectangle",
+      "text-background-padding": 0, "min-zoomed-font-size": 5 } },
+    { selector: ".wire", style: { "curve-style": "bezier" } },
+    { selector: ".arrow", style: { "source-endpoint": "data(from)", "target-endpoint": "data(to)" } },
+    { selector: ".bent", style: {
+      "curve-style": "round-segments", "segment-weights": "data(weights)", "segment-distances": "data(distances)",
+      "segment-radii": 12, "edge-distances": "endpoints" } },
+    { selector: ".kept", style: line("kept", { width: 2.8 }) },
+    { selector: ".cut", style: line("cut", { width: 2.6, "line-style": "dashed", "line-dash-pattern": [8, 6] }) },
+    { selector: ".asked", style: line("asked", { width: 2.8, "line-style": "dashed", "line-dash-pattern": [14, 4, 3, 4] }) },
+    { selector: ".value", style: line("faint", { width: 1.4 }) },
+    { selector: ".plain", style: line("quiet", { width: 1.6 }) },
+    { selector: ".backward", style: line("faint", { width: 1.6, "line-style": "dotted" }) },
+    { selector: "node.way", style: { "border-width": 3.4, "border-color": colour("kept") } },
+    { selector: "edge.way", style: { width: 6, "z-index": 9, "underlay-color": colour("glow"), "underlay-opacity": 0.5, "underlay-padding": 4 } },
+    { selector: ".barrier", style: { width: 5, "z-index": 8 } },
+    { selector: "edge.dim", style: { opacity: 0.35 } },
+    { selector: "node.dim", style: { "text-opacity": 0.45, "border-opacity": 0.4 } },
+    { selector: "node.chosen", style: { "border-width": 4, "border-color": colour("ink"), "underlay-color": colour("glow"), "underlay-opacity": 0.6, "underlay-padding": 6 } },
+    { selector: "edge.chosen", style: { width: 6, "underlay-color": colour("glow"), "underlay-opacity": 0.6, "underlay-padding": 6 } },
+  ];
+}

@@ -1,0 +1,235 @@
+"use strict";
+/* The page: a step, a choice, and what is open; everything else is drawn from these. */
+
+const MOVE = 250; // milliseconds that a move of the view takes
+const SIDE = 158; // the width of the lanes' names
+const FEW = 6; // a lane with so many names shows each in a row of its own
+
+class Explorer {
+  constructor(data) {
+    this.tape = new Tape(data);
+    this.apart = new Map(); // by lane, what the reader chose
+    this.open = []; // what has been opened, the outermost first
+    this.details = new Details(this.tape, (cuts, off) => this.flip(cuts, off));
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.read();
+    this.cy = cytoscape({
+      container: at("graph"), style: look(), elements: [], minZoom: 0.05, maxZoom: 4,
+      boxSelectionEnabled: false, autounselectify: true, pixelRatio: "auto", hideEdgesOnViewport: false,
+    });
+    this.curves = new Curves(at("curves"), this.tape, (step) => this.go(step));
+    this.step = Math.min(1, this.tape.steps);
+    this.listen();
+    this.show();
+    this.go(this.step, false);
+  }
+
+  /* Read the overview from the recording. */
+  read() {
+    this.lanes = new Lanes(this.tape, (lane) => this.apart.get(lane) ?? this.few(lane));
+    this.layout = this.lanes.any ? new Layout(this.lanes) : null;
+    this.details.lanes = this.lanes;
+  }
+
+  few(lane) {
+    this.counts ??= countNames(this.tape);
+    return (this.counts.get(lane)?.size ?? 0) <= FEW;
+  }
+
+  get overview() {
+    return !this.open.length && this.layout !== null;
+  }
+
+  /* Show what is open, from where its reading begins, or as it was last seen. */
+  show(view = null) {
+    const { box, fused } = this.open.at(-1) ?? {};
+    const inner = () => (fused === undefined ? operations(this.tape, this.lanes, box) : lines(this.tape, this.lanes, fused));
+    this.cy.stop().elements().remove();
+    this.stock = new Stock(this.cy, this.overview ? this.layout.elements() : arrange(inner()));
+    this.chosen = null;
+    this.drawTrail();
+    this.drawSides();
+    if (view) this.cy.viewport(view);
+    else if (this.overview) this.home();
+    else this.within();
+    this.fetch();
+    this.mark();
+    this.describe();
+  }
+
+  /* Make what has come into sight, and let it look as the rest does. */
+  fetch() {
+    const added = this.stock.fetch();
+    if (!added.length) return;
+    this.cy.getElementById(`band ${this.step}`).addClass("current");
+    if (this.chosen && this.ways) this.highlight(added);
+  }
+
+  /* Where the reader begins: two steps wide, the weights in sight. */
+  home() {
+    const { clientWidth: width, clientHeight: height } = at("graph");
+    const { y1, y2 } = this.layout.span;
+    const zoom = clamp(Math.min((width - SIDE) / (1.75 * PITCH), (height - 40) / (y2 - y1)), 0.6, 1.1);
+    const room = height - 30 - (y2 - y1) * zoom;
+    this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? 30 + room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
+    this.follow(false);
+  }
+
+  /* Where the reader begins in what was opened: all of it, or its first lines if that is too much to read. */
+  within() {
+    const { x1, x2, y1, y2 } = this.stock.bounds;
+    const { clientWidth: width, clientHeight: height } = at("graph");
+    const all = Math.min((width - 60) / (x2 - x1), (height - 60) / (y2 - y1), 1.2);
+    const pan = all < 0.4
+      ? { x: 30 - x1 * 0.6, y: 30 - y1 * 0.6 }
+      : { x: (width - (x1 + x2) * all) / 2, y: (height - (y1 + y2) * all) / 2 };
+    this.cy.viewport({ zoom: all < 0.4 ? 0.6 : all, pan });
+  }
+
+  /* Go to a step. */
+  go(step, moving = true) {
+    this.step = clamp(step, 0, this.tape.steps);
+    at("slider").value = this.step;
+    at("where").textContent = `step ${this.step} of ${this.tape.steps}`;
+    this.mark();
+    this.curves.mark(this.step);
+    if (this.overview) this.follow(moving);
+  }
+
+  /* Mark the step in the graph, and list its cuts. */
+  mark() {
+    this.cy.nodes(".current").removeClass("current");
+    this.cy.getElementById(`band ${this.step}`).addClass("current");
+    for (const label of at("steps").children) label.classList.toggle("current", Number(label.dataset.step) === this.step);
+    at("cuts").replaceChildren(...this.details.cuts(this.step));
+    if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "Nothing was cut before this step's values."));
+  }
+
+  /* Bring the step's column into view: the step before it stands on its left. */
+  follow(moving) {
+    const zoom = this.cy.zoom();
+    const room = at("graph").clientWidth - SIDE;
+    const pan = { x: SIDE + room / 2 - (this.layout.column(this.step) - PITCH * 0.06) * zoom, y: this.cy.pan().y };
+    const reach = this.layout.span;
+    if ((reach.x2 - reach.x1) * zoom < room) pan.x = SIDE + (room - (reach.x2 - reach.x1) * zoom) / 2 - reach.x1 * zoom;
+    this.cy.stop();
+    if (moving && !this.calm) this.cy.animate({ pan, duration: MOVE, easing: "ease-in-out" });
+    else this.cy.pan(pan);
+  }
+
+  /* Choose a box, an arrow or an operation: say what it is, and show the gradient's ways. */
+  choose(element) {
+    this.cy.batch(() => {
+      this.cy.elements().removeClass("chosen way barrier dim");
+      this.chosen = element?.length ? element : null;
+      if (!this.chosen) return;
+      this.chosen.addClass("chosen");
+      const box = this.chosen.data("box");
+      this.ways = box && this.overview && box.kind !== "fixed" ? new Ways(this.tape, this.lanes, box) : null;
+      if (this.ways) this.highlight(this.cy.elements());
+    });
+    this.describe();
+  }
+
+  /* Make the ways stand out among some elements, and the rest stand back. */
+  highlight(elements) {
+    elements.forEach((element) => {
+      const { box, arrow } = element.data();
+      if (arrow) element.addClass(this.ways.along(arrow) ? "way" : this.ways.stops(arrow) ? "barrier" : "dim");
+      else if (box) element.addClass(this.ways.passed(box) ? "way" : "dim");
+    });
+  }
+
+  describe() {
+    at("details").replaceChildren(...(this.chosen ? this.saying(this.chosen, true) : this.greeting()));
+    if (this.chosen && this.openable(this.chosen)) {
+      at("details").append(h("button", { type: "button", id: "open", click: () => this.enter(this.chosen) }, "open (Enter)"));
+    }
+  }
+
+  /* What there is to say about an element; at length if it was chosen. */
+  saying(element, full) {
+    const { box, arrow, edge } = element.data();
+    if (box) return this.details.box(box, full ? this.ways : null);
+    if (arrow) return this.details.arrow(arrow, full);
+    return element.isEdge() ? this.details.wire(edge, edge ? this.tape.flow(edge) : "plain") : this.details.inner(element.data());
+  }
+
+  greeting() {
+    return this.overview
+      ? [h("p", {}, "Time runs to the right, each level of the tower is a lane above the weights. Point at anything to read its value. Click a hyperparameter to see the way that its gradient came, double-click a box to see its operations.")]
+      : [h("p", {}, "Each box is an operation; gradients flow back along blue edges. Double-click one with a double border: it is fused, and opens.")];
+  }
+
+  openable(element) {
+    const { box, number } = element.data();
+    if (box) return box.kind !== "fixed" && box.places.some(([node]) => this.tape.into[node].length);
+    return number !== undefined && this.tape.nodes[number].inside !== null && this.open.at(-1)?.fused === undefined;
+  }
+
+  /* Open a box or a fused operation. A box that is one fused operation opens into its lines. */
+  enter(element) {
+    if (!element || !this.openable(element)) return;
+    const { box, number } = element.data();
+    if (this.overview) this.before = { zoom: this.cy.zoom(), pan: { ...this.cy.pan() } };
+    if (box) {
+      this.open.push({ box, name: nameOf(box) });
+      const nodes = new Set(box.places.map(([node]) => node));
+      const [only] = nodes;
+      if (nodes.size === 1 && this.tape.nodes[only].inside !== null) this.open.push({ fused: only, name: this.tape.nodes[only].op });
+    } else this.open.push({ fused: number, name: this.tape.nodes[number].op });
+    this.show();
+  }
+
+  /* Go back to the first `depth` things that are open. */
+  leave(depth) {
+    const from = this.open[depth];
+    this.open.length = depth;
+    this.show(this.overview ? this.before : null);
+    const id = from?.box?.id ?? (from?.fused !== undefined ? `n${from.fused}` : "");
+    this.choose(this.cy.getElementById(id));
+  }
+
+  escape() {
+    if (this.open.length) this.leave(this.open.length - 1);
+    else this.choose(null);
+  }
+
+  /* Switch cuts off, or on again. */
+  flip(cuts, off) {
+    for (const cut of cuts) off ? this.tape.without.add(cut) : this.tape.without.delete(cut);
+    at("uncut").checked = this.tape.cuts.length > 0 && this.tape.without.size === this.tape.cuts.length;
+    this.redraw();
+  }
+
+  redraw(view = { zoom: this.cy.zoom(), pan: { ...this.cy.pan() } }) {
+    const id = this.chosen?.id();
+    const focused = document.activeElement?.closest("#cuts") ? [...at("cuts").querySelectorAll("input")].indexOf(document.activeElement) : -1;
+    this.read();
+    this.open.forEach((level) => { if (level.box) level.box = this.lanes.boxes.get(level.box.id) ?? level.box; });
+    this.show(view);
+    this.choose(id ? this.cy.getElementById(id) : null);
+    at("cuts").querySelectorAll("input")[focused]?.focus();
+  }
+
+  toggleLane(lane) {
+    this.apart.set(lane, !this.lanes.apart(lane));
+    this.open = [];
+    this.redraw(null);
+    document.querySelector(`[data-lane="${lane}"] button`)?.focus();
+  }
+
+  theme(name) {
+    document.documentElement.dataset.theme = name;
+    this.cy.style(look());
+  }
+}
+
+const at = (id) => document.getElementById(id);
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+/* By lane, the names in it. */
+function countNames(tape) {
+  const lanes = new Lanes(tape, () => true).lanes;
+  return new Map([...lanes].map(([lane, entry]) => [lane, entry.names]));
+}

@@ -1,0 +1,134 @@
+"use strict";
+/* The recording as data: its places, which gradients flow along its edges, and what came along. */
+
+const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbers that JSON has not
+const STRENGTH = { kept: 0, asked: 1, value: 2, cut: 3 };
+
+const numeric = (value) => (typeof value === "string" ? WORDS[value] : value);
+const keyOf = (place) => `${place[0]}:${place[1]}`;
+
+/* A number in few digits. */
+function short(value) {
+  if (value === null || value === undefined) return "unknown";
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
+  const digits = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4)
+    ? value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e")
+    : String(Number(value.toPrecision(4)));
+  return digits.replace(/^-/, "−");
+}
+
+/* A file's name, with its folders where it belongs to the package. */
+function shorten(file) {
+  const parts = file.split(/[\\/]/);
+  const folder = parts.slice(0, -1).lastIndexOf("tinyhyper");
+  return parts.slice(folder).join("/");
+}
+
+class Tape {
+  constructor(data) {
+    Object.assign(this, data);
+    this.into = data.nodes.map(() => []);
+    this.outof = data.nodes.map(() => []);
+    for (const edge of data.edges) {
+      this.into[edge.target].push(edge);
+      this.outof[edge.source].push(edge);
+    }
+    this.gradients = new Map(); // by place, the gradients that backward passes left there
+    for (const node of data.nodes) {
+      if (node.of !== null) this._append(this.gradients, keyOf(node.of), node);
+    }
+    this.ended = new Map(); // by place, the cuts made there
+    for (const cut of data.cuts) this._append(this.ended, keyOf([cut.source, cut.output]), cut);
+    this.without = new Set(); // the numbers of the cuts that are switched off
+  }
+
+  output([node, output]) {
+    return this.nodes[node].outputs[output];
+  }
+
+  /* The number a person means; null where a place holds more than one. */
+  value(place) {
+    const output = this.output(place);
+    return numeric(output.label?.value ?? output.value);
+  }
+
+  /* What an edge does to gradients, given the cuts that are switched off: such an edge is "asked" about. */
+  flow(edge) {
+    if (edge.cut === null || !this.without.has(edge.cut)) return edge.flow;
+    return this.cuts[edge.cut].severed ? "asked" : "value";
+  }
+
+  passes(edge) {
+    return this.flow(edge) === "kept" || this.flow(edge) === "asked";
+  }
+
+  /* The edges that one output of a node is computed from. */
+  operands([node, output]) {
+    const needed = this.nodes[node].depends?.[output];
+    return needed ? this.into[node].filter((edge) => needed.includes(edge.operand)) : this.into[node];
+  }
+
+  /* The outputs that are computed from the operand that an edge brings. */
+  readers(edge) {
+    const node = this.nodes[edge.target];
+    return node.outputs
+      .map((_, output) => [edge.target, output])
+      .filter(([, output]) => !node.depends || node.depends[output].includes(edge.operand));
+  }
+
+  /* The places that gradients of some places reach, going back along what passes. */
+  leading(places) {
+    return this._spread(places, (place) =>
+      this.operands(place).filter((edge) => this.passes(edge)).map((edge) => [edge.source, edge.output]));
+  }
+
+  /* The places from which gradients reach some places. */
+  following(places) {
+    return this._spread(places, ([node, output]) =>
+      this.outof[node].filter((edge) => edge.output === output && this.passes(edge))
+        .flatMap((edge) => this.readers(edge)));
+  }
+
+  /* The cuts that are in force where the ways forward from some places end. */
+  barriers(places) {
+    const found = new Set();
+    for (const key of places) {
+      for (const cut of this.ended.get(key) ?? []) {
+        if (cut.targets.length && !this.without.has(cut.number)) found.add(cut);
+      }
+    }
+    return [...found];
+  }
+
+  /* What ended at the cuts of a place: null where it is not known. */
+  ghost(cuts) {
+    const known = cuts.filter((cut) => cut.ghost !== null).map((cut) => numeric(cut.ghost));
+    return known.length > 1 ? Math.hypot(...known) : known[0] ?? null;
+  }
+
+  /* Which losses backward passes began from. */
+  losses() {
+    const found = new Map();
+    for (const node of this.nodes) if (node.loss !== null) found.set(keyOf(node.loss), node.loss);
+    return [...found.values()];
+  }
+
+  _spread(places, next) {
+    const found = new Map(places.map((place) => [keyOf(place), place]));
+    const waiting = [...places];
+    while (waiting.length) {
+      for (const place of next(waiting.pop())) {
+        if (!found.has(keyOf(place))) {
+          found.set(keyOf(place), place);
+          waiting.push(place);
+        }
+      }
+    }
+    return found;
+  }
+
+  _append(map, key, value) {
+    if (map.has(key)) map.get(key).push(value);
+    else map.set(key, [value]);
+  }
+}
