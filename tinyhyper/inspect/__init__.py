@@ -1,7 +1,10 @@
 """Reading the tape: what was recorded and where it was cut, as data, as text, as pictures, and as answers."""
 
+from . import notebook
 from .answers import Answer
+from .findings import Finding, Findings
 from .gradients import cuts, ghosts, paths, why_zero, without
+from .lint import check
 from .recording import Tape, record
 from .records import Cut, Edge, Inside, Label, Node, Output
 from .runs import checkpoint, differences, first_nonfinite, kept_alive, left_range, moved, times
@@ -12,11 +15,14 @@ __all__ = [
     "Answer",
     "Cut",
     "Edge",
+    "Finding",
+    "Findings",
     "Inside",
     "Label",
     "Node",
     "Output",
     "Tape",
+    "check",
     "checkpoint",
     "cuts",
     "differences",
@@ -33,3 +39,5 @@ __all__ = [
     "why_zero",
     "without",
 ]
+
+notebook.attach()

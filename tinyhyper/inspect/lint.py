@@ -1,0 +1,285 @@
+"""A linter for graphs: what is wrong in a recording, where, and what to do.
+
+A rule is a function from a graph to findings. It would rather be silent than wrong: it reports what the recording
+shows, and nothing that a longer one might.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..optim.tower import RATE
+from .findings import Finding, Findings, Reading
+from .finite import not_finite
+from .growth import growing
+from .records import Cut, Node, Output, Place
+from .text import short, shorten, titled
+
+if TYPE_CHECKING:
+    from .recording import Tape
+
+FOLDER = Path(__file__).parents[2]
+
+
+def check(tape: Tape) -> Findings:
+    """Look for mistakes in a recording: each finding says where, what, and what to do. RULES lists the rules.
+
+    Check after the block of `th.record()`, when it is known what is kept.
+    """
+    graph = Reading(tape)
+    counts = [(tape.steps, "step"), (len(tape.nodes), "node"), (len(tape.cuts), "cut")]
+    steps, nodes, cuts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts]
+    return Findings([finding for rule in RULES for finding in rule(graph)], f"{steps}, {nodes} and {cuts}")
+
+
+def unreached(graph: Reading) -> Iterator[Finding]:
+    """No loss depends on a hyperparameter that requires a gradient, though one was computed after it was there."""
+    if graph.tape.steps < 2:
+        return
+    ends = {number for number, _ in graph.losses} | {n.number for n in graph.nodes if _may_be_loss(graph, n)}
+    for name, places in _hyperparameters(graph).items():
+        own = {number for number, _ in places if graph.nodes[number].kind != "constant"}
+        if any(_requires_gradient(graph, number) for number in own) and max(ends, default=-1) > min(own):
+            reached = graph.forward(own)
+            if not reached & ends:
+                yield _unreached(graph, name, own, reached)
+
+
+def _requires_gradient(graph: Reading, number: int) -> bool:
+    """Whether a value has a graph, or was made a leaf later: then it is read along kept edges, or cut from them."""
+    kept = any(edge.flow == "kept" for edge in graph.readers(number))
+    return kept or graph.nodes[number].serial is not None or any(c.source == number and c.severed for c in graph.cuts)
+
+
+def _may_be_loss(graph: Reading, node: Node) -> bool:
+    """Whether a node made a single number, with a graph, that nothing reads, and that has no other name."""
+    output = node.outputs[0]
+    alone = output.value is not None and output.label is None and not graph.readers(node.number)
+    return alone and not node.sweep and any(edge.flow == "kept" for edge in graph.into[node.number])
+
+
+def _hyperparameters(graph: Reading) -> dict[str, list[Place]]:
+    found: dict[str, list[Place]] = defaultdict(list)
+    for node in graph.nodes:
+        for n, output in enumerate(node.outputs):
+            if output.label is not None and output.label.role == "hyperparameter":
+                found[titled(output.label)].append((node.number, n))
+    return found
+
+
+def _unreached(graph: Reading, name: str, own: set[int], reached: set[int]) -> Finding:
+    moving = _moving(graph, own)
+    readers = [edge for number in sorted(own | reached) for edge in graph.readers(number) if edge.target not in moving]
+    stop = next((edge for flow in ("cut", "value") for edge in readers if edge.flow == flow), None)
+    node = graph.nodes[min(own) if stop is None else stop.target]
+    step, file, line = node.step, node.file, node.line
+    if stop is None:
+        advice = f"let a rule read {name} to make what a loss is computed from, or do not tune it"
+    elif stop.cut is None:
+        advice = f"{name} is read where no gradient is recorded: use the tensor itself, and no no_grad()"
+    else:
+        cut = graph.cuts[stop.cut]
+        step, file, line = cut.step, cut.file, cut.line
+        if stop.source in own:
+            advice = "take this detach away: a hyperparameter is what is not cut"
+        else:
+            advice = f"this detach comes after {name} was used: cut what the rule reads, not what it returns"
+    return Finding(
+        "unreached hyperparameter",
+        name,
+        step,
+        file,
+        line,
+        f"no gradient ever comes to {name}: no loss is computed from it along kept edges",
+        advice,
+        nodes=tuple(sorted(own)),
+        edges=() if stop is None else (graph.edge_numbers[stop.target, stop.operand],),
+        cuts=() if stop is None or stop.cut is None else (stop.cut,),
+    )
+
+
+def _moving(graph: Reading, own: set[int]) -> set[int]:
+    """The operations by which a hyperparameter is moved from one step to the next."""
+    found, waiting = set(own), list(own)
+    while waiting:
+        for edge in graph.into[waiting.pop()]:
+            source = graph.nodes[edge.source]
+            plain = source.kind == "operation" and not source.sweep and source.outputs[edge.output].label is None
+            if plain and edge.source not in found:
+                found.add(edge.source)
+                waiting.append(edge.source)
+    return found
+
+
+def idle(graph: Reading) -> Iterator[Finding]:
+    """A `detach` in the user's code of what has no graph each time, in two steps or more; or one whose result is lost.
+
+    The detach of a gradient is no finding: it has a graph as soon as someone says create_graph=True.
+    """
+    lines: dict[tuple[str, int], list[Cut]] = defaultdict(list)
+    for cut in graph.cuts:
+        if cut.reason != "copy" and not _in_package(cut.file):
+            lines[cut.file, cut.line].append(cut)
+    for (file, line), cuts in lines.items():
+        name = graph.name((cuts[0].source, cuts[0].output))
+        if not any(cut.targets for cut in cuts) and line in _lost_detaches(file):
+            what = f"what this detach of {name} returns is not used, and {name} itself is as before"
+            advice = "use what it returns, x = x.detach(), or take it away"
+        elif len({cut.step for cut in cuts}) > 1 and not any(_matters(graph, cut) for cut in cuts):
+            what = f"this detach of {name} has no effect: what it cuts never has a graph"
+            advice = "take it away, or cut what has a graph"
+        else:
+            continue
+        for cut in cuts:
+            yield Finding("idle detach", f"{file}:{line}", cut.step, file, line, what, advice, cuts=(cut.number,))
+
+
+def _matters(graph: Reading, cut: Cut) -> bool:
+    """Whether a cut stops a gradient, or guards against one: what it cuts is itself a gradient."""
+    source = graph.nodes[cut.source]
+    label = source.outputs[cut.output].label
+    return cut.severed or source.kind == "gradient" or source.sweep or (label is not None and label.role == "gradient")
+
+
+def _in_package(file: str) -> bool:
+    """Whether a file is one of the package, here or where the tape was recorded."""
+    short_name = shorten(file)
+    return short_name.startswith("tinyhyper/") and (FOLDER / short_name).exists()
+
+
+@cache
+def _lost_detaches(file: str) -> frozenset[int]:
+    """The lines of a file that consist of a call of `detach`, whose result is lost."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return frozenset()
+    calls = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    return frozenset(
+        line
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "detach"
+        for line in range(call.lineno, (call.end_lineno or call.lineno) + 1)
+    )
+
+
+def recorded_in_vain(graph: Reading) -> Iterator[Finding]:
+    """The gradients of a line with create_graph=True are only ever cut; in a window of the horizon they are not."""
+    if graph.horizon != 1:
+        return
+    lines: dict[tuple[str, int], list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        if node.kind == "gradient" and any(edge.flow == "kept" for edge in graph.into[node.number]):
+            lines[node.file, node.line].append(node)
+    differentiated = _differentiated(graph)
+    for (file, line), nodes in lines.items():
+        readers = [edge for node in nodes for edge in graph.readers(node.number)]
+        cut = {edge.source for edge in readers if edge.flow == "cut"}
+        if len({graph.nodes[n].step for n in cut}) < 2 or any(edge.flow != "cut" for edge in readers):
+            continue
+        if any(first <= node.number <= last for node in nodes for first, last in differentiated):
+            continue
+        for node in nodes:
+            if node.number in cut:
+                yield Finding(
+                    "gradient recorded in vain",
+                    f"{file}:{line}",
+                    node.step,
+                    file,
+                    line,
+                    f"{graph.name((node.number, 0))} is recorded, with create_graph=True, but cut wherever it is used",
+                    "leave create_graph=True out, or do not cut the gradient if you need its derivative",
+                    nodes=(node.number,),
+                    cuts=tuple(edge.cut for edge in graph.readers(node.number) if edge.cut is not None),
+                )
+
+
+def _differentiated(graph: Reading) -> list[tuple[int, int]]:
+    """From where to where one backward pass reads what another made: it is its derivative."""
+    given = [node.number for node in graph.nodes if node.kind == "gradient"]
+    return [
+        (edge.source, edge.target)
+        for edge in graph.tape.edges
+        if graph.nodes[edge.source].sweep
+        and graph.nodes[edge.target].sweep
+        and bisect(given, edge.source) != bisect(given, edge.target)
+    ]
+
+
+def out_of_range(graph: Reading) -> Iterator[Finding]:
+    """A hyperparameter outside its span, or there at the next step if it changes as it did at the last.
+
+    The lower end belongs to a span, as 0 turns most things off; the upper end does not: a momentum of 1 never forgets.
+    """
+    for name, places in _hyperparameters(graph).items():
+        values = [_meaning(graph.tape.output(place)) for place in places]
+        outside = False
+        for place, (value, span, _) in zip(places, values):
+            if not _inside(value, span):
+                outside = True
+                node = graph.tape.node(place)
+                what = f"{graph.name(place)} is {short(value)}, outside its range from {_ends(span)}"
+                fixed = node.kind == "constant"
+                advice = f"give {name} a value inside" if fixed else _kept_inside(name, span)
+                rule = "hyperparameter out of range"
+                yield Finding(rule, name, node.step, node.file, node.line, what, advice, nodes=(node.number,))
+        if outside or not _moved(graph, places[-2:]) or not all(linear for _, _, linear in values[-2:]):
+            continue
+        (before, _, _), (now, span, _) = values[-2:]
+        if not _inside(now + (now - before), span):
+            node = graph.tape.node(places[-1])
+            what = (
+                f"{graph.name(places[-1])} went from {short(before)} to {short(now)}; one more such change takes it to "
+                f"{short(now + (now - before))}, outside its range from {_ends(span)}"
+            )
+            rule = "hyperparameter about to leave its range"
+            yield Finding(
+                rule, name, node.step, node.file, node.line, what, _kept_inside(name, span), nodes=(node.number,)
+            )
+
+
+def _moved(graph: Reading, places: list[Place]) -> bool:
+    """Whether the second of two values was made of the first."""
+    if len(places) < 2:
+        return False
+    moving = _moving(graph, {places[1][0]})
+    return any(edge.target in moving for edge in graph.readers(places[0][0]))
+
+
+def _meaning(output: Output) -> tuple[float, tuple[float, float], bool]:
+    """The value a person means, its span, and whether it is tuned as it is, so that it can leave the range."""
+    label = output.label
+    value = output.value if output.value is not None else float("nan")
+    if label is None or label.range is None:
+        return value, (float("-inf"), float("inf")), True
+    return (value if label.value is None else label.value), label.range, label.value in (None, value)
+
+
+def _inside(value: float, span: tuple[float, float]) -> bool:
+    """Whether a value is in its range. What is no number is for another rule."""
+    return span[0] <= value < span[1] or value - value != 0.0
+
+
+def _ends(span: tuple[float, float]) -> str:
+    return f"{short(span[0])} up" if span[1] == float("inf") else f"{short(span[0])} to {short(span[1])}"
+
+
+def _kept_inside(name: str, span: tuple[float, float]) -> str:
+    coordinate = "log" if span[1] == float("inf") else "unit"
+    row = "alpha" if name.endswith(RATE) else name.rpartition(".")[2]
+    return (
+        "make the steps of the level above smaller, or tune it in a coordinate that keeps it inside: "
+        f"coordinates={{{row!r}: {coordinate!r}}}"
+    )
+
+
+RULES: tuple[Callable[[Reading], Iterator[Finding]], ...] = (
+    not_finite, growing, unreached, out_of_range, recorded_in_vain, idle,
+)  # fmt: skip
