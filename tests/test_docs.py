@@ -29,7 +29,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]+)")
 
 
 def rendered(text, name, anew=False):
-    """The page with each text block holding what the Python block before it prints; numbers that vary, only if `anew`."""
+    """The page with each text block holding what the Python block before it prints; what varies, only if `anew`."""
     names = {"__name__": name}
 
     def run(block):

@@ -146,6 +146,52 @@ def test_the_parts_add_up_on_random_graphs(seed, size):
     assert sum(part.ways for part in Ways(tape, 4).parts(gradient.of, gradient.loss)) == len(parts)
 
 
+RATES = "sgd(0.05, mu=0.5)", "adam(0.02)", "rmsprop(0.05)"
+
+
+@given(st.sampled_from(RATES), st.integers(1, 4), st.sampled_from(["last", "sum"]), st.booleans(), st.integers(0, 3))
+def test_the_parts_add_up_at_any_horizon_and_for_any_objective(rule, horizon, objective, plain, seed):
+    generator = np.random.default_rng(seed)
+    params = {"w": th.tensor(generator.normal(size=2), requires_grad=True)}
+    optimizer = th.optim.from_string(f"{rule[:-1]}, horizon={horizon}, objective={objective})/sgd(1e-3)")
+    with th.record(ghosts=True) as tape:
+        for n in range(2 * horizon + 1):
+            loss = th.sum(th.tanh(params["w"]) ** 2 * [1.0, 0.3])
+            loss.backward(create_graph=not (plain and n % horizon == 0))
+            optimizer.step(params)
+    ways = Ways(tape, 50)
+    for node in tape.nodes:
+        label = tape.output(node.of).label if node.of else None
+        if label is not None and label.role == "hyperparameter":
+            parts = [part for loss in ways.losses((node.number, 0)) for part in ways.parts(node.of, loss)]
+            assert float(sum(part.value for part in parts)) == pytest.approx(
+                node.outputs[0].value, rel=1e-9, abs=1e-13
+            )
+            assert float(tape.replayed().places[node.of]) == pytest.approx(node.outputs[0].value, rel=1e-9, abs=1e-13)
+    weights = [n for n in tape.nodes if n.kind == "gradient" and tape.output(n.of).label.role == "weights"]
+    if objective == "last":  # a recorded pass ends at the weights, and brings them nothing from later losses
+        for node in weights[:-1]:
+            if node.step % horizon or horizon == 1:
+                continue
+            np.testing.assert_allclose(np.linalg.norm(tape.replayed().places[node.of]), node.outputs[0].norm, rtol=1e-9)
+
+
+def test_what_recorded_no_gradient_gets_none_when_run_again():
+    x, w = th.tensor([1.0, 2.0], requires_grad=True), th.tensor([3.0, 4.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "x", "weights", 0)
+        with th.no_grad():
+            y = x * 2.0
+        th.sum(y * w).backward()
+        made = leaf(y)
+        th.sum(made * made).backward()
+    gradients = {tape.nodes[number].kind: value.tolist() for (number, n), value in tape.replayed().places.items()}
+    assert gradients["leaf"] == [2.0, 4.0]
+    assert tape.nodes[0].outputs[0].gradient is None
+    (own,) = (node.of for node in tape.nodes if node.kind == "gradient" and tape.node(node.of).op == "multiply")
+    assert tape.replayed().places[own].tolist() == [4.0, 8.0]
+
+
 def test_without_ghosts_they_are_not_known_and_asking_says_how():
     tape, _, _ = run("sgd/sgd", ghosts=False)
     assert all(cut.ghost is None for cut in tape.cuts)

@@ -134,6 +134,49 @@ def test_no_grad_on_the_way_is_told():
     assert "recorded no gradient" in inspect.why_zero(tape, "alpha").text
 
 
+def test_a_cut_that_leads_to_no_loss_is_no_reason():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        x.detach("aside") * 2.0
+        w = th.tensor(3.0, requires_grad=True)
+        (w * w).backward()
+    answer = inspect.why_zero(tape, "alpha")
+    assert not answer.rows and "no loss was computed from anything" in answer.text
+
+
+def test_a_way_that_is_cut_anywhere_is_cut():
+    alpha, w = th.tensor(1.0, requires_grad=True), th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        new = w * (alpha * 3.0).detach() * 1.0
+        tape.label(new, "w", "weights", 0)
+    (row,) = (row for row in inspect.differences(tape, inspect.Tape()).rows if row[0] == "alpha")
+    assert row == ("alpha", "w", "cut", "–")
+
+
+def test_an_output_is_computed_from_its_own_operands_only():
+    tape, _, _ = run("adam/sgd")
+    joined = {row[:2] for row in inspect.differences(tape, inspect.Tape()).rows}
+    assert {("alpha", "w"), ("beta1", "w.m"), ("beta2", "w.v"), ("beta2", "w")} <= joined
+    assert not joined & {("alpha", "w.m"), ("beta2", "w.m"), ("beta1", "w.v"), ("w", "w.m")}
+
+
+def test_what_is_gone_before_a_step_ends_was_alive_at_the_end_of_none():
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer = th.optim.from_string("sgd/sgd")
+    with th.record() as tape:
+        for _ in range(3):
+            loss = th.sum(params["w"] ** 2)
+            loss.backward()
+            optimizer.step(params)
+    untils = {node.op: [] for node in tape.nodes}
+    for node in tape.nodes:
+        untils[node.op].append(node.until)
+    assert untils["square"] == untils["sum"] == [None, None, None]
+    assert [until for until in untils["SGD.rule"] if until is not None] == [1, 2, 4]
+
+
 def test_without_a_cut_of_a_kept_graph_the_gradients_before_it_change():
     tape = by_hand()
     cut = next(cut for cut in tape.cuts if cut.reason == "weights" and cut.step == 2)
@@ -237,7 +280,8 @@ def test_the_first_value_that_is_not_finite_is_named_with_what_it_read():
         z = th.log(y * 0.0)
         z + np.inf
     answer = inspect.first_nonfinite(tape)
-    assert "log gave" in answer.text and "test_questions.py:" in answer.text and answer.rows == [("multiply", 0.0)]
+    assert "log(multiply [2] of norm 0) is the first infinity" in answer.text
+    assert "test_questions.py:" in answer.text and answer.rows == [("multiply", 0.0)]
     with th.record() as tape:
         th.tensor([1e200, 1.0]) * 2.0
     assert "Nowhere" in inspect.first_nonfinite(tape).text
@@ -280,7 +324,12 @@ def test_json_holds_what_is_not_finite():
     assert np.isnan(inspect.Tape.from_json(tape.to_json()).nodes[-1].outputs[0].norm)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}'])  # fmt: skip
+OTHER_JSON = [
+    "", "{}", "[1]", '{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", OTHER_JSON)
 def test_other_json_is_refused(text):
     with pytest.raises(th.TinyhyperError, match=r"not the JSON of a tape|is read"):
         inspect.Tape.from_json(text)

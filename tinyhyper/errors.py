@@ -31,3 +31,7 @@ class GraphReleasedError(TinyhyperError, RuntimeError):
 
 class GraphError(TinyhyperError, RuntimeError):
     """The graph cannot answer: no gradient is recorded for what was asked."""
+
+
+class MissingPackageError(TinyhyperError, ImportError):
+    """A package that an extra of tinyhyper brings is not installed."""

@@ -15,12 +15,9 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ContextDecorator, nullcontext
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from .errors import GraphReleasedError
-
-if TYPE_CHECKING:
-    from .inspect.recording import Tape
 
 _serials = count()
 Edge: TypeAlias = "tuple[Node, int]"
@@ -68,49 +65,56 @@ class Mode(threading.local):
     """What this thread records: whether operations go on the graph, and the Tape that watches."""
 
     recording = True
-    tape: Tape | None = None
+    tape: Any = None
 
 
 mode = Mode()
 UNWATCHED = nullcontext()
 
 
-class no_grad(ContextDecorator):
-    """Record nothing inside the block, or inside the decorated function."""
+class Switch(ContextDecorator):
+    """A mode inside a block, or inside the decorated function."""
 
-    recording = False
+    name: str = "recording"
+    value: Any = False
 
     def __init__(self) -> None:
-        self._before: list[bool] = []
+        self._before: list[Any] = []
 
     def __enter__(self) -> None:
-        self._before.append(mode.recording)
-        mode.recording = self.recording
+        self._before.append(getattr(mode, self.name))
+        setattr(mode, self.name, self.value)
 
     def __exit__(self, *error: object) -> None:
-        mode.recording = self._before.pop()
+        setattr(mode, self.name, self._before.pop())
 
 
-class recording(no_grad):
-    """Record inside the block, even within no_grad."""
+class no_grad(Switch):
+    """Put nothing on the graph inside the block, or inside the decorated function."""
 
-    recording = True
+
+class recording(Switch):
+    """Put operations on the graph inside the block, even within no_grad."""
+
+    value = True
+
+
+class unwatched(Switch):
+    """Let no Tape see what is done inside."""
+
+    name, value = "tape", None
 
 
 def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
-    """Every node that the roots depend on, newest first: an order in which each comes before what it read.
-
-    to_seams: whether to go no further than seams.
-    """
+    """Every node that the roots depend on, no further than seams if `to_seams`, each before its inputs."""
     found = set()
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
-            if to_seams and node.seam:
-                continue
-            waiting += [edge[0] for edge in node.inputs if edge is not None]
+            if not (to_seams and node.seam):
+                waiting += [edge[0] for edge in node.inputs if edge is not None]
     return sorted(found, key=lambda node: node.serial, reverse=True)
 
 

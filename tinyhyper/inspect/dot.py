@@ -7,7 +7,7 @@ from collections import defaultdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TinyhyperError
+from ..errors import MissingPackageError
 from .records import Edge, Node, Output
 from .text import Names, short, shorten
 
@@ -35,10 +35,6 @@ FLOWS: dict[str, Attributes] = {
     "cut": {"style": "dashed", "color": "#b3261e", "fontcolor": "#b3261e"},
     "value": {"color": "#c8c8c8", "penwidth": "0.6"},
 }
-
-
-class MissingPackageError(TinyhyperError, ImportError):
-    """A package that an extra of tinyhyper brings is not installed."""
 
 
 def to_dot(tape: Tape) -> str:

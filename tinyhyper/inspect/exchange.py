@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "tinyhyper.tape", 1
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that JSON has not
-PARTS = 50
+FACTS = ("title", "steps", "objective", "horizon", "ends")
+PARTS = 24  # of a gradient
 
 
 def to_json(tape: Tape) -> str:
     """The tape as JSON. Where ghosts were recorded, with the ways of each hyperparameter's gradient."""
-    return json.dumps(_plain(data(tape)), allow_nan=False, ensure_ascii=False)
+    return json.dumps(_plain(data(tape)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def data(tape: Tape) -> dict[str, Any]:
@@ -30,10 +31,7 @@ def data(tape: Tape) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "title": tape.title,
-        "steps": tape.steps,
-        "objective": tape.objective,
-        "ends": tape.ends,
+        **{key: getattr(tape, key) for key in FACTS},
         **{name: [dataclasses.asdict(row) for row in getattr(tape, name)] for name in ("nodes", "edges", "cuts")},
         "insides": [dataclasses.asdict(inside) for inside in tape.insides],
         "alive": [
@@ -61,12 +59,14 @@ def read_json(tape: Tape, text: str) -> None:
         edges = [Edge(**row) for row in loaded["edges"]]
         cuts = [Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]]
         insides = [_inside(**row) for row in loaded["insides"]]
-        title, steps, objective, ends = (loaded[key] for key in ("title", "steps", "objective", "ends"))
+        facts = {key: loaded[key] for key in FACTS}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ArgumentError(f"this is not the JSON of a tape: {error!r}") from None
     tape._nodes, tape._edges, tape._cuts, tape._insides = nodes, edges, cuts, insides
     tape._events, tape._cut_events = [()] * len(nodes), [()] * len(cuts)
-    tape.title, tape.steps, tape.objective, tape.ends, tape._closed = title, steps, objective, ends, True
+    for key, value in facts.items():
+        setattr(tape, key, value)
+    tape._closed = True
 
 
 def _paths(tape: Tape) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,8 +15,6 @@ from .text import shorten
 
 if TYPE_CHECKING:
     from .recording import Tape
-
-HORIZON = re.compile(r"\bhorizon=(\d+|None)\b")
 
 
 @dataclass(frozen=True)
@@ -105,8 +102,7 @@ class Reading(Graph):
     @property
     def horizon(self) -> int | None:
         """After how many steps a recorded tower cuts, None for never; 1 for what is written by hand."""
-        found = HORIZON.search(self.tape.title or "")
-        return 1 if found is None else None if found[1] == "None" else int(found[1])
+        return self.tape.horizon
 
     def readers(self, number: int) -> list[Edge]:
         """By what a node is read; a backward pass, which reads what was saved, does not count."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..optim.tower import RATE
 from .findings import Finding, Findings, Reading
 from .finite import not_finite
+from .graph import bounding, in_range
 from .growth import growing
 from .records import Cut, Node, Output, Place
 from .text import short, shorten, titled
@@ -222,7 +223,7 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
         values = [_meaning(graph.tape.output(place)) for place in places]
         outside = False
         for place, (value, span, _) in zip(places, values):
-            if not _inside(value, span):
+            if not in_range(value, span):
                 outside = True
                 node = graph.tape.node(place)
                 what = f"{graph.name(place)} is {short(value)}, outside its range from {_ends(span)}"
@@ -233,7 +234,7 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
         if outside or not _moved(graph, places[-2:]) or not all(linear for _, _, linear in values[-2:]):
             continue
         (before, _, _), (now, span, _) = values[-2:]
-        if not _inside(now + (now - before), span):
+        if not in_range(now + (now - before), span):
             node = graph.tape.node(places[-1])
             what = (
                 f"{graph.name(places[-1])} went from {short(before)} to {short(now)}; one more such change takes it to "
@@ -262,21 +263,15 @@ def _meaning(output: Output) -> tuple[float, tuple[float, float], bool]:
     return (value if label.value is None else label.value), label.range, label.value in (None, value)
 
 
-def _inside(value: float, span: tuple[float, float]) -> bool:
-    """Whether a value is in its range. What is no number is for another rule."""
-    return span[0] <= value < span[1] or value - value != 0.0
-
-
 def _ends(span: tuple[float, float]) -> str:
     return f"{short(span[0])} up" if span[1] == float("inf") else f"{short(span[0])} to {short(span[1])}"
 
 
 def _kept_inside(name: str, span: tuple[float, float]) -> str:
-    coordinate = "log" if span[1] == float("inf") else "unit"
     row = "alpha" if name.endswith(RATE) else name.rpartition(".")[2]
     return (
         "make the steps of the level above smaller, or tune it in a coordinate that keeps it inside: "
-        f"coordinates={{{row!r}: {coordinate!r}}}"
+        f"coordinates={{{row!r}: {bounding(span)!r}}}"
     )
 
 

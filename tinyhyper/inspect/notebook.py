@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..optim.tower import Optimizer
-from ..tape import mode
 from ..tensor import Tensor
 from .text import short
 
@@ -43,17 +42,10 @@ def tensor_html(tensor: Tensor) -> str:
 
 def tower_html(optimizer: Optimizer) -> str:
     """A tower's levels, bottom first, with the hyperparameters in use: values, hypergradients, and what tunes them."""
-    watching, mode.tape = mode.tape, None  # a value is computed from its coordinate by operations
-    try:
-        title, rows = (
-            str(optimizer),
-            [row for height, level in enumerate(optimizer.levels) for row in _level(height, level)],
-        )
-    finally:
-        mode.tape = watching
+    rows = [row for height, level in enumerate(optimizer.levels) for row in _level(height, level)]
     head = ("level", "hyperparameter", "value", "coordinate", "hypergradient", "tuned by")
     cells = "".join(f"<th style='{LEFT}'>{text}</th>" for text in head)
-    return f"<div><p>{escape(title)}</p><table><tr>{cells}</tr>{''.join(rows)}</table></div>"
+    return f"<div><p>{escape(str(optimizer))}</p><table><tr>{cells}</tr>{''.join(rows)}</table></div>"
 
 
 def _origin(tensor: Tensor) -> str:

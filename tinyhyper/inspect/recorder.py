@@ -39,6 +39,7 @@ class Recorder:
         self.steps = 0
         self.title: str | None = None
         self.objective = "last"
+        self.horizon: int | None = 1
         self.ends: list[int] = []
         self._key = next(_recorders)
         self._events: list[tuple[Any, ...]] = []
@@ -124,15 +125,17 @@ class Recorder:
             self.title = str(title)
 
     @contextmanager
-    def stepping(self, title: Any = None, objective: str = "last") -> Iterator[None]:
-        """An optimizer takes a step inside, which the line that called the package asked for.
+    def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
+        """An optimizer takes a step inside. If it is one of the package, the line that called it asked for all of it.
 
-        objective: what its hypergradients are of, the "last" loss of a window or the "sum" of its losses.
+        window: says of which losses its hypergradients are (`objective`), and how often it cuts (`horizon`).
         """
-        before = self._site
-        self._site = _caller(sys._getframe(2))
+        before, caller = self._site, sys._getframe(2)
+        if _inside(caller.f_globals.get("__name__", "")):
+            self._site = _caller(caller)
         self.step(title)
-        self.objective = objective
+        if window is not None:
+            self.objective, self.horizon = window.objective, window.horizon
         try:
             yield
             self.stepped()
@@ -160,9 +163,10 @@ class Recorder:
         coordinate: how a person's number is made of the tensor's, if it is.  range: between which it makes sense.
         """
         mark = getattr(tensor, "mark", None)
-        known = mark if mark is not None and mark[0] == self._key else self._known(tensor)
+        through = mark if mark is not None and mark[0] == self._key else None
+        known = through if through is not None and tensor.edge is None else self._known(tensor)
         if known is None:  # met only now, so it was there before this step
-            known = self._meet(tensor, None, max(self.steps - 1, 0))
+            known = self._meet(tensor, through, max(self.steps - 1, 0))
         place = known[1], known[2]
         if place not in self._labelled:
             self._labelled.add(place)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GraphError
-from ..tape import mode
+from ..tape import mode, unwatched
+from .dot import to_dot, to_networkx
 from .exchange import read_json, to_json
 from .explorer import save_html
 from .files import write
@@ -121,6 +122,14 @@ class Tape(Recorder):
         """Write the explorer of this recording: one page to open from disk, without server or network; its path."""
         return save_html(self, path)
 
+    def to_dot(self) -> str:
+        """The recording for Graphviz, a cluster a step."""
+        return to_dot(self)
+
+    def to_networkx(self) -> Any:
+        """The recording as a `networkx.MultiDiGraph`. Raises MissingPackageError (an ImportError) without networkx."""
+        return to_networkx(self)
+
     def to_json(self) -> str:
         """The recording as JSON, for other programs and for `from_json`; docs/inspect.md describes it."""
         return to_json(self)
@@ -135,11 +144,8 @@ class Tape(Recorder):
     # Reading the events.
 
     def _read(self) -> None:
-        watching, mode.tape = mode.tape, None  # a label's value is computed by operations
-        try:
+        with unwatched():  # a label's value is computed by operations
             self._read_events()
-        finally:
-            mode.tape = watching
         if self._closed and self._haunted is None and self._arrays is not None:
             self._haunted = False
             try:

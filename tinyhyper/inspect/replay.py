@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import GraphError
-from ..tape import add_to, mode, no_grad, recording, sweep
+from ..tape import add_to, no_grad, recording, sweep, unwatched
 from ..tensor import FLOATS, Tensor, leaf
 from .records import Edge, Node, Place
 
@@ -38,17 +38,13 @@ class Replay:
         self._operands: dict[int, list[Edge]] = defaultdict(list)
         for edge in tape.edges:
             self._operands[edge.target].append(edge)
-        watching, mode.tape = mode.tape, None
-        try:
-            with recording():
-                for node in tape.nodes:
-                    for n, tensor in enumerate(self._compute(node)):
-                        self._check(node, n, tensor)
-                        self.tensors[node.number, n] = tensor
-                        if (node.number, n) in gates:
-                            self.gates[node.number, n] = leaf(Tensor(tensor.array))
-        finally:
-            mode.tape = watching
+        with recording(), unwatched():
+            for node in tape.nodes:
+                for n, tensor in enumerate(self._compute(node)):
+                    self._check(node, n, tensor)
+                    self.tensors[node.number, n] = tensor
+                    if (node.number, n) in gates:
+                        self.gates[node.number, n] = leaf(Tensor(tensor.array))
 
     def _compute(self, node: Node) -> list[Tensor]:
         operands = [self._operand(edge) for edge in self._operands[node.number]]
@@ -147,7 +143,7 @@ def cotangents(replay: Replay, loss: Place, stops: Collection[Place]) -> list[tu
     pending: dict[Any, list[Any]] = {}
     add_to(pending, root, Tensor(np.ones_like(replay.tensors[loss].array)))
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
-    with no_grad():
+    with no_grad(), unwatched():
         return [
             ((node, n), cotangent.array)
             for node, found in sweep(nodes, pending, wanted)

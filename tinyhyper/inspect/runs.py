@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from .answers import Answer
+from .findings import Reading
+from .finite import not_finite
 from .gradients import ARROW, count, picture
-from .graph import STEP, Graph, amount
+from .graph import STEP, Graph, amount, bounding, in_range
 from .memory import alive, nbytes
-from .records import Label, Node, Place
+from .records import Node, Place
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -133,13 +134,13 @@ def moved(tape: Tape, of: str) -> Answer:
 def left_range(tape: Tape, of: str) -> Answer:
     """Why a hyperparameter left the range where it makes sense, an alpha turned negative say, and when."""
     graph = Graph(tape)
-    rows, gone, label = [], None, None
+    rows, gone, label, low, high = [], None, None, 0.0, 0.0
     for place in graph.find(of):
         label, value = graph.label(place), graph.number(place)
         if label is None or label.range is None or value is None:
             continue
         low, high = label.range
-        inside = low <= value <= high
+        inside = in_range(value, label.range)
         gone = gone if gone is not None or inside else place
         rows.append((graph.name(place), value, "" if inside else f"outside {low:g} to {high:g}"))
     if gone is None or label is None:
@@ -152,7 +153,7 @@ def left_range(tape: Tape, of: str) -> Answer:
         text += (
             f" {by} moved it from {amount(graph.number(old))}, against a gradient of {amount(graph.number(gradient))}: "
             f"one step of {_change(graph, old, gone):+.4g} was longer than the way to the border. "
-            f'A smaller step size above, or coordinates={{"{label.name}": "{_bounded(label)}"}}, keeps it inside.'
+            f'A smaller step size above, or coordinates={{"{label.name}": "{bounding((low, high))}"}}, keeps it inside.'
         )
     return Answer(
         f"Why did {of} leave its range, and when?",
@@ -165,23 +166,16 @@ def left_range(tape: Tape, of: str) -> Answer:
 
 def first_nonfinite(tape: Tape) -> Answer:
     """Where the first NaN or infinity was made: the operation, its line, and what it read."""
-    graph = Graph(tape)
+    graph = Reading(tape)
     question = "Where was the first NaN or infinity?"
-    for node in tape.nodes:
-        if all(_finite(output) for output in node.outputs):
-            continue
-        read = [(graph.name((e.source, e.output)), graph.number((e.source, e.output))) for e in graph.into[node.number]]
-        what = node.op or {"constant": "a constant", "leaf": "a leaf"}.get(node.kind, "a value made before")
-        where = f"{_part(node)} of step {node.step}, {graph.line(node.file, node.line)}"
-        n = next(n for n, output in enumerate(node.outputs) if not _finite(output))
-        text = f"{graph.name((node.number, n))}: {what} gave {amount(graph.number((node.number, n)))}, in the {where}."
-        text += " It read:" if read else " It was not finite when it was first read."
-        return Answer(question, text, ("operand", "value or norm"), read)
-    return Answer(question, f"Nowhere: {count(len(tape.nodes), 'node')} were checked.")
-
-
-def _finite(output: Any) -> bool:
-    return output.norm is None or output.norm - output.norm == 0.0
+    found = next(not_finite(graph), None)
+    if found is None:
+        return Answer(question, f"Nowhere: {count(len(tape.nodes), 'node')} were checked.")
+    node = tape.nodes[found.nodes[0]]
+    places = [(edge.source, edge.output) for edge in graph.into[node.number]]
+    rows = [(graph.name(place), graph.number(place)) for place in places]
+    text = f"At step {node.step}, {graph.line(node.file, node.line)}: {found.what}. To do: {found.advice}."
+    return Answer(question, text, ("it read", "value or norm"), rows)
 
 
 def _part(node: Node) -> str:
@@ -249,11 +243,6 @@ def _sizes(*tapes: Tape) -> str:
     }
     each = {what: [amount(n / max(tape.steps, 1)) for n, tape in zip(row, tapes)] for what, row in amounts.items()}
     return "; ".join(f"{what} a step: {' and '.join(row)}" for what, row in each.items())
-
-
-def _bounded(label: Label) -> str:
-    """The coordinates that keep a hyperparameter in its range."""
-    return "log" if label.range is None or math.isinf(label.range[1]) else "unit"
 
 
 def _usual(tape: Tape) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..tape import backward, mode, reachable
+from ..tape import backward, reachable, unwatched
 from ..tensor import Tensor
 from .records import Place
 from .replay import Replay
@@ -114,10 +114,7 @@ class Ways:
 
 
 def _gradients(output: Tensor, edges: Sequence[Any], cotangent: np.ndarray) -> dict[int, np.ndarray]:
-    watching, mode.tape = mode.tape, None
-    try:
-        seeds = [(output.edge, Tensor(cotangent))]
+    seeds = [(output.edge, Tensor(cotangent))]
+    with unwatched():
         found = backward(seeds, edges, retain_graph=True, create_graph=False)  # type: ignore[arg-type]
-    finally:
-        mode.tape = watching
     return {position: gradient.array for position, gradient in found}

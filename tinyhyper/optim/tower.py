@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError, CallError, DtypeError
-from ..tape import UNWATCHED, mode, recording
+from ..tape import UNWATCHED, mode, recording, unwatched
 from ..tensor import Tensor, leaf
 from . import checks, saving
 from .coordinates import COORDINATES, LINEAR, Coordinate
@@ -146,7 +146,7 @@ class Optimizer:
         else:
             window.check(params, f"{type(self).__name__}.step")
             levels = (self,)
-        with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window.objective):
+        with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window):
             moves: list[Move] = []
             for height in reversed(range(len(levels))):
                 below = levels[height - 1] if height else None
@@ -181,7 +181,8 @@ class Optimizer:
 
     def meaning(self, key: str, internal: float) -> float:
         """The value a person means by the internal number of a hyperparameter."""
-        return float(self._coordinates[self._rows[key]].value(internal))
+        with unwatched():
+            return float(self._coordinates[self._rows[key]].value(internal))
 
     def _update(self, name: str) -> tuple[Update, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
