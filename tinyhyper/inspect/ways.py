@@ -14,7 +14,7 @@ import numpy as np
 from ..tape import backward, reachable, unwatched
 from ..tensor import Tensor
 from .records import Place
-from .replay import Replay
+from .replay import Replay, cotangents
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -48,6 +48,7 @@ class Ways:
         self._place = {gate.edge[0]: place for place, gate in self.replay.gates.items() if gate.edge is not None}
         self._next: dict[Place, list[Place]] = {}
         self._whole: Replay | None = None
+        self._slopes: dict[Place, dict[Any, np.ndarray]] = {}
 
     def parts(self, target: Place, loss: Place) -> list[Part]:
         """The parts of the loss's gradient by the target, one a way, the largest first."""
@@ -107,10 +108,14 @@ class Ways:
         return [(p, found[n]) for n, p in enumerate(ahead) if n in found]
 
     def _rest(self, place: Place, target: Place, cotangent: np.ndarray) -> np.ndarray:
-        """What comes from a place to the target along all ways together."""
+        """What comes from a place to the target along all ways together; from a number, as much as its cotangent."""
         self._whole = self._whole or Replay(self.tape)
         edge = self._whole.tensors[target].edge
-        return _gradients(self._whole.tensors[place], [edge], cotangent)[0]
+        if cotangent.ndim:
+            return _gradients(self._whole.tensors[place], [edge], cotangent)[0]
+        if place not in self._slopes:
+            self._slopes[place] = dict(cotangents(self._whole, place, ()))
+        return cotangent * self._slopes[place][edge]
 
 
 def _gradients(output: Tensor, edges: Sequence[Any], cotangent: np.ndarray) -> dict[int, np.ndarray]:

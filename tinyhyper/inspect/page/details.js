@@ -50,8 +50,10 @@ class Details {
 
   ghosts(cuts) {
     const ghost = this.tape.ghost(cuts);
-    if (!cuts.some((cut) => cut.severed)) return "nothing to stop: no graph";
-    return ghost === null ? "not recorded" : short(ghost);
+    const behind = cuts.some((cut) => cut.severed);
+    if (ghost !== null) return behind ? short(ghost) : `${short(ghost)}, no graph behind`;
+    if (!behind) return "none: no graph behind";
+    return this.tape.haunted ? "none: no loss came after" : "not recorded";
   }
 
   /* Several places, a row each. */

@@ -100,6 +100,11 @@ class Tape {
     return [...found];
   }
 
+  /* Whether ghosts were recorded. */
+  get haunted() {
+    return this.cuts.some((cut) => cut.ghost !== null);
+  }
+
   /* What ended at the cuts of a place: null where it is not known. */
   ghost(cuts) {
     const known = cuts.filter((cut) => cut.ghost !== null).map((cut) => numeric(cut.ghost));
