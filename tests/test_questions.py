@@ -87,7 +87,21 @@ def test_the_ways_name_each_weight_and_its_share():
     answer = inspect.paths(run("sgd/sgd")[0], "alpha")
     assert set(column(answer, "way")) == {"loss[2] → w[2] → alpha[2]", "loss[2] → b[2] → alpha[2]"}
     assert sum(float(share.rstrip(" %")) for share in column(answer, "share")) == pytest.approx(100.0, abs=0.2)
+    assert "alpha[2] reaches w[2], b[2]." in answer.text or "alpha[2] reaches b[2], w[2]." in answer.text
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
+
+
+def test_the_ways_to_an_array_add_up_to_the_length_of_its_gradient():
+    x = th.tensor([1.0, -2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "x", "weights", 0)
+        for name, value in (("a", x * [1.0, 3.0]), ("b", th.tanh(x)), ("c", -0.5 * x)):
+            tape.label(value, name, "weights", 0)
+            loss = value if name == "a" else loss + value * value
+        th.sum(loss).backward()
+    answer = inspect.paths(tape, "x")
+    assert len(answer.rows) == 3
+    assert sum(column(answer, "brings")) == pytest.approx(np.linalg.norm(x.grad.numpy()))
 
 
 @pytest.mark.parametrize(

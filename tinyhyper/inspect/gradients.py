@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,27 +55,13 @@ def paths(tape: Tape, of: str, limit: int = 20) -> Answer:
     ways = Ways(tape, limit)
     losses = ways.losses(gradient)
     parts = sorted((p for loss in losses for p in ways.parts(place, loss)), key=lambda p: -abs(size(p.value)))
-    total = sum(size(part.value) for part in parts)
-    rows = [(_way(graph, part), size(part.value), f"{_share(size(part.value), total)}") for part in parts]
-    name, start = graph.name(place), ", ".join(map(graph.name, losses))
-    left = tape.output(gradient).value
-    text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(len(parts), 'way')} without a cut; "
-    text += f"together {'they bring' if len(parts) > 1 else 'it brings'} {amount(total)}. "
-    text += f"backward() left {amount(left)} in its .grad."
-    on_the_way = {place[0] for part in parts for place in part.through[1:-1]}
-    beside = [cut for cut in tape.cuts if on_the_way & set(cut.targets)]
-    if beside:
-        told = list(dict.fromkeys(graph.cut_name(cut) for cut in beside))
-        text += f" Beside the way, cut: {', '.join(told)}."
+    brought = _brought(parts)
+    rows = [(_way(graph, part), value, _share(value, sum(brought))) for part, value in zip(parts, brought)]
+    name = graph.name(place)
+    text = _came(graph, place, gradient, losses, parts)
     drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".")
-    return Answer(
-        f"Why does {name} get a gradient, and along which ways?",
-        text,
-        ("way", "brings", "share"),
-        rows,
-        "brings",
-        drawing,
-    )
+    question = f"Why does {name} get a gradient, and along which ways?"
+    return Answer(question, text, ("way", "brings", "share"), rows, "brings", drawing)
 
 
 def why_zero(tape: Tape, of: str) -> Answer:
@@ -237,6 +223,36 @@ def _unreached(graph: Graph, question: str, place: Place) -> Answer:
     ]
     drawing = picture(graph.tape, [place], [cut.number for cut in stopping], text)
     return Answer(question, text, ("cut", "reason", "line", "gradient that ended there"), rows, draw=drawing)
+
+
+def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], parts: Sequence[Part]) -> str:
+    """In words: from which losses a gradient came, through what, and what was cut beside the ways."""
+    name, start = graph.name(place), ", ".join(map(graph.name, losses))
+    total = size(sum((part.value for part in parts), np.zeros(())))
+    text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(len(parts), 'way')} without a cut; "
+    text += f"together {'they bring' if len(parts) > 1 else 'it brings'} {amount(total)}. "
+    text += f"backward() left {amount(graph.number(gradient))} in its .grad."
+    between = sorted({place for part in parts for place in part.through[1:-1]})
+    if between:
+        text += f" {name} reaches {listed(map(graph.name, between))}."
+    nodes = {number for number, _ in between}
+    beside = [graph.cut_name(cut) for cut in graph.tape.cuts if nodes & set(cut.targets)]
+    return f"{text} Cut beside the ways: {listed(beside)}." if beside else text
+
+
+def _brought(parts: Sequence[Part]) -> list[float]:
+    """What each part adds to the whole; of arrays, along the direction of the whole."""
+    whole = sum((part.value for part in parts), np.zeros(()))
+    if not whole.ndim:
+        return [float(part.value) for part in parts]
+    length = float(np.linalg.norm(whole)) or 1.0
+    return [float(np.vdot(part.value, whole)) / length for part in parts]
+
+
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """Names in one sentence, each once, the first few of them."""
+    once = list(dict.fromkeys(names))
+    return ", ".join(once[:most]) + (f" and {len(once) - most} more" if len(once) > most else "")
 
 
 def _way(graph: Graph, part: Part) -> str:

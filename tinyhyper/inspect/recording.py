@@ -7,6 +7,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,10 @@ class Tape(Recorder):
 
     def _repr_svg_(self) -> str | None:
         return svg(self) if self.steps else None
+
+    def _repr_html_(self) -> str:
+        tree = f"<details><summary>as text</summary><pre>{escape(str(self))}</pre></details>"
+        return f"<div>{self._repr_svg_() or ''}{tree}</div>"
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture of two consecutive steps to a file, which appears whole or not at all; returns its path."""

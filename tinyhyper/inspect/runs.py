@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from .answers import Answer
 from .findings import Reading
 from .finite import not_finite
-from .gradients import ARROW, count, picture
+from .gradients import ARROW, count, listed, picture
 from .graph import STEP, Graph, amount, bounding, in_range
 from .memory import alive, nbytes
 from .records import Node, Place
@@ -34,7 +34,7 @@ def kept_alive(tape: Tape) -> Answer:
         rows.append(("at the end" if last else f"step {now.step}", len(now.nodes), now.bytes, held, until))
     text = "Nothing of the graph was alive when the recording ended."
     if found[-1].nodes:
-        saved = _list(dict.fromkeys(graph.name(place) for place in found[-1].saved))
+        saved = listed(graph.name(place) for place in found[-1].saved)
         text = (
             f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept {found[-1].bytes} bytes: {saved}. "
         )
@@ -257,8 +257,3 @@ def _durations(tape: Tape, by: Callable[[Node], str]) -> dict[tuple[str, str], l
         if node.seconds is not None:
             groups.setdefault((node.op or "", by(node)), []).append(node.seconds)
     return groups
-
-
-def _list(names: Iterable[str], most: int = 6) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

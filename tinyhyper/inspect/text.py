@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .records import Cut, Edge, Label, Output, Place
@@ -15,6 +17,7 @@ from .records import Cut, Edge, Label, Output, Place
 if TYPE_CHECKING:
     from .recording import Tape
 
+FOLDER = Path(__file__).parents[1]
 WIDTH = 100
 COLUMN = 44
 VALUE = 10
@@ -200,11 +203,13 @@ class Trees:
         return len(self.shown) - before
 
 
+@cache
 def shorten(file: str) -> str:
-    """A file's name, with its folders where it belongs to the package."""
+    """A file's name, with its folders where it is one of the package, here or where the tape was recorded."""
     parts = re.split(r"[\\/]", file)
-    folders = [n for n, part in enumerate(parts[:-1]) if part == "tinyhyper"]
-    return "/".join(parts[folders[-1] if folders else -1 :])
+    folders = [n for n, part in enumerate(parts[:-1]) if part == FOLDER.name]
+    own = folders and FOLDER.joinpath(*parts[folders[-1] + 1 :]).exists()
+    return "/".join(parts[folders[-1] if own else -1 :])
 
 
 def short(value: float) -> str:
