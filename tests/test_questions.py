@@ -95,10 +95,10 @@ def test_the_ways_to_an_array_add_up_to_the_length_of_its_gradient():
     x = th.tensor([1.0, -2.0], requires_grad=True)
     with th.record(ghosts=True) as tape:
         tape.label(x, "x", "weights", 0)
-        for name, value in (("a", x * [1.0, 3.0]), ("b", th.tanh(x)), ("c", -0.5 * x)):
+        parts = {"a": x * [1.0, 3.0], "b": th.tanh(x), "c": -0.5 * x}
+        for name, value in parts.items():
             tape.label(value, name, "weights", 0)
-            loss = value if name == "a" else loss + value * value
-        th.sum(loss).backward()
+        th.sum(parts["a"] + parts["b"] ** 2 + parts["c"] ** 2).backward()
     answer = inspect.paths(tape, "x")
     assert len(answer.rows) == 3
     assert sum(column(answer, "brings")) == pytest.approx(np.linalg.norm(x.grad.numpy()))
