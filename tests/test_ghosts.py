@@ -209,6 +209,9 @@ def test_a_recording_with_ghosts_is_read_during_the_block_without_them():
         with pytest.raises(th.TinyhyperError, match="when the block has ended"):
             tape.ghost(tape.cuts[0])
     assert tape.cuts[0].ghost == pytest.approx(np.sqrt(5.0))
+    assert np.array_equal(tape.ghost(0), tape.ghost(tape.cuts[0]))
+    with pytest.raises(th.TinyhyperError, match="has cuts 0 to 0"):
+        tape.ghost(1)
     assert np.array_equal(tape.ghost(tape.cuts[0]), [1.0, 2.0])
 
 

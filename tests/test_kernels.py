@@ -283,3 +283,23 @@ def test_the_same_sum_twice_has_the_same_bits():
     x, y = th.tensor(rng.standard_normal(()), requires_grad=True), rng.standard_normal(100_003)
     first, second = (th.gradients(x * y, x, np.ones(y.shape))[0].item() for _ in range(2))
     assert first == second == pytest.approx(y.sum(), rel=1e-12)
+
+
+@given(st.integers(1, 40), st.integers(0, 100))
+def test_sums_do_not_hang_on_where_memory_is_free(size, seed):
+    """A kernel with arrays and a sum among its outputs; with two loops to choose from, small neighbours change it."""
+    generator = np.random.default_rng(seed)
+    x, y, s = generator.normal(size=size), generator.normal(size=size), generator.normal()
+    u, v = generator.normal(size=size), generator.normal(size=size)
+    found, kept = set(), []
+    for _ in range(12):
+        kept += [np.empty(int(n)) for n in generator.integers(1, 2 * size + 2, size=3)]
+        leaves = [th.tensor(value, requires_grad=True) for value in (x, y, s)]
+        gradients = th.gradients(scaled(*leaves), leaves, [u, v])
+        found.add(tuple(g.numpy().tobytes() for g in gradients))
+    assert len(found) == 1
+
+
+@th.fuse
+def scaled(x, y, s):
+    return x * s + y * s * s, y - s * x

@@ -315,7 +315,7 @@ def test_the_time_of_an_operation_is_its_own():
 
 @pytest.mark.parametrize("ask", [inspect.paths, inspect.why_zero, inspect.moved, inspect.left_range])
 def test_an_unknown_name_is_refused_with_those_there_are(ask):
-    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, level1.alpha, w. .*tune="):
+    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, level1.alpha, loss, w\. .*tune="):
         ask(run("sgd/sgd")[0], "mu")
 
 
@@ -365,3 +365,119 @@ def test_the_docs_name_every_key_of_the_json():
             keys |= set(value)
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
     assert {key for key in keys if f"`{key}`" not in text} == set()
+
+
+def test_a_hyperparameter_that_became_nan_did_not_stay_in_its_range():
+    params = {"w": th.tensor(1.0, requires_grad=True)}
+    optimizer = th.optim.from_string("sgd(0.1)/sgd(1e-3)")
+    with th.record() as tape:
+        for n in range(4):
+            (params["w"] ** 2 * (np.nan if n == 1 else 1.0)).backward()
+            optimizer.step(params)
+    assert "It was lost: alpha[2] is not finite" in inspect.left_range(tape, "alpha").text
+
+
+def test_in_a_window_the_gradient_is_still_to_be_gathered():
+    params = {"w": th.tensor(1.0, requires_grad=True)}
+    optimizer = th.optim.from_string("sgd(0.1, horizon=3)/sgd(1e-3)")
+    with th.record(ghosts=True) as tape:
+        for _ in range(3):
+            (params["w"] ** 2).backward(create_graph=True)
+            optimizer.step(params)
+    for ask in (inspect.paths, inspect.why_zero):
+        assert "no backward pass has come to it yet" in ask(tape, "alpha[1]").text
+
+
+def test_steps_written_by_hand_are_moves_too():
+    w, alpha = th.tensor(2.0, requires_grad=True), th.tensor(0.1, requires_grad=True)
+    with th.record() as tape:
+        for _ in range(2):
+            with tape.stepping():
+                tape.label(w, "w", "weights", 0)
+                tape.label(alpha, "alpha", "hyperparameter", 0, range=(0.0, 0.2))
+                (w * w).backward(retain_graph=True)
+                w = (w.detach("weights") - alpha * w.grad.detach("gradient")).retain_grad()
+                tape.label(w, "w", "weights", 0)
+    answer = inspect.moved(tape, "w")
+    assert column(answer, "change") == pytest.approx([-0.4, -0.32]) and column(answer, "gradient") == [4.0, 3.2]
+    assert "test_questions.py:" in answer.text
+    assert "is where it makes sense" in inspect.left_range(tape, "alpha").text
+    assert "No range is known for w" in inspect.left_range(tape, "w").text
+
+
+def test_a_gradient_that_several_passes_added_up_is_told():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        (x * 3.0).backward()
+        (x * 4.0).backward()
+    assert "brings 4. backward() left 7" in inspect.paths(tape, "alpha").text
+    assert ".grad adds up what several passes bring" in inspect.paths(tape, "alpha").text
+
+
+def test_what_must_wait_for_the_end_of_the_block_says_so():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        (x.detach("here") * x).backward()
+        for ask in (inspect.kept_alive, inspect.checkpoint, inspect.ghosts):
+            with pytest.raises(th.TinyhyperError, match=r"the block"):
+                ask(tape)
+    with pytest.raises(th.TinyhyperError, match="step: this recording is over"):
+        tape.step()
+    with pytest.raises(th.TinyhyperError, match="label: this recording is over"):
+        tape.label(x, "x", "weights", 0)
+
+
+@pytest.mark.parametrize("name, role, level", [("x", "weight", 0), ("", "weights", 0), ("x", "weights", -1)])
+def test_a_label_that_means_nothing_is_refused(name, role, level):
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record() as tape:
+        with pytest.raises(th.TinyhyperError, match="a role one of weights, gradient, state, hyperparameter"):
+            tape.label(x, name, role, level)
+        tape.label(x, "x", "weights", 0)
+    assert tape.nodes[0].outputs[0].label.name == "x"
+
+
+def test_ghosts_and_ways_come_back_from_json():
+    tape, _, _ = run("adam/sgd")
+    again = inspect.Tape.from_json(tape.to_json())
+    assert again.to_json() == tape.to_json() and '"parts":[{' in again.to_json()
+    assert str(inspect.ghosts(again)) == str(inspect.ghosts(tape))
+    with pytest.raises(th.TinyhyperError, match="A tape read from JSON cannot be run"):
+        inspect.paths(again, "alpha")
+
+
+def test_a_step_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(th.TinyhyperError, match="alpha is in this recording at the steps 0, 1, 2, 3, not at 7"):
+        inspect.moved(run("sgd/sgd")[0], "alpha[7]")
+
+
+EXTREMES = [("float64", 1e200), ("float32", 1e25), ("float64", 1e-200), ("float32", 3e-30), ("float64", 0.0)]
+
+
+@pytest.mark.parametrize("dtype, value", EXTREMES)
+def test_norms_neither_overflow_nor_vanish(dtype, value):
+    with th.record() as tape:
+        th.tensor([value, 2.0 * value], dtype=dtype).detach()
+    assert tape.nodes[0].outputs[0].norm == pytest.approx(5.0**0.5 * value, rel=1e-6)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(th.TinyhyperError, match="there is no folder .*nowhere"):
+        run("sgd/sgd")[0].save_svg(tmp_path / "nowhere" / "x.svg")
+
+
+def test_ways_taken_together_are_counted():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "x", "weights", 0)
+        value = x
+        for n in range(5):
+            left, right = value * 0.5, value * 0.25
+            tape.label(left, f"left{n}", "weights", 0)
+            tape.label(right, f"right{n}", "weights", 0)
+            value = left + right
+        value.backward()
+    answer = inspect.paths(tape, "x", limit=4)
+    assert "along 32 ways" in answer.text and len(answer.rows) <= 4
+    assert sum(column(answer, "brings")) == pytest.approx(0.75**5)

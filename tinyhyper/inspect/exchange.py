@@ -59,20 +59,20 @@ def read_json(tape: Tape, text: str) -> None:
         edges = [Edge(**row) for row in loaded["edges"]]
         cuts = [Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]]
         insides = [_inside(**row) for row in loaded["insides"]]
-        facts = {key: loaded[key] for key in FACTS}
+        facts, paths = {key: loaded[key] for key in FACTS}, loaded["paths"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ArgumentError(f"this is not the JSON of a tape: {error!r}") from None
     tape._nodes, tape._edges, tape._cuts, tape._insides = nodes, edges, cuts, insides
     tape._events, tape._cut_events = [()] * len(nodes), [()] * len(cuts)
     for key, value in facts.items():
         setattr(tape, key, value)
-    tape._closed = True
+    tape._closed, tape._paths = True, paths
 
 
 def _paths(tape: Tape) -> list[dict[str, Any]]:
     """For each gradient of a hyperparameter, what came along which way; nothing where no ghosts were recorded."""
     if tape._arrays is None:
-        return []
+        return tape._paths
     ways = Ways(tape, PARTS)
     found = []
     for node in tape.nodes:

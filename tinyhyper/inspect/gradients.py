@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError
 from .answers import Answer
 from .figure import figure
 from .graph import Graph, amount
@@ -86,7 +85,8 @@ def why_zero(tape: Tape, of: str) -> Answer:
 
 def ghosts(tape: Tape) -> Answer:
     """What would have flowed on through each cut, the largest first. Raises GraphError without ghosts."""
-    tape.replayed()
+    if all(cut.ghost is None for cut in tape.cuts):
+        tape.replayed()
     graph = Graph(tape)
     found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
     rows = [
@@ -104,15 +104,13 @@ def ghosts(tape: Tape) -> Answer:
     return Answer("What would have flowed through the cuts?", text, columns, rows, "ended here")
 
 
-def without(tape: Tape, cut: int) -> Answer:
-    """What every gradient would be without one cut, all others as they are. cut: its number.
+def without(tape: Tape, cut: Cut | int) -> Answer:
+    """What every gradient would be without one cut, all others as they are. cut: it, or its number.
 
     Raises GraphError without ghosts, ArgumentError for a number that no cut has.
     """
-    if not 0 <= cut < len(tape.cuts):
-        raise ArgumentError(f"cut {cut}: this recording has cuts 0 to {len(tape.cuts) - 1}")
-    graph, made = Graph(tape), tape.cuts[cut]
-    before, after = _gradients(Replay(tape)), _gradients(Replay(tape, opened={cut}))
+    graph, made = Graph(tape), tape.cut_of(cut)
+    before, after = _gradients(Replay(tape)), _gradients(Replay(tape, opened={made.number}))
     rows = []
     for place in sorted(after):
         old, new = before.get(place), after[place]
@@ -122,9 +120,9 @@ def without(tape: Tape, cut: int) -> Answer:
     text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, the same run {changed}."
     if not made.severed:
         text += " No graph was behind the value that it cut."
-    drawing = picture(tape, (), [cut], text)
+    drawing = picture(tape, (), [made.number], text)
     return Answer(
-        f"What if cut {cut} were not made?", text, ("gradient by", "with it", "without it"), rows, draw=drawing
+        f"What if cut {made.number} were not made?", text, ("gradient by", "with it", "without it"), rows, draw=drawing
     )
 
 
@@ -206,7 +204,13 @@ def _stopping(graph: Graph, place: Place) -> list[Cut]:
 def _unreached(graph: Graph, question: str, place: Place) -> Answer:
     """No gradient came to a value: each way is cut, or there is none."""
     name, stopping = graph.name(place), _stopping(graph, place)
-    if stopping:
+    if place in graph.behind(graph.losses, ("kept",)):
+        text = (
+            f"A loss depends on {name} along kept edges, and no backward pass has come to it yet. In a window of the "
+            "horizon the hypergradient is gathered when the window ends; where it never ends, by a plain backward()."
+        )
+        stopping = []
+    elif stopping:
         text = f"Every way from a loss back to {name} is cut: by {', '.join(map(graph.cut_name, stopping))}."
     elif place in graph.behind(graph.losses, ("kept", "value")):
         text = f"A loss depends on {name}, through an operation that recorded no gradient (no_grad, a plain backward)."
@@ -229,9 +233,12 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     """In words: from which losses a gradient came, through what, and what was cut beside the ways."""
     name, start = graph.name(place), ", ".join(map(graph.name, losses))
     total = size(sum((part.value for part in parts), np.zeros(())))
-    text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(len(parts), 'way')} without a cut; "
-    text += f"together {'they bring' if len(parts) > 1 else 'it brings'} {amount(total)}. "
-    text += f"backward() left {amount(graph.number(gradient))} in its .grad."
+    ways, left = sum(part.ways for part in parts), graph.number(gradient)
+    text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(ways, 'way')} without a cut; "
+    text += f"together {'they bring' if ways > 1 else 'it brings'} {amount(total)}. "
+    text += f"backward() left {amount(left)} in its .grad."
+    if left is not None and not np.isclose(left, total, 1e-6, 1e-12):
+        text += " That is more than this loss brought: .grad adds up what several passes bring."
     between = sorted({place for part in parts for place in part.through[1:-1]})
     if between:
         text += f" {name} reaches {listed(map(graph.name, between))}."

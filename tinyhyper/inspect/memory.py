@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import GraphError
 from .records import Place
 from .text import Names
 
@@ -33,7 +34,9 @@ class Alive:
 
 
 def alive(tape: Tape) -> list[Alive]:
-    """What was alive at the end of each step, and, last, when the recording ended."""
+    """What was alive at the end of each step, and, last, when the recording ended. Raises GraphError before that."""
+    if not tape._closed:
+        raise GraphError("what is kept alive is known when the recording has ended: ask after the block")
     return [_alive(tape, step) for step in range(1, len(tape.ends) + 1)]
 
 

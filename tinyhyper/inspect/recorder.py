@@ -6,16 +6,18 @@ on it, or by its array, to which there is a weak reference: none is held alive, 
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from ..errors import ArgumentError, GraphError
 from ..tape import Node
 from .records import Kind, Role
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 PACKAGE = __name__.partition(".")[0]
 Mark = tuple[int, int, int, "int | None"]  # whose mark, the node, its output, and the cut it is seen through
 Site = tuple[str, int]  # a file and a line
+
+ROLES = get_args(Role)
 
 _recorders = count()
 
@@ -49,6 +53,7 @@ class Recorder:
         self._gone: list[tuple[int, int]] = []
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
+        self._closed = False
         self._site: Site | None = None
         self._sweep = False
         self._arrays: dict[int, np.ndarray] | None = {} if ghosts else None
@@ -120,6 +125,7 @@ class Recorder:
 
     def step(self, title: Any = None) -> None:
         """An optimizer step begins. title: what a picture of the first should be called, if it is."""
+        self._open("step")
         self.steps += 1
         if self.title is None and title is not None:
             self.title = str(title)
@@ -160,8 +166,11 @@ class Recorder:
     ) -> None:
         """Say what a tensor is to an optimizer.
 
-        coordinate: how a person's number is made of the tensor's, if it is.  range: between which it makes sense.
+        role: "weights", "gradient", "state" or "hyperparameter".  level: of the tower, from 0 on.
+        coordinate: how a person's number is made of the tensor's, if it is.  range: (low, high), where it makes sense.
+        Raises ArgumentError for another role or level, GraphError after the recording.
         """
+        self._open("label")
         mark = getattr(tensor, "mark", None)
         through = mark if mark is not None and mark[0] == self._key else None
         known = through if through is not None and tensor.edge is None else self._known(tensor)
@@ -169,8 +178,18 @@ class Recorder:
             known = self._meet(tensor, through, max(self.steps - 1, 0))
         place = known[1], known[2]
         if place not in self._labelled:
+            if role not in ROLES or not name or level < 0:
+                raise ArgumentError(
+                    f"label: name={name!r}, role={role!r}, level={level!r}; a name is some text, a role one of "
+                    f"{', '.join(ROLES)}, a level a whole number from 0 on"
+                )
             self._labelled.add(place)
             self._label_events.append((place, name, role, level, coordinate, range))
+
+    def _open(self, name: str) -> None:
+        """Raise GraphError if the recording is over."""
+        if self._closed:
+            raise GraphError(f"{name}: this recording is over, its block has ended")
 
     def labelled(self, tensor: Tensor) -> bool:
         """Whether it is known what a tensor is to an optimizer."""
@@ -228,23 +247,27 @@ class Recorder:
         self._gone += [(number, len(self.ends)) for _, number in self._held]
         self._by_array.clear()
         self._held.clear()
+        self._closed = True
 
 
 def _facts(array: np.ndarray) -> tuple[Any, ...]:
-    """Shape, dtype, the number if it is a single one, and the square of the norm."""
+    """Shape, dtype, the number if it is a single one, and the norm."""
     if array.size == 1:
         return array.shape, array.dtype, array.item(), None
-    return array.shape, array.dtype, None, _square(array)
+    return array.shape, array.dtype, None, _norm(array)
 
 
-def _square(array: np.ndarray) -> float | None:
-    """The sum of squares, not finite just if an element is not; None for what is not a floating-point array."""
+def _norm(array: np.ndarray) -> float | None:
+    """The root of the sum of squares, not finite just if an element is not; None for integers and booleans."""
     if array.dtype.kind != "f":
         return None
     square = float(np.vdot(array, array))
-    if square - square != 0.0 and np.isfinite(array).all():  # it overflowed
-        return sys.float_info.max
-    return square
+    if 1e-30 < square < 1e30:
+        return math.sqrt(square)
+    largest = float(np.abs(array).max(initial=0.0))  # NaN, if there is one
+    if not 0.0 < largest < math.inf:
+        return largest
+    return largest * math.sqrt(float(np.sum((array / largest) ** 2, dtype=np.float64)))
 
 
 def _caller(frame: Any) -> Site:

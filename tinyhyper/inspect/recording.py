@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import GraphError
+import numpy as np
+
+from ..errors import ArgumentError, GraphError
 from ..tape import mode, unwatched
 from .dot import to_dot, to_networkx
 from .exchange import read_json, to_json
@@ -23,9 +24,6 @@ from .records import Cut, Edge, Inside, Label, Node, Output, Place
 from .replay import Ghosts, haunt
 from .svg import svg
 from .text import tree
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Tape(Recorder):
@@ -42,8 +40,8 @@ class Tape(Recorder):
         self._cuts: list[Cut] = []
         self._insides: list[Inside] = []
         self._opened: dict[int, int] = {}
+        self._paths: list[Any] = []
         self._haunted: Ghosts | GraphError | bool | None = None
-        self._closed = False
 
     @property
     def nodes(self) -> list[Node]:
@@ -77,12 +75,21 @@ class Tape(Recorder):
         """What is known of a value."""
         return self.nodes[place[0]].outputs[place[1]]
 
-    def ghost(self, cut: Cut) -> np.ndarray:
-        """The gradient that ended at a cut, summed over the losses whose backward passes came to it.
+    def ghost(self, cut: Cut | int) -> np.ndarray:
+        """The gradient that ended at a cut, summed over the losses whose passes came to it; zeros if none did.
 
-        Raises GraphError for a recording without ghosts, and before its end.
+        Raises GraphError for a recording without ghosts, and before its end; ArgumentError for a number of no cut.
         """
-        return self.replayed().cuts[cut.number]
+        cut = self.cut_of(cut)
+        return self.replayed().cuts.get(cut.number, np.zeros(cut.shape))
+
+    def cut_of(self, cut: Cut | int) -> Cut:
+        """A cut, or the one with a number. Raises ArgumentError if there is none."""
+        number = cut if isinstance(cut, int) else cut.number
+        if not 0 <= number < len(self.cuts):
+            there = f"has cuts 0 to {len(self.cuts) - 1}" if self.cuts else "has no cuts"
+            raise ArgumentError(f"cut {number}: this recording {there}")
+        return self.cuts[number]
 
     def replayed(self) -> Ghosts:
         """The cotangents of the whole recording, found by running it again. Raises GraphError without ghosts."""
@@ -90,10 +97,8 @@ class Tape(Recorder):
         if isinstance(self._haunted, GraphError):
             raise self._haunted
         if not isinstance(self._haunted, Ghosts):
-            raise GraphError(
-                "this needs the gradients that ended at the cuts: record with th.record(ghosts=True), "
-                "and ask when the block has ended"
-            )
+            when = "ask when the block has ended" if self._arrays is not None else "record with th.record(ghosts=True)"
+            raise GraphError(f"this needs the gradients that ended at the cuts: {when}")
         return self._haunted
 
     # Pictures and texts.
@@ -194,7 +199,10 @@ class Tape(Recorder):
         root: Any = None,
     ) -> None:
         number = len(self._nodes)
-        outputs = [Output(shape, dtype.name, value, _norm(value, square)) for shape, dtype, value, square in facts]
+        outputs = [
+            Output(shape, dtype.name, value, norm if value is None else abs(float(value)))
+            for shape, dtype, value, norm in facts
+        ]
         file, line = site
         node = Node(number, op and op.name, kind, outputs, file, line, step, sweep, serial)
         node.of, node.loss, node.seconds = of and of[1:3], root and root[1:3], nanoseconds and 1e-9 * nanoseconds
@@ -202,7 +210,7 @@ class Tape(Recorder):
             among = [*[place[1:3] for place in places], *[(number, n) for n in range(len(outputs))]]
             node.saved = tuple(among[n] for n in reads)
         if kind == "operation":
-            node.depends, node.inside = op.depends, self._open(op)
+            node.depends, node.inside = op.depends, self._look_inside(op)
         self._nodes.append(node)
         for operand, (_, source, output, cut) in enumerate(places):
             flow: Any = "cut" if cut is not None else "kept" if kept and kept[operand] else "value"
@@ -210,7 +218,7 @@ class Tape(Recorder):
                 self._cuts[cut].targets.append(number)
             self._edges.append(Edge(source, output, number, operand, flow, cut))
 
-    def _open(self, op: Any) -> int | None:
+    def _look_inside(self, op: Any) -> int | None:
         """The number of a fused operation among the insides; None for an operation that has none."""
         expression = getattr(op, "expression", None)
         if expression is None or len(expression.lines) < 2:
@@ -234,21 +242,11 @@ class Tape(Recorder):
                 return n, 0
         return None
 
-    def _close(self) -> None:
-        super()._close()
-        self._closed = True
-
 
 def _label(output: Output, name: str, role: Any, level: int, coordinate: Any, range: Any) -> Label:
     if coordinate is None or output.value is None:
         return Label(name, role, level, None, range)
     return Label(name, role, level, float(coordinate.value(output.value)), range)
-
-
-def _norm(value: float | None, square: float | None) -> float | None:
-    if value is not None:
-        return abs(float(value))
-    return None if square is None else math.sqrt(square)
 
 
 @contextmanager

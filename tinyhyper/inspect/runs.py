@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from .finite import not_finite
 from .gradients import ARROW, count, listed, picture
 from .graph import STEP, Graph, amount, bounding, in_range
 from .memory import alive, nbytes
-from .records import Node, Place
+from .records import Label, Node, Place
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -52,7 +53,7 @@ def checkpoint(tape: Tape) -> Answer:
         for n, output in enumerate(node.outputs):
             if output.label is not None and output.label.role != "gradient":
                 newest[STEP.sub(r"\g<name>", graph.name((node.number, n)))] = (node.number, n)
-    values = [place for name, place in newest.items() if name != "t"]
+    values = list(newest.values())
     live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
     edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
     rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "its value") for p in values]
@@ -93,7 +94,7 @@ def differences(first: Tape, second: Tape) -> Answer:
 def times(tape: Tape) -> Answer:
     """Which operations cost the time. The first call of a kernel includes its compilation."""
     groups = _durations(tape, _part)
-    total = sum(map(sum, groups.values())) or 1.0
+    total = sum(map(sum, groups.values()))
     ranked = sorted(groups.items(), key=lambda item: -sum(item[1]))
     rows = [(op, part, len(t), 1e6 * median(t), 1e3 * sum(t), 100 * sum(t) / total) for (op, part), t in ranked]
     text = f"{count(sum(map(len, groups.values())), 'operation')} took {1e3 * total:.4g} ms."
@@ -119,7 +120,7 @@ def moved(tape: Tape, of: str) -> Answer:
             numbers = graph.number(old), graph.number(place), _change(graph, old, place), graph.number(gradient)
             rows.append((tape.node(place).step, *numbers, by))
             trail = [gradient, place]
-    text = f"Nothing moved {of}: no optimizer's rule made it in this recording."
+    text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
     if rows:
         total = sum(row[3] for row in rows if row[3] is not None)
         text = f"{of} was moved {count(len(rows), 'time')} by {rows[-1][5]}, "
@@ -144,7 +145,16 @@ def left_range(tape: Tape, of: str) -> Answer:
         gone = gone if gone is not None or inside else place
         rows.append((graph.name(place), value, "" if inside else f"outside {low:g} to {high:g}"))
     if gone is None or label is None:
-        text = f"It did not: {of} stayed where it makes sense at all {len(rows)} steps."
+        lost = next((name for name, value, _ in rows if not math.isfinite(value)), None)
+        text = (
+            f"It did not: {count(len(rows), 'value')} of {of} {'is' if len(rows) == 1 else 'are'} where it makes sense."
+        )
+        if lost is not None:
+            text = f"It was lost: {lost} is not finite. th.inspect.first_nonfinite(tape) tells where that came from."
+        if not rows:
+            text = (
+                f"No range is known for {of}. In steps written by hand, tape.label(..., range=(low, high)) gives one."
+            )
         return Answer(f"Why did {of} leave its range, and when?", text, ("value", "is", ""), rows)
     old, gradient, by = _move(graph, gone)
     name, step = graph.name(gone), tape.node(gone).step
@@ -186,8 +196,10 @@ def _move(graph: Graph, place: Place) -> tuple[Place | None, Place | None, str]:
     """What a rule made a value of: the old value, its gradient, and the optimizer's name and level."""
     node = graph.tape.node(place)
     label = graph.label(place)
-    if node.op is None or not node.op.endswith(".rule") or label is None:
+    if node.op is None or label is None:
         return None, None, ""
+    if not node.op.endswith(".rule"):
+        return _move_by_hand(graph, place, label)
     level = label.level + (label.role == "hyperparameter")
     old, gradient = [(edge.source, edge.output) for edge in graph.into[node.number][:2]]
     rates = [
@@ -199,6 +211,19 @@ def _move(graph: Graph, place: Place) -> tuple[Place | None, Place | None, str]:
         and made.name != "t"
     ]
     return old, gradient, f"{node.op.removesuffix('.rule')} of level {level} ({', '.join(rates)})"
+
+
+def _move_by_hand(graph: Graph, place: Place, label: Label) -> tuple[Place | None, Place | None, str]:
+    """The same of a step that is written out: the value of that name that it was computed from, and its gradient."""
+    sources = [link.source for link in graph.links(place)]
+    named = [(source, graph.label(source)) for source in sources]
+    old = next(
+        (p for p, own in named if own and (own.name, own.role, own.level) == (label.name, label.role, label.level)),
+        None,
+    )
+    gradients = [p for p in sources if graph.tape.node(p).kind == "gradient" and graph.tape.node(p).of == old]
+    node = graph.tape.node(place)
+    return old, gradients[0] if gradients else None, graph.line(node.file, node.line)
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:

@@ -57,12 +57,23 @@ def cache_dir() -> Path:
 
 
 def jit(function: Callable[..., None]) -> Callable[..., None]:
-    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be."""
+    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be.
+
+    What a kernel writes to lies apart from what it reads, and the compiler is told so. Else it adds a test of how far
+    apart they lie, with two loops to choose from, and a sum's last bit would hang on where memory was free.
+    """
     cached = os.access(os.path.dirname(function.__code__.co_filename), os.W_OK)
     dispatcher = numba.njit(error_model="numpy", cache=cached)(function)
+    if hasattr(dispatcher, "_compiler"):
+        dispatcher._compiler._customize_flags = _apart
     if hasattr(dispatcher, "_cache"):
         dispatcher._cache = _Tolerant(dispatcher._cache)
     return dispatcher
+
+
+def _apart(flags: Any) -> Any:
+    flags.noalias = True
+    return flags
 
 
 class _Tolerant:
@@ -130,4 +141,4 @@ def _in_memory(name: str, text: str) -> ModuleType:
     return module
 
 
-_BASIS = Path(special.__file__).read_text()
+_BASIS = Path(special.__file__).read_text() + Path(__file__).read_text()
