@@ -392,3 +392,19 @@ def test_a_figure_knows_the_box_of_each_labelled_place():
         if label is not None and label.name == "alpha" and label.role == "hyperparameter" and label.level == 0:
             assert shown.where[node.number, 0] == Key(1, node.step, "values")
     assert set(shown.where.values()) == set(shown.boxes)
+
+
+@pytest.mark.parametrize("horizon, steps", [(3, 6), (4, 7), (3, 5)])
+def test_in_a_window_the_picture_shows_how_it_begins(horizon, steps):
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer = th.optim.SGD(0.1, horizon=horizon, optimizer=th.optim.SGD(0.01))
+    with th.record() as tape:
+        for _ in range(steps):
+            th.sum(params["w"] ** 2).backward(create_graph=True)
+            optimizer.step(params)
+    moved = max(n for n in range(1, steps + 1) if n % horizon == 1)
+    shown = figure(tape)
+    assert Key(1, moved, "values") in shown.boxes
+    flows = {(arrow.source, arrow.target): arrow.flow for arrow in shown.arrows}
+    assert flows[Key(1, moved, "values"), Key(0, moved, "values")] == "kept"
+    assert flows[Key(0, moved - 1, "values"), Key(0, moved, "values")] == "cut"

@@ -113,6 +113,9 @@ def figure(tape: Tape, first: int | None = None) -> Figure:
     if first is None:
         computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
         first = steps[-2 if computed else -3 :][0]
+        moved = [key.step for key in reading.boxes if key.lane and key.kind == "values" and key.step in steps]
+        if moved and max(moved) <= first:  # in a window the hyperparameters stand still: show how it begins
+            first = max(max(moved) - 1, steps[0])
     elif first not in steps:
         raise ArgumentError(f"step={first}: this recording holds steps {steps[0]} to {steps[-1]}")
     shown = [step for step in steps if first <= step <= first + 2]

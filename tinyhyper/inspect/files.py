@@ -6,17 +6,15 @@ import os
 import tempfile
 from pathlib import Path
 
-from ..errors import ArgumentError
-
 
 def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Write a file under another name, then rename it, so that whoever stops this leaves no half of it; its path.
 
-    Raises ArgumentError for a folder that is not there.
+    Raises FileNotFoundError for a folder that is not there.
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise ArgumentError(f"{target}: there is no folder {str(target.parent)!r}; make it first")
+        raise FileNotFoundError(f"{target}: there is no folder {str(target.parent)!r}; make it first")
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -220,7 +220,8 @@ def short(value: float) -> str:
 def _summary(tape: Tape) -> str:
     kept = sum(edge.flow == "kept" for edge in tape.edges)
     steps = "1 step" if tape.steps == 1 else f"{tape.steps} steps"
-    counts = f"{steps}, {len(tape.nodes)} nodes, {kept} edges kept, {len(tape.cuts)} cuts ✂"
+    edges, cuts = "edge" if kept == 1 else "edges", "cut" if len(tape.cuts) == 1 else "cuts"
+    counts = f"{steps}, {len(tape.nodes)} nodes, {kept} {edges} kept, {len(tape.cuts)} {cuts} ✂"
     return f"{tape.title or 'Tape'}: {counts}"
 
 
