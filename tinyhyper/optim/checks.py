@@ -70,8 +70,8 @@ def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:
         )
     if steps not in (1, None) and not optimizer._tuned:
         raise ArgumentError(
-            f"{name}: horizon={steps}, but nothing is tuned. Give an optimizer= that tunes something (the horizon belongs "
-            "to the bottom level), or say horizon=None to differentiate the whole run yourself"
+            f"{name}: horizon={steps}, but nothing is tuned. Give an optimizer= that tunes something (the horizon "
+            "belongs to the bottom level), or say horizon=None to differentiate the whole run yourself"
         )
 
 
