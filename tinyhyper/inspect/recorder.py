@@ -1,6 +1,7 @@
 """Writing the tape: what the engine calls while it is watched.
 
-An event is a tuple, and reading it is left for later, so that watching costs little. A tensor is recognised by a mark
+An event is a tuple of tuples, which the garbage collector need not follow, and reading it is left for later: so
+watching costs little. A tensor is recognised by a mark
 on it, or by its array, to which there is a weak reference: none is held alive, unless ghosts were asked for.
 """
 
@@ -68,7 +69,11 @@ class Recorder:
 
         call: what `op` was called with beside the operands.
         """
-        places = [self._place(operand) for operand in operands]
+        key, places = self._key, []
+        for operand in operands:
+            mark = getattr(operand, "mark", None)
+            known = mark is not None and mark[0] == key and mark[3] is None  # as in _place, without a call
+            places.append(mark if known else self._place(operand))
         number = len(self._events)
         facts, made = [], None
         for n, out in enumerate(outputs):
@@ -78,11 +83,11 @@ class Recorder:
                 made = out.edge[0]
         serial = reads = kept = None
         if made is not None:
-            serial, reads, kept = made.serial, op.reads(made), [source is not None for source in made.inputs]
+            serial, reads, kept = made.serial, op.reads(made), tuple([source is not None for source in made.inputs])
             self._held.append((weakref.ref(made), number))
         site = self._site or _caller(sys._getframe(1))
         self._events.append(
-            ("operation", op, facts, site, self.steps, self._sweep, serial, nanoseconds, reads, places, kept)
+            ("operation", op, tuple(facts), site, self.steps, self._sweep, serial, nanoseconds, reads, tuple(places), kept)
         )
         if self._arrays is not None:
             self._calls[number] = op, call
@@ -125,7 +130,8 @@ class Recorder:
 
     def step(self, title: Any = None) -> None:
         """An optimizer step begins. title: what a picture of the first should be called, if it is."""
-        self._open("step")
+        if self._closed:
+            self._refuse("step")
         self.steps += 1
         if self.title is None and title is not None:
             self.title = str(title)
@@ -170,7 +176,8 @@ class Recorder:
         coordinate: how a person's number is made of the tensor's, if it is.  range: (low, high), where it makes sense.
         Raises ArgumentError for another role or level, GraphError after the recording.
         """
-        self._open("label")
+        if self._closed:
+            self._refuse("label")
         mark = getattr(tensor, "mark", None)
         through = mark if mark is not None and mark[0] == self._key else None
         known = through if through is not None and tensor.edge is None else self._known(tensor)
@@ -186,10 +193,8 @@ class Recorder:
             self._labelled.add(place)
             self._label_events.append((place, name, role, level, coordinate, range))
 
-    def _open(self, name: str) -> None:
-        """Raise GraphError if the recording is over."""
-        if self._closed:
-            raise GraphError(f"{name}: this recording is over, its block has ended")
+    def _refuse(self, name: str) -> None:
+        raise GraphError(f"{name}: this recording is over, its block has ended")
 
     def labelled(self, tensor: Tensor) -> bool:
         """Whether it is known what a tensor is to an optimizer."""
