@@ -1,8 +1,8 @@
 """Writing the tape: what the engine calls while it is watched.
 
 An event is a tuple of tuples, which the garbage collector need not follow, and reading it is left for later: so
-watching costs little. A tensor is recognised by a mark
-on it, or by its array, to which there is a weak reference: none is held alive, unless ghosts were asked for.
+watching costs little. A tensor is recognised by a mark on it, or by its array, to which there is a weak reference: none
+is held alive, unless ghosts were asked for.
 """
 
 from __future__ import annotations
