@@ -281,7 +281,7 @@ def picture(
     tape: Tape, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
 ) -> Callable[[], str] | None:
     """The graph of the steps around a way or some cuts, to be drawn on demand; None where no step was recorded."""
-    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step for number in marks]
+    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in marks]
     if not tape.steps:
         return None
 

@@ -85,9 +85,9 @@ class Recorder:
         if made is not None:
             serial, reads, kept = made.serial, op.reads(made), tuple([source is not None for source in made.inputs])
             self._held.append((weakref.ref(made), number))
-        site = self._site or _caller(sys._getframe(1))
+        site, read = self._site or _caller(sys._getframe(1)), tuple(places)
         self._events.append(
-            ("operation", op, tuple(facts), site, self.steps, self._sweep, serial, nanoseconds, reads, tuple(places), kept)
+            ("operation", op, tuple(facts), site, self.steps, self._sweep, serial, nanoseconds, reads, read, kept)
         )
         if self._arrays is not None:
             self._calls[number] = op, call

@@ -108,20 +108,21 @@ class Details {
   }
 
   path(path) {
-    const sum = path.parts.reduce((total, part) => total + Math.abs(numeric(part.value)), 0);
+    const largest = Math.max(0, ...path.parts.map((part) => Math.abs(numeric(part.value))));
+    const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
-    const title = `∂${name(path.loss)}/∂${name(path.target)} = ${short(numeric(path.total))}`;
-    if (sum === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} ways lead here, and nothing came along any.`)];
+    const title = `∂${name(path.loss)}/∂${name(path.target)} = ${short(total)}`;
+    if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} ways lead here, and nothing came along any.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
       const value = numeric(part.value);
-      const share = sum > 0 ? Math.abs(value) / sum : 0;
+      const percent = total ? `, ${Math.round((100 * value) / total)} %` : "";
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
       const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} ways` : ""}`;
-      return h("li", { title: all.join(" ← "), style: `--share: ${(100 * share).toFixed(1)}%`, class: value < 0 ? "part minus" : "part" },
-        h("span", {}, text), h("b", {}, `${short(value)}, ${Math.round(100 * share)} %`));
+      return h("li", { title: all.join(" ← "), style: `--share: ${((100 * Math.abs(value)) / largest).toFixed(1)}%`, class: value < 0 ? "part minus" : "part" },
+        h("span", {}, text), h("b", {}, `${short(value)}${percent}`));
     });
     return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows)];
   }
