@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_towers import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper import tape
@@ -23,18 +24,6 @@ RULES = {
 }
 SEEDS = st.integers(0, 2**32 - 1)
 OBJECTIVES = st.sampled_from(["last", "sum"])
-
-
-def make_params(rng, dtype=np.float64):
-    return {
-        "w": th.tensor(rng.standard_normal((3, 2)).astype(dtype), requires_grad=True),
-        "b": th.tensor(rng.standard_normal(2).astype(dtype), requires_grad=True),
-    }
-
-
-def loss_of(params, x):
-    """A small smooth loss in which every weight matters."""
-    return th.sum(th.square(th.tanh(x @ params["w"] + params["b"]) - 0.3))
 
 
 def batches(rng, count):

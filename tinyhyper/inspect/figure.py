@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import ArgumentError
-from .records import Cut, Edge, Flow, Label, Node
+from .records import STRENGTH, Cut, Flow, Label, Node, by_target
 
 if TYPE_CHECKING:
     from .recording import Tape
 
 FIXED = -1
 STEP_NUMBER = ("hyperparameter", "t")  # what every rule calls the number of its step: nothing that could be tuned
-STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}
 
 
 class Key(NamedTuple):
@@ -140,9 +139,7 @@ class _Reading:
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        self.into: dict[int, list[Edge]] = defaultdict(list)
-        for edge in tape.edges:
-            self.into[edge.target].append(edge)
+        self.into = by_target(tape.edges)
         self.boxes: dict[Key, Box] = {}
         self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
         self.where: dict[tuple[int, int], Key] = {}

@@ -11,7 +11,7 @@ from .answers import Answer
 from .figure import figure
 from .graph import Graph, amount
 from .records import Cut, Place
-from .replay import Replay, cotangents, size, sweeps
+from .replay import Replay, arrived, size
 from .svg import svg
 from .ways import Part, Ways
 
@@ -110,7 +110,7 @@ def without(tape: Tape, cut: Cut | int) -> Answer:
     Raises GraphError without ghosts, ArgumentError for a number that no cut has.
     """
     graph, made = Graph(tape), tape.cut_of(cut)
-    before, after = _gradients(Replay(tape)), _gradients(Replay(tape, opened={made.number}))
+    before, after = arrived(Replay(tape)).places, arrived(Replay(tape, opened={made.number})).places
     rows = []
     for place in sorted(after):
         old, new = before.get(place), after[place]
@@ -124,18 +124,6 @@ def without(tape: Tape, cut: Cut | int) -> Answer:
     return Answer(
         f"What if cut {made.number} were not made?", text, ("gradient by", "with it", "without it"), rows, draw=drawing
     )
-
-
-def _gradients(replay: Replay) -> dict[Place, np.ndarray]:
-    """The cotangents of a replay by place, summed over its losses."""
-    places: dict[Any, Place] = {t.edge: place for place, t in replay.tensors.items() if t.edge is not None}
-    found: dict[Place, np.ndarray] = {}
-    for loss, stops in sweeps(replay.tape).items():
-        for edge, cotangent in cotangents(replay, loss, stops):
-            if edge in places:
-                place = places[edge]
-                found[place] = found[place] + cotangent if place in found else cotangent
-    return found
 
 
 def _asked(graph: Graph, of: str, zero: bool = False) -> Place:

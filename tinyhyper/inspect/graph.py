@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ArgumentError
-from .records import Cut, Edge, Flow, Label, Place
+from .records import STRENGTH, Cut, Edge, Flow, Label, Place, by_target
 from .text import Names, short, shorten, titled
 
 if TYPE_CHECKING:
     from .recording import Tape
 
 STEP = re.compile(r"(?P<name>.*)\[(?P<step>\d+)\]")
-STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}
 
 
 class Link(NamedTuple):
@@ -33,9 +32,7 @@ class Graph:
 
     def __init__(self, tape: Tape) -> None:
         self.tape, self.names = tape, Names(tape)
-        self.into: dict[int, list[Edge]] = defaultdict(list)
-        for edge in tape.edges:
-            self.into[edge.target].append(edge)
+        self.into = by_target(tape.edges)
         self.losses = {node.loss for node in tape.nodes if node.loss is not None}
 
     def name(self, place: Place) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -9,6 +11,7 @@ Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
 Place: TypeAlias = "tuple[int, int]"  # a node's number and one of its outputs
+STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}  # of flows that meet on one way, the strongest is its flow
 
 
 @dataclass(slots=True)
@@ -130,3 +133,11 @@ class Inside:
     constants: list[Any]
     lines: list[tuple[str, tuple[int, ...]]]
     outputs: tuple[int, ...]
+
+
+def by_target(edges: Iterable[Edge]) -> dict[int, list[Edge]]:
+    """The edges into each node, in the order of its operands; none for a node without."""
+    into: dict[int, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        into[edge.target].append(edge)
+    return into

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import GraphError
 from ..tape import add_to, no_grad, recording, sweep, unwatched
 from ..tensor import FLOATS, Tensor, leaf
-from .records import Edge, Node, Place
+from .records import Edge, Node, Place, by_target
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -37,9 +37,7 @@ class Replay:
         self.tensors: dict[Place, Tensor] = {}
         self.gates: dict[Place, Tensor] = {}
         self.cuts: dict[int, Tensor] = {}
-        self._operands: dict[int, list[Edge]] = defaultdict(list)
-        for edge in tape.edges:
-            self._operands[edge.target].append(edge)
+        self._operands = by_target(tape.edges)
         with recording(), unwatched():
             for node in tape.nodes:
                 for n, tensor in enumerate(self._compute(node)):
@@ -97,20 +95,25 @@ class Ghosts(NamedTuple):
 
 def haunt(tape: Tape) -> Ghosts:
     """The cotangents that arrived, and those that would have flowed on through each cut; noted on the tape, too."""
-    replay = Replay(tape)
+    ghosts = arrived(Replay(tape))
+    for (number, n), cotangent in ghosts.places.items():
+        tape._nodes[number].outputs[n].gradient = size(cotangent)
+    for number, cotangent in ghosts.cuts.items():
+        tape._cuts[number].ghost = size(cotangent)
+    return ghosts
+
+
+def arrived(replay: Replay) -> Ghosts:
+    """The cotangents of a replay."""
     places: dict[Any, Any] = {t.edge: place for place, t in replay.tensors.items() if t.edge is not None}
     cuts: dict[Any, int] = {t.edge: number for number, t in replay.cuts.items() if t.edge is not None}
     ghosts = Ghosts({}, {})
-    for loss, stops in sweeps(tape).items():
+    for loss, stops in sweeps(replay.tape).items():
         for edge, cotangent in cotangents(replay, loss, stops):
             if edge in cuts:
                 _add(ghosts.cuts, cuts[edge], cotangent)
             elif edge in places:
                 _add(ghosts.places, places[edge], cotangent)
-    for (number, n), cotangent in ghosts.places.items():
-        tape._nodes[number].outputs[n].gradient = size(cotangent)
-    for number, cotangent in ghosts.cuts.items():
-        tape._cuts[number].ghost = size(cotangent)
     return ghosts
 
 

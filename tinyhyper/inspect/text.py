@@ -7,12 +7,11 @@ unnamed constants stand inside the brackets of what read them.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .records import Cut, Edge, Label, Output, Place
+from .records import Cut, Edge, Label, Output, Place, by_target
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -101,10 +100,8 @@ class Trees:
 
     def __init__(self, tape: Tape) -> None:
         self.tape, self.names = tape, Names(tape)
-        self.into: dict[int, list[Edge]] = defaultdict(list)
+        self.into = by_target(tape.edges)
         self.shown: set[int] = set()
-        for edge in tape.edges:
-            self.into[edge.target].append(edge)
 
     def lines(self, of: Place | None = None) -> list[Line]:
         lines: list[Line] = []
