@@ -2,7 +2,7 @@
 
 An expression is a straight-line program over numbered values: first the inputs, then the constants,
 then one value a line. It knows no tape and no derivative; `symbols.lower` writes it, `compiler` turns
-it into a numba kernel, and `evaluate` computes it with NumPy, which is both the quick way for small
+it into a numba kernel, and `Program` computes it with NumPy, which is both the quick way for small
 arrays and the oracle of the kernels.
 """
 
@@ -43,15 +43,21 @@ class Expression(NamedTuple):
     outputs: tuple[int, ...]
 
 
-def run(expression: Expression, inputs: Sequence[Any]) -> list[Any]:
-    """All values of the expression. Python numbers among the inputs stay weak (NEP 50) until they meet an array."""
+def run(expression: Expression, inputs: Sequence[Any], weak: Sequence[bool]) -> list[Any]:
+    """All values of the expression. The weak ones are Python numbers until they meet an array (NEP 50)."""
     values = [*inputs, *expression.constants]
-    weak = [isinstance(value, (bool, int, float)) for value in values]
-    for formula, args in expression.lines:
+    for (formula, args), is_weak in zip(expression.lines, weak[len(values) :]):
         value = formula.numpy(*[values[arg] for arg in args])
-        weak.append(all(weak[arg] for arg in args))
-        values.append(value.item() if weak[-1] and hasattr(value, "item") else value)
+        values.append(value.item() if is_weak and hasattr(value, "item") else value)
     return values
+
+
+def weak_values(expression: Expression, weak: Sequence[bool]) -> list[bool]:
+    """Which of the values are weak, if these inputs are: constants, and what is computed from nothing else."""
+    found = [*weak, *[True] * len(expression.constants)]
+    for _, args in expression.lines:
+        found.append(all(found[arg] for arg in args))
+    return found
 
 
 def sum_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -63,27 +69,46 @@ def sum_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.nda
     return array.astype(dtype, copy=False)
 
 
-def evaluate(
-    expression: Expression,
-    arrays: Sequence[np.ndarray],
-    weak: tuple[bool, ...],
-    shape: tuple[int, ...],
-    shapes: Sequence[tuple[int, ...]],
-    dtypes: Sequence[np.dtype],
-) -> list[np.ndarray]:
-    """The outputs, computed by NumPy over the broadcast `shape` and summed down to `shapes`."""
-    inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, weak)]
-    with np.errstate(all="ignore"):
-        values = run(expression, inputs)
-        results: list[np.ndarray] = []
-        for number, out_shape, dtype in zip(expression.outputs, shapes, dtypes):
-            value = np.asarray(values[number])
-            if out_shape != value.shape:
-                value = sum_to(np.broadcast_to(value, shape), out_shape, dtype)
-            result = np.asarray(value, dtype=dtype)
-            fresh = number >= expression.inputs and result.base is None and not any(result is r for r in results)
-            results.append(result if fresh else result.copy())
-        return results
+class Program:
+    """An expression as NumPy computes it: over arrays broadcast to `shape`, each output summed down to its own shape.
+
+    weak: which inputs are scalars that take on the dtype they meet.  outs: the outputs' shapes and dtypes.
+    """
+
+    def __init__(
+        self,
+        expression: Expression,
+        samples: Sequence[Any],
+        weak: tuple[bool, ...],
+        shape: tuple[int, ...],
+        outs: Sequence[tuple[tuple[int, ...], np.dtype]],
+    ) -> None:
+        self.expression, self.shape, self.outs = expression, shape, outs
+        self.scalars = weak if True in weak else None
+        self.weak = weak_values(expression, weak)
+        shapes = [*[sample.shape for sample in samples], *[()] * len(expression.constants)]
+        for _, args in expression.lines:
+            shapes.append(np.broadcast_shapes(*[shapes[arg] for arg in args]))
+        types, _ = value_dtypes(expression, [sample.dtype for sample in samples], weak)
+        numbers = expression.outputs
+        self.ready = len({*numbers}) == len(numbers) and all(
+            number >= expression.inputs and (shapes[number], types[number]) == out for number, out in zip(numbers, outs)
+        )
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs, each an array of its own."""
+        inputs = arrays
+        if self.scalars is not None:
+            inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, self.scalars)]
+        with np.errstate(all="ignore"):
+            values = run(self.expression, inputs, self.weak)
+            results = [np.asarray(values[number]) for number in self.expression.outputs]
+            return results if self.ready else [self._finish(r, *out) for r, out in zip(results, self.outs)]
+
+    def _finish(self, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        if value.shape != shape:
+            value = sum_to(np.broadcast_to(value, self.shape), shape, dtype)
+        return np.array(value, dtype=dtype)
 
 
 def value_dtypes(
@@ -91,6 +116,7 @@ def value_dtypes(
 ) -> tuple[list[np.dtype], list[bool]]:
     """The dtype of every value and whether it is weak, found by running the expression on one element of each input."""
     samples = [np.ones((), d).item() if w else np.ones(1, d) for d, w in zip(dtypes, weak)]
+    loose = weak_values(expression, weak)
     with np.errstate(all="ignore"):
-        values = run(expression, samples)
-    return [np.asarray(value).dtype for value in values], [isinstance(value, (bool, int, float)) for value in values]
+        values = run(expression, samples, loose)
+    return [np.asarray(value).dtype for value in values], loose

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import compiler
 from .backend import Backend
-from .expression import Expression, evaluate, value_dtypes
+from .expression import Expression, Program, value_dtypes
 
 SMALL = 1_000
 
@@ -32,8 +32,8 @@ class Plan:
     """
 
     __slots__ = (
-        "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "alias", "outs", "reshaped", "narrow",
-        "widened", "contexts",
+        "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "program", "alias", "outs", "reshaped",
+        "narrow", "widened", "contexts",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,9 @@ class Plan:
         integers = any(dtype.kind in "iu" for dtype in [*strong, *types[len(types) - len(expression.lines) :]])
         if computed and size and not integers and self._wants_kernel(eager, size):
             self._compile(arrays, in_dtypes)
+        if self.kernel is None:
+            outs = [(out.shape, out.dtype) for out in self.outs]
+            self.program = Program(self.expression, arrays, weak, shape, outs)
 
     def _compile(self, arrays: Sequence[np.ndarray], dtypes: Sequence[np.dtype]) -> None:
         """Find the kernel, and what views of the arrays it wants; leave it to NumPy if there are too many loops."""
@@ -113,14 +116,7 @@ class Plan:
 
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
-            return evaluate(
-                self.expression,
-                arrays,
-                self.weak,
-                self.shape,
-                [o.shape for o in self.outs],
-                [o.dtype for o in self.outs],
-            )
+            return self.program(arrays)
         args = list(arrays)
         for n, merged in self.reshaped:
             args[n] = args[n].reshape(merged)
