@@ -46,6 +46,10 @@ class Symbol:
         args = [arg if isinstance(arg, Symbol) else Constant(arg) for arg in self.args]
         return self.rule.vjp(cotangents[0], self, *args)
 
+    def plus(self, other: Symbol) -> Symbol:
+        """self + other."""
+        return self + other  # type: ignore[operator]
+
     def __bool__(self) -> bool:
         raise UnsupportedError(
             "a fused function cannot branch on a value: it is run once, on symbols, to see its operations. "

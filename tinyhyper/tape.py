@@ -4,7 +4,7 @@ A `Node` remembers one operation: which edges it read, and what its vector-Jacob
 is `(node, index)`: the index-th output of that node. Nodes point backward only, so a graph that nobody holds is
 gone at once; the one pointer forward, to the tensor whose `.grad` is kept, is weak.
 
-The sweep asks of a node only `inputs`, `serial`, `width`, `released` and `pullback`, and of a cotangent only `+`:
+The sweep asks of a node only `inputs`, `serial`, `width`, `released` and `pullback`, and of a cotangent only `plus`:
 so the same few lines differentiate arrays, recorded tensors (giving derivatives of derivatives) and symbols.
 """
 
@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ContextDecorator, nullcontext
 from itertools import count
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from .errors import GraphReleasedError
@@ -30,9 +31,10 @@ class Node:
     saved: the arrays its VJP needs.  context: shapes, dtypes and options.  width: how many outputs it has.
     kept: weak references to the tensors that keep a gradient, by output.
     seam: whether a recorded `backward()` stops here and leaves its cotangents (see `optim/horizon.py`).
+    linked: whether cotangents flow between its outputs before any is complete (see `optim/scan.py`).
     """
 
-    seam = False
+    seam = linked = False
     __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "kept", "released", "__weakref__")
 
     def __init__(
@@ -107,15 +109,14 @@ class unwatched(Switch):
 
 def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
     """Every node that the roots depend on, no further than seams if `to_seams`, each before its inputs."""
-    found = set()
-    waiting = list(roots)
+    found, waiting = set(), list(roots)
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
             if not (to_seams and node.seam):
                 waiting += [edge[0] for edge in node.inputs if edge is not None]
-    return sorted(found, key=lambda node: node.serial, reverse=True)
+    return sorted(found, key=attrgetter("serial"), reverse=True)
 
 
 def leading_to(nodes: Sequence[Any], targets: Iterable[Any]) -> set[Any]:
@@ -136,24 +137,22 @@ def sweep(
     wanted: the nodes whose cotangents are of use, all if None.
     """
     for node in nodes:
-        cotangents = pending.pop(node, None)
-        if cotangents is None:
+        if (cotangents := pending.pop(node, None)) is None:
             continue
         yield node, cotangents
-        inputs = node.inputs
-        useful = [edge is not None and (wanted is None or edge[0] in wanted) for edge in inputs]
-        if True not in useful:
-            continue
-        for edge, use, cotangent in zip(inputs, useful, node.pullback(cotangents, useful)):
-            if use and cotangent is not None:
-                add_to(pending, edge, cotangent)
+        useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs])
+        if True in useful:
+            for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
+                if use and cotangent is not None:
+                    add_to(pending, edge, cotangent)
 
 
 def add_to(pending: dict[Any, list[Any]], edge: Any, cotangent: Any) -> None:
     """Add a cotangent to what an edge has received so far."""
     node, index = edge
-    slots = pending.setdefault(node, [None] * node.width)
-    slots[index] = cotangent if slots[index] is None else slots[index] + cotangent
+    if (slots := pending.get(node)) is None:
+        slots = pending[node] = [None] * node.width
+    slots[index] = cotangent if slots[index] is None else slots[index].plus(cotangent)
 
 
 def backward(
@@ -186,6 +185,8 @@ def backward(
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []
         for node, cotangents in sweep(nodes, pending, wanted):
+            if node.linked:
+                node.complete(cotangents)
             if targets is None:
                 found += [(ref(), cotangents[index]) for index, ref in (node.kept or {}).items()]
             else:

@@ -129,6 +129,12 @@ class Tensor:
         node.keep(index, self)
         return self
 
+    def plus(self, other: Tensor) -> Tensor:
+        """self + other for the sums of the sweep: where nobody watches or records, of NumPy's without detour."""
+        if self.edge is None and other.edge is None and mode.tape is None:
+            return Tensor(np.asarray(self.array + other.array))
+        return self + other
+
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient to the `.grad` of every leaf and every tensor with `retain_grad()`; release the graph.
 
@@ -266,8 +272,7 @@ def deposit(
     deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     for (tensor, _), gradient in zip(found, deposits):
         if tensor.grad is not None:
-            old, new = tensor.grad, gradient
-            gradient = Tensor(np.asarray(old.array + new.array)) if old.edge is None and new.edge is None else old + new
+            gradient = tensor.grad.plus(gradient)
         tensor.grad = gradient
         if mode.tape is not None:
             mode.tape.gradient(tensor, gradient, loss)

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ShapeError, TinyhyperError, UnsupportedError
 from ..kernels.plan import Plan, Sample
 from ..symbols import Symbol, lower, substitute, used
-from ..tape import Node, add_to, leading_to, mode, reachable, sweep
+from ..tape import Edge, Node, add_to, leading_to, mode, reachable, sweep
 from ..tensor import FLOATS, Tensor, tensor
 
 Mask = tuple[bool, ...]
@@ -82,30 +82,39 @@ class Fusion:
         tape = mode.tape
         began = 0 if tape is None else perf_counter_ns()
         arrays = [operand.array for operand in operands]
-        plan = self._plan(arrays, weak, like)
-        results = plan.run(arrays)
-        wanted = tuple([operand.edge is not None for operand in operands])
-        context = self._context(plan, wanted) if mode.recording and True in wanted else None
-        if context is None:
-            outputs = [Tensor(result) for result in results]
-        else:
-            saved = tuple([arrays[n] if n < len(arrays) else results[n - len(arrays)] for n in context.reads])
-            node = Node(self, tuple([operand.edge for operand in operands]), saved, context, len(results))
-            outputs = [
-                Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))
-            ]
+        edges = [operand.edge for operand in operands]
+        plan = self.plan(arrays, weak, like)
+        context = self.context(plan, edges) if mode.recording and any(edges) else None
+        outputs = self.recorded(context, edges, arrays, plan.run(arrays))
         if tape is not None:
             tape.operation(self, operands, outputs, (weak, like), perf_counter_ns() - began)
         return outputs
 
-    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
+    def recorded(
+        self,
+        context: Context | None,
+        edges: Sequence[Edge | None],
+        arrays: Sequence[np.ndarray | None],
+        results: Sequence[np.ndarray],
+    ) -> list[Tensor]:
+        """The results as tensors, on the tape if there is a context. Of the arrays only those it reads are used."""
+        if context is None:
+            return list(map(Tensor, results))
+        count = len(arrays)
+        saved = tuple([arrays[n] if n < count else results[n - count] for n in context.reads])
+        node = Node(self, tuple(edges), saved, context, len(results))
+        return [Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))]
+
+    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         context: Context = node.context
-        key = (tuple([c is not None for c in cotangents]), tuple(wanted))
-        way = context.ways.get(key) or self._way(context, *key)
         operands = [c for c in cotangents if c is not None]
-        edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if mode.recording else None
-        for place, source in way.reads:
-            operands.append(Tensor(node.saved[place], edges[source] if edges else None))
+        given = tuple([c is not None for c in cotangents])
+        way = context.ways.get((given, wanted)) or self._way(context, given, wanted)
+        if mode.recording:
+            edges = (*node.inputs, *[(node, n) for n in range(node.width)])
+            operands += [Tensor(node.saved[place], edges[source]) for place, source in way.reads]
+        else:
+            operands += [Tensor(node.saved[place]) for place, _ in way.reads]
         found: list[Tensor | None] = [None] * len(node.inputs)
         for n, result in zip(way.gives, way.fusion(operands, way.weak, way.like)):
             found[n] = result
@@ -161,8 +170,9 @@ class Fusion:
         inputs = [*cotangents, *[fresh[n] for n in reads]]
         return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
 
-    def _plan(self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[Sample, ...] | None) -> Plan:
-        key = (weak, like, *[(a.shape, a.strides, a.dtype.char) for a in arrays])
+    def plan(self, arrays: Sequence[Sample], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
+        """How to compute it for arrays of these shapes, strides and dtypes."""
+        key = (weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
         plan = self._plans.get(key)
         if plan is None or plan.stale():
             try:
@@ -176,7 +186,9 @@ class Fusion:
             plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
         return plan
 
-    def _context(self, plan: Plan, wanted: Mask) -> Context | None:
+    def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
+        """What a node is to remember, by the edges of its operands; None if no gradient flows."""
+        wanted = tuple([edge is not None for edge in edges])
         contexts = plan.contexts
         if wanted not in contexts:
             contexts[wanted] = self._make_context(plan, wanted)

@@ -48,12 +48,15 @@ class Operation:
         self.names = tuple(self.defaults)
         self.least = len(self.inputs) + [*self.defaults.values()].count(inspect.Parameter.empty)
         self.sequence = self.inputs == ("xs",)
+        self.constants = set(() if self.sequence else self.inputs).difference(vjps)
         self.needs = {key: tuple(inspect.signature(vjp).parameters)[1:] for key, vjp in vjps.items()}
         self._reads: dict[tuple[bool, ...], tuple[tuple[int, ...], tuple[str, ...]]] = {}
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """The inputs, and every option, of a call. Raises TypeError as Python does for a wrong one."""
         count, names = len(self.inputs), self.names
+        if len(args) == count and not kwargs and self.least == count:
+            return args[0] if self.sequence else args, self.defaults
         options = {**self.defaults, **dict(zip(names, args[count:]))}
         if kwargs or not self.least <= len(args) <= count + len(names):
             try:
@@ -79,9 +82,9 @@ class Operation:
             raise kind(f"{self.name}({shapes}{_show(options)}): {error}") from error
         result = Tensor(out if type(out) is np.ndarray else np.asarray(out))
         if mode.recording and self.vjps and result.array.dtype.kind == "f":
-            edges = tuple([t.edge if key in self.vjps else None for key, t in zip(self._keys(len(tensors)), tensors)])
-            if any(edges):
-                result.edge = (self._node(edges, arrays, result.array, options), 0)
+            node = self.node([tensor.edge for tensor in tensors], arrays, result.array, options)
+            if node is not None:
+                result.edge = (node, 0)
         if tape is not None:
             tape.operation(self, tensors, [result], (options,), perf_counter_ns() - began)
         return result
@@ -95,10 +98,15 @@ class Operation:
             raise UnsupportedError(f"{self.name} is not elementwise, so it cannot be used in a fused function")
         return as_tensor(value)
 
-    def _node(
-        self, edges: tuple[Edge | None, ...], arrays: list[np.ndarray], out: np.ndarray, options: dict[str, Any]
-    ) -> Node:
+    def node(
+        self, edges: Sequence[Edge | None], arrays: Sequence[np.ndarray], out: np.ndarray | None, options: dict[str, Any]
+    ) -> Node | None:
+        """The operation's place on the tape; None if no gradient flows. `out` may be None where no VJP reads it."""
+        if self.constants:
+            edges = [None if name in self.constants else edge for name, edge in zip(self._keys(len(edges)), edges)]
         flags = tuple([edge is not None for edge in edges])
+        if True not in flags:
+            return None
         if flags not in self._reads:
             names = (*self._names(len(flags)), "out")
             needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
@@ -107,7 +115,7 @@ class Operation:
         kept, reads = self._reads[flags]
         saved = tuple([out if n == len(arrays) else arrays[n] for n in kept])
         return Node(
-            self, edges, saved, (reads, [(array.shape, array.dtype, array.strides) for array in arrays], options)
+            self, tuple(edges), saved, (reads, [(array.shape, array.dtype, array.strides) for array in arrays], options)
         )
 
     def _names(self, count: int) -> tuple[str, ...]:
@@ -119,9 +127,11 @@ class Operation:
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         reads, entries, options = node.context
         known, specs = dict(options), tuple([Spec(*entry) for entry in entries])
-        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if mode.recording else {}
-        for name, array in zip(reads, node.saved):
-            known[name] = Tensor(array, edges.get(name))
+        if mode.recording:
+            edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0))
+            known.update([(name, Tensor(array, edges.get(name))) for name, array in zip(reads, node.saved)])
+        else:
+            known.update([(name, Tensor(array)) for name, array in zip(reads, node.saved)])
         if self.sequence:
             known["xs"] = [known.get(name) for name in self._names(len(specs))]
         found: list[Tensor | None] = []

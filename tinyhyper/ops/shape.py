@@ -72,6 +72,8 @@ def moveaxis(x: np.ndarray, /, source: int | Sequence[int], destination: int | S
 @operation(x=lambda g: g)
 def broadcast_to(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
     """x repeated along new axes and axes of length 1, to the shape. Raises ShapeError if it does not broadcast."""
+    if x.ndim == 0:
+        return np.full(shape, x, x.dtype)
     return np.broadcast_to(x, shape).copy()  # a copy: kernels and BLAS are slow on steps of 0
 
 
