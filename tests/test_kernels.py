@@ -163,6 +163,32 @@ def test_kernels_run_as_plain_python_without_the_compiler(tmp_path, expected):
     assert_expected(run(tmp_path, program, NUMBA_DISABLE_JIT="1"), expected)
 
 
+# ---- What is imported when.
+
+SMALL_WORK = """
+import sys
+import numpy as np
+import tinyhyper as th
+x = th.tensor(np.linspace(-1, 1, 6).reshape(2, 3), requires_grad=True)
+loss = th.sum(th.tanh(x * 2.0 + 1.0) @ np.ones((3, 2))) + th.cross_entropy(x, [0, 2])
+loss.backward()
+print(sorted({"numba", "llvmlite"} & set(sys.modules)))
+"""
+
+
+def test_small_arrays_do_without_the_compiler(tmp_path):
+    """Importing numba takes as long as importing everything else."""
+    assert run(tmp_path, SMALL_WORK) == "[]\n"
+
+
+@slow
+def test_a_loaded_kernel_does_without_the_compilers_tables(tmp_path):
+    """numba makes its compiler ready before it reads its cache; the kernels need none of that."""
+    program = PROGRAM + "import sys\nprint('numba.np.arraymath' in sys.modules)\n"
+    assert run(tmp_path, program).endswith("True\n")
+    assert run(tmp_path, program).endswith("False\n")
+
+
 # ---- Backends.
 
 

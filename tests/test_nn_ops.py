@@ -1,11 +1,16 @@
 """Softmax, its logarithm and the cross entropy: the factory's properties, extremes and errors."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from factory import SEEDS, SHAPES, Row, example, property_test
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.kernels import plan, softmax
+from tinyhyper.kernels.backend import compiler_is_off
 
 
 @st.composite
@@ -114,3 +119,57 @@ def test_labels_may_be_overwritten_afterwards():
     labels[:] = 2
     loss.backward()
     assert np.argmin(logits.grad.data, axis=1).tolist() == [0, 1]
+
+
+# ---- The kernels against NumPy's way, which small arrays take.
+
+ROWS_OF = st.tuples(st.integers(1, 40), st.sampled_from([1, 2, 3, 10, 17, 100, 3000])).filter(
+    lambda shape: shape[0] * shape[1] < 20_000
+)
+EDGES = [np.inf, -np.inf, np.nan, 1e30, -1e30, 0.0, -0.0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(shape=ROWS_OF, seed=st.integers(0, 1000), edge=st.sampled_from([None, *EDGES]), columns=st.booleans())
+def test_kernels_agree_with_numpy(dtype, shape, seed, edge, columns):
+    rng = np.random.default_rng(seed)
+    x, labels = (3 * rng.standard_normal(shape)).astype(dtype), rng.integers(0, shape[1], shape[0])
+    if edge is not None:
+        x[rng.integers(shape[0]), rng.integers(shape[1])] = edge
+    x = np.asfortranarray(x) if columns else x
+    scale = np.asarray(rng.standard_normal(), dtype)
+    calls = {
+        "softmax": lambda: softmax.softmax(x, -1),
+        "log_softmax": lambda: softmax.log_softmax(x, 1),
+        "cross_entropy": lambda: softmax.cross_entropy(x, labels),
+        "excess": lambda: softmax.excess(x, labels, scale),
+    }
+    found = {}
+    for small in (0, 10**9):
+        with mock.patch.object(plan, "SMALL", small), np.errstate(all="ignore"):
+            found[small] = {name: call() for name, call in calls.items()}
+    tolerance = 20 * np.finfo(dtype).eps
+    for name, expected in found[10**9].items():
+        got = found[0][name]
+        assert got.dtype == dtype and got.shape == expected.shape and got.flags.c_contiguous
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [-1, 3, 2**40])
+@pytest.mark.parametrize("size", [2, 1000])
+def test_a_wrong_label_is_found_before_anything_is_read(size, wrong):
+    x, labels = np.zeros((size, 3)), np.zeros(size, int)
+    labels[size // 2] = wrong
+    with pytest.raises(th.ArgumentError, match=rf"label {wrong} is out of range.*from 0 to 2"):
+        softmax.cross_entropy(x, labels)
+
+
+@pytest.mark.slow
+def test_softmax_over_the_last_of_many_axes():
+    x = np.random.default_rng(0).standard_normal((4, 5, 100))
+    np.testing.assert_allclose(th.softmax(th.tensor(x)).data, _softmax(x), rtol=1e-14)
+    np.testing.assert_allclose(th.log_softmax(th.tensor(x)).data, _log_softmax(x), rtol=1e-14)
+    np.testing.assert_allclose(softmax.softmax(x, 2).sum(-1), 1, rtol=1e-14)

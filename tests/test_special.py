@@ -14,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinyhyper as th
 from tinyhyper.kernels import special
+from tinyhyper.kernels.accuracy import MAX_ULPS, NEAR, NEAR_ULPS, near_name, special_name
+from tinyhyper.kernels.plan import elementwise_backend
 
 TRUTH = {
     "exp": mpmath.exp,
@@ -25,9 +28,15 @@ TRUTH = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "erf": mpmath.erf,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "tan": mpmath.tan,
 }
+ALLOWED = {**MAX_ULPS, **NEAR_ULPS}
 DTYPES = ("float32", "float64")
 EVERY = pytest.mark.parametrize(("operation", "dtype"), [(name, dtype) for name in TRUTH for dtype in DTYPES])
+RISING = pytest.mark.parametrize(("operation", "dtype"), [(name, dtype) for name in MAX_ULPS for dtype in DTYPES])
+CIRCULAR = pytest.mark.parametrize(("operation", "dtype"), [(name, dtype) for name in NEAR_ULPS for dtype in DTYPES])
 JIT = not numba.config.DISABLE_JIT
 inf, nan = np.inf, np.nan
 
@@ -38,7 +47,7 @@ def loop(operation, dtype, **options):
     """The kernel out[i] = function(x[i])."""
     key = operation, dtype, bool(options)
     if key not in _loops:
-        function = getattr(special, special.SPECIAL[operation][dtype])
+        function = getattr(special, special_name(operation, dtype) or near_name(operation, dtype))
 
         def kernel(x, out):
             for i in range(x.shape[0]):
@@ -73,7 +82,7 @@ def ulps(operation, x, got):
 
 
 def check_accuracy(operation, x, got):
-    allowed = special.MAX_ULPS[operation]
+    allowed = ALLOWED[operation]
     worst = ulps(operation, x, got)
     assert worst <= allowed, f"{operation} on {got.dtype} is off by {worst:.2f} ulp, more than {allowed}"
 
@@ -101,7 +110,19 @@ def arguments(operation, dtype):
     with np.errstate(over="ignore"):
         x = np.concatenate(parts).astype(dtype)
     x = x[np.isfinite(x) & (x != 0)]
+    if operation in NEAR_ULPS:
+        x = np.concatenate(
+            [x[abs(x) <= NEAR], near_multiples(rng, n, dtype), rng.uniform(-NEAR, NEAR, n).astype(dtype)]
+        )
     return x[x > {"log": 0, "log1p": -1}.get(operation, -inf)]
+
+
+def near_multiples(rng, n, dtype):
+    """Numbers next to multiples of pi/2, where a sine or cosine is all but lost in the argument's rounding."""
+    with mpmath.workprec(160):
+        exact = [float(k * mpmath.pi / 2) for k in map(int, rng.integers(1, int(NEAR * 2 / np.pi), n))]
+    x = np.array(exact, dtype)
+    return np.concatenate([x, np.nextafter(x, x.dtype.type(0)), -x])
 
 
 @EVERY
@@ -130,6 +151,9 @@ HARD_POINTS = {
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (inf, 1.0), (-inf, 0.0), (1e30, 1.0), (-1e30, 0.0)],
     "softplus": [(inf, inf), (-inf, 0.0), (1e30, np.float32(1e30)), (-1e30, 0.0)],
     "erf": [(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (1e30, 1.0), (-1e30, -1.0)],
+    "sin": [(0.0, 0.0), (-0.0, -0.0), (1e-30, np.float32(1e-30)), (-1e-30, np.float32(-1e-30))],
+    "cos": [(0.0, 1.0), (-0.0, 1.0), (1e-30, 1.0)],
+    "tan": [(0.0, 0.0), (-0.0, -0.0), (1e-30, np.float32(1e-30)), (-1e-30, np.float32(-1e-30))],
 }
 
 
@@ -165,6 +189,11 @@ def test_odd_functions_are_odd_and_results_stay_in_range(dtype, data):
         y = apply(operation, x)
         np.testing.assert_array_equal(y, -apply(operation, -x))
         assert (abs(y) <= 1).all()
+    near = x[abs(x) <= NEAR]
+    for operation in ("sin", "tan"):
+        np.testing.assert_array_equal(apply(operation, near), -apply(operation, -near))
+    np.testing.assert_array_equal(apply("cos", near), apply("cos", -near))
+    assert (abs(apply("cos", near)) <= 1).all() and (abs(apply("sin", near)) <= 1).all()
     assert (apply("expm1", x) >= -1).all()
     assert (apply("exp", x) >= 0).all()
     assert (apply("softplus", x) >= np.maximum(x, 0)).all()
@@ -173,7 +202,7 @@ def test_odd_functions_are_odd_and_results_stay_in_range(dtype, data):
     np.testing.assert_allclose(y + apply("sigmoid", -x), 1, rtol=4 * np.finfo(dtype).eps)
 
 
-@EVERY
+@RISING
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_functions_rise(operation, dtype, data):
@@ -181,7 +210,7 @@ def test_functions_rise(operation, dtype, data):
     low = {"log": 0.0, "log1p": -1.0}.get(operation)
     x = data.draw(st.lists(st.floats(low, width=int(dtype[5:]), allow_nan=False), min_size=2, max_size=20))
     y = apply(operation, np.sort(np.array(x, dtype)))
-    slack = 2 * special.MAX_ULPS[operation]
+    slack = 2 * MAX_ULPS[operation]
     with np.errstate(invalid="ignore", over="ignore"):
         assert ((y[1:] >= y[:-1]) | (y[:-1] - y[1:] <= slack * np.spacing(abs(y[1:])))).all()
 
@@ -193,10 +222,50 @@ def test_a_loop_over_the_function_is_vectorized_and_calls_nothing(operation, dty
     kernel = loop(operation, dtype)
     code = kernel.inspect_llvm(kernel.signatures[0])
     body = code[code.index("define ") : code.index("\n}", code.index("define "))]
-    real = {"float32": "float", "float64": "double"}[dtype]
+    real = "double" if dtype == "float64" or operation in NEAR_ULPS else "float"
     assert re.search(rf"fmul contract <\d+ x {real}>", body)
     called = set(re.findall(r"call .*?@([\w.]+)\(", body))
     assert all(name.startswith("llvm.") for name in called), called
+
+
+SIZES = st.floats(-1e3, 1e3) | st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@CIRCULAR
+@settings(max_examples=40, deadline=None)
+@given(values=st.lists(SIZES, min_size=1, max_size=40), far=st.booleans())
+def test_a_kernel_is_right_for_near_and_far_arguments(operation, dtype, values, far):
+    """One argument beyond NEAR, and everything is computed once more: near ones have the same bits, sums count once."""
+    elementwise_backend("numba")
+    x = np.array([*values, 3e7] if far else values, dtype)
+    got = getattr(th, operation)(th.tensor(x)).data
+    finite = np.isfinite(x)
+    assert np.isnan(got[~finite]).all()
+    check_accuracy(operation, x[finite], got[finite])
+    near = abs(x) <= NEAR
+    np.testing.assert_array_equal(got[near], apply(operation, x[near]))
+    scale = th.tensor(np.ones((), dtype), requires_grad=True)
+    (total,) = th.gradients(FUSED[operation](th.tensor(x[finite]), scale), scale, np.ones(finite.sum(), dtype))
+    assert total.dtype == dtype
+    np.testing.assert_allclose(total.item(), np.sum(got[finite], dtype=np.float64), rtol=1e-5, atol=1e-5)
+
+
+@th.fuse
+def scaled_sine(x, scale):
+    return scale * th.sin(x)
+
+
+@th.fuse
+def scaled_cosine(x, scale):
+    return scale * th.cos(x)
+
+
+@th.fuse
+def scaled_tangent(x, scale):
+    return scale * th.tan(x)
+
+
+FUSED = {"sin": scaled_sine, "cos": scaled_cosine, "tan": scaled_tangent}
 
 
 @pytest.mark.skipif(not JIT, reason="nothing is compiled")

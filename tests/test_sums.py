@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels.expression import run
+from tinyhyper.kernels.expression import run, weak_values
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.kernels.sums import Apart
+from tinyhyper.kernels.totals import total
 from tinyhyper.symbols import Symbol, lower
 
 ARRAYS, SCALARS = 2, 2
@@ -40,7 +41,8 @@ def depends_on_arrays(expression):
 def test_the_groups_of_terms_add_up_to_the_sum(expression, seed):
     rng = np.random.default_rng(seed)
     inputs = [*rng.standard_normal((ARRAYS, 5)), *rng.standard_normal(SCALARS).tolist()]
-    values, varies = run(expression, inputs), depends_on_arrays(expression)
+    weak = weak_values(expression, [False] * ARRAYS + [True] * SCALARS)
+    values, varies = run(expression, inputs, weak), depends_on_arrays(expression)
     (number,) = expression.outputs
     total, size = 0.0, 0.0
     for factors, terms in Apart(expression, lambda value: not varies[value]).groups(number).items():
@@ -91,3 +93,33 @@ def test_gradients_of_scalars_agree_with_numpy(dtype):
         found[backend] = [t.grad.numpy() for t in (x, y, c, d)]
     for one, other in zip(found["numpy"], found["numba"]):
         np.testing.assert_allclose(one, other, rtol=100 * np.finfo(dtype).eps, atol=1000 * np.finfo(dtype).eps)
+
+
+SIZES = st.integers(1, 40) | st.integers(1, 5000) | st.sampled_from([1023, 1024, 1025, 2048, 200_000, 1_000_000])
+
+
+@settings(max_examples=30)
+@example(size=1_000_000, seed=0, spread=0, offset=1 / 3)
+@given(size=SIZES, seed=st.integers(0, 1000), spread=st.integers(0, 1), offset=st.floats(0, 1e4))
+def test_a_sum_of_float32_terms_loses_little_more_than_each_term_has_lost(size, seed, spread, offset):
+    """Runs of terms are added in float32, the runs in float64: against the exact sum, relative to the terms' sizes."""
+    elementwise_backend("numba")
+    x = (np.random.default_rng(seed).standard_normal(size) * spread + offset).astype(np.float32)
+    scale = th.tensor(np.float32(0.5), requires_grad=True)
+    (got,) = th.gradients(scaled(th.tensor(x), scale), scale, np.ones(size, np.float32))
+    terms = x.astype(np.float64)
+    assert abs(got.item() - terms.sum()) <= 16 * 2.0**-24 * np.abs(terms).sum()
+
+
+@th.fuse
+def scaled(x, scale):
+    return x * scale
+
+
+@given(size=SIZES, seed=st.integers(0, 1000), order=st.sampled_from("CFA"), dtype=st.sampled_from(["f4", "f8", "i8"]))
+def test_the_total_of_an_array(size, seed, order, dtype):
+    x = (1e3 * np.random.default_rng(seed).standard_normal((size, 2))).astype(dtype)
+    x = x[::2] if order == "A" else np.asarray(x, order=order)
+    got = total(x)
+    assert got.shape == () and got.dtype == np.sum(x, dtype="f8" if dtype == "f4" else None).dtype
+    np.testing.assert_allclose(got, np.sum(x, dtype=got.dtype), rtol=1e-12, atol=1e-12 * np.abs(x.astype("f8")).sum())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from ..errors import ArgumentError
 
 
@@ -20,3 +23,10 @@ class Backend:
             raise ArgumentError(f"{self.__name__}: {name!r} is not one of {known}")
         self.chosen = name or self.chosen
         return self.chosen
+
+
+def compiler_is_off() -> bool:
+    """Whether numba is told to compile nothing (NUMBA_DISABLE_JIT=1). It is asked only if it has been imported."""
+    if "numba" in sys.modules:
+        return bool(sys.modules["numba"].config.DISABLE_JIT)
+    return os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("0", "")

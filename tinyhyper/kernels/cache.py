@@ -7,20 +7,16 @@ where the folder cannot be written, kernels are compiled in memory.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import numba
-
-from . import special
 
 HEADER = '''"""{digest}"""
 import math
@@ -57,13 +53,16 @@ def cache_dir() -> Path:
 
 
 def jit(function: Callable[..., None]) -> Callable[..., None]:
-    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be.
+    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be, and
+    run without Python's lock, so that threads can share its work.
 
     What a kernel writes to lies apart from what it reads, and the compiler is told so. Else it adds a test of how far
     apart they lie, with two loops to choose from, and a sum's last bit would hang on where memory was free.
     """
+    import numba  # takes as long to import as all else together, and small arrays do without it
+
     cached = os.access(os.path.dirname(function.__code__.co_filename), os.W_OK)
-    dispatcher = numba.njit(error_model="numpy", cache=cached)(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True, cache=cached)(function)
     if hasattr(dispatcher, "_compiler"):
         dispatcher._compiler._customize_flags = _apart
     if hasattr(dispatcher, "_cache"):
@@ -77,7 +76,11 @@ def _apart(flags: Any) -> Any:
 
 
 class _Tolerant:
-    """numba's disk cache of one kernel, for which a damaged file is a missing one and a full disk no reason to stop."""
+    """numba's disk cache of one kernel, for which a damaged file is a missing one and a full disk no reason to stop.
+
+    Where numba's own would first make its compiler ready, which takes as long as importing numba, loading needs no more
+    of it than the run-time functions that kernels call.
+    """
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
@@ -85,9 +88,12 @@ class _Tolerant:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
 
-    def load_overload(self, *args: Any) -> Any:
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        from numba.core.runtime import rtsys
+
         try:
-            return self._cache.load_overload(*args)
+            rtsys.initialize(context)
+            return self._cache._load_overload(signature, context)
         except Exception:  # unpickling half a file may raise anything
             with suppress(OSError):
                 self._cache.flush()
@@ -101,7 +107,7 @@ class _Tolerant:
 def load(source: str) -> Callable[..., None]:
     """The function `kernel` that `source` defines, compiled on its first call or read from the disk cache."""
     if source not in _loaded:
-        digest = hashlib.sha256((_BASIS + source).encode()).hexdigest()[:32]
+        digest = hashlib.sha256((_basis() + source).encode()).hexdigest()[:32]
         text = HEADER.format(digest=digest, names=NAMES) + source
         _loaded[source] = _module(f"tinyhyper_kernel_{digest}", text).kernel
     return _loaded[source]
@@ -123,6 +129,8 @@ def _module(name: str, text: str) -> ModuleType:
 def _publish(path: Path, text: str) -> Path:
     """Write a whole file under its final name once; a fixed time stamp keeps numba's index valid for every writer."""
     if not path.exists() or path.read_bytes() != text.encode():
+        import tempfile
+
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         with os.fdopen(handle, "w") as file:
@@ -141,4 +149,8 @@ def _in_memory(name: str, text: str) -> ModuleType:
     return module
 
 
-_BASIS = Path(special.__file__).read_text() + Path(__file__).read_text()
+@functools.cache
+def _basis() -> str:
+    """The text of what every kernel is built on: with it changes the kernel's name."""
+    names = ("cache.py", "circular.py", "loops.py", "special.py")
+    return "".join(Path(__file__).with_name(name).read_text() for name in names)

@@ -3,7 +3,9 @@
 Adjacent axes along which every operand behaves alike are merged first, so nearly every call is a nest of
 one to three loops. A value is computed in the outermost loop in which all it depends on is known: what
 only depends on scalars is computed once, before the loops. An operand that is broadcast is read where it
-lies; an output that is smaller than the loops is summed down in the same pass, in float64.
+lies; an output that is smaller than the loops is summed down in the same pass, in float64. Float32 terms of
+one long loop are first added up in float32, SHORT of them at a time, which keeps whole vector registers of
+them; so few terms lose little more than each has lost by itself.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from . import cache
+from .accuracy import NEAR, near_name, special_name
 from .expression import Expression, value_dtypes
-from .special import SPECIAL
 from .sums import Apart
 
 INDEX = "ijklmnpq"
+SHORT = 1024
 
 Mask: TypeAlias = "tuple[bool, ...]"
 
@@ -78,29 +81,54 @@ def kernel(signature: Signature) -> Callable[..., None]:
 
 
 def write(signature: Signature) -> str:
-    """The kernel's Python source."""
-    writer = Writer(signature)
+    """The kernel's Python source.
+
+    Where it has functions that vectorize only for arguments near 0, it takes all of them to be near and notes if one
+    was not; then everything is computed once more, with the C library's functions for those that are far.
+    """
     names = [f"a{n}" for n in range(len(signature.inputs))] + [f"o{n}" for n in range(len(signature.outputs))]
-    sizes = [_size(loop, names, (*signature.inputs, *signature.outputs)) for loop in range(writer.loops)]
-    stores = [writer.output(n) for n in range(len(signature.outputs))]
-    body = _nest(writer.values(), stores, sizes)
+    writer = Writer(signature)
+    body = _body(writer, names)
+    if any(near_name(line.formula.name, "float64") for line in signature.expression.lines):
+        totals = [n for n, varies in enumerate(signature.outputs) if not all(varies)]
+        clear = [f"    o{n}[{':' if any(signature.outputs[n]) else '()'}] = 0.0" for n in totals]
+        again = ["    " + line for line in (*clear, *body)]
+        body = ["    far = False", *_body(Writer(signature, near=True), names), "    if far:", *again]
+    if writer.runs:
+        names = [f"whole_{name}" if any(v) else name for name, v in zip(names, writer.arrays)]
     return "\n".join([f"def kernel({', '.join(names)}):", *body, ""])
 
 
+def _body(writer: Writer, names: list[str]) -> list[str]:
+    stores = [writer.output(n) for n in range(len(writer.signature.outputs))]
+    if writer.runs:
+        return _runs(writer.values(), stores, [name for name, varies in zip(names, writer.arrays) if any(varies)])
+    return _nest(writer.values(), stores, [_size(loop, names, writer.arrays) for loop in range(writer.loops)])
+
+
 class Block(NamedTuple):
-    """What stores one output: lines before the loop at `depth`, in the innermost loop, and after the loop."""
+    """What stores one output: lines before the loop at `depth`, in the innermost loop, and after the loop.
+
+    opening, closing: lines around each run of SHORT rounds, where the loop is cut into such.
+    """
 
     before: list[str]
     inner: list[str]
     after: list[str]
     depth: int
+    opening: list[str]
+    closing: list[str]
 
 
 class Writer:
-    """One kernel being written. Values are numbered as in the expression."""
+    """One kernel being written. Values are numbered as in the expression.
 
-    def __init__(self, signature: Signature) -> None:
-        self.signature = signature
+    near: whether the arguments of sines and the like are taken to be near; `far` is then set if one is not.
+    arrays: along which loops each input and output varies.  runs: whether a loop is cut into short runs for its sums.
+    """
+
+    def __init__(self, signature: Signature, near: bool = False) -> None:
+        self.signature, self.near = signature, near
         self.expression = expression = signature.expression
         self.loops = len((*signature.inputs, *signature.outputs)[0])
         self.types, self.loose = value_dtypes(expression, signature.dtypes, signature.weak)
@@ -111,17 +139,19 @@ class Writer:
         self.varies = [*signature.inputs, *[(False,) * self.loops] * len(expression.constants)]
         for _, args in expression.lines:
             self.varies.append(tuple(map(any, zip(*[self.varies[arg] for arg in args]))) if self.loops else ())
+        self.arrays = (*signature.inputs, *signature.outputs)
         self.live: set[int] = set()
+        self.runs = False
 
     def values(self) -> list[list[str]]:
         """By depth, the lines that compute every value that is live, each as far outside as it can be."""
         blocks: list[list[str]] = [[] for _ in range(self.loops + 1)]
         for n in self._needed():
             if n < self.expression.inputs:
-                line = f"v{n} = a{n}{_index(self.varies[n])}"
+                lines = [f"v{n} = a{n}{_index(self.varies[n])}"]
             else:
-                line = f"v{n} = {self._line(n)}"
-            blocks[_depth(self.varies[n])].append(line)
+                lines = [f"v{n} = {self._line(n)}", *self._watch(n)]
+            blocks[_depth(self.varies[n])] += lines
         return blocks
 
     def output(self, n: int) -> Block:
@@ -132,11 +162,10 @@ class Writer:
         if all(varies) or depth == self.loops:
             self.live.add(number)
             value = _convert(self.text[number], self.signature.out_dtypes[n].name)
-            return Block(
-                [], [f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"], [], self.loops
-            )
+            store = f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"
+            return Block([], [store], [], self.loops, [], [])
         groups = Apart(self.expression, lambda value: all(o or not v for v, o in zip(self.varies[value], varies)))
-        block = Block([], [], [], depth)
+        block = Block([], [], [], depth, [], [])
         for k, (factors, terms) in enumerate(groups.groups(number).items()):
             total = f"s{n}_{k}"
             self.live.update(value for _, value in factors)
@@ -144,7 +173,13 @@ class Writer:
             summand = " ".join(f"{'-' if term.sign < 0 else '+'} {self._product(term.values)}" for term in terms)
             scaled = total + "".join(f" {operator} float64({self.text[value]})" for operator, value in factors)
             block.before.append(f"{total} = 0.0")
-            block.inner.append(f"{total} = add({total}, float64({summand}))")
+            if self.loops == 1 and all(self.types[value] == np.float32 for term in terms for value in term.values):
+                self.runs = True
+                block.opening.append(f"{total}_run = float32(0.0)")
+                block.inner.append(f"{total}_run = add({total}_run, float32({summand}))")
+                block.closing.append(f"{total} += float64({total}_run)")
+            else:
+                block.inner.append(f"{total} = add({total}, float64({summand}))")
             block.after.append(f"{place} += {scaled}")
         return block
 
@@ -152,21 +187,28 @@ class Writer:
         return " * ".join(self.text[value] for value in values)
 
     def _line(self, n: int) -> str:
-        formula, args = self.expression.lines[n - self.first_line]
-        dtype = self.types[n]
-        wide = (
-            dtype
-            if dtype.kind == "f"
-            else _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
-        )
-        terms = [self._term(arg, wide) for arg in args]
-        call = SPECIAL.get(formula.name, {}).get(dtype.name)
-        return _convert(
-            f"special.{call}({', '.join(terms)})"
-            if call
-            else formula.source.format(*terms, one=_convert("1", dtype.name)),
-            dtype.name,
-        )
+        dtype, terms = self.types[n], self._terms(n)
+        formula = self.expression.lines[n - self.first_line].formula
+        text = formula.source.format(*terms, one=_convert("1", dtype.name))
+        if call := special_name(formula.name, dtype.name):
+            text = f"special.{call}({', '.join(terms)})"
+        elif call := near_name(formula.name, dtype.name):
+            here = f"special.{call}({terms[0]})"
+            text = here if self.near else f"({here} if abs({terms[0]}) <= {NEAR} else {text})"
+        return _convert(text, dtype.name)
+
+    def _watch(self, n: int) -> list[str]:
+        """Set `far` if the argument of a line is not near enough for it."""
+        name = self.expression.lines[n - self.first_line].formula.name
+        watched = self.near and near_name(name, self.types[n].name)
+        return [f"far |= abs({self._terms(n)[0]}) > {NEAR}"] if watched else []
+
+    def _terms(self, n: int) -> list[str]:
+        """The arguments of a line, in the dtype that it computes in."""
+        args, dtype = self.expression.lines[n - self.first_line].args, self.types[n]
+        if dtype.kind != "f":
+            dtype = _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
+        return [self._term(arg, dtype) for arg in args]
 
     def _term(self, n: int, wide: np.dtype) -> str:
         """An argument in the dtype that its line computes in; conditions stay as they are."""
@@ -197,6 +239,19 @@ def _nest(values: list[list[str]], stores: Sequence[Block], sizes: list[str]) ->
     for depth in reversed(range(len(sizes))):
         lines += ["    " * (depth + 1) + line for store in stores if store.depth == depth for line in store.after]
     return lines
+
+
+def _runs(values: list[list[str]], stores: Sequence[Block], arrays: list[str]) -> list[str]:
+    """One loop in runs of at most SHORT rounds, with these names for the parts of the arrays that a run sees."""
+
+    def each(field: str) -> list[str]:
+        return [line for store in stores for line in getattr(store, field)]
+
+    outer = [*values[0], *each("before"), f"for start in range(0, whole_{arrays[0]}.shape[0], {SHORT}):"]
+    views = [f"{name} = whole_{name}[start : start + {SHORT}]" for name in arrays]
+    run = [*views, *each("opening"), f"for i in range({arrays[0]}.shape[0]):"]
+    parts = ((1, outer), (2, run), (3, [*values[1], *each("inner")]), (2, each("closing")), (1, each("after")))
+    return ["    " * depth + line for depth, lines in parts for line in lines]
 
 
 def _size(loop: int, names: list[str], varies: Sequence[tuple[bool, ...]]) -> str:

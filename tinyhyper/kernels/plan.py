@@ -1,8 +1,10 @@
 """A plan: how to compute one expression for arrays of given shapes, strides and dtypes.
 
 Rule for the backend, by sizes and dtypes alone, so that runs are reproducible: a single operation on fewer than
-SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; everything else through a
-kernel. `elementwise_backend` forces one; with NUMBA_DISABLE_JIT=1 kernels run only when forced, as plain Python.
+SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single power or
+another operation that a kernel would leave to the C library; everything else through a kernel. What runs long enough
+is shared by threads. `elementwise_backend` forces one; with NUMBA_DISABLE_JIT=1 kernels run only when forced, as plain
+Python.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
-from . import compiler
-from .backend import Backend
+from . import compiler, threads
+from .accuracy import LIBRARY
+from .backend import Backend, compiler_is_off
 from .expression import Expression, Program, value_dtypes
+from .parts import LEAST, Parts, pays
 
 SMALL = 1_000
 
@@ -32,8 +35,8 @@ class Plan:
     """
 
     __slots__ = (
-        "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "program", "alias", "outs", "reshaped",
-        "narrow", "widened", "contexts",
+        "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "parts", "program", "alias", "outs",
+        "reshaped", "narrow", "widened", "contexts",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +68,7 @@ class Plan:
         self.outs = [Out(shapes[n], self.dtypes[n], False, None) for n in computed]
         self.reshaped: list[tuple[int, tuple[int, ...]]] = []
         self.kernel: Callable[..., None] | None = None
+        self.parts: Parts | None = None
         self.narrow = False
         self.contexts: dict[Any, Any] = {}
         size = math.prod(shape)
@@ -94,12 +98,26 @@ class Plan:
             Out(out.shape, out.dtype, not all(varies), None if view == out.shape else view)
             for out, view, varies in zip(self.outs, layout.views[count:], layout.varies[count:])
         ]
+        self.parts = self._shared(self.kernel, layout)
         self.narrow = any(out.total and out.dtype != np.float64 for out in self.outs)
+
+    def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
+        """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
+        itemsize = max(out.dtype.itemsize for out in self.outs)
+        if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), len(layout.varies), itemsize):
+            return None
+        along = tuple([varies[0] for varies in layout.varies])
+        rounds = layout.views[along.index(True)][0]
+        return Parts(kernel, rounds, along, len(self.samples)) if rounds >= LEAST else None
 
     def _wants_kernel(self, eager: bool, size: int) -> bool:
         if self.backend != "auto":
             return self.backend == "numba"
-        return not numba.config.DISABLE_JIT and not (eager and size < SMALL)
+        return not compiler_is_off() and not (eager and (size < SMALL or self._is_a_library_call()))
+
+    def _is_a_library_call(self) -> bool:
+        lines = self.expression.lines
+        return len(lines) == 1 and lines[0].formula.name in LIBRARY
 
     def stale(self) -> bool:
         """Whether another backend has been chosen since."""
@@ -125,7 +143,10 @@ class Plan:
             result = np.zeros(shape) if total else np.empty(shape, dtype)
             results.append(result)
             args.append(result if view is None else result.reshape(view))
-        self.kernel(*args)
+        if self.parts is None or threads.num_threads() == 1:
+            self.kernel(*args)
+        else:
+            self.parts.run(args)
         return [r.astype(out.dtype, copy=False) for r, out in zip(results, self.outs)] if self.narrow else results
 
 

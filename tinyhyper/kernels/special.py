@@ -10,7 +10,7 @@ evaluates a polynomial there, and undoes the first move. Three polynomials serve
 
 A function is written once, as ordinary Python, and read twice. Run on an `Emitter` it writes its instructions into the
 kernel that calls it, without numba inferring a type or compiling a function of its own; run on a NumPy scalar it
-computes, which is what happens under NUMBA_DISABLE_JIT=1.
+computes, which is what happens under NUMBA_DISABLE_JIT=1. `accuracy` lists the functions and states their errors.
 """
 
 from __future__ import annotations
@@ -25,17 +25,8 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-# The largest error in either dtype, in units in the last place (ulp) of the true value.
-MAX_ULPS = {
-    "exp": 1.25,
-    "expm1": 1.5,
-    "log": 1.0,
-    "log1p": 1.25,
-    "tanh": 2.25,
-    "sigmoid": 2.5,
-    "softplus": 2.0,
-    "erf": 2.0,
-}
+from .accuracy import near_name, special_name
+from .circular import near_functions
 
 # The coefficients below, lowest power first, are minimax: found by the Remez exchange in 50 digits, with the weight
 # that makes the error the relative error of the function named. The two leading ones (for log one) were rounded in
@@ -109,6 +100,8 @@ class Emitter:
         return Emitter(self.builder, value)
 
     def _compare(self, sign: str, other: float) -> Emitter:
+        if isinstance(self.value.type, ir.IntType):
+            return Emitter(self.builder, self.builder.icmp_unsigned(sign, self.value, self._operand(other)))
         value = self.builder.fcmp_ordered(sign, self.value, self._operand(other), flags=("contract",))
         return Emitter(self.builder, value)
 
@@ -118,6 +111,7 @@ class Emitter:
     __truediv__ = partialmethod(_arithmetic, "div")
     __and__ = partialmethod(_arithmetic, "and_")
     __or__ = partialmethod(_arithmetic, "or_")
+    __xor__ = partialmethod(_arithmetic, "xor")
     __lshift__ = partialmethod(_arithmetic, "shl")
     __rshift__ = partialmethod(_arithmetic, "lshr")
     __lt__ = partialmethod(_compare, "<")
@@ -132,6 +126,12 @@ class Emitter:
     def view(self, dtype: type) -> Emitter:
         """The number of another type that has the same bits."""
         return Emitter(self.builder, self.builder.bitcast(self.value, IR_TYPES[dtype]))
+
+    def rounded(self, dtype: type) -> Emitter:
+        """The number in another floating-point format."""
+        change = self.builder.fpext if dtype is np.float64 else self.builder.fptrunc
+        same = self.value.type == IR_TYPES[dtype]
+        return self if same else Emitter(self.builder, change(self.value, IR_TYPES[dtype]))
 
     def select(self, yes: Number, no: Number) -> Emitter:
         """`yes` where this condition holds, else `no`; one of the two may be a constant."""
@@ -294,9 +294,8 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
 
 _reader = _plain if config.DISABLE_JIT else _compiled
 
-# The name of the function of this module for an operation and a dtype: SPECIAL["tanh"]["float32"] is "tanh_f32".
-SPECIAL: dict[str, dict[str, str]] = {operation: {} for operation in MAX_ULPS}
-for _real, _word, _suffix in ((np.float32, np.uint32, "f32"), (np.float64, np.uint64, "f64")):
+for _real, _word in ((np.float32, np.uint32), (np.float64, np.uint64)):
     for _operation, _function in _functions(_real, _word).items():
-        SPECIAL[_operation][_real.__name__] = f"{_operation}_{_suffix}"
-        globals()[f"{_operation}_{_suffix}"] = _reader(_function, _real)
+        globals()[special_name(_operation, _real.__name__)] = _reader(_function, _real)
+    for _operation, _function in near_functions(_real).items():
+        globals()[near_name(_operation, _real.__name__)] = _reader(_function, _real)

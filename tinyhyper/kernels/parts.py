@@ -1,0 +1,64 @@
+"""A kernel's outermost loop cut into parts, for threads to share.
+
+Where the parts begin depends on sizes, dtypes and the number of threads alone. An output that is a sum over the loop
+gets a partial sum from every part, and these are added in order; so the same number of threads gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from . import threads
+from .accuracy import LIBRARY, MAX_ULPS, NEAR_ULPS
+from .expression import Expression
+
+# Time on one core with AVX-512, roughly: picoseconds for every byte of an element.
+ARRAY, LINE, SLOW_LINE, FUNCTION, CALL = 14, 3, 15, 40, 1000
+SLOW = {"divide", "sqrt", "reciprocal"}
+WORTH = 200  # microseconds on one thread; a worker takes 30 to 60 to wake up
+EACH = 2  # parts for each thread: whoever comes late leaves a part to the others, and none waits long for the last
+LEAST = 4  # rounds of the loop, so that a part is never a single one, whose layout numba takes for another type
+
+
+def pays(expression: Expression, size: int, arrays: int, itemsize: int) -> bool:
+    """Whether a kernel runs so long over `size` elements that threads should share it."""
+    cost = ARRAY * arrays
+    for formula, _ in expression.lines:
+        if formula.name in LIBRARY:
+            cost += CALL
+        elif formula.name in MAX_ULPS or formula.name in NEAR_ULPS:
+            cost += FUNCTION
+        else:
+            cost += SLOW_LINE if formula.name in SLOW else LINE
+    return cost * itemsize * size * 1e-6 >= WORTH
+
+
+class Parts(NamedTuple):
+    """A kernel and how its outermost loop is cut.
+
+    rounds: of the loop.  along: which arguments run along it.  inputs: how many of these there are; the others are
+    outputs, and those that do not run along the loop are sums over it.
+    """
+
+    kernel: Callable[..., None]
+    rounds: int
+    along: tuple[bool, ...]
+    inputs: int
+
+    def run(self, args: Sequence[np.ndarray]) -> None:
+        """kernel(*args), shared by threads."""
+        count = min(EACH * threads.num_threads(), self.rounds // (LEAST // 2))
+        totals = {n: np.zeros((count, *args[n].shape)) for n in range(self.inputs, len(args)) if not self.along[n]}
+        ends = [self.rounds * part // count for part in range(count + 1)]
+        calls = []
+        for part, (begin, end) in enumerate(zip(ends, ends[1:])):
+            cut = [arg[begin:end] if along else arg for arg, along in zip(args, self.along)]
+            for n, sums in totals.items():
+                cut[n] = sums[part, ...]
+            calls.append(cut)
+        threads.run(self.kernel, calls)
+        for n, sums in totals.items():
+            np.add.reduce(sums, axis=0, out=args[n])
