@@ -1,6 +1,6 @@
 """Matrix products: every backend against NumPy, for all shapes, strides and dtypes."""
 
-import math
+import os
 import subprocess
 import sys
 
@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels import cache, matmul_backend
 from tinyhyper.kernels import matmul as module
+from tinyhyper.kernels import matmul_backend, product, threads
+from tinyhyper.kernels.backend import compiler_is_off
+from tinyhyper.kernels.epilogue import Epilogue
+from tinyhyper.kernels.expression import Expression, Formula, Line
 
 LENGTHS = st.sampled_from([0, 1, 2, 3, 5, 9])
 BACKENDS = ("numba", "blas", "auto")
@@ -72,26 +75,212 @@ def test_integers_are_multiplied_as_numpy_does(backend, pair):
     np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("sizes", [(1, 70, 3), (17, 129, 33), (4, 64, 1), (64, 63, 65)])
-def test_kernel_rounds_no_worse_than_its_sums(dtype, sizes):
-    """Across its blocks of rows: each element within the usual bound of a sum of `inner` products."""
+def bound(a, b, dtype):
+    """What a sum of `inner` rounded products may be wrong by."""
+    return a.shape[-1] * np.finfo(dtype).eps * (abs(a).astype(float) @ abs(b).astype(float)) + np.finfo(dtype).tiny
+
+
+@st.composite
+def large_operands(draw, dtype):
+    """Matrices of many tiles and odd sizes, lying in memory in any way; values of very different sizes."""
+    sizes = st.one_of(st.integers(1, 130), st.sampled_from([12, 16, 32, 48, 64, 96, 128]))
+    rows, inner, columns = draw(sizes), draw(st.one_of(sizes, st.just(600))), draw(st.one_of(sizes, st.just(530)))
+    generator = np.random.default_rng(draw(st.integers(0, 2**16)))
+    return [
+        _lying(generator.normal(size=shape).astype(dtype) * dtype(10.0) ** generator.integers(-3, 4, shape), draw(LIES))
+        for shape in ((rows, inner), (inner, columns))
+    ]
+
+
+LIES = st.sampled_from(["C", "F", "reversed", "strided", "padded", "repeated"])
+
+
+def _lying(values, lie):
+    """The same values (or for "repeated" one row over and over, with a stride of 0) in another place of memory."""
+    if lie == "repeated":
+        return np.broadcast_to(values[:1], values.shape)
+    if lie == "reversed":
+        return np.ascontiguousarray(values[::-1, ::-1])[::-1, ::-1]
+    if lie == "strided":
+        return np.repeat(np.repeat(values, 2, axis=0), 3, axis=1)[::2, ::3]
+    if lie == "padded":  # rows 4096 bytes apart or more, which fall on the same places of a cache
+        room = np.full((len(values), 2048), np.nan, values.dtype)
+        room[:, : values.shape[1]] = values
+        return room[:, : values.shape[1]]
+    return np.array(values, order=lie)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(data=st.data())
+def test_kernel_rounds_no_worse_than_its_sums(dtype, data):
+    a, b = data.draw(large_operands(dtype))
+    matmul_backend("numba")
+    exact = np.matmul(a.astype(np.longdouble), b.astype(np.longdouble))
+    assert (abs(module.matmul(a, b) - exact) <= bound(a, b, dtype)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lie", ["C", "F", "reversed", "strided", "padded", "repeated"])
+@pytest.mark.parametrize("sizes", [(13, 1030, 33), (300, 260, 300), (5, 7, 1100), (1000, 3, 17)])
+def test_large_products_by_blocks(dtype, lie, sizes):
+    """Larger than a block along every axis in turn: whole numbers, so exact."""
     rows, inner, columns = sizes
     generator = np.random.default_rng(0)
-    a, b = generator.normal(size=(rows, inner)).astype(dtype), generator.normal(size=(inner, columns)).astype(dtype)
+    a = _lying(generator.integers(-3, 4, (rows, inner)).astype(dtype), lie)
+    b = _lying(generator.integers(-3, 4, (inner, columns)).astype(dtype), lie)
     matmul_backend("numba")
-    exact = a.astype(np.float64) @ b.astype(np.float64)
-    bound = inner * np.finfo(dtype).eps * (abs(a).astype(np.float64) @ abs(b).astype(np.float64))
-    assert (abs(module.matmul(a, b) - exact) <= bound).all()
+    np.testing.assert_array_equal(module.matmul(a, b), np.einsum("ik,kj->ij", a, b))
 
 
-def test_a_wrong_kernel_is_noticed(monkeypatch):
-    """The comparison above must fail for a kernel that is wrong by 0.1 % in one of its loops."""
-    faulty = module.SOURCE.replace("z[i, j] += x[i, k] * y[k, j]", "z[i, j] += 1.001 * x[i, k] * y[k, j]")
-    assert faulty != module.SOURCE
-    monkeypatch.setattr(module, "SOURCE", faulty)
-    with pytest.raises(AssertionError):
-        test_equals_numpy.hypothesis.inner_test("numba", (np.full((2, 3), 2.0), np.full((3, 2), 3.0)))
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@np.errstate(invalid="ignore")
+@given(data=st.data())
+def test_nan_and_infinity_reach_their_row_and_column_only(backend, bad, data):
+    rows, inner, columns = (data.draw(st.integers(1, 40)) for _ in range(3))
+    a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+    i, k, j = (data.draw(st.integers(0, n - 1)) for n in (rows, inner, columns))
+    matmul_backend(backend)
+    a[i, k] = bad
+    wanted = np.full((rows, columns), inner, np.float32)
+    wanted[i] = bad
+    np.testing.assert_array_equal(module.matmul(a, b), wanted)
+    a[i, k], b[k, j] = 1, bad
+    wanted[i], wanted[:, j] = inner, bad
+    np.testing.assert_array_equal(module.matmul(a, b), wanted)
+    a[i, k] = 0
+    wanted[i] = inner - 1
+    wanted[i, j] = np.nan  # 0 * NaN and 0 * infinity
+    np.testing.assert_array_equal(module.matmul(a, b), wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 5, 7), (13, 33, 17), (12, 16, 32), (25, 530, 47), (7, 40, 560)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_nothing_around_the_arrays_is_read_or_written(dtype, sizes, order):
+    """Edges of tiles are whole vectors, too, but what lies behind them must neither count nor change."""
+    rows, inner, columns = sizes
+    room = np.full((rows + inner + 9, inner + columns + 9), np.nan, dtype, order)
+    a, b = room[2 : 2 + rows, 3 : 3 + inner], room[rows + 4 : rows + 4 + inner, inner + 5 : inner + 5 + columns]
+    a[...], b[...] = 2, 3
+    around = np.full((rows + 30, columns + 70), 7, dtype)
+    plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1, False)
+    plan.multiply(plan.parts[0], a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns])
+    wanted = np.full_like(around, 7)
+    wanted[5 : 5 + rows, 5 : 5 + columns] = 6 * inner
+    np.testing.assert_array_equal(around, wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(200, 300, 110), (110, 257, 300), (1000, 700, 10), (10, 300, 2000)])
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
+def test_any_number_of_threads_gives_the_same_bits(_threads_as_before, dtype, sizes, orders):
+    generator = np.random.default_rng(0)
+    rows, inner, columns = sizes
+    a = np.array(generator.normal(size=(rows, inner)), dtype, order=orders[0])
+    b = np.array(generator.normal(size=(inner, columns)), dtype, order=orders[1])
+    bias = generator.normal(size=columns).astype(dtype)
+    matmul_backend("numba")
+    found = []
+    for count in (1, 2, 3, 3):
+        threads.set_num_threads(count)
+        found.append([module.matmul(a, b), *module.matmul(a, b, TANH, (bias,))])
+    assert len(product.Product(*[(x.shape, x.strides) for x in (a, b)], np.dtype(dtype), 3, False).parts) > 1
+    for other in found[1:]:
+        assert all(np.array_equal(x.view(np.uint8), y.view(np.uint8)) for x, y in zip(found[0], other))
+
+
+@pytest.fixture
+def _threads_as_before():
+    before = threads.num_threads()
+    yield
+    threads.set_num_threads(before)
+
+
+ADD, TIMES, RELU, TANH_OF = (
+    Formula("add", "({0} + {1})", np.add),
+    Formula("multiply", "({0} * {1})", np.multiply),
+    Formula("maximum", "({0} if {0} > {1} else {1})", np.maximum),
+    Formula("tanh", "math.tanh({0})", np.tanh),
+)
+TANH = Epilogue(Expression(2, (), (Line(ADD, (0, 1)), Line(TANH_OF, (2,))), (3,)))
+EPILOGUES = {
+    "tanh(z + b)": (TANH, lambda z, b: [np.tanh(z + b)]),
+    "relu(z + b), z": (
+        Epilogue(Expression(2, (0.0,), (Line(ADD, (0, 1)), Line(RELU, (3, 2))), (4, 0))),
+        lambda z, b: [np.maximum(z + b, 0), z],
+    ),
+    "z, z": (Epilogue(Expression(2, (), (), (0, 0))), lambda z, b: [z, z]),
+    "z": (Epilogue(Expression(2, (), (), (0,))), lambda z, b: [z]),
+    "z, b": (Epilogue(Expression(2, (), (), (0, 1))), lambda z, b: [z, np.broadcast_to(b, z.shape)]),
+    "b * b, z + b": (
+        Epilogue(Expression(2, (), (Line(TIMES, (1, 1)), Line(ADD, (0, 1))), (2, 3))),
+        lambda z, b: [np.broadcast_to(b * b, z.shape), z + b],
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", EPILOGUES)
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((30, 40), (40, 50)),
+        ((700, 90), (90, 110)),
+        ((1, 40), (40, 50)),
+        ((40,), (40, 5)),
+        ((2, 3, 4), (4, 5)),
+        ((2, 3, 4), (2, 4, 5)),
+        ((6, 0), (0, 5)),
+        ((0, 4), (4, 5)),
+    ],
+)
+def test_epilogue_equals_numpy(backend, name, shapes):
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(-2, 3, shape).astype(np.float32) / 4 for shape in shapes)
+    z = np.matmul(a, b)
+    epilogue, oracle = EPILOGUES[name]
+    matmul_backend(backend)
+    for shape in [z.shape[-1:], (1,), (), z.shape, (*z.shape[:-1], 1)]:
+        other = np.asarray(generator.integers(-4, 5, shape) / 4, np.float32)
+        found, wanted = module.matmul(a, b, epilogue, (other,)), oracle(z, other)
+        assert [x.shape for x in found] == [x.shape for x in wanted]
+        for x, y in zip(found, wanted):
+            assert x.dtype == np.float32
+            np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7)
+
+
+def test_epilogue_with_arrays_that_do_not_fit_is_refused():
+    matmul_backend("numba")
+    with pytest.raises(th.ShapeError, match="epilogue.*3.*8"):
+        module.matmul(np.ones((3, 4)), np.ones((4, 8)), TANH, (np.ones(3),))
+    with pytest.raises(th.ShapeError, match="epilogue"):
+        module.matmul(np.ones((3, 4)), np.ones((4, 8)), TANH, (np.ones((5, 3, 8)),))
+
+
+FAULTS = [
+    ("h = min({height}, rows - i)", "h = min({height}, rows - i - 1)"),
+    ("n, h, w, k0 > 0", "n, h, w, False"),
+    ("move(y, k0, j, right", "move(y, 0, j, right"),
+    ("move(x, i, k0, left", "move(x, 0, k0, left"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), FAULTS)
+def test_a_wrong_kernel_is_noticed(monkeypatch, old, new):
+    """The comparisons above must fail for a kernel with a fault in its blocks."""
+    assert old in product.SOURCE
+    monkeypatch.setattr(product, "SOURCE", product.SOURCE.replace(old, new))
+    product.kernel.cache_clear()
+    module._product.cache_clear()
+    try:
+        with pytest.raises(AssertionError):
+            test_large_products_by_blocks(np.float32, "C", (13, 1030, 33))
+            test_large_products_by_blocks(np.float32, "F", (13, 1030, 33))
+    finally:
+        monkeypatch.undo()
+        product.kernel.cache_clear()
+        module._product.cache_clear()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -114,16 +303,42 @@ def test_backend_can_be_asked_and_forced():
     assert matmul_backend() == "numba"
 
 
-def test_auto_takes_the_kernel_only_for_long_stacks_of_tiny_products(monkeypatch):
-    loaded = []
-    monkeypatch.setattr(cache, "load", lambda source: loaded.append(source) or (lambda *arrays: None))
-    count = math.ceil(module.STACK / 4)
-    stack, one = np.ones((count, 2, 2)), np.ones((2, 2))
-    for a, b in [(one, one), (stack, one), (stack[:-1], stack[:-1]), (stack[:, 0], one), (np.ones((count, 3, 3)),) * 2]:
+def test_auto_takes_the_kernel_for_large_products_of_floats(monkeypatch):
+    taken = []
+    monkeypatch.setattr(module, "_tiled", lambda a, b: taken.append((a.shape, b.shape)))
+    n = round(module.LEAST ** (1 / 2) / 4)
+    large = np.ones((n, 16)), np.ones((16, n))
+    small = [(x[:3], y) for x, y in [large]] + [(x, y[:, :3]) for x, y in [large]] + [(x[:-1], y) for x, y in [large]]
+    mixed = [(large[0], large[1].astype(np.float32)), tuple(x.astype(int) for x in large)]
+    stack = np.ones((module.LEAST, 2, 2)), np.ones((module.LEAST, 2, 2))
+    for a, b in [*small, *mixed, stack, (large[0][:, 0], large[1][0])]:
         module.matmul(a, b)
-    assert not loaded
-    module.matmul(stack, stack)
-    assert len(loaded) == (not module.numba.config.DISABLE_JIT)
+    assert not taken
+    module.matmul(*large)
+    module.matmul(large[0].reshape(4, -1, 16), large[1])
+    assert len(taken) == (0 if compiler_is_off() else 2)
+
+
+def test_forced_kernel_runs_as_plain_python():
+    """Without the compiler the same blocks are multiplied by NumPy, tile by tile."""
+    code = """
+import numpy as np
+from tinyhyper.kernels import matmul as module, matmul_backend, product
+matmul_backend("numba")
+generator = np.random.default_rng(0)
+for rows, inner, columns in [(13, 33, 40), (5, 530, 3), (30, 20, 600), (1, 1, 1)]:
+    for orders in ("CC", "CF", "FC", "FF"):
+        a = np.array(generator.integers(-3, 4, (rows, inner)), "float32", order=orders[0])
+        b = np.array(generator.integers(-3, 4, (inner, columns)), "float32", order=orders[1])
+        np.testing.assert_array_equal(module.matmul(a, b), a @ b)
+        stack = module.matmul(np.stack([a, a])[:, ::-1], b)
+        np.testing.assert_array_equal(stack, np.stack([a @ b] * 2)[:, ::-1])
+kernel, _ = product.kernel(np.dtype("float32"))
+assert not hasattr(kernel, "compile")
+"""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_first_small_product_of_a_process_is_quick():

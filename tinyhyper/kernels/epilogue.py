@@ -1,0 +1,132 @@
+"""What is computed from a matrix product while its elements are still in the cache: a bias, an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from . import compiler, threads
+from .backend import compiler_is_off
+from .expression import Expression, value_dtypes
+from .plan import Plan, elementwise_backend
+from .product import Part, Product
+
+MOST = 1_000  # kinds of calls that an Epilogue remembers
+
+
+class Epilogue:
+    """Outputs to compute from a product and from arrays that broadcast against it, instead of the product alone.
+
+    expression: its value 0 is an element of the product, its other inputs are elements of the arrays. An Epilogue is
+    made once and used for every call: it remembers how to compute the shapes it has met.
+    """
+
+    __slots__ = ("expression", "known")
+
+    def __init__(self, expression: Expression) -> None:
+        self.expression = expression
+        self.known: dict[Any, Any] = {}
+
+    def after(self, product: np.ndarray, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs, from a finished product."""
+        arrays = [product, *inputs]
+        key = elementwise_backend.chosen, *[(x.shape, x.strides, x.dtype) for x in arrays]
+        if key not in self.known:
+            _check(product.shape, inputs)
+            plan = Plan(self.expression, arrays, (False,) * len(arrays), product.shape, None, True)
+            self._remember(key, plan)
+        return list(self.known[key].run(arrays))
+
+    def along(self, product: Product, a: np.ndarray, b: np.ndarray, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs, from one product of two matrices, each block of rows as soon as it is there."""
+        key = product, elementwise_backend.chosen, *[(x.shape, x.strides, x.dtype) for x in inputs]
+        if key not in self.known:
+            _check(product.shape, inputs)
+            self._remember(key, Finish(self.expression, product, inputs) if self._fits(inputs) else None)
+        finish = self.known[key]
+        return self.after(product.run(a, b), inputs) if finish is None else finish.run(a, b, inputs)
+
+    def _remember(self, key: Any, how: Any) -> None:
+        if len(self.known) >= MOST:
+            self.known.clear()
+        self.known[key] = how
+
+    def _fits(self, inputs: Sequence[np.ndarray]) -> bool:
+        """Whether to finish block by block: not if an output is one of the arrays, or NumPy computes it all."""
+        count = self.expression.inputs
+        own = all(number == 0 or number >= count for number in self.expression.outputs)
+        plain = all(array.ndim <= 2 and array.dtype.kind == "f" for array in inputs)
+        return own and plain and elementwise_backend.chosen != "numpy" and not compiler_is_off()
+
+
+class Finish:
+    """How to compute the outputs for a product of two matrices and arrays of given shapes, strides and dtypes.
+
+    kept: which output is the product itself.
+    """
+
+    __slots__ = ("product", "kernel", "kept", "dtypes", "by_rows", "reshaped")
+
+    def __init__(self, expression: Expression, product: Product, inputs: Sequence[np.ndarray]) -> None:
+        self.product = product
+        types, _ = value_dtypes(expression, [product.dtype, *[x.dtype for x in inputs]], (False,) * (len(inputs) + 1))
+        self.dtypes = [types[number] for number in expression.outputs]
+        self.kept = expression.outputs.index(0) if 0 in expression.outputs else None
+        rows, columns = product.shape
+        outs = [np.empty((rows, columns), dtype) for n, dtype in enumerate(self.dtypes) if n != self.kept]
+        every = [np.empty((rows, columns), product.dtype), *inputs, *outs]
+        layout = compiler.merge_axes((rows, columns), [x.shape for x in every], [x.strides for x in every])
+        self.by_rows = [x.ndim == 2 and x.shape[0] == rows > 1 for x in inputs]
+        self.reshaped = [
+            (n, SHAPES[len(view)]) for n, (x, view) in enumerate(zip(every, layout.views)) if len(view) != x.ndim
+        ]
+        computed = tuple(number for n, number in enumerate(expression.outputs) if n != self.kept)
+        self.kernel: Callable[..., None] | None = None
+        if computed:
+            split = 1 + len(inputs)
+            self.kernel = compiler.kernel(
+                compiler.Signature(
+                    expression._replace(outputs=computed), tuple(x.dtype for x in every[:split]), (False,) * split,
+                    tuple(x.dtype for x in outs), tuple(layout.varies[:split]), tuple(layout.varies[split:]),
+                )
+            )  # fmt: skip
+
+    def run(self, a: np.ndarray, b: np.ndarray, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs for a @ b and these arrays."""
+        outs = [np.empty(self.product.shape, dtype) for dtype in self.dtypes]
+        threads.run(self.block, [(part, a[None], b[None], inputs, outs) for part in self.product.parts])
+        return outs
+
+    def block(
+        self, part: Part, a: np.ndarray, b: np.ndarray, inputs: Sequence[np.ndarray], outs: list[np.ndarray]
+    ) -> None:
+        """Some rows of the outputs."""
+        rows = part.rows
+        if len(self.product.parts) > 1:
+            inputs = [x[rows] if by_rows else x for x, by_rows in zip(inputs, self.by_rows)]
+            outs = [out[rows] for out in outs]
+        kept = self.kept
+        z = np.empty(outs[0].shape, self.product.dtype) if kept is None else outs[kept]
+        self.product.multiply(part, a, b, z[None])
+        if self.kernel is not None:
+            args = [z, *inputs, *(outs if kept is None else outs[:kept] + outs[kept + 1 :])]
+            for n, shape in self.reshaped:
+                args[n] = args[n].reshape(shape)
+            self.kernel(*args)
+
+
+SHAPES = {0: (), 1: (-1,)}  # what a view that varies along no loop, or along one, is given to the kernel as
+
+
+def _check(shape: tuple[int, ...], inputs: Sequence[np.ndarray]) -> None:
+    shapes = [x.shape for x in inputs]
+    try:
+        if np.broadcast_shapes(shape, *shapes) == shape:
+            return
+    except ValueError:
+        pass
+    found = " and ".join(map(str, shapes))
+    raise ShapeError(f"matmul: the epilogue's arrays must broadcast to the product's shape {shape}, not have {found}")

@@ -1,0 +1,175 @@
+"""Products of matrices by register tiles: which blocks are packed, in which order they are multiplied, and by whom.
+
+As in Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication": a strip of b, as wide as a
+tile, and a strip of a, as high, are multiplied over a part of the inner axis that is short enough for a's strip to stay
+in the first cache and b's strips in the second. Operands are read where they lie, whatever their strides, wherever that
+is as fast; else a strip is first moved to where its elements lie next to each other.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from . import cache, threads
+
+SOURCE = """
+def kernel(a, b, out, pairs, left, right, block, packs_a, packs_b):
+    rows, columns, inner = out.shape[1], out.shape[2], a.shape[2]
+    deep, across = block
+    for s in range(len(pairs)):
+        x, y, z = a[pairs[s, 0]], b[pairs[s, 1]], out[s]
+        for j0 in range(0, columns, across):
+            j1 = min(j0 + across, columns)
+            for k0 in range(0, inner, deep):
+                n = min(deep, inner - k0)
+                for j in range(j0, j1, {width}):
+                    if packs_b or j1 - j < {width}:
+                        move(y, k0, j, right, (j - j0) // {width} * deep, 0, n, min({width}, j1 - j))
+                for i in range(0, rows, {height}):
+                    h = min({height}, rows - i)
+                    if packs_a or h % {step}:
+                        move(x, i, k0, left, 0, 0, h, n)
+                        p, p_step, p_hop = place(left, 0, 0), left.strides[0], left.strides[1]
+                    else:
+                        p, p_step, p_hop = place(x, i, k0), x.strides[0], x.strides[1]
+                    for j in range(j0, j1, {width}):
+                        w = min({width}, j1 - j)
+                        if packs_b or w < {width}:
+                            q, q_step = place(right, (j - j0) // {width} * deep, 0), right.strides[0]
+                        else:
+                            q, q_step = place(y, k0, j), y.strides[0]
+                        tile(p, p_step, p_hop, q, q_step, z, i, j, n, h, w, k0 > 0)
+
+# {digest}
+from tinyhyper.kernels.tiles import move, place, tile
+"""
+
+DEEP, ACROSS = 512, 512  # a block of b: of the inner axis, and of the columns
+GRAIN = 2_000_000  # multiplications: 40 microseconds, about what it takes to wake a thread
+FINE = 4  # parts for each thread, so that one that wakes up late has less to do
+TALL = 96  # rows of a part, from which on each part may pack b for itself
+BLOCK = 65_536  # elements of a product at a time, if something is computed from them at once
+
+Lie: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...]]"  # an array's shape and strides
+
+
+class Tile(NamedTuple):
+    """The largest tile for a dtype. height, width: in elements; step: what a smaller one's height is a multiple of."""
+
+    height: int
+    width: int
+    step: int
+
+
+@functools.cache
+def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
+    """The compiled product for a dtype, for arrays of any strides. It is compiled once, not for every layout."""
+    from . import tiles, vectors
+
+    largest = Tile(vectors.SHAPE.rows, tiles.VECTORS * vectors.lanes(dtype.itemsize), vectors.SHAPE.step)
+    basis = Path(tiles.__file__).read_bytes() + Path(vectors.__file__).read_bytes()
+    digest = hashlib.sha256(basis).hexdigest()  # a kernel on the disk is of the same tiles
+    multiply = cache.load(SOURCE.format(digest=digest, **largest._asdict()))
+    if hasattr(multiply, "compile"):
+        tiles.compile_once(multiply, dtype)
+    return multiply, largest
+
+
+class Part(NamedTuple):
+    """What one call of the kernel computes: some products of a stack, or of a single one some rows and columns."""
+
+    stack: slice
+    rows: slice
+    columns: slice
+
+
+class Product:
+    """How to multiply stacks of matrices of given shapes, strides and dtype."""
+
+    __slots__ = ("kernel", "shape", "dtype", "flat", "pairs", "parts", "block", "left", "by_columns", "right", "packs")
+
+    def __init__(self, a: Lie, b: Lie, dtype: np.dtype, workers: int, in_blocks: bool) -> None:
+        self.kernel, tile = kernel(dtype)
+        self.dtype = dtype
+        (rows, inner), columns = a[0][-2:], b[0][-1]
+        stacks = a[0][:-2], b[0][:-2]
+        stack = np.broadcast_shapes(*stacks)
+        self.shape = (*stack, rows, columns)
+        self.flat = len(stack) == 0
+        numbers = [np.broadcast_to(np.arange(math.prod(s)).reshape(s), stack).ravel() for s in stacks]
+        self.pairs = np.stack(numbers, axis=1).astype(np.intp)
+
+        deep = _up(-(-inner // -(-inner // DEEP)), 16)
+        self.block = deep, ACROSS
+        straight = b[1][-1] == dtype.itemsize and b[1][-2] > 0
+        far_a, far_b = max(abs(s) for s in a[1][-2:]) >= 4096, abs(b[1][-2]) >= 2048
+        self.packs = far_a and columns >= 256, not straight or (far_b and rows >= TALL)
+        lanes = tile.width // 2
+        tall, long = _up(tile.height, lanes), _up(deep, lanes) + lanes
+        self.left = (tall, long)
+        self.by_columns = abs(a[1][-2]) < abs(a[1][-1])
+        self.right = (-(-min(columns, ACROSS) // tile.width) * deep, tile.width)
+        work = rows * inner * columns
+        self.parts = self._cut(rows, columns, work, tile, workers, in_blocks)
+
+    def _cut(self, rows: int, columns: int, work: int, tile: Tile, workers: int, in_blocks: bool) -> list[Part]:
+        """Parts for the threads; `in_blocks`, also for the cache. Every element is computed alike in any part."""
+        count, every = len(self.pairs), slice(None)
+        wanted = 1 if workers == 1 else min(FINE * workers, count * work // GRAIN)
+        if count > 1:
+            return [Part(part, every, every) for part in _slices(count, wanted, 1)]
+        least = TALL if self.packs[1] else tile.height
+        if columns >= rows and wanted * least > rows and not in_blocks:
+            return [Part(every, every, part) for part in _slices(columns, wanted, tile.width)]
+        if in_blocks:
+            most = max(BLOCK // columns, 4 * least)
+            wanted = max(wanted, -(-rows // most))
+        return [Part(every, part, every) for part in _slices(rows, wanted, tile.height)]
+
+    def run(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """a @ b, for arrays of the plan's shapes and strides."""
+        out = np.empty(self.shape, self.dtype)
+        x, y, z = self.views(a, b, out)
+        if len(self.parts) == 1:
+            self.multiply(self.parts[0], x, y, z)
+        else:
+            threads.run(self.multiply, [(part, x, y, z[part]) for part in self.parts])
+        return out
+
+    def views(self, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arrays as stacks along one axis; one that no strides express is a copy."""
+        if self.flat:
+            return a[None], b[None], out[None]
+        x, y, z = (array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]) for array in (a, b, out))
+        return x, y, z
+
+    def multiply(self, part: Part, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        """One part of the result, of which `out` is the place."""
+        pairs = self.pairs
+        if len(self.parts) > 1:
+            stack, rows, columns = part
+            a, b, pairs = a[:, rows], b[:, :, columns], pairs[stack]
+        self.kernel(a, b, out, pairs, *self.room(), self.block, *self.packs)
+
+    def room(self) -> tuple[np.ndarray, np.ndarray]:
+        """Room for the strips that are moved."""
+        left = np.empty(self.left, self.dtype, "F" if self.by_columns else "C")
+        return left, np.empty(self.right, self.dtype)
+
+
+def _up(length: int, unit: int) -> int:
+    """The length, rounded up to a multiple of the unit."""
+    return -(-length // unit) * unit
+
+
+def _slices(length: int, parts: int, unit: int) -> list[slice]:
+    """At most so many slices of a length, each but the last a multiple of the unit."""
+    step = _up(-(-length // max(1, parts)), unit)
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]

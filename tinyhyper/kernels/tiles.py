@@ -1,0 +1,241 @@
+"""The inner loops of a matrix product, in the machine's vector registers.
+
+A *tile* is a block of the result, some rows high and two vectors wide, whose sums stay in registers while the inner
+axis is walked: for each k two vectors of b's row and, one after the other, the tile's elements of a's column, each
+multiplied with the vectors and added in one instruction. Twelve rows of two vectors are 24 chains of additions, enough
+to keep the multipliers busy; with two registers for b and two for a they fit into the 32 registers of AVX-512.
+
+Compilers do not find this loop by themselves, so it is written as LLVM instructions, once for every shape of tile, as
+are the two loops that move elements. Under NUMBA_DISABLE_JIT=1 each is plain Python over NumPy arrays instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .vectors import BYTE, LONG, POINTER, SHAPE, Code, Loop, lanes
+
+VECTORS = 2  # a tile's width
+BYTES = SHAPE.bytes  # numba reads a number, but no tuple with names
+
+
+def _write_tile(code: Code, rows: int, vectors: int) -> None:
+    """c[:height, :width] = or += a[:rows, :inner] @ b[:inner], for a row of b that is as wide as the vectors.
+
+    Strides are in bytes: a's rows are `a_step` apart and its columns `a_hop`.
+    """
+    a, a_step, a_hop, b, b_step, c, c_step, inner, height, width, adds = code.function.args
+    builder = code.builder
+    # A row's place is that of a group of four plus 0 to 3 steps: few registers, and none in the way of the loop.
+    masks = [code.first(width, vector * code.lanes) for vector in range(vectors)]
+    groups = [code.at(a, code.times(a_step, row)) for row in range(0, rows, 4)]
+    steps = [code.times(a_step, n) for n in range(4)]
+    loop = Loop(code, inner, [*groups, b, *[code.zero] * (rows * vectors)])
+    places, right, sums = loop.values[: len(groups)], loop.values[len(groups)], loop.values[len(groups) + 1 :]
+    spots = [code.at(right, vector * SHAPE.bytes) for vector in range(vectors)]
+    y = [code.load(spot) for spot in spots]
+    totals = []
+    for row in range(rows):
+        x = code.spread(code.load(code.at(places[row // 4], steps[row % 4]), code.real))
+        totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
+    loop.close([*[code.at(place, a_hop) for place in places], code.at(right, b_step), *totals])
+
+    spots = []
+    for _ in range(rows):
+        spots += [code.at(c, vector * SHAPE.bytes) for vector in range(vectors)]
+        c = code.at(c, c_step)
+    fits = builder.and_(
+        builder.icmp_signed("==", height, LONG(rows)), builder.icmp_signed("==", width, LONG(vectors * code.lanes))
+    )
+    with builder.if_else(fits) as (full, partial):
+        with full, builder.if_else(adds) as (more, fresh):
+            with more:
+                for place, total in zip(spots, totals):
+                    code.store(builder.fadd(total, code.load(place)), place)
+            with fresh:
+                for place, total in zip(spots, totals):
+                    code.store(total, place)
+        with partial:
+            for n, (place, total) in enumerate(zip(spots, totals)):
+                inside = builder.icmp_signed("<", LONG(n // vectors), height)
+                mask = builder.select(inside, masks[n % vectors], code.nothing)
+                old = code.masked_load(place, builder.select(adds, mask, code.nothing))
+                code.masked_store(builder.select(adds, builder.fadd(total, old), total), place, mask)
+
+
+def _write_copy(code: Code) -> None:
+    """The first `width` elements of `count` rows of a, to b. The rows of b have room for a whole vector at the end."""
+    a, a_step, b, b_step, count, width = code.function.args
+    builder = code.builder
+    vectors = builder.udiv(builder.add(width, LONG(code.lanes - 1)), LONG(code.lanes))
+    rows = Loop(code, count, [a, b])
+    columns = Loop(code, vectors, [*rows.values, width])
+    source, target, left = columns.values
+    code.store(code.masked_load(source, code.first(left, 0)), target)
+    columns.close([code.at(source, SHAPE.bytes), code.at(target, SHAPE.bytes), builder.sub(left, LONG(code.lanes))])
+    rows.close([code.at(rows.values[0], a_step), code.at(rows.values[1], b_step)])
+
+
+def _write_flip(code: Code) -> None:
+    """`count` square blocks of a, next to each other in its rows, transposed to lie below each other in b.
+
+    The square's two halves are shuffled like a pack of cards, as often as halving it gives single rows.
+    """
+    a, a_step, b, b_step, count = code.function.args
+    lanes, half = code.lanes, code.lanes // 2
+    blocks = Loop(code, count, [a, b])
+    source, target = blocks.values
+    rows = [code.load(code.at(source, code.times(a_step, row))) for row in range(lanes)]
+    low, high = [[lane // 2 + start + lane % 2 * lanes for lane in range(lanes)] for start in (0, half)]
+    for _ in range(lanes.bit_length() - 1):
+        pairs = zip(rows[:half], rows[half:])
+        rows = [code.shuffle(x, y, order) for x, y in pairs for order in (low, high)]
+    for row, value in enumerate(rows):
+        code.store(value, code.at(target, code.times(b_step, row)))
+    blocks.close([code.at(source, SHAPE.bytes), code.at(target, code.times(b_step, lanes))])
+
+
+def _call(builder: ir.IRBuilder, write: Callable[..., None], real: ir.Type, args: Sequence[Any], *sizes: int) -> None:
+    """Call the function that `write` writes, which it does when it is first called for."""
+    name = "_".join([write.__name__, str(real), *map(str, sizes)])
+    function = builder.module.globals.get(name)
+    if function is None:
+        code = Code(builder.module, real, name, [arg.type for arg in args])
+        write(code, *sizes)
+        code.builder.ret_void()
+        function = code.function
+    builder.call(function, args)
+
+
+class View:
+    """An array of a kernel, as its instructions see it."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, kind: types.Array, value: ir.Value) -> None:
+        array = context.make_array(kind)(context, builder, value)
+        self.builder, self.data = builder, builder.bitcast(array.data, POINTER)
+        self.strides = cgutils.unpack_tuple(builder, array.strides, kind.ndim)
+        self.real, self.size = context.get_value_type(kind.dtype), kind.dtype.bitwidth // 8
+
+    def place(self, *indices: ir.Value) -> ir.Value:
+        offset = LONG(0)
+        for index, stride in zip(indices, self.strides):
+            offset = self.builder.add(offset, self.builder.mul(index, stride))
+        return self.builder.gep(self.data, [offset], source_etype=BYTE)
+
+
+def _compiled(emit: Callable[..., Any], result: types.Type = types.void) -> Callable[..., Any]:
+    """The function for use in kernels: emit(builder, *arguments) writes its instructions; an array comes as a View."""
+
+    def declare(_: Any, *kinds: types.Type) -> tuple[Any, Callable[..., Any]]:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> Any:
+            found = emit(
+                builder,
+                *[
+                    View(context, builder, kind, value) if isinstance(kind, types.Array) else value
+                    for kind, value in zip(kinds, values)
+                ],
+            )
+            return context.get_dummy_value() if found is None else found
+
+        return result(*[types.intp if isinstance(kind, types.Integer) else kind for kind in kinds]), generate
+
+    declare.__name__ = emit.__name__
+    declare.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]
+    return intrinsic(declare)
+
+
+def _place(builder: ir.IRBuilder, array: View, i: ir.Value, j: ir.Value) -> ir.Value:
+    return array.place(i, j)
+
+
+def _tile(builder, a, a_step, a_hop, b, b_step, out, i, j, inner, height, width, adds):  # type: ignore[no-untyped-def]
+    """Call the smallest tile that holds the rows and columns that are left."""
+    args = a, a_step, a_hop, b, b_step, out.place(i, j), out.strides[0], inner, height, width, adds
+    after = builder.append_basic_block()
+    for vectors in range(1, VECTORS + 1):
+        for rows in range(SHAPE.step, SHAPE.rows + 1, SHAPE.step):
+            tall = builder.icmp_signed("<=", height, LONG(rows))
+            wide = builder.icmp_signed("<=", width, LONG(vectors * lanes(out.size)))
+            with builder.if_then(builder.and_(tall, wide)):
+                _call(builder, _write_tile, out.real, args, rows, vectors)
+                builder.branch(after)
+    builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _copy(builder, source, i, j, target, p, q, count, width):  # type: ignore[no-untyped-def]
+    args = source.place(i, j), source.strides[0], target.place(p, q), target.strides[0], count, width
+    _call(builder, _write_copy, target.real, args)
+
+
+def _flip(builder, source, i, j, target, p, q, count):  # type: ignore[no-untyped-def]
+    args = source.place(i, j), source.strides[0], target.place(p, q), target.strides[0], count
+    _call(builder, _write_flip, target.real, args)
+
+
+if numba.config.DISABLE_JIT:
+
+    def place(array: np.ndarray, i: int, j: int) -> np.ndarray:
+        return array[i:, j:]
+
+    def tile(a, a_step, a_hop, b, b_step, out, i, j, inner, height, width, adds):  # type: ignore[no-untyped-def]
+        product = a[:height, :inner] @ b[:inner, :width]
+        spot = out[i : i + height, j : j + width]
+        spot[...] = spot + product if adds else product
+
+    def copy(source, i, j, target, p, q, count, width):  # type: ignore[no-untyped-def]
+        target[p : p + count, q : q + width] = source[i : i + count, j : j + width]
+
+    def flip(source, i, j, target, p, q, count):  # type: ignore[no-untyped-def]
+        n = lanes(target.itemsize)
+        target[p : p + n * count, q : q + n] = source[i : i + n, j : j + n * count].T
+
+else:
+    place = _compiled(_place, types.voidptr)
+    tile = _compiled(_tile)
+    copy = _compiled(_copy)
+    flip = _compiled(_flip)
+
+
+@numba.njit(error_model="numpy")
+def move(source, i, j, target, p, q, rows, columns):  # type: ignore[no-untyped-def]
+    """target[p : p + rows, q : q + columns] = source[i : i + rows, j : j + columns], whatever the strides of both.
+
+    Elements behind the last column (or row, where target's columns are contiguous) may be written to.
+    """
+    size = target.itemsize
+    lanes = BYTES // size
+    if source.strides[1] == size and target.strides[1] == size:
+        copy(source, i, j, target, p, q, rows, columns)
+    elif source.strides[0] == size and target.strides[0] == size:
+        copy(source.T, j, i, target.T, q, p, columns, rows)
+    else:
+        across, down = 0, 0
+        if source.strides[0] == size and target.strides[1] == size and rows >= lanes:
+            down = rows // lanes * lanes
+            while across + lanes <= columns:
+                flip(source.T, j + across, i, target, p, q + across, rows // lanes)
+                across += lanes
+        for r in range(rows):
+            for c in range(across if r < down else 0, columns):
+                target[p + r, q + c] = source[i + r, j + c]
+
+
+def compile_once(kernel: Any, dtype: np.dtype) -> None:
+    """Compile a product's kernel for arrays of the dtype and of any strides, and for nothing else from then on."""
+    if kernel.signatures:
+        return
+    real = types.float32 if dtype == np.float32 else types.float64
+    operand, result = (types.Array(real, 3, "A", readonly=readonly) for readonly in (True, False))
+    pairs, room, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
+    kernel.compile((operand, operand, result, pairs, room, room, block, types.boolean, types.boolean))
+    kernel.disable_compile()
