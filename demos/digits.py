@@ -48,8 +48,8 @@ def initial(rng: np.random.Generator) -> Params:
 
 def logits(params: Params, images: np.ndarray) -> th.Tensor:
     """(n, 64) images to (n, 10) scores. As in the paper, tanh is on the outputs too."""
-    hidden = th.tanh(images @ params["layer1.weight"] + params["layer1.bias"])
-    return th.tanh(hidden @ params["layer2.weight"] + params["layer2.bias"])
+    hidden = th.linear(images, params["layer1.weight"], params["layer1.bias"], th.tanh)
+    return th.linear(hidden, params["layer2.weight"], params["layer2.bias"], th.tanh)
 
 
 def test_error(params: Params, data: th.data.Split) -> float:

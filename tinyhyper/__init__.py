@@ -8,6 +8,7 @@ from .errors import (
 )  # fmt: skip
 from .functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .inspect import record
+from .kernels import num_threads, set_num_threads
 from .ops.elementwise import absolute as abs
 from .ops.elementwise import (
     add, arccos, arcsin, arctan, clip, cos, cosh, divide, equal, erf, exp, expm1, floor, greater, greater_equal,
@@ -18,6 +19,7 @@ from .ops.elementwise import pow as power
 from .ops.fuse import fuse
 from .ops.index import take
 from .ops.linalg import dot, einsum, inner, matmul, outer, tensordot
+from .ops.linear import linear
 from .ops.nn import cross_entropy, log_softmax, softmax
 from .ops.reduce import all, any, argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from .ops.shape import (
@@ -35,10 +37,10 @@ __all__ = [
     "astype", "broadcast_to", "clip", "concatenate", "cos", "cosh", "cross_entropy", "cumsum", "data", "diagonal",
     "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad",
     "gradients", "greater", "greater_equal", "hessian", "hvp", "inner", "inspect", "isnan", "jacobian", "jvp",
-    "kernels", "less", "less_equal", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "no_grad", "norm", "not_equal", "optim",
-    "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat", "reshape",
-    "roll", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack",
-    "std", "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh", "tensor", "tensordot", "tile", "trace",
-    "transpose", "tril", "triu", "value_and_grad", "var", "vjp", "where",
+    "kernels", "less", "less_equal", "linear", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "no_grad", "norm", "not_equal",
+    "num_threads", "optim", "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu",
+    "repeat", "reshape", "roll", "set_num_threads", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh",
+    "tensor", "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var", "vjp", "where",
 ]  # fmt: skip

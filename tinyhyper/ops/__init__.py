@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import CallError, UnsupportedError
 from ..symbols import Symbol
 from ..tensor import NUMPY_FUNCTIONS, Tensor
-from . import elementwise, index, linalg, reduce, shape
+from . import elementwise, index, linalg, linear, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES, attach_operators
 
 METHODS: dict[str, Callable[..., Any]] = {

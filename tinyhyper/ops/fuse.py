@@ -170,7 +170,7 @@ class Fusion:
         inputs = [*cotangents, *[fresh[n] for n in reads]]
         return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
 
-    def plan(self, arrays: Sequence[Sample], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
+    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
         key = (weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
         plan = self._plans.get(key)

@@ -99,7 +99,11 @@ class Operation:
         return as_tensor(value)
 
     def node(
-        self, edges: Sequence[Edge | None], arrays: Sequence[np.ndarray], out: np.ndarray | None, options: dict[str, Any]
+        self,
+        edges: Sequence[Edge | None],
+        arrays: Sequence[np.ndarray],
+        out: np.ndarray | None,
+        options: dict[str, Any],
     ) -> Node | None:
         """The operation's place on the tape; None if no gradient flows. `out` may be None where no VJP reads it."""
         if self.constants:

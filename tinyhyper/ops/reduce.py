@@ -29,7 +29,7 @@ def _lengths(shape: tuple[int, ...], axis: Axes) -> tuple[tuple[int, ...], int]:
 
 
 def _restore(result: Tensor, shape: tuple[int, ...], axis: Axes) -> Tensor:
-    """A reduction's result, or its cotangent, with the axes that it lost, of length 1; a 0-d one broadcasts as it is."""
+    """A reduction's result, or its cotangent, with the axes that it lost, of length 1; a 0-d one broadcasts as is."""
     if result.ndim == 0:
         return result
     kept = _lengths(shape, axis)[0]
