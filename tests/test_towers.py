@@ -398,7 +398,7 @@ def test_memory_stays_flat_over_20000_steps():
     try:
         steps(1000)
         tracemalloc.start()
-        steps(100)
+        steps(1000)  # until Python's lists of free tuples are full
         before = tracemalloc.get_traced_memory()[0]
         steps(20_000)
         after = tracemalloc.get_traced_memory()[0]

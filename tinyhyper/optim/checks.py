@@ -81,26 +81,38 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
     place = f"{type(optimizer).__name__}.step"
     if not isinstance(params, MutableMapping):
         raise DtypeError(f"{place}: params is a dict of named tensors, not a {type(params).__name__}")
-    owners: dict[int, str] = {}
+    reached = False
     for name, w in params.items():
         if not isinstance(w, Tensor) or w.edge is None:
             what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
             raise DtypeError(f"{place}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
-        if (other := owners.setdefault(id(w), name)) != name:
-            raise ArgumentError(f"{place}: params[{other!r}] and params[{name!r}] are one tensor; give it one name")
-        if w.grad is not None and (not isinstance(w.grad, Tensor) or w.grad.shape != w.shape):
-            what = f"of shape {w.grad.shape}" if isinstance(w.grad, Tensor) else f"a {type(w.grad).__name__}"
-            raise ShapeError(f"{place}: params[{name!r}] has shape {w.shape}, its .grad is {what}")
+        grad, shape, dtype = w.grad, w.array.shape, w.array.dtype
+        if grad is not None:
+            reached = True
+            if not isinstance(grad, Tensor) or grad.array.shape != shape:
+                what = f"of shape {grad.shape}" if isinstance(grad, Tensor) else f"a {type(grad).__name__}"
+                raise ShapeError(f"{place}: params[{name!r}] has shape {shape}, its .grad is {what}")
         for key, state in optimizer._states.get(name, {}).items():
-            if (state.shape, state.dtype) != (w.shape, w.dtype):
+            if state.array.shape != shape or state.array.dtype != dtype:
                 raise ShapeError(
-                    f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
+                    f"{place}: params[{name!r}] is {dtype} of shape {shape}, but its state {key!r} "
                     f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
                 )
-    if all(w.grad is None for w in params.values()):
+    if len(set(map(id, params.values()))) != len(params):
+        first, second = _twins(params)
+        raise ArgumentError(f"{place}: params[{first!r}] and params[{second!r}] are one tensor; give it one name")
+    if not reached:
         raise GraphError(f"{place}: no parameter has a gradient; call loss.backward() before each step")
-    for level, below in zip(levels, (params, *[level._tuned for level in levels])):
-        if level._rates and below and not any(name in below for name in level._rates):
-            raise ArgumentError(
-                f"{place}: {type(level).__name__} has rates for {', '.join(level._rates)}, but moves {', '.join(below)}"
-            )
+    for height, level in enumerate(levels):
+        if level._rates:
+            moves = levels[height - 1]._tuned if height else params
+            if moves and not any(name in moves for name in level._rates):
+                raise ArgumentError(
+                    f"{place}: {type(level).__name__} has rates for {', '.join(level._rates)}, "
+                    f"but moves {', '.join(moves)}"
+                )
+
+
+def _twins(params: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Two names of one tensor."""
+    return next((a, b) for a in params for b in params if a != b and params[a] is params[b])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..tape import mode
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
@@ -42,3 +43,8 @@ class Labels:
         row = level._rows.get(key)
         facts = (None, None) if row is None else (level._coordinates[row], level.table[row].range)
         self.tape.label(tensor, key, "hyperparameter", height, *facts)
+
+
+def labels_for(height: int, level: Optimizer, below: Optimizer | None) -> Labels | None:
+    """The names for a level's step where somebody watches."""
+    return None if mode.tape is None else Labels(mode.tape, height, level, below)

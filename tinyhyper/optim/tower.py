@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -21,10 +21,11 @@ import numpy as np
 from ..errors import ArgumentError, CallError, DtypeError
 from ..tape import UNWATCHED, mode, recording, unwatched
 from ..tensor import Tensor, leaf
-from . import checks, saving
+from . import checks, rows, saving
+from .chain import Chain
 from .coordinates import COORDINATES, LINEAR, Coordinate
 from .horizon import Window
-from .labels import Labels
+from .labels import Labels, labels_for
 from .update import Update, trace_rule
 
 RATE = "_alpha"
@@ -113,7 +114,8 @@ class Optimizer:
             constant = Tensor(np.array(self._locate(key, row, value)))
             self.parameters[key] = leaf(constant) if key in self._tuned else constant
         self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
-        self._states: dict[str, dict[str, Tensor]] = {}
+        self._states: Mapping[str, dict[str, Tensor]] = {}
+        self._chain: Chain | None = None
         self._updates: dict[str, tuple[Update, dict[str, str]]] = {}
         self.t = 0
 
@@ -147,37 +149,52 @@ class Optimizer:
             window.check(params, f"{type(self).__name__}.step")
             levels = (self,)
         with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window):
-            moves: list[Move] = []
-            for height in reversed(range(len(levels))):
-                below = levels[height - 1] if height else None
-                targets = params if below is None else {key: below.parameters[key] for key in below._tuned}
-                moves.append(levels[height]._move(targets, moves[-1].moved if moves else {}, height, below))
-            for level, below, move in zip(reversed(levels), [*reversed(levels[:-1]), None], moves):
-                level.t += 1
-                level._states.update(move.states)
-                (params if below is None else below.parameters).update(move.moved)
+            moves = self._moves_above(levels)
+            moves.append(self._move(params, params, moves[-1].moved if moves else {}, labels_for(0, self, None)))
+            for move in moves:
+                move.apply()
             window.join(params)
 
+    def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
+        """What moves above the bottom level, top first: together in a chain, or where somebody watches one by one."""
+        if len(levels) > 1 and mode.tape is None and rows.wanted():
+            if self._chain is None or self._chain.upper != levels[1:]:
+                self._chain = Chain(levels)
+            if (move := self._chain.move(levels)) is not None:
+                return [move]
+        moves: list[Move] = []
+        for height in reversed(range(1, len(levels))):
+            level, below, fresh = levels[height], levels[height - 1], moves[-1].moved if moves else {}
+            moves.append(level._move(below._tuned, below.parameters, fresh, labels_for(height, level, below)))
+        return moves
+
     def _move(
-        self, targets: Mapping[str, Tensor], fresh: Mapping[str, Tensor], height: int, below: Optimizer | None
+        self,
+        names: Iterable[str],
+        targets: MutableMapping[str, Tensor],
+        fresh: Mapping[str, Tensor],
+        labels: Labels | None,
     ) -> Move:
         """Where this level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
-        hyperparameters = {**self.parameters, **fresh, "t": Tensor(np.array(float(self.t + 1)))}
-        labels = None if mode.tape is None else Labels(mode.tape, height, self, below)
+        hyperparameters = {**self.parameters, **fresh}
+        cuts, last, used = self._window.cuts, None, dict[str, Tensor]()
         moved, states = {}, {}
-        for name, w in targets.items():
-            rule, keys = self._update(name)
+        for name in names:
+            w, (rule, keys) = targets[name], self._update(name)
+            if keys is not last:
+                if "t" in keys and "t" not in hyperparameters:
+                    hyperparameters["t"] = Tensor(np.array(self.t + 1.0))
+                last, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
             g = w.grad if w.grad is not None else Tensor(np.zeros(w.shape, w.dtype))
             state = self._state_for(name, rule, w)
-            used = {row: hyperparameters[key] for row, key in keys.items()}
             if labels is not None:
                 labels.before(name, w, g, zip(rule.kept, state), [(key, hyperparameters[key]) for key in keys.values()])
-            new_w, *new_state = apply_cut(rule, w, g, state, used) if self._window.cuts else rule(w, g, *state, **used)
-            moved[name] = new_w.retain_grad() if new_w.requires_grad else leaf(new_w)
+            new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
+            moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
             states[name] = dict(zip(rule.kept, new_state))
             if labels is not None:
                 labels.after(name, moved[name], states[name].items())
-        return Move(moved, states)
+        return Move(self, targets, moved, states)
 
     def meaning(self, key: str, internal: float) -> float:
         """The value a person means by the internal number of a hyperparameter."""
@@ -186,6 +203,7 @@ class Optimizer:
 
     def _update(self, name: str) -> tuple[Update, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
+        name = name if self._rates is not None else ""  # all names share one pair
         if name not in self._updates:
             coordinates = {row: c if row in self._in_use else None for row, c in self._coordinates.items()}
             keys = {row: row for row in self.table}
@@ -265,8 +283,15 @@ def apply_cut(
 class Move(NamedTuple):
     """What a level's step would change: the moved targets and their new states, by name."""
 
+    level: Optimizer
+    targets: MutableMapping[str, Tensor]
     moved: dict[str, Tensor]
     states: dict[str, dict[str, Tensor]]
+
+    def apply(self) -> None:
+        self.level.t += 1
+        self.level._states = {**self.level._states, **self.states}
+        self.targets.update(self.moved)
 
 
 def _coordinate(choice: Coordinate | str) -> Coordinate:

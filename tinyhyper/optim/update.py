@@ -18,14 +18,15 @@ class Update:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
     kept: the names of the state that the rule really reads.  names: the hyperparameters it reads.
+    weak: which operands take on the dtype of the others: the hyperparameters.
     """
 
     def __init__(self, fusion: Fusion, names: tuple[str, ...], kept: tuple[str, ...]) -> None:
         self.fusion, self.names, self.kept = fusion, names, kept
-        self._weak = (False,) * (2 + len(kept)) + (True,) * len(names)
+        self.weak = (False,) * (2 + len(kept)) + (True,) * len(names)
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
-        return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self._weak)
+        return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self.weak)
 
 
 @cache
