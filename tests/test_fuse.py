@@ -115,6 +115,25 @@ def test_fused_kernels_equal_eager(program, transposed):
     agree(program, shapes[::-1] if transposed else shapes, 1)
 
 
+def test_a_sum_is_not_taken_for_its_terms():
+    """The gradient of an operand that was broadcast is a sum; its own derivative must not read it as one element."""
+
+    def function(a, b):
+        angle = th.arctan(a)
+        return angle, th.tanh(angle)
+
+    a, b = (th.tensor(values, requires_grad=True) for values in (0.4, np.ones(2)))
+    outs = th.fuse(function)(a, b)
+    (first,) = th.gradients(list(outs), a, [np.ones(2), np.full(2, 0.7)], create_graph=True)
+    (second,) = th.gradients(first, a)
+
+    def slope(x):
+        return 2 * (1 + 0.7 * (1 - np.tanh(np.arctan(x)) ** 2)) / (1 + x * x)
+
+    assert first.item() == pytest.approx(slope(0.4), rel=1e-12)
+    assert second.item() == pytest.approx((slope(0.4 + 1e-5) - slope(0.4 - 1e-5)) / 2e-5, rel=1e-8)
+
+
 NUMBERS = {
     "x ** 3": lambda a: a**3,
     "x ** -1.5": lambda a: a**-1.5,

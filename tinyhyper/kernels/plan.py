@@ -31,12 +31,13 @@ class Plan:
 
     weak: inputs that are scalars which take on the dtype they meet.  shape: what all broadcast to.
     like: what each output has the shape and dtype of; None for the broadcast shape and NumPy's dtype.
+    whole: whether no output is summed down from the broadcast shape.
     contexts: room for what the caller derives from the plan.
     """
 
     __slots__ = (
         "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "parts", "program", "alias", "outs",
-        "reshaped", "narrow", "widened", "contexts",
+        "reshaped", "narrow", "widened", "whole", "contexts",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Plan:
             types, _ = value_dtypes(expression, [array.dtype for array in arrays], weak)
         in_dtypes = [array.dtype for array in arrays]
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
+        self.whole = all(s == shape for s in shapes)
         self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
         self.weak, self.shape, self.backend = weak, shape, elementwise_backend.chosen
         self.samples = [Sample(array.shape, array.dtype) for array in arrays]

@@ -195,7 +195,10 @@ class Fusion:
         return contexts[wanted]
 
     def _make_context(self, plan: Plan, wanted: Mask) -> Context | None:
-        """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them."""
+        """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them.
+
+        A sum is not read: what the derivative needs is its terms.
+        """
         floats = tuple(dtype in FLOATS for dtype in plan.dtypes)
         flows = tuple(
             flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), wanted, False).gives)
@@ -203,9 +206,9 @@ class Fusion:
         )
         if not any(flows):
             return None
-        ways = {through: self.derivative(flows, wanted, through).reads for through in (True, False)}
-        through = len(ways[True]) <= len(ways[False])
-        return Context(plan, ways[through], through, flows, {})
+        kept, computed = (self.derivative(flows, wanted, through).reads for through in (True, False))
+        through = plan.whole and len(kept) <= len(computed)
+        return Context(plan, kept if through else computed, through, flows, {})
 
 
 def operand(value: Any, name: str) -> tuple[Tensor, bool]:
