@@ -9,15 +9,15 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
-from .settings import Settings, UsageError
+from .settings import Settings, UsageError, refuse
 
 # name: what it shows. Each is the module demos.NAME, whose main(settings) returns the exit status.
 DEMOS = {
     "digits": "a tanh MLP on 8x8 handwritten digits, from a far too small and a far too large step size",
     "figure1": "the paper's Figure 1 and the tower of height 3: which edges are cut, and why alpha gets a gradient",
+    "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes about a minute",
     "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
 }
 EXTRAS = ("matplotlib", "tqdm")
@@ -92,17 +92,34 @@ def parse(arguments: list[str]) -> tuple[str, Settings]:
         metavar="DIR",
         help="folder for the pictures (default: tinyhyper-out)",
     )
+    bench = parser.add_argument_group("for bench")
+    bench.add_argument("--quick", action="store_true", help="a part of it, in about a minute")
+    bench.add_argument(
+        "--threads",
+        action="append",
+        type=checked(int, lambda threads: threads > 0, "a whole number above 0"),
+        help="how many; may be repeated (default: 1 and all; with --quick all)",
+    )
+    bench.add_argument("--only", action="append", metavar="KIND", help="hypersteps, towers, ...; may be repeated")
+    bench.add_argument("--again", action="store_true", help="measure nothing: read what lies in --out")
     chosen = parser.parse_args(arguments)
     if chosen.name not in DEMOS:
         raise UsageError(f"no demo is named '{chosen.name}'; there are: {', '.join(DEMOS)}")
-    stacks, alphas = chosen.stack or (), chosen.alpha or ()
-    return chosen.name, Settings(tuple(stacks), tuple(alphas), chosen.epochs, chosen.seed, Path(chosen.out))
+    several = (tuple(values or ()) for values in (chosen.stack, chosen.alpha, chosen.threads, chosen.only))
+    stacks, alphas, threads, only = several
+    settings = Settings(
+        stacks, alphas, chosen.epochs, chosen.seed, Path(chosen.out), chosen.quick, threads, only, chosen.again
+    )
+    if chosen.name != "bench":
+        refuse(settings, chosen.name, "--quick", "--threads", "--only", "--again")
+    return chosen.name, settings
 
 
-def load(name: str) -> ModuleType:
-    """The demo's module. Raises UsageError if a package that demos need is missing."""
+def load(name: str) -> Callable[[Settings], int]:
+    """The demo's main. Raises UsageError if a package that demos need is missing."""
     try:
-        return import_module(f"demos.{name}")
+        main: Callable[[Settings], int] = import_module(f"demos.{name}").main
+        return main
     except ModuleNotFoundError as error:
         if (package := str(error.name).split(".")[0]) in EXTRAS:
             raise UsageError(f'demos need {package}: pip install "tinyhyper[demos]"') from None
@@ -115,7 +132,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.reconfigure(errors="replace")  # the printed tape has a ✂, which not every terminal's encoding has
     try:
         name, settings = parse(arguments)
-        return load(name).main(settings)
+        return load(name)(settings)
     except UsageError as error:
         print("python -m demos: " + " ".join(str(error).split()), file=sys.stderr)
         return 2

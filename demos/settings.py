@@ -12,13 +12,20 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices of one call; what is empty or None is for the demo to choose."""
+    """The choices of one call; what is empty or None is for the demo to choose.
+
+    quick, threads, only, again: for the demo `bench`.
+    """
 
     stacks: tuple[str, ...]
     alphas: tuple[float, ...]
     epochs: int | None
     seed: int
     out: Path
+    quick: bool = False
+    threads: tuple[int, ...] = ()
+    only: tuple[str, ...] = ()
+    again: bool = False
 
 
 def refuse(settings: Settings, demo: str, *options: str) -> None:
@@ -28,6 +35,10 @@ def refuse(settings: Settings, demo: str, *options: str) -> None:
         "--alpha": settings.alphas,
         "--epochs": settings.epochs,
         "--seed": settings.seed,
+        "--quick": settings.quick,
+        "--threads": settings.threads,
+        "--only": settings.only,
+        "--again": settings.again,
     }
     for option in options:
         if given[option]:

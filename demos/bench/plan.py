@@ -1,0 +1,144 @@
+"""What is measured: every table row of every workload, in full and in quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .elements import CHAIN_SIZES, CHAINS, OPERATIONS, PLAIN, SIZES, TRANSPOSED, Shape
+from .problems import HYPERSTEPS, MLP, SMALL
+from .turns import Row, Task
+
+OURS = "tinyhyper"
+PUBLISHED = ("published package", "published, create_graph")
+COMPILED = ("JAX, jitted", "torch.compile")
+NO_TOWER, FLOOR = "plain PyTorch", "floor"
+TRAINING_ROWS = (
+    Row(OURS, "tinyhyper"),
+    Row(PUBLISHED[0], "torch", "published"),
+    Row(PUBLISHED[1], "torch", "create_graph"),
+    Row(NO_TOWER, "torch", "plain"),
+    Row(COMPILED[0], "jax"),
+    Row(COMPILED[1], "torch_compile"),
+    Row("MyGrad", "mygrad"),
+    Row("autograd", "autograd"),
+    Row("NumPy by hand", "numpy"),
+)
+FLOOR_ROW = Row(FLOOR, "numpy", "floor")
+ELEMENT_ROWS = (Row(OURS, "tinyhyper"), Row("NumPy", "numpy"), Row("PyTorch", "torch"), Row("MyGrad", "mygrad"))
+BACKENDS = tuple(f"{OURS}, {backend}" for backend in ("auto", "numba", "blas"))
+MATRIX_ROWS = (
+    *(Row(label, "tinyhyper", label.split(", ")[1]) for label in BACKENDS),
+    Row("NumPy", "numpy"),
+    Row("PyTorch", "torch"),
+)
+HEIGHTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+PUBLISHED_HEIGHTS = 500  # the package calls itself once a level, and Python allows a thousand
+KINDS = {
+    "hyperstep": "hypersteps", "towers": "towers", "operation": "operations", "chain": "chains", "matmul": "matmul",
+    "linear": "linear", "start": "start", "memory": "memory",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    rounds: turns of each row.  sizes, chain_sizes: elements of single operations and of chains.  heights: of towers.
+    remembered: the workloads whose memory is measured.  starts: fresh processes of each kind.  steps: of the run whose
+    memory must stay flat.  without: peers that would take too long.
+    """
+
+    rounds: int
+    workloads: tuple[str, ...]
+    heights: tuple[int, ...]
+    operations: tuple[str, ...]
+    sizes: tuple[int, ...]
+    chain_sizes: tuple[int, ...]
+    shapes: tuple[Shape, ...]
+    transposed: tuple[Shape, ...]
+    remembered: tuple[str, ...]
+    starts: int
+    steps: int
+    without: tuple[str, ...] = ()
+
+
+FULL = Plan(
+    rounds=6,
+    workloads=tuple(HYPERSTEPS),
+    heights=HEIGHTS,
+    operations=tuple(OPERATIONS),
+    sizes=tuple(SIZES),
+    chain_sizes=tuple(CHAIN_SIZES),
+    shapes=PLAIN,
+    transposed=TRANSPOSED,
+    remembered=tuple(name for name in HYPERSTEPS if HYPERSTEPS[name].problem is not SMALL),
+    starts=2,
+    steps=1_000_000,
+)
+QUICK = Plan(
+    rounds=3,
+    workloads=("MLP, SGD/SGD", "MLP, Adam/SGD"),
+    heights=(0, 1, 10, 100),
+    operations=("add", "tanh"),
+    sizes=(1, 10_000, 1_000_000),
+    chain_sizes=(10_000, 1_000_000),
+    shapes=(PLAIN[0], PLAIN[4]),
+    transposed=(TRANSPOSED[0], TRANSPOSED[16]),
+    remembered=("MLP, SGD/SGD",),
+    starts=1,
+    steps=10_000,
+    without=("torch_compile", "autograd"),
+)
+
+
+def hypersteps(plan: Plan) -> list[Task]:
+    tasks = []
+    for name in plan.workloads:
+        workload = HYPERSTEPS[name]
+        floor = [FLOOR_ROW] if workload.problem is MLP else []
+        rows = (*TRAINING_ROWS, *floor)
+        # Without the levels above, plain PyTorch computes the same only where there are none.
+        differing = {NO_TOWER, FLOOR} if len(workload.tower) > 1 else {FLOOR}
+        alike = tuple(row.label for row in rows if row.label not in differing)
+        tasks.append(Task("hyperstep", name, (workload,), rows, alike, 0.15))
+    return tasks
+
+
+def towers(plan: Plan) -> list[Task]:
+    low = [height for height in plan.heights if height <= PUBLISHED_HEIGHTS]
+    high = [height for height in plan.heights if height > PUBLISHED_HEIGHTS]
+    rows = tuple(row for row in TRAINING_ROWS if row.label in (OURS, *PUBLISHED))
+    together = Task(
+        "towers", f"towers of SGD to height {low[-1]}", (low,), rows, tuple(row.label for row in rows), 0.03
+    )
+    alone = [Task("towers", f"a tower of height {height}", ([height],), rows[:1], (), 0.1) for height in high]
+    return [together, *alone]
+
+
+def operations(plan: Plan) -> list[Task]:
+    tasks = []
+    for name in plan.operations:
+        for backward in (False, True):
+            rows = tuple(row for row in ELEMENT_ROWS if not backward or row.label != "NumPy")
+            title = f"{name}, forward and backward" if backward else name
+            tasks.append(Task("operation", title, (name, list(plan.sizes), backward), rows, (), 0.015))
+    return tasks
+
+
+def chains(plan: Plan) -> list[Task]:
+    rows = (Row(OURS, "tinyhyper", "fused"), Row(f"{OURS}, not fused", "tinyhyper"), *ELEMENT_ROWS[1:])
+    return [Task("chain", f"chain of {n} operations", (n, list(plan.chain_sizes)), rows, (), 0.03) for n in CHAINS]
+
+
+def products(plan: Plan) -> list[Task]:
+    return [
+        Task("matmul", "matmul", (list(plan.transposed),), MATRIX_ROWS, (), 0.015),
+        Task("linear", "linear+bias+tanh", (list(plan.shapes),), MATRIX_ROWS, (), 0.03),
+    ]
+
+
+def tasks(plan: Plan, only: tuple[str, ...]) -> list[Task]:
+    """Everything that takes turns; of the kinds in `only`, if any are named."""
+    made = [*hypersteps(plan), *towers(plan), *operations(plan), *chains(plan), *products(plan)]
+    chosen = [task for task in made if not only or KINDS[task.kind] in only]
+    return [task._replace(rows=tuple(row for row in task.rows if row.peer not in plan.without)) for task in chosen]

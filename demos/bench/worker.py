@@ -1,0 +1,175 @@
+"""One peer in a process of its own: it does what it is told over its pipes, a turn at a time, and else sleeps."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+CHECKED_STEPS = 8  # after which the runs of all peers must have come to the same numbers
+UNCOUNTED = 2  # calls at the start of each turn
+SAMPLE = 20e-6  # seconds: shorter calls are timed several at a time
+MOST_SAMPLES = 25
+BEYOND_MEMORY = "takes more than the memory there is"
+
+
+class Absent(Exception):
+    """A peer cannot do what was asked of it; the text is the word that says why."""
+
+
+class Peer:
+    """What a process can be asked to do: its public methods."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.steps: dict[str, Callable[[], Any]] = {}
+        self.samples: dict[str, tuple[int, int]] = {}
+
+    def load(self) -> None:
+        """Import the library."""
+        self.module = import_module(f"demos.bench.peers.{self.name}")
+
+    def build(self, kind: str, arguments: tuple[Any, ...], seconds: float) -> dict[str, Any]:
+        """Make the steps of a task, and find out how often each is called in a turn of so many seconds.
+
+        Where each training run stands after one step, and after `CHECKED_STEPS` more.
+        """
+        made = getattr(self.module, kind)(*arguments)
+        parts = made if isinstance(made, dict) else {"": made}
+        results = {}
+        for name, part in parts.items():
+            self.steps[name] = getattr(part, "step", part)
+            if hasattr(part, "result"):
+                part.step()
+                first = part.result()
+                for _ in range(CHECKED_STEPS):
+                    part.step()
+                results[name] = first, part.result()
+            self.samples[name] = samples(self.steps[name], seconds)
+        return results
+
+    def turn(self) -> dict[str, list[float]]:
+        """The seconds of each counted call."""
+        times: dict[str, list[float]] = {}
+        for name, step in self.steps.items():
+            inner, count = self.samples[name]
+            for _ in range(UNCOUNTED):
+                step()
+            times[name] = [timed(step, inner) for _ in range(count)]
+        return times
+
+    def drop(self) -> None:
+        """Forget the task."""
+        self.steps, self.samples = {}, {}
+        gc.collect()
+
+    def memory(self, kind: str, small: tuple[Any, ...], arguments: tuple[Any, ...], steps: int) -> dict[str, int]:
+        """Peaks in bytes, after a small run, which loads and compiles what can be, and the run itself.
+
+        process: of all.  grown: above what was held before the small run.  own: above what was held after it; so it is
+        the arrays of the run itself: weights, data, states and what a step holds.
+        """
+        imported, held = status("VmHWM"), status("VmRSS")
+        loading = peak_growth(lambda: self.train(kind, small, steps))
+        before = status("VmRSS")
+        own = peak_growth(lambda: self.train(kind, arguments, steps))
+        peak = max(held + loading, before + own)
+        return {"process": max(imported, peak), "grown": peak - held, "own": own}
+
+    def train(self, kind: str, arguments: tuple[Any, ...], steps: int) -> None:
+        """Some steps of a training run."""
+        step = getattr(self.module, kind)(*arguments).step
+        for _ in range(steps):
+            step()
+
+    def growth(self, height: int, steps: int) -> dict[str, int]:
+        """Bytes that the process holds after a twentieth of the steps of a small tower, and after all of them."""
+        step = self.module.towers([height], "")[str(height)].step
+        held = []
+        for count in (steps // 20, steps - steps // 20):
+            for _ in range(count):
+                step()
+            held.append(status("VmRSS"))
+        return {"early": held[0], "late": held[1], "steps": steps}
+
+    def pools(self) -> list[dict[str, Any]]:
+        """The thread pools of the libraries that are loaded."""
+        from threadpoolctl import threadpool_info
+
+        shown = ("internal_api", "architecture", "version", "num_threads", "threading_layer")
+        return [{key: pool[key] for key in shown if pool.get(key)} for pool in threadpool_info()]
+
+
+def timed(step: Callable[[], Any], inner: int) -> float:
+    """Seconds of one call, of so many in a row."""
+    begun = time.perf_counter()
+    for _ in range(inner):
+        step()
+    return (time.perf_counter() - begun) / inner
+
+
+def samples(step: Callable[[], Any], seconds: float) -> tuple[int, int]:
+    """Calls in a row that make a sample, and samples that make a turn."""
+    step()
+    each = max(min(timed(step, 1), timed(step, 1)), 1e-8)
+    inner = max(1, round(SAMPLE / each))
+    return inner, min(max(round(seconds / (each * inner)), 2), MOST_SAMPLES)
+
+
+def status(key: str) -> int:
+    """A line of /proc/self/status, in bytes. Raises Absent where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        raise Absent("no /proc/self/status here") from None
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
+def peak_growth(run: Callable[[], Any]) -> int:
+    """By how many bytes the memory in use peaks above where it was before."""
+    gc.collect()
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    run()
+    return max(status("VmHWM") - before, 0)
+
+
+def answer(peer: Peer, command: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    """Whether it was done, and what came of it or the word that says why not."""
+    try:
+        return True, getattr(peer, command)(*arguments)
+    except ModuleNotFoundError as error:
+        return False, f"{error.name} is not installed"
+    except Absent as error:
+        return False, str(error)
+    except MemoryError:
+        return False, BEYOND_MEMORY
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
+        return False, f"failed: {type(error).__name__}: {lines[0][:100]}"
+
+
+def main(name: str) -> None:
+    """Answer what comes in, until nothing more comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives out the turns
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    peer = Peer(name)
+    while True:
+        try:
+            command, arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(answer(peer, command, arguments), out)
+        out.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
