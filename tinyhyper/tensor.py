@@ -7,7 +7,6 @@ tape has saved cannot be overwritten.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -251,7 +250,7 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
                 f"{name}: a tensor of shape {output.shape} has no single gradient. "
                 f"Pass the cotangent (an array of that shape), or sum() first"
             )
-        return output.edge, Tensor(_one(output.shape, output.dtype))
+        return output.edge, Tensor(np.ones(output.shape, output.dtype))
     given = as_tensor(gradient)
     if given.shape != output.shape:
         raise ShapeError(f"{name}: the tensor has shape {output.shape}, its gradient has {given.shape}")
@@ -260,11 +259,6 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
             raise DtypeError(f"{name}: the tensor is {output.dtype}, its gradient {given.dtype}")
         given = Tensor(given.array.astype(output.dtype))
     return output.edge, given
-
-
-@functools.lru_cache(maxsize=32)
-def _one(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    return np.ones(shape, dtype)
 
 
 def deposit(
