@@ -165,7 +165,8 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, sizes, order):
     a[...], b[...] = 2, 3
     around = np.full((rows + 30, columns + 70), 7, dtype)
     plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1, False)
-    plan.multiply(plan.parts[0], a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns])
+    (call,) = plan.calls(a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns], plan.room())
+    plan.kernel(*call)
     wanted = np.full_like(around, 7)
     wanted[5 : 5 + rows, 5 : 5 + columns] = 6 * inner
     np.testing.assert_array_equal(around, wanted)

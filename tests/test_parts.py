@@ -75,7 +75,7 @@ def test_the_same_number_of_threads_gives_the_same_bits():
 
 @slow
 def test_the_parts_are_shared_out(monkeypatch):
-    """On two threads there are four parts, which cover the rows once; on one thread there are none."""
+    """On two threads there are two parts, which cover the rows once; on one thread there are none."""
     calls = []
     original = parts.threads.run
     monkeypatch.setattr(parts.threads, "run", lambda kernel, cut: calls.append(cut) or original(kernel, cut))
@@ -83,7 +83,7 @@ def test_the_parts_are_shared_out(monkeypatch):
     assert not calls
     run([(40, 3), (40, 3), ()], 2)
     forward = calls[0]
-    assert len(forward) == 4 and sum(len(call[0]) for call in forward) == 120
+    assert len(forward) == 2 and sum(len(call[0]) for call in forward) == 120
     assert all(call[2].shape == () for call in forward)
 
 

@@ -22,7 +22,7 @@ from .expression import Expression, value_dtypes
 from .sums import Apart
 
 INDEX = "ijklmnpq"
-SHORT = 1024
+SHORT = 256
 
 Mask: TypeAlias = "tuple[bool, ...]"
 

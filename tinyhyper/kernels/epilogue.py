@@ -12,7 +12,8 @@ from . import compiler, threads
 from .backend import compiler_is_off
 from .expression import Expression, value_dtypes
 from .plan import Plan, elementwise_backend
-from .product import Part, Product
+from .product import Product, Room
+from .scratch import scratch
 
 MOST = 1_000  # kinds of calls that an Epilogue remembers
 
@@ -79,7 +80,7 @@ class Finish:
         outs = [np.empty((rows, columns), dtype) for n, dtype in enumerate(self.dtypes) if n != self.kept]
         every = [np.empty((rows, columns), product.dtype), *inputs, *outs]
         layout = compiler.merge_axes((rows, columns), [x.shape for x in every], [x.strides for x in every])
-        self.by_rows = [x.ndim == 2 and x.shape[0] == rows > 1 for x in inputs]
+        self.by_rows = [x.ndim == 2 and x.shape[0] == rows > 1 for x in every]
         self.reshaped = [
             (n, SHAPES[len(view)]) for n, (x, view) in enumerate(zip(every, layout.views)) if len(view) != x.ndim
         ]
@@ -96,25 +97,32 @@ class Finish:
 
     def run(self, a: np.ndarray, b: np.ndarray, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs for a @ b and these arrays."""
-        outs = [np.empty(self.product.shape, dtype) for dtype in self.dtypes]
-        threads.run(self.block, [(part, a[None], b[None], inputs, outs) for part in self.product.parts])
+        product, kept = self.product, self.kept
+        outs = [np.empty(product.shape, dtype) for dtype in self.dtypes]
+        room, spare = scratch.take(self, self._room)
+        z = spare if kept is None else outs[kept]
+        calls = product.calls(a[None], b[None], z[None], room)
+        every = [z, *inputs, *(outs if kept is None else outs[:kept] + outs[kept + 1 :])]
+        threads.run(self._block, [(call, self._cut(every, part.rows)) for call, part in zip(calls, product.parts)])
+        scratch.give(self, (room, spare))
         return outs
 
-    def block(
-        self, part: Part, a: np.ndarray, b: np.ndarray, inputs: Sequence[np.ndarray], outs: list[np.ndarray]
-    ) -> None:
-        """Some rows of the outputs."""
-        rows = part.rows
+    def _room(self) -> tuple[list[Room], np.ndarray | None]:
+        """Room for the product's strips, and for the product if it is none of the outputs."""
+        return self.product.room(), np.empty(self.product.shape, self.product.dtype) if self.kept is None else None
+
+    def _cut(self, every: Sequence[np.ndarray], rows: slice) -> list[np.ndarray]:
+        """Some rows of the product, the inputs and the outputs, as the kernel wants them."""
+        args = list(every)
         if len(self.product.parts) > 1:
-            inputs = [x[rows] if by_rows else x for x, by_rows in zip(inputs, self.by_rows)]
-            outs = [out[rows] for out in outs]
-        kept = self.kept
-        z = np.empty(outs[0].shape, self.product.dtype) if kept is None else outs[kept]
-        self.product.multiply(part, a, b, z[None])
+            args = [x[rows] if by_rows else x for x, by_rows in zip(args, self.by_rows)]
+        for n, shape in self.reshaped:
+            args[n] = args[n].reshape(shape)
+        return args
+
+    def _block(self, call: Sequence[Any], args: Sequence[np.ndarray]) -> None:
+        self.product.kernel(*call)
         if self.kernel is not None:
-            args = [z, *inputs, *(outs if kept is None else outs[:kept] + outs[kept + 1 :])]
-            for n, shape in self.reshaped:
-                args[n] = args[n].reshape(shape)
             self.kernel(*args)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numba
+from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
+
+LONG = ir.IntType(64)
 
 
 @intrinsic
@@ -16,6 +20,28 @@ def _add(typingctx: Any, total: Any, term: Any) -> Any:
         return builder.fadd(*args, flags=("reassoc",))
 
     return total(total, total), codegen
+
+
+@intrinsic
+def load(typingctx: Any, address: Any) -> Any:
+    """The 64-bit integer at an address, as other threads have left it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.inttoptr(args[0], LONG.as_pointer())
+        return builder.load_atomic(place, "acquire", 8, typ=LONG)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def store(typingctx: Any, address: Any, value: Any) -> Any:
+    """Put a 64-bit integer at an address, for other threads to see."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store_atomic(args[1], builder.inttoptr(args[0], LONG.as_pointer()), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
 
 
 if numba.config.DISABLE_JIT:

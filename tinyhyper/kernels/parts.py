@@ -18,8 +18,7 @@ from .expression import Expression
 # Time on one core with AVX-512, roughly: picoseconds for every byte of an element.
 ARRAY, LINE, SLOW_LINE, FUNCTION, CALL = 14, 3, 15, 40, 1000
 SLOW = {"divide", "sqrt", "reciprocal"}
-WORTH = 200  # microseconds on one thread; a worker takes 30 to 60 to wake up
-EACH = 2  # parts for each thread: whoever comes late leaves a part to the others, and none waits long for the last
+WORTH = 70  # microseconds on one thread; to hand over a part and to wait for it takes 15 to 20
 LEAST = 4  # rounds of the loop, so that a part is never a single one, whose layout numba takes for another type
 
 
@@ -50,7 +49,7 @@ class Parts(NamedTuple):
 
     def run(self, args: Sequence[np.ndarray]) -> None:
         """kernel(*args), shared by threads."""
-        count = min(EACH * threads.num_threads(), self.rounds // (LEAST // 2))
+        count = min(threads.num_threads(), self.rounds // (LEAST // 2))
         totals = {n: np.zeros((count, *args[n].shape)) for n in range(self.inputs, len(args)) if not self.along[n]}
         ends = [self.rounds * part // count for part in range(count + 1)]
         calls = []

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from . import cache, threads
+from .scratch import scratch
 
 SOURCE = """
 def kernel(a, b, out, pairs, left, right, block, packs_a, packs_b):
@@ -52,11 +53,11 @@ from tinyhyper.kernels.tiles import move, place, tile
 """
 
 DEEP, ACROSS = 512, 512  # a block of b: of the inner axis, and of the columns
-GRAIN = 2_000_000  # multiplications: 40 microseconds, about what it takes to wake a thread
-FINE = 4  # parts for each thread, so that one that wakes up late has less to do
+GRAIN = 2_000_000  # multiplications: 40 microseconds, twice what it takes to hand a part over and to wait for it
 TALL = 96  # rows of a part, from which on each part may pack b for itself
 BLOCK = 65_536  # elements of a product at a time, if something is computed from them at once
 
+Room: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 Lie: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...]]"  # an array's shape and strides
 
 
@@ -122,7 +123,7 @@ class Product:
     def _cut(self, rows: int, columns: int, work: int, tile: Tile, workers: int, in_blocks: bool) -> list[Part]:
         """Parts for the threads; `in_blocks`, also for the cache. Every element is computed alike in any part."""
         count, every = len(self.pairs), slice(None)
-        wanted = 1 if workers == 1 else min(FINE * workers, count * work // GRAIN)
+        wanted = 1 if workers == 1 else min(workers, count * work // GRAIN)
         if count > 1:
             return [Part(part, every, every) for part in _slices(count, wanted, 1)]
         least = TALL if self.packs[1] else tile.height
@@ -136,11 +137,9 @@ class Product:
     def run(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """a @ b, for arrays of the plan's shapes and strides."""
         out = np.empty(self.shape, self.dtype)
-        x, y, z = self.views(a, b, out)
-        if len(self.parts) == 1:
-            self.multiply(self.parts[0], x, y, z)
-        else:
-            threads.run(self.multiply, [(part, x, y, z[part]) for part in self.parts])
+        room = scratch.take(self, self.room)
+        threads.run(self.kernel, self.calls(*self.views(a, b, out), room))
+        scratch.give(self, room)
         return out
 
     def views(self, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,18 +149,19 @@ class Product:
         x, y, z = (array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]) for array in (a, b, out))
         return x, y, z
 
-    def multiply(self, part: Part, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-        """One part of the result, of which `out` is the place."""
-        pairs = self.pairs
-        if len(self.parts) > 1:
-            stack, rows, columns = part
-            a, b, pairs = a[:, rows], b[:, :, columns], pairs[stack]
-        self.kernel(a, b, out, pairs, *self.room(), self.block, *self.packs)
+    def calls(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, room: Sequence[Room]) -> list[tuple[Any, ...]]:
+        """The kernel's arguments for each part of the result."""
+        if len(self.parts) == 1:
+            return [(a, b, out, self.pairs, *room[0], self.block, *self.packs)]
+        return [
+            (a[:, rows], b[:, :, columns], out[stack, rows, columns], self.pairs[stack], *own, self.block, *self.packs)
+            for (stack, rows, columns), own in zip(self.parts, room)
+        ]
 
-    def room(self) -> tuple[np.ndarray, np.ndarray]:
-        """Room for the strips that are moved."""
-        left = np.empty(self.left, self.dtype, "F" if self.by_columns else "C")
-        return left, np.empty(self.right, self.dtype)
+    def room(self) -> list[Room]:
+        """For each part, room for the strips that are moved."""
+        order: Any = "F" if self.by_columns else "C"
+        return [(np.empty(self.left, self.dtype, order), np.empty(self.right, self.dtype)) for _ in self.parts]
 
 
 def _up(length: int, unit: int) -> int:

@@ -1,9 +1,12 @@
 """Threads that share one kernel's work. Kernels let go of Python's lock while they run, so threads run side by side.
 
-Workers start with the first work for them, and sleep in between. Calls are claimed one by one, by the calling thread
-too: where a worker wakes up late (30 to 60 us on an idle machine) or the machine is busy with something else, the
-caller does the work itself instead of waiting for it. What each call computes is fixed beforehand, so results do not
-depend on who did it. Several Python threads may call at once; they share the workers.
+Workers start with the first work for them. To wake a sleeping thread takes 30 to 60 us, longer than many a kernel runs,
+so a worker first watches for its next job wide awake, and goes to sleep when none has come for about a millisecond; the
+caller watches for the end in the same way. Both do so without Python's lock, which the other may need.
+
+Calls are claimed one by one, by the calling thread too: where a worker is late, or the machine is busy with something
+else, the caller does the work itself instead of waiting for it. What each call computes is fixed beforehand, so results
+do not depend on who did it. Several Python threads may call at once; they share the workers.
 
 NumPy's BLAS has threads of its own. A kernel and a BLAS call of one Python thread follow each other, so the two pools
 do not compete.
@@ -12,6 +15,7 @@ do not compete.
 from __future__ import annotations
 
 import ctypes
+import functools
 import operator
 import os
 import threading
@@ -21,11 +25,30 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from numpy.linalg import _umath_linalg  # type: ignore[attr-defined]
+import numpy as np
+from numpy.linalg import _umath_linalg
 
 from ..errors import ArgumentError
+from . import cache
+from .backend import compiler_is_off
 
 Kernel = Callable[..., None]
+
+# Say that something has ended, and wait until a number is reached; then for a moment more, so that whoever reached it
+# has let go of Python's lock.
+WATCH = """
+def kernel(ended, which, number, least, rounds, pause):
+    if ended:
+        store(ended, which)
+    while rounds > 0 and load(number) < least:
+        rounds -= 1
+    while rounds > 0 and pause > 0 and load(number) >= least:
+        pause -= 1
+
+from tinyhyper.kernels.loops import load, store
+"""
+AWAKE = 1_000_000  # rounds: about a millisecond
+PAUSE = 10_000
 
 
 def available() -> int:
@@ -33,7 +56,7 @@ def available() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_threads = available()
+_processors = _threads = available()
 
 
 def num_threads() -> int:
@@ -69,11 +92,14 @@ class Job:
         self.kernel, self.calls = kernel, deque(calls)
         self.ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def work(self, claim: Callable[[], Sequence[Any]]) -> None:
-        """Make calls until all are claimed."""
+    def work(self, claim: Callable[[], Sequence[Any]]) -> int:
+        """Make calls until all are claimed; how many it were."""
+        made = 0
         with suppress(IndexError):
             while True:
                 self.ended.put(self._attempt(claim()))
+                made += 1
+        return made
 
     def _attempt(self, call: Sequence[Any]) -> BaseException | None:
         try:
@@ -83,33 +109,60 @@ class Job:
         return None
 
 
-class Pool:
-    """Worker threads, as many as a job has asked for at most, and the jobs that wait for them."""
+class Worker:
+    """A thread that waits for jobs: for a moment wide awake, without Python's lock, and then asleep.
+
+    Of its two numbers, the first counts the jobs it was given, the second those it has ended.
+    """
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[Job] = SimpleQueue()
-        self.workers = 0
+        self.inbox: SimpleQueue[Job] = SimpleQueue()
+        self.numbers = np.zeros(16, np.int64)  # each in a cache line of its own
+        self.given, self.ended = (int(self.numbers.ctypes.data) + 64 * n for n in range(2))
+        self.lock = threading.Lock()
+        threading.Thread(target=self._serve, name="tinyhyper", daemon=True).start()
+
+    def give(self, job: Job) -> int:
+        """Let it work on the job; the number under which it will have ended."""
+        with self.lock:
+            self.inbox.put(job)
+            self.numbers[0] += 1
+            return int(self.numbers[0])
+
+    def _serve(self) -> None:
+        watch, number = _watch(), 0
+        while True:
+            watch(self.ended, number, self.given, number + 1, _rounds(), PAUSE)
+            job = self.inbox.get()
+            number += 1
+            job.work(job.calls.pop)
+            del job  # and with it the arrays, while there is nothing to do
+
+
+class Pool:
+    """Workers, as many as a job has asked for at most."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
         self.growing = threading.Lock()
 
-    def offer(self, job: Job, workers: int) -> None:
-        """Wake this many workers for the job."""
-        if self.workers < workers:
-            self._grow(workers)
-        for _ in range(workers):
-            self.jobs.put(job)
-
-    def _grow(self, workers: int) -> None:
+    def first(self, count: int) -> list[Worker]:
+        """So many workers; those that are missing are started."""
         with self.growing:
-            while self.workers < workers:
-                threading.Thread(target=_serve, args=(self.jobs,), name="tinyhyper", daemon=True).start()
-                self.workers += 1
+            while len(self.workers) < count:
+                self.workers.append(Worker())
+        return self.workers[:count]
 
 
-def _serve(jobs: SimpleQueue[Job]) -> None:
-    while True:
-        job = jobs.get()
-        job.work(job.calls.pop)
-        del job  # and with it the arrays, while there is nothing to do
+@functools.cache
+def _watch() -> Callable[..., None]:
+    """What waits wide awake. Where nothing is compiled it does not wait."""
+    return (lambda *numbers: None) if compiler_is_off() else cache.load(WATCH)
+
+
+def _rounds() -> int:
+    """How long to stay awake: not at all if threads have to share processors."""
+    return AWAKE if _threads <= _processors else 0
 
 
 _pool = Pool()
@@ -136,8 +189,11 @@ def run(kernel: Kernel, calls: Sequence[Sequence[Any]]) -> None:
             kernel(*call)
         return
     job = Job(kernel, calls)
-    _pool.offer(job, helpers)
-    job.work(job.calls.popleft)
+    given = [(worker, worker.give(job)) for worker in _pool.first(helpers)]
+    made = job.work(job.calls.popleft)
+    if made < len(calls):
+        for worker, number in given:
+            _watch()(0, 0, worker.ended, number, _rounds(), 0)
     for error in [job.ended.get() for _ in calls]:
         if error is not None:
             raise error

@@ -242,18 +242,24 @@ def composite(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
     signature = inspect.signature(function)
+    parameters = signature.parameters.values()
+    plain = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    complete = len(parameters) if plain else -1  # so many arguments need no binding
     fusions: dict[Any, tuple[Fusion, bool]] = {}
 
     @functools.wraps(function)
     def fused(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = [*bound.args, *bound.kwargs.values()]
-        if any(isinstance(value, Symbol) for value in values):
+        values: list[Any] = [*args]
+        key: tuple[int, tuple[str, ...]] = (len(args), ())
+        if kwargs or len(args) != complete:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            values = [*bound.args, *bound.kwargs.values()]
+            key = (len(bound.args), tuple(bound.kwargs))
+        if any([isinstance(value, Symbol) for value in values]):
             return function(*args, **kwargs)
-        key = (len(bound.args), tuple(bound.kwargs))
         if key not in fusions:
-            fusions[key] = trace(function, len(bound.args), tuple(bound.kwargs), eager=eager)
+            fusions[key] = trace(function, *key, eager=eager)
         fusion, several = fusions[key]
         pairs = [operand(value, fusion.name) for value in values]
         outputs = fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))

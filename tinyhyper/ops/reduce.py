@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import UnsupportedError
+from ..kernels.totals import total
 from ..tensor import Tensor, as_tensor
 from .elementwise import absolute, equal, exp, where
 from .operation import Spec, operation
@@ -38,6 +39,8 @@ def _restore(result: Tensor, shape: tuple[int, ...], axis: Axes) -> Tensor:
 
 def _total(x: np.ndarray, axis: Axes, keepdims: bool) -> Any:
     """The sum, in float64 for float32: NumPy adds naively along any axis but the last."""
+    if axis is None and not keepdims:
+        return total(x)
     return x.sum(axis=axis, dtype=np.float64 if x.dtype == np.float32 else None, keepdims=keepdims)
 
 
