@@ -296,6 +296,6 @@ _reader = _plain if config.DISABLE_JIT else _compiled
 
 for _real, _word in ((np.float32, np.uint32), (np.float64, np.uint64)):
     for _operation, _function in _functions(_real, _word).items():
-        globals()[special_name(_operation, _real.__name__)] = _reader(_function, _real)
+        globals()[str(special_name(_operation, _real.__name__))] = _reader(_function, _real)
     for _operation, _function in near_functions(_real).items():
-        globals()[near_name(_operation, _real.__name__)] = _reader(_function, _real)
+        globals()[str(near_name(_operation, _real.__name__))] = _reader(_function, _real)

@@ -7,6 +7,7 @@
 | `shape` | reshape, transpose, broadcast_to, concatenate, stack, split, tile, pad, diagonal, triu and the like |
 | `index` | x[index], take |
 | `linalg` | matmul, dot, inner, outer, tensordot, einsum |
+| `linear` | a layer: product, bias and activation in one pass |
 | `nn` | softmax, log_softmax, cross_entropy |
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from ..errors import CallError, UnsupportedError
 from ..symbols import Symbol
 from ..tensor import NUMPY_FUNCTIONS, Tensor
-from . import elementwise, index, linalg, linear, reduce, shape
+from . import elementwise, index, linalg, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES, attach_operators
 
 METHODS: dict[str, Callable[..., Any]] = {

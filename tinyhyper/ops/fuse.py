@@ -256,7 +256,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
             bound.apply_defaults()
             values = [*bound.args, *bound.kwargs.values()]
             key = (len(bound.args), tuple(bound.kwargs))
-        if any([isinstance(value, Symbol) for value in values]):
+        if any(isinstance(value, Symbol) for value in values):
             return function(*args, **kwargs)
         if key not in fusions:
             fusions[key] = trace(function, *key, eager=eager)

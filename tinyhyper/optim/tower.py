@@ -122,11 +122,9 @@ class Optimizer:
     @property
     def levels(self) -> tuple[Optimizer, ...]:
         """The tower, bottom first."""
-        found: list[Optimizer] = []
-        level: Optimizer | None = self
-        while level is not None:
-            found.append(level)
-            level = level.optimizer
+        found = [self]
+        while (above := found[-1].optimizer) is not None:
+            found.append(above)
         return tuple(found)
 
     @property
