@@ -33,7 +33,7 @@ class Library:
         return th.linear(x, weight, bias, th.tanh)
 
     @staticmethod
-    def mean_square(x: th.Tensor, targets: np.ndarray) -> th.Tensor:
+    def mean_square(x: th.Tensor, targets: th.Tensor) -> th.Tensor:
         return th.mean((x - targets) ** 2)
 
     @staticmethod
@@ -48,7 +48,7 @@ def training(problem: Problem, tower: Tower) -> Training:
     for level in below:
         bottom = OPTIMIZERS[level.rule](level.alpha, optimizer=bottom)
     params = {name: th.tensor(w, requires_grad=True) for name, w in problem.weights().items()}
-    inputs, targets = problem.data()
+    inputs, targets = map(th.tensor, problem.data())
 
     def step() -> None:
         problem.loss(Library, params, inputs, targets).backward()
@@ -80,7 +80,7 @@ def differentiated(function: Callable[..., Any], values: list[np.ndarray], backw
     inputs = [th.tensor(value, requires_grad=backward) for value in values]
     if not backward:
         return lambda: function(*inputs)
-    seed = np.ones_like(function(*inputs).numpy())
+    seed = th.tensor(np.ones_like(function(*inputs).numpy()))
     return lambda: th.gradients(function(*inputs), inputs, seed)
 
 
