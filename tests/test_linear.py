@@ -140,3 +140,20 @@ def test_vectors_stacks_and_integers_take_the_plain_way():
     stack = np.ones((4, 2, 3))
     assert th.linear(stack, weight, bias, th.tanh).shape == (4, 2, 2)
     assert th.linear(stack, np.ones((4, 3, 2)), bias).shape == (4, 2, 2)
+
+
+def test_a_number_as_bias_keeps_the_dtype():
+    x, weight = np.ones((2, 3), np.float32), np.ones((3, 5), np.float32)
+    found = th.linear(x, weight, 1.0, th.tanh)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.data, (th.tanh(th.matmul(x, weight) + 1.0)).data)
+
+
+@pytest.mark.parametrize("activation", [th.cosh, th.arctan, th.tanh])
+def test_watching_does_not_change_a_bit_of_a_function_alone(activation):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((130, 129)), rng.standard_normal((129, 131))
+    plain = th.linear(a, b, None, activation).data
+    with th.record():
+        watched = th.linear(a, b, None, activation).data
+    assert plain.tobytes() == watched.tobytes()

@@ -231,6 +231,7 @@ def test_a_loop_over_the_function_is_vectorized_and_calls_nothing(operation, dty
 SIZES = st.floats(-1e3, 1e3) | st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
+@pytest.mark.skipif(not JIT, reason="nothing is compiled")
 @CIRCULAR
 @settings(max_examples=40, deadline=None)
 @given(values=st.lists(SIZES, min_size=1, max_size=40), far=st.booleans())

@@ -3,6 +3,7 @@
 import ast
 import gc
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -627,3 +628,21 @@ def test_plain_numbers_plain_functions_and_lists_are_enough_for_an_optimizer():
     th.sum(params["w"]).backward()
     Plain().step(params)
     np.testing.assert_allclose(params["w"].data, 1 - 0.5 * np.tanh(1.0))
+
+
+@pytest.mark.parametrize("height, shape", [(0, (3,)), (0, (1,)), (1, (2,)), (4, (2,))])
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_wrong_hypergradient_is_refused_before_anything_moves(height, shape, watched):
+    optimizer = SGD(0.1)
+    for _ in range(6):
+        optimizer = SGD(0.1, optimizer=optimizer)
+    params = {"w": th.tensor([1.0, 2.0, 3.0], requires_grad=True)}
+    for _ in range(2):
+        th.sum(params["w"] ** 2).backward()
+        optimizer.step(params)
+    th.sum(params["w"] ** 2).backward()
+    optimizer.levels[height].parameters["alpha"].grad = th.tensor(np.ones(shape))
+    before = str(optimizer), params["w"], optimizer.t
+    with th.record() if watched else nullcontext(), pytest.raises(th.ShapeError, match="alpha"):
+        optimizer.step(params)
+    assert (str(optimizer), params["w"], optimizer.t) == before

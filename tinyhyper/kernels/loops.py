@@ -47,8 +47,8 @@ def store(typingctx: Any, address: Any, value: Any) -> Any:
 if numba.config.DISABLE_JIT:
 
     def add(total: float, term: float) -> float:
-        """A sum with one more term, of the same dtype."""
-        return total + term
+        """A sum with one more term, in float64, as there is but one partial sum to hold all terms."""
+        return float(total) + float(term)
 
 else:
 

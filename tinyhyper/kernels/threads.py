@@ -47,6 +47,7 @@ def kernel(ended, which, number, least, rounds, pause):
 
 from tinyhyper.kernels.loops import load, store
 """
+MOST = 1_024
 AWAKE = 1_000_000  # rounds: about a millisecond
 PAUSE = 10_000
 
@@ -69,15 +70,15 @@ def set_num_threads(n: int) -> None:
 
     For another BLAS set its environment variable (OMP_NUM_THREADS, MKL_NUM_THREADS) or use the package threadpoolctl.
     Sums are cut at other places for another n, so their last bits may differ; for the same n they are the same.
-    Raises ArgumentError unless n is a whole number and at least 1.
+    Raises ArgumentError unless n is a whole number from 1 to MOST.
     """
     global _threads
     try:
         count = operator.index(n)
     except TypeError:
         count = 0
-    if count < 1 or isinstance(n, bool):
-        raise ArgumentError(f"set_num_threads: a whole number of threads, at least 1, is needed, not {n!r}")
+    if not 1 <= count <= MOST or isinstance(n, bool):
+        raise ArgumentError(f"set_num_threads: a whole number of threads, from 1 to {MOST}, is needed, not {n!r}")
     _threads = count
     with suppress(AttributeError):  # another BLAS
         ctypes.CDLL(_umath_linalg.__file__).scipy_openblas_set_num_threads64_(count)

@@ -17,7 +17,7 @@ from ..kernels.epilogue import Epilogue
 from ..kernels.matmul import matmul as product
 from ..tape import mode
 from ..tensor import FLOATS, Tensor, as_tensor
-from .fuse import Fusion, trace
+from .fuse import Fusion, operand, trace
 from .linalg import matmul
 from .operation import OPERATIONS, Spec
 
@@ -34,13 +34,15 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     x, weight = as_tensor(x), as_tensor(weight)
     if bias is None and activation is None:
         return matmul(x, weight)
-    after = [] if bias is None else [as_tensor(bias)]
+    pairs = [] if bias is None else [operand(bias, "linear")]
+    after, weak = [tensor for tensor, _ in pairs], tuple([number for _, number in pairs])
     fusion = _after(activation, bias is not None)
-    if mode.tape is None and x.ndim >= 2 and weight.ndim == 2 and _one_float_dtype(x, weight, *after):
+    plain = x.ndim < 2 or weight.ndim != 2 or True in weak or not _one_float_dtype(x, weight, *after)
+    if mode.tape is None and not plain:
         return _in_one_pass(x, weight, after, fusion)
     result = matmul(x, weight)
     _check(result.shape, after)
-    return fusion([result, *after], (False,) * len(fusion.inputs))[0]
+    return fusion([result, *after], (False, *weak))[0]
 
 
 def _in_one_pass(x: Tensor, weight: Tensor, after: list[Tensor], fusion: Fusion) -> Tensor:

@@ -116,3 +116,16 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
 def _twins(params: Mapping[str, Tensor]) -> tuple[str, str]:
     """Two names of one tensor."""
     return next((a, b) for a in params for b in params if a != b and params[a] is params[b])
+
+
+def hypergradients(levels: Sequence[Optimizer]) -> None:
+    """The gradients of hyperparameters are single numbers, as these are. (A chain takes nothing else.)"""
+    for level in levels[:-1]:
+        for key in level._tuned:
+            tensor = level.parameters[key]
+            if tensor.grad is not None and (not isinstance(tensor.grad, Tensor) or tensor.grad.shape != tensor.shape):
+                what = f"of shape {tensor.grad.shape}" if isinstance(tensor.grad, Tensor) else "no Tensor"
+                raise ShapeError(
+                    f"{type(levels[0]).__name__}.step: {type(level).__name__}'s {key} has shape {tensor.shape}, "
+                    f"its .grad is {what}"
+                )

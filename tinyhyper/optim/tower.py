@@ -154,12 +154,13 @@ class Optimizer:
             window.join(params)
 
     def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
-        """What moves above the bottom level, top first: together in a chain, or where somebody watches one by one."""
+        """What moves above the bottom, top first: together in a chain, or where somebody watches one by one."""
         if len(levels) > 1 and mode.tape is None and rows.wanted():
             if self._chain is None or self._chain.upper != levels[1:]:
                 self._chain = Chain(levels)
             if (move := self._chain.move(levels)) is not None:
                 return [move]
+        checks.hypergradients(levels)
         moves: list[Move] = []
         for height in reversed(range(1, len(levels))):
             level, below, fresh = levels[height], levels[height - 1], moves[-1].moved if moves else {}
@@ -209,9 +210,8 @@ class Optimizer:
                 keys["alpha"] = name + RATE
                 if name not in self._rates:
                     coordinates["alpha"] = None
-            rule = trace_rule(
-                type(self).__name__, type(self).rule, tuple(self.state), tuple(coordinates.items()), self._options
-            )
+            cls, chosen = type(self), tuple(coordinates.items())
+            rule = trace_rule(cls.__name__, cls.rule, tuple(self.state), chosen, self._options)
             self._updates[name] = rule, {row: keys.get(row, row) for row in rule.names}
         return self._updates[name]
 
