@@ -10,12 +10,13 @@ from typing import Any
 from tqdm import tqdm
 
 from tinyhyper.inspect import files
+from tinyhyper.kernels.threads import available
 
 from .. import output
 from ..settings import Settings, UsageError, refuse
 from . import machine, memory, page, picture, plan, startup
 from .run import Run
-from .turns import Crew, available
+from .turns import Crew
 
 DATA, PAGE, PICTURE = "performance.json", "performance.md", "performance.png"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import tinyhyper as th
+from tinyhyper.kernels.threads import available
 
-from .turns import Left, Worker, available
+from .turns import Left, Worker
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "gradient-descent-the-ultimate-optimizer", "jax", "jaxlib",
             "mygrad", "autograd")  # fmt: skip

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tinyhyper.kernels.threads import available
+
 from .plan import OURS, Plan, tasks
 from .problems import TEACHING
-from .turns import Left, Row, Task, Worker, available
+from .turns import Left, Row, Task, Worker
 
 STEPS = 12  # of each run whose peak is measured
 FLAT_HEIGHTS = (1,)  # of the towers whose memory must stay flat: minutes each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,11 @@ def operations(run: Run) -> list[Table]:
     return tables
 
 
+def medians(rows: dict[str, Any], labels: Sequence[str]) -> list[str]:
+    """The rows' times by label, nothing where one was left out."""
+    return [duration(rows[label]["median"]) if label in rows else "" for label in labels]
+
+
 def chains(run: Run) -> list[Table]:
     tables = []
     for threads in run.threads:
@@ -156,7 +162,7 @@ def chains(run: Run) -> list[Table]:
             for size, rows in run.parts("chain", threads, name).items():
                 rival = best(rows, goals.RIVALS)
                 gain = f"{rival / rows[OURS]['median']:.2f}×" if rival and OURS in rows else ""
-                cells = [duration(rows[label]["median"]) if label in rows else "" for label in labels]
+                cells = medians(rows, labels)
                 lines.append([f"{name}, {int(size):,}", *cells, gain])
         if lines:
             title = f"Fused chains, {threads_name(threads)}"
@@ -186,7 +192,7 @@ def products(run: Run) -> list[Table]:
     for threads in run.threads:
         labels = ("NumPy", "PyTorch", *BACKENDS)
         lines = [
-            [part.split()[0], *(duration(rows[label]["median"]) if label in rows else "" for label in labels),
+            [part.split()[0], *medians(rows, labels),
              f"{ratio(rows['NumPy'], rows[BACKENDS[0]]):.2f}×" if {"NumPy", BACKENDS[0]} <= rows.keys() else ""]
             for part, rows in run.parts("linear", threads).items()
         ]  # fmt: skip

@@ -55,11 +55,6 @@ class Left(Exception):
     """A row is left out; the text says why."""
 
 
-def available() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def pinned(threads: int) -> Iterator[dict[str, str]]:
     """The environment for processes of so many threads; those that are started here keep to so many cores."""

@@ -9,10 +9,9 @@ import numpy as np
 
 from ..errors import ShapeError
 from . import compiler, threads
-from .accuracy import LIBRARY
 from .backend import compiler_is_off
 from .expression import Expression, value_dtypes
-from .plan import Plan, elementwise_backend
+from .plan import Plan, elementwise_backend, is_library_call
 from .product import Product, Room
 from .scratch import scratch
 
@@ -61,10 +60,8 @@ class Epilogue:
         count = self.expression.inputs
         own = all(number == 0 or number >= count for number in self.expression.outputs)
         plain = all(array.ndim <= 2 and array.dtype.kind == "f" for array in inputs)
-        lines = self.expression.lines
-        if len(lines) == 1 and lines[0].formula.name in LIBRARY:  # the one thing that NumPy computes at any size
-            return False
-        return own and plain and elementwise_backend.chosen != "numpy" and not compiler_is_off()
+        by_numpy = elementwise_backend.chosen == "numpy" or compiler_is_off() or is_library_call(self.expression)
+        return own and plain and not by_numpy
 
 
 class Finish:
@@ -133,12 +130,16 @@ class Finish:
 SHAPES = {0: (), 1: (-1,)}  # what a view that varies along no loop, or along one, is given to the kernel as
 
 
+def fit(shape: tuple[int, ...], *shapes: tuple[int, ...]) -> bool:
+    """Whether arrays of these shapes broadcast to a product's."""
+    try:
+        return np.broadcast_shapes(shape, *shapes) == shape
+    except ValueError:
+        return False
+
+
 def _check(shape: tuple[int, ...], inputs: Sequence[np.ndarray]) -> None:
     shapes = [x.shape for x in inputs]
-    try:
-        if np.broadcast_shapes(shape, *shapes) == shape:
-            return
-    except ValueError:
-        pass
-    found = " and ".join(map(str, shapes))
-    raise ShapeError(f"matmul: the epilogue's arrays must broadcast to the product's shape {shape}, not have {found}")
+    if not fit(shape, *shapes):
+        found = " and ".join(map(str, shapes))
+        raise ShapeError(f"matmul: the epilogue's arrays must broadcast to the product's shape {shape}, not {found}")

@@ -115,11 +115,7 @@ class Plan:
     def _wants_kernel(self, eager: bool, size: int) -> bool:
         if self.backend != "auto":
             return self.backend == "numba"
-        return not compiler_is_off() and not (eager and (size < SMALL or self._is_a_library_call()))
-
-    def _is_a_library_call(self) -> bool:
-        lines = self.expression.lines
-        return len(lines) == 1 and lines[0].formula.name in LIBRARY
+        return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(self.expression)))
 
     def stale(self) -> bool:
         """Whether another backend has been chosen since."""
@@ -150,6 +146,11 @@ class Plan:
         else:
             self.parts.run(args)
         return [r.astype(out.dtype, copy=False) for r, out in zip(results, self.outs)] if self.narrow else results
+
+
+def is_library_call(expression: Expression) -> bool:
+    """Whether it is a single operation that a kernel would leave to the C library: NumPy computes it at any size."""
+    return len(expression.lines) == 1 and expression.lines[0].formula.name in LIBRARY
 
 
 def _widen(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:

@@ -1,7 +1,7 @@
 """A linear layer: the product, the bias and the activation in one pass over memory.
 
-The kernel adds the bias and applies the activation while a tile of the product is at hand. On the tape this is what it
-would be without: the product, and a fusion of all that follows. So there is no derivative to write.
+The bias is added and the activation applied to blocks of the product that are still in the cache. On the tape this is
+what it would be without: the product, and a fusion of all that follows. So there is no derivative to write.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..errors import ArgumentError, ShapeError
-from ..kernels.epilogue import Epilogue
+from ..kernels.epilogue import Epilogue, fit
 from ..kernels.matmul import matmul as product
 from ..tape import mode
 from ..tensor import FLOATS, Tensor, as_tensor
@@ -64,13 +62,7 @@ def _in_one_pass(x: Tensor, weight: Tensor, after: list[Tensor], fusion: Fusion)
 
 def _check(shape: tuple[int, ...], after: list[Tensor]) -> None:
     for bias in after:
-        if bias.shape == shape[-1:]:
-            continue
-        try:
-            fits = np.broadcast_shapes(shape, bias.shape) == shape
-        except ValueError:
-            fits = False
-        if not fits:
+        if bias.shape != shape[-1:] and not fit(shape, bias.shape):
             raise ShapeError(f"linear: a bias of shape {bias.shape} does not broadcast to the result's {shape}")
 
 

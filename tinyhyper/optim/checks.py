@@ -90,8 +90,7 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
         if grad is not None:
             reached = True
             if not isinstance(grad, Tensor) or grad.array.shape != shape:
-                what = f"of shape {grad.shape}" if isinstance(grad, Tensor) else f"a {type(grad).__name__}"
-                raise ShapeError(f"{place}: params[{name!r}] has shape {shape}, its .grad is {what}")
+                raise _wrong_gradient(f"{place}: params[{name!r}]", w)
         for key, state in optimizer._states.get(name, {}).items():
             if state.array.shape != shape or state.array.dtype != dtype:
                 raise ShapeError(
@@ -124,8 +123,10 @@ def hypergradients(levels: Sequence[Optimizer]) -> None:
         for key in level._tuned:
             tensor = level.parameters[key]
             if tensor.grad is not None and (not isinstance(tensor.grad, Tensor) or tensor.grad.shape != tensor.shape):
-                what = f"of shape {tensor.grad.shape}" if isinstance(tensor.grad, Tensor) else "no Tensor"
-                raise ShapeError(
-                    f"{type(levels[0]).__name__}.step: {type(level).__name__}'s {key} has shape {tensor.shape}, "
-                    f"its .grad is {what}"
-                )
+                raise _wrong_gradient(f"{type(levels[0]).__name__}.step: {type(level).__name__}'s {key}", tensor)
+
+
+def _wrong_gradient(what: str, tensor: Tensor) -> ShapeError:
+    grad: Any = tensor.grad
+    found = f"of shape {grad.shape}" if isinstance(grad, Tensor) else f"a {type(grad).__name__}"
+    return ShapeError(f"{what} has shape {tensor.shape}, its .grad is {found}")
