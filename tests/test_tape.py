@@ -535,7 +535,7 @@ def test_memory_is_flat():
         _step(x)
     gc.collect()
     with collector_off():
-        for _ in range(1_500):  # Python keeps up to 2,000 freed tuples of a length for their next use
+        for _ in range(2_500):  # Python keeps up to 2,000 freed tuples of a length for their next use
             _step(x)
         tracemalloc.start()
         try:

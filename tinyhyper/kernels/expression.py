@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .quiet import quietly
+
 
 class Formula(NamedTuple):
     """One scalar operation in two notations.
@@ -95,20 +97,19 @@ class Program:
             number >= expression.inputs and (shapes[number], types[number]) == out for number, out in zip(numbers, outs)
         )
         lines, in_order = expression.lines, tuple(range(expression.inputs))
-        alone = self.ready and self.scalars is None and [line.args for line in lines] == [in_order]
+        alone = self.ready and False in weak and [line.args for line in lines] == [in_order]
         self.single = lines[0].formula.numpy if alone else None
 
-    @np.errstate(all="ignore")
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs, each an array of its own."""
-        if self.single is not None:
-            return [np.asarray(self.single(*arrays))]
-        inputs = arrays
+        inputs: Sequence[Any] = arrays
         if self.scalars is not None:
             inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, self.scalars)]
-        values = run(self.expression, inputs, self.weak)
+        if self.single is not None:
+            return [np.asarray(quietly(self.single, *inputs))]
+        values = quietly(run, self.expression, inputs, self.weak)
         results = [np.asarray(values[number]) for number in self.expression.outputs]
-        return results if self.ready else [self._finish(r, *out) for r, out in zip(results, self.outs)]
+        return results if self.ready else [quietly(self._finish, r, *out) for r, out in zip(results, self.outs)]
 
     def _finish(self, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         if value.shape != shape:
@@ -122,6 +123,5 @@ def value_dtypes(
     """The dtype of every value and whether it is weak, found by running the expression on one element of each input."""
     samples = [np.ones((), d).item() if w else np.ones(1, d) for d, w in zip(dtypes, weak)]
     loose = weak_values(expression, weak)
-    with np.errstate(all="ignore"):
-        values = run(expression, samples, loose)
+    values = quietly(run, expression, samples, loose)
     return [np.asarray(value).dtype for value in values], loose

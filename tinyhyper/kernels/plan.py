@@ -20,6 +20,7 @@ from .accuracy import LIBRARY
 from .backend import Backend, compiler_is_off
 from .expression import Expression, Program, value_dtypes
 from .parts import LEAST, Parts, pays
+from .quiet import quietly
 
 SMALL = 1_000
 
@@ -27,7 +28,7 @@ elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 
 
 class Plan:
-    """One expression over arrays of fixed shapes, strides and dtypes.
+    """One expression over arrays of fixed shapes, strides and dtypes, by the backend that is chosen when it is made.
 
     weak: inputs that are scalars which take on the dtype they meet.  shape: what all broadcast to.
     like: what each output has the shape and dtype of; None for the broadcast shape and NumPy's dtype.
@@ -36,7 +37,7 @@ class Plan:
     """
 
     __slots__ = (
-        "weak", "shape", "dtypes", "samples", "expression", "backend", "kernel", "parts", "program", "alias", "outs",
+        "weak", "shape", "dtypes", "samples", "expression", "kernel", "parts", "program", "alias", "outs",
         "reshaped", "narrow", "widened", "whole", "contexts",
     )  # fmt: skip
 
@@ -58,7 +59,7 @@ class Plan:
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
         self.whole = all(s == shape for s in shapes)
         self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
-        self.weak, self.shape, self.backend = weak, shape, elementwise_backend.chosen
+        self.weak, self.shape = weak, shape
         self.samples = [Sample(array.shape, array.dtype) for array in arrays]
         alias = [
             n if n < expression.inputs and (arrays[n].shape, arrays[n].dtype) == (s, d) else None
@@ -113,27 +114,23 @@ class Plan:
         return Parts(kernel, rounds, along, len(self.samples)) if rounds >= LEAST else None
 
     def _wants_kernel(self, eager: bool, size: int) -> bool:
-        if self.backend != "auto":
-            return self.backend == "numba"
+        if elementwise_backend.chosen != "auto":
+            return elementwise_backend.chosen == "numba"
         return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(self.expression)))
-
-    def stale(self) -> bool:
-        """Whether another backend has been chosen since."""
-        return self.backend != elementwise_backend.chosen
 
     def run(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The outputs. One that is an input unchanged is that very array."""
-        arrays = _widen(arrays) if self.widened else arrays
-        results = self._compute(arrays) if self.outs else ()
+        if self.widened:
+            arrays = _widen(arrays)
         if self.alias is None:
-            return results
-        fresh = iter(results)
+            return self._compute(arrays)
+        fresh = iter(self._compute(arrays) if self.outs else ())
         return [next(fresh) if source is None else arrays[source] for source in self.alias]
 
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
             return self.program(arrays)
-        args = list(arrays)
+        args = [*arrays]
         for n, merged in self.reshaped:
             args[n] = args[n].reshape(merged)
         results = []
@@ -145,7 +142,10 @@ class Plan:
             self.kernel(*args)
         else:
             self.parts.run(args)
-        return [r.astype(out.dtype, copy=False) for r, out in zip(results, self.outs)] if self.narrow else results
+        return quietly(self._narrowed, results) if self.narrow else results
+
+    def _narrowed(self, results: list[np.ndarray]) -> list[np.ndarray]:
+        return [result.astype(out.dtype, copy=False) for result, out in zip(results, self.outs)]
 
 
 def is_library_call(expression: Expression) -> bool:

@@ -34,20 +34,24 @@ class Elementwise:
         self.rule = Rule(Formula(name, source, numpy), vjp)
         inputs = [Symbol() for _ in range(arity)]
         self.fusion = Fusion(name, inputs, [Symbol(self.rule, tuple(inputs))], eager=True)
-        self._tensors, self._strong = (Tensor,) * arity, (False,) * arity  # how it is called most often
+        self._strong = (False,) * arity
         self.__name__ = self.__qualname__ = name
         self.__doc__ = doc
         names = ("condition", "x", "y") if arity == 3 else ("x", "y")[:arity]
         self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names])
 
     def __call__(self, *args: Any) -> Any:
-        if tuple(map(type, args)) == self._tensors:
-            return self.fusion(args, self._strong)[0]
+        if len(args) != len(self._strong):
+            raise CallError(f"{self.__name__} takes {len(self._strong)} arguments, got {len(args)}")
+        for arg in args:
+            if type(arg) is not Tensor:
+                return self._mixed(args)
+        return self.fusion(args, self._strong)[0]
+
+    def _mixed(self, args: tuple[Any, ...]) -> Any:
         for arg in args:
             if isinstance(arg, Symbol):
                 return self._symbol(args)
-        if len(args) != len(self._tensors):
-            raise CallError(f"{self.__name__} takes {len(self._tensors)} arguments, got {len(args)}")
         pairs = [operand(arg, self.__name__) for arg in args]
         return self.fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))[0]
 

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ShapeError, TinyhyperError, UnsupportedError
-from ..kernels.plan import Plan, Sample
+from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol, lower, substitute, used
 from ..tape import Edge, Node, add_to, leading_to, mode, reachable, sweep
 from ..tensor import FLOATS, Tensor, tensor
 
 Mask = tuple[bool, ...]
+UNKNOWN = object()
 
 
 class Derivative(NamedTuple):
@@ -52,6 +53,7 @@ class Way(NamedTuple):
     """A pullback for some cotangents and some inputs, ready to be called.
 
     reads: pairs of a place in what the node saved and the input or output it is.  gives: as in Derivative.
+    plans: those so far, by how the cotangents lie in memory; what was saved always lies as it did in the forward plan.
     """
 
     fusion: Fusion
@@ -59,6 +61,15 @@ class Way(NamedTuple):
     weak: Mask
     like: tuple[Sample, ...]
     gives: tuple[int, ...]
+    plans: dict[Any, Plan]
+
+    def run(self, cotangents: list[np.ndarray], saved: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """The cotangents of the inputs it gives, where nobody records or watches."""
+        arrays = cotangents + [saved[place] for place, _ in self.reads]
+        key = (elementwise_backend.chosen, *[(c.shape, c.strides, c.dtype) for c in cotangents])
+        if (plan := self.plans.get(key)) is None:
+            plan = self.plans[key] = self.fusion.plan(arrays, self.weak, self.like)
+        return plan.run(arrays)
 
 
 class Fusion:
@@ -82,10 +93,13 @@ class Fusion:
         tape = mode.tape
         began = 0 if tape is None else perf_counter_ns()
         arrays = [operand.array for operand in operands]
-        edges = [operand.edge for operand in operands]
         plan = self.plan(arrays, weak, like)
-        context = self.context(plan, edges) if mode.recording and any(edges) else None
-        outputs = self.recorded(context, edges, arrays, plan.run(arrays))
+        results = plan.run(arrays)
+        if mode.recording:
+            edges = [operand.edge for operand in operands]
+            outputs = self.recorded(self.context(plan, edges), edges, arrays, results)
+        else:
+            outputs = [Tensor(result) for result in results]
         if tape is not None:
             tape.operation(self, operands, outputs, (weak, like), perf_counter_ns() - began)
         return outputs
@@ -99,24 +113,25 @@ class Fusion:
     ) -> list[Tensor]:
         """The results as tensors, on the tape if there is a context. Of the arrays only those it reads are used."""
         if context is None:
-            return list(map(Tensor, results))
-        count = len(arrays)
-        saved = tuple([arrays[n] if n < count else results[n - count] for n in context.reads])
-        node = Node(self, tuple(edges), saved, context, len(results))
+            return [Tensor(result) for result in results]
+        values = (*arrays, *results)
+        node = Node(self, tuple(edges), [values[n] for n in context.reads], context, len(results))
+        if len(results) == 1:
+            return [Tensor(results[0], (node, 0))]
         return [Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))]
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         context: Context = node.context
-        operands = [c for c in cotangents if c is not None]
-        given = tuple([c is not None for c in cotangents])
-        way = context.ways.get((given, wanted)) or self._way(context, given, wanted)
-        if mode.recording:
-            edges = (*node.inputs, *[(node, n) for n in range(node.width)])
-            operands += [Tensor(node.saved[place], edges[source]) for place, source in way.reads]
+        way = self.way(context, tuple([c is not None for c in cotangents]), wanted)
+        found: list[Tensor | None] = [None] * len(wanted)
+        if mode.recording or mode.tape is not None:
+            edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if mode.recording else ()
+            operands = [c for c in cotangents if c is not None]
+            operands += [Tensor(node.saved[place], edges[n] if edges else None) for place, n in way.reads]
+            results: Sequence[Tensor] = way.fusion(operands, way.weak, way.like)
         else:
-            operands += [Tensor(node.saved[place]) for place, _ in way.reads]
-        found: list[Tensor | None] = [None] * len(node.inputs)
-        for n, result in zip(way.gives, way.fusion(operands, way.weak, way.like)):
+            results = [Tensor(r) for r in way.run([c.array for c in cotangents if c is not None], node.saved)]
+        for n, result in zip(way.gives, results):
             found[n] = result
         return found
 
@@ -130,12 +145,18 @@ class Fusion:
         found = [set(reachable([out])) if isinstance(out, Symbol) else set() for out in self.outputs]
         return tuple(tuple(n for n, symbol in enumerate(self.inputs) if symbol in read) for read in found)
 
-    def _way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+    def way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+        """The pullback for the cotangents that are given and the inputs wanted."""
+        return context.ways.get((given, wanted)) or self._make_way(context, given, wanted)
+
+    def _make_way(self, context: Context, given: Mask, wanted: Mask) -> Way:
         plan, width = context.plan, len(self.inputs)
         fusion, reads, gives = self.derivative(given, wanted, context.through)
         weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
         places = tuple([(context.reads.index(n), n) for n in reads])
-        way = context.ways[given, wanted] = Way(fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives)
+        way = context.ways[given, wanted] = Way(
+            fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives, {}
+        )
         return way
 
     def derivative(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
@@ -172,9 +193,8 @@ class Fusion:
 
     def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
-        key = (weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
-        plan = self._plans.get(key)
-        if plan is None or plan.stale():
+        key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
+        if (plan := self._plans.get(key)) is None:
             try:
                 shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
             except ValueError:
@@ -189,10 +209,9 @@ class Fusion:
     def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
         """What a node is to remember, by the edges of its operands; None if no gradient flows."""
         wanted = tuple([edge is not None for edge in edges])
-        contexts = plan.contexts
-        if wanted not in contexts:
-            contexts[wanted] = self._make_context(plan, wanted)
-        return contexts[wanted]
+        if (context := plan.contexts.get(wanted, UNKNOWN)) is UNKNOWN:
+            context = plan.contexts[wanted] = self._make_context(plan, wanted)
+        return context
 
     def _make_context(self, plan: Plan, wanted: Mask) -> Context | None:
         """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them.
@@ -247,23 +266,30 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
     complete = len(parameters) if plain else -1  # so many arguments need no binding
     fusions: dict[Any, tuple[Fusion, bool]] = {}
 
+    def apply(key: tuple[int, tuple[str, ...]], operands: Sequence[Tensor], weak: Mask) -> Any:
+        if key not in fusions:
+            fusions[key] = trace(function, *key, eager=eager)
+        fusion, several = fusions[key]
+        outputs = fusion(operands, weak)
+        return tuple(outputs) if several else outputs[0]
+
     @functools.wraps(function)
     def fused(*args: Any, **kwargs: Any) -> Any:
+        count = len(args)
+        if count == complete and not kwargs and {*map(type, args)} == {Tensor}:
+            return apply((count, ()), args, (False,) * count)
         values: list[Any] = [*args]
-        key: tuple[int, tuple[str, ...]] = (len(args), ())
-        if kwargs or len(args) != complete:
+        key: tuple[int, tuple[str, ...]] = (count, ())
+        if kwargs or count != complete:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             values = [*bound.args, *bound.kwargs.values()]
             key = (len(bound.args), tuple(bound.kwargs))
         if any(isinstance(value, Symbol) for value in values):
             return function(*args, **kwargs)
-        if key not in fusions:
-            fusions[key] = trace(function, *key, eager=eager)
-        fusion, several = fusions[key]
-        pairs = [operand(value, fusion.name) for value in values]
-        outputs = fusion([tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))
-        return tuple(outputs) if several else outputs[0]
+        name = getattr(function, "__name__", "fused")
+        pairs = [operand(value, name) for value in values]
+        return apply(key, [tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))
 
     return fused
 

@@ -111,16 +111,20 @@ class Operation:
         flags = tuple([edge is not None for edge in edges])
         if True not in flags:
             return None
-        if flags not in self._reads:
-            names = (*self._names(len(flags)), "out")
-            needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
-            places = [n for n, name in enumerate(names) if name in needs or ("xs" in needs and name != "out")]
-            self._reads[flags] = tuple(places), tuple([names[n] for n in places])
-        kept, reads = self._reads[flags]
-        saved = tuple([out if n == len(arrays) else arrays[n] for n in kept])
-        return Node(
-            self, tuple(edges), saved, (reads, [(array.shape, array.dtype, array.strides) for array in arrays], options)
-        )
+        if (found := self._reads.get(flags)) is None:
+            found = self._reads[flags] = self._needed(flags)
+        kept, reads = found
+        count = len(arrays)
+        saved = [arrays[n] if n < count else out for n in kept]
+        specs = [(array.shape, array.dtype, array.strides) for array in arrays]
+        return Node(self, tuple(edges), saved, (reads, specs, options))
+
+    def _needed(self, flags: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """What a node saves for these inputs' sake: operands by number, then the output; and how VJPs call it."""
+        names = (*self._names(len(flags)), "out")
+        needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
+        places = [n for n, name in enumerate(names) if name in needs or ("xs" in needs and name != "out")]
+        return tuple(places), tuple([names[n] for n in places])
 
     def _names(self, count: int) -> tuple[str, ...]:
         return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs
@@ -130,22 +134,19 @@ class Operation:
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         reads, entries, options = node.context
-        known, specs = dict(options), tuple([Spec(*entry) for entry in entries])
-        if mode.recording:
-            edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0))
-            known.update([(name, Tensor(array, edges.get(name))) for name, array in zip(reads, node.saved)])
-        else:
-            known.update([(name, Tensor(array)) for name, array in zip(reads, node.saved)])
+        specs = tuple(map(Spec._make, entries))
+        known = {**options, "specs": specs}
+        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if mode.recording else {}
+        for name, array in zip(reads, node.saved):
+            known[name] = Tensor(array, edges.get(name))
         if self.sequence:
             known["xs"] = [known.get(name) for name in self._names(len(specs))]
-        found: list[Tensor | None] = []
+        found: list[Tensor | None] = [None] * len(specs)
         for n, (key, spec, use) in enumerate(zip(self._keys(len(specs)), specs, wanted)):
-            if not use:
-                found.append(None)
-                continue
-            known.update(spec=spec, specs=specs, position=n)
-            cotangent = self.vjps[key](cotangents[0], *[known[need] for need in self.needs[key]])
-            found.append(cotangent if cotangent is None else fit(cotangent, spec))
+            if use:
+                known["spec"], known["position"] = spec, n
+                cotangent = self.vjps[key](cotangents[0], *[known[need] for need in self.needs[key]])
+                found[n] = cotangent if cotangent is None else fit(cotangent, spec)
         return found
 
     def __repr__(self) -> str:
@@ -175,9 +176,9 @@ def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
 
 def fit(cotangent: Tensor, spec: Spec) -> Tensor:
     """A cotangent summed down to its source's shape and in its dtype: the one place where broadcasting is undone."""
-    if cotangent.shape != spec.shape:
+    if cotangent.array.shape != spec.shape:
         cotangent = OPERATIONS["sum_to"]([cotangent], {"shape": spec.shape})
-    if cotangent.dtype != spec.dtype:
+    if cotangent.array.dtype != spec.dtype:
         cotangent = OPERATIONS["astype"]([cotangent], {"dtype": spec.dtype})
     return cotangent
 
