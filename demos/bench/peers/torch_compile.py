@@ -17,9 +17,14 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 class Library:
     """What rules and losses are made of."""
 
-    sqrt, tanh, full_like = torch.sqrt, torch.tanh, torch.full_like
+    sqrt, full_like = torch.sqrt, torch.full_like
     cross_entropy, mean_square = torch.nn.functional.cross_entropy, torch.nn.functional.mse_loss
     scalar = partial(torch.tensor, dtype=torch.float32)
+
+    @staticmethod
+    def tanh(x: Any) -> Any:
+        """Also of a number: the hyperparameters of the top level."""
+        return torch.tanh(torch.as_tensor(x, dtype=torch.float32))
 
     @staticmethod
     def wait(carry: Any) -> Any:
