@@ -170,3 +170,10 @@ def test_large_values_do_not_overflow_in_logsumexp_gradient():
 def test_the_norm_of_integers_does_not_overflow():
     np.testing.assert_allclose(th.norm(th.tensor(np.array([200, 10], np.uint8))).item(), np.hypot(200, 10))
     np.testing.assert_allclose(th.softmax(th.tensor(np.array([[200, 10]], np.uint8))).data, [[1.0, np.exp(-190.0)]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_a_mean_of_no_elements_is_nan_without_a_warning(dtype):
+    with np.errstate(all="raise"):
+        assert np.isnan(th.mean(np.zeros((0, 3), dtype)).item())
+        assert np.isnan(th.mean(np.zeros((2, 0), dtype), 1).data).all()

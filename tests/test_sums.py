@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.kernels import threads, totals
 from tinyhyper.kernels.expression import run, weak_values
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.kernels.sums import Apart
@@ -123,3 +124,12 @@ def test_the_total_of_an_array(size, seed, order, dtype):
     got = total(x)
     assert got.shape == () and got.dtype == np.sum(x, dtype="f8" if dtype == "f4" else None).dtype
     np.testing.assert_allclose(got, np.sum(x, dtype=got.dtype), rtol=1e-12, atol=1e-12 * np.abs(x.astype("f8")).sum())
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_threads_share_the_total_of_a_long_array(monkeypatch, number):
+    monkeypatch.setattr(totals, "PART", 1000)
+    monkeypatch.setattr(threads, "_threads", number)
+    x = np.arange(3457, dtype=np.float32)  # whole numbers, so exact
+    assert total(x) == 3457 * 3456 // 2
+    assert total(x[:2000]) == 2000 * 1999 // 2

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
+from .kernels.quiet import quietly
 from .tape import Edge, Node, backward, mode
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
                 f"{name}: a tensor of shape {output.shape} has no single gradient. "
                 f"Pass the cotangent (an array of that shape), or sum() first"
             )
-        return output.edge, Tensor(np.ones(output.shape, output.dtype))
+        return output.edge, Tensor(np.array(1, output.dtype, ndmin=output.ndim))
     given = as_tensor(gradient)
     if given.shape != output.shape:
         raise ShapeError(f"{name}: the tensor has shape {output.shape}, its gradient has {given.shape}")
@@ -268,7 +269,7 @@ def deposit(
 
     loss: what a recording is told that these are the gradients of. Raises GraphReleasedError.
     """
-    found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
+    found = quietly(backward, seeds, None, retain_graph=retain_graph, create_graph=create_graph)
     deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     for (tensor, _), gradient in zip(found, deposits):
         if tensor.grad is not None:
@@ -318,7 +319,8 @@ def gradients(
         if x.edge is None:
             raise GraphError(f"gradients: input {n} does not require a gradient (make it with requires_grad=True)")
     seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
-    found = backward(seeds, [x.edge for x in ins if x.edge], retain_graph=retain_graph, create_graph=create_graph)
+    edges = [x.edge for x in ins if x.edge]
+    found = quietly(backward, seeds, edges, retain_graph=retain_graph, create_graph=create_graph)
     owned = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     by_position = dict(zip([position for position, _ in found], owned))
     return tuple(by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins))

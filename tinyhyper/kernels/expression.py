@@ -8,12 +8,15 @@ arrays and the oracle of the kernels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .quiet import quietly
+
+FLOAT64 = np.dtype(np.float64)
 
 
 class Formula(NamedTuple):
@@ -65,10 +68,15 @@ def weak_values(expression: Expression, weak: Sequence[bool]) -> list[bool]:
 def sum_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """The sum of `array` over every axis that broadcasting had added to `shape`, in `dtype`."""
     if array.shape != shape:
-        extra = array.ndim - len(shape)
-        axes = (*range(extra), *[extra + i for i, n in enumerate(shape) if n == 1 and array.shape[extra + i] != 1])
-        array = array.sum(axis=axes, dtype=np.float64 if array.dtype.kind == "f" else None).reshape(shape)
+        wide = FLOAT64 if array.dtype.kind == "f" else None
+        array = np.add.reduce(array, _added_axes(array.shape, shape), wide).reshape(shape)
     return array.astype(dtype, copy=False)
+
+
+@functools.lru_cache(maxsize=1024)
+def _added_axes(wide: tuple[int, ...], narrow: tuple[int, ...]) -> tuple[int, ...]:
+    extra = len(wide) - len(narrow)
+    return (*range(extra), *[extra + i for i, n in enumerate(narrow) if n == 1 and wide[extra + i] != 1])
 
 
 class Program:
@@ -113,7 +121,7 @@ class Program:
 
     def _finish(self, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         if value.shape != shape:
-            value = sum_to(np.broadcast_to(value, self.shape), shape, dtype)
+            value = sum_to(value if value.shape == self.shape else np.broadcast_to(value, self.shape), shape, dtype)
         return np.array(value, dtype=dtype)
 
 

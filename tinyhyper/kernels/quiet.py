@@ -12,9 +12,9 @@ _QUIET = Context()
 _QUIET.run(np.seterr, all="ignore")
 
 
-def quietly(function: Callable[..., Any], *args: Any) -> Any:
-    """function(*args) as under np.errstate(all="ignore"), at a fifth of its cost.
+def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """function(*args, **kwargs) as under np.errstate(all="ignore"), at a fifth of its cost.
 
     A copy of the context can be entered by any thread, and from within another.
     """
-    return _QUIET.copy().run(function, *args)
+    return _QUIET.copy().run(function, *args, **kwargs)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError, CallError, ShapeError, TinyhyperError, UnsupportedError
+from ..kernels.quiet import quietly
 from ..symbols import Symbol
 from ..tape import Edge, Node, mode
 from ..tensor import Tensor, as_tensor
@@ -73,7 +74,7 @@ class Operation:
         tensors = [value if type(value) is Tensor else self._constant(value) for value in values]
         arrays = [tensor.array for tensor in tensors]
         try:
-            out = self.forward(arrays, **options) if self.sequence else self.forward(*arrays, **options)
+            out = quietly(self.forward, *((arrays,) if self.sequence else arrays), **options)
         except TinyhyperError:
             raise
         except (ValueError, IndexError, TypeError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import UnsupportedError
-from ..kernels.totals import total
+from ..kernels.totals import FLOAT32, FLOAT64, total
 from ..tensor import Tensor, as_tensor
 from .elementwise import absolute, equal, exp, where
 from .operation import Spec, operation
@@ -41,11 +41,11 @@ def _total(x: np.ndarray, axis: Axes, keepdims: bool) -> Any:
     """The sum, in float64 for float32: NumPy adds naively along any axis but the last."""
     if axis is None and not keepdims:
         return total(x)
-    return x.sum(axis=axis, dtype=np.float64 if x.dtype == np.float32 else None, keepdims=keepdims)
+    return x.sum(axis=axis, dtype=FLOAT64 if x.dtype == FLOAT32 else None, keepdims=keepdims)
 
 
 def _like(value: Any, x: np.ndarray) -> np.ndarray:
-    return np.asarray(value, np.float32) if x.dtype == np.float32 else np.asarray(value)
+    return np.asarray(value, FLOAT32 if x.dtype == FLOAT32 else None)
 
 
 def _spread(g: Tensor, spec: Spec, axis: Axes) -> Tensor:
@@ -61,9 +61,7 @@ def sum(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
 @operation(x=lambda g, spec, axis: _spread(g / float(_lengths(spec.shape, axis)[1]), spec, axis))
 def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The mean over the axes (all if None), NaN of no elements. Raises ShapeError for a wrong axis."""
-    total = _total(x, axis, keepdims)
-    with np.errstate(all="ignore"):
-        return _like(np.true_divide(total, _lengths(x.shape, axis)[1]), x)
+    return _like(np.true_divide(_total(x, axis, keepdims), _lengths(x.shape, axis)[1]), x)
 
 
 def _reduced(x: Tensor, axis: Axes) -> tuple[int, ...]:
@@ -120,9 +118,8 @@ def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
 
 def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:
     count = _lengths(x.shape, axis)[1]
-    with np.errstate(all="ignore"):
-        deviations = x - np.true_divide(_total(x, axis, True), count)
-        return np.true_divide(_total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
+    deviations = x - np.true_divide(_total(x, axis, True), count)
+    return np.true_divide(_total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
 
 
 def _deviations(x: Tensor, axis: Axes, ddof: float) -> Tensor:
@@ -152,8 +149,7 @@ def logsumexp(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np
     """log(sum(exp(x))) over the axes (all if None), without overflow. Raises ShapeError for no elements."""
     top = x.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(all="ignore"):
-        log = np.log(_total(np.exp(x - top), axis, True)) + top
+    log = np.log(_total(np.exp(x - top), axis, True)) + top
     return _like(log if keepdims else np.squeeze(log, axis), x)
 
 
