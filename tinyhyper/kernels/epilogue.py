@@ -11,63 +11,30 @@ from ..errors import ShapeError
 from . import compiler, threads
 from .backend import compiler_is_off
 from .expression import Expression, value_dtypes
-from .plan import Plan, elementwise_backend, is_library_call
+from .plan import elementwise_backend, is_library_call
 from .product import Product, Room
 from .scratch import scratch
 
-MOST = 1_000  # kinds of calls that an Epilogue remembers
 
-
-class Epilogue:
-    """Outputs to compute from a product and from arrays that broadcast against it, instead of the product alone.
-
-    expression: its value 0 is an element of the product, its other inputs are elements of the arrays. An Epilogue is
-    made once and used for every call: it remembers how to compute the shapes it has met.
-    """
-
-    __slots__ = ("expression", "known")
-
-    def __init__(self, expression: Expression) -> None:
-        self.expression = expression
-        self.known: dict[Any, Any] = {}
-
-    def after(self, product: np.ndarray, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs, from a finished product."""
-        arrays = [product, *inputs]
-        key = elementwise_backend.chosen, *[(x.shape, x.strides, x.dtype) for x in arrays]
-        if key not in self.known:
-            _check(product.shape, inputs)
-            plan = Plan(self.expression, arrays, (False,) * len(arrays), product.shape, None, True)
-            self._remember(key, plan)
-        return list(self.known[key].run(arrays))
-
-    def along(self, product: Product, a: np.ndarray, b: np.ndarray, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs, from one product of two matrices, each block of rows as soon as it is there."""
-        key = product, elementwise_backend.chosen, *[(x.shape, x.strides, x.dtype) for x in inputs]
-        if key not in self.known:
-            _check(product.shape, inputs)
-            self._remember(key, Finish(self.expression, product, inputs) if self._fits(inputs) else None)
-        finish = self.known[key]
-        return self.after(product.run(a, b), inputs) if finish is None else finish.run(a, b, inputs)
-
-    def _remember(self, key: Any, how: Any) -> None:
-        if len(self.known) >= MOST:
-            self.known.clear()
-        self.known[key] = how
-
-    def _fits(self, inputs: Sequence[np.ndarray]) -> bool:
-        """Whether to finish block by block: not if an output is one of the arrays, or NumPy computes it all."""
-        count = self.expression.inputs
-        own = all(number == 0 or number >= count for number in self.expression.outputs)
-        plain = all(array.ndim <= 2 and array.dtype.kind == "f" for array in inputs)
-        by_numpy = elementwise_backend.chosen == "numpy" or compiler_is_off() or is_library_call(self.expression)
-        return own and plain and not by_numpy
+def finishing(expression: Expression, product: Product, inputs: Sequence[np.ndarray]) -> Finish | None:
+    """How to compute an expression of a product block by block; None if an output is one of the arrays, or NumPy
+    computes it all. Raises ShapeError for arrays that do not broadcast to the product."""
+    shapes = [x.shape for x in inputs]
+    if not fit(product.shape, *shapes):
+        found = " and ".join(map(str, shapes))
+        raise ShapeError(
+            f"matmul: the epilogue's arrays must broadcast to the product's shape {product.shape}, not {found}"
+        )
+    own = all(number == 0 or number >= expression.inputs for number in expression.outputs)
+    plain = all(array.ndim <= 2 and array.dtype.kind == "f" for array in inputs)
+    by_numpy = elementwise_backend.chosen == "numpy" or compiler_is_off() or is_library_call(expression)
+    return Finish(expression, product, inputs) if own and plain and not by_numpy else None
 
 
 class Finish:
-    """How to compute the outputs for a product of two matrices and arrays of given shapes, strides and dtypes.
+    """How to compute an expression of a product of two matrices, each block of rows as soon as it is there.
 
-    kept: which output is the product itself.
+    It is for arrays of given shapes, strides and dtypes.  kept: which output is the product itself.
     """
 
     __slots__ = ("product", "kernel", "kept", "dtypes", "by_rows", "reshaped")
@@ -136,10 +103,3 @@ def fit(shape: tuple[int, ...], *shapes: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(shape, *shapes) == shape
     except ValueError:
         return False
-
-
-def _check(shape: tuple[int, ...], inputs: Sequence[np.ndarray]) -> None:
-    shapes = [x.shape for x in inputs]
-    if not fit(shape, *shapes):
-        found = " and ".join(map(str, shapes))
-        raise ShapeError(f"matmul: the epilogue's arrays must broadcast to the product's shape {shape}, not {found}")

@@ -28,15 +28,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 
 from ..errors import ShapeError
 from . import threads
 from .backend import Backend, compiler_is_off
-from .epilogue import Epilogue
-from .product import Lie, Product
+from .epilogue import Finish, finishing
+from .expression import Expression
+from .product import Product
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 LEAST = 2**20  # multiplications
@@ -45,30 +45,32 @@ THIN = 4  # rows or columns
 matmul_backend = Backend("matmul_backend", "numba", "blas")
 
 
-@overload
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray: ...
-@overload
-def matmul(a: np.ndarray, b: np.ndarray, epilogue: Epilogue, inputs: Sequence[np.ndarray]) -> list[np.ndarray]: ...
-def matmul(a, b, epilogue=None, inputs=()):  # type: ignore[no-untyped-def]
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b: matrices in the last two axes, the axes before them broadcast. A vector is a row if first, else a column.
 
-    With an epilogue the list of its outputs instead, for arrays `inputs` that broadcast against the product. They are
-    computed from blocks of the product that are still in the cache; if BLAS multiplies, in one pass afterwards.
     Raises ShapeError if the inner axes differ, the outer ones do not broadcast, or an operand is 0-d.
     """
+    return _tiled(a, b) if _by_tiles(a, b) else _blas(a, b)
+
+
+def finish(a: np.ndarray, b: np.ndarray, expression: Expression, inputs: Sequence[np.ndarray]) -> Finish | None:
+    """How to compute an expression of a @ b and of arrays that broadcast to it while the product is in the cache.
+
+    expression: its value 0 is an element of the product, its other inputs are elements of the arrays.
+    For arrays that lie in memory as these do, while backends and number of threads stay. None where a pass of its own
+    is to compute it, because the kernel does not multiply, NumPy computes the rest, or there are not two matrices of
+    one dtype.
+    Raises ShapeError as `matmul` does, and for arrays that do not broadcast to the product.
+    """
+    dtype = _fitting(a, b)
+    plain = a.ndim == 2 == b.ndim and a.dtype == b.dtype and dtype in FLOATS and a.size and b.size
+    return finishing(expression, _plan(a, b, dtype, True), inputs) if plain and _by_tiles(a, b) else None
+
+
+def _by_tiles(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the kernel is to multiply, not BLAS."""
     chosen = matmul_backend.chosen
-    if chosen == "blas" or (chosen == "auto" and not _kernel_wins(a, b)):
-        out = _blas(a, b)
-    elif epilogue is None or a.ndim != 2 or b.ndim != 2:
-        out = _tiled(a, b)
-    else:
-        dtype = _fitting(a, b)
-        if dtype in FLOATS and a.size and b.size:
-            x, y = _ready(a, dtype), _ready(b, dtype)
-            product = _product((x.shape, x.strides), (y.shape, y.strides), dtype, threads.num_threads(), True)
-            return epilogue.along(product, x, y, inputs)
-        out = _tiled(a, b)
-    return out if epilogue is None else epilogue.after(out, inputs)
+    return _kernel_wins(a, b) if chosen == "auto" else chosen == "numba"
 
 
 def _kernel_wins(a: np.ndarray, b: np.ndarray) -> bool:
@@ -84,6 +86,8 @@ def _kernel_wins(a: np.ndarray, b: np.ndarray) -> bool:
 
 def _blas(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     try:
+        if a.ndim == 2 == b.ndim and a.size > 1 < b.size:
+            return a.dot(b)  # starts sooner than matmul, but takes one element for a factor, and 0 * NaN for 0 then
         if a.ndim > 2 == b.ndim and a.flags.c_contiguous:  # one product of many rows, not many products of few
             return np.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
         return np.matmul(a, b)
@@ -104,9 +108,7 @@ def _tiled(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if not (x.size and y.size):
             out = np.zeros((*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]), dtype)
         else:
-            out = _product((rows.shape, rows.strides), (y.shape, y.strides), dtype, threads.num_threads(), False).run(
-                rows, y
-            )
+            out = _plan(rows, y, dtype, False).run(rows, y)
     except ValueError:
         raise _misfit(a, b) from None
     if rows is not x:
@@ -134,10 +136,12 @@ def _is_one_matrix(x: np.ndarray) -> bool:
     return all(steps[axis] == steps[axis + 1] * sizes[axis + 1] for axis in range(x.ndim - 2))
 
 
-@functools.lru_cache(maxsize=4096)
-def _product(a: Lie, b: Lie, dtype: np.dtype, workers: int, in_blocks: bool) -> Product:
-    """The plan for a product; in blocks of rows, if something is to be computed from each at once."""
-    return Product(a, b, dtype, workers, in_blocks)
+def _plan(a: np.ndarray, b: np.ndarray, dtype: np.dtype, in_blocks: bool) -> Product:
+    """How to multiply; in blocks of rows, if something is to be computed from each at once."""
+    return _product((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads(), in_blocks)
+
+
+_product = functools.lru_cache(maxsize=4096)(Product)
 
 
 def _misfit(a: np.ndarray, b: np.ndarray) -> ShapeError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..kernels.matmul import matmul as _product
+from ..tape import mode
 from ..tensor import FLOATS, Tensor, as_tensor
 from .elementwise import multiply
 from .operation import Spec, operation
@@ -32,6 +33,8 @@ def _lying_like(spec: Spec, x: Tensor, y: Tensor, left: bool, right: bool) -> Te
     copy."""
     if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
         return swapaxes(_matmul(y, x, not right, not left), -1, -2)
+    if x.edge is None and y.edge is None and mode.tape is None:  # nobody records or watches: without detour
+        return Tensor(_product(_turned(x.array, left), _turned(y.array, right)))
     return _matmul(x, y, left, right)
 
 
@@ -62,7 +65,11 @@ def _of_right(g: Tensor, x: Tensor, spec: Spec, specs: Specs, left: bool, right:
 @operation(x=_of_left, y=_of_right)
 def _matmul(x: np.ndarray, y: np.ndarray, /, left: bool = False, right: bool = False) -> np.ndarray:
     """x @ y, of which left and right say whether the matrices of x, of y, are transposed first."""
-    return _product(x.swapaxes(-1, -2) if left else x, y.swapaxes(-1, -2) if right else y)
+    return _product(_turned(x, left), _turned(y, right))
+
+
+def _turned(x: np.ndarray, transposed: bool) -> np.ndarray:
+    return x.swapaxes(-1, -2) if transposed else x
 
 
 def matmul(x: Any, y: Any) -> Tensor:

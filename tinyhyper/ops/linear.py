@@ -7,19 +7,27 @@ what it would be without: the product, and a fusion of all that follows. So ther
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import ArgumentError, ShapeError
-from ..kernels.epilogue import Epilogue, fit
+from ..kernels import threads
+from ..kernels.epilogue import fit
+from ..kernels.matmul import finish, matmul_backend
 from ..kernels.matmul import matmul as product
+from ..kernels.plan import elementwise_backend
 from ..tape import mode
-from ..tensor import FLOATS, Tensor, as_tensor
-from .fuse import Fusion, operand, trace
+from ..tensor import Tensor, as_tensor
+from .fuse import Fusion, Mask, operand, trace
 from .linalg import matmul
-from .operation import OPERATIONS, Spec
+from .operation import OPERATIONS
 
 PRODUCT = OPERATIONS["matmul"]
+MOST = 1_000  # kinds of layers that are remembered
+
+_layers: dict[Any, Layer] = {}
 
 
 def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], Any] | None = None) -> Tensor:
@@ -32,51 +40,74 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     x, weight = as_tensor(x), as_tensor(weight)
     if bias is None and activation is None:
         return matmul(x, weight)
-    pairs = [] if bias is None else [operand(bias, "linear")]
-    after, weak = [tensor for tensor, _ in pairs], tuple([number for _, number in pairs])
-    fusion = _after(activation, bias is not None)
-    plain = x.ndim < 2 or weight.ndim != 2 or True in weak or not _one_float_dtype(x, weight, *after)
-    if mode.tape is None and not plain:
-        return _in_one_pass(x, weight, after, fusion)
-    result = matmul(x, weight)
-    _check(result.shape, after)
-    return fusion([result, *after], (False, *weak))[0]
+    operands: list[Tensor] = [x, weight]
+    weak: Mask = (False,)
+    if bias is not None:
+        tensor, number = operand(bias, "linear")
+        operands, weak = [x, weight, tensor], (False, number)
+    if mode.tape is None and x.ndim == 2 == weight.ndim:
+        return _layer(operands, weak, activation)(operands)
+    fusion, result = _after(activation, bias is not None), matmul(x, weight)
+    _check(result.shape, operands[2:])
+    return fusion([result, *operands[2:]], weak)[0]
 
 
-def _in_one_pass(x: Tensor, weight: Tensor, after: list[Tensor], fusion: Fusion) -> Tensor:
-    """As `fusion` of the product, which is only kept if the fusion's derivative reads it."""
-    shape = (*x.shape[:-1], weight.shape[1])
-    _check(shape, after)
-    later = [operand.array for operand in after]
-    edges = [x.edge, weight.edge, *[operand.edge for operand in after]]
-    context = None
-    if mode.recording and any(edges):
-        node = PRODUCT.node(edges[:2], [x.array, weight.array], None, PRODUCT.defaults)
-        edges = [None if node is None else (node, 0), *edges[2:]]
-        operands: list[Any] = [Spec(shape, x.dtype, _strides(shape, x.dtype.itemsize)), *later]
-        context = fusion.context(fusion.plan(operands, (False,) * len(operands)), edges)
-    keep = context is not None and 0 in context.reads
-    out, *kept = product(x.array, weight.array, _epilogue(fusion, keep), later)
-    return fusion.recorded(context, edges, [kept[0] if keep else None, *later], [out])[0]
+class Layer:
+    """How to compute a layer for matrices of given shapes, strides and dtypes, some of them on the tape.
+
+    fusion: what follows the product.  plan: how to compute it from a whole product.  finish: how to compute it block by
+    block, None if that does not pay.  context: what the fusion's node remembers; None if nothing is recorded.
+    """
+
+    __slots__ = ("fusion", "plan", "finish", "context")
+
+    def __init__(self, operands: Sequence[Tensor], weak: Mask, fusion: Fusion) -> None:
+        x, weight, *after = operands
+        total = np.empty((x.shape[0], weight.shape[1]), np.result_type(x.dtype, weight.dtype))
+        _check(total.shape, after)
+        later = [operand.array for operand in after]
+        self.fusion, self.plan = fusion, fusion.plan([total, *later], weak)
+        flows = [x.edge or weight.edge, *[operand.edge for operand in after]]
+        self.context = fusion.context(self.plan, flows) if mode.recording else None
+        outputs = fusion.expression.outputs
+        kept = self.context is not None and 0 in self.context.reads
+        expression = fusion.expression._replace(outputs=(*outputs, 0) if kept else outputs)
+        self.finish = finish(x.array, weight.array, expression, later) if True not in weak else None
+
+    def __call__(self, operands: Sequence[Tensor]) -> Tensor:
+        """As the fusion of the product, which is only kept if the fusion's derivative reads it."""
+        x, weight, *later = [operand.array for operand in operands]
+        if self.finish is None:
+            total = product(x, weight)
+            outs = self.plan.run([total, *later])
+        else:
+            outs = self.finish.run(x, weight, later)
+            total = outs[-1]
+        if self.context is None:
+            return Tensor(outs[0])
+        edges = [operand.edge for operand in operands]
+        node = PRODUCT.node(edges[:2], [x, weight], None, PRODUCT.defaults)
+        edges[:2] = [None if node is None else (node, 0)]
+        return self.fusion.recorded(self.context, tuple(edges), [total, *later], outs[:1])[0]
+
+
+def _layer(operands: Sequence[Tensor], weak: Mask, activation: Callable[[Any], Any] | None) -> Layer:
+    """The layer for operands like these, decided once for all that it depends on."""
+    arrays = [(x.array.shape, x.array.strides, x.array.dtype, x.edge is None) for x in operands]
+    chosen = elementwise_backend.chosen, matmul_backend.chosen, threads.num_threads(), mode.recording
+    key = (activation, weak, *chosen, *arrays)
+    if (layer := _layers.get(key)) is None:
+        layer = Layer(operands, weak, _after(activation, len(operands) > 2))
+        if len(_layers) >= MOST:
+            _layers.clear()
+        _layers[key] = layer
+    return layer
 
 
 def _check(shape: tuple[int, ...], after: list[Tensor]) -> None:
     for bias in after:
         if bias.shape != shape[-1:] and not fit(shape, bias.shape):
             raise ShapeError(f"linear: a bias of shape {bias.shape} does not broadcast to the result's {shape}")
-
-
-def _one_float_dtype(*tensors: Tensor) -> bool:
-    dtype = tensors[0].dtype
-    return dtype in FLOATS and all(tensor.dtype == dtype for tensor in tensors)
-
-
-def _strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """How a fresh array of the shape lies in memory."""
-    strides = [itemsize]
-    for length in shape[:0:-1]:
-        strides.append(strides[-1] * length)
-    return tuple(strides[::-1])
 
 
 @functools.lru_cache(maxsize=256)
@@ -94,10 +125,3 @@ def _after(activation: Callable[[Any], Any] | None, biased: bool) -> Fusion:
     if several:
         raise ArgumentError(f"linear: {after.__name__} returns several values; an activation returns one")
     return fusion
-
-
-@functools.lru_cache(maxsize=512)
-def _epilogue(fusion: Fusion, keep: bool) -> Epilogue:
-    """The fusion for the product's kernel, with the product itself as a second output if it is to be kept."""
-    outputs = fusion.expression.outputs
-    return Epilogue(fusion.expression._replace(outputs=(*outputs, 0) if keep else outputs))
