@@ -140,10 +140,9 @@ def sweep(
         if (cotangents := pending.pop(node, None)) is None:
             continue
         yield node, cotangents
-        inputs = node.inputs
-        useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in inputs])
+        useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs])
         if True in useful:
-            for edge, use, cotangent in zip(inputs, useful, node.pullback(cotangents, useful)):
+            for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
                 if use and cotangent is not None:
                     add_to(pending, edge, cotangent)
 
@@ -189,8 +188,7 @@ def backward(
             if node.linked:
                 node.complete(cotangents)
             if targets is None:
-                if node.kept:
-                    found += [(ref(), cotangents[index]) for index, ref in node.kept.items()]
+                found += [(ref(), cotangents[index]) for index, ref in node.kept.items()] if node.kept else ()
             else:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
             if stops and seams and node.seam:

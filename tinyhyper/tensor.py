@@ -132,9 +132,12 @@ class Tensor:
 
     def plus(self, other: Tensor) -> Tensor:
         """self + other for the sums of the sweep: where nobody watches or records, of NumPy's without detour."""
-        if self.edge is None and other.edge is None and mode.tape is None:
-            return Tensor(np.asarray(self.array + other.array))
-        return self + other
+        if self.edge is not None or other.edge is not None or mode.tape is not None:
+            return self + other
+        ours, theirs = self.array, other.array
+        if ours.ndim == 0:  # a hyperparameter's: added as Python's numbers, in a third of the time
+            return Tensor(np.array(ours.item() + theirs.item(), ours.dtype))
+        return Tensor(ours + theirs)
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient to the `.grad` of every leaf and every tensor with `retain_grad()`; release the graph.

@@ -19,7 +19,8 @@ from ..errors import CallError, UnsupportedError
 from ..kernels.expression import Formula
 from ..symbols import Constant, Rule, Symbol
 from ..tensor import Tensor
-from .fuse import Fusion, composite, operand
+from .fuse import composite, operand
+from .fusion import Fusion
 
 RULES: dict[str, Elementwise] = {}
 

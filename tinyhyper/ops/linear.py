@@ -20,7 +20,8 @@ from ..kernels.matmul import matmul as product
 from ..kernels.plan import elementwise_backend
 from ..tape import mode
 from ..tensor import Tensor, as_tensor
-from .fuse import Fusion, Mask, operand, trace
+from .fuse import operand, trace
+from .fusion import Fusion, Mask
 from .linalg import matmul
 from .operation import OPERATIONS
 

@@ -44,3 +44,12 @@ UNIT = Coordinate(
 
 COORDINATES = {coordinate.name: coordinate for coordinate in (LINEAR, LOG, SQRT, UNIT)}
 _BORDERS = {("log", 0.0): -math.inf, ("sqrt", 0.0): 0.0, ("unit", 0.0): -math.inf, ("unit", 1.0): math.inf}
+
+
+def coordinate_of(choice: Coordinate | str) -> Coordinate:
+    """The coordinate itself, or the one of a name. Raises ArgumentError for a name of none."""
+    if isinstance(choice, Coordinate):
+        return choice
+    if choice not in COORDINATES:
+        raise ArgumentError(f"there are no {choice!r} coordinates; there are {', '.join(COORDINATES)}")
+    return COORDINATES[choice]

@@ -16,7 +16,7 @@ from ..kernels.cache import load
 from ..kernels.compiler import Signature, Writer
 from ..kernels.expression import Expression, value_dtypes
 from ..kernels.plan import elementwise_backend
-from ..ops.fuse import Fusion
+from ..ops.fusion import Fusion
 
 FLOAT = np.dtype(np.float64)
 

@@ -77,6 +77,8 @@ class Scan:
             kernel(table, values)
         moved = [np.array(value) for value in values[: len(self._table)].tolist()]
         leaves = {n: leaf(Tensor(moved[n])) for n in self._leaves}
+        if not self._backward:
+            return list(leaves.values())
         node = ScanNode(self, tuple([leaves[n].edge for n in self._reads]), (values, moved), None, len(moved))
         tensors = [leaves[n] if n in leaves else Tensor(array, (node, n)) for n, array in enumerate(moved)]
         node.kept = {n: weakref.ref(tensor) for n, tensor in enumerate(tensors) if n not in leaves}

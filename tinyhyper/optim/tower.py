@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,7 +23,8 @@ from ..tape import UNWATCHED, mode, recording, unwatched
 from ..tensor import Tensor, leaf
 from . import checks, rows, saving
 from .chain import Chain
-from .coordinates import COORDINATES, LINEAR, Coordinate
+from .coordinates import LINEAR, Coordinate, coordinate_of
+from .group import Operands, move_together
 from .horizon import Window
 from .labels import Labels, labels_for
 from .update import Update, trace_rule
@@ -97,7 +98,7 @@ class Optimizer:
         self._options = tuple(given.items())
         self._rates = dict(values["alpha"]) if isinstance(values.get("alpha"), Mapping) else None
         checks.names(self, tune, coordinates)
-        self._coordinates = {row: _coordinate(coordinates.get(row, self.table[row].coordinate)) for row in self.table}
+        self._coordinates = {row: coordinate_of(coordinates.get(row, self.table[row].coordinate)) for row in self.table}
         in_use = {
             row for row, entry in self.table.items() if not entry.optional or values[row] != 0 or row in (tune or ())
         }
@@ -175,9 +176,25 @@ class Optimizer:
         labels: Labels | None,
     ) -> Move:
         """Where this level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
-        hyperparameters = {**self.parameters, **fresh}
-        cuts, last, used = self._window.cuts, None, dict[str, Tensor]()
-        moved, states = {}, {}
+        operands = self._operands(names, targets, {**self.parameters, **fresh})
+        if labels is None and self._window.horizon == 1:
+            return Move(self, targets, *move_together(operands))
+        cuts, moved, states = self._window.cuts, {}, {}
+        for name, rule, used, w, g, state in operands:
+            if labels is not None:
+                labels.before(name, w, g, zip(rule.kept, state), zip(self._update(name)[1].values(), used.values()))
+            new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
+            moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
+            states[name] = dict(zip(rule.kept, new_state))
+            if labels is not None:
+                labels.after(name, moved[name], states[name].items())
+        return Move(self, targets, moved, states)
+
+    def _operands(
+        self, names: Iterable[str], targets: Mapping[str, Tensor], hyperparameters: dict[str, Tensor]
+    ) -> Iterator[Operands]:
+        """What the rule is applied to, one target after the other; those of one rule share their hyperparameters."""
+        last: Mapping[str, str] | None = None
         for name in names:
             w, (rule, keys) = targets[name], self._update(name)
             if keys is not last:
@@ -185,15 +202,7 @@ class Optimizer:
                     hyperparameters["t"] = Tensor(np.array(self.t + 1.0))
                 last, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
             g = w.grad if w.grad is not None else Tensor(np.zeros(w.shape, w.dtype))
-            state = self._state_for(name, rule, w)
-            if labels is not None:
-                labels.before(name, w, g, zip(rule.kept, state), [(key, hyperparameters[key]) for key in keys.values()])
-            new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
-            moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
-            states[name] = dict(zip(rule.kept, new_state))
-            if labels is not None:
-                labels.after(name, moved[name], states[name].items())
-        return Move(self, targets, moved, states)
+            yield name, rule, used, w, g, self._state_for(name, rule, w)
 
     def meaning(self, key: str, internal: float) -> float:
         """The value a person means by the internal number of a hyperparameter."""
@@ -216,8 +225,7 @@ class Optimizer:
         return self._updates[name]
 
     def _state_for(self, name: str, rule: Update, w: Tensor) -> list[Tensor]:
-        kept = self._states.get(name)
-        if kept is not None:
+        if (kept := self._states.get(name)) is not None:
             return [kept[key] for key in rule.kept]
         return [self._start(key, w) for key in rule.kept]
 
@@ -290,11 +298,3 @@ class Move(NamedTuple):
         self.level.t += 1
         self.level._states = {**self.level._states, **self.states}
         self.targets.update(self.moved)
-
-
-def _coordinate(choice: Coordinate | str) -> Coordinate:
-    if isinstance(choice, Coordinate):
-        return choice
-    if choice not in COORDINATES:
-        raise ArgumentError(f"there are no {choice!r} coordinates; there are {', '.join(COORDINATES)}")
-    return COORDINATES[choice]

@@ -1,0 +1,229 @@
+"""Fusion: an expression over tensors as one node, one kernel forward and one for its VJP.
+
+The tape's own sweep over the expression's symbols writes the VJP, which is a fusion again, so it can be recorded and
+differentiated like anything else. Its outputs are the cotangents, summed down to the shapes of the operands inside the
+kernel. The VJP shows which operands and outputs it reads: only those are saved.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..kernels.plan import Plan, Sample, elementwise_backend
+from ..symbols import Symbol, lower, substitute, used
+from ..tape import Edge, Node, add_to, leading_to, mode, reachable, sweep
+from ..tensor import FLOATS, Tensor
+
+Mask = tuple[bool, ...]
+UNKNOWN = object()
+
+
+class Derivative(NamedTuple):
+    """A VJP: a fusion of the cotangents and of what the forward pass saved.
+
+    reads: the forward operands and then outputs that it needs, by number.  gives: the inputs that get a cotangent.
+    """
+
+    fusion: Fusion
+    reads: tuple[int, ...]
+    gives: tuple[int, ...]
+
+
+class Context(NamedTuple):
+    """What a node remembers beside its arrays: shared by all nodes of the same shapes.
+
+    reads: what it saved, as in Derivative.  flows: the outputs that carry a gradient.  ways: its pullbacks so far.
+    """
+
+    plan: Plan
+    reads: tuple[int, ...]
+    through: bool
+    flows: Mask
+    ways: dict[tuple[Mask, Mask], Way]
+
+
+class Way(NamedTuple):
+    """A pullback for some cotangents and some inputs, ready to be called.
+
+    reads: pairs of a place in what the node saved and the input or output it is.  gives: as in Derivative.
+    plans: those so far, by how the cotangents lie in memory; what was saved always lies as it did in the forward plan.
+    """
+
+    fusion: Fusion
+    reads: tuple[tuple[int, int], ...]
+    weak: Mask
+    like: tuple[Sample, ...]
+    gives: tuple[int, ...]
+    plans: dict[Any, Plan]
+
+    def run(self, cotangents: list[np.ndarray], saved: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """The cotangents of the inputs it gives, where nobody records or watches."""
+        arrays = cotangents + [saved[place] for place, _ in self.reads]
+        key = (elementwise_backend.chosen, *[(c.shape, c.strides, c.dtype) for c in cotangents])
+        if (plan := self.plans.get(key)) is None:
+            plan = self.plans[key] = self.fusion.plan(arrays, self.weak, self.like)
+        return plan.run(arrays)
+
+
+class Fusion:
+    """Elementwise outputs as symbols over input symbols; called on tensors, it is one operation.
+
+    eager: whether small arrays may be computed by NumPy instead of a kernel.
+    """
+
+    def __init__(self, name: str, inputs: Sequence[Symbol], outputs: Sequence[Any], eager: bool) -> None:
+        self.name, self.inputs, self.outputs, self.eager = name, tuple(inputs), tuple(outputs), eager
+        self.expression = lower(self.outputs, self.inputs)
+        self._plans: dict[Any, Plan] = {}
+        self._derivatives: dict[Any, Derivative] = {}
+
+    def __call__(self, operands: Sequence[Tensor], weak: Mask, like: tuple[Sample, ...] | None = None) -> list[Tensor]:
+        """Apply to tensors.
+
+        weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
+        like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
+        """
+        tape = mode.tape
+        began = 0 if tape is None else perf_counter_ns()
+        arrays = [operand.array for operand in operands]
+        plan = self.plan(arrays, weak, like)
+        results = plan.run(arrays)
+        if mode.recording:
+            edges = [operand.edge for operand in operands]
+            outputs = self.recorded(self.context(plan, edges), edges, arrays, results)
+        else:
+            outputs = [Tensor(result) for result in results]
+        if tape is not None:
+            tape.operation(self, operands, outputs, (weak, like), perf_counter_ns() - began)
+        return outputs
+
+    def recorded(
+        self,
+        context: Context | None,
+        edges: Sequence[Edge | None],
+        arrays: Sequence[np.ndarray | None],
+        results: Sequence[np.ndarray],
+    ) -> list[Tensor]:
+        """The results as tensors, on the tape if there is a context. Of the arrays only those it reads are used."""
+        if context is None:
+            return [Tensor(result) for result in results]
+        values = (*arrays, *results)
+        node = Node(self, tuple(edges), [values[n] for n in context.reads], context, len(results))
+        if len(results) == 1:
+            return [Tensor(results[0], (node, 0))]
+        return [Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))]
+
+    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
+        context: Context = node.context
+        way = self.way(context, tuple([c is not None for c in cotangents]), wanted)
+        found: list[Tensor | None] = [None] * len(wanted)
+        if mode.recording or mode.tape is not None:
+            edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if mode.recording else ()
+            operands = [c for c in cotangents if c is not None]
+            operands += [Tensor(node.saved[place], edges[n] if edges else None) for place, n in way.reads]
+            results: Sequence[Tensor] = way.fusion(operands, way.weak, way.like)
+        else:
+            results = [Tensor(r) for r in way.run([c.array for c in cotangents if c is not None], node.saved)]
+        for n, result in zip(way.gives, results):
+            found[n] = result
+        return found
+
+    def reads(self, node: Node) -> tuple[int, ...]:
+        """Which arrays a node saved: operands, then outputs, by number."""
+        return node.context.reads
+
+    @functools.cached_property
+    def depends(self) -> tuple[tuple[int, ...], ...]:
+        """For each output, the operands that it is computed from."""
+        found = [set(reachable([out])) if isinstance(out, Symbol) else set() for out in self.outputs]
+        return tuple(tuple(n for n, symbol in enumerate(self.inputs) if symbol in read) for read in found)
+
+    def way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+        """The pullback for the cotangents that are given and the inputs wanted."""
+        return context.ways.get((given, wanted)) or self._make_way(context, given, wanted)
+
+    def _make_way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+        plan, width = context.plan, len(self.inputs)
+        fusion, reads, gives = self.derivative(given, wanted, context.through)
+        weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
+        places = tuple([(context.reads.index(n), n) for n in reads])
+        way = context.ways[given, wanted] = Way(
+            fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives, {}
+        )
+        return way
+
+    def derivative(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+        """The VJP for the cotangents that are given and the inputs wanted, reading saved outputs if `through`."""
+        key = (given, wanted, through)
+        if key not in self._derivatives:
+            self._derivatives[key] = self._derive(*key)
+        return self._derivatives[key]
+
+    def _derive(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+        cotangents = [Symbol() for flag in given if flag]
+        pending: dict[Any, list[Any]] = {}
+        for out, cotangent in zip([out for out, flag in zip(self.outputs, given) if flag], cotangents):
+            if isinstance(out, Symbol):
+                add_to(pending, (out, 0), cotangent)
+        nodes = reachable(pending)
+        leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
+        found = {
+            node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.rule is None
+        }
+        gives = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
+        results = [found[self.inputs[n]] for n in gives]
+
+        fresh = [Symbol() for _ in (*self.inputs, *self.outputs)]
+        computed = {
+            out: new
+            for out, new in zip(self.outputs, fresh[len(self.inputs) :])
+            if isinstance(out, Symbol) and out.rule
+        }
+        results = substitute(results, {**dict(zip(self.inputs, fresh)), **(computed if through else {})})
+        reads = tuple(n for n, read in enumerate(used(results, fresh)) if read)
+        inputs = [*cotangents, *[fresh[n] for n in reads]]
+        return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
+
+    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
+        """How to compute it for arrays of these shapes, strides and dtypes."""
+        key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
+        if (plan := self._plans.get(key)) is None:
+            try:
+                shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
+            except ValueError:
+                shapes = " and ".join(str(a.shape) for a in arrays)
+                raise ShapeError(
+                    f"{self.name}: shapes {shapes} do not broadcast together "
+                    "(axes must be equal or 1, counted from the last)"
+                ) from None
+            plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
+        return plan
+
+    def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
+        """What a node is to remember, by the edges of its operands; None if no gradient flows."""
+        wanted = tuple([edge is not None for edge in edges])
+        if (context := plan.contexts.get(wanted, UNKNOWN)) is UNKNOWN:
+            context = plan.contexts[wanted] = self._make_context(plan, wanted)
+        return context
+
+    def _make_context(self, plan: Plan, wanted: Mask) -> Context | None:
+        """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them.
+
+        A sum is not read: what the derivative needs is its terms.
+        """
+        floats = tuple(dtype in FLOATS for dtype in plan.dtypes)
+        flows = tuple(
+            flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), wanted, False).gives)
+            for n, flag in enumerate(floats)
+        )
+        if not any(flows):
+            return None
+        kept, computed = (self.derivative(flows, wanted, through).reads for through in (True, False))
+        through = plan.whole and len(kept) <= len(computed)
+        return Context(plan, kept if through else computed, through, flows, {})
