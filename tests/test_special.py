@@ -99,6 +99,7 @@ def arguments(operation, dtype):
         every_size,
         rng.uniform(log_min, log_max, n),
         rng.uniform(-5, 5, 2 * n),
+        rng.uniform(-20, 20, n),
         rng.uniform(-1, 1, 2 * n),
         np.exp2(rng.uniform(-30, 4, n)) * rng.choice([-1, 1], n),
         1 + rng.normal(0, 0.01, n),
@@ -140,6 +141,31 @@ def test_the_accuracy_check_sees_a_planted_error_of_four_ulps(operation, dtype):
     steps[where] += 4
     with pytest.raises(AssertionError, match="off by"):
         check_accuracy(operation, x, got)
+
+
+def check_against_float64(operation, x, got):
+    """Whether float32 results agree with the float64 function's to what is stated."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        true = apply(operation, x.astype(np.float64))
+        rounded = true.astype(np.float32)
+    finite = np.isfinite(rounded)
+    np.testing.assert_array_equal(got[~finite], rounded[~finite])
+    true, got = true[finite], got[finite]
+    worst = (abs(got - true) / np.ldexp(1.0, np.maximum(np.frexp(true)[1] - 24, -149))).max()
+    assert worst <= MAX_ULPS[operation], f"{operation} is off by {worst:.2f} ulp"
+
+
+@pytest.mark.skipif(not JIT, reason="millions of numbers take compiled code")
+@pytest.mark.parametrize("operation", MAX_ULPS)
+def test_float32_is_as_exact_everywhere(operation):
+    """On every 1021st of all bit patterns; and the check sees a planted error of four ulps."""
+    x = np.arange(0, 2**32, 1021).astype(np.uint32).view(np.float32)
+    got = apply(operation, x)
+    check_against_float64(operation, x, got)
+    where = np.flatnonzero(np.isfinite(got) & (abs(got) > 0.1))[0]
+    got.view(np.uint32)[where] += 4
+    with pytest.raises(AssertionError, match="off by"):
+        check_against_float64(operation, x, got)
 
 
 HARD_POINTS = {

@@ -152,5 +152,5 @@ def _in_memory(name: str, text: str) -> ModuleType:
 @functools.cache
 def _basis() -> str:
     """The text of what every kernel is built on: with it changes the kernel's name."""
-    names = ("cache.py", "circular.py", "loops.py", "special.py")
+    names = ("cache.py", "circular.py", "emitter.py", "loops.py", "special.py")
     return "".join(Path(__file__).with_name(name).read_text() for name in names)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-Number = Any  # an Emitter of `special` or a NumPy scalar
+Number = Any  # an Emitter or a NumPy scalar
 
 # fmt: off
 # (sin(r) - r) / r^3 and (cos(r) - 1 + r^2/2) / r^4 in z = r^2, for |r| <= pi/4: for float32, which is computed in
@@ -41,6 +41,14 @@ HALF_PI = {
 }
 
 
+def polynomial(x: Number, coefficients: Sequence[float]) -> Number:
+    """The polynomial with these coefficients, lowest power first."""
+    total = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        total = x * total + c
+    return total
+
+
 def near_functions(real: type) -> dict[str, Callable]:
     """Sine, cosine and tangent for arguments up to `accuracy.NEAR`, by name; computed in float64 for either format.
 
@@ -56,12 +64,6 @@ def near_functions(real: type) -> dict[str, Callable]:
 
     def select(condition: Number, yes: Number, no: Number) -> Number:
         return condition.select(yes, no) if hasattr(condition, "select") else yes if condition else no
-
-    def polynomial(x: Number, coefficients: Sequence[float]) -> Number:
-        total = coefficients[-1]
-        for c in coefficients[-2::-1]:
-            total = x * total + c
-        return total
 
     def difference(a: Number, b: Number) -> tuple[Number, Number]:
         """a - b, and what was lost in rounding it."""

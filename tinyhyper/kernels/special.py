@@ -7,6 +7,7 @@ subnormal numbers and signed zeros come out right: no flag is set that would let
 
 Each function makes three moves: it brings the argument into a short interval by arithmetic that is exact or nearly so,
 evaluates a polynomial there, and undoes the first move. Three polynomials serve all: for e^r, for log and for erf.
+Only tanh of a float32 has a rational function of its own, because that takes fewer instructions.
 
 A function is written once, as ordinary Python, and read twice. Run on an `Emitter` it writes its instructions into the
 kernel that calls it, without numba inferring a type or compiling a function of its own; run on a NumPy scalar it
@@ -17,20 +18,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partialmethod
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import config, types
-from numba.extending import intrinsic
+from numba import config
 
 from .accuracy import near_name, special_name
-from .circular import near_functions
+from .circular import near_functions, polynomial
+from .emitter import Emitter, Number, compiled, plain
 
 # The coefficients below, lowest power first, are minimax: found by the Remez exchange in 50 digits, with the weight
-# that makes the error the relative error of the function named. The two leading ones (for log one) were rounded in
-# turn, and the others fitted again around them. "Error" is the largest on the interval, all coefficients rounded.
+# that makes the error the relative error of the function named. The two leading ones (for log one, for tanh all) were
+# rounded in turn, and the others fitted again around them. "Error" is the largest on the interval, all of them rounded.
 
 # fmt: off
 # (e^r - 1 - r) / r^2 for |r| <= log(2)/2: degree 4, error 1.4e-8 of e^r - 1; degree 9, error 1.9e-17.
@@ -67,108 +65,14 @@ ERF = {
         4.287434004918643e-11, -3.3490489939936138e-12, 1.6051900624262779e-13, -3.564516079712318e-15,
     ),
 }
+# n and q with tanh(x/2) = n/q: n / x - 1 and q - 2, both over z = x^2, for |x| <= 9.36: error 9.1e-9 of tanh(x).
+TANH_N = {"float32": (0.029762791, 0.00011401266)}
+TANH_Q = {"float32": (0.22619218, 0.0024107837, 2.447673e-06)}
 # fmt: on
 ERF_END = {"float32": 4, "float64": 6}  # erf rounds to 1 from here on
 
 # log(2) in two parts, the first with so few bits that its product with any exponent is exact.
 LN2 = {"float32": ("0x1.62e4p-1", "0x1.7f7d1cf79abcap-20"), "float64": ("0x1.62e42fefa38p-1", "0x1.ef35793c76730p-45")}
-
-Number = Any  # what the functions are read with: an Emitter or a NumPy scalar; constants are plain Python numbers
-
-
-class Emitter:
-    """A number in a kernel that is being written: each operator emits its instruction and gives another such number.
-
-    "contract" permits a fused multiply-add, which only removes a rounding. The other fast-math flags would assume that
-    there is no NaN or infinity, or would reorder the operations that the accuracy rests on. An instruction that has a
-    flag is left alone by numba even when the kernel around it is compiled with all of them.
-    """
-
-    __slots__ = ("builder", "value")
-
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
-        self.builder, self.value = builder, value
-
-    def _operand(self, other: Emitter | float) -> ir.Value:
-        return other.value if isinstance(other, Emitter) else ir.Constant(self.value.type, other)
-
-    def _arithmetic(self, name: str, other: Emitter | float) -> Emitter:
-        if isinstance(self.value.type, ir.IntType):
-            value = getattr(self.builder, name)(self.value, self._operand(other))
-        else:
-            value = getattr(self.builder, "f" + name)(self.value, self._operand(other), flags=("contract",))
-        return Emitter(self.builder, value)
-
-    def _compare(self, sign: str, other: float) -> Emitter:
-        if isinstance(self.value.type, ir.IntType):
-            return Emitter(self.builder, self.builder.icmp_unsigned(sign, self.value, self._operand(other)))
-        value = self.builder.fcmp_ordered(sign, self.value, self._operand(other), flags=("contract",))
-        return Emitter(self.builder, value)
-
-    __add__ = partialmethod(_arithmetic, "add")
-    __sub__ = partialmethod(_arithmetic, "sub")
-    __mul__ = partialmethod(_arithmetic, "mul")
-    __truediv__ = partialmethod(_arithmetic, "div")
-    __and__ = partialmethod(_arithmetic, "and_")
-    __or__ = partialmethod(_arithmetic, "or_")
-    __xor__ = partialmethod(_arithmetic, "xor")
-    __lshift__ = partialmethod(_arithmetic, "shl")
-    __rshift__ = partialmethod(_arithmetic, "lshr")
-    __lt__ = partialmethod(_compare, "<")
-    __gt__ = partialmethod(_compare, ">")
-
-    def __rsub__(self, other: float) -> Emitter:
-        return Emitter(self.builder, self._operand(other)) - self
-
-    def __neg__(self) -> Emitter:
-        return Emitter(self.builder, self.builder.fneg(self.value, flags=("contract",)))
-
-    def view(self, dtype: type) -> Emitter:
-        """The number of another type that has the same bits."""
-        return Emitter(self.builder, self.builder.bitcast(self.value, IR_TYPES[dtype]))
-
-    def rounded(self, dtype: type) -> Emitter:
-        """The number in another floating-point format."""
-        change = self.builder.fpext if dtype is np.float64 else self.builder.fptrunc
-        same = self.value.type == IR_TYPES[dtype]
-        return self if same else Emitter(self.builder, change(self.value, IR_TYPES[dtype]))
-
-    def select(self, yes: Number, no: Number) -> Emitter:
-        """`yes` where this condition holds, else `no`; one of the two may be a constant."""
-        typed = yes if isinstance(yes, Emitter) else no
-        return Emitter(self.builder, self.builder.select(self.value, typed._operand(yes), typed._operand(no)))
-
-
-IR_TYPES: dict[type, ir.Type] = {
-    np.float32: ir.FloatType(),
-    np.float64: ir.DoubleType(),
-    np.uint32: ir.IntType(32),
-    np.uint64: ir.IntType(64),
-}
-
-
-def _compiled(function: Callable, real: type) -> Callable:
-    """The function for use in kernels: its instructions are written straight into the kernel that calls it."""
-    number = types.float32 if real is np.float32 else types.float64
-
-    @intrinsic
-    def special(typing_context: Any, x: Any) -> tuple[Any, Callable]:
-        def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: tuple[ir.Value]) -> ir.Value:
-            return function(Emitter(builder, args[0])).value
-
-        return number(number), emit
-
-    return special
-
-
-def _plain(function: Callable, real: type) -> Callable:
-    """The function in plain Python, one NumPy scalar at a time; quiet where NumPy would warn, as a kernel is."""
-
-    @np.errstate(all="ignore")
-    def special(x: Number) -> Number:
-        return real(function(real(x)))
-
-    return special
 
 
 def _functions(real: type, word: type) -> dict[str, Callable]:
@@ -192,12 +96,6 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
 
     def select(condition: Number, yes: Number, no: Number) -> Number:
         return condition.select(yes, no) if isinstance(condition, Emitter) else real(yes if condition else no)
-
-    def polynomial(x: Number, coefficients: dict[str, tuple[float, ...]]) -> Number:
-        total = coefficients[name][-1]
-        for c in coefficients[name][-2::-1]:
-            total = x * total + c
-        return total
 
     def power_of_two(biased: Number) -> Number:
         return (biased << fraction).view(real)
@@ -223,7 +121,7 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
         r = high - low
         # 2^k may be out of range where e^x is not, or be subnormal: two factors of about 2^(k/2) never are.
         first = k >> 1
-        return (r + r * r * polynomial(r, EXP) + 1) * power_of_two(first) * power_of_two(k - first)
+        return (r + r * r * polynomial(r, EXP[name]) + 1) * power_of_two(first) * power_of_two(k - first)
 
     def expm1_of_normal(x: Number) -> Number:
         """expm1 but for the last bits of subnormal numbers: 2^k (e^r - 1) + (2^k - 1)."""
@@ -231,19 +129,31 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
         k, high, low = reduce(select(x < expm1_lowest, expm1_lowest, x))
         r = high - low
         scale = power_of_two(k - (bias + 1))  # half of 2^k, which may be out of range
-        return (scale * (r * r * polynomial(r, EXP) - low) + (scale * high + (scale - 0.5))) * 2
+        return (scale * (r * r * polynomial(r, EXP[name]) - low) + (scale * high + (scale - 0.5))) * 2
 
     def expm1(x: Number) -> Number:
         return select(magnitude(x) < tiny, x, expm1_of_normal(x))
 
-    def tanh(x: Number) -> Number:
-        size = magnitude(x)
-        size = select(size > tanh_highest, tanh_highest, size)
-        e = expm1_of_normal(size + size)
+    def tanh_by_expm1(x: Number) -> Number:
+        e = expm1_of_normal(x + x)
         total = e + 2
         lost = select(e < 2, e - (total - 2), 0)  # in rounding e + 2: near e = 0 as much as in all else together
         y = e / total
-        return with_sign(y - y * (1 - y) * (lost * 0.5), x)  # 1 / (e + 2) is (1 - y) / 2
+        return y - y * (1 - y) * (lost * 0.5)  # 1 / (e + 2) is (1 - y) / 2
+
+    def tanh_by_half(x: Number) -> Number:
+        """2nq / (q^2 + n^2) with n/q = tanh(x/2): as x or 1 less a fraction, whose roundings count for less."""
+        z = x * x
+        a, b = z * polynomial(z, TANH_N[name]), z * polynomial(z, TANH_Q[name])
+        n, q = x * a + x, b + 2
+        small, gap = x < 1, q - n
+        numerator = select(small, x * (n * n + q * (b - a - a)), gap * gap)
+        return select(small, x, 1) - numerator / (q * q + n * n)
+
+    def tanh(x: Number) -> Number:
+        size = magnitude(x)
+        size = select(size > tanh_highest, tanh_highest, size)
+        return with_sign(tanh_by_half(size) if name in TANH_N else tanh_by_expm1(size), x)
 
     def sigmoid(x: Number) -> Number:
         e = exp(-magnitude(x))
@@ -258,7 +168,7 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
         """k log(2) + log(1 + f + lost). With s = f / (2 + f), log(1 + f) = 2 atanh(s) = 2s + ..., and 2s = f - s f."""
         s = f / (f + 2)
         z = s * s
-        return k * ln2_high + (f - (s * (f - z * polynomial(z, LOG)) - (k * ln2_low + lost)))
+        return k * ln2_high + (f - (s * (f - z * polynomial(z, LOG[name])) - (k * ln2_low + lost)))
 
     def log_domain(x: Number, edge: float, y: Number) -> Number:
         """y, but -inf and NaN at and below the edge of the domain, and x where that is infinite or NaN."""
@@ -287,12 +197,12 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
     def erf(x: Number) -> Number:
         size = magnitude(x)
         size = select(size > erf_highest, erf_highest, size)
-        return with_sign(-expm1(-(size + size * polynomial(size, ERF))), x)
+        return with_sign(-expm1(-(size + size * polynomial(size, ERF[name]))), x)
 
     return {f.__name__: f for f in (exp, expm1, log, log1p, tanh, sigmoid, softplus, erf)}
 
 
-_reader = _plain if config.DISABLE_JIT else _compiled
+_reader = plain if config.DISABLE_JIT else compiled
 
 for _real, _word in ((np.float32, np.uint32), (np.float64, np.uint64)):
     for _operation, _function in _functions(_real, _word).items():
