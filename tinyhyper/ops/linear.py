@@ -122,7 +122,7 @@ def _after(activation: Callable[[Any], Any] | None, biased: bool) -> Fusion:
         return activation(total) if activation else total
 
     after.__name__ = " + ".join(["bias"] * biased + [getattr(activation, "__name__", "activation")] * bool(activation))
-    fusion, several = trace(after, 1 + biased, eager=True)
+    fusion, several = trace(after, 1 + biased)
     if several:
         raise ArgumentError(f"linear: {after.__name__} returns several values; an activation returns one")
     return fusion
