@@ -44,6 +44,7 @@ def markdown(run: Run) -> str:
         minutes=f"{run.data['seconds'] / 60:.1f}",
         rounds=run.data["rounds"],
         uncounted=worker.UNCOUNTED,
+        warm_up=round(1000 * worker.WARM_UP),
         checked=worker.CHECKED_STEPS + 1,
         remembered=memory.STEPS,
         sample=f"{worker.SAMPLE * 1e6:g}",

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 CHECKED_STEPS = 8  # after which the runs of all peers must have come to the same numbers
-UNCOUNTED = 2  # calls at the start of each turn
+WARM_UP = 0.03  # seconds at the start of each turn, in which processors and threads wake up
+UNCOUNTED = 2  # calls before those that count
 SAMPLE = 20e-6  # seconds: shorter calls are timed several at a time
-MOST_SAMPLES = 25
+MOST_SAMPLES = 50
 BEYOND_MEMORY = "takes more than the memory there is"
 
 
@@ -58,6 +59,9 @@ class Peer:
     def turn(self) -> dict[str, list[float]]:
         """The seconds of each counted call."""
         times: dict[str, list[float]] = {}
+        end = time.perf_counter() + WARM_UP
+        while time.perf_counter() < end:
+            next(iter(self.steps.values()))()
         for name, step in self.steps.items():
             inner, count = self.samples[name]
             for _ in range(UNCOUNTED):

@@ -18,14 +18,21 @@ from .expression import Expression
 # Time on one core with AVX-512, roughly: picoseconds for every byte of an element.
 ARRAY, LINE, SLOW_LINE, FUNCTION, CALL = 14, 3, 15, 40, 1000
 SLOW = {"divide", "sqrt", "reciprocal"}
-WORTH = 70  # microseconds on one thread; to hand over a part and to wait for it takes 15 to 20
+WORTH = 150  # microseconds on one thread; to hand over a part and its memory, and to wait for it, takes 10 to 50
 LEAST = 4  # rounds of the loop, so that a part is never a single one, whose layout numba takes for another type
 
 
-def pays(expression: Expression, size: int, arrays: int, itemsize: int) -> bool:
-    """Whether a kernel runs so long over `size` elements that threads should share it."""
-    cost = ARRAY * arrays
-    for formula, _ in expression.lines:
+def pays(expression: Expression, size: int, along: Sequence[bool], itemsize: int) -> bool:
+    """Whether a kernel runs so long over `size` elements that threads should share it.
+
+    along: which of its arguments have an element for each of these; what the others give is computed once.
+    """
+    cost = ARRAY * sum(along)
+    each = [*along[: expression.inputs], *[False] * len(expression.constants)]
+    for formula, args in expression.lines:
+        each.append(any(each[arg] for arg in args))
+        if not each[-1]:
+            continue
         if formula.name in LIBRARY:
             cost += CALL
         elif formula.name in MAX_ULPS or formula.name in NEAR_ULPS:

@@ -107,7 +107,8 @@ class Plan:
     def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
         itemsize = max(out.dtype.itemsize for out in self.outs)
-        if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), len(layout.varies), itemsize):
+        elementwise = [True in varies for varies in layout.varies]
+        if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), elementwise, itemsize):
             return None
         along = tuple([varies[0] for varies in layout.varies])
         rounds = layout.views[along.index(True)][0]
