@@ -9,7 +9,7 @@ from typing import Any
 from tinyhyper.kernels.threads import available
 
 from .plan import OURS, Plan, tasks
-from .problems import TEACHING
+from .problems import SMALL_MLP
 from .turns import Left, Row, Task, Worker
 
 STEPS = 12  # of each run whose peak is measured
@@ -33,7 +33,7 @@ def asked(running: set[Worker], record: dict[str, Any], peer: str, threads: int,
 def peak(running: set[Worker], task: Task, row: Row, threads: int) -> dict[str, Any]:
     """A record of one workload in one row."""
     workload = task.arguments[0]
-    small, full = ((w, row.variant) for w in (workload._replace(problem=TEACHING), workload))
+    small, full = ((w, row.variant) for w in (workload._replace(problem=SMALL_MLP), workload))
     record = {"name": task.name, "label": row.label, "threads": threads}
     return asked(running, record, row.peer, threads, "memory", task.kind, small, full, STEPS)
 

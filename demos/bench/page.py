@@ -9,6 +9,7 @@ from typing import Any
 
 from . import memory, tables, worker
 from .agreement import TOLERANCE
+from .problems import SMALL_MLP
 from .run import Run
 
 TEXT = Path(__file__).with_name("page.md")
@@ -47,6 +48,7 @@ def markdown(run: Run) -> str:
         warm_up=round(1000 * worker.WARM_UP),
         checked=worker.CHECKED_STEPS + 1,
         remembered=memory.STEPS,
+        small=f"{'-'.join(map(str, SMALL_MLP.layers))} at batch {SMALL_MLP.batch}",
         sample=f"{worker.SAMPLE * 1e6:g}",
         tolerance=f"{TOLERANCE:g}",
     )

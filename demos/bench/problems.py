@@ -80,6 +80,7 @@ class Workload(NamedTuple):
 
 
 MLP = Problem(layers=(784, 128, 10), batch=256)
+SMALL_MLP = Problem(layers=(128, 128, 10), batch=128)  # just large enough for the kernels that the MLP takes
 TEACHING = Problem(layers=(2, 16, 16, 1), batch=32)
 SMALL = Problem(count=200, size=16)
 TINY = Problem(count=1, size=4, seed=6)  # with a gradient below 1, which each level squares: no tower of it explodes
