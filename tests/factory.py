@@ -35,6 +35,11 @@ Array = np.ndarray
 Values = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
+def alive(*kinds):
+    """How many objects of these classes there are. By their type: a weak proxy of what is gone has no class to ask."""
+    return sum(issubclass(type(x), kinds) for x in gc.get_objects())
+
+
 # ---- Inputs
 
 

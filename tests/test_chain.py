@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
+from factory import alive
 from hypothesis import given
 from hypothesis import strategies as st
 from test_golden import GOLDEN, TOWERS, follow
@@ -337,21 +338,18 @@ def test_what_a_backward_pass_costs_does_not_grow_with_the_height(monkeypatch):
 
 @pytest.mark.parametrize("cls", [SGD, Adam])
 def test_no_garbage_and_no_growth(cls):
-    def alive():
-        return sum(isinstance(x, (tape.Node, th.Tensor)) for x in gc.get_objects())
-
     gc.collect()
-    counts = [alive()]
+    counts = [alive(tape.Node, th.Tensor)]
     optimizer, params = tower_of(20, cls), make_params(np.random.default_rng(0))
     steps_of(optimizer, params, 3)
     gc.collect()
     for _ in range(3):
         steps_of(optimizer, params)
         assert gc.collect() == 0
-        counts.append(alive())
+        counts.append(alive(tape.Node, th.Tensor))
     assert counts[1] == counts[2] == counts[3] > counts[0]
     del optimizer, params
-    assert gc.collect() == 0 and alive() == counts[0]
+    assert gc.collect() == 0 and alive(tape.Node, th.Tensor) == counts[0]
 
 
 def test_a_rule_of_ones_own_that_cannot_be_traced_changes_nothing():

@@ -5,6 +5,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from factory import alive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_chain import SEEDS, WAYS, snapshot
@@ -262,20 +263,17 @@ def test_a_hyperparameter_that_does_not_fit_is_told_and_changes_nothing():
 
 @pytest.mark.parametrize("name", ["SGD/SGD", "Adam/SGD"])
 def test_nothing_is_left_to_the_garbage_collector(name):
-    def alive():
-        return sum(isinstance(x, (Node, th.Tensor)) for x in gc.get_objects())
-
     gc.collect()
-    counts = [alive()]
+    counts = [alive(Node, th.Tensor)]
     optimizer, params = two(name)
     for _ in range(2):
         th.sum(params["a"]).backward()  # a part of the node is never swept
         optimizer.step(params)
         assert gc.collect() == 0
-        counts.append(alive())
+        counts.append(alive(Node, th.Tensor))
     assert counts[1] == counts[2] > counts[0]
     del optimizer, params
-    assert gc.collect() == 0 and alive() == counts[0]
+    assert gc.collect() == 0 and alive(Node, th.Tensor) == counts[0]
 
 
 def test_threads_move_towers_of_one_rule_at_once():

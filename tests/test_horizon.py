@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from factory import alive
 from hypothesis import given
 from hypothesis import strategies as st
 from test_towers import loss_of, make_params
@@ -408,7 +409,7 @@ def visits(monkeypatch):
 
 def live_nodes():
     gc.collect()
-    return sum(isinstance(o, tape.Node) for o in gc.get_objects())
+    return alive(tape.Node)
 
 
 @pytest.mark.parametrize("objective", ["last", "sum"])
