@@ -352,6 +352,13 @@ def test_the_same_input_twice():
     assert not np.shares_memory(first.data, second.data)
 
 
+@pytest.mark.parametrize("inputs", [0.1, None, {"w": 1}, np.ones(2), ["w"]], ids=lambda value: type(value).__name__)
+def test_gradients_says_what_is_no_tensor(inputs):
+    x = leaf(2.0)
+    with pytest.raises(th.ArgumentError, match=r'gradients: input 0 is a .* optimizer.parameters\["alpha"\]'):
+        th.gradients(x * x, inputs)
+
+
 def test_gradients_refuses_a_constant():
     x = leaf(2.0)
     with pytest.raises(th.GraphError, match="input 1"):

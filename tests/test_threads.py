@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
+import types
 import weakref
 
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.kernels import threads
+from tinyhyper.kernels.backend import compiler_is_off
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,44 @@ def test_every_call_is_made_once(number, calls, pause):
     th.set_num_threads(number)
     threads.run(lambda n: (time.sleep(0.001 * pause), made.append(n)), [(n,) for n in range(calls)])
     assert sorted(made) == list(range(calls))
+
+
+FIRST = """
+import threading, warnings
+import numpy as np
+import tinyhyper as th
+
+errors = []
+threading.excepthook = lambda args: errors.append(args.exc_value)
+
+def train():
+    params = {"w": th.tensor(np.eye(128, dtype="f4"), requires_grad=True)}
+    optimizer = th.optim.SGD(0.1, optimizer=th.optim.SGD(1e-3))
+    for _ in range(2):
+        th.sum(th.linear(params["w"], params["w"], None, th.tanh)).backward()
+        optimizer.step(params)
+
+threads = [threading.Thread(target=train) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(errors)
+"""
+
+
+def test_the_first_use_may_be_that_of_several_threads(tmp_path):
+    environment = {**os.environ, "TINYHYPER_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", FIRST], env=environment, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("parts", [{}, {"config": types.SimpleNamespace()}])
+def test_a_compiler_that_is_just_being_imported_is_not_asked(monkeypatch, parts):
+    module = types.ModuleType("numba")
+    module.__dict__.update(parts)
+    monkeypatch.setitem(sys.modules, "numba", module)
+    for value, off in (("0", False), ("1", True)):
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", value)
+        assert compiler_is_off() == off
 
 
 def test_calls_run_side_by_side():

@@ -7,7 +7,7 @@ tape has saved cannot be overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -314,11 +314,16 @@ def gradients(
     An input that the outputs do not depend on gets zeros. Raises as `Tensor.backward`.
     """
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    ins = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor) else [inputs]
     given = [grad_outputs] if isinstance(outputs, Tensor) else list(grad_outputs or [None] * len(outs))
     if len(given) != len(outs):
         raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs")
     for n, x in enumerate(ins):
+        if not isinstance(x, Tensor):
+            raise ArgumentError(
+                f"gradients: input {n} is a {type(x).__name__}, not a tensor. A hyperparameter's tensor is "
+                'optimizer.parameters["alpha"]; those of a dict are its values()'
+            )
         if x.edge is None:
             raise GraphError(f"gradients: input {n} does not require a gradient (make it with requires_grad=True)")
     seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]

@@ -26,7 +26,11 @@ class Backend:
 
 
 def compiler_is_off() -> bool:
-    """Whether numba is told to compile nothing (NUMBA_DISABLE_JIT=1). It is asked only if it has been imported."""
-    if "numba" in sys.modules:
-        return bool(sys.modules["numba"].config.DISABLE_JIT)
+    """Whether numba is told to compile nothing (NUMBA_DISABLE_JIT=1). It is asked only if it has been imported.
+
+    Another thread may be about to import it: what is not there yet is not asked.
+    """
+    off = getattr(getattr(sys.modules.get("numba"), "config", None), "DISABLE_JIT", None)
+    if off is not None:
+        return bool(off)
     return os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("0", "")

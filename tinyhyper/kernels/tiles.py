@@ -12,6 +12,7 @@ are the two loops that move elements. Under NUMBA_DISABLE_JIT=1 each is plain Py
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -230,12 +231,15 @@ def move(source, i, j, target, p, q, rows, columns):  # type: ignore[no-untyped-
                 target[p + r, q + c] = source[i + r, j + c]
 
 
+_compiling = threading.Lock()
+
+
 def compile_once(kernel: Any, dtype: np.dtype) -> None:
     """Compile a product's kernel for arrays of the dtype and of any strides, and for nothing else from then on."""
-    if kernel.signatures:
-        return
     real = types.float32 if dtype == np.float32 else types.float64
     operand, result = (types.Array(real, 3, "A", readonly=readonly) for readonly in (True, False))
     pairs, room, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
-    kernel.compile((operand, operand, result, pairs, room, room, block, types.boolean, types.boolean))
-    kernel.disable_compile()
+    with _compiling:  # two threads may come here with their first products
+        if not kernel.signatures:
+            kernel.compile((operand, operand, result, pairs, room, room, block, types.boolean, types.boolean))
+            kernel.disable_compile()

@@ -18,6 +18,7 @@ from ..kernels.epilogue import fit
 from ..kernels.matmul import finish, matmul_backend
 from ..kernels.matmul import matmul as product
 from ..kernels.plan import elementwise_backend
+from ..kernels.quiet import quietly
 from ..tape import mode
 from ..tensor import Tensor, as_tensor
 from .fuse import operand, trace
@@ -79,7 +80,7 @@ class Layer:
         """As the fusion of the product, which is only kept if the fusion's derivative reads it."""
         x, weight, *later = [operand.array for operand in operands]
         if self.finish is None:
-            total = product(x, weight)
+            total = quietly(product, x, weight)
             outs = self.plan.run([total, *later])
         else:
             outs = self.finish.run(x, weight, later)

@@ -146,7 +146,7 @@ class GroupNode(Node):
         if not self.saved.keys() >= set(self.swept):
             raise GraphReleasedError(
                 f"a part of {self!r} has been released by an earlier backward(). Pass retain_graph=True to the first "
-                "of two backward passes through it, or compute the loss again."
+                "of two backward passes that go back to one step, or sweep once from the sum of the losses."
             )
         found: list[Any] = []
         for n in reversed(range(self.width)):
