@@ -18,6 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .backend import compiler_is_off
+from .quiet import quietly
+
 HEADER = '''"""{digest}"""
 import math
 
@@ -105,11 +108,15 @@ class _Tolerant:
 
 
 def load(source: str) -> Callable[..., None]:
-    """The function `kernel` that `source` defines, compiled on its first call or read from the disk cache."""
+    """The function `kernel` that `source` defines, compiled on its first call or read from the disk cache.
+
+    Where nothing is compiled it computes with NumPy's scalars, quietly.
+    """
     if source not in _loaded:
         digest = hashlib.sha256((_basis() + source).encode()).hexdigest()[:32]
         text = HEADER.format(digest=digest, names=NAMES) + source
-        _loaded[source] = _module(f"tinyhyper_kernel_{digest}", text).kernel
+        kernel = _module(f"tinyhyper_kernel_{digest}", text).kernel
+        _loaded[source] = functools.partial(quietly, kernel) if compiler_is_off() else kernel
     return _loaded[source]
 
 
