@@ -128,7 +128,7 @@ def test_the_total_of_an_array(size, seed, order, dtype):
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_threads_share_the_total_of_a_long_array(monkeypatch, number):
-    monkeypatch.setattr(totals, "PART", 1000)
+    monkeypatch.setattr(totals, "SHARED", 1000)
     monkeypatch.setattr(threads, "_threads", number)
     x = np.arange(3457, dtype=np.float32)  # whole numbers, so exact
     assert total(x) == 3457 * 3456 // 2

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import cache, plan, threads
 from .backend import compiler_is_off
+from .parts import Parts
 
 SOURCE = """
 def kernel(x, out):
@@ -17,7 +18,7 @@ def kernel(x, out):
     out[()] = total
 """
 
-PART = 1_000_000  # elements: 70 microseconds, so that two are worth sharing as other kernels are (`parts`)
+SHARED = 2_000_000  # elements, from which on threads share the sum: about as long as other kernels take then (`parts`)
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -29,12 +30,9 @@ def total(x: np.ndarray) -> Any:
     """
     if x.size < plan.SMALL or x.dtype != FLOAT32 or not x.flags.forc or compiler_is_off():
         return np.add.reduce(x, None, FLOAT64 if x.dtype == FLOAT32 else None)
-    kernel, flat = cache.load(SOURCE), x.ravel("K")
-    if x.size < 2 * PART or threads.num_threads() == 1:
-        out = np.empty(())
-        kernel(flat, out)
-        return out
-    count = min(threads.num_threads(), x.size // PART)
-    sums, ends = np.empty(count), [x.size * part // count for part in range(count + 1)]
-    threads.run(kernel, [(flat[begin:end], sums[n, ...]) for n, (begin, end) in enumerate(zip(ends, ends[1:]))])
-    return np.add.reduce(sums)
+    kernel, args = cache.load(SOURCE), (x.ravel("K"), np.empty(()))
+    if x.size < SHARED or threads.num_threads() == 1:
+        kernel(*args)
+    else:
+        Parts(kernel, x.size, (True, False), 1).run(args)
+    return args[1]
