@@ -2,7 +2,7 @@
 
 # ruff: isort: skip_file
 
-from . import data, inspect, kernels, optim
+from . import data, inspect, kernels, nn, optim
 from .errors import (
     ArgumentError, CallError, DtypeError, GraphError, GraphReleasedError, ShapeError, TinyhyperError, UnsupportedError,
 )  # fmt: skip
@@ -38,7 +38,7 @@ __all__ = [
     "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad",
     "gradients", "greater", "greater_equal", "hessian", "hvp", "inner", "inspect", "isnan", "jacobian", "jvp",
     "kernels", "less", "less_equal", "linear", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "no_grad", "norm", "not_equal",
+    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal",
     "num_threads", "optim", "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu",
     "repeat", "reshape", "roll", "set_num_threads", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split",
     "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh",
