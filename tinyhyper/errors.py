@@ -33,5 +33,9 @@ class GraphError(TinyhyperError, RuntimeError):
     """The graph cannot answer: no gradient is recorded for what was asked."""
 
 
+class DataError(TinyhyperError, OSError):
+    """A file of a data set is missing or damaged, and no download can replace it."""
+
+
 class MissingPackageError(TinyhyperError, ImportError):
     """A package that an extra of tinyhyper brings is not installed."""

@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DataError, ShapeError
+from . import formats, store
+
 GREYS = 16
 TEST_IMAGES = 360
+CLASSES = 10
+LEVELS = np.float32(255)
+
+# Y. LeCun, C. Cortes and C. Burges, The MNIST database; the sums are those of TensorFlow Datasets' url_checksums.
+MNIST_SHAPE = (28, 28)
+MNIST = [
+    store.Source(
+        f"mnist/{name}.gz",
+        tuple(
+            f"https://{mirror}/mnist/{name}.gz"
+            for mirror in ("ossci-datasets.s3.amazonaws.com", "storage.googleapis.com/cvdf-datasets")
+        ),
+        sha256,
+        (f"mnist/{name}", f"{name}.gz", name),
+    )
+    for name, sha256 in (
+        ("train-images-idx3-ubyte", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("train-labels-idx1-ubyte", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        ("t10k-images-idx3-ubyte", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        ("t10k-labels-idx1-ubyte", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    )
+]
+
+# A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009); the sum is TensorFlow Datasets' too.
+CIFAR_BATCHES = [f"data_batch_{number}.bin" for number in range(1, 6)]
+CIFAR_TEST = "test_batch.bin"
+CIFAR_FILES = [*CIFAR_BATCHES, CIFAR_TEST]
+CIFAR_UNPACKED = f"cifar-10-batches-bin/{CIFAR_BATCHES[0]}"
+CIFAR = [
+    store.Source(
+        "cifar-10/cifar-10-binary.tar.gz",
+        (
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
+        ),
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        (f"cifar-10/{CIFAR_UNPACKED}", "cifar-10-binary.tar.gz", CIFAR_UNPACKED, CIFAR_BATCHES[0]),
+    )
+]
 
 
 class Split(NamedTuple):
     """Images and labels to train on, and others to test with.
 
-    Images are float32 in [0, 1], one flattened image a row; labels are integers, one a row.
+    Images are float32 in [0, 1], one a row: flattened where they are grey, (height, width, 3) where they have colours.
+    Labels are integers, one a row.
     """
 
     train_images: npt.NDArray[np.float32]
@@ -40,3 +87,85 @@ def digits(seed: int = 0) -> Split:
     order = np.random.default_rng(seed).permutation(len(labels))
     test, train = order[:TEST_IMAGES], order[TEST_IMAGES:]
     return Split(images[train], labels[train], images[test], labels[test])
+
+
+def mnist(folder: str | os.PathLike[str] | None = None) -> Split:
+    """70,000 handwritten digits of 28x28 pixels: 60,000 to train on and 10,000 to test with, in the published order.
+
+    Each image is a row of 784 float32 values in [0, 1], each label one of 0 to 9. The files come from `folder`, else
+    from where TINYHYPER_DATA says, else from the cache, into which they are downloaded once (11 MB).
+    Raises DataError if a file is missing and cannot be downloaded, or is damaged.
+    """
+    paths = store.find("mnist", MNIST, folder)
+    return Split(*_grey(*paths[:2]), *_grey(*paths[2:]))
+
+
+def _grey(images: Path, labels: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    pixels, classes = formats.idx(images, MNIST_SHAPE), formats.idx(labels)
+    if len(pixels) != len(classes):
+        raise DataError(f"'{images}' has {len(pixels):,} images, but '{labels}' {len(classes):,} labels; one is wrong")
+    return pixels.reshape(-1, math.prod(MNIST_SHAPE)) / LEVELS, formats.checked_labels(labels, classes, CLASSES)
+
+
+def cifar10(folder: str | os.PathLike[str] | None = None) -> Split:
+    """60,000 photographs of 32x32 pixels in ten classes: 50,000 to train on and 10,000 to test with, as published.
+
+    Images are float32 in [0, 1] of shape (n, 32, 32, 3), the last axis red, green and blue; labels are 0 to 9. The
+    archive comes from `folder`, else from where TINYHYPER_DATA says, else from the cache, into which it is downloaded
+    once (170 MB). A folder of yours may hold fewer batches or images.
+    Raises DataError if the archive is missing and cannot be downloaded, or is damaged.
+    """
+    (path,) = store.find("cifar10", CIFAR, folder)
+    where, files = (path.parent, _unpacked(path.parent)) if path.suffix == ".bin" else (path, formats.archive(path))
+    train = [name for name in CIFAR_BATCHES if name in files]
+    if missing := {CIFAR_TEST, *CIFAR_BATCHES[: max(len(train), 1)]} - set(files):
+        raise formats.damaged(where, f"has no {min(missing)}")
+    return Split(*_colours(where, files, train), *_colours(where, files, [CIFAR_TEST]))
+
+
+def _unpacked(folder: Path) -> dict[str, bytes | memoryview]:
+    return {name: formats.contents(folder / name) for name in CIFAR_FILES if (folder / name).exists()}
+
+
+def _colours(
+    where: Path, files: dict[str, bytes | memoryview], names: Sequence[str]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """All the images of these files, channels last, and their labels."""
+    parts = [formats.records(where / name, files[name]) for name in names]
+    images = np.empty((sum(len(labels) for labels, _ in parts), 32, 32, 3), np.float32)
+    start = 0
+    for labels, planes in parts:
+        np.divide(planes.transpose(0, 2, 3, 1), LEVELS, out=images[start : start + len(labels)])
+        start += len(labels)
+    found = [formats.checked_labels(where / name, labels, CLASSES) for name, (labels, _) in zip(names, parts)]
+    return images, np.concatenate(found)
+
+
+def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and standard deviation of each channel, the last axis, over all images and pixels, as float32.
+
+    Raises ShapeError if the images do not have the shape (n, height, width, channels) or there are none.
+    """
+    if images.ndim != 4 or not images.size:
+        raise ShapeError(f"channel_statistics: images of shape (n, height, width, channels) needed, not {images.shape}")
+    rows, channels = images.reshape(len(images), -1), images.shape[-1]
+    # Sums down the images first: along contiguous rows, and in float64 without a copy.
+    mean = rows.mean(axis=0, dtype=np.float64).reshape(-1, channels).mean(axis=0)
+    square = (np.einsum("ni,ni->i", rows, rows, dtype=np.float64) / len(rows)).reshape(-1, channels).mean(axis=0)
+    return mean.astype(np.float32), np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32)
+
+
+def standardize(data: Split) -> Split:
+    """The same data with mean 0 and standard deviation 1 in each channel, both taken from the training images.
+
+    A channel in which all training images are alike is only shifted. Raises ShapeError as `channel_statistics` does.
+    """
+    mean, deviation = channel_statistics(data.train_images)
+    scale = 1 / np.where(deviation > 0, deviation, np.float32(1))
+
+    def scaled(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        result = images - mean
+        result *= scale
+        return result
+
+    return data._replace(train_images=scaled(data.train_images), test_images=scaled(data.test_images))

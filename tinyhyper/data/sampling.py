@@ -28,3 +28,46 @@ def batches(
     order = np.random.default_rng(seed).permutation(len(labels))
     # The checks above answer at the call, not at the first batch: only this part is a generator.
     return ((images[rows], labels[rows]) for rows in (order[i : i + size] for i in range(0, len(order), size)))
+
+
+def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = None, padding: int = 4) -> npt.NDArray:
+    """Each image shifted at random within a border of zeros, and mirrored in half of the cases.
+
+    Of each image (height, width, channels), `padding` pixels wider on every side, a random window of the image's own
+    size is taken, as K. He, X. Zhang, S. Ren and J. Sun do for CIFAR-10 (Deep Residual Learning, 2016, section 4.2).
+    images: (n, height, width, channels); the result has the same shape and dtype and shares no memory with them.
+    Raises ShapeError for another shape, ArgumentError if `padding` is negative.
+    """
+    if (images := np.asarray(images)).ndim != 4:
+        raise ShapeError(f"crop_and_flip: images of shape (n, height, width, channels) needed, not {images.shape}")
+    if (padding := operator.index(padding)) < 0:
+        raise ArgumentError(f"crop_and_flip: padding must be at least 0, not {padding}")
+    rng = np.random.default_rng(seed)
+    count, height, width, channels = images.shape
+    top, left = rng.integers(0, 2 * padding + 1, (2, count))
+    mirrored = rng.random(count) < 0.5
+    padded = np.zeros((count, height + 2 * padding, width + 2 * padding, channels), images.dtype)
+    padded[:, padding : padding + height, padding : padding + width] = images
+    padded[mirrored] = padded[mirrored][:, :, ::-1]
+    # A window's rows are contiguous: the last two axes as one make each a single copy.
+    rows = padded.reshape(count, height + 2 * padding, (width + 2 * padding) * channels)
+    windows = np.lib.stride_tricks.sliding_window_view(rows, (height, width * channels), axis=(1, 2))
+    return windows[np.arange(count), top, left * channels].reshape(images.shape)
+
+
+def sequences(ids: npt.ArrayLike, size: int, length: int) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
+    """One epoch over a text: (inputs, targets) of shape (size, length), the targets one character further on.
+
+    The text is cut into `size` equally long rows, which are read side by side: row b of a batch continues row b of the
+    one before, so that a recurrent network can carry its state. The last batch is shorter where `length` does not
+    divide the rows; what is left over from cutting rows, below `size` characters, is left out.
+    Raises ArgumentError if `size` or `length` is below 1, ShapeError if the text is too short for one column.
+    """
+    ids, size, length = np.asarray(ids), operator.index(size), operator.index(length)
+    if size < 1 or length < 1:
+        raise ArgumentError(f"sequences: size and length must be at least 1, not {size} and {length}")
+    if ids.ndim != 1 or len(ids) <= size:
+        raise ShapeError(f"sequences: at least {size + 1} ids along one axis needed for {size} rows, not {ids.shape}")
+    columns = (len(ids) - 1) // size
+    inputs, targets = (ids[start : start + size * columns].reshape(size, columns) for start in (0, 1))
+    return ((inputs[:, i : i + length].copy(), targets[:, i : i + length].copy()) for i in range(0, columns, length))

@@ -1,0 +1,97 @@
+"""Where the files of a data set are: a folder that the user names, the cache, or an address to download from."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DataError
+from ..kernels.cache import cache_dir
+from .download import fetch, file_sha256
+
+VARIABLE = "TINYHYPER_DATA"
+
+
+class Source(NamedTuple):
+    """One file of a data set, as it is published.
+
+    file: its place in the cache. addresses: where it is downloaded from, tried in this order.
+    sha256: the published sum, of what `sum_of` reads. others: what a user's own folder may hold in its stead.
+    """
+
+    file: str
+    addresses: tuple[str, ...]
+    sha256: str
+    others: tuple[str, ...] = ()
+    sum_of: Callable[[Path], str] = file_sha256
+
+    @property
+    def name(self) -> str:
+        return Path(self.file).name
+
+
+def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | None = None) -> list[Path]:
+    """The file of each source: in the folder, else in the one that TINYHYPER_DATA names, else in the cache, where what
+    is missing is downloaded to.
+
+    A file in the user's folder may be another than the published one; in the cache, its SHA-256 is compared.
+    Raises DataError if a named folder is not there or holds only a part of the set, if a file in the cache is not the
+    published one, and if a download fails.
+    """
+    named = _named_folder(what, folder)
+    return (named and _in_folder(what, sources, named)) or _in_cache(what, sources, cache_dir() / "data")
+
+
+def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | None:
+    by, path = ("`folder`", folder) if folder is not None else (VARIABLE, os.environ.get(VARIABLE))
+    if not path:
+        return None
+    named = Path(path).expanduser().absolute()
+    if not named.is_dir():
+        raise DataError(f"{what}: {by} names '{named}', which is no folder; make it, or name another")
+    return named
+
+
+def _in_folder(what: str, sources: Sequence[Source], folder: Path) -> list[Path]:
+    """The files of all sources; none, if the folder has none of them."""
+    found = []
+    for source in sources:
+        places = (folder / name for name in (source.file, *source.others))
+        found.append(next((path for path in places if path.exists()), None))
+    missing = ", ".join(source.name for source, path in zip(sources, found) if path is None)
+    have = [path for path in found if path is not None]
+    if have and missing:
+        raise DataError(f"{what}: '{folder}' holds {have[0].name}, but not {missing}; put that beside it")
+    return have
+
+
+def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
+    """The files of all sources as they are published, downloaded where they are missing."""
+    paths = [cache / source.file for source in sources]
+    for source, path in zip(sources, paths):
+        check = functools.partial(_refuse_another, source)
+        if path.exists():
+            try:
+                check(path)
+            except DataError as error:
+                raise DataError(
+                    f"{what}: '{path}' is not the published file, {error}; delete it, and it will be downloaded anew"
+                ) from None
+            continue
+        try:
+            fetch(source.addresses, path, check)
+        except DataError as error:
+            names = ", ".join(source.name for source, path in zip(sources, paths) if not path.exists())
+            raise DataError(
+                f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
+                f"--data-dir, or, as published, into '{path.parent}'; no download from {error}"
+            ) from None
+    return paths
+
+
+def _refuse_another(source: Source, path: Path) -> None:
+    if (found := source.sum_of(path)) != source.sha256:
+        raise DataError(f"its SHA-256 begins with {found[:12]}, not {source.sha256[:12]}")
