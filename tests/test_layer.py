@@ -1,5 +1,7 @@
 """Layers: parameters in one plain dict, modes, buffers; how parameters start."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +37,14 @@ def test_parameters_follow_the_tables(layer, seed, dtype):
     for part in layer.walk():
         for short in part.initial:
             assert part.parameter(params, short) is params[f"{part.name}.{short}"]
+
+
+@given(layer=trees(), seed=st.integers(0, 9))
+def test_a_layer_can_be_pickled(layer, seed):
+    again = pickle.loads(pickle.dumps(layer))
+    assert repr(again) == repr(layer) and again.buffers.keys() == layer.buffers.keys()
+    params = layer.parameters(seed)
+    assert all(np.array_equal(p.data, params[name].data) for name, p in again.parameters(seed).items())
 
 
 @given(layer=trees())
@@ -112,3 +122,12 @@ def test_constant_draws_nothing():
     rng = np.random.default_rng(0)
     assert np.array_equal(initial.constant(2.5)(rng, (2, 2)), np.full((2, 2), 2.5))
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+
+
+def test_the_cut_of_a_carried_state_is_the_line_that_asked_for_it():
+    h, c = th.tensor(np.ones((2, 3)), requires_grad=True) * 1.0, th.tensor(np.ones((2, 3)))
+    with th.record() as tape:
+        ((again, _),) = th.nn.cut([(h, c)])
+    assert [cut.reason for cut in tape.cuts] == ["carried state"] * 2
+    assert all(cut.file == __file__ for cut in tape.cuts) and len({cut.line for cut in tape.cuts}) == 1
+    assert again.edge is None and h.edge is not None and np.shares_memory(again.data, h.data)

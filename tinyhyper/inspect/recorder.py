@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 PACKAGE = __name__.partition(".")[0]
+LAYERS = f"{PACKAGE}.nn"
 Mark = tuple[int, int, int, "int | None"]  # whose mark, the node, its output, and the cut it is seen through
 Site = tuple[str, int]  # a file and a line
 
@@ -95,8 +96,7 @@ class Recorder:
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
         """A tensor was detached."""
         _, node, output, _ = self._place(source)
-        caller = sys._getframe(2)
-        where = caller.f_code.co_filename, caller.f_lineno
+        where = _caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is a line to be seen; a layer's is its user's
         number = len(self._cut_events)
         self._cut_events.append((node, output, reason, where, self.steps, source.shape, source.edge is not None))
         detached.mark = (self._key, node, output, number)
@@ -275,13 +275,13 @@ def _norm(array: np.ndarray) -> float | None:
     return largest * math.sqrt(float(np.sum((array / largest) ** 2, dtype=np.float64)))
 
 
-def _caller(frame: Any) -> Site:
+def _caller(frame: Any, package: str = PACKAGE) -> Site:
     """The first line outside the package."""
-    while frame.f_back is not None and _inside(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _inside(frame.f_globals.get("__name__", ""), package):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 
 
 @cache
-def _inside(module: str) -> bool:
-    return module == PACKAGE or module.startswith(PACKAGE + ".")
+def _inside(module: str, package: str = PACKAGE) -> bool:
+    return module == package or module.startswith(package + ".")

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Shape = tuple[int, ...]
+Draw = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
 class Initial(NamedTuple):
     """One row of a layer's table: a parameter's shape, and how its first values are drawn."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     draw: Draw
+
+
+# Each is a partial of a function, so that a layer can be pickled.
 
 
 def uniform(bound: float) -> Draw:
     """Between -bound and bound. PyTorch's linear and convolutional layers take 1/sqrt(inputs of one output)."""
-    return lambda rng, shape: rng.uniform(-bound, bound, shape)
+    return partial(_uniform, bound)
 
 
 def normal(deviation: float) -> Draw:
     """Around 0, with this standard deviation."""
-    return lambda rng, shape: deviation * rng.standard_normal(shape)
+    return partial(_normal, deviation)
 
 
 def constant(value: float) -> Draw:
     """One value everywhere; nothing is drawn."""
-    return lambda rng, shape: np.full(shape, value)
+    return partial(_constant, value)
+
+
+def _uniform(bound: float, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return rng.uniform(-bound, bound, shape)
+
+
+def _normal(deviation: float, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return deviation * rng.standard_normal(shape)
+
+
+def _constant(value: float, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return np.full(shape, value)
