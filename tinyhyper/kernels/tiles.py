@@ -35,9 +35,7 @@ def _write_tile(code: Code, rows: int, vectors: int) -> None:
     Strides are in bytes: a's rows are `a_step` apart and its columns `a_hop`.
     """
     a, a_step, a_hop, b, b_step, c, c_step, inner, height, width, adds = code.function.args
-    builder = code.builder
     # A row's place is that of a group of four plus 0 to 3 steps: few registers, and none in the way of the loop.
-    masks = [code.first(width, vector * code.lanes) for vector in range(vectors)]
     groups = [code.at(a, code.times(a_step, row)) for row in range(0, rows, 4)]
     steps = [code.times(a_step, n) for n in range(4)]
     loop = Loop(code, inner, [*groups, b, *[code.zero] * (rows * vectors)])
@@ -50,7 +48,16 @@ def _write_tile(code: Code, rows: int, vectors: int) -> None:
         totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
     loop.close([*[code.at(place, a_hop) for place in places], code.at(right, b_step), *totals])
 
-    spots = []
+    put(code, totals, c, c_step, height, width, adds, vectors)
+
+
+def put(  # type: ignore[no-untyped-def]
+    code: Code, totals: Sequence[Any], c, c_step, height, width, adds, vectors: int
+) -> None:
+    """c[:height, :width] = or += a tile's sums, row after row, each as wide as so many vectors."""
+    builder, rows = code.builder, len(totals) // vectors
+    masks = [code.first(width, vector * code.lanes) for vector in range(vectors)]
+    spots: list[Any] = []
     for _ in range(rows):
         spots += [code.at(c, vector * SHAPE.bytes) for vector in range(vectors)]
         c = code.at(c, c_step)
@@ -105,7 +112,7 @@ def _write_flip(code: Code) -> None:
     blocks.close([code.at(source, SHAPE.bytes), code.at(target, code.times(b_step, lanes))])
 
 
-def _call(builder: ir.IRBuilder, write: Callable[..., None], real: ir.Type, args: Sequence[Any], *sizes: int) -> None:
+def call(builder: ir.IRBuilder, write: Callable[..., None], real: ir.Type, args: Sequence[Any], *sizes: int) -> None:
     """Call the function that `write` writes, which it does when it is first called for."""
     name = "_".join([write.__name__, str(real), *map(str, sizes)])
     function = builder.module.globals.get(name)
@@ -133,7 +140,7 @@ class View:
         return self.builder.gep(self.data, [offset], source_etype=BYTE)
 
 
-def _compiled(emit: Callable[..., Any], result: types.Type = types.void) -> Callable[..., Any]:
+def compiled(emit: Callable[..., Any], result: types.Type = types.void) -> Callable[..., Any]:
     """The function for use in kernels: emit(builder, *arguments) writes its instructions; an array comes as a View."""
 
     def declare(_: Any, *kinds: types.Type) -> tuple[Any, Callable[..., Any]]:
@@ -167,7 +174,7 @@ def _tile(builder, a, a_step, a_hop, b, b_step, out, i, j, inner, height, width,
             tall = builder.icmp_signed("<=", height, LONG(rows))
             wide = builder.icmp_signed("<=", width, LONG(vectors * lanes(out.size)))
             with builder.if_then(builder.and_(tall, wide)):
-                _call(builder, _write_tile, out.real, args, rows, vectors)
+                call(builder, _write_tile, out.real, args, rows, vectors)
                 builder.branch(after)
     builder.branch(after)
     builder.position_at_end(after)
@@ -175,12 +182,12 @@ def _tile(builder, a, a_step, a_hop, b, b_step, out, i, j, inner, height, width,
 
 def _copy(builder, source, i, j, target, p, q, count, width):  # type: ignore[no-untyped-def]
     args = source.place(i, j), source.strides[0], target.place(p, q), target.strides[0], count, width
-    _call(builder, _write_copy, target.real, args)
+    call(builder, _write_copy, target.real, args)
 
 
 def _flip(builder, source, i, j, target, p, q, count):  # type: ignore[no-untyped-def]
     args = source.place(i, j), source.strides[0], target.place(p, q), target.strides[0], count
-    _call(builder, _write_flip, target.real, args)
+    call(builder, _write_flip, target.real, args)
 
 
 if numba.config.DISABLE_JIT:
@@ -201,10 +208,10 @@ if numba.config.DISABLE_JIT:
         target[p : p + n * count, q : q + n] = source[i : i + n, j : j + n * count].T
 
 else:
-    place = _compiled(_place, types.voidptr)
-    tile = _compiled(_tile)
-    copy = _compiled(_copy)
-    flip = _compiled(_flip)
+    place = compiled(_place, types.voidptr)
+    tile = compiled(_tile)
+    copy = compiled(_copy)
+    flip = compiled(_flip)
 
 
 @numba.njit(error_model="numpy")

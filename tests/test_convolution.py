@@ -1,0 +1,438 @@
+"""Convolution: the factory's properties; kernels against NumPy; PyTorch's values and gradients."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factory import SEEDS, Row, example, property_test
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.kernels import convolution as module
+from tinyhyper.kernels import sweeps, threads
+from tinyhyper.kernels.backend import compiler_is_off
+from tinyhyper.kernels.convolution import convolution_backend
+from tinyhyper.kernels.scratch import scratch
+
+REFERENCE = Path(__file__).parent / "reference" / "convolution.npz"
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    before = threads.num_threads()
+    yield
+    convolution_backend("auto")
+    threads.set_num_threads(before)
+
+
+def _pair(value):
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def by_definition(x, weight, bias=None, stride=1, padding=0):
+    """One window after the other."""
+    (down, across), (top, left) = _pair(stride), _pair(padding)
+    x = np.pad(x, ((0, 0), (top, top), (left, left), (0, 0)))
+    rows, columns = weight.shape[:2]
+    height, width = (x.shape[1] - rows) // down + 1, (x.shape[2] - columns) // across + 1
+    out = np.zeros((len(x), height, width, weight.shape[3]), np.result_type(x, weight))
+    for i, j in np.ndindex(height, width):
+        window = x[:, i * down : i * down + rows, j * across : j * across + columns]
+        out[:, i, j] = np.einsum("nabc,abco->no", window, weight)
+    return out if bias is None else out + bias
+
+
+# ---- Properties
+
+
+@st.composite
+def geometries(draw, longest=6):
+    """Kernel, stride and padding, each a pair, and sides of images into which they fit."""
+    kernel, stride = (draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(2))
+    padding = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+    size = tuple(draw(st.integers(max(1, k - 2 * p), max(1, k - 2 * p) + longest)) for k, p in zip(kernel, padding))
+    return size, kernel, stride, padding
+
+
+@st.composite
+def _images(draw):
+    size, kernel, stride, padding = draw(geometries(3))
+    images, inputs, outputs = (draw(st.integers(low, 2)) for low in (0, 1, 1))
+    shapes = [(images, *size, inputs), (*kernel, inputs, outputs), (outputs,)][: draw(st.integers(2, 3))]
+    options = {}
+    if stride != (1, 1) or draw(st.booleans()):
+        options["stride"] = stride[0] if len(set(stride)) == 1 else stride
+    if padding != (0, 0) or draw(st.booleans()):
+        options["padding"] = padding[0] if len(set(padding)) == 1 else padding
+    return example(shapes, options, draw(SEEDS))
+
+
+test_property = property_test([Row("conv2d", by_definition, _images())])
+
+
+# ---- Kernels
+
+
+def all_three(x, w, g, stride, padding):
+    return [
+        module.convolve(x, w, stride, padding),
+        module.spread(g, w, stride, padding, x.shape[1:3]),
+        module.correlate(x, g, stride, padding, w.shape[:2]),
+    ]
+
+
+def factors(rng, images, size, kernel, inputs, outputs, stride, padding, dtype):
+    """Images, weights and a cotangent, of small whole numbers: their sums are exact in any order."""
+    x = rng.integers(-3, 4, (images, *size, inputs)).astype(dtype)
+    w = rng.integers(-3, 4, (*kernel, inputs, outputs)).astype(dtype)
+    shape = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, padding)]
+    return x, w, rng.integers(-3, 4, (images, *shape, outputs)).astype(dtype)
+
+
+def lying(draw, array):
+    """The same values in another place of memory."""
+    way = draw(st.sampled_from(["C", "F", "reversed", "strided", "unaligned"]))
+    if way == "reversed":
+        return np.ascontiguousarray(array[::-1, ::-1, ::-1, ::-1])[::-1, ::-1, ::-1, ::-1]
+    if way == "strided":
+        return np.repeat(np.repeat(array, 2, axis=-1), 2, axis=1)[:, ::2, :, ::2]
+    if way == "unaligned":
+        room = np.zeros(array.nbytes + 1, np.uint8)[1:]
+        view = room.view(array.dtype).reshape(array.shape) if array.size else array
+        view[...] = array
+        return view
+    return np.array(array, order=way)
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernels_equal_numpy(dtype, data):
+    size, kernel, stride, padding = data.draw(geometries(14))
+    images, inputs = data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 2, 3, 7, 16]))
+    outputs = data.draw(st.sampled_from([1, 3, 8, 10, 16, 17, 32, 40]))
+    rng = np.random.default_rng(data.draw(SEEDS))
+    arrays = [
+        lying(data.draw, a) for a in factors(rng, images, size, kernel, inputs, outputs, stride, padding, dtype)
+    ]
+    before = [a.copy() for a in arrays]
+    convolution_backend("numpy")
+    wanted = all_three(*arrays, stride, padding)
+    np.testing.assert_array_equal(wanted[0], by_definition(*arrays[:2], None, stride, padding))
+    convolution_backend("numba")
+    found = all_three(*arrays, stride, padding)
+    for one, other, like in zip(found, wanted, (arrays[2], arrays[0], arrays[1])):
+        assert one.dtype == other.dtype == dtype and one.shape == other.shape == like.shape
+        assert one.flags.c_contiguous and not any(np.shares_memory(one, a) for a in arrays)
+        np.testing.assert_array_equal(one, other)
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, before))
+
+
+WIDE = [  # images, size, kernel, inputs, outputs, stride, padding
+    (18, (32, 32), (3, 3), 3, 16, (1, 1), (1, 1)),
+    (5, (9, 32), (3, 3), 16, 16, (1, 1), (1, 1)),
+    (5, (16, 16), (3, 3), 16, 32, (2, 2), (1, 1)),
+    (35, (8, 8), (3, 3), 64, 64, (1, 1), (1, 1)),
+    (3, (30, 70), (5, 3), 4, 33, (1, 2), (2, 0)),
+    (2, (40, 300), (1, 7), 2, 12, (1, 1), (0, 3)),
+    (40, (16, 16), (1, 1), 16, 32, (2, 2), (0, 0)),
+    (3, (11, 13), (2, 3), 5, 50, (3, 4), (4, 2)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", WIDE, ids=str)
+def test_kernels_of_many_tiles_equal_numpy(case, dtype):
+    """Sizes of real networks and such that leave something over on every side of a tile; several parts and groups."""
+    *sizes, stride, padding = case
+    x, w, g = factors(np.random.default_rng(0), *sizes, stride, padding, dtype)
+    convolution_backend("numpy")
+    wanted = all_three(x, w, g, stride, padding)
+    convolution_backend("numba")
+    for one, other in zip(all_three(x, w, g, stride, padding), wanted):
+        np.testing.assert_array_equal(one, other)
+
+
+FAULTS = [
+    ("SWEEP", "j * step[1])", "j)"),
+    ("SWEEP", "w.strides[0],", "w.strides[1],"),
+    ("SWEEP", "min(tall, pixels - j)", "min(tall, pixels - j) - 1"),
+    ("SWEEP", "corner[0], corner[1]", "corner[0], 0"),
+    ("SWEEP", "corner[0] + x.shape[1])", "corner[0] + x.shape[1] - 1)"),
+    ("CORRELATE", "(i + n) * step[0] + a", "(i + n) * step[0]"),
+    ("CORRELATE", "g[image, i + n]", "g[image, i]"),
+    ("CORRELATE", "image + i > 0", "image > 0"),
+    ("CORRELATE", "laps, pixels", "1, pixels"),
+]
+
+
+@pytest.mark.parametrize(("source", "old", "new"), FAULTS)
+def test_a_wrong_kernel_is_noticed(monkeypatch, source, old, new):
+    """The comparison above must fail for a kernel with a fault in it."""
+    assert old in getattr(sweeps, source)
+    monkeypatch.setattr(sweeps, source, getattr(sweeps, source).replace(old, new))
+    monkeypatch.setattr(sweeps, "BAND", 160)  # four rows
+    with pytest.raises((AssertionError, ValueError)):
+        test_kernels_of_many_tiles_equal_numpy((3, (11, 110), (2, 3), 5, 10, (2, 3), (1, 2)), np.float32)
+
+
+def test_rows_of_zeros_are_left_out_and_no_others():
+    from tinyhyper.kernels.windows import inside
+
+    for row, far, count, low, height in np.ndindex(6, 4, 5, 5, 4):
+        far, count, high = far + 1, count + 1, low + height + 1
+        first, laps = inside(row, far, count, low, high)
+        held = [lap for lap in range(count) if low <= row + lap * far < high]
+        assert 0 <= first < first + laps <= count
+        assert held == list(range(first, first + laps)) if held else laps == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernels_round_no_worse_than_their_sums(dtype):
+    rng = np.random.default_rng(0)
+    shapes = (6, 12, 13, 20), (3, 3, 20, 24), (6, 12, 13, 24)
+    arrays = [rng.normal(size=s).astype(dtype) * dtype(10.0) ** rng.integers(-3, 4, s) for s in shapes]
+    convolution_backend("numba")
+    found = all_three(*arrays, (1, 1), (1, 1))
+    convolution_backend("numpy")
+    exact = all_three(*[a.astype(np.longdouble) for a in arrays], (1, 1), (1, 1))
+    sizes = all_three(*[abs(a).astype(float) for a in arrays], (1, 1), (1, 1))
+    for one, wanted, size, terms in zip(found, exact, sizes, (9 * 20, 9 * 24, 6 * 12 * 13)):
+        assert (abs(one - wanted) <= terms * np.finfo(dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+def test_any_number_of_threads_gives_the_same_bits(dtype, stride, monkeypatch):
+    monkeypatch.setattr(sweeps, "GRAIN", 10_000)
+    rng = np.random.default_rng(0)
+    images, size, kernel, inputs, outputs, padding = 21, (9, 10), (3, 3), 6, 10, (1, 1)
+    shapes = [a.shape for a in factors(rng, images, size, kernel, inputs, outputs, stride, padding, dtype)]
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    convolution_backend("numba")
+    found, parts, run = [], [], threads.run
+    monkeypatch.setattr(threads, "run", lambda kernel, calls: [run(kernel, calls), parts.append(len(calls))])
+    for count in (1, 2, 3, 3):
+        threads.set_num_threads(count)
+        found.append(all_three(*arrays, stride, padding))
+        assert parts[0] >= count, "there is something to do for every thread"
+        parts.clear()
+    for other in found[1:]:
+        assert all(np.array_equal(a.view(np.uint8), b.view(np.uint8)) for a, b in zip(found[0], other))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("geometry", [((5, 9), (3, 3), (1, 1), (1, 1)), ((4, 4), (1, 2), (2, 2), (0, 3))], ids=str)
+def test_nothing_around_the_arrays_is_read_or_written(dtype, geometry):
+    """Tiles read whole vectors and rows of windows, but what is behind the arrays must neither count nor change."""
+    size, kernel, stride, padding = geometry
+    x, w, g = factors(np.random.default_rng(0), 3, size, kernel, 3, 5, stride, padding, dtype)
+    convolution_backend("numpy")
+    wanted = all_three(x, w, g, stride, padding)
+    inside = [_within_nan(a) for a in (x, w, g)]
+    around = [np.full([n + 6 for n in a.shape], 7, dtype) for a in (g, x, w)]
+    for kept in ("images", "sums"):  # nor what an earlier kernel has left behind
+        scratch.give(("convolution", kept, np.dtype(dtype)), np.full(2**16, np.nan, dtype))
+    spots = [room[tuple(slice(3, 3 + n) for n in a.shape)] for room, a in zip(around, (g, x, w))]
+    sweeps.sweep(*inside[:2], spots[0], stride, padding)
+    sweeps.spread(inside[2], inside[1], spots[1], stride, padding)
+    found = np.empty_like(wanted[2])
+    sweeps.correlate(inside[0], inside[2], found, stride, padding)
+    np.testing.assert_array_equal(found, wanted[2])
+    for room, spot, values in zip(around, spots, wanted[:2]):
+        np.testing.assert_array_equal(spot, values)
+        spot[...] = 7
+        assert (room == 7).all()
+
+
+def _within_nan(values):
+    room = np.full([n + 6 for n in values.shape], np.nan, values.dtype)
+    spot = room[tuple(slice(3, 3 + n) for n in values.shape)]
+    spot[...] = values
+    return spot
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 15, 16, 17, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_channels_are_filled_up_to_whole_vectors(dtype, channels):
+    x = np.arange(1.0, 6 * channels + 1).reshape(2, 3, channels).astype(dtype)
+    filled = sweeps._whole(x, np.dtype(dtype))
+    assert filled.strides[-2] % sweeps.LINE == 0 and filled.shape[-1] - channels < sweeps.LINE // filled.itemsize
+    np.testing.assert_array_equal(filled[..., :channels], x)
+    assert not filled[..., channels:].any()
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@np.errstate(invalid="ignore")
+def test_a_pixel_that_is_no_number_reaches_its_windows_only(backend, bad):
+    convolution_backend(backend)
+    x, w = np.ones((2, 6, 7, 3), np.float32), np.ones((3, 2, 3, 18), np.float32)
+    x[1, 2, 3, 1] = bad
+    out = module.convolve(x, w, (1, 1), (1, 0))
+    reached = np.zeros(out.shape, bool)
+    reached[1, 1:4, 2:4] = True
+    np.testing.assert_array_equal(np.isfinite(out), ~reached)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("dtypes", [("f4", "f8"), ("f8", "f4"), ("i8", "f4"), ("i4", "i8")])
+def test_dtypes_that_differ_give_what_numpy_gives(backend, dtypes):
+    convolution_backend(backend)
+    x, w, g = factors(np.random.default_rng(0), 2, (5, 6), (3, 2), 3, 4, (1, 2), (1, 0), "i8")
+    x, w, g = x.astype(dtypes[0]), w.astype(dtypes[1]), g.astype(dtypes[1])
+    for found, wanted in zip(all_three(x, w, g, (1, 2), (1, 0)), all_three(x, w, g, (1, 2), (1, 0))):
+        np.testing.assert_array_equal(found, wanted)
+    assert module.convolve(x, w, (1, 2), (1, 0)).dtype == np.result_type(*dtypes)
+
+
+def test_auto_takes_the_kernels_for_much_work_in_floats(monkeypatch):
+    taken = []
+    monkeypatch.setattr(sweeps, "sweep", lambda x, *others: taken.append(x.shape))
+    n = round(module.LEAST**0.5)
+    x, w = np.ones((n, 1, 1, 1), np.float32), np.ones((1, 1, 1, n), np.float32)
+    for a, b in [(x[1:], w), (x, w[..., 1:]), (x.astype(int), w.astype(int)), (x.astype(float), w)]:
+        module.convolve(a, b, (1, 1), (0, 0))
+    assert not taken
+    module.convolve(x, w, (1, 1), (0, 0))
+    assert len(taken) == (0 if compiler_is_off() else 1)
+
+
+# ---- Derivatives
+
+
+def test_derivatives_of_any_order_by_kernels_are_those_by_numpy():
+    """A gradient step on the weights and its derivatives, twice over."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=s) for s in [(3, 7, 6, 2), (3, 3, 2, 9), (9,)]]
+
+    def derivatives(x, weight, bias):
+        loss = th.mean(th.tanh(th.conv2d(x, weight, bias, stride=(2, 1), padding=1)) ** 2)
+        slopes = th.gradients(loss, [x, weight, bias], create_graph=True)
+        changed = th.mean(th.conv2d(x, weight - slopes[1], bias - slopes[2], 2, 1) ** 2) + th.sum(slopes[0] ** 2)
+        second = th.gradients(changed, [x, weight, bias], create_graph=True)
+        return [*slopes, *second, *th.gradients(sum(th.sum(s**2) for s in second), [x, weight, bias])]
+
+    found = []
+    for backend in ("numba", "numpy"):
+        convolution_backend(backend)
+        found.append(derivatives(*[th.tensor(a, requires_grad=True) for a in arrays]))
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one.data, other.data, rtol=1e-9, atol=1e-12)
+
+
+def test_constant_images_cost_no_gradient(monkeypatch):
+    monkeypatch.setattr(module, "spread", None)
+    weight = th.tensor(np.ones((3, 3, 2, 4)), requires_grad=True)
+    th.sum(th.conv2d(np.ones((2, 5, 5, 2)), weight)).backward()
+    np.testing.assert_array_equal(weight.grad.data, np.full(weight.shape, 18.0))
+
+
+# ---- PyTorch
+
+CASES = [  # images, size, kernel, inputs, outputs, stride, padding
+    (2, (6, 5), (3, 3), 2, 3, 1, 1),
+    (2, (7, 8), (3, 3), 3, 4, 2, 1),
+    (1, (5, 9), (2, 4), 1, 2, (1, 3), (2, 0)),
+    (3, (4, 4), (1, 1), 2, 2, 2, 0),
+    (2, (4, 3), (3, 2), 2, 3, 3, 2),
+]
+
+
+def by_pytorch():
+    """Inputs, values and gradients of every case. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    stored = {}
+    for n, (images, size, kernel, inputs, outputs, stride, padding) in enumerate(CASES):
+        shapes = (images, *size, inputs), (*kernel, inputs, outputs), (outputs,)
+        x, w, b = arrays = [rng.normal(size=shape) for shape in shapes]
+        turned = [x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1), b]
+        leaves = [torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in turned]
+        y = torch.nn.functional.conv2d(*leaves, stride=stride, padding=padding)
+        g = rng.normal(size=y.shape)
+        dx, dw, db = [t.numpy() for t in torch.autograd.grad(y, leaves, torch.tensor(g))]
+        y, g, dx = (a.transpose(0, 2, 3, 1) for a in (y.detach().numpy(), g, dx))
+        values = [*arrays, g, y, dx, dw.transpose(2, 3, 1, 0), db]
+        stored |= {f"{n} {name}": value for name, value in zip("x w b g y dx dw db".split(), values)}
+    return stored
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_values_and_gradients_are_pytorchs(number, backend):
+    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    x, w, b, g, *wanted = [stored[f"{number} {name}"] for name in "x w b g y dx dw db".split()]
+    convolution_backend(backend)
+    leaves = [th.tensor(a, requires_grad=True) for a in (x, w, b)]
+    y = th.conv2d(*leaves, *CASES[number][-2:])
+    for found, value in zip([y, *th.gradients(y, leaves, g)], wanted):
+        np.testing.assert_allclose(found.data, value, rtol=1e-10, atol=1e-10)
+
+
+# ---- Errors
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "options", "message"),
+    [
+        ((5, 5, 3), (3, 3, 3, 4), {}, r"\(5, 5, 3\)"),
+        ((2, 5, 5, 3), (3, 3, 4), {}, r"\(3, 3, 4\)"),
+        ((2, 5, 5, 3), (3, 3, 4, 8), {}, r"\(2, 5, 5, 3\) have 3 channels.*\(3, 3, 4, 8\) is for 4"),
+        ((2, 3, 5, 3), (6, 3, 3, 8), {"padding": (1, 0)}, r"6 x 3.*\(2, 3, 5, 3\), of 5 x 5"),
+        ((2, 3, 5, 3), (3, 0, 3, 8), {}, r"3 x 0"),
+        ((2, 5, 5, 3), (3, 3, 3, 8), {"bias": np.ones(3)}, r"bias of shape \(8,\), not \(3,\)"),
+        ((2, 5, 5, 3), (3, 3, 3, 8), {"bias": np.ones(())}, r"bias of shape \(8,\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(x, weight, options, message):
+    with pytest.raises(th.ShapeError, match=f"conv2d.*{message}"):
+        th.conv2d(np.ones(x), np.ones(weight), **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"stride": 0}, {"stride": (1, -1)}, {"stride": 1.5}, {"padding": -1}, {"padding": (1, 2, 3)}], ids=str
+)
+def test_strides_and_paddings_that_make_no_sense_are_named(options):
+    ((name, value),) = options.items()
+    with pytest.raises(th.ArgumentError, match=f"conv2d: {name}={re.escape(repr(value))}"):
+        th.conv2d(np.ones((1, 5, 5, 1)), np.ones((3, 3, 1, 1)), **options)
+
+
+# ---- The layer
+
+
+def test_layer_is_conv2d_of_its_parameters():
+    layer = th.nn.Conv2d("c", 3, 5, kernel=(3, 2), stride=(2, 1), padding=(0, 1))
+    params = layer.parameters(seed=1, dtype=np.float64)
+    assert {name: p.shape for name, p in params.items()} == {"c.weight": (3, 2, 3, 5), "c.bias": (5,)}
+    x = np.random.default_rng(0).normal(size=(2, 7, 6, 3))
+    wanted = by_definition(x, params["c.weight"].data, params["c.bias"].data, (2, 1), (0, 1))
+    np.testing.assert_allclose(layer(params, x).data, wanted, rtol=1e-12)
+
+
+def test_layer_without_bias():
+    layer = th.nn.Conv2d("c", 2, 4, bias=False, padding=1)
+    params = layer.parameters()
+    assert set(params) == {"c.weight"} and params["c.weight"].shape == (3, 3, 2, 4)
+    assert layer(params, np.ones((1, 4, 4, 2), np.float32)).shape == (1, 4, 4, 4)
+
+
+def test_layer_starts_as_pytorchs():
+    """Uniform within 1 / sqrt(rows * columns * inputs): bounds, mean and variance."""
+    params = th.nn.Conv2d("c", 16, 400, kernel=(3, 5)).parameters(dtype=np.float64)
+    bound = 1 / np.sqrt(3 * 5 * 16)
+    for p in params.values():
+        values = p.data / bound
+        assert abs(values).max() <= 1 and abs(values).max() > 0.98
+        assert abs(values.mean()) < 0.1 and abs(values.var() - 1 / 3) < 0.05
+
+
+def test_layer_refuses_what_makes_no_sense():
+    for options in ({"kernel": 0}, {"stride": (1, 0)}, {"padding": -2}):
+        ((name, _),) = options.items()
+        with pytest.raises(th.ArgumentError, match=f"Conv2d: {name}"):
+            th.nn.Conv2d("c", 1, 1, **options)

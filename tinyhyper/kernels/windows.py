@@ -1,0 +1,135 @@
+"""The inner loops of a convolution: a tile of sums, in vector registers, as for a matrix product.
+
+Along a row of an image, with channels innermost, the row of a window is one run of numbers, and the next pixel's window
+begins a fixed number of them later. So sums over windows are products of matrices whose inner axis has two levels, laps
+of steps: for a convolution the rows of a window and the numbers in each, for the gradient of its weights the rows of an
+image and the pixels in each. The operands are read where they lie; nothing is copied to make a matrix of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from .tiles import VECTORS, View, call, compiled, put
+from .vectors import BYTE, INT, LONG, POINTER, SHAPE, Code, Loop, lanes
+
+LINE = 64  # bytes of a line of a cache
+
+
+def height(vectors: int) -> int:
+    """How many rows the largest tile has that is so many vectors wide."""
+    return SHAPE.rows * VECTORS // vectors
+
+
+def _write_window(code: Code, rows: int, vectors: int) -> None:
+    """c[:height, :width] = or += the sum over laps and steps of an element of a, for each row, times a row of b.
+
+    How far it is to the next row, step and lap, is in bytes. b's rows are as wide as the vectors.
+    """
+    a, a_row, a_step, a_lap, b, b_step, b_lap, c, c_row, laps, steps, height, width, adds = code.function.args
+    hops = [code.times(a_row, row) for row in range(rows)]
+    lap = Loop(code, laps, [a, b, *[code.zero] * (rows * vectors)])
+    step = Loop(code, steps, lap.values)
+    left, right, *sums = step.values
+    y = [code.load(code.at(right, vector * SHAPE.bytes)) for vector in range(vectors)]
+    totals = []
+    for row, hop in enumerate(hops):
+        x = code.spread(code.load(code.at(left, hop), code.real))
+        totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
+    step.close([code.at(left, a_step), code.at(right, b_step), *totals])
+    lap.close([code.at(lap.values[0], a_lap), code.at(lap.values[1], b_lap), *totals])
+    put(code, totals, c, c_row, height, width, adds, vectors)
+
+
+def _window(  # type: ignore[no-untyped-def]
+    builder: ir.IRBuilder, a, a_row, a_step, a_lap, b, b_step, b_lap, out: View, i, j, laps, steps, height, width, adds
+):
+    """Call the smallest tile that holds the rows and columns that are left."""
+    args = (
+        a, a_row, a_step, a_lap, b, b_step, b_lap, out.place(i, j), out.strides[0], laps, steps, height, width, adds,
+    )  # fmt: skip
+    after = builder.append_basic_block()
+    for vectors in range(1, VECTORS + 1):
+        for rows in range(SHAPE.step, SHAPE.rows * VECTORS // vectors + 1, SHAPE.step):
+            tall = builder.icmp_signed("<=", height, LONG(rows))
+            wide = builder.icmp_signed("<=", width, LONG(vectors * lanes(out.size)))
+            with builder.if_then(builder.and_(tall, wide)):
+                call(builder, _write_window, out.real, args, rows, vectors)
+                builder.branch(after)
+    builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _write_fetch(code: Code) -> None:
+    """Ask for so many lines of memory from a place on, which need not be there."""
+    start, count = code.function.args
+    lines = Loop(code, count, [start])
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, INT, INT, INT])
+    prefetch = cgutils.get_or_insert_function(code.module, kind, "llvm.prefetch.p0")
+    code.builder.call(prefetch, [lines.values[0], INT(0), INT(2), INT(1)])  # to read, into the second cache, as data
+    lines.close([code.at(lines.values[0], LINE)])
+
+
+def _fetch(builder: ir.IRBuilder, array: View, n, offset, count):  # type: ignore[no-untyped-def]
+    """Ask for `count` bytes of array[n], from this offset on."""
+    start = builder.gep(array.place(n), [offset], source_etype=BYTE)
+    call(builder, _write_fetch, array.real, (start, builder.add(builder.udiv(count, LONG(LINE)), LONG(1))))
+
+
+if numba.config.DISABLE_JIT:
+
+    def window(a, a_row, a_step, a_lap, b, b_step, b_lap, out, i, j, laps, steps, height, width, adds):  # type: ignore[no-untyped-def]
+        strided = np.lib.stride_tricks.as_strided
+        left = strided(a, (height, laps, steps), (a_row, a_lap, a_step))
+        right = strided(b, (laps, steps, width), (b_lap, b_step, b.itemsize))
+        sums = np.tensordot(left, right, 2)
+        spot = out[i : i + height, j : j + width]
+        spot[...] = spot + sums if adds else sums
+
+    def fetch(array, n, offset, count):  # type: ignore[no-untyped-def]
+        pass
+
+else:
+    window = compiled(_window)
+    fetch = compiled(_fetch)
+
+
+@numba.njit(error_model="numpy")
+def even(length, most, unit):  # type: ignore[no-untyped-def]
+    """The height of tiles, a multiple of the unit and at most so high, that cover the length most evenly."""
+    tiles = (length + most - 1) // most
+    return (length + tiles * unit - 1) // (tiles * unit) * unit
+
+
+@numba.njit(error_model="numpy")
+def inside(row, far, count, low, high):  # type: ignore[no-untyped-def]
+    """Of `count` laps, on rows `far` apart from this one on, the first and number of those from row low to before high.
+
+    The other rows hold zeros. It is one lap at least, if only to write a sum of zeros.
+    """
+    first = min(max(0, (low - row + far - 1) // far), count - 1)
+    return first, max(1, min(count, (high - row + far - 1) // far) - first)
+
+
+_compiling = threading.Lock()
+
+
+def compile_once(kernel: Any, dtype: np.dtype, axes: int) -> None:
+    """Compile a kernel for arrays of the dtype and of any strides, and for nothing else from then on.
+
+    It reads images and an array of so many axes, and writes to one of the other number, of 3 and 4.
+    """
+    real = types.float32 if dtype == np.float32 else types.float64
+    images, other = (types.Array(real, ndim, "A", readonly=True) for ndim in (3, axes))
+    out, room, pair = types.Array(real, 7 - axes, "A"), types.Array(real, 2, "C"), types.UniTuple(types.intp, 2)
+    with _compiling:
+        if not kernel.signatures:
+            kernel.compile((images, other, out, room, pair, pair))
+            kernel.disable_compile()

@@ -1,0 +1,42 @@
+"""Convolution as a layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..kernels.convolution import Pair
+from ..ops.convolution import conv2d, pair
+from ..tensor import Tensor
+from .initial import Initial, uniform
+from .layer import Layer
+
+
+class Conv2d(Layer):
+    """conv2d(x, weight, bias) of images x, (n, height, width, inputs), to (n, height', width', outputs).
+
+    kernel, stride, padding: a number for both directions or a pair (down, across). weight is (rows, columns, inputs,
+    outputs); it and the bias, (outputs,), start between -b and b with b = 1/sqrt(rows * columns * inputs), as in
+    PyTorch. Raises ArgumentError for a size that is no whole number or too small; its call raises as conv2d does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: int,
+        outputs: int,
+        kernel: int | Pair = 3,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        bias: bool = True,
+    ) -> None:
+        shape = (*pair("Conv2d: kernel", kernel, 1), inputs, outputs)
+        draw = uniform(1 / math.sqrt(math.prod(shape[:3])))
+        initial = {"weight": Initial(shape, draw)} | ({"bias": Initial((outputs,), draw)} if bias else {})
+        super().__init__(name, initial)
+        self.stride, self.padding = pair("Conv2d: stride", stride, 1), pair("Conv2d: padding", padding, 0)
+
+    def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:
+        bias = self.parameter(params, "bias") if "bias" in self.initial else None
+        return conv2d(x, self.parameter(params, "weight"), bias, self.stride, self.padding)

@@ -1,0 +1,96 @@
+"""Two-dimensional convolution, a closed set of three operations.
+
+The form <g, conv(x, w)> is linear in each of g, x and w. Leaving out one of them gives a bilinear operation in the
+other two: the convolution itself, its transpose in x, its transpose in w. So the VJPs of each are the other two, and
+there are derivatives of any order.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError
+from ..kernels import convolution as kernels
+from ..kernels.convolution import Pair
+from ..tensor import Tensor, as_tensor
+from .operation import operation
+
+
+@operation(
+    x=lambda g, w, spec, stride, padding: _spread(g, w, stride, padding, spec.shape[1:3]),
+    w=lambda g, x, spec, stride, padding: _correlate(x, g, stride, padding, spec.shape[:2]),
+)
+def _conv2d(x: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair) -> np.ndarray:
+    return kernels.convolve(x, w, stride, padding)
+
+
+@operation(
+    y=lambda g, w, stride, padding: _conv2d(g, w, stride, padding),
+    w=lambda g, y, spec, stride, padding: _correlate(g, y, stride, padding, spec.shape[:2]),
+)
+def _spread(y: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
+    return kernels.spread(y, w, stride, padding, size)
+
+
+@operation(
+    x=lambda g, y, spec, stride, padding: _spread(y, g, stride, padding, spec.shape[1:3]),
+    y=lambda g, x, stride, padding: _conv2d(x, g, stride, padding),
+)
+def _correlate(x: np.ndarray, y: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
+    return kernels.correlate(x, y, stride, padding, size)
+
+
+def conv2d(x: Any, weight: Any, bias: Any = None, stride: int | Pair = 1, padding: int | Pair = 0) -> Tensor:
+    """The sum over each window of the images, weighted: what deep learning calls convolution, with no kernel flipped.
+
+    x: images (n, height, width, inputs).  weight: (rows, columns, inputs, outputs).  bias: (outputs,).
+    stride: how far windows lie apart.  padding: rows and columns of zeros added on either side. Each is a number for
+    both directions or a pair (down, across). The result is (n, height', width', outputs), where
+    height' = (height + 2 padding - rows) // stride + 1, and width' alike.
+    Raises ShapeError for shapes that do not fit, ArgumentError for a stride below 1 or a padding below 0.
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    steps, zeros = pair("conv2d: stride", stride, 1), pair("conv2d: padding", padding, 0)
+    _check(x.shape, weight.shape, zeros)
+    out = _conv2d(x, weight, steps, zeros)
+    if bias is None:
+        return out
+    bias = as_tensor(bias)
+    if bias.shape != out.shape[-1:]:
+        raise ShapeError(
+            f"conv2d: a weight of shape {weight.shape} needs a bias of shape {out.shape[-1:]}, not {bias.shape}"
+        )
+    return out + bias
+
+
+def pair(what: str, value: Any, least: int) -> Pair:
+    """A number for both directions, or one for each. Raises ArgumentError for one below the least."""
+    try:
+        down, across = value if isinstance(value, (tuple, list)) else (value, value)
+        found = operator.index(down), operator.index(across)
+    except (TypeError, ValueError):
+        found = (-1, -1)
+    if min(found) < least:
+        raise ArgumentError(f"{what}={value!r} is neither a whole number from {least} on nor a pair of such")
+    return found
+
+
+def _check(x: tuple[int, ...], weight: tuple[int, ...], padding: Pair) -> None:
+    if len(x) != 4 or len(weight) != 4:
+        raise ShapeError(
+            "conv2d: images (n, height, width, inputs) and a weight (rows, columns, inputs, outputs) are needed, not "
+            f"{x} and {weight}"
+        )
+    if x[3] != weight[2]:
+        raise ShapeError(
+            f"conv2d: images {x} have {x[3]} channels, the last axis, but a weight of shape {weight} is for {weight[2]}"
+        )
+    height, width = x[1] + 2 * padding[0], x[2] + 2 * padding[1]
+    if not 1 <= weight[0] <= height or not 1 <= weight[1] <= width:
+        raise ShapeError(
+            f"conv2d: a weight of shape {weight} has windows of {weight[0]} x {weight[1]}, which do not fit into "
+            f"images {x}, of {height} x {width} with padding {padding}"
+        )
