@@ -1,0 +1,82 @@
+"""Plans for few channels: what they compute is what NumPy computes, folded or not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyhyper.kernels.folded import WIDE, Folded
+from tinyhyper.kernels.plan import Plan, Sample, elementwise_backend
+from tinyhyper.ops.fuse import trace
+
+SEEDS = st.integers(0, 10_000)
+
+
+def _both(x, weight):
+    product = x * weight
+    return product, product * x
+
+
+def _plans(arrays, like=None):
+    """The expression's plans: folded, through a kernel, and through NumPy."""
+    expression = trace(_both, 2)[0].expression
+    shape = np.broadcast_shapes(*[array.shape for array in arrays])
+    samples = None if like is None else [Sample(s, arrays[0].dtype) for s in like]
+    plans = []
+    for kind, backend in ((Folded, "numba"), (Plan, "numba"), (Plan, "numpy")):
+        elementwise_backend(backend)
+        plans.append(kind(expression, arrays, (False, False), shape, samples, eager=True))
+    return plans
+
+
+@given(
+    rows=st.integers(1, 40), channels=st.sampled_from([1, 3, 16, 600]), narrow=st.booleans(), summed=st.integers(0, 2),
+    kept=st.booleans(), seed=SEEDS,
+)  # fmt: skip
+def test_folded_or_not_the_result_is_that_of_numpy(rows, channels, narrow, summed, kept, seed):
+    rng = np.random.default_rng(seed)
+    dtype = np.float32 if narrow else np.float64
+    channel = (1, 1, channels) if kept else (channels,)
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((rows, 2, channels), channel)]
+    like = [[(rows, 2, channels)] * 2, [(rows, 2, channels), channel], [channel] * 2][summed]
+    folded, plain, numpy = [plan.run(arrays) for plan in _plans(arrays, like)]
+    for a, b, c in zip(folded, plain, numpy):
+        assert a.shape == c.shape and a.dtype == c.dtype
+        np.testing.assert_allclose(a, c, rtol=1e-5 if narrow else 1e-12, atol=1e-5 if narrow else 1e-12)
+        np.testing.assert_allclose(b, c, rtol=1e-5 if narrow else 1e-12, atol=1e-5 if narrow else 1e-12)
+
+
+@pytest.mark.parametrize(
+    "rows, channels, copies", [(1024, 16, 32), (36, 16, 18), (37, 16, 1), (37, 8, 37), (4, WIDE + 1, 1), (64, 512, 1)]
+)
+def test_as_many_rounds_are_one_as_fit_and_divide(rows, channels, copies):
+    folded, *_ = _plans([np.ones((rows, channels)), np.ones(channels)])
+    assert folded.copies == copies and (folded.wide is None) == (copies == 1)
+
+
+@pytest.mark.parametrize("shape", [(64, 1), (64, 16), ()])
+def test_only_numbers_for_each_channel_are_repeated(shape):
+    """Beside a number for each row nothing can be folded; whole arrays and single numbers are no hindrance."""
+    x = np.arange(1024.0).reshape(64, 16)
+    folded, _, numpy = _plans([x, np.ones(shape)])
+    assert folded.copies == (1 if shape == (64, 1) else folded.copies)
+    for a, c in zip(folded.run([x, np.ones(shape)]), numpy.run([x, np.ones(shape)])):
+        np.testing.assert_array_equal(a, c)
+
+
+def test_what_does_not_lie_in_one_piece_is_not_folded():
+    x, weight = np.arange(2048.0).reshape(64, 32)[:, ::2], np.arange(16.0)
+    folded, _, numpy = _plans([x, weight])
+    assert folded.copies == 1
+    for a, c in zip(folded.run([x, weight]), numpy.run([x, weight])):
+        np.testing.assert_array_equal(a, c)
+
+
+def test_sums_are_rounded_to_float32_once():
+    """The rounds of which one is made have large sums of either sign, which leave little over."""
+    row = np.arange(4096)
+    x = np.where(row // 32 % 2, 1.0, np.where(row % 2, 2.0**25, -(2.0**25))).astype(np.float32)
+    folded, *_ = _plans([np.tile(x[:, None], 16), np.ones(16, np.float32)], [(16,), (4096, 16)])
+    assert folded.copies == 32
+    total = folded.run([np.tile(x[:, None], 16), np.ones(16, np.float32)])[0]
+    np.testing.assert_array_equal(total, np.full(16, 2048, np.float32))

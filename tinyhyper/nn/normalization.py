@@ -1,0 +1,48 @@
+"""Batch normalization as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ops.normalization import batch_norm, normalize_batch
+from ..tensor import Tensor, as_tensor
+from .initial import Initial, constant
+from .layer import Layer
+
+
+class BatchNorm2d(Layer):
+    """activation(the normalized x * weight + bias + residual), of images x, (n, height, width, channels).
+
+    In training it normalizes by the batch's own statistics and gathers them: running_mean and running_var, its buffers,
+    move by `momentum` of the way to the batch's mean and variance (divisor: the count less one), as in PyTorch. In
+    `eval` it normalizes by what it has gathered. weight starts at 1, bias at 0.
+    activation, residual: what follows, in the same pass; see th.batch_norm, which also says what is raised.
+    """
+
+    def __init__(self, name: str, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(
+            name,
+            {"weight": Initial((channels,), constant(1.0)), "bias": Initial((channels,), constant(0.0))},
+            buffers={"running_mean": np.zeros(channels), "running_var": np.ones(channels)},
+        )
+        self.eps, self.momentum = eps, momentum
+
+    def __call__(
+        self,
+        params: Mapping[str, Tensor],
+        x: Any,
+        activation: Callable[[Any], Any] | None = None,
+        residual: Any = None,
+    ) -> Tensor:
+        x, weight, bias = as_tensor(x), self.parameter(params, "weight"), self.parameter(params, "bias")
+        if not self.training:
+            running = Tensor(self.own["running_mean"]), Tensor(self.own["running_var"])
+            return batch_norm(x, weight, bias, *running, self.eps, activation, residual)
+        out, mean, variance = normalize_batch(x, weight, bias, self.eps, activation, residual)
+        count = x.size // x.shape[-1]
+        for short, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
+            self.own[short] = (1 - self.momentum) * self.own[short] + self.momentum * value
+        return out

@@ -1,0 +1,41 @@
+"""Pooling as layers, without parameters. The mean of whole images needs none: x.mean(axis=(1, 2))."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..kernels.convolution import Pair
+from ..ops.convolution import pair
+from ..ops.pooling import avg_pool2d, max_pool2d
+from ..tensor import Tensor
+from .layer import Layer
+
+
+class Pool2d(Layer):
+    """What pooling layers share. pool: the operation.  kernel, stride, padding: see th.max_pool2d."""
+
+    pool: Callable[..., Tensor]
+
+    def __init__(
+        self, name: str, kernel: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+    ) -> None:
+        super().__init__(name)
+        kind = type(self).__name__
+        self.kernel, self.padding = pair(f"{kind}: kernel", kernel, 1), pair(f"{kind}: padding", padding, 0)
+        self.stride = self.kernel if stride is None else pair(f"{kind}: stride", stride, 1)
+
+    def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:
+        return type(self).pool(x, self.kernel, self.stride, self.padding)
+
+
+class MaxPool2d(Pool2d):
+    """max_pool2d of images x, (n, height, width, channels)."""
+
+    pool = staticmethod(max_pool2d)
+
+
+class AvgPool2d(Pool2d):
+    """avg_pool2d of images x, (n, height, width, channels)."""
+
+    pool = staticmethod(avg_pool2d)

@@ -1,0 +1,220 @@
+"""Batch normalization, over all axes but the last: each channel gets a mean of 0 and a variance of 1, and then a scale
+and a shift of its own.
+
+A network of small convolutions spends much of its time on passes over memory, so there are as few as can be: one that
+sums for the statistics, and one that normalizes, scales, shifts, adds a residual and applies the activation. Backward
+too: one that sums for the scale and the shift and writes the residual's gradient, and one that writes the input's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..kernels.folded import Folded
+from ..kernels.plan import Plan, Sample, elementwise_backend
+from ..symbols import Symbol
+from ..tape import Node, mode
+from ..tensor import FLOATS, Tensor, as_tensor
+from .elementwise import add, less, multiply, sqrt, subtract, where
+from .fuse import trace
+from .fusion import Derivative, Fusion, Mask
+from .shape import astype
+
+FLOAT64 = np.dtype(np.float64)
+SAMPLED = 256  # places from which the means are guessed
+X, MEAN, INVERSE, WEIGHT, BIAS, RESIDUAL = range(6)  # the operands of a normalization
+SUMMED = (False, False, False, True, True)  # those whose gradients are sums, as its weight and its bias
+
+
+class Channelwise(Fusion):
+    """A fusion of arrays of few channels with numbers for each channel."""
+
+    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
+        key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
+        if (plan := self._plans.get(key)) is None:
+            shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
+            plan = self._plans[key] = Folded(self.expression, arrays, weak, shape, like, self.eager)
+        return plan
+
+    def _derive(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+        derivative = super()._derive(given, wanted, through)
+        vjp = derivative.fusion
+        return derivative._replace(fusion=Channelwise(vjp.name, vjp.inputs, vjp.outputs, vjp.eager))
+
+
+class Normalization(Channelwise):
+    """A normalization by the input's own statistics, which are operands of it and were computed from the input.
+
+    Its gradient in the input is the whole one, with what would come to the input through its statistics; so these get
+    none. With g the cotangent of the scaled and shifted values, and s the standardized ones, it is
+    inverse * weight * (g - mean(g) - s * mean(g * s)). Recorded, it depends on the input through the statistics too.
+    """
+
+    def __init__(self, name: str, inputs: Sequence[Symbol], outputs: Sequence[Any], eager: bool) -> None:
+        super().__init__(name, inputs, outputs, eager)
+        self._wholes: dict[bool, Derivative] = {}
+
+    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
+        if not wanted[X]:
+            return super().pullback(node, cotangents, wanted)
+        found = super().pullback(node, cotangents, (*SUMMED, *wanted[RESIDUAL:]))
+        edges = (*node.inputs, (node, 0)) if mode.recording else (None,) * (len(wanted) + 1)
+        saved = {n: Tensor(array, edges[n]) for n, array in zip(node.context.reads, node.saved)}
+        if True in wanted[RESIDUAL:]:  # its gradient is that of the values before the activation: start from there
+            cotangents = found[RESIDUAL:]
+            whole, reads, _ = _normalization(True, None, False)._whole(False)  # type: ignore[attr-defined]
+        else:
+            whole, reads, _ = self._whole(node.context.through)
+        slope, share = _shares(saved, *found[WEIGHT : BIAS + 1])
+        operands = [cotangents[0], *[saved[n] for n in reads], slope, share]
+        [found[X]] = whole(operands, (False,) * len(operands), (node.context.plan.samples[X],))
+        return found
+
+    def _whole(self, through: bool) -> Derivative:
+        """The whole gradient of the input, in one pass. The last of its operands are the slope and the share."""
+        if through not in self._wholes:
+            vjp, reads, gives = self.derivative((True,), (True, *[False] * (len(self.inputs) - 1)), through)
+            cotangent, *values = vjp.inputs
+            symbols = {X: Symbol(), MEAN: Symbol(), **dict(zip(reads, values))}
+            slope, share = Symbol(), Symbol()
+            through_statistics = add(share, multiply(subtract(symbols[X], symbols[MEAN]), slope))
+            gradient = subtract(vjp.outputs[0], through_statistics)
+            fusion = Channelwise(vjp.name, [cotangent, *symbols.values(), slope, share], [gradient], self.eager)
+            self._wholes[through] = Derivative(fusion, tuple(symbols), gives)
+        return self._wholes[through]
+
+
+def _shares(saved: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
+    """What the input's gradient loses by way of the deviation, for each unit of x - mean, and by way of the mean."""
+    count = Tensor(np.array(float(saved[X].size // saved[MEAN].size)))
+    operands = [saved[INVERSE], saved[WEIGHT], to_weight, to_bias, count]
+    return SHARES(operands, (False, False, False, False, True))  # type: ignore[arg-type]
+
+
+def _fusion(function: Callable[..., Any], count: int, kind: type[Fusion] = Fusion) -> Fusion:
+    traced, _ = trace(function, count, eager=True)
+    return kind(traced.name.strip("_"), traced.inputs, traced.outputs, eager=True)
+
+
+def _moments(x: Any, shift: Any) -> Any:
+    deviation = x - shift
+    return deviation, deviation * deviation
+
+
+def _statistics(total: Any, squares: Any, shift: Any, count: Any, eps: Any) -> Any:
+    offset = total / count
+    variance = squares / count - offset * offset
+    variance = where(less(variance, 0.0), 0.0, variance)  # only by rounding
+    return shift + offset, variance, 1.0 / sqrt(variance + eps)
+
+
+def _share(inverse: Any, weight: Any, to_weight: Any, to_bias: Any, count: Any) -> Any:
+    scale = inverse * weight / count
+    return scale * inverse * to_weight, scale * to_bias
+
+
+MOMENTS, STATISTICS, SHARES = _fusion(_moments, 2, Channelwise), _fusion(_statistics, 5), _fusion(_share, 5)
+
+
+def batch_norm(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any = None,
+    variance: Any = None,
+    eps: float = 1e-5,
+    activation: Callable[[Any], Any] | None = None,
+    residual: Any = None,
+) -> Tensor:
+    """activation((x - mean) / sqrt(variance + eps) * weight + bias + residual), channel by channel.
+
+    x, residual: (..., channels).  weight, bias: (channels,).
+    mean, variance: (channels,), given; the batch's own if None, and then the gradient flows through them too.
+    activation: a function of elementwise operations, such as th.relu; give the same function each time.
+    Raises ShapeError if shapes do not fit or a channel has a single value to normalize, DtypeError for integers.
+    Source: Ioffe and Szegedy, 2015.
+    """
+    if (mean is None) != (variance is None):
+        raise ArgumentError("batch_norm: give both mean and variance, or neither to use the batch's own")
+    if mean is None:
+        return normalize_batch(x, weight, bias, eps, activation, residual)[0]
+    x, given = as_tensor(x), [as_tensor(value) for value in (mean, variance, weight, bias)]
+    _check(x, residual, mean=given[0], variance=given[1], weight=given[2], bias=given[3])
+    mean, variance = (value if value.dtype == x.dtype else astype(value, x.dtype) for value in given[:2])
+    operands = [x, mean, 1.0 / sqrt(variance + eps), *given[2:]]
+    return _apply(False, operands, activation, residual)
+
+
+def normalize_batch(
+    x: Any, weight: Any, bias: Any, eps: float, activation: Callable[[Any], Any] | None, residual: Any
+) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """As batch_norm by the batch's own statistics; and these, in float64, the variance with the divisor n."""
+    x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
+    _check(x, residual, weight=weight, bias=bias)
+    if x.size <= x.shape[-1]:
+        raise ShapeError(f"batch_norm: of shape {x.shape} a channel has no two values, and so no variance to divide by")
+    total, squares, shift = _sums(x)
+    own = Sample(shift.shape, x.dtype)
+    wide = Sample(shift.shape, FLOAT64)
+    numbers = [Tensor(np.array(float(value))) for value in (x.size // x.shape[-1], eps)]
+    weak = (False, False, False, True, True)
+    mean, variance, inverse = STATISTICS([total, squares, shift, *numbers], weak, (own, wide, own))
+    out = _apply(True, [x, mean, inverse, weight, bias], activation, residual)
+    return out, mean.array, variance.array
+
+
+def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums of x - shift and of its square over each channel, in one pass, and the shift, a guess of the mean.
+
+    A variance from such sums is exact where the guess is near. As the guess is the mean of k of the n values, its
+    distance from the mean, squared, is at most n / k times the variance.
+    """
+    rows = x.array.reshape(-1, x.shape[-1])
+    some = rows[:: max(len(rows) // SAMPLED, 1)]
+    shift = Tensor(some.mean(0, dtype=FLOAT64).astype(x.dtype))
+    total, squares = MOMENTS([x, shift], (False, False), (Sample(shift.shape, FLOAT64),) * 2)
+    return total, squares, shift
+
+
+def _apply(own: bool, operands: Sequence[Tensor], activation: Callable[[Any], Any] | None, residual: Any) -> Tensor:
+    if residual is not None:
+        operands = [*operands, as_tensor(residual)]
+    return _normalization(own, activation, residual is not None)(operands, (False,) * len(operands))[0]
+
+
+@functools.lru_cache(maxsize=256)
+def _normalization(own: bool, activation: Callable[[Any], Any] | None, residual: bool) -> Fusion:
+    """A normalization, by statistics of the input's own or by given ones, and what follows it, as one fusion."""
+    if activation is not None and not callable(activation):
+        raise ArgumentError(f"batch_norm: activation={activation!r} is not a function, such as th.relu")
+
+    def normalize(x: Any, mean: Any, inverse: Any, weight: Any, bias: Any, *residual: Any) -> Any:
+        out = (x - mean) * (inverse * weight) + bias
+        out = out + residual[0] if residual else out
+        return activation(out) if activation else out
+
+    words = (
+        ["batch_norm"] + ["residual"] * residual + [getattr(activation, "__name__", "activation")] * bool(activation)
+    )
+    normalize.__name__ = " + ".join(words)
+    fusion, several = trace(normalize, 5 + residual, eager=True)
+    if several:
+        raise ArgumentError(f"batch_norm: {normalize.__name__} returns several values; an activation returns one")
+    return (Normalization if own else Channelwise)(fusion.name, fusion.inputs, fusion.outputs, eager=True)
+
+
+def _check(x: Tensor, residual: Any, **channels: Tensor) -> None:
+    if x.dtype not in FLOATS:
+        raise DtypeError(f"batch_norm: x is float32 or float64, not {x.dtype}")
+    for name, tensor in channels.items():
+        if x.ndim == 0 or tensor.shape != x.shape[-1:]:
+            raise ShapeError(
+                f"batch_norm: x of shape {x.shape} needs a {name} of shape {x.shape[-1:]}, not {tensor.shape}"
+            )
+    if residual is not None and np.shape(residual) != x.shape:
+        raise ShapeError(f"batch_norm: the residual has shape {np.shape(residual)}, x has {x.shape}")
