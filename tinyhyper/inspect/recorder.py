@@ -96,7 +96,7 @@ class Recorder:
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
         """A tensor was detached."""
         _, node, output, _ = self._place(source)
-        where = _caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is a line to be seen; a layer's is its user's
+        where = _caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is to be seen; a layer's is its user's
         number = len(self._cut_events)
         self._cut_events.append((node, output, reason, where, self.steps, source.shape, source.edge is not None))
         detached.mark = (self._key, node, output, number)

@@ -1,8 +1,12 @@
-"""Array kernels: matmul, and the compiler from expressions to elementwise kernels. Arrays in, arrays out; no tape."""
+"""Array kernels: products, convolutions, and the compiler from expressions to elementwise kernels. They know no tape."""
 
 from .cache import cache_dir, set_cache_dir
+from .convolution import convolution_backend
 from .matmul import matmul_backend
 from .plan import elementwise_backend
 from .threads import num_threads, set_num_threads
 
-__all__ = ["cache_dir", "elementwise_backend", "matmul_backend", "num_threads", "set_cache_dir", "set_num_threads"]
+__all__ = [
+    "cache_dir", "convolution_backend", "elementwise_backend", "matmul_backend", "num_threads", "set_cache_dir",
+    "set_num_threads",
+]  # fmt: skip

@@ -8,6 +8,10 @@
 | `index` | x[index], take |
 | `linalg` | matmul, dot, inner, outer, tensordot, einsum |
 | `linear` | a layer: product, bias and activation in one pass |
+| `convolution` | conv2d, and its two transposes |
+| `normalization` | batch_norm |
+| `pooling` | max_pool2d, avg_pool2d |
+| `recurrent` | lstm: a layer over a whole sequence |
 | `nn` | softmax, log_softmax, cross_entropy |
 """
 
