@@ -1,4 +1,4 @@
-"""Array kernels: products, convolutions, and the compiler from expressions to elementwise kernels. They know no tape."""
+"""Array kernels: products, convolutions, the compiler from expressions to elementwise kernels. They know no tape."""
 
 from .cache import cache_dir, set_cache_dir
 from .convolution import convolution_backend

@@ -94,7 +94,7 @@ class Layer:
                 layer.own[short] = np.array(saved[f"{layer.name}.{short}"], array.dtype)
 
     def parameter(self, params: Mapping[str, Tensor], short: str) -> Tensor:
-        """Its own parameter of a short name. Raises ArgumentError if the dict has none, ShapeError for another shape."""
+        """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape."""
         name, shape = f"{self.name}.{short}", self.initial[short].shape
         if (found := params.get(name)) is None:
             raise ArgumentError(f"{type(self).__name__}: no parameter is named {name!r}; make them by parameters()")
