@@ -4,11 +4,13 @@
 
 from . import data, inspect, kernels, nn, optim
 from .errors import (
-    ArgumentError, CallError, DtypeError, GraphError, GraphReleasedError, ShapeError, TinyhyperError, UnsupportedError,
+    ArgumentError, CallError, DataError, DtypeError, GraphError, GraphReleasedError, ShapeError, TinyhyperError,
+    UnsupportedError,
 )  # fmt: skip
 from .functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .inspect import record
 from .kernels import num_threads, set_num_threads
+from .ops.convolution import conv2d
 from .ops.elementwise import absolute as abs
 from .ops.elementwise import (
     add, arccos, arcsin, arctan, clip, cos, cosh, divide, equal, erf, exp, expm1, floor, greater, greater_equal,
@@ -21,7 +23,10 @@ from .ops.index import take
 from .ops.linalg import dot, einsum, inner, matmul, outer, tensordot
 from .ops.linear import linear
 from .ops.nn import cross_entropy, log_softmax, softmax
+from .ops.normalization import batch_norm
+from .ops.pooling import avg_pool2d, max_pool2d
 from .ops.reduce import all, any, argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
+from .ops.recurrent import lstm
 from .ops.shape import (
     astype, broadcast_to, concatenate, diagonal, expand_dims, flip, moveaxis, pad, ravel, repeat, reshape, roll,
     split, squeeze, stack, sum_to, swapaxes, tile, trace, transpose, tril, triu,
@@ -32,15 +37,16 @@ from .tensor import Tensor, gradients, tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "ArgumentError", "CallError", "DtypeError", "GraphError", "GraphReleasedError", "ShapeError", "Tensor",
+    "ArgumentError", "CallError", "DataError", "DtypeError", "GraphError", "GraphReleasedError", "ShapeError", "Tensor",
     "TinyhyperError", "UnsupportedError", "abs", "add", "all", "any", "arccos", "arcsin", "arctan", "argmax", "argmin",
-    "astype", "broadcast_to", "clip", "concatenate", "cos", "cosh", "cross_entropy", "cumsum", "data", "diagonal",
-    "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad",
-    "gradients", "greater", "greater_equal", "hessian", "hvp", "inner", "inspect", "isnan", "jacobian", "jvp",
-    "kernels", "less", "less_equal", "linear", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal",
-    "num_threads", "optim", "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu",
-    "repeat", "reshape", "roll", "set_num_threads", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split",
-    "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh",
-    "tensor", "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var", "vjp", "where",
+    "astype", "avg_pool2d", "batch_norm", "broadcast_to", "clip", "concatenate", "conv2d", "cos", "cosh",
+    "cross_entropy", "cumsum", "data", "diagonal", "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims",
+    "expm1", "flip", "floor", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "inner",
+    "inspect", "isnan", "jacobian", "jvp", "kernels", "less", "less_equal", "linear", "log", "log1p", "log_softmax",
+    "logaddexp", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "moveaxis",
+    "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "num_threads", "optim", "outer", "pad", "positive",
+    "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat", "reshape", "roll", "set_num_threads",
+    "sigmoid", "sign", "sin", "sinh", "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "subtract", "sum", "sum_to", "swapaxes", "take", "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose",
+    "tril", "triu", "value_and_grad", "var", "vjp", "where",
 ]  # fmt: skip

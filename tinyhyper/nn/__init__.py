@@ -11,6 +11,16 @@
 """
 
 from . import initial
+from .charlstm import CharLSTM
+from .convolution import Conv2d
+from .dense import Dropout, Embedding, Linear
 from .layer import Layer
+from .normalization import BatchNorm2d
+from .pooling import AvgPool2d, MaxPool2d
+from .recurrent import LSTM, cut
+from .resnet import ResidualBlock, ResNet, resnet20
 
-__all__ = ["Layer", "initial"]
+__all__ = [
+    "AvgPool2d", "BatchNorm2d", "CharLSTM", "Conv2d", "Dropout", "Embedding", "LSTM", "Layer", "Linear", "MaxPool2d",
+    "ResNet", "ResidualBlock", "cut", "initial", "resnet20",
+]  # fmt: skip

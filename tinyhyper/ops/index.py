@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
+from ..kernels.scatter import scatter
 from ..tensor import Tensor, as_tensor
 from .operation import operation
 
@@ -26,6 +27,8 @@ def _scatter(x: np.ndarray, /, index: Any, shape: tuple[int, ...]) -> np.ndarray
     if not any(isinstance(item, np.ndarray) and item.dtype.kind != "b" for item in items):
         out[index] = x  # slices and masks take nothing twice
         return out
+    if len(items) == 1:
+        return scatter(x, items[0], shape)
     if x.dtype == np.float64:
         np.add.at(out, index, x)
         return out

@@ -1,0 +1,186 @@
+"""Linear, Embedding and Dropout: their formulas, PyTorch's values, masks that a resumed run draws again."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factory import SEEDS, Row, example, property_test
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.nn import Dropout, Embedding, Linear
+
+REFERENCE = Path(__file__).parent / "reference" / "dense.npz"
+SIDE = st.integers(1, 4)
+
+
+# ---- The factory's properties
+
+
+@st.composite
+def _linear(draw):
+    rows, inputs, outputs = draw(st.lists(SIDE, max_size=2)), draw(SIDE), draw(SIDE)
+    return example([(*rows, inputs), (inputs, outputs), (outputs,)], {}, draw(SEEDS))
+
+
+@st.composite
+def _embedded(draw):
+    count, width = draw(SIDE), draw(SIDE)
+    shape = draw(st.sampled_from([(), (0,), (5,), (2, 3)]))
+    ids = np.random.default_rng(draw(SEEDS)).integers(0, count, shape)
+    return example([(count, width)], {"ids": ids}, draw(SEEDS))
+
+
+def _call_linear(x, weight, bias):
+    return Linear("fc", *weight.shape)({"fc.weight": weight, "fc.bias": bias}, x)
+
+
+def _call_embedding(weight, ids):
+    return Embedding("words", *weight.shape)({"words.weight": weight}, ids)
+
+
+test_property = property_test(
+    [
+        Row("Linear", lambda x, w, b: x @ w + b, _linear(), _call_linear, integers=False),
+        Row("Embedding", lambda w, ids: w[ids], _embedded(), _call_embedding, integers=False),
+    ]
+)
+
+
+# ---- Linear
+
+
+def test_linear_is_th_linear_of_its_parameters():
+    layer = Linear("fc", 3, 2, th.tanh)
+    params = layer.parameters(1)
+    assert {name: p.shape for name, p in params.items()} == {"fc.weight": (3, 2), "fc.bias": (2,)}
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    assert np.array_equal(layer(params, x).data, th.linear(x, params["fc.weight"], params["fc.bias"], th.tanh).data)
+    bare = Linear("fc", 3, 2, bias=False)
+    assert set(bare.parameters()) == {"fc.weight"}
+    assert np.array_equal(bare(params, x).data, (x @ params["fc.weight"]).data)
+
+
+def test_linear_starts_as_pytorchs():
+    for p in Linear("fc", 64, 300).parameters(dtype=np.float64).values():
+        values = p.data * 8  # the square root of 64
+        assert 0.98 < abs(values).max() <= 1 and abs(values.mean()) < 0.1 and abs(values.var() - 1 / 3) < 0.05
+
+
+def test_linear_names_itself():
+    layer = Linear("fc", 3, 2)
+    with pytest.raises(th.ShapeError, match=r"'fc' takes x of shape \(..., 3\), not \(4, 5\)"):
+        layer(layer.parameters(), np.ones((4, 5)))
+    with pytest.raises(th.ShapeError, match=r"not \(\)"):
+        layer(layer.parameters(), 1.0)
+    with pytest.raises(th.ArgumentError, match="fc.bias"):
+        layer({"fc.weight": th.tensor(np.ones((3, 2)))}, np.ones((4, 3)))
+
+
+# ---- Embedding
+
+
+def test_embedding_starts_as_pytorchs():
+    values = Embedding("words", 200, 30).parameters(dtype=np.float64)["words.weight"].data
+    assert abs(values.std() - 1) < 0.05 and abs(values.mean()) < 0.05
+
+
+@pytest.mark.parametrize("ids, kind, words", [
+    ([0.0, 1.0], th.DtypeError, "float64"),
+    ([True], th.DtypeError, "bool"),
+    ([[1, 5], [0, 1]], th.ArgumentError, "no row for id 5; ids go from 0 to 4"),
+    ([0, -1], th.ArgumentError, "no row for id -1"),
+])  # fmt: skip
+def test_what_is_no_id_is_refused(ids, kind, words):
+    layer = Embedding("words", 5, 2)
+    params = layer.parameters()
+    for given_ids in (ids, np.array(ids), th.tensor(ids)):
+        with pytest.raises(kind, match=f"'words'.*{words}"):
+            layer(params, given_ids)
+
+
+def test_unsigned_ids_of_a_text_are_ids():
+    layer = Embedding("words", 200, 2)
+    params = layer.parameters()
+    ids = np.array([[3, 199], [0, 3]], np.uint8)
+    assert np.array_equal(layer(params, ids).data, params["words.weight"].data[ids])
+
+
+# ---- Dropout
+
+
+@given(seed=SEEDS, p=st.sampled_from([0.0, 0.25, 0.5, 0.9]), dtype=st.sampled_from([np.float32, np.float64]))
+def test_dropout_keeps_the_mean(seed, p, dtype):
+    layer = Dropout("drop", p, seed)
+    x = th.tensor(np.full((40, 100), 3.0), dtype=dtype, requires_grad=True)
+    out = layer({}, x)
+    assert out.dtype == dtype
+    kept = out.data != 0
+    np.testing.assert_allclose(out.data[kept], 3 / (1 - p), rtol=1e-6)
+    assert abs(kept.mean() - (1 - p)) < 0.05
+    (gradient,) = th.gradients(th.sum(out), x)
+    np.testing.assert_allclose(gradient.data, kept / (1 - p), rtol=1e-6)
+    assert layer.eval()({}, x) is x
+
+
+@given(seed=SEEDS, calls=st.integers(0, 3))
+def test_a_resumed_run_draws_the_same_masks(seed, calls):
+    x = np.ones((3, 50), np.float32)
+    layer = Dropout("drop", 0.5, seed)
+    for _ in range(calls):
+        layer({}, x)
+    saved = layer.buffers
+    expected = [layer({}, x).data for _ in range(3)]
+    resumed = Dropout("drop", 0.5, seed)
+    resumed.load_buffers(saved)
+    found = [resumed({}, x).data for _ in range(3)]
+    assert all(map(np.array_equal, expected, found))
+    assert len({mask.tobytes() for mask in expected}) == 3  # each call has a mask of its own
+    assert not np.array_equal(Dropout("drop", 0.5, seed + 1)({}, x).data, Dropout("drop", 0.5, seed)({}, x).data)
+    layer.eval()({}, x)
+    assert layer.buffers["drop.calls"] == calls + 3  # what drops nothing draws nothing
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, float("nan")])
+def test_a_probability_that_drops_all_or_is_none_is_refused(p):
+    with pytest.raises(th.ArgumentError, match="Dropout"):
+        Dropout("drop", p)
+
+
+# ---- PyTorch
+
+
+def by_pytorch():
+    """Inputs, values and gradients. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    import torch
+
+    torch.manual_seed(0)
+    linear, embedding = torch.nn.Linear(5, 3).double(), torch.nn.Embedding(7, 4).double()
+    x, ids = torch.randn(2, 6, 5, dtype=torch.float64, requires_grad=True), torch.randint(0, 7, (3, 8))
+    stored = {"ids": ids.numpy()}
+    for kind, out, leaves in [
+        ("linear", linear(x), {"x": x, "weight": linear.weight, "bias": linear.bias}),
+        ("embedding", embedding(ids), {"weight": embedding.weight}),
+    ]:
+        seed = torch.randn_like(out)
+        grads = torch.autograd.grad(out, [*leaves.values()], seed)
+        values = {**leaves, "out": out, "g": seed, **{f"d{name}": grad for name, grad in zip(leaves, grads)}}
+        stored |= {f"{kind} {name}": value.detach().numpy() for name, value in values.items()}
+    return stored
+
+
+def test_values_and_gradients_are_pytorchs():
+    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    x, bias, table = (th.tensor(stored[name], True) for name in ("linear x", "linear bias", "embedding weight"))
+    weight = th.tensor(stored["linear weight"].T, True)
+    out = Linear("fc", 5, 3)({"fc.weight": weight, "fc.bias": bias}, x)
+    rows = Embedding("words", 7, 4)({"words.weight": table}, stored["ids"])
+    found = [out, *th.gradients(out, [x, weight, bias], stored["linear g"])]
+    found += [rows, *th.gradients(rows, table, stored["embedding g"])]
+    wanted = [stored[f"linear {name}"] for name in ("out", "dx", "dweight", "dbias")]
+    wanted += [stored[f"embedding {name}"] for name in ("out", "dweight")]
+    wanted[2] = wanted[2].T
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one.data, other, rtol=1e-10, atol=1e-10)

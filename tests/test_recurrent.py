@@ -1,0 +1,469 @@
+"""The LSTM: the factory's properties, kernel and steps against each other, PyTorch, the cut, the character model."""
+
+import gc
+import importlib.util
+import tracemalloc
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factory import SEEDS, Row, collector_off, example, property_test
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.kernels import recurrent as kernels
+from tinyhyper.kernels import threads
+from tinyhyper.kernels.backend import compiler_is_off
+from tinyhyper.kernels.recurrent import recurrent_backend
+from tinyhyper.nn import LSTM, CharLSTM, cut
+
+REFERENCE = Path(__file__).parent / "reference" / "recurrent.npz"
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    before = threads.num_threads()
+    yield
+    recurrent_backend("auto")
+    th.set_num_threads(before)
+
+
+# ---- The factory's properties
+
+
+def formula(x, weight, recurrent, bias, h, c):
+    """An LSTM layer, written down plainly: every h, and the last c."""
+    outs = []
+    for step in x:
+        i, f, g, o = np.split(step @ weight + h @ recurrent + bias, 4, axis=-1)
+        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f, o))
+        c = f * c + i * np.tanh(g)
+        h = o * np.tanh(c)
+        outs.append(h)
+    return np.stack([*outs, c])
+
+
+def _layer(x, weight, recurrent, bias, h, c):
+    out, (last, c) = th.lstm(x, weight, recurrent, bias, (h, c))
+    assert np.array_equal(last.data, out.data[-1])
+    return th.concatenate([out, c[None]])
+
+
+def shapes(length, batch, inputs, width):
+    state = (batch, width)
+    return [(length, batch, inputs), (inputs, 4 * width), (width, 4 * width), (4 * width,), state, state]
+
+
+SIDE = st.integers(1, 3)
+CASES = st.builds(lambda sizes, seed: example(shapes(*sizes), {}, seed), st.tuples(SIDE, SIDE, SIDE, SIDE), SEEDS)
+
+test_property = property_test([Row("lstm", formula, CASES, _layer, integers=False)])
+
+
+# ---- One formula, several readers
+
+
+def operands(seed, *sizes, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    return [th.tensor(rng.standard_normal(shape).astype(dtype) / 2, requires_grad=True) for shape in shapes(*sizes)]
+
+
+def run(operands, which="hc", create_graph=False, ids=None):
+    """The values, the gradients of what `which` names, and with create_graph the gradients of those."""
+    *weights, h, c = operands
+    out, (h1, c1) = th.lstm(*weights, (h, c), ids)
+    losses = {"h": th.sum(out * np.cos(np.arange(out.size).reshape(out.shape))), "l": th.sum(h1), "c": th.sum(c1 * c1)}
+    total = sum((losses[name] for name in which[1:]), losses[which[0]])
+    found = th.gradients(total, operands, create_graph=create_graph)
+    arrays = [out.data, c1.data, *[g.data for g in found]]
+    if create_graph:
+        again = sum((th.sum(g * g) for g in found[1:]), th.sum(found[0] * found[0]))
+        arrays += [g.data for g in th.gradients(again, operands)]
+    return arrays
+
+
+SIZES = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 7]), st.integers(1, 3), st.sampled_from([1, 5, 17]))
+WHICH = st.sampled_from(["h", "l", "c", "hc", "lc", "hlc"])
+
+
+@given(seed=SEEDS, sizes=SIZES, reads=WHICH.map(lambda which: (which, np.float64)) | st.just(("h", np.float32)))
+def test_the_kernel_computes_what_the_steps_do(seed, sizes, reads):
+    found, (which, dtype) = [], reads
+    for backend in ("numba", "numpy"):
+        recurrent_backend(backend)
+        found.append(run(operands(seed, *sizes, dtype=dtype), which))
+    tolerance = 30 * np.finfo(dtype).eps
+    for one, other in zip(*found):
+        assert one.dtype == other.dtype == dtype
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * (1 + abs(other).max()))
+
+
+@given(seed=SEEDS, sizes=SIZES, which=WHICH, backend=st.sampled_from(["numba", "numpy"]))
+def test_a_recorded_pullback_is_the_unrecorded_one(seed, sizes, which, backend):
+    recurrent_backend(backend)
+    plain, recorded = (run(operands(seed, *sizes), which, create_graph) for create_graph in (False, True))
+    for one, other in zip(plain, recorded):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * (1 + abs(other).max()))
+
+
+@given(seed=SEEDS, sizes=SIZES, which=WHICH)
+def test_second_derivatives_do_not_depend_on_the_backend(seed, sizes, which):
+    found = []
+    for backend in ("numba", "numpy"):
+        recurrent_backend(backend)
+        found.append(run(operands(seed, *sizes), which, create_graph=True))
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * (1 + abs(other).max()))
+
+
+@given(seed=SEEDS, batch=st.integers(2, 30))
+def test_threads_change_no_bit(seed, batch):
+    recurrent_backend("numba")
+    before, kernels.PART = kernels.PART, 1
+    try:
+        found = []
+        for count in (1, 2, 3, 2):
+            th.set_num_threads(count)
+            found.append(run(operands(seed, 3, batch, 2, 5)))
+    finally:
+        kernels.PART = before
+    for other in found[3:] if compiler_is_off() else found:  # BLAS multiplies few rows otherwise than many
+        assert all(one.tobytes() == two.tobytes() for one, two in zip(found[1], other))
+
+
+def test_the_batch_is_shared_by_threads_where_it_pays():
+    th.set_num_threads(2)
+    assert kernels._parts((50, 50, 512)) == [(0, 25), (25, 50)]
+    assert kernels._parts((2, 50, 512)) == [(0, 50)] and kernels._parts((500, 1, 4000)) == [(0, 1)]
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_watching_does_not_change_a_bit(backend):
+    recurrent_backend(backend)
+    plain = run(operands(3, 4, 5, 2, 6))
+    with th.record() as tape:
+        watched = run(operands(3, 4, 5, 2, 6))
+    assert {"lstm", "lstm.vjp"} <= {node.op for node in tape.nodes}
+    assert all(one.tobytes() == two.tobytes() for one, two in zip(plain, watched))
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+def test_long_sequences_go_to_the_kernel_and_short_ones_do_not():
+    assert kernels.by_kernel((50, 50, 512)) and not kernels.by_kernel((1, 1, 512))
+
+
+# ---- What must be true of a sequence
+
+
+@given(seed=SEEDS, sizes=SIZES, at=st.integers(0, 3), backend=st.sampled_from(["numba", "numpy"]))
+def test_a_sequence_in_two_parts_is_the_whole(seed, sizes, at, backend):
+    """Values, and gradients too, where the state is carried uncut."""
+    recurrent_backend(backend)
+    length = sizes[0] + 1
+    at = 1 + at % (length - 1)
+    xs = operands(seed, length, *sizes[1:])
+    x, *weights, h, c = xs
+    whole, (_, c_whole) = th.lstm(x, *weights, (h, c))
+    first, state = th.lstm(x[:at], *weights, (h, c))
+    second, (_, c_parts) = th.lstm(x[at:], *weights, state)
+    parts = th.concatenate([first, second])
+    np.testing.assert_allclose(parts.data, whole.data, rtol=1e-13, atol=1e-15)
+    for one, other in zip(
+        *(th.gradients(th.sum(o * o) + th.sum(k), xs) for o, k in [(whole, c_whole), (parts, c_parts)])
+    ):
+        np.testing.assert_allclose(one.data, other.data, rtol=1e-11, atol=1e-12)
+
+
+@given(seed=SEEDS, sizes=SIZES, count=st.sampled_from([1, 3, 40]), backend=st.sampled_from(["numba", "numpy"]))
+def test_ids_name_rows_of_a_table(seed, sizes, count, backend):
+    """Whether rows are multiplied before they are taken (few rows) or after (many)."""
+    recurrent_backend(backend)
+    length, batch, inputs, _ = sizes
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, count, (length, batch))
+    table = th.tensor(rng.standard_normal((count, inputs)), requires_grad=True)
+    _, *rest = operands(seed, *sizes)
+    named = run([table, *rest], ids=ids)
+    taken = [th.take(table, ids, 0), *rest]
+    *weights, h, c = taken
+    out, (_, c1) = th.lstm(*weights, (h, c))
+    total = th.sum(out * np.cos(np.arange(out.size).reshape(out.shape))) + th.sum(c1 * c1)
+    for one, other in zip(named, [out, c1, *th.gradients(total, [table, *rest])]):
+        np.testing.assert_allclose(one, other.data, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_a_diverging_run_shows_it(backend):
+    recurrent_backend(backend)
+    x, *rest = operands(0, 3, 2, 2, 4)
+    x = th.tensor(np.where(np.arange(12).reshape(3, 2, 2) == 5, np.nan, 1e30))  # the first text, at the second step
+    out, _ = th.lstm(x, *rest[:-2], tuple(rest[-2:]))
+    assert np.isfinite(out.data[:, 1]).all() and np.isfinite(out.data[0]).all() and np.isnan(out.data[1:, 0]).all()
+
+
+def test_dtypes_meet_as_numpys_do():
+    xs = operands(0, 2, 2, 3, 4, dtype=np.float32)
+    mixed = [th.tensor(xs[0].data.astype(np.float64), requires_grad=True), *xs[1:]]
+    *weights, h, c = mixed
+    out, _ = th.lstm(*weights, (h, c))
+    assert out.dtype == np.float64
+    assert [g.dtype for g in th.gradients(th.sum(out), mixed)] == [x.dtype for x in mixed]
+    assert th.lstm(*xs[:4])[0].dtype == np.float32
+
+
+# ---- PyTorch
+
+NETWORKS = [(5, 3, 2, 4, 1), (4, 2, 3, 5, 2)]  # length, batch, inputs, hidden, layers
+
+
+def by_pytorch():
+    """Inputs, values and gradients of every network. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    import torch
+
+    stored = {}
+    for n, (length, batch, inputs, hidden, layers) in enumerate(NETWORKS):
+        torch.manual_seed(n)
+        network = torch.nn.LSTM(inputs, hidden, layers).double()
+        x = torch.randn(length, batch, inputs, dtype=torch.float64, requires_grad=True)
+        state = [torch.randn(layers, batch, hidden, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+        out, last = network(x, tuple(state))
+        seeds = [torch.randn_like(t) for t in (out, *last)]
+        names = [f"{kind}_l{k}" for k in range(layers) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        leaves = dict(zip(["x", "h", "c", *names], [x, *state, *[getattr(network, name) for name in names]]))
+        grads = torch.autograd.grad([out, *last], [*leaves.values()], seeds)
+        values = leaves | dict(zip(["out", "h1", "c1"], [out, *last])) | dict(zip(["g", "gh", "gc"], seeds))
+        values |= {f"d{name}": grad for name, grad in zip(leaves, grads)}
+        stored |= {f"{n} {name}": value.detach().numpy() for name, value in values.items()}
+    return stored
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("number", range(len(NETWORKS)))
+def test_values_and_gradients_are_pytorchs(number, backend):
+    recurrent_backend(backend)
+    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    inputs, hidden, layers = NETWORKS[number][2:]
+
+    def get(name):
+        return stored[f"{number} {name}"]
+
+    def ours(k, before=""):
+        """Of layer k, the parameters or, before them a "d", their gradients."""
+        weights = [get(f"{before}weight_{kind}_l{k}").T for kind in ("ih", "hh")]
+        biases = [get(f"{before}bias_{kind}_l{k}") for kind in ("ih", "hh")]
+        return [*weights, biases[0] if before else sum(biases)]
+
+    network = LSTM("lstm", inputs, hidden, layers)
+    x, *states = (th.tensor(get(name), requires_grad=True) for name in ("x", "h", "c"))
+    arrays = [array for k in range(layers) for array in ours(k)]
+    params = {name: th.tensor(array, requires_grad=True) for name, array in zip(network.parameters(), arrays)}
+    out, last = network(params, x, [tuple(s[k] for s in states) for k in range(layers)])
+    h1, c1 = (th.stack(each) for each in zip(*last))
+    leaves = [x, *states, *params.values()]
+    grads = th.gradients([out, h1, c1], leaves, [get(name) for name in ("g", "gh", "gc")])
+    wanted = [get(name) for name in ("out", "h1", "c1", "dx", "dh", "dc")]
+    wanted += [array for k in range(layers) for array in ours(k, "d")]
+    for found, value in zip([out, h1, c1, *grads], wanted, strict=True):
+        np.testing.assert_allclose(found.data, value, rtol=1e-10, atol=1e-10)
+
+
+def test_the_layer_starts_as_pytorchs():
+    params = LSTM("lstm", 30, 64, 2).parameters(dtype=np.float64)
+    assert {name: p.shape for name, p in params.items()} == {
+        "lstm.layer0.weight": (30, 256), "lstm.layer0.recurrent": (64, 256), "lstm.layer0.bias": (256,),
+        "lstm.layer1.weight": (64, 256), "lstm.layer1.recurrent": (64, 256), "lstm.layer1.bias": (256,),
+    }  # fmt: skip
+    for p in params.values():
+        values = p.data * 8  # the square root of 64
+        assert 0.95 < abs(values).max() <= 1 and abs(values.var() - 1 / 3) < 0.06
+
+
+# ---- From batch to batch
+
+
+def _batches(count, network, params, optimizer, length=6, batch=3):
+    """Train on so many batches, carrying the state."""
+    rng, state, nodes = np.random.default_rng(0), None, []
+    for _ in range(count):
+        x = rng.standard_normal((length, batch, 2)).astype(np.float32)
+        out, state = network(params, x, state)
+        loss = th.mean(out * out)
+        nodes.append(weakref.ref(loss.edge[0]))
+        loss.backward()
+        optimizer.step(params)
+        state = cut(state)
+    return nodes
+
+
+def test_a_recording_shows_the_cut():
+    network = LSTM("lstm", 2, 4, 2)
+    params = network.parameters(0)
+    with th.record() as tape:
+        _batches(3, network, params, th.optim.SGD(0.1))
+    cuts = [c for c in tape.cuts if c.reason == "carried state"]
+    assert [c.shape for c in cuts] == [(3, 4)] * 12  # of both layers h and c, in each batch
+    assert all(c.file.endswith("recurrent.py") and c.line > 0 for c in cuts)
+    assert all(c.targets for c in cuts[:8]) and not any(c.targets for c in cuts[8:])  # the next batch reads them
+
+
+def test_no_gradient_flows_through_the_cut():
+    network = LSTM("lstm", 2, 4, 2)
+    params = network.parameters(0)
+    x = th.tensor(np.ones((3, 2, 2), np.float32), requires_grad=True)
+    _, state = network(params, x)
+    for carried, flows in ((state, True), (cut(state), False)):
+        assert all(np.array_equal(h.data, g.data) for pair, same in zip(carried, state) for h, g in zip(pair, same))
+        out, _ = network(params, x.detach(), carried)
+        assert np.any(th.gradients(th.sum(out), x)[0].data != 0) == flows
+
+
+@pytest.mark.parametrize("backend", ["numpy"] if compiler_is_off() else ["numba", "numpy"])
+def test_memory_stays_flat_and_no_graph_is_left(backend):
+    recurrent_backend(backend)
+    network = LSTM("lstm", 2, 4, 2)
+    params = network.parameters(0)
+    optimizer = th.optim.Adam(0.01, optimizer=th.optim.Adam(1e-4))
+    with collector_off():
+        tracemalloc.start()
+        try:
+            _batches(20, network, params, optimizer)
+            gc.collect()  # and with it what the interpreter keeps of tuples and numbers that are gone
+            before = tracemalloc.get_traced_memory()[0]
+            nodes = _batches(20, network, params, optimizer)
+            assert not any(node() for node in nodes) and gc.collect() == 0
+            del nodes
+            after = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert after - before < 10_000  # the states and gates of these batches are 100,000
+
+
+def test_a_graph_lives_for_one_backward():
+    network = LSTM("lstm", 2, 3)
+    params = network.parameters(0)
+    out, _ = network(params, np.ones((2, 2, 2), np.float32))
+    node = out.edge[0]
+    th.sum(out).backward()
+    assert node.released and not node.saved
+    with pytest.raises(th.GraphReleasedError):
+        th.sum(out).backward()
+
+
+# ---- Errors
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({0: (2, 3)}, r"lstm: x \(2, 3\)"),
+        ({0: (0, 2, 3)}, r"x \(0, 2, 3\).*at least one step"),
+        ({0: (2, 2, 4)}, r"x \(2, 2, 4\), weight \(3, 20\)"),
+        ({1: (3, 16)}, r"weight \(3, 16\), recurrent \(5, 20\)"),
+        ({2: (5, 16)}, r"recurrent \(5, 16\)"),
+        ({2: ()}, r"recurrent \(\)"),
+        ({3: (19,)}, r"bias of shape \(19,\)"),
+        ({4: (2, 4)}, r"h \(2, 4\)"),
+        ({5: (3, 5)}, r"c \(3, 5\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(change, words):
+    each = [change.get(n, shape) for n, shape in enumerate(shapes(2, 2, 3, 5))]
+    *weights, h, c = map(np.ones, each)
+    with pytest.raises(th.ShapeError, match=words):
+        th.lstm(*weights, (h, c))
+
+
+def test_what_is_no_state_or_no_float_or_no_id_is_refused():
+    *weights, h, c = [np.ones(shape) for shape in shapes(2, 2, 3, 5)]
+    with pytest.raises(th.ArgumentError, match="pair of h and c"):
+        th.lstm(*weights, (h,))
+    with pytest.raises(th.DtypeError, match="int64"):
+        th.lstm(*[a.astype(np.int64) for a in weights], (h.astype(np.int64),) * 2)
+    with pytest.raises(th.DtypeError, match="float64"):
+        th.lstm(np.ones((7, 3)), *weights[1:], ids=np.ones((2, 2)))
+    with pytest.raises(th.ShapeError, match="do not fit"):
+        th.lstm(np.ones((7, 3)), *weights[1:], ids=np.ones(2, int))
+
+
+def test_the_layer_names_itself():
+    network = LSTM("words", 3, 5, 2)
+    params = network.parameters()
+    with pytest.raises(th.ShapeError, match=r"'words'.*\(length, batch, 3\), not \(2, 2, 4\)"):
+        network(params, np.ones((2, 2, 4)))
+    with pytest.raises(th.ArgumentError, match="'words' has 2 layers.*has 1"):
+        network(params, np.ones((2, 2, 3)), [(np.zeros((2, 5)), np.zeros((2, 5)))])
+    with pytest.raises(th.ArgumentError, match="words.layer1.bias"):
+        network({name: p for name, p in params.items() if name != "words.layer1.bias"}, np.ones((2, 2, 3)))
+
+
+# ---- The character model
+
+TEXT = np.arange(60) % 5  # 0 1 2 3 4 0 1 2 ...
+
+
+def test_the_character_model_is_its_parts():
+    model = CharLSTM("char", 5, hidden=6)
+    params = model.parameters(1, np.float64)
+    ids = TEXT[:12].reshape(4, 3)
+    logits, state = model(params, ids)
+    assert logits.shape == (4, 3, 5) and [h.shape for h, _ in state] == [(3, 6)] * 2
+    out, _ = model.lstm(params, model.embedding(params, ids))
+    np.testing.assert_allclose(logits.data, model.linear(params, out).data, rtol=1e-12)
+    again, _ = model(params, ids[2:], cut(model(params, ids[:2])[1]))
+    np.testing.assert_allclose(logits.data[2:], again.data, rtol=1e-12)
+
+
+def _trained(steps=60):
+    model = CharLSTM("char", 5, hidden=8)
+    params, state = model.parameters(0), None
+    optimizer = th.optim.Adam(0.02, optimizer=th.optim.Adam(1e-4))
+    for step in range(steps):
+        at = 5 * step % 40
+        piece = TEXT[at : at + 11]
+        logits, state = model(params, piece[:10, None], state)
+        loss = th.cross_entropy(logits.reshape(-1, 5), piece[1:])
+        loss.backward()
+        optimizer.step(params)
+        state = cut(state)
+    return model, params, loss.item()
+
+
+def test_it_learns_and_its_samples_go_on_with_the_text():
+    model, params, loss = _trained()
+    assert loss < 0.4 < np.log(5)
+    drawn = model.sample(params, [0, 1, 2, 3, 4, 0, 1], 10, np.random.default_rng(0), temperature=0.05)
+    assert drawn.tolist() == [2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    hot = model.sample(params, [0, 1], 300, np.random.default_rng(0), temperature=1e6)
+    assert np.bincount(hot, minlength=5).min() > 30  # all alike likely
+    assert not any(p.grad is None and p.requires_grad is False for p in params.values())
+
+
+@given(seed=SEEDS, length=st.integers(0, 5))
+def test_the_same_generator_draws_the_same_text(seed, length):
+    model = CharLSTM("char", 5, hidden=4)
+    params = model.parameters(seed)
+    one, other = (model.sample(params, [1, 2], length, np.random.default_rng(seed)) for _ in range(2))
+    assert one.shape == (length,) and np.array_equal(one, other) and one.dtype.kind == "i"
+
+
+def test_samples_are_distributed_as_the_softmax_says():
+    model = CharLSTM("char", 3, hidden=4)
+    params = {name: th.tensor(3 * p.data) for name, p in model.parameters(3).items()}
+    logits, _ = model(params, [[1]])
+    expected = th.softmax(logits.data[0, 0].astype(np.float64) / 0.5).data
+    rng = np.random.default_rng(0)
+    drawn = [model.sample(params, [1], 1, rng, 0.5)[0] for _ in range(400)]
+    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 400, expected, atol=0.08)
+
+
+def test_a_sample_needs_a_start_and_a_temperature():
+    model = CharLSTM("char", 3, hidden=4)
+    params, rng = model.parameters(), np.random.default_rng(0)
+    with pytest.raises(th.ArgumentError, match="at least one symbol"):
+        model.sample(params, [], 5, rng)
+    with pytest.raises(th.ArgumentError, match="above 0"):
+        model.sample(params, [1], 5, rng, temperature=0.0)
+    with pytest.raises(th.ArgumentError, match="no row for id 3"):
+        model.sample(params, [3], 5, rng)

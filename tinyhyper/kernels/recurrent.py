@@ -1,0 +1,174 @@
+"""A recurrent layer over a whole sequence in one call: a product and an elementwise cell at each step.
+
+The cell is an expression, as is its derivative; `compiler` writes both as functions of one row, and the loop over the
+steps stands around them. The rows of a batch do not meet, so each thread takes some rows through all steps by itself:
+nobody waits for anybody before the end.
+
+Arrays are (length, batch, width) and lie without gaps. The states h and c have one step more, and begin with what the
+sequence starts from.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import cache, compiler, product, threads
+from .backend import Backend, compiler_is_off
+from .expression import Expression
+from .matmul import LEAST
+
+GATES = 4
+PART = 8 * LEAST  # multiplications that are worth a thread
+
+recurrent_backend = Backend("recurrent_backend", "numba", "numpy")
+
+Arrays = tuple[np.ndarray, ...]
+
+FORWARD = """
+
+@jit
+def kernel(x, weight, h, c, gates, total, first, last, pairs, left, right, block, packs_a, packs_b):
+    n = h.shape[2]
+    for t in range(len(x)):
+        multiply(h[t : t + 1, first:last], weight, total, pairs, left, right, block, packs_a, packs_b)
+        for b in range(first, last):
+            r = b - first
+            cell({rows})
+
+from {module} import kernel as multiply
+"""
+
+# `dx` is the cotangent of what the cell adds up, so of x and of the product; `back` and `carry` are those of h and c,
+# on their way to the step before.
+BACKWARD = """
+
+@jit
+def kernel(
+    dh, dc, dgates, h, c, gates, weight, dx, dh0, dc0, back, carry, first, last, pairs, left, right, block, packs_a,
+    packs_b
+):
+    n = h.shape[2]
+    for s in range(len(dx)):
+        t = len(dx) - 1 - s
+        for b in range(first, last):
+            r = b - first
+            cell({rows})
+        multiply(dx[t : t + 1, first:last], weight, back, pairs, left, right, block, packs_a, packs_b)
+    dh0[first:last], dc0[first:last] = back[0], carry[len(dx) % 2]
+
+from {module} import kernel as multiply
+"""
+
+
+def _quarters(row: str) -> list[str]:
+    return [row.format(f"{gate} * n : {gate + 1} * n") for gate in range(GATES)]
+
+
+# Where a cell finds the rows that it reads, and where it puts those that it gives. On the way back there are two
+# cotangents of h and of c: one from outside, and one from the step after.
+OPERANDS = [*_quarters("x[t, b, {}]"), *_quarters("total[0, r, {}]"), "c[t, b]"]
+OUTPUTS = ["h[t + 1, b]", "c[t + 1, b]", *_quarters("gates[t, b, {}]")]
+COTANGENTS = ["dh[t, b]", "back[0, r]", "dc[t, b]", "carry[s % 2, r]", *_quarters("dgates[t, b, {}]")]
+ROWS = [*COTANGENTS, *OPERANDS, *OUTPUTS]
+RESULTS = [*_quarters("dx[t, b, {}]"), "carry[(s + 1) % 2, r]"]
+
+
+def by_kernel(shape: tuple[int, ...]) -> bool:
+    """Whether the kernel is to run, by the shape of x alone; if not, NumPy, and nothing is compiled."""
+    chosen = recurrent_backend.chosen
+    return _work(shape) >= LEAST and not compiler_is_off() if chosen == "auto" else chosen == "numba"
+
+
+def _work(shape: tuple[int, ...]) -> int:
+    """Multiplications of all steps."""
+    length, batch, wide = shape
+    return length * batch * wide * wide // GATES
+
+
+def forward(expression: Expression, x: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray) -> Arrays:
+    """The states h and c, from the first on, and the gates of every step.
+
+    x: (length, batch, 4 width).  weight: (width, 4 width).  h0, c0: (batch, width). All of one dtype.
+    """
+    length, batch, wide = x.shape
+    states = np.empty((2, length + 1, batch, wide // GATES), x.dtype)
+    states[:, 0] = h0, c0
+    gates = np.empty(x.shape, x.dtype)
+    kernel = _kernel(FORWARD, expression, x.dtype, (*OPERANDS, *OUTPUTS))
+    x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
+
+    def arguments(first: int, last: int) -> tuple[Any, ...]:
+        total = np.empty((1, last - first, wide), x.dtype)
+        return x, weight[None], *states, gates, total, first, last, *_multiplying(last - first, weight)
+
+    threads.run(kernel, [arguments(*part) for part in _parts(x.shape)])
+    return *states, gates
+
+
+def backward(
+    expression: Expression,
+    reads: tuple[int, ...],
+    cotangents: Sequence[np.ndarray | None],
+    weight: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    gates: np.ndarray,
+) -> Arrays:
+    """The cotangents of x, h0 and c0.
+
+    expression: the cell's derivative, which gives RESULTS.  reads: its operands, by number among ROWS.
+    cotangents: of h and c after each step, and of the gates; None for what is not read.
+    """
+    shape, dtype = gates.shape, gates.dtype
+    dx, (dh0, dc0) = np.empty(shape, dtype), np.empty((2, *h.shape[1:]), dtype)
+    kernel = _kernel(BACKWARD, expression, dtype, (*[ROWS[n] for n in reads], *RESULTS))
+    empty = np.empty((0, 0, 0), dtype)
+    given = [empty if array is None else np.ascontiguousarray(array, dtype) for array in cotangents]
+    transposed = np.ascontiguousarray(weight.T)
+
+    def arguments(first: int, last: int) -> tuple[Any, ...]:
+        back, carry = (np.zeros((n, last - first, h.shape[2]), dtype) for n in (1, 2))
+        results = dx, dh0, dc0, back, carry
+        return *given, h, c, gates, transposed[None], *results, first, last, *_multiplying(last - first, transposed)
+
+    threads.run(kernel, [arguments(*part) for part in _parts(shape)])
+    return dx, dh0, dc0
+
+
+def _parts(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The rows of each thread: from one, up to another."""
+    batch = shape[1]
+    count = max(1, min(threads.num_threads(), batch, _work(shape) // PART))
+    ends = [batch * part // count for part in range(count + 1)]
+    return [*zip(ends, ends[1:])]
+
+
+def _multiplying(rows: int, weight: np.ndarray) -> tuple[Any, ...]:
+    """What the product's kernel wants to know to multiply so many rows with the weight."""
+    plan = _product(rows, weight.shape, weight.dtype)
+    return plan.pairs, *plan.room()[0], plan.block, *plan.packs
+
+
+@functools.lru_cache(maxsize=256)
+def _product(rows: int, shape: tuple[int, int], dtype: np.dtype) -> product.Product:
+    steps = [(width * dtype.itemsize, dtype.itemsize) for width in shape]
+    return product.Product(((rows, shape[0]), steps[0]), (shape, steps[1]), dtype, 1, False)
+
+
+@functools.lru_cache(maxsize=256)
+def _kernel(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str, ...]) -> Callable[..., None]:
+    """The loop around a cell; its operands and then its outputs are these rows."""
+    count = len(expression.outputs)
+    each = (True,)
+    signature = compiler.Signature(
+        expression, (dtype,) * expression.inputs, (False,) * expression.inputs, (dtype,) * count,
+        (each,) * expression.inputs, (each,) * count,
+    )  # fmt: skip
+    text = compiler.write(signature).replace("def kernel(", "def cell(")
+    multiply, _ = product.kernel(dtype)
+    plain = getattr(multiply, "args", (multiply,))[0]  # it is wrapped where nothing is compiled
+    return cache.load(text + loop.format(rows=", ".join(rows), module=plain.__module__))

@@ -1,0 +1,67 @@
+"""Recurrent layers: LSTM, and the cut between one batch and the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ..errors import ArgumentError, ShapeError
+from ..ops.recurrent import lstm
+from ..tensor import Tensor, as_tensor
+from .initial import Initial, uniform
+from .layer import Layer
+
+State: TypeAlias = "list[tuple[Tensor, Tensor]]"
+
+SHORT = ("weight", "recurrent", "bias")
+
+
+class LSTM(Layer):
+    """Layers of long short-term memory, each over the whole sequence that the one below gives (see `th.lstm`).
+
+    x: float, (length, batch, inputs); gives (length, batch, hidden) and the state, (h, c) of every layer, each
+    (batch, hidden). Hand the state to the next call, through `cut`, to go on where this one ended.
+    Layer n has layer{n}.weight (inputs, 4 hidden), layer{n}.recurrent (hidden, 4 hidden) and layer{n}.bias
+    (4 hidden,), which is the sum of PyTorch's two; its weights are the transposed of PyTorch's.
+    Raises ShapeError if x has another last axis, ArgumentError for a state of another number of layers.
+    """
+
+    def __init__(self, name: str, inputs: int, hidden: int, layers: int = 1) -> None:
+        draw = uniform(hidden**-0.5)
+        table = {}
+        for n in range(layers):
+            rows: list[tuple[int, ...]] = [(hidden if n else inputs,), (hidden,), ()]
+            table.update({f"layer{n}.{short}": Initial((*row, 4 * hidden), draw) for short, row in zip(SHORT, rows)})
+        super().__init__(name, table)
+        self.inputs, self.layers = inputs, layers
+
+    def __call__(
+        self,
+        params: Mapping[str, Tensor],
+        x: Any,
+        state: Sequence[tuple[Any, Any]] | None = None,
+        ids: Any = None,
+    ) -> tuple[Tensor, State]:
+        """The last layer's h after every step, and the state.
+
+        ids: integers, (length, batch): x is then a table, (count, inputs), of which they name a row for each step.
+        """
+        x = as_tensor(x)
+        if x.shape[-1:] != (self.inputs,):
+            raise ShapeError(f"LSTM: {self.name!r} takes x of shape (length, batch, {self.inputs}), not {x.shape}")
+        if state is not None and len(state) != self.layers:
+            raise ArgumentError(f"LSTM: {self.name!r} has {self.layers} layers, the state given has {len(state)}")
+        after: State = []
+        for n in range(self.layers):
+            weight, recurrent, bias = (self.parameter(params, f"layer{n}.{short}") for short in SHORT)
+            x, last = lstm(x, weight, recurrent, bias, state[n] if state else None, ids if n == 0 else None)
+            after.append(last)
+        return x, after
+
+
+def cut(state: State) -> State:
+    """The same state, from which no gradient flows back into the batches before: the cut of truncated backpropagation.
+
+    A recording shows it as any other cut.
+    """
+    return [(h.detach("carried state"), c.detach("carried state")) for h, c in state]

@@ -1,0 +1,231 @@
+"""The LSTM layer over a whole sequence: one node on the tape, and one formula, that of its cell.
+
+The formula is read three times. As a fusion of tensors it is the layer step by step, recorded or through NumPy; as an
+expression it is the cell of a kernel that takes all steps; and the sweep over its symbols gives the derivative, which
+is read in the same two ways. The products of the inputs are one product for all steps, before the recurrence begins.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..kernels import recurrent as kernels
+from ..tape import Node, mode, no_grad, unwatched
+from ..tensor import FLOATS, Tensor, as_tensor
+from .elementwise import sigmoid, tanh
+from .fuse import trace
+from .fusion import Fusion
+from .index import take
+from .linalg import matmul
+from .linear import linear
+from .shape import astype, concatenate, expand_dims, reshape, stack, transpose
+
+State = tuple[Tensor, Tensor]
+
+
+def _cell(xi: Any, xf: Any, xg: Any, xo: Any, ri: Any, rf: Any, rg: Any, ro: Any, c: Any) -> tuple[Any, ...]:
+    """One step: h, c and the gates, from what the inputs (x), the last h (r) and the last c say.
+
+    Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000).
+    """
+    i, f, o = sigmoid(xi + ri), sigmoid(xf + rf), sigmoid(xo + ro)
+    g = tanh(xg + rg)
+    c = f * c + i * g
+    return o * tanh(c), c, i, f, g, o
+
+
+def _forked(*operands: Any) -> tuple[Any, ...]:
+    """The same, with h and c going two ways: out, and on to the next step. The sweep adds what comes back."""
+    h, c, *gates = _cell(*operands)
+    return h, h, c, c, *gates
+
+
+COUNT, GATES = len(kernels.OPERANDS), kernels.GATES
+STRONG = (False,) * COUNT
+CELL, _ = trace(_cell, COUNT, eager=True)
+FORKED, _ = trace(_forked, COUNT, eager=True)
+WANTED = (*[True] * GATES, *[False] * GATES, True)  # r is added to x, so its cotangent is the same
+
+
+@functools.cache
+def _derivative(h: bool, c: bool, gates: bool) -> tuple[Fusion, tuple[int, ...]]:
+    """The cell's derivative by x and c for cotangents from outside, and what it reads, by number among ROWS."""
+    given = (h, True, c, True, *[gates] * GATES)
+    fusion, reads, _ = FORKED.derivative(given, WANTED, True)
+    outputs = (0, 0, 1, 1, *range(2, 2 + GATES))  # a forked output is one row
+    rows = [n if n < COUNT else COUNT + outputs[n - COUNT] for n in reads]
+    return fusion, (*[n for n, flag in enumerate(given) if flag], *[len(given) + n for n in rows])
+
+
+def _steps(x: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> list[np.ndarray]:
+    """The states, from the first on, and the gates, step by step."""
+    hs, cs, gates = [h], [c], []
+    for step in x:
+        h, c, *rest = CELL([*_quarters(step), *_quarters(matmul(h, weight)), c], STRONG)
+        hs.append(h)
+        cs.append(c)
+        gates.append(concatenate(rest, -1))
+    return [stack(values).array for values in (hs, cs, gates)]
+
+
+def _steps_back(
+    cotangents: Sequence[Tensor | None], weight: Tensor, h: Tensor, c: Tensor, gates: Tensor
+) -> list[Tensor]:
+    """The cotangents of x and of the first h and c, step by step, by operations that can be recorded."""
+    fusion, reads = _derivative(*[cotangent is not None for cotangent in cotangents])
+    weight = transpose(weight)
+    dh, dc = (Tensor(np.zeros_like(h.array[0])) for _ in range(2))
+    found: list[Tensor] = []
+    for t in reversed(range(len(gates))):
+        dh_out, dc_out, dgates = (None if cotangent is None else cotangent[t] for cotangent in cotangents)
+        rows = [dh_out, dh, dc_out, dc, *([None] * GATES if dgates is None else _quarters(dgates))]
+        rows += [*[None] * (COUNT - 1), c[t], h[t + 1], c[t + 1], *_quarters(gates[t])]
+        *dx, dc = fusion([rows[n] for n in reads], (False,) * len(reads))
+        found.append(concatenate(dx, -1))
+        dh = matmul(found[-1], weight)
+    return [stack(found[::-1]), dh, dc]
+
+
+def _quarters(x: Tensor) -> list[Tensor]:
+    width = x.shape[-1] // GATES
+    return [x[..., gate * width : (gate + 1) * width] for gate in range(GATES)]
+
+
+def _of_weight(h: Tensor, dx: Tensor) -> Tensor:
+    """The cotangent of the recurrent weight: one product for all steps."""
+    length, batch, width = h.shape
+    return matmul(transpose(reshape(h, (length * batch, width))), reshape(dx, (length * batch, GATES * width)))
+
+
+class Recurrence:
+    """The steps of a layer as one operation: from x, the recurrent weight, h and c to h, c and the gates of each step.
+
+    On the way back the gates are read instead of computed again, as saved outputs of a fusion are.
+    """
+
+    name, depends = "lstm", None
+
+    def __call__(self, operands: Sequence[Tensor]) -> list[Tensor]:
+        tape = mode.tape
+        began = 0 if tape is None else perf_counter_ns()
+        arrays = [operand.array for operand in operands]
+        if kernels.by_kernel(arrays[0].shape):
+            h, c, gates = kernels.forward(CELL.expression, *arrays)
+        else:
+            with no_grad(), unwatched():
+                h, c, gates = _steps(*map(Tensor, arrays))
+        outputs = [Tensor(array) for array in (h[1:], c[1:], gates)]
+        edges = tuple([operand.edge for operand in operands])
+        if mode.recording and any(edge is not None for edge in edges):
+            node = Node(self, edges, (arrays[1], h, c, gates), None, len(outputs))
+            for n, output in enumerate(outputs):
+                output.edge = (node, n)
+        if tape is not None:
+            tape.operation(self, operands, outputs, (), perf_counter_ns() - began)
+        return outputs
+
+    def reads(self, node: Node) -> tuple[int, ...]:
+        """What a node saved: operands, all but x, and outputs, by number."""
+        return 1, 2, 3, 4, 5, 6
+
+    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
+        given = [cotangent is not None for cotangent in cotangents]
+        saved = self._on_the_tape(node) if mode.recording else [*map(Tensor, node.saved)]
+        dx, dh, dc = PULLBACK([*[c for c in cotangents if c is not None], *saved], *given)
+        return [dx, _of_weight(saved[1][:-1], dx) if wanted[1] else None, dh, dc]
+
+    def _on_the_tape(self, node: Node) -> list[Tensor]:
+        """What the node saved, with its edges."""
+        weight, h, c, gates = node.saved
+        later = [Tensor(array, (node, n)) for n, array in enumerate((h[1:], c[1:], gates))]
+        first = [expand_dims(Tensor(array[0], edge), 0) for array, edge in zip((h, c), node.inputs[2:])]
+        return [Tensor(weight, node.inputs[1]), *[concatenate(pair) for pair in zip(first, later)], later[2]]
+
+
+class Pullback:
+    """The way back through all steps, from the cotangents that there are and what was saved to the cotangents of x and
+    of the first h and c: step by step where it is recorded, else one operation."""
+
+    name, depends = "lstm.vjp", None
+
+    def __call__(self, operands: Sequence[Tensor], *given: bool) -> list[Tensor]:
+        tape = mode.tape
+        began = 0 if tape is None else perf_counter_ns()
+        rest = iter(operands)
+        cotangents = [next(rest) if flag else None for flag in given]
+        saved = [*rest]
+        if mode.recording:
+            return _steps_back(cotangents, *saved)
+        arrays = [tensor.array for tensor in saved]
+        if kernels.by_kernel(arrays[-1].shape):
+            fusion, reads = _derivative(*given)
+            arrived = [None if cotangent is None else cotangent.array for cotangent in cotangents]
+            outputs = [Tensor(array) for array in kernels.backward(fusion.expression, reads, arrived, *arrays)]
+        else:
+            with unwatched():
+                outputs = _steps_back(cotangents, *saved)
+        if tape is not None:
+            tape.operation(self, operands, outputs, given, perf_counter_ns() - began)
+        return outputs
+
+
+RECURRENCE, PULLBACK = Recurrence(), Pullback()
+
+
+def lstm(
+    x: Any, weight: Any, recurrent: Any, bias: Any = None, state: tuple[Any, Any] | None = None, ids: Any = None
+) -> tuple[Tensor, State]:
+    """A layer of long short-term memory over a whole sequence: h after every step, and the last h and c.
+
+    x: (length, batch, inputs).  weight: (inputs, 4 width).  recurrent: (width, 4 width).  bias: (4 width,), or None.
+    The gates lie side by side in PyTorch's order: input, forget, candidate, output.
+    state: h and c to start from, (batch, width) each; zeros if None.
+    ids: integers, (length, batch). Then x is a table, (count, inputs), and they say which row comes at each step; in a
+    long sequence each row is multiplied once, however often it comes.
+    Gives (length, batch, width) and a pair of (batch, width). Raises ShapeError for what does not fit together.
+    """
+    x, weight, recurrent = map(as_tensor, (x, weight, recurrent))
+    ids = None if ids is None else as_tensor(ids)
+    steps = x.shape[:-1] if ids is None else ids.shape
+    width = recurrent.shape[0] if recurrent.ndim else 0
+    if state is None:
+        state = (np.zeros((*steps[1:], width), recurrent.dtype),) * 2
+    if len(state) != 2:
+        raise ArgumentError(f"lstm: a state is a pair of h and c, not {len(state)} things")
+    h, c = map(as_tensor, state)
+    _check(steps, x, weight, recurrent, h, c)
+    if ids is not None and ids.size < len(x):
+        x, ids = take(x, ids, 0), None
+    if ids is None:
+        rows = reshape(x, (math.prod(steps), x.shape[-1]))
+        x = reshape(linear(rows, weight, bias), (*steps, GATES * width))
+    else:
+        x = take(linear(x, weight, bias), ids, 0)
+    hs, cs, _ = RECURRENCE(_of_one_dtype([x, recurrent, h, c]))
+    return hs, (hs[-1], cs[-1])
+
+
+def _check(steps: tuple[int, ...], *operands: Tensor) -> None:
+    x, weight, recurrent, h, c = (operand.shape for operand in operands)
+    width = recurrent[0] if recurrent else 0
+    fits = len(steps) == 2 and steps[0] > 0 and x[-1:] == weight[:1] and weight[1:] == (GATES * width,)
+    if not fits or recurrent != (width, GATES * width) or {h, c} != {(steps[1], width)}:
+        raise ShapeError(
+            f"lstm: x {x}, weight {weight}, recurrent {recurrent}, h {h} and c {c} do not fit together. x is (length, "
+            "batch, inputs) of at least one step, or (count, inputs) with ids (length, batch); weight is (inputs, "
+            "4 width), recurrent (width, 4 width), h and c (batch, width)"
+        )
+
+
+def _of_one_dtype(operands: list[Tensor]) -> list[Tensor]:
+    dtype = np.result_type(*[operand.dtype for operand in operands])
+    if dtype not in FLOATS:
+        raise DtypeError(f"lstm: weights and states are float32 or float64, not {dtype}")
+    return [operand if operand.dtype == dtype else astype(operand, dtype) for operand in operands]
