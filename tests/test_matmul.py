@@ -153,6 +153,68 @@ def test_nan_and_infinity_reach_their_row_and_column_only(backend, bad, data):
     np.testing.assert_array_equal(module.matmul(a, b), wanted)
 
 
+@st.composite
+def blank_operands(draw, dtype):
+    """Matrices of which the first has columns of zeros, of either sign, throughout or down a part of its rows."""
+    rows, inner, columns = draw(st.integers(12, 60)), draw(st.integers(1, 70)), draw(st.integers(64, 150))
+    generator = np.random.default_rng(draw(st.integers(0, 2**16)))
+    a, b = generator.normal(size=(rows, inner)), generator.normal(size=(inner, columns))
+    blank = generator.random(inner) < draw(st.sampled_from([0.3, 0.6, 0.95, 1.0]))
+    a[draw(st.sampled_from([0, 0, 5, 24])) :, blank] = draw(st.sampled_from([0.0, -0.0]))
+    return [_lying(x.astype(dtype), draw(LIES.filter(lambda lie: lie != "repeated"))) for x in (a, b)]
+
+
+def multiplied(a, b, skips):
+    """The product, and the numbers of the columns that its last strip was made of."""
+    plan = product.Product((a.shape, a.strides), (b.shape, b.strides), a.dtype, 1, False)
+    plan.packs = (*plan.packs[:2], skips)
+    out, room = np.empty(plan.shape, a.dtype), plan.room()
+    (call,) = plan.calls(*plan.views(a, b, out), room)
+    plan.kernel(*call)
+    return out, room[0][2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(data=st.data())
+def test_leaving_out_columns_of_zeros_changes_no_sum(dtype, data):
+    a, b = data.draw(blank_operands(dtype))
+    np.testing.assert_array_equal(multiplied(a, b, True)[0], multiplied(a, b, False)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@np.errstate(invalid="ignore")
+@given(data=st.data())
+def test_zeros_do_not_hide_what_is_not_finite(dtype, bad, data):
+    a, b = data.draw(blank_operands(dtype))
+    b[data.draw(st.integers(0, b.shape[0] - 1)), data.draw(st.integers(0, b.shape[1] - 1))] = bad
+    found, wanted = multiplied(a, b, True)[0], a @ b
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+
+
+@np.errstate(invalid="ignore")
+def test_infinity_beneath_columns_of_zeros():
+    a, b = np.zeros((24, 600), np.float32), np.ones((600, 1100), np.float32)
+    a[:, 2] = a[:, -1] = 1.0
+    np.testing.assert_array_equal(multiplied(a, b, True)[0], np.full((24, 1100), 2.0, np.float32))
+    b[590, 1090] = np.inf
+    wanted = np.full((24, 1100), 2.0, np.float32)
+    wanted[:, 1090] = np.nan
+    np.testing.assert_array_equal(multiplied(a, b, True)[0], wanted)
+
+
+def test_columns_of_zeros_are_left_out():
+    """Else it would take longer, and no test would tell."""
+    a, b = np.zeros((12, 100), np.float32), np.ones((100, 64), np.float32)
+    used = [3, 17, 18, 99]
+    a[5, used] = 1.0
+    picks = multiplied(a, b, True)[1]
+    assert picks[1, : len(used)].tolist() == used
+    assert picks[0].tolist() == list(range(len(picks[0])))
+    dense = multiplied(np.ones_like(a), b, True)[0]
+    np.testing.assert_array_equal(dense, np.full((12, 64), 100.0, np.float32))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @np.errstate(invalid="ignore")
@@ -279,7 +341,10 @@ def test_epilogue_with_arrays_that_do_not_fit_is_refused():
 
 FAULTS = [
     ("h = min({height}, rows - i)", "h = min({height}, rows - i - 1)"),
-    ("n, h, w, k0 > 0", "n, h, w, False"),
+    ("count, h, w, k0 > 0", "count, h, w, False"),
+    ("finite(y, k0, j0, n, j1 - j0, picks)", "True"),
+    ("finite(y, k0, j0, n, j1 - j0, picks)", "finite(y, k0, 0, n, 64, picks)"),
+    ("chosen, count = some, picks[2, 0]", "chosen, count = some, picks[2, 0] - 1"),
     ("move(y, k0, j, right", "move(y, 0, j, right"),
     ("move(x, i, k0, left", "move(x, 0, k0, left"),
 ]
@@ -296,6 +361,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch, old, new):
         with pytest.raises(AssertionError):
             test_large_products_by_blocks(np.float32, "C", (13, 1030, 33))
             test_large_products_by_blocks(np.float32, "F", (13, 1030, 33))
+            test_infinity_beneath_columns_of_zeros()
     finally:
         monkeypatch.undo()
         product.kernel.cache_clear()

@@ -4,6 +4,9 @@ As in Goto and van de Geijn (2008), "Anatomy of high-performance matrix multipli
 tile, and a strip of a, as high, are multiplied over a part of the inner axis that is short enough for a's strip to stay
 in the first cache and b's strips in the second. Operands are read where they lie, whatever their strides, wherever that
 is as fast; else a strip is first moved to where its elements lie next to each other.
+
+Columns of a's strip that are zero throughout are left out, as they are in images with blank margins. That changes no
+sum as long as b is finite, which is looked up first; whether it is worth looking, a's first strip tells.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from . import cache, threads
 from .scratch import scratch
 
 SOURCE = """
-def kernel(a, b, out, pairs, left, right, block, packs_a, packs_b):
+def kernel(a, b, out, pairs, left, right, picks, block, packs_a, packs_b, skips):
     rows, columns, inner = out.shape[1], out.shape[2], a.shape[2]
     deep, across = block
+    every, some = place(picks, 0, 0), place(picks, 1, 0)
     for s in range(len(pairs)):
         x, y, z = a[pairs[s, 0]], b[pairs[s, 1]], out[s]
         for j0 in range(0, columns, across):
@@ -33,6 +37,7 @@ def kernel(a, b, out, pairs, left, right, block, packs_a, packs_b):
                 for j in range(j0, j1, {width}):
                     if packs_b or j1 - j < {width}:
                         move(y, k0, j, right, (j - j0) // {width} * deep, 0, n, min({width}, j1 - j))
+                sparse = skips
                 for i in range(0, rows, {height}):
                     h = min({height}, rows - i)
                     if packs_a or h % {step}:
@@ -40,16 +45,27 @@ def kernel(a, b, out, pairs, left, right, block, packs_a, packs_b):
                         p, p_step, p_hop = place(left, 0, 0), left.strides[0], left.strides[1]
                     else:
                         p, p_step, p_hop = place(x, i, k0), x.strides[0], x.strides[1]
+                    chosen, count = every, n
+                    if sparse and h == {height}:
+                        pick(p, p_step, p_hop, left, some, place(picks, 2, 0), n)
+                        chosen, count = some, picks[2, 0]
+                        if count == 0:
+                            picks[1, 0], count = 0, 1
+                        if i == 0:
+                            sparse = count <= n // 4 * 3 and finite(y, k0, j0, n, j1 - j0, picks)
+                        if not sparse:
+                            chosen, count = every, n
                     for j in range(j0, j1, {width}):
                         w = min({width}, j1 - j)
                         if packs_b or w < {width}:
                             q, q_step = place(right, (j - j0) // {width} * deep, 0), right.strides[0]
                         else:
                             q, q_step = place(y, k0, j), y.strides[0]
-                        tile(p, p_step, p_hop, q, q_step, z, i, j, n, h, w, k0 > 0)
+                        tile(p, p_step, p_hop, q, q_step, z, i, j, chosen, count, h, w, k0 > 0)
 
 # {digest}
 from tinyhyper.kernels.tiles import move, place, tile
+from tinyhyper.kernels.zeros import finite, pick
 """
 
 DEEP, ACROSS = 512, 512  # a block of b: of the inner axis, and of the columns
@@ -57,7 +73,7 @@ GRAIN = 2_000_000  # multiplications: 40 microseconds, twice what it takes to ha
 TALL = 96  # rows of a part, from which on each part may pack b for itself
 BLOCK = 65_536  # elements of a product at a time, if something is computed from them at once
 
-Room: TypeAlias = "tuple[np.ndarray, np.ndarray]"
+Room: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
 Lie: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...]]"  # an array's shape and strides
 
 
@@ -72,10 +88,10 @@ class Tile(NamedTuple):
 @functools.cache
 def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
     """The compiled product for a dtype, for arrays of any strides. It is compiled once, not for every layout."""
-    from . import tiles, vectors
+    from . import tiles, vectors, zeros
 
     largest = Tile(vectors.SHAPE.rows, tiles.VECTORS * vectors.lanes(dtype.itemsize), vectors.SHAPE.step)
-    basis = Path(tiles.__file__).read_bytes() + Path(vectors.__file__).read_bytes()
+    basis = b"".join([Path(str(module.__file__)).read_bytes() for module in (tiles, vectors, zeros)])
     digest = hashlib.sha256(basis).hexdigest()  # a kernel on the disk is of the same tiles
     multiply = cache.load(SOURCE.format(digest=digest, **largest._asdict()))
     if hasattr(multiply, "compile"):
@@ -111,7 +127,8 @@ class Product:
         self.block = deep, ACROSS
         straight = b[1][-1] == dtype.itemsize and b[1][-2] > 0
         far_a, far_b = max(abs(s) for s in a[1][-2:]) >= 4096, abs(b[1][-2]) >= 2048
-        self.packs = far_a and columns >= 256, not straight or (far_b and rows >= TALL)
+        skips = rows >= tile.height and columns >= 2 * tile.width  # for fewer, looking for zeros takes too long
+        self.packs = far_a and columns >= 256, not straight or (far_b and rows >= TALL), skips
         lanes = tile.width // 2
         tall, long = _up(tile.height, lanes), _up(deep, lanes) + lanes
         self.left = (tall, long)
@@ -159,9 +176,13 @@ class Product:
         ]
 
     def room(self) -> list[Room]:
-        """For each part, room for the strips that are moved."""
+        """For each part, room for the strips that are moved, and for the numbers of the columns that are multiplied."""
         order: Any = "F" if self.by_columns else "C"
-        return [(np.empty(self.left, self.dtype, order), np.empty(self.right, self.dtype)) for _ in self.parts]
+        every = np.arange(self.block[0], dtype=np.intp)
+        return [
+            (np.empty(self.left, self.dtype, order), np.empty(self.right, self.dtype), np.stack([every] * 3))
+            for _ in self.parts
+        ]
 
 
 def _up(length: int, unit: int) -> int:

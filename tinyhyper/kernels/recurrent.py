@@ -31,10 +31,10 @@ Arrays = tuple[np.ndarray, ...]
 FORWARD = """
 
 @jit
-def kernel(x, weight, h, c, gates, total, first, last, pairs, left, right, block, packs_a, packs_b):
+def kernel(x, weight, h, c, gates, total, first, last, pairs, left, right, picks, block, packs_a, packs_b, skips):
     n = h.shape[2]
     for t in range(len(x)):
-        multiply(h[t : t + 1, first:last], weight, total, pairs, left, right, block, packs_a, packs_b)
+        multiply(h[t : t + 1, first:last], weight, total, pairs, left, right, picks, block, packs_a, packs_b, skips)
         for b in range(first, last):
             r = b - first
             cell({rows})
@@ -48,8 +48,8 @@ BACKWARD = """
 
 @jit
 def kernel(
-    dh, dc, dgates, h, c, gates, weight, dx, dh0, dc0, back, carry, first, last, pairs, left, right, block, packs_a,
-    packs_b
+    dh, dc, dgates, h, c, gates, weight, dx, dh0, dc0, back, carry, first, last, pairs, left, right, picks, block,
+    packs_a, packs_b, skips
 ):
     n = h.shape[2]
     for s in range(len(dx)):
@@ -57,7 +57,7 @@ def kernel(
         for b in range(first, last):
             r = b - first
             cell({rows})
-        multiply(dx[t : t + 1, first:last], weight, back, pairs, left, right, block, packs_a, packs_b)
+        multiply(dx[t : t + 1, first:last], weight, back, pairs, left, right, picks, block, packs_a, packs_b, skips)
     dh0[first:last], dc0[first:last] = back[0], carry[len(dx) % 2]
 
 from {module} import kernel as multiply

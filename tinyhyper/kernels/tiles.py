@@ -26,28 +26,31 @@ from numba.extending import intrinsic
 from .vectors import BYTE, LONG, POINTER, SHAPE, Code, Loop, lanes
 
 VECTORS = 2  # a tile's width
+LONG_BYTES = 8
 BYTES = SHAPE.bytes  # numba reads a number, but no tuple with names
 
 
 def _write_tile(code: Code, rows: int, vectors: int) -> None:
-    """c[:height, :width] = or += a[:rows, :inner] @ b[:inner], for a row of b that is as wide as the vectors.
+    """c[:height, :width] = or += a[:rows, picks] @ b[picks], for a row of b that is as wide as the vectors.
 
-    Strides are in bytes: a's rows are `a_step` apart and its columns `a_hop`.
+    picks: so many numbers of columns of a and rows of b. Strides are in bytes: rows of a are `a_step` apart, and its
+    columns `a_hop`.
     """
-    a, a_step, a_hop, b, b_step, c, c_step, inner, height, width, adds = code.function.args
+    a, a_step, a_hop, b, b_step, c, c_step, picks, count, height, width, adds = code.function.args
     # A row's place is that of a group of four plus 0 to 3 steps: few registers, and none in the way of the loop.
     groups = [code.at(a, code.times(a_step, row)) for row in range(0, rows, 4)]
     steps = [code.times(a_step, n) for n in range(4)]
-    loop = Loop(code, inner, [*groups, b, *[code.zero] * (rows * vectors)])
-    places, right, sums = loop.values[: len(groups)], loop.values[len(groups)], loop.values[len(groups) + 1 :]
-    spots = [code.at(right, vector * SHAPE.bytes) for vector in range(vectors)]
-    y = [code.load(spot) for spot in spots]
+    loop = Loop(code, count, [picks, *[code.zero] * (rows * vectors)])
+    pick, *sums = loop.values
+    number = code.load(pick, LONG)
+    left, right = code.builder.mul(number, a_hop), code.at(b, code.builder.mul(number, b_step))
+    places = [code.at(group, left) for group in groups]
+    y = [code.load(code.at(right, vector * SHAPE.bytes)) for vector in range(vectors)]
     totals = []
     for row in range(rows):
         x = code.spread(code.load(code.at(places[row // 4], steps[row % 4]), code.real))
         totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
-    loop.close([*[code.at(place, a_hop) for place in places], code.at(right, b_step), *totals])
-
+    loop.close([code.at(pick, LONG_BYTES), *totals])
     put(code, totals, c, c_step, height, width, adds, vectors)
 
 
@@ -165,9 +168,11 @@ def _place(builder: ir.IRBuilder, array: View, i: ir.Value, j: ir.Value) -> ir.V
     return array.place(i, j)
 
 
-def _tile(builder, a, a_step, a_hop, b, b_step, out, i, j, inner, height, width, adds):  # type: ignore[no-untyped-def]
+def _tile(  # type: ignore[no-untyped-def]
+    builder, a, a_step, a_hop, b, b_step, out, i, j, picks, count, height, width, adds
+):
     """Call the smallest tile that holds the rows and columns that are left."""
-    args = a, a_step, a_hop, b, b_step, out.place(i, j), out.strides[0], inner, height, width, adds
+    args = a, a_step, a_hop, b, b_step, out.place(i, j), out.strides[0], picks, count, height, width, adds
     after = builder.append_basic_block()
     for vectors in range(1, VECTORS + 1):
         for rows in range(SHAPE.step, SHAPE.rows + 1, SHAPE.step):
@@ -195,8 +200,9 @@ if numba.config.DISABLE_JIT:
     def place(array: np.ndarray, i: int, j: int) -> np.ndarray:
         return array[i:, j:]
 
-    def tile(a, a_step, a_hop, b, b_step, out, i, j, inner, height, width, adds):  # type: ignore[no-untyped-def]
-        product = a[:height, :inner] @ b[:inner, :width]
+    def tile(a, a_step, a_hop, b, b_step, out, i, j, picks, count, height, width, adds):  # type: ignore[no-untyped-def]
+        chosen = picks[0, :count]
+        product = a[:height, chosen] @ b[chosen, :width]
         spot = out[i : i + height, j : j + width]
         spot[...] = spot + product if adds else product
 
@@ -245,8 +251,9 @@ def compile_once(kernel: Any, dtype: np.dtype) -> None:
     """Compile a product's kernel for arrays of the dtype and of any strides, and for nothing else from then on."""
     real = types.float32 if dtype == np.float32 else types.float64
     operand, result = (types.Array(real, 3, "A", readonly=readonly) for readonly in (True, False))
-    pairs, room, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
+    numbers, room, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
+    flags = [types.boolean] * 3
     with _compiling:  # two threads may come here with their first products
         if not kernel.signatures:
-            kernel.compile((operand, operand, result, pairs, room, room, block, types.boolean, types.boolean))
+            kernel.compile((operand, operand, result, numbers, room, room, numbers, block, *flags))
             kernel.disable_compile()
