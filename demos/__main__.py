@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .settings import Settings, UsageError, refuse
+from .settings import OUT, Settings, UsageError, refuse
 
 # name: what it shows. Each is the module demos.NAME, whose main(settings) returns the exit status.
 DEMOS = {
@@ -19,8 +19,16 @@ DEMOS = {
     "figure1": "the paper's Figure 1 and the tower of height 3: which edges are cut, and why alpha gets a gradient",
     "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes about a minute",
     "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
+    "table1": "Table 1: 18 stacks on MNIST, and the plain optimizers again with what was learned",
+    "walls": "how large a top step size may be: the walls past which four stacks diverge",
+    "resnet": "Figure 2: ResNet-20 on CIFAR-10 from nine settings, and a learned decay of alpha",
+    "charrnn": "Figure 3: a character LSTM from three alphas, with and without a hyperoptimizer, and what it writes",
+    "towers": "Figure 4: the taller the tower, the less its first step size matters; and what height costs",
+    "bounded": "what the paper left open: towers whose step sizes cannot turn negative, beside those of Figure 4a",
+    "results": "what all experiments have left in --out, as one page, as docs/results.md has it",
 }
 EXTRAS = ("matplotlib", "tqdm")
+SEVERAL = {"stack": "stacks", "alpha": "alphas", "threads": "threads", "only": "only"}  # options, settings
 
 DESCRIPTION = """\
 Train a model with towers of optimizers. A stack reads bottom first: in "adam/sgd", Adam moves the weights, and SGD
@@ -31,6 +39,8 @@ examples:
   python -m demos
   python -m demos digits --stack sgd --stack sgd/sgd/sgd --alpha 1e-4
   python -m demos --stack "adam(0.01)/sgd(1e-5)" --epochs 2 --seed 1 --out results
+  python -m demos table1 --quick
+  python -m demos towers --jobs 2 --data-dir ~/data
 """
 
 
@@ -56,63 +66,62 @@ def checked(convert: Callable[[str], Any], holds: Callable[[Any], Any], wanted: 
     return argument
 
 
+WHOLE = checked(int, lambda number: number > 0, "a whole number above 0")
+FOLDER = checked(str, str.strip, "a folder")
+
+
 def parse(arguments: list[str]) -> tuple[str, Settings]:
     """The demo's name and its settings. Raises UsageError."""
     listing = "\n".join(f"  {name:<10} {summary}" for name, summary in DEMOS.items())
     parser = Parser(
         prog="python -m demos",
+        usage="python -m demos [NAME] [options]",
         description=DESCRIPTION,
         epilog=f"demos:\n{listing}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("name", nargs="?", default="digits", metavar="NAME", help="which demo (default: digits)")
-    add("--stack", action="append", help="optimizers, bottom first; may be repeated (default: the demo's own)")
-    add(
+    parser.add_argument("name", nargs="?", default="digits", metavar="NAME", help="which demo (default: digits)")
+    every = parser.add_argument_group("options, where a demo has a use for them")
+    every.add_argument("--stack", action="append", help="optimizers, bottom first; may be repeated (for digits)")
+    every.add_argument(
         "--alpha",
         action="append",
         type=checked(float, lambda alpha: 0 < alpha < math.inf, "a finite number above 0"),
-        help="where the bottom's step size starts; may be repeated (default: far too small, and far too large)",
+        help="where the bottom's step size starts; may be repeated (for digits)",
     )
-    add(
-        "--epochs",
-        type=checked(int, lambda epochs: epochs > 0, "a whole number above 0"),
-        help="passes over the training images (default: the demo's own)",
-    )
-    add(
+    every.add_argument("--epochs", type=WHOLE, help="passes over the training data (default: the demo's own)")
+    every.add_argument(
         "--seed",
         type=checked(int, lambda seed: seed >= 0, "a whole number from 0 on"),
         default=0,
         help="of the first weights and of the order of the images (default: 0)",
     )
-    add(
-        "--out",
-        type=checked(str, str.strip, "a folder"),
-        default="tinyhyper-out",
-        metavar="DIR",
-        help="folder for the pictures (default: tinyhyper-out)",
+    every.add_argument("--out", type=FOLDER, default=str(OUT), metavar="DIR", help=f"for results (default: {OUT})")
+    every.add_argument("--quick", action="store_true", help="a part of it, in about a minute")
+    every.add_argument("--again", action="store_true", help="compute nothing: read what lies in --out")
+    runner = parser.add_argument_group(
+        "for experiments, which are made of many runs: a finished run is not run again, an interrupted one goes on"
     )
+    runner.add_argument("--seeds", type=WHOLE, help="how many, from --seed on (default: the experiment's own)")
+    runner.add_argument("--jobs", type=WHOLE, metavar="N", help="processes (default: one a core); 1 is this one")
+    runner.add_argument("--dask", type=checked(str, str.strip, "an address"), metavar="ADDRESS", help="a Dask cluster")
+    runner.add_argument("--data-dir", type=FOLDER, metavar="DIR", dest="data", help="where data sets lie")
     bench = parser.add_argument_group("for bench")
-    bench.add_argument("--quick", action="store_true", help="a part of it, in about a minute")
     bench.add_argument(
         "--threads",
         action="append",
-        type=checked(int, lambda threads: threads > 0, "a whole number above 0"),
+        type=WHOLE,
         help="how many; may be repeated (default: 1 and all; with --quick all)",
     )
     bench.add_argument("--only", action="append", metavar="KIND", help="hypersteps, towers, ...; may be repeated")
-    bench.add_argument("--again", action="store_true", help="measure nothing: read what lies in --out")
-    chosen = parser.parse_args(arguments)
-    if chosen.name not in DEMOS:
-        raise UsageError(f"no demo is named '{chosen.name}'; there are: {', '.join(DEMOS)}")
-    several = (tuple(values or ()) for values in (chosen.stack, chosen.alpha, chosen.threads, chosen.only))
-    stacks, alphas, threads, only = several
-    settings = Settings(
-        stacks, alphas, chosen.epochs, chosen.seed, Path(chosen.out), chosen.quick, threads, only, chosen.again
-    )
-    if chosen.name != "bench":
-        refuse(settings, chosen.name, "--quick", "--threads", "--only", "--again")
-    return chosen.name, settings
+    chosen = vars(parser.parse_args(arguments))
+    if (name := chosen.pop("name")) not in DEMOS:
+        raise UsageError(f"no demo is named '{name}'; there are: {', '.join(DEMOS)}")
+    chosen |= {several: tuple(chosen.pop(one) or ()) for one, several in SEVERAL.items()}
+    folders = {key: Path(chosen[key]) for key in ("out", "data") if chosen[key]}
+    settings = Settings(**(chosen | folders))
+    refuse(settings, name)
+    return name, settings
 
 
 def load(name: str) -> Callable[[Settings], int]:

@@ -12,7 +12,7 @@ from tinyhyper.inspect.figure import Figure, Key, figure
 from tinyhyper.inspect.text import short, shorten
 
 from . import output
-from .settings import Settings, refuse
+from .settings import Settings
 
 STEPS = 4  # at the last two, each level of the tallest tower has a gradient other than zero
 
@@ -94,7 +94,6 @@ def pictures() -> Iterator[tuple[str, Picture]]:
 
 def main(settings: Settings) -> int:
     """Write the pictures, and print what each shows. Returns the exit status."""
-    refuse(settings, "figure1", "--stack", "--alpha", "--epochs", "--seed")
     folder = output.prepare(settings.out)
     for name, picture in pictures():
         files.write(folder / name, picture.svg)

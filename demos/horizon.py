@@ -32,7 +32,7 @@ from tinyhyper.inspect import files
 
 from . import digits, output
 from .report import COLOURS
-from .settings import Settings, refuse
+from .settings import Settings
 
 EIGENVALUES = np.logspace(-2, 0, 10)
 NOISY_RUNS = 400
@@ -292,7 +292,6 @@ def picture(results: list[Bias], costs: dict[int, tuple[float, float]]) -> bytes
 
 def main(settings: Settings) -> int:
     """Measure, print a table and write the picture. Returns the exit status."""
-    refuse(settings, "horizon", "--stack", "--alpha", "--epochs")
     folder = output.prepare(settings.out)
     tried = problems()
     with tqdm(total=sum(len(p.horizons) for p in tried), unit="horizon", leave=False, disable=None) as progress:

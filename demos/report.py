@@ -120,6 +120,11 @@ def curves(results: list[Result]) -> bytes:
     figure.align_ylabels(panels[:, 0])
     lines = {line.get_label(): line for axes in panels[0] for line in axes.get_lines()}
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=min(len(lines), 5), frameon=False)
+    return png(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a file's content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()

@@ -1,9 +1,12 @@
-"""What a user asked for on the command line."""
+"""What a user asked for on the command line, and which demo takes which options."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
+
+OUT = Path("tinyhyper-out")
 
 
 class UsageError(Exception):
@@ -12,34 +15,71 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices of one call; what is empty or None is for the demo to choose.
+    """The choices of one call; what is empty or None is for the demo to choose."""
 
-    quick, threads, only, again: for the demo `bench`.
-    """
-
-    stacks: tuple[str, ...]
-    alphas: tuple[float, ...]
-    epochs: int | None
-    seed: int
-    out: Path
+    stacks: tuple[str, ...] = ()
+    alphas: tuple[float, ...] = ()
+    epochs: int | None = None
+    seed: int = 0
+    out: Path = OUT
     quick: bool = False
     threads: tuple[int, ...] = ()
     only: tuple[str, ...] = ()
     again: bool = False
+    seeds: int | None = None
+    jobs: int | None = None
+    dask: str | None = None
+    data: Path | None = None
+
+    def command(self, demo: str) -> str:
+        """What to type for this, without the options that say where and not what."""
+        words = ["python -m demos", demo]
+        for option in TAKES.get(demo, frozenset()) - WHERE:
+            value = getattr(self, OPTIONS[option])
+            if value != DEFAULTS[OPTIONS[option]]:
+                several = value if isinstance(value, tuple) else (value,)
+                words += [option] if value is True else [f"{option} {item}" for item in several]
+        return " ".join([*words[:2], *sorted(words[2:])])
 
 
-def refuse(settings: Settings, demo: str, *options: str) -> None:
-    """Raise UsageError if any of these options, for which the demo has no use, was given."""
-    given = {
-        "--stack": settings.stacks,
-        "--alpha": settings.alphas,
-        "--epochs": settings.epochs,
-        "--seed": settings.seed,
-        "--quick": settings.quick,
-        "--threads": settings.threads,
-        "--only": settings.only,
-        "--again": settings.again,
-    }
-    for option in options:
-        if given[option]:
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
+
+# The option, and the setting that it is.
+OPTIONS = {
+    "--stack": "stacks",
+    "--alpha": "alphas",
+    "--epochs": "epochs",
+    "--seed": "seed",
+    "--out": "out",
+    "--quick": "quick",
+    "--threads": "threads",
+    "--only": "only",
+    "--again": "again",
+    "--seeds": "seeds",
+    "--jobs": "jobs",
+    "--dask": "dask",
+    "--data-dir": "data",
+}
+WHERE = frozenset({"--out", "--jobs", "--dask", "--data-dir", "--again"})
+RUNNER = frozenset({"--seed", "--seeds", "--quick"}) | WHERE
+
+TAKES = {
+    "digits": frozenset({"--stack", "--alpha", "--epochs", "--seed", "--out"}),
+    "figure1": frozenset({"--out"}),
+    "bench": frozenset({"--out", "--quick", "--threads", "--only", "--again"}),
+    "horizon": frozenset({"--seed", "--out"}),
+    "table1": RUNNER | {"--epochs"},
+    "walls": RUNNER | {"--epochs"},
+    "resnet": RUNNER | {"--epochs"},
+    "charrnn": RUNNER | {"--epochs"},
+    "towers": RUNNER | {"--epochs", "--only"},
+    "bounded": RUNNER | {"--epochs"},
+    "results": frozenset({"--out"}),
+}
+
+
+def refuse(settings: Settings, demo: str) -> None:
+    """Raise UsageError if an option for which the demo has no use was given."""
+    for option, name in OPTIONS.items():
+        if option not in TAKES[demo] and getattr(settings, name) != DEFAULTS[name]:
             raise UsageError(f"{option}: the demo '{demo}' chooses its own; leave it out")

@@ -1,9 +1,10 @@
-"""Stacks as text: step sizes for the levels for which the text gives none."""
+"""Stacks as text: step sizes for the levels for which the text gives none, or one for each hyperparameter."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 import tinyhyper as th
 
@@ -51,3 +52,11 @@ def complete(stack: str, alpha: float) -> str:
     for level, rate in zip(above, rates(bottom(stack), alpha, len(above)), strict=True):
         levels.append(f"{level}({rate:.12g})" if SGD_WITHOUT_NUMBERS.fullmatch(level) else level)
     return "/".join(levels)
+
+
+def with_rates(stack: str, rates: Mapping[str, float] | None) -> th.optim.Optimizer:
+    """The tower of a stack; or where rates are given, its one level under an SGD with a step size for each name."""
+    optimizer = th.optim.from_string(stack)
+    if not rates:
+        return optimizer
+    return type(optimizer)(**optimizer.hyperparameters, tune=tuple(rates), optimizer=th.optim.SGD(dict(rates)))

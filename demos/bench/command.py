@@ -13,7 +13,7 @@ from tinyhyper.inspect import files
 from tinyhyper.kernels.threads import available
 
 from .. import output
-from ..settings import Settings, UsageError, refuse
+from ..settings import Settings, UsageError
 from . import machine, memory, page, picture, plan, startup
 from .run import Run
 from .turns import Crew
@@ -67,7 +67,6 @@ def measure(chosen: plan.Plan, threads: list[int], only: tuple[str, ...], data: 
 
 def main(settings: Settings) -> int:
     """Measure or read again, print the tables and write the files. 1 if a peer computed something else."""
-    refuse(settings, "bench", "--stack", "--alpha", "--epochs", "--seed")
     check(settings.only)
     threads = chosen_threads(settings)
     folder = output.prepare(settings.out)

@@ -1,0 +1,79 @@
+"""Where and how a run was made; and the same of many runs, as a sentence."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import tinyhyper as th
+from tinyhyper.kernels.threads import available
+
+from ..bench.machine import cpuinfo
+from .run import Line
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """The processor, how many cores this process may use, and versions."""
+    return {
+        "processor": cpuinfo()[0],
+        "cores": available(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "tinyhyper": th.__version__,
+    }
+
+
+def of(seconds: float, threads: int, command: str) -> dict[str, Any]:
+    """The record of a run that has just ended."""
+    return {"seconds": seconds, "ended": time.time(), "threads": threads, "command": command, **machine()}
+
+
+def busy(lines: Sequence[Line]) -> float:
+    """Seconds during which at least one of the runs was under way."""
+    spans = sorted((line.record["ended"] - line.record["seconds"], line.record["ended"]) for line in lines)
+    total, reached = 0.0, float("-inf")
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: "48 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def each(lines: Sequence[Line], value: Callable[[Line], Any]) -> str:
+    """The different values, in the order of the lines."""
+    return ", ".join(dict.fromkeys(str(value(line)) for line in lines))
+
+
+def provenance(lines: Sequence[Line]) -> str:
+    """A paragraph of Markdown: the command, seeds, machine, versions, and how long it took."""
+    if not lines:
+        return "No run is finished yet."
+    seeds = sorted({line.run.seed for line in lines})
+    commands = each(lines, lambda line: f"`{line.record['command']}`")
+    processor = each(lines, lambda line: f"{line.record['processor']}, cores: {line.record['cores']}")
+    return (
+        f"Made by {commands}. Seeds: {', '.join(map(str, seeds))}. Machine: {processor} "
+        f"({each(lines, lambda line: line.record['system'])}), threads a run: "
+        f"{each(lines, lambda line: line.record['threads'])}; "
+        f"Python {each(lines, lambda line: line.record['python'])}, "
+        f"NumPy {each(lines, lambda line: line.record['numpy'])}, "
+        f"tinyhyper {each(lines, lambda line: line.record['tinyhyper'])}. "
+        f"Runs: {len(lines)}, in {duration(busy(lines))} "
+        f"({duration(sum(line.record['seconds'] for line in lines))} one after the other)."
+    )

@@ -1,0 +1,43 @@
+"""A kind of run that is timed: a step of the perceptron of `mnist` under SGD towers of many heights.
+
+Options: `heights`, and `rounds`, in which all heights take turns. Its result: by height, the median of the rounds'
+milliseconds a step. `steps` of the run are those of each height.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+from . import mnist
+from .experiment import Place, Run
+
+COST = 20.0
+ALPHA = 0.01
+
+
+def ready(folder: Any) -> None:
+    """See that the data is there. Raises DataError."""
+    mnist.ready(folder)
+
+
+def stack(height: int) -> str:
+    """SGD with so many levels of SGD above."""
+    return "/".join([f"sgd({ALPHA})"] * (1 + height))
+
+
+def perform(run: Run, place: Place) -> dict[str, Any]:
+    """Let all heights take turns; the first of their rounds does not count."""
+    heights, rounds = run.options["heights"], run.options["rounds"]
+    data, count = mnist.load(place.data), run.steps // rounds
+    towers = [mnist.Perceptron(Run(run.experiment, run.kind, stack(h), run.seed, run.steps), data) for h in heights]
+    times: list[list[float]] = [[] for _ in heights]
+    for turn in range(rounds + 1):
+        for tower, found in zip(towers, times):
+            begun = time.perf_counter()
+            for step in range(count):
+                tower.loss((turn * count + step) % tower.epoch).backward()
+                tower.optimizer.step(tower.params)
+            found.append(1e3 * (time.perf_counter() - begun) / count)
+    return {"heights": list(heights), "milliseconds": [median(found[1:]) for found in times]}

@@ -1,0 +1,69 @@
+"""How much it matters where a step size starts: errors over alpha, and as one number the decades that do well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import inf, log10
+from statistics import fmean
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from .experiment import Line, page
+
+GOOD = 2.0  # as often as the best error may an error be, to count as reached
+
+Curve = Mapping[float, float]  # errors by alpha
+
+
+def curve(lines: Iterable[Line], measure: str = "error", worst: float = page.CHANCE) -> dict[float, float]:
+    """The mean over seeds by the option alpha; a run whose loss stopped being a number counts as the worst."""
+    found: dict[float, list[float]] = {}
+    for line in lines:
+        value = line.result[measure]
+        lost = line.result["diverged"] or value is None
+        found.setdefault(line.run.options["alpha"], []).append(worst if lost else value)
+    return {alpha: fmean(values) for alpha, values in sorted(found.items())}
+
+
+def best(curves: Iterable[Curve]) -> float:
+    """The lowest error of all."""
+    return min((error for points in curves for error in points.values()), default=inf)
+
+
+def decades(points: Curve, limit: float) -> float:
+    """Over how many decades of alpha the error is at most the limit, between the measured points along a line."""
+    total = 0.0
+    for (left, before), (right, after) in pairwise(points.items()):
+        low, high = sorted((before, after))
+        reached = 1.0 if high <= limit else 0.0 if low > limit else (limit - low) / (high - low)
+        total += reached * (log10(right) - log10(left))
+    return total
+
+
+def colours(heights: Sequence[int]) -> dict[int, str]:
+    """From light to dark, with the plain optimizer in grey."""
+    shades = colormaps["viridis_r"]
+    return {h: to_hex(shades(0.15 + 0.85 * h / max(heights))) if h else "#888888" for h in heights}
+
+
+def draw(axes: Axes, points: Curve, published: Curve, **line: Any) -> None:
+    """One curve, with what was published as open squares of its colour."""
+    axes.plot([*points], [*points.values()], "o-", markersize=4, linewidth=1.4, **line)
+    marks = {"fillstyle": "none", "markersize": 8, "color": line["color"]}
+    axes.plot([*published], [*published.values()], "s", **marks)
+
+
+def scales(axes: Axes, ticks: Sequence[float], limit: float, label: str = "") -> None:
+    """Both axes logarithmic, and a line at what counts as reached."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.axhline(limit, color="#999999", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("alpha of the bottom, at the start")
+    axes.set_ylabel(label)
+    page.tidy(axes)

@@ -1,0 +1,418 @@
+"""Experiments: a run that is interrupted goes on to the same numbers, and nothing is done twice or lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_training
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from demos.experiment import Line, Place, Run, command, train, workers
+from demos.experiment.conduct import Conductor, nothing, planned
+from demos.experiment.place import Stopped
+from demos.experiment.run import plain
+from demos.experiment.store import Store
+from demos.experiment.workers import Here, carry_out, cluster, processes
+from demos.settings import Settings, UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+STACKS = (
+    "sgd",
+    "sgd/sgd",
+    "sgd(0.1, mu=0.5)/sgd(0.01)/sgd(0.001)",
+    "adam/sgd(1e-3)",
+    "adam/adam(0.01)/sgd(1e-4)",
+    "rmsprop/rmsprop(1e-3)",
+    "adagrad/adagrad",
+    "adam-alpha/adamw",
+)
+
+
+def tiny(stack="adam/sgd(1e-3)", seed=0, steps=9, **options):
+    return Run("tiny", "tiny_training", stack, seed, steps, options)
+
+
+def here():
+    return nullcontext(Here())
+
+
+def ignore(text):
+    pass
+
+
+def finish(run, place):
+    """The result of a run, from its checkpoint if there is one, as JSON has it."""
+    result = train(tiny_training.Tiny(run), run, place)
+    del result["seconds"]
+    return plain(result)
+
+
+def undisturbed(run):
+    """The result of the run with no accident in its options."""
+    with tempfile.TemporaryDirectory() as folder:
+        return finish(replace(run, options={}), Place(Path(folder)))
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Cut(tiny_training.Tiny):
+    """Raises at a step, as if its process had ended there."""
+
+    def __init__(self, run, at):
+        super().__init__(run)
+        self.at = at
+
+    def loss(self, step):
+        if step == self.at:
+            raise Interrupted
+        return super().loss(step)
+
+
+@given(stack=st.sampled_from(STACKS), cuts=st.lists(st.integers(0, 8), max_size=2), every=st.sampled_from([0, 1e9]))
+def test_a_run_goes_on_from_any_step_to_the_same_numbers(stack, cuts, every, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cut")
+    run, place = tiny(stack), Place(folder, every=every, look=0)
+    for at in cuts:
+        with pytest.raises(Interrupted):
+            train(Cut(run, at), run, place)
+            raise Interrupted  # where it had got further before
+    assert finish(run, place) == undisturbed(run)
+
+
+def test_going_on_does_not_begin_anew(tmp_path):
+    run, place = tiny(), Place(tmp_path, every=0, look=0)
+    with pytest.raises(Interrupted):
+        train(Cut(run, 7), run, place)
+    resumed = Cut(run, 6)  # step 6 was under way; its loss is not computed again
+    assert train(resumed, run, place)["calls"] == run.steps
+
+
+def test_a_run_that_is_told_to_stop_makes_a_checkpoint_at_once(tmp_path):
+    run, place = tiny(), Place(tmp_path, look=0)
+    place.go()
+    place.stop()
+    with pytest.raises(Stopped):
+        train(tiny_training.Tiny(run), run, place)
+    assert place.checkpoint(run).exists()
+    with pytest.raises(Stopped):
+        carry_out(run, place)
+    place.go()
+    assert finish(run, place) == undisturbed(run)
+
+
+def test_the_runs_of_an_earlier_start_stop_and_those_elsewhere_go_on(tmp_path):
+    earlier, later, elsewhere = Place(tmp_path, starter="a"), Place(tmp_path, starter="b"), Place(tmp_path / "c")
+    earlier.go()
+    later.go()
+    assert earlier.stopping() and not later.stopping() and not elsewhere.stopping()
+
+
+@given(length=st.floats(0, 1), flip=st.booleans())
+@settings(max_examples=10)
+def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(length, flip, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    run, place = tiny(), Place(folder, every=0, look=0)
+    with pytest.raises(Interrupted):
+        train(Cut(run, 5), run, place)
+    path = place.checkpoint(run)
+    content = bytearray(path.read_bytes())
+    at = int(length * (len(content) - 1))
+    path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :] if flip else content[:at])
+    assert finish(run, place) == undisturbed(run)
+
+
+def test_a_checkpoint_that_was_cut_short_is_said_to_be_unusable(tmp_path, capsys):
+    run, place = tiny(), Place(tmp_path, every=0, look=0)
+    with pytest.raises(Interrupted):
+        train(Cut(run, 5), run, place)
+    path = place.checkpoint(run)
+    path.write_bytes(path.read_bytes()[:-100])
+    train(Cut(run, 99), run, place)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and str(path) in told and "starts anew" in told
+
+
+def test_a_run_stops_where_its_loss_is_no_number(tmp_path):
+    result = train(tiny_training.Tiny(tiny(explode=1, at=3)), tiny(explode=1, at=3), Place(tmp_path))
+    assert result["steps"] == 4 and result["diverged"]
+    line = Line(tiny(), plain(result), {})
+    assert Line.read(line.text()) == line and line.result["losses"][3] is None
+
+
+# Descriptions and lines
+
+
+def test_equal_descriptions_have_one_key_and_others_another():
+    run = tiny(images=3, alpha=0.1)
+    assert run.key == Run(**json.loads(json.dumps(vars(run)))).key
+    others = [replace(run, seed=1), replace(run, steps=13), replace(run, stack="sgd"), replace(run, options={})]
+    assert len({run.key, *(other.key for other in others)}) == 5
+
+
+NUMBERS = st.floats() | st.integers(-5, 5) | st.booleans() | st.text(max_size=3)
+
+
+@given(st.recursive(NUMBERS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=2), inner), max_leaves=8))
+def test_every_result_is_one_line_that_reads_back(value):
+    line = Line(tiny(), {"value": plain(value)}, {"seconds": 1.5})
+    assert "\n" not in line.text() and Line.read(line.text()) == line
+
+
+def test_numpys_numbers_are_pythons():
+    found = plain({"a": np.float32(0.5), "b": np.arange(3), "c": (np.int64(1), np.inf), 4: np.float64(np.nan)})
+    assert found == {"a": 0.5, "b": [0, 1, 2], "c": [1, None], "4": None}
+
+
+def lines(count):
+    return [Line(tiny(seed=seed), {"error": seed / 7}, {"seconds": 0.5}) for seed in range(count)]
+
+
+@given(data=st.data())
+def test_a_torn_line_is_told_and_loses_only_its_run(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("torn") / "tiny.jsonl"
+    first, second, third = lines(3)
+    store = Store(path, ignore)
+    store.add(first)
+    whole = len(path.read_bytes())
+    store.add(second)
+    content = path.read_bytes()
+    length = data.draw(st.integers(whole, len(content)))
+    path.write_bytes(content[:length])
+    told = []
+    store = Store(path, told.append)
+    kept = [first, second] if length >= len(content) - 1 else [first]
+    assert list(store.lines.values()) == kept
+    assert len(told) == (whole < length < len(content) - 1)
+    store.add(third)
+    assert list(Store(path, ignore).lines.values()) == [*kept, third]
+
+
+def test_of_two_lines_of_one_run_the_first_counts(tmp_path):
+    store = Store(tmp_path / "tiny.jsonl", ignore)
+    (line,) = lines(1)
+    store.add(line)
+    store.add(line._replace(result={"error": 99}))
+    assert Store(store.path, ignore).of([line.run]) == [line]
+
+
+# Through executors
+
+
+def conduct(runs, hire, folder, follow=nothing, **place):
+    store = Store(folder / "tiny.jsonl", ignore)
+    conductor = Conductor(follow, lambda run: 0, store, Place(folder / "tiny.runs", every=0, look=0, **place))
+    conductor.conduct(runs, hire)
+    return conductor, store
+
+
+def once_each(store, runs):
+    """Whether the file has exactly one line a run."""
+    texts = store.path.read_text().splitlines()
+    return sorted(Line.read(text).run.key for text in texts) == sorted(run.key for run in runs)
+
+
+def results(store, runs):
+    return [line.result for line in store.of(runs)]
+
+
+def test_a_finished_run_is_not_run_again_and_its_files_are_removed(tmp_path):
+    runs = [tiny(seed=seed) for seed in range(3)]
+    conduct(runs[:2], here, tmp_path)
+    performed = tmp_path / "tiny.runs" / "performed"
+    assert [path.name for path in performed.parent.iterdir()] == ["performed"]
+    performed.unlink()
+    conductor, store = conduct(runs, here, tmp_path)
+    assert performed.read_text().split() == [runs[2].key]
+    assert once_each(store, runs) and conductor.failed == {}
+    assert results(store, runs) == [undisturbed(run) for run in runs]
+
+
+def test_the_longest_run_comes_first_and_what_follows_is_run_too(tmp_path):
+    def follow(run, result):
+        alpha = result["levels"][0]["alpha"]
+        return [] if "again" in run.options else [tiny(f"adam({alpha!r})", run.seed, again=True)]
+
+    runs = [tiny(steps=5), tiny(steps=9, seed=1)]
+    conductor, store = conduct(runs, here, tmp_path, follow)
+    known = planned(runs, follow, store)
+    assert len(known) == 4 and once_each(store, known)
+    performed = (tmp_path / "tiny.runs" / "performed").read_text().split()
+    assert performed == [known[2].key, known[3].key, known[0].key, known[1].key]
+
+
+def test_a_killed_process_loses_nothing_and_a_run_that_fails_stops_no_other(tmp_path, capsys):
+    fails = tiny(fail=1, at=2)
+    runs = [tiny(die=str(tmp_path / "dead"), at=8, steps=20), *(tiny(seed=seed, steps=20) for seed in range(3))]
+    conductor, store = conduct([fails, *runs], partial(processes, 2, 1), tmp_path)
+    assert (tmp_path / "dead").exists() and once_each(store, runs)
+    assert results(store, runs) == [undisturbed(run) for run in runs]
+    assert (tmp_path / "tiny.runs" / "performed").read_text().split().count(runs[0].key) == 2
+    assert conductor.failed == {fails.key: "ValueError: it had to fail"}
+    assert "Traceback" in capsys.readouterr().err
+
+
+class Broken(Here):
+    """An executor whose processes die of every run but the first."""
+
+    def submit(self, function, run, place):
+        if run.seed:
+            raise BrokenExecutor
+        return super().submit(function, run, place)
+
+
+def test_runs_of_which_every_process_dies_are_given_up(tmp_path):
+    runs = [tiny(seed=seed) for seed in range(3)]
+    conductor, store = conduct(runs, lambda: nullcontext(Broken()), tmp_path)
+    assert once_each(store, runs[:1]) and conductor.failed.keys() == {run.key for run in runs[1:]}
+    assert "its process died 3 times" in conductor.failed[runs[1].key]
+
+
+def test_processes_have_the_threads_they_are_given(tmp_path):
+    with processes(1, 1) as executor:
+        assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+
+
+def test_a_killed_dask_worker_loses_nothing(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    runs = [tiny(die=str(tmp_path / "dead"), at=8, steps=20), *(tiny(seed=seed, steps=20) for seed in range(3))]
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as dask:
+        conductor, store = conduct(runs, partial(cluster, dask.scheduler_address), tmp_path)
+    assert (tmp_path / "dead").exists() and once_each(store, runs) and conductor.failed == {}
+    assert results(store, runs) == [undisturbed(run) for run in runs]
+
+
+def test_a_dask_cluster_that_is_not_there_gets_one_line(monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE", 0.5)
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with pytest.raises(UsageError, match="no cluster answers at 'tcp://127.0.0.1:9'"):
+        with cluster("tcp://127.0.0.1:9"):
+            pass
+
+
+# From the command line
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from demos.experiment import Experiment, Run, main
+from demos.settings import Settings
+out, jobs = Path(sys.argv[1]), int(sys.argv[2])
+def plan(settings):
+    slow = [{} if seed < 2 else {"slow": str(out / "slow")} for seed in range(4)]
+    return [Run("tiny", "tiny_training", "sgd/sgd", seed, 40 - seed, options) for seed, options in enumerate(slow)]
+experiment = Experiment("tiny", plan, lambda lines: f"{len(lines)} lines", lambda lines: {"tiny.svg": "<svg/>"})
+sys.exit(main(experiment, Settings(out=out, jobs=jobs, quick=True)))
+"""
+
+
+def start(folder, jobs):
+    """The experiment as a user starts it: with its workers in a group of processes to which Ctrl-C goes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(jobs)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_gone(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_path):
+    (tmp_path / "slow").touch()
+    store = tmp_path / "tiny.jsonl"
+    process = start(tmp_path, jobs)
+    wait_until(lambda: store.exists() and store.read_text().count("\n") == 2)
+    wait_until(lambda: len(list((tmp_path / "tiny.runs").glob("*.step"))) >= jobs)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "Interrupted: 2 of 4 runs are finished. The same command goes on from there." in out
+    assert (tmp_path / "tiny.md").read_text() == "2 lines\n" and (tmp_path / "tiny.svg").exists()
+    wait_until(lambda: is_gone(process.pid))
+    assert jobs == 1 or len(list((tmp_path / "tiny.runs").glob("*.npz"))) == 2
+    (tmp_path / "slow").unlink()
+    out, err = start(tmp_path, 1).communicate(timeout=60)
+    assert err == "" and out.startswith("4 lines\n") and store.read_text().count("\n") == 4
+    for line in map(Line.read, store.read_text().splitlines()):
+        assert line.result == undisturbed(line.run)
+        assert line.record["command"] == "python -m demos tiny" and line.record["seconds"] < 60
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_workers_end_with_their_parent(tmp_path):
+    (tmp_path / "slow").touch()
+    process = start(tmp_path, 2)
+    wait_until(lambda: len(list((tmp_path / "tiny.runs").glob("*.step"))) >= 2)
+    process.kill()
+    process.communicate(timeout=30)
+    wait_until(lambda: is_gone(process.pid))
+
+
+def tiny_experiment(runs):
+    return command.Experiment("tiny", lambda settings: runs, lambda lines: f"{len(lines)} lines", lambda lines: {})
+
+
+def test_again_runs_nothing_and_makes_the_table_of_what_is_there(tmp_path, capsys):
+    settings, runs = Settings(out=tmp_path, jobs=1), [tiny(), tiny(seed=1)]
+    assert command.main(tiny_experiment(runs[:1]), settings) == 0
+    performed = tmp_path / "tiny.runs" / "performed"
+    performed.unlink()
+    capsys.readouterr()
+    assert command.main(tiny_experiment(runs), replace(settings, again=True)) == 1
+    out, err = capsys.readouterr()
+    assert "1 lines" in out and "1 of 2 runs are not finished" in err and not performed.exists()
+
+
+def test_data_that_is_not_there_gets_one_line(tmp_path):
+    def plan(settings):
+        raise th.DataError("put the file there")
+
+    experiment = command.Experiment("tiny", plan, str, dict)
+    with pytest.raises(UsageError, match="put the file there"):
+        command.main(experiment, Settings(out=tmp_path))
+
+
+def test_a_run_that_fails_here_shows_where(tmp_path):
+    with pytest.raises(ValueError, match="it had to fail"):
+        command.main(tiny_experiment([tiny(fail=1, at=2)]), Settings(out=tmp_path, jobs=1))
+
+
+def test_a_data_folder_that_is_not_there_gets_one_line(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    command = [sys.executable, "-m", "demos", "walls", "--data-dir", str(nowhere), "--out", str(tmp_path / "out")]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and str(nowhere) in found.stderr
+    assert list((tmp_path / "out").iterdir()) == []

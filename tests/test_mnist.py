@@ -1,0 +1,119 @@
+"""The perceptron of the experiments, and the clock of towers, on images made up."""
+
+import numpy as np
+import pytest
+
+import tinyhyper as th
+from demos import mnist, pace
+from demos.experiment import Place, Run, train
+
+IMAGES, TESTS = 600, 300  # the third batch holds 88
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (count, mnist.PIXELS), np.uint8) for count in (IMAGES, TESTS)]
+    labels = [rng.integers(0, mnist.CLASSES, count) for count in (IMAGES, TESTS)]
+    return mnist.Data(images[0], labels[0], images[1], labels[1])
+
+
+def made(stack, steps=7, seed=0, **options):
+    return Run("made up", "demos.mnist", stack, seed, steps, {"images": IMAGES, **options})
+
+
+def test_bytes_are_what_the_loader_divided():
+    every = np.tile(np.arange(256, dtype=np.uint8), (mnist.CHUNK // 100, 1))
+    assert np.array_equal(mnist.as_bytes(every / np.float32(255)), every)
+
+
+def test_an_epoch_shows_each_image_once_scaled_and_with_its_label(data, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        mnist,
+        "logits",
+        lambda params, images: (
+            seen.append(images.numpy().copy()) or th.Tensor(np.zeros((len(images), mnist.CLASSES), np.float32))
+        ),
+    )
+    monkeypatch.setattr(mnist.th, "cross_entropy", lambda scores, labels: seen.append(labels.copy()))
+    orders = []
+    for epoch in range(2):
+        perceptron = mnist.Perceptron(made("sgd"), data)
+        seen.clear()
+        for step in range(3):
+            perceptron.loss(3 * epoch + step)
+        images, labels = np.concatenate(seen[::2]), np.concatenate(seen[1::2])
+        assert [len(batch) for batch in seen[::2]] == [256, 256, 88]
+        rows = {row.tobytes(): n for n, row in enumerate(data.images)}
+        orders.append([rows[row.tobytes()] for row in np.rint(images * 255).astype(np.uint8)])
+        assert sorted(orders[-1]) == list(range(IMAGES)) and np.array_equal(data.labels[orders[-1]], labels)
+    assert orders[0] != orders[1]
+
+
+def test_a_run_is_that_of_a_plain_loop(data, tmp_path):
+    run = made("adam/sgd(1e-4)")
+    result = train(mnist.Perceptron(run, data), run, Place(tmp_path))
+    other = mnist.Perceptron(run, data)
+    params, optimizer = dict(other.params), th.optim.from_string(run.stack)
+    losses = []
+    for step in range(run.steps):
+        epoch, batch = divmod(step, 3)
+        order = np.random.default_rng([0, 1 + epoch]).permutation(IMAGES)[256 * batch : 256 * (batch + 1)]
+        x = th.tensor(data.images[order] * np.float32(1 / 255))
+        for name in ("layer1", "layer2"):
+            x = th.tanh(x @ params[f"{name}.weight"] + params[f"{name}.bias"])
+        loss = th.cross_entropy(x, data.labels[order])
+        loss.backward()
+        optimizer.step(params)
+        losses.append(loss.item())
+    assert result["losses"] == pytest.approx([np.mean(losses[:3]), np.mean(losses[3:6])], rel=1e-4)
+    for level, expected in zip(result["levels"], optimizer.levels):
+        assert level == pytest.approx(expected.hyperparameters, rel=1e-3)
+    assert result["alphas"][0] != result["alphas"][1] and 0 <= result["error"] <= 100
+    assert (result["steps"], result["diverged"]) == (7, False)
+
+
+def test_the_lowest_alpha_is_that_of_all_steps(data, tmp_path):
+    lowest = {}
+    for coordinates in ("linear", "log"):
+        run = made("sgd(1)/sgd(3)", steps=12, coordinates=coordinates)
+        perceptron = mnist.Perceptron(run, data)
+        values, after = [], perceptron.after
+
+        def noted(step, loss, values=values, after=after, perceptron=perceptron):
+            after(step, loss)
+            values.append(perceptron.optimizer.hyperparameters["alpha"])
+
+        perceptron.after = noted
+        lowest[coordinates] = train(perceptron, run, Place(tmp_path))["lowest_alpha"]
+        assert lowest[coordinates] == pytest.approx(min(values))
+    assert lowest["log"] > 0
+    run = made("rmsprop/sgd")
+    assert train(mnist.Perceptron(run, data), run, Place(tmp_path))["lowest_alpha"] is None
+
+
+def test_coordinates_are_those_of_every_level_and_keep_what_is_tuned():
+    tower = mnist.tower(made("sgd(0.5)/adam-alpha(0.02, eps=1e-24)/sgd(2)", coordinates="log"))
+    levels = tower.state_dict()["levels"]
+    assert [level["coordinates"]["alpha"] for level in levels] == ["log"] * 3
+    assert [level["tuned"] for level in levels] == [["alpha"], ["alpha"], []]
+    assert [level.hyperparameters["alpha"] for level in tower.levels] == pytest.approx([0.5, 0.02, 2])
+    assert tower.levels[1].hyperparameters["eps"] == 1e-24
+
+
+def test_the_error_counts_what_is_taken_for_something_else(data):
+    perceptron = mnist.Perceptron(made("sgd"), data)
+    scores = mnist.logits(perceptron.params, th.Tensor(data.test_images * np.float32(1 / 255))).numpy()
+    assert perceptron.error() == pytest.approx(100 * np.mean(scores.argmax(axis=1) != data.test_labels), abs=0.4)
+
+
+def test_all_heights_are_timed(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        mnist,
+        "load",
+        lambda folder: data._replace(images=np.tile(data.images, (100, 1)), labels=np.tile(data.labels, 100)),
+    )
+    run = Run("made up", "demos.pace", "sgd/...", 0, 4, {"heights": [0, 3], "rounds": 2})
+    result = pace.perform(run, Place(tmp_path))
+    assert result["heights"] == [0, 3] and all(0 < time < 1e4 for time in result["milliseconds"])
