@@ -1,0 +1,105 @@
+"""A kind of training: a character LSTM of two layers of 128 on War and Peace, batches of 50 rows of 50 characters.
+
+Each row goes on where it ended in the batch before, and so does the network's state; the graph between two batches is
+cut. Options of a run: `rates`, the step sizes of an SGD above the stack, by hyperparameter (none: the stack says all);
+`characters`, how many of the text to train on, and `tests`, to test on (all); `sample`, how many to write.
+Its result: the test perplexity, that of training by hundreds of steps, the hyperparameters alike, and a text.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyhyper as th
+from tinyhyper.nn.recurrent import State
+
+from .experiment import Place, Run, Training, train
+from .stacks import with_rates
+
+COST = 45
+BATCH, LENGTH = 50, 50
+HIDDEN, LAYERS = 128, 2
+NOTED = 100  # steps between two notes of where the run stands
+START, TEMPERATURE = "The ", 0.8
+
+
+@cache
+def load(folder: Path | None) -> th.data.Text:
+    """War and Peace, once a process. Raises DataError."""
+    return th.data.war_and_peace(folder)
+
+
+def steps(characters: int) -> int:
+    """The batches of a pass over so many characters."""
+    return math.ceil((characters - 1) // BATCH / LENGTH)
+
+
+class Writer(Training):
+    """A run; the text is read from front to back, again and again."""
+
+    def __init__(self, run: Run, text: th.data.Text) -> None:
+        self.network = th.nn.CharLSTM("model", len(text.characters), HIDDEN, LAYERS)
+        super().__init__(self.network.parameters(run.seed), with_rates(run.stack, run.options.get("rates")))
+        self.seed, self.text, self.written = run.seed, text, run.options.get("sample", 0)
+        self.batches = list(th.data.sequences(text.train_ids[: run.options.get("characters")], BATCH, LENGTH))
+        self.tests = list(th.data.sequences(text.test_ids[: run.options.get("tests")], BATCH, LENGTH))
+        self.state: State | None = None
+        self.history = {"recent": [], "losses": [], "hyperparameters": [self.optimizer.hyperparameters]}
+
+    def loss(self, step: int) -> th.Tensor:
+        batch = step % len(self.batches)
+        before = None if batch == 0 else th.nn.cut(self.state or self.saved())
+        loss, self.state = self.read(self.batches[batch], before)
+        self.carried = {f"{name}{n}": x.numpy() for n, pair in enumerate(self.state) for name, x in zip("hc", pair)}
+        return loss
+
+    def read(self, batch: tuple[np.ndarray, np.ndarray], state: State | None) -> tuple[th.Tensor, State]:
+        """The mean loss over the characters of a batch, and the state behind it."""
+        inputs, targets = batch
+        logits, state = self.network(self.params, inputs.T, state)
+        return th.cross_entropy(logits.reshape(targets.size, -1), targets.T.ravel()), state
+
+    def saved(self) -> State:
+        """The state that a checkpoint has brought."""
+        return [(th.tensor(self.carried[f"h{n}"]), th.tensor(self.carried[f"c{n}"])) for n in range(LAYERS)]
+
+    def after(self, step: int, loss: float) -> None:
+        history = self.history
+        history["recent"].append(loss)
+        if (step + 1) % NOTED == 0:
+            history["losses"].append(float(np.mean(history["recent"])))
+            history["hyperparameters"].append(self.optimizer.hyperparameters)
+            history["recent"] = []
+
+    def perplexity(self) -> float:
+        """e to the mean loss over the characters of the test text."""
+        total, count, state = 0.0, 0, None
+        with th.no_grad():
+            for batch in self.tests:
+                loss, state = self.read(batch, state)
+                total, count = total + loss.item() * batch[1].size, count + batch[1].size
+        return float(np.exp(total / count))
+
+    def sample(self) -> str:
+        """What the model writes after START."""
+        start, rng = self.text.encode(START), np.random.default_rng([self.seed, 1])
+        return START + self.text.decode(self.network.sample(self.params, start, self.written, rng, TEMPERATURE))
+
+    def result(self) -> dict[str, Any]:
+        perplexity = self.perplexity()
+        return {
+            "perplexity": perplexity,
+            "training": [float(np.exp(loss)) for loss in self.history["losses"]],
+            "hyperparameters": self.history["hyperparameters"],
+            "sample": self.sample() if self.written and math.isfinite(perplexity) else "",
+        }
+
+
+def perform(run: Run, place: Place) -> dict[str, Any]:
+    """Train, test at the end, and write a little."""
+    return train(Writer(run, load(place.data)), run, place)

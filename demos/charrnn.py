@@ -1,0 +1,125 @@
+"""Figure 3: a character LSTM from three alphas of Adam, with and without a hyperoptimizer, and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from . import characters, experiment
+from .experiment import Line, Run, page, record
+from .report import COLOURS, png
+from .settings import Settings
+
+STARTS = {2e-3: "good", 1e-2: "too high", 1e-4: "too low"}
+PLAIN, TUNED = "Adam", "Adam / SGD"
+SEEDS = 1
+STEPS = 5_000
+QUICK_STEPS = 200
+SAMPLE = 400
+# Test perplexity as published, after 50,000 steps: plain, and with the level above.
+PUBLISHED = {2e-3: ("5.27 ±.31", "5.41 ±.26"), 1e-2: ("5.77 ±.34", "5.45 ±.76"), 1e-4: ("8.71 ±.91", "6.51 ±.88")}
+
+
+def rates(alpha: float) -> dict[str, float]:
+    """The paper's step sizes of the level above."""
+    return {"alpha": alpha * 1e-2, "beta1": 1e-4, "beta2": 2e-4}
+
+
+def plan(settings: Settings) -> list[Run]:
+    """Each alpha, plain and tuned; `--epochs` counts passes over the text instead of the usual number of steps."""
+    if settings.epochs:
+        steps = settings.epochs * characters.steps(len(characters.load(settings.data).train_ids))
+    else:
+        steps = QUICK_STEPS if settings.quick else STEPS
+    alphas = (2e-3,) if settings.quick else tuple(STARTS)
+    options: dict[str, Any] = {"sample": SAMPLE, **({"tests": 20_000} if settings.quick else {})}
+
+    def run(alpha: float, seed: int, **more: Any) -> Run:
+        return Run("charrnn", characters.__name__, f"adam({alpha:g})", seed, steps, {**options, "alpha": alpha, **more})
+
+    return [
+        made
+        for alpha in alphas
+        for seed in page.seeds(settings, SEEDS)
+        for made in (run(alpha, seed, name=PLAIN), run(alpha, seed, name=TUNED, rates=rates(alpha)))
+    ]
+
+
+def grouped(lines: Sequence[Line]) -> dict[float, dict[str, list[Line]]]:
+    """The lines by alpha and name."""
+    found: dict[float, dict[str, list[Line]]] = {}
+    for line in lines:
+        found.setdefault(line.run.options["alpha"], {}).setdefault(line.run.options["name"], []).append(line)
+    return found
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The table, and what the best of the models writes."""
+    cells = []
+    for alpha, names in grouped(lines).items():
+        both = zip((PLAIN, TUNED), PUBLISHED[alpha])
+        pairs = [cell for name, published in both for cell in (perplexity(names.get(name, [])), published)]
+        learned = [last(names.get(TUNED, []), name) for name in ("alpha", "beta1", "beta2")]
+        cells.append([f"{alpha:g}", STARTS[alpha], *pairs, ", ".join(filter(None, learned))])
+    header = ("alpha", "", "plain", "published", "hyperoptimized", "published", "learned alpha, beta1, beta2")
+    steps = max((line.run.steps for line in lines), default=0)
+    return "\n\n".join(
+        [
+            "## Figure 3: a character LSTM on War and Peace",
+            page.table(header, cells),
+            f"Test perplexity after {steps:,} steps; published after 50,000.",
+            *writing(lines),
+            record.provenance(lines),
+        ]
+    )
+
+
+def perplexity(lines: Sequence[Line]) -> str:
+    """At the end, on the test text."""
+    return page.spread([line.result["perplexity"] for line in lines])
+
+
+def last(lines: Sequence[Line], name: str) -> str:
+    """Where a hyperparameter ended."""
+    return page.spread([line.result["hyperparameters"][-1][name] for line in lines], 4)
+
+
+def writing(lines: Sequence[Line]) -> list[str]:
+    """The sample of the model of the lowest perplexity, if there is one."""
+    able = [line for line in lines if line.result["sample"]]
+    if not able:
+        return []
+    best = min(able, key=lambda line: line.result["perplexity"])
+    options = best.run.options
+    head = f"{options['name']} from alpha {options['alpha']:g}, of perplexity {best.result['perplexity']:.2f}, writes:"
+    return [head, "\n".join(["```", *best.result["sample"].rstrip().split("\n"), "```"])]
+
+
+def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
+    """A PNG: training perplexity and alpha over the steps, plain dashed, tuned solid."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    loss_axes, alpha_axes = figure.subplots(1, 2)
+    for (alpha, names), colour in zip(grouped(lines).items(), COLOURS[1:]):
+        for name, style in ((PLAIN, "--"), (TUNED, "-")):
+            for line in names.get(name, [])[:1]:
+                look: dict[str, Any] = {"color": colour, "linestyle": style, "label": f"{name} from {alpha:g}"}
+                training = np.array(line.result["training"], float)
+                loss_axes.plot(characters.NOTED * np.arange(1, len(training) + 1), training, **look)
+                alphas = np.array([values["alpha"] for values in line.result["hyperparameters"]], float)
+                alpha_axes.plot(characters.NOTED * np.arange(len(alphas)), alphas, **look)
+    for axes, what in ((loss_axes, f"training perplexity (over {characters.NOTED} steps)"), (alpha_axes, "alpha")):
+        axes.set(xlabel="step", ylabel=what, yscale="log")
+        page.tidy(axes)
+    figure.legend(*loss_axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    return {"charrnn.png": png(figure)}
+
+
+EXPERIMENT = experiment.Experiment("charrnn", plan, markdown, pictures)
+
+
+def main(settings: Settings) -> int:
+    """Run what is not finished; print and write the tables. Returns the exit status."""
+    return experiment.main(EXPERIMENT, settings)

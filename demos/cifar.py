@@ -1,0 +1,103 @@
+"""A kind of training: ResNet-20 on CIFAR-10, batches of 128, cropped and mirrored at random, as in He et al. (2016).
+
+Options of a run: `images` and `tests`, how many of them (all); `rates`, the step sizes of an SGD above the stack, by
+hyperparameter (none: the stack says all); `decay`, the epochs at which alpha is divided by 10.
+Its result: test error in per cent and, by epoch, the mean training loss, the test error and the hyperparameters.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyhyper as th
+
+from .experiment import Place, Run, Training, train
+from .stacks import with_rates
+
+COST = 400
+BATCH = 128
+CHUNK = 500  # test images at a time
+
+
+@cache
+def load(folder: Path | None) -> th.data.Split:
+    """CIFAR-10 with mean 0 and deviation 1 in each channel, once a process. Raises DataError."""
+    return th.data.standardize(th.data.cifar10(folder))
+
+
+def steps(epochs: int, images: int) -> int:
+    """The batches of so many epochs."""
+    return epochs * math.ceil(images / BATCH)
+
+
+class Residual(Training):
+    """A run; each epoch's order, and each batch's windows, are drawn from the seed and their numbers."""
+
+    model: th.nn.Layer
+
+    def __init__(self, run: Run, data: th.data.Split) -> None:
+        model = th.nn.resnet20()
+        super().__init__(model.parameters(run.seed), with_rates(run.stack, run.options.get("rates")))
+        self.model, self.seed = model, run.seed
+        self.decay = run.options.get("decay", [])
+        images, tests = run.options.get("images"), run.options.get("tests")
+        self.data = th.data.Split(
+            data.train_images[:images], data.train_labels[:images], data.test_images[:tests], data.test_labels[:tests]
+        )
+        self.epoch = steps(1, len(self.data.train_labels))
+        self.order, self.ordered = np.empty(0, np.int64), -1
+        self.history = {"recent": [], "losses": [], "errors": [], "hyperparameters": [self.optimizer.hyperparameters]}
+
+    def loss(self, step: int) -> th.Tensor:
+        epoch, batch = divmod(step, self.epoch)
+        if epoch != self.ordered:
+            self.order = np.random.default_rng([self.seed, 1 + epoch]).permutation(len(self.data.train_labels))
+            self.ordered = epoch
+        rows = self.order[batch * BATCH : (batch + 1) * BATCH]
+        rng = np.random.default_rng([self.seed, 1 + epoch, batch])
+        images = th.Tensor(th.data.crop_and_flip(self.data.train_images[rows], rng))
+        return th.cross_entropy(self.model(self.params, images), self.data.train_labels[rows])
+
+    def after(self, step: int, loss: float) -> None:
+        history = self.history
+        history["recent"].append(loss)
+        epoch, left = divmod(step + 1, self.epoch)
+        if left:
+            return
+        history["losses"].append(float(np.mean(history["recent"])))
+        history["recent"] = []
+        history["errors"].append(self.error())
+        history["hyperparameters"].append(self.optimizer.hyperparameters)
+        if epoch in self.decay:
+            alpha = self.optimizer.parameters["alpha"]
+            alpha.data = alpha.data / 10
+
+    def error(self) -> float:
+        """Per cent of the test images that are taken for something else, with the statistics of training."""
+        images, labels, wrong = self.data.test_images, self.data.test_labels, 0
+        self.model.eval()
+        with th.no_grad():
+            for n in range(0, len(images), CHUNK):
+                guesses = self.model(self.params, th.Tensor(images[n : n + CHUNK])).numpy().argmax(axis=1)
+                wrong += np.count_nonzero(guesses != labels[n : n + CHUNK])
+        self.model.train()
+        return 100 * wrong / len(images)
+
+    def result(self) -> dict[str, Any]:
+        history = self.history
+        return {
+            "error": history["errors"][-1] if history["errors"] else self.error(),
+            "losses": history["losses"],
+            "errors": history["errors"],
+            "hyperparameters": history["hyperparameters"],
+        }
+
+
+def perform(run: Run, place: Place) -> dict[str, Any]:
+    """Train, and test after every epoch."""
+    return train(Residual(run, load(place.data)), run, place)

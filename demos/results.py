@@ -1,0 +1,55 @@
+"""docs/results.md: what all experiments have left in a folder, as one page beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from tinyhyper.inspect import files
+
+from . import bounded, charrnn, output, resnet, table1, towers, walls
+from .experiment import Experiment
+from .experiment.command import complain
+from .experiment.store import Store
+from .settings import Settings
+
+TEXT = Path(__file__).with_suffix(".md")
+EXPERIMENTS = {
+    demo.EXPERIMENT: words
+    for demo, words in {
+        table1: "Test errors of 18 stacks, published and here, hyperoptimized and run again with the learned values.",
+        walls: "Test error over the top step size for four stacks, published and here.",
+        resnet: "Test errors from nine settings, plain and hyperoptimized; alpha and the test error over the epochs.",
+        charrnn: "Training perplexity and alpha over the steps, from three alphas, plain and hyperoptimized.",
+        towers: "Errors over the first alpha for towers of different heights, the decades that do well, the run time.",
+        bounded: "Test error over the first alpha, in linear and in log coordinates.",
+    }.items()
+}
+
+
+def section(experiment: Experiment, words: str, folder: Path) -> tuple[str, dict[str, str | bytes]]:
+    """The fragment of an experiment with its pictures, and these; of one without lines a word."""
+    lines = list(Store(folder / f"{experiment.name}.jsonl", complain).lines.values())
+    if not lines:
+        return f"`python -m demos {experiment.name}` has left nothing here.", {}
+    drawn = dict(experiment.pictures(lines))
+    shown = [f"![{words}]({folder.name}/{name})" for name in drawn]
+    return "\n\n".join([experiment.markdown(lines), *shown]), drawn
+
+
+def markdown(folder: Path) -> tuple[str, dict[str, str | bytes]]:
+    """The page of a folder, and the pictures in it by name."""
+    sections = {e.name: section(e, words, folder) for e, words in EXPERIMENTS.items()}
+    pictures = {name: picture for _, drawn in sections.values() for name, picture in drawn.items()}
+    texts = {name: text for name, (text, _) in sections.items()}
+    return Template(TEXT.read_text(encoding="utf-8")).substitute(texts), pictures
+
+
+def main(settings: Settings) -> int:
+    """Write the page beside the folder, and the pictures into it. Returns the exit status."""
+    folder = output.prepare(settings.out)
+    text, pictures = markdown(folder)
+    for name, picture in pictures.items():
+        files.write(folder / name, picture)
+    print(files.write(folder.with_name(f"{folder.name}.md"), text))
+    return 0

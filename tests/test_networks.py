@@ -1,0 +1,206 @@
+"""The experiments with networks: an interrupted training goes on to the same numbers; their tables and pictures."""
+
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+import tinyhyper as th
+from demos import characters, charrnn, cifar, resnet, results
+from demos.experiment import Line, Place, Run, train
+from demos.experiment.run import plain
+from demos.settings import Settings
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RNG = np.random.default_rng(0)
+PHOTOGRAPHS = th.data.Split(
+    RNG.standard_normal((10, 32, 32, 3), np.float32),
+    RNG.integers(0, 10, 10),
+    RNG.standard_normal((4, 32, 32, 3), np.float32),
+    RNG.integers(0, 10, 4),
+)
+TEXT = th.data.as_text("Well, Prince, so Genoa and Lucca are now just family estates. The end. " * 40)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(cifar, "BATCH", 4)
+    monkeypatch.setattr(characters, "BATCH", 3)
+    monkeypatch.setattr(characters, "LENGTH", 5)
+    monkeypatch.setattr(characters, "HIDDEN", 4)
+    monkeypatch.setattr(characters, "NOTED", 2)
+
+
+def residual(steps=5):
+    options = {"rates": resnet.rates(0.1, 0.9), "decay": [1]}
+    return cifar.Residual, Run("test", cifar.__name__, resnet.stack(0.1, 0.9), 3, steps, options), PHOTOGRAPHS
+
+
+def writer(steps=9):
+    options = {"rates": charrnn.rates(2e-3), "sample": 20, "characters": 60, "tests": 40}
+    return characters.Writer, Run("test", characters.__name__, "adam(2e-3)", 3, steps, options), TEXT
+
+
+class Interrupted(Exception):
+    pass
+
+
+def outcome(kind, run, data, place, at=None):
+    """The result as JSON has it; interrupted at a step, if one is given."""
+    training = kind(run, data)
+    usual = training.loss
+
+    def loss(step):
+        if step == at:
+            raise Interrupted
+        return usual(step)
+
+    training.loss = loss
+    result = train(training, run, place)
+    del result["seconds"]
+    return plain(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [residual, writer])
+def test_an_interrupted_training_goes_on_to_the_same_numbers(training, tmp_path):
+    kind, run, data = training()
+    whole = outcome(kind, run, data, Place(tmp_path))
+    for at in (2, run.steps - 1):
+        place = Place(tmp_path, every=0, look=0)
+        place.clear(run)
+        with pytest.raises(Interrupted):
+            outcome(kind, run, data, place, at)
+        assert outcome(kind, run, data, place) == whole
+
+
+@pytest.mark.slow
+def test_what_a_residual_network_leaves(tmp_path):
+    kind, run, data = residual(steps=6)
+    result = outcome(kind, run, data, Place(tmp_path))
+    assert len(result["losses"]) == len(result["errors"]) == 2 and len(result["hyperparameters"]) == 3
+    before, between, after = (values["alpha"] for values in result["hyperparameters"])
+    assert before == 0.1 and abs(between - 0.1) < 0.01 and abs(after - 0.01) < 0.005  # divided by ten after an epoch
+    assert result["hyperparameters"][0]["weight_decay"] == result["hyperparameters"][-1]["weight_decay"] == 1e-4
+    assert result["error"] == result["errors"][-1] and 0 <= result["error"] <= 100
+
+
+def test_what_a_writer_leaves(tmp_path):
+    kind, run, data = writer()
+    result = outcome(kind, run, data, Place(tmp_path))
+    assert len(result["training"]) == 4 and 1 < result["perplexity"] < 2 * len(TEXT.characters)
+    assert len(result["sample"]) == 20 + len(characters.START) and result["sample"].startswith(characters.START)
+    assert set(result["sample"]) <= set(TEXT.characters)
+
+
+def test_the_state_is_carried_within_an_epoch_and_cut():
+    kind, run, data = writer()
+    training = kind(run, data)
+    count = len(training.batches)
+    assert count > 3
+    with th.record() as tape:
+        for step in range(count + 1):
+            training.loss(step)
+    steps = sum(cut.reason == "carried state" for cut in tape.cuts) / (2 * characters.LAYERS)
+    assert steps == count - 1  # not before the first batch, nor where the text begins anew
+
+
+def test_perplexity_is_of_all_test_characters():
+    kind, run, data = writer()
+    training = kind(run, data)
+    assert len({batch[0].shape for batch in training.tests}) == 2  # the last batch is shorter and must count for less
+    nats, state = [], None
+    for inputs, targets in training.tests:
+        logits, state = training.network(training.params, inputs.T, state)
+        logs = th.log_softmax(logits).numpy()
+        nats += [-logs[t, b, target] for (b, t), target in np.ndenumerate(targets)]
+    assert training.perplexity() == pytest.approx(np.exp(fmean(nats)), rel=1e-5)
+
+
+# Tables and pictures, from made-up lines
+
+RECORD = {
+    "seconds": 10.0, "ended": 100.0, "threads": 1, "command": "python -m demos", "processor": "a processor", "cores": 2,
+    "system": "a system", "python": "3", "numpy": "2", "tinyhyper": "0",
+}  # fmt: skip
+
+
+def resnet_lines(monkeypatch, seeds=1):
+    monkeypatch.setattr(cifar, "load", lambda folder: PHOTOGRAPHS)
+    lines = []
+    for run in resnet.plan(Settings(epochs=2, seeds=seeds)):
+        tuned = run.options["name"] == resnet.TUNED
+        values = {"alpha": run.options["alpha"] * (2 if tuned else 1), "mu": run.options["mu"], "weight_decay": 1e-4}
+        epochs = run.steps // 3
+        errors = [50.0 - 10 * tuned + run.seed] * epochs
+        result = {"error": errors[-1], "errors": errors, "losses": errors, "hyperparameters": [values] * (epochs + 1)}
+        lines.append(Line(run, result, RECORD))
+    return lines
+
+
+def test_resnet_has_nine_settings_twice_and_three_decays(monkeypatch):
+    lines = resnet_lines(monkeypatch)
+    assert len(lines) == len({line.run.key for line in lines}) == 9 * 2 + 3
+    settings = resnet.grouped(lines, "2a")
+    assert set(settings) == {(alpha, mu) for alpha in resnet.ALPHAS for mu in resnet.MUS}
+    tuned = [line for line in lines if line.run.options["name"] == resnet.TUNED]
+    assert all(line.run.options["rates"] == resnet.rates(*key) for key, line in zip(settings, tuned))
+
+
+def test_the_table_of_resnet(monkeypatch):
+    text = resnet.markdown(resnet_lines(monkeypatch, seeds=2))
+    assert "50.5 ± 0.7" in text and "40.5 ± 0.7" in text  # of seeds 0 and 1
+    assert "as good as plain, or better, in 9 of 9 settings" in text and "2 epochs of 10 images" in text
+    assert "6 epochs of 10 images" in text
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 21])
+def test_resnet_shows_what_there_is(monkeypatch, count):
+    lines = resnet_lines(monkeypatch)[:count]
+    assert resnet.markdown(lines).startswith("## Figure 2")
+    assert resnet.pictures(lines)["resnet.png"].startswith(PNG)
+
+
+def charrnn_lines():
+    lines = []
+    for run in charrnn.plan(Settings()):
+        values = {"alpha": run.options["alpha"], "beta1": 0.9, "beta2": 0.999}
+        perplexity = 6.0 if run.options["name"] == charrnn.TUNED else 7.0
+        sample = f"The {run.stack}"
+        result = {"perplexity": perplexity, "training": [9.0, 8.0], "hyperparameters": [values] * 3, "sample": sample}
+        lines.append(Line(run, result, RECORD))
+    return lines
+
+
+def test_the_table_of_charrnn():
+    text = charrnn.markdown(charrnn_lines())
+    assert "7.00" in text and "6.00" in text and "5.27 ±.31" in text and "after 5,000 steps" in text
+    assert "of perplexity 6.00, writes:" in text
+
+
+@pytest.mark.parametrize("count", [0, 1, 6])
+def test_charrnn_shows_what_there_is(count):
+    lines = charrnn_lines()[:count]
+    assert charrnn.markdown(lines).startswith("## Figure 3")
+    assert charrnn.pictures(lines)["charrnn.png"].startswith(PNG)
+
+
+def test_a_run_that_diverged_stands_as_nan():
+    line = charrnn_lines()[0]
+    result = {**line.result, "perplexity": None, "sample": ""}
+    assert "NaN" in charrnn.markdown([line._replace(result=result)])
+
+
+# The page of all
+
+
+def test_the_page_has_a_section_for_every_experiment_and_the_pictures_lie_beside_it(tmp_path, capsys):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "charrnn.jsonl").write_text("".join(line.text() + "\n" for line in charrnn_lines()))
+    assert results.main(Settings(out=folder)) == 0
+    page = (tmp_path / "results.md").read_text()
+    assert "## Figure 3" in page and "(results/charrnn.png)" in page and "$" not in page
+    assert (folder / "charrnn.png").read_bytes().startswith(PNG)
+    missing = [experiment.name for experiment in results.EXPERIMENTS if experiment.name != "charrnn"]
+    assert all(f"`python -m demos {name}` has left nothing" in page for name in missing)
