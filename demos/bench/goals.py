@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .plan import BACKENDS, COMPILED, FLOOR, OURS, PUBLISHED
+from .networks import CHARACTERS, IMAGES
+from .plan import BACKENDS, CHANNELS_LAST, COMPILED, FLOOR, NO_TOWER, OURS, PUBLISHED
 from .run import Rows, Run, best
 from .statistics import slope, steepest
 
@@ -171,6 +172,12 @@ GOALS = (
         "5× or more",
         faster("teaching-size net, Adam/SGD", PUBLISHED, 5.0),
     ),
+    Goal(
+        "ResNet-20 against plain PyTorch, the quicker layout",
+        "0.83× or more",
+        faster(IMAGES, (NO_TOWER, CHANNELS_LAST), 1 / 1.2),
+    ),
+    Goal("character LSTM, Adam/Adam, against the published package", "2× or more", faster(CHARACTERS, PUBLISHED, 2.0)),
     Goal("import", "at most 0.35 s", start("import", 0.35)),
     Goal("first hyperstep, no kernels on disk", "at most 6 s", start("cold", 6.0)),
     Goal("first hyperstep, kernels on disk", "at most 0.8 s", start("warm", 0.8)),

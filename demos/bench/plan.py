@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .elements import CHAIN_SIZES, CHAINS, OPERATIONS, PLAIN, SIZES, TRANSPOSED, Shape
+from .networks import IMAGES, NETWORKS
 from .problems import HYPERSTEPS, MLP, SMALL
 from .turns import Row, Task
 
 OURS = "tinyhyper"
 PUBLISHED = ("published package", "published, create_graph")
 COMPILED = ("JAX, jitted", "torch.compile")
-NO_TOWER, FLOOR = "plain PyTorch", "floor"
+NO_TOWER, CHANNELS_LAST, FLOOR = "plain PyTorch", "plain PyTorch, channels last", "floor"
 TRAINING_ROWS = (
     Row(OURS, "tinyhyper"),
     Row(PUBLISHED[0], "torch", "published"),
@@ -23,6 +24,7 @@ TRAINING_ROWS = (
     Row("autograd", "autograd"),
     Row("NumPy by hand", "numpy"),
 )
+NETWORK_ROWS = (*TRAINING_ROWS[:4], Row(CHANNELS_LAST, "torch", "channels_last"))
 FLOOR_ROW = Row(FLOOR, "numpy", "floor")
 ELEMENT_ROWS = (Row(OURS, "tinyhyper"), Row("NumPy", "numpy"), Row("PyTorch", "torch"), Row("MyGrad", "mygrad"))
 BACKENDS = tuple(f"{OURS}, {backend}" for backend in ("auto", "numba", "blas"))
@@ -34,8 +36,8 @@ MATRIX_ROWS = (
 HEIGHTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 PUBLISHED_HEIGHTS = 500  # the package calls itself once a level, and Python allows a thousand
 KINDS = {
-    "hyperstep": "hypersteps", "towers": "towers", "operation": "operations", "chain": "chains", "matmul": "matmul",
-    "linear": "linear", "start": "start", "memory": "memory",
+    "hyperstep": "hypersteps", "network": "networks", "towers": "towers", "operation": "operations", "chain": "chains",
+    "matmul": "matmul", "linear": "linear", "start": "start", "memory": "memory",
 }  # fmt: skip
 
 
@@ -50,6 +52,7 @@ class Plan:
 
     rounds: int
     workloads: tuple[str, ...]
+    networks: tuple[str, ...]
     heights: tuple[int, ...]
     operations: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -65,6 +68,7 @@ class Plan:
 FULL = Plan(
     rounds=6,
     workloads=tuple(HYPERSTEPS),
+    networks=tuple(NETWORKS),
     heights=HEIGHTS,
     operations=tuple(OPERATIONS),
     sizes=tuple(SIZES),
@@ -78,6 +82,7 @@ FULL = Plan(
 QUICK = Plan(
     rounds=3,
     workloads=("MLP, SGD/SGD", "MLP, Adam/SGD"),
+    networks=(),
     heights=(0, 1, 10, 100),
     operations=("add", "tanh"),
     sizes=(1, 10_000, 1_000_000),
@@ -101,6 +106,16 @@ def hypersteps(plan: Plan) -> list[Task]:
         differing = {NO_TOWER, FLOOR} if len(workload.tower) > 1 else {FLOOR}
         alike = tuple(row.label for row in rows if row.label not in differing)
         tasks.append(Task("hyperstep", name, (workload,), rows, alike, 0.15))
+    return tasks
+
+
+def networks(plan: Plan) -> list[Task]:
+    tasks = []
+    for name in plan.networks:
+        rows = tuple(row for row in NETWORK_ROWS if row.label != CHANNELS_LAST or name == IMAGES)
+        # In float32 no two ResNets stay together: rounding turns the sign of some arguments of relu, and that grows.
+        alike = (OURS, *PUBLISHED) if name != IMAGES else ()
+        tasks.append(Task("network", name, (NETWORKS[name],), rows, alike, 1.0))
     return tasks
 
 
@@ -139,6 +154,6 @@ def products(plan: Plan) -> list[Task]:
 
 def tasks(plan: Plan, only: tuple[str, ...]) -> list[Task]:
     """Everything that takes turns; of the kinds in `only`, if any are named."""
-    made = [*hypersteps(plan), *towers(plan), *operations(plan), *chains(plan), *products(plan)]
+    made = [*hypersteps(plan), *networks(plan), *towers(plan), *operations(plan), *chains(plan), *products(plan)]
     chosen = [task for task in made if not only or KINDS[task.kind] in only]
     return [task._replace(rows=tuple(row for row in task.rows if row.peer not in plan.without)) for task in chosen]

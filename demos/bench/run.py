@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Rows = dict[str, dict[str, Any]]  # by label
+TRAININGS = ("hyperstep", "network")
 
 
 class Run:
@@ -28,8 +29,8 @@ class Run:
         return found
 
     def training(self, name: str, threads: int) -> Rows:
-        """The rows of one workload."""
-        return self.parts("hyperstep", threads, name).get("", {})
+        """The rows of one workload, of an MLP or of a network."""
+        return {label: row for kind in TRAININGS for label, row in self.parts(kind, threads, name).get("", {}).items()}
 
     def names(self, kind: str) -> list[str]:
         """The names of a kind, in their order, over all thread counts."""

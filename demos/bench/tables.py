@@ -92,8 +92,16 @@ def goals_on_screen(run: Run) -> str:
 
 
 def hypersteps(run: Run) -> list[Table]:
+    return trainings(run, "hyperstep")
+
+
+def networks(run: Run) -> list[Table]:
+    return trainings(run, "network")
+
+
+def trainings(run: Run, kind: str) -> list[Table]:
     tables = []
-    for name in run.names("hyperstep"):
+    for name in run.names(kind):
         by_threads = {t: run.training(name, t) for t in run.threads}
         labels = list(dict.fromkeys(label for rows in by_threads.values() for label in rows))
         lines = []
@@ -107,7 +115,7 @@ def hypersteps(run: Run) -> list[Table]:
                 errors += [rows[label]["error"]] if rows[label]["error"] is not None else []
             lines.append([*line, f"{max(errors):.0e}" if errors else ""])
         heads = [head for t in run.threads for head in (threads_name(t), "quartiles", "ratio")]
-        tables.append(Table(name, ["", *heads, "off by"], lines, words(run.left_out("hyperstep", name))))
+        tables.append(Table(name, ["", *heads, "off by"], lines, words(run.left_out(kind, name))))
     return tables
 
 
@@ -233,4 +241,4 @@ def memory(run: Run) -> list[Table]:
     return tables
 
 
-SECTIONS = (hypersteps, towers, operations, chains, products, starts, memory)
+SECTIONS = (hypersteps, networks, towers, operations, chains, products, starts, memory)

@@ -66,6 +66,9 @@ def hyperstep(workload: Workload, variant: str) -> Training:
     return training(workload.problem, workload.tower)
 
 
+network = hyperstep
+
+
 def towers(heights: list[int], variant: str) -> dict[str, Training]:
     return {str(height): training(TINY, tower_of_sgd(height)) for height in heights}
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from ..elements import CHAINS, Shape, matrices, operands
-from ..problems import TINY, Problem, Tower, Workload, tower_of_sgd
-from . import Result, Training, arrays, floats
+from ..networks import Network
+from ..problems import TINY, Arrays, Problem, Tower, Workload, tower_of_sgd
+from . import Result, Training, arrays, floats, torch_networks
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 warnings.filterwarnings("ignore", message="Using backward\\(\\) with create_graph=True")
@@ -56,14 +57,18 @@ class Model(torch.nn.Module):
         return function(x, self.targets)
 
 
-def result(parameters: Any, hyperparameters: Any) -> Result:
-    """Weights of linear layers are (outputs, inputs) in PyTorch."""
-    return Result(arrays({name: p.detach().numpy().T for name, p in parameters}), floats(hyperparameters))
+    def weights(self, parameters: Any) -> Arrays:
+        """Named parameters as NumPy's; the weights of linear layers are (outputs, inputs) in PyTorch."""
+        return arrays({name: p.detach().numpy().T for name, p in parameters})
 
 
-def plain(problem: Problem, tower: Tower) -> Training:
+def build(problem: Problem, channels_last: bool = False) -> Any:
+    return torch_networks.Model(problem, channels_last) if isinstance(problem, Network) else Model(problem)
+
+
+def plain(problem: Problem, tower: Tower, channels_last: bool) -> Training:
     """torch.optim, without the levels above the bottom."""
-    model = Model(problem)
+    model = build(problem, channels_last)
     optimizer = PLAIN[tower[0].rule](model.parameters(), lr=tower[0].alpha)
 
     def step() -> None:
@@ -72,7 +77,7 @@ def plain(problem: Problem, tower: Tower) -> Training:
         loss.backward()
         optimizer.step()
 
-    return Training(step, lambda: result(model.named_parameters(), {}))
+    return Training(step, lambda: Result(model.weights(model.named_parameters()), {}))
 
 
 def published(problem: Problem, tower: Tower, create_graph: bool) -> Training:
@@ -82,7 +87,7 @@ def published(problem: Problem, tower: Tower, create_graph: bool) -> Training:
     optimizer = gdtuo.NoOpOptimizer()
     for level in reversed(tower):
         optimizer = getattr(gdtuo, PUBLISHED[level.rule])(level.alpha, optimizer=optimizer)
-    model = Model(problem)
+    model = build(problem)
     wrapper = gdtuo.ModuleWrapper(model, optimizer=optimizer)
     wrapper.initialize()
 
@@ -96,15 +101,20 @@ def published(problem: Problem, tower: Tower, create_graph: bool) -> Training:
     def tuned() -> Any:
         return {name: p.detach() for name, p in optimizer.parameters.items()} if len(tower) > 1 else {}
 
-    return Training(step, lambda: result(wrapper.parameters.items(), tuned()))
+    return Training(step, lambda: Result(model.weights(wrapper.parameters.items()), floats(tuned())))
 
 
 def training(problem: Problem, tower: Tower, variant: str) -> Training:
-    return plain(problem, tower) if variant == "plain" else published(problem, tower, variant == "create_graph")
+    if variant in ("plain", "channels_last"):
+        return plain(problem, tower, variant == "channels_last")
+    return published(problem, tower, variant == "create_graph")
 
 
 def hyperstep(workload: Workload, variant: str) -> Training:
     return training(workload.problem, workload.tower, variant)
+
+
+network = hyperstep
 
 
 def towers(heights: list[int], variant: str) -> dict[str, Training]:
