@@ -1,6 +1,7 @@
 """Elementwise operations: the factory's properties, both backends, and the conventions at hard points."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -314,3 +315,9 @@ def test_numpy_functions_inside_a_fused_function():
     np.testing.assert_allclose(fused(th.tensor([0.5])).data, 2 * np.tanh([0.5]))
     with pytest.raises(TypeError, match="sort"):
         th.fuse(lambda x: np.sort(x))(th.tensor([0.5]))
+
+
+def test_an_operation_is_pickled_by_its_name():
+    for name, operation in RULES.items():
+        assert pickle.loads(pickle.dumps(operation)) is operation, name
+    assert pickle.loads(pickle.dumps(th.nn.Linear("fc", 2, 3, th.tanh))).activation is th.tanh

@@ -175,7 +175,7 @@ def backward(
         if node.released and not (targets and any(node is target for target, _ in targets)):
             raise GraphReleasedError(
                 f"{node!r} has been released by an earlier backward(). Pass retain_graph=True to the first of two "
-                "backward passes through it, or compute the loss again."
+                "backward passes through it, compute the loss again, or detach() what an earlier step has handed on."
             )
     seams = [node for node in nodes if node.seam] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]

@@ -10,6 +10,7 @@ from .records import Node, Output, Place
 from .text import short
 
 RULE = "not finite"
+MEANT = ("pad",)  # operations that were told to make infinities, as the margins of max pooling
 OVERFLOW = "the numbers have become too large: make the steps smaller, or scale the values down"
 EXPONENTIAL = (
     "its argument is too large: subtract the maximum first, or use logsumexp, log_softmax, sigmoid or softplus"
@@ -48,7 +49,7 @@ def not_finite(graph: Reading) -> Iterator[Finding]:
         bad = next((n for n, out in enumerate(node.outputs) if not _finite(out)), None)
         if bad is None or node.kind == "gradient":
             continue
-        if node.kind == "operation":
+        if node.kind == "operation" and node.op not in MEANT:
             if all(_finite(graph.tape.output((edge.source, edge.output))) for edge in graph.into[node.number]):
                 yield _made(graph, node, bad)
                 return

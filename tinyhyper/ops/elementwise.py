@@ -66,8 +66,15 @@ class Elementwise:
         plain = [arg.item() if isinstance(arg, np.generic) else arg for arg in args]
         return Symbol(self.rule, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _entry, (self.__name__,)  # another process has its own table
+
     def __repr__(self) -> str:
         return f"<elementwise operation {self.__name__}>"
+
+
+def _entry(name: str) -> Elementwise:
+    return RULES[name]
 
 
 def rule(name: str, source: str, numpy: Callable[..., Any], vjp: Callable[..., Any] | None, doc: str) -> Elementwise:
