@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 
 from .experiment import Line, page
 
-GOOD = 2.0  # as often as the best error may an error be, to count as reached
+GOOD = 2.0  # times the best error: up to there an error counts as reached
 
 Curve = Mapping[float, float]  # errors by alpha
 
@@ -32,6 +32,11 @@ def curve(lines: Iterable[Line], measure: str = "error", worst: float = page.CHA
 def best(curves: Iterable[Curve]) -> float:
     """The lowest error of all."""
     return min((error for points in curves for error in points.values()), default=inf)
+
+
+def tolerated(points: Curve) -> float:
+    """The decades of alpha from which a tower reaches at most twice the best error that it reaches from any."""
+    return decades(points, GOOD * min(points.values()))
 
 
 def decades(points: Curve, limit: float) -> float:
@@ -57,13 +62,12 @@ def draw(axes: Axes, points: Curve, published: Curve, **line: Any) -> None:
     axes.plot([*published], [*published.values()], "s", **marks)
 
 
-def scales(axes: Axes, ticks: Sequence[float], limit: float, label: str = "") -> None:
-    """Both axes logarithmic, and a line at what counts as reached."""
+def scales(axes: Axes, ticks: Sequence[float], label: str = "") -> None:
+    """Both axes logarithmic."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.axhline(limit, color="#999999", linewidth=0.8, linestyle="--")
     axes.set_xlabel("alpha of the bottom, at the start")
     axes.set_ylabel(label)
     page.tidy(axes)
