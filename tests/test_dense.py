@@ -143,7 +143,28 @@ def test_a_resumed_run_draws_the_same_masks(seed, calls):
     assert layer.buffers["drop.calls"] == calls + 3  # what drops nothing draws nothing
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, float("nan")])
+@given(seed=SEEDS, count=st.integers(2, 4))
+def test_layers_of_different_names_drop_different_elements(seed, count):
+    x = np.ones((8, 50), np.float32)
+    masks = {Dropout(f"drop{n}", 0.5, seed)({}, x).data.tobytes() for n in range(count)}
+    assert len(masks) == count
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_of_integers_is_refused(training):
+    layer = Dropout("drop").train(training)
+    with pytest.raises(th.DtypeError, match="'drop' takes x of float32 or float64, not int64"):
+        layer({}, np.ones(3, np.int64))
+    assert layer.buffers["drop.calls"] == 0
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None, "0"])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(th.ArgumentError, match="Dropout: seed=.*no whole number from 0 on"):
+        Dropout("drop", 0.5, seed)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, float("nan"), "0.5", None])
 def test_a_probability_that_drops_all_or_is_none_is_refused(p):
     with pytest.raises(th.ArgumentError, match="Dropout"):
         Dropout("drop", p)

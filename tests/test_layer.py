@@ -91,6 +91,87 @@ def test_two_layers_of_one_name_are_refused():
         Layer("root", parts=[Layer("twin", table), Layer("twin", table)]).parameters()
 
 
+@pytest.mark.parametrize("tables", [("initial",), ("own",), ("initial", "own")])
+def test_layers_of_one_name_with_tables_have_no_parameters(tables):
+    table = {"weight": Initial((2,), initial.constant(0.0))}
+    given_tables = {"initial": table if "initial" in tables else None}
+    given_tables["buffers"] = {"calls": np.zeros(())} if "own" in tables else None
+    model = Layer("root", parts=[Layer("twin", **given_tables), Layer("twin", **given_tables)])
+    with pytest.raises(th.ArgumentError, match="two layers are named 'twin'"):
+        model.parameters()
+    for use in [lambda: model.buffers, lambda: model.load_buffers({})] if "own" in tables else []:
+        with pytest.raises(th.ArgumentError, match="two layers are named 'twin'"):
+            use()
+
+
+def test_parts_that_hold_nothing_may_share_a_name():
+    assert Layer("root", parts=[Layer("pool"), Layer("pool")]).parameters() == {}
+
+
+ROW = Initial((2,), initial.constant(0.0))
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: Layer(3), "Layer: the name comes first.*3 is no name"),
+    (lambda: Layer("net", parts=Layer("fc")), r"parts is a list of layers.*not Layer\('fc'\)"),
+    (lambda: Layer("net", parts=[Layer("fc"), "fc2"]), "parts is a list of layers"),
+    (lambda: Layer("net", parts=None), "parts is a list of layers.*not None"),
+    (lambda: Layer("net", {"weight": ((2,), 0.0)}), r"net.weight is to start as an Initial\(shape, draw\)"),
+    (lambda: Layer("net", {"weight": ROW}).parameter({}, "wieght"), "'net' has no parameter 'wieght' among weight"),
+    (lambda: Layer("net", {"weight": ROW}).parameter({}, "weight"), "among the parts of the model that made them?"),
+])  # fmt: skip
+def test_what_is_no_layer_is_refused(make, words):
+    with pytest.raises(th.ArgumentError, match=words):
+        make()
+
+
+# Every size of every layer: a call that takes it, and what its error begins with.
+SIZES = {
+    "Linear: inputs": lambda size: th.nn.Linear("a", size, 2),
+    "Linear: outputs": lambda size: th.nn.Linear("a", 2, size),
+    "Embedding: count": lambda size: th.nn.Embedding("a", size, 2),
+    "Embedding: width": lambda size: th.nn.Embedding("a", 2, size),
+    "Conv2d: inputs": lambda size: th.nn.Conv2d("a", size, 2),
+    "Conv2d: outputs": lambda size: th.nn.Conv2d("a", 2, size),
+    "BatchNorm2d: channels": lambda size: th.nn.BatchNorm2d("a", size),
+    "LSTM: inputs": lambda size: th.nn.LSTM("a", size, 2),
+    "LSTM: hidden": lambda size: th.nn.LSTM("a", 2, size),
+    "LSTM: layers": lambda size: th.nn.LSTM("a", 2, 2, size),
+    "Embedding: count of CharLSTM": lambda size: th.nn.CharLSTM("a", size),
+    "ResidualBlock: inputs": lambda size: th.nn.ResidualBlock("a", size, 2),
+    "ResidualBlock: outputs": lambda size: th.nn.ResidualBlock("a", 1, size),
+    "ResidualBlock: stride": lambda size: th.nn.ResidualBlock("a", 1, 1, size),
+    "ResNet: depth": lambda size: th.nn.ResNet(size),
+    "ResNet: each of the widths": lambda size: th.nn.ResNet(8, widths=(1, size, 2)),
+}
+
+
+@given(what=st.sampled_from(sorted(SIZES)), size=st.sampled_from([0, -3, 2.5, "2", None, (2, 2), np.float64(4)]))
+def test_a_size_is_a_whole_number_of_at_least_1(what, size):
+    with pytest.raises(th.ArgumentError, match=f"{what.split(' of CharLSTM')[0]}=.*no whole number from 1 on"):
+        SIZES[what](size)
+
+
+@pytest.mark.parametrize("what", sorted(set(SIZES) - {"ResNet: depth"}))
+def test_a_size_of_numpys_will_do(what):
+    assert SIZES[what](np.int64(2)).parameters()
+
+
+@pytest.mark.parametrize("make", [
+    lambda: th.nn.Conv2d(3, 16, 3),
+    lambda: th.nn.Linear(3, 4, 5),
+    lambda: th.nn.LSTM(3, 4, 5),
+    lambda: th.nn.CharLSTM(65, 128),
+    lambda: th.nn.Dropout(0.5),
+    lambda: th.nn.BatchNorm2d(16, 3),
+    lambda: th.nn.ResidualBlock(1, 2, 3),
+    lambda: th.nn.MaxPool2d(2, 2),
+])  # fmt: skip
+def test_a_forgotten_name_is_asked_for(make):
+    with pytest.raises(th.ArgumentError, match="the name comes first"):
+        make()
+
+
 def test_a_missing_or_misshapen_parameter_is_named():
     layer = Layer("fc", {"weight": Initial((2, 3), initial.constant(1.0))})
     with pytest.raises(th.ArgumentError, match="fc.weight"):

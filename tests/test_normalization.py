@@ -322,6 +322,16 @@ def test_what_does_not_fit_is_refused(error, words, call):
         call()
 
 
+@pytest.mark.parametrize("options", [
+    {"eps": 0.0}, {"eps": -1e-5}, {"eps": float("nan")}, {"eps": "1e-5"}, {"momentum": -0.1}, {"momentum": 1.5},
+    {"momentum": None},
+])  # fmt: skip
+def test_the_layer_refuses_what_makes_no_sense(options):
+    ((name, _),) = options.items()
+    with pytest.raises(th.ArgumentError, match=f"BatchNorm2d: {name}="):
+        th.nn.BatchNorm2d("norm", 3, **options)
+
+
 def test_a_refused_batch_leaves_the_running_statistics_alone():
     layer, params = _layer(3)
     before = layer.buffers

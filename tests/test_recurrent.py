@@ -398,6 +398,47 @@ def test_the_layer_names_itself():
         network({name: p for name, p in params.items() if name != "words.layer1.bias"}, np.ones((2, 2, 3)))
 
 
+@given(layers=st.integers(1, 3), kind=st.sampled_from([tuple, list]))
+def test_the_state_of_pytorch_is_no_list_of_pairs(layers, kind):
+    """Least of all for two layers, where it has as many members."""
+    network, x = LSTM("words", 3, 5, layers), np.ones((2, 2, 3), np.float32)
+    params = network.parameters()
+    h, c = np.random.default_rng(0).standard_normal((2, layers, 2, 5)).astype(np.float32)
+    for state in [kind((h, c)), np.stack([h, c]), (h[0], c[0]), [h], [(h[0], c[0], h[0])] * layers, 3, "hc"]:
+        for use in (cut, lambda state: network(params, x, state)):
+            with pytest.raises(th.ArgumentError, match=r"a list of one pair \(h, c\) for each layer"):
+                use(state)
+    pairs = list(zip(h, c))
+    for state in (pairs, tuple(pairs), [list(pair) for pair in pairs], cut(pairs)):
+        out, _ = network(params, x, state)
+        assert np.array_equal(out.data, network(params, x, [tuple(map(th.tensor, pair)) for pair in pairs])[0].data)
+
+
+def test_the_cut_of_no_state_is_none():
+    assert cut(None) is None
+
+
+@pytest.mark.parametrize("state", [np.ones((2, 2, 5)), "hc", 3])
+def test_a_state_of_one_layer_is_a_pair(state):
+    *weights, _, _ = [np.ones(shape) for shape in shapes(2, 2, 3, 5)]
+    with pytest.raises(th.ArgumentError, match="pair of h and c"):
+        th.lstm(*weights, state)
+
+
+@pytest.mark.parametrize("ids, kind, words", [
+    (np.array([[0, -1]]), th.ArgumentError, "lstm: there is no row for id -1; ids go from 0 to 6"),
+    (np.array([[7, 1]]), th.ArgumentError, "lstm: there is no row for id 7"),
+    (np.array([[True]]), th.DtypeError, "integers, not bool"),
+    (np.array([0, 1]), th.ShapeError, r"lstm: ids \(\d+,\) do not fit; they are \(length, batch\)"),
+    (np.zeros((0, 2), int), th.ShapeError, r"lstm: ids \(0, 2\) do not fit"),
+])  # fmt: skip
+@pytest.mark.parametrize("repeated", [1, 20])
+def test_ids_are_checked_however_they_are_read(ids, kind, words, repeated):
+    weights = [np.ones(shape) for shape in shapes(2, 2, 3, 5)[1:4]]
+    with pytest.raises(kind, match=words):
+        th.lstm(np.ones((7, 3)), *weights, ids=np.repeat(ids, repeated, axis=0))
+
+
 # ---- The character model
 
 TEXT = np.arange(60) % 5  # 0 1 2 3 4 0 1 2 ...
@@ -467,3 +508,54 @@ def test_a_sample_needs_a_start_and_a_temperature():
         model.sample(params, [1], 5, rng, temperature=0.0)
     with pytest.raises(th.ArgumentError, match="no row for id 3"):
         model.sample(params, [3], 5, rng)
+    for start in (1, "ab", [[1, 2]]):
+        with pytest.raises(th.ArgumentError, match="start is a sequence of the ids"):
+            model.sample(params, start, 5, rng)
+    for length in (-1, 2.5, None):
+        with pytest.raises(th.ArgumentError, match="sample: length=.*no whole number from 0 on"):
+            model.sample(params, [1], length, rng)
+    for temperature in (-1.0, float("nan"), "hot"):
+        with pytest.raises(th.ArgumentError, match="sample: temperature=.*above 0"):
+            model.sample(params, [1], 5, rng, temperature)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("temperature", [1e-30, 1e-300, 5e-324])
+def test_at_tiny_temperatures_the_likeliest_is_taken(temperature):
+    model = CharLSTM("char", 5, hidden=4)
+    params = {name: th.tensor(30 * p.data) for name, p in model.parameters(1).items()}
+    likeliest = model(params, [[1], [2]])[0].data[-1, 0].argmax()
+    assert likeliest != 0  # which an argmax of what has overflown would be
+    for seed in range(20):
+        assert model.sample(params, [1, 2], 1, seed, temperature) == [likeliest]
+
+
+def test_a_seed_is_a_generator():
+    model = CharLSTM("char", 5, hidden=4)
+    params = model.parameters()
+    one, other = (model.sample(params, [1], 30, rng) for rng in (3, np.random.default_rng(3)))
+    assert np.array_equal(one, other) and len(set(one)) > 1
+
+
+def test_a_diverged_model_writes_nothing():
+    model = CharLSTM("char", 5, hidden=4)
+    params = {name: p * np.nan for name, p in model.parameters().items()}
+    with pytest.raises(th.ArgumentError, match="logits are not finite"):
+        model.sample(params, [1], 5, 0)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_no_text_has_no_logits(backend):
+    recurrent_backend(backend)
+    model = CharLSTM("char", 5, hidden=6)
+    params = model.parameters()
+    logits, state = model(params, np.zeros((4, 0), int))
+    assert logits.shape == (4, 0, 5) and [h.shape for h, _ in state] == [(0, 6)] * 2
+    (gradient,) = th.gradients(th.sum(logits), params["char.lstm.layer0.weight"])
+    assert not gradient.data.any()
+
+
+def test_the_character_model_names_its_ids():
+    model = CharLSTM("char", 5, hidden=6)
+    with pytest.raises(th.ShapeError, match=r"ids \(3,\) do not fit; they are \(length, batch\)"):
+        model(model.parameters(), [1, 2, 3])

@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from ..tape import no_grad
 from ..tensor import Tensor
 from .dense import Embedding, Linear
-from .layer import Layer
+from .layer import Layer, number, whole
 from .recurrent import LSTM, State
 
 
@@ -19,7 +19,7 @@ class CharLSTM(Layer):
     """Says which symbol comes next, after every symbol of a text.
 
     ids: integers from 0 to symbols - 1, (length, batch); gives logits, (length, batch, symbols), and the state with
-    which the next piece of each text goes on (see `LSTM`). Raises as Embedding and LSTM do.
+    which the next piece of each text goes on (see `LSTM`). Raises as Embedding, LSTM and th.lstm do.
     """
 
     def __init__(self, name: str, symbols: int, hidden: int = 128, layers: int = 2) -> None:
@@ -32,34 +32,38 @@ class CharLSTM(Layer):
         self, params: Mapping[str, Tensor], ids: Any, state: Sequence[tuple[Any, Any]] | None = None
     ) -> tuple[Tensor, State]:
         table = self.embedding.parameter(params, "weight")
-        out, state = self.lstm(params, table, state, ids=self.embedding.checked(ids))
+        out, state = self.lstm(params, table, state, ids=ids)
         length, batch, hidden = out.shape
         logits = self.linear(params, out.reshape(length * batch, hidden))
-        return logits.reshape(length, batch, -1), state
+        return logits.reshape(length, batch, *logits.shape[1:]), state
 
     def sample(
         self,
         params: Mapping[str, Tensor],
         start: Sequence[int] | np.ndarray,
         length: int,
-        rng: np.random.Generator,
+        rng: int | np.random.Generator,
         temperature: float = 1.0,
     ) -> np.ndarray:
         """So many symbols that the model draws, one by one, after those of `start`, as an array of their ids.
 
-        temperature: the logits are divided by it; near 0 the likeliest symbol is always taken.
-        Raises ArgumentError for an empty start and for a temperature that is not positive.
+        rng: a seed or a generator.  temperature: the logits are divided by it; near 0 the likeliest symbol is always
+        taken. Raises ArgumentError for a start that is no sequence of ids, a length that is no whole number, a
+        temperature that is not above 0, and logits that are not finite, as those of a diverged model.
         """
-        if len(start) == 0 or not temperature > 0:
-            raise ArgumentError(
-                f"sample: a start of at least one symbol and a temperature above 0 are needed, not {len(start)} "
-                f"symbols and {temperature!r}"
-            )
-        drawn, ids, state = np.empty(length, np.intp), np.asarray(start)[:, None], None
-        with no_grad():
+        start = np.asarray(start)
+        if start.ndim != 1 or len(start) == 0:
+            raise ArgumentError(f"sample: start is a sequence of the ids of at least one symbol, not {start!r}")
+        temperature = number("sample: temperature", temperature, lambda t: t > 0, "above 0")
+        rng, length = np.random.default_rng(rng), whole("sample: length", length, 0)
+        drawn, ids, state = np.empty(length, np.intp), start[:, None], None
+        with no_grad(), np.errstate(over="ignore"):  # far below the likeliest is -inf
             for n in range(length):
                 logits, state = self(params, ids, state)
-                scores = logits.data[-1, 0] / temperature
+                scores = logits.data[-1, 0].astype(np.float64)
+                if not np.isfinite(scores).all():
+                    raise ArgumentError(f"sample: the logits are not finite: {scores}. Have the parameters diverged?")
+                scores = (scores - scores.max()) / temperature
                 drawn[n] = np.argmax(scores + rng.gumbel(size=scores.shape))  # draws as the softmax of the scores
                 ids = drawn[n : n + 1, None]
         return drawn

@@ -10,7 +10,7 @@ from ..kernels.convolution import Pair
 from ..ops.convolution import conv2d, pair
 from ..tensor import Tensor
 from .initial import Initial, uniform
-from .layer import Layer
+from .layer import Layer, whole
 
 
 class Conv2d(Layer):
@@ -31,9 +31,10 @@ class Conv2d(Layer):
         padding: int | Pair = 0,
         bias: bool = True,
     ) -> None:
-        shape = (*pair("Conv2d: kernel", kernel, 1), inputs, outputs)
+        channels = whole("Conv2d: inputs", inputs), whole("Conv2d: outputs", outputs)
+        shape = (*pair("Conv2d: kernel", kernel, 1), *channels)
         draw = uniform(1 / math.sqrt(math.prod(shape[:3])))
-        initial = {"weight": Initial(shape, draw)} | ({"bias": Initial((outputs,), draw)} if bias else {})
+        initial = {"weight": Initial(shape, draw)} | ({"bias": Initial(channels[1:], draw)} if bias else {})
         super().__init__(name, initial)
         self.stride, self.padding = pair("Conv2d: stride", stride, 1), pair("Conv2d: padding", padding, 0)
 

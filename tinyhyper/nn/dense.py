@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import DtypeError, ShapeError
 from ..ops.index import take
 from ..ops.linear import linear
-from ..tensor import Tensor, as_tensor
+from ..ops.recurrent import checked_ids
+from ..tensor import FLOATS, Tensor, as_tensor
 from .initial import Initial, normal, uniform
-from .layer import Layer
+from .layer import Layer, number, whole
 
 
 class Linear(Layer):
@@ -20,7 +22,7 @@ class Linear(Layer):
 
     x: float, (..., inputs); gives (..., outputs).  weight: (inputs, outputs).  bias: (outputs,), if it has one.
     activation: a function of elementwise operations, such as th.tanh; the same one at each call.
-    Raises ShapeError if x has another last axis.
+    Raises ArgumentError for a size that is no whole number above 0; its call ShapeError if x has another last axis.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Linear(Layer):
         activation: Callable[[Any], Any] | None = None,
         bias: bool = True,
     ) -> None:
+        inputs, outputs = whole("Linear: inputs", inputs), whole("Linear: outputs", outputs)
         draw = uniform(inputs**-0.5)
         table = {"weight": Initial((inputs, outputs), draw)}
         super().__init__(name, table | ({"bias": Initial((outputs,), draw)} if bias else {}))
@@ -48,47 +51,39 @@ class Embedding(Layer):
     """A row of the weight for each id.
 
     ids: integers from 0 to count - 1, (...); gives (..., width).  weight: (count, width).
-    Raises DtypeError for ids that are not integers, ArgumentError for one that has no row.
+    Raises ArgumentError for a size that is no whole number above 0; its call DtypeError for ids that are not integers,
+    ArgumentError for one that has no row.
     """
 
     def __init__(self, name: str, count: int, width: int) -> None:
+        count, width = whole("Embedding: count", count), whole("Embedding: width", width)
         super().__init__(name, {"weight": Initial((count, width), normal(1.0))})
         self.count = count
 
     def __call__(self, params: Mapping[str, Tensor], ids: Any) -> Tensor:
-        return take(self.parameter(params, "weight"), self.checked(ids), 0)
-
-    def checked(self, ids: Any) -> np.ndarray:
-        """The ids, if each of them has a row."""
-        numbers = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
-        if numbers.dtype.kind not in "iu":
-            raise DtypeError(f"Embedding: the ids of {self.name!r} are integers, not {numbers.dtype}")
-        wrong = (numbers < 0) | (numbers >= self.count)
-        if wrong.any():
-            raise ArgumentError(
-                f"Embedding: {self.name!r} has no row for id {numbers[wrong][0]}; ids go from 0 to {self.count - 1}"
-            )
-        return numbers
+        return take(self.parameter(params, "weight"), checked_ids(f"Embedding {self.name!r}", ids, self.count), 0)
 
 
 class Dropout(Layer):
     """In training, each element is 0 with probability p, else divided by 1 - p; in `eval`, x itself.
 
-    The masks of the n-th call are drawn from the seed and n alone, and n is a buffer: a run that goes on from saved
-    buffers draws the masks that it would have drawn. Raises ArgumentError unless 0 <= p < 1.
+    The mask of the n-th call is drawn from the seed, the layer's name and n alone, and n is a buffer: a run that goes
+    on from saved buffers draws the masks that it would have drawn, and layers of two names drop different elements.
+    Raises ArgumentError unless 0 <= p < 1 and the seed is a whole number from 0 on; its call DtypeError for integers.
     """
 
     def __init__(self, name: str, p: float = 0.5, seed: int = 0) -> None:
-        if not 0 <= p < 1:
-            raise ArgumentError(f"Dropout: the probability of a zero is at least 0 and less than 1, not {p!r}")
         super().__init__(name, buffers={"calls": np.zeros((), np.int64)})
-        self.p, self.seed = p, seed
+        self.p = number("Dropout: p", p, lambda p: 0 <= p < 1, "from 0 to less than 1, the probability of a zero")
+        self.seed = whole("Dropout: seed", seed, 0)
 
     def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:
         x = as_tensor(x)
+        if x.dtype not in FLOATS:
+            raise DtypeError(f"Dropout: {self.name!r} takes x of float32 or float64, not {x.dtype}")
         if not self.training or self.p == 0:
             return x
-        rng = np.random.default_rng((self.seed, int(self.own["calls"])))
+        rng = np.random.default_rng((self.seed, zlib.crc32(self.name.encode()), int(self.own["calls"])))
         self.own["calls"] += 1
         kept = rng.random(x.shape, np.float32) >= self.p
         return x * Tensor(kept * x.dtype.type(1 / (1 - self.p)))

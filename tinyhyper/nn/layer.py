@@ -12,7 +12,9 @@ that no gradient moves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ class Layer:
     initial: shape and first values of its own parameters, by short name.
     parts: the layers that it calls.
     buffers: its own arrays that are not parameters, by short name.
+    Raises ArgumentError for a name that is no text, a row that is no Initial, parts that are no list of layers.
     """
 
     def __init__(
@@ -38,6 +41,14 @@ class Layer:
         parts: Sequence[Layer] = (),
         buffers: Mapping[str, np.ndarray] | None = None,
     ) -> None:
+        kind = type(self).__name__
+        if not isinstance(name, str):
+            raise ArgumentError(f'{kind}: the name comes first, as in {kind}("layer1", ...); {name!r} is no name')
+        for short, row in (initial or {}).items():
+            if not isinstance(row, Initial):
+                raise ArgumentError(f"{kind}: {name}.{short} is to start as an Initial(shape, draw), not {row!r}")
+        if not isinstance(parts, Sequence) or not all(isinstance(part, Layer) for part in parts):
+            raise ArgumentError(f"{kind}: parts is a list of layers, such as [layer1, layer2], not {parts!r}")
         self.name, self.parts = name, tuple(parts)
         self.initial, self.own = dict(initial or {}), dict(buffers or {})
         self.training = True
@@ -48,15 +59,27 @@ class Layer:
     def parameters(self, seed: int | np.random.Generator = 0, dtype: Any = np.float32) -> dict[str, Tensor]:
         """The parameters of the layer and of all its parts, freshly drawn, by full name: leaves that need a gradient.
 
-        Raises ArgumentError if two parts have one name.
+        Raises ArgumentError if two parts have one name and hold parameters, or buffers.
         """
         rng = np.random.default_rng(seed)
+        self._rows("own")
         found: dict[str, Tensor] = {}
+        for name, (layer, short) in self._rows("initial").items():
+            shape, draw = layer.initial[short]
+            found[name] = tensor(draw(rng, shape).astype(dtype), requires_grad=True)
+        return found
+
+    def _rows(self, table: str) -> dict[str, tuple[Layer, str]]:
+        """Whose each row of the tables "initial" or "own" is, and its short name there, by full name."""
+        found: dict[str, tuple[Layer, str]] = {}
         for layer in self.walk():
-            for short, (shape, draw) in layer.initial.items():
+            for short in getattr(layer, table):
                 if (name := f"{layer.name}.{short}") in found:
-                    raise ArgumentError(f"parameters: two layers are named {layer.name!r}; give each a name of its own")
-                found[name] = tensor(draw(rng, shape).astype(dtype), requires_grad=True)
+                    raise ArgumentError(
+                        f"{type(self).__name__}: two layers are named {layer.name!r}; give each a name of its own, and "
+                        "list it once among the parts"
+                    )
+                found[name] = layer, short
         return found
 
     def walk(self) -> Iterator[Layer]:
@@ -77,8 +100,11 @@ class Layer:
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:
-        """Copies of what the layer and its parts keep beside parameters, by full name."""
-        return {f"{layer.name}.{short}": array.copy() for layer in self.walk() for short, array in layer.own.items()}
+        """Copies of what the layer and its parts keep beside parameters, by full name.
+
+        Raises ArgumentError if two parts have one name and hold buffers.
+        """
+        return {name: layer.own[short].copy() for name, (layer, short) in self._rows("own").items()}
 
     def load_buffers(self, saved: Mapping[str, np.ndarray]) -> None:
         """Go on from saved `buffers`. Raises ArgumentError or ShapeError before anything has changed."""
@@ -89,20 +115,42 @@ class Layer:
         for name, array in mine.items():
             if np.shape(saved[name]) != array.shape:
                 raise ShapeError(f"load_buffers: {name} has shape {array.shape}, saved was {np.shape(saved[name])}")
-        for layer in self.walk():
-            for short, array in layer.own.items():
-                layer.own[short] = np.array(saved[f"{layer.name}.{short}"], array.dtype)
+        for name, (layer, short) in self._rows("own").items():
+            layer.own[short] = np.array(saved[name], layer.own[short].dtype)
 
     def parameter(self, params: Mapping[str, Tensor], short: str) -> Tensor:
         """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape."""
-        name, shape = f"{self.name}.{short}", self.initial[short].shape
+        kind, name = type(self).__name__, f"{self.name}.{short}"
+        if short not in self.initial:
+            raise ArgumentError(f"{kind}: {self.name!r} has no parameter {short!r} among {', '.join(self.initial)}")
         if (found := params.get(name)) is None:
-            raise ArgumentError(f"{type(self).__name__}: no parameter is named {name!r}; make them by parameters()")
-        if found.shape != shape:
-            raise ShapeError(f"{type(self).__name__}: {name} has shape {found.shape}, not {shape}")
+            raise ArgumentError(
+                f"{kind}: no parameter is named {name!r}; make them by parameters(). Is the layer among the parts of "
+                "the model that made them?"
+            )
+        if found.shape != (shape := self.initial[short].shape):
+            raise ShapeError(f"{kind}: {name} has shape {found.shape}, not {shape}")
         return found
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{short} {row.shape}" for short, row in self.initial.items())
         inside = [part for part in (shapes, *map(repr, self.parts)) if part]
         return f"{type(self).__name__}({self.name!r}{''.join(', ' + part for part in inside)})"
+
+
+def whole(what: str, value: Any, least: int = 1) -> int:
+    """A whole number. Raises ArgumentError for what is none, and for one below the least."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise ArgumentError(f"{what}={value!r} is no whole number from {least} on")
+    return found
+
+
+def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
+    """A real number. Raises ArgumentError, which says what numbers are meant, for what does not fit."""
+    if not isinstance(value, Real) or not fits(value):
+        raise ArgumentError(f"{what}={value!r} is no number {which}")
+    return float(value)

@@ -10,7 +10,7 @@ import numpy as np
 from ..ops.normalization import batch_norm, normalize_batch
 from ..tensor import Tensor, as_tensor
 from .initial import Initial, constant
-from .layer import Layer
+from .layer import Layer, number, whole
 
 
 class BatchNorm2d(Layer):
@@ -19,16 +19,19 @@ class BatchNorm2d(Layer):
     In training it normalizes by the batch's own statistics and gathers them: running_mean and running_var, its buffers,
     move by `momentum` of the way to the batch's mean and variance (divisor: the count less one), as in PyTorch. In
     `eval` it normalizes by what it has gathered. weight starts at 1, bias at 0.
-    activation, residual: what follows, in the same pass; see th.batch_norm, which also says what is raised.
+    activation, residual: what follows, in the same pass; see th.batch_norm, which also says what its call raises.
+    Raises ArgumentError unless channels is a whole number above 0, eps > 0 and 0 <= momentum <= 1.
     """
 
     def __init__(self, name: str, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        channels = whole("BatchNorm2d: channels", channels)
         super().__init__(
             name,
             {"weight": Initial((channels,), constant(1.0)), "bias": Initial((channels,), constant(0.0))},
             buffers={"running_mean": np.zeros(channels), "running_var": np.ones(channels)},
         )
-        self.eps, self.momentum = eps, momentum
+        self.eps = number("BatchNorm2d: eps", eps, lambda eps: eps > 0, "above 0")
+        self.momentum = number("BatchNorm2d: momentum", momentum, lambda part: 0 <= part <= 1, "from 0 to 1")
 
     def __call__(
         self,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..errors import ArgumentError, ShapeError
-from ..ops.recurrent import lstm
+from ..ops.recurrent import is_pair, lstm
 from ..tensor import Tensor, as_tensor
 from .initial import Initial, uniform
-from .layer import Layer
+from .layer import Layer, whole
 
 State: TypeAlias = "list[tuple[Tensor, Tensor]]"
 
@@ -23,13 +23,15 @@ class LSTM(Layer):
     (batch, hidden). Hand the state to the next call, through `cut`, to go on where this one ended.
     Layer n has layer{n}.weight (inputs, 4 hidden), layer{n}.recurrent (hidden, 4 hidden) and layer{n}.bias
     (4 hidden,), which is the sum of PyTorch's two; its weights are the transposed of PyTorch's.
-    Raises ShapeError if x has another last axis, ArgumentError for a state of another number of layers.
+    Raises ArgumentError for a size that is no whole number above 0; its call raises ShapeError if x has another last
+    axis, ArgumentError for a state that is not one pair (h, c) for each layer, and what th.lstm raises.
     """
 
     def __init__(self, name: str, inputs: int, hidden: int, layers: int = 1) -> None:
+        inputs, hidden = whole("LSTM: inputs", inputs), whole("LSTM: hidden", hidden)
         draw = uniform(hidden**-0.5)
         table = {}
-        for n in range(layers):
+        for n in range(whole("LSTM: layers", layers)):
             rows: list[tuple[int, ...]] = [(hidden if n else inputs,), (hidden,), ()]
             table.update({f"layer{n}.{short}": Initial((*row, 4 * hidden), draw) for short, row in zip(SHORT, rows)})
         super().__init__(name, table)
@@ -49,7 +51,7 @@ class LSTM(Layer):
         x = as_tensor(x)
         if x.shape[-1:] != (self.inputs,):
             raise ShapeError(f"LSTM: {self.name!r} takes x of shape (length, batch, {self.inputs}), not {x.shape}")
-        if state is not None and len(state) != self.layers:
+        if state is not None and len(_pairs(f"LSTM {self.name!r}", state)) != self.layers:
             raise ArgumentError(f"LSTM: {self.name!r} has {self.layers} layers, the state given has {len(state)}")
         after: State = []
         for n in range(self.layers):
@@ -59,9 +61,22 @@ class LSTM(Layer):
         return x, after
 
 
-def cut(state: State) -> State:
+def cut(state: Sequence[tuple[Any, Any]] | None) -> State | None:
     """The same state, from which no gradient flows back into the batches before: the cut of truncated backpropagation.
 
-    A recording shows it as any other cut.
+    None, the state before the first batch, stays None. A recording shows it as any other cut.
+    Raises ArgumentError for a state that is not one pair (h, c) for each layer.
     """
-    return [(h.detach("carried state"), c.detach("carried state")) for h, c in state]
+    if state is None:
+        return None
+    pairs = [(as_tensor(h), as_tensor(c)) for h, c in _pairs("cut", state)]
+    return [(h.detach("carried state"), c.detach("carried state")) for h, c in pairs]
+
+
+def _pairs(what: str, state: Any) -> Sequence[tuple[Any, Any]]:
+    if not isinstance(state, (list, tuple)) or not all(map(is_pair, state)):
+        raise ArgumentError(
+            f"{what}: a state is a list of one pair (h, c) for each layer, h and c (batch, hidden); from PyTorch's h "
+            "and c, (layers, batch, hidden), list(zip(h, c)) makes it"
+        )
+    return state

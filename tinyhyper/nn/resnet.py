@@ -13,7 +13,7 @@ from ..ops.shape import pad
 from ..tensor import Tensor, as_tensor
 from .convolution import Conv2d
 from .dense import Linear
-from .layer import Layer
+from .layer import Layer, whole
 from .normalization import BatchNorm2d
 
 
@@ -22,10 +22,12 @@ class ResidualBlock(Layer):
 
     stride: of the first convolution. Where shapes change, x is taken at every stride-th place, with channels of zeros
     added at the end: the shortcut without parameters (option A of the paper). Raises ArgumentError for fewer outputs
-    than inputs.
+    than inputs, and for a size or stride that is no whole number above 0.
     """
 
     def __init__(self, name: str, inputs: int, outputs: int, stride: int = 1) -> None:
+        inputs, outputs = whole("ResidualBlock: inputs", inputs), whole("ResidualBlock: outputs", outputs)
+        stride = whole("ResidualBlock: stride", stride)
         if outputs < inputs:
             raise ArgumentError(f"ResidualBlock: {name!r} adds channels of zeros, so {outputs} outputs are too few")
         self.conv1 = Conv2d(f"{name}.conv1", inputs, outputs, 3, stride, padding=1, bias=False)
@@ -52,14 +54,18 @@ class ResNet(Layer):
 
     A convolution, three stages of k blocks, of which the second and the third begin by halving height and width, the
     mean over each image, and a linear layer. widths: the channels of the stages.
-    Raises ArgumentError for another number of layers; its call raises ShapeError for what are no such images.
+    Raises ArgumentError for another number of layers and for widths that are not three whole numbers above 0; its call
+    raises ShapeError for what are no such images.
     """
 
     def __init__(
         self, depth: int, classes: int = 10, widths: Sequence[int] = (16, 32, 64), name: str = "resnet"
     ) -> None:
-        if depth < 8 or depth % 6 != 2:
+        if whole("ResNet: depth", depth) < 8 or depth % 6 != 2:
             raise ArgumentError(f"ResNet: a depth of 8, 14, 20, ... (6 k + 2) is needed, not {depth}")
+        if not isinstance(widths, Sequence) or len(widths) != 3:
+            raise ArgumentError(f"ResNet: widths are the channels of three stages, not {widths!r}")
+        widths = [whole("ResNet: each of the widths", width) for width in widths]
         self.conv = Conv2d(f"{name}.conv", 3, widths[0], 3, padding=1, bias=False)
         self.norm = BatchNorm2d(f"{name}.norm", widths[0])
         self.blocks = []

@@ -30,6 +30,22 @@ from .shape import astype, concatenate, expand_dims, reshape, stack, transpose
 State = tuple[Tensor, Tensor]
 
 
+def is_pair(state: Any) -> bool:
+    """Whether something is h and c, side by side."""
+    return isinstance(state, (list, tuple)) and len(state) == 2
+
+
+def checked_ids(what: str, ids: Any, count: int) -> np.ndarray:
+    """The ids, if each names one of so many rows. Raises DtypeError for what is no integer, else ArgumentError."""
+    numbers = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
+    if numbers.dtype.kind not in "iu":
+        raise DtypeError(f"{what}: ids are integers, not {numbers.dtype}")
+    wrong = (numbers < 0) | (numbers >= count)
+    if wrong.any():
+        raise ArgumentError(f"{what}: there is no row for id {numbers[wrong][0]}; ids go from 0 to {count - 1}")
+    return numbers
+
+
 def _cell(xi: Any, xf: Any, xg: Any, xo: Any, ri: Any, rf: Any, rg: Any, ro: Any, c: Any) -> tuple[Any, ...]:
     """One step: h, c and the gates, from what the inputs (x), the last h (r) and the last c say.
 
@@ -189,16 +205,20 @@ def lstm(
     state: h and c to start from, (batch, width) each; zeros if None.
     ids: integers, (length, batch). Then x is a table, (count, inputs), and they say which row comes at each step; in a
     long sequence each row is multiplied once, however often it comes.
-    Gives (length, batch, width) and a pair of (batch, width). Raises ShapeError for what does not fit together.
+    Gives (length, batch, width) and a pair of (batch, width). Raises ShapeError for what does not fit together,
+    ArgumentError for a state that is no pair and an id without a row, DtypeError for ids that are no integers.
     """
     x, weight, recurrent = map(as_tensor, (x, weight, recurrent))
-    ids = None if ids is None else as_tensor(ids)
+    if ids is not None:
+        ids = checked_ids("lstm", ids, x.shape[0] if x.ndim else 0)
+        if ids.ndim != 2 or len(ids) == 0:
+            raise ShapeError(f"lstm: ids {ids.shape} do not fit; they are (length, batch), of at least one step")
     steps = x.shape[:-1] if ids is None else ids.shape
     width = recurrent.shape[0] if recurrent.ndim else 0
     if state is None:
         state = (np.zeros((*steps[1:], width), recurrent.dtype),) * 2
-    if len(state) != 2:
-        raise ArgumentError(f"lstm: a state is a pair of h and c, not {len(state)} things")
+    if not is_pair(state):
+        raise ArgumentError("lstm: a state is a pair of h and c, (h, c), each (batch, width)")
     h, c = map(as_tensor, state)
     _check(steps, x, weight, recurrent, h, c)
     if ids is not None and ids.size < len(x):
