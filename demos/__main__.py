@@ -25,7 +25,7 @@ DEMOS = {
     "charrnn": "Figure 3: a character LSTM from three alphas, with and without a hyperoptimizer, and what it writes",
     "towers": "Figure 4: the taller the tower, the less its first step size matters; and what height costs",
     "bounded": "what the paper left open: towers whose step sizes cannot turn negative, beside those of Figure 4a",
-    "results": "what all experiments have left in --out, as one page, as docs/results.md has it",
+    "results": "what all experiments have left in --out, as one page beside that folder, as docs/results.md has it",
 }
 EXTRAS = ("matplotlib", "tqdm")
 SEVERAL = {"stack": "stacks", "alpha": "alphas", "threads": "threads", "only": "only"}  # options, settings

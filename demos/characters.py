@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import tinyhyper as th
+from tinyhyper.data.text import HELD_OUT
 from tinyhyper.nn.recurrent import State
 
 from .experiment import Place, Run, Training, train
@@ -25,13 +26,25 @@ COST = 45
 BATCH, LENGTH = 50, 50
 HIDDEN, LAYERS = 128, 2
 NOTED = 100  # steps between two notes of where the run stands
-START, TEMPERATURE = "The ", 0.8
+START, TEMPERATURE = "The ", 0.8  # in a text without these letters, its own first ones
 
 
 @cache
 def load(folder: Path | None) -> th.data.Text:
     """War and Peace, once a process. Raises DataError."""
     return th.data.war_and_peace(folder)
+
+
+def ready(folder: Path | None) -> None:
+    """See that the text is there, and long enough for a batch of its end. Raises DataError."""
+    if (count := len(load(folder).test_ids)) <= BATCH:
+        wanted = (BATCH + 1) * HELD_OUT
+        raise th.DataError(f"war_and_peace: the text's end has {count} characters; it needs {wanted:,} in all")
+
+
+def beginning(text: th.data.Text) -> str:
+    """What a sample begins with: START, or as much of the text, where it has not all of these characters."""
+    return START if set(START) <= set(text.characters) else text.decode(text.train_ids[: len(START)])
 
 
 def steps(characters: int) -> int:
@@ -46,6 +59,7 @@ class Writer(Training):
         self.network = th.nn.CharLSTM("model", len(text.characters), HIDDEN, LAYERS)
         super().__init__(self.network.parameters(run.seed), with_rates(run.stack, run.options.get("rates")))
         self.seed, self.text, self.written = run.seed, text, run.options.get("sample", 0)
+        self.start = beginning(text)
         self.batches = list(th.data.sequences(text.train_ids[: run.options.get("characters")], BATCH, LENGTH))
         self.tests = list(th.data.sequences(text.test_ids[: run.options.get("tests")], BATCH, LENGTH))
         self.state: State | None = None
@@ -86,9 +100,9 @@ class Writer(Training):
         return float(np.exp(total / count))
 
     def sample(self) -> str:
-        """What the model writes after START."""
-        start, rng = self.text.encode(START), np.random.default_rng([self.seed, 1])
-        return START + self.text.decode(self.network.sample(self.params, start, self.written, rng, TEMPERATURE))
+        """What the model writes, with its beginning."""
+        start, rng = self.text.encode(self.start), np.random.default_rng([self.seed, 1])
+        return self.start + self.text.decode(self.network.sample(self.params, start, self.written, rng, TEMPERATURE))
 
     def result(self) -> dict[str, Any]:
         perplexity = self.perplexity()

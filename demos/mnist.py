@@ -7,6 +7,7 @@ loss and alpha; and the lowest alpha of all steps (None where alpha is tuned as 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from .experiment import Place, Run, Training, train
 
 COST = 1.3
 BATCH = 256
-IMAGES = 60_000
+IMAGES = 60_000  # as published; plans count with these
 PIXELS, HIDDEN, CLASSES = 784, 128, 10
 LAYERS = (
     th.nn.Linear("layer1", PIXELS, HIDDEN, th.tanh),
@@ -62,6 +63,14 @@ def steps(epochs: int, images: int = IMAGES) -> int:
     return epochs * -(-images // BATCH)
 
 
+def fitted(run: Run, folder: Path | None) -> Run:
+    """As many epochs of the images at hand, where these are not the usual number. Raises DataError."""
+    images = len(load(folder).images)
+    if images == IMAGES or "images" in run.options:
+        return run
+    return replace(run, steps=steps(run.steps // steps(1), images), options={**run.options, "images": images})
+
+
 def scaled(images: np.ndarray, out: np.ndarray) -> th.Tensor:
     """Bytes as numbers in [0, 1], written into `out`; the tensor is only good until `out` is written again."""
     numbers = out[: len(images)]
@@ -98,7 +107,7 @@ class Perceptron(Training):
         rng = np.random.default_rng(run.seed)
         super().__init__({name: w for layer in LAYERS for name, w in layer.parameters(rng).items()}, tower(run))
         self.seed, self.data = run.seed, data
-        self.images = run.options.get("images", IMAGES)
+        self.images = run.options.get("images", len(data.images))
         self.epoch = steps(1, self.images)
         # One batch at a time: `backward` has released the one before when the next is written.
         self.bytes = np.empty((BATCH, PIXELS), np.uint8)

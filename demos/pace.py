@@ -15,6 +15,7 @@ from .experiment import Place, Run
 
 COST = 20.0
 ALPHA = 0.01
+load = mnist.load
 
 
 def ready(folder: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from string import Template
 
@@ -11,7 +12,7 @@ from . import bounded, charrnn, output, resnet, table1, towers, walls
 from .experiment import Experiment
 from .experiment.command import complain
 from .experiment.store import Store
-from .settings import Settings
+from .settings import Settings, UsageError
 
 TEXT = Path(__file__).with_suffix(".md")
 EXPERIMENTS = {
@@ -27,9 +28,14 @@ EXPERIMENTS = {
 }
 
 
+def stored(experiment: Experiment, folder: Path) -> Path:
+    """Where the lines of an experiment lie in the folder."""
+    return folder / f"{experiment.name}.jsonl"
+
+
 def section(experiment: Experiment, words: str, folder: Path) -> tuple[str, dict[str, str | bytes]]:
     """The fragment of an experiment with its pictures, and these; of one without lines a word."""
-    lines = list(Store(folder / f"{experiment.name}.jsonl", complain).lines.values())
+    lines = list(Store(stored(experiment, folder), complain).lines.values())
     if not lines:
         return f"`python -m demos {experiment.name}` has left nothing here.", {}
     drawn = dict(experiment.pictures(lines))
@@ -46,8 +52,18 @@ def markdown(folder: Path) -> tuple[str, dict[str, str | bytes]]:
 
 
 def main(settings: Settings) -> int:
-    """Write the page beside the folder, and the pictures into it. Returns the exit status."""
-    folder = output.prepare(settings.out)
+    """Write the page beside the folder, and the pictures into it. Returns the exit status.
+
+    Raises UsageError, before anything is written, where one of both cannot be written to.
+    """
+    folder = settings.out.resolve()
+    if not any(os.path.isfile(stored(experiment, folder)) for experiment in EXPERIMENTS):
+        complain(f"nothing found in {folder}")
+        return 1
+    if not folder.name:
+        raise UsageError(f"--out: the page is written beside the folder, and '{folder}' has nothing beside it")
+    output.prepare(folder)
+    output.prepare(folder.parent)
     text, pictures = markdown(folder)
     for name, picture in pictures.items():
         files.write(folder / name, picture)

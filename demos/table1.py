@@ -79,7 +79,7 @@ def follow(run: Run, result: dict[str, Any]) -> list[Run]:
         return []
     name = stacks.bottom(run.stack).partition("-")[0]
     stack = f"{name}({', '.join(map(repr, values))})"
-    return [Run("table1", run.kind, stack, run.seed, run.steps, {OF: run.stack})]
+    return [Run("table1", run.kind, stack, run.seed, run.steps, {**run.options, OF: run.stack})]
 
 
 def learned(run: Run, result: dict[str, Any]) -> list[float | None]:

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from demos.experiment import Line, Place, Run, command, train, workers
+from demos.experiment import Line, Place, Run, command, data, train, workers
 from demos.experiment.conduct import Conductor, nothing, planned
 from demos.experiment.place import Stopped
 from demos.experiment.run import plain
@@ -182,8 +182,8 @@ def lines(count):
     return [Line(tiny(seed=seed), {"error": seed / 7}, {"seconds": 0.5}) for seed in range(count)]
 
 
-@given(data=st.data())
-def test_a_torn_line_is_told_and_loses_only_its_run(data, tmp_path_factory):
+@given(drawn=st.data())
+def test_a_torn_line_is_told_and_loses_only_its_run(drawn, tmp_path_factory):
     path = tmp_path_factory.mktemp("torn") / "tiny.jsonl"
     first, second, third = lines(3)
     store = Store(path, ignore)
@@ -191,7 +191,7 @@ def test_a_torn_line_is_told_and_loses_only_its_run(data, tmp_path_factory):
     whole = len(path.read_bytes())
     store.add(second)
     content = path.read_bytes()
-    length = data.draw(st.integers(whole, len(content)))
+    length = drawn.draw(st.integers(whole, len(content)))
     path.write_bytes(content[:length])
     told = []
     store = Store(path, told.append)
@@ -362,7 +362,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_pa
     assert "Interrupted: 2 of 4 runs are finished. The same command goes on from there." in out
     assert (tmp_path / "tiny.md").read_text() == "2 lines\n" and (tmp_path / "tiny.svg").exists()
     wait_until(lambda: is_gone(process.pid))
-    assert jobs == 1 or len(list((tmp_path / "tiny.runs").glob("*.npz"))) == 2
+    assert len(list((tmp_path / "tiny.runs").glob("*.npz"))) == jobs
     (tmp_path / "slow").unlink()
     out, err = start(tmp_path, 1).communicate(timeout=60)
     assert err == "" and out.startswith("4 lines\n") and store.read_text().count("\n") == 4
@@ -381,6 +381,83 @@ def test_workers_end_with_their_parent(tmp_path):
     wait_until(lambda: is_gone(process.pid))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_start_that_is_replaced_says_so(jobs, tmp_path):
+    (tmp_path / "slow").touch()
+    store, process = tmp_path / "tiny.jsonl", start(tmp_path, jobs)
+    wait_until(lambda: store.exists() and store.read_text().count("\n") == 2)
+    wait_until(lambda: len(list((tmp_path / "tiny.runs").glob("*.step"))) >= jobs)
+    (tmp_path / "tiny.runs" / "turn").write_text("another's")
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and err == "" and "Another start with this folder took over: 2 of 4 runs" in out
+    assert (tmp_path / "tiny.runs" / "turn").read_text() == "another's"
+
+
+def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
+    place, before, reached = Place(tmp_path), signal.getsignal(signal.SIGINT), []
+    place.go()
+    with pytest.raises(KeyboardInterrupt):
+        with workers.here(place):
+            signal.raise_signal(signal.SIGINT)
+            reached.append(place.stopping())
+            signal.raise_signal(signal.SIGINT)
+            reached.append("it went on")
+    assert reached == [True] and signal.getsignal(signal.SIGINT) == before
+
+
+def test_ctrl_c_in_the_last_step_begins_nothing_else(tmp_path):
+    place, reached = Place(tmp_path), []
+    place.go()
+    with pytest.raises(KeyboardInterrupt):
+        with workers.here(place):
+            signal.raise_signal(signal.SIGINT)
+            reached.append("the last step")
+    assert reached == ["the last step"]
+
+
+# Which data
+
+
+def with_data(monkeypatch, number):
+    """The tiny kind, as if it loaded data; its fingerprint is looked for anew."""
+    data.fingerprint.cache_clear()
+    monkeypatch.setattr(tiny_training, "load", lambda folder: [np.full(3, number)], raising=False)
+
+
+def test_finished_runs_on_other_data_are_refused(tmp_path, monkeypatch):
+    experiment, settings = tiny_experiment([tiny()]), Settings(out=tmp_path, jobs=1)
+    with_data(monkeypatch, 1)
+    assert command.main(experiment, settings) == 0
+    assert command.main(experiment, replace(settings, data=tmp_path)) == 0  # the same, elsewhere
+    with_data(monkeypatch, 2)
+    with pytest.raises(UsageError, match="tiny.jsonl holds runs on other data; choose another --out"):
+        command.main(experiment, replace(settings, data=tmp_path))
+    with pytest.raises(UsageError, match="other data"):
+        command.main(tiny_experiment([tiny(), tiny(seed=1)]), settings)  # of which one is not finished
+
+
+def test_lines_without_a_fingerprint_count_as_of_any_data(tmp_path, monkeypatch):
+    Store(tmp_path / "tiny.jsonl", ignore).add(Line(tiny(), {"error": 1}, {"seconds": 0.5}))
+    with_data(monkeypatch, 1)
+    assert command.main(tiny_experiment([tiny()]), Settings(out=tmp_path, jobs=1, data=tmp_path)) == 0
+    assert not (tmp_path / "tiny.runs" / "performed").exists()
+
+
+def test_a_checkpoint_of_other_data_is_not_used(tmp_path, capsys):
+    run, place = tiny(), Place(tmp_path, every=0, look=0, fingerprint="a")
+    with pytest.raises(Interrupted):
+        train(Cut(run, 5), run, place)
+    train(Cut(run, 99), run, replace(place, fingerprint="b"))
+    assert "it is of other data" in capsys.readouterr().err
+
+
+def test_a_fingerprint_tells_arrays_shapes_and_texts_apart():
+    parts = [[np.arange(6)], [np.arange(6).reshape(2, 3)], [np.arange(6.0)], ["abc"], ["abd"], [np.arange(3), "abc"]]
+    assert len({data.digest(part) for part in parts}) == len(parts)
+    assert data.digest([np.arange(12)[::2]]) == data.digest([2 * np.arange(6)])
+
+
 def tiny_experiment(runs):
     return command.Experiment("tiny", lambda settings: runs, lambda lines: f"{len(lines)} lines", lambda lines: {})
 
@@ -394,6 +471,41 @@ def test_again_runs_nothing_and_makes_the_table_of_what_is_there(tmp_path, capsy
     assert command.main(tiny_experiment(runs), replace(settings, again=True)) == 1
     out, err = capsys.readouterr()
     assert "1 lines" in out and "1 of 2 runs are not finished" in err and not performed.exists()
+
+
+def test_again_with_nothing_there_makes_no_folder(tmp_path, capsys):
+    settings = Settings(out=tmp_path / "out", again=True)
+    assert command.main(tiny_experiment([tiny()]), settings) == 1
+    assert "nothing is there to read" in capsys.readouterr().err and not settings.out.exists()
+
+
+def test_the_command_for_missing_runs_names_the_folders(tmp_path, capsys):
+    settings = Settings(out=tmp_path, data=tmp_path / "my data", again=True)
+    assert command.main(tiny_experiment([tiny()]), settings) == 1
+    assert f"tiny --out {tmp_path} --data-dir '{tmp_path}/my data' carries" in capsys.readouterr().err
+    assert command.typed(Settings(), "tiny") == "python -m demos tiny"
+
+
+def test_a_refused_start_leaves_no_folder(tmp_path):
+    def plan(settings):
+        raise UsageError("no")
+
+    experiment = command.Experiment("tiny", plan, str, dict)
+    for out in (tmp_path / "a" / "b", tmp_path):
+        with pytest.raises(UsageError, match="no"):
+            command.main(experiment, Settings(out=out))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["resnet", "charrnn"])
+def test_networks_without_data_get_one_line(name, tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-m", "demos", name, "--quick", "--data-dir", "nowhere", "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and "nowhere" in found.stderr
 
 
 def test_data_that_is_not_there_gets_one_line(tmp_path):
@@ -415,4 +527,4 @@ def test_a_data_folder_that_is_not_there_gets_one_line(tmp_path):
     command = [sys.executable, "-m", "demos", "walls", "--data-dir", str(nowhere), "--out", str(tmp_path / "out")]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and str(nowhere) in found.stderr
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """The experiments with networks: an interrupted training goes on to the same numbers; their tables and pictures."""
 
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -9,7 +10,7 @@ import tinyhyper as th
 from demos import characters, charrnn, cifar, resnet, results
 from demos.experiment import Line, Place, Run, train
 from demos.experiment.run import plain
-from demos.settings import Settings
+from demos.settings import Settings, UsageError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -91,6 +92,29 @@ def test_what_a_writer_leaves(tmp_path):
     assert len(result["training"]) == 4 and 1 < result["perplexity"] < 2 * len(TEXT.characters)
     assert len(result["sample"]) == 20 + len(characters.START) and result["sample"].startswith(characters.START)
     assert set(result["sample"]) <= set(TEXT.characters)
+
+
+@pytest.mark.parametrize("words", ["привет, мир. ", "the the "])
+def test_a_text_of_any_characters_can_be_begun(words, tmp_path):
+    kind, run, _ = writer(steps=2)
+    text = th.data.as_text(words * 100)
+    start = characters.beginning(text)
+    result = outcome(kind, run, text, Place(tmp_path))
+    assert start == words[:4] and result["sample"].startswith(start) and len(result["sample"]) == 24
+
+
+def test_a_text_that_is_too_short_gets_one_line(tmp_path, monkeypatch):
+    folder, out = tmp_path / "data", tmp_path / "out"
+    folder.mkdir()
+    for count in (79, 80):  # batches have 3 rows: the end needs 4 characters
+        (folder / "war_and_peace.txt").write_text("x" * count)
+        characters.load.cache_clear()
+        if count == 80:
+            characters.ready(folder)
+            break
+        with pytest.raises(UsageError, match="3 characters; it needs 80 in all"):
+            charrnn.main(Settings(data=folder, out=out, quick=True, jobs=1))
+    assert not out.exists()
 
 
 def test_the_state_is_carried_within_an_epoch_and_cut():
@@ -204,3 +228,22 @@ def test_the_page_has_a_section_for_every_experiment_and_the_pictures_lie_beside
     assert (folder / "charrnn.png").read_bytes().startswith(PNG)
     missing = [experiment.name for experiment in results.EXPERIMENTS if experiment.name != "charrnn"]
     assert all(f"`python -m demos {name}` has left nothing" in page for name in missing)
+
+
+def test_a_page_is_made_from_within_the_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "charrnn.jsonl").write_text(charrnn_lines()[0].text() + "\n")
+    monkeypatch.chdir(folder)
+    assert results.main(Settings(out=Path("."))) == 0
+    assert "(mine/charrnn.png)" in (tmp_path / "mine.md").read_text()
+
+
+@pytest.mark.parametrize("out", ["/", "..", "nowhere"])
+def test_a_folder_with_no_lines_gets_one_line_and_no_page(out, tmp_path, monkeypatch, capsys):
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    assert results.main(Settings(out=Path(out))) == 1
+    assert capsys.readouterr().err == f"python -m demos: nothing found in {Path(out).resolve()}\n"
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", inner]

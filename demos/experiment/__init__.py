@@ -5,7 +5,9 @@ A new experiment is two things.
 1. A *kind* of training: a module with a function `perform`, which carries out one run in any process and returns what
    came of it as JSON-able data. A training loop is a subclass of `Training`, handed to `train`:
 
-       def ready(data): th.data.mnist(data)  # sees, once before all runs, that the data is there (optional)
+       def load(data): ...                 # what the data is; lines of results note a hash of it (optional)
+       def ready(data): load(data)         # sees, once before all runs, that the data is there (optional)
+       def fitted(run, data): ...          # the run, where it depends on how much data there is (optional)
        COST = 1.3                          # roughly, milliseconds a step: for the order of runs and the time left
 
        class Model(Training):
@@ -21,7 +23,7 @@ A new experiment is two things.
            def result(self): ...           # a dict, JSON-able
 
        def perform(run, place):
-           return train(Model(run, th.data.mnist(place.data)), run, place)
+           return train(Model(run, load(place.data)), run, place)
 
    `train` does the rest: backward, the optimizer's step, checkpoints, telling how far it is, the stop where the loss
    is no longer a number. An epoch's order is best drawn from `default_rng([run.seed, 1 + epoch])`, which needs no
@@ -45,6 +47,7 @@ A new experiment is two things.
 | `training` | what is trained, and the loop |
 | `checkpoint` | a training as one file, and back |
 | `place` | where a run finds data and leaves its checkpoint, and how far it is |
+| `data` | what data a kind has found |
 | `workers` | executors: this process, several, a Dask cluster |
 | `conduct` | all runs through an executor, with breakdowns and Ctrl-C |
 | `bar` | how far all of them are |

@@ -35,12 +35,12 @@ class Moment(NamedTuple):
     seconds: float
 
 
-def save(path: Path, training: Training, run: Run, moment: Moment) -> None:
-    """Write the training at this moment; the file appears whole or not at all."""
-    files.write(path, pack({"format": label(run), "moment": moment, **state_of(training)}))
+def save(path: Path, training: Training, run: Run, moment: Moment, data: str | None = None) -> None:
+    """Write the training at this moment; the file appears whole or not at all.  data: a fingerprint of its data."""
+    files.write(path, pack({"format": label(run), "data": data, "moment": moment, **state_of(training)}))
 
 
-def load(path: Path, training: Training, run: Run) -> Moment:
+def load(path: Path, training: Training, run: Run, data: str | None = None) -> Moment:
     """Put a saved training into one that was just made, and say where it stands.
 
     Raises one of UNREADABLE, before anything has changed, for a file that is damaged or of another run.
@@ -48,6 +48,8 @@ def load(path: Path, training: Training, run: Run) -> Moment:
     saved = unpack(path.read_bytes())
     if saved["format"] != label(run):
         raise ValueError("it is of another run or version")
+    if None not in (found := saved.get("data"), data) and found != data:
+        raise ValueError("it is of other data")
     moment = Moment(*saved["moment"])
     values, slopes = saved["params"], saved["gradients"]
     if {name: array.shape for name, array in values.items()} != {n: p.shape for n, p in training.params.items()}:

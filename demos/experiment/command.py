@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import tinyhyper as th
+from tinyhyper.data.store import VARIABLE
 from tinyhyper.inspect import files
 from tinyhyper.kernels.threads import available
 
 from .. import output
-from ..settings import Settings, UsageError
+from ..settings import OUT, Settings, UsageError
+from . import data
 from .conduct import Conductor, Follow, Hire, nothing, planned
 from .place import Place, Stopped
 from .run import Line, Run
 from .store import Store
-from .workers import Here, cluster, processes
+from .workers import cluster, here, processes
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,83 @@ def main(experiment: Experiment, settings: Settings) -> int:
 
 def perform(experiment: Experiment, settings: Settings) -> int:
     """As `main`; raises DataError."""
-    name = experiment.name
-    folder = output.prepare(settings.out)
-    store = Store(folder / f"{name}.jsonl", complain)
-    runs, alone = experiment.plan(settings), experiment.alone(settings)
-    failed, interrupted = {}, False
+    name, folder = experiment.name, settings.out
+    if settings.again and not folder.is_dir():
+        complain(f"nothing is there to read: '{folder}' is no folder")
+        return 1
+    with prepared(folder):
+        store = Store(folder / f"{name}.jsonl", complain)
+        runs, alone = settled(experiment, settings, store)
+    failed, ending = {}, ""
     if not settings.again:
         try:
             failed = conduct(experiment, settings, runs, alone, store)
-        except (KeyboardInterrupt, Stopped):
-            interrupted = True
+        except KeyboardInterrupt:
+            ending = "Interrupted"
+        except Stopped:
+            ending = "Another start with this folder took over"
     known = planned([*runs, *alone], experiment.follow, store)
     lines = store.of(known)
     written = write(experiment, folder, lines)
     if lines:
         print(experiment.markdown(lines))
         print(f"\nIn {folder}: {', '.join([*written, store.path.name])}")
-    if interrupted:
-        print(f"\nInterrupted: {len(lines)} of {len(known)} runs are finished. The same command goes on from there.")
+    if ending:
+        print(f"\n{ending}: {len(lines)} of {len(known)} runs are finished. The same command goes on from there.")
         return 130
     for key, why in failed.items():
         complain(f"the run {key} failed: {why}")
     if missing := len(known) - len(lines) - len(failed):
-        complain(f"{missing} of {len(known)} runs are not finished; {settings.command(name)} carries them out")
+        complain(f"{missing} of {len(known)} runs are not finished; {typed(settings, name)} carries them out")
     return 0 if len(lines) == len(known) else 1
+
+
+@contextmanager
+def prepared(folder: Path) -> Iterator[None]:
+    """With the folder made, for a start that may yet be refused: then what was made for it and is empty goes again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    output.prepare(folder)
+    try:
+        yield
+    except (th.DataError, UsageError):
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
+        raise
+
+
+def settled(experiment: Experiment, settings: Settings, store: Store) -> tuple[Sequence[Run], Sequence[Run]]:
+    """The planned runs and those that are to be timed, as the data at hand have them.
+
+    Data is only looked at if it is named or needed, and not with Dask, whose workers have data of their own.
+    Raises DataError, and UsageError if the store holds runs on other data.
+    """
+    runs, alone = experiment.plan(settings), experiment.alone(settings)
+    if settings.dask:
+        return runs, alone
+    named = settings.data is not None or VARIABLE in os.environ
+    kinds = {run.kind for run in [*runs, *alone] if named or not (settings.again or store.of([run]))}
+    for kind in sorted(kinds):
+        data.ready(kind, settings.data)
+        ours = data.fingerprint(kind, settings.data)
+        there = {line.record.get("data") for line in store.lines.values() if line.run.kind == kind}
+        if ours and there - {ours, None}:  # a line of an earlier version has none
+            raise UsageError(f"{store.path} holds runs on other data; choose another --out")
+
+    def fitted(planned: Sequence[Run]) -> list[Run]:
+        return [data.fitted(run, settings.data) if run.kind in kinds else run for run in planned]
+
+    return fitted(runs), fitted(alone)
+
+
+def typed(settings: Settings, name: str) -> str:
+    """The command, with the folders that were named."""
+    words = [settings.command(name)]
+    if settings.out != OUT:
+        words.append(f"--out {shlex.quote(str(settings.out))}")
+    if settings.data is not None:
+        words.append(f"--data-dir {shlex.quote(str(settings.data))}")
+    return " ".join(words)
 
 
 def conduct(
@@ -88,9 +142,6 @@ def conduct(
 ) -> dict[str, str]:
     """Carry out all runs; what those that failed have raised."""
     name, cores = experiment.name, available()
-    if not settings.dask:  # whose workers have data of their own
-        for kind in dict.fromkeys(run.kind for run in [*runs, *alone] if not store.of([run])):
-            getattr(import_module(kind), "ready", lambda folder: None)(settings.data)
     jobs = settings.jobs or max(1, min(cores, len(runs)))
     place = Place(
         folder=(settings.out / f"{name}.runs").absolute(),
@@ -100,20 +151,16 @@ def conduct(
         starter=f"{os.getpid()} {time.time_ns()}",
     )
     conductor = Conductor(experiment.follow, experiment.ahead, store, place)
-    conductor.conduct(runs, hire(settings, jobs, place.threads))
-    conductor.conduct(alone, here)
+    conductor.conduct(runs, hire(settings, jobs, place))
+    conductor.conduct(alone, partial(here, place))
     return conductor.failed
 
 
-def hire(settings: Settings, jobs: int, threads: int) -> Hire:
+def hire(settings: Settings, jobs: int, place: Place) -> Hire:
     """The executor that was asked for."""
     if settings.dask:
         return partial(cluster, settings.dask)
-    return here if jobs == 1 else partial(processes, jobs, threads)
-
-
-def here() -> AbstractContextManager[Executor]:
-    return nullcontext(Here())
+    return partial(here, place) if jobs == 1 else partial(processes, jobs, place.threads)
 
 
 def write(experiment: Experiment, folder: Path, lines: Sequence[Line]) -> list[str]:

@@ -51,11 +51,12 @@ class Conductor:
     def conduct(self, runs: Iterable[Run], hire: Hire) -> None:
         """Carry out the runs without a line, the longest first, and those that follow.
 
-        KeyboardInterrupt passes when the runs that are under way have made their checkpoints.
+        KeyboardInterrupt passes when the runs that are under way have made their checkpoints. Raises Stopped if they
+        were stopped by a later start.
         """
         known = planned(runs, self.follow, self.store)
         self.waiting = sorted((run for run in known if not self.store.of([run])), key=lambda run: -run.cost)
-        self.breakdowns = 0
+        self.breakdowns, self.stopped = 0, False
         self.place.go()
         for run in self.waiting:
             self.place.begin(run)
@@ -64,6 +65,8 @@ class Conductor:
                 self.breakdowns += 1
                 with hire() as executor:
                     self._through(executor)
+        if self.stopped:
+            raise Stopped
         for run in self.waiting:
             self.failed[run.key] = f"its process died {MOST_BREAKDOWNS} times; was there enough memory?"
         self.place.leave()
@@ -105,7 +108,7 @@ class Conductor:
         except BrokenExecutor:
             self.waiting.append(run)
         except (Stopped, CancelledError):
-            pass
+            self.stopped = True
         except Exception as error:
             self.failed[run.key] = f"{type(error).__name__}: {error}"
             traceback.print_exception(error)

@@ -14,7 +14,7 @@ TURN = "turn"  # the file that says whose turn it is; without it (on another mac
 
 
 class Stopped(Exception):
-    """The run was told to stop; its checkpoint is there."""
+    """The run was told to stop, by its own starter or because a later one has come; its checkpoint is there."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Place:
     folder: for checkpoints.  data: the folder of data sets, None for the loaders' own places.
     threads: of kernels, in each run.  command: what the user typed.  starter: a name that no other starter has.
     every: seconds between two checkpoints.  look: seconds between two looks at whether something is due.
+    fingerprint: of the data, as far as it is known.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Place:
     starter: str = "this"
     every: float = 20.0
     look: float = 0.5
+    fingerprint: str | None = None
 
     def checkpoint(self, run: Run) -> Path:
         """The file of the run's checkpoint."""

@@ -14,6 +14,7 @@ import tinyhyper as th
 from tinyhyper.kernels.threads import available
 
 from ..bench.machine import cpuinfo
+from .place import Place
 from .run import Line
 
 
@@ -30,9 +31,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def of(seconds: float, threads: int, command: str) -> dict[str, Any]:
+def of(seconds: float, place: Place) -> dict[str, Any]:
     """The record of a run that has just ended."""
-    return {"seconds": seconds, "ended": time.time(), "threads": threads, "command": command, **machine()}
+    known = {"threads": place.threads, "command": place.command, "data": place.fingerprint}
+    return {"seconds": seconds, "ended": time.time(), **known, **machine()}
 
 
 def busy(lines: Sequence[Line]) -> float:

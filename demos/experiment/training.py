@@ -91,7 +91,9 @@ class Watch:
         self.next_look = now + self.place.look
         stopping = self.place.stopping()
         if stopping or now >= self.next_save:
-            checkpoint.save(self.path, self.training, self.run, Moment(step, loss, self.seconds()))
+            checkpoint.save(
+                self.path, self.training, self.run, Moment(step, loss, self.seconds()), self.place.fingerprint
+            )
             self.next_save = time.monotonic() + self.place.every
         if stopping:
             raise Stopped(self.run.key)
@@ -103,7 +105,7 @@ class Watch:
 
     def _resume(self) -> Moment | None:
         try:
-            return checkpoint.load(self.path, self.training, self.run)
+            return checkpoint.load(self.path, self.training, self.run, self.place.fingerprint)
         except FileNotFoundError:
             return None
         except checkpoint.UNREADABLE as error:

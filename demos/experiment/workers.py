@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +19,7 @@ import tinyhyper as th
 
 from ..bench.turns import POOLS
 from ..settings import UsageError
-from . import record
+from . import data, record
 from .place import Place, Stopped
 from .run import Line, Run, plain
 
@@ -33,10 +34,11 @@ def carry_out(run: Run, place: Place) -> Line:
     th.set_num_threads(place.threads)
     perform = import_module(run.kind).perform
     gc.freeze()  # what is imported by now need not be looked through again and again
+    place = replace(place, fingerprint=data.fingerprint(run.kind, place.data))
     begun = time.monotonic()
     result = perform(run, place)
     seconds = result.pop("seconds", time.monotonic() - begun)
-    return Line(run, plain(result), record.of(seconds, place.threads, place.command))
+    return Line(run, plain(result), record.of(seconds, place))
 
 
 class Here(Executor):
@@ -46,6 +48,31 @@ class Here(Executor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+@contextmanager
+def here(place: Place) -> Iterator[Executor]:
+    """This process. Ctrl-C lets the run make its checkpoint and stop; a second one interrupts at once.
+
+    Raises KeyboardInterrupt when all that was under way has ended after Ctrl-C.
+    """
+    interrupted = threading.Event()
+
+    def stop(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+        place.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield Here()
+    except Stopped:
+        if not interrupted.is_set():  # a later start has come
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager
