@@ -1,8 +1,6 @@
 """The experiments with networks: an interrupted training goes on to the same numbers; their tables and pictures."""
 
 from pathlib import Path
-from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -14,7 +12,6 @@ from demos.experiment import Line, Place, Run, train
 from demos.experiment.run import plain
 from demos.settings import Settings, UsageError
 
-DOCS = Path(__file__).parents[1] / "docs"
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
 PHOTOGRAPHS = th.data.Split(
@@ -250,14 +247,3 @@ def test_a_folder_with_no_lines_gets_one_line_and_no_page(out, tmp_path, monkeyp
     assert results.main(Settings(out=Path(out))) == 1
     assert capsys.readouterr().err == f"python -m demos: nothing found in {Path(out).resolve()}\n"
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", inner]
-
-
-def test_the_page_of_the_docs_is_what_its_files_give(monkeypatch):
-    monkeypatch.setattr(results, "EXPERIMENTS", {replace(e, pictures=drawn): w for e, w in results.EXPERIMENTS.items()})
-    text, _ = results.markdown(DOCS / "results")
-    assert text == (DOCS / "results.md").read_text(encoding="utf-8")
-
-
-def drawn(lines):
-    """The names of the pictures, without the time that it takes to draw them."""
-    return {f"{lines[0].run.experiment}.png": b""}
