@@ -77,10 +77,10 @@ class Residual(Training):
         history["losses"].append(float(np.mean(history["recent"])))
         history["recent"] = []
         history["errors"].append(self.error())
-        history["hyperparameters"].append(self.optimizer.hyperparameters)
         if epoch in self.decay:
             alpha = self.optimizer.parameters["alpha"]
             alpha.data = alpha.data / 10
+        history["hyperparameters"].append(self.optimizer.hyperparameters)  # those of the next epoch
 
     def error(self) -> float:
         """Per cent of the test images that are taken for something else, with the statistics of training."""

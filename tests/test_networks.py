@@ -81,7 +81,7 @@ def test_what_a_residual_network_leaves(tmp_path):
     result = outcome(kind, run, data, Place(tmp_path))
     assert len(result["losses"]) == len(result["errors"]) == 2 and len(result["hyperparameters"]) == 3
     before, between, after = (values["alpha"] for values in result["hyperparameters"])
-    assert before == 0.1 and abs(between - 0.1) < 0.01 and abs(after - 0.01) < 0.005  # divided by ten after an epoch
+    assert before == 0.1 and abs(between - 0.01) < 0.005 and abs(after - 0.01) < 0.005  # divided by ten after an epoch
     assert result["hyperparameters"][0]["weight_decay"] == result["hyperparameters"][-1]["weight_decay"] == 1e-4
     assert result["error"] == result["errors"][-1] and 0 <= result["error"] <= 100
 
