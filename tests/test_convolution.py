@@ -70,7 +70,8 @@ def _images(draw):
     return example(shapes, options, draw(SEEDS))
 
 
-test_property = property_test([Row("conv2d", by_definition, _images())])
+ROWS = [Row("conv2d", by_definition, _images())]
+test_property = property_test(ROWS)
 
 
 # ---- Kernels

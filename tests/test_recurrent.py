@@ -59,7 +59,8 @@ def shapes(length, batch, inputs, width):
 SIDE = st.integers(1, 3)
 CASES = st.builds(lambda sizes, seed: example(shapes(*sizes), {}, seed), st.tuples(SIDE, SIDE, SIDE, SIDE), SEEDS)
 
-test_property = property_test([Row("lstm", formula, CASES, _layer, integers=False)])
+ROWS = [Row("lstm", formula, CASES, _layer, integers=False)]
+test_property = property_test(ROWS)
 
 
 # ---- One formula, several readers

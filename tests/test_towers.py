@@ -161,14 +161,14 @@ def test_random_towers_against_differences_with_the_cut_frozen(data, seed, steps
 # One rule and a table.
 
 
-def test_the_graph_is_cut_on_one_line():
+def test_towers_cut_the_graph_on_one_line_and_carried_states_on_another():
     cuts = {
         (path.name, call.lineno)
         for path in Path(th.__file__).parent.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "detach"
     }
-    assert len(cuts) == 1 and {name for name, _ in cuts} == {"tower.py"}, cuts
+    assert len(cuts) == 2 and {name for name, _ in cuts} == {"tower.py", "recurrent.py"}, cuts
 
 
 def test_the_number_of_tuned_hyperparameters_is_chosen_by_name():
