@@ -178,6 +178,8 @@ def multiplied(a, b, skips):
 @given(data=st.data())
 def test_leaving_out_columns_of_zeros_changes_no_sum(dtype, data):
     a, b = data.draw(blank_operands(dtype))
+    if compiler_is_off():  # then BLAS adds up, fewer terms in another order: whole numbers, so exact
+        a, b = np.round(4 * a), np.round(4 * b)
     np.testing.assert_array_equal(multiplied(a, b, True)[0], multiplied(a, b, False)[0])
 
 
