@@ -30,11 +30,6 @@ def load(folder: Path | None) -> th.data.Split:
     return th.data.standardize(th.data.cifar10(folder))
 
 
-def ready(folder: Path | None) -> None:
-    """See that the data is there. Raises DataError."""
-    load(folder)
-
-
 def steps(epochs: int, images: int) -> int:
     """The batches of so many epochs."""
     return epochs * math.ceil(images / BATCH)

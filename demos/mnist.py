@@ -53,11 +53,6 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
     )
 
 
-def ready(folder: Path | None) -> None:
-    """See that the data is there. Raises DataError."""
-    load(folder)
-
-
 def steps(epochs: int, images: int = IMAGES) -> int:
     """The batches of so many epochs."""
     return epochs * -(-images // BATCH)

@@ -18,11 +18,6 @@ ALPHA = 0.01
 load = mnist.load
 
 
-def ready(folder: Any) -> None:
-    """See that the data is there. Raises DataError."""
-    mnist.ready(folder)
-
-
 def stack(height: int) -> str:
     """SGD with so many levels of SGD above."""
     return "/".join([f"sgd({ALPHA})"] * (1 + height))

@@ -6,7 +6,7 @@ A new experiment is two things.
    came of it as JSON-able data. A training loop is a subclass of `Training`, handed to `train`:
 
        def load(data): ...                 # what the data is; lines of results note a hash of it (optional)
-       def ready(data): load(data)         # sees, once before all runs, that the data is there (optional)
+       def ready(data): ...                # sees, once before all runs, that what `load` gives is enough (optional)
        def fitted(run, data): ...          # the run, where it depends on how much data there is (optional)
        COST = 1.3                          # roughly, milliseconds a step: for the order of runs and the time left
 

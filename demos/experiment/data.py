@@ -17,7 +17,7 @@ MOST = 1 << 25  # bytes of an array that are looked at; of a larger one, every n
 
 
 def ready(kind: str, folder: Path | None) -> None:
-    """See that a kind's data is there, if it needs any. Raises DataError."""
+    """See that a kind can use the data at hand, where that takes more than `load` does. Raises DataError."""
     getattr(import_module(kind), "ready", lambda folder: None)(folder)
 
 
