@@ -10,6 +10,7 @@ it means something else, and no one choice is that of Figure 4a. Three are shown
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -88,12 +89,13 @@ def summary(lines: Sequence[Line]) -> list[list[str]]:
             runs = select(lines, name, height)
             decades = sensitivity.tolerated(points)
             linear = curves(lines, "linear").get(height)
-            wider = "" if linear is None or name == "linear" else f"{decades - sensitivity.tolerated(linear):+.1f}"
+            gain = math.nan if linear is None or name == "linear" else decades - sensitivity.tolerated(linear)
+            wider = "" if math.isnan(gain) else f"{gain:+.1f}"
             below = negative(runs)
             lowest = f"{min(line.result['lowest_alpha'] for line in below):.3g}" if below else ""
             best = f"{min(points.values()):.1f}"
             rows.append(
-                [variant.title, str(height), best, f"{decades:.1f}", wider, f"{len(below)} of {len(runs)}", lowest]
+                [variant.title, str(height), best, sensitivity.told(decades), wider, f"{len(below)} of {len(runs)}", lowest]
             )
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from math import inf, log10
+from math import inf, isnan, log10, nan
 from statistics import fmean
 from typing import Any
 
@@ -34,19 +34,29 @@ def best(curves: Iterable[Curve]) -> float:
     return min((error for points in curves for error in points.values()), default=inf)
 
 
-def tolerated(points: Curve) -> float:
+def tolerated(points: Curve, worst: float = page.CHANCE) -> float:
     """The decades of alpha from which a tower reaches at most twice the best error that it reaches from any."""
-    return decades(points, GOOD * min(points.values()))
+    return decades(points, GOOD * min(points.values()), worst)
 
 
-def decades(points: Curve, limit: float) -> float:
-    """Over how many decades of alpha the error is at most the limit, between the measured points along a line."""
+def decades(points: Curve, limit: float, worst: float = page.CHANCE) -> float:
+    """Over how many decades of alpha the error is at most the limit, between the measured points along a line.
+
+    NaN where the limit says nothing: where it is no better than the worst, what comes of not learning at all.
+    """
+    if limit >= worst:
+        return nan
     total = 0.0
     for (left, before), (right, after) in pairwise(points.items()):
         low, high = sorted((before, after))
         reached = 1.0 if high <= limit else 0.0 if low > limit else (limit - low) / (high - low)
         total += reached * (log10(right) - log10(left))
     return total
+
+
+def told(number: float) -> str:
+    """Decades for a table; nothing where they are not defined."""
+    return "" if isnan(number) else f"{number:.1f}"
 
 
 def colours(heights: Sequence[int]) -> dict[int, str]:

@@ -96,14 +96,17 @@ def markdown(lines: Sequence[Line]) -> str:
         rows = [[f"{alpha:g}", *[cell(panel, h, alpha, found[h].get(alpha)) for h in found]] for alpha in alphas]
         rows.append(["best", *[f"{min(points.values()):.1f}" for points in found.values()]])
         limit = GOOD * sensitivity.best(found.values())
-        rows.append(["decades, own best", *[f"{sensitivity.tolerated(points):.1f}" for points in found.values()]])
-        rows.append(["decades, all", *[f"{sensitivity.decades(points, limit):.1f}" for points in found.values()]])
+        own = [sensitivity.tolerated(points, panel.worst) for points in found.values()]
+        common = [sensitivity.decades(points, limit, panel.worst) for points in found.values()]
+        rows.append(["decades, own best", *map(sensitivity.told, own)])
+        rows.append(["decades, all", *map(sensitivity.told, common)])
         parts += [
             f"### {panel.title}",
             page.table(header, rows),
             (
                 f"{panel.unit}; published in brackets. Decades: of alpha, up to {GOOD:g} times the best of the same "
-                f"height, and up to {GOOD:g} times the best of all, {limit:.1f}."
+                f"height, and up to {GOOD:g} times the best of all, {limit:.1f}; none where that is {panel.worst:g} or "
+                "more, which is no better than not learning."
             ),
         ]
     heights, milliseconds = timed(lines)
@@ -150,7 +153,7 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
 def draw_decades(axes: Axes, shown: dict[str, dict[int, Curve]]) -> None:
     """The one number, over height."""
     for (name, found), colour in zip(shown.items(), COLOURS[1:]):
-        values = [sensitivity.tolerated(points) for points in found.values()]
+        values = [sensitivity.tolerated(points, PANELS[name].worst) for points in found.values()]
         axes.plot(list(found), values, "o-", color=colour, label=name)
     axes.set_title(f"decades of alpha up to {GOOD:g} times the best of a height", fontsize=11)
     axes.set_xlabel("height")

@@ -23,9 +23,10 @@ def curve(errors):
 def test_decades_lie_between_none_and_all_and_grow_with_the_limit(errors, limit, other):
     points = curve(errors)
     least, most = sorted((limit, other))
-    assert 0 <= sensitivity.decades(points, least) <= sensitivity.decades(points, most) + 1e-9 <= len(errors)
-    assert sensitivity.decades(points, max(errors)) == pytest.approx(len(errors) - 1)
-    assert sensitivity.decades(points, min(errors) - 0.1) == 0
+    fewer, more = (sensitivity.decades(points, limit, math.inf) for limit in (least, most))
+    assert 0 <= fewer <= more + 1e-9 <= len(errors)
+    assert sensitivity.decades(points, max(errors), math.inf) == pytest.approx(len(errors) - 1)
+    assert sensitivity.decades(points, min(errors) - 0.1, math.inf) == 0
 
 
 def test_decades_end_where_the_line_between_two_points_crosses_the_limit():
@@ -34,9 +35,18 @@ def test_decades_end_where_the_line_between_two_points_crosses_the_limit():
 
 @given(ERRORS, st.floats(0.1, 10))
 def test_what_a_tower_tolerates_depends_on_ratios_of_its_own_errors_alone(errors, factor):
-    own = sensitivity.tolerated(curve(errors))
-    assert own == pytest.approx(sensitivity.tolerated(curve([factor * error for error in errors])), abs=1e-6)
-    assert own == sensitivity.decades(curve(errors), 2 * min(errors))
+    own = sensitivity.tolerated(curve(errors), math.inf)
+    scaled = sensitivity.tolerated(curve([factor * error for error in errors]), math.inf)
+    assert own == pytest.approx(scaled, abs=1e-6)
+    assert own == sensitivity.decades(curve(errors), 2 * min(errors), math.inf)
+
+
+@given(ERRORS, st.floats(1, 200))
+def test_a_limit_that_not_learning_reaches_as_well_gives_no_number(errors, worst):
+    points = curve(errors)
+    found = sensitivity.tolerated(points, worst)
+    assert math.isnan(found) == (2 * min(errors) >= worst)
+    assert sensitivity.told(found) == ("" if math.isnan(found) else f"{found:.1f}")
 
 
 def tower_lines(settings):
@@ -73,7 +83,7 @@ def test_the_table_of_towers_shows_errors_beside_published_ones_and_the_cost_of_
     rows = {row.split("|")[1].strip(): row.split("|")[2:-1] for row in text.splitlines() if row.startswith("| ")}
     lower = ["45.0 (79)", "30.0 (13)", "22.5 (10)", "18.0", "15.0"]
     assert [cell.strip() for cell in rows["1e-08"]] == [f"{CHANCE:.1f} (88)", *lower]
-    assert [float(cell) for cell in rows["decades, own best"]] == [10] * 6
+    assert [cell.strip() for cell in rows["decades, own best"]] == ["", "", *["10.0"] * 4]
     assert [float(cell) for cell in rows["decades, all"]] == [0, 0, 10, 10, 10, 10]
     assert "A level above the first adds 0.99 % of height 1's step; published: 1 to 2." in text
     assert towers.pictures(lines)["towers.png"].startswith(PNG)
