@@ -94,9 +94,8 @@ def summary(lines: Sequence[Line]) -> list[list[str]]:
             below = negative(runs)
             lowest = f"{min(line.result['lowest_alpha'] for line in below):.3g}" if below else ""
             best = f"{min(points.values()):.1f}"
-            rows.append(
-                [variant.title, str(height), best, sensitivity.told(decades), wider, f"{len(below)} of {len(runs)}", lowest]
-            )
+            often = f"{len(below)} of {len(runs)}"
+            rows.append([variant.title, str(height), best, sensitivity.told(decades), wider, often, lowest])
     return rows
 
 
