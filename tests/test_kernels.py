@@ -114,13 +114,37 @@ def test_a_damaged_source_is_written_anew(tmp_path, expected, damage):
         assert b"def kernel" in path.read_bytes() and b"0.75" not in path.read_bytes()
 
 
+def flipped(content):
+    """One bit of the machine code is another."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+BINARY_DAMAGES = {"cut": lambda content: content[:100], "emptied": lambda content: b"", "flipped": flipped}
+
+
 @slow
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_a_damaged_binary_is_compiled_anew(tmp_path, expected, suffix):
-    """A machine may lose power while numba writes."""
+@pytest.mark.parametrize("damage", BINARY_DAMAGES.values(), ids=BINARY_DAMAGES)
+def test_a_damaged_binary_is_compiled_anew(tmp_path, expected, damage):
+    """A machine may lose power while numba writes, and a disk may err; the code of a damaged file never runs."""
     run(tmp_path)
-    for path in tmp_path.rglob("*" + suffix):
-        path.write_bytes(path.read_bytes()[:100])
+    files = list(tmp_path.rglob("*.nbc"))
+    whole = {path: path.read_bytes() for path in files}
+    for path in files:
+        path.write_bytes(damage(whole[path]))
+    assert_expected(run(tmp_path), expected)
+    assert all(path.read_bytes() != damage(whole[path]) for path in files)
+
+
+@slow
+def test_a_binary_under_anothers_name_is_compiled_anew(tmp_path, expected):
+    """As two processes that write at once might leave it."""
+    run(tmp_path)
+    files = sorted(tmp_path.rglob("*.nbc"))
+    contents = [path.read_bytes() for path in files]
+    for path, content in zip(files, contents[1:] + contents[:1]):
+        path.write_bytes(content)
+    assert len(files) > 1
     assert_expected(run(tmp_path), expected)
 
 

@@ -13,12 +13,12 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .backend import compiler_is_off
+from .disk import Tolerant, publish
 from .quiet import quietly
 
 HEADER = '''"""{digest}"""
@@ -68,43 +68,14 @@ def jit(function: Callable[..., None]) -> Callable[..., None]:
     dispatcher = numba.njit(error_model="numpy", nogil=True, cache=cached)(function)
     if hasattr(dispatcher, "_compiler"):
         dispatcher._compiler._customize_flags = _apart
-    if hasattr(dispatcher, "_cache"):
-        dispatcher._cache = _Tolerant(dispatcher._cache)
+    if cached and hasattr(dispatcher, "_cache"):
+        dispatcher._cache = Tolerant(dispatcher._cache)
     return dispatcher
 
 
 def _apart(flags: Any) -> Any:
     flags.noalias = True
     return flags
-
-
-class _Tolerant:
-    """numba's disk cache of one kernel, for which a damaged file is a missing one and a full disk no reason to stop.
-
-    Where numba's own would first make its compiler ready, which takes as long as importing numba, loading needs no more
-    of it than the run-time functions that kernels call.
-    """
-
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
-
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        from numba.core.runtime import rtsys
-
-        try:
-            rtsys.initialize(context)
-            return self._cache._load_overload(signature, context)
-        except Exception:  # unpickling half a file may raise anything
-            with suppress(OSError):
-                self._cache.flush()
-            return None
-
-    def save_overload(self, *args: Any) -> None:
-        with suppress(OSError):
-            self._cache.save_overload(*args)
 
 
 def load(source: str) -> Callable[..., None]:
@@ -134,16 +105,9 @@ def _module(name: str, text: str) -> ModuleType:
 
 
 def _publish(path: Path, text: str) -> Path:
-    """Write a whole file under its final name once; a fixed time stamp keeps numba's index valid for every writer."""
+    """Write a whole file under its final name, unless it is there. Raises OSError where the folder takes none."""
     if not path.exists() or path.read_bytes() != text.encode():
-        import tempfile
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.utime(temporary, (0, 0))
-        os.replace(temporary, path)
+        publish(path, text.encode())
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(path.parent)
     return path
