@@ -185,6 +185,15 @@ def test_a_layer_prints_its_tables():
     assert repr(Layer("net", parts=[inner])) == "Layer('net', Layer('fc', weight (2, 3)))"
 
 
+def test_a_layer_prints_what_else_it_was_given():
+    assert repr(th.nn.Conv2d("c", 3, 4, stride=2)) == (
+        "Conv2d('c', weight (3, 3, 3, 4), bias (4,), stride=(2, 2), padding=(0, 0))"
+    )
+    assert repr(th.nn.MaxPool2d("p", 2)) == "MaxPool2d('p', kernel=(2, 2), stride=(2, 2), padding=(0, 0))"
+    assert repr(th.nn.Dropout("d", 0.1, 3)) == "Dropout('d', p=0.1, seed=3)"
+    assert repr(th.nn.BatchNorm2d("n", 3)) == "BatchNorm2d('n', weight (3,), bias (3,), eps=1e-05, momentum=0.1)"
+
+
 @given(bound=st.floats(0.1, 10.0), seed=st.integers(0, 99))
 def test_uniform_fills_its_interval(bound, seed):
     values = initial.uniform(bound)(np.random.default_rng(seed), (4000,))

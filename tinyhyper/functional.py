@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError, DtypeError, ShapeError
+from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
 from .tape import mode, reachable, recording
@@ -32,7 +32,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     The derivative raises ShapeError if the output has more than one element, DtypeError for an argument of integers,
     ArgumentError for a position that does not exist.
     """
-    both = value_and_grad(f, argnums)
+    both = value_and_grad(_function("grad", f), argnums)
 
     @functools.wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -43,6 +43,8 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """As grad, but the derivative gives a pair: the value of f, and its gradient."""
+
+    _function("value_and_grad", f)
 
     @functools.wraps(f)
     def both(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
@@ -62,7 +64,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 
     The pullback can be called more than once. It raises ShapeError for a cotangent that does not fit the output.
     """
-    call = _Call(f, primals, {}, tuple(range(len(primals))), "vjp")
+    call = _Call(_function("vjp", f), primals, {}, tuple(range(len(primals))), "vjp")
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         cotangents = _matching(cotangent, call.result, "vjp", "cotangent")
@@ -77,7 +79,7 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     Computed by two reverse passes: the pullback is linear in its cotangent, and its derivative is the answer.
     """
     args, vectors = _as_arguments(primals, tangents)
-    call = _Call(f, args, {}, tuple(range(len(args))), "jvp")
+    call = _Call(_function("jvp", f), args, {}, tuple(range(len(args))), "jvp")
     directions = _matching(vectors, args, "jvp", "tangents")
     with recording():
         cotangents = [leaf(Tensor(np.zeros(out.shape, out.dtype))) if out.edge else None for out in call.outputs]
@@ -115,6 +117,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     Costs one pass for each element of the output. argnums and errors as in grad.
     """
 
+    _function("jacobian", f)
+
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, args, kwargs, argnums, "jacobian")
@@ -139,6 +143,13 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     return jacobian(grad(f, argnums), argnums)
 
 
+def _function(name: str, f: Any) -> Callable[..., Any]:
+    """The function itself. Raises DtypeError for what is none."""
+    if not callable(f):
+        raise DtypeError(f"{name}: a function comes first, not a {type(f).__name__}")
+    return f
+
+
 class _Call:
     """One call of a function on copies of its arguments, recorded.
 
@@ -161,7 +172,7 @@ class _Call:
             for n in numbers:
                 arguments[n] = _mapped(args[n], self._variable)
             self.result = f(*arguments, **kwargs)
-            self.outputs = [as_tensor(out) for out in _leaves(self.result)]
+            self.outputs = [self._output(out) for out in _leaves(self.result)]
         chosen = tuple([arguments[n] for n in numbers])
         self.structure = chosen if isinstance(argnums, tuple) else chosen[0]
         own = {x.edge[0] for x in self.variables if x.edge and x.edge[0].op is None}
@@ -178,6 +189,12 @@ class _Call:
         variable = positive(x) if self.outside and x.edge is not None else leaf(Tensor(x.array))
         self.variables.append(variable)
         return variable
+
+    def _output(self, value: Any) -> Tensor:
+        try:
+            return as_tensor(value)
+        except TinyhyperError as error:
+            raise type(error)(f"{self.name}: the function gave a {type(value).__name__} ({error})") from None
 
     def single_output(self) -> Tensor:
         if isinstance(self.result, (dict, list, tuple)):

@@ -56,8 +56,26 @@ class Symbol:
             "Use where(condition, a, b)."
         )
 
-    def __iter__(self) -> Any:
-        raise UnsupportedError("a fused function sees one element: it cannot iterate over or index its arguments")
+    def __iter__(self, *key: Any) -> Any:
+        raise UnsupportedError(
+            "a fused function sees one element: it cannot iterate over, measure or index its arguments"
+        )
+
+    __len__ = __getitem__ = __iter__
+
+    def __float__(self) -> Any:
+        raise UnsupportedError(
+            "a fused function sees no numbers: it is run once, on symbols, to see its operations. Say th.tanh(x), not "
+            "math.tanh(x) or float(x)"
+        )
+
+    __int__ = __index__ = __complex__ = __float__
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(
+            "a fused function sees one element: no array is made of its arguments, and only elementwise operations "
+            "take them. Apply the others outside"
+        )
 
     def __repr__(self) -> str:
         if self.rule is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
+from .errors import ArgumentError, DtypeError, GraphError, ShapeError, TinyhyperError, UnsupportedError
 from .kernels.quiet import quietly
 from .tape import Edge, Node, backward, mode
 
@@ -74,10 +74,12 @@ class Tensor:
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
-        array = np.array(value, dtype=self.dtype)
+        array = _array(value, "data")
+        if array.dtype.kind == "f" != self.dtype.kind:
+            raise DtypeError(f"data: the tensor is {self.dtype}, which would round the new values, of {array.dtype}")
         if array.shape != self.shape:
             raise ShapeError(f"data: the tensor has shape {self.shape}, the new values have {array.shape}")
-        self.array, self.mark = array, None
+        self.array, self.mark = array.astype(self.dtype, copy=False), None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -215,19 +217,30 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     dtype: float32, float64, an integer type or bool; what NumPy would choose if None.
     Raises DtypeError for any other dtype, and for a gradient of integers or booleans.
     """
-    try:
-        array = np.array(array_like.array if isinstance(array_like, Tensor) else array_like, dtype=dtype, order="C")
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    except (ValueError, TypeError) as error:
-        raise ArgumentError(f"tensor: the values do not make one array: {error}") from error
-    if array.dtype not in FLOATS and array.dtype.kind not in "iub":
-        raise DtypeError(f"tensor: dtype {array.dtype} is not supported; use float32, float64, an integer type or bool")
+    array = _array(array_like.array if isinstance(array_like, Tensor) else array_like, "tensor", dtype)
     if requires_grad and array.dtype not in FLOATS:
         raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
     result = Tensor(array)
     if mode.tape is not None and isinstance(array_like, Tensor):
         mode.tape.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
+
+
+def _array(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.ndarray:
+    """A new array of the values, of a dtype that a tensor can have. Raises ArgumentError or DtypeError."""
+    try:
+        array = np.array(values, dtype=dtype, order="C")
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    except TinyhyperError:
+        raise
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
+    if array.dtype not in FLOATS and array.dtype.kind not in "iub":
+        raise DtypeError(
+            f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
+            "integer type or bool"
+        )
+    return array
 
 
 def leaf(constant: Tensor) -> Tensor:
@@ -274,12 +287,26 @@ def deposit(
     """
     found = quietly(backward, seeds, None, retain_graph=retain_graph, create_graph=create_graph)
     deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
+    for tensor, _ in found:
+        if tensor.grad is not None:
+            _check_gradient(tensor)
     for (tensor, _), gradient in zip(found, deposits):
         if tensor.grad is not None:
             gradient = tensor.grad.plus(gradient)
         tensor.grad = gradient
         if mode.tape is not None:
             mode.tape.gradient(tensor, gradient, loss)
+
+
+def _check_gradient(tensor: Tensor) -> None:
+    """Raise DtypeError or ShapeError if somebody put into `.grad` what no gradient can be added to."""
+    grad: Any = tensor.grad
+    if not isinstance(grad, Tensor):
+        raise DtypeError(
+            f"backward: .grad of a tensor of shape {tensor.shape} is a {type(grad).__name__}, not a tensor"
+        )
+    if grad.shape != tensor.shape:
+        raise ShapeError(f"backward: .grad of a tensor of shape {tensor.shape} has shape {grad.shape}")
 
 
 def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
@@ -313,9 +340,10 @@ def gradients(
     grad_outputs: the outputs' cotangents, needed where an output has more than one element.
     An input that the outputs do not depend on gets zeros. Raises as `Tensor.backward`.
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    several = isinstance(outputs, Iterable) and not isinstance(outputs, Tensor)
+    outs: list[Any] = list(outputs) if several else [outputs]
     ins = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor) else [inputs]
-    given = [grad_outputs] if isinstance(outputs, Tensor) else list(grad_outputs or [None] * len(outs))
+    given = list(grad_outputs or [None] * len(outs)) if several else [grad_outputs]
     if len(given) != len(outs):
         raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs")
     for n, x in enumerate(ins):
@@ -326,6 +354,9 @@ def gradients(
             )
         if x.edge is None:
             raise GraphError(f"gradients: input {n} does not require a gradient (make it with requires_grad=True)")
+    for n, out in enumerate(outs):
+        if not isinstance(out, Tensor):
+            raise ArgumentError(f"gradients: output {n} is a {type(out).__name__}, not a tensor")
     seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
     edges = [x.edge for x in ins if x.edge]
     found = quietly(backward, seeds, edges, retain_graph=retain_graph, create_graph=create_graph)

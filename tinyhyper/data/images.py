@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, ShapeError
+from ..arguments import generator
+from ..errors import DataError, DtypeError, ShapeError
 from . import formats, store
 
 GREYS = 16
@@ -84,7 +85,7 @@ def digits(seed: int = 0) -> Split:
     with resources.files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
         images = arrays["images"].reshape(-1, 64).astype(np.float32) / GREYS
         labels = arrays["labels"].astype(np.int64)
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = generator("digits: seed", seed).permutation(len(labels))
     test, train = order[:TEST_IMAGES], order[TEST_IMAGES:]
     return Split(images[train], labels[train], images[test], labels[test])
 
@@ -146,7 +147,7 @@ def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.
 
     Raises ShapeError if the images do not have the shape (n, height, width, channels) or there are none.
     """
-    if images.ndim != 4 or not images.size:
+    if (images := np.asarray(images)).ndim != 4 or not images.size:
         raise ShapeError(f"channel_statistics: images of shape (n, height, width, channels) needed, not {images.shape}")
     rows, channels = images.reshape(len(images), -1), images.shape[-1]
     # Sums down the images first: along contiguous rows, and in float64 without a copy.
@@ -158,8 +159,11 @@ def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.
 def standardize(data: Split) -> Split:
     """The same data with mean 0 and standard deviation 1 in each channel, both taken from the training images.
 
-    A channel in which all training images are alike is only shifted. Raises ShapeError as `channel_statistics` does.
+    A channel in which all training images are alike is only shifted. Raises ShapeError as `channel_statistics` does,
+    DtypeError for what is no Split.
     """
+    if not isinstance(data, Split):
+        raise DtypeError(f"standardize: data is a Split of images and labels, not a {type(data).__name__}")
     mean, deviation = channel_statistics(data.train_images)
     scale = 1 / np.where(deviation > 0, deviation, np.float32(1))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import generator, integer
 from ..errors import ArgumentError, ShapeError
 
 
@@ -18,14 +18,19 @@ def batches(
 
     The last batch holds what is left over. A whole number as `seed` gives the same order at every call; a Generator
     moves on, so that each epoch has another order, and so does None, from the system's randomness.
-    Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1.
+    Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1, DtypeError for
+    a size or a seed that is none.
     """
-    images, labels, size = np.asarray(images), np.asarray(labels), operator.index(size)
+    images, labels, size = np.asarray(images), np.asarray(labels), integer("batches: size", size)
     if size < 1:
         raise ArgumentError(f"batches: size must be at least 1, not {size}")
+    if not images.ndim or not labels.ndim:
+        raise ShapeError(
+            f"batches: images and labels have rows, but these are of shape {images.shape} and {labels.shape}"
+        )
     if len(images) != len(labels):
         raise ShapeError(f"batches: {len(images)} images but {len(labels)} labels; each image needs one label")
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = generator("batches: seed", seed).permutation(len(labels))
     # The checks above answer at the call, not at the first batch: only this part is a generator.
     return ((images[rows], labels[rows]) for rows in (order[i : i + size] for i in range(0, len(order), size)))
 
@@ -40,9 +45,9 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
     """
     if (images := np.asarray(images)).ndim != 4:
         raise ShapeError(f"crop_and_flip: images of shape (n, height, width, channels) needed, not {images.shape}")
-    if (padding := operator.index(padding)) < 0:
+    if (padding := integer("crop_and_flip: padding", padding)) < 0:
         raise ArgumentError(f"crop_and_flip: padding must be at least 0, not {padding}")
-    rng = np.random.default_rng(seed)
+    rng = generator("crop_and_flip: seed", seed)
     count, height, width, channels = images.shape
     top, left = rng.integers(0, 2 * padding + 1, (2, count))
     mirrored = rng.random(count) < 0.5
@@ -63,7 +68,7 @@ def sequences(ids: npt.ArrayLike, size: int, length: int) -> Iterator[tuple[npt.
     divide the rows; what is left over from cutting rows, below `size` characters, is left out.
     Raises ArgumentError if `size` or `length` is below 1, ShapeError if the text is too short for one column.
     """
-    ids, size, length = np.asarray(ids), operator.index(size), operator.index(length)
+    ids, size, length = np.asarray(ids), integer("sequences: size", size), integer("sequences: length", length)
     if size < 1 or length < 1:
         raise ArgumentError(f"sequences: size and length must be at least 1, not {size} and {length}")
     if ids.ndim != 1 or len(ids) <= size:

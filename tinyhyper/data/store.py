@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DataError
+from ..errors import DataError, DtypeError
 from ..kernels.cache import cache_dir
 from .download import fetch, file_sha256
 
@@ -38,8 +38,8 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
     is missing is downloaded to.
 
     A file in the user's folder may be another than the published one; in the cache, its SHA-256 is compared.
-    Raises DataError if a named folder is not there or holds only a part of the set, if a file in the cache is not the
-    published one, and if a download fails.
+    Raises DtypeError for a folder that is no path, DataError if a named folder is not there or holds only a part of the
+    set, if a file in the cache is not the published one, and if a download fails.
     """
     named = _named_folder(what, folder)
     return (named and _in_folder(what, sources, named)) or _in_cache(what, sources, cache_dir() / "data")
@@ -47,6 +47,8 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
 
 def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | None:
     by, path = ("`folder`", folder) if folder is not None else (VARIABLE, os.environ.get(VARIABLE))
+    if not isinstance(path, (str, os.PathLike, type(None))):
+        raise DtypeError(f"{what}: folder={path!r} is no path")
     if not path:
         return None
     named = Path(path).expanduser().absolute()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, DtypeError
 from . import download, formats, store
 
 # The last twentieth is held out, as in A. Karpathy's char-rnn.
@@ -31,24 +31,35 @@ class Text(NamedTuple):
 
     def encode(self, text: str) -> npt.NDArray[np.int64]:
         """The ids of these characters. Raises ArgumentError for a character that is not in the vocabulary."""
+        _check("encode", text)
         if unknown := set(text) - set(self.characters):
             raise ArgumentError(f"encode: {sorted(unknown)[0]!r} is not among the {len(self.characters)} characters")
         return np.searchsorted(_code_points(self.characters), _code_points(text))
 
     def decode(self, ids: npt.ArrayLike) -> str:
-        """The text that these ids stand for. Raises ArgumentError for an id that is not in the vocabulary."""
-        ids = np.asarray(ids, dtype=np.int64).ravel()
+        """The text that these ids stand for. Raises ArgumentError for an id that is not in the vocabulary, DtypeError
+        for ids that are no integers.
+        """
+        ids = np.asarray(ids).ravel()
+        if ids.dtype.kind not in "iu" and ids.size:
+            raise DtypeError(f"decode: ids are integers, not {ids.dtype}")
         if len(wrong := ids[(ids < 0) | (ids >= len(self.characters))]):
             raise ArgumentError(f"decode: {wrong[0]} is no id; ids are 0 to {len(self.characters) - 1}")
-        return _code_points(self.characters)[ids].tobytes().decode("utf-32-le")
+        return _code_points(self.characters)[ids.astype(np.int64)].tobytes().decode("utf-32-le")
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
+def _check(what: str, text: str) -> None:
+    if not isinstance(text, str):
+        raise DtypeError(f"{what}: a text is a str, not a {type(text).__name__}")
+
+
 def as_text(text: str) -> Text:
-    """Any text, its last twentieth held out. Raises ArgumentError if there is none."""
+    """Any text, its last twentieth held out. Raises ArgumentError if there is none, DtypeError for what is no text."""
+    _check("as_text", text)
     if not text:
         raise ArgumentError("as_text: the text is empty")
     whole = Text("".join(sorted(set(text))), *np.empty((2, 0), np.int64))

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import generator, number, whole
 from ..errors import ArgumentError
 from ..tape import no_grad
 from ..tensor import Tensor
 from .dense import Embedding, Linear
-from .layer import Layer, number, whole
+from .layer import Layer
 from .recurrent import LSTM, State
 
 
@@ -55,7 +56,7 @@ class CharLSTM(Layer):
         if start.ndim != 1 or len(start) == 0:
             raise ArgumentError(f"sample: start is a sequence of the ids of at least one symbol, not {start!r}")
         temperature = number("sample: temperature", temperature, lambda t: t > 0, "above 0")
-        rng, length = np.random.default_rng(rng), whole("sample: length", length, 0)
+        rng, length = generator("sample: rng", rng), whole("sample: length", length, 0)
         drawn, ids, state = np.empty(length, np.intp), start[:, None], None
         with no_grad(), np.errstate(over="ignore"):  # far below the likeliest is -inf
             for n in range(length):

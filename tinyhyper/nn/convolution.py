@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import whole
 from ..kernels.convolution import Pair
 from ..ops.convolution import conv2d, pair
 from ..tensor import Tensor
 from .initial import Initial, uniform
-from .layer import Layer, whole
+from .layer import Layer
 
 
 class Conv2d(Layer):
@@ -20,6 +21,8 @@ class Conv2d(Layer):
     outputs); it and the bias, (outputs,), start between -b and b with b = 1/sqrt(rows * columns * inputs), as in
     PyTorch. Raises ArgumentError for a size that is no whole number or too small; its call raises as conv2d does.
     """
+
+    options = ("stride", "padding")
 
     def __init__(
         self,

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import number, whole
 from ..errors import DtypeError, ShapeError
 from ..ops.index import take
 from ..ops.linear import linear
 from ..ops.recurrent import checked_ids
 from ..tensor import FLOATS, Tensor, as_tensor
 from .initial import Initial, normal, uniform
-from .layer import Layer, number, whole
+from .layer import Layer
 
 
 class Linear(Layer):
@@ -71,6 +72,8 @@ class Dropout(Layer):
     on from saved buffers draws the masks that it would have drawn, and layers of two names drop different elements.
     Raises ArgumentError unless 0 <= p < 1 and the seed is a whole number from 0 on; its call DtypeError for integers.
     """
+
+    options = ("p", "seed")
 
     def __init__(self, name: str, p: float = 0.5, seed: int = 0) -> None:
         super().__init__(name, buffers={"calls": np.zeros((), np.int64)})

@@ -12,14 +12,13 @@ that no gradient moves.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Real
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..arguments import generator
+from ..errors import ArgumentError, DtypeError, ShapeError
 from ..tensor import Tensor, tensor
 from .initial import Initial
 
@@ -31,8 +30,11 @@ class Layer:
     initial: shape and first values of its own parameters, by short name.
     parts: the layers that it calls.
     buffers: its own arrays that are not parameters, by short name.
+    options: what its repr shows beside them, by attribute.
     Raises ArgumentError for a name that is no text, a row that is no Initial, parts that are no list of layers.
     """
+
+    options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -59,14 +61,15 @@ class Layer:
     def parameters(self, seed: int | np.random.Generator = 0, dtype: Any = np.float32) -> dict[str, Tensor]:
         """The parameters of the layer and of all its parts, freshly drawn, by full name: leaves that need a gradient.
 
-        Raises ArgumentError if two parts have one name and hold parameters, or buffers.
+        Raises ArgumentError if two parts have one name and hold parameters, or buffers, DtypeError for a seed or a
+        dtype that is none.
         """
-        rng = np.random.default_rng(seed)
+        rng = generator(f"{type(self).__name__}: seed", seed)
         self._rows("own")
         found: dict[str, Tensor] = {}
         for name, (layer, short) in self._rows("initial").items():
             shape, draw = layer.initial[short]
-            found[name] = tensor(draw(rng, shape).astype(dtype), requires_grad=True)
+            found[name] = tensor(draw(rng, shape), requires_grad=True, dtype=dtype)
         return found
 
     def _rows(self, table: str) -> dict[str, tuple[Layer, str]]:
@@ -107,7 +110,9 @@ class Layer:
         return {name: layer.own[short].copy() for name, (layer, short) in self._rows("own").items()}
 
     def load_buffers(self, saved: Mapping[str, np.ndarray]) -> None:
-        """Go on from saved `buffers`. Raises ArgumentError or ShapeError before anything has changed."""
+        """Go on from saved `buffers`. Raises ArgumentError, ShapeError or DtypeError before anything has changed."""
+        if not isinstance(saved, Mapping):
+            raise DtypeError(f"load_buffers: saved buffers are a dict of arrays, not a {type(saved).__name__}")
         mine = self.buffers
         if set(saved) != set(mine):
             wrong = ", ".join(sorted(set(saved) ^ set(mine)))
@@ -115,12 +120,20 @@ class Layer:
         for name, array in mine.items():
             if np.shape(saved[name]) != array.shape:
                 raise ShapeError(f"load_buffers: {name} has shape {array.shape}, saved was {np.shape(saved[name])}")
+            if np.asarray(saved[name]).dtype.kind not in "fiub":
+                raise DtypeError(f"load_buffers: {name} is {array.dtype}, saved was {np.asarray(saved[name]).dtype}")
         for name, (layer, short) in self._rows("own").items():
             layer.own[short] = np.array(saved[name], layer.own[short].dtype)
 
     def parameter(self, params: Mapping[str, Tensor], short: str) -> Tensor:
-        """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape."""
+        """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape,
+        DtypeError for what is no dict, or no tensor and no array.
+        """
         kind, name = type(self).__name__, f"{self.name}.{short}"
+        if not isinstance(params, Mapping):
+            raise DtypeError(
+                f"{kind}: params is a dict of named tensors, not a {type(params).__name__}: layer(params, x)"
+            )
         if short not in self.initial:
             raise ArgumentError(f"{kind}: {self.name!r} has no parameter {short!r} among {', '.join(self.initial)}")
         if (found := params.get(name)) is None:
@@ -128,29 +141,14 @@ class Layer:
                 f"{kind}: no parameter is named {name!r}; make them by parameters(). Is the layer among the parts of "
                 "the model that made them?"
             )
+        if not isinstance(found, (Tensor, np.ndarray)):
+            raise DtypeError(f"{kind}: params[{name!r}] is a tensor or an array, not a {type(found).__name__}")
         if found.shape != (shape := self.initial[short].shape):
             raise ShapeError(f"{kind}: {name} has shape {found.shape}, not {shape}")
         return found
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{short} {row.shape}" for short, row in self.initial.items())
-        inside = [part for part in (shapes, *map(repr, self.parts)) if part]
-        return f"{type(self).__name__}({self.name!r}{''.join(', ' + part for part in inside)})"
-
-
-def whole(what: str, value: Any, least: int = 1) -> int:
-    """A whole number. Raises ArgumentError for what is none, and for one below the least."""
-    try:
-        found = operator.index(value)
-    except TypeError:
-        found = least - 1
-    if found < least:
-        raise ArgumentError(f"{what}={value!r} is no whole number from {least} on")
-    return found
-
-
-def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
-    """A real number. Raises ArgumentError, which says what numbers are meant, for what does not fit."""
-    if not isinstance(value, Real) or not fits(value):
-        raise ArgumentError(f"{what}={value!r} is no number {which}")
-    return float(value)
+        options = [f"{option}={getattr(self, option)!r}" for option in self.options]
+        inside = [part for part in (shapes, *options, *map(repr, self.parts)) if part]
+        return f"{type(self).__name__}({', '.join([repr(self.name), *inside])})"

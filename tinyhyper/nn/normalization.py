@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import number, whole
 from ..ops.normalization import batch_norm, normalize_batch
 from ..tensor import Tensor, as_tensor
 from .initial import Initial, constant
-from .layer import Layer, number, whole
+from .layer import Layer
 
 
 class BatchNorm2d(Layer):
@@ -22,6 +23,8 @@ class BatchNorm2d(Layer):
     activation, residual: what follows, in the same pass; see th.batch_norm, which also says what its call raises.
     Raises ArgumentError unless channels is a whole number above 0, eps > 0 and 0 <= momentum <= 1.
     """
+
+    options = ("eps", "momentum")
 
     def __init__(self, name: str, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         channels = whole("BatchNorm2d: channels", channels)

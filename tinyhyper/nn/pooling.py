@@ -15,6 +15,8 @@ from .layer import Layer
 class Pool2d(Layer):
     """What pooling layers share. pool: the operation.  kernel, stride, padding: see th.max_pool2d."""
 
+    options = ("kernel", "stride", "padding")
+
     pool: Callable[..., Tensor]
 
     def __init__(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ..arguments import whole
 from ..errors import ArgumentError, ShapeError
 from ..ops.recurrent import is_pair, lstm
 from ..tensor import Tensor, as_tensor
 from .initial import Initial, uniform
-from .layer import Layer, whole
+from .layer import Layer
 
 State: TypeAlias = "list[tuple[Tensor, Tensor]]"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..arguments import whole
 from ..errors import ArgumentError, ShapeError
 from ..ops.elementwise import relu
 from ..ops.reduce import mean
@@ -13,7 +14,7 @@ from ..ops.shape import pad
 from ..tensor import Tensor, as_tensor
 from .convolution import Conv2d
 from .dense import Linear
-from .layer import Layer, whole
+from .layer import Layer
 from .normalization import BatchNorm2d
 
 

@@ -122,11 +122,21 @@ OF_VALUES = "shape ndim size allclose array_equal isclose isfinite isinf logical
 IGNORED = {"order": "C", "casting": "same_kind", "mode": "raise", "copy": True, "subok": False}
 
 
+# Python's operators without a rule: how they are written, and what says the same.
+WITHOUT_RULE = {
+    "floordiv": ("//", "th.floor(x / y)"),
+    "mod": ("%", "x - y * th.floor(x / y)"),
+    "divmod": ("divmod", "th.floor(x / y) and x - y * th.floor(x / y)"),
+    "and": ("&", "np.logical_and(x, y)"),
+    "or": ("|", "np.logical_or(x, y)"),
+    "xor": ("^", "x != y"),
+    "invert": ("~", "np.logical_not(x)"),
+}
+
+
 def attach() -> None:
     """Give Tensor its operators and methods, and NumPy's functions their rules."""
     attach_operators(Tensor)
-    for name in ("__array_ufunc__", "__array_function__"):
-        setattr(Symbol, name, getattr(Tensor, name))
     members: dict[str, Any] = {
         "__getitem__": index.getitem,
         "__matmul__": linalg.matmul,
@@ -135,8 +145,11 @@ def attach() -> None:
         "transpose": lambda self, *axes: shape.transpose(self, _one_tuple(axes) if axes else None),
         "T": property(shape.transpose, doc="The tensor with its axes reversed."),
     }
-    for name, member in (METHODS | members).items():
+    refused = {f"__{side}{name}__": _refused(*told) for name, told in WITHOUT_RULE.items() for side in ("", "r")}
+    for name, member in (METHODS | members | refused).items():
         setattr(Tensor, name, member)
+    for name in ("__array_ufunc__", "__array_function__", "__matmul__", "__rmatmul__", *refused):
+        setattr(Symbol, name, getattr(Tensor, name))  # what is not elementwise tells a fused function so
     for name, rule in (RULES | NUMPY_ALIASES).items():
         NUMPY_FUNCTIONS[name] = _numpy(name, rule, " ".join([*inspect.signature(rule).parameters, "out"]))
     for name, (function, parameters) in FUNCTIONS.items():
@@ -148,6 +161,13 @@ def attach() -> None:
 
 def _one_tuple(values: tuple[Any, ...]) -> Any:
     return values[0] if len(values) == 1 else values
+
+
+def _refused(written: str, instead: str) -> Callable[..., Any]:
+    def refuse(*operands: Any) -> Any:
+        raise UnsupportedError(f"{written} has no rule for a Tensor; say {instead}")
+
+    return refuse
 
 
 def _numpy(name: str, function: Callable[..., Any], parameters: str) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ from ..errors import CallError, UnsupportedError
 from ..kernels.expression import Formula
 from ..symbols import Constant, Rule, Symbol
 from ..tensor import Tensor
-from .fuse import composite, operand
+from .fuse import composite, held, operand
 from .fusion import Fusion
 
 RULES: dict[str, Elementwise] = {}
@@ -64,6 +64,7 @@ class Elementwise:
                     "pass tensors and arrays as arguments"
                 )
         plain = [arg.item() if isinstance(arg, np.generic) else arg for arg in args]
+        plain = [held(arg, self.__name__) if type(arg) is int else arg for arg in plain]
         return Symbol(self.rule, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -175,12 +176,14 @@ sin = rule("sin", "math.sin({0})", np.sin, lambda g, out, x: (g * cos(x),), "The
 cos: Elementwise = rule("cos", "math.cos({0})", np.cos, lambda g, out, x: (-g * sin(x),), "The cosine of x radians.")
 tan = rule("tan", "math.tan({0})", np.tan, lambda g, out, x: (g * (1.0 + out * out),), "The tangent of x radians.")
 arcsin = rule(
-    "arcsin", "math.asin({0})", np.arcsin, lambda g, out, x: (g / sqrt((1.0 - x) * (1.0 + x)),),
-    "The inverse sine, in radians.",
-)  # fmt: skip
+    "arcsin", "math.asin({0})", np.arcsin, lambda g, out, x: (g * _arc_slope(x),), "The inverse sine, in radians."
+)
 arccos = rule(
-    "arccos", "math.acos({0})", np.arccos, lambda g, out, x: (-g / sqrt((1.0 - x) * (1.0 + x)),),
-    "The inverse cosine, in radians.",
+    "arccos", "math.acos({0})", np.arccos, lambda g, out, x: (-g * _arc_slope(x),), "The inverse cosine, in radians."
+)
+_arc_slope: Elementwise = Elementwise(
+    "arc_slope", "{one} / math.sqrt(({one} - {0}) * ({one} + {0}))", lambda x: 1.0 / np.sqrt((1.0 - x) * (1.0 + x)),
+    lambda g, out, x: (g * x * (out * out * out),), "The slope of arcsin, infinite at -1 and 1 as all its derivatives.",
 )  # fmt: skip
 arctan = rule(
     "arctan", "math.atan({0})", np.arctan, lambda g, out, x: (g / (1.0 + x * x),), "The inverse tangent, in radians."

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TinyhyperError, UnsupportedError
+from ..errors import ArgumentError, CallError, DtypeError, TinyhyperError, UnsupportedError
 from ..symbols import Symbol
 from ..tensor import Tensor, tensor
 from .fusion import Fusion, Mask
@@ -20,7 +20,7 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
     if type(value) is Tensor:
         return value, False
     if type(value) in (float, int, bool):
-        return Tensor(np.array(value)), True
+        return Tensor(np.array(held(value, name) if type(value) is int else value)), True
     if isinstance(value, Symbol):
         raise UnsupportedError(f"{name}: a symbol of a fused function met a tensor; pass every tensor as an argument")
     try:
@@ -29,13 +29,26 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
         raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
 
 
+def held(value: int, name: str) -> int | float:
+    """An integer that 64 bits hold; a larger one as a float, as NumPy has it beside floats. Raises ArgumentError."""
+    if -(2**63) <= value < 2**64:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ArgumentError(f"{name}: an integer of {value.bit_length()} bits is too large even for a float") from None
+
+
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of elementwise operations one node on the tape, with one kernel each way.
 
     Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run
-    once for each way of calling it, on symbols, and may return a tuple. Raises TypeError for an operation that is
-    not elementwise and for a branch on a value.
+    once for each way of calling it, on symbols, and may return a tuple. Raises DtypeError for what is no function; its
+    call UnsupportedError for an operation that is not elementwise and for a branch on a value, CallError for arguments
+    that the function does not take.
     """
+    if not callable(function):
+        raise DtypeError(f"fuse: a function of elementwise operations is needed, not a {type(function).__name__}")
     return _fused(function, eager=False)
 
 
@@ -45,7 +58,7 @@ def composite(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
-    signature = inspect.signature(function)
+    signature, name = inspect.signature(function), getattr(function, "__name__", "fused")
     parameters = signature.parameters.values()
     plain = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     complete = len(parameters) if plain else -1  # so many arguments need no binding
@@ -66,13 +79,15 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
         values: list[Any] = [*args]
         key: tuple[int, tuple[str, ...]] = (count, ())
         if kwargs or count != complete:
-            bound = signature.bind(*args, **kwargs)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise CallError(f"{name}: {error}") from None
             bound.apply_defaults()
             values = [*bound.args, *bound.kwargs.values()]
             key = (len(bound.args), tuple(bound.kwargs))
         if any(isinstance(value, Symbol) for value in values):
             return function(*args, **kwargs)
-        name = getattr(function, "__name__", "fused")
         pairs = [operand(value, name) for value in values]
         return apply(key, [tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))
 

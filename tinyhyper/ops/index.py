@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import integer
 from ..errors import DtypeError, ShapeError
 from ..kernels.scatter import scatter
 from ..tensor import Tensor, as_tensor
@@ -55,16 +56,25 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     x = as_tensor(x)
     if axis is None:
         return getitem(x.ravel(), indices)
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"take: axis {axis} is out of bounds for shape {x.shape}")
-    return getitem(x, (slice(None),) * (axis % x.ndim) + (_frozen(indices),))
+    axis = checked_axis("take", x, axis)
+    return getitem(x, (slice(None),) * axis + (_frozen(indices),))
+
+
+def checked_axis(name: str, x: Tensor, axis: Any) -> int:
+    """An axis of x, counted from the first. Raises DtypeError for what is no whole number, ShapeError out of bounds."""
+    if not -x.ndim <= integer(f"{name}: axis", axis) < x.ndim:
+        raise ShapeError(f"{name}: axis {axis} is out of bounds for shape {x.shape}")
+    return axis % x.ndim
 
 
 def _frozen(item: Any) -> Any:
     """An index of our own: one that is an array could be overwritten before the backward pass."""
     if type(item) in BASIC or isinstance(item, (bool, np.bool_)):
         return item
-    array = np.array(item.array if isinstance(item, Tensor) else item)
+    try:
+        array = np.array(item.array if isinstance(item, Tensor) else item)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DtypeError(f"index: a {type(item).__name__} makes no array of integers or booleans: {error}") from error
     if array.size == 0 and not isinstance(item, (np.ndarray, Tensor)):
         array = array.astype(np.intp)
     if array.dtype.kind not in "iub":

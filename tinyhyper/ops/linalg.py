@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError, UnsupportedError
+from ..arguments import integers
+from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from ..kernels.matmul import matmul as _product
 from ..tape import mode
 from ..tensor import FLOATS, Tensor, as_tensor
@@ -115,7 +116,9 @@ def tensordot(x: Any, y: Any, axes: int | Sequence[Any] = 2) -> Tensor:
     """
     if isinstance(axes, (int, np.integer)):
         axes = (range(-int(axes), 0), range(int(axes)))
-    ours, theirs = ([int(n) for n in np.atleast_1d(pair)] for pair in axes)
+    if not isinstance(axes, (Sequence, np.ndarray)) or isinstance(axes, str) or len(axes) != 2:
+        raise DtypeError(f"tensordot: axes={axes!r} is neither a whole number nor a pair of sequences of such")
+    ours, theirs = (integers("tensordot: axes", pair) for pair in axes)
     return _contract("tensordot", as_tensor(x), as_tensor(y), ours, theirs)
 
 

@@ -42,6 +42,8 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     x, weight = as_tensor(x), as_tensor(weight)
     if bias is None and activation is None:
         return matmul(x, weight)
+    if callable(bias):
+        raise ArgumentError(f"linear: bias={bias!r} is a function; the bias comes before it, or say activation=")
     operands: list[Tensor] = [x, weight]
     weak: Mask = (False,)
     if bias is not None:

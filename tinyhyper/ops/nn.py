@@ -29,15 +29,22 @@ def _log_softmax_pull(g: Any, out: Any, total: Any) -> Any:
     return g - exp(out) * total
 
 
+def _check_axis(name: str, x: np.ndarray) -> None:
+    if not x.ndim:
+        raise ShapeError(f"{name}: a number has no axis, as shape () says; softmax compares the values along one")
+
+
 @operation(x=_softmax_vjp)
 def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """e ** x along an axis, divided by its sum; without overflow. Raises ShapeError for an axis without elements."""
+    _check_axis("softmax", x)
     return kernels.softmax(x, axis)
 
 
 @operation(x=lambda g, out, axis: _log_softmax_pull(g, out, _sum(g, axis, True)))
 def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """The logarithm of softmax along an axis, exact where softmax rounds to 0. Raises ShapeError as softmax does."""
+    _check_axis("log_softmax", x)
     return kernels.log_softmax(x, axis)
 
 

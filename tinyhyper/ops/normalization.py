@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import number
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..kernels.folded import Folded
 from ..kernels.plan import Plan, Sample, elementwise_backend
@@ -136,9 +137,11 @@ def batch_norm(
     x, residual: (..., channels).  weight, bias: (channels,).
     mean, variance: (channels,), given; the batch's own if None, and then the gradient flows through them too.
     activation: a function of elementwise operations, such as th.relu; give the same function each time.
-    Raises ShapeError if shapes do not fit or a channel has a single value to normalize, DtypeError for integers.
+    Raises ShapeError if shapes do not fit or a channel has a single value to normalize, DtypeError for integers,
+    ArgumentError for a negative eps.
     Source: Ioffe and Szegedy, 2015.
     """
+    eps = number("batch_norm: eps", eps, lambda eps: eps >= 0, "from 0 on")
     if (mean is None) != (variance is None):
         raise ArgumentError("batch_norm: give both mean and variance, or neither to use the batch's own")
     if mean is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -71,6 +71,8 @@ class Operation:
         """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
         tape = mode.tape
         began = 0 if tape is None else perf_counter_ns()
+        if self.sequence and not isinstance(values, Iterable):
+            raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(values).__name__}")
         tensors = [value if type(value) is Tensor else self._constant(value) for value in values]
         arrays = [tensor.array for tensor in tensors]
         try:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..errors import UnsupportedError
+from ..arguments import number
+from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..kernels.totals import FLOAT32, FLOAT64, total
 from ..tensor import Tensor, as_tensor
 from .elementwise import absolute, equal, exp, where
@@ -65,7 +66,11 @@ def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndar
 
 
 def _reduced(x: Tensor, axis: Axes) -> tuple[int, ...]:
-    return tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    try:
+        return tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    except (TypeError, ValueError) as error:
+        kind = ArgumentError if isinstance(error, TypeError) else ShapeError
+        raise kind(f"norm: axis={axis!r} of a tensor of shape {x.shape}: {error}") from None
 
 
 def _others(x: Tensor, axis: Axes) -> Tensor:
@@ -117,6 +122,7 @@ def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
 
 
 def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:
+    number("var, std: ddof", ddof, lambda ddof: True, "to take from the count")
     count = _lengths(x.shape, axis)[1]
     deviations = x - np.true_divide(_total(x, axis, True), count)
     return np.true_divide(_total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
@@ -140,8 +146,8 @@ def std(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = F
 
 
 def _nonzero(length: Tensor) -> Tensor:
-    """A length to divide by, where the dividend is 0 if the length is."""
-    return where(equal(length, 0.0), 1.0, length)
+    """A length to divide by: infinite where it is 0, so that what is divided vanishes there with all derivatives."""
+    return where(equal(length, 0.0), math.inf, length)
 
 
 @operation(x=lambda g, x, out, axis: _restore(g, x.shape, axis) * exp(x - _restore(_not_lowest(out), x.shape, axis)))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import integer, integers
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..kernels.expression import sum_to as _sum_to
 from ..tensor import FLOATS, Tensor, as_tensor
-from .index import getitem, take
+from .index import checked_axis, getitem, take
 from .operation import Spec, operation
 
 Axes = int | tuple[int, ...] | None
@@ -122,17 +123,17 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     Raises ShapeError if the axis does not divide into sections.
     """
     x = as_tensor(x)
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"split: axis {axis} is out of bounds for shape {x.shape}")
+    axis = checked_axis("split", x, axis)
     length = x.shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        sections = int(indices_or_sections)
+    given = integers("split: indices_or_sections", indices_or_sections)
+    if np.ndim(indices_or_sections) == 0:
+        [sections] = given
         if sections < 1 or length % sections:
             raise ShapeError(f"split: axis {axis} of length {length} does not divide into {sections} equal sections")
         cuts = [n * (length // sections) for n in range(sections + 1)]
     else:
-        cuts = [0, *[int(n) for n in indices_or_sections], length]
-    lead = (slice(None),) * (axis % x.ndim)
+        cuts = [0, *given, length]
+    lead = (slice(None),) * axis
     return [getitem(x, (*lead, slice(start, end))) for start, end in zip(cuts, cuts[1:])]
 
 
@@ -151,7 +152,7 @@ def _tile(x: np.ndarray, /, reps: tuple[int, ...]) -> np.ndarray:
 
 def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
     """x laid out again and again: reps[n] times along axis n, counted from the last."""
-    return _tile(x, tuple([int(n) for n in np.atleast_1d(reps)]))
+    return _tile(x, tuple(integers("tile: reps", reps)))
 
 
 def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Tensor:
@@ -160,9 +161,7 @@ def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Ten
     Raises ShapeError if `repeats` does not fit the axis.
     """
     x = as_tensor(x)
-    if axis is not None and not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"repeat: axis {axis} is out of bounds for shape {x.shape}")
-    length = x.size if axis is None else x.shape[axis]
+    length = x.size if axis is None else x.shape[checked_axis("repeat", x, axis)]
     try:
         counts = np.asarray(repeats)
         return take(x, np.repeat(np.arange(length), counts if counts.size else counts.astype(np.intp)), axis)
@@ -219,7 +218,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     x = as_tensor(x)
     if x.ndim < 2:
         raise ShapeError(f"diagonal: shape {x.shape} has no two axes")
-    last = moveaxis(x, (axis1, axis2), (-2, -1))
+    offset, last = integer("diagonal: offset", offset), moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = last.shape[-2:]
     start, end = max(0, -offset), min(rows, columns - offset)
     places = np.arange(start, max(start, end))

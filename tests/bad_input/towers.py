@@ -1,0 +1,107 @@
+"""Optimizers, towers of them, their steps and their checkpoints; and stacks as text."""
+
+from tinyhyper import (
+    ArgumentError,
+    CallError,
+    DtypeError,
+    GraphError,
+    ShapeError,
+    UnsupportedError,
+)
+
+from .rows import bad
+
+TOWERS = [
+    # Hyperparameters.
+    bad("th.optim.SGD('fast')", ArgumentError, "SGD", "alpha", "'fast'"),
+    bad("th.optim.SGD(None)", ArgumentError, "SGD", "alpha", "None"),
+    bad("th.optim.SGD(nan)", ArgumentError, "SGD", "alpha=nan"),
+    bad("th.optim.SGD(inf)", ArgumentError, "SGD", "alpha=inf"),
+    bad("th.optim.SGD(0.1, -inf)", ArgumentError, "SGD", "mu=-inf"),
+    bad("th.optim.SGD([0.1, 0.2])", ArgumentError, "SGD", "alpha", "[0.1, 0.2]"),
+    bad("th.optim.SGD(params, 0.1)", ArgumentError, "SGD", "step(params)"),
+    bad("th.optim.Adam({'s': s})", ArgumentError, "Adam", "step(params)"),
+    bad("th.optim.SGD(s)", ArgumentError, "SGD", "alpha", "float"),
+    bad("th.optim.SGD({})", ArgumentError, "SGD", "alpha", "names no parameter"),
+    bad("th.optim.SGD({'w': nan})", ArgumentError, "w_alpha=nan"),
+    bad("th.optim.SGD(lr=0.1)", CallError, "SGD", "'lr'", "alpha"),
+    bad("th.optim.SGD(0.1, 0.2, 0.3, 0.4)", CallError, "SGD", "too many"),
+    bad("th.optim.Adam(beta1=1.5)", ArgumentError, "Adam", "beta1=1.5"),
+    bad("th.optim.Adam(beta2=1.0, optimizer=th.optim.SGD())", ArgumentError, "Adam", "beta2=1.0"),
+    bad("th.optim.RMSProp(-1.0)", ArgumentError, "RMSProp", "alpha=-1.0", "sqrt"),
+    bad("th.optim.AdaDelta(rho=-0.1)", ArgumentError, "AdaDelta", "rho=-0.1"),
+    bad("th.optim.AdamW(weight_decay='a')", ArgumentError, "AdamW", "weight_decay", "'a'"),
+    # What tunes them, and how.
+    bad("th.optim.SGD(0.1, optimizer=5)", DtypeError, "SGD", "optimizer=5"),
+    bad("th.optim.SGD(0.1, optimizer=th.optim.SGD)", DtypeError, "SGD", "optimizer="),
+    bad("th.optim.SGD(0.1, optimizer='sgd')", DtypeError, "SGD", "'sgd'"),
+    bad("th.optim.SGD(0.1, tune='alpha')", ArgumentError, "SGD", "tune=('alpha',)"),
+    bad("th.optim.SGD(0.1, tune=('beta',))", ArgumentError, "SGD", "'beta'", "alpha, mu"),
+    bad("th.optim.SGD(0.1, tune=5)", ArgumentError, "SGD", "tune"),
+    bad("th.optim.SGD(0.1, coordinates={'alpha': 'cubic'})", ArgumentError, "'cubic'", "log"),
+    bad("th.optim.SGD(0.1, coordinates={'alhpa': 'log'})", ArgumentError, "SGD", "'alhpa'"),
+    bad("th.optim.SGD(0.1, coordinates={'alpha': ['log']})", ArgumentError, "['log']"),
+    bad("th.optim.SGD(0.1, coordinates='log')", ArgumentError, "SGD", "coordinates", "'log'"),
+    bad("th.optim.SGD(0.1, coordinates=5)", ArgumentError, "SGD", "coordinates"),
+    bad("th.optim.SGD(-0.1, coordinates={'alpha': 'log'})", ArgumentError, "alpha=-0.1", "log"),
+    bad("th.optim.SGD(0.1, horizon=0)", ArgumentError, "SGD", "horizon=0"),
+    bad("th.optim.SGD(0.1, horizon=-3, optimizer=th.optim.SGD())", ArgumentError, "SGD", "horizon=-3"),
+    bad("th.optim.SGD(0.1, horizon=2.5)", ArgumentError, "horizon=2.5"),
+    bad("th.optim.SGD(0.1, horizon='8')", ArgumentError, "horizon='8'"),
+    bad("th.optim.SGD(0.1, horizon=True)", ArgumentError, "horizon=True"),
+    bad("th.optim.SGD(0.1, horizon=8)", ArgumentError, "nothing is tuned"),
+    bad("th.optim.SGD(0.1, objective='mean')", ArgumentError, "objective='mean'"),
+    bad("th.optim.SGD(optimizer=th.optim.SGD(horizon=3, optimizer=th.optim.SGD()))", ArgumentError, "bottom level"),
+    # An optimizer of one's own.
+    bad("type('Own', (th.optim.Optimizer,), {'table': {'alpha': 0.1}})", ArgumentError, "Own", "rule"),
+    bad(
+        "rule = staticmethod(lambda w, g, *, alpha: w)\n"
+        "type('Own', (th.optim.Optimizer,), {'table': {'tune': 0.1}, 'rule': rule})",
+        ArgumentError, "Own", "'tune'",
+    ),
+    bad(
+        "rule = staticmethod(lambda w, g, *, alpha: None)\n"
+        "own = type('Own', (th.optim.Optimizer,), {'table': {'alpha': 0.1}, 'rule': rule})()\n"
+        "own.step(params)",
+        DtypeError, "Own.rule", "NoneType",
+    ),
+    # Steps.
+    bad("opt.step()", DtypeError, "SGD.step", "dict"),
+    bad("opt.step([*params.values()])", DtypeError, "SGD.step", "list"),
+    bad("opt.step(params['w'])", DtypeError, "SGD.step", "Tensor"),
+    bad("opt.step({'w': np.ones(3)})", DtypeError, "'w'", "ndarray"),
+    bad("opt.step({'w': foreign})", DtypeError, "'w'", "Foreign"),
+    bad("opt.step({**params, 'b': s.detach()})", DtypeError, "'b'", "requires_grad"),
+    bad("opt.step({**params, 'w': x})", ShapeError, "'w'", "(2, 3)", "velocity"),
+    bad("opt.step({'one': s, 'two': s})", ArgumentError, "'one'", "'two'"),
+    bad("th.optim.SGD().step({'w': th.tensor([1.0], requires_grad=True)})", GraphError, "backward()"),
+    bad("params['w'].grad = np.ones(2); opt.step(params)", ShapeError, "'w'", ".grad"),
+    bad("th.optim.SGD({'weight': 0.1}).step(params)", ArgumentError, "weight", "w, b"),
+    bad("opt.hyperparameters['alpha'] = 0.5", UnsupportedError, "alpha", "state_dict()"),
+    bad("opt.hyperparameters.update(alpha=0.5)", UnsupportedError, "alpha"),
+    # Checkpoints.
+    bad("opt.load_state_dict({})", ArgumentError, "load_state_dict"),
+    bad("opt.load_state_dict(None)", ArgumentError, "load_state_dict"),
+    bad("opt.load_state_dict(th.optim.Adam().state_dict())", ArgumentError, "Adam", "SGD"),
+    bad("th.optim.SGD(0.1).load_state_dict(opt.state_dict())", ArgumentError, "SGD"),
+    bad("saved = opt.state_dict(); saved['levels'][0]['t'] = 'two'; opt.load_state_dict(saved)", ArgumentError, "two"),
+    bad("saved = opt.state_dict(); saved['levels'][0]['state'] = {'w': {'m': a}}; opt.load_state_dict(saved)",
+        ArgumentError, "'w'", "m"),
+    # Stacks as text.
+    bad("th.optim.from_string('adamm/sgd')", ArgumentError, "'adamm'", "adam"),
+    bad("th.optim.from_string('')", ArgumentError, "''"),
+    bad("th.optim.from_string('adam//sgd')", ArgumentError, "adam//sgd"),
+    bad("th.optim.from_string('sgd(0.1')", ArgumentError, "sgd(0.1"),
+    bad("th.optim.from_string('sgd(fast)')", ArgumentError, "'fast'"),
+    bad("th.optim.from_string('sgd(nan)/sgd')", ArgumentError, "alpha=nan"),
+    bad("th.optim.from_string('sgd(lr=0.1)')", CallError, "'lr'"),
+    bad("th.optim.from_string('sgd(0.1, alpha=0.2)')", CallError, "alpha"),
+    bad("th.optim.from_string('adam-beta3/sgd')", ArgumentError, "'beta3'"),
+    bad("th.optim.from_string('sgd(0.1, horizon=two)/sgd')", ArgumentError, "horizon=two"),
+    bad("th.optim.from_string('sgd/sgd(0.1, horizon=2)/sgd')", ArgumentError, "bottom level"),
+    bad("th.optim.from_string(5)", DtypeError, "from_string", "int"),
+    bad("th.optim.from_string('sgd', alpha='fast')", ArgumentError, "'fast'"),
+    bad("stacks.alpha_of('adamm', 0.1)", ArgumentError, "'adamm'"),
+    bad("stacks.with_rates('sgd/', None)", ArgumentError, "sgd/"),
+    bad("stacks.with_rates('sgd', {'beta': 0.1})", ArgumentError, "'beta'"),
+]  # fmt: skip

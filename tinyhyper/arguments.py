@@ -1,0 +1,56 @@
+"""What arguments must be, where several functions ask for the same: whole numbers, numbers, and seeds."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DtypeError
+
+
+def integer(what: str, value: Any) -> int:
+    """A whole number. Raises DtypeError for what is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DtypeError(f"{what}={value!r} is no whole number") from None
+
+
+def integers(what: str, values: Any) -> list[int]:
+    """A whole number, or a sequence of such, as a list. Raises DtypeError for what is none."""
+    try:
+        return [operator.index(value) for value in np.atleast_1d(values).tolist()]
+    except (TypeError, ValueError):
+        raise DtypeError(f"{what}={values!r} is neither a whole number nor a sequence of such") from None
+
+
+def whole(what: str, value: Any, least: int = 1) -> int:
+    """A whole number. Raises ArgumentError for what is none, and for one below the least."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise ArgumentError(f"{what}={value!r} is no whole number from {least} on")
+    return found
+
+
+def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
+    """A finite number. Raises ArgumentError, which says what numbers are meant, for what does not fit."""
+    if not isinstance(value, Real) or not math.isfinite(value) or not fits(value):
+        raise ArgumentError(f"{what}={value!r} is no number {which}")
+    return float(value)
+
+
+def generator(what: str, seed: Any) -> np.random.Generator:
+    """The generator itself, or one that begins at a seed. Raises DtypeError for no seed, ArgumentError for one < 0."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        kind = DtypeError if isinstance(error, TypeError) else ArgumentError
+        raise kind(f"{what}={seed!r} is neither a whole number from 0 on nor a Generator") from None
