@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tinyhyper.kernels.plan import elementwise_backend
 
+pytest_plugins = ["tinyhyper.testing.plugin"]
+
 settings.register_profile(
     "tinyhyper",
     deadline=None,  # the first call of a kernel compiles it

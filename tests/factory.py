@@ -10,60 +10,48 @@ The oracle of a gradient is a difference quotient of the *reference*, never of t
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
 from tinyhyper import GraphReleasedError
 from tinyhyper.kernels.plan import elementwise_backend
+from tinyhyper.testing import broadcastable_shapes, collector_off
+from tinyhyper.testing.differences import jacobians, size_of, slope
+from tinyhyper.testing.functions import leaves
+from tinyhyper.testing.strategies import SEEDS, SHAPES, numbers_off
 
-STEP = 1e-4
-STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))  # error STEP ** 4 times the fifth derivative
 SMALL = 12  # inputs and outputs up to this size have their whole Jacobian checked
 
 Array = np.ndarray
 Values = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
-def alive(*kinds):
-    """How many objects of these classes there are. By their type: a weak proxy of what is gone has no class to ask."""
-    return sum(issubclass(type(x), kinds) for x in gc.get_objects())
-
-
 # ---- Inputs
 
 
 def uniform(low: float, high: float) -> Values:
-    """Values between the bounds, at least 0.02 from 0 and, between two inputs of a row, 0.01 from each other."""
-
-    def values(rng: np.random.Generator, shape: tuple[int, ...], place: int = 0) -> Array:
-        steps = rng.integers(0, 20, shape)
-        within = (place % 3) / 3 + 0.1 + 0.05 * rng.random(shape)  # no two inputs share a residue
-        drawn = low + (high - low) * (steps + within) / 20
-        return np.where(np.abs(drawn) < 0.02, 0.02, drawn)
-
-    return values
+    """Values between the bounds that keep a distance from 0, and so do those of two inputs of a row from each other."""
+    return partial(_values, low, high, (0.0,))
 
 
 def distinct(low: float, high: float) -> Values:
-    """Values between the bounds, no two of an array nearer than a third of its even spacing."""
+    """Values between the bounds that keep a distance from each other."""
+    return partial(_values, low, high, ())
 
-    def values(rng: np.random.Generator, shape: tuple[int, ...], place: int = 0) -> Array:
-        size = int(np.prod(shape))
-        spots = rng.permutation(size).reshape(shape) + 0.3 + 0.3 * rng.random(shape)
-        return low + (high - low) * spots / max(size, 1)
 
-    return values
+def _values(
+    low: float, high: float, kinks: Sequence[float], rng: np.random.Generator, shape: tuple[int, ...], place: int = 0
+) -> Array:
+    return numbers_off(rng, shape, low, high, kinks, place)
 
 
 REAL = uniform(-2, 2)
@@ -98,16 +86,10 @@ def example(
     return Example(tuple(v(rng, s, n) for n, (v, s) in enumerate(zip(each, shapes))), options, seed)
 
 
-SEEDS = st.integers(0, 10_000)
-SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
-
-
 @st.composite
 def broadcasting(draw: Any, values: Sequence[Values]) -> Example:
     """One shape for each of the values, all of which broadcast together."""
-    shapes = draw(
-        hnp.mutually_broadcastable_shapes(num_shapes=len(values), min_side=0, max_side=3, max_dims=3)
-    ).input_shapes
+    shapes = draw(broadcastable_shapes(len(values)))
     return example(shapes, {}, draw(SEEDS), values)
 
 
@@ -118,17 +100,6 @@ def shaped(
     """One array, and options that suit its shape: `options(draw, shape)`."""
     shape = draw(shapes)
     return example([shape], options(draw, shape), draw(SEEDS), values)
-
-
-def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
-    """None, one axis counted from either end, or a tuple of them."""
-    choices: list[st.SearchStrategy[Any]] = [st.none()] if none else []
-    if ndim:
-        choices.append(st.integers(-ndim, ndim - 1))
-        choices.append(hnp.valid_tuple_axes(ndim))
-    else:
-        choices.append(st.just(()))
-    return st.one_of(choices)
 
 
 # ---- Rows
@@ -190,28 +161,6 @@ def _apply(function: Callable[..., Any], inputs: Sequence[Any], options: dict[st
 # ---- Oracles
 
 
-def slope(function: Callable[..., Array], arrays: Sequence[Array], directions: Sequence[Array]) -> Array:
-    """The derivative of function(*arrays) along the directions, by central differences of fourth order."""
-    total: Any = 0.0
-    for offset, weight in STENCIL:
-        total = total + weight * function(*[a + offset * STEP * d for a, d in zip(arrays, directions)])
-    return total / STEP
-
-
-def jacobians(function: Callable[..., Array], arrays: Sequence[Array]) -> list[Array]:
-    """For each array d function / d array, with the array's axes last."""
-    found = []
-    for n, array in enumerate(arrays):
-        columns = []
-        for place in range(array.size):
-            directions = [np.zeros_like(a) for a in arrays]
-            directions[n].flat[place] = 1.0
-            columns.append(slope(function, arrays, directions))
-        shape = np.shape(function(*arrays))
-        found.append(np.stack(columns, -1).reshape(shape + array.shape) if columns else np.zeros(shape + array.shape))
-    return found
-
-
 def assert_close(actual: Any, expected: Any, what: str, scale: float = 1.0, rtol: float = 1e-7) -> None:
     """Equal to `rtol` of the largest entry expected, beside the rounding errors of a difference quotient of `scale`."""
     actual, expected = np.asarray(actual, dtype=float), np.asarray(expected, dtype=float)
@@ -220,14 +169,6 @@ def assert_close(actual: Any, expected: Any, what: str, scale: float = 1.0, rtol
         limit = rtol * np.abs(expected).max() + 1e-10 * scale
         worst = np.abs(actual - expected).max()
         assert worst <= limit, f"{what}: off by {worst:.3g}, allowed {limit:.3g}\n{actual}\nexpected\n{expected}"
-
-
-def size_of(array: Array) -> float:
-    return float(np.abs(array).max(initial=0.0))
-
-
-def leaves(arrays: Sequence[Array]) -> list[th.Tensor]:
-    return [th.tensor(a, requires_grad=True) for a in arrays]
 
 
 def normal_like(rng: np.random.Generator, array: Array) -> Array:
@@ -481,18 +422,6 @@ def fused(row: Row, case: Example) -> None:
     assert len(results[0]) == len(results[1])
     for eager, one in zip(*results):
         assert_close(one.data, eager.data, "fused", 1e-2 * size_of(eager.data), rtol=1e-12)
-
-
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """Within, nothing is freed but by its last reference going away."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 FOR_ALL = (value, float32, integers, spellings)

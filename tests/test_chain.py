@@ -6,7 +6,6 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
-from factory import alive
 from hypothesis import given
 from hypothesis import strategies as st
 from test_golden import GOLDEN, TOWERS, follow
@@ -15,6 +14,7 @@ from test_towers import loss_of, make_params
 import tinyhyper as th
 from tinyhyper import tape
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, rows
+from tinyhyper.testing import alive
 
 RULES = (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)
 compiled = pytest.mark.skipif(not rows.wanted(), reason="nothing is compiled, so levels move one by one")

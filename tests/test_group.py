@@ -5,7 +5,6 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from factory import alive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_chain import SEEDS, WAYS, snapshot
@@ -14,6 +13,7 @@ import tinyhyper as th
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, Adam, RMSProp
 from tinyhyper.tape import Node
+from tinyhyper.testing import alive
 
 RATES = {"a": 0.01, "c": 0.002, "d": 0.03}
 SHAPES = st.sampled_from([(), (3,), (0,), (2, 3)])

@@ -5,7 +5,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from factory import alive
 from hypothesis import given
 from hypothesis import strategies as st
 from test_towers import loss_of, make_params
@@ -13,6 +12,7 @@ from test_towers import loss_of, make_params
 import tinyhyper as th
 from tinyhyper import tape
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, from_string
+from tinyhyper.testing import alive
 
 RULES = {
     "sgd": lambda **kw: SGD(0.05, 0.3, 0.1, **kw),

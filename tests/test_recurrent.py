@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factory import SEEDS, Row, collector_off, example, property_test
+from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from tinyhyper.kernels import threads
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.recurrent import recurrent_backend
 from tinyhyper.nn import LSTM, CharLSTM, cut
+from tinyhyper.testing import collector_off
 
 REFERENCE = Path(__file__).parent / "reference" / "recurrent.npz"
 

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from factory import REAL, SEEDS, SHAPES, Row, axes_of, distinct, example, property_test, uniform
+from factory import REAL, SEEDS, SHAPES, Row, distinct, example, property_test, uniform
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.array_utils import normalize_axis_tuple
 
 import tinyhyper as th
+from tinyhyper.testing import axes_of
 
 
 @st.composite

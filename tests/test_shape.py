@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from factory import SEEDS, SHAPES, Row, axes_of, example, property_test, shaped
+from factory import SEEDS, SHAPES, Row, example, property_test, shaped
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
+from tinyhyper.testing import axes_of
 
 DEEP = hnp.array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=3)
 SOME = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)

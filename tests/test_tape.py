@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from factory import collector_off
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.tape import Node
+from tinyhyper.testing import collector_off
 
 
 def leaf(*values, dtype=float):

@@ -1,0 +1,57 @@
+"""Random programs: they run, print as Python that runs, reach every operation, and stay where all of it is smooth."""
+
+import numpy as np
+import pytest
+from hypothesis import find, given, settings
+
+import tinyhyper as th
+from tinyhyper.testing import check_gradients, programs
+from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS
+from tinyhyper.testing.program import Program, Step
+
+
+def values(program):
+    return [out.numpy() for out in program.run([th.tensor(x) for x in program.inputs])]
+
+
+@given(program=programs())
+def test_a_program_prints_as_python_that_computes_the_same(program):
+    names = {}
+    exec(str(program), names)
+    assert all(names[f"x{n}"].requires_grad for n in range(len(program.inputs)))
+    for out, expected in zip(names["outputs"], values(program), strict=True):
+        assert np.array_equal(out.numpy(), expected)
+
+
+@given(program=programs())
+def test_values_are_finite_and_moderate(program):
+    for out in values(program):
+        assert out.dtype == np.float64 and out.size <= 200 and np.all(np.abs(out) < 1e3)
+
+
+@settings(max_examples=10)
+@given(program=programs(max_steps=3))
+def test_derivatives_are_those_of_differences(program):
+    check_gradients(lambda *xs: tuple(program.run(xs)), *program.inputs, order=1)
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_every_operation_is_reached(name):
+    """A row that never fits would be tested by nothing."""
+    found = find(programs(max_steps=3, operations=[name]), lambda program: any(s.name == name for s in program.steps))
+    assert {step.name for step in found.steps} <= {name, "tanh", "cosh", "sin"}
+
+
+@settings(max_examples=10)
+@given(program=programs(max_steps=3, operations=ELEMENTWISE))
+def test_elementwise_ones_can_be_fused(program):
+    shape = np.broadcast_shapes(*[x.shape for x in program.inputs])
+    fused = th.fuse(lambda *xs: tuple(program.run(xs)))(*map(th.tensor, program.inputs))
+    for out, expected in zip(fused if isinstance(fused, tuple) else [fused], values(program), strict=True):
+        np.testing.assert_allclose(out.numpy(), np.broadcast_to(expected, shape), rtol=1e-12, atol=1e-12)
+
+
+def test_outputs_are_what_no_step_reads():
+    program = Program((np.ones(2), np.ones(3)), (Step("sum", (0,), {"axis": None, "keepdims": False}),))
+    assert program.outputs == [1, 2]
+    assert [out.shape for out in values(program)] == [(3,), ()]

@@ -1,0 +1,67 @@
+"""The strategies: arrays off kinks and ties, shapes that broadcast, axes; and what is there without hypothesis."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyhyper import testing
+from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes
+
+
+@given(
+    data=st.data(),
+    kinks=st.lists(st.floats(-2, 2), max_size=4),
+    shape=st.sampled_from([(), (3, 4), (50,), (0, 2), (10, 20)]),
+)
+def test_arrays_keep_off_kinks_and_ties(data, kinks, shape):
+    arrays = [data.draw(arrays_off(kinks, shape, place=n)) for n in range(3)]
+    every = np.sort(np.concatenate([a.ravel() for a in arrays]))
+    width = 4 / max(60, arrays[0].size + len(kinks))
+    assert all(a.shape == shape and a.dtype == np.float64 for a in arrays)
+    assert (np.diff(every) > 0.2 * width).all() and (np.abs(every) <= 2).all()
+    assert all(np.abs(every - kink).min(initial=1.0) >= min(0.02, width / 4) for kink in kinks)
+
+
+@given(x=arrays_off(low=3.0, high=5.0, dtype=np.float32))
+def test_arrays_have_the_bounds_and_dtype_asked_for(x):
+    assert x.dtype == np.float32 and (x >= 3).all() and (x <= 5).all()
+
+
+@given(data=st.data(), n=st.integers(1, 4))
+def test_shapes_broadcast(data, n):
+    shapes = data.draw(broadcastable_shapes(n, max_side=4))
+    assert len(shapes) == n and all(side <= 4 for side in np.broadcast_shapes(*shapes))
+
+
+@given(data=st.data(), ndim=st.integers(0, 4))
+def test_axes_are_axes(data, ndim):
+    axes = data.draw(axes_of(ndim))
+    np.sum(np.zeros((1,) * ndim), axis=axes)
+    assert data.draw(axes_of(ndim, none=False)) is not None
+
+
+def test_a_name_that_is_not_there_is_told():
+    with pytest.raises(AttributeError, match="no attribute 'arays_off'"):
+        testing.arays_off  # noqa: B018
+    assert all(getattr(testing, name) is not None for name in testing.__all__)
+
+
+def test_the_checks_need_no_hypothesis():
+    code = """
+import sys
+sys.modules["hypothesis"] = None
+import tinyhyper as th, tinyhyper.testing as testing
+testing.check_gradients(th.sin, [1.0])
+assert "numba" not in sys.modules
+try:
+    testing.arrays_off
+except th.errors.MissingPackageError as error:
+    assert "tinyhyper[test]" in str(error)
+else:
+    raise SystemExit("nothing was told")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,79 @@
+"""What lives: tensors and nodes that outlive their use keep a graph, and all its arrays, in memory."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import LeakError
+from ..tape import Node
+from ..tensor import Tensor
+
+SHOWN = 20
+WHY = "Something holds them: a list, a global, a closure, an exception, or a cycle of references"
+
+
+def alive(*kinds: type) -> int:
+    """How many objects of these classes there are."""
+    return len(living(*kinds))
+
+
+def living(*kinds: type) -> list[Any]:
+    """All objects of these classes. By their type: a weak proxy of what is gone has no class to ask."""
+    return [x for x in gc.get_objects() if issubclass(type(x), kinds)]
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Within, nothing is freed but by its last reference going away."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@contextmanager
+def nothing_alive() -> Iterator[None]:
+    """Within a block, or the decorated function, every tensor and node that is made must also go.
+
+    The garbage collector is off meanwhile, so that a cycle of references counts as a leak. Raises LeakError, which
+    lists what is alive and the operation that made it. An exception passes, as its traceback holds what it has met.
+    """
+    __tracebackhide__ = True
+    gc.collect()
+    with collector_off():
+        before = {id(x): weakref.ref(x) for x in living(Tensor, Node)}
+        yield
+        left = [x for x in living(Tensor, Node) if id(x) not in before or before[id(x)]() is not x]
+        if left:
+            raise LeakError(_report(left))
+
+
+def _report(left: list[Any]) -> str:
+    nodes, tensors = ([x for x in left if isinstance(x, kind)] for kind in (Node, Tensor))
+    lines = [_told(x) for x in (*tensors, *nodes)]
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n  ".join(
+        [
+            f"{_count(len(tensors), 'tensor')} and {_count(len(nodes), 'node')} made here are still alive. {WHY}",
+            *lines[:SHOWN],
+            *more,
+        ]
+    )
+
+
+def _told(x: Any) -> str:
+    if isinstance(x, Node):
+        return f"node {x!r}"
+    maker = "a constant" if x.edge is None else f"of {x.edge[0]!r}"
+    return f"tensor {x.dtype} {x.shape}, {maker}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

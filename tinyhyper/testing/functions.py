@@ -1,0 +1,58 @@
+"""A function under test, as the checks call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError
+from ..tensor import FLOATS, Tensor, tensor
+from .differences import Array
+
+Function = Callable[..., list[Tensor]]
+
+
+def bound(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Function, list[Array], list[str]]:
+    """f as a function of its float arguments alone, giving a list of float tensors; these arguments; their names."""
+    constants = [tensor(arg) for arg in args]
+    places = [n for n, arg in enumerate(constants) if arg.dtype in FLOATS]
+    if not places:
+        raise ArgumentError(
+            "check_gradients: no argument is float32 or float64, so there is nothing to differentiate by; "
+            f"the arguments are {', '.join(str(arg.dtype) for arg in constants) or 'none'}"
+        )
+
+    def function(*tensors: Tensor) -> list[Tensor]:
+        given = [Tensor(arg.array.copy()) if arg.dtype not in FLOATS else arg for arg in constants]
+        for n, x in zip(places, tensors):
+            given[n] = x
+        result = f(*given)
+        outs = list(result) if isinstance(result, (tuple, list)) else [result]
+        for out in outs:
+            if not isinstance(out, Tensor):
+                raise DtypeError(
+                    f"check_gradients: f gave a {type(out).__name__}, not a tensor. What NumPy computes from x.numpy() "
+                    "has no gradient"
+                )
+        floats = [out for out in outs if out.dtype in FLOATS]
+        if not floats:
+            raise DtypeError(f"check_gradients: f gave {', '.join(str(out.dtype) for out in outs)}, no floats")
+        return floats
+
+    return function, [constants[n].array for n in places], [f"argument {n}" for n in places]
+
+
+def leaves(arrays: Sequence[Array]) -> list[Tensor]:
+    """New leaves with copies of the values."""
+    return [tensor(a, requires_grad=True) for a in arrays]
+
+
+def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Random weights, none of which is nearly 0: what is wrong in one entry shows in a weighted sum."""
+    return rng.choice([-1.0, 1.0], shape) * (0.5 + rng.random(shape))
+
+
+def signs_like(rng: np.random.Generator, array: Array) -> Array:
+    return np.asarray(signs(rng, array.shape), array.dtype)

@@ -1,0 +1,81 @@
+"""Hypothesis strategies for arrays, shapes and axes at which a derivative has a meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import MissingPackageError
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.extra import numpy as hnp
+except ImportError as error:
+    raise MissingPackageError(
+        "tinyhyper.testing: strategies need hypothesis; pip install 'tinyhyper[test]', or hypothesis itself"
+    ) from error
+
+Shape = tuple[int, ...]
+
+SEEDS = st.integers(0, 10_000)
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+PLACES = 3
+GAP = 0.02
+FEWEST = 60  # intervals: arrays of fewer entries have the same
+
+
+def broadcastable_shapes(
+    n: int, *, max_dims: int = 3, min_side: int = 0, max_side: int = 3
+) -> st.SearchStrategy[tuple[Shape, ...]]:
+    """Tuples of n shapes that broadcast together."""
+    return hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side).map(
+        lambda shapes: shapes.input_shapes
+    )
+
+
+def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
+    """None, one axis counted from either end, or a tuple of them."""
+    choices: list[st.SearchStrategy[Any]] = [st.none()] if none else []
+    if ndim:
+        choices.append(st.integers(-ndim, ndim - 1))
+        choices.append(hnp.valid_tuple_axes(ndim))
+    else:
+        choices.append(st.just(()))
+    return st.one_of(choices)
+
+
+@st.composite
+def arrays_off(
+    draw: Any,
+    kinks: Sequence[float] = (0.0,),
+    shape: Shape | st.SearchStrategy[Shape] = SHAPES,
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: npt.DTypeLike = np.float64,
+    place: int = 0,
+) -> np.ndarray:
+    """Arrays of numbers between the bounds that keep a distance from kinks and ties, where no derivative exists.
+
+    shape: of the array, or a strategy of shapes.  place: 0, 1 or 2; arrays
+    of up to 50 entries at different places have no ties with each other either, as a maximum needs.
+    """
+    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
+    rng = np.random.default_rng(draw(SEEDS))
+    return numbers_off(rng, shape, low, high, kinks, place).astype(dtype)
+
+
+def numbers_off(
+    rng: np.random.Generator, shape: Shape, low: float, high: float, kinks: Sequence[float] = (), place: int = 0
+) -> np.ndarray:
+    """The numbers of `arrays_off`, float64, drawn from a generator: each from an interval of its own."""
+    size = int(np.prod(shape))
+    count = max(FEWEST, size + len(kinks))  # a kink takes away one interval at most
+    width = (high - low) / count
+    starts = low + width * (np.arange(count) + (place % PLACES) / PLACES + 0.1)
+    reach, gap = 0.05 * width, min(GAP, width / 4)
+    for kink in kinks:
+        starts = starts[(starts + reach < kink - gap) | (starts > kink + gap)]
+    return (rng.permutation(starts)[:size] + reach * rng.random(size)).reshape(shape)
