@@ -243,7 +243,7 @@ def test_every_property_has_a_fault():
 
 
 NO_ROW = {
-    *("fuse", "gradients", "no_grad", "num_threads", "record", "set_num_threads", "tensor"),
+    *("fuse", "gradients", "load", "no_grad", "num_threads", "record", "save", "set_num_threads", "tensor"),
     *("grad", "value_and_grad", "vjp", "jvp", "hvp", "jacobian", "hessian"),
     "pow",  # another name of power
     "astype",  # its option decides the dtype that a row would promise

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that somebody has open cannot be removed
+    fcntl = None  # type: ignore[assignment]
 
 
 def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
@@ -12,16 +21,45 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
     Raises FileNotFoundError for a folder that is not there.
     """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return Path(path)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A new file, which takes the place of the old one as the block ends, and is gone if it raises.
+
+    What killed processes have left of it is removed. Raises FileNotFoundError for a folder that is not there.
+    """
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {str(target.parent)!r}; make it first")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    _remove_abandoned(target)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+        with os.fdopen(handle, "w+b") as file:
+            with suppress(OSError):  # some file systems have no locks
+                _lock(file)
+            yield file
         os.chmod(temporary, 0o644)  # mkstemp's own is for the user alone
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)
         raise
-    return target
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of a file that no living process holds locked."""
+    name = re.compile(re.escape(target.name) + r"\.\w{8}\.tmp")
+    for path in [path for path in target.parent.iterdir() if name.fullmatch(path.name)]:
+        with suppress(OSError):
+            with open(path, "rb") as file:
+                _lock(file)
+            path.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Hold a file until it is closed, or the process ends. Raises BlockingIOError where another holds it."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

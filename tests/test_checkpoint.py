@@ -1,0 +1,695 @@
+"""Checkpoints: a run goes on to the same bits, the next hypergradients included; and what is refused."""
+
+import io
+import json
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import kill_checkpoint
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from test_chain import SEEDS, WAYS, Sloped, snapshot, towers
+
+import tinyhyper as th
+from tinyhyper.checkpoint import archive, tree
+from tinyhyper.inspect import files
+from tinyhyper.kernels.plan import elementwise_backend
+from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from tinyhyper.tape import Node
+from tinyhyper.testing import alive
+
+STEPS = 3
+MOMENTS = 2 * STEPS + 1  # before each backward and before each step, and at the end
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.npz"
+
+
+def weights(seed, dtypes, orders):
+    """Two weights, as they lie in memory."""
+    rng = np.random.default_rng(seed)
+    made = {"w": rng.standard_normal((3, 2)), "b": rng.standard_normal(2)}
+    params = {}
+    for (name, array), dtype, order in zip(made.items(), dtypes, orders):
+        params[name] = th.tensor(array, requires_grad=True, dtype=dtype)
+        params[name].array = np.asarray(params[name].array, order=order)
+    return params
+
+
+def loss_of(params, rng):
+    x = th.tensor(rng.standard_normal((4, 3)))
+    return th.mean(th.square(th.tanh(x @ params["w"] + params["b"]))) + th.sum(th.square(params["b"]))
+
+
+def train(optimizer, params, rng, ways=("together",), at=None, swap=None, create_graph=False):
+    """A snapshot at every moment. swap: gives the optimizer and the weights to go on with from one of the moments."""
+    found = []
+    for moment in range(MOMENTS):
+        if moment == at:
+            optimizer, params = swap(optimizer, params)
+        found.append(snapshot(optimizer, params))
+        with WAYS[ways[moment % len(ways)]]():
+            if moment % 2:
+                optimizer.step(params)
+            elif moment < MOMENTS - 1:
+                loss_of(params, rng).backward(create_graph=create_graph)
+    return found
+
+
+def through(path, make):
+    """The swap that saves, and loads into a new tower."""
+
+    def swap(optimizer, params):
+        th.save(path, params, optimizer)
+        other = make()
+        return other, th.load(path, other).params
+
+    return swap
+
+
+DTYPES = st.tuples(*[st.sampled_from([np.float32, np.float64])] * 2)
+ORDERS = st.tuples(*[st.sampled_from("CF")] * 2)
+
+
+@settings(max_examples=24)
+@given(
+    make=towers(), seed=SEEDS, dtypes=DTYPES, orders=ORDERS, at=st.integers(0, MOMENTS - 1),
+    backend=st.sampled_from(["numpy", "numpy", "auto"]),
+    ways=st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=4), create_graph=st.booleans(),
+)  # fmt: skip
+def test_a_run_goes_on_to_the_same_bits(make, seed, dtypes, orders, at, backend, ways, create_graph, tmp_path_factory):
+    """Any tower, saved at any moment, watched or not, on either backend; weights and hypergradients at every moment."""
+    elementwise_backend(backend)
+    path = tmp_path_factory.mktemp("bits") / "run.npz"
+    straight, stopped = (
+        train(
+            make(), weights(seed, dtypes, orders), np.random.default_rng(seed), ways, *swap, create_graph
+        )
+        for swap in ((None, None), (at, through(path, make)))
+    )  # fmt: skip
+    assert straight == stopped
+
+
+TOWERS = {
+    "SGD": lambda: SGD(0.01),
+    "momentum": lambda: SGD(0.01, 0.5, nesterov=True, optimizer=Adam(1e-3)),
+    "by name": lambda: SGD({"w": 0.01, "b": 0.002}, weight_decay=0.1, optimizer=SGD({"w_alpha": 1e-3})),
+    "AdaGrad": lambda: AdaGrad(0.01, optimizer=AdaDelta(1e-2, optimizer=SGD(1e-4))),
+    "coordinates": lambda: AdamW(0.01, tune=("alpha", "eps"), coordinates={"alpha": "log"}, optimizer=SGD(1e-3)),
+    "one's own": lambda: Sloped(0.01, optimizer=Sloped(1e-4, optimizer=RMSProp(1e-5, optimizer=Adam(1e-6)))),
+    "clipped": lambda: Adam(0.01, clip_norm=0.01, optimizer=SGD(1e-3, clip_value=1e-3)),
+}
+
+
+@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("at", range(1, 5))
+@pytest.mark.parametrize("parts", [("wb", "w"), ("w", "b", "wb")], ids=["b rests", "in turn"])
+def test_weights_that_are_not_moved_at_every_step(name, at, parts, path):
+    """Their edges are to hyperparameters of earlier steps, of which some have been released."""
+
+    def run(*swap):
+        found, rng = [], np.random.default_rng(0)
+        optimizer, params = TOWERS[name](), weights(0, (np.float64,) * 2, "CC")
+        for moment in range(6):
+            for half in (2 * moment, 2 * moment + 1):
+                if swap and half == at:
+                    optimizer, params = swap[0](optimizer, params)
+                if half % 2:
+                    moved = {key: params[key] for key in parts[moment % len(parts)]}
+                    optimizer.step(moved)
+                    params.update(moved)
+                else:
+                    read = [params[key] for key in parts[moment % len(parts)]]
+                    try:
+                        sum(th.sum(th.square(w) * rng.standard_normal(w.shape)) for w in read).backward()
+                    except th.GraphReleasedError:
+                        found.append("refused")
+                        params.update({key: th.tensor(w, requires_grad=True) for key, w in params.items()})
+                        th.sum(params[parts[moment % len(parts)][0]]).backward()
+                found.append(snapshot(optimizer, params))
+        return found
+
+    assert run() == run(through(path, TOWERS[name]))
+
+
+@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("ways", [("together", "watched"), ("watched", "together")], ids="/".join)
+def test_saved_by_a_watched_run_and_loaded_by_another(name, ways, path):
+    """And the other way round: the file is the same."""
+    contents = set()
+    for way in ways:
+        optimizer, params = TOWERS[name](), weights(1, (np.float32, np.float64), "FC")
+        rng = np.random.default_rng(1)
+        for _ in range(2):
+            with WAYS[way]():
+                loss_of(params, rng).backward()
+                optimizer.step(params)
+        th.save(path, params, optimizer)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_a_part_of_the_graph_may_have_been_consumed(name, path):
+    """A live weight beside a released one; the second backward pass is refused as in the run that went on."""
+
+    def run(swap):
+        optimizer, params = TOWERS[name](), weights(2, (np.float64,) * 2, "CC")
+        loss_of(params, np.random.default_rng(2)).backward()
+        optimizer.step(params)
+        moved = not params["w"].is_leaf
+        th.sum(params["w"]).backward()
+        optimizer, params = swap(optimizer, params)
+        found = [snapshot(optimizer, params)]
+        for key in "wb":
+            try:
+                th.sum(params[key] * 2).backward()
+            except th.GraphReleasedError as error:
+                assert "released by an earlier backward" in str(error)
+                found.append(f"{key} was consumed")
+        assert not moved or "w was consumed" in found
+        optimizer.step(params)
+        return [*found, snapshot(optimizer, params)]
+
+    assert run(lambda *run: run) == run(through(path, TOWERS[name]))
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_a_retained_graph_serves_again_after_loading(name, path):
+    def run(swap):
+        optimizer, params = TOWERS[name](), weights(2, (np.float64,) * 2, "CC")
+        loss_of(params, np.random.default_rng(2)).backward()
+        optimizer.step(params)
+        loss_of(params, np.random.default_rng(3)).backward(retain_graph=True)
+        optimizer, params = swap(optimizer, params)
+        loss_of(params, np.random.default_rng(4)).backward()
+        found = [snapshot(optimizer, params)]
+        optimizer.step(params)
+        return [*found, snapshot(optimizer, params)]
+
+    assert run(lambda *run: run) == run(through(path, TOWERS[name]))
+
+
+def test_hyperparameters_that_a_user_has_put_there(path):
+    """A leaf where nothing is tuned, and another dtype."""
+
+    def run(swap):
+        optimizer, params = Adam(0.01, optimizer=SGD(1e-4)), weights(5, (np.float64,) * 2, "CC")
+        optimizer.parameters["eps"] = th.tensor(1e-3, requires_grad=True)
+        optimizer.optimizer.parameters["alpha"] = th.tensor(1e-4, dtype=np.float32)
+        for n in range(2):
+            loss_of(params, np.random.default_rng(n)).backward()
+            optimizer.step(params)
+        optimizer, params = swap(optimizer, params)
+        loss_of(params, np.random.default_rng(9)).backward()
+        return snapshot(optimizer, params)
+
+    straight = run(lambda *run: run)
+    assert straight == run(through(path, lambda: Adam(0.01, optimizer=SGD(1e-4))))
+    assert straight[0][0]["parameters"]["eps"][2] is not None
+
+
+def test_where_a_state_starts_is_saved_too(path):
+    """A weight that joins later starts where the saved tower would have let it start."""
+
+    def run(swap):
+        optimizer, params = Adam(0.01, eps=0.5), weights(6, (np.float64,) * 2, "CC")
+        optimizer, params = swap(optimizer, params)
+        loss_of(params, np.random.default_rng(6)).backward()
+        optimizer.step(params)
+        return snapshot(optimizer, params)
+
+    assert run(lambda *run: run) == run(through(path, Adam))
+
+
+def test_a_new_process_goes_on(path):
+    for until in (3, 7):
+        assert kill_checkpoint.child(path, until, every=10).wait() == 0
+    optimizer, _, rng = kill_checkpoint.begin()
+    params, extra = th.load(path, optimizer)
+    other, straight, batches = kill_checkpoint.straight(7)
+    assert extra == {"step": 7, "rng": batches.bit_generator.state}
+    for found in (params, straight):
+        th.mean(th.square(found["w"])).backward()
+    assert snapshot(optimizer, params) == snapshot(other, straight)
+    assert all(p.grad.item() for p in optimizer.parameters.values() if p.requires_grad)
+
+
+def test_nothing_is_left_to_the_garbage_collector(path):
+    optimizer, params = Adam(0.01, optimizer=SGD(1e-4)), weights(7, (np.float64,) * 2, "CC")
+    rng, swap, counts = np.random.default_rng(7), through(path, lambda: Adam(0.01, optimizer=SGD(1e-4))), []
+    for _ in range(3):
+        loss_of(params, rng).backward()
+        optimizer.step(params)
+        optimizer, params = swap(optimizer, params)
+        counts.append(alive(Node, th.Tensor))
+    assert counts[0] == counts[1] == counts[2]
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_step_after_loading_may_be_skipped(at, path):
+    def make():
+        return Adam(0.01, optimizer=SGD(1e-3), on_nonfinite="skip")
+
+    def run(swap):
+        optimizer, params, found = make(), weights(3, (np.float64,) * 2, "CC"), []
+        for n in range(6):
+            if n == at:
+                optimizer, params = swap(optimizer, params)
+            loss = loss_of(params, np.random.default_rng(n)) * (np.nan if n in (2, 4) else 1.0)
+            loss.backward()
+            optimizer.step(params)
+            found.append(snapshot(optimizer, params))
+        assert optimizer.skipped == 2
+        return found
+
+    with pytest.warns(th.AnomalyWarning):
+        assert run(lambda *run: run) == run(through(path, make))
+
+
+# Horizons.
+
+
+@pytest.mark.parametrize("objective", ["last", "sum"])
+@pytest.mark.parametrize("plain", [False, True], ids=["recorded", "plain"])
+@pytest.mark.parametrize("horizon", [2, 3])
+def test_a_window_is_saved_where_it_ends_and_nowhere_else(horizon, plain, objective, path):
+    def make():
+        return Adam(0.01, optimizer=SGD(1e-2, optimizer=SGD(1e-3)), horizon=horizon, objective=objective)
+
+    def run(at, swap=None):
+        optimizer, params, rng = make(), weights(8, (np.float64,) * 2, "CC"), np.random.default_rng(8)
+        found = []
+        for moment in range(15):
+            if moment == at:
+                optimizer, params = swap(optimizer, params)
+            step = moment // 2
+            ending = step % horizon == 0
+            if moment % 2:
+                optimizer.step(params)
+            else:
+                loss_of(params, rng).backward(create_graph=not (plain and ending))
+            if not ending or not moment % 2:
+                levels, values = snapshot(optimizer, params)
+                found.append((values, [level["t"] for level in levels]))
+        found.append(str(optimizer.state_dict()))
+        return found
+
+    straight = run(None)
+    for at in range(1, 15):
+        if at % 2 and at // 2 % horizon == 0:
+            assert run(at, through(path, make)) == straight
+        else:
+            path.unlink(missing_ok=True)
+            with pytest.raises(th.GraphError, match="where the window ends"):
+                run(at, through(path, make))
+            assert not path.exists()
+
+
+def test_saving_at_a_windows_end_changes_nothing(path):
+    """Of the run that is saved; and one that was loaded must not look back past the checkpoint."""
+
+    def run(save):
+        optimizer, params = SGD(0.1, optimizer=SGD(1e-2), horizon=2), weights(9, (np.float64,) * 2, "CC")
+        rng = np.random.default_rng(9)
+        for n in range(5):
+            loss_of(params, rng).backward(create_graph=True)
+            if save and n % 2 == 0:
+                th.save(path, params, optimizer)
+            if n == 4:
+                loss_of(params, rng).backward(create_graph=True)
+            optimizer.step(params)
+        return snapshot(optimizer, params)
+
+    assert run(False) == run(True)
+    params, _ = th.load(path, SGD(0.1, optimizer=SGD(1e-2), horizon=2))
+    with pytest.raises(th.GraphReleasedError):
+        th.sum(params["w"]).backward()
+
+
+def test_a_run_that_is_never_cut_is_saved_before_its_first_step(path):
+    optimizer, params = SGD(0.1, horizon=None), weights(9, (np.float64,) * 2, "CC")
+    th.save(path, params, optimizer)
+    loss_of(params, np.random.default_rng(0)).backward(create_graph=True)
+    th.save(path, params, optimizer)
+    optimizer.step(params)
+    with pytest.raises(th.GraphError, match="before the first step"):
+        th.save(path, params, optimizer)
+
+
+# What is saved besides.
+
+
+DTYPED = ["?", "i1", ">i4", "<u8", "f2", ">f4", "<f8", "<f4", "c16", "M8[s]", "<U3", "S2"]
+ARRAYS = st.sampled_from(DTYPED).flatmap(
+    lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
+)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), ARRAYS,
+    ARRAYS.map(lambda array: array.T), ARRAYS.map(lambda array: array[..., ::2] if array.ndim else array),
+    ARRAYS.map(lambda array: np.flip(array)), hnp.arrays(np.float32, ()).map(lambda array: array[()]),
+)  # fmt: skip
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.one_of(st.text(max_size=2), st.integers(), st.tuples(st.integers())), inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+def alike(a, b):
+    """Whether two trees are the same bit by bit, and lie in memory alike."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if isinstance(a, (np.ndarray, np.generic)):
+        lie = (a.dtype.str, a.shape, a.strides) == (b.dtype.str, b.shape, b.strides)
+        return lie and a.tobytes() == b.tobytes()
+    if isinstance(a, float):
+        return np.float64(a).tobytes() == np.float64(b).tobytes()
+    return a == b
+
+
+@settings(max_examples=100)
+@given(extra=TREES)
+def test_whatever_else_is_saved_comes_back_bit_by_bit(extra, tmp_path_factory):
+    path = tmp_path_factory.mktemp("extra") / "x.npz"
+    th.save(path, {}, extra=extra)
+    assert alike(th.load(path).extra["extra"], extra)
+
+
+def test_values_at_the_edge_of_their_dtype_survive(path):
+    payload = np.array([0x7FF8000000000123, 0xFFF0000000000001], np.uint64).view(np.float64)
+    special = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 5e-324, np.finfo(float).max])
+    values = {"special": special, "payload": payload, "0-d": payload[1:].reshape(()), "f4": special[:5].astype("f4")}
+    optimizer, params = SGD(0.1), {name: th.tensor(array, requires_grad=True) for name, array in values.items()}
+    th.save(path, params, optimizer, values=values, number=payload.tolist()[0])
+    loaded, extra = th.load(path, SGD(0.5))
+    assert alike(extra["values"], values) and alike(extra["number"], payload.tolist()[0])
+    assert all(loaded[name].data.tobytes() == array.tobytes() for name, array in values.items())
+
+
+def test_arrays_that_were_one_are_one_and_are_written_once(path):
+    array = np.arange(1000.0)
+    th.save(path, {}, first=array, second=[array])
+    assert path.stat().st_size < 1.5 * array.nbytes
+    extra = th.load(path).extra
+    assert extra["first"] is extra["second"][0] and extra["first"].flags.writeable
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "MT19937", "Philox", "SFC64"])
+def test_generators_go_on(kind, path):
+    rng, other = (np.random.Generator(getattr(np.random, kind)(seed)) for seed in (0, 1))
+    rng.standard_normal(7)
+    th.save(path, {}, rng=rng.bit_generator.state)
+    other.bit_generator.state = th.load(path).extra["rng"]
+    assert rng.standard_normal(5).tobytes() == other.standard_normal(5).tobytes()
+
+
+def test_tensors_come_back_as_they_were_and_computed_ones_are_refused(path):
+    leaf, constant = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(np.float32(3))
+    th.save(path, {}, state=(leaf, {"h": constant}))
+    first, second = th.load(path).extra["state"]
+    assert first.requires_grad and not second["h"].requires_grad and second["h"].dtype == np.float32
+    with pytest.raises(th.GraphError, match=r"extra\['state'\]\[1\] was computed.*extra\['state'\]\[1\].detach"):
+        th.save(path, {}, state=[0, leaf * 2])
+
+
+def test_a_model_is_saved_with_its_buffers_and_without_a_tower(path):
+    model = th.nn.BatchNorm2d("norm", 3)
+    params = model.parameters()
+    model(params, th.tensor(np.random.default_rng(0).standard_normal((4, 5, 5, 3)), dtype=np.float32))
+    th.save(path, {**params, "fixed": th.tensor([1.0])}, buffers=model.buffers)
+    loaded, extra = th.load(path)
+    assert loaded["norm.weight"].is_leaf and loaded["norm.weight"].requires_grad and not loaded["fixed"].requires_grad
+    other = th.nn.BatchNorm2d("norm", 3)
+    other.load_buffers(extra["buffers"])
+    assert alike(other.buffers, model.buffers)
+    with pytest.raises(th.CheckpointError, match="saved without an optimizer"):
+        th.load(path, SGD())
+
+
+def test_numpy_and_json_read_the_file(path):
+    th.save(path, {"w": th.tensor(np.arange(4.0))}, note="hello")
+    with np.load(path) as found:
+        assert found["0"].tolist() == [0.0, 1.0, 2.0, 3.0]
+        assert json.loads(found["tinyhyper.json"])["format"] == "tinyhyper checkpoint"
+
+
+@pytest.mark.parametrize(
+    "extra, words",
+    [
+        ({"a": {1, 2}}, r"extra\['a'\] is a set"),
+        ({"a": [0, {"rng": np.random.default_rng()}]}, r"extra\['a'\]\[1\]\['rng'\] is a Generator.*bit_generator"),
+        ({"a": np.array([None, {}])}, r"extra\['a'\] is a ndarray of object"),
+        ({"a": np.ma.masked_array([1.0], [True])}, r"extra\['a'\] is a MaskedArray"),
+        ({"a": b"bytes"}, "bytes"),
+    ],
+)
+def test_what_no_file_can_hold_is_told_and_the_old_file_stays(extra, words, path):
+    th.save(path, {}, kept=1)
+    with pytest.raises(TypeError, match=words):
+        th.save(path, {}, **extra)
+    assert th.load(path).extra == {"kept": 1}
+
+
+def test_wrong_arguments_are_told(path):
+    with pytest.raises(TypeError, match=r"params\['w'\] is a ndarray"):
+        th.save(path, {"w": np.ones(3)})
+    w = th.tensor([1.0], requires_grad=True) * 2
+    with pytest.raises(th.GraphError, match="multiply #.*no file can hold"):
+        th.save(path, {"w": w}, SGD())
+
+
+# What is refused.
+
+
+MADE = {
+    "height": (lambda: SGD(0.1), "Adam / SGD, this tower is SGD"),
+    "optimizer": (lambda: Adam(optimizer=RMSProp()), r"saved from Adam / SGD, this tower is Adam\(.*RMSProp"),
+    "tuned": (lambda: Adam(tune=("alpha",), optimizer=SGD()), "level 0, Adam, .*tuned alpha, beta1, .*has alpha"),
+    "coordinate": (
+        lambda: Adam(coordinates={"alpha": "log"}, optimizer=SGD()),
+        r"level 0, Adam, .*coordinates\['alpha'\] linear, this one has log",
+    ),
+    "coordinate above": (
+        lambda: Adam(optimizer=SGD(coordinates={"mu": "log"})),
+        r"level 1, SGD, .*coordinates\['mu'\] linear, this one has log",
+    ),
+    "rates": (lambda: Adam({"w": 0.1}, optimizer=SGD()), "level 0, Adam, .*w_alpha"),
+    "decay": (lambda: Adam(weight_decay=0.1, optimizer=SGD(), tune=("alpha", "beta1", "beta2")), "used.*weight_decay"),
+    "option": (lambda: Adam(optimizer=SGD(mu=0.0, nesterov=True)), r"level 1, SGD, .*options\['nesterov'\] False"),
+    "horizon": (lambda: Adam(optimizer=SGD(), horizon=2), "horizon.*1.*2"),
+    "clipping": (lambda: Adam(optimizer=SGD(clip_norm=1.0)), "clip_norm=1"),
+}
+
+
+@pytest.mark.parametrize("make, words", MADE.values(), ids=MADE)
+def test_a_file_of_another_tower_is_refused_and_changes_nothing(make, words, path):
+    optimizer, params = Adam(optimizer=SGD()), weights(0, (np.float64,) * 2, "CC")
+    loss_of(params, np.random.default_rng(0)).backward()
+    optimizer.step(params)
+    th.save(path, params, optimizer)
+    other, rng = make(), np.random.default_rng(1)
+    if "horizon" not in words:
+        mine = weights(1, (np.float64,) * 2, "CC")
+        loss_of(mine, rng).backward()
+        other.step(mine)
+    before = snapshot(other, {}), other.parameters.copy()
+    with pytest.raises(th.CheckpointError, match=words) as error:
+        th.load(path, other)
+    assert str(path) in str(error.value)
+    assert before == (snapshot(other, {}), other.parameters)
+
+
+def test_a_rule_that_has_changed_is_refused(path):
+    def cls(square):
+        class Mine(th.optim.Optimizer):
+            table = {"alpha": 0.1}
+
+            @staticmethod
+            def rule(w, g, *, alpha):
+                return w - alpha * (g * w if square else g)
+
+        return Mine
+
+    optimizer, params = cls(False)(optimizer=SGD()), weights(0, (np.float64,) * 2, "CC")
+    loss_of(params, np.random.default_rng(0)).backward()
+    optimizer.step(params)
+    th.save(path, params, optimizer)
+    other = cls(True)(optimizer=SGD())
+    before = snapshot(other, {})
+    with pytest.raises(ValueError, match="level 0: Mine.rule is another rule"):
+        th.load(path, other)
+    assert snapshot(other, {}) == before
+
+
+@pytest.mark.parametrize("damage", ["cut short", "altered", "longer"])
+def test_a_damaged_file_is_refused_wherever_it_is_damaged(damage, path):
+    optimizer = SGD(0.1, optimizer=SGD(0.01))
+    th.save(path, {"w": th.tensor([1.0, 2.0])}, step=1)
+    whole = path.read_bytes()
+    places = range(len(whole))
+    if damage == "altered":
+        damaged = (whole[:n] + bytes([whole[n] ^ (1 << n % 8)]) + whole[n + 1 :] for n in places)
+    elif damage == "cut short":
+        damaged = (whole[:n] for n in places)
+    else:
+        damaged = (whole + whole[:n] for n in range(1, 100))
+    before = snapshot(optimizer, {})
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(th.CheckpointError, match=re.escape(str(path))):
+            th.load(path, optimizer)
+    assert before == snapshot(optimizer, {})
+    path.write_bytes(whole)
+    assert th.load(path).extra == {"step": 1}
+
+
+class Trap:
+    """A pickle of it runs code."""
+
+    def __reduce__(self):
+        return os.mkdir, ("trapped",)
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+FOREIGN = {
+    "nothing": (b"", "not even begin"),
+    "a text": (b"alpha = 0.1\n" * 20, "not even begin"),
+    "a pickle": (pickle.dumps(Trap()), "not even begin"),
+    "another npz": (npz(w=np.ones(3)), "tinyhyper.json does not come first"),
+    "an npz of pickles": (npz(w=np.array([Trap()])), "tinyhyper.json does not come first"),
+}
+
+
+@pytest.mark.parametrize("content, words", FOREIGN.values(), ids=FOREIGN)
+def test_a_foreign_file_is_refused(content, words, path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    path.write_bytes(content)
+    with pytest.raises(th.CheckpointError, match=words):
+        th.load(path, SGD())
+    assert not Path("trapped").exists()
+
+
+def sealed(path, text, *arrays):
+    """A file with a right seal around what is no checkpoint."""
+    with open(path, "w+b") as file:
+        archive.pack(file, text, arrays)
+
+
+STRANGE = {
+    "a newer version": ({"format": archive.FORMAT, "version": 2}, "version 2; this tinyhyper reads version 1"),
+    "no content": ({"format": archive.FORMAT, "version": 1}, "KeyError"),
+    "a list": ([1], "TypeError"),
+    "an unknown kind": ({"format": archive.FORMAT, "version": 1, "content": {"pickle": 1}}, "KeyError"),
+    "no params": ({"format": archive.FORMAT, "version": 1, "content": {"dict": []}}, "KeyError"),
+    "a missing array": (
+        {"format": archive.FORMAT, "version": 1, "content": {"array": {"number": 3, "strides": [8]}}},
+        "KeyError",
+    ),
+}
+
+
+@pytest.mark.parametrize("head, words", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("make", [SGD, lambda: None], ids=["tower", "model"])
+def test_a_sealed_file_of_something_else_is_refused(head, words, make, path):
+    sealed(path, json.dumps(head))
+    with pytest.raises(th.CheckpointError, match=words):
+        th.load(path, make())
+
+
+def test_a_pickle_in_a_sealed_file_is_not_run(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    with zipfile.ZipFile(io.BytesIO(npz(w=np.array([Trap()])))) as found:
+        trap = found.read("w.npy")
+    content = {"dict": [["params", {"dict": []}], ["tower", None], ["extra", {"array": {"number": 0, "strides": [8]}}]]}
+    with open(path, "w+b") as file:
+        monkeypatch.setattr(np.lib.format, "write_array", lambda entry, array, **kwargs: entry.write(trap))
+        archive.pack(file, json.dumps({"format": archive.FORMAT, "version": 1, "content": content}), [np.ones(1)])
+    with pytest.raises(th.CheckpointError, match="allow_pickle=False"):
+        th.load(path)
+    assert not Path("trapped").exists()
+
+
+def test_what_is_not_there_is_said_to_be_missing(path):
+    with pytest.raises(FileNotFoundError, match="run.npz.*cannot be read: No such file") as error:
+        th.load(path, SGD())
+    assert isinstance(error.value, th.CheckpointError) and isinstance(error.value, th.TinyhyperError)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        th.save(path / "below.npz", {})
+    path.mkdir()
+    with pytest.raises(th.CheckpointError, match="cannot be read"):
+        th.load(path)
+    with pytest.raises(th.CheckpointError, match="cannot be written"):
+        th.save(path, {})
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "mkstemp", "fdopen"])
+def test_a_disk_that_fails_leaves_the_old_file(call, path, monkeypatch):
+    th.save(path, {}, kept=1)
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile if call == "mkstemp" else os, call, fail)
+    with pytest.raises(th.CheckpointError, match="run.npz.*cannot be written: No space left on device"):
+        th.save(path, {}, kept=2)
+    monkeypatch.undo()
+    assert os.listdir(path.parent) == [path.name] and th.load(path).extra == {"kept": 1}
+
+
+# Killed while saving.
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no locks to tell the living from the dead")
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "run.npz"
+    th.save(path, {})
+    for name in ("run.npz.abcdefgh.tmp", "run.npz.other", "run.npz.b.abcdefgh.tmp", "run.npzabcdefgh.tmp"):
+        (tmp_path / name).touch()
+    with files.replacing(path) as file:
+        file.write(b"another's, and under way")
+        during = set(os.listdir(tmp_path))
+        th.save(path, {}, new=1)
+        assert set(os.listdir(tmp_path)) == during and "run.npz.abcdefgh.tmp" not in during
+        assert th.load(path).extra == {"new": 1}
+    assert sorted(os.listdir(tmp_path)) == ["run.npz", "run.npz.b.abcdefgh.tmp", "run.npz.other", "run.npzabcdefgh.tmp"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot kill in this way")
+def test_a_killed_run_has_lost_nothing_that_was_saved(tmp_path):
+    """Three kills; `python tests/kill_checkpoint.py 200` makes two hundred."""
+    steps, _ = kill_checkpoint.kill(3, tmp_path, seed=0)
+    optimizer, _, _ = kill_checkpoint.begin()
+    params, _ = th.load(tmp_path / "run.npz", optimizer)
+    other, straight, _ = kill_checkpoint.straight(steps)
+    assert snapshot(optimizer, params) == snapshot(other, straight)
+    th.save(tmp_path / "run.npz", params, optimizer)
+    assert os.listdir(tmp_path) == ["run.npz"]
+
+
+def test_the_data_that_a_tree_holds_is_json():
+    arrays = {}
+    text = json.dumps(tree.encode({"a": (1, np.float32(2)), "b": np.ones(3)}, arrays), allow_nan=False)
+    assert len(arrays) == 1 and alike(tree.decode(json.loads(text), lambda n: np.ones(3))["a"], (1, np.float32(2)))

@@ -1,0 +1,69 @@
+"""Checkpoints: a run in a file, and back, to the same numbers as if it had never stopped.
+
+After a step the moved weights lead back to the hyperparameters that they were moved by. This edge is saved as well, so
+the hypergradients of the very next `backward()` are those of the run that went on.
+
+| file | what is in it |
+| --- | --- |
+| `archive` | the file: how it is written, and what is refused |
+| `tree` | nested data as JSON and arrays |
+| `run` | weights and a tower, with gradients and the graph behind them, as nested data |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..errors import ArgumentError, CheckpointError, DtypeError, TinyhyperError
+from ..optim.tower import Optimizer
+from ..tensor import Tensor
+from . import archive, run
+
+
+class Checkpoint(NamedTuple):
+    """What `load` gives: the parameters, and whatever else was saved, both by name."""
+
+    params: dict[str, Tensor]
+    extra: dict[str, Any]
+
+
+def save(
+    path: str | os.PathLike[str], params: Mapping[str, Tensor], optimizer: Optimizer | None = None, **extra: Any
+) -> None:
+    """Write a run to a file, which appears whole or not at all, in place of an older one.
+
+    optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
+    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, arrays and tensors.
+    To be called between steps, or between backward() and the step; with a longer horizon, where a window ends.
+    Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written.
+    """
+    for name, tensor in params.items():
+        if not isinstance(tensor, Tensor):
+            raise DtypeError(f"save: params[{name!r}] is a {type(tensor).__name__}, not a tensor")
+    content = run.model(params) if optimizer is None else run.described(params, optimizer)
+    archive.write(path, {**content, "extra": extra})
+
+
+def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Checkpoint:
+    """Go on from a file: the tower takes on what was saved of it, and the parameters to go on with are returned.
+
+    optimizer: a tower made as the saved one was; without one the parameters are leaves.
+    Raises CheckpointError for a file that is damaged, foreign or of another tower, CheckpointMissingError where there
+    is none; nothing has changed then.
+    """
+    content = archive.read(path)
+    try:
+        extra = content["extra"]
+        if optimizer is None:
+            params = run.leaves(content)
+        elif content["tower"] is None:
+            raise ArgumentError("it was saved without an optimizer, so there is nothing for one to go on from")
+        else:
+            params = run.go_on(content, optimizer)
+        return Checkpoint(params, extra)
+    except TinyhyperError as error:
+        raise CheckpointError(f"{path}: this checkpoint does not fit: {error}") from None
+    except archive.UNREADABLE as error:
+        raise archive.strange(path, error) from error

@@ -1,0 +1,131 @@
+"""The file of a checkpoint: an npz that shows whether it is whole.
+
+First in it stands `tinyhyper.json`, which says what each of the arrays behind it is. The last thing in it, the comment
+with which any zip file may end, is the SHA-256 of all before. `numpy.load` reads it as it reads every npz; nothing in
+it is a pickle, so reading one runs no code.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from ..errors import CheckpointError, CheckpointMissingError, TinyhyperError
+from ..inspect import files
+from . import tree
+
+FORMAT, VERSION = "tinyhyper checkpoint", 1
+ENTRY = "tinyhyper.json"
+NAME_AT = 30  # where a zip file has the name of its first entry
+SEAL = b"sha256 "
+DIGITS = 2 * hashlib.sha256().digest_size
+CHUNK = 1 << 20
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, EOFError, BadZipFile)
+
+
+def write(path: str | os.PathLike[str], content: dict[str, Any]) -> Path:
+    """Put nested data into a file, which appears whole or not at all and is on the disk when this returns; its path.
+
+    Raises DtypeError for what no file can hold, CheckpointError where none can be written; nothing has changed then.
+    """
+    arrays: tree.Arrays = {}
+    text = json.dumps({"format": FORMAT, "version": VERSION, "content": tree.encode(content, arrays)}, allow_nan=False)
+    try:
+        with files.replacing(path) as file:
+            pack(file, text, [array for _, array in arrays.values()])
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _failed(path, "cannot be written", error) from error
+    return Path(path)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What was put into a file.
+
+    Raises CheckpointError for a file that cannot be read, is not one of these, or is not as it was written;
+    CheckpointMissingError where there is none.
+    """
+    try:
+        with open(path, "rb") as file:
+            _check(path, file)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as found:
+                return _unpack(path, found)
+    except TinyhyperError:
+        raise
+    except OSError as error:
+        raise _failed(path, "cannot be read", error) from error
+    except UNREADABLE as error:  # its seal is right, so something else has written it
+        raise strange(path, error) from error
+
+
+def strange(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    """For a file that is whole, but does not hold what `write` puts there."""
+    return CheckpointError(f"{path}: this is no checkpoint that can be understood ({error!r})")
+
+
+def _failed(path: str | os.PathLike[str], what: str, error: OSError) -> CheckpointError:
+    kind = CheckpointMissingError if isinstance(error, FileNotFoundError) else CheckpointError
+    return kind(f"{path}: the checkpoint {what}: {error.strerror or error}")
+
+
+def pack(file: BinaryIO, text: str, arrays: Sequence[np.ndarray]) -> None:
+    """Write the text and the arrays to an empty file, and seal it."""
+    with ZipFile(file, "w") as archive:
+        archive.comment = SEAL + b"0" * DIGITS
+        with archive.open(ENTRY, "w") as entry:
+            entry.write(text.encode())
+        for n, array in enumerate(arrays):
+            with archive.open(f"{n}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    before = file.seek(0, os.SEEK_END) - DIGITS
+    digest = _digest(file, before)
+    file.seek(before)
+    file.write(digest)
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
+    """The SHA-256 of so many bytes from the beginning on, in hexadecimal digits."""
+    found = hashlib.sha256()
+    file.seek(0)
+    while size and (part := file.read(min(size, CHUNK))):
+        found.update(part)
+        size -= len(part)
+    return found.hexdigest().encode()
+
+
+def _check(path: str | os.PathLike[str], file: BinaryIO) -> None:
+    """Raise CheckpointError unless the file is one of these, from its first byte to its last."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(2) != b"PK":
+        raise CheckpointError(f"{path}: this is no checkpoint; it does not even begin like an npz file")
+    file.seek(NAME_AT)
+    if file.read(len(ENTRY)) != ENTRY.encode():
+        raise CheckpointError(f"{path}: this is no checkpoint; {ENTRY} does not come first in it")
+    file.seek(max(size - len(SEAL) - DIGITS, 0))
+    end = file.read()
+    if not end.startswith(SEAL):
+        raise CheckpointError(f"{path}: the checkpoint is damaged: its end is missing, or something stands behind it")
+    if _digest(file, size - DIGITS) != end[len(SEAL) :]:
+        raise CheckpointError(f"{path}: the checkpoint is damaged: its SHA-256 is not that with which it was written")
+
+
+def _unpack(path: str | os.PathLike[str], found: Any) -> dict[str, Any]:
+    head = json.loads(found[ENTRY])
+    if head["format"] != FORMAT or head["version"] != VERSION:
+        raise CheckpointError(
+            f"{path}: this is a {head['format']} of version {head['version']}; this tinyhyper reads version {VERSION} "
+            f"of a {FORMAT}"
+        )
+    content: dict[str, Any] = tree.decode(head["content"], functools.cache(lambda n: found[str(n)]))
+    return content

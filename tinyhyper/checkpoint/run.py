@@ -1,0 +1,113 @@
+"""A run as nested data, and back: weights and a tower, their gradients, and the graph behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ArgumentError, GraphError
+from ..optim import live, saving
+from ..optim.horizon import Window
+from ..optim.nonfinite import Guard
+from ..optim.tower import Optimizer
+from ..tape import Edge
+from ..tensor import Tensor, leaf
+
+Content = dict[str, Any]
+
+
+def model(params: Mapping[str, Tensor]) -> Content:
+    """The values alone."""
+    return {
+        "params": {name: {"value": w.array, "requires_grad": w.requires_grad} for name, w in params.items()},
+        "tower": None,
+    }
+
+
+def leaves(content: Content) -> dict[str, Tensor]:
+    """The parameters without what is behind them."""
+    found = {name: (Tensor(entry["value"]), entry["requires_grad"]) for name, entry in content["params"].items()}
+    return {name: leaf(tensor) if requires_grad else tensor for name, (tensor, requires_grad) in found.items()}
+
+
+def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
+    """All that the rest of a run depends on. Raises GraphError inside a window of the horizon."""
+    window, named = optimizer._window, [params, *[level.parameters for level in optimizer.levels]]
+    begun = window.steps > 0 and window.horizon != 1
+    ended = begun and window.cuts and any(w.grad is not None for w in params.values())
+    if begun and not ended:
+        raise GraphError(_inside(window))
+    graph = live.Description(optimizer, [tensor for tensors in named for tensor in tensors.values()], ended)
+    owed = {id(tensor): gradient for tensor, gradient in window.owed()}
+
+    def entry(tensor: Tensor) -> dict[str, Any]:
+        gradient, more = tensor.grad, owed.get(id(tensor))
+        if more is not None:
+            gradient = more if gradient is None else gradient.plus(more)
+        return {
+            "value": tensor.array,
+            "requires_grad": tensor.requires_grad,
+            "gradient": None if gradient is None else gradient.array,
+            "edge": graph.number(tensor.edge),
+        }
+
+    weights, *hyperparameters = [{name: entry(tensor) for name, tensor in tensors.items()} for tensors in named]
+    tower = {
+        "settings": settings(optimizer),
+        "levels": saving.described(optimizer),
+        "hyperparameters": hyperparameters,
+        "graph": graph.entries,
+    }
+    return {"params": weights, "tower": tower}
+
+
+def _inside(window: Window) -> str:
+    """What to say where a window has begun and does not end."""
+    what = "the graph is the whole program since the last cut, which no file can hold"
+    if window.horizon is None:
+        return f"save: with a horizon of None {what}. Save before the first step; state_dict() has the values alone"
+    return (
+        f"save: after step {(window.steps - 1) % window.horizon + 1} of {window.horizon} in a window of the horizon "
+        f"{what}. Save where the window ends: between the backward() and the step() with which the next one begins"
+    )
+
+
+def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Let a tower go on from what was saved of it; its weights. Raises ArgumentError before anything has changed."""
+    tower = content["tower"]
+    levels = saving.checked(optimizer, tower)
+    for name, mine in settings(optimizer).items():
+        if tower["settings"][name] != mine:
+            raise ArgumentError(f"the tower was saved with {name} {tower['settings'][name]}, this one has {mine}")
+    edges = live.rebuilt(optimizer, tower["graph"])
+    weights, *hyperparameters = [
+        {name: _tensor(entry, edges) for name, entry in entries.items()}
+        for entries in (content["params"], *tower["hyperparameters"])
+    ]
+    saving.put(optimizer, levels)
+    for level, parameters in zip(optimizer.levels, hyperparameters):
+        level.parameters.update(parameters)
+    if isinstance(guard := optimizer._guard, Guard) and all(w.grad is None for w in weights.values()):
+        guard.settle(guard(optimizer, optimizer.levels, weights))  # a step had been made: the next one may be skipped
+    return weights
+
+
+def settings(optimizer: Optimizer) -> dict[str, Any]:
+    """What a tower does beside its rules."""
+    window = optimizer._window
+    return {
+        "horizon": window.horizon,
+        "objective": window.objective,
+        "on_nonfinite": str(optimizer._guard),
+        "limits": [str(level._limits) for level in optimizer.levels],
+    }
+
+
+def _tensor(entry: Mapping[str, Any], edges: Sequence[Edge]) -> Tensor:
+    tensor = Tensor(entry["value"])
+    if entry["edge"] is not None:
+        tensor.edge = edges[entry["edge"]]
+        tensor.retain_grad()
+    if entry["gradient"] is not None:
+        tensor.grad = Tensor(entry["gradient"])
+    return tensor

@@ -1,0 +1,126 @@
+"""The live edge as plain data, and back: all that the graph behind a tower's tensors holds after a step.
+
+That is one application of a rule for each tensor that was moved, what it saved, and the edges to the hyperparameters
+that it was moved by. Moved together or one by one, it is the same; so a saved edge is told, and made again, as if each
+tensor had been moved by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ArgumentError, GraphError
+from ..tape import Edge, Node, reachable
+from ..tensor import Tensor
+from .group import GroupNode
+from .horizon import Seam
+from .scan import ScanNode
+
+if TYPE_CHECKING:
+    from .tower import Optimizer
+
+Entry = dict[str, Any]
+
+
+class Released(Node):
+    """Stands for a node that had been released when the graph was saved."""
+
+    __slots__ = ()
+    name = "step before the checkpoint"
+
+    def __init__(self) -> None:
+        super().__init__(Released)
+        self.release()
+
+
+class Description:
+    """The graph behind some tensors.
+
+    entries: one for each node, oldest first. A leaf is {}; what was released, {"released": True}; a rule that was
+      applied has its place in the tower, what its operands were like, what it saved, and an edge for each operand.
+    swept: whether nothing behind a window's last step counts any more.
+    Raises GraphError for a graph that no step of the tower has made.
+    """
+
+    def __init__(self, optimizer: Optimizer, tensors: Iterable[Tensor], swept: bool) -> None:
+        self._rules = _rules(optimizer)
+        self._swept = swept
+        self._numbers: dict[Edge, int] = {}
+        self.entries: list[Entry] = []
+        edges = [tensor.edge for tensor in tensors if tensor.edge is not None]
+        for node in reversed(reachable([node for node, _ in edges], to_seams=True)):
+            self._add(node)
+
+    def number(self, edge: Edge | None) -> int | None:
+        """The number of the entry that an edge leads to."""
+        return None if edge is None else self._numbers[edge]
+
+    def _add(self, node: Any) -> None:
+        if node.released or (self._swept and isinstance(node, Seam)):
+            for n in range(node.width):
+                self._put((node, n), {"released": True})
+        elif node.op is None:
+            self._put((node, 0), {})
+        elif isinstance(node, GroupNode):
+            for n in range(node.width):
+                self._put((node, n), self._rule(node.alone(n)) if n in node.saved else {"released": True})
+        elif isinstance(node, ScanNode):
+            for n, alone in node.op.alone(node):
+                self._put((node, n), self._rule(alone))
+        elif node.op in self._rules:
+            self._put((node, 0), self._rule(node))
+        else:
+            raise GraphError(
+                f"save: {node!r} leads to what the tower moves, and no file can hold the graph of a program. Save "
+                "after a step of the tower, or between backward() and the step; detach what else has been computed"
+            )
+
+    def _put(self, edge: Edge, entry: Entry) -> None:
+        self._numbers[edge] = len(self.entries)
+        self.entries.append(entry)
+
+    def _rule(self, node: Node) -> Entry:
+        context = node.context
+        return {
+            "rule": self._rules[node.op],
+            "operands": [(sample.shape, sample.dtype.str) for sample in context.plan.samples],
+            "saved": dict(zip(context.reads, node.saved)),
+            "edges": [self.number(edge) for edge in node.inputs],
+        }
+
+
+def _rules(optimizer: Optimizer) -> dict[Any, tuple[int, str]]:
+    """Where in the tower each rule is applied that has been: the height, and the name of a target."""
+    return {
+        update.fusion: (height, name)
+        for height, level in enumerate(optimizer.levels)
+        for name, (update, _) in level._updates.items()
+    }
+
+
+def rebuilt(optimizer: Optimizer, entries: Sequence[Entry]) -> list[Edge]:
+    """The edges to new nodes, one for each entry. Raises ArgumentError where a rule of the tower is another."""
+    edges: list[Edge] = []
+    for entry in entries:
+        edges.append((_node(optimizer, entry, edges), 0))
+    return edges
+
+
+def _node(optimizer: Optimizer, entry: Entry, edges: Sequence[Edge]) -> Node:
+    if "rule" not in entry:
+        return Released() if entry else Node()
+    (height, name), saved = entry["rule"], entry["saved"]
+    update = optimizer.levels[height]._update(name)[0]
+    operands = [
+        saved[n] if n in saved else np.empty(shape, dtype) for n, (shape, dtype) in enumerate(entry["operands"])
+    ]
+    inputs = tuple([None if number is None else edges[number] for number in entry["edges"]])
+    fusion = update.fusion
+    if len(operands) == len(inputs) == len(update.weak):
+        context = fusion.context(fusion.plan(operands, update.weak), inputs)
+        if context is not None and set(context.reads) == set(saved):
+            return Node(fusion, inputs, [saved[n] for n in context.reads], context, len(fusion.outputs))
+    raise ArgumentError(f"level {height}: {fusion.name} is another rule than the one that was saved")
