@@ -111,6 +111,18 @@ def tuned_without_cut(alpha, g):
     return alpha - 0.001 * g
 
 
+def tuned_twice(alpha, g):
+    between = retained(tuned(alpha, g))
+    mode.tape.label(between, "alpha", "hyperparameter", 0, None, (0.0, 1.0))
+    return tuned(between, g)
+
+
+def assign(w, g, alpha, state):
+    new_w = w.detach() - alpha * g.detach()
+    new_w.data = 0.5 * new_w.data
+    return new_w, state
+
+
 def outwards(alpha, g):
     return alpha.detach() + 0.3
 
@@ -217,6 +229,14 @@ CASES = {
         (lambda: loop(rule=without_alpha, tune=tuned), lambda: loop(rule=sgd, tune=tuned), "let a rule read alpha"),
         (lambda: run(SGD({"w": 0.1, "b": 0.1, "c": 0.1}, optimizer=SGD(0.01))),
          lambda: run(SGD({"w": 0.1, "b": 0.1}, optimizer=SGD(0.01))), "no gradient ever comes to c_alpha"),
+    ],
+    "hyperparameter moved twice": [
+        (lambda: loop(rule=sgd, tune=tuned_twice), lambda: loop(rule=sgd, tune=tuned),
+         "one step moves alpha 2 times"),
+    ],
+    "values assigned": [
+        (lambda: loop(rule=assign), lambda: loop(rule=sgd), "what subtract computed was given other values"),
+        (lambda: loop(rule=assign, tune=tuned), lambda: loop(rule=sgd, tune=tuned), "so that the graph is theirs"),
     ],
     "hyperparameter out of range": [
         (lambda: loop(4, rule=sgd, tune=outwards), lambda: loop(2, rule=sgd, tune=outwards),

@@ -1,6 +1,7 @@
 """Reading the tape: what was recorded and where it was cut, as data, as text, as pictures, and as answers."""
 
 from . import notebook
+from .anomaly import detect_anomaly
 from .answers import Answer
 from .findings import Finding, Findings
 from .gradients import cuts, ghosts, paths, why_zero, without
@@ -25,6 +26,7 @@ __all__ = [
     "check",
     "checkpoint",
     "cuts",
+    "detect_anomaly",
     "differences",
     "first_nonfinite",
     "ghosts",

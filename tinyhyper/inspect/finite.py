@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .findings import Finding, Reading
 from .records import Node, Output, Place
@@ -102,14 +102,20 @@ def _came(graph: Reading, node: Node, output: int) -> Finding:
 
 
 def _advice(graph: Reading, node: Node) -> str:
-    """What to do by operation; for a fused one, by the first of those inside that may fail."""
-    op = node.op or ""
+    names = [] if node.inside is None else [name for name, _ in graph.tape.insides[node.inside].lines]
+    return advice(node.op or "", names, any(out.label is not None for out in node.outputs))
+
+
+def advice(op: str, inside: Iterable[str], moves: bool) -> str:
+    """What to do by operation; for a fused one, by the first of those inside that may fail.
+
+    moves: whether it makes what an optimizer moves.
+    """
     if op in ADVICE:
         return ADVICE[op]
-    if any(out.label is not None for out in node.outputs):
+    if moves:
         return "the step was too large, or divided by 0: use a smaller alpha, or a larger eps if the rule has one"
-    names = [] if node.inside is None else [name for name, _ in graph.tape.insides[node.inside].lines]
-    risky = [name for name in names if name in ADVICE and ADVICE[name] != OVERFLOW]
+    risky = [name for name in inside if name in ADVICE and ADVICE[name] != OVERFLOW]
     return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
 
 

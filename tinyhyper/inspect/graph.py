@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -129,19 +128,6 @@ class Graph:
 
     def line(self, file: str, line: int) -> str:
         return f"{shorten(file)}:{line}"
-
-
-def in_range(value: float, span: tuple[float, float]) -> bool:
-    """Whether a value is in its range, to which the low end belongs and the high end does not.
-
-    What is not finite is a question of its own.
-    """
-    return span[0] <= value < span[1] or not math.isfinite(value)
-
-
-def bounding(span: tuple[float, float]) -> str:
-    """The coordinates in which a hyperparameter cannot leave its range."""
-    return "log" if math.isinf(span[1]) else "unit"
 
 
 def amount(value: float | None) -> str:

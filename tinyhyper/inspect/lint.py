@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..optim.tower import RATE
+from ..optim.ranges import ends, in_range, kept_inside
 from .findings import Finding, Findings, Reading
 from .finite import not_finite
-from .graph import bounding, in_range
 from .growth import growing
 from .records import Cut, Node, Output, Place
 from .text import short, shorten, titled
@@ -46,6 +45,7 @@ def unreached(graph: Reading) -> Iterator[Finding]:
         own = {number for number, _ in places if graph.nodes[number].kind != "constant"}
         if any(_requires_gradient(graph, number) for number in own) and max(ends, default=-1) > min(own):
             reached = graph.forward(own)
+            reached |= graph.forward(node.number for made, node in _replaced(graph) if made.number in reached)
             if not reached & ends:
                 yield _unreached(graph, name, own, reached)
 
@@ -222,9 +222,9 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
             if not in_range(value, span):
                 outside = True
                 node = graph.tape.node(place)
-                what = f"{graph.name(place)} is {short(value)}, outside its range from {_ends(span)}"
+                what = f"{graph.name(place)} is {short(value)}, outside its range from {ends(span)}"
                 fixed = node.kind == "constant"
-                advice = f"give {name} a value inside" if fixed else _kept_inside(name, span)
+                advice = f"give {name} a value inside" if fixed else kept_inside(name, span)
                 rule = "hyperparameter out of range"
                 yield Finding(rule, name, node.step, node.file, node.line, what, advice, nodes=(node.number,))
         if outside or not _moved(graph, places[-2:]) or not all(linear for _, _, linear in values[-2:]):
@@ -234,12 +234,43 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
             node = graph.tape.node(places[-1])
             what = (
                 f"{graph.name(places[-1])} went from {short(before)} to {short(now)}; one more such change takes it to "
-                f"{short(now + (now - before))}, outside its range from {_ends(span)}"
+                f"{short(now + (now - before))}, outside its range from {ends(span)}"
             )
             rule = "hyperparameter about to leave its range"
             yield Finding(
-                rule, name, node.step, node.file, node.line, what, _kept_inside(name, span), nodes=(node.number,)
+                rule, name, node.step, node.file, node.line, what, kept_inside(name, span), nodes=(node.number,)
             )
+
+
+def moved_twice(graph: Reading) -> Iterator[Finding]:
+    """One step makes several values of a hyperparameter, as in a loop over the parameters."""
+    for name, places in _hyperparameters(graph).items():
+        made: dict[int, list[Node]] = defaultdict(list)
+        for number, _ in places:
+            if graph.nodes[number].kind == "operation":
+                made[graph.nodes[number].step].append(graph.nodes[number])
+        for step, nodes in made.items():
+            if len(nodes) > 1:
+                what = f"one step moves {name} {len(nodes)} times: only what the last value moved brings it a gradient"
+                advice = f"move {name} once a step, before the loop over what it moves"
+                rule, (node, *_), numbers = "hyperparameter moved twice", nodes, tuple(node.number for node in nodes)
+                yield Finding(rule, name, step, node.file, node.line, what, advice, nodes=numbers)
+
+
+def values_assigned(graph: Reading) -> Iterator[Finding]:
+    """What an operation made was given other values: its graph is still that of the old ones."""
+    for made, node in _replaced(graph):
+        what = f"what {made.op} computed was given other values (x.data = ...): gradients are those of the old ones"
+        advice = "compute the new values by operations, so that the graph is theirs"
+        subject, numbers = f"{made.file}:{made.line}", (made.number, node.number)
+        yield Finding("values assigned", subject, made.step, made.file, made.line, what, advice, nodes=numbers)
+
+
+def _replaced(graph: Reading) -> list[tuple[Node, Node]]:
+    """What operations made, each with what took its place: the same tensor with other values."""
+    made = {node.serial: node for node in graph.nodes if node.kind == "operation" and node.serial is not None}
+    earlier = [node for node in graph.nodes if node.kind == "earlier" and not node.sweep]
+    return [(made[node.serial], node) for node in earlier if node.serial in made]
 
 
 def _moved(graph: Reading, places: list[Place]) -> bool:
@@ -259,18 +290,6 @@ def _meaning(output: Output) -> tuple[float, tuple[float, float], bool]:
     return (value if label.value is None else label.value), label.range, label.value in (None, value)
 
 
-def _ends(span: tuple[float, float]) -> str:
-    return f"{short(span[0])} up" if span[1] == float("inf") else f"{short(span[0])} to {short(span[1])}"
-
-
-def _kept_inside(name: str, span: tuple[float, float]) -> str:
-    row = "alpha" if name.endswith(RATE) else name.rpartition(".")[2]
-    return (
-        "make the steps of the level above smaller, or tune it in a coordinate that keeps it inside: "
-        f"coordinates={{{row!r}: {bounding(span)!r}}}"
-    )
-
-
 RULES: tuple[Callable[[Reading], Iterator[Finding]], ...] = (
-    not_finite, growing, unreached, out_of_range, recorded_in_vain, idle,
+    not_finite, growing, unreached, moved_twice, values_assigned, out_of_range, recorded_in_vain, idle,
 )  # fmt: skip

@@ -10,39 +10,37 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from ..errors import ArgumentError, GraphError
+from ..sites import PACKAGE, caller
 from ..tape import Node
 from .records import Kind, Role
+from .watcher import Watcher
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-PACKAGE = __name__.partition(".")[0]
 LAYERS = f"{PACKAGE}.nn"
 Mark = tuple[int, int, int, "int | None"]  # whose mark, the node, its output, and the cut it is seen through
-Site = tuple[str, int]  # a file and a line
 
 ROLES = get_args(Role)
 
 _recorders = count()
 
 
-class Recorder:
+class Recorder(Watcher):
     """The events of a recording, one a node.
 
     ghosts: whether to keep what is needed to run the recorded operations again.
     """
 
     def __init__(self, ghosts: bool = False) -> None:
-        self.steps = 0
+        super().__init__()
         self.title: str | None = None
         self.objective = "last"
         self.horizon: int | None = 1
@@ -56,8 +54,6 @@ class Recorder:
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
         self._closed = False
-        self._site: Site | None = None
-        self._sweep = False
         self._arrays: dict[int, np.ndarray] | None = {} if ghosts else None
         self._calls: dict[int, tuple[Any, tuple[Any, ...]]] = {}
 
@@ -86,7 +82,7 @@ class Recorder:
         if made is not None:
             serial, reads, kept = made.serial, op.reads(made), tuple([source is not None for source in made.inputs])
             self._held.append((weakref.ref(made), number))
-        site, read = self._site or _caller(sys._getframe(1)), tuple(places)
+        site, read = self._site or caller(sys._getframe(1)), tuple(places)
         self._events.append(
             ("operation", op, tuple(facts), site, self.steps, self._sweep, serial, nanoseconds, reads, read, kept)
         )
@@ -96,7 +92,7 @@ class Recorder:
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
         """A tensor was detached."""
         _, node, output, _ = self._place(source)
-        where = _caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is to be seen; a layer's is its user's
+        where = caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is to be seen; a layer's is its user's
         number = len(self._cut_events)
         self._cut_events.append((node, output, reason, where, self.steps, source.shape, source.edge is not None))
         detached.mark = (self._key, node, output, number)
@@ -106,7 +102,7 @@ class Recorder:
         of, source = self._place(tensor), self._known(gradient)
         root = None if loss is None else self._place(loss)
         number = len(self._events)
-        site = self._site or _caller(sys._getframe(1))
+        site = self._site or caller(sys._getframe(1))
         facts = [_facts(gradient.array)]
         places, kept = [] if source is None else [source], [gradient.edge is not None]
         self._events.append(
@@ -116,43 +112,17 @@ class Recorder:
             self._arrays[number] = gradient.array
         self._know(gradient, number, 0)
 
-    @contextmanager
-    def within(self, sweep: bool = False) -> Iterator[None]:
-        """What is done inside was asked for by the line that called the package; a sweep, by a backward pass."""
-        before = self._site, self._sweep
-        self._site, self._sweep = self._site or _caller(sys._getframe(2)), sweep
-        try:
-            yield
-        finally:
-            self._site, self._sweep = before
-
     # Called by an optimizer.
 
-    def step(self, title: Any = None) -> None:
+    def step(self, title: Any = None, window: Any = None) -> None:
         """An optimizer step begins. title: what a picture of the first should be called, if it is."""
         if self._closed:
             self._refuse("step")
         self.steps += 1
         if self.title is None and title is not None:
             self.title = str(title)
-
-    @contextmanager
-    def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
-        """An optimizer takes a step inside. If it is one of the package, the line that called it asked for all of it.
-
-        window: says of which losses its hypergradients are (`objective`), and how often it cuts (`horizon`).
-        """
-        before, caller = self._site, sys._getframe(2)
-        if _inside(caller.f_globals.get("__name__", "")):
-            self._site = _caller(caller)
-        self.step(title)
         if window is not None:
             self.objective, self.horizon = window.objective, window.horizon
-        try:
-            yield
-            self.stepped()
-        finally:
-            self._site = before
 
     def stepped(self) -> None:
         """An optimizer step has ended: note what it keeps alive."""
@@ -233,7 +203,7 @@ class Recorder:
             made = tensor.edge[0]
             kind, op, serial = ("leaf" if made.op is None else "earlier"), made.op, made.serial
         number = len(self._events)
-        site = self._site or _caller(sys._getframe(1))
+        site = self._site or caller(sys._getframe(1))
         facts, places = [_facts(tensor.array)], [] if through is None else [through]
         self._events.append((kind, op, facts, site, step, self._sweep, serial, None, None, places, [False]))
         if self._arrays is not None:
@@ -273,15 +243,3 @@ def _norm(array: np.ndarray) -> float | None:
     if not 0.0 < largest < math.inf:
         return largest
     return largest * math.sqrt(float(np.sum((array / largest) ** 2, dtype=np.float64)))
-
-
-def _caller(frame: Any, package: str = PACKAGE) -> Site:
-    """The first line outside the package."""
-    while frame.f_back is not None and _inside(frame.f_globals.get("__name__", ""), package):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-@cache
-def _inside(module: str, package: str = PACKAGE) -> bool:
-    return module == package or module.startswith(package + ".")

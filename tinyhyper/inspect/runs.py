@@ -7,11 +7,12 @@ from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from ..optim.ranges import bounding, in_range
 from .answers import Answer
 from .findings import Reading
 from .finite import not_finite
 from .gradients import ARROW, count, listed, picture
-from .graph import STEP, Graph, amount, bounding, in_range
+from .graph import STEP, Graph, amount
 from .memory import alive, nbytes
 from .records import Label, Node, Place
 

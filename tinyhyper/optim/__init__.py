@@ -1,11 +1,12 @@
 """Optimizers whose hyperparameters are tuned by optimizers, to any height."""
 
-from .coordinates import COORDINATES, Coordinate
+from .clipping import clip_by_norm, clip_by_value
+from .coordinates import COORDINATES, Coordinate, Hyperparameter
 from .rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from .stack import from_string
-from .tower import Hyperparameter, Optimizer
+from .tower import Optimizer
 
 __all__ = [
     "COORDINATES", "SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Coordinate", "Hyperparameter", "Optimizer",
-    "RMSProp", "from_string",
+    "RMSProp", "clip_by_norm", "clip_by_value", "from_string",
 ]  # fmt: skip

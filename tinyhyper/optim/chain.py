@@ -14,6 +14,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from . import rows
+from .move import Result
 from .rows import FLOAT
 from .scan import Row, Scan
 from .update import Update
@@ -38,7 +39,8 @@ class Chain:
         self.upper = levels[1:]
         self._targets = [(height, key) for height in reversed(range(len(self.upper))) for key in levels[height]._tuned]
         updates = [levels[height + 1]._update(key) for height, key in self._targets]
-        self._plain = all(rows.is_plain(update.fusion) for update, _ in updates)
+        limited = any(level._limits for level in self.upper)
+        self._plain = not limited and all(rows.is_plain(update.fusion) for update, _ in updates)
         moving = set(self._targets)
         named = [_names(*target, *update, moving) for target, update in zip(self._targets, updates)]
         names = sorted(dict.fromkeys(name for row in named for name in row), key=lambda name: KINDS.index(name[0]))
@@ -64,8 +66,8 @@ class Chain:
     def move(self, levels: Sequence[Optimizer]) -> ChainMove | None:
         """Where the levels' rules move what they tune; changes nothing.
 
-        None where the levels have to be moved one by one: a number is not a float64, or a hyperparameter that nothing
-        moves is on the graph.
+        None where the levels have to be moved one by one: a number is not a float64, a level clips what it reads, or a
+        hyperparameter that nothing moves is on the graph.
         """
         targets = [levels[height].parameters[key] for height, key in self._targets]
         constants = [levels[height].parameters[key] for height, key in self._constants]
@@ -120,6 +122,13 @@ class ChainMove(NamedTuple):
     tensors: Sequence[Tensor]
     state: np.ndarray
     moved: dict[str, Tensor]
+
+    def results(self) -> Iterator[Result]:
+        """As those of a Move."""
+        for (height, key), tensor in zip(self.chain._targets, self.tensors):
+            yield self.levels[height + 1], key, None, tensor.array
+            for name, place in self.chain._kept[height].places[key].items():
+                yield self.levels[height + 1], key, name, self.state[place]
 
     def apply(self) -> None:
         self.chain.apply(self.levels, self.tensors, self.state)

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, DtypeError, GraphError, ShapeError
+from ..errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
     from .tower import Optimizer
 
 OBJECTIVES = ("last", "sum")
-RESERVED = {"optimizer": None, "tune": None, "coordinates": None, "horizon": 1, "objective": "last"}
+RESERVED = {
+    "optimizer": None, "tune": None, "coordinates": None, "horizon": 1, "objective": "last", "clip_value": None,
+    "clip_norm": None, "on_nonfinite": None,
+}  # fmt: skip
 
 
 def rule(cls: type[Optimizer]) -> None:
@@ -46,11 +49,40 @@ def rule(cls: type[Optimizer]) -> None:
 def names(optimizer: Optimizer, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
     """`tune` and `coordinates` name rows of the table."""
     cls = type(optimizer)
-    if isinstance(tune, str):
+    if tune is not None and not isinstance(tune, tuple):
         raise ArgumentError(f"{cls.__name__}: tune takes a tuple of names, such as tune=({tune!r},)")
+    if not isinstance(coordinates, Mapping):
+        raise ArgumentError(f"{cls.__name__}: coordinates={coordinates!r} is not a dict from names to coordinates")
+    if optimizer._rates == {}:
+        raise ArgumentError(f"{cls.__name__}: alpha={{}} names no parameter, so nothing would move")
     for name in (*(tune or ()), *coordinates):
         if name not in cls.table:
             raise ArgumentError(f"{cls.__name__} has no hyperparameter {name!r}; it has {', '.join(cls.table)}")
+
+
+def number(key: str, value: Any) -> float:
+    """A hyperparameter's value as a float. Raises ArgumentError for what is none, and for a tensor."""
+    if isinstance(value, Tensor):
+        raise ArgumentError(f"{key} is given as a tensor, not a float; parameters are what step(params) takes")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{key}={value!r} is not a number") from None
+
+
+class ReadOnly(dict[str, float]):
+    """Numbers to read. Writing one here would change nothing, so it is refused."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(
+            "hyperparameters shows values, such as alpha; writing here changes none. Make a new optimizer with other "
+            "values, or change its state_dict() and load that"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> Any:
+        return dict, ({**self},)
 
 
 def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:

@@ -43,13 +43,29 @@ UNIT = Coordinate(
 )
 
 COORDINATES = {coordinate.name: coordinate for coordinate in (LINEAR, LOG, SQRT, UNIT)}
+RATE = "_alpha"  # what the name of a rate by parameter name ends with
+
 _BORDERS = {("log", 0.0): -math.inf, ("sqrt", 0.0): 0.0, ("unit", 0.0): -math.inf, ("unit", 1.0): math.inf}
+
+
+class Hyperparameter(NamedTuple):
+    """One row of an optimizer's table.
+
+    coordinate: in what variable it is tuned.  tuned: whether the level above tunes it unless told otherwise.
+    optional: whether a value of 0 means that it is absent.  range: between which values it makes sense.
+    """
+
+    default: float
+    coordinate: Coordinate = LINEAR
+    tuned: bool = True
+    optional: bool = False
+    range: tuple[float, float] = (0.0, math.inf)
 
 
 def coordinate_of(choice: Coordinate | str) -> Coordinate:
     """The coordinate itself, or the one of a name. Raises ArgumentError for a name of none."""
     if isinstance(choice, Coordinate):
         return choice
-    if choice not in COORDINATES:
+    if not isinstance(choice, str) or choice not in COORDINATES:
         raise ArgumentError(f"there are no {choice!r} coordinates; there are {', '.join(COORDINATES)}")
     return COORDINATES[choice]

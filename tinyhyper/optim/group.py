@@ -101,10 +101,14 @@ class Kind:
         return self._ways[wanted]
 
     def _expand(self, cotangent: Tensor, saved: Sequence[np.ndarray], edges: Edges, wanted: Mask) -> list[Any]:
-        """The same by the node that the target would have had by itself, which can be watched and recorded."""
-        own = Node(self.fusion, self._spread(edges, None), saved, self._context, len(self._given))
+        """The same by the target's own node, which can be watched and recorded."""
+        own = self.node(saved, edges)
         found = own.pullback([cotangent, *[None] * (own.width - 1)], self._spread(wanted, False))
         return [found[n] for n, flow in enumerate(self._flows) if flow]
+
+    def node(self, saved: Sequence[np.ndarray], edges: Edges) -> Node:
+        """The node that the target would have had by itself."""
+        return Node(self.fusion, self._spread(edges, None), saved, self._context, len(self._given))
 
     def _spread(self, values: Sequence[Any], other: Any) -> tuple[Any, ...]:
         """Something of the hyperparameters that are on the graph, as one of all operands."""
@@ -140,6 +144,11 @@ class GroupNode(Node):
         """All is added: put the last first."""
         self.inputs = tuple([edge for _, edges in reversed(self.context) for edge in edges])
         self.kept = dict(reversed(self.kept.items()))
+
+    def alone(self, n: int) -> Node:
+        """The node that the n-th target would have had by itself."""
+        kind, edges = self.context[n]
+        return kind.node(self.saved[n], edges)
 
     def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> list[Any]:
         self.swept = [n for n, cotangent in enumerate(cotangents) if cotangent is not None]

@@ -12,7 +12,8 @@ import weakref
 from collections.abc import Mapping, MutableMapping, Sequence
 
 from ..errors import GraphError
-from ..tape import Edge, Node
+from ..kernels.quiet import quietly
+from ..tape import Edge, Node, backward, unwatched
 from ..tensor import Tensor, deposit
 from .checks import RESERVED
 
@@ -113,10 +114,21 @@ class Window:
                     "recorded, and look at hypergradients on the way by th.gradients(loss, ..., retain_graph=True)"
                 )
 
-    def gather(self) -> None:
+    def gather(self, retain_graph: bool = False) -> None:
         """As the window ends: bring to the hyperparameters what recorded sweeps have left on the way."""
         if seeds := self._collect():
-            deposit(seeds, None)
+            deposit(seeds, None, retain_graph=retain_graph)
+
+    def owed(self) -> list[tuple[Tensor, Tensor]]:
+        """What `gather` would bring, by tensor; it stays where it is."""
+        before = {seam: (seam.left, seam.partly) for ref in self.touched if (seam := ref()) is not None}
+        try:
+            seeds = [left for seam in before for left in seam.collect()]
+            with unwatched():
+                return quietly(backward, seeds, None, retain_graph=True, create_graph=False)
+        finally:
+            for seam, kept in before.items():
+                seam.left, seam.partly = kept
 
     def join(self, params: MutableMapping[str, Tensor]) -> None:
         """Put the weights that a step has made behind a seam, unless the next step cuts anyway."""

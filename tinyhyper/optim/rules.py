@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops.elementwise import reciprocal, sqrt
-from .coordinates import SQRT, UNIT
-from .tower import Hyperparameter, Optimizer
+from .coordinates import SQRT, UNIT, Hyperparameter
+from .tower import Optimizer
 
 ALPHA = Hyperparameter(0.01)
 UNUSED = Hyperparameter(0.0, optional=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tape import Node, mode, recording, unwatched
+from ..tape import Node, mode
 from ..tensor import Tensor, leaf
 from . import rows
 from .update import Update
@@ -96,26 +96,31 @@ class Scan:
         cotangents[:] = [Tensor(np.array(t)) if r else None for t, r in zip(totals.tolist(), reached.tolist())]
 
     def _expand(self, node: Node, cotangents: list[Tensor | None]) -> None:
-        """The same by operations that can be recorded: each row once more by itself, and its pullback."""
-        values, moved = node.saved
-        edges = {**{n: (node, n) for n in range(len(moved))}, **dict(zip(self._reads, node.inputs))}
-        for n in reversed(range(len(moved))):
-            if cotangents[n] is None or not self._flows[n]:
+        """The same by each row's own node, whose pullback can be recorded."""
+        for n, own in reversed(self.alone(node)):
+            if cotangents[n] is None:
                 continue
-            update, places, wanted = self._table[n]
-            with recording(), unwatched():
-                operands = [
-                    Tensor(moved[place], edges[place]) if place < len(moved) else Tensor(np.array(values[place]))
-                    for place in places[: len(wanted)]
-                ]
-                edge = update.fusion(operands, update.weak)[0].edge
-            assert edge is not None
             for target, found in zip(
-                self._targets[n], edge[0].pullback([cotangents[n], *[None] * len(update.kept)], wanted)
+                self._targets[n], own.pullback([cotangents[n], *[None] * (own.width - 1)], self._table[n].wanted)
             ):
                 if found is not None:
                     before = cotangents[target]
                     cotangents[target] = found if before is None else before + found
+
+    def alone(self, node: Node) -> list[tuple[int, Node]]:
+        """The rows through which something flows, each with the node that its move would have had by itself."""
+        values, moved = node.saved
+        edges = {**{n: (node, n) for n in range(len(moved))}, **dict(zip(self._reads, node.inputs))}
+        found = []
+        for n, ((update, places, wanted), flows) in enumerate(zip(self._table, self._flows)):
+            if flows:
+                arrays = [moved[place] if place < len(moved) else np.array(values[place]) for place in places]
+                inputs = tuple([edges[place] if use else None for place, use in zip(places, wanted)])
+                context = update.fusion.context(update.fusion.plan(arrays[: len(wanted)], update.weak), inputs)
+                assert context is not None
+                saved = [arrays[k] for k in context.reads]
+                found.append((n, Node(update.fusion, inputs, saved, context, 1 + len(update.kept))))
+        return found
 
     def pullback(self, node: Node, cotangents: Sequence[Any], wanted: Sequence[bool]) -> list[Any]:
         """The cotangents of the inputs, which stand behind those of the outputs."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DtypeError
 from .rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from .tower import Optimizer
 
@@ -14,6 +14,7 @@ OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, AdaGrad, AdaDelta, RMSP
 WORDS: dict[str, Callable[[str], Any]] = {
     "horizon": lambda text: None if text == "None" else int(text),
     "objective": str,
+    "on_nonfinite": str,
 }
 LEVEL = re.compile(r"\s*(?P<name>\w+?)(?P<only>-\w+)?\s*(\((?P<arguments>[^()]*)\))?\s*")
 
@@ -22,9 +23,11 @@ def from_string(stack: str, alpha: float | None = None) -> Optimizer:
     """The tower that a string names, bottom first: "adam/sgd", "sgd(0.1, mu=0.9) / sgd(1e-4)", "adam-alpha/sgd(1e-5)".
 
     A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the order of its table,
-    and the bottom's horizon and objective: "sgd(0.1, horizon=8) / sgd(1e-4)".
+    and a level's limits or the bottom's horizon: "sgd(0.1, horizon=8, clip_norm=1) / sgd(1e-4)".
     alpha: the bottom level's step size, where the string gives none. Raises ArgumentError with the word that is wrong.
     """
+    if not isinstance(stack, str):
+        raise DtypeError(f'from_string: a stack is a text, such as "adam/sgd", not a {type(stack).__name__}')
     optimizer: Optimizer | None = None
     levels = [_parse(level, stack) for level in stack.split("/")]
     cls, args, kwargs = levels[0]

@@ -12,9 +12,8 @@ The Ultimate Optimizer", NeurIPS 2022.) With a `horizon` of k the cut comes ever
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,27 +22,14 @@ from ..tape import UNWATCHED, mode, recording, unwatched
 from ..tensor import Tensor, leaf
 from . import checks, rows, saving
 from .chain import Chain
-from .coordinates import LINEAR, Coordinate, coordinate_of
+from .clipping import Limits, gradient_of
+from .coordinates import RATE, Hyperparameter, coordinate_of
 from .group import Operands, move_together
 from .horizon import Window
 from .labels import Labels, labels_for
+from .move import Move
+from .nonfinite import guard_for
 from .update import Update, trace_rule
-
-RATE = "_alpha"
-
-
-class Hyperparameter(NamedTuple):
-    """One row of an optimizer's table.
-
-    coordinate: in what variable it is tuned.  tuned: whether the level above tunes it unless told otherwise.
-    optional: whether a value of 0 means that it is absent.  range: between which values it makes sense.
-    """
-
-    default: float
-    coordinate: Coordinate = LINEAR
-    tuned: bool = True
-    optional: bool = False
-    range: tuple[float, float] = (0.0, math.inf)
 
 
 class Optimizer:
@@ -58,6 +44,14 @@ class Optimizer:
     horizon: for how many steps nothing is cut and the hyperparameters stand still; None for ever, and then no level
     above is needed. At the bottom level only.
     objective: of what the gradient by the hyperparameters is, "last" or "sum" of the losses up to the horizon.
+    clip_value: what each element of the gradients that this level reads is held to, by size; None for no limit.
+    clip_norm: what the norm of all of them together is held to; values are clipped first. Hypergradients are those of
+    the clipped step.
+    on_nonfinite: what becomes of a step in which a gradient, a new value or a new state is not finite. None: it is
+    made as any other; "raise": AnomalyError; "skip": nothing moves at any level, as if the batch had not been. At the
+    bottom level only.
+    `parameters` are the tensors that the level above tunes, by name, each in its coordinate; `t` is how many steps this
+    level has made, and `skipped`, at the bottom level, how many were skipped.
     Raises ArgumentError for unknown names and for values outside their coordinate's range.
     """
 
@@ -93,6 +87,8 @@ class Optimizer:
             raise DtypeError(f"{name}: optimizer={self.optimizer!r} is not an optimizer")
         tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
         horizon, objective = given.pop("horizon"), given.pop("objective")
+        on_nonfinite = given.pop("on_nonfinite")
+        self._limits = Limits.of(name, clip_value=given.pop("clip_value"), clip_norm=given.pop("clip_norm"))
         tune = tuple(tune) if isinstance(tune, Iterable) and not isinstance(tune, str) else tune
         values = {row: given.pop(row) for row in self.table}
         self._options = tuple(given.items())
@@ -109,6 +105,8 @@ class Optimizer:
         self._tuned = tuple(key for key, row in self._rows.items() if row in chosen) if tuning else ()
         checks.horizon(self, horizon, objective)
         self._window = Window(horizon, objective)
+        self._guard = guard_for(self, on_nonfinite)
+        self.skipped = 0
         self.parameters: dict[str, Tensor] = {}
         for key, row in self._rows.items():
             value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
@@ -131,28 +129,31 @@ class Optimizer:
     @property
     def hyperparameters(self) -> dict[str, float]:
         """The values a person means, by name."""
-        return {key: self.meaning(key, parameter.item()) for key, parameter in self.parameters.items()}
+        return checks.ReadOnly({key: self.meaning(key, p.item()) for key, p in self.parameters.items()})
 
-    def step(self, params: dict[str, Tensor]) -> None:
+    def step(self, params: dict[str, Tensor] = None) -> None:  # type: ignore[assignment]
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
 
         params: tensors by name, with the gradients of `loss.backward()`; a missing gradient counts as zero. Inside a
         window of the horizon only the weights move, and their gradients are those of a recorded `backward()`.
-        Raises GraphError, ShapeError or TypeError before anything has changed.
+        Raises GraphError, ShapeError or TypeError before anything has changed; so does AnomalyError, which comes with
+        on_nonfinite="raise" alone.
         """
         window, levels = self._window, self.levels
         checks.step(levels, params)
-        if window.cuts:
-            window.gather()
-        else:
-            window.check(params, f"{type(self).__name__}.step")
-            levels = (self,)
-        with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window):
-            moves = self._moves_above(levels)
-            moves.append(self._move(params, params, moves[-1].moved if moves else {}, labels_for(0, self, None)))
-            for move in moves:
-                move.apply()
-            window.join(params)
+        with self._guard(self, levels, params) as check:
+            if window.cuts:
+                window.gather(retain_graph=bool(self._guard))
+            else:
+                window.check(params, f"{type(self).__name__}.step")
+                levels = (self,)
+            with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window):
+                moves = self._moves_above(levels)
+                moves.append(self._move(params, params, moves[-1].moved if moves else {}, labels_for(0, self, None)))
+                check(levels, params, moves)  # all is made, and nothing has changed yet
+                for move in moves:
+                    move.apply()
+                window.join(params)
 
     def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
         """What moves above the bottom, top first: together in a chain, or where somebody watches one by one."""
@@ -195,13 +196,12 @@ class Optimizer:
     ) -> Iterator[Operands]:
         """What the rule is applied to, one target after the other; those of one rule share their hyperparameters."""
         last: Mapping[str, str] | None = None
-        for name in names:
+        for name, g in self._limits({name: gradient_of(targets[name]) for name in names}).items():
             w, (rule, keys) = targets[name], self._update(name)
             if keys is not last:
                 if "t" in keys and "t" not in hyperparameters:
                     hyperparameters["t"] = Tensor(np.array(self.t + 1.0))
                 last, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
-            g = w.grad if w.grad is not None else Tensor(np.zeros(w.shape, w.dtype))
             yield name, rule, used, w, g, self._state_for(name, rule, w)
 
     def meaning(self, key: str, internal: float) -> float:
@@ -247,14 +247,14 @@ class Optimizer:
 
     def _locate(self, key: str, row: str, value: Any) -> float:
         try:
-            return self._coordinates[row].locate(float(value), key, key in self._tuned)
+            return self._coordinates[row].locate(checks.number(key, value), key, key in self._tuned)
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"{type(self).__name__}: {error}") from None
 
     def state_dict(self) -> dict[str, Any]:
         """The tower as plain numbers, names and NumPy arrays, bottom level first.
 
-        The hypergradients of the first step after loading are zero: the edge to the weights is not saved.
+        The first hypergradients after loading are zero: the edge to the weights is not saved. (`th.save` does.)
         """
         return saving.state_dict(self)
 
@@ -273,7 +273,7 @@ class Optimizer:
             if row in self._in_use and (self.table[row].tuned or key in self._tuned)
         ]
         shown += [f"{key}={value}" for key, value in self._options if value]
-        shown += filter(None, [str(self._window)])
+        shown += filter(None, map(str, (self._window, self._limits, self._guard)))
         return f"{type(self).__name__}({', '.join(shown)})"
 
     __repr__ = __str__
@@ -284,17 +284,3 @@ def apply_cut(
 ) -> list[Tensor]:
     """The whole algorithm: everything but the hyperparameters is cut from the graph."""
     return rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **hyperparameters)
-
-
-class Move(NamedTuple):
-    """What a level's step would change: the moved targets and their new states, by name."""
-
-    level: Optimizer
-    targets: MutableMapping[str, Tensor]
-    moved: dict[str, Tensor]
-    states: dict[str, dict[str, Tensor]]
-
-    def apply(self) -> None:
-        self.level.t += 1
-        self.level._states = {**self.level._states, **self.states}
-        self.targets.update(self.moved)

@@ -1,0 +1,171 @@
+"""Clipping: the values of PyTorch's, and hypergradients that are the derivatives of the clipped step."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_chain import SEEDS, WAYS, snapshot
+from test_towers import loss_of, make_params
+
+import tinyhyper as th
+from tinyhyper.optim import SGD, Adam, clip_by_norm, clip_by_value, from_string
+
+SHAPES = [(3, 2), (2,), ()]
+
+
+def gradients(seed, scale=1.0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    return {f"g{n}": (scale * rng.standard_normal(shape)).astype(dtype) for n, shape in enumerate(SHAPES)}
+
+
+def clipped(function, arrays, limit):
+    return {name: g.numpy() for name, g in function({k: th.tensor(v) for k, v in arrays.items()}, limit).items()}
+
+
+def norm(arrays):
+    return np.sqrt(sum(np.sum(np.square(g.astype(np.float64))) for g in arrays.values()))
+
+
+@given(seed=SEEDS, scale=st.sampled_from([1e-3, 1.0, 1e3]), limit=st.sampled_from([0.01, 1.0, 50.0]),
+       dtype=st.sampled_from([np.float32, np.float64]))  # fmt: skip
+def test_values_are_those_of_the_formulas(seed, scale, limit, dtype):
+    arrays = gradients(seed, scale, dtype)
+    factor = min(1.0, limit / (norm(arrays) + 1e-6))
+    for name, g in clipped(clip_by_norm, arrays, limit).items():
+        assert g.dtype == dtype
+        np.testing.assert_allclose(g, arrays[name] * factor, rtol=1e-12 if dtype == np.float64 else 2e-6)
+    for name, g in clipped(clip_by_value, arrays, limit).items():
+        np.testing.assert_array_equal(g, np.clip(arrays[name], dtype(-limit), dtype(limit)))
+
+
+@given(seed=SEEDS, scale=st.sampled_from([1e-3, 1.0, 1e3]), limit=st.sampled_from([0.01, 1.0, 50.0]))
+def test_values_are_those_of_pytorch(seed, scale, limit):
+    torch = pytest.importorskip("torch")
+    arrays = gradients(seed, scale)
+    for ours, theirs in [
+        (clip_by_norm, torch.nn.utils.clip_grad_norm_), (clip_by_value, torch.nn.utils.clip_grad_value_)
+    ]:  # fmt: skip
+        leaves = [torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for g in arrays.values()]
+        for leaf, g in zip(leaves, arrays.values()):
+            leaf.grad = torch.tensor(g)
+        theirs(leaves, limit)
+        for leaf, g in zip(leaves, clipped(ours, arrays, limit).values()):
+            np.testing.assert_allclose(g, leaf.grad.numpy(), rtol=1e-12)
+
+
+def test_hard_points():
+    """No gradient at all, one whose squares overflow float32, and NaN, which nothing hides."""
+    zeros = {"g": np.zeros(3)}
+    assert not clipped(clip_by_norm, zeros, 1.0)["g"].any()
+    g = th.tensor([0.0, 0.0], requires_grad=True)
+    (slope,) = th.gradients(th.sum(clip_by_norm({"g": g}, 1.0)["g"]), g)
+    np.testing.assert_array_equal(slope.numpy(), [1.0, 1.0])
+    huge = clipped(clip_by_norm, {"g": np.array([3e30, 4e30], np.float32)}, 5.0)["g"]
+    np.testing.assert_allclose(huge, [3.0, 4.0], rtol=1e-6)
+    lost = clipped(clip_by_norm, {"a": np.array([np.nan]), "b": np.array([1.0])}, 1.0)
+    assert np.isnan(lost["a"]).all() and np.isnan(lost["b"]).all()
+    np.testing.assert_array_equal(
+        clipped(clip_by_value, {"g": np.array([np.nan, np.inf, -np.inf])}, 2.0)["g"], [np.nan, 2.0, -2.0]
+    )
+
+
+def limits(draw):
+    kinds = {"clip_value": draw(st.sampled_from([None, 0.01, 0.3])), "clip_norm": draw(st.sampled_from([None, 0.05]))}
+    return {name: limit for name, limit in kinds.items() if limit is not None}
+
+
+TOWERS = {
+    "SGD/SGD": lambda low, high, **kw: SGD(0.1, 0.5, **low, optimizer=SGD(1e-2, **high), **kw),
+    "Adam/SGD": lambda low, high, **kw: Adam(0.01, **low, optimizer=SGD(1e-3, **high), **kw),
+    "rates/Adam": lambda low, high, **kw: SGD({"w": 0.1, "b": 0.2}, **low, optimizer=Adam(1e-2, **high), **kw),
+    "SGD/Adam/SGD": lambda low, high, **kw: SGD(0.1, optimizer=Adam(1e-2, **low, optimizer=SGD(1e-3, **high)), **kw),
+}
+
+
+@settings(max_examples=30)
+@given(data=st.data(), name=st.sampled_from(sorted(TOWERS)), seed=SEEDS)
+def test_every_path_clips_alike(data, name, seed):
+    low, high = limits(data.draw), limits(data.draw)
+    results = []
+    for way in sorted(WAYS):
+        rng, optimizer, found = np.random.default_rng(seed), TOWERS[name](low, high), []
+        params = make_params(rng)
+        for _ in range(4):
+            loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+            with WAYS[way]():
+                optimizer.step(params)
+            found.append(snapshot(optimizer, params))
+        results.append(found)
+    assert results[0] == results[1] == results[2]
+
+
+def scaled(params, x):
+    return loss_of(params, x) * 20.0
+
+
+@settings(max_examples=15)
+@given(
+    seed=SEEDS, clip=st.sampled_from([{"clip_norm": 0.5}, {"clip_value": 0.3}, {"clip_norm": 0.5, "clip_value": 0.3}])
+)
+def test_the_hypergradient_is_that_of_the_clipped_step(seed, clip):
+    """One step back: minus the product of the next gradient, whole, with the clipped one that the step was made of."""
+    rng = np.random.default_rng(seed)
+    params, optimizer = make_params(rng), SGD(0.1, **clip, optimizer=SGD(0.0))
+    scaled(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+    before = {name: w.numpy() for name, w in params.items()}
+    optimizer.step(params)
+    moved = {name: (before[name] - w.numpy()) / 0.1 for name, w in params.items()}
+    assert all(np.abs(g).max() <= clip.get("clip_value", np.inf) * (1 + 1e-9) for g in moved.values())
+    assert norm(moved) <= clip.get("clip_norm", np.inf) * (1 + 1e-9)
+    scaled(params, th.tensor(rng.standard_normal((4, 3)))).backward()
+    expected = -sum(np.sum(moved[name] * w.grad.numpy()) for name, w in params.items())
+    np.testing.assert_allclose(optimizer.parameters["alpha"].grad.item(), expected, rtol=1e-6, atol=1e-9)
+
+
+@settings(max_examples=10)
+@given(
+    seed=SEEDS, clip=st.sampled_from([{"clip_norm": 0.5}, {"clip_value": 0.3}]), name=st.sampled_from(["sgd", "adam"])
+)
+def test_through_a_whole_run_the_clipping_is_differentiated(seed, clip, name):
+    """Without a cut the hypergradient is the slope of the run, clipping and all."""
+    make = {"sgd": lambda u: SGD(u, 0.3, horizon=None, **clip), "adam": lambda u: Adam(u, horizon=None, **clip)}[name]
+
+    def final(optimizer):
+        rng = np.random.default_rng(seed)
+        params = make_params(rng)
+        for _ in range(3):
+            scaled(params, th.tensor(rng.standard_normal((4, 3)))).backward(create_graph=True)
+            optimizer.step(params)
+        return scaled(params, th.tensor(rng.standard_normal((4, 3))))
+
+    optimizer = make(0.02)
+    final(optimizer).backward()
+    h = 1e-6
+    slope = (final(make(0.02 + h)).item() - final(make(0.02 - h)).item()) / (2 * h)
+    np.testing.assert_allclose(optimizer.parameters["alpha"].grad.item(), slope, rtol=2e-5, atol=1e-6)
+
+
+def test_hypergradients_are_clipped_by_the_level_that_reads_them():
+    optimizer = SGD(0.5, 0.5, optimizer=SGD(1.0, clip_norm=0.1))
+    params = make_params(np.random.default_rng(0))
+    for w in params.values():
+        w.grad = th.tensor(np.ones(w.shape))
+    for key, value in {"alpha": 3.0, "mu": -4.0}.items():
+        optimizer.parameters[key].grad = th.tensor(value)
+    optimizer.step(params)
+    assert optimizer.hyperparameters["alpha"] == pytest.approx(0.5 - 0.06)
+    assert optimizer.hyperparameters["mu"] == pytest.approx(0.5 + 0.08)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, np.nan, np.inf, "1", True])
+@pytest.mark.parametrize("name", ["clip_norm", "clip_value"])
+def test_what_is_no_limit_is_refused(name, limit):
+    with pytest.raises(th.ArgumentError, match=f"SGD: {name}="):
+        SGD(0.1, **{name: limit})
+    with pytest.raises(th.ArgumentError, match="limit="):
+        {"clip_norm": clip_by_norm, "clip_value": clip_by_value}[name]({}, limit)
+
+
+def test_a_tower_says_what_it_clips():
+    text = "SGD(alpha=0.1, clip_value=0.5, clip_norm=1) / SGD(alpha=0.01, clip_norm=2)"
+    assert str(from_string(text)) == text

@@ -1,0 +1,288 @@
+"""Steps that would not stay finite: refused with nothing changed, or skipped as if their batch had not been."""
+
+import gc
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_chain import SEEDS, WAYS, levels, snapshot
+from test_towers import loss_of, make_params
+
+import tinyhyper as th
+from tinyhyper.optim import SGD, AdaDelta, Adam, RMSProp, from_string
+from tinyhyper.optim.nonfinite import Notes
+from tinyhyper.tape import Node
+from tinyhyper.testing import alive
+
+TOWERS = {
+    "SGD": lambda **kw: SGD(0.05, **kw),
+    "SGD/SGD": lambda **kw: SGD(0.05, 0.5, optimizer=SGD(1e-3), **kw),
+    "Adam/SGD": lambda **kw: Adam(0.01, optimizer=SGD(1e-4), **kw),
+    "Adam/RMSProp/SGD": lambda **kw: Adam(0.01, optimizer=RMSProp(1e-5, optimizer=SGD(1e-6)), **kw),
+    "rates/SGD": lambda **kw: SGD({"w": 0.01, "b": 0.02}, optimizer=SGD(1e-3), **kw),
+    "clipped": lambda **kw: SGD(0.05, clip_norm=0.5, optimizer=Adam(1e-3, clip_value=0.1), **kw),
+}
+BAD = {"nan": np.nan, "infinity": np.inf, "overflow": 1e200}
+
+
+def batches(seed, kinds):
+    """Inputs, and after each whether it is a good one. The bad ones make the loss, or its gradient, not finite."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for kind in kinds:
+        x = rng.standard_normal((4, 3))
+        found.append((x if kind is None else x * np.array([1.0, BAD[kind], 1.0]), kind is None))
+    return found
+
+
+def bad_loss(params, x):
+    """A loss that is finite for moderate inputs only."""
+    return loss_of(params, x) + th.sum(th.square(x @ params["w"])) * 1e-3
+
+
+def run(make, data, way="together", plain=False, **kwargs):
+    """A snapshot after each good step. plain: whether backward passes are not recorded."""
+    optimizer, found = make(**kwargs), []
+    params = make_params(np.random.default_rng(0))
+    for x, good in data:
+        bad_loss(params, th.tensor(x)).backward(create_graph=not plain)
+        with WAYS[way]():
+            optimizer.step(params)
+        if good:
+            found.append(snapshot(optimizer, params))
+    return found, optimizer
+
+
+KINDS = st.lists(st.sampled_from([None, None, *BAD]), min_size=2, max_size=7)
+
+
+@settings(max_examples=40)
+@given(
+    name=st.sampled_from(sorted(TOWERS)),
+    kinds=KINDS,
+    seed=SEEDS,
+    way=st.sampled_from(sorted(WAYS)),
+    plain=st.booleans(),
+)
+def test_skipping_is_as_if_the_batch_had_not_been(name, kinds, seed, way, plain):
+    data = batches(seed, kinds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", th.AnomalyWarning)
+        found, optimizer = run(TOWERS[name], data, way, plain, on_nonfinite="skip")
+        expected, _ = run(TOWERS[name], [pair for pair in data if pair[1]], way, plain)
+    assert found == expected
+    assert optimizer.skipped == sum(not good for _, good in data)
+
+
+@settings(max_examples=25)
+@given(
+    kinds=KINDS, seed=SEEDS, horizon=st.sampled_from([2, 3, None]), objective=st.sampled_from(["last", "sum"]),
+    way=st.sampled_from(["together", "watched"]),
+)  # fmt: skip
+def test_skipping_in_a_window_is_as_if_the_batch_had_not_been(kinds, seed, horizon, objective, way):
+    data, how = batches(seed, kinds), {"horizon": horizon, "objective": objective}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", th.AnomalyWarning)
+        found, _ = run(TOWERS["SGD/SGD"], data, way, on_nonfinite="skip", **how)
+        expected, _ = run(TOWERS["SGD/SGD"], [pair for pair in data if pair[1]], way, **how)
+    assert found == expected
+
+
+@pytest.mark.parametrize("objective", ["last", "sum"])
+def test_the_plain_backward_that_ends_a_window_can_be_skipped(objective):
+    """It has swept the whole window: its graph and all that was left on the way come back."""
+    results = []
+    for kinds in [[None] * 6, [None, None, "nan", "infinity", None, None, "nan", None, None]]:
+        optimizer = SGD(0.05, optimizer=SGD(1e-3), horizon=3, objective=objective, on_nonfinite="skip")
+        params, found = make_params(np.random.default_rng(0)), []
+        good = iter(batches(1, [None] * 6))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", th.AnomalyWarning)
+            for kind in kinds:
+                x = np.full((4, 3), BAD[kind]) if kind else next(good)[0]
+                bad_loss(params, th.tensor(x)).backward(create_graph=not optimizer._window.cuts)
+                optimizer.step(params)
+                if kind is None:
+                    found.append(snapshot(optimizer, params))
+        results.append(found)
+    assert results[0] == results[1]
+
+
+@settings(max_examples=25)
+@given(
+    bottom=levels(), top=levels(), seed=SEEDS, where=st.integers(0, 3), what=st.sampled_from([np.nan, np.inf, -np.inf]),
+    way=st.sampled_from(sorted(WAYS)), horizon=st.sampled_from([1, 1, 2]),
+)  # fmt: skip
+def test_refusing_changes_nothing_and_the_next_good_step_is_as_ever(bottom, top, seed, where, what, way, horizon):
+    """A gradient that is not finite is put right by hand after the refusal; random towers on every path."""
+    results = []
+    for planted in (True, False):
+        optimizer = bottom[0](**bottom[1], optimizer=top[0](**top[1]), on_nonfinite="raise")
+        if optimizer._tuned:
+            optimizer = bottom[0](**bottom[1], optimizer=top[0](**top[1]), on_nonfinite="raise", horizon=horizon)
+        rng = np.random.default_rng(seed)
+        params, found = make_params(rng), []
+        for step in range(4):
+            loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward(create_graph=horizon > 1)
+            if planted and step == where:
+                good = params["w"].grad
+                wrong = np.array(good.numpy())
+                wrong[1, 0] = what
+                params["w"].grad = th.Tensor(wrong, good.edge)
+                before, tensors = snapshot(optimizer, params), dict(params)
+                with WAYS[way](), pytest.raises(th.AnomalyError, match=r"gradient of params\['w'\] is .* at \[1, 0\]"):
+                    optimizer.step(params)
+                assert snapshot(optimizer, params) == before and params == tensors
+                params["w"].grad = good
+            with WAYS[way](), warnings.catch_warnings():
+                warnings.simplefilter("ignore", th.AnomalyWarning)
+                optimizer.step(params)
+            found.append(snapshot(optimizer, params))
+        results.append(found)
+    assert results[0] == results[1]
+
+
+def test_refusing_at_the_end_of_a_window_gives_back_what_was_gathered():
+    """The hypergradient of a window is found in the step itself."""
+    optimizer = SGD(0.1, optimizer=SGD(1e300), horizon=2, objective="sum", on_nonfinite="raise")
+    params = make_params(np.random.default_rng(0))
+    for _ in range(2):
+        loss_of(params, th.tensor(np.ones((4, 3)))).backward(create_graph=True)
+        optimizer.step(params)
+    (loss_of(params, th.tensor(np.ones((4, 3)))) * 1e20).backward(create_graph=True)
+    seams = [ref() for ref in optimizer._window.touched]
+    before, left = snapshot(optimizer, params), [list(seam.left) for seam in seams]
+    for _ in range(2):
+        with pytest.raises(th.AnomalyError, match="alpha of level 0"):
+            optimizer.step(params)
+        assert snapshot(optimizer, params) == before
+        assert [ref() for ref in optimizer._window.touched] == seams and [list(seam.left) for seam in seams] == left
+
+
+WHERE = {
+    "a weight's gradient": (lambda: SGD(0.1, on_nonfinite="raise"), np.inf, r"gradient of params\['w'\] is infinity"),
+    "a new value": (lambda: SGD(1e200, on_nonfinite="raise"), -1e200, r"new value of params\['w'\] is infinity at"),
+    "a new state": (
+        lambda: RMSProp(0.1, on_nonfinite="raise"), 1e200, r"new state 'squares' of params\['w'\] is infinity",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", sorted(WAYS))
+@pytest.mark.parametrize("where", sorted(WHERE))
+def test_what_is_not_finite_is_named(where, way):
+    make, value, words = WHERE[where]
+    optimizer, params = make(), make_params(np.random.default_rng(0))
+    for w in params.values():
+        w.grad = th.tensor(np.full(w.shape, value))
+    with WAYS[way](), pytest.raises(th.AnomalyError, match=words) as error:
+        optimizer.step(params)
+    assert "6 of 6" in str(error.value) and isinstance(error.value, FloatingPointError)
+
+
+ABOVE = {
+    "gradient": (lambda: SGD(0.1, optimizer=SGD(1e-3), on_nonfinite="raise"), np.nan, "gradient of hyperparameter"),
+    "value": (lambda: SGD(0.1, optimizer=SGD(1e200), on_nonfinite="raise"), 1e200, "new value of hyperparameter"),
+    "state": (
+        lambda: SGD(0.1, optimizer=AdaDelta(1e-3), on_nonfinite="raise"), 1e200, "new state 'squares' of hyperparameter"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", sorted(WAYS))
+@pytest.mark.parametrize("where", sorted(ABOVE))
+def test_a_hyperparameter_is_named_with_its_level(where, way):
+    make, value, words = ABOVE[where]
+    optimizer, params = make(), make_params(np.random.default_rng(0))
+    for w in params.values():
+        w.grad = th.tensor(np.ones(w.shape))
+    optimizer.parameters["alpha"].grad = th.tensor(value)
+    with WAYS[way](), pytest.raises(th.AnomalyError, match=f"{words} alpha of level 0, SGD,"):
+        optimizer.step(params)
+
+
+def test_a_run_of_skips_is_told_once():
+    optimizer, params = SGD(0.1, optimizer=SGD(1e-3), on_nonfinite="skip"), make_params(np.random.default_rng(0))
+    told = []
+    for kind in (None, "nan", "infinity", None, "nan"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            bad_loss(params, th.tensor(batches(0, [kind])[0][0])).backward()
+            optimizer.step(params)
+        told.append(len(caught))
+        assert all(w.category is th.AnomalyWarning and w.filename == __file__ for w in caught)
+        assert all("SGD.step: the gradient of params['w']" in str(w.message) for w in caught)
+    assert told == [0, 1, 0, 0, 1] and optimizer.skipped == 3 and optimizer.t == 2
+
+
+def test_without_it_the_step_is_made():
+    optimizer, params = SGD(0.1), make_params(np.random.default_rng(0))
+    for w in params.values():
+        w.grad = th.tensor(np.full(w.shape, np.nan))
+    optimizer.step(params)
+    assert np.isnan(params["w"].numpy()).all() and optimizer.skipped == 0 and optimizer.t == 1
+
+
+@pytest.mark.parametrize("choice", ["raise", "skip"])
+def test_a_hyperparameter_that_leaves_its_range_is_told_until_it_is_back(choice):
+    optimizer = SGD(0.1, optimizer=SGD(1.0), on_nonfinite=choice)
+    told = []
+    for hypergradient in (0.0, 0.2, 0.1, -1.0, 2.0):
+        params = make_params(np.random.default_rng(0))
+        for w in params.values():
+            w.grad = th.tensor(np.zeros(w.shape))
+        optimizer.parameters["alpha"].grad = th.tensor(hypergradient)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            optimizer.step(params)
+        told.append([str(w.message) for w in caught])
+    assert list(map(len, told)) == [0, 1, 0, 0, 1]
+    assert told[1][0].startswith("hyperparameter alpha of level 0 is -0.1, outside its range from 0 up")
+    assert "coordinates={'alpha': 'log'}" in told[1][0]
+
+
+def test_skipping_keeps_no_graph_alive():
+    optimizer, params = TOWERS["Adam/RMSProp/SGD"](on_nonfinite="skip"), make_params(np.random.default_rng(0))
+    counts = []
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", th.AnomalyWarning)
+            for kind in [None, "nan", None, None] * 5:
+                bad_loss(params, th.tensor(batches(0, [kind])[0][0])).backward()
+                optimizer.step(params)
+                counts.append(alive(Node))
+    finally:
+        gc.enable()
+    assert len({*counts[4::4]}) == len({*counts[7::4]}) == 1
+
+
+def test_notes_put_back_what_was_noted_last_and_more_than_once():
+    class Thing:
+        values, number = [1], 1
+
+    notes = Notes()
+    notes.take(Thing, "values", "number")
+    Thing.number = 2
+    notes.take(Thing, "number")
+    for _ in range(2):
+        Thing.values.append(5)
+        Thing.number = 3
+        notes.put_back()
+        assert Thing.values == [1] and Thing.number == 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: SGD(on_nonfinite="warn"), lambda: SGD(0.1, optimizer=SGD(0.1, on_nonfinite="skip"))],
+)
+def test_wrong_choices_are_refused(make):
+    with pytest.raises(th.ArgumentError, match="SGD: .*on_nonfinite"):
+        make()
+
+
+def test_a_tower_says_what_it_does():
+    text = "SGD(alpha=0.1, on_nonfinite=skip)"
+    assert str(from_string(text)) == text and str(from_string(text.lower())) == text

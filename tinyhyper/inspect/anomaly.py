@@ -1,0 +1,205 @@
+"""`detect_anomaly`: the first operation that makes a NaN or an infinity raises, and says where it was written.
+
+It watches as a recording does, but keeps nothing except the line of each node that is alive: so a long run stays flat.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..errors import AnomalyError
+from ..kernels.finite import all_finite, first, worded
+from ..optim.ranges import RangeWatch
+from ..sites import Site, caller
+from ..tape import Switch, unwatched
+from .blame import Fault, blame
+from .finite import ADVICE, advice
+from .records import Label
+from .text import short, shorten, titled
+from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from ..tape import Node
+    from ..tensor import Tensor
+
+
+class Origin(NamedTuple):
+    """Where the forward operation of a node was written."""
+
+    op: str
+    site: Site
+
+    def __str__(self) -> str:
+        return f"{self.op}, {_line(self.site)}"
+
+
+class Watch(Watcher):
+    """What the engine calls inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._origins: WeakKeyDictionary[Node, Origin] = WeakKeyDictionary()
+        self._node: Node | None = None
+        self._moving: Label | None = None
+        self._came: dict[str, str] = {}
+        self._ranges = RangeWatch()
+
+    # Called by the engine.
+
+    def operation(
+        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], nanoseconds: int
+    ) -> None:
+        """An operation was computed. Raises AnomalyError if it made what is not finite."""
+        site = self._site or caller(sys._getframe(1))
+        bad = next((out for out in outputs if not all_finite(out.array)), None)
+        if bad is not None:
+            self._look(op, operands, outputs, call, bad, site)
+        made = next((out.edge[0] for out in outputs if out.edge is not None), None)
+        if made is not None:
+            self._origins[made] = self._origin() or Origin(op.name, site)
+
+    def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
+        """A tensor was detached; it keeps its name."""
+        detached.mark = getattr(source, "mark", None)
+
+    def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
+        """A gradient was put into `tensor.grad`."""
+
+    @contextmanager
+    def within(self, nodes: Iterable[Node]) -> Iterator[Iterable[Node]]:
+        with super().within(nodes):
+            yield self._noted(nodes)
+
+    def _noted(self, nodes: Iterable[Node]) -> Iterator[Node]:
+        """The nodes, with a note of the one that the backward pass is at."""
+        for self._node in nodes:
+            yield self._node
+        self._node = None
+
+    # Called by an optimizer.
+
+    def step(self, title: Any = None, window: Any = None) -> None:
+        self.steps = getattr(title, "t", self.steps) + 1
+
+    def stepped(self) -> None:
+        self._moving = None
+
+    def label(
+        self, tensor: Tensor, name: str, role: Any, level: int, coordinate: Any = None, range: Any = None
+    ) -> None:
+        """Note what a tensor is to an optimizer, and warn of a hyperparameter that leaves its range."""
+        label = Label(name, role, level, None, range)
+        tensor.mark = (self, label)
+        if role == "gradient":
+            self._moving = label
+        elif role == "hyperparameter" and range is not None and not tensor.shape:
+            with unwatched():
+                value = tensor.item() if coordinate is None else coordinate.value(tensor.item())
+            self._ranges.see(level, name, float(value), range)
+
+    def labelled(self, tensor: Tensor) -> bool:
+        return False
+
+    # Finding out, and saying so.
+
+    def _look(
+        self,
+        op: Any,
+        operands: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        call: tuple[Any, ...],
+        bad: Tensor,
+        site: Site,
+    ) -> None:
+        """Raise AnomalyError if the operation made what is not finite, or if that must not go any further."""
+        fault = blame(op, operands, outputs, call)
+        kind = "NaN" if np.isnan(bad.array).any() else "infinity"
+        moves = op.name.endswith(".rule")
+        if fault is None:
+            if not moves and not (self._sweep and kind == "NaN"):
+                self._came.setdefault(kind, f"was first read by {op.name}, {_line(site)}")
+                return
+            came = self._came.get(kind, "was there before this block")
+            what = f"{op.name} passes on {kind}"
+            todo = (
+                f"no operation in this block made it, it {came}. Look at the data and the initial values: "
+                "np.isfinite(x.numpy()) shows which elements"
+            )
+        else:
+            own = moves or op.name in ADVICE
+            what, todo = _told(op, fault), advice(op.name if own else fault.maker, [fault.maker], moves)
+        read = "; ".join(self._shown(x, n, fault) for n, x in enumerate(operands))
+        raise AnomalyError(f"{what}, {self._where(site)}.\n    It read {read}.\n    To do: {todo}.")
+
+    def _where(self, site: Site) -> str:
+        """Forward, backward or in a step; which lines, and which step."""
+        step = f", step {self.steps}" if self.steps else ""
+        origin, moving = self._origin(), self._moving
+        if origin is not None:
+            return f"in the backward pass of {origin}, which {_line(site)} began{step}"
+        if self._sweep:
+            return f"in the backward pass that {_line(site)} began{step}"
+        if moving is not None:
+            return f"as level {moving.level} moves {titled(moving)}, {_line(site)}{step}"
+        return f"in the forward pass, {_line(site)}{step}"
+
+    def _origin(self) -> Origin | None:
+        """The forward operation whose VJP is being computed, if it is known."""
+        return self._origins.get(self._node) if self._sweep and self._node is not None else None
+
+    def _shown(self, operand: Tensor, number: int, fault: Fault | None) -> str:
+        """An operand's name, shape and size, and the number in it that led to a fault."""
+        mark, array = getattr(operand, "mark", None), operand.array
+        name = titled(mark[1]) if isinstance(mark, tuple) and mark[0] is self else f"operand {number}"
+        if not array.shape:
+            return f"{name} = {short(array.item())}"
+        text = f"{name} of shape {array.shape}"
+        if not all_finite(array):
+            place = first(~np.isfinite(array))
+            return f"{text}, {worded(array[place])} at {list(place)}"
+        if fault is not None and fault.call and len(fault.place) >= array.ndim:
+            place = _within(fault.place, array.shape)
+            return f"{text}, {short(array[place])} at {list(place)}"
+        return f"{text}, at most {short(float(np.abs(array).max(initial=0)))} in size"
+
+
+def _told(op: Any, fault: Fault) -> str:
+    """Which operation made it, of what, and where."""
+    name = op.name if fault.maker == op.name else f"{fault.maker} inside {op.name}"
+    place = f" at {list(fault.place)}" if fault.place else ""
+    return f"{name} made {fault.made}{place}" + (f": {fault.call}" if fault.call else "")
+
+
+def _within(index: Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """An index into what arrays are broadcast to, as one into an array of this shape."""
+    last = index[len(index) - len(shape) :]
+    return tuple(0 if length == 1 else n for n, length in zip(last, shape))
+
+
+def _line(site: Site) -> str:
+    return f"{shorten(site[0])}:{site[1]}"
+
+
+class detect_anomaly(Switch):
+    """Raise AnomalyError where a NaN or an infinity is first made, in the block or in the decorated function.
+
+    The message has the operation, the line that wrote it, the numbers that led to it, and what to do; of a backward
+    pass also the line of the forward operation. What was there before the block, as in the data, is reported when it
+    has made a gradient NaN or reaches a weight. Everything is watched, so the block runs slower; it keeps no memory.
+    As with recordings, the innermost block watches.
+    """
+
+    name = "tape"
+
+    def _recreate_cm(self) -> detect_anomaly:
+        return detect_anomaly()
+
+    def __enter__(self) -> None:
+        self.value = Watch()
+        super().__enter__()

@@ -1,0 +1,120 @@
+"""Which operation made what is not finite: the operation itself, or in a fused one the line of its expression.
+
+An elementwise operation is asked element by element: its expression is run again by NumPy on the same arrays. So a mask
+of infinities that is passed on is not blamed, and what is made beside it is. Any other operation is asked as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kernels.expression import Expression, run, weak_values
+from ..kernels.finite import Index, all_finite, first, worded
+from ..kernels.quiet import quietly
+from ..ops.fusion import Fusion
+from .finite import MEANT
+from .text import short
+
+
+class Fault(NamedTuple):
+    """What made a NaN or an infinity.
+
+    maker: the operation, or the one inside it.  made: NaN, infinity or -infinity.
+    call: the maker and the numbers that it was applied to, if it is elementwise.
+    place: where it was made: in the operands broadcast together, if it is elementwise, else in the output.
+    """
+
+    maker: str
+    made: str
+    call: str
+    place: Index
+
+
+def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: tuple[Any, ...]) -> Fault | None:
+    """What made the first element that is not finite; None if all of them came in with an operand or a constant."""
+    arrays, results = [x.array for x in operands], [x.array for x in outputs]
+    if isinstance(op, Fusion):
+        return quietly(_elementwise, op, arrays, results, call[0])
+    return None if op.name in MEANT else _whole(op.name, arrays, results)
+
+
+def _whole(name: str, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> Fault | None:
+    """The blame of an operation that mixes its elements: NaN where none came in, infinity where all was finite."""
+    lost, finite = any(_nan(array).any() for array in arrays), all(map(all_finite, arrays))
+    for result in results:
+        bad = _bad(result) if finite else _nan(result)
+        if bad.any() and not lost:
+            index = first(bad)
+            return Fault(name, worded(result[index]), "", index)
+    return None
+
+
+def _elementwise(
+    op: Fusion, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], weak: Sequence[bool]
+) -> Fault | None:
+    """The blame of an expression, or of the sums that it ends with."""
+    expression = op.expression
+    inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, weak)]
+    values = run(expression, inputs, weak_values(expression, weak))
+    faults = _faults(expression, values)
+    for number, result in zip(expression.outputs, results):
+        if faults[number].any():
+            return _follow(expression, values, faults, number)
+        bad = _bad(result)
+        if bad.any() and not _bad(values[number]).any():
+            index, summed = first(bad), np.shape(values[number]) != result.shape
+            return Fault("sum" if summed else op.name, worded(result[index]), "", index)
+    return None
+
+
+def _faults(expression: Expression, values: Sequence[Any]) -> list[np.ndarray]:
+    """For each value, which of its elements are not finite because of what a line made, and not of what came in."""
+    before = expression.inputs + len(expression.constants)
+    faults = [np.array(False)] * before
+    for (formula, args), value in zip(expression.lines, values[before:]):
+        read = [values[arg] for arg in args]
+        bad, nan = _bad(value), _nan(value)
+        made = (bad & ~_any(map(_bad, read))) | (nan & ~_any(map(_nan, read)))
+        if formula.name == "where":  # the branch that is not taken has no part in it
+            passed = np.where(values[args[0]], faults[args[1]], faults[args[2]])
+        else:
+            passed = _any(faults[arg] for arg in args)
+        faults.append(made | (bad & passed))
+    return faults
+
+
+def _follow(expression: Expression, values: Sequence[Any], faults: Sequence[np.ndarray], number: int) -> Fault:
+    """From an output back to the line that made its first fault."""
+    before = expression.inputs + len(expression.constants)
+    shape = faults[number].shape
+    index = first(faults[number])
+
+    def at(array: Any) -> Any:
+        return np.broadcast_to(array, shape)[index]
+
+    while True:
+        formula, args = expression.lines[number - before]
+        earlier = [arg for arg in args if np.ndim(faults[arg]) <= len(shape) and at(faults[arg])]
+        if not earlier:
+            break
+        number = earlier[0]
+    made = worded(at(values[number]))
+    return Fault(formula.name, made, f"{formula.name}({', '.join(short(at(values[arg])) for arg in args)})", index)
+
+
+def _any(masks: Any) -> np.ndarray:
+    found = np.array(False)
+    for mask in masks:
+        found = found | mask
+    return found
+
+
+def _bad(value: Any) -> np.ndarray:
+    return ~np.isfinite(value)
+
+
+def _nan(value: Any) -> np.ndarray:
+    return np.isnan(value)

@@ -1,0 +1,54 @@
+"""What every watcher of the engine knows: whose line asked for what is done, and at which step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..sites import Site, caller, inside
+
+if TYPE_CHECKING:
+    from ..tape import Node
+
+
+class Watcher:
+    """The part that recordings and `detect_anomaly` share. A subclass says what a step is, by `step` and `stepped`."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._site: Site | None = None
+        self._sweep = False
+
+    @contextmanager
+    def within(self, nodes: Iterable[Node]) -> Iterator[Iterable[Node]]:
+        """A backward pass over the nodes, asked for by the line that called the package."""
+        before = self._site, self._sweep
+        self._site, self._sweep = self._site or caller(sys._getframe()), True
+        try:
+            yield nodes
+        finally:
+            self._site, self._sweep = before
+
+    @contextmanager
+    def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
+        """An optimizer takes a step inside. If it is one of the package, the line that called it asked for all of it.
+
+        window: says of which losses its hypergradients are (`objective`), and how often it cuts (`horizon`).
+        """
+        before, frame = self._site, sys._getframe(2)
+        if inside(frame.f_globals.get("__name__", "")):
+            self._site = caller(frame)
+        self.step(title, window)
+        try:
+            yield
+        finally:
+            self.stepped()
+            self._site = before
+
+    def step(self, title: Any = None, window: Any = None) -> None:
+        """A step begins."""
+
+    def stepped(self) -> None:
+        """A step has ended."""

@@ -1,0 +1,96 @@
+"""Gradients held within limits before a rule reads them.
+
+What is clipped is what the level moves by. So a hypergradient is the derivative of the clipped step: where a step cuts,
+the clipped gradient is the constant; in a window of the horizon the clipping is on the graph, like all else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..kernels.plan import Sample
+from ..ops.elementwise import clip, equal, minimum, multiply, sqrt, square, where
+from ..ops.fuse import composite, trace
+from ..tensor import Tensor
+
+ONE = Tensor(np.array(1.0))
+TOTAL = (Sample((), np.dtype(np.float64)),)
+SQUARE, _ = trace(lambda g, one: square(g * one), 2, eager=True)  # a 0-d float64 makes it float64
+PRODUCT, _ = trace(multiply, 2, eager=True)
+
+
+@composite
+def _within(g: Any, limit: Any) -> Any:
+    return clip(g, -limit, limit)
+
+
+@composite
+def _scale(total: Any, limit: Any) -> Any:
+    zero = equal(total, 0.0)
+    norm = where(zero, 0.0, sqrt(where(zero, 1.0, total)))
+    return minimum(limit / (norm + 1e-6), 1.0)
+
+
+def clip_by_value(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
+    """The gradients with each element between -limit and limit. Differentiable; ArgumentError for no such limit."""
+    limit = checked("clip_by_value: limit", limit)
+    return {name: _within(g, limit) for name, g in gradients.items()}
+
+
+def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
+    """The gradients, all times min(1, limit / (norm + 1e-6)), where the norm is that of all of them as one vector.
+
+    As PyTorch's clip_grad_norm_, but the squares are taken and added in float64. A NaN makes everything NaN.
+    Differentiable; ArgumentError for a limit that is not above 0.
+    """
+    limit = checked("clip_by_norm: limit", limit)
+    total = Tensor(np.array(0.0))
+    for g in gradients.values():
+        total = total + SQUARE([g, ONE], (False, False), TOTAL)[0]
+    scale = _scale(total, limit)
+    return {name: PRODUCT([g, scale], (False, True))[0] for name, g in gradients.items()}
+
+
+def checked(what: str, limit: Any) -> float:
+    """A limit that gradients can be held to. Raises ArgumentError for any other."""
+    number = 0.0 if isinstance(limit, bool) or not isinstance(limit, Real) else float(limit)
+    if not 0.0 < number < math.inf:
+        raise ArgumentError(f"{what}={limit!r} is not a number above 0")
+    return number
+
+
+class Limits(NamedTuple):
+    """What a level holds the gradients to that it reads; None for no limit. Values are clipped first, then the norm."""
+
+    clip_value: float | None
+    clip_norm: float | None
+
+    @classmethod
+    def of(cls, name: str, **given: Any) -> Limits:
+        """The limits given to an optimizer of this name. Raises ArgumentError."""
+        return cls(**{key: v if v is None else checked(f"{name}: {key}", v) for key, v in given.items()})
+
+    def __bool__(self) -> bool:
+        return self != (None, None)
+
+    def __call__(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The gradients as the level's rule reads them."""
+        if self.clip_value is not None:
+            gradients = clip_by_value(gradients, self.clip_value)
+        if self.clip_norm is not None:
+            gradients = clip_by_norm(gradients, self.clip_norm)
+        return gradients
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={limit:g}" for name, limit in self._asdict().items() if limit is not None)
+
+
+def gradient_of(target: Tensor) -> Tensor:
+    """What `backward` left in `.grad`; a missing gradient counts as zero."""
+    return target.grad if target.grad is not None else Tensor(np.zeros(target.shape, target.dtype))
