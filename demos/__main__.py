@@ -19,12 +19,14 @@ DEMOS = {
     "figure1": "the paper's Figure 1 and the tower of height 3: which edges are cut, and why alpha gets a gradient",
     "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes about a minute",
     "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
+    "bugs": "the symptoms of sixteen wrong hyperoptimizers, beside the right ones, as docs/bugs.md has them",
     "table1": "Table 1: 18 stacks on MNIST, and the plain optimizers again with what was learned",
     "walls": "how large a top step size may be: the walls past which four stacks diverge",
     "resnet": "Figure 2: ResNet-20 on CIFAR-10 from nine settings, and a learned decay of alpha",
     "charrnn": "Figure 3: a character LSTM from three alphas, with and without a hyperoptimizer, and what it writes",
     "towers": "Figure 4: the taller the tower, the less its first step size matters; and what height costs",
     "bounded": "what the paper left open: towers whose step sizes cannot turn negative, beside those of Figure 4a",
+    "soak": "a million steps of a small tower: memory, time, and the same end as ten runs joined by checkpoints",
     "results": "what all experiments have left in --out, as one page beside that folder, as docs/results.md has it",
 }
 EXTRAS = ("matplotlib", "tqdm")

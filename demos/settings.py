@@ -68,12 +68,14 @@ TAKES = {
     "figure1": frozenset({"--out"}),
     "bench": frozenset({"--out", "--quick", "--threads", "--only", "--again"}),
     "horizon": frozenset({"--seed", "--out"}),
+    "bugs": frozenset({"--seed", "--out"}),
     "table1": RUNNER | {"--epochs"},
     "walls": RUNNER | {"--epochs"},
     "resnet": RUNNER | {"--epochs"},
     "charrnn": RUNNER | {"--epochs"},
     "towers": RUNNER | {"--epochs", "--only"},
     "bounded": RUNNER | {"--epochs"},
+    "soak": frozenset({"--seed", "--quick", "--out"}),
     "results": frozenset({"--out"}),
 }
 

@@ -65,6 +65,7 @@ WRONG = {
     "no folder": (["--out", ""], "--out"),
     "a stack for the horizon": (["horizon", "--stack", "sgd"], "--stack.*horizon"),
     "an alpha for the horizon": (["horizon", "--alpha", "0.1"], "--alpha.*horizon"),
+    "a stack for the bugs": (["bugs", "--stack", "sgd"], "--stack.*bugs"),
     "epochs for the horizon": (["horizon", "--epochs", "2"], "--epochs.*horizon"),
 }
 
@@ -189,6 +190,16 @@ def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient
     assert out.rstrip().endswith(f"In {tmp_path}: horizon.png")
     assert [path.name for path in tmp_path.iterdir()] == ["horizon.png"]
     assert (tmp_path / "horizon.png").read_bytes().startswith(PNG)
+
+
+def test_every_bug_shows_in_its_curve(tmp_path):
+    status, out, err = run("bugs", "--seed", 1, "--out", tmp_path)
+    assert (status, err) == (0, "")
+    ends = re.findall(r"^ *(\d+)  .* (\S+) +(\S+) +\d+$", out, flags=re.MULTILINE)
+    assert [int(number) for number, _, _ in ends] == list(range(1, 17))
+    assert all(right not in (faulty, "nan") for _, right, faulty in ends)
+    assert out.rstrip().endswith(f"In {tmp_path}: bugs.png")
+    assert (tmp_path / "bugs.png").read_bytes().startswith(PNG)
 
 
 def test_ctrl_c_keeps_the_table_and_the_curves_of_finished_runs(tmp_path):
