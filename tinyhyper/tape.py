@@ -41,9 +41,8 @@ class Node:
         self, op: Any = None, inputs: tuple[Edge | None, ...] = (), saved: Any = (), context: Any = None, width: int = 1
     ) -> None:
         self.op, self.inputs, self.saved, self.context, self.width = op, inputs, saved, context, width
-        self.serial = next(_serials)
+        self.serial, self.released = next(_serials), False
         self.kept: dict[int, weakref.ref[Any]] | None = None
-        self.released = False
 
     def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
         """The cotangents of the inputs that are wanted, from those of the outputs; None where there is none."""
@@ -70,8 +69,7 @@ class Mode(threading.local):
     tape: Any = None
 
 
-mode = Mode()
-UNWATCHED = nullcontext()
+mode, UNWATCHED = Mode(), nullcontext()
 
 
 class Switch(ContextDecorator):
@@ -89,6 +87,9 @@ class Switch(ContextDecorator):
 
     def __exit__(self, *error: object) -> None:
         setattr(mode, self.name, self._before.pop())
+
+    def _recreate_cm(self) -> Switch:  # one for each call: a decorated function may run in several threads at once
+        return type(self)()
 
 
 class no_grad(Switch):
@@ -162,8 +163,7 @@ def backward(
 
     seeds: edges with their cotangents.  targets: the edges asked for, or None for every tensor that keeps a gradient.
     Without targets, a recorded sweep stops at seams; a plain one passes them and takes along what was left there.
-    Returns pairs: (tensor, cotangent), or (position in targets, cotangent).
-    Raises GraphReleasedError before anything has changed.
+    Returns pairs, (tensor or position in targets, cotangent). Raises GraphReleasedError before anything has changed.
     """
     stops = create_graph and targets is None
     nodes = reachable((edge[0] for edge, _ in seeds), stops)
@@ -180,11 +180,11 @@ def backward(
     seams = [node for node in nodes if node.seam] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]
     pending: dict[Any, list[Any]] = {}
-    with UNWATCHED if mode.tape is None else mode.tape.within(sweep=True), recording() if create_graph else no_grad():
+    with UNWATCHED if mode.tape is None else mode.tape.within(nodes) as way, recording() if create_graph else no_grad():
         for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []
-        for node, cotangents in sweep(nodes, pending, wanted):
+        for node, cotangents in sweep(way or nodes, pending, wanted):
             if node.linked:
                 node.complete(cotangents)
             if targets is None:
