@@ -115,7 +115,7 @@ def parse(arguments: list[str]) -> tuple[str, Settings]:
         type=WHOLE,
         help="how many; may be repeated (default: 1 and all; with --quick all)",
     )
-    bench.add_argument("--only", action="append", metavar="KIND", help="hypersteps, towers, ...; may be repeated")
+    bench.add_argument("--only", action="append", metavar="KIND", help="hypersteps, ...; of towers 4a, ...")
     chosen = vars(parser.parse_args(arguments))
     if (name := chosen.pop("name")) not in DEMOS:
         raise UsageError(f"no demo is named '{name}'; there are: {', '.join(DEMOS)}")

@@ -121,6 +121,7 @@ def markdown(lines: Sequence[Line]) -> str:
         "## Bounded: towers in log coordinates",
         page.table(header, summary(lines)),
         f"Decades: of alpha, over which the test error is at most {GOOD:g} times the best of the same tower.",
+        f"An error of {page.CHANCE:g} also stands where the loss stopped being a number.",
     ]
     for name, variant in VARIANTS.items():
         if found := own_curves(lines, name):

@@ -158,10 +158,10 @@ def markdown(lines: Sequence[Line]) -> str:
     marked = [m.row.name for m in rows if noticed(m.difference)]
     compared = [fmean(m.again) < fmean(m.errors) for m in rows if m.again]
     told = (
-        f"Test error, mean ± standard deviation. \u25cf: more than {NOTICED} points from the published error, of "
-        f"hyperoptimized runs at {', '.join(marked) or 'none'}. Learned values are means over the seeds; each re-run "
-        "has the values of its own seed. Stacks whose re-runs were better, in the mean, than the runs that learned "
-        f"their values: {sum(compared)} of {len(compared)}."
+        f"Test error, mean ± standard deviation. \u25cf: more than {NOTICED} points from the published error. Of the "
+        f"runs themselves, not re-runs, these are marked: {', '.join(marked) or 'none'}. Learned values are means over "
+        "the seeds; each re-run has the values of its own seed. Stacks whose re-runs were better, in the mean, than "
+        f"the runs that learned their values: {sum(compared)} of {len(compared)}."
     )
     return "\n\n".join(["## Table 1: 18 stacks on MNIST", page.table(header, cells), told, record.provenance(lines)])
 

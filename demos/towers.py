@@ -5,6 +5,7 @@ The parts 4a to 4d are in `panels`; 4f is the run time over height.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import linear_regression
 
@@ -104,7 +105,8 @@ def markdown(lines: Sequence[Line]) -> str:
             f"### {panel.title}",
             page.table(header, rows),
             (
-                f"{panel.unit}; published in brackets. Decades: of alpha, up to {GOOD:g} times the best of the same "
+                f"{panel.unit}{'; published in brackets' if panel.published else ''}. {panel.worst:g} also stands "
+                f"where the loss stopped being a number. Decades: of alpha, up to {GOOD:g} times the best of the same "
                 f"height, and up to {GOOD:g} times the best of all, {limit:.1f}; none where that is {panel.worst:g} or "
                 "more, which is no better than not learning."
             ),
@@ -115,7 +117,7 @@ def markdown(lines: Sequence[Line]) -> str:
         parts += [
             "### 4f: run time over height, SGD at every level, perceptron",
             page.table(("height", "milliseconds a step"), rows),
-            f"A level above the first adds {slope(heights, milliseconds):.2f} % of height 1's step; published: 1 to 2.",
+            f"A level above the first adds {slope(heights, milliseconds):.2f} % of height 1's step; published 1 to 2 %."
         ]
     return "\n\n".join([*parts, record.provenance(lines)])
 
@@ -154,7 +156,8 @@ def draw_decades(axes: Axes, shown: dict[str, dict[int, Curve]]) -> None:
     """The one number, over height."""
     for (name, found), colour in zip(shown.items(), COLOURS[1:]):
         values = [sensitivity.tolerated(points, PANELS[name].worst) for points in found.values()]
-        axes.plot(list(found), values, "o-", color=colour, label=name)
+        if not all(map(math.isnan, values)):
+            axes.plot(list(found), values, "o-", color=colour, label=name)
     axes.set_title(f"decades of alpha up to {GOOD:g} times the best of a height", fontsize=11)
     axes.set_xlabel("height")
     axes.set_ylim(bottom=0)

@@ -85,7 +85,7 @@ def test_the_table_of_towers_shows_errors_beside_published_ones_and_the_cost_of_
     assert [cell.strip() for cell in rows["1e-08"]] == [f"{CHANCE:.1f} (88)", *lower]
     assert [cell.strip() for cell in rows["decades, own best"]] == ["", "", *["10.0"] * 4]
     assert [float(cell) for cell in rows["decades, all"]] == [0, 0, 10, 10, 10, 10]
-    assert "A level above the first adds 0.99 % of height 1's step; published: 1 to 2." in text
+    assert "A level above the first adds 0.99 % of height 1's step; published 1 to 2 %." in text
     assert towers.pictures(lines)["towers.png"].startswith(PNG)
 
 

@@ -64,8 +64,8 @@ def test_the_table_has_a_row_for_each_stack_and_marks_what_is_far_off():
     error, learned, again = ("4.81 ± 0.10", "4.91 ± 0.01", "+0.10"), (".0769", ".0300"), ("5.44 ± 0.10", "5.94 ± 0.00")
     cells = [cell.strip() for cell in rows[1].split("|")[1:-1]]
     assert cells == ["SGD / SGD", *error, *learned, *again, "+0.50 \u25cf"]
-    assert "hyperoptimized runs at none" in text and "2 of 14" in text
-    assert "hyperoptimized runs at SGD, SGD / SGD," in table1.markdown(made_up(0.45))
+    assert "not re-runs, these are marked: none." in text and "2 of 14" in text
+    assert "these are marked: SGD, SGD / SGD," in table1.markdown(made_up(0.45))
 
 
 @pytest.mark.parametrize("count, rows", [(1, 1), (7, 2), (96, 18)])
@@ -81,6 +81,13 @@ def test_provenance_says_what_made_the_lines():
     words = ("`python -m demos table1`", "Seeds: 0, 1.", "a processor, cores: 2", "threads a run: 1")
     assert all(word in text for word in (*words, "Runs: 2, in 5 s (8 s one after the other)."))
     assert provenance([]) == "No run is finished yet."
+
+
+def test_provenance_says_how_long_the_runs_were_and_that_a_quick_part_is_none_of_the_papers():
+    lines = made_up()
+    assert "Steps a run: 1,175, 7,050." in provenance(lines) and "quick part" not in provenance(lines)
+    lines[-1].record["command"] += " --quick"
+    assert provenance(lines).startswith("**A quick part")
 
 
 def test_time_in_which_nothing_ran_does_not_count():
@@ -107,8 +114,8 @@ def wall_lines(broken_from):
 def test_the_walls_are_where_runs_begin_to_diverge():
     lines = wall_lines({"sgd/sgd": 75, "adam/sgd": 1e-6, "adagrad/sgd": 99, "rmsprop/sgd": 5e-3})
     text = walls.markdown(lines)
-    assert "SGD / SGD: between 50 and 75; published: between 50 and 75." in text
-    assert "Adam / SGD: below what was tried; published: between 0.001 and 0.005." in text
+    assert "SGD / SGD: between 50 and 75; there: between 50 and 75." in text
+    assert "Adam / SGD: below what was tried; there: between 0.001 and 0.005." in text
     assert "AdaGrad / SGD: beyond what was tried" in text and "RMSProp / SGD: between 0.001 and 0.005" in text
     assert "| 93.33 ± 2.89" in text and "| 38 " in text  # of 95, 95 and, where the loss was no number, chance
     assert CHANCE == 90

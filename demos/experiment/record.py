@@ -17,6 +17,8 @@ from ..bench.machine import cpuinfo
 from .place import Place
 from .run import Line
 
+QUICK = "**A quick part: fewer runs and fewer steps than published, so the numbers are others.** "
+
 
 @cache
 def machine() -> dict[str, Any]:
@@ -63,14 +65,17 @@ def each(lines: Sequence[Line], value: Callable[[Line], Any]) -> str:
 
 
 def provenance(lines: Sequence[Line]) -> str:
-    """A paragraph of Markdown: the command, seeds, machine, versions, and how long it took."""
+    """A paragraph of Markdown: the command, steps, seeds, machine, versions, and how long it took."""
     if not lines:
         return "No run is finished yet."
+    quick = any("--quick" in line.record["command"].split() for line in lines)
+    steps = sorted({line.run.steps for line in lines})
     seeds = sorted({line.run.seed for line in lines})
     commands = each(lines, lambda line: f"`{line.record['command']}`")
     processor = each(lines, lambda line: f"{line.record['processor']}, cores: {line.record['cores']}")
     return (
-        f"Made by {commands}. Seeds: {', '.join(map(str, seeds))}. Machine: {processor} "
+        f"{QUICK if quick else ''}Made by {commands}. Steps a run: {', '.join(f'{count:,}' for count in steps)}. "
+        f"Seeds: {', '.join(map(str, seeds))}. Machine: {processor} "
         f"({each(lines, lambda line: line.record['system'])}), threads a run: "
         f"{each(lines, lambda line: line.record['threads'])}; "
         f"Python {each(lines, lambda line: line.record['python'])}, "
