@@ -139,22 +139,18 @@ def stacked(draw: Draw, shape: Shape) -> tuple[list[Shape], Options]:
 
 
 def indices(draw: Draw, shape: Shape) -> Options:
-    """Slices, numbers, new axes, and at times one array of integers with elements taken twice."""
-    items: list[Any] = []
-    arrays = 0
-    for length in shape:
-        kind = draw(st.sampled_from(["all", "slice", "number", "array"]))
-        if kind == "array" and not arrays:
-            arrays = 1
-            rows = draw(st.lists(st.integers(-length, length - 1), min_size=1, max_size=3))
-            items.append(np.array(rows))
-        elif kind == "number" and not arrays:
-            items.append(draw(st.integers(-length, length - 1)))
+    """Slices, and numbers or an array of integers, with elements taken twice: where both meet, libraries differ."""
+    items: list[Any] = [slice(None)] * len(shape)
+    place = draw(st.none() | st.integers(0, len(shape) - 1)) if shape else None
+    for n, length in enumerate(shape):
+        kind = "array" if n == place else draw(st.sampled_from(["all", "slice", *["number"] * (place is None)]))
+        if kind == "array":
+            items[n] = np.array(draw(st.lists(st.integers(-length, length - 1), min_size=1, max_size=3)))
+        elif kind == "number":
+            items[n] = draw(st.integers(-length, length - 1))
         elif kind == "slice":
             start = draw(st.integers(0, length - 1))
-            items.append(slice(start, draw(st.integers(start + 1, length)), draw(st.sampled_from([None, 2]))))
-        else:
-            items.append(slice(None))
+            items[n] = slice(start, draw(st.integers(start + 1, length)), draw(st.sampled_from([None, 2])))
     return {"index": tuple(items)}
 
 

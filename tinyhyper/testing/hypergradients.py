@@ -111,10 +111,14 @@ class Frozen:
                 if not (off <= MOVES * max(size_of(wanted), size_of(self.operands[height].targets[name]))).all():
                     place = np.unravel_index(int(np.argmax(off)), off.shape)
                     whose = _level_name(self.levels, height - 1) if height else "weights"
+                    lost = not np.isfinite(wanted[place])
                     raise GradientError(
                         f"check_hypergradients, step {step}: {whose}, {entry(name, place)} moved to "
-                        f"{found[place]:.9g}, but by the rule of {type(self.levels[height]).__name__}, with what the "
-                        f"level above has just moved, to {wanted[place]:.9g}"
+                        f"{found[place]:.9g}, "
+                        + ("and so" if lost else "but")
+                        + f" by the rule of {type(self.levels[height]).__name__}, with what the level above has just "
+                        f"moved, to {wanted[place]:.9g}"
+                        + (": only a run that stays finite can be checked" if lost else "")
                     )
             if height:
                 numbers = {**_numbers(self.levels[height - 1]), **{name: float(w) for name, w in moved.items()}}

@@ -49,6 +49,7 @@ REAL = _within(-LARGEST, LARGEST, "tanh")
 SMALL = _within(-3.0, 3.0, "tanh")
 POSITIVE = _within(0.3, LARGEST, "tanh", "cosh")
 NONZERO = Domain(lambda x: bool(np.all((np.abs(x) > 0.3) & (np.abs(x) < LARGEST))), ("tanh", "cosh"))
+EXPONENT = Domain(lambda x: bool(np.all((np.abs(x) < 3.0) & (np.abs(x) > APART))), ("tanh", "cosh"))
 BELOW_ONE = _within(-0.9, 0.9, "tanh", "sin")
 DISTINCT = Domain(_distinct, ())
 
@@ -98,7 +99,7 @@ ELEMENTWISE: Mapping[str, Operation] = {
     **{name: Operation((REAL,), a.broadcast(1)) for name in ("add", "subtract", "multiply", "logaddexp")},
     "reciprocal": Operation((NONZERO,)),
     "divide": Operation((REAL, NONZERO), a.broadcast(1)),
-    "power": Operation((POSITIVE, SMALL), a.broadcast(1)),
+    "power": Operation((POSITIVE, EXPONENT), a.broadcast(1)),
     "maximum": Operation((REAL,), a.broadcast(1), _apart),
     "minimum": Operation((REAL,), a.broadcast(1), _apart),
     "clip": Operation((_off(-0.7, 0.8),), a.only_options(lambda draw, shape: {"min": -0.7, "max": 0.8})),

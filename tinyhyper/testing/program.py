@@ -64,6 +64,15 @@ class Program:
         read = {n for step in self.steps for n in step.operands}
         return [n for n in range(len(self.inputs) + len(self.steps)) if n not in read]
 
+    @property
+    def broadcasts(self) -> bool:
+        """Whether all inputs broadcast together, as those of a fused function must."""
+        try:
+            np.broadcast_shapes(*[array.shape for array in self.inputs])
+        except ValueError:
+            return False
+        return True
+
     def run(self, inputs: Sequence[Any], call: Callable[[str, Sequence[Any], Options], Any] = call) -> list[Any]:
         """The outputs, from inputs in place of the program's own.
 

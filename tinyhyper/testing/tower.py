@@ -94,6 +94,8 @@ def _levels(draw: Any, targets: tuple[str, ...], height: int) -> tuple[Level, tu
         options["tune"] = tuple(chosen)
     fits = {name: [key for key, c in COORDINATES.items() if c.low < values[name] < c.high] for name in in_use}
     moved = {name: draw(st.sampled_from(keys)) for name, keys in fits.items() if draw(st.integers(0, 3)) == 0}
+    if "eps" in chosen:  # it must not turn negative under a root
+        moved["eps"] = draw(st.sampled_from(["log", "sqrt"]))
     if moved:
         options["coordinates"] = moved
     tuned = [name for name in in_use if name in chosen]
