@@ -137,11 +137,20 @@ def tower_by_tinyhyper(tower, weights, steps=STEPS):
     return trace
 
 
+def finite(record):
+    """Whether all numbers of a step are."""
+    numbers = [*record["weights"].values(), record["hyperparameters"], record["hypergradients"]]
+    return all(np.isfinite(values).all() for values in numbers)
+
+
 def compare_tower(tower, seed):
-    """Raise AssertionError with the tower and the step at which the two part."""
+    """Raise AssertionError with the tower and the step at which the two part, as long as they are finite."""
     weights = first_weights(seed)
     ours, theirs = tower_by_tinyhyper(tower, weights), torch_tower.Tower(tower).run(weights, loss, STEPS)
     for step, (mine, other) in enumerate(zip(ours, theirs)):
+        if not finite(other):
+            assert not finite(mine), f"step {step}: finite here, but not by PyTorch\n{tower}\nseed {seed}"
+            return
         for what in ("hypergradients", "hyperparameters"):
             where = f"step {step}, {what}, bottom level first, of\n{tower}\nseed {seed}"
             np.testing.assert_allclose(mine[what], other[what], TOWER_RTOL, TOWER_ATOL, err_msg=where)
