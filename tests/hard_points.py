@@ -31,6 +31,7 @@ ZERO_Y = (
     "the derivative in an exponent is 0 wherever the base is 0, whatever the exponent, and so are its own derivatives."
 )
 ZERO_X = "`x ** y` with a whole y of 0, 1, 2, ... is a polynomial in x: its derivatives at 0 are numbers."
+MIXED = "the exponent is 0 but moves with `x`; PyTorch leaves out the mixed derivative, which is `1 / x`."
 LENGTH = (
     "0 with all derivatives, the middle of all directions; NaN would spoil every weight that the length belongs to."
 )
@@ -116,6 +117,7 @@ POWERS = Group(
         Row("power(x, y)", "0.0, 2.0", ZERO_Y),
         Row("power(x, y)", "0.0, -1.0", ZERO_Y),
         Row("power(x, y)", "2.0, 0.0"),
+        Row("power(x, x - 2.0)", "2.0", MIXED),
         Row("power(x, y)", "-2.0, 3.0"),
         Row("power(x, y)", "1.0, inf"),
         Row("power(x, y)", "inf, 0.0"),

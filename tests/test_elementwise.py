@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from factory import NONZERO, POSITIVE, REAL, Row, assert_close, broadcasting, distinct, example, property_test, uniform
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
@@ -313,6 +314,18 @@ def test_second_derivatives_of_powers_at_zero():
     for k, expected in enumerate([0.0, 0.0, 2.0]):
         hessian = th.hessian(lambda x, k=k: th.sum(x ** np.full(1, float(k))))(np.zeros(1))
         np.testing.assert_array_equal(hessian.data, [[expected]])
+
+
+@given(x=st.floats(0.1, 10), y=st.sampled_from([0.0, 1.0, 2.0]) | st.floats(-3, 3))
+def test_mixed_derivatives_of_powers(x, y):
+    """An exponent that happens to be 0 still moves: the derivatives of x ** y in x, then in y, and in y once more."""
+    base, exponent = (th.tensor(value, requires_grad=True) for value in (x, y))
+    by_x = th.gradients(base**exponent, base, create_graph=True)[0]
+    mixed = th.gradients(by_x, exponent, create_graph=True)[0]
+    third = th.gradients(mixed, exponent)[0]
+    log, power = math.log(x), x ** (y - 1)
+    np.testing.assert_allclose(mixed.item(), power * (1 + y * log), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(third.item(), power * log * (2 + y * log), rtol=1e-12, atol=1e-12)
 
 
 def test_numpy_functions_inside_a_fused_function():

@@ -94,6 +94,10 @@ def _erf(x: Any) -> Any:
     return np.array(values, dtype=np.result_type(x, 1.0)).reshape(np.shape(x))
 
 
+def _both_zero(x: Any, y: Any) -> Any:
+    return equal(absolute(x) + absolute(y), 0.0)
+
+
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 # Constants of the gradient: comparisons and steps.
@@ -138,7 +142,7 @@ divide = rule("divide", "{0} / {1}", np.divide, lambda g, out, x, y: (g / y, -(g
 power = rule(
     "power", "{0} ** {1}", np.power,
     lambda g, out, x, y: (
-        g * (y * x ** where(equal(y, 0.0), 0.0, y - 1.0)),
+        g * (where(_both_zero(x, y), 0.0, y) * x ** where(_both_zero(x, y), 0.0, y - 1.0)),
         g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
     ),
     "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",

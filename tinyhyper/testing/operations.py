@@ -49,6 +49,7 @@ REAL = _within(-LARGEST, LARGEST, "tanh")
 SMALL = _within(-3.0, 3.0, "tanh")
 POSITIVE = _within(0.3, LARGEST, "tanh", "cosh")
 NONZERO = Domain(lambda x: bool(np.all((np.abs(x) > 0.3) & (np.abs(x) < LARGEST))), ("tanh", "cosh"))
+# An exponent of 0 has a mixed derivative that PyTorch leaves out.
 EXPONENT = Domain(lambda x: bool(np.all((np.abs(x) < 3.0) & (np.abs(x) > APART))), ("tanh", "cosh"))
 BELOW_ONE = _within(-0.9, 0.9, "tanh", "sin")
 DISTINCT = Domain(_distinct, ())
