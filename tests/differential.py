@@ -7,6 +7,7 @@ test_differential.py. A mismatch is shrunk and printed as a program that runs.
 import argparse
 import os
 import sys
+import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -184,8 +185,8 @@ def hunt(kind, count, first):
 
     try:
         search()
-    except AssertionError as error:
-        return kind, len(compared), [str(error)]
+    except Exception:  # an example may also fail by an error of either library's
+        return kind, len(compared), [traceback.format_exc()]
     return kind, len(compared), []
 
 

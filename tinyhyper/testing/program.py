@@ -184,10 +184,10 @@ class Builder:
         return n
 
     def _apply(self, step: Step) -> int | None:
-        """Compute a step and keep what comes of it, unless that is large."""
+        """Compute a step and keep what comes of it, unless that is large or empty (a diagonal can be)."""
         with th.no_grad():
             result = call(step.name, [th.tensor(self.arrays[n]) for n in step.operands], step.options).numpy()
-        if result.size > ELEMENTS or not np.all(np.abs(result) < LARGEST):
+        if not 0 < result.size <= ELEMENTS or not np.all(np.abs(result) < LARGEST):
             return None
         return self._keep(result, step)
 
