@@ -110,7 +110,7 @@ class Level:
         self.first = {key: value for key, (_, value) in rows.items()}
 
     def values(self, target):
-        """The hyperparameters for one target; those not in use are 0, as is the alpha of a target without a rate."""
+        """The hyperparameters for one target; those not in use are 0."""
         found = dict.fromkeys(("alpha", "mu", "weight_decay"), number(0.0))
         for key, u in self.internal.items():
             value = COORDINATES[self.coordinates[key]][0](u)
@@ -133,8 +133,10 @@ class Level:
             ]
             if cut:
                 w, g, s = w.detach(), g.detach(), [x.detach() for x in s]
-            step, self.state[name] = self.rule(w, g, s, self.values(name), self.t, **self.options)
-            new = w - step
+            new = w
+            if self.rates is None or name in self.rates:
+                step, self.state[name] = self.rule(w, g, s, self.values(name), self.t, **self.options)
+                new = w - step
             moved[name] = new if new.requires_grad else new.requires_grad_()
         return moved
 
