@@ -1,0 +1,37 @@
+"""The public operations as a whole."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinyhyper as th
+
+PLAIN = (int, bool, str, type(None))
+
+
+def options(function):
+    """Its parameters that have a default of a plain kind; nothing of what tells its own none."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # no function, or one whose parameters are not known
+        return {}
+    return {p.name: p.default for p in parameters if type(p.default) in PLAIN}
+
+
+def namesake(name):
+    return getattr(np, name, None) or getattr(np.linalg, name, None)
+
+
+NAMESAKES = [name for name in th.__all__ if options(getattr(th, name)).keys() & options(namesake(name)).keys()]
+
+
+@pytest.mark.parametrize("name", NAMESAKES)
+def test_options_have_numpys_defaults(name):
+    ours, numpys = options(getattr(th, name)), options(namesake(name))
+    for key in ours.keys() & numpys.keys():
+        assert (type(ours[key]), ours[key]) == (type(numpys[key]), numpys[key]), key
+
+
+def test_some_are_compared():
+    assert {"trace", "diagonal", "triu", "var", "sum", "stack", "tensordot"} <= set(NAMESAKES)
