@@ -377,6 +377,21 @@ def test_values_and_gradients_are_pytorchs(number, backend):
 # ---- Errors
 
 
+@given(
+    size=st.tuples(*[st.integers(0, 4)] * 2),
+    kernel=st.tuples(*[st.integers(0, 5)] * 2),
+    padding=st.tuples(*[st.integers(0, 2)] * 2),
+)
+def test_just_those_weights_are_taken_that_fit_in_both_directions(size, kernel, padding):
+    x, weight = np.ones((1, *size, 2)), np.ones((*kernel, 2, 1))
+    shape = [side + 2 * p - k + 1 for side, k, p in zip(size, kernel, padding)]
+    if min(kernel) >= 1 and min(shape) >= 1:
+        assert th.conv2d(x, weight, padding=padding).shape == (1, *shape, 1)
+    else:
+        with pytest.raises(th.ShapeError, match="conv2d"):
+            th.conv2d(x, weight, padding=padding)
+
+
 @pytest.mark.parametrize(
     ("x", "weight", "options", "message"),
     [

@@ -309,6 +309,24 @@ def test_integers_mean_the_same_at_every_size(size):
         np.testing.assert_allclose(result.data, getattr(th, name)(th.tensor(np.full(size, 200.0))).data)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("number", [-(2**63), -(2**62) - 1, 2**62 + 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1])
+def test_an_integer_of_64_bits_is_taken_as_it_is(dtype, number):
+    """Numbers that a float would round; what the array's dtype cannot hold is NumPy's affair."""
+    x = np.array([0, 1], dtype)
+    expected = np.not_equal(x, number)
+    np.testing.assert_array_equal((th.tensor(x) != number).data, expected)
+    if np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+        ours, numpys = th.maximum(th.tensor(x[:1] * 0), number).data, np.maximum(x[:1] * 0, dtype(number))
+        assert ours.dtype == numpys.dtype and ours[0] == numpys[0]
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_a_larger_integer_is_a_float(number):
+    result = th.maximum(th.tensor(np.array([0.5])), number).data
+    assert result.dtype == np.float64 and result[0] == max(0.5, float(number))
+
+
 def test_second_derivatives_of_powers_at_zero():
     """Polynomial features at 0: x ** 0, x ** 1, x ** 2 have second derivatives 0, 0, 2."""
     for k, expected in enumerate([0.0, 0.0, 2.0]):

@@ -145,6 +145,25 @@ X = np.ones((2, 4, 4, 3))
 
 
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+@given(
+    size=st.tuples(*[st.integers(0, 4)] * 2),
+    kernel=st.tuples(*[st.integers(1, 5)] * 2),
+    padding=st.tuples(*[st.integers(0, 3)] * 2),
+)
+def test_just_those_windows_are_taken_that_fit_in_both_directions(name, size, kernel, padding):
+    if any(2 * p > k for k, p in zip(kernel, padding)):
+        error = th.ArgumentError
+    elif any(k > side + 2 * p for side, k, p in zip(size, kernel, padding)):
+        error = th.ShapeError
+    else:
+        shape = [side + 2 * p - k + 1 for side, k, p in zip(size, kernel, padding)]
+        assert getattr(th, name)(np.ones((1, *size, 2)), kernel, 1, padding).shape == (1, *shape, 2)
+        return
+    with pytest.raises(error, match=name):
+        getattr(th, name)(np.ones((1, *size, 2)), kernel, 1, padding)
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 @pytest.mark.parametrize(
     "error, words, args",
     [

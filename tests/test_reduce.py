@@ -162,6 +162,18 @@ def test_norms_of_matrices_other_than_frobenius_are_refused():
         th.norm(th.tensor(np.ones((2, 2))), 2)
 
 
+@pytest.mark.parametrize("ndim", range(4))
+@pytest.mark.parametrize("axis", [None, 0, (0,), (0, 1), (0, 1, 2)])
+def test_the_frobenius_norm_is_that_of_matrices(ndim, axis):
+    x = np.arange(2.0**ndim).reshape((2,) * ndim)
+    axes = range(ndim) if axis is None else np.atleast_1d(axis)
+    if all(a < ndim for a in axes) and len(axes) == 2:
+        np.testing.assert_allclose(th.norm(x, "fro", axis).data, np.linalg.norm(x, "fro", axis), rtol=1e-15)
+    else:
+        with pytest.raises(th.TinyhyperError, match="norm"):
+            th.norm(x, "fro", axis)
+
+
 def test_large_values_do_not_overflow_in_logsumexp_gradient():
     x = th.tensor(uniform(900, 1000)(np.random.default_rng(0), (3, 4)), requires_grad=True)
     th.logsumexp(x, axis=1).sum().backward()
