@@ -265,6 +265,26 @@ def test_channels_are_filled_up_to_whole_vectors(dtype, channels):
     assert not filled[..., channels:].any()
 
 
+@given(data=st.data())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@np.errstate(invalid="ignore")
+def test_what_is_not_finite_is_where_the_definition_has_it(dtype, data):
+    """Padding is of zeros, and 0 * NaN is NaN, though the kernels leave out some zeros and put in others."""
+    size, kernel, stride, padding = data.draw(geometries(8))
+    inputs, outputs = data.draw(st.sampled_from([1, 3])), data.draw(st.sampled_from([1, 3, 17]))
+    arrays = factors(np.random.default_rng(data.draw(SEEDS)), 2, size, kernel, inputs, outputs, stride, padding, dtype)
+    for _ in range(data.draw(st.integers(1, 2))):
+        spoilt = arrays[data.draw(st.integers(0, 2))]
+        spoilt.flat[data.draw(st.integers(0, spoilt.size - 1))] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    x, w, g = arrays
+    convolution_backend("numpy")
+    wanted = all_three(x, w, g, stride, padding)
+    np.testing.assert_array_equal(wanted[0], by_definition(x, w, None, stride, padding))
+    convolution_backend("numba")
+    for one, other in zip(all_three(x, w, g, stride, padding), wanted):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @np.errstate(invalid="ignore")

@@ -8,6 +8,9 @@ one of g, x and w gives the array that goes in its place. So there are three fun
 The rule for what computes them, by sizes and dtypes alone so that runs are reproducible: from LEAST multiplications on,
 all of float32 or all of float64, the kernels of `sweeps`; else NumPy. `convolution_backend` forces one; with
 NUMBA_DISABLE_JIT=1 the kernels run only when forced, as plain Python.
+
+The kernels leave out some zeros, and put in others, which changes nothing as long as these meet finite numbers. Where
+they would meet a NaN or an infinity, NumPy computes after all.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from . import sweeps
 from .backend import Backend, compiler_is_off
+from .finite import all_finite
 
 Pair: TypeAlias = sweeps.Pair
 
@@ -34,8 +38,10 @@ def convolve(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.nd
     sides = zip(x.shape[1:3], w.shape, stride, padding)
     size = [(length + 2 * zeros - taps) // step + 1 for length, taps, step, zeros in sides]
     out = np.empty((len(x), *size, w.shape[3]), np.result_type(x, w))
-    if not _by_kernel(x, w, out):
-        return np.tensordot(_windows(x, w.shape[:2], stride, padding), w, ((4, 5, 3), (0, 1, 2)))
+    if not _by_kernel(x, w, out) or (any(padding) and not all_finite(w)):
+        windows, (pixels, inputs) = _windows(x, w.shape[:2], stride, padding), _sizes(out, w)
+        rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(pixels, inputs)
+        return (rows @ w.reshape(inputs, w.shape[3])).reshape(out.shape)
     sweeps.sweep(x, w, out, stride, padding)
     return out
 
@@ -43,7 +49,7 @@ def convolve(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.nd
 def spread(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
     """In the place of x, images of this size: every pixel of g is spread over the window it was summed from."""
     out = np.empty((len(g), *size, w.shape[2]), np.result_type(g, w))
-    if _by_kernel(out, w, g):
+    if _by_kernel(out, w, g) and all_finite(w):
         sweeps.spread(g, w, out, stride, padding)
         return out
     (down, across), (top, left), (height, width) = stride, padding, size
@@ -56,11 +62,19 @@ def spread(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair
 def correlate(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
     """In the place of w, weights of this size: how pixels of x go along with the pixels of g they contributed to."""
     out = np.empty((*size, x.shape[3], g.shape[3]), np.result_type(x, g))
-    if _by_kernel(x, out, g):
+    seen = padding[0] < size[0]  # every row of g meets a row of x, so what is not finite in g shows in the result
+    if _by_kernel(x, out, g) and (seen or all_finite(g)):
         sweeps.correlate(x, g, out, stride, padding)
-        return out
-    found = np.tensordot(_windows(x, size, stride, padding), g, ((0, 1, 2), (0, 1, 2)))  # inputs come first
-    return np.ascontiguousarray(found.transpose(1, 2, 0, 3))
+        if not any(padding) or all_finite(out) or all_finite(g):
+            return out
+    windows, (pixels, inputs) = _windows(x, size, stride, padding), _sizes(g, out)
+    columns = windows.transpose(4, 5, 3, 0, 1, 2).reshape(inputs, pixels)
+    return (columns @ g.reshape(pixels, g.shape[3])).reshape(out.shape)  # np.dot would lose NaN where it scales by 0
+
+
+def _sizes(y: np.ndarray, w: np.ndarray) -> Pair:
+    """Over how many pixels of the result, and how many numbers of a window, the sums are."""
+    return math.prod(y.shape[:3]), math.prod(w.shape[:3])
 
 
 def _by_kernel(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> bool:
