@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optimizers import RULES
 from test_towers import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper import tape
-from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, from_string
+from tinyhyper.optim import SGD, Adam, from_string
 from tinyhyper.testing import alive
 
-RULES = {
-    "sgd": lambda **kw: SGD(0.05, 0.3, 0.1, **kw),
-    "nesterov": lambda **kw: SGD(0.05, 0.3, 0.1, nesterov=True, **kw),
-    "adagrad": lambda **kw: AdaGrad(0.1, 0.05, 0.1, **kw),
-    "adadelta": lambda **kw: AdaDelta(0.5, 0.6, 0.05, 0.1, **kw),
-    "rmsprop": lambda **kw: RMSProp(0.05, 0.7, 0.05, 0.1, **kw),
-    "adam": lambda **kw: Adam(0.05, 0.6, 0.8, 0.05, 0.1, **kw),
-    "adamw": lambda **kw: AdamW(0.05, 0.6, 0.8, 0.05, 0.1, **kw),
-}
 SEEDS = st.integers(0, 2**32 - 1)
 OBJECTIVES = st.sampled_from(["last", "sum"])
 

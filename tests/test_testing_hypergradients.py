@@ -6,23 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optimizers import RULES
 
 import tinyhyper as th
 from tinyhyper.kernels.plan import elementwise_backend
-from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from tinyhyper.optim import SGD, Adam
 from tinyhyper.optim.horizon import Seam
 from tinyhyper.tensor import Tensor, leaf
 from tinyhyper.testing import check_hypergradients, hypergradients, towers
 
-RULES = {
-    "sgd": lambda **kw: SGD(0.05, 0.3, 0.1, **kw),
-    "nesterov": lambda **kw: SGD(0.05, 0.3, 0.1, nesterov=True, **kw),
-    "adagrad": lambda **kw: AdaGrad(0.1, 0.05, 0.1, **kw),
-    "adadelta": lambda **kw: AdaDelta(0.5, 0.6, 0.05, 0.1, **kw),
-    "rmsprop": lambda **kw: RMSProp(0.05, 0.7, 0.05, 0.1, **kw),
-    "adam": lambda **kw: Adam(0.05, 0.6, 0.8, 0.05, 0.1, **kw),
-    "adamw": lambda **kw: AdamW(0.05, 0.6, 0.8, 0.05, 0.1, **kw),
-}
 RNG = np.random.default_rng(0)
 XS = RNG.standard_normal((8, 4, 3))
 PARAMS = {"w": RNG.standard_normal((3, 2)), "b": RNG.standard_normal(2)}
