@@ -18,8 +18,8 @@ from hypothesis.extra import numpy as hnp
 from test_chain import SEEDS, WAYS, Sloped, snapshot, towers
 
 import tinyhyper as th
+from tinyhyper import files
 from tinyhyper.checkpoint import archive, tree
-from tinyhyper.inspect import files
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from tinyhyper.tape import Node
@@ -276,6 +276,40 @@ def test_a_step_after_loading_may_be_skipped(at, path):
 
     with pytest.warns(th.AnomalyWarning):
         assert run(lambda *run: run) == run(through(path, make))
+
+
+@pytest.mark.parametrize("bad", range(4))
+@pytest.mark.parametrize("at", range(4))
+def test_saved_between_backward_and_a_step_that_is_skipped(at, bad, path):
+    """What a skipped step puts back is not in the file: where the next backward needs it, it says so."""
+
+    def make():
+        return Adam(0.01, optimizer=SGD(1e-3), on_nonfinite="skip")
+
+    def run(swap):
+        optimizer, params, found = make(), weights(3, (np.float64,) * 2, "CC"), []
+        for n in range(4):
+            before = snapshot(optimizer, params)
+            loss = loss_of(params, np.random.default_rng(n)) * (np.nan if n == bad else 1.0)
+            try:
+                loss.backward()
+            except th.GraphReleasedError as error:
+                assert before == snapshot(optimizer, params)
+                return [*found, str(error)]
+            if n == at:
+                optimizer, params = swap(optimizer, params)
+            optimizer.step(params)
+            found.append(snapshot(optimizer, params))
+        return found
+
+    with pytest.warns(th.AnomalyWarning):
+        straight, loaded = run(lambda *run: run), run(through(path, make))
+    assert len(straight) == 4
+    if 0 < bad == at < 3:
+        assert loaded[:-1] == straight[: at + 1]
+        assert "step before the checkpoint" in loaded[-1]
+    else:  # nothing leads to a hyperparameter before the first step, and nothing comes after the last
+        assert loaded == straight
 
 
 # Horizons.
