@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper.inspect import files
+from tinyhyper import files
 
 from . import digits, exhibits, museum, output, properties
 from .exhibits import Loss, Params

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper.inspect import files
+from tinyhyper import files
 
 from . import output, report, stacks
 from .settings import Settings, UsageError

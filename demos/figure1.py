@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import tinyhyper as th
-from tinyhyper.inspect import files
+from tinyhyper import files
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import Figure, Key, figure
 from tinyhyper.inspect.text import short, shorten

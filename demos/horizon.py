@@ -28,7 +28,7 @@ from matplotlib.ticker import NullLocator
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper.inspect import files
+from tinyhyper import files
 
 from . import digits, output
 from .report import COLOURS

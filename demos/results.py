@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from string import Template
 
-from tinyhyper.inspect import files
+from tinyhyper import files
 
 from . import bounded, charrnn, output, resnet, table1, towers, walls
 from .experiment import Experiment

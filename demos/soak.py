@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper.inspect import files
+from tinyhyper import files
 from tinyhyper.optim import SGD, Adam, Optimizer
 from tinyhyper.tape import Node
 

@@ -1,6 +1,7 @@
 """Towers: hypergradients against formulas and against differences with the cut held frozen; life, names, errors."""
 
 import ast
+import copy
 import gc
 import tracemalloc
 from contextlib import nullcontext
@@ -646,3 +647,10 @@ def test_a_wrong_hypergradient_is_refused_before_anything_moves(height, shape, w
     with th.record() if watched else nullcontext(), pytest.raises(th.ShapeError, match="alpha"):
         optimizer.step(params)
     assert (str(optimizer), params["w"], optimizer.t) == before
+
+
+def test_hyperparameters_can_be_replaced_by_tensors_and_copied():
+    optimizer = th.optim.SGD(0.1, optimizer=th.optim.SGD(1e-3))
+    optimizer.parameters["alpha"] = other = th.tensor(0.2, requires_grad=True)
+    assert optimizer.parameters["alpha"] is other and optimizer.hyperparameters["alpha"] == 0.2
+    assert copy.deepcopy(optimizer.parameters)["alpha"].item() == 0.2

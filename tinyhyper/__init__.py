@@ -4,6 +4,7 @@
 
 from . import data, inspect, kernels, nn, optim
 from .checkpoint import load, save
+from .derivatives import gradients
 from .errors import (
     AnomalyError, AnomalyWarning, ArgumentError, CallError, CheckpointError, CheckpointMissingError, DataError,
     DtypeError, GradientError, GraphError, GraphReleasedError, LeakError, ShapeError, TinyhyperError,
@@ -34,7 +35,7 @@ from .ops.shape import (
     split, squeeze, stack, sum_to, swapaxes, tile, trace, transpose, tril, triu,
 )  # fmt: skip
 from .tape import no_grad
-from .tensor import Tensor, gradients, tensor
+from .tensor import Tensor, tensor
 
 __version__ = "0.1.0"
 

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from .derivatives import gradients
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
+from .interop import FLOATS
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
 from .tape import mode, reachable, recording
-from .tensor import FLOATS, Tensor, as_tensor, gradients, leaf
+from .tensor import Tensor, as_tensor, leaf
 
 Argnums = int | tuple[int, ...]
 

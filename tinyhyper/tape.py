@@ -18,6 +18,7 @@ from itertools import count
 from operator import attrgetter
 from typing import Any, TypeAlias
 
+from .calls import Parenthesized
 from .errors import GraphReleasedError
 
 _serials = count()
@@ -58,8 +59,7 @@ class Node:
             self.inputs, self.saved, self.context, self.released = (), (), None, True
 
     def __repr__(self) -> str:
-        name = "leaf" if self.op is None else self.op.name
-        return f"<{name} #{self.serial}{' released' if self.released else ''}>"
+        return f"<{'leaf' if self.op is None else self.op.name} #{self.serial}{' released' if self.released else ''}>"
 
 
 class Mode(threading.local):
@@ -72,7 +72,7 @@ class Mode(threading.local):
 mode, UNWATCHED = Mode(), nullcontext()
 
 
-class Switch(ContextDecorator):
+class Switch(ContextDecorator, metaclass=Parenthesized):
     """A mode inside a block, or inside the decorated function."""
 
     name: str = "recording"

@@ -7,24 +7,16 @@ tape has saved cannot be overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArgumentError, DtypeError, GraphError, ShapeError, TinyhyperError, UnsupportedError
+from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
+from .interop import FLOATS, array_of, dispatch, owner_of
 from .kernels.quiet import quietly
 from .tape import Edge, Node, backward, mode
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    ArrayLike: TypeAlias = "Tensor | npt.ArrayLike"
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-NUMPY_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 class Tensor:
@@ -74,7 +66,7 @@ class Tensor:
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
-        array = _array(value, "data")
+        array = array_of(value, "data")
         if array.dtype.kind == "f" != self.dtype.kind:
             raise DtypeError(f"data: the tensor is {self.dtype}, which would round the new values, of {array.dtype}")
         if array.shape != self.shape:
@@ -161,11 +153,11 @@ class Tensor:
         return np.array(self.array, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
+        return dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         module = function.__module__.removeprefix("numpy").lstrip(".")
-        return _dispatch(f"{module}.{function.__name__}".lstrip("."), args, kwargs)
+        return dispatch(f"{module}.{function.__name__}".lstrip("."), args, kwargs)
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
@@ -217,30 +209,13 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     dtype: float32, float64, an integer type or bool; what NumPy would choose if None.
     Raises DtypeError for any other dtype, and for a gradient of integers or booleans.
     """
-    array = _array(array_like.array if isinstance(array_like, Tensor) else array_like, "tensor", dtype)
+    array = array_of(array_like.array if isinstance(array_like, Tensor) else array_like, "tensor", dtype)
     if requires_grad and array.dtype not in FLOATS:
         raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
     result = Tensor(array)
     if mode.tape is not None and isinstance(array_like, Tensor):
         mode.tape.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
-
-
-def _array(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.ndarray:
-    """A new array of the values, of a dtype that a tensor can have. Raises ArgumentError or DtypeError."""
-    try:
-        array = np.array(values, dtype=dtype, order="C")
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    except TinyhyperError:
-        raise
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
-    if array.dtype not in FLOATS and array.dtype.kind not in "iub":
-        raise DtypeError(
-            f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
-            "integer type or bool"
-        )
-    return array
 
 
 def leaf(constant: Tensor) -> Tensor:
@@ -311,68 +286,13 @@ def _check_gradient(tensor: Tensor) -> None:
 
 def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
     """The cotangents, copied where their memory is also another's; a view of all of a fresh array needs no copy."""
-    seen = {id(_owner(tensor.array)) for tensor in lent}
+    seen = {id(owner_of(tensor.array)) for tensor in lent}
     result = []
     for cotangent in cotangents:
         array = cotangent.array
-        owner = _owner(array)
+        owner = owner_of(array)
         if id(owner) in seen or (owner is not array and (owner.size != array.size or not array.flags.c_contiguous)):
             cotangent = Tensor(array.copy(), cotangent.edge)
         seen.add(id(owner))
         result.append(cotangent)
     return result
-
-
-def _owner(array: np.ndarray) -> np.ndarray:
-    return array if array.base is None else array.base
-
-
-def gradients(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Any = None,
-    *,
-    retain_graph: bool = False,
-    create_graph: bool = False,
-) -> tuple[Tensor, ...]:
-    """The gradient of the sum of the outputs by each input; touches no `.grad`, sweeps no further than the inputs.
-
-    grad_outputs: the outputs' cotangents, needed where an output has more than one element.
-    An input that the outputs do not depend on gets zeros. Raises as `Tensor.backward`.
-    """
-    several = isinstance(outputs, Iterable) and not isinstance(outputs, Tensor)
-    outs: list[Any] = list(outputs) if several else [outputs]
-    ins = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor) else [inputs]
-    given = list(grad_outputs or [None] * len(outs)) if several else [grad_outputs]
-    if len(given) != len(outs):
-        raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs")
-    for n, x in enumerate(ins):
-        if not isinstance(x, Tensor):
-            raise ArgumentError(
-                f"gradients: input {n} is a {type(x).__name__}, not a tensor. A hyperparameter's tensor is "
-                'optimizer.parameters["alpha"]; those of a dict are its values()'
-            )
-        if x.edge is None:
-            raise GraphError(f"gradients: input {n} does not require a gradient (make it with requires_grad=True)")
-    for n, out in enumerate(outs):
-        if not isinstance(out, Tensor):
-            raise ArgumentError(f"gradients: output {n} is a {type(out).__name__}, not a tensor")
-    seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
-    edges = [x.edge for x in ins if x.edge]
-    found = quietly(backward, seeds, edges, retain_graph=retain_graph, create_graph=create_graph)
-    owned = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
-    by_position = dict(zip([position for position, _ in found], owned))
-    return tuple(by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins))
-
-
-def _dispatch(name: str, args: Any, kwargs: Any) -> Any:
-    operation = NUMPY_FUNCTIONS.get(name)
-    if operation is None:
-        raise UnsupportedError(
-            f"numpy.{name} has no rule here, so it cannot be applied to a Tensor. "
-            "Build it from operations that have one (tinyhyper.ops lists them), or apply it to x.numpy()"
-        )
-    if kwargs.get("out") is not None:
-        raise UnsupportedError(f"numpy.{name}: out= would overwrite an array; tensors are never written to")
-    kwargs.pop("out", None)
-    return operation(*args, **kwargs)

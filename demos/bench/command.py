@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinyhyper.inspect import files
+from tinyhyper import files
 from tinyhyper.kernels.threads import available
 
 from .. import output

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 import tinyhyper as th
+from tinyhyper import files
 from tinyhyper.data.store import VARIABLE
-from tinyhyper.inspect import files
 from tinyhyper.kernels.threads import available
 
 from .. import output

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyhyper.inspect import files
+from tinyhyper import files
 
 from .run import Run
 

@@ -5,6 +5,7 @@ from tinyhyper import ArgumentError, DataError, DtypeError, ShapeError
 from .rows import bad
 
 DATA = [
+    bad("th.data.batches(a, labels)", TypeError, "batches", "'size'"),
     bad("th.data.batches(a, labels, 0)", ArgumentError, "batches", "size", "0"),
     bad("th.data.batches(a, labels, 'x')", DtypeError, "batches", "size='x'"),
     bad("th.data.batches(a, labels, 2.5)", DtypeError, "batches", "size=2.5"),

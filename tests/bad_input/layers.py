@@ -59,6 +59,7 @@ LAYERS = [
     bad("lstm(weights, np.ones((4, 2, 3)), state=[v])", ArgumentError, "'lstm'", "pair"),
     bad("lstm(weights, np.ones((4, 2, 3)), state=[])", ArgumentError, "'lstm'", "0"),
     bad("th.nn.cut(5)", ArgumentError, "cut", "pair"),
+    bad("th.nn.resnet20(outputs=10)", TypeError, "resnet20", "'outputs'"),
     bad("th.nn.resnet20('ten')", ArgumentError, "outputs='ten'"),
     bad("th.nn.ResNet(9)", ArgumentError, "ResNet", "9"),
     bad("th.nn.ResNet(8, widths=(16, 32))", ArgumentError, "ResNet: widths", "(16, 32)"),

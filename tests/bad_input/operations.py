@@ -36,6 +36,9 @@ OPERATIONS = [
     bad("th.norm(x, axis=4)", ShapeError, "norm", "4"),
     bad("th.norm(x, 1, axis='0')", ArgumentError, "norm", "'0'"),
     # Shapes.
+    bad("th.split(x)", TypeError, "split", "'indices_or_sections'"),
+    bad("th.pad(x)", TypeError, "pad", "'pad_width'"),
+    bad("th.diagonal(x, 0, 0, 1, 2)", TypeError, "diagonal", "5 were given"),
     bad("th.reshape(x, 4)", ShapeError, "reshape", "shape=4"),
     bad("x.reshape('a')", ArgumentError, "reshape"),
     bad("x.reshape()", ShapeError, "reshape", "(2, 3)"),
@@ -78,6 +81,12 @@ OPERATIONS = [
     bad("th.take(x, 0, axis='a')", DtypeError, "take", "'a'"),
     bad("th.take(x, [0.5])", DtypeError, "index", "float64"),
     # Products.
+    bad("th.matmul(x)", TypeError, "matmul", "'y'"),
+    bad("th.matmul(x, y, x)", TypeError, "matmul", "3 were given"),
+    bad("th.matmul(x, other=y)", TypeError, "matmul", "'other'"),
+    bad("th.outer()", TypeError, "outer", "'x'"),
+    bad("th.tensordot(x, y, axis=1)", TypeError, "tensordot", "'axis'"),
+    bad("th.einsum()", TypeError, "einsum", "'subscripts'"),
     bad("th.matmul(x, x)", ShapeError, "matmul", "(2, 3)"),
     bad("th.dot(x, x)", ShapeError, "dot", "(2, 3)"),
     bad("th.inner(x, y)", ShapeError, "inner", "(3, 2)"),
@@ -92,6 +101,8 @@ OPERATIONS = [
     bad("th.einsum('ijk', x)", ShapeError, "einsum", "(2, 3)"),
     bad("th.einsum('ij,jk->ik', x, x)", ShapeError, "einsum", "(2, 3)"),
     # Layers as functions.
+    bad("th.linear(x)", TypeError, "linear", "'weight'"),
+    bad("th.conv2d(images, np.ones((3, 3, 3, 2)), strides=2)", TypeError, "conv2d", "'strides'"),
     bad("th.linear(x, x)", ShapeError, "matmul", "(2, 3)"),
     bad("th.linear(x, y, np.ones(7))", ShapeError, "linear", "bias", "(7,)"),
     bad("th.linear(x, y, th.tanh)", ArgumentError, "linear", "bias", "activation="),
@@ -126,6 +137,7 @@ OPERATIONS = [
     bad("th.lstm(np.ones((9, 3)), np.ones((3, 8)), np.ones((2, 8)), ids=[[9.5]])", DtypeError, "lstm", "float64"),
     bad("th.lstm(np.ones((9, 3)), np.ones((3, 8)), np.ones((2, 8)), ids=[[9]])", ArgumentError, "lstm", "id 9"),
     # Classification.
+    bad("th.cross_entropy(x)", TypeError, "cross_entropy", "'labels'"),
     bad("th.softmax(s)", ShapeError, "softmax", "()"),
     bad("th.log_softmax(x, 4)", ShapeError, "log_softmax", "axis=4"),
     bad("th.softmax(x, 'a')", ArgumentError, "softmax", "'a'"),

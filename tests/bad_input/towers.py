@@ -79,6 +79,8 @@ TOWERS = [
     bad("th.optim.SGD({'weight': 0.1}).step(params)", ArgumentError, "weight", "w, b"),
     bad("opt.hyperparameters['alpha'] = 0.5", UnsupportedError, "alpha", "state_dict()"),
     bad("opt.hyperparameters.update(alpha=0.5)", UnsupportedError, "alpha"),
+    bad("opt.parameters['alpha'] = 0.5", DtypeError, "'alpha'", "float", "state_dict()"),
+    bad("opt.optimizer.parameters['alpha'] = np.array(0.5)", DtypeError, "'alpha'", "ndarray"),
     # Checkpoints.
     bad("opt.load_state_dict({})", ArgumentError, "load_state_dict"),
     bad("opt.load_state_dict(None)", ArgumentError, "load_state_dict"),
@@ -89,6 +91,7 @@ TOWERS = [
         ArgumentError, "'w'", "m"),
     # Stacks as text.
     bad("th.optim.from_string('adamm/sgd')", ArgumentError, "'adamm'", "adam"),
+    bad("th.optim.from_string()", TypeError, "from_string", "'stack'"),
     bad("th.optim.from_string('')", ArgumentError, "''"),
     bad("th.optim.from_string('adam//sgd')", ArgumentError, "adam//sgd"),
     bad("th.optim.from_string('sgd(0.1')", ArgumentError, "sgd(0.1"),

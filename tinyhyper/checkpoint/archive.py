@@ -18,8 +18,8 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from .. import files
 from ..errors import CheckpointError, CheckpointMissingError, TinyhyperError
-from ..inspect import files
 from . import tree
 
 FORMAT, VERSION = "tinyhyper checkpoint", 1

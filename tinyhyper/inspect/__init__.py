@@ -4,6 +4,7 @@ from . import notebook
 from .anomaly import detect_anomaly
 from .answers import Answer
 from .findings import Finding, Findings
+from .given import refuse_others
 from .gradients import cuts, ghosts, paths, why_zero, without
 from .lint import check
 from .recording import Tape, record
@@ -42,4 +43,5 @@ __all__ = [
     "without",
 ]
 
+refuse_others(globals())
 notebook.attach()

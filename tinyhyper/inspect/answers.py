@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from .files import write
+from ..files import write
 from .table import drawn_table, shown
 from .text import WIDTH
 

@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import write
 from .exchange import to_json
-from .files import write
 
 if TYPE_CHECKING:
     from .recording import Tape

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, GraphError
+from ..files import write
 from ..tape import mode, unwatched
 from .dot import to_dot, to_networkx
 from .exchange import read_json, to_json
 from .explorer import save_html
-from .files import write
 from .graph import Graph
 from .recorder import Recorder
 from .records import Cut, Edge, Inside, Label, Node, Output, Place

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import GraphError
+from ..interop import FLOATS
 from ..tape import add_to, no_grad, recording, sweep, unwatched
-from ..tensor import FLOATS, Tensor, leaf
+from ..tensor import Tensor, leaf
 from .records import Edge, Node, Place, by_target
 
 if TYPE_CHECKING:

@@ -17,8 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..errors import DtypeError
+from ..files import publish
 from .backend import compiler_is_off
-from .disk import Tolerant, publish
+from .disk import Tolerant
 from .quiet import quietly
 
 HEADER = '''"""{digest}"""
@@ -41,8 +43,13 @@ _folder: Path | None = None
 
 
 def set_cache_dir(path: str | os.PathLike[str] | None) -> None:
-    """Keep compiled kernels in this folder; None returns to TINYHYPER_CACHE or the user's cache folder."""
+    """Keep compiled kernels in this folder; None returns to TINYHYPER_CACHE or the user's cache folder.
+
+    Raises DtypeError for what is no path.
+    """
     global _folder
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise DtypeError(f"set_cache_dir: path={path!r} is neither a path nor None")
     _folder = None if path is None else Path(path).expanduser().absolute()
 
 

@@ -8,12 +8,12 @@ damaged, half written or another's counts as missing, and the kernel is compiled
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from ..files import publish
 
 SEAL = hashlib.sha256().digest_size
 
@@ -79,17 +79,3 @@ class Tolerant:
     def save_overload(self, *args: Any) -> None:
         with suppress(OSError):
             self._cache.save_overload(*args)
-
-
-def publish(path: Path, content: bytes) -> None:
-    """Write a whole file under its final name at once; a fixed time stamp makes it the same for every writer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.utime(temporary, (0, 0))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

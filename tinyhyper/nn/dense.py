@@ -10,10 +10,11 @@ import numpy as np
 
 from ..arguments import number, whole
 from ..errors import DtypeError, ShapeError
+from ..interop import FLOATS
 from ..ops.index import take
 from ..ops.linear import linear
 from ..ops.recurrent import checked_ids
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .initial import Initial, normal, uniform
 from .layer import Layer
 

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import CallError, UnsupportedError
+from ..interop import NUMPY_FUNCTIONS
 from ..symbols import Symbol
-from ..tensor import NUMPY_FUNCTIONS, Tensor
+from ..tensor import Tensor
 from . import elementwise, index, linalg, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES, attach_operators
 

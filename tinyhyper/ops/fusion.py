@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ShapeError
+from ..interop import FLOATS
 from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol, lower, substitute, used
 from ..tape import Edge, Node, add_to, leading_to, mode, reachable, sweep
-from ..tensor import FLOATS, Tensor
+from ..tensor import Tensor
 
 Mask = tuple[bool, ...]
 UNKNOWN = object()

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..arguments import integers
 from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
+from ..interop import FLOATS
 from ..kernels.matmul import matmul as _product
 from ..tape import mode
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .elementwise import multiply
 from .operation import Spec, operation
 from .shape import broadcast_to, expand_dims, ravel, reshape, sum_to, swapaxes, transpose

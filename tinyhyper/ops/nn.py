@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
+from ..interop import FLOATS
 from ..kernels import softmax as kernels
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .elementwise import exp
 from .fuse import composite
 from .operation import operation

@@ -16,11 +16,12 @@ import numpy as np
 
 from ..arguments import number
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..interop import FLOATS
 from ..kernels.folded import Folded
 from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol
 from ..tape import Node, mode
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .elementwise import add, less, multiply, sqrt, subtract, where
 from .fuse import trace
 from .fusion import Derivative, Fusion, Mask

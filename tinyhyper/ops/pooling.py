@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..interop import FLOATS
 from ..kernels.convolution import Pair
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .convolution import pair
 from .operation import operation
 from .shape import pad

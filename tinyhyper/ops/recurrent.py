@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..interop import FLOATS
 from ..kernels import recurrent as kernels
 from ..tape import Node, mode, no_grad, unwatched
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .elementwise import sigmoid, tanh
 from .fuse import trace
 from .fusion import Fusion

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ..arguments import integer, integers
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..interop import FLOATS
 from ..kernels.expression import sum_to as _sum_to
-from ..tensor import FLOATS, Tensor, as_tensor
+from ..tensor import Tensor, as_tensor
 from .index import checked_axis, getitem, take
 from .operation import Spec, operation
 

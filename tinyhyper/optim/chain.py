@@ -90,7 +90,7 @@ class Chain:
     def apply(self, levels: Sequence[Optimizer], moved: Sequence[Tensor], state: np.ndarray) -> None:
         """Put what has moved into the levels."""
         for (height, key), tensor in zip(self._targets, moved):
-            levels[height].parameters[key] = tensor
+            levels[height].parameters.update({key: tensor})
         for level, kept in zip(self.upper, self._kept):
             level.t += 1
             level._states = kept

@@ -85,6 +85,18 @@ class ReadOnly(dict[str, float]):
         return dict, ({**self},)
 
 
+class Parameters(dict[str, Tensor]):
+    """The tensors of a level's hyperparameters, each in its coordinate; nothing else can take their place."""
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise DtypeError(
+                f"parameters[{key!r}] is the tensor that the level above tunes, not a {type(value).__name__}. Make a "
+                "new optimizer with other values, or change its state_dict() and load that"
+            )
+        super().__setitem__(key, value)
+
+
 def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:
     """The horizon is a number of steps or None, and belongs to the bottom level of a tower that tunes something."""
     name = type(optimizer).__name__

@@ -107,7 +107,7 @@ class Optimizer:
         self._window = Window(horizon, objective)
         self._guard = guard_for(self, on_nonfinite)
         self.skipped = 0
-        self.parameters: dict[str, Tensor] = {}
+        self.parameters: dict[str, Tensor] = checks.Parameters()
         for key, row in self._rows.items():
             value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
             constant = Tensor(np.array(self._locate(key, row, value)))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError
-from ..tensor import FLOATS, Tensor, tensor
+from ..interop import FLOATS
+from ..tensor import Tensor, tensor
 from .differences import Array
 
 Function = Callable[..., list[Tensor]]

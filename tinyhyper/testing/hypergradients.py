@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..derivatives import gradients as gradients_of
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..optim.horizon import Window
 from ..optim.nonfinite import UNGUARDED
 from ..optim.tower import Optimizer
 from ..tape import no_grad, recording, unwatched
 from ..tensor import Tensor, leaf, tensor
-from ..tensor import gradients as gradients_of
 from .differences import Array, lengths, settled, size_of
 from .reports import Difference, entry
 

@@ -36,13 +36,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {str(target.parent)!r}; make it first")
     _remove_abandoned(target)
+    with _renamed(target) as file:
+        with suppress(OSError):  # some file systems have no locks
+            _lock(file)
+        yield file
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file and its folder; a fixed time stamp makes it the same for every process that writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _renamed(path, time=0) as file:
+        file.write(content)
+
+
+@contextmanager
+def _renamed(target: Path, time: int | None = None) -> Iterator[BinaryIO]:
+    """A new file under another name, which is renamed as the block ends, whole and with its time stamp."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "w+b") as file:
-            with suppress(OSError):  # some file systems have no locks
-                _lock(file)
             yield file
         os.chmod(temporary, 0o644)  # mkstemp's own is for the user alone
+        if time is not None:
+            os.utime(temporary, (time, time))
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)
