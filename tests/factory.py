@@ -10,11 +10,15 @@ The oracle of a gradient is a difference quotient of the *reference*, never of t
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -444,3 +448,12 @@ def property_test(rows: Sequence[Row]) -> Callable[..., None]:
         prop(row, data.draw(row.examples))
 
     return test
+
+
+def imported_without(missing: str, module: types.ModuleType) -> types.ModuleType:
+    """A module once more, as it is where another one cannot be imported."""
+    spec = importlib.util.spec_from_file_location(module.__name__, module.__file__)
+    again = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(sys.modules, {missing: None}):
+        spec.loader.exec_module(again)
+    return again

@@ -365,3 +365,23 @@ def test_it_keeps_no_graph_alive():
             train(optimizer, params, 1)
             counts.append((alive(Node, th.Tensor), len(mode.tape._origins)))
     assert counts[2:] == counts[2:3] * 4
+
+
+def test_in_a_graph_from_before_the_block_the_backward_pass_is_named():
+    loss = th.sum(th.sqrt(leaf(0.0, 1.0)))
+
+    def fails():
+        loss.backward()
+
+    message = anomaly(fails)
+    line = fails.__code__.co_firstlineno + 1
+    assert "inside sqrt.vjp made infinity at [0]: divide(0.5, 0)" in message
+    assert f"in the backward pass that {HERE}:{line} began" in message
+
+
+@pytest.mark.parametrize("multiply", [th.multiply, th.fuse(lambda x, y: x * y)])
+def test_a_sum_of_finite_terms_that_is_infinite_is_named(multiply):
+    data, scale = th.tensor(np.full(10, 1e308)), th.tensor(1e-300, requires_grad=True)
+    message = anomaly(lambda: th.gradients(multiply(data, scale), scale, np.ones(10)))
+    name = "multiply" if multiply is th.multiply else "<lambda>"
+    assert message.startswith(f"sum inside {name}.vjp made infinity, in the backward pass of {name}")

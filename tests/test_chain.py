@@ -17,7 +17,7 @@ from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, rows
 from tinyhyper.testing import alive
 
 RULES = (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)
-compiled = pytest.mark.skipif(not rows.wanted(), reason="nothing is compiled, so levels move one by one")
+pytestmark = pytest.mark.usefixtures("as_compiled")  # else levels move one by one
 BOUNDED = {"alpha": ("linear", "log", "sqrt"), "eps": ("log",), "weight_decay": ("sqrt", "linear")}
 
 
@@ -291,7 +291,6 @@ def test_what_a_user_changes_between_steps_counts(change):
 # Life.
 
 
-@compiled
 def test_a_graph_is_released_retained_and_refused():
     optimizer, params = tower_of(5), make_params(np.random.default_rng(0))
     steps_of(optimizer, params, 3)
@@ -323,16 +322,15 @@ def test_a_hypergradient_shares_no_memory():
     assert not any(np.shares_memory(a, b) for n, a in enumerate(arrays) for b in arrays[:n])
 
 
-@compiled
 def test_what_a_backward_pass_costs_does_not_grow_with_the_height(monkeypatch):
     counts, walk = {}, tape.reachable
     for height in (3, 30):
         optimizer, params = tower_of(height), make_params(np.random.default_rng(0))
         steps_of(optimizer, params, 3)
         visited = counts[height] = []
-        monkeypatch.setattr(tape, "reachable", lambda *a, v=visited: v.extend(walk(*a)) or walk(*a))
-        loss_of(params, th.tensor(np.ones((4, 3)))).backward()
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(tape, "reachable", lambda *a, v=visited: v.extend(walk(*a)) or walk(*a))
+            loss_of(params, th.tensor(np.ones((4, 3)))).backward()
     assert len(counts[3]) == len(counts[30])
 
 

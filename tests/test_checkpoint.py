@@ -12,6 +12,7 @@ from pathlib import Path
 import kill_checkpoint
 import numpy as np
 import pytest
+from factory import imported_without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -141,6 +142,7 @@ def test_weights_that_are_not_moved_at_every_step(name, at, parts, path):
     assert run() == run(through(path, TOWERS[name]))
 
 
+@pytest.mark.usefixtures("as_compiled")  # else "together" is one by one
 @pytest.mark.parametrize("name", TOWERS)
 @pytest.mark.parametrize("ways", [("together", "watched"), ("watched", "together")], ids="/".join)
 def test_saved_by_a_watched_run_and_loaded_by_another(name, ways, path):
@@ -730,3 +732,17 @@ def test_the_data_that_a_tree_holds_is_json():
     arrays = {}
     text = json.dumps(tree.encode({"a": (1, np.float32(2)), "b": np.ones(3)}, arrays), allow_nan=False)
     assert len(arrays) == 1 and alike(tree.decode(json.loads(text), lambda n: np.ones(3))["a"], (1, np.float32(2)))
+
+
+def test_where_there_are_no_locks_a_file_is_still_whole_or_not_there(tmp_path):
+    """As on Windows, which lets nobody remove what a living process has open."""
+    lockless, path = imported_without("fcntl", files), tmp_path / "run.npz"
+    assert lockless.fcntl is None
+    lockless.write(path, b"old")
+    (tmp_path / "run.npz.abcdefgh.tmp").write_bytes(b"half")
+    with pytest.raises(KeyboardInterrupt), lockless.replacing(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    lockless.write(path, "new")
+    assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]

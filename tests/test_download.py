@@ -316,3 +316,9 @@ def test_the_library_imports_nothing_of_the_network():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path):
+    for path in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(th.errors.DataError, match=re.escape(f"'{path}' cannot be read: ")):
+            download.file_sha256(path)

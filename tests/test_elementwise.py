@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import tinyhyper as th
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.operation import OPERATIONS
+from tinyhyper.tensor import NUMPY_FUNCTIONS
 
 BELOW_ONE = uniform(-0.9, 0.9)
 erf = np.vectorize(math.erf, otypes=[float])
@@ -357,3 +359,18 @@ def test_an_operation_is_pickled_by_its_name():
     for name, operation in RULES.items():
         assert pickle.loads(pickle.dumps(operation)) is operation, name
     assert pickle.loads(pickle.dumps(th.nn.Linear("fc", 2, 3, th.tanh))).activation is th.tanh
+
+
+def test_numpys_ways_to_call_are_known_and_others_refused():
+    x = np.arange(6.0).reshape(2, 3)
+    for reduction in (np.add.reduce, np.multiply.reduce, np.maximum.reduce, np.minimum.reduce, np.add.accumulate):
+        np.testing.assert_array_equal(reduction(th.tensor(x)).data, reduction(x))  # along the first axis, unlike np.sum
+        np.testing.assert_array_equal(reduction(th.tensor(x), 1).data, reduction(x, 1))
+    with pytest.raises(th.UnsupportedError, match="numpy.where of a Tensor needs x, y"):
+        np.where(th.tensor(x))
+    with pytest.raises(th.errors.CallError, match="numpy.exp: 3 arguments, but at most 2 are known"):
+        NUMPY_FUNCTIONS["exp"](x, None, 1)
+
+
+def test_an_operation_prints_its_name():
+    assert repr(OPERATIONS["matmul"]) == "<operation matmul>"

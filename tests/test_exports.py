@@ -51,7 +51,7 @@ def said(facts, key):
 @given(st.lists(NAMES, min_size=1, max_size=2, unique=True), st.integers(1, 3))
 def test_dot_states_every_node_once_and_every_edge(names, steps):
     tape = tower(names, "sgd/sgd", steps)
-    found = statements(to_dot(tape))
+    found = statements(tape.to_dot())
     assert sorted(source for source, target, _ in found if target is None) == [node.number for node in tape.nodes]
     assert [(s, t) for s, t, _ in found if t is not None] == [(edge.source, edge.target) for edge in tape.edges]
 
@@ -97,7 +97,7 @@ def test_graphviz_reads_what_is_written(names):
 def test_networkx_has_every_field_of_every_record():
     pytest.importorskip("networkx")
     tape = tower()
-    graph = to_networkx(tape)
+    graph = tape.to_networkx()
     assert graph.is_directed() and graph.is_multigraph()
     for node in tape.nodes:
         found = dict(graph.nodes[node.number])

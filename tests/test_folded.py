@@ -31,13 +31,13 @@ def _plans(arrays, like=None):
 
 @given(
     rows=st.integers(1, 40), channels=st.sampled_from([1, 3, 16, 600]), narrow=st.booleans(), summed=st.integers(0, 2),
-    kept=st.booleans(), seed=SEEDS,
+    kept=st.booleans(), alone=st.booleans(), seed=SEEDS,
 )  # fmt: skip
-def test_folded_or_not_the_result_is_that_of_numpy(rows, channels, narrow, summed, kept, seed):
+def test_folded_or_not_the_result_is_that_of_numpy(rows, channels, narrow, summed, kept, alone, seed):
     rng = np.random.default_rng(seed)
     dtype = np.float32 if narrow else np.float64
     channel = (1, 1, channels) if kept else (channels,)
-    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((rows, 2, channels), channel)]
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((rows, 2, channels), () if alone else channel)]
     like = [[(rows, 2, channels)] * 2, [(rows, 2, channels), channel], [channel] * 2][summed]
     folded, plain, numpy = [plan.run(arrays) for plan in _plans(arrays, like)]
     for a, b, c in zip(folded, plain, numpy):
@@ -80,3 +80,11 @@ def test_sums_are_rounded_to_float32_once():
     assert folded.copies == 32
     total = folded.run([np.tile(x[:, None], 16), np.ones(16, np.float32)])[0]
     np.testing.assert_array_equal(total, np.full(16, 2048, np.float32))
+
+
+def test_a_single_number_beside_sums_by_channel_is_not_repeated():
+    x, number = np.arange(1024.0).reshape(64, 16), np.array(3.0)
+    folded, _, numpy = _plans([x, number], [(16,), (64, 16)])
+    assert folded.copies == 32 and folded.wide.samples[1].shape == ()
+    for a, c in zip(folded.run([x, number]), numpy.run([x, number])):
+        np.testing.assert_array_equal(a, c)

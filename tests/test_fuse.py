@@ -330,3 +330,9 @@ def test_constants_of_every_kind(constant, backend):
     x = np.array([-1.0, 2.0])
     for function in (lambda a: th.where(a > 0, a, constant), lambda a: a * constant + th.maximum(constant, a)):
         np.testing.assert_array_equal(th.fuse(function)(th.tensor(x)).data, function(th.tensor(x)).data)
+
+
+def test_a_symbol_in_a_layer_of_tensors_is_refused():
+    x = th.tensor(np.ones((2, 2)))
+    with pytest.raises(th.UnsupportedError, match="linear: a symbol of a fused function met a tensor"):
+        th.fuse(lambda bias: th.linear(x, x, bias))(x)

@@ -145,3 +145,12 @@ def test_a_wrong_index_is_refused(index, kind):
 def test_take_refuses_what_is_not_there(indices, axis):
     with pytest.raises((ValueError, TypeError)):
         th.take(th.tensor(np.ones((2, 3))), indices, axis)
+
+
+def test_take_along_an_axis_takes_whatever_an_index_may_be():
+    x = np.arange(6.0).reshape(2, 3)
+    for indices in (1, np.int64(-1), [], [2, 0], [[0, 2]]):
+        np.testing.assert_array_equal(th.take(th.tensor(x), indices, 1).data, np.take(x, np.array(indices, int), 1))
+    for index in (True, False, [], ([], []), (np.True_, [0])):
+        found, expected = th.tensor(x)[index], x[index]
+        assert found.shape == expected.shape and found.data.tolist() == expected.tolist()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numba.core.caching import FunctionCache
 
 import tinyhyper as th
-from tinyhyper.kernels import cache, compiler
-from tinyhyper.kernels.plan import SMALL, elementwise_backend
+from tinyhyper.kernels import cache, compiler, disk
+from tinyhyper.kernels.plan import SMALL, Plan, elementwise_backend
 
 slow = pytest.mark.slow
 
@@ -353,3 +355,122 @@ def test_sums_do_not_hang_on_where_memory_is_free(size, seed):
 @th.fuse
 def scaled(x, y, s):
     return x * s + y * s * s, y - s * x
+
+
+def test_more_loops_than_a_kernel_has_are_left_to_numpy():
+    """Axes that broadcast in turn, so that no two of them are one."""
+    for ndim, by_kernel in ((len(compiler.INDEX), True), (len(compiler.INDEX) + 1, False)):
+        shapes = [tuple(1 + (axis % 2 == turn) for axis in range(ndim)) for turn in (0, 1)]
+        arrays = [np.arange(float(np.prod(shape))).reshape(shape) for shape in shapes]
+        elementwise_backend("numba")
+        plan = Plan(th.add.fusion.expression, arrays, (False, False), (2,) * ndim, None, eager=True)
+        assert (plan.kernel is not None) == by_kernel
+        np.testing.assert_array_equal(plan.run(arrays)[0], arrays[0] + arrays[1])
+
+
+# ---- The cache, in this process.
+
+KERNEL = """
+def kernel(x, out):
+    out[0] = x[0] + 0.{serial}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    cache.set_cache_dir(tmp_path / "kernels")
+    yield tmp_path / "kernels"
+    cache.set_cache_dir(None)
+
+
+def computed(serial):
+    out = np.zeros(1)
+    cache.load(KERNEL.format(serial=serial))(np.ones(1), out)
+    return out[0]
+
+
+def test_a_kernel_is_a_file_in_the_folder_and_is_loaded_once(folder, monkeypatch):
+    monkeypatch.setattr(cache, "_loaded", {})
+    assert computed(25) == 1.25
+    (file,) = folder.glob("*.py")
+    assert "0.25" in file.read_text()
+    file.unlink()
+    assert computed(25) == 1.25 and not list(folder.glob("*.py"))
+
+
+@pytest.mark.parametrize("place", ["is a file", "takes no files"])
+def test_where_no_file_can_be_kept_a_kernel_is_in_memory(folder, place, monkeypatch):
+    monkeypatch.setattr(cache, "_loaded", {})
+    if place == "is a file":
+        folder.write_text("not a folder")
+    else:  # permissions would not stop root
+        writable = os.access
+        monkeypatch.setattr(cache.os, "access", lambda path, mode: Path(path) != folder and writable(path, mode))
+    assert computed(5) == 1.5
+    name = cache._loaded[KERNEL.format(serial=5)]
+    name = getattr(name, "args", [name])[0].__module__
+    assert sys.modules[name].__dict__["__doc__"] and not hasattr(sys.modules[name], "__file__")
+
+
+# ---- The files of compiled kernels.
+
+
+def test_what_was_saved_under_a_key_is_loaded_again_and_nothing_else(tmp_path):
+    store = disk.Store(str(tmp_path), "kernel", "stamp")
+    assert store.load("key") is None
+    store.save("key", [1, "code"])
+    store.save("other", [2])
+    assert store.load("key") == [1, "code"] and store.load("other") == [2] and store.load("third") is None
+    assert disk.Store(str(tmp_path), "kernel", "later").load("key") is None
+    assert disk.Store(str(tmp_path), "another", "stamp").load("key") is None
+    assert disk.Store(str(tmp_path), "kernel", "stamp").load("key") == [1, "code"]
+    strange = tmp_path / "another.nbc"
+    strange.write_bytes(b"")
+    store.flush()
+    assert store.load("key") is None and list(tmp_path.iterdir()) == [strange]
+
+
+@given(at=st.integers(0, 200), to=st.sampled_from(["cut", "flipped"]))
+def test_a_damaged_file_counts_as_missing(at, to, tmp_path_factory):
+    store = disk.Store(str(tmp_path_factory.mktemp("store")), "kernel", "stamp")
+    store.save("key", list(range(20)))
+    (path,) = store._folder.iterdir()
+    content = path.read_bytes()
+    at %= len(content)
+    path.write_bytes(content[:at] + (bytes([content[at] ^ 1]) + content[at + 1 :] if to == "flipped" else b""))
+    assert store.load("key") is None
+
+
+def test_a_file_under_anothers_name_counts_as_missing(tmp_path):
+    store = disk.Store(str(tmp_path), "kernel", "stamp")
+    store.save("key", 1)
+    store._path("key").rename(store._path("other"))
+    assert store.load("other") is None
+
+
+@pytest.mark.parametrize("error", [OSError(28, "no space left"), KeyError("other")])
+def test_a_full_disk_is_no_reason_to_stop_and_other_errors_are(tmp_path, error):
+    def kernel():
+        pass
+
+    class Failing(FunctionCache):
+        def save_overload(self, signature, data):
+            raise error
+
+    tolerant = disk.Tolerant(Failing(kernel))
+    assert isinstance(tolerant._cache_file, disk.Store) and tolerant.cache_path == tolerant._cache.cache_path
+    with pytest.raises(KeyError) if isinstance(error, KeyError) else nullcontext():
+        tolerant.save_overload("signature", "data")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "kernel.py"
+    disk.publish(path, b"old")
+
+    def fails(*args):
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(disk.os, "replace", fails)
+    with pytest.raises(OSError, match="no space left"):
+        disk.publish(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

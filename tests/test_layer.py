@@ -221,3 +221,8 @@ def test_the_cut_of_a_carried_state_is_the_line_that_asked_for_it():
     assert [cut.reason for cut in tape.cuts] == ["carried state"] * 2
     assert all(cut.file == __file__ for cut in tape.cuts) and len({cut.line for cut in tape.cuts}) == 1
     assert again.edge is None and h.edge is not None and np.shares_memory(again.data, h.data)
+
+
+def test_a_layer_that_does_not_say_what_it_computes_computes_nothing():
+    with pytest.raises(NotImplementedError):
+        Layer("layer")({}, np.ones(2))

@@ -173,3 +173,17 @@ def test_einsum_refuses_wrong_subscripts(subscripts):
 def test_tensordot_refuses_wrong_axes(axes):
     with pytest.raises((ValueError, TypeError), match="tensordot"):
         th.tensordot(th.tensor(np.ones((2, 3))), th.tensor(np.ones((3, 2))), axes)
+
+
+@pytest.mark.parametrize("subscripts", ["...i->i", "...i,...i->", "i...->i"])
+def test_einsum_refuses_to_sum_over_an_ellipsis(subscripts):
+    """As NumPy does, unless the ellipsis stands for no axis."""
+    x = np.ones((3, 3))
+    operands = [x] * subscripts.split("->")[0].count("i")
+    with pytest.raises(ValueError):
+        np.einsum(subscripts, *operands)
+    with pytest.raises(th.ArgumentError, match=r"sums over the axes under '\.\.\.'"):
+        th.einsum(subscripts, *map(th.tensor, operands))
+    np.testing.assert_array_equal(
+        th.einsum(subscripts, *[th.tensor(x[0])] * len(operands)).data, np.einsum(subscripts, *[x[0]] * len(operands))
+    )

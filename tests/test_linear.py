@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.kernels import elementwise_backend, epilogue, matmul_backend
-from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.tape import recording
 
 module = sys.modules["tinyhyper.ops.linear"]  # `tinyhyper.ops` calls the function so
@@ -220,7 +219,7 @@ def test_what_is_decided_once_holds_for_no_other_call(_as_before, seed, call, ch
             assert one.data.tobytes() == other.data.tobytes()
 
 
-@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+@pytest.mark.usefixtures("as_compiled")
 def test_another_number_of_threads_counts_at_once(_as_before, monkeypatch):
     parts = []
     monkeypatch.setattr(epilogue.threads, "run", lambda kernel, calls: parts.append(len(calls)))

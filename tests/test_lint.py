@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_golden import GOLDEN, TOWERS, follow
 
 import tinyhyper as th
+from tinyhyper.inspect import lint
 from tinyhyper.inspect.findings import Finding, Findings
 from tinyhyper.inspect.lint import check
 from tinyhyper.optim.stack import OPTIMIZERS
@@ -524,3 +525,11 @@ def test_the_infinite_margins_of_max_pooling_are_meant():
         margins = th.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=np.inf)
         th.sum(margins - margins).backward()
     assert "infinity" in str(check(tape))  # until they give a NaN
+
+
+def test_a_file_that_is_not_python_hides_no_detach(tmp_path):
+    """As the cell of a notebook with a magic command in it."""
+    for text, lines in {"x.detach()\n": {1}, "%time\nx.detach()\n": set(), "y = x.detach()\n": set()}.items():
+        path = tmp_path / f"{len(text)}.py"
+        path.write_text(text)
+        assert lint._lost_detaches(str(path)) == lines

@@ -295,10 +295,13 @@ EPILOGUES = {
 }
 
 
-@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+LARGE = [] if compiler_is_off() else [((700, 90), (90, 110))]
+
+
+@pytest.mark.usefixtures("as_compiled")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", EPILOGUES)
-@pytest.mark.parametrize("shapes", [((30, 40), (40, 50)), ((700, 90), (90, 110)), ((1, 40), (40, 50))])
+@pytest.mark.parametrize("shapes", [((30, 40), (40, 50)), *LARGE, ((1, 40), (40, 50))])
 def test_epilogue_equals_numpy(dtype, name, shapes):
     generator = np.random.default_rng(0)
     a, b = (generator.integers(-2, 3, shape).astype(dtype) / 4 for shape in shapes)
@@ -312,6 +315,23 @@ def test_epilogue_equals_numpy(dtype, name, shapes):
         for x, y in zip(found, wanted):
             assert x.dtype == dtype
             np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.usefixtures("as_compiled", "_threads_as_before")
+@pytest.mark.parametrize("shape", [(50,), (), (31, 50), (31, 1)])
+def test_an_epilogue_in_parts_is_that_of_the_whole(monkeypatch, shape):
+    monkeypatch.setattr(product, "GRAIN", 1)
+    threads.set_num_threads(2)
+    matmul_backend("numba")
+    generator = np.random.default_rng(0)
+    a, b, other = (generator.integers(-2, 3, each) / 4 for each in ((31, 40), (40, 50), shape))
+    expression, oracle = EPILOGUES["relu(z + b), z"]
+    finish = module.finish(a, b, expression, (other,))
+    assert len(finish.product.parts) == 2
+    whole = np.empty((31, 50))
+    assert sum(finish._cut([whole, other, whole], part.rows)[0].size for part in finish.product.parts) == whole.size
+    for x, y in zip(finish.run(a, b, (other,)), oracle(a @ b, other)):
+        np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize(

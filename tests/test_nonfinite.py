@@ -58,6 +58,7 @@ def run(make, data, way="together", plain=False, **kwargs):
 KINDS = st.lists(st.sampled_from([None, None, *BAD]), min_size=2, max_size=7)
 
 
+@pytest.mark.usefixtures("as_compiled")  # else levels move one by one
 @settings(max_examples=40)
 @given(
     name=st.sampled_from(sorted(TOWERS)),
@@ -110,6 +111,7 @@ def test_the_plain_backward_that_ends_a_window_can_be_skipped(objective):
     assert results[0] == results[1]
 
 
+@pytest.mark.usefixtures("as_compiled")
 @settings(max_examples=25)
 @given(
     bottom=levels(), top=levels(), seed=SEEDS, where=st.integers(0, 3), what=st.sampled_from([np.nan, np.inf, -np.inf]),
@@ -191,6 +193,7 @@ ABOVE = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("as_compiled")
 @pytest.mark.parametrize("way", sorted(WAYS))
 @pytest.mark.parametrize("where", sorted(ABOVE))
 def test_a_hyperparameter_is_named_with_its_level(where, way):

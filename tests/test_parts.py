@@ -54,7 +54,6 @@ def run(shapes, number, seed=0, columns=False):
     return [t.numpy() for t in (*outputs, *th.gradients(outputs, leaves, [np.cos(o.data) for o in outputs]))]
 
 
-@slow
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 @settings(max_examples=8)
 @given(number=st.integers(2, 5), seed=st.integers(0, 99), columns=st.booleans())
@@ -73,7 +72,6 @@ def test_the_same_number_of_threads_gives_the_same_bits():
     assert {len(bits) for bits in found.values()} == {1}
 
 
-@slow
 def test_the_parts_are_shared_out(monkeypatch):
     """On two threads there are two parts, which cover the rows once; on one thread there are none."""
     calls = []

@@ -1,6 +1,7 @@
 """Each question to a tape is answered from the recorded graph, in words, in numbers and as a picture."""
 
 import json
+from html import escape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -481,3 +482,87 @@ def test_ways_taken_together_are_counted():
     answer = inspect.paths(tape, "x", limit=4)
     assert "along 32 ways" in answer.text and len(answer.rows) <= 4
     assert sum(column(answer, "brings")) == pytest.approx(0.75**5)
+
+
+def test_a_gradient_of_a_loss_from_before_the_recording_is_told():
+    alpha = th.tensor(2.0, requires_grad=True)
+    loss = th.square(alpha * 3.0)
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        loss.backward()
+    answer = inspect.paths(tape, "alpha")
+    assert "backward() left 36 in the .grad of alpha[0], and no way from a loss to it is in this" in answer.text
+    assert not answer.rows
+
+
+@pytest.mark.parametrize("objective", ["last", "sum"])
+def test_a_gradient_that_is_gathered_of_losses_from_before_the_recording_is_told(objective):
+    params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}
+    optimizer = th.optim.SGD(0.1, optimizer=th.optim.SGD(1e-3), horizon=2, objective=objective)
+
+    def backward():
+        th.sum(params["w"] ** 2).backward(create_graph=True)
+
+    for _ in range(2):
+        backward()
+        optimizer.step(params)
+    backward()
+    with th.record(ghosts=True) as tape:
+        optimizer.step(params)
+    (gradient,) = (node for node in tape.nodes if node.kind == "gradient")
+    assert gradient.loss is None and gradient.outputs[0].value != 0
+    assert "no way from a loss to it is in this recording" in inspect.paths(tape, "alpha").text
+
+
+def test_the_gradient_by_a_value_that_was_zero_already_is_named():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        w = x * 3.0
+        tape.label(w, "w", "weights", 0)
+        (w * 0.0).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["the gradient by w[0] is 0 already"]
+
+
+def test_without_ghosts_it_is_said_how_to_see_where_a_gradient_became_zero():
+    tape, _, _ = run("sgd(0.1, mu=0.5)/sgd", ghosts=False)
+    answer = inspect.why_zero(tape, "mu")
+    assert answer.text.endswith("Record with ghosts=True to see where it became 0.") and not answer.rows
+
+
+def test_without_a_cut_before_a_leaf_the_gradient_goes_on():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "x", "weights", 0)
+        y = leaf((x * 3.0).detach("here"))
+        (y * y).backward()
+    answer = inspect.without(tape, 0)
+    assert answer.rows == [("x[0]", None, 36.0)] and "No graph" not in answer.text
+
+
+def test_a_cut_of_a_constant_stops_nothing():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        (x * th.tensor(3.0).detach("here")).backward()
+    answer = inspect.without(tape, 0)
+    assert answer.text.endswith("changes no gradient. No graph was behind the value that it cut.") and not answer.rows
+
+
+def test_a_gradient_told_by_hand_of_a_loss_without_a_graph_has_no_ghosts():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        (x * 3.0).detach("here")
+        tape.gradient(x, th.tensor(3.0), th.tensor(1.0) * 2.0)
+    assert inspect.ghosts(tape).text == "No backward pass came to a cut."
+    assert not inspect.paths(tape, "alpha").rows
+
+
+def test_a_tape_prints_how_much_is_in_it_and_shows_a_picture_and_the_tree():
+    tape, _, _ = run("sgd/sgd")
+    assert repr(tape) == f"<Tape: 3 steps, {len(tape.nodes)} nodes, {len(tape.edges)} edges, {len(tape.cuts)} cuts>"
+    page = tape._repr_html_()
+    assert page.startswith("<div><svg") and escape(str(tape)) in page
+    with th.record() as empty:
+        th.tensor(1.0) * 2.0
+    assert empty._repr_html_().startswith("<div><details>") and "&lt;" not in empty._repr_html_()

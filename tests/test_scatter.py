@@ -12,6 +12,7 @@ from tinyhyper.kernels.scatter import scatter
 SHAPES = st.lists(st.integers(1, 3), min_size=0, max_size=2).map(tuple)
 
 
+@pytest.mark.usefixtures("as_compiled")
 @given(
     seed=SEEDS,
     count=st.integers(1, 9),
@@ -38,6 +39,7 @@ def test_rows_that_do_not_lie_together():
     np.testing.assert_allclose(scatter(rows.T, where, (3, 40)), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("as_compiled")
 @pytest.mark.parametrize("size", [10, 5000])
 def test_many_small_terms_are_not_lost(size):
     """Float32 terms are added up in float64."""

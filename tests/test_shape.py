@@ -274,3 +274,9 @@ def test_numpys_linalg_takes_the_last_two_axes():
     np.testing.assert_array_equal(np.linalg.diagonal(th.tensor(a)).data, np.linalg.diagonal(a))
     with pytest.raises(TypeError, match="scimath"):
         np.emath.sqrt(th.tensor([-1.0]))
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (1, 2), (2, 2)])
+def test_sum_to_refuses_a_shape_that_does_not_broadcast_to_the_tensors(shape):
+    with pytest.raises(th.ShapeError, match=r"sum_to\(x \(2,\), .* does not broadcast to \(2,\)$"):
+        th.sum_to(th.tensor(np.ones(2)), shape)

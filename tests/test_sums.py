@@ -117,6 +117,7 @@ def scaled(x, scale):
     return x * scale
 
 
+@pytest.mark.usefixtures("as_compiled")
 @given(size=SIZES, seed=st.integers(0, 1000), order=st.sampled_from("CFA"), dtype=st.sampled_from(["f4", "f8", "i8"]))
 def test_the_total_of_an_array(size, seed, order, dtype):
     x = (1e3 * np.random.default_rng(seed).standard_normal((size, 2))).astype(dtype)
@@ -126,6 +127,7 @@ def test_the_total_of_an_array(size, seed, order, dtype):
     np.testing.assert_allclose(got, np.sum(x, dtype=got.dtype), rtol=1e-12, atol=1e-12 * np.abs(x.astype("f8")).sum())
 
 
+@pytest.mark.usefixtures("as_compiled")
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_threads_share_the_total_of_a_long_array(monkeypatch, number):
     monkeypatch.setattr(totals, "SHARED", 1000)

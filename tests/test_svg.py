@@ -408,3 +408,36 @@ def test_in_a_window_the_picture_shows_how_it_begins(horizon, steps):
     flows = {(arrow.source, arrow.target): arrow.flow for arrow in shown.arrows}
     assert flows[Key(1, moved, "values"), Key(0, moved, "values")] == "kept"
     assert flows[Key(0, moved - 1, "values"), Key(0, moved, "values")] == "cut"
+
+
+def test_an_arrow_past_a_lane_bends_round_its_box():
+    """A rule by hand, which reads a rate of level 1 itself."""
+    w, alpha, beta, half = (th.tensor(value, requires_grad=True) for value in ([1.0, 2.0], 0.1, 0.8, 0.5))
+    with th.record() as tape:
+        for _ in range(2):
+            th.sum(w * w).backward(retain_graph=True)
+            tape.step()
+            tape.label(w, "w", "weights", 0)
+            tape.label(alpha, "alpha", "hyperparameter", 0)
+            tape.label(beta, "beta", "hyperparameter", 1)
+            beta = (beta.detach("old") * half).retain_grad()
+            tape.label(beta, "beta", "hyperparameter", 1)
+            alpha = (alpha.detach("old") * beta).retain_grad()
+            tape.label(alpha, "alpha", "hyperparameter", 0)
+            w = (w.detach("weights") - alpha * beta * w.grad.detach("gradient")).retain_grad()
+            tape.label(w, "w", "weights", 0)
+            tape.stepped()
+    shown = figure(tape)
+    assert any(
+        a.source.lane - a.target.lane == 2 and a.source.step == a.target.step and a.flow == "kept" for a in shown.arrows
+    )
+    assert any("C" in path.get("d") for path in classes(parsed(tape), "th-arrow"))
+    assert collisions(parsed(tape)) == [] and run_together(parsed(tape)) == []
+
+
+def test_where_no_loss_is_recorded_nothing_is_said_to_be_reached():
+    w = th.tensor([1.0, 2.0], requires_grad=True)
+    th.sum(w * w).backward()
+    with th.record() as tape:
+        th.optim.SGD(0.1).step({"w": w})
+    assert "backward() reaches" in th.inspect.svg(run()) and "backward() reaches" not in th.inspect.svg(tape)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.ops.operation import OPERATIONS, operation
-from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, check_gradients
+from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, check, check_gradients
 
 SEEDS = st.integers(0, 10_000)
 
@@ -283,3 +283,31 @@ def test_a_wrong_call_is_told(call, error, words):
 
 def test_the_errors_are_assertions():
     assert issubclass(th.GradientError, AssertionError) and issubclass(th.LeakError, AssertionError)
+
+
+def test_where_only_the_slope_along_a_direction_is_wrong_that_is_told():
+    """Of itself the gradient is off by more than half, of the slope by less."""
+    half = sine(lambda g, x: g * 0.55, lambda x: x * 1.0)
+    message = found(half, [1.0], order=1, rtol=0.5)
+    assert "d sum(c * f) / d argument 0 along a random direction is " in message
+    first, second = map(float, re.search(r"is (\S+) by the gradient, (\S+) by differences", message).groups())
+    assert first / second == pytest.approx(0.55, rel=1e-6)
+    check_gradients(half, [1.0], order=1, rtol=0.9)
+
+
+def test_differences_that_do_not_settle_are_told():
+    assert "Differences settle to 3 only: try another point" in found(lambda x: th.sin(x * 1e4), [1.0], order=1)
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda g: g.ravel(), "argument 0 has shape (2, 1), its gradient (2,). Along axes that were broadcast"),
+        (lambda g: g.astype(np.float32), "argument 0 is float64, its gradient float32"),
+    ],
+)
+def test_a_gradient_of_another_form_is_found(spoil, words, monkeypatch):
+    """As an engine would leave it that forgot to sum, or to convert."""
+    gradients = check.gradients
+    monkeypatch.setattr(check, "gradients", lambda *args, **options: [spoil(g) for g in gradients(*args, **options)])
+    assert words in found(th.sin, np.ones((2, 1)), order=1)

@@ -296,3 +296,28 @@ TOWER = SGD(0.1, optimizer=SGD(0.1))
 def test_a_wrong_call_is_told(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()
+
+
+def test_a_loss_that_rounding_hides_is_told():
+    message = found(
+        SGD(0.1, optimizer=SGD(1e-9)), lambda params: (th.sum(th.square(params["w"])) + 1e12) - 1e12,
+        {"w": np.array([0.5, 1.0])}, steps=1,
+    )  # fmt: skip
+    assert "alpha: .grad is -4, but differences settle to -4.0" in message and "nothing can be said" in message
+
+
+def test_weights_that_did_not_come_where_the_rules_lead_are_found():
+    """The second step of a window moves a weight that no loss reads, so that no hypergradient tells."""
+
+    class Astray(SGD):
+        def step(self, params):
+            super().step(params)
+            if self.t == 2:
+                params["b"] = params["b"] + 0.25
+
+    def of_w(params):
+        return th.sum(th.square(params["w"]))
+
+    check_hypergradients(SGD(0.1, optimizer=SGD(1e-3), horizon=3), of_w, PARAMS, 3)
+    message = found(Astray(0.1, optimizer=SGD(1e-3), horizon=3), of_w, steps=3)
+    assert "'b' is off by 0.25 from what the rule of Astray makes of it over the window" in message

@@ -7,7 +7,7 @@ from hypothesis import find, given, settings
 import tinyhyper as th
 from tinyhyper.testing import check_gradients, programs
 from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS
-from tinyhyper.testing.program import Program, Step
+from tinyhyper.testing.program import Builder, Program, Step
 
 
 def values(program):
@@ -55,3 +55,26 @@ def test_outputs_are_what_no_step_reads():
     program = Program((np.ones(2), np.ones(3)), (Step("sum", (0,), {"axis": None, "keepdims": False}),))
     assert program.outputs == [1, 2]
     assert [out.shape for out in values(program)] == [(3,), ()]
+
+
+def test_whether_inputs_broadcast():
+    for shapes, together in {((2, 3), (3,)): True, ((2, 1), (1, 3), ()): True, ((2,), (3,)): False}.items():
+        assert Program(tuple(map(np.ones, shapes)), ()).broadcasts == together
+
+
+@pytest.mark.parametrize(
+    "array, step, kept",
+    [
+        (np.array([2.0]), Step("exp", (0,), {}), True),
+        (np.array([30.0]), Step("exp", (0,), {}), False),
+        (np.array([np.nan]), Step("exp", (0,), {}), False),
+        (np.ones((1, 1)), Step("diagonal", (0,), {"offset": 1}), False),
+        (np.ones(2), Step("broadcast_to", (0,), {"shape": (200, 2)}), False),
+    ],
+)
+def test_what_is_large_or_empty_is_no_step(array, step, kept):
+    builder = Builder(None, [])
+    first = builder._keep(array, None)
+    with np.errstate(over="ignore"):
+        assert (builder._apply(step) is not None) == kept
+    assert builder.made == [None, step][: 1 + kept] and first == 0

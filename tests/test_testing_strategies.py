@@ -5,11 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+from factory import imported_without
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinyhyper as th
 from tinyhyper import testing
-from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes
+from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, strategies
 
 
 @given(
@@ -65,3 +67,8 @@ else:
     raise SystemExit("nothing was told")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_hypothesis_it_says_what_to_install():
+    with pytest.raises(th.errors.MissingPackageError, match=r"pip install 'tinyhyper\[test\]'"):
+        imported_without("hypothesis", strategies)

@@ -206,3 +206,15 @@ def test_numpys_blas_follows():
         th.set_num_threads(n)
         numbers = [pool["num_threads"] for pool in info.info() if "numpy" in pool["filepath"]]
         assert numbers == [n]
+
+
+def test_a_fork_forgets_the_workers_that_it_has_not():
+    th.set_num_threads(3)
+    threads.run(lambda n: time.sleep(0.001), [(n,) for n in range(6)])
+    before = threads._pool.workers
+    assert before
+    threads._forget_workers()
+    assert not threads._pool.workers
+    made = []
+    threads.run(made.append, [(n,) for n in range(6)])
+    assert sorted(made) == list(range(6)) and not set(threads._pool.workers) & set(before)

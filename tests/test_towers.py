@@ -3,6 +3,7 @@
 import ast
 import copy
 import gc
+import pickle
 import tracemalloc
 from contextlib import nullcontext
 from pathlib import Path
@@ -654,3 +655,12 @@ def test_hyperparameters_can_be_replaced_by_tensors_and_copied():
     optimizer.parameters["alpha"] = other = th.tensor(0.2, requires_grad=True)
     assert optimizer.parameters["alpha"] is other and optimizer.hyperparameters["alpha"] == 0.2
     assert copy.deepcopy(optimizer.parameters)["alpha"].item() == 0.2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_of_the_hyperparameters_is_a_dict_to_write_to(copied):
+    optimizer = Adam(0.25, optimizer=SGD(0.1))
+    found = copied(optimizer.hyperparameters)
+    assert type(found) is dict and found == optimizer.hyperparameters and found["alpha"] == 0.25
+    found["alpha"] = 1.0
+    assert optimizer.hyperparameters["alpha"] == 0.25

@@ -57,7 +57,7 @@ def paths(tape: Tape, of: str, limit: int = 20) -> Answer:
     brought = _brought(parts)
     rows = [(_way(graph, part), value, _share(value, sum(brought))) for part, value in zip(parts, brought)]
     name = graph.name(place)
-    text = _came(graph, place, gradient, losses, parts)
+    text = _came(graph, place, gradient, losses, parts) if parts else _from_before(graph, name, gradient)
     drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".")
     question = f"Why does {name} get a gradient, and along which ways?"
     return Answer(question, text, ("way", "brings", "share"), rows, "brings", drawing)
@@ -233,6 +233,14 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     nodes = {number for number, _ in between}
     beside = [graph.cut_name(cut) for cut in graph.tape.cuts if nodes & set(cut.targets)]
     return f"{text} Cut beside the ways: {listed(beside)}." if beside else text
+
+
+def _from_before(graph: Graph, name: str, gradient: Place) -> str:
+    """In words: a gradient came, and its ways are not in the recording."""
+    return (
+        f"backward() left {amount(graph.number(gradient))} in the .grad of {name}, and no way from a loss to it is in "
+        "this recording: the loss was computed before it began. Record from the forward pass on to see the ways."
+    )
 
 
 def _brought(parts: Sequence[Part]) -> list[float]:

@@ -74,9 +74,13 @@ class Ways:
         return sorted(found, key=lambda part: -float(np.linalg.norm(part.value)))
 
     def losses(self, gradient: Place) -> list[Place]:
-        """The losses that a gradient in `.grad` is of: one, or, as a tower's objective may be, all in its window."""
+        """The losses that a gradient in `.grad` is of: one, or, as a tower's objective may be, all in its window.
+
+        None of them if they were computed before the recording began.
+        """
         node = self.tape.node(gradient)
-        assert node.of is not None and node.loss is not None
+        if node.of is None or node.loss is None:
+            return []
         if self.tape.objective == "last":
             return [node.loss]
         graded = {n.loss for n in self.tape.nodes[: node.number] if n.kind == "gradient" and n.loss is not None}

@@ -80,7 +80,7 @@ def jit(function: Callable[..., None]) -> Callable[..., None]:
     return dispatcher
 
 
-def _apart(flags: Any) -> Any:
+def _apart(flags: Any) -> Any:  # pragma: no cover - the compiler calls it
     flags.noalias = True
     return flags
 

@@ -70,7 +70,7 @@ class Tolerant:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
 
-    def load_overload(self, signature: Any, context: Any) -> Any:
+    def load_overload(self, signature: Any, context: Any) -> Any:  # pragma: no cover - the compiler calls it
         from numba.core.runtime import rtsys
 
         rtsys.initialize(context)

@@ -50,7 +50,7 @@ if numba.config.DISABLE_JIT:
         """A sum with one more term, in float64, as there is but one partial sum to hold all terms."""
         return float(total) + float(term)
 
-else:
+else:  # pragma: no cover - compiled
 
     @numba.njit(error_model="numpy")
     def add(total: float, term: float) -> float:

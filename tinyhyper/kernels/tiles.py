@@ -213,7 +213,7 @@ if numba.config.DISABLE_JIT:
         n = lanes(target.itemsize)
         target[p : p + n * count, q : q + n] = source[i : i + n, j : j + n * count].T
 
-else:
+else:  # pragma: no cover - compiled
     place = compiled(_place, types.voidptr)
     tile = compiled(_tile)
     copy = compiled(_copy)

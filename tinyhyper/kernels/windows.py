@@ -96,7 +96,7 @@ if numba.config.DISABLE_JIT:
     def fetch(array, n, offset, count):  # type: ignore[no-untyped-def]
         pass
 
-else:
+else:  # pragma: no cover - compiled
     window = compiled(_window)
     fetch = compiled(_fetch)
 

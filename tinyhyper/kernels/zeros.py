@@ -62,7 +62,7 @@ if numba.config.DISABLE_JIT:
     def spoil(b, b_step, kind, out, count, width):  # type: ignore[no-untyped-def]
         out[0, :] = 0 if np.isfinite(b[:count, :width]).all() else 1
 
-else:
+else:  # pragma: no cover - compiled
     pick = compiled(_pick)
     spoil = compiled(_spoil)
 

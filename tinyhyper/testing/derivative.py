@@ -271,11 +271,10 @@ class Derivative:
 
     def _result_at(self, number: int) -> str:
         """The name of an entry, counted through all results."""
-        for k, out in enumerate(self.outs):
-            if number < out.size:
-                return self._result(k, np.unravel_index(number, out.shape))
-            number -= out.size
-        raise IndexError(number)
+        k = 0
+        while number >= self.outs[k].size:
+            number, k = number - self.outs[k].size, k + 1
+        return self._result(k, np.unravel_index(number, self.outs[k].shape))
 
     def _split(self, entries: Array) -> list[Array]:
         """Entries of all results as arrays of their shapes and dtypes."""

@@ -70,8 +70,6 @@ def towers(draw: Any, names: tuple[str, ...] = ("w",), max_height: int = 3) -> T
     for height in range(draw(st.integers(0, max_height)) + 1):
         level, targets = draw(_levels(targets, height))
         levels.append(level)
-        if not targets:
-            break
     if len(levels) > 1 and draw(st.booleans()):
         window = {"horizon": draw(st.integers(2, 3)), "objective": draw(st.sampled_from(["last", "sum"]))}
         levels[0] = levels[0]._replace(options={**levels[0].options, **window})
