@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.interop import NUMPY_FUNCTIONS
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.elementwise import RULES
 from tinyhyper.ops.operation import OPERATIONS
-from tinyhyper.tensor import NUMPY_FUNCTIONS
 
 BELOW_ONE = uniform(-0.9, 0.9)
 erf = np.vectorize(math.erf, otypes=[float])

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numba.core.caching import FunctionCache
 
 import tinyhyper as th
+from tinyhyper import files
 from tinyhyper.kernels import cache, compiler, disk
 from tinyhyper.kernels.plan import SMALL, Plan, elementwise_backend
 
@@ -465,12 +466,12 @@ def test_a_full_disk_is_no_reason_to_stop_and_other_errors_are(tmp_path, error):
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "kernel.py"
-    disk.publish(path, b"old")
+    files.publish(path, b"old")
 
     def fails(*args):
         raise OSError(28, "no space left")
 
-    monkeypatch.setattr(disk.os, "replace", fails)
+    monkeypatch.setattr(files.os, "replace", fails)
     with pytest.raises(OSError, match="no space left"):
-        disk.publish(path, b"new")
+        files.publish(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

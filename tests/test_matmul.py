@@ -324,7 +324,7 @@ def test_an_epilogue_in_parts_is_that_of_the_whole(monkeypatch, shape):
     threads.set_num_threads(2)
     matmul_backend("numba")
     generator = np.random.default_rng(0)
-    a, b, other = (generator.integers(-2, 3, each) / 4 for each in ((31, 40), (40, 50), shape))
+    a, b, other = (np.asarray(generator.integers(-2, 3, each) / 4) for each in ((31, 40), (40, 50), shape))
     expression, oracle = EPILOGUES["relu(z + b), z"]
     finish = module.finish(a, b, expression, (other,))
     assert len(finish.product.parts) == 2

@@ -416,6 +416,20 @@ def test_a_gradient_that_several_passes_added_up_is_told():
     assert ".grad adds up what several passes bring" in inspect.paths(tape, "alpha").text
 
 
+def test_a_pass_begins_with_the_cotangent_that_it_was_given():
+    """The ghosts and the ways are those of the passes that ran, added up, as `.grad` is."""
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "x", "weights", 0)
+        y = x.detach() * x
+        y.backward([3.0, 0.0], retain_graph=True)
+        y.backward([1.0, -2.0])
+    grad = x.grad.data
+    np.testing.assert_allclose(grad, [4.0, -4.0])
+    np.testing.assert_allclose(column(inspect.paths(tape, "x"), "brings"), [np.linalg.norm(grad)])
+    np.testing.assert_allclose(tape.ghost(0), grad)
+
+
 def test_what_must_wait_for_the_end_of_the_block_says_so():
     x = th.tensor(1.0, requires_grad=True)
     with th.record(ghosts=True) as tape:

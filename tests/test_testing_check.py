@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.ops.operation import OPERATIONS, operation
-from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, check, check_gradients
+from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, check_gradients, derivative
 
 SEEDS = st.integers(0, 10_000)
 
@@ -308,6 +308,6 @@ def test_differences_that_do_not_settle_are_told():
 )
 def test_a_gradient_of_another_form_is_found(spoil, words, monkeypatch):
     """As an engine would leave it that forgot to sum, or to convert."""
-    gradients = check.gradients
-    monkeypatch.setattr(check, "gradients", lambda *args, **options: [spoil(g) for g in gradients(*args, **options)])
+    gradients = derivative.gradients
+    monkeypatch.setattr(derivative, "gradients", lambda *args, **kwargs: [spoil(g) for g in gradients(*args, **kwargs)])
     assert words in found(th.sin, np.ones((2, 1)), order=1)

@@ -271,6 +271,8 @@ def deposit(
         tensor.grad = gradient
         if mode.tape is not None:
             mode.tape.gradient(tensor, gradient, loss)
+    if mode.tape is not None and loss is not None:
+        mode.tape.swept(loss, seeds[0][1])
 
 
 def _check_gradient(tensor: Tensor) -> None:

@@ -71,6 +71,9 @@ class Watch(Watcher):
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
         """A gradient was put into `tensor.grad`."""
 
+    def swept(self, loss: Tensor, cotangent: Tensor) -> None:
+        """A backward pass has ended."""
+
     @contextmanager
     def within(self, nodes: Iterable[Node]) -> Iterator[Iterable[Node]]:
         with super().within(nodes):

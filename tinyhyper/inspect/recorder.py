@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import ArgumentError, GraphError
 from ..sites import PACKAGE, caller
 from ..tape import Node
-from .records import Kind, Role
+from .records import Kind, Place, Role
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Recorder(Watcher):
         self._held: list[tuple[weakref.ref[Node], int]] = []
         self._closed = False
         self._arrays: dict[int, np.ndarray] | None = {} if ghosts else None
+        self._cotangents: dict[Place, np.ndarray] = {}  # what backward passes began with, by the loss they began from
         self._calls: dict[int, tuple[Any, tuple[Any, ...]]] = {}
 
     # Called by the engine.
@@ -111,6 +112,13 @@ class Recorder(Watcher):
         if source is None and self._arrays is not None:
             self._arrays[number] = gradient.array
         self._know(gradient, number, 0)
+
+    def swept(self, loss: Tensor, cotangent: Tensor) -> None:
+        """A backward pass went back from `loss`, beginning with this cotangent."""
+        if self._arrays is not None:
+            place = self._place(loss)[1:3]
+            before = self._cotangents.get(place)
+            self._cotangents[place] = cotangent.array if before is None else before + cotangent.array
 
     # Called by an optimizer.
 

@@ -47,6 +47,11 @@ class Replay:
                     if (node.number, n) in gates:
                         self.gates[node.number, n] = leaf(Tensor(tensor.array))
 
+    def cotangent(self, loss: Place) -> np.ndarray:
+        """What the backward passes from a loss began with; ones where none began there."""
+        found = self.tape._cotangents.get(loss)
+        return np.ones_like(self.tensors[loss].array) if found is None else found
+
     def _compute(self, node: Node) -> list[Tensor]:
         operands = [self._operand(edge) for edge in self._operands[node.number]]
         if node.kind == "operation":
@@ -147,7 +152,7 @@ def cotangents(replay: Replay, loss: Place, stops: Collection[Place]) -> list[tu
             wanted.add(node)
             waiting += [] if node in ends else [edge[0] for edge in node.inputs if edge is not None]
     pending: dict[Any, list[Any]] = {}
-    add_to(pending, root, Tensor(np.ones_like(replay.tensors[loss].array)))
+    add_to(pending, root, Tensor(replay.cotangent(loss)))
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
     with no_grad(), unwatched():
         return [

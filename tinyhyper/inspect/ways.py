@@ -57,7 +57,7 @@ class Ways:
             return []
         found: list[Part] = []
         waiting: list[tuple[tuple[Place, ...], np.ndarray, float]] = [
-            ((loss,), np.ones_like(self.replay.tensors[loss].array), float(self.limit))
+            ((loss,), self.replay.cotangent(loss), float(self.limit))
         ]
         while waiting:
             through, cotangent, room = waiting.pop()
