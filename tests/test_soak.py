@@ -1,6 +1,7 @@
 """The soak, shortened: two ends that are compared byte by byte, and what is shown of the way."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ def test_ten_runs_end_where_one_does_and_the_way_is_shown(here, tmp_path, capsys
     assert "10 runs joined by checkpoints ended at the same bytes" in out
     assert out.rstrip().endswith(f"In {tmp_path}: soak.png, soak.json")
     assert (tmp_path / "soak.png").read_bytes().startswith(PNG)
+
+
+def test_the_docs_show_what_was_found():
+    docs = Path(__file__).parents[1] / "docs"
+    found = json.loads((docs / "figures" / "soak.json").read_text())
+    samples = [soak.Sample(**sample) for sample in found["samples"]]
+    assert found["same"] and samples[-1].step == soak.STEPS
+    assert soak.table(samples, found["same"], found["towers"]) in (docs / "checkpoints.md").read_text()
 
 
 def without_the_live_edge(run, path):
