@@ -34,7 +34,8 @@ import mutation_page
 
 ROOT = Path(__file__).resolve().parents[1]
 FEW = 3  # files whose tests are run first
-SLOWEST, MOST = 2.0, 25.0  # seconds: of a test that is used, and of the tests of one lot
+SLOWEST, MOST = 3.0, 100.0  # seconds: of a test that is used, and of the tests of one lot
+SURFACE = "tests/test_operation"  # looks at signatures, so it runs no line of any operation
 PATIENCE, WAITING = 3.0, 10.0  # times the tests' own: processor time that they may take, and time on the clock
 START = 30.0  # seconds to import and collect
 MEMORY = 4 << 30  # bytes that the tests of a fault may take
@@ -91,13 +92,14 @@ class Reach:
         """
         lines = self.lines[fault.file]
         stem = Path(fault.file).stem.strip("_")
-        alike = {test for test, s in self.seconds.items() if test.startswith(f"tests/test_{stem}") and s < SLOWEST}
+        names = (SURFACE, f"tests/test_{stem}")
+        alike = {test for test, seconds in self.seconds.items() if test.startswith(names) and seconds < SLOWEST}
         tests = lines.get(fault.line) or next((lines[n] for n in sorted(lines) if n > fault.line and lines[n]), alike)
         files = self._files(tests)
         order = sorted(files, key=lambda file: (not file.startswith(f"tests/test_{stem}"), -len(files[file]), file))
         first = [test for file in order[:FEW] for test in files[file]]
-        wide = self._mixed(alike) + self._mixed(self._near(fault.file) - alike)
-        return [lot for lot in map(self._within, (first, self._mixed(tests - set(first)), wide)) if lot]
+        lots = first, self._mixed(tests - set(first)), self._mixed(alike), self._mixed(self._near(fault.file) - alike)
+        return [self._within(lot) for lot in lots if lot]
 
     def _near(self, file: str) -> set[str]:
         """The tests that run anything of the file; of optim, anything of the folder, as its parts work together."""

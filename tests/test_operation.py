@@ -35,3 +35,29 @@ def test_options_have_numpys_defaults(name):
 
 def test_some_are_compared():
     assert {"trace", "diagonal", "triu", "var", "sum", "stack", "tensordot"} <= set(NAMESAKES)
+
+
+X = th.tensor([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    "call, other",
+    [
+        (lambda **kw: np.broadcast_to(X, (2, 2), **kw), {"subok": True}),
+        pytest.param(
+            lambda **kw: np.astype(X, np.float32, **kw),
+            {"copy": False},
+            marks=pytest.mark.skipif(not hasattr(np, "astype"), reason="np.astype came with NumPy 2.1"),
+        ),
+        (lambda **kw: np.reshape(X, 2, **kw), {"order": "F"}),
+        (lambda **kw: np.concatenate([X, X], **kw), {"casting": "unsafe"}),
+        (lambda **kw: np.take(X, 0, **kw), {"mode": "clip"}),
+    ],
+    ids=["subok", "copy", "order", "casting", "mode"],
+)
+def test_what_numpy_does_unasked_may_be_asked_for_and_nothing_else(call, other):
+    ((key, value),) = other.items()
+    usual = {"subok": False, "copy": True, "order": "C", "casting": "same_kind", "mode": "raise"}[key]
+    np.testing.assert_array_equal(call(**{key: usual}).data, call().data)
+    with pytest.raises(TypeError, match=f"{key}.*{value}"):
+        call(**other)

@@ -650,6 +650,15 @@ def test_a_wrong_hypergradient_is_refused_before_anything_moves(height, shape, w
     assert (str(optimizer), params["w"], optimizer.t) == before
 
 
+def test_a_wrong_hypergradient_is_told_with_its_level_and_the_call():
+    optimizer = Adam(0.1, optimizer=SGD(0.1, optimizer=RMSProp(0.1)))
+    params = {"w": th.tensor([1.0, 2.0, 3.0], requires_grad=True)}
+    th.sum(params["w"] ** 2).backward()
+    optimizer.levels[1].parameters["alpha"].grad = th.tensor(np.ones(2))
+    with pytest.raises(th.ShapeError, match=r"^Adam\.step: SGD's alpha has shape \(\), its \.grad is of shape \(2,\)"):
+        optimizer.step(params)
+
+
 def test_hyperparameters_can_be_replaced_by_tensors_and_copied():
     optimizer = th.optim.SGD(0.1, optimizer=th.optim.SGD(1e-3))
     optimizer.parameters["alpha"] = other = th.tensor(0.2, requires_grad=True)
