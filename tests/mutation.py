@@ -206,7 +206,7 @@ def killer(source: str, file: str, tests: list[str], limit: float) -> str:
 def _run_planted(source: str, file: str, tests: list[str], limit: float, pipe: int) -> None:
     import pytest
 
-    os.setsid()
+    os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit)))
     null = os.open(os.devnull, os.O_RDWR)
