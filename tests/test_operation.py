@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
+from tinyhyper.ops.operation import OPERATIONS, operation
 
 PLAIN = (int, bool, str, type(None))
 
@@ -61,3 +62,64 @@ def test_what_numpy_does_unasked_may_be_asked_for_and_nothing_else(call, other):
     np.testing.assert_array_equal(call(**{key: usual}).data, call().data)
     with pytest.raises(TypeError, match=f"{key}.*{value}"):
         call(**other)
+
+
+# ---- Operations of one's own
+
+
+def double(x, /, times=2):
+    return times * x
+
+
+@pytest.mark.parametrize(
+    "function, vjps, words",
+    [
+        (lambda x: x, {"x": lambda g: g}, "stand before a `/`"),
+        (double, {"z": lambda g: g}, "double has no input 'z', but x"),
+        (double, {"x": lambda g, q: g}, "VJP of x in double asks for 'q'.* there are x, out, times, spec"),
+    ],
+)
+def test_a_vjp_that_does_not_fit_its_operation_is_refused(function, vjps, words):
+    before = dict(OPERATIONS)
+    with pytest.raises(th.ArgumentError, match=words):
+        operation(**vjps)(function)
+    assert OPERATIONS == before
+
+
+@pytest.mark.parametrize("name", ["sum_to", "astype", "matmul"])
+def test_the_names_of_the_library_are_taken(name):
+    def other(x, /):
+        return x
+
+    other.__name__ = name
+    before = OPERATIONS[name]
+    with pytest.raises(th.ArgumentError, match=f"{name} is an operation of the library already"):
+        operation(x=lambda g: g)(other)
+    assert OPERATIONS[name] is before
+
+
+def test_an_operation_may_be_defined_again(monkeypatch):
+    monkeypatch.setattr("tinyhyper.ops.operation.OPERATIONS", dict(OPERATIONS))
+    for _ in range(2):
+        assert operation(x=lambda g, times: g * times)(double)(th.tensor(1.0)).item() == 2.0
+
+
+def test_the_vjps_may_not_be_forgotten():
+    with pytest.raises(th.CallError, match=r"@operation\(x=lambda g"):
+        operation(double)
+
+
+@pytest.mark.parametrize(
+    "vjp, error, words",
+    [
+        (lambda g: g.numpy(), th.DtypeError, "double: the VJP of x gives a ndarray, not a tensor"),
+        (lambda g: g[0], th.ShapeError, r"double: the VJP of x gives a cotangent of shape \(\), .* of shape \(2,\)"),
+    ],
+)
+def test_a_vjp_that_gives_what_is_no_cotangent_is_named(vjp, error, words, monkeypatch):
+    monkeypatch.setattr("tinyhyper.ops.operation.OPERATIONS", dict(OPERATIONS))
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    out = operation(x=vjp)(double)(x)
+    with pytest.raises(error, match=words):
+        out.backward([1.0, 1.0])
+    assert x.grad is None

@@ -1,10 +1,10 @@
-"""What arguments must be, where several functions ask for the same: whole numbers, numbers, and seeds."""
+"""What arguments must be, where several functions ask for the same: whole numbers, numbers, names and seeds."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -45,6 +45,12 @@ def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> fl
     if not isinstance(value, Real) or not math.isfinite(value) or not fits(value):
         raise ArgumentError(f"{what}={value!r} is no number {which}")
     return float(value)
+
+
+def named(what: str, params: Any, kind: type = Mapping) -> None:
+    """Parameters are named. Raises DtypeError for what is no dict."""
+    if not isinstance(params, kind):
+        raise DtypeError(f"{what}: params is a dict of named tensors, not a {type(params).__name__}")
 
 
 def generator(what: str, seed: Any) -> np.random.Generator:

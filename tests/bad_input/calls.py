@@ -88,6 +88,8 @@ CALLS = [
     bad("th.inspect.checkpoint('run.npz')", DtypeError, "checkpoint", "str"),
     bad("th.inspect.first_nonfinite(loss)", DtypeError, "first_nonfinite", "Tensor"),
     # Switches.
+    bad("th.no_grad(f)", CallError, "parentheses", "@no_grad()"),
+    bad("th.detect_anomaly(f)", CallError, "parentheses", "@detect_anomaly()"),
     bad("with th.no_grad:\n    x * 2", CallError, "parentheses", "with no_grad():"),
     bad("with th.detect_anomaly:\n    x * 2", CallError, "parentheses", "with detect_anomaly():"),
     bad("th.set_num_threads()", TypeError, "set_num_threads", "'n'"),

@@ -82,6 +82,12 @@ TOWERS = [
     bad("opt.parameters['alpha'] = 0.5", DtypeError, "'alpha'", "float", "state_dict()"),
     bad("opt.optimizer.parameters['alpha'] = np.array(0.5)", DtypeError, "'alpha'", "ndarray"),
     # Checkpoints.
+    bad("th.save('run.npz', opt, params)", DtypeError, "save", "optimizer"),
+    bad("th.save(params, opt, 'run.npz')", DtypeError, "save", "the path comes first", "dict"),
+    bad("th.save('run.npz', [x], opt)", DtypeError, "save", "dict of named tensors", "list"),
+    bad("th.load(opt, 'run.npz')", DtypeError, "load", "the path comes first", "SGD"),
+    bad("th.load('run.npz', th.optim.Adam)", DtypeError, "load", "optimizer", "Adam"),
+    bad("th.load('run.npz', {})", DtypeError, "load", "optimizer={}"),
     bad("opt.load_state_dict({})", ArgumentError, "load_state_dict"),
     bad("opt.load_state_dict(None)", ArgumentError, "load_state_dict"),
     bad("opt.load_state_dict(th.optim.Adam().state_dict())", ArgumentError, "Adam", "SGD"),

@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..arguments import named
 from ..errors import ArgumentError, CheckpointError, DtypeError, TinyhyperError
 from ..optim.tower import Optimizer
 from ..tensor import Tensor
@@ -39,6 +40,8 @@ def save(
     To be called between steps, or between backward() and the step; with a longer horizon, where a window ends.
     Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written.
     """
+    _check("save", path, optimizer)
+    named("save", params)
     for name, tensor in params.items():
         if not isinstance(tensor, Tensor):
             raise DtypeError(f"save: params[{name!r}] is a {type(tensor).__name__}, not a tensor")
@@ -53,6 +56,7 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
     Raises CheckpointError for a file that is damaged, foreign or of another tower, CheckpointMissingError where there
     is none; nothing has changed then.
     """
+    _check("load", path, optimizer)
     content = archive.read(path)
     try:
         extra = content["extra"]
@@ -67,3 +71,10 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
         raise CheckpointError(f"{path}: this checkpoint does not fit: {error}") from None
     except archive.UNREADABLE as error:
         raise archive.strange(path, error) from error
+
+
+def _check(what: str, path: Any, optimizer: Any) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise DtypeError(f"{what}: the path comes first, and is not a {type(path).__name__}")
+    if not isinstance(optimizer, Optimizer | None):
+        raise DtypeError(f"{what}: optimizer={optimizer!r} is no optimizer, like th.optim.Adam(0.01)")

@@ -78,7 +78,7 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     levels = saving.checked(optimizer, tower)
     for name, mine in settings(optimizer).items():
         if tower["settings"][name] != mine:
-            raise ArgumentError(f"the tower was saved with {name} {tower['settings'][name]}, this one has {mine}")
+            raise ArgumentError(f"the tower was saved with {name}={tower['settings'][name]!r}, this one has {mine!r}")
     edges = live.rebuilt(optimizer, tower["graph"])
     weights, *hyperparameters = [
         {name: _tensor(entry, edges) for name, entry in entries.items()}
@@ -98,8 +98,8 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
     return {
         "horizon": window.horizon,
         "objective": window.objective,
-        "on_nonfinite": str(optimizer._guard),
-        "limits": [str(level._limits) for level in optimizer.levels],
+        "on_nonfinite": str(optimizer._guard) or None,
+        "clipping": [str(level._limits) or None for level in optimizer.levels],
     }
 
 

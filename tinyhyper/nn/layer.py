@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arguments import generator
+from ..arguments import generator, named
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..tensor import Tensor, tensor
 from .initial import Initial
@@ -130,10 +130,7 @@ class Layer:
         DtypeError for what is no dict, or no tensor and no array.
         """
         kind, name = type(self).__name__, f"{self.name}.{short}"
-        if not isinstance(params, Mapping):
-            raise DtypeError(
-                f"{kind}: params is a dict of named tensors, not a {type(params).__name__}: layer(params, x)"
-            )
+        named(f"{kind}, called as layer(params, x)", params)
         if short not in self.initial:
             raise ArgumentError(f"{kind}: {self.name!r} has no parameter {short!r} among {', '.join(self.initial)}")
         if (found := params.get(name)) is None:

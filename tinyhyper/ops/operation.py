@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, CallError, ShapeError, TinyhyperError, UnsupportedError
+from ..errors import ArgumentError, CallError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
 from ..kernels.quiet import quietly
 from ..symbols import Symbol
 from ..tape import Edge, Node, mode
@@ -51,7 +51,22 @@ class Operation:
         self.sequence = self.inputs == ("xs",)
         self.constants = set(() if self.sequence else self.inputs).difference(vjps)
         self.needs = {key: tuple(inspect.signature(vjp).parameters)[1:] for key, vjp in vjps.items()}
+        self._check()
         self._reads: dict[tuple[bool, ...], tuple[tuple[int, ...], tuple[str, ...]]] = {}
+
+    def _check(self) -> None:
+        """Raise ArgumentError for VJPs of what is no input, or that need what nobody can give them."""
+        if not self.inputs:
+            raise ArgumentError(f"operation: {self.name} has no inputs; its tensors stand before a `/`: f(x, y, /)")
+        for key, needs in self.needs.items():
+            if key not in self.inputs:
+                raise ArgumentError(f"operation: {self.name} has no input {key!r}, but {', '.join(self.inputs)}")
+            known = (*self.inputs, "out", *self.names, "spec", "specs", "position")
+            if unknown := [need for need in needs if need not in known]:
+                raise ArgumentError(
+                    f"operation: the VJP of {key} in {self.name} asks for {unknown[0]!r}; beside the cotangent, its "
+                    f"first parameter, there are {', '.join(known)}"
+                )
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """The inputs, and every option, of a call. Raises TypeError as Python does for a wrong one."""
@@ -149,21 +164,42 @@ class Operation:
             if use:
                 known["spec"], known["position"] = spec, n
                 cotangent = self.vjps[key](cotangents[0], *[known[need] for need in self.needs[key]])
-                found[n] = cotangent if cotangent is None else fit(cotangent, spec)
+                found[n] = cotangent if cotangent is None else self._fit(key, cotangent, spec)
         return found
+
+    def _fit(self, key: str, cotangent: Tensor, spec: Spec) -> Tensor:
+        """As fit; raises ShapeError or DtypeError for what cannot be the cotangent of that input."""
+        if type(cotangent) is not Tensor:
+            kind = type(cotangent).__name__
+            raise DtypeError(
+                f"{self.name}: the VJP of {key} gives a {kind}, not a tensor; write it with th's functions"
+            )
+        try:
+            return fit(cotangent, spec)
+        except ShapeError:
+            raise ShapeError(
+                f"{self.name}: the VJP of {key} gives a cotangent of shape {cotangent.shape}, which does not fit an "
+                f"input of shape {spec.shape}"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
 
-def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
 
     The function's positional-only parameters are inputs, the others options; a first parameter `xs` is a sequence.
+    Raises CallError for a decorator without VJPs in parentheses, ArgumentError for VJPs that do not fit the function,
+    and for the name of an operation of the library.
     """
+    if forgotten:
+        raise CallError("operation: the VJPs are missing; write @operation(x=lambda g, ...), one for each input x")
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         name = forward.__name__.strip("_")
+        if name in OPERATIONS and _own(OPERATIONS[name].forward) and not _own(forward):
+            raise ArgumentError(f"operation: {name} is an operation of the library already; choose another name")
         op = OPERATIONS[name] = Operation(name, forward, vjps)
 
         @functools.wraps(forward)
@@ -175,6 +211,10 @@ def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
         return call
 
     return decorate
+
+
+def _own(function: Callable[..., Any]) -> bool:
+    return function.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def fit(cotangent: Tensor, spec: Spec) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import named
 from ..errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
 from ..tensor import Tensor
 
@@ -123,8 +124,7 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
     """The parameters are named tensors that require a gradient and have one, and fit the state and the rates."""
     optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
-    if not isinstance(params, MutableMapping):
-        raise DtypeError(f"{place}: params is a dict of named tensors, not a {type(params).__name__}")
+    named(place, params, MutableMapping)
     reached = False
     for name, w in params.items():
         if not isinstance(w, Tensor) or w.edge is None:
@@ -145,7 +145,11 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
         first, second = _twins(params)
         raise ArgumentError(f"{place}: params[{first!r}] and params[{second!r}] are one tensor; give it one name")
     if not reached:
-        raise GraphError(f"{place}: no parameter has a gradient; call loss.backward() before each step")
+        name = next(iter(params), "w")
+        raise GraphError(
+            f"{place}: no parameter has a gradient; before each step call loss.backward(), with a loss computed from "
+            f"params[{name!r}] anew, as each step puts new tensors there"
+        )
     for height, level in enumerate(levels):
         if level._rates:
             moves = levels[height - 1]._tuned if height else params
