@@ -206,6 +206,17 @@ def test_a_hyperparameter_is_named_with_its_level(where, way):
         optimizer.step(params)
 
 
+@pytest.mark.usefixtures("as_compiled")
+def test_a_new_value_is_named_with_its_level():
+    """Of a level in the middle, where the levels above and below have other names."""
+    optimizer = SGD(0.1, optimizer=SGD(0.1, optimizer=SGD(1e308)), on_nonfinite="raise")
+    params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}
+    with pytest.raises(th.AnomalyError, match="the new value of hyperparameter alpha of level 1, SGD, is -infinity"):
+        for _ in range(4):
+            th.sum(params["w"] ** 2).backward()
+            optimizer.step(params)
+
+
 def test_a_run_of_skips_is_told_once():
     optimizer, params = SGD(0.1, optimizer=SGD(1e-3), on_nonfinite="skip"), make_params(np.random.default_rng(0))
     told = []

@@ -162,6 +162,17 @@ def test_norms_of_matrices_other_than_frobenius_are_refused():
         th.norm(th.tensor(np.ones((2, 2))), 2)
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, -2])
+def test_the_gradient_of_a_running_sum_runs_back(axis):
+    rng = np.random.default_rng(0)
+    x = th.tensor(rng.normal(size=(2, 3, 4)), requires_grad=True)
+    y = th.cumsum(x, axis)
+    g = rng.normal(size=y.shape)
+    y.backward(g)
+    back = np.flip(np.cumsum(np.flip(g, axis or 0), axis or 0), axis or 0)
+    np.testing.assert_allclose(x.grad.data, back.reshape(x.shape), rtol=1e-14)
+
+
 @pytest.mark.parametrize("ndim", range(4))
 @pytest.mark.parametrize("axis", [None, 0, (0,), (0, 1), (0, 1, 2)])
 def test_the_frobenius_norm_is_that_of_matrices(ndim, axis):
