@@ -28,6 +28,11 @@ NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?\s*")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]+)")
 
 
+def without_numbers(text):
+    """Lines may break elsewhere where a number has another length."""
+    return " ".join(NUMBER.sub("# ", text).split())
+
+
 def rendered(text, name, anew=False):
     """The page with each text block holding what the Python block before it prints; what varies, only if `anew`."""
     names = {"__name__": name}
@@ -39,7 +44,7 @@ def rendered(text, name, anew=False):
             exec(compile("\n" * line + block["code"], name, "exec"), names)
         kind = f"text{block['varies'] or ''}"
         shown = block["shown"] and f"\n```{kind}\n{printed.getvalue().strip()}\n```\n"
-        if block["varies"] and not anew and NUMBER.sub("#", shown) == NUMBER.sub("#", block["shown"]):
+        if block["varies"] and not anew and without_numbers(shown) == without_numbers(block["shown"]):
             shown = block["shown"]
         return f"```python\n{block['code']}```\n{shown or ''}"
 

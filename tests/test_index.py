@@ -91,6 +91,13 @@ def test_many_float32_gradients_accumulate_in_float64():
     assert x.grad.data[0] == pytest.approx(np.float64(np.float32(0.1)) * 1e6, rel=1e-7)
 
 
+def test_float32_gradients_of_several_indices_accumulate_in_float64():
+    """In float32, 1 more than 2 ** 24 is 2 ** 24."""
+    x = th.tensor(np.zeros((2, 2), np.float32), requires_grad=True)
+    x[np.zeros(5, int), np.ones(5, int)].backward(np.array([2.0**24, 1.0, 1.0, 1.0, 1.0], np.float32))
+    np.testing.assert_array_equal(x.grad.data, np.array([[0.0, 2.0**24 + 4.0], [0.0, 0.0]], np.float32))
+
+
 def test_tensors_as_indices():
     x = th.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     assert x[th.tensor([1, 0]), th.tensor([2, 2])].data.tolist() == [5.0, 2.0]
