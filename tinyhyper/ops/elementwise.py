@@ -94,8 +94,10 @@ def _erf(x: Any) -> Any:
     return np.array(values, dtype=np.result_type(x, 1.0)).reshape(np.shape(x))
 
 
-def _both_zero(x: Any, y: Any) -> Any:
-    return equal(absolute(x) + absolute(y), 0.0)
+def _slope_of_power(x: Any, y: Any) -> Any:
+    """y * x ** (y - 1), and 0 where x and y are 0."""
+    zero = equal(absolute(x) + absolute(y), 0.0)
+    return where(zero, 0.0, y) * x ** where(zero, 0.0, y - 1.0)
 
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -142,7 +144,7 @@ divide = rule("divide", "{0} / {1}", np.divide, lambda g, out, x, y: (g / y, -(g
 power = rule(
     "power", "{0} ** {1}", np.power,
     lambda g, out, x, y: (
-        g * (where(_both_zero(x, y), 0.0, y) * x ** where(_both_zero(x, y), 0.0, y - 1.0)),
+        g * _slope_of_power(x, y),
         g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
     ),
     "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",
