@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..calls import Parenthesized
 from ..errors import ArgumentError, GraphError
 from ..files import write
 from ..tape import mode, unwatched
@@ -78,17 +77,19 @@ class Tape(Recorder):
     def ghost(self, cut: Cut | int) -> np.ndarray:
         """The gradient that ended at a cut, summed over the losses whose passes came to it; zeros if none did.
 
-        Raises GraphError for a recording without ghosts, and before its end; ArgumentError for a number of no cut.
+        Raises GraphError for a recording without ghosts, and before its end; ArgumentError for what is no cut of it.
         """
         cut = self.cut_of(cut)
         return self.replayed().cuts.get(cut.number, np.zeros(cut.shape))
 
     def cut_of(self, cut: Cut | int) -> Cut:
-        """A cut, or the one with a number. Raises ArgumentError if there is none."""
-        number = cut if isinstance(cut, int) else cut.number
-        if not 0 <= number < len(self.cuts):
+        """A cut, or the one with a number. Raises ArgumentError for what is no cut of this recording."""
+        number = cut.number if isinstance(cut, Cut) else cut
+        if number not in range(len(self.cuts)):
             there = f"has cuts 0 to {len(self.cuts) - 1}" if self.cuts else "has no cuts"
-            raise ArgumentError(f"cut {number}: this recording {there}")
+            raise ArgumentError(f"cut {number!r}: this recording {there}")
+        if isinstance(cut, Cut) and cut is not self.cuts[number]:
+            raise ArgumentError(f"cut {number}: it was made in another recording, at {cut.file}:{cut.line}")
         return self.cuts[number]
 
     def replayed(self) -> Ghosts:
@@ -249,18 +250,21 @@ def _label(output: Output, name: str, role: Any, level: int, coordinate: Any, ra
     return Label(name, role, level, float(coordinate.value(output.value)), range)
 
 
-@contextmanager
-def record(ghosts: bool = False) -> Iterator[Tape]:
+class record(metaclass=Parenthesized):
     """Record this thread's operations, cuts and gradients: `with th.record() as tape: ...`.
 
     ghosts: also find the gradient that would have flowed on through each cut. This keeps the operations' constants,
     and runs them once more when the tape is read after the block.
     An inner recording hides the outer one. The tape can be read during the block and after it.
     """
-    before, tape = mode.tape, Tape(ghosts)
-    mode.tape = tape
-    try:
-        yield tape
-    finally:
-        mode.tape = before
-        tape._close()
+
+    def __init__(self, ghosts: bool = False) -> None:
+        self._tape = Tape(ghosts)
+
+    def __enter__(self) -> Tape:
+        self._before, mode.tape = mode.tape, self._tape
+        return self._tape
+
+    def __exit__(self, *error: object) -> None:
+        mode.tape = self._before
+        self._tape._close()
