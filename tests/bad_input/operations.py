@@ -23,6 +23,7 @@ OPERATIONS = [
     bad("th.sum(x, axis=(0, 0))", ShapeError, "sum", "(0, 0)"),
     bad("th.sum(x, 0, True, 3)", CallError, "sum"),
     bad("th.sum(x, axes=0)", CallError, "sum", "axes"),
+    bad("th.sum(x, dim=0)", CallError, "'dim'", "sum(x, /, axis=None, keepdims=False)"),
     bad("th.max(np.zeros((2, 0)), 1)", ShapeError, "max", "(2, 0)"),
     bad("th.argmin([])", ShapeError, "argmin"),
     bad("th.argmax(x, 7)", ShapeError, "argmax", "axis=7"),

@@ -42,8 +42,9 @@ class Operation:
 
     def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
         self.name, self.forward, self.vjps = name, forward, vjps
-        self.signature = inspect.signature(forward)
-        parameters = self.signature.parameters.values()
+        annotated = inspect.signature(forward).parameters.values()
+        parameters = [p.replace(annotation=p.empty) for p in annotated]  # those are of the arrays
+        self.signature = inspect.Signature(parameters)
         self.inputs = tuple([p.name for p in parameters if p.kind is p.POSITIONAL_ONLY])
         self.defaults = {p.name: p.default for p in parameters if p.name not in self.inputs}
         self.names = tuple(self.defaults)
@@ -78,7 +79,7 @@ class Operation:
             try:
                 bound = self.signature.bind(*args, **kwargs).arguments
             except TypeError as error:
-                raise CallError(f"{self.name}: {error}") from None
+                raise CallError(f"{self.name}: {error}; it is {self.name}{self.signature}") from None
             options = {name: bound.get(name, default) for name, default in self.defaults.items()}
         return args[0] if self.sequence else args[:count], options
 
@@ -206,8 +207,7 @@ def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable
         def call(*args: Any, **kwargs: Any) -> Any:
             return op(*op.bind(args, kwargs))
 
-        shown = [p.replace(annotation=p.empty) for p in op.signature.parameters.values()]  # those are of the arrays
-        call.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        call.__signature__ = op.signature  # type: ignore[attr-defined]
         return call
 
     return decorate
