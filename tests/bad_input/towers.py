@@ -14,6 +14,9 @@ from .rows import bad
 TOWERS = [
     # Hyperparameters.
     bad("th.optim.SGD('fast')", ArgumentError, "SGD", "alpha", "'fast'"),
+    bad("th.optim.SGD('0.1')", ArgumentError, "SGD", "alpha='0.1'"),
+    bad("th.optim.SGD(True)", ArgumentError, "SGD", "alpha=True"),
+    bad("th.optim.SGD(np.True_)", ArgumentError, "SGD", "alpha="),
     bad("th.optim.SGD(None)", ArgumentError, "SGD", "alpha", "None"),
     bad("th.optim.SGD(nan)", ArgumentError, "SGD", "alpha=nan"),
     bad("th.optim.SGD(inf)", ArgumentError, "SGD", "alpha=inf"),

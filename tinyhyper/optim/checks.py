@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..arguments import named
 from ..errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
@@ -65,10 +68,10 @@ def number(key: str, value: Any) -> float:
     """A hyperparameter's value as a float. Raises ArgumentError for what is none, and for a tensor."""
     if isinstance(value, Tensor):
         raise ArgumentError(f"{key} is given as a tensor, not a float; parameters are what step(params) takes")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{key}={value!r} is not a number") from None
+    with suppress(TypeError, ValueError):
+        if not isinstance(value, (bool, np.bool_, str, bytes)):  # which float() takes
+            return float(value)
+    raise ArgumentError(f"{key}={value!r} is not a number")
 
 
 class ReadOnly(dict[str, float]):
