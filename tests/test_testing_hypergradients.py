@@ -110,6 +110,15 @@ def test_an_optimizer_of_ones_own(decay, horizon):
     check_hypergradients(Plain(0.1, decay, power=0.5, optimizer=SGD(1e-3), horizon=horizon), loss, PARAMS, 6)
 
 
+@pytest.mark.parametrize("coordinate", ["linear", "sqrt", "unit"])
+@pytest.mark.parametrize("beta2", [0.9, 0.999, 0.99999])
+def test_a_beta_near_1_passes_in_coordinates_that_do_not_end_there(beta2, coordinate):
+    """The bias correction is singular at 1."""
+    check_hypergradients(
+        Adam(0.003, beta2=beta2, coordinates={"beta2": coordinate}, optimizer=SGD(1e-5)), loss, PARAMS, 2
+    )
+
+
 @given(tower=towers(("w", "b")), steps=st.integers(0, 4))
 def test_nothing_changes_and_a_run_may_have_begun(tower, steps):
     elementwise_backend("numpy")

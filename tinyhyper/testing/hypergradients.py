@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import number, whole
 from ..derivatives import gradients as gradients_of
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..optim.horizon import Window
@@ -46,8 +48,8 @@ def check_hypergradients(
     Raises GradientError, which names the step, level and hyperparameter; ArgumentError or DtypeError where there is
     nothing to check.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ArgumentError(f"check_hypergradients: steps={steps!r} is not 1 or more")
+    steps = whole("check_hypergradients: steps", steps)
+    rtol = number("check_hypergradients: rtol", rtol, lambda rtol: rtol >= 0, "from 0 on")
     if not isinstance(tower, Optimizer):
         raise DtypeError(f"check_hypergradients: {tower!r} is not an optimizer")
     if not any(level._tuned for level in tower.levels):
@@ -137,7 +139,7 @@ class Frozen:
             return np.asarray(self.replay(loss, height, {**numbers, key: float(u)})[0])
 
         u = np.array(numbers[key])
-        length = lengths(u)
+        length = min(lengths(u), _room(self.levels[height], key, float(u)))
         wanted = settled(objective, [u], [length])
         slope, error = float(wanted.value / length), float(wanted.error / length)
         found = 0.0 if hyperparameter.grad is None else hyperparameter.grad.item()
@@ -272,6 +274,13 @@ def _checked(loss: Loss, weights: dict[str, Tensor], step: int) -> Tensor:
 def _numbers(level: Optimizer) -> dict[str, float]:
     """The internal values of a level's hyperparameters."""
     return {key: parameter.item() for key, parameter in level.parameters.items()}
+
+
+def _room(level: Optimizer, key: str, u: float) -> float:
+    """How far a hyperparameter's internal value is from the upper end of its range, where a rule may be singular."""
+    row = level._rows[key]
+    coordinate, end = level._coordinates[row], level.table[row].range[1]
+    return abs(coordinate.internal(end) - u) or math.inf if end < coordinate.high else math.inf
 
 
 def _level_name(levels: Sequence[Optimizer], height: int) -> str:
