@@ -30,19 +30,19 @@ def integers(what: str, values: Any) -> list[int]:
 
 
 def whole(what: str, value: Any, least: int = 1) -> int:
-    """A whole number. Raises ArgumentError for what is none, and for one below the least."""
+    """A whole number. Raises ArgumentError for what is none, a bool among it, and for one below the least."""
     try:
         found = operator.index(value)
     except TypeError:
         found = least - 1
-    if found < least:
+    if found < least or isinstance(value, bool):
         raise ArgumentError(f"{what}={value!r} is no whole number from {least} on")
     return found
 
 
 def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
-    """A finite number. Raises ArgumentError, which says what numbers are meant, for what does not fit."""
-    if not isinstance(value, Real) or not math.isfinite(value) or not fits(value):
+    """A finite number. Raises ArgumentError, which says what numbers are meant, for what does not fit, and a bool."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not fits(value):
         raise ArgumentError(f"{what}={value!r} is no number {which}")
     return float(value)
 

@@ -5,6 +5,7 @@ in which names stand for tensors, parameters, layers, a tower and a recording, a
 """
 
 from .calls import CALLS
+from .checking import CHECKING
 from .data import DATA
 from .layers import LAYERS
 from .operations import OPERATIONS
@@ -13,6 +14,6 @@ from .tensors import TENSORS
 from .towers import TOWERS
 from .world import snapshot, world
 
-ROWS: list[Bad] = [*TENSORS, *OPERATIONS, *CALLS, *LAYERS, *TOWERS, *DATA]
+ROWS: list[Bad] = [*TENSORS, *OPERATIONS, *CALLS, *CHECKING, *LAYERS, *TOWERS, *DATA]
 
 __all__ = ["ROWS", "Bad", "snapshot", "world"]

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ..errors import ArgumentError
+from ..arguments import generator, number, whole
 from .derivative import Derivative
 from .functions import bound
 
@@ -30,15 +28,17 @@ def check_gradients(
     f: takes as many tensors as there are args; gives a tensor of any shape, or several.
     args: arrays, tensors or numbers. Floats are differentiated by; integers and booleans are constants. In float32,
     gradients are taken in float32 and differences in float64. Nothing is written to them.
-    rtol: of the largest derivative by an argument; by default 1e-6 for float64, 1e-3 for float32.
-    atol: how much a derivative may be off beside that. By default a fraction of |f| / |argument|, 1e-12 or 1e-5.
+    rtol: of the largest derivative by an argument; by default 1e-6, or 1e-3 if an argument or a result is float32.
+    atol: how much a derivative may be off beside that. By default a part of |f| / |argument|, 1e-12 or 1e-5.
     Raises GradientError, which names the order, the argument and its worst entry; ArgumentError or DtypeError where
     there is nothing to check.
     """
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
-        raise ArgumentError(f"check_gradients: order={order!r} is not 1 or more")
+    order = whole("check_gradients: order", order)
+    for what, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None:
+            number(f"check_gradients: {what}", value, lambda value: value >= 0, "from 0 on")
     function, arrays, names = bound(f, args)
-    rng, label, given = np.random.default_rng(seed), "f", (rtol, atol)
+    rng, label, given = generator("check_gradients: seed", seed), "f", (rtol, atol)
     for n in range(1, order + 1):
         derivative = Derivative(n, label, function, arrays, names, rng, given)
         derivative.check()

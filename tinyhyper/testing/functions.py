@@ -33,10 +33,8 @@ def bound(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Function, list[Ar
         outs = list(result) if isinstance(result, (tuple, list)) else [result]
         for out in outs:
             if not isinstance(out, Tensor):
-                raise DtypeError(
-                    f"check_gradients: f gave a {type(out).__name__}, not a tensor. What NumPy computes from x.numpy() "
-                    "has no gradient"
-                )
+                why = "Is its return missing?" if out is None else "What NumPy computes from x.numpy() has no gradient"
+                raise DtypeError(f"check_gradients: f gave a {type(out).__name__}, not a tensor. {why}")
         floats = [out for out in outs if out.dtype in FLOATS]
         if not floats:
             raise DtypeError(f"check_gradients: f gave {', '.join(str(out.dtype) for out in outs)}, no floats")
@@ -51,8 +49,8 @@ def leaves(arrays: Sequence[Array]) -> list[Tensor]:
 
 
 def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Random weights, none of which is nearly 0: what is wrong in one entry shows in a weighted sum."""
-    return rng.choice([-1.0, 1.0], shape) * (0.5 + rng.random(shape))
+    """Random weights of nearly the same size: what is wrong in one entry shows in a weighted sum."""
+    return rng.choice([-1.0, 1.0], shape) * (0.75 + 0.5 * rng.random(shape))
 
 
 def signs_like(rng: np.random.Generator, array: Array) -> Array:

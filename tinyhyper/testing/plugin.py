@@ -9,6 +9,7 @@ draws the same numbers alone and among others, and a failure tells how to draw t
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from zlib import crc32
 
 import numpy as np
@@ -19,8 +20,14 @@ from .alive import nothing_alive
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("tinyhyper").addoption(
-        "--seed", type=int, default=0, help="other random numbers for the tests that use rng"
+        "--seed", type=_seed, default=0, help="other random numbers for the tests that use rng"
     )
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
 
 
 def pytest_configure(config: pytest.Config) -> None:

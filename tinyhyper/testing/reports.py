@@ -36,7 +36,7 @@ def entry(name: str, place: Sequence[Any]) -> str:
 def factor(found: Array, wanted: Array, wrong: Array, reached: bool) -> str:
     """What the wrong entries have in common."""
     if not reached:
-        return "No gradient reaches it. Is it cut inside, by detach(), no_grad() or NumPy?"
+        return "No gradient reaches it. Is it cut inside, by detach(), no_grad(), NumPy or a missing VJP?"
     ratio = float(np.sum(found * wanted) / max(np.sum(wanted * wanted), np.finfo(float).tiny))
     if abs(ratio - 1) > 1e-3 and np.abs(found - ratio * wanted).max() <= 1e-3 * np.abs(found).max():
         return f"It is {ratio:.4g} times what it should be{'' if found.size == 1 else ', in every entry'}"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MissingPackageError
+from ..arguments import whole
+from ..errors import ArgumentError, MissingPackageError
 
 try:
     from hypothesis import strategies as st
@@ -37,7 +38,8 @@ def broadcastable_shapes(
 
 
 def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
-    """None, one axis counted from either end, or a tuple of them."""
+    """None, one axis counted from either end, or a tuple of them. Raises ArgumentError for an ndim that is none."""
+    ndim = whole("axes_of: ndim", ndim, 0)
     choices: list[st.SearchStrategy[Any]] = [st.none()] if none else []
     if ndim:
         choices.append(st.integers(-ndim, ndim - 1))
@@ -47,24 +49,33 @@ def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
     return st.one_of(choices)
 
 
-@st.composite
 def arrays_off(
-    draw: Any,
     kinks: Sequence[float] = (0.0,),
     shape: Shape | st.SearchStrategy[Shape] = SHAPES,
     low: float = -2.0,
     high: float = 2.0,
     dtype: npt.DTypeLike = np.float64,
     place: int = 0,
-) -> np.ndarray:
+) -> st.SearchStrategy[np.ndarray]:
     """Arrays of numbers between the bounds that keep a distance from kinks and ties, where no derivative exists.
 
-    shape: of the array, or a strategy of shapes.  place: 0, 1 or 2; arrays
-    of up to 50 entries at different places have no ties with each other either, as a maximum needs.
+    shape: of the array, or a strategy of shapes.  place: 0, 1 or 2; arrays of up to 50 entries at different places have
+    no ties with each other either, as a maximum needs.
+    Raises ArgumentError for bounds, kinks or a place that are none.
     """
-    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
-    rng = np.random.default_rng(draw(SEEDS))
-    return numbers_off(rng, shape, low, high, kinks, place).astype(dtype)
+    if not low < high:
+        raise ArgumentError(f"arrays_off: no number is between low={low} and high={high}")
+    if np.ndim(kinks) != 1:
+        raise ArgumentError(f"arrays_off: kinks={kinks!r} is no sequence of numbers, such as (0.0,)")
+    if place not in range(PLACES):
+        raise ArgumentError(f"arrays_off: place={place!r} is not 0, 1 or 2")
+    shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
+
+    def drawn(chosen: tuple[Shape, int]) -> np.ndarray:
+        rng = np.random.default_rng(chosen[1])
+        return numbers_off(rng, chosen[0], low, high, kinks, place).astype(dtype)
+
+    return st.tuples(shapes, SEEDS).map(drawn)
 
 
 def numbers_off(
