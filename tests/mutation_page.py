@@ -43,8 +43,10 @@ def page() -> str:
     found = stored()
     killed, survived = (sum(counts[n] for counts in found["files"].values()) for n in (0, 1))
     lines = [
-        f"Of {found['faults']:,} faults {killed + survived:,} were planted, some at random if that is less.",
-        f"{killed:,} were caught, {100 * killed / (killed + survived):.1f} %; {survived:,} survived.\n",
+        (
+            f"Planted: {killed + survived:,} of {found['faults']:,} faults. Caught: {killed:,}, "
+            f"{100 * killed / (killed + survived):.1f} %. Survived: {survived:,}.\n"
+        ),
         "| file | planted | caught | share |\n| --- | --- | --- | --- |",
         *[f"| {file} | {k + s} | {k} | {100 * k / (k + s):.0f} % |" for file, (k, s) in found["files"].items()],
         "\n## What survives, and why",
