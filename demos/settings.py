@@ -84,4 +84,4 @@ def refuse(settings: Settings, demo: str) -> None:
     """Raise UsageError if an option for which the demo has no use was given."""
     for option, name in OPTIONS.items():
         if option not in TAKES[demo] and getattr(settings, name) != DEFAULTS[name]:
-            raise UsageError(f"{option}: the demo '{demo}' chooses its own; leave it out")
+            raise UsageError(f"{option}: the demo '{demo}' does not take it, but {', '.join(sorted(TAKES[demo]))}")
