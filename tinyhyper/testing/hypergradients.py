@@ -139,7 +139,7 @@ class Frozen:
             return np.asarray(self.replay(loss, height, {**numbers, key: float(u)})[0])
 
         u = np.array(numbers[key])
-        length = min(lengths(u), _room(self.levels[height], key, float(u)))
+        length = np.minimum(lengths(u), _room(self.levels[height], key, float(u)))
         wanted = settled(objective, [u], [length])
         slope, error = float(wanted.value / length), float(wanted.error / length)
         found = 0.0 if hyperparameter.grad is None else hyperparameter.grad.item()
