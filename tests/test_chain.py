@@ -13,6 +13,7 @@ from test_towers import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper import tape
+from tinyhyper.ops.fuse import trace
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, rows
 from tinyhyper.testing import alive
 
@@ -396,3 +397,16 @@ def test_a_tower_whose_weights_are_leaves_can_be_copied():
     assert repr(optimizer.state_dict()) == repr(other.state_dict())
     steps_of(optimizer, weights)
     assert repr(optimizer.state_dict()) != repr(other.state_dict())
+
+
+@pytest.mark.parametrize(
+    "rule, plain",
+    [
+        (lambda x, y: th.tanh(x) * y + 1.0, True),
+        (lambda x, y: th.where(x > y, x, y), True),
+        (lambda x, y: th.where(x > y, 1, 2) * x * y * x * y * x * y * x * y, False),
+        (lambda x, y: x * y * x * y * x * y * th.where(x > y, 1, 2), False),
+    ],
+)
+def test_a_rule_with_integers_in_between_is_not_computed_in_rows(rule, plain):
+    assert rows.is_plain(trace(rule, 2)[0]) is plain

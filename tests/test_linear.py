@@ -232,9 +232,13 @@ def test_another_number_of_threads_counts_at_once(_as_before, monkeypatch):
 
 def test_layers_are_not_remembered_without_end(monkeypatch):
     monkeypatch.setattr(module, "MOST", 3)
+    monkeypatch.setattr(module, "_layers", {})
     for rows in range(1, 9):
         assert th.linear(np.ones((rows, 2)), np.ones((2, 2)), None, th.tanh).shape == (rows, 2)
         assert len(module._layers) <= 3
+    last = [*module._layers.values()]
+    th.linear(np.ones((8, 2)), np.ones((2, 2)), None, th.tanh)
+    assert len(last) > 1 and [*module._layers.values()] == last, "those that are there are used again"
 
 
 def test_scalar_biases_of_every_kind_in_turn():

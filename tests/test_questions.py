@@ -3,6 +3,7 @@
 import json
 from html import escape
 from pathlib import Path
+from time import perf_counter
 from xml.etree import ElementTree
 
 import numpy as np
@@ -312,6 +313,19 @@ def test_the_time_of_an_operation_is_its_own():
     assert sum(column(answer, "%")) == pytest.approx(100.0)
     assert column(answer, "ms") == sorted(column(answer, "ms"), reverse=True)
     assert sum(column(answer, "ms")) == pytest.approx(1e3 * sum(node.seconds or 0.0 for node in tape.nodes))
+
+
+def test_no_operation_takes_longer_than_all_of_them():
+    lstm, images = th.nn.LSTM("lstm", 3, 2), th.tensor(np.ones((2, 4, 4, 3)), requires_grad=True)
+    weights = lstm.parameters(0)
+    began = perf_counter()
+    with th.record() as tape:
+        th.sum(lstm(weights, images[:, 0])[0]).backward()
+        th.mean(th.tanh(th.conv2d(images, np.ones((3, 3, 3, 2))))).backward()
+    limit = perf_counter() - began
+    seconds = [node.seconds for node in tape.nodes if node.seconds is not None]
+    assert {"lstm", "lstm.vjp", "conv2d", "tanh"} <= {node.op for node in tape.nodes}
+    assert all(0.0 <= taken <= limit for taken in seconds) and sum(seconds) > 0.0
 
 
 @pytest.mark.parametrize("ask", [inspect.paths, inspect.why_zero, inspect.moved, inspect.left_range])

@@ -157,6 +157,14 @@ def test_a_wrong_axis_is_refused(name, axis):
         getattr(th, name)(th.tensor(np.ones((2, 3)), requires_grad=True), axis=axis)
 
 
+@pytest.mark.parametrize("name", ["any", "all", "argmax", "argmin"])
+def test_what_has_no_gradient_drops_axes_as_numpy_does(name):
+    x = np.array([[0.0, 3.0, 1.0], [2.0, 0.0, 2.0]])
+    for options in ({}, {"axis": 0}, {"axis": -1}, {"axis": 1, "keepdims": True}):
+        found, wanted = getattr(th, name)(th.tensor(x), **options).numpy(), getattr(np, name)(x, **options)
+        np.testing.assert_array_equal(found, wanted, strict=True)
+
+
 def test_norms_of_matrices_other_than_frobenius_are_refused():
     with pytest.raises(TypeError, match="norm"):
         th.norm(th.tensor(np.ones((2, 2))), 2)
