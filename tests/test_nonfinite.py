@@ -206,6 +206,18 @@ def test_a_hyperparameter_is_named_with_its_level(where, way):
         optimizer.step(params)
 
 
+@pytest.mark.parametrize("height", [0, 1])
+def test_the_gradient_of_a_hyperparameter_is_named_at_any_level(height):
+    optimizer = SGD(0.1, optimizer=SGD(1e-3, optimizer=SGD(1e-5)), on_nonfinite="raise")
+    params = make_params(np.random.default_rng(0))
+    for w in params.values():
+        w.grad = th.tensor(np.ones(w.shape))
+    for n, level in enumerate(optimizer.levels[:2]):
+        level.parameters["alpha"].grad = th.tensor(np.nan if n == height else 1.0)
+    with pytest.raises(th.AnomalyError, match=f"the gradient of hyperparameter alpha of level {height}, SGD,"):
+        optimizer.step(params)
+
+
 @pytest.mark.usefixtures("as_compiled")
 def test_a_new_value_is_named_with_its_level():
     """Of a level in the middle, where the levels above and below have other names."""

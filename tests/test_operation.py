@@ -104,6 +104,18 @@ def test_an_operation_may_be_defined_again(monkeypatch):
         assert operation(x=lambda g, times: g * times)(double)(th.tensor(1.0)).item() == 2.0
 
 
+def test_an_option_without_a_default_must_be_given(monkeypatch):
+    monkeypatch.setattr("tinyhyper.ops.operation.OPERATIONS", dict(OPERATIONS))
+
+    @operation(x=lambda g, times: g * times)
+    def scaled(x, /, times, more=0.0):
+        return times * x + more
+
+    with pytest.raises(th.CallError, match=r"scaled: missing .* 'times'; it is scaled\(x, /, times, more=0.0"):
+        scaled(1.0)
+    assert scaled(1.0, 2.0).item() == scaled(1.0, times=2.0).item() == scaled(1.0, 2.0, 0.0).item() == 2.0
+
+
 def test_the_vjps_may_not_be_forgotten():
     with pytest.raises(th.CallError, match=r"@operation\(x=lambda g"):
         operation(double)
