@@ -20,9 +20,9 @@ import resource
 import signal
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from importlib.machinery import SourceFileLoader
 from itertools import accumulate, zip_longest
 from pathlib import Path
@@ -33,7 +33,7 @@ from xml.etree import ElementTree
 import mutation_page
 
 ROOT = Path(__file__).resolve().parents[1]
-FEW = 3  # files whose tests are run first
+KILLERS, FEW = 20, 3  # tests that are run first, and files whose tests come next
 SLOWEST, MOST = 3.0, 100.0  # seconds: of a test that is used, and of the tests of one lot
 SURFACE = "tests/test_operation"  # looks at signatures, so it runs no line of any operation
 PATIENCE, WAITING = 3.0, 10.0  # times the tests' own: processor time that they may take, and time on the clock
@@ -85,11 +85,12 @@ class Reach:
                     self.seconds[test] = seconds.get(f"{file.removesuffix('.py').replace('/', '.')}::{name}", SLOWEST)
                 lines[line] = {test for test in tests if self.seconds[test] < SLOWEST}
 
-    def lots(self, fault: Any) -> list[list[str]]:
-        """Tests that run the line, those of few files first; then all that come near.
+    def lots(self, fault: Any, killers: Counter[str]) -> list[list[str]]:
+        """Tests that caught other faults of the file; those that run the line, of few files first; all that come near.
 
         What is traced or compiled once is run by the first test that needs it, so a line's tests are not all.
         """
+        known = [test for test, _ in killers.most_common(KILLERS) if test in self.seconds]
         lines = self.lines[fault.file]
         stem = Path(fault.file).stem.strip("_")
         names = (SURFACE, f"tests/test_{stem}")
@@ -98,7 +99,8 @@ class Reach:
         files = self._files(tests)
         order = sorted(files, key=lambda file: (not file.startswith(f"tests/test_{stem}"), -len(files[file]), file))
         first = [test for file in order[:FEW] for test in files[file]]
-        lots = first, self._mixed(tests - set(first)), self._mixed(alike), self._mixed(self._near(fault.file) - alike)
+        rest = tests - set(first), alike, self._near(fault.file) - alike
+        lots = known, first, *[self._mixed(lot - set(known)) for lot in rest]
         return [self._within(lot) for lot in lots if lot]
 
     def _near(self, file: str) -> set[str]:
@@ -242,21 +244,27 @@ def known(folder: Path) -> dict[str, Verdict]:
 def try_all(folder: Path, faults: list[Any], jobs: int, again: bool) -> None:
     """Judge those that were not yet; survivors too if they are to be tried again."""
     before, reach, counts = known(folder), Reach(folder), Counter[str]()
+    killers: dict[str, Counter[str]] = defaultdict(Counter)
+    for verdict in before.values():
+        killers[verdict.fault.partition(":")[0]][verdict.by] += 1
     done = {key for key, verdict in before.items() if not (again and verdict.result == "survived")}
     faults = [fault for fault in faults if fault.key not in done]
     with (
         ProcessPoolExecutor(jobs, initializer=prepare, initargs=(folder,)) as pool,
         (folder / "verdicts.jsonl").open("a") as out,
     ):
-        shares = []
-        for fault in faults:
-            lots = [(tests, START + PATIENCE * sum(map(reach.seconds.get, tests))) for tests in reach.lots(fault)]
-            shares.append(pool.submit(judge, fault, lots))
-        for share in as_completed(shares):
-            verdict = share.result()
-            print(json.dumps(verdict._asdict()), file=out, flush=True)
-            counts[verdict.result] += 1
-            print(f"\r{dict(counts)} of {len(faults):,}", end="", flush=True)
+        running: dict[Any, str] = {}
+        for n, fault in enumerate([*faults, *[None] * jobs]):
+            if fault is not None:
+                lots = reach.lots(fault, killers[fault.file])
+                limited = [(tests, START + PATIENCE * sum(map(reach.seconds.get, tests))) for tests in lots]
+                running[pool.submit(judge, fault, limited)] = fault.file
+            for share in wait(running, return_when=FIRST_COMPLETED).done if n >= jobs else ():
+                verdict, file = share.result(), running.pop(share)
+                killers[file][verdict.by] += 1
+                print(json.dumps(verdict._asdict()), file=out, flush=True)
+                counts[verdict.result] += 1
+                print(f"\r{dict(counts)} of {len(faults):,}", end="", flush=True)
     print()
 
 
