@@ -370,6 +370,22 @@ def constants(row: Row, case: Example) -> None:
         assert np.array_equal(raw.data, out.data, equal_nan=True)
 
 
+def second_beside_constants(row: Row, case: Example) -> None:
+    """The second derivative by one input and the cotangent does not change where the other inputs are constants."""
+    rng = case.rng()
+    cotangent = normal_like(rng, row.expected(case.arrays, case.options))
+    last = len(case.arrays)
+    for n in range(last) if last > 1 else ():
+        projection, found = normal_like(rng, case.arrays[n]), []
+        for flow in (range(last + 1), (n, last)):
+            *xs, seed = [th.tensor(a, requires_grad=m in flow) for m, a in enumerate([*case.arrays, cotangent])]
+            (grad,) = th.gradients(row.apply(xs, case.options), xs[n], seed, create_graph=True)
+            found.append([g.data for g in th.gradients(grad, [xs[n], seed], projection)] if grad.requires_grad else [])
+        assert len(found[0]) == len(found[1])
+        for everything, beside in zip(*found):
+            assert_close(beside, everything, "second derivative beside constants", 1e-3, rtol=1e-12)
+
+
 def _edges(out: th.Tensor, xs: Sequence[th.Tensor]) -> Iterator[Any]:
     """The edges that lead to leaves, from all nodes of the operation."""
     if any(out is x for x in xs):
@@ -429,7 +445,7 @@ def fused(row: Row, case: Example) -> None:
 
 
 FOR_ALL = (value, float32, integers, spellings)
-FOR_DIFFERENTIABLE = (gradient, second, ownership, release, constants, fused)
+FOR_DIFFERENTIABLE = (gradient, second, ownership, release, constants, second_beside_constants, fused)
 PROPERTIES = FOR_ALL + FOR_DIFFERENTIABLE
 
 
