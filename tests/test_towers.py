@@ -259,40 +259,6 @@ def test_hypergradients_scale_with_the_coordinate():
     np.testing.assert_allclose(found["sqrt"], found["linear"] * 2 * 0.2, rtol=1e-9)
 
 
-def test_textbook_updates():
-    """Each rule against its equation, worked in NumPy for a few steps."""
-    rng = np.random.default_rng(7)
-    gs = rng.standard_normal((6, 4))
-
-    def final(optimizer):
-        params = {"w": th.tensor(np.ones(4), requires_grad=True)}
-        for g in gs:
-            th.sum(params["w"] * g).backward()
-            optimizer.step(params)
-        return params["w"].data
-
-    w, buf = np.ones(4), np.zeros(4)
-    for g in gs:
-        d = g + 0.1 * w
-        buf = 0.9 * buf + d
-        w = w - 0.05 * (d + 0.9 * buf)
-    np.testing.assert_allclose(final(SGD(0.05, 0.9, 0.1, nesterov=True)), w, rtol=1e-12)
-
-    w, m, v = np.ones(4), np.zeros(4), np.full(4, 1e-8)
-    for t, g in enumerate(gs, 1):
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        w = w - 0.01 * 0.1 * w - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-    np.testing.assert_allclose(final(AdamW(0.01, weight_decay=0.1)), w, rtol=1e-9)
-
-    w, s, u = np.ones(4), np.zeros(4), np.zeros(4)
-    for g in gs:
-        s = 0.9 * s + 0.1 * g * g
-        d = g * np.sqrt(u + 1e-6) / np.sqrt(s + 1e-6)
-        u = 0.9 * u + 0.1 * d * d
-        w = w - d
-    np.testing.assert_allclose(final(AdaDelta()), w, rtol=1e-9)
-
-
 def test_an_optimizer_of_ones_own():
     """A rule and a table; no derivative is worked out by hand."""
 
