@@ -86,9 +86,10 @@ class Reach:
                 lines[line] = {test for test in tests if self.seconds[test] < SLOWEST}
 
     def lots(self, fault: Any, killers: Counter[str]) -> list[list[str]]:
-        """Tests that caught other faults of the file; those that run the line, of few files first; all that come near.
+        """What caught other faults of the file, and tests of few files that run the line; then all that come near.
 
-        What is traced or compiled once is run by the first test that needs it, so a line's tests are not all.
+        Each lot has a process, which takes a while to collect the tests of many files. What is traced or compiled once
+        is run by the first test that needs it, so a line's tests are not all.
         """
         known = [test for test, _ in killers.most_common(KILLERS) if test in self.seconds]
         lines = self.lines[fault.file]
@@ -99,9 +100,9 @@ class Reach:
         files = self._files(tests)
         order = sorted(files, key=lambda file: (not file.startswith(f"tests/test_{stem}"), -len(files[file]), file))
         first = [test for file in order[:FEW] for test in files[file]]
-        rest = tests - set(first), alike, self._near(fault.file) - alike
-        lots = known, first, *[self._mixed(lot - set(known)) for lot in rest]
-        return [self._within(lot) for lot in lots if lot]
+        first = [*dict.fromkeys([*known, *first])]
+        rest = [test for lot in (tests, alike, self._near(fault.file)) for test in self._mixed(lot - set(first))]
+        return [self._within(lot) for lot in (first, [*dict.fromkeys(rest)]) if lot]
 
     def _near(self, file: str) -> set[str]:
         """The tests that run anything of the file; of optim, anything of the folder, as its parts work together."""
