@@ -353,6 +353,24 @@ def test_a_window_is_saved_where_it_ends_and_nowhere_else(horizon, plain, object
             assert not path.exists()
 
 
+def test_a_weight_that_no_step_has_seen_is_still_a_leaf_at_a_windows_end(path):
+    def make():
+        return SGD(0.1, optimizer=SGD(1e-2), horizon=2)
+
+    optimizer, params, rng = make(), weights(11, (np.float64,) * 2, "CC"), np.random.default_rng(11)
+    for n in range(3):
+        loss_of(params, rng).backward(create_graph=True)
+        if n < 2:
+            optimizer.step(params)
+    th.save(path, {**params, "new": th.tensor([1.0, 2.0], requires_grad=True)}, optimizer)
+    params, _ = th.load(path, make())
+    th.sum(params["new"] * 2.0).backward()
+    assert params["new"].grad.data.tolist() == [2.0, 2.0]
+    for name in ("w", "b"):
+        with pytest.raises(th.GraphReleasedError):
+            th.sum(params[name]).backward()
+
+
 def test_saving_at_a_windows_end_changes_nothing(path):
     """Of the run that is saved; and one that was loaded must not look back past the checkpoint."""
 

@@ -305,6 +305,7 @@ X, C = np.ones((2, 2, 2, 3)), np.ones(3)
         (th.ShapeError, r"weight of shape \(3,\), not \(2,\)", lambda: th.batch_norm(X, np.ones(2), C)),
         (th.ShapeError, r"bias of shape \(3,\), not \(\)", lambda: th.batch_norm(X, C, 1.0)),
         (th.ShapeError, r"mean of shape \(3,\), not \(1, 3\)", lambda: th.batch_norm(X, C, C, C[None], C)),
+        (th.ShapeError, r"variance of shape \(3,\), not \(2,\)", lambda: th.batch_norm(X, C, C, C, np.ones(2))),
         (th.ShapeError, r"x of shape \(\)", lambda: th.batch_norm(1.0, C, C)),
         (th.ShapeError, "residual has shape", lambda: th.batch_norm(X, C, C, residual=X[:1])),
         (th.ShapeError, "no two values", lambda: th.batch_norm(X[:1, :1, :1], C, C)),

@@ -561,3 +561,16 @@ def test_the_character_model_names_its_ids():
     model = CharLSTM("char", 5, hidden=6)
     with pytest.raises(th.ShapeError, match=r"ids \(3,\) do not fit; they are \(length, batch\)"):
         model(model.parameters(), [1, 2, 3])
+
+
+def test_the_recording_knows_what_the_layer_keeps_alive():
+    """The recurrent weight, both first states, and the outputs."""
+    x, weight, recurrent, bias, h, c = operands(0, 3, 2, 4, 5)
+    with th.record() as tape:
+        th.lstm(x, weight, recurrent, bias, (h, c))
+    [node] = [node for node in tape.nodes if node.op == "lstm"]
+    reads = [(edge.source, edge.output) for edge in tape.edges if edge.target == node.number]
+    assert node.saved == (*reads[1:], *[(node.number, n) for n in range(len(node.outputs))])
+    assert [tape.output(place).shape for place in node.saved] == [
+        recurrent.shape, h.shape, c.shape, *[output.shape for output in node.outputs]
+    ]  # fmt: skip

@@ -17,6 +17,13 @@ def test_a_symbol_prints_what_it_was_made_of():
     assert repr(th.tanh(a * b)) == f"tanh(multiply({a!r}, {b!r}))"
 
 
+def test_none_is_compared_as_python_does_and_not_ordered():
+    for x in (Symbol(), th.tensor([1.0, 2.0])):
+        assert (x == None) is False and (x != None) is True  # noqa: E711
+        with pytest.raises(th.TinyhyperError, match="^less: .*NoneType"):
+            x < None
+
+
 OPERATORS = [operator.add, operator.sub, operator.mul]
 
 

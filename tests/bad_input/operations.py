@@ -58,6 +58,8 @@ OPERATIONS = [
     bad("th.concatenate([x, 'a'])", DtypeError, "str"),
     bad("th.stack([x, v])", ShapeError, "stack", "(3,)"),
     bad("th.stack(None)", ArgumentError, "stack", "NoneType"),
+    bad("th.split(x, 0)", ShapeError, "split", "0 equal sections"),
+    bad("th.split(x, -2)", ShapeError, "split", "-2 equal sections"),
     bad("th.split(x, 2, axis=1)", ShapeError, "split", "axis 1"),
     bad("th.split(x, 'a')", DtypeError, "split", "'a'"),
     bad("th.split(x, 1.5)", DtypeError, "split", "1.5"),
