@@ -183,10 +183,13 @@ def normal_like(rng: np.random.Generator, array: Array) -> Array:
 
 
 def value(row: Row, case: Example) -> None:
-    """The value, shape and dtype are NumPy's, and a gradient is recorded where it should be."""
+    """The value, shape and dtype are NumPy's, of arrays and tensors, and a gradient is recorded where it should be."""
     expected = row.expected(case.arrays, case.options)
-    for requires_grad in (False, True):
-        out = row.apply([th.tensor(a, requires_grad) for a in case.arrays], case.options)
+    given = [(flow, [th.tensor(a, flow) for a in case.arrays]) for flow in (False, True)]
+    if row.call is None:  # what is spelled otherwise may be an operator or a method, which arrays have of their own
+        given.append((False, list(case.arrays)))
+    for requires_grad, inputs in given:
+        out = row.apply(inputs, case.options)
         assert type(out) is th.Tensor
         assert out.dtype == expected.dtype
         assert out.requires_grad == (requires_grad and row.differentiable)

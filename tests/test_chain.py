@@ -13,6 +13,7 @@ from test_towers import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper import tape
+from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.fuse import trace
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, rows
 from tinyhyper.testing import alive
@@ -410,3 +411,11 @@ def test_a_tower_whose_weights_are_leaves_can_be_copied():
 )
 def test_a_rule_with_integers_in_between_is_not_computed_in_rows(rule, plain):
     assert rows.is_plain(trace(rule, 2)[0]) is plain
+
+
+def test_rows_are_compiled_only_where_kernels_are(monkeypatch):
+    for backend in ("numpy", "numba", "auto"):
+        elementwise_backend(backend)
+        for off in (False, True):
+            monkeypatch.setattr(rows, "compiler_is_off", lambda off=off: off)
+            assert rows.wanted() is (backend == "numba" or (backend == "auto" and not off))

@@ -312,7 +312,9 @@ def test_integers_mean_the_same_at_every_size(size):
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-@pytest.mark.parametrize("number", [-(2**63), -(2**62) - 1, 2**62 + 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1])
+@pytest.mark.parametrize(
+    "number", [-(2**63) - 1, -(2**63), -(2**62) - 1, 2**62 + 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1, 2**64]
+)
 def test_an_integer_of_64_bits_is_taken_as_it_is(dtype, number):
     """Numbers that a float would round; what the array's dtype cannot hold is NumPy's affair."""
     x = np.array([0, 1], dtype)
@@ -321,6 +323,8 @@ def test_an_integer_of_64_bits_is_taken_as_it_is(dtype, number):
     if np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
         ours, numpys = th.maximum(th.tensor(x[:1] * 0), number).data, np.maximum(x[:1] * 0, dtype(number))
         assert ours.dtype == numpys.dtype and ours[0] == numpys[0]
+    elif not -(2**63) <= number < 2**64:  # no array of integers holds it
+        assert th.add(th.tensor(x), number).data.tolist() == [float(number)] * 2
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
