@@ -233,7 +233,10 @@ CONVENTIONS = [
 def test_gradient_at_a_hard_point(function, point, expected, backend):
     elementwise_backend(backend)
     xs = [th.tensor(p, requires_grad=True) for p in point]
-    assert [g.item() for g in th.gradients(function(*xs), xs)] == pytest.approx(expected, rel=1e-14, nan_ok=True)
+    for cotangent in (1.0, -3.0):
+        wanted = [cotangent * slope for slope in expected]
+        found = [g.item() for g in th.gradients(function(*xs), xs, cotangent, retain_graph=True)]
+        assert found == pytest.approx(wanted, rel=1e-14, nan_ok=True)
 
 
 def test_second_derivative_of_logaddexp_at_a_tie():

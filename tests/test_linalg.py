@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
+from tinyhyper.testing import check_gradients
 
 SIDE = st.integers(0, 3)
 
@@ -167,6 +168,31 @@ def test_matmul_refuses_a_number():
 def test_einsum_refuses_wrong_subscripts(subscripts):
     with pytest.raises((ValueError, TypeError), match="einsum"):
         th.einsum(subscripts, th.tensor(np.ones((2, 3))), th.tensor(np.ones((3, 2))))
+
+
+@pytest.mark.parametrize(
+    "subscripts, shapes, error, words",
+    [
+        ("ij", [(2,)], th.ShapeError, r"'ij' in 'ij' does not fit shape \(2,\)"),
+        ("...ijk", [(2, 3)], th.ShapeError, r"'\.\.\.ijk' .* does not fit shape \(2, 3\)"),
+        ("i", [(2, 3)], th.ShapeError, r"'i' in 'i' does not fit shape \(2, 3\)"),
+        ("i,j->i,j", [(2,), (3,)], th.ArgumentError, "may hold letters, commas, one '->', and '...' once a term"),
+        ("i...j...->i", [(2, 3)], th.ArgumentError, "may hold letters, commas"),
+        ("i->i...i...", [(2,)], th.ArgumentError, "may hold letters, commas"),
+        ("i1->i", [(2, 3)], th.ArgumentError, "may hold letters, commas"),
+    ],
+)
+def test_einsum_says_what_is_wrong_with_subscripts(subscripts, shapes, error, words):
+    with pytest.raises(error, match=f"^einsum: .*{words}"):
+        th.einsum(subscripts, *[th.tensor(np.ones(shape)) for shape in shapes])
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 1)), ((1, 3), (2, 3)), ((1, 1), (2, 3)), ((2, 1), (1, 3))])
+def test_einsum_repeats_axes_of_length_1_as_numpy_does(shapes):
+    x, y = (np.random.default_rng(n).normal(size=shape) for n, shape in enumerate(shapes))
+    for subscripts in ("ij,ij->i", "ij,ij->", "ij,ij->ji"):
+        np.testing.assert_allclose(th.einsum(subscripts, x, y).data, np.einsum(subscripts, x, y), rtol=1e-13)
+        check_gradients(lambda x, y, s=subscripts: th.einsum(s, x, y), x, y)
 
 
 @pytest.mark.parametrize("axes", [5, ([0], [1, 0]), ([0], [5])])

@@ -347,3 +347,10 @@ def test_a_refused_batch_leaves_the_running_statistics_alone():
 if __name__ == "__main__":  # write the reference anew, where PyTorch is installed
     inputs = _inputs()
     np.savez_compressed(REFERENCE, **{f"in.{k}": v for k, v in inputs.items()}, **torch_reference(inputs))
+
+
+def test_eps_may_be_0():
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 3))
+    np.testing.assert_array_equal(th.batch_norm(x, C, C, eps=0).data, th.batch_norm(x, C, C, eps=1e-300).data)
+    with pytest.raises(th.ArgumentError, match="batch_norm: eps=-1e-05 is no number from 0 on"):
+        th.batch_norm(X, C, C, eps=-1e-5)

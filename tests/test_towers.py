@@ -246,6 +246,16 @@ def test_coordinates_invert(value, name):
     np.testing.assert_allclose(optimizer.hyperparameters["alpha"], value, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name, value", [("log", 0.0), ("sqrt", 0.0), ("unit", 0.0), ("unit", 1.0)])
+def test_what_is_not_tuned_may_be_at_the_border_of_its_coordinate(name, value):
+    optimizer = SGD(value, coordinates={"alpha": name})
+    assert optimizer.hyperparameters["alpha"] == value
+    params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}
+    th.sum(params["w"]).backward()
+    optimizer.step(params)
+    np.testing.assert_array_equal(params["w"].data, [1.0 - value, 2.0 - value])
+
+
 def test_hypergradients_scale_with_the_coordinate():
     """d loss/d u = d loss/d alpha * d alpha/d u, for alpha = exp(u) and alpha = u^2."""
     found = {}
