@@ -201,6 +201,7 @@ CONVENTIONS = [
     (th.log, [0.0], [np.inf]),
     (th.power, [0.0, 0.0], [0.0, 0.0]),
     (th.power, [3.0, 0.0], [0.0, math.log(3)]),
+    (th.power, [np.inf, 0.0], [0.0, np.inf]),
     (th.power, [0.0, 1.0], [1.0, 0.0]),
     (th.power, [0.0, 2.0], [0.0, 0.0]),
     (th.power, [0.0, 0.5], [np.inf, 0.0]),

@@ -529,6 +529,16 @@ def test_a_state_dict_of_another_tower_is_refused():
         SGD().load_state_dict(SGD({"w": 0.1}).state_dict())
 
 
+@pytest.mark.parametrize("key", ["coordinates", "options", "tuned", "used"])
+def test_a_state_dict_in_which_something_is_missing_is_refused(key):
+    optimizer = SGD(0.1, optimizer=SGD(1e-3))
+    before, saved = optimizer.state_dict(), optimizer.state_dict()
+    saved["levels"][0][key] = None
+    with pytest.raises(th.ArgumentError, match=f"level 0, SGD, was saved with {key} None, this one has"):
+        optimizer.load_state_dict(saved)
+    np.testing.assert_equal(optimizer.state_dict(), before)
+
+
 def test_a_state_dict_in_other_coordinates_is_refused():
     saved = SGD(0.1, optimizer=SGD(1e-3)).state_dict()
     with pytest.raises(ValueError, match="coordinates"):
