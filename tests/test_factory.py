@@ -23,6 +23,7 @@ from factory import (
     ownership,
     release,
     second,
+    second_beside_constants,
     slope,
     spellings,
     value,
@@ -206,6 +207,14 @@ FAULTS = {
         constants,
         row(
             lambda x, y: x * y if isinstance(y, Tensor) and y.requires_grad else x * y * 1.001,
+            np.multiply,
+            (REAL, REAL),
+        ),
+    ),
+    "a second derivative that is lost beside a constant": (
+        second_beside_constants,
+        row(
+            planted(_product, x=lambda g, y: (g if y.requires_grad else g.detach()) * y, y=lambda g, x: g * x),
             np.multiply,
             (REAL, REAL),
         ),
