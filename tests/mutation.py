@@ -4,7 +4,7 @@
 
 plants each fault of mutants.py in a process of its own, which runs tests that come near it until one fails. Results are
 kept in FOLDER, so a run that was stopped goes on. In the end docs/mutation.md is written: the score, and what survives,
-with the reasons in reference/survivors.json.
+with the reasons in reference/mutation.json.
 """
 
 from __future__ import annotations
