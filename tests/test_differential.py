@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: random programs have no second opinion")
 
 import differential  # noqa: E402
+import equations  # noqa: E402
 import torch_library  # noqa: E402
 import torch_tower  # noqa: E402
 
@@ -59,7 +60,7 @@ def test_a_wrong_rule_is_found(monkeypatch):
     """A tower whose momentum is a little less, say."""
 
     def wrong(w, g, s, h, t, nesterov=False):
-        return torch_tower.sgd(w, g, s, {**h, "mu": h["mu"] * 0.999}, t, nesterov)
+        return equations.sgd(w, g, s, {**h, "mu": h["mu"] * 0.999}, t, nesterov)
 
     monkeypatch.setitem(torch_tower.RULES, "SGD", (wrong, [0.0]))
     level = Level(th.optim.SGD, {"alpha": 0.05, "mu": 0.9, "weight_decay": 0.0}, {})

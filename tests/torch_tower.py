@@ -1,12 +1,13 @@
 """A tower in PyTorch, written from the paper's equations: the second opinion on every optimizer and horizon.
 
-The update rules below are those of the optimizers' own papers; nothing of tinyhyper's is called but the names of the
+The update rules are those of equations.py; nothing of tinyhyper's is called but the names of the
 coordinates and the values at which a tower starts.
 """
 
 import math
 
 import torch
+from equations import RULES
 
 FLOAT = torch.float64
 
@@ -14,59 +15,6 @@ FLOAT = torch.float64
 def number(value):
     return torch.tensor(float(value), dtype=FLOAT)
 
-
-# By optimizer: the first state, of a weight and the hyperparameters, and the rule, giving the step and the new state.
-
-
-def sgd(w, g, s, h, t, nesterov=False):
-    g = g + h["weight_decay"] * w
-    velocity = h["mu"] * s[0] + g
-    return h["alpha"] * (g + h["mu"] * velocity if nesterov else velocity), [velocity]
-
-
-def adagrad(w, g, s, h, t):
-    g = g + h["weight_decay"] * w
-    total = s[0] + g**2
-    return h["alpha"] * g / torch.sqrt(total + h["eps"]), [total]
-
-
-def adadelta(w, g, s, h, t):
-    g, rho, eps = g + h["weight_decay"] * w, h["rho"], h["eps"]
-    squares = rho * s[0] + (1 - rho) * g**2
-    step = torch.sqrt((s[1] + eps) / (squares + eps)) * g
-    return h["alpha"] * step, [squares, rho * s[1] + (1 - rho) * step**2]
-
-
-def rmsprop(w, g, s, h, t):
-    g = g + h["weight_decay"] * w
-    squares = h["gamma"] * s[0] + (1 - h["gamma"]) * g**2
-    return h["alpha"] * g / torch.sqrt(squares + h["eps"]), [squares]
-
-
-def _adam(g, s, h, t):
-    m = h["beta1"] * s[0] + (1 - h["beta1"]) * g
-    v = h["beta2"] * s[1] + (1 - h["beta2"]) * g**2
-    return m / (1 - h["beta1"] ** t) / (torch.sqrt(v / (1 - h["beta2"] ** t)) + h["eps"]), [m, v]
-
-
-def adam(w, g, s, h, t):
-    direction, s = _adam(g + h["weight_decay"] * w, s, h, t)
-    return h["alpha"] * direction, s
-
-
-def adamw(w, g, s, h, t):
-    direction, s = _adam(g, s, h, t)
-    return h["alpha"] * (direction + h["weight_decay"] * w), s
-
-
-RULES = {
-    "SGD": (sgd, [0.0]),
-    "AdaGrad": (adagrad, [0.1]),
-    "AdaDelta": (adadelta, [0.0, 0.0]),
-    "RMSProp": (rmsprop, [0.0]),
-    "Adam": (adam, [0.0, "eps"]),
-    "AdamW": (adamw, [0.0, "eps"]),
-}
 
 # By coordinates: the value from the number that is tuned, and back.
 COORDINATES = {
