@@ -81,7 +81,7 @@ class Switch(ContextDecorator, metaclass=Parenthesized):
     def __init__(self) -> None:
         self._before: list[Any] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Any:
         self._before.append(getattr(mode, self.name))
         setattr(mode, self.name, self.value)
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..calls import Parenthesized
 from ..errors import ArgumentError, GraphError
 from ..files import write
-from ..tape import mode, unwatched
+from ..tape import Switch, unwatched
 from .dot import to_dot, to_networkx
 from .exchange import read_json, to_json
 from .explorer import save_html
@@ -250,7 +249,7 @@ def _label(output: Output, name: str, role: Any, level: int, coordinate: Any, ra
     return Label(name, role, level, float(coordinate.value(output.value)), range)
 
 
-class record(metaclass=Parenthesized):
+class record(Switch):
     """Record this thread's operations, cuts and gradients: `with th.record() as tape: ...`.
 
     ghosts: also find the gradient that would have flowed on through each cut. This keeps the operations' constants,
@@ -258,13 +257,16 @@ class record(metaclass=Parenthesized):
     An inner recording hides the outer one. The tape can be read during the block and after it.
     """
 
+    name = "tape"
+
     def __init__(self, ghosts: bool = False) -> None:
-        self._tape = Tape(ghosts)
+        super().__init__()
+        self.value = Tape(ghosts)
 
     def __enter__(self) -> Tape:
-        self._before, mode.tape = mode.tape, self._tape
-        return self._tape
+        super().__enter__()
+        return self.value
 
     def __exit__(self, *error: object) -> None:
-        mode.tape = self._before
-        self._tape._close()
+        super().__exit__(*error)
+        self.value._close()
