@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from .errors import UnsupportedError
@@ -155,12 +156,16 @@ def needed(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[Symbol]:
     return sorted(found.values(), key=lambda symbol: symbol.serial)
 
 
-def substitute(outputs: Sequence[Any], replacements: dict[Symbol, Symbol]) -> list[Any]:
-    """The outputs once more, with some symbols replaced by others."""
+def substitute(
+    outputs: Sequence[Any],
+    replacements: dict[Symbol, Symbol],
+    rule_of: Callable[[Symbol], Rule | None] = attrgetter("rule"),
+) -> list[Any]:
+    """The outputs once more, with some symbols replaced by others, and each of the rest by the rule given for it."""
     copies: dict[Any, Any] = dict(replacements)
     for symbol in needed(outputs, list(replacements)):
         copies[symbol] = Symbol(
-            symbol.rule, tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args)
+            rule_of(symbol), tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args)
         )
     return [copies.get(out, out) if isinstance(out, Symbol) else out for out in outputs]
 

@@ -17,7 +17,7 @@ from .expression import Expression
 
 # Time on one core with AVX-512, roughly: picoseconds for every byte of an element.
 ARRAY, LINE, SLOW_LINE, FUNCTION, CALL = 14, 3, 15, 40, 1000
-SLOW = {"divide", "sqrt", "reciprocal"}
+SLOW = {"divide", "quotient", "sqrt", "reciprocal"}
 WORTH = 150  # microseconds on one thread; to hand over a part and its memory, and to wait for it, takes 10 to 50
 LEAST = 4  # rounds of the loop, so that a part is never a single one, whose layout numba takes for another type
 

@@ -12,6 +12,7 @@ from ..ops.fusion import Fusion
 from ..symbols import Absent, Symbol, used
 from ..tensor import Tensor
 from .coordinates import Coordinate
+from .vanishing import vanishing
 
 
 class Update:
@@ -58,6 +59,7 @@ def trace_rule(
     for value in (new_w, *new_state):
         if not isinstance(value, (Symbol, float, int)):
             raise DtypeError(f"{name}.rule returned a {type(value).__name__} where a new weight or state was expected")
+    new_w, *new_state = vanishing([new_w, *new_state], [w, g, *states.values()])
     read = used(
         [new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values())
     )

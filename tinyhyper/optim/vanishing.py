@@ -1,0 +1,62 @@
+"""Roots and quotients as an optimizer's rule means them: what has vanished moves nothing.
+
+A running average of squares decays to exactly 0 where a weight's gradient is 0 for long enough. There a root has an
+infinite slope, and 0 * inf would make NaN of the hypergradient of the whole model. So in a rule a quotient by 0 is 0, a
+negative power of 0 is 0, and so are the slopes of roots at 0. Away from 0 nothing differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ops.elementwise import Elementwise, divide, equal, log, power, reciprocal, sqrt, where
+from ..symbols import Rule, Symbol, substitute
+from ..tape import leading_to, reachable
+
+
+def _numpy_quotient(x: Any, y: Any) -> Any:
+    return np.where(np.equal(y, 0), 0, np.divide(x, y))
+
+
+def _numpy_power(x: Any, y: Any) -> Any:
+    return np.where(np.equal(x, 0) & np.less(y, 0), 0, np.power(x, y))
+
+
+quotient: Elementwise = Elementwise(
+    "quotient", "({0} / {1} if {1} != 0 else 0)", _numpy_quotient,
+    lambda g, out, x, y: (quotient(g, y), -quotient(g * out, y)), "x / y, and 0 where y is 0.",
+)  # fmt: skip
+inverse = Elementwise(
+    "reciprocal", "({one} / {0} if {0} != 0 else 0)", lambda x: _numpy_quotient(1.0, x),
+    lambda g, out, x: (-g * out * out,), "1 / x, and 0 where x is 0.",
+)  # fmt: skip
+root = Elementwise(
+    "sqrt", sqrt.rule.formula.source, np.sqrt, lambda g, out, x: (quotient(g * 0.5, out),),
+    "The square root; its slope at 0 is 0.",
+)  # fmt: skip
+scale: Elementwise = Elementwise(
+    "power", "({0} ** {1} if {0} != 0 or {1} >= 0 else 0)", _numpy_power,
+    lambda g, out, x, y: (
+        where(equal(y, 1.0), g, quotient(g * y * out, x)),
+        g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
+    ),
+    "x ** y, and 0 where x is 0 and y below 0; its slope where x is 0 is 0, or 1 if y is 1.",
+)  # fmt: skip
+
+# By operation: what takes its place in a rule, and which argument must not be a number of the tower alone.
+REPLACED = {divide: (quotient, 1), reciprocal: (inverse, 0), sqrt: (root, 0), power: (scale, 0)}
+_BY_RULE = {known.rule: (other.rule, place) for known, (other, place) in REPLACED.items()}
+
+
+def vanishing(outputs: Sequence[Any], arrays: Sequence[Symbol]) -> list[Any]:
+    """A rule's outputs with the operations above in place of those that read the weight, its gradient or a state."""
+    moving = leading_to(reachable(out for out in outputs if isinstance(out, Symbol)), arrays)
+
+    def meant(symbol: Symbol) -> Rule | None:
+        other, place = _BY_RULE.get(symbol.rule, (symbol.rule, 0))
+        return other if symbol.args[place] in moving else symbol.rule
+
+    return substitute(outputs, {symbol: symbol for symbol in arrays}, meant)
