@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..errors import ArgumentError
-from ..ops.elementwise import exp, square, tanh
+from ..ops.elementwise import Elementwise, exp, square, tanh
 
 
 class Coordinate(NamedTuple):
@@ -30,17 +33,47 @@ class Coordinate(NamedTuple):
             return _BORDERS[self.name, value]
         return self.internal(value)
 
+    def inside(self) -> Coordinate:
+        """The coordinate of a number that moves: its value reaches no end of the range, wherever u has gone."""
+        if (self.low, self.high) == (-math.inf, math.inf):
+            return self
+        low = math.nextafter(self.low, self.high) if self.low else sys.float_info.min
+        return self._replace(value=Held(self.value, low, math.nextafter(self.high, self.low)))
 
-LINEAR = Coordinate("linear", lambda u: u, lambda value: value, -math.inf, math.inf)
+
+class Held(NamedTuple):
+    """A coordinate's `value`, held between two numbers; its slope is that of `value`, so it can come back."""
+
+    value: Callable[[Any], Any]
+    low: float
+    high: float
+
+    def __call__(self, u: Any) -> Any:
+        return _hold(self.value(u), self.low, self.high)
+
+
+_hold = Elementwise(
+    "hold", "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))", lambda x, low, high: np.clip(x, low, high),
+    lambda g, out, x, low, high: (g, None, None), "x between low and high, with slope 1 everywhere.",
+)  # fmt: skip
+
+
+def _same(u: Any) -> Any:
+    return u
+
+
+def _to_unit(u: Any) -> Any:
+    return (tanh(u) + 1.0) / 2.0
+
+
+def _from_unit(value: float) -> float:
+    return math.log((1.0 + (2.0 * value - 1.0)) / (1.0 - (2.0 * value - 1.0))) / 2.0
+
+
+LINEAR = Coordinate("linear", _same, _same, -math.inf, math.inf)
 LOG = Coordinate("log", exp, math.log, 0.0, math.inf)
 SQRT = Coordinate("sqrt", square, math.sqrt, 0.0, math.inf)
-UNIT = Coordinate(
-    "unit",
-    lambda u: (tanh(u) + 1.0) / 2.0,
-    lambda value: math.log((1.0 + (2.0 * value - 1.0)) / (1.0 - (2.0 * value - 1.0))) / 2.0,
-    0.0,
-    1.0,
-)
+UNIT = Coordinate("unit", _to_unit, _from_unit, 0.0, 1.0)
 
 COORDINATES = {coordinate.name: coordinate for coordinate in (LINEAR, LOG, SQRT, UNIT)}
 RATE = "_alpha"  # what the name of a rate by parameter name ends with

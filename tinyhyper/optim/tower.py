@@ -103,6 +103,7 @@ class Optimizer:
         self._rows = dict(self._keys())
         tuning = self.optimizer is not None or horizon is None
         self._tuned = tuple(key for key, row in self._rows.items() if row in chosen) if tuning else ()
+        self._coordinates |= {row: self._coordinates[row].inside() for row in chosen if self._tuned}
         checks.horizon(self, horizon, objective)
         self._window = Window(horizon, objective)
         self._guard = guard_for(self, on_nonfinite)
