@@ -176,6 +176,33 @@ class StateByTensor(Momentum):
         return w
 
 
+class Squares(Tower):
+    """RMSProp with a fixed alpha, whose gamma is tuned: of v, the average of squared gradients."""
+
+    v_start = 1e-8
+
+    def __init__(self, alpha: float, kappa: float) -> None:
+        super().__init__(alpha, kappa)
+        self.gamma = leaf(th.tensor(0.9))
+        self.v: dict[str, th.Tensor] = {}
+
+    def step(self, params: Params) -> None:
+        self.gamma = named("gamma", self.tune(self.gamma, gradient_of(self.gamma)), "hyperparameter")
+        for name, w in params.items():
+            g, before = w.grad.detach(), self.v.get(name, th.tensor(np.full(w.shape, self.v_start)))
+            v = self.gamma * before.detach() + (1 - self.gamma) * g * g
+            self.v[name] = named(f"{name}.v", v, "state")
+            params[name] = named(name, w.detach() - self.alpha.detach() * g / (th.sqrt(v) + 1e-8))
+
+    @property
+    def parameters(self) -> dict[str, th.Tensor]:
+        return {"gamma": self.gamma}
+
+
+class VFromZero(Squares):
+    v_start = 0.0
+
+
 # Adam.
 
 
@@ -209,10 +236,6 @@ class BiasOfOneStep(Optimizer):
         m_hat = m / (1 - beta1)
         v_hat = v / (1 - beta2)
         return w - alpha * m_hat / (th.sqrt(v_hat) + eps), m, v
-
-
-class VFromZero(Adam):
-    state = {"m": 0.0, "v": 0.0}
 
 
 class BetasNotBounded(Adam):

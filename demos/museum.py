@@ -80,7 +80,7 @@ EXHIBITS = {
         ("moved", "t"), "read or made 't'", rates=(0.05, 1e-6),
     ),
     "v from 0": Exhibit(
-        exhibits.Adam, exhibits.VFromZero, properties.hypergradients_are_finite,
+        exhibits.Squares, exhibits.VFromZero, properties.hypergradients_are_finite,
         CHECK, "is the first NaN", rates=(0.05, 1e-6),
     ),
     "betas not bounded": Exhibit(

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 import tinyhyper as th
 from demos import exhibits, museum, properties
 from demos.museum import EXHIBITS
-from tinyhyper.errors import GradientError
 from tinyhyper.testing import check_hypergradients
 
 PAGE = Path(__file__).parent.parent / "docs" / "bugs.md"
@@ -55,14 +54,17 @@ def test_a_missing_cut_is_refused_unless_the_graph_is_retained(name):
         list(properties.steps(museum.built(exhibit.faulty, *exhibit.rates), np.random.default_rng(0)))
 
 
-def test_hypergradients_are_right_for_a_wrong_equation_but_not_for_a_wrong_start():
+class VFromZero(exhibits.Adam):
+    """A rule of the package takes the slope of a root at 0 for 0, so that its v may start there."""
+
+    state = {"m": 0.0, "v": 0.0}
+
+
+def test_hypergradients_are_right_for_a_wrong_equation():
     rng = np.random.default_rng(0)
     params, losses = properties.start(rng), properties.losses(rng, properties.STEPS)
-    for kind in (exhibits.Adam, exhibits.BiasOfOneStep):
+    for kind in (exhibits.Adam, exhibits.BiasOfOneStep, VFromZero):
         check_hypergradients(museum.built(kind, 0.05, 1e-6), lambda params, step: losses[step](params), params)
-    with pytest.raises(GradientError, match="beta2"):
-        tower = museum.built(exhibits.VFromZero, 0.05, 1e-6)
-        check_hypergradients(tower, lambda params, step: losses[step](params), params)
 
 
 @pytest.mark.parametrize("kind", [exhibits.Tower, exhibits.OneLeaf, exhibits.Adam])
