@@ -659,3 +659,49 @@ def test_a_copy_of_the_hyperparameters_is_a_dict_to_write_to(copied):
     assert type(found) is dict and found == optimizer.hyperparameters and found["alpha"] == 0.25
     found["alpha"] = 1.0
     assert optimizer.hyperparameters["alpha"] == 0.25
+
+
+def detached(weights):
+    return {name: w.detach() for name, w in weights.items()}
+
+
+@pytest.mark.parametrize("top", [None, lambda: SGD(1e-3)])
+def test_two_towers_take_turns_at_one_loss(top):
+    """Each as if the other's weights were numbers; where they are not cut, the error says so, and nothing changes."""
+
+    def game(x, y):
+        return th.sum(x["x"] * y["y"] + 0.1 * x["x"] ** 2)
+
+    def player(name):
+        return SGD(0.1, optimizer=SGD(0.01, optimizer=top and top())), {name: th.tensor([1.0, 2.0], requires_grad=True)}
+
+    (down, x), (up, y), (alone, z) = player("x"), player("y"), player("y")
+    for _ in range(5):
+        game(x, detached(y)).backward()
+        down.step(x)
+        numbers = {"x": x["x"].numpy()}
+        (-game(detached(x), y)).backward()
+        up.step(y)
+        (-game(numbers, z)).backward()
+        alone.step(z)
+        assert up.hyperparameters == alone.hyperparameters and (y["y"].data == z["y"].data).all()
+    game(x, y).backward()
+    down.step(x)
+    before = down.state_dict(), up.state_dict(), up.parameters["alpha"].grad.item()
+    with pytest.raises(th.GraphReleasedError, match=r"SGD.rule #\d+ released> .*another optimizer .*detach\(\)"):
+        (-game(x, y)).backward()
+    assert repr(before) == repr((down.state_dict(), up.state_dict(), up.parameters["alpha"].grad.item()))
+
+
+def test_a_loop_interrupted_before_its_step_goes_on_with_it():
+    runs = []
+    for interrupted in (False, True):
+        optimizer, params = Adam(0.1, optimizer=SGD(1e-3)), {"w": th.tensor([1.0, 2.0], requires_grad=True)}
+        for step in range(4):
+            th.sum(params["w"] ** 2).backward()
+            if interrupted and step == 2:
+                with pytest.raises(th.GraphReleasedError, match=r"interrupted .* call step\(params\)"):
+                    th.sum(params["w"] ** 2).backward()
+            optimizer.step(params)
+        runs.append(repr(optimizer.state_dict()))
+    assert runs[0] == runs[1]

@@ -21,6 +21,11 @@ from typing import Any, TypeAlias
 from .calls import Parenthesized
 from .errors import GraphReleasedError
 
+REMEDY = (
+    "Pass retain_graph=True to the first of two backward passes through it, compute the loss again, or detach() what "
+    "an earlier step has handed on."
+)
+
 _serials = count()
 Edge: TypeAlias = "tuple[Node, int]"
 
@@ -174,8 +179,7 @@ def backward(
     for node in nodes:
         if node.released and not (targets and any(node is target for target, _ in targets)):
             raise GraphReleasedError(
-                f"{node!r} has been released by an earlier backward(). Pass retain_graph=True to the first of two "
-                "backward passes through it, compute the loss again, or detach() what an earlier step has handed on."
+                f"{node!r} has been released by an earlier backward(). {getattr(node.op, 'remedy', REMEDY)}"
             )
     seams = [node for node in nodes if node.seam] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]

@@ -154,8 +154,7 @@ class GroupNode(Node):
         self.swept = [n for n, cotangent in enumerate(cotangents) if cotangent is not None]
         if not self.saved.keys() >= set(self.swept):
             raise GraphReleasedError(
-                f"a part of {self!r} has been released by an earlier backward(). Pass retain_graph=True to the first "
-                "of two backward passes that go back to one step, or sweep once from the sum of the losses."
+                f"a part of {self!r} has been released by an earlier backward(). {self.op.remedy}"
             )
         found: list[Any] = []
         for n in reversed(range(self.width)):

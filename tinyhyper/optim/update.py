@@ -15,6 +15,17 @@ from .coordinates import Coordinate
 from .vanishing import vanishing
 
 
+class RuleFusion(Fusion):
+    """A rule as a fusion. remedy: what to do where its edge to the hyperparameters has been consumed."""
+
+    remedy = (
+        "It leads from moved weights to their hyperparameters, for one backward pass. If a loop was interrupted "
+        "between backward() and step(params), call step(params) before the next backward(), or begin anew from "
+        "th.tensor(w.numpy(), requires_grad=True). If another optimizer moves these weights (as in a GAN), detach() "
+        "them in this loss. To add up two losses of one optimizer, pass retain_graph=True to the first backward()."
+    )
+
+
 class Update:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
@@ -65,4 +76,4 @@ def trace_rule(
     )
     kept = {key: new for key, new, is_read in zip(state, new_state, read) if is_read}
     symbols = [w, g, *[states[key] for key in kept], *inputs.values()]
-    return Update(Fusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), tuple(inputs), tuple(kept))
+    return Update(RuleFusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), tuple(inputs), tuple(kept))
