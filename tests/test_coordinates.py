@@ -53,7 +53,7 @@ def test_nor_is_it_in_a_step(name, backend, dtype, u):
     optimizer.step(params)
     coordinate = COORDINATES[name]
     assert coordinate.low < optimizer.hyperparameters["alpha"] < coordinate.high
-    if optimizer.hyperparameters["alpha"] < np.finfo(dtype).max:
+    if optimizer.hyperparameters["alpha"] < 1e38:
         assert params["w"].item() == 1.0
 
 

@@ -188,6 +188,13 @@ def run(optimizer, steps=6, create_graph=False, after=None, loss_of=lambda p: th
 
 
 SGD, Adam = th.optim.SGD, th.optim.Adam
+
+
+def sgd_of(alpha):
+    """SGD that somebody has given another alpha; a new one refuses what lies outside its range."""
+    optimizer = SGD()
+    optimizer.parameters["alpha"].data = alpha
+    return optimizer
 RETAIN, CREATE = {"retain_graph": True}, {"create_graph": True}
 
 # By rule: what is wrong, what is right, and a part of what is said.
@@ -242,7 +249,7 @@ CASES = {
     "hyperparameter out of range": [
         (lambda: loop(4, rule=sgd, tune=outwards), lambda: loop(2, rule=sgd, tune=outwards),
          "alpha[3] is 1, outside its"),
-        (lambda: run(SGD(-0.1)), lambda: run(SGD(0.1)), "alpha is -0.1, outside its range from 0 up"),
+        (lambda: run(sgd_of(-0.1)), lambda: run(sgd_of(0.1)), "alpha is -0.1, outside its range from 0 up"),
         (lambda: run(SGD(0.1, 0.99, tune=("mu",), optimizer=SGD(0.1)), 3),
          lambda: run(SGD(0.1, 0.9, optimizer=SGD(1e-4)), 3), "mu["),
     ],

@@ -253,7 +253,8 @@ def test_without_it_the_step_is_made():
 
 @pytest.mark.parametrize("mu, told", [(-0.1, ["-0.1, outside its range from 0 to 1"]), (0.5, []), (1.5, ["1.5, out"])])
 def test_a_momentum_has_a_range_with_two_ends(mu, told):
-    optimizer, params = SGD(0.1, mu, optimizer=SGD(1e-3), on_nonfinite="raise"), make_params(np.random.default_rng(0))
+    optimizer, params = SGD(0.1, 0.9, optimizer=SGD(1e-3), on_nonfinite="raise"), make_params(np.random.default_rng(0))
+    optimizer.parameters["mu"].data = mu
     for w in params.values():
         w.grad = th.tensor(np.zeros(w.shape))
     with warnings.catch_warnings(record=True) as caught:

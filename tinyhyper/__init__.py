@@ -7,8 +7,8 @@ from .checkpoint import load, save
 from .derivatives import gradients
 from .errors import (
     AnomalyError, AnomalyWarning, ArgumentError, CallError, CheckpointError, CheckpointMissingError, DataError,
-    DtypeError, GradientError, GraphError, GraphReleasedError, LeakError, ShapeError, TinyhyperError,
-    UnsupportedError,
+    DtypeError, GradientError, GraphError, GraphReleasedError, LeakError, MissingAttributeError, ShapeError,
+    TinyhyperError, UnsupportedError,
 )  # fmt: skip
 from .functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .inspect import detect_anomaly, record
@@ -41,17 +41,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnomalyError", "AnomalyWarning", "ArgumentError", "CallError", "CheckpointError", "CheckpointMissingError",
-    "DataError", "DtypeError", "GradientError", "GraphError", "GraphReleasedError", "LeakError", "ShapeError",
-    "Tensor", "TinyhyperError", "UnsupportedError", "abs", "add", "all", "any", "arccos", "arcsin", "arctan",
-    "argmax", "argmin", "astype", "avg_pool2d", "batch_norm", "broadcast_to", "clip", "concatenate", "conv2d",
-    "cos", "cosh", "cross_entropy", "cumsum", "data", "detect_anomaly", "diagonal", "divide", "dot", "einsum",
-    "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "fuse", "grad", "gradients", "greater",
-    "greater_equal", "hessian", "hvp", "inner", "inspect", "isnan", "jacobian", "jvp", "kernels", "less",
-    "less_equal", "linear", "load", "log", "log1p", "log_softmax", "logaddexp", "logsumexp", "lstm", "matmul",
-    "max", "max_pool2d", "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad",
-    "norm", "not_equal", "num_threads", "optim", "outer", "pad", "positive", "pow", "power", "prod", "ravel",
-    "reciprocal", "record", "relu", "repeat", "reshape", "roll", "save", "set_num_threads", "sigmoid", "sign",
-    "sin", "sinh", "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum",
-    "sum_to", "swapaxes", "take", "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "tril",
-    "triu", "value_and_grad", "var", "vjp", "where",
+    "DataError", "DtypeError", "GradientError", "GraphError", "GraphReleasedError", "LeakError",
+    "MissingAttributeError", "ShapeError", "Tensor", "TinyhyperError", "UnsupportedError", "abs", "add", "all",
+    "any", "arccos", "arcsin", "arctan", "argmax", "argmin", "astype", "avg_pool2d", "batch_norm",
+    "broadcast_to", "clip", "concatenate", "conv2d", "cos", "cosh", "cross_entropy", "cumsum", "data",
+    "detect_anomaly", "diagonal", "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1",
+    "flip", "floor", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "inner",
+    "inspect", "isnan", "jacobian", "jvp", "kernels", "less", "less_equal", "linear", "load", "log", "log1p",
+    "log_softmax", "logaddexp", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum", "mean", "min",
+    "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "num_threads", "optim",
+    "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat",
+    "reshape", "roll", "save", "set_num_threads", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take",
+    "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var",
+    "vjp", "where",
 ]  # fmt: skip

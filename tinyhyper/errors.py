@@ -21,6 +21,10 @@ class CallError(TinyhyperError, TypeError):
     """A call has too few or too many arguments, or one that does not exist."""
 
 
+class MissingAttributeError(TinyhyperError, AttributeError):
+    """There is no such attribute; the message names what there is instead."""
+
+
 class UnsupportedError(TinyhyperError, TypeError):
     """NumPy knows this operation, but no rule says how to differentiate it."""
 

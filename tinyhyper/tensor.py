@@ -165,7 +165,7 @@ class Tensor:
                 "copying or pickling a tensor that was computed would lose its graph. Copy its values, "
                 "th.tensor(x.numpy(), requires_grad=True), or save an optimizer by its state_dict()"
             )
-        return tensor, (self.array, self.requires_grad)
+        return _copied, (self.array, self.requires_grad, self.grad)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise UnsupportedError(
@@ -216,6 +216,13 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     if mode.tape is not None and isinstance(array_like, Tensor):
         mode.tape.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
+
+
+def _copied(array: np.ndarray, requires_grad: bool, grad: Tensor | None) -> Tensor:
+    """A copy of a leaf, with its gradient."""
+    copy = tensor(array, requires_grad)
+    copy.grad = grad
+    return copy
 
 
 def leaf(constant: Tensor) -> Tensor:

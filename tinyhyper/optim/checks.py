@@ -13,8 +13,11 @@ import numpy as np
 from ..arguments import named
 from ..errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
 from ..tensor import Tensor
+from .ranges import ends
 
 if TYPE_CHECKING:
+    from .coordinates import Hyperparameter
+    from .level import Level
     from .tower import Optimizer
 
 OBJECTIVES = ("last", "sum")
@@ -62,6 +65,61 @@ def names(optimizer: Optimizer, tune: Iterable[str] | None, coordinates: Mapping
     for name in (*(tune or ()), *coordinates):
         if name not in cls.table:
             raise ArgumentError(f"{cls.__name__} has no hyperparameter {name!r}; it has {', '.join(cls.table)}")
+
+
+# What other libraries call it, and what it is called here.
+OTHER_NAMES = {
+    "lr": "alpha", "learning_rate": "alpha", "step_size": "alpha", "momentum": "mu", "betas": "beta1 and beta2",
+    "b1": "beta1", "b2": "beta2", "epsilon": "eps", "wd": "weight_decay",
+}  # fmt: skip
+
+
+def other_names(names: Iterable[str]) -> str:
+    """What names of other libraries are called here, to end a message with."""
+    return "".join(f". {name} is called {OTHER_NAMES[name]} here" for name in names if name in OTHER_NAMES)
+
+
+def above(optimizer: Level, level: Level) -> None:
+    """A level is above one other level, and not above itself."""
+    name = type(optimizer).__name__
+    if any(upper is optimizer for upper in level.levels):
+        raise ArgumentError(f"{name}: optimizer= is this optimizer, or a level below it; a tower cannot be a circle")
+    other = level._below()
+    if other is not None and other is not optimizer and other.optimizer is level:
+        raise ArgumentError(
+            f"{name}: optimizer= is the level above another {type(other).__name__} already. It has one state and one "
+            "count of steps, which two towers would mix: make one for each, or copy.deepcopy() this one"
+        )
+
+
+def in_range(key: str, value: float, row: Hyperparameter) -> None:
+    """A value to start with lies in the range where it makes sense, if the table's own default does."""
+    low, high = row.range
+    if low <= row.default <= high and not low <= value <= high:
+        raise ArgumentError(f"{key}={value} is outside its range, from {ends(row.range)}")
+
+
+ATTRIBUTES = {"optimizer", "parameters", "skipped", "t"}
+
+
+def attribute(optimizer: Level, name: str) -> None:
+    """An attribute that is set is one that exists: anything else would change nothing, without a word."""
+    cls = type(optimizer)
+    if name.startswith("_") or name in ATTRIBUTES or hasattr(cls, name):
+        return
+    raise UnsupportedError(
+        f"{cls.__name__} has no attribute {name!r} to set{hint(optimizer, name)}. To change a value, make a new "
+        "optimizer, or change its state_dict() and load that"
+    )
+
+
+def hint(optimizer: Level, name: str) -> str:
+    """What to say instead of an attribute that an optimizer does not have."""
+    if name in optimizer.table:
+        return f". Its value is hyperparameters[{name!r}]"
+    if name == "zero_grad":
+        return ". There is nothing to zero: step(params) puts new tensors, without gradients, into params"
+    return other_names([name])
 
 
 def number(key: str, value: Any) -> float:
@@ -128,6 +186,8 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
     optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
     named(place, params, MutableMapping)
+    if not params:
+        raise ArgumentError(f"{place}: params is empty, so there is nothing to move")
     reached = False
     for name, w in params.items():
         if not isinstance(w, Tensor) or w.edge is None:
@@ -148,7 +208,7 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
         first, second = _twins(params)
         raise ArgumentError(f"{place}: params[{first!r}] and params[{second!r}] are one tensor; give it one name")
     if not reached:
-        name = next(iter(params), "w")
+        name = next(iter(params))
         raise GraphError(
             f"{place}: no parameter has a gradient; before each step call loss.backward(), with a loss computed from "
             f"params[{name!r}] anew, as each step puts new tensors there"

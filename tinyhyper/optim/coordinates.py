@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ class Coordinate(NamedTuple):
         return self._replace(value=Held(self.value, low, math.nextafter(self.high, self.low)))
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True)
+class Held:
     """A coordinate's `value`, held between two numbers; its slope is that of `value`, so it can come back."""
 
     value: Callable[[Any], Any]

@@ -18,7 +18,6 @@ from ..kernels.finite import all_finite, described
 from ..sites import warn
 from ..tape import reachable
 from ..tensor import Tensor
-from .ranges import RangeWatch, Span
 
 if TYPE_CHECKING:
     from .tower import Optimizer
@@ -46,6 +45,10 @@ class Unguarded:
         """What surrounds a step. Gives `check(levels, params, moves)`, to be called before anything is changed."""
         return UNCHECKED
 
+    def fresh(self) -> Unguarded:
+        """The same for another tower."""
+        return self
+
     def __str__(self) -> str:
         return ""
 
@@ -60,7 +63,6 @@ class Guard(Unguarded):
     def __init__(self, choice: str) -> None:
         self._choice = choice
         self._skipping = False
-        self._ranges = RangeWatch()
         self._window, self._last = Notes(), Notes()
 
     def __bool__(self) -> bool:
@@ -87,12 +89,8 @@ class Guard(Unguarded):
         self._skipping = True
 
     def settle(self, step: Guarded) -> None:
-        """A step was good: warn of hyperparameters that left their range, and note what there is to put back."""
+        """A step was good: note what there is to put back."""
         self._skipping = False
-        if step.cuts:
-            for height, level in enumerate(step.levels):
-                for key, span in _loose(level):
-                    self._ranges.see(height, key, level.meaning(key, level.parameters[key].item()), span)
         if self._choice != "skip":
             return
         if step.cuts:
@@ -104,6 +102,9 @@ class Guard(Unguarded):
             self._last.take(tensor, "grad")
         for node in _of_the_last_step(targets):
             self._window.take(node, *GRAPH, *(LEFT if node.seam else ()))
+
+    def fresh(self) -> Guard:
+        return Guard(self._choice)
 
     def __str__(self) -> str:
         return f"on_nonfinite={self._choice}"
@@ -168,14 +169,6 @@ class Notes:
 def _own(value: Any) -> Any:
     """A container that others write to, copied."""
     return value.copy() if isinstance(value, (list, dict)) else value
-
-
-def _loose(level: Optimizer) -> Iterator[tuple[str, Span]]:
-    """The tuned hyperparameters of a level that can leave their ranges, as their coordinates do not bound them."""
-    for key in level._tuned:
-        coordinate, span = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
-        if coordinate.low < span[0] or coordinate.high > span[1]:
-            yield key, span
 
 
 def _of_the_last_step(tensors: Iterable[Tensor]) -> list[Any]:

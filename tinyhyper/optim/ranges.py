@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..sites import warn
-from .coordinates import RATE
+from .coordinates import LINEAR, RATE
 
-Span = tuple[float, float]
+if TYPE_CHECKING:
+    from .tower import Optimizer
+
+Span: TypeAlias = "tuple[float, float]"
+Bounds: TypeAlias = "tuple[str, bool, float, float]"
+RUNAWAY = 1e6
 
 
 def in_range(value: float, span: Span) -> bool:
@@ -37,18 +44,44 @@ def kept_inside(name: str, span: Span) -> str:
 
 
 class RangeWatch:
-    """Warns when a hyperparameter leaves its range, once until it comes back."""
+    """Warns when a tuned hyperparameter leaves its range, or grows RUNAWAY times as large as it was.
 
-    def __init__(self) -> None:
-        self._outside: set[tuple[int, str]] = set()
+    again: whether one that has come back is told once more.
+    """
 
-    def see(self, level: int, name: str, value: float, span: Span) -> None:
-        """A hyperparameter of a level has this value now."""
+    def __init__(self, again: bool) -> None:
+        self._again = again
+        self._told: set[tuple[int, str]] = set()
+
+    def see(self, levels: Sequence[Optimizer]) -> None:
+        """A step has moved the hyperparameters of these levels."""
+        for height, level in enumerate(levels):
+            for key, direct, low, high in level._spans:
+                value = level.parameters[key].array.item()
+                if not direct:
+                    value = level.meaning(key, value)
+                if not low <= value < high:
+                    self._tell(height, level, key, value)
+                elif self._again:
+                    self._told.discard((height, key))
+
+    def _tell(self, height: int, level: Optimizer, key: str, value: float) -> None:
+        if (height, key) in self._told:
+            return
+        self._told.add((height, key))
+        span = level.table[level._rows[key]].range
         if in_range(value, span):
-            self._outside.discard((level, name))
-        elif (level, name) not in self._outside:
-            self._outside.add((level, name))
-            warn(
-                f"hyperparameter {name} of level {level} is {value:.4g}, outside its range from {ends(span)}. "
-                f"To do: {kept_inside(name, span)}"
-            )
+            what = f"has run off to {value:.4g}. To do: make the steps of the level above smaller"
+        else:
+            what = f"is {value:.4g}, outside its range from {ends(span)}. To do: {kept_inside(key, span)}"
+        warn(f"hyperparameter {key} of level {height} {what}")
+
+
+def spans(level: Optimizer) -> Iterator[Bounds]:
+    """For each tuned hyperparameter that its coordinate does not keep in its range, whether it is its own coordinate,
+    and between which values nobody need be warned."""
+    for key in level._tuned:
+        coordinate, (low, high) = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
+        if coordinate.low < low or coordinate.high > high:
+            start = abs(level.meaning(key, level.parameters[key].item()))
+            yield key, coordinate is LINEAR, low, min(high, RUNAWAY * max(start, 1.0))

@@ -47,6 +47,7 @@ class AdaGrad(Optimizer):
 
     table = {"alpha": ALPHA, "eps": epsilon(1e-10), "weight_decay": UNUSED}
     state = {"total": 0.1}
+    squares = ("total",)
 
     @staticmethod
     def rule(w: Any, g: Any, total: Any, *, alpha: Any, eps: Any, weight_decay: Any) -> Any:
@@ -65,6 +66,7 @@ class AdaDelta(Optimizer):
         "weight_decay": UNUSED,
     }
     state = {"squares": 0.0, "steps": 0.0}
+    squares = ("squares", "steps")
 
     @staticmethod
     def rule(w: Any, g: Any, squares: Any, steps: Any, *, alpha: Any, rho: Any, eps: Any, weight_decay: Any) -> Any:
@@ -84,6 +86,7 @@ class RMSProp(Optimizer):
         "weight_decay": UNUSED,
     }
     state = {"squares": 0.0}
+    squares = ("squares",)
 
     @staticmethod
     def rule(w: Any, g: Any, squares: Any, *, alpha: Any, gamma: Any, eps: Any, weight_decay: Any) -> Any:
@@ -103,6 +106,7 @@ class Adam(Optimizer):
         "weight_decay": UNUSED,
     }
     state = {"m": 0.0, "v": "eps"}
+    squares = ("v",)
 
     @staticmethod
     def rule(
@@ -117,6 +121,7 @@ class AdamW(Optimizer):
 
     table = {**Adam.table, "weight_decay": Hyperparameter(0.01, optional=True)}
     state = Adam.state
+    squares = Adam.squares
 
     @staticmethod
     def rule(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..arguments import whole
+from ..errors import ArgumentError, GraphError
 from ..tensor import Tensor, leaf
+from .checks import Parameters
+from .horizon import Window
 
 if TYPE_CHECKING:
-    from .tower import Optimizer
+    from .level import Level
 
 SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its constructor, and keeps
 
 
-def state_dict(optimizer: Optimizer) -> dict[str, Any]:
+def state_dict(optimizer: Level) -> dict[str, Any]:
     """The numbers, names and arrays of every level, bottom first.
 
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
@@ -30,12 +34,12 @@ def state_dict(optimizer: Optimizer) -> dict[str, Any]:
     return {"levels": levels}
 
 
-def described(optimizer: Optimizer) -> list[dict[str, Any]]:
+def described(optimizer: Level) -> list[dict[str, Any]]:
     """The levels, with the very arrays of their state."""
     return [_level(level) for level in optimizer.levels]
 
 
-def _level(level: Optimizer) -> dict[str, Any]:
+def _level(level: Level) -> dict[str, Any]:
     return {
         "optimizer": type(level).__name__,
         "coordinates": {name: coordinate.name for name, coordinate in level._coordinates.items()},
@@ -50,24 +54,58 @@ def _level(level: Optimizer) -> dict[str, Any]:
     }
 
 
-def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+def copied(level: Level) -> dict[str, Any]:
+    """What a copy of a level begins with: values, gradients, states, no graph. Raises GraphError in a window."""
+    window = level._window
+    if window.steps and window.horizon != 1:
+        raise GraphError(
+            "copying a tower in a window of its horizon would lose the window's graph. Copy it before its first step, "
+            "take its state_dict(), or th.save() it where a window ends"
+        )
+    return {
+        **vars(level),
+        "parameters": Parameters({key: _without_graph(tensor) for key, tensor in level.parameters.items()}),
+        "_states": {
+            name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
+        },
+        "_guard": level._guard.fresh(),
+        "_window": Window(window.horizon, window.objective),
+        "_chain": None,
+        "_updates": {},
+        "_below": nobody,
+    }
+
+
+def nobody() -> None:
+    """The level below one that is below none."""
+
+
+def _without_graph(tensor: Tensor) -> Tensor:
+    copy = Tensor(tensor.array)
+    if tensor.grad is not None:
+        copy.grad = Tensor(tensor.grad.array)
+    return leaf(copy) if tensor.requires_grad else copy
+
+
+def load_state_dict(optimizer: Level, saved: Mapping[str, Any]) -> None:
     """Put saved numbers into a tower of the same levels. Raises ArgumentError before anything has changed."""
     try:
         entries = checked(optimizer, saved)
+        _check_numbers(optimizer, entries)
     except ArgumentError as error:
         raise ArgumentError(f"load_state_dict: {error}") from None
     put(optimizer, entries)
 
 
-def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
+def checked(optimizer: Level, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The levels for `put`, with arrays of their own. Raises ArgumentError where they are of another tower."""
     levels = optimizer.levels
     try:
         entries = [
             {
                 **entry,
-                "t": int(entry["t"]),
-                "skipped": int(entry["skipped"]),
+                "t": whole("t", entry["t"], 0),
+                "skipped": whole("skipped", entry["skipped"], 0),
                 "parameters": {key: float(value) for key, value in entry["parameters"].items()},
                 "initial": {key: float(value) for key, value in entry["initial"].items()},
                 "state": {
@@ -77,6 +115,8 @@ def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, An
             for entry in saved["levels"]
         ]
         names = [entry["optimizer"] for entry in entries]
+    except ArgumentError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArgumentError(f"this is not the state_dict() of a tower ({error!r})") from None
     if names != [type(level).__name__ for level in levels]:
@@ -86,7 +126,7 @@ def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, An
     return entries
 
 
-def put(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
+def put(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> None:
     """Let the tower go on from these levels."""
     for level, entry in zip(optimizer.levels, entries):
         level.t, level.skipped = entry["t"], entry["skipped"]
@@ -100,7 +140,7 @@ def put(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
         level._window.restart()
 
 
-def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
+def _check(height: int, level: Level, entry: Mapping[str, Any]) -> None:
     """Raise ArgumentError unless a level saved as `entry` was one like this."""
     now, name = _level(level), type(level).__name__
     where = f"level {height}, {name},"
@@ -122,6 +162,21 @@ def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
             raise ArgumentError(
                 f"level {height}: the state of {target!r} has {_listed(kept)}, but {name} keeps {_listed(wanted)}"
             )
+
+
+def _check_numbers(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ArgumentError for numbers that no tower has after a good step."""
+    for height, (level, entry) in enumerate(zip(optimizer.levels, entries)):
+        where = f"level {height}, {type(level).__name__}"
+        for key, value in entry["parameters"].items():
+            if math.isnan(value) or (math.isinf(value) and key in level._tuned):
+                raise ArgumentError(f"{where}: {key} is {value}")
+        for target, kept in entry["state"].items():
+            for key, array in kept.items():
+                if not np.isfinite(array).all():
+                    raise ArgumentError(f"{where}: the state {key!r} of {target!r} is not finite")
+                if key in level.squares and (array < 0).any():
+                    raise ArgumentError(f"{where}: the state {key!r} of {target!r} is below 0, but it adds up squares")
 
 
 def _listed(names: Any) -> str:

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ArgumentError, CallError, DtypeError
-from ..tape import UNWATCHED, mode, recording, unwatched
+from ..errors import ArgumentError, CallError
+from ..tape import UNWATCHED, mode, recording
 from ..tensor import Tensor, leaf
 from . import checks, rows, saving
 from .chain import Chain
@@ -27,12 +27,14 @@ from .coordinates import RATE, Hyperparameter, coordinate_of
 from .group import Operands, move_together
 from .horizon import Window
 from .labels import Labels, labels_for
+from .level import Level
 from .move import Move
 from .nonfinite import guard_for
+from .ranges import RangeWatch, spans
 from .update import Update, trace_rule
 
 
-class Optimizer:
+class Optimizer(Level):
     """A level of a tower. A subclass gives `rule`, `table` and `state`; its arguments are the table's names, in order.
 
     A hyperparameter's value is a float; alpha may be a mapping of rates by parameter name, and a name without a rate
@@ -50,6 +52,9 @@ class Optimizer:
     on_nonfinite: what becomes of a step in which a gradient, a new value or a new state is not finite. None: it is
     made as any other; "raise": AnomalyError; "skip": nothing moves at any level, as if the batch had not been. At the
     bottom level only.
+    squares: in a subclass, the states that add up or average squares, which are never below 0.
+    A copy, or a pickle, has values, gradients and states of its own, and no graph: until its next step no gradient
+    flows to its hyperparameters.
     `parameters` are the tensors that the level above tunes, by name, each in its coordinate; `t` is how many steps this
     level has made, and `skipped`, at the bottom level, how many were skipped.
     Raises ArgumentError for unknown names and for values outside their coordinate's range.
@@ -79,12 +84,13 @@ class Optimizer:
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:
-            raise CallError(f"{name}: {error}. It is {name}{self.__signature__}") from None
+            hint = checks.other_names(kwargs)
+            raise CallError(f"{name}: {error}. It is {name}{self.__signature__}{hint}") from None
         bound.apply_defaults()
         given = bound.arguments
-        self.optimizer: Optimizer | None = given.pop("optimizer")
-        if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
-            raise DtypeError(f"{name}: optimizer={self.optimizer!r} is not an optimizer")
+        self._below: Callable[[], Optimizer | None] = saving.nobody
+        self._above: Optimizer | None = None
+        self.optimizer = given.pop("optimizer")
         tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
         horizon, objective = given.pop("horizon"), given.pop("objective")
         on_nonfinite = given.pop("on_nonfinite")
@@ -107,30 +113,19 @@ class Optimizer:
         checks.horizon(self, horizon, objective)
         self._window = Window(horizon, objective)
         self._guard = guard_for(self, on_nonfinite)
+        self._ranges = RangeWatch(again=bool(self._guard))
         self.skipped = 0
         self.parameters: dict[str, Tensor] = checks.Parameters()
         for key, row in self._rows.items():
             value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
             constant = Tensor(np.array(self._locate(key, row, value)))
             self.parameters[key] = leaf(constant) if key in self._tuned else constant
+        self._spans = tuple(spans(self))
         self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
         self._states: Mapping[str, dict[str, Tensor]] = {}
         self._chain: Chain | None = None
         self._updates: dict[str, tuple[Update, dict[str, str]]] = {}
         self.t = 0
-
-    @property
-    def levels(self) -> tuple[Optimizer, ...]:
-        """The tower, bottom first."""
-        found = [self]
-        while (above := found[-1].optimizer) is not None:
-            found.append(above)
-        return tuple(found)
-
-    @property
-    def hyperparameters(self) -> dict[str, float]:
-        """The values a person means, by name."""
-        return checks.ReadOnly({key: self.meaning(key, p.item()) for key, p in self.parameters.items()})
 
     def step(self, params: dict[str, Tensor] = None) -> None:  # type: ignore[assignment]
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
@@ -155,6 +150,8 @@ class Optimizer:
                 for move in moves:
                     move.apply()
                 window.join(params)
+        if len(levels) > 1:
+            self._ranges.see(levels)
 
     def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
         """What moves above the bottom, top first: together in a chain, or where somebody watches one by one."""
@@ -205,11 +202,6 @@ class Optimizer:
                 last, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
             yield name, rule, used, w, g, self._state_for(name, rule, w)
 
-    def meaning(self, key: str, internal: float) -> float:
-        """The value a person means by the internal number of a hyperparameter."""
-        with unwatched():
-            return float(self._coordinates[self._rows[key]].value(internal))
-
     def _update(self, name: str) -> tuple[Update, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
         name = name if self._rates is not None else ""  # all names share one pair
@@ -248,36 +240,12 @@ class Optimizer:
 
     def _locate(self, key: str, row: str, value: Any) -> float:
         try:
-            return self._coordinates[row].locate(checks.number(key, value), key, key in self._tuned)
+            number = checks.number(key, value)
+            internal = self._coordinates[row].locate(number, key, key in self._tuned)
+            checks.in_range(key, number, self.table[row])
+            return internal
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"{type(self).__name__}: {error}") from None
-
-    def state_dict(self) -> dict[str, Any]:
-        """The tower as plain numbers, names and NumPy arrays, bottom level first.
-
-        The first hypergradients after loading are zero: the edge to the weights is not saved. (`th.save` does.)
-        """
-        return saving.state_dict(self)
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict()` of the same tower. Raises ArgumentError before anything has changed."""
-        saving.load_state_dict(self, saved)
-
-    def __str__(self) -> str:
-        return " / ".join(level._describe() for level in self.levels)
-
-    def _describe(self) -> str:
-        values = self.hyperparameters
-        shown = [
-            f"{key}={values[key]:.6g}"
-            for key, row in self._rows.items()
-            if row in self._in_use and (self.table[row].tuned or key in self._tuned)
-        ]
-        shown += [f"{key}={value}" for key, value in self._options if value]
-        shown += filter(None, map(str, (self._window, self._limits, self._guard)))
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    __repr__ = __str__
 
 
 def apply_cut(

@@ -56,7 +56,9 @@ def vanishing(outputs: Sequence[Any], arrays: Sequence[Symbol]) -> list[Any]:
     moving = leading_to(reachable(out for out in outputs if isinstance(out, Symbol)), arrays)
 
     def meant(symbol: Symbol) -> Rule | None:
-        other, place = _BY_RULE.get(symbol.rule, (symbol.rule, 0))
-        return other if symbol.args[place] in moving else symbol.rule
+        if symbol.rule in _BY_RULE:
+            other, place = _BY_RULE[symbol.rule]
+            return other if symbol.args[place] in moving else symbol.rule
+        return symbol.rule
 
     return substitute(outputs, {symbol: symbol for symbol in arrays}, meant)

@@ -1,0 +1,243 @@
+"""A level as an object: whose it is, copies of it, what can be set on it, and what it warns of."""
+
+import copy
+import gc
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from optimizers import RULES
+
+import tinyhyper as th
+from tinyhyper.optim import SGD, Adam, Hyperparameter, Optimizer, RMSProp
+
+COPIES = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+TOWERS = {
+    **{name: lambda make=make: make(optimizer=SGD(1e-4)) for name, make in RULES.items()},
+    "height 3": lambda: Adam(0.1, optimizer=Adam(1e-2, optimizer=SGD(1e-3, mu=0.5, optimizer=SGD(1e-6)))),
+    "options": lambda: SGD(
+        {"w": 0.1}, coordinates={"alpha": "log"}, optimizer=RMSProp(0.01), on_nonfinite="skip", clip_norm=1.0
+    ),
+    "own coordinate": lambda: Shifted(optimizer=SGD(1e-3)),
+}
+
+
+def shifted(u):
+    return u + 1.0
+
+
+def unshifted(value):
+    return value - 1.0
+
+
+class Shifted(Optimizer):
+    table = {"alpha": Hyperparameter(0.1, th.optim.Coordinate("shifted", shifted, unshifted, -9.0, 9.0))}
+
+    @staticmethod
+    def rule(w, g, *, alpha):
+        return w - alpha * g
+
+
+def steps(optimizer, params, count=3):
+    for _ in range(count):
+        th.sum(params["w"] ** 2).backward()
+        optimizer.step(params)
+
+
+def weights():
+    return {"w": th.tensor([1.0, 2.0], requires_grad=True)}
+
+
+def state(optimizer):
+    return repr(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("name", TOWERS)
+def test_a_copy_between_backward_and_step_makes_the_same_step(name, copied):
+    optimizer, params = TOWERS[name](), weights()
+    steps(optimizer, params)
+    th.sum(params["w"] ** 2).backward()
+    other, theirs = copied(optimizer), {"w": th.tensor(params["w"], requires_grad=True)}
+    theirs["w"].grad = params["w"].grad
+    before = state(optimizer)
+    other.step(theirs)
+    assert state(optimizer) == before
+    optimizer.step(params)
+    for _ in range(2):
+        assert state(optimizer) == state(other) and not {*optimizer.levels} & {*other.levels}
+        steps(optimizer, params, 1)
+        steps(other, theirs, 1)
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_a_copy_after_a_step_has_the_values(name):
+    optimizer, params = TOWERS[name](), weights()
+    steps(optimizer, params)
+    for copied in COPIES:
+        other = copied(optimizer)
+        assert state(other) == state(optimizer) and str(other) == str(optimizer)
+        assert all(parameter.is_leaf for level in other.levels for parameter in level.parameters.values())
+        steps(other, weights())
+
+
+def test_a_window_is_not_copied():
+    optimizer, params = SGD(0.1, optimizer=SGD(1e-3), horizon=3), weights()
+    copy.deepcopy(optimizer)
+    th.sum(params["w"] ** 2).backward(create_graph=True)
+    optimizer.step(params)
+    for copied in COPIES:
+        with pytest.raises(th.GraphError, match="window of its horizon"):
+            copied(optimizer)
+
+
+def test_a_copied_leaf_has_its_gradient():
+    x = th.tensor([1.0, 2.0], requires_grad=True, dtype="f4")
+    th.sum(x * x).backward()
+    for copied in COPIES:
+        other = copied(x)
+        np.testing.assert_array_equal(other.grad.data, [2.0, 4.0])
+        assert other.dtype == other.grad.dtype == np.float32
+
+
+def test_a_level_belongs_to_one_tower():
+    top = SGD(1e-3)
+    first = Adam(optimizer=top)
+    with pytest.raises(th.ArgumentError, match="above another Adam already"):
+        SGD(optimizer=top)
+    first.optimizer = first.optimizer
+    first.optimizer = None
+    second = SGD(optimizer=top)
+    with pytest.raises(th.ArgumentError, match="above another SGD already"):
+        first.optimizer = top
+    assert first.optimizer is None and second.optimizer is top
+    del second
+    gc.collect()
+    first.optimizer = top
+    assert first.levels == (first, top)
+
+
+def test_a_tower_is_no_circle():
+    low = SGD(0.1, optimizer=SGD(1e-3, optimizer=SGD(1e-6)))
+    for level in low.levels:
+        with pytest.raises(th.ArgumentError, match="cannot be a circle"):
+            level.optimizer = low
+    assert len(low.levels) == 3
+    with pytest.raises(th.DtypeError, match="is not an optimizer"):
+        low.optimizer = "sgd"
+
+
+@pytest.mark.parametrize("name", ["alpha", "lr", "momentum", "anything"])
+def test_what_would_change_nothing_is_not_set(name):
+    optimizer = SGD(0.1)
+    with pytest.raises(th.UnsupportedError, match=rf"SGD has no attribute '{name}' to set"):
+        setattr(optimizer, name, 5.0)
+    assert not hasattr(optimizer, name)
+
+
+def test_a_subclass_declares_what_is_set_on_it():
+    class Noted(SGD):
+        note = ""
+
+    optimizer = Noted()
+    optimizer.note, optimizer._own = "first run", 1
+    assert copy.deepcopy(optimizer).note == "first run"
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("zero_grad", "nothing to zero"),
+        ("lr", "lr is called alpha here"),
+        ("alpha", r"hyperparameters\["),
+        ("betas", "beta1 and beta2"),
+        ("nonsense", "'nonsense'$"),
+    ],
+)
+def test_other_librarys_names_get_a_hint(name, words):
+    with pytest.raises(th.MissingAttributeError, match=words):
+        getattr(SGD(), name)
+    assert issubclass(th.MissingAttributeError, AttributeError)
+
+
+def test_a_wrong_argument_gets_a_hint():
+    with pytest.raises(TypeError, match="lr is called alpha here"):
+        SGD(lr=0.1)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: SGD(-0.1), lambda: SGD({"w": -0.1}), lambda: SGD(0.1, 1.5), lambda: Adam(eps=-1e-8)]
+)
+def test_a_value_outside_its_range_is_not_begun_with(make):
+    with pytest.raises(th.ArgumentError, match="outside its range, from"):
+        make()
+
+
+def test_a_table_may_begin_outside_the_usual_range():
+    class Negative(SGD):
+        table = {**SGD.table, "alpha": -0.1}
+
+    assert Negative(-0.2).hyperparameters["alpha"] == -0.2
+
+
+@pytest.mark.parametrize("rate, words", [(0.2, "alpha of level 0 is -"), (-1e9, "alpha of level 0 has run off to")])
+def test_a_tower_that_runs_off_is_told_once(rate, words):
+    above = SGD(0.0)
+    above.parameters["alpha"].data = rate
+    optimizer, told = SGD(0.1, optimizer=above), []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for hypergradient in (0.0, 1.0, 1.0, -9.0, 99.0):
+            params = weights()
+            params["w"].grad = th.tensor([0.0, 0.0])
+            optimizer.parameters["alpha"].grad = th.tensor(hypergradient)
+            optimizer.step(params)
+            told.append(len(caught))
+    assert told == [0, 1, 1, 1, 1] and words in str(caught[0].message) and caught[0].filename == __file__
+
+
+def changed(saved, level, entry, value, *keys):
+    place = saved["levels"][level]
+    for key in (entry, *keys)[:-1]:
+        place = place[key]
+    place[(entry, *keys)[-1]] = value
+    return saved
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ((0, "parameters", np.nan, "alpha"), "level 0, Adam: alpha is nan"),
+        ((0, "parameters", np.inf, "beta1"), "level 0, Adam: beta1 is inf"),
+        ((0, "t", -1), "t=-1"),
+        ((1, "t", 1.5), "t=1.5"),
+        ((0, "skipped", -2), "skipped=-2"),
+        ((0, "state", np.array([-1e-9, 1.0]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is below 0"),
+        ((0, "state", np.array([np.nan, 1.0]), "w", "m"), "level 0, Adam: the state 'm' of 'w' is not finite"),
+    ],
+)
+def test_numbers_that_no_tower_has_are_not_loaded(change, words):
+    optimizer, params = Adam(0.1, optimizer=SGD(1e-3)), weights()
+    steps(optimizer, params)
+    before = state(optimizer)
+    with pytest.raises(th.ArgumentError, match=f"load_state_dict: {words}"):
+        level, entry, value, *keys = change
+        optimizer.load_state_dict(changed(optimizer.state_dict(), level, entry, value, *keys))
+    assert state(optimizer) == before
+
+
+def test_what_lies_on_an_end_is_loaded_where_nothing_moves_it():
+    optimizer = Adam(beta1=0.0)
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.hyperparameters["beta1"] == 0.0
+
+
+def test_every_state_of_squares_is_known():
+    named = {key for cls in Optimizer.__subclasses__() if cls.__module__ == SGD.__module__ for key in cls.squares}
+    assert named == {"total", "squares", "steps", "v"}
+
+
+def test_no_parameters_are_told():
+    with pytest.raises(th.ArgumentError, match=r"^SGD\.step: params is empty"):
+        SGD().step({})

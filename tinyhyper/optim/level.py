@@ -1,0 +1,118 @@
+"""A level of a tower as an object: its values, the level above, copies of it, and its name; `tower` moves it."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from ..errors import DtypeError, MissingAttributeError
+from ..tape import unwatched
+from ..tensor import Tensor
+from . import checks, saving
+from .coordinates import Coordinate
+from .horizon import Window
+from .nonfinite import Unguarded
+
+Self = TypeVar("Self", bound="Level")
+
+
+class Level:
+    """What an optimizer is beside its steps."""
+
+    table: ClassVar[Mapping[str, Any]]
+    squares: ClassVar[tuple[str, ...]] = ()
+    parameters: dict[str, Tensor]
+    skipped: int
+    t: int
+    _above: Level | None
+    _below: Callable[[], Level | None]
+    _coordinates: dict[str, Coordinate]
+    _guard: Unguarded
+    _in_use: set[str]
+    _initial: dict[str, Any]
+    _limits: Any
+    _options: tuple[tuple[str, Any], ...]
+    _rows: dict[str, str]
+    _states: Mapping[str, dict[str, Tensor]]
+    _tuned: tuple[str, ...]
+    _update: Callable[[str], Any]
+    _window: Window
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        checks.attribute(self, name)
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        raise MissingAttributeError(f"{type(self).__name__} has no attribute {name!r}{checks.hint(self, name)}")
+
+    @property
+    def optimizer(self) -> Level | None:
+        """The level above, which belongs to this level alone. Raises ArgumentError for one that is another's."""
+        return self._above
+
+    @optimizer.setter
+    def optimizer(self, above: Level | None) -> None:
+        if above is not None:
+            if not isinstance(above, Level):
+                raise DtypeError(f"{type(self).__name__}: optimizer={above!r} is not an optimizer")
+            checks.above(self, above)
+            above._below = weakref.ref(self)
+        self._above = above
+
+    @property
+    def levels(self: Self) -> tuple[Self, ...]:
+        """The tower, bottom first."""
+        found: list[Any] = [self]
+        while (above := found[-1]._above) is not None:
+            found.append(above)
+        return tuple(found)
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The values a person means, by name."""
+        return checks.ReadOnly({key: self.meaning(key, p.item()) for key, p in self.parameters.items()})
+
+    def meaning(self, key: str, internal: float) -> float:
+        """The value a person means by the internal number of a hyperparameter."""
+        with unwatched():
+            return float(self._coordinates[self._rows[key]].value(internal))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tower as plain numbers, names and NumPy arrays, bottom level first.
+
+        The first hypergradients after loading are zero: the edge to the weights is not saved. (`th.save` does.)
+        """
+        return saving.state_dict(self)
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict()` of the same tower. Raises ArgumentError before anything has changed."""
+        saving.load_state_dict(self, saved)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return saving.copied(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self._above is not None:
+            self._above._below = weakref.ref(self)
+
+    def __copy__(self: Self) -> Self:
+        return copy.deepcopy(self)  # a level belongs to one tower
+
+    def __str__(self) -> str:
+        return " / ".join(level._describe() for level in self.levels)
+
+    def _describe(self) -> str:
+        values = self.hyperparameters
+        shown = [
+            f"{key}={values[key]:.6g}"
+            for key, row in self._rows.items()
+            if row in self._in_use and (self.table[row].tuned or key in self._tuned)
+        ]
+        shown += [f"{key}={value}" for key, value in self._options if value]
+        shown += filter(None, map(str, (self._window, self._limits, self._guard)))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    __repr__ = __str__
