@@ -189,7 +189,7 @@ class Squares(Tower):
     def step(self, params: Params) -> None:
         self.gamma = named("gamma", self.tune(self.gamma, gradient_of(self.gamma)), "hyperparameter")
         for name, w in params.items():
-            g, before = w.grad.detach(), self.v.get(name, th.tensor(np.full(w.shape, self.v_start)))
+            g, before = gradient_of(w).detach(), self.v.get(name, th.tensor(np.full(w.shape, self.v_start)))
             v = self.gamma * before.detach() + (1 - self.gamma) * g * g
             self.v[name] = named(f"{name}.v", v, "state")
             params[name] = named(name, w.detach() - self.alpha.detach() * g / (th.sqrt(v) + 1e-8))

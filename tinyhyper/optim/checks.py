@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import named
-from ..errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
+from ..errors import ArgumentError, DtypeError, GraphError, MissingAttributeError, ShapeError, UnsupportedError
 from ..tensor import Tensor
 from .ranges import ends
 
@@ -99,23 +99,32 @@ def in_range(key: str, value: float, row: Hyperparameter) -> None:
         raise ArgumentError(f"{key}={value} is outside its range, from {ends(row.range)}")
 
 
-ATTRIBUTES = {"optimizer", "parameters", "skipped", "t"}
+class Refused:
+    """A name that is given to the constructor, or that other libraries use: to set it would change nothing."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, level: Level | None, cls: type[Level]) -> Any:
+        raise MissingAttributeError(f"{cls.__name__} has no attribute {self._name!r}{hint(cls, self._name)}")
+
+    def __set__(self, level: Level, value: Any) -> None:
+        raise UnsupportedError(
+            f"{type(level).__name__} has no attribute {self._name!r} to set{hint(type(level), self._name)}. To change "
+            "a value, make a new optimizer, or change its state_dict() and load that"
+        )
 
 
-def attribute(optimizer: Level, name: str) -> None:
-    """An attribute that is set is one that exists: anything else would change nothing, without a word."""
-    cls = type(optimizer)
-    if name.startswith("_") or name in ATTRIBUTES or hasattr(cls, name):
-        return
-    raise UnsupportedError(
-        f"{cls.__name__} has no attribute {name!r} to set{hint(optimizer, name)}. To change a value, make a new "
-        "optimizer, or change its state_dict() and load that"
-    )
+def refuse(cls: type[Level], names: Iterable[str]) -> None:
+    """Let nobody set these names, nor those of other libraries, on an optimizer, unless the class has them itself."""
+    for name in ("zero_grad", *names, *OTHER_NAMES):
+        if not hasattr(cls, name):
+            setattr(cls, name, Refused(name))
 
 
-def hint(optimizer: Level, name: str) -> str:
+def hint(cls: type[Level], name: str) -> str:
     """What to say instead of an attribute that an optimizer does not have."""
-    if name in optimizer.table:
+    if name in cls.table:
         return f". Its value is hyperparameters[{name!r}]"
     if name == "zero_grad":
         return ". There is nothing to zero: step(params) puts new tensors, without gradients, into params"

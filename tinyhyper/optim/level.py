@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import DtypeError, MissingAttributeError
+from ..errors import DtypeError
 from ..tape import unwatched
 from ..tensor import Tensor
 from . import checks, saving
@@ -39,13 +39,6 @@ class Level:
     _tuned: tuple[str, ...]
     _update: Callable[[str], Any]
     _window: Window
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        checks.attribute(self, name)
-        super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        raise MissingAttributeError(f"{type(self).__name__} has no attribute {name!r}{checks.hint(self, name)}")
 
     @property
     def optimizer(self) -> Level | None:

@@ -78,6 +78,7 @@ class Optimizer(Level):
             + options
             + [parameter(n, parameter.KEYWORD_ONLY, default=value) for n, value in checks.RESERVED.items()]
         )
+        checks.refuse(cls, cls.__signature__.parameters)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
