@@ -83,6 +83,7 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
 
     # Beyond these arguments the result is constant: infinite, zero, -1, 1 and 1.
     exp_highest, exp_lowest = ln2 * (info.maxexp + 0.5), ln2 * (info.minexp - info.nmant - 1.5)
+    slope_highest = -0.5 * exp_lowest + ln2
     expm1_lowest, tanh_highest, erf_highest = -ln2 * (info.nmant + 3), ln2 * (info.nmant / 2 + 2), ERF_END[name]
     # Below tiny, expm1(x) and log1p(x) round to x.
     tiny, smallest_normal = float(info.epsneg), float(info.smallest_normal)
@@ -159,6 +160,18 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
         e = exp(-magnitude(x))
         return select(x < 0, e, 1) / (e + 1)
 
+    def tanh_slope(x: Number) -> Number:
+        """(2e / (1 + e^2))^2 with e = exp(-|x|), which stays a normal number where the result does not."""
+        size = magnitude(x)
+        k, high, low = reduce(-select(size > slope_highest, slope_highest, size))
+        r = high - low
+        e = (r + r * r * polynomial(r, EXP[name]) + 1) * power_of_two(k - bias)
+        root = (e + e) / (e * e + 1)
+        return root * root
+
+    def sigmoid_slope(x: Number) -> Number:
+        return tanh_slope(x * 0.5) * 0.25
+
     def exponent(x: Number) -> tuple[Number, Number]:
         """The k for which x / 2^k lies between sqrt(1/2) and sqrt(2): as a word with the bias, and as a real number."""
         biased = (x.view(word) + (one_bits - root_half_bits)) >> fraction
@@ -199,7 +212,8 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
         size = select(size > erf_highest, erf_highest, size)
         return with_sign(-expm1(-(size + size * polynomial(size, ERF[name]))), x)
 
-    return {f.__name__: f for f in (exp, expm1, log, log1p, tanh, sigmoid, softplus, erf)}
+    functions = exp, expm1, log, log1p, tanh, tanh_slope, sigmoid, sigmoid_slope, softplus, erf
+    return {f.__name__: f for f in functions}
 
 
 _reader = plain if config.DISABLE_JIT else compiled

@@ -160,11 +160,16 @@ sqrt = rule(
 
 # Exponentials and logarithms.
 exp = rule("exp", "math.exp({0})", np.exp, lambda g, out, x: (g * out,), "e ** x.")
-expm1 = rule("expm1", "math.expm1({0})", np.expm1, lambda g, out, x: (g * (out + 1.0),), "e ** x - 1, exact near 0.")
+expm1 = rule("expm1", "math.expm1({0})", np.expm1, lambda g, out, x: (g * exp(x),), "e ** x - 1, exact near 0.")
 log: Elementwise = rule("log", "math.log({0})", np.log, lambda g, out, x: (g / x,), "The natural logarithm.")
 log1p = rule("log1p", "math.log1p({0})", np.log1p, lambda g, out, x: (g / (1.0 + x),), "log(1 + x), exact near 0.")
 sigmoid = rule(
-    "sigmoid", "1 / (1 + math.exp(-{0}))", _sigmoid, lambda g, out, x: (g * out * (1.0 - out),), "1 / (1 + e ** -x).",
+    "sigmoid", "1 / (1 + math.exp(-{0}))", _sigmoid, lambda g, out, x: (g * _sigmoid_slope(x),), "1 / (1 + e ** -x).",
+)  # fmt: skip
+_sigmoid_slope: Elementwise = Elementwise(
+    "sigmoid_slope", "math.exp(-abs({0})) / (1 + math.exp(-abs({0}))) ** 2", lambda x: np.square(0.5 / np.cosh(0.5 * x)),
+    lambda g, out, x: (-g * out * tanh(0.5 * x),),
+    "The slope of sigmoid, out of x: where sigmoid has rounded to 1, it does not say how far from 1 it was.",
 )  # fmt: skip
 softplus = rule(
     "softplus", "(max({0}, 0) + math.log1p(math.exp(-abs({0}))))", lambda x: np.logaddexp(x, 0),
@@ -196,7 +201,13 @@ arctan = rule(
 )
 sinh = rule("sinh", "math.sinh({0})", np.sinh, lambda g, out, x: (g * cosh(x),), "The hyperbolic sine.")
 cosh: Elementwise = rule("cosh", "math.cosh({0})", np.cosh, lambda g, out, x: (g * sinh(x),), "The hyperbolic cosine.")
-tanh = rule("tanh", "math.tanh({0})", np.tanh, lambda g, out, x: (g * (1.0 - out * out),), "The hyperbolic tangent.")
+tanh: Elementwise = rule(
+    "tanh", "math.tanh({0})", np.tanh, lambda g, out, x: (g * _tanh_slope(x),), "The hyperbolic tangent."
+)
+_tanh_slope: Elementwise = Elementwise(
+    "tanh_slope", "{one} / math.cosh({0}) ** 2", lambda x: np.square(1.0 / np.cosh(x)),
+    lambda g, out, x: (-2.0 * g * out * tanh(x),), "The slope of tanh, out of x as that of sigmoid.",
+)  # fmt: skip
 erf = rule(
     "erf", "math.erf({0})", _erf, lambda g, out, x: (g * (TWO_OVER_SQRT_PI * exp(-x * x)),), "The error function."
 )
