@@ -25,10 +25,10 @@ from .ops.fuse import fuse
 from .ops.index import take
 from .ops.linalg import dot, einsum, inner, matmul, outer, tensordot
 from .ops.linear import linear
-from .ops.nn import cross_entropy, log_softmax, softmax
+from .ops.nn import cross_entropy, log_softmax, logsumexp, softmax
 from .ops.normalization import batch_norm
 from .ops.pooling import avg_pool2d, max_pool2d
-from .ops.reduce import all, any, argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
+from .ops.reduce import all, any, argmax, argmin, cumsum, max, mean, min, norm, prod, std, sum, var
 from .ops.recurrent import lstm
 from .ops.shape import (
     astype, broadcast_to, concatenate, diagonal, expand_dims, flip, moveaxis, pad, ravel, repeat, reshape, roll,

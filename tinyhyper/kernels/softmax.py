@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and the cross entropy of labels with its gradient: one pass each over the rows of a matrix.
+"""Softmax, its logarithm, and the cross entropy of labels, with what their gradients need: by the rows of a matrix.
 
 Rows are handled in blocks that fit into the cache nearest the processor. The exponentials of a block are computed in
 one loop, so that vector registers are full where rows are short. As for single operations, an array of fewer than SMALL
@@ -18,9 +18,11 @@ from . import cache, plan
 from .backend import compiler_is_off
 
 FEW = 64  # classes
+Axes = int | tuple[int, ...] | None
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
-# For each row, `powers[r]` holds e^(x - top) and `total` their sum when its {body} is reached.
+# For each row, `powers[r]` holds e^(x - top) and `total` their sum when its {body} is reached. Where there are labels, the
+# label's is not in the sum but in `power`: what a sure label leaves to the others would be lost in rounding their sum.
 SOURCE = """
 def kernel(x, {arguments}):
     n, classes = x.shape
@@ -44,9 +46,10 @@ def kernel(x, {arguments}):
             flat[k] = special.exp_{short}(flat[k])
         for r in range(count):
             i = first + r
+{aside}
             total = 0.0
             for j in range(classes):
-                total = add(total, float64(powers[r, j]))
+                total = add(total, float64(powers[r, j]{but}))
 {body}
 {after}
 """
@@ -54,11 +57,13 @@ def kernel(x, {arguments}):
 CHECK = """    for i in range(n):
         if labels[i] < 0 or labels[i] >= classes:
             return i"""
-LOSS = """            loss += math.log(total) - (x[i, labels[i]] - tops[r])"""
-EXCESS = """            factor = {dtype}(each / total)
+ASIDE = "            label, power = labels[i], float64(powers[r, labels[i]])"
+BUT = " if j != label else 0"
+LOSS = """            loss += math.log1p(total + (power - 1)) - (x[i, label] - tops[r])"""
+EXCESS = """            factor = {dtype}(each / (total + power))
             for j in range(classes):
                 out[i, j] = powers[r, j] * factor
-            out[i, labels[i]] -= {dtype}(each)"""
+            out[i, label] = {dtype}(-each * (total / (total + power)))"""
 MEAN = """    mean[()] = loss / n
     return -1"""
 SOFTMAX = """            factor = {dtype}(1.0 / total)
@@ -67,6 +72,18 @@ SOFTMAX = """            factor = {dtype}(1.0 / total)
 LOGARITHM = """            size = {dtype}(math.log(total))
             for j in range(classes):
                 out[i, j] = x[i, j] - tops[r] - size"""
+PROJECTION = """
+def kernel(x, weights, out):
+    n, classes = x.shape
+    for i in range(n):"""
+PASS = """
+        total = 0.0
+        for j in range(classes):
+            total = add(total, float64({x}[i, j]{weight}))
+        part = {dtype}(total)
+        for j in range(classes):
+            out[i, j] = {x}[i, j] - part{share}
+"""
 
 
 def cross_entropy(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -80,8 +97,9 @@ def cross_entropy(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
             np.ravel_multi_index((rows, labels), x.shape)  # the quickest of NumPy's ways to find a label out of range
         except ValueError:
             _check(x, labels)
-        shifted, _, total = exponentials(x, -1)
-        losses = np.log(total[:, 0]) - shifted[rows, labels]
+        shifted, powers = exponentials(x, -1)
+        power, powers[rows, labels] = powers[rows, labels], 0
+        losses = np.log1p(_total(powers, -1)[:, 0] + (power - 1)) - shifted[rows, labels]
         return np.asarray(np.add.reduce(losses, 0, np.float64) / len(labels), x.dtype)
     mean = np.empty((), x.dtype)
     wrong = _kernel("labels, mean", x.dtype, CHECK, LOSS, MEAN)(x, _indices(labels), mean)
@@ -96,9 +114,11 @@ def excess(x: np.ndarray, labels: np.ndarray, scale: np.ndarray) -> np.ndarray:
     The labels are in range, as the cross entropy has seen.
     """
     if _small(x):
-        _, powers, total = exponentials(x, -1)
-        powers /= total * len(labels)
-        powers[np.arange(len(labels)), labels] -= x.dtype.type(1.0 / len(labels))
+        rows, (_, powers) = np.arange(len(labels)), exponentials(x, -1)
+        total = _total(powers, -1) * len(labels)
+        powers[rows, labels] = 0
+        powers /= total
+        powers[rows, labels] = -_total(powers, -1)[:, 0]
         return np.ascontiguousarray(powers * scale)
     out = np.empty(x.shape, x.dtype)
     _kernel("labels, scale, out", x.dtype, "    each = scale[()] / n", EXCESS, "")(x, _indices(labels), scale, out)
@@ -108,17 +128,51 @@ def excess(x: np.ndarray, labels: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """e^x along an axis, divided by its sum."""
     if _has_rows(x, axis):
-        return _by_rows(x, SOFTMAX)
-    _, powers, total = exponentials(x, axis)
-    return np.ascontiguousarray(np.divide(powers, total, out=powers))
+        return _by_rows(_kernel("out", x.dtype, "", SOFTMAX, ""), x)
+    _, powers = exponentials(x, axis)
+    return np.ascontiguousarray(np.divide(powers, _total(powers, axis), out=powers))
 
 
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """The logarithm of softmax."""
     if _has_rows(x, axis):
-        return _by_rows(x, LOGARITHM)
-    shifted, _, total = exponentials(x, axis)
-    return np.ascontiguousarray(np.subtract(shifted, np.log(total), out=shifted))
+        return _by_rows(_kernel("out", x.dtype, "", LOGARITHM, ""), x)
+    shifted, powers = exponentials(x, axis)
+    return np.ascontiguousarray(np.subtract(shifted, np.log(_total(powers, axis)), out=shifted))
+
+
+def logsumexp(x: np.ndarray, axis: Axes) -> np.ndarray:
+    """The logarithm of the sum of e^x over the axes, which stay, of length 1."""
+    x = _real(x)
+    top = _finite_top(x, axis)
+    return (np.log(np.add.reduce(np.exp(x - top), axis, np.float64, keepdims=True)) + top).astype(x.dtype)
+
+
+def shares(x: np.ndarray, axis: Axes) -> np.ndarray:
+    """The slopes of logsumexp: softmax over the axes, but 0 where all of x is -infinity."""
+    if _has_rows(x, axis) and np.isfinite(x).all():
+        return softmax(x, -1)
+    powers = np.exp(x - _finite_top(x, axis))
+    total = _total(powers, axis)
+    return np.asarray(powers / np.where(total == 0, np.inf, total), x.dtype)
+
+
+def centred(x: np.ndarray, weights: np.ndarray, axis: Axes) -> np.ndarray:
+    """x less its mean by these weights, twice: the second time it is what rounding has left of it."""
+    if _has_rows(x, axis) and weights.flags.c_contiguous:
+        return _by_rows(_projection(x.dtype, " * weights[i, j]", ""), x, weights)
+    for _ in range(2):
+        x = x - _total(x * weights, axis)
+    return x
+
+
+def balanced(x: np.ndarray, weights: np.ndarray, axis: Axes) -> np.ndarray:
+    """x less its sum, spread by these weights, twice as well."""
+    if _has_rows(x, axis) and weights.flags.c_contiguous:
+        return _by_rows(_projection(x.dtype, "", " * weights[i, j]"), x, weights)
+    for _ in range(2):
+        x = x - weights * _total(x, axis)
+    return x
 
 
 def _check(x: np.ndarray, labels: np.ndarray) -> None:
@@ -139,33 +193,54 @@ def _small(x: np.ndarray) -> bool:
     return x.size < plan.SMALL or compiler_is_off()
 
 
-def _has_rows(x: np.ndarray, axis: int) -> bool:
+def _has_rows(x: np.ndarray, axis: Axes) -> bool:
     """Whether the kernel can take the last axis as rows."""
     return x.dtype in FLOATS and x.flags.c_contiguous and axis in (-1, x.ndim - 1) and not _small(x)
 
 
-def _by_rows(x: np.ndarray, body: str) -> np.ndarray:
-    rows = x.reshape(-1, x.shape[-1])
-    out = np.empty(rows.shape, x.dtype)
-    _kernel("out", x.dtype, "", body, "")(rows, out)
-    return out.reshape(x.shape)
+def _by_rows(kernel: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+    """What a kernel of rows makes of arrays of one shape."""
+    shape = arrays[0].shape
+    rows = [array.reshape(-1, shape[-1]) for array in arrays]
+    out = np.empty(rows[0].shape, rows[0].dtype)
+    kernel(*rows, out)
+    return out.reshape(shape)
 
 
 @functools.cache
 def _kernel(arguments: str, dtype: np.dtype, before: str, body: str, after: str) -> Callable[..., Any]:
     names = {"dtype": dtype.name, "short": f"f{8 * dtype.itemsize}"}
     parts = {"arguments": arguments, "before": before, "body": body.format(**names), "after": after}
-    return cache.load(SOURCE.format(**parts, **names))
+    aside, but = (ASIDE, BUT) if "labels" in arguments else ("", "")
+    return cache.load(SOURCE.format(aside=aside, but=but, **parts, **names))
 
 
-def exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x less its largest along the axis, its exponentials, and their sum. The first two may lie in memory by column."""
-    if x.dtype.kind != "f":
-        x = x.astype(np.float64)
+@functools.cache
+def _projection(dtype: np.dtype, weight: str, share: str) -> Callable[..., Any]:
+    """out = x - total * share twice, where total is the sum of x * weight over the row."""
+    passes = [PASS.format(x=x, dtype=dtype.name, weight=weight, share=share) for x in ("x", "out")]
+    return cache.load(PROJECTION + "".join(passes))
+
+
+def exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """x less its largest along the axis, and its exponentials. They may lie in memory by column."""
+    x = _real(x)
     if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
-        shifted, powers, total = exponentials(np.ascontiguousarray(x.T), 0)
-        return shifted.T, powers.T, total.T
+        shifted, powers = exponentials(np.ascontiguousarray(x.T), 0)
+        return shifted.T, powers.T
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    powers = np.exp(shifted)
-    total = np.add.reduce(powers, axis, np.float64 if x.dtype == np.float32 else None, keepdims=True)
-    return shifted, powers, total.astype(powers.dtype, copy=False)
+    return shifted, np.exp(shifted)
+
+
+def _finite_top(x: np.ndarray, axis: Axes) -> np.ndarray:
+    top = np.maximum.reduce(x, axis, keepdims=True)
+    return np.where(np.isfinite(top), top, 0)
+
+
+def _total(x: np.ndarray, axis: Axes) -> np.ndarray:
+    """The sum along the axes, which stay, of length 1; added up in float64."""
+    return np.add.reduce(x, axis, np.float64, keepdims=True).astype(x.dtype, copy=False)
+
+
+def _real(x: np.ndarray) -> np.ndarray:
+    return x if x.dtype.kind == "f" else x.astype(np.float64)

@@ -3,7 +3,7 @@
 | file | operations |
 | --- | --- |
 | `elementwise` | arithmetic, comparisons, selection, exponentials, trigonometry |
-| `reduce` | sum, mean, prod, max, min, var, std, logsumexp, cumsum, norm; argmax, argmin, any, all |
+| `reduce` | sum, mean, prod, max, min, var, std, cumsum, norm; argmax, argmin, any, all |
 | `shape` | reshape, transpose, broadcast_to, concatenate, stack, split, tile, pad, diagonal, triu and the like |
 | `index` | x[index], take |
 | `linalg` | matmul, dot, inner, outer, tensordot, einsum |
@@ -12,7 +12,7 @@
 | `normalization` | batch_norm |
 | `pooling` | max_pool2d, avg_pool2d |
 | `recurrent` | lstm: a layer over a whole sequence |
-| `nn` | softmax, log_softmax, cross_entropy |
+| `nn` | softmax, log_softmax, logsumexp, cross_entropy |
 """
 
 from __future__ import annotations

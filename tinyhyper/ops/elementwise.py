@@ -167,7 +167,7 @@ sigmoid = rule(
     "sigmoid", "1 / (1 + math.exp(-{0}))", _sigmoid, lambda g, out, x: (g * _sigmoid_slope(x),), "1 / (1 + e ** -x).",
 )  # fmt: skip
 _sigmoid_slope: Elementwise = Elementwise(
-    "sigmoid_slope", "math.exp(-abs({0})) / (1 + math.exp(-abs({0}))) ** 2", lambda x: np.square(0.5 / np.cosh(0.5 * x)),
+    "sigmoid_slope", "{one} / (2 + 2 * math.cosh({0}))", lambda x: np.square(0.5 / np.cosh(0.5 * x)),
     lambda g, out, x: (-g * out * tanh(0.5 * x),),
     "The slope of sigmoid, out of x: where sigmoid has rounded to 1, it does not say how far from 1 it was.",
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""What classifiers need: softmax, its logarithm, and the cross entropy of labels."""
+"""What classifiers need: softmax, its logarithm, logsumexp, and the cross entropy of labels.
+
+logsumexp has gradient 0 where all its terms are -infinity.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,35 @@ from ..interop import FLOATS
 from ..kernels import softmax as kernels
 from ..tensor import Tensor, as_tensor
 from .elementwise import exp
-from .fuse import composite
 from .operation import operation
+from .reduce import restore
 from .reduce import sum as _sum
+from .shape import Axes
 
 
-def _softmax_vjp(g: Tensor, out: Tensor, axis: int) -> Tensor:
-    return _softmax_pull(g, out, _sum(g * out, axis, True))
+@operation(
+    x=lambda g, weights, axis: _balanced(g, weights, axis),
+    weights=lambda g, out, axis: -(out * _sum(g, axis, True)),
+)
+def _centred(x: np.ndarray, weights: np.ndarray, /, axis: Axes) -> np.ndarray:
+    """x less its mean by weights that add up to 1: those of a softmax, to which a cotangent's mean makes no difference.
+
+    So the cotangent of the weights is that of x - mean with x centred, which has the digits.
+    """
+    return kernels.centred(x, weights, axis)
 
 
-@composite
-def _softmax_pull(g: Any, out: Any, mean: Any) -> Any:
-    return out * (g - mean)
+@operation(
+    x=lambda g, weights, axis: _centred(g, weights, axis),
+    weights=lambda g, x, axis: -(g * _sum(x, axis, True)),
+)
+def _balanced(x: np.ndarray, weights: np.ndarray, /, axis: Axes) -> np.ndarray:
+    """x less its sum, spread by weights that add up to 1: what is left adds up to 0."""
+    return kernels.balanced(x, weights, axis)
 
 
-@composite
-def _log_softmax_pull(g: Any, out: Any, total: Any) -> Any:
-    return g - exp(out) * total
+def _softmax_vjp(g: Tensor, out: Tensor, axis: Axes) -> Tensor:
+    return out * _centred(g, out, axis)
 
 
 def _check_axis(name: str, x: np.ndarray) -> None:
@@ -42,11 +57,23 @@ def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     return kernels.softmax(x, axis)
 
 
-@operation(x=lambda g, out, axis: _log_softmax_pull(g, out, _sum(g, axis, True)))
+@operation(x=lambda g, out, axis: _balanced(g, exp(out), axis))
 def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """The logarithm of softmax along an axis, exact where softmax rounds to 0. Raises ShapeError as softmax does."""
     _check_axis("log_softmax", x)
     return kernels.log_softmax(x, axis)
+
+
+@operation(x=_softmax_vjp)
+def _shares(x: np.ndarray, /, axis: Axes) -> np.ndarray:
+    return kernels.shares(x, axis)
+
+
+@operation(x=lambda g, x, axis: restore(g, x.shape, axis) * _shares(x, axis))
+def logsumexp(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """log(sum(exp(x))) over the axes (all if None), without overflow. Raises ShapeError for no elements."""
+    out = kernels.logsumexp(x, axis)
+    return out if keepdims else np.squeeze(out, axis)
 
 
 @operation(x=lambda g, x, labels: _excess(g, x, labels))

@@ -47,10 +47,10 @@ def checked_ids(what: str, ids: Any, count: int) -> np.ndarray:
     return numbers
 
 
-# The cell's derivative reads the gates, which are saved: out of the sums it would take a tenth more time, to be right
-# where a gate is so near 1 that it does not show in the result.
-_gate = Elementwise(*sigmoid.rule.formula, lambda g, out, x: (g * out * (1.0 - out),), "sigmoid, its slope out of itself.")
-_squash = Elementwise(*tanh.rule.formula, lambda g, out, x: (g * (1.0 - out * out),), "tanh, its slope out of itself.")
+# The cell's derivative reads the gates, which are saved. Computed from the sums before them, as elsewhere, it would be
+# right for a gate that has rounded to 1 too, and the layer a tenth slower.
+_gate = Elementwise(*sigmoid.rule.formula, lambda g, out, x: (g * out * (1.0 - out),), "sigmoid, its slope from `out`.")
+_squash = Elementwise(*tanh.rule.formula, lambda g, out, x: (g * (1.0 - out * out),), "tanh, its slope from `out`.")
 
 
 def _cell(xi: Any, xf: Any, xg: Any, xo: Any, ri: Any, rf: Any, rg: Any, ro: Any, c: Any) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Reductions along one, several or all axes. Sums of float32 accumulate in float64.
 
 Conventions at hard points: max and min share the gradient equally among ties; norm and std have gradient 0 where
-they are 0; logsumexp has gradient 0 where all its terms are -infinity.
+they are 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..arguments import number
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..kernels.totals import FLOAT32, FLOAT64, total
 from ..tensor import Tensor, as_tensor
-from .elementwise import absolute, equal, exp, where
+from .elementwise import absolute, equal, where
 from .operation import Spec, operation
 from .shape import Axes, astype, broadcast_to, concatenate, flip, reshape, transpose
 
@@ -30,7 +30,7 @@ def _lengths(shape: tuple[int, ...], axis: Axes) -> tuple[tuple[int, ...], int]:
     return tuple([1 if n in axes else length for n, length in enumerate(shape)]), math.prod([shape[n] for n in axes])
 
 
-def _restore(result: Tensor, shape: tuple[int, ...], axis: Axes) -> Tensor:
+def restore(result: Tensor, shape: tuple[int, ...], axis: Axes) -> Tensor:
     """A reduction's result, or its cotangent, with the axes that it lost, of length 1; a 0-d one broadcasts as is."""
     if result.ndim == 0:
         return result
@@ -50,7 +50,7 @@ def _like(value: Any, x: np.ndarray) -> np.ndarray:
 
 
 def _spread(g: Tensor, spec: Spec, axis: Axes) -> Tensor:
-    return broadcast_to(_restore(g, spec.shape, axis), spec.shape)
+    return broadcast_to(restore(g, spec.shape, axis), spec.shape)
 
 
 @operation(x=_spread)
@@ -98,15 +98,15 @@ def _before(rows: Tensor) -> Tensor:
     return products
 
 
-@operation(x=lambda g, x, axis: _restore(g, x.shape, axis) * _others(x, axis))
+@operation(x=lambda g, x, axis: restore(g, x.shape, axis) * _others(x, axis))
 def prod(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The product over the axes (all if None); its gradients are right with zeros among the factors."""
     return x.prod(axis=axis, keepdims=keepdims)
 
 
 def _share(g: Tensor, x: Tensor, out: Tensor, axis: Axes) -> Tensor:
-    hit = astype(equal(x, _restore(out, x.shape, axis)), g.dtype)
-    return hit * (_restore(g, x.shape, axis) / sum(hit, axis, True))
+    hit = astype(equal(x, restore(out, x.shape, axis)), g.dtype)
+    return hit * (restore(g, x.shape, axis) / sum(hit, axis, True))
 
 
 @operation(x=_share)
@@ -128,18 +128,28 @@ def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:
     return np.true_divide(_total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
 
 
-def _deviations(x: Tensor, axis: Axes, ddof: float) -> Tensor:
+@operation(x=lambda g, axis: _deviations(g, axis))
+def _deviations(x: np.ndarray, /, axis: Axes) -> np.ndarray:
+    """x less its mean, taken off twice: the second time it is what the first mean was rounded by."""
+    deviations, count = x, _lengths(x.shape, axis)[1]
+    for _ in range(2):
+        deviations = deviations - np.true_divide(_total(deviations, axis, True), count)
+    return _like(deviations, x)
+
+
+def _spreading(x: Tensor, axis: Axes, ddof: float) -> Tensor:
+    """The deviations by the divisor of the variance."""
     count = _lengths(x.shape, axis)[1]
-    return (x - mean(x, axis, True)) * (1.0 / (count - ddof) if count > ddof else math.inf)
+    return _deviations(x, axis) * (1.0 / (count - ddof) if count > ddof else math.inf)
 
 
-@operation(x=lambda g, x, axis, ddof: (2.0 * _restore(g, x.shape, axis)) * _deviations(x, axis, ddof))
+@operation(x=lambda g, x, axis, ddof: (2.0 * restore(g, x.shape, axis)) * _spreading(x, axis, ddof))
 def var(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
     """The variance over the axes (all if None), divided by the count less `ddof`."""
     return _like(_variance(x, axis, ddof, keepdims), x)
 
 
-@operation(x=lambda g, x, out, axis, ddof: _restore(g / _nonzero(out), x.shape, axis) * _deviations(x, axis, ddof))
+@operation(x=lambda g, x, out, axis, ddof: restore(g / _nonzero(out), x.shape, axis) * _spreading(x, axis, ddof))
 def std(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
     """The standard deviation over the axes (all if None), divisor the count less `ddof`; gradient 0 where it is 0."""
     return _like(np.sqrt(_variance(x, axis, ddof, keepdims)), x)
@@ -150,26 +160,13 @@ def _nonzero(length: Tensor) -> Tensor:
     return where(equal(length, 0.0), math.inf, length)
 
 
-@operation(x=lambda g, x, out, axis: _restore(g, x.shape, axis) * exp(x - _restore(_not_lowest(out), x.shape, axis)))
-def logsumexp(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """log(sum(exp(x))) over the axes (all if None), without overflow. Raises ShapeError for no elements."""
-    top = x.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    log = np.log(_total(np.exp(x - top), axis, True)) + top
-    return _like(log if keepdims else np.squeeze(log, axis), x)
-
-
-def _not_lowest(out: Tensor) -> Tensor:
-    return where(equal(out, -math.inf), 0.0, out)
-
-
 @operation(x=lambda g, spec, axis: reshape(flip(cumsum(flip(g, axis or 0), axis or 0), axis or 0), spec.shape))
 def cumsum(x: np.ndarray, /, axis: int | None = None) -> np.ndarray:
     """The running sum along an axis, or of the flattened tensor if None; float32 accumulates in float64."""
     return _like(np.cumsum(x, axis, np.float64 if x.dtype == np.float32 else None), x)
 
 
-@operation(x=lambda g, x, out, axis: _restore(g / _nonzero(out), x.shape, axis) * x)
+@operation(x=lambda g, x, out, axis: restore(g / _nonzero(out), x.shape, axis) * x)
 def _norm(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     return _like(np.sqrt(_total(np.square(x), axis, keepdims)), x)
 
