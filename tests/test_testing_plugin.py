@@ -1,6 +1,7 @@
 """The pytest plugin: seeds by the test's name, and tests that must leave nothing alive; and what these stand on."""
 
 import gc
+import re
 import weakref
 
 import numpy as np
@@ -126,6 +127,52 @@ def test_a_wrong_seed_is_told(run, capsys, seed):
 def test_options_and_markers_are_told(run):
     run("", "--help").stdout.fnmatch_lines(["*--seed=SEED*"])
     run("", "--markers").stdout.fnmatch_lines(["@pytest.mark.nothing_alive: no tensor*"])
+
+
+FAILURES = """
+import numpy as np
+import tinyhyper as th
+from tinyhyper.optim import SGD
+from tinyhyper.testing import arrays_off, check_gradients, check_hypergradients, nothing_alive
+
+HELD, ONES = [], {"w": np.ones(2), "b": np.ones(1)}
+
+class InsideTheLoop(SGD):
+    def step(self, params):
+        for name in list(params):
+            one = {name: params[name]}
+            super().step(one)
+            params.update(one)
+
+def cut(x):
+    return th.sin(x.detach())
+
+def loss(params):
+    return th.sum(params["w"] ** 2) + th.sum(params["b"] ** 2)
+"""
+CALLS = [
+    "check_gradients(cut, [1.0, 2.0])",
+    "check_gradients(cut, np.ones(1000))",
+    "check_gradients(th.relu, [1.0, 0.0])",
+    "check_gradients(lambda x: 2.0 * x * x.detach() ** 2 + x * x * x.detach(), 1.0)",
+    "check_gradients(lambda x: None, 1.0)",
+    "check_gradients(th.sin, 1)",
+    "check_gradients(th.sin, 1.0, order=0)",
+    "check_gradients(th.sin, 1.0, seed=-1)",
+    "arrays_off(0.0)",
+    "check_hypergradients(SGD(optimizer=SGD()), lambda params: loss(params) * np.nan, ONES)",
+    "check_hypergradients(InsideTheLoop(0.1, optimizer=SGD(1e-3)), loss, ONES)",
+    "with nothing_alive(): HELD.append(th.tensor(1.0))",
+]
+
+
+def test_a_failing_check_shows_the_line_that_called_it_and_the_message(pytester):
+    pytester.makepyfile(FAILURES + "".join(f"\ndef test_{n}():\n    {call}\n" for n, call in enumerate(CALLS)))
+    text = str(pytester.runpytest_subprocess("-p", "no:cacheprovider").stdout)
+    failures = re.split(r"\n_{5,} test_.*\n", text.partition("short test summary")[0])[1:]
+    for failure, call in zip(failures, CALLS, strict=True):
+        assert re.search(rf"\n>    +{re.escape(call)}\nE  +tinyhyper\.errors\.", failure), failure
+        assert "tinyhyper/" not in failure and "contextlib" not in failure
 
 
 # ---- What it stands on.

@@ -12,6 +12,8 @@ import numpy as np
 
 from .errors import ArgumentError, DtypeError
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 
 def integer(what: str, value: Any) -> int:
     """A whole number. Raises DtypeError for what is none."""

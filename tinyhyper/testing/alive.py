@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
 from ..errors import LeakError
 from ..tape import Node
 from ..tensor import Tensor
+
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
 
 SHOWN = 20
 WHY = "Something holds them: a list, a global, a closure, an exception, or a cycle of references"
@@ -38,21 +40,28 @@ def collector_off() -> Iterator[None]:
             gc.enable()
 
 
-@contextmanager
-def nothing_alive() -> Iterator[None]:
+class nothing_alive(ContextDecorator):
     """Within a block, or the decorated function, every tensor and node that is made must also go.
 
     The garbage collector is off meanwhile, so that a cycle of references counts as a leak. Raises LeakError, which
     lists what is alive and the operation that made it. An exception passes, as its traceback holds what it has met.
     """
-    __tracebackhide__ = True
-    gc.collect()
-    with collector_off():
-        before = {id(x): weakref.ref(x) for x in living(Tensor, Node)}
-        yield
+
+    def __enter__(self) -> None:
+        gc.collect()
+        self._off = collector_off()
+        self._off.__enter__()
+        self._before = {id(x): weakref.ref(x) for x in living(Tensor, Node)}
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        before = self._before
         left = [x for x in living(Tensor, Node) if id(x) not in before or before[id(x)]() is not x]
-        if left:
+        self._off.__exit__(None, None, None)
+        if left and kind is None:
             raise LeakError(_report(left))
+
+    def _recreate_cm(self) -> nothing_alive:  # one for each call, which may be within another
+        return type(self)()
 
 
 def _report(left: list[Any]) -> str:

@@ -14,6 +14,8 @@ from ..arguments import generator, number, whole
 from .derivative import Derivative
 from .functions import bound
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 
 def check_gradients(
     f: Callable[..., Any],

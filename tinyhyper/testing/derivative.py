@@ -16,6 +16,8 @@ from .differences import Array, Slope, lengths, settled, size_of
 from .functions import Function, leaves, signs, signs_like
 from .reports import Difference, entry, factor, kink
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 TOLERANCES = {np.dtype(np.float64): (1e-6, 1e-12), np.dtype(np.float32): (1e-3, 1e-5)}
 SMALL = 12  # arguments and results of up to so many entries are checked entry by entry
 MANY = 256  # and so many are looked at for the one that is wrong

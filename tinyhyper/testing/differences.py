@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 Array = np.ndarray
 Function = Callable[..., Array]
 

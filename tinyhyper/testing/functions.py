@@ -12,6 +12,8 @@ from ..interop import FLOATS
 from ..tensor import Tensor, tensor
 from .differences import Array
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 Function = Callable[..., list[Tensor]]
 
 

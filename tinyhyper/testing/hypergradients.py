@@ -28,6 +28,8 @@ from ..tensor import Tensor, leaf, tensor
 from .differences import Array, lengths, settled, size_of
 from .reports import Difference, entry
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 NOISE = 1e-12  # of the loss by the hyperparameter: how much a hypergradient may be off, whatever its size
 MOVES = 1e-9  # of the largest weight: how much a weight may be off
 
