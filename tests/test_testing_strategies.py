@@ -8,10 +8,13 @@ import pytest
 from factory import imported_without
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import pretty
 
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, strategies
+
+pytest_plugins = ["pytester"]
 
 
 @given(
@@ -26,6 +29,54 @@ def test_arrays_keep_off_kinks_and_ties(data, kinks, shape):
     assert all(a.shape == shape and a.dtype == np.float64 for a in arrays)
     assert (np.diff(every) > 0.2 * width).all() and (np.abs(every) <= 2).all()
     assert all(np.abs(every - kink).min(initial=1.0) >= min(0.02, width / 4) for kink in kinks)
+
+
+ARRAYS = arrays_off() | arrays_off(dtype=np.float32) | arrays_off(low=-9.0, high=9.0, dtype=np.int64)
+
+
+@given(x=ARRAYS)
+def test_arrays_print_as_python_that_makes_the_same(x):
+    again = eval(pretty(x), {"np": np})
+    assert again.dtype == x.dtype and again.shape == x.shape and again.tobytes() == x.tobytes()
+
+
+@pytest.mark.parametrize("x", [np.array([np.nan, -np.inf, 1.5]), np.array([True, False]), np.zeros((2, 0), np.uint8)])
+def test_other_arrays_print_so_too(x):
+    again = eval(pretty(x), {"np": np})
+    assert again.dtype == x.dtype and np.array_equal(again, x, equal_nan=x.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("x", [np.array(["a"]), np.ma.masked_array([1.0], [True])])
+def test_what_is_no_array_of_numbers_prints_as_ever(x):
+    assert pretty(x) == repr(x)
+
+
+FAILS = """
+from hypothesis import given, settings, strategies as st
+from tinyhyper.testing import arrays_off, axes_of, broadcastable_shapes, towers
+
+@settings(database=None)
+@given(
+    st.lists(arrays_off(shape=(2, 3)), min_size=1), arrays_off(shape=(0, 2), dtype="float32"), towers(),
+    axes_of(2), broadcastable_shapes(2), st.data(),
+)
+def test_that_fails(xs, y, tower, axes, shapes, data):
+    data.draw(arrays_off())
+    assert False
+"""
+
+
+def test_a_failing_example_is_python_that_runs(pytester):
+    """The report itself: what hypothesis shows of a value depends on how the strategy was made."""
+    pytester.makepyfile(FAILS)
+    lines = str(pytester.runpytest_subprocess("-p", "no:cacheprovider").stdout).splitlines()
+    words = [line.removeprefix("E").strip().rstrip(",") for line in lines]
+    shown = {name: [word for word in words if word.startswith(f"{name}=")] for name in ("xs", "y", "tower", "axes")}
+    built = {name: eval(text.partition("=")[2], {"np": np, "th": th}) for name, (text,) in shown.items()}
+    assert built["xs"][0].shape == (2, 3) and built["y"].shape == (0, 2) and built["y"].dtype == np.float32
+    assert isinstance(built["tower"], th.optim.Optimizer)
+    (drawn,) = [word.partition(": ")[2] for word in words if word.startswith("Draw 1")]
+    assert isinstance(eval(drawn, {"np": np}), np.ndarray)
 
 
 @given(x=arrays_off(low=3.0, high=5.0, dtype=np.float32))

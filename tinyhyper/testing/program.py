@@ -21,6 +21,7 @@ import tinyhyper as th
 
 from .arrangements import Options, Shape
 from .operations import OPERATIONS, Domain
+from .strategies import source
 
 LARGEST = 1e3  # no value of a program is larger
 ELEMENTS = 200  # nor has an array more elements
@@ -85,9 +86,7 @@ class Program:
 
     def __str__(self) -> str:
         lines = ["import numpy as np", "import tinyhyper as th", ""]
-        lines += [
-            f"x{n} = th.tensor(np.array({array.tolist()!r}), requires_grad=True)" for n, array in enumerate(self.inputs)
-        ]
+        lines += [f"x{n} = th.tensor({source(array)}, requires_grad=True)" for n, array in enumerate(self.inputs)]
         for n, step in enumerate(self.steps, len(self.inputs)):
             lines.append(f"x{n} = {_source(step)}")
         return "\n".join([*lines, f"outputs = [{', '.join(f'x{n}' for n in self.outputs)}]"])
@@ -109,7 +108,7 @@ def _source(step: Step) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return f"np.array({value.tolist()!r})"
+        return source(value)
     if isinstance(value, tuple):
         return f"({''.join(_literal(item) + ', ' for item in value)})"
     return f"th.{value.__name__}" if callable(value) else repr(value)

@@ -1,7 +1,11 @@
-"""Hypothesis strategies for arrays, shapes and axes at which a derivative has a meaning."""
+"""Hypothesis strategies for arrays, shapes and axes at which a derivative has a meaning.
+
+Where an example fails, hypothesis shows its arrays as Python that makes the same ones: `np.array([0.5, -1.0])`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +15,12 @@ import numpy.typing as npt
 from ..arguments import whole
 from ..errors import ArgumentError, MissingPackageError
 
+__tracebackhide__ = True  # pytest shows the line that called, not those in here
+
 try:
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp
+    from hypothesis.vendor import pretty
 except ImportError as error:
     raise MissingPackageError(
         "tinyhyper.testing: strategies need hypothesis; pip install 'tinyhyper[test]', or hypothesis itself"
@@ -71,11 +78,12 @@ def arrays_off(
         raise ArgumentError(f"arrays_off: place={place!r} is not 0, 1 or 2")
     shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
 
-    def drawn(chosen: tuple[Shape, int]) -> np.ndarray:
-        rng = np.random.default_rng(chosen[1])
-        return numbers_off(rng, chosen[0], low, high, kinks, place).astype(dtype)
+    @st.composite  # hypothesis would show the call of a mapped function in place of the numbers
+    def arrays(draw: Any) -> np.ndarray:
+        chosen, rng = draw(shapes), np.random.default_rng(draw(SEEDS))
+        return numbers_off(rng, chosen, low, high, kinks, place).astype(dtype)
 
-    return st.tuples(shapes, SEEDS).map(drawn)
+    return arrays()
 
 
 def numbers_off(
@@ -90,3 +98,19 @@ def numbers_off(
     for kink in kinks:
         starts = starts[(starts + reach < kink - gap) | (starts > kink + gap)]
     return (rng.permutation(starts)[:size] + reach * rng.random(size)).reshape(shape)
+
+
+def source(array: np.ndarray) -> str:
+    """An array as Python that makes the same one, to the last bit."""
+    dtype = f"np.{array.dtype.name}"
+    if not array.size:  # nested lists would lose its shape
+        return f"np.zeros({array.shape}, {dtype})"
+    values = re.sub("nan|inf", r"np.\g<0>", repr(array.tolist()))
+    return f"np.array({values})" if array.dtype == np.array(array.tolist()).dtype else f"np.array({values}, {dtype})"
+
+
+def _show(array: np.ndarray, printer: pretty.RepresentationPrinter, cycle: bool) -> None:
+    printer.text(source(array) if type(array) is np.ndarray and array.dtype.kind in "biuf" else repr(array))
+
+
+pretty.for_type_by_name("numpy", "ndarray", _show)
