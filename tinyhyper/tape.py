@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ContextDecorator, nullcontext
 from itertools import count
+from math import prod
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ REMEDY = (
 )
 
 _serials = count()
+MANY = 4096  # elements that pieces of a cotangent may hold, however small the whole is
 Edge: TypeAlias = "tuple[Node, int]"
 
 
@@ -65,6 +67,36 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{'leaf' if self.op is None else self.op.name} #{self.serial}{' released' if self.released else ''}>"
+
+
+class Pieces:
+    """The cotangent of what was indexed: pieces and their places, put together when all of them have come.
+
+    So n pieces of one tensor do not cost n arrays of its size.
+    join: makes a cotangent of this shape from a list of pieces and one of indices.
+    """
+
+    edge = True  # Tensor.plus looks twice at what has one
+    __slots__ = ("join", "shape", "pieces", "indices", "held")
+
+    def __init__(self, join: Any, shape: tuple[int, ...], piece: Any, index: Any) -> None:
+        self.join, self.shape, self.pieces, self.indices, self.held = join, shape, [piece], [index], piece.size
+
+    def plus(self, other: Any) -> Pieces:
+        """With another cotangent of the same tensor, whole or in pieces. Neither is to be used afterwards."""
+        more = other if type(other) is Pieces else Pieces(self.join, self.shape, other, ...)
+        self.pieces += more.pieces
+        self.indices += more.indices
+        self.held += more.held
+        if self.held > max(MANY, prod(self.shape)):  # by now they take more memory than the whole
+            self.pieces, self.indices, self.held = [self.whole()], [...], 0
+        return self
+
+    def whole(self) -> Any:
+        """The sum, in the order in which they have come."""
+        if len(self.pieces) == 1 and self.indices[0] is ...:
+            return self.pieces[0]
+        return self.join(self.pieces, self.indices, self.shape)
 
 
 class Mode(threading.local):
@@ -145,6 +177,8 @@ def sweep(
     for node in nodes:
         if (cotangents := pending.pop(node, None)) is None:
             continue
+        if Pieces in map(type, cotangents):
+            cotangents[:] = [c.whole() if type(c) is Pieces else c for c in cotangents]
         yield node, cotangents
         useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs])
         if True in useful:

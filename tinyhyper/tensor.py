@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
 from .interop import FLOATS, array_of, dispatch, owner_of
 from .kernels.quiet import quietly
-from .tape import Edge, Node, backward, mode
+from .tape import Edge, Node, Pieces, backward, mode
 
 
 class Tensor:
@@ -124,10 +124,10 @@ class Tensor:
         node.keep(index, self)
         return self
 
-    def plus(self, other: Tensor) -> Tensor:
+    def plus(self, other: Any) -> Any:
         """self + other for the sums of the sweep: where nobody watches or records, of NumPy's without detour."""
         if self.edge is not None or other.edge is not None or mode.tape is not None:
-            return self + other
+            return Pieces(other.join, self.shape, self, ...).plus(other) if type(other) is Pieces else self + other
         ours, theirs = self.array, other.array
         if ours.ndim == 0:  # a hyperparameter's: added as Python's numbers, in a third of the time
             return Tensor(np.array(ours.item() + theirs.item(), ours.dtype))

@@ -19,16 +19,14 @@ def kernel(rows, places, out):
 """
 
 
-def scatter(rows: np.ndarray, places: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of this shape in which each row has been added at its place, in float64, and the others are 0.
+def add_rows(rows: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    """Add each row to a float64 array at its place.
 
-    rows: (*places.shape, *shape[1:]), float32 or float64.  places: integers that are in range; negative ones count from
-    the end.
+    rows: (*places.shape, *out.shape[1:]), float32 or float64.  places: integers that are in range; negative ones count
+    from the end.
     """
-    out = np.zeros(shape)
     if rows.size < plan.SMALL or compiler_is_off():
         np.add.at(out, places, rows.astype(np.float64, copy=False))
     else:
         flat = np.ascontiguousarray(rows).reshape(places.size, -1)
         cache.load(SOURCE)(flat, places.ravel().astype(np.intp, copy=False), out.reshape(len(out), -1))
-    return out.astype(rows.dtype, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -9,33 +10,39 @@ import numpy as np
 
 from ..arguments import integer
 from ..errors import DtypeError, ShapeError
-from ..kernels.scatter import scatter
+from ..kernels.scatter import add_rows
+from ..tape import Pieces
 from ..tensor import Tensor, as_tensor
 from .operation import operation
 
 BASIC = (int, slice, EllipsisType, type(None), np.integer)
 
 
-@operation(x=lambda g, spec, index: _scatter(g, index, spec.shape))
+@operation(x=lambda g, spec, index: Pieces(_scatter, spec.shape, g, index))
 def _getitem(x: np.ndarray, /, index: Any) -> np.ndarray:
     return x[index]
 
 
-@operation(x=lambda g, index: _getitem(g, index))
-def _scatter(x: np.ndarray, /, index: Any, shape: tuple[int, ...]) -> np.ndarray:
-    out = np.zeros(shape, x.dtype)
-    items = index if type(index) is tuple else (index,)
-    if not any(isinstance(item, np.ndarray) and item.dtype.kind != "b" for item in items):
-        out[index] = x  # slices and masks take nothing twice
-        return out
-    if len(items) == 1:
-        return scatter(x, items[0], shape)
-    if x.dtype == np.float64:
-        np.add.at(out, index, x)
-        return out
-    wide = np.zeros(shape, np.float64)
-    np.add.at(wide, index, x.astype(np.float64))
-    return wide.astype(x.dtype)
+@operation(xs=lambda g, position, indices: _getitem(g, indices[position]))
+def _scatter(xs: Sequence[np.ndarray], /, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    dtype = xs[0].dtype
+    numbered = [any(isinstance(item, np.ndarray) and item.dtype.kind != "b" for item in _items(i)) for i in indices]
+    out = np.zeros(shape, np.float64 if any(numbered) else dtype)
+    for x, index, numbers in zip(xs, indices, numbered):
+        if not numbers:  # slices and masks take nothing twice
+            if len(xs) == 1:
+                out[index] = x
+            else:
+                out[index] += x
+        elif len(_items(index)) == 1:
+            add_rows(x, _items(index)[0], out)
+        else:
+            np.add.at(out, index, x.astype(np.float64, copy=False))
+    return out.astype(dtype, copy=False)
+
+
+def _items(index: Any) -> tuple[Any, ...]:
+    return index if type(index) is tuple else (index,)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
@@ -55,7 +62,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements at `indices` (integers, of any shape) along an axis, or of the flattened tensor if None."""
     x = as_tensor(x)
     if axis is None:
-        return getitem(x.ravel(), indices)
+        return getitem(x if x.ndim == 1 else x.ravel(), indices)
     axis = checked_axis("take", x, axis)
     return getitem(x, (slice(None),) * axis + (_frozen(indices),))
 

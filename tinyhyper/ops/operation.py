@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ArgumentError, CallError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
 from ..kernels.quiet import quietly
 from ..symbols import Symbol
-from ..tape import Edge, Node, mode
+from ..tape import Edge, Node, Pieces, mode
 from ..tensor import Tensor, as_tensor
 
 OPERATIONS: dict[str, Operation] = {}
@@ -168,8 +168,10 @@ class Operation:
                 found[n] = cotangent if cotangent is None else self._fit(key, cotangent, spec)
         return found
 
-    def _fit(self, key: str, cotangent: Tensor, spec: Spec) -> Tensor:
+    def _fit(self, key: str, cotangent: Any, spec: Spec) -> Any:
         """As fit; raises ShapeError or DtypeError for what cannot be the cotangent of that input."""
+        if type(cotangent) is Pieces:
+            return cotangent
         if type(cotangent) is not Tensor:
             kind = type(cotangent).__name__
             raise DtypeError(

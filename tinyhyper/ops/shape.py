@@ -219,7 +219,8 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     x = as_tensor(x)
     if x.ndim < 2:
         raise ShapeError(f"diagonal: shape {x.shape} has no two axes")
-    offset, last = integer("diagonal: offset", offset), moveaxis(x, (axis1, axis2), (-2, -1))
+    offset = integer("diagonal: offset", offset)
+    last = x if x.ndim == 2 and (axis1, axis2) == (0, 1) else moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = last.shape[-2:]
     start, end = max(0, -offset), min(rows, columns - offset)
     places = np.arange(start, max(start, end))
