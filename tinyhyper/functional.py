@@ -21,7 +21,7 @@ from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
 from .interop import FLOATS
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
-from .tape import mode, reachable, recording
+from .tape import Node, leading_to, mode, reachable, recording
 from .tensor import Tensor, as_tensor, leaf
 
 Argnums = int | tuple[int, ...]
@@ -56,7 +56,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
             raise ShapeError(
                 f"grad: the function gave a tensor of shape {out.shape}, not one number. Sum it, or use jacobian or vjp"
             )
-        return call.released(out), call.mirrored(call.pull([out], [None]))
+        return call.results[0], call.mirrored(call.pull([out], [None]))
 
     return both
 
@@ -72,7 +72,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         cotangents = _matching(cotangent, call.result, "vjp", "cotangent")
         return call.mirrored(call.pull(call.outputs, cotangents, retain=True))
 
-    return _rebuilt(call.result, iter([call.released(out) for out in call.outputs])), pullback
+    return _rebuilt(call.result, iter(call.results)), pullback
 
 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -90,13 +90,13 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
         pairs = [(p, d) for p, d in zip(pulled, directions) if p.edge is not None]
         slopes = [Tensor(np.zeros(c.shape, c.dtype)) for c in by]
         if pairs:
-            slopes = [*gradients([p for p, _ in pairs], by, [d for _, d in pairs], create_graph=call.connected)]
+            create = call.recorded and (call.connected or any(d.edge is not None for d in directions))
+            slopes = [*gradients([p for p, _ in pairs], by, [d for _, d in pairs], create_graph=create)]
     found = iter(slopes)
     results = [
         Tensor(np.zeros(out.shape, out.dtype)) if c is None else next(found) for c, out in zip(cotangents, call.outputs)
     ]
-    outputs = [call.released(out) for out in call.outputs]
-    return _rebuilt(call.result, iter(outputs)), _rebuilt(call.result, iter(map(call.released, results)))
+    return _rebuilt(call.result, iter(call.results)), _rebuilt(call.result, iter(call.released(results)))
 
 
 def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
@@ -152,11 +152,17 @@ def _function(name: str, f: Any) -> Callable[..., Any]:
     return f
 
 
+class _Variable(Node):
+    """The leaf under a variable of a call. open: whether the function still runs."""
+
+    open = True
+
+
 class _Call:
     """One call of a function on copies of its arguments, recorded.
 
     variables: the copies differentiated by.  result: what the function gave; outputs: the tensors in it.
-    connected: whether the outputs also depend on a graph outside of the call.
+    results: the outputs as the caller gets them.  connected: whether one of these is on a graph.
     """
 
     def __init__(
@@ -167,7 +173,7 @@ class _Call:
         for n in numbers:
             if not isinstance(n, int) or not -len(args) <= n < len(args):
                 raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
-        self.outside = mode.recording
+        self.recorded, self.began = mode.recording, Node().serial
         self.variables: list[Tensor] = []
         arguments = list(args)
         with recording():
@@ -177,10 +183,11 @@ class _Call:
             self.outputs = [self._output(out) for out in _leaves(self.result)]
         chosen = tuple([arguments[n] for n in numbers])
         self.structure = chosen if isinstance(argnums, tuple) else chosen[0]
-        own = {x.edge[0] for x in self.variables if x.edge and x.edge[0].op is None}
-        self.connected = self.outside and any(
-            node.op is None and node not in own for node in reachable(out.edge[0] for out in self.outputs if out.edge)
-        )
+        for x in self.variables:
+            if x.edge and isinstance(node := x.edge[0], _Variable):
+                node.open = False
+        self.results = self.released(self.outputs)
+        self.connected = any(result.edge is not None for result in self.results)
 
     def _variable(self, value: Any) -> Tensor:
         if not isinstance(value, (Tensor, np.ndarray, np.generic, float, int)):
@@ -188,7 +195,8 @@ class _Call:
         x = as_tensor(value)
         if x.dtype not in FLOATS:
             raise DtypeError(f"{self.name}: cannot differentiate by values of {x.dtype}; make them float32 or float64")
-        variable = positive(x) if self.outside and x.edge is not None else leaf(Tensor(x.array))
+        on_graph = self.recorded and x.edge is not None
+        variable = positive(x) if on_graph else Tensor(x.array, (_Variable(), 0)).retain_grad()
         self.variables.append(variable)
         return variable
 
@@ -211,14 +219,22 @@ class _Call:
         pairs = [(out, c) for out, c in zip(outputs, cotangents) if out.edge is not None]
         if not pairs or not self.variables:
             return [Tensor(np.zeros(x.shape, x.dtype)) for x in self.variables]
-        recorded = any(isinstance(c, Tensor) and c.edge is not None for _, c in pairs) and mode.recording
-        create = linear or self.connected or recorded
         outs, given = [out for out, _ in pairs], [c for _, c in pairs]
-        return list(gradients(outs, self.variables, given, retain_graph=retain, create_graph=create))
+        nodes = [c.edge[0] for c in given if c is not None and c.edge]
+        create = linear or mode.recording and (self.connected or bool(nodes))
+        found = gradients(outs, self.variables, given, retain_graph=retain, create_graph=create)
+        return list(found) if linear else self.released(found, nodes)
 
-    def released(self, tensor: Tensor) -> Tensor:
-        """A result as the caller gets it: on the graph only if that leads outside of the call."""
-        return tensor if self.connected else Tensor(tensor.array)
+    def released(self, tensors: Sequence[Tensor], given: Sequence[Node] = ()) -> list[Tensor]:
+        """Tensors as the caller gets them: on the graph only where they depend on given nodes or on older leaves."""
+        nodes = reachable(tensor.edge[0] for tensor in tensors if tensor.edge) if self.recorded or given else []
+        kept = leading_to(nodes, [*filter(self._older, nodes), *given])
+        return [tensor if tensor.edge and tensor.edge[0] in kept else Tensor(tensor.array) for tensor in tensors]
+
+    def _older(self, node: Node) -> bool:
+        """Whether a node was an end of a graph before the call. The variables of a call that has ended are constants."""
+        ended = isinstance(node, _Variable) and not node.open
+        return node.serial < self.began and (node.op is None or node.released) and not ended
 
     def mirrored(self, values: Sequence[Any]) -> Any:
         """One value for each variable, in the structure of the arguments differentiated by."""
