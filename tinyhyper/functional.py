@@ -31,8 +31,8 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The gradient of f, a function of one-element output, as a function of the same arguments.
 
     argnums: the position of the argument to differentiate by, or a tuple of positions, which gives a tuple.
-    The derivative raises ShapeError if the output has more than one element, DtypeError for an argument of integers,
-    ArgumentError for a position that does not exist.
+    The derivative raises ShapeError if the output has more than one element, DtypeError for an argument or an output of
+    integers or booleans, ArgumentError for a position that does not exist or stands twice.
     """
     both = value_and_grad(_function("grad", f), argnums)
 
@@ -171,8 +171,10 @@ class _Call:
         self.name = name
         numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         for n in numbers:
-            if not isinstance(n, int) or not -len(args) <= n < len(args):
+            if not isinstance(n, int) or isinstance(n, bool) or not -len(args) <= n < len(args):
                 raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
+        if len({n % len(args) for n in numbers}) < len(numbers):
+            raise ArgumentError(f"{name}: argnums {argnums!r} has one of {len(args)} positional arguments twice")
         self.recorded, self.began = mode.recording, Node().serial
         self.variables: list[Tensor] = []
         arguments = list(args)
@@ -202,9 +204,15 @@ class _Call:
 
     def _output(self, value: Any) -> Tensor:
         try:
-            return as_tensor(value)
+            out = as_tensor(value)
         except TinyhyperError as error:
             raise type(error)(f"{self.name}: the function gave a {type(value).__name__} ({error})") from None
+        if out.dtype not in FLOATS:
+            raise DtypeError(
+                f"{self.name}: the function gave values of {out.dtype}, which have no derivative. A function that counts "
+                "or compares is flat: differentiate a smooth one, or cast a constant to float64"
+            )
+        return out
 
     def single_output(self) -> Tensor:
         if isinstance(self.result, (dict, list, tuple)):
