@@ -209,8 +209,8 @@ class _Call:
             raise type(error)(f"{self.name}: the function gave a {type(value).__name__} ({error})") from None
         if out.dtype not in FLOATS:
             raise DtypeError(
-                f"{self.name}: the function gave values of {out.dtype}, which have no derivative. A function that counts "
-                "or compares is flat: differentiate a smooth one, or cast a constant to float64"
+                f"{self.name}: the function gave values of {out.dtype}, which have no derivative. What counts or "
+                "compares is flat: differentiate a smooth function, or cast a constant to float64"
             )
         return out
 
@@ -240,7 +240,7 @@ class _Call:
         return [tensor if tensor.edge and tensor.edge[0] in kept else Tensor(tensor.array) for tensor in tensors]
 
     def _older(self, node: Node) -> bool:
-        """Whether a node was an end of a graph before the call. The variables of a call that has ended are constants."""
+        """Whether a node ended a graph before the call. The variables of a call that has ended are constants."""
         ended = isinstance(node, _Variable) and not node.open
         return node.serial < self.began and (node.op is None or node.released) and not ended
 
