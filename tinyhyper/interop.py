@@ -1,16 +1,22 @@
-"""Where NumPy comes in: arrays of what users pass, and NumPy's functions called with tensors."""
+"""Where NumPy comes in: arrays of what users pass, NumPy's functions called with tensors, and values that leave."""
 
 from __future__ import annotations
 
+import dis
+import functools
+import sys
 from collections.abc import Callable
-from typing import Any
+from types import CodeType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArgumentError, DtypeError, TinyhyperError, UnsupportedError
+from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
+from .tape import Edge, mode
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+CONVERSIONS = {"float", "int", "complex", "isfinite", "isinf", "isnan"}  # of the last three only the answer is left
 
 NUMPY_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
@@ -22,19 +28,40 @@ def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.n
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
     except TinyhyperError:
         raise
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+    except (ValueError, TypeError, OverflowError, RuntimeError, np.ma.MaskError) as error:
         raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
     if array.dtype not in FLOATS and array.dtype.kind not in "iub":
         raise DtypeError(
             f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
             "integer type or bool"
         )
+    nested = isinstance(values, (list, tuple))
+    if _masked(values, array.ndim + bool(nested and np.isnan(array).any())):
+        raise DtypeError(f"{name}: {UNMASKED}")
     return array
+
+
+UNMASKED = (
+    "a masked array would lose its mask. Fill in a value, x.filled(0.0), and keep the mask beside it: "
+    "th.where(x.mask, 0.0, y)"
+)
+
+
+def _masked(values: Any, depth: int) -> bool:
+    """Whether a masked array is among values nested so deep. (Numbers are not looked at: one that is masked is NaN.)"""
+    if isinstance(values, (list, tuple)):
+        return depth > 1 and any(_masked(item, depth - 1) for item in values)
+    return isinstance(values, np.ma.MaskedArray)
 
 
 def owner_of(array: np.ndarray) -> np.ndarray:
     """The array that the memory belongs to."""
     return array if array.base is None else array.base
+
+
+def foreign(value: Any) -> bool:
+    """Whether a value has rules of its own for NumPy's functions: then its operators have the word, as in NumPy."""
+    return getattr(type(value), "__array_ufunc__", OURS[0]) not in OURS
 
 
 def dispatch(name: str, args: Any, kwargs: Any) -> Any:
@@ -44,7 +71,101 @@ def dispatch(name: str, args: Any, kwargs: Any) -> Any:
             f"numpy.{name} has no rule here, so it cannot be applied to a Tensor. "
             "Build it from operations that have one (tinyhyper.ops lists them), or apply it to x.numpy()"
         )
+    if any(isinstance(value, np.ma.MaskedArray) for value in (*args, *kwargs.values())):
+        raise DtypeError(f"numpy.{name}: {UNMASKED}")
     if kwargs.get("out") is not None:
         raise UnsupportedError(f"numpy.{name}: out= would overwrite an array; tensors are never written to")
     kwargs.pop("out", None)
     return operation(*args, **kwargs)
+
+
+class Leaving:
+    """How the values of a tensor leave the engine: by NumPy's protocols and Python's conversions."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        array: np.ndarray
+        edge: Edge | None
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number. Raises ShapeError for any other size."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: a tensor of shape {self.array.shape} has {self.array.size} elements, not one")
+        return self.array.item()
+
+    def numpy(self) -> np.ndarray:
+        """The values as a read-only array; no gradient flows through it."""
+        view = self.array.view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.edge is not None:
+            raise DtypeError(
+                "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
+                "it, or use an operation with a rule (tinyhyper.ops lists them); of a masked array, take x.filled()"
+            )
+        return np.array(self.array, dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if any(map(foreign, args)):
+            return NotImplemented
+        return dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        if any(kind.__array_function__ not in OURS for kind in types):
+            return NotImplemented
+        module = function.__module__.removeprefix("numpy").lstrip(".")
+        return dispatch(f"{module}.{function.__name__}".lstrip("."), args, kwargs)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.array.shape} is not one value: say any() or all()")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self._converted("float"))
+
+    def __int__(self) -> int:
+        return int(self._converted("int"))
+
+    def _converted(self, name: str) -> Any:
+        """The value for float() and int(). Raises DtypeError where other code asks for it, and would cut a graph."""
+        value, caller = self.item(), sys._getframe(2)
+        on_graph = self.edge is not None and mode.recording and not self.edge[0].released
+        if on_graph and not _by_name(caller.f_code, caller.f_lasti):
+            raise DtypeError(
+                f"{name}: an element of a NumPy array, a function of math and the like take a plain number, which "
+                "would silently cut the graph. Put tensors together with th.stack, use th's own functions, or say "
+                f"x.item() or {name}(x) to cut it"
+            )
+        return value
+
+
+OURS = (np.ndarray.__array_ufunc__, Leaving.__array_ufunc__, np.ndarray.__array_function__, Leaving.__array_function__)
+
+
+@functools.lru_cache(maxsize=1024)
+def _by_name(code: CodeType, place: int) -> bool:
+    """Whether an instruction says float(x), map(float, x) or the like, or formats by %.
+
+    C code that converts by itself (`array[0] = x`, `math.sqrt(x)`) has no frame, so its caller's instruction tells: the
+    name of a conversion begins in the source where the call does. Python 3.10 knows the line alone.
+    """
+    lines = {offset: line for start, end, line in code.co_lines() for offset in range(start, end, 2)}
+    begins, names = {}, {}
+    for instruction in dis.get_instructions(code):
+        positions = getattr(instruction, "positions", None)
+        begins[instruction.offset] = lines[instruction.offset], getattr(positions, "col_offset", None)
+        if instruction.offset == place:
+            asking = instruction.opname
+        if isinstance(instruction.argval, str):
+            names[instruction.offset] = instruction.argval
+    called = any(name in CONVERSIONS and begins[offset] == begins[place] for offset, name in names.items())
+    near = [name for offset, name in names.items() if lines[offset] == lines[place]]
+    mapped = any(first == "map" and second in CONVERSIONS for first, second in zip(near, near[1:]))
+    return asking != "STORE_SUBSCR" and (called or mapped or asking in ("BINARY_OP", "BINARY_MODULO"))

@@ -7,19 +7,19 @@ tape has saved cannot be overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
-from .interop import FLOATS, array_of, dispatch, owner_of
+from .interop import FLOATS, Leaving, array_of, owner_of
 from .kernels.quiet import quietly
 from .tape import Edge, Node, Pieces, backward, mode
 
 
-class Tensor:
+class Tensor(Leaving):
     """An n-dimensional array whose operations are recorded, so that `backward` can differentiate them.
 
     Made by `tensor`. `array` is the engine's own array, `edge` its place on the graph (None for a constant),
@@ -99,16 +99,6 @@ class Tensor:
         """Whether this tensor was made by the user, not by an operation on the graph."""
         return self.edge is None or self.edge[0].op is None
 
-    def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number. Raises ShapeError for any other size."""
-        if self.size != 1:
-            raise ShapeError(f"item: a tensor of shape {self.shape} has {self.size} elements, not one")
-        return self.array.item()
-
-    def numpy(self) -> np.ndarray:
-        """The values as a read-only array; no gradient flows through it."""
-        return self.data
-
     def detach(self, reason: str | None = None) -> Tensor:
         """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it and its reason."""
         detached = Tensor(self.array)
@@ -144,21 +134,6 @@ class Tensor:
         """
         deposit([seed_for(self, gradient, "backward")], self, retain_graph=retain_graph, create_graph=create_graph)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self.requires_grad:
-            raise DtypeError(
-                "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
-                "it, or use an operation with a rule (tinyhyper.ops lists them)"
-            )
-        return np.array(self.array, dtype=dtype)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        return dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
-
-    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        module = function.__module__.removeprefix("numpy").lstrip(".")
-        return dispatch(f"{module}.{function.__name__}".lstrip("."), args, kwargs)
-
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise GraphError(
@@ -173,9 +148,6 @@ class Tensor:
             "or change x.numpy().copy() and assign it to x.data"
         )
 
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
     def __len__(self) -> int:
         if not self.ndim:
             raise DtypeError("len: a 0-d tensor has no length")
@@ -183,17 +155,6 @@ class Tensor:
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[n] for n in range(len(self)))
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ShapeError(f"the truth of a tensor of shape {self.shape} is not one value: say any() or all()")
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
 
     __hash__ = object.__hash__
 

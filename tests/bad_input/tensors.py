@@ -29,6 +29,8 @@ TENSORS = [
     bad("th.tensor([True], requires_grad=True)", DtypeError, "bool"),
     bad("th.tensor(foreign)", ArgumentError, "tensor", "requires grad"),
     bad("th.tensor(np.array(['2020-01-01'], 'M8[D]'))", DtypeError, "datetime64"),
+    bad("th.tensor(np.ma.array([1.0, 2.0], mask=[0, 1]))", DtypeError, "tensor", "mask", ".filled("),
+    bad("th.tensor([np.ma.array([1.0]), [2.0]])", DtypeError, "tensor", "mask", ".filled("),
     # Members.
     bad("x.item()", ShapeError, "item", "(2, 3)"),
     bad("float(x)", ShapeError, "(2, 3)"),
@@ -84,6 +86,12 @@ TENSORS = [
     bad("~(x > 0)", UnsupportedError, "~", "np.logical_not"),
     bad("x | x", UnsupportedError, "|", "np.logical_or"),
     bad("math.exp(v)", ShapeError, "(3,)"),
+    bad("math.sqrt(s)", DtypeError, "float", "math", "cut the graph", "item()"),
+    bad("np.zeros(2, int).fill(s)", DtypeError, "int", "NumPy array", "th.stack"),
+    bad("np.zeros(2, complex)[0] = s", DtypeError, "float", "NumPy array", "th.stack"),
+    bad("round(s, 2)", UnsupportedError, "round", "th.floor", "item()"),
+    bad("x * np.ma.array(a)", DtypeError, "multiply", "MaskedArray", ".filled("),
+    bad("np.isclose(x, b=np.ma.array(a))", DtypeError, "numpy.isclose", ".filled("),
     # Backward passes.
     bad("x.backward()", ShapeError, "(2, 3)", "cotangent"),
     bad("loss.backward(np.ones(5))", ShapeError, "backward", "(5,)"),

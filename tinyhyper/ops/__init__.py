@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import CallError, UnsupportedError
-from ..interop import NUMPY_FUNCTIONS
+from ..interop import NUMPY_FUNCTIONS, foreign
 from ..symbols import Symbol
 from ..tensor import Tensor
 from . import elementwise, index, linalg, reduce, shape
-from .elementwise import NUMPY_ALIASES, RULES, attach_operators
+from .elementwise import NUMPY_ALIASES, RULES, attach_operators, forward, reflected
 
 METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
@@ -132,6 +132,7 @@ WITHOUT_RULE = {
     "or": ("|", "np.logical_or(x, y)"),
     "xor": ("^", "x != y"),
     "invert": ("~", "np.logical_not(x)"),
+    "round": ("round", "th.floor(x + 0.5), or round(x.item()) to cut the graph"),
 }
 
 
@@ -140,8 +141,8 @@ def attach() -> None:
     attach_operators(Tensor)
     members: dict[str, Any] = {
         "__getitem__": index.getitem,
-        "__matmul__": linalg.matmul,
-        "__rmatmul__": lambda self, other: linalg.matmul(other, self),
+        "__matmul__": forward(linalg.matmul),
+        "__rmatmul__": reflected(linalg.matmul),
         "reshape": lambda self, *lengths: shape.reshape(self, _one_tuple(lengths)),
         "transpose": lambda self, *axes: shape.transpose(self, _one_tuple(axes) if axes else None),
         "T": property(shape.transpose, doc="The tensor with its axes reversed."),
@@ -166,6 +167,8 @@ def _one_tuple(values: tuple[Any, ...]) -> Any:
 
 def _refused(written: str, instead: str) -> Callable[..., Any]:
     def refuse(*operands: Any) -> Any:
+        if any(map(foreign, operands)):
+            return NotImplemented
         raise UnsupportedError(f"{written} has no rule for a Tensor; say {instead}")
 
     return refuse

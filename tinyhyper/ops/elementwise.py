@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CallError, UnsupportedError
+from ..interop import foreign
 from ..kernels.expression import Formula
 from ..symbols import Constant, Rule, Symbol
 from ..tensor import Tensor
@@ -251,24 +252,32 @@ UNARY = {"neg": negative, "pos": positive, "abs": absolute}
 NUMPY_ALIASES = {"absolute": absolute, "fabs": absolute, "true_divide": divide, "float_power": power}
 
 
+def forward(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as an operator, which leaves the word to an operand of another library."""
+
+    def operator(self: Any, other: Any) -> Any:
+        return NotImplemented if type(other) is not Tensor and foreign(other) else function(self, other)
+
+    return operator
+
+
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As forward, where the other operand is on the left."""
+    return forward(lambda self, other: function(other, self))
+
+
 def attach_operators(cls: type) -> None:
     """Give a class Python's arithmetic and comparison operators."""
-
-    def forward(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, other: function(self, other)
-
-    def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, other: function(other, self)
 
     def unary(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda self: function(self)
 
-    def comparison(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, other: NotImplemented if other is None else function(self, other)
+    def equality(function: Callable[..., Any]) -> Callable[..., Any]:
+        return forward(lambda self, other: NotImplemented if other is None else function(self, other))
 
     for name, function in OPERATORS.items():
         if f"__{name}__" not in vars(cls):
-            setattr(cls, f"__{name}__", comparison(function) if name in ("eq", "ne") else forward(function))
+            setattr(cls, f"__{name}__", equality(function) if name in ("eq", "ne") else forward(function))
         if name in ("add", "sub", "mul", "truediv", "pow") and f"__r{name}__" not in vars(cls):
             setattr(cls, f"__r{name}__", reflected(function))
     for name, function in UNARY.items():
