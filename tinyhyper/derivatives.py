@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, GraphError, ShapeError
-from .kernels.quiet import quietly
 from .tape import backward
 from .tensor import Tensor, exclusive, seed_for
 
@@ -45,7 +44,7 @@ def gradients(
             raise ArgumentError(f"gradients: output {n} is a {type(out).__name__}, not a tensor")
     seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
     edges = [x.edge for x in ins if x.edge]
-    found = quietly(backward, seeds, edges, retain_graph=retain_graph, create_graph=create_graph)
+    found = backward(seeds, edges, retain_graph=retain_graph, create_graph=create_graph)
     owned = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     by_position = dict(zip([position for position, _ in found], owned))
     return tuple(by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins))

@@ -10,17 +10,18 @@ so the same few lines differentiate arrays, recorded tensors (giving derivatives
 
 from __future__ import annotations
 
-import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ContextDecorator, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from contextvars import ContextVar
 from itertools import count
 from math import prod
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from .calls import Parenthesized
+from .calls import Parenthesized, inside
 from .errors import GraphReleasedError
+from .kernels.quiet import quietly
 
 REMEDY = (
     "Pass retain_graph=True to the first of two backward passes through it, compute the loss again, or detach() what "
@@ -99,18 +100,43 @@ class Pieces:
         return self.join(self.pieces, self.indices, self.shape)
 
 
-class Mode(threading.local):
-    """What this thread records: whether operations go on the graph, and the Tape that watches."""
+class State(NamedTuple):
+    """What is recorded: whether operations go on the graph, and the Tape that watches."""
 
-    recording = True
+    recording: bool = True
     tape: Any = None
+
+
+ORDINARY = State()
+_state = ContextVar("tinyhyper", default=ORDINARY)
+current = _state.get  # quicker than `mode` where much is asked
+
+
+class Mode:
+    """The state of this thread, and of this task of an event loop."""
+
+    @property
+    def recording(self) -> bool:
+        return current().recording
+
+    @recording.setter
+    def recording(self, value: bool) -> None:
+        _state.set(State(value, current().tape))
+
+    @property
+    def tape(self) -> Any:
+        return current().tape
+
+    @tape.setter
+    def tape(self, value: Any) -> None:
+        _state.set(State(current().recording, value))
 
 
 mode, UNWATCHED = Mode(), nullcontext()
 
 
-class Switch(ContextDecorator, metaclass=Parenthesized):
-    """A mode inside a block, or inside the decorated function."""
+class Switch(metaclass=Parenthesized):
+    """A mode inside a block, or inside the decorated function, generator or coroutine."""
 
     name: str = "recording"
     value: Any = False
@@ -125,8 +151,8 @@ class Switch(ContextDecorator, metaclass=Parenthesized):
     def __exit__(self, *error: object) -> None:
         setattr(mode, self.name, self._before.pop())
 
-    def _recreate_cm(self) -> Switch:  # one for each call: a decorated function may run in several threads at once
-        return type(self)()
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return inside(type(self), function)  # one for each call: it may run in several threads at once
 
 
 class no_grad(Switch):
@@ -204,6 +230,17 @@ def backward(
     Without targets, a recorded sweep stops at seams; a plain one passes them and takes along what was left there.
     Returns pairs, (tensor or position in targets, cotangent). Raises GraphReleasedError before anything has changed.
     """
+    return quietly(_backward, current(), seeds, targets, retain_graph, create_graph)
+
+
+def _backward(
+    state: State,
+    seeds: Sequence[tuple[Edge, Any]],
+    targets: Sequence[Edge] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> list[tuple[Any, Any]]:
+    _state.set(state)  # in the context of `quietly`, which nobody else sees
     stops = create_graph and targets is None
     nodes = reachable((edge[0] for edge, _ in seeds), stops)
     wanted = None

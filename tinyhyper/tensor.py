@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
 from .interop import FLOATS, Leaving, array_of, owner_of
-from .kernels.quiet import quietly
 from .tape import Edge, Node, Pieces, backward, mode
 
 
@@ -228,7 +227,7 @@ def deposit(
 
     loss: what a recording is told that these are the gradients of. Raises GraphReleasedError.
     """
-    found = quietly(backward, seeds, None, retain_graph=retain_graph, create_graph=create_graph)
+    found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
     deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     for tensor, _ in found:
         if tensor.grad is not None:

@@ -194,9 +194,6 @@ class detect_anomaly(Switch):
 
     name = "tape"
 
-    def _recreate_cm(self) -> detect_anomaly:
-        return detect_anomaly()
-
-    def __enter__(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.value = Watch()
-        super().__enter__()

@@ -18,7 +18,7 @@ from ..errors import ShapeError
 from ..interop import FLOATS
 from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol, lower, substitute, used
-from ..tape import Edge, Node, add_to, leading_to, mode, reachable, sweep
+from ..tape import Edge, Node, add_to, current, leading_to, reachable, sweep
 from ..tensor import Tensor
 
 Mask = tuple[bool, ...]
@@ -90,12 +90,12 @@ class Fusion:
         weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
         like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
         """
-        tape = mode.tape
+        recording, tape = current()
         began = 0 if tape is None else perf_counter_ns()
         arrays = [operand.array for operand in operands]
         plan = self.plan(arrays, weak, like)
         results = plan.run(arrays)
-        if mode.recording:
+        if recording:
             edges = [operand.edge for operand in operands]
             outputs = self.recorded(self.context(plan, edges), edges, arrays, results)
         else:
@@ -124,8 +124,9 @@ class Fusion:
         context: Context = node.context
         way = self.way(context, tuple([c is not None for c in cotangents]), wanted)
         found: list[Tensor | None] = [None] * len(wanted)
-        if mode.recording or mode.tape is not None:
-            edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if mode.recording else ()
+        recording, tape = current()
+        if recording or tape is not None:
+            edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if recording else ()
             operands = [c for c in cotangents if c is not None]
             operands += [Tensor(node.saved[place], edges[n] if edges else None) for place, n in way.reads]
             results: Sequence[Tensor] = way.fusion(operands, way.weak, way.like)

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ArgumentError, CallError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
 from ..kernels.quiet import quietly
 from ..symbols import Symbol
-from ..tape import Edge, Node, Pieces, mode
+from ..tape import Edge, Node, Pieces, current
 from ..tensor import Tensor, as_tensor
 
 OPERATIONS: dict[str, Operation] = {}
@@ -85,7 +85,7 @@ class Operation:
 
     def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
         """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
-        tape = mode.tape
+        recording, tape = current()
         began = 0 if tape is None else perf_counter_ns()
         if self.sequence and not isinstance(values, Iterable):
             raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(values).__name__}")
@@ -100,7 +100,7 @@ class Operation:
             kind = ArgumentError if isinstance(error, TypeError) else ShapeError
             raise kind(f"{self.name}({shapes}{_show(options)}): {error}") from error
         result = Tensor(out if type(out) is np.ndarray else np.asarray(out))
-        if mode.recording and self.vjps and result.array.dtype.kind == "f":
+        if recording and self.vjps and result.array.dtype.kind == "f":
             node = self.node([tensor.edge for tensor in tensors], arrays, result.array, options)
             if node is not None:
                 result.edge = (node, 0)
@@ -155,7 +155,7 @@ class Operation:
         reads, entries, options = node.context
         specs = tuple(map(Spec._make, entries))
         known = {**options, "specs": specs}
-        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if mode.recording else {}
+        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if current().recording else {}
         for name, array in zip(reads, node.saved):
             known[name] = Tensor(array, edges.get(name))
         if self.sequence:
