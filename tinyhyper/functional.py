@@ -261,7 +261,10 @@ def _matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
     shapes, needed = [np.shape(value) for value in found], [np.shape(value) for value in _leaves(pattern)]
     if shapes != needed:
         raise ShapeError(f"{name}: {what} of shapes {needed} needed, not {shapes}")
-    return [as_tensor(value) for value in found]
+    tensors = [as_tensor(value) for value in found]
+    if any(tensor.dtype == bool for tensor in tensors):
+        raise DtypeError(f"{name}: {what} of numbers needed, not of bool")
+    return tensors
 
 
 def _leaves(structure: Any) -> Iterator[Any]:

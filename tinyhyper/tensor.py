@@ -214,7 +214,7 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
     if given.shape != output.shape:
         raise ShapeError(f"{name}: the tensor has shape {output.shape}, its gradient has {given.shape}")
     if given.dtype != output.dtype:
-        if given.edge is not None:
+        if given.edge is not None or given.dtype == bool:
             raise DtypeError(f"{name}: the tensor is {output.dtype}, its gradient {given.dtype}")
         given = Tensor(given.array.astype(output.dtype))
     return output.edge, given
@@ -234,7 +234,7 @@ def deposit(
             _check_gradient(tensor)
     for (tensor, _), gradient in zip(found, deposits):
         if tensor.grad is not None:
-            gradient = tensor.grad.plus(gradient)
+            gradient = in_dtype(tensor.grad, tensor).plus(gradient)
         tensor.grad = gradient
         if mode.tape is not None:
             mode.tape.gradient(tensor, gradient, loss)
@@ -251,6 +251,13 @@ def _check_gradient(tensor: Tensor) -> None:
         )
     if grad.shape != tensor.shape:
         raise ShapeError(f"backward: .grad of a tensor of shape {tensor.shape} has shape {grad.shape}")
+    if grad.dtype not in FLOATS:
+        raise DtypeError(f"backward: .grad of a tensor of {tensor.dtype} is of {grad.dtype}; make it {tensor.dtype}")
+
+
+def in_dtype(gradient: Tensor, tensor: Tensor) -> Tensor:
+    """A gradient in the dtype of its tensor: one that was scaled by np.float64(0.5), say, is wider than the weight."""
+    return gradient if gradient.array.dtype == tensor.array.dtype else gradient.astype(tensor.array.dtype)
 
 
 def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:

@@ -205,7 +205,7 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
         grad, shape, dtype = w.grad, w.array.shape, w.array.dtype
         if grad is not None:
             reached = True
-            if not isinstance(grad, Tensor) or grad.array.shape != shape:
+            if not isinstance(grad, Tensor) or grad.array.shape != shape or grad.array.dtype.kind != "f":
                 raise _wrong_gradient(f"{place}: params[{name!r}]", w)
         for key, state in optimizer._states.get(name, {}).items():
             if state.array.shape != shape or state.array.dtype != dtype:
@@ -242,11 +242,16 @@ def hypergradients(levels: Sequence[Optimizer]) -> None:
     for level in levels[:-1]:
         for key in level._tuned:
             tensor = level.parameters[key]
-            if tensor.grad is not None and (not isinstance(tensor.grad, Tensor) or tensor.grad.shape != tensor.shape):
+            grad = tensor.grad
+            if grad is not None and (
+                not isinstance(grad, Tensor) or grad.shape != tensor.shape or grad.dtype.kind != "f"
+            ):
                 raise _wrong_gradient(f"{type(levels[0]).__name__}.step: {type(level).__name__}'s {key}", tensor)
 
 
-def _wrong_gradient(what: str, tensor: Tensor) -> ShapeError:
+def _wrong_gradient(what: str, tensor: Tensor) -> ShapeError | DtypeError:
     grad: Any = tensor.grad
+    if isinstance(grad, Tensor) and grad.shape == tensor.shape:
+        return DtypeError(f"{what} is {tensor.dtype}, its .grad {grad.dtype}; make that {tensor.dtype}")
     found = f"of shape {grad.shape}" if isinstance(grad, Tensor) else f"a {type(grad).__name__}"
     return ShapeError(f"{what} has shape {tensor.shape}, its .grad is {found}")

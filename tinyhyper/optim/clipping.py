@@ -17,7 +17,7 @@ from ..errors import ArgumentError
 from ..kernels.plan import Sample
 from ..ops.elementwise import clip, equal, minimum, multiply, sqrt, square, where
 from ..ops.fuse import composite, trace
-from ..tensor import Tensor
+from ..tensor import Tensor, in_dtype
 
 ONE = Tensor(np.array(1.0))
 TOTAL = (Sample((), np.dtype(np.float64)),)
@@ -93,4 +93,4 @@ class Limits(NamedTuple):
 
 def gradient_of(target: Tensor) -> Tensor:
     """What `backward` left in `.grad`; a missing gradient counts as zero."""
-    return target.grad if target.grad is not None else Tensor(np.zeros(target.shape, target.dtype))
+    return Tensor(np.zeros(target.shape, target.dtype)) if target.grad is None else in_dtype(target.grad, target)
