@@ -142,14 +142,16 @@ class Switch(metaclass=Parenthesized):
     value: Any = False
 
     def __init__(self) -> None:
-        self._before: list[Any] = []
+        self._before: list[State] = []
 
     def __enter__(self) -> Any:
-        self._before.append(getattr(mode, self.name))
-        setattr(mode, self.name, self.value)
+        before = current()
+        self._before.append(before)
+        if getattr(before, self.name) is not self.value:
+            setattr(mode, self.name, self.value)
 
     def __exit__(self, *error: object) -> None:
-        setattr(mode, self.name, self._before.pop())
+        _state.set(self._before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return inside(type(self), function)  # one for each call: it may run in several threads at once
@@ -255,7 +257,7 @@ def _backward(
     seams = [node for node in nodes if node.seam] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]
     pending: dict[Any, list[Any]] = {}
-    with UNWATCHED if mode.tape is None else mode.tape.within(nodes) as way, recording() if create_graph else no_grad():
+    with UNWATCHED if state.tape is None else state.tape.within(nodes) as way, recording() if create_graph else no_grad():
         for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
 from .interop import FLOATS, Leaving, array_of, owner_of
-from .tape import Edge, Node, Pieces, backward, mode
+from .tape import Edge, Node, Pieces, backward, current
 
 
 class Tensor(Leaving):
@@ -101,8 +101,8 @@ class Tensor(Leaving):
     def detach(self, reason: str | None = None) -> Tensor:
         """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it and its reason."""
         detached = Tensor(self.array)
-        if mode.tape is not None:
-            mode.tape.cut(self, detached, reason)
+        if (tape := current().tape) is not None:
+            tape.cut(self, detached, reason)
         return detached
 
     def retain_grad(self) -> Tensor:
@@ -115,7 +115,7 @@ class Tensor(Leaving):
 
     def plus(self, other: Any) -> Any:
         """self + other for the sums of the sweep: where nobody watches or records, of NumPy's without detour."""
-        if self.edge is not None or other.edge is not None or mode.tape is not None:
+        if self.edge is not None or other.edge is not None or current().tape is not None:
             return Pieces(other.join, self.shape, self, ...).plus(other) if type(other) is Pieces else self + other
         ours, theirs = self.array, other.array
         if ours.ndim == 0:  # a hyperparameter's: added as Python's numbers, in a third of the time
@@ -173,8 +173,8 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     if requires_grad and array.dtype not in FLOATS:
         raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
     result = Tensor(array)
-    if mode.tape is not None and isinstance(array_like, Tensor):
-        mode.tape.cut(array_like, result, "copy")
+    if isinstance(array_like, Tensor) and (tape := current().tape) is not None:
+        tape.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
 
 
@@ -227,6 +227,7 @@ def deposit(
 
     loss: what a recording is told that these are the gradients of. Raises GraphReleasedError.
     """
+    tape = current().tape
     found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
     deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     for tensor, _ in found:
@@ -236,10 +237,10 @@ def deposit(
         if tensor.grad is not None:
             gradient = in_dtype(tensor.grad, tensor).plus(gradient)
         tensor.grad = gradient
-        if mode.tape is not None:
-            mode.tape.gradient(tensor, gradient, loss)
-    if mode.tape is not None and loss is not None:
-        mode.tape.swept(loss, seeds[0][1])
+        if tape is not None:
+            tape.gradient(tensor, gradient, loss)
+    if tape is not None and loss is not None:
+        tape.swept(loss, seeds[0][1])
 
 
 def _check_gradient(tensor: Tensor) -> None:

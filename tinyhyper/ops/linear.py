@@ -19,7 +19,7 @@ from ..kernels.matmul import finish, matmul_backend
 from ..kernels.matmul import matmul as product
 from ..kernels.plan import elementwise_backend
 from ..kernels.quiet import quietly
-from ..tape import mode
+from ..tape import current
 from ..tensor import Tensor, as_tensor
 from .fuse import operand, trace
 from .fusion import Fusion, Mask
@@ -49,7 +49,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     if bias is not None:
         tensor, number = operand(bias, "linear")
         operands, weak = [x, weight, tensor], (False, number)
-    if mode.tape is None and x.ndim == 2 == weight.ndim:
+    if current().tape is None and x.ndim == 2 == weight.ndim:
         return _layer(operands, weak, activation)(operands)
     fusion, result = _after(activation, bias is not None), matmul(x, weight)
     _check(result.shape, operands[2:])
@@ -72,7 +72,7 @@ class Layer:
         later = [operand.array for operand in after]
         self.fusion, self.plan = fusion, fusion.plan([total, *later], weak)
         flows = [x.edge or weight.edge, *[operand.edge for operand in after]]
-        self.context = fusion.context(self.plan, flows) if mode.recording else None
+        self.context = fusion.context(self.plan, flows) if current().recording else None
         outputs = fusion.expression.outputs
         kept = self.context is not None and 0 in self.context.reads
         expression = fusion.expression._replace(outputs=(*outputs, 0) if kept else outputs)
@@ -98,7 +98,7 @@ class Layer:
 def _layer(operands: Sequence[Tensor], weak: Mask, activation: Callable[[Any], Any] | None) -> Layer:
     """The layer for operands like these, decided once for all that it depends on."""
     arrays = [(x.array.shape, x.array.strides, x.array.dtype, x.edge is None) for x in operands]
-    chosen = elementwise_backend.chosen, matmul_backend.chosen, threads.num_threads(), mode.recording
+    chosen = elementwise_backend.chosen, matmul_backend.chosen, threads.num_threads(), current().recording
     key = (activation, weak, *chosen, *arrays)
     if (layer := _layers.get(key)) is None:
         layer = Layer(operands, weak, _after(activation, len(operands) > 2))

@@ -20,7 +20,7 @@ from ..interop import FLOATS
 from ..kernels.folded import Folded
 from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol
-from ..tape import Node, mode
+from ..tape import Node, current
 from ..tensor import Tensor, as_tensor
 from .elementwise import add, less, multiply, sqrt, subtract, where
 from .fuse import trace
@@ -65,7 +65,7 @@ class Normalization(Channelwise):
         if not wanted[X]:
             return super().pullback(node, cotangents, wanted)
         found = super().pullback(node, cotangents, (*SUMMED, *wanted[RESIDUAL:]))
-        edges = (*node.inputs, (node, 0)) if mode.recording else (None,) * (len(wanted) + 1)
+        edges = (*node.inputs, (node, 0)) if current().recording else (None,) * (len(wanted) + 1)
         saved = {n: Tensor(array, edges[n]) for n, array in zip(node.context.reads, node.saved)}
         if True in wanted[RESIDUAL:]:  # its gradient is that of the values before the activation: start from there
             cotangents = found[RESIDUAL:]

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import GraphReleasedError
 from ..kernels.plan import Plan, elementwise_backend
 from ..ops.fusion import Mask, Way
-from ..tape import Edge, Node, mode
+from ..tape import Edge, Node, current
 from ..tensor import Tensor, leaf
 from .update import Update
 
@@ -86,7 +86,8 @@ class Kind:
 
     def pullback(self, cotangent: Tensor, saved: Sequence[np.ndarray], edges: Edges, wanted: Mask) -> list[Any]:
         """The cotangents of the hyperparameters that are on the graph, whose edges are given; None for the unwanted."""
-        if mode.recording or mode.tape is not None:
+        recording, tape = current()
+        if recording or tape is not None:
             return self._expand(cotangent, saved, edges, wanted)
         way, found = self._ways.get(wanted) or self._way(wanted)
         results = way.run([cotangent.array], saved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..tape import mode
+from ..tape import current
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
@@ -47,4 +47,5 @@ class Labels:
 
 def labels_for(height: int, level: Optimizer, below: Optimizer | None) -> Labels | None:
     """The names for a level's step where somebody watches."""
-    return None if mode.tape is None else Labels(mode.tape, height, level, below)
+    tape = current().tape
+    return None if tape is None else Labels(tape, height, level, below)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tape import Node, mode
+from ..tape import Node, current
 from ..tensor import Tensor, leaf
 from . import rows
 from .update import Update
@@ -87,7 +87,8 @@ class Scan:
     def complete(self, node: Node, cotangents: list[Tensor | None]) -> None:
         """Let the cotangents of the outputs flow on, from the last row to the first, and add those of the inputs."""
         cotangents += [None] * len(self._reads)
-        if mode.recording or mode.tape is not None:
+        recording, tape = current()
+        if recording or tape is not None:
             return self._expand(node, cotangents)
         reached = np.array([c is not None for c in cotangents])
         totals = np.array([-0.0 if c is None else c.array.item() for c in cotangents])  # -0.0 changes no sum, not 0.0's

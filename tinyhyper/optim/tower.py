@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ArgumentError, CallError
-from ..tape import UNWATCHED, mode, recording
+from ..tape import UNWATCHED, current, recording
 from ..tensor import Tensor, leaf
 from . import checks, rows, saving
 from .chain import Chain
@@ -144,7 +144,8 @@ class Optimizer(Level):
             else:
                 window.check(params, f"{type(self).__name__}.step")
                 levels = (self,)
-            with recording(), UNWATCHED if mode.tape is None else mode.tape.stepping(self, window):
+            tape = current().tape
+            with recording(), UNWATCHED if tape is None else tape.stepping(self, window):
                 moves = self._moves_above(levels)
                 moves.append(self._move(params, params, moves[-1].moved if moves else {}, labels_for(0, self, None)))
                 check(levels, params, moves)  # all is made, and nothing has changed yet
@@ -156,7 +157,7 @@ class Optimizer(Level):
 
     def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
         """What moves above the bottom, top first: together in a chain, or where somebody watches one by one."""
-        if len(levels) > 1 and mode.tape is None and rows.wanted():
+        if len(levels) > 1 and current().tape is None and rows.wanted():
             if self._chain is None or self._chain.upper != levels[1:]:
                 self._chain = Chain(levels)
             if (move := self._chain.move(levels)) is not None:
