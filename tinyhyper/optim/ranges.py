@@ -55,20 +55,20 @@ class RangeWatch:
 
     def see(self, levels: Sequence[Optimizer]) -> None:
         """A step has moved the hyperparameters of these levels."""
+        told = self._told
         for height, level in enumerate(levels):
             for key, direct, low, high in level._spans:
                 value = level.parameters[key].array.item()
                 if not direct:
                     value = level.meaning(key, value)
                 if not low <= value < high:
-                    self._tell(height, level, key, value)
+                    if (height, key) not in told:
+                        told.add((height, key))
+                        self._tell(height, level, key, value)
                 elif self._again:
-                    self._told.discard((height, key))
+                    told.discard((height, key))
 
     def _tell(self, height: int, level: Optimizer, key: str, value: float) -> None:
-        if (height, key) in self._told:
-            return
-        self._told.add((height, key))
         span = level.table[level._rows[key]].range
         if in_range(value, span):
             what = f"has run off to {value:.4g}. To do: make the steps of the level above smaller"
