@@ -49,7 +49,7 @@ def points(row: Row) -> tuple[np.ndarray, ...]:
 
 def reading(row: Row, functions: Functions) -> Callable[..., Any]:
     """The expression as a function of its variables."""
-    return lambda *xs: eval(row.expression, {**functions, "inf": math.inf}, dict(zip("xyz", xs)))
+    return lambda *xs: eval(row.expression, {**functions, "inf": math.inf, "nan": math.nan}, dict(zip("xyz", xs)))
 
 
 # ---- The four libraries, each as a function from a row to what it gives.

@@ -42,7 +42,10 @@ NOTHING = (
     "nothing over."
 )
 UNCOMPARED = "no element equals NaN, so nobody has a share, and the NaN of the value shows in the gradient."
+NAN_BOUND = "a bound that is NaN is the result, and what is the result gets the gradient."
 UNBOUND = "a NaN is beyond neither bound, so it passes as it is."
+TAIL = "the derivative is as accurate as the argument; 1 less the rounded value would be 0, or without digits."
+TERMS = "the shares come from the differences of the terms, not from the rounded sum."
 SHIFTED = "PyTorch takes `x` itself from 20 on; JAX differs in rounding."
 OTHERS = "each gets the product of the others, which need not overflow; PyTorch divides the product."
 MASKED = "each exponential is 0, and so are its derivatives; a masked row of probabilities does no harm."
@@ -72,6 +75,9 @@ KINKS = Group(
         Row("clip(x, -1.0, 1.0)", "2.0"),
         Row("clip(x, -1.0, 1.0)", "nan", UNBOUND),
         Row("clip(x, 1.0, -1.0)", "0.0"),
+        Row("clip(x, nan, 2.0)", "1.0"),
+        Row("clip(x, 0.0, nan)", "1.0"),
+        Row("clip(x, y, y + 2.0)", "1.0, nan", NAN_BOUND),
         Row("x * sign(x)", "0.0"),
         Row("x * floor(x)", "2.0"),
     ),
@@ -168,7 +174,8 @@ BRANCHES = Group(
 SIZES = Group(
     "Huge and tiny values",
     "What can be computed without overflow is; what overflows is infinite, and nothing warns. Subnormal numbers are "
-    "numbers like others.",
+    "numbers like others. A derivative is accurate where the value is: in the tails, where the value has rounded to 1, "
+    "and beside a large offset. Only the gates of `lstm` read their slopes from the rounded result.",
     (
         Row("exp(x)", "1000.0"),
         Row("exp(x)", "-1000.0"),
@@ -183,13 +190,16 @@ SIZES = Group(
         Row("reciprocal(x)", "1e-310"),
         Row("sigmoid(x)", "1000.0"),
         Row("sigmoid(x)", "-1000.0"),
-        Row("sigmoid(x)", "40.0"),
+        Row("sigmoid(x)", "40.0", TAIL),
+        Row("tanh(x)", "20.0", TAIL),
         Row("tanh(x)", "1000.0"),
         Row("tanh(x)", "inf"),
         Row("erf(x)", "inf"),
         Row("softplus(x)", "1000.0"),
         Row("softplus(x)", "-1000.0"),
         Row("softplus(x)", "25.0", SHIFTED),
+        Row("softplus(x)", "40.0", TAIL),
+        Row("expm1(x)", "-40.0", TAIL),
         Row("softplus(x)", "inf"),
         Row("softplus(x)", "-inf"),
         Row("logaddexp(x, y)", "2.0, 2.0"),
@@ -200,14 +210,17 @@ SIZES = Group(
         Row("logaddexp(x, y)", "inf, inf", "which of two infinities counts cannot be said."),
         Row("logsumexp(x)", "[1000.0, 1000.0]"),
         Row("logsumexp(x)", "[-1000.0, -1000.0]"),
+        Row("logsumexp(x)", "[1e16, 1e16]", TERMS),
         Row("logsumexp(x)", "[-inf, 0.0]"),
         Row("logsumexp(x)", "[-inf, -inf]", MASKED),
         Row("logsumexp(x)", "[inf, 0.0]"),
         Row("softmax(x)", "[1000.0, -1000.0]"),
+        Row("softmax(x)[0]", "[40.0, 0.0]", TAIL),
         Row("softmax(x)", "[-inf, 0.0]"),
         Row("softmax(x)", "[-inf, -inf]"),
         Row("softmax(x)", "[inf, 0.0]"),
         Row("log_softmax(x)", "[1000.0, -1000.0]"),
+        Row("log_softmax(x)[0]", "[40.0, 0.0]", TAIL),
         Row("log_softmax(x)", "[-inf, 0.0]"),
         Row("sum(x)", "[inf, -inf]"),
         Row("mean(x)", "[1e308, 1e308]"),

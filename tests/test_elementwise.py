@@ -382,3 +382,78 @@ def test_numpys_ways_to_call_are_known_and_others_refused():
 
 def test_an_operation_prints_its_name():
     assert repr(OPERATIONS["matmul"]) == "<operation matmul>"
+
+
+# ---- Integers and booleans: what gives floats computes in float64, whatever the width.
+
+WIDTHS = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+
+
+def _whole(dtype, rng, size):
+    """Integers of a dtype, among them its ends."""
+    ends = [0, 1] if dtype == "?" else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    return np.concatenate([rng.integers(0, 2 if dtype == "?" else 5, size - 2).astype(dtype), np.array(ends, dtype)])
+
+
+@pytest.mark.parametrize("size", [4, 2000])
+@pytest.mark.parametrize("name", RULES)
+@given(dtypes=st.lists(st.sampled_from(WIDTHS), min_size=3, max_size=3), seed=st.integers(0, 99))
+def test_a_function_that_gives_floats_takes_integers_as_float64(name, size, dtypes, seed):
+    function, rng = RULES[name], np.random.default_rng(seed)
+    arrays = [_whole(dtype, rng, size) for dtype in dtypes[: len(function.__signature__.parameters)]]
+    try:
+        found = function(*arrays)
+    except th.TinyhyperError:  # subtraction of booleans, negative powers of integers
+        return
+    if found.dtype.kind == "f":
+        assert found.dtype == np.float64
+        wanted = function(*[array.astype(np.float64) for array in arrays])
+        np.testing.assert_allclose(found.data, wanted.data, rtol=1e-14)
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+def test_booleans_made_inside_an_expression_count_as_float64(backend):
+    elementwise_backend(backend)
+    x = th.tensor([-1.0, 2.0])
+    found = th.fuse(lambda x: th.exp(x > 0) * x)(x).data
+    np.testing.assert_allclose(found, [-1.0, 2 * math.e])
+    assert found.dtype == np.float64
+
+
+def test_a_selection_keeps_its_condition():
+    np.testing.assert_array_equal(th.where(np.array([True, False]), 0.5, 2).data, [0.5, 2.0])
+
+
+# ---- NaN among the bounds of clip.
+
+BOUNDS = st.sampled_from([-np.inf, -1.0, 0.0, 2.0, np.inf, np.nan])
+
+
+@given(x=st.lists(BOUNDS, min_size=1, max_size=6), low=BOUNDS, high=BOUNDS, arrays=st.booleans(), whole=st.booleans())
+def test_clip_has_numpys_nan(x, low, high, arrays, whole):
+    x = np.nan_to_num(np.array(x), posinf=9, neginf=-9).astype(int) if whole else np.array(x)
+    if arrays:
+        low, high = np.full(len(x), low), np.full(len(x), high)
+    expected = np.clip(x, low, high)
+    for found in (th.clip(x, low, high), th.clip(th.clip(x, low), None, high)):
+        np.testing.assert_array_equal(found.data, expected)
+        assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+def test_the_gradient_of_clip_goes_to_what_is_the_result(backend):
+    """To a bound that is NaN too; a NaN of x passes. Each sum of the three is 1."""
+    elementwise_backend(backend)
+    nan = np.nan
+    columns = [1.0, 3, nan, 1, 0, 2, -1, 5], [nan, 0, 0, 0, 0, 0, 0, 2], [2.0, 2, 2, nan, 2, 2, 2, 1]
+    xs = [th.tensor(values, requires_grad=True) for values in columns]
+    found = [g.data.tolist() for g in th.gradients(th.sum(th.clip(*xs)), xs)]
+    assert found == [[0, 0, 1, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("bounds", [(-1000, 5), (0, 1000), (-1000, 1000), (None, 2), (2, None)])
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i8"])
+def test_clip_takes_integers_beyond_the_dtype_as_numpy_does(dtype, bounds):
+    x = np.array([0, 3, 100], dtype)
+    found, expected = th.clip(x, *bounds).data, np.clip(x, *bounds)
+    assert found.dtype == expected.dtype and found.tolist() == expected.tolist()

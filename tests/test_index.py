@@ -274,3 +274,10 @@ def test_take_along_an_axis_takes_whatever_an_index_may_be():
     for index in (True, False, [], ([], []), (np.True_, [0])):
         found, expected = th.tensor(x)[index], x[index]
         assert found.shape == expected.shape and found.data.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("mask", [[True, False], [True, False, True], True, np.zeros(0, bool)], ids=repr)
+def test_take_takes_booleans_for_0_and_1_as_numpy_does(mask):
+    x = np.arange(6.0).reshape(2, 3)
+    for axis in (None, 1):
+        np.testing.assert_array_equal(th.take(th.tensor(x), mask, axis).data, np.take(x, mask, axis), strict=True)

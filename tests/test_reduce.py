@@ -209,3 +209,20 @@ def test_a_mean_of_no_elements_is_nan_without_a_warning(dtype):
     with np.errstate(all="raise"):
         assert np.isnan(th.mean(np.zeros((0, 3), dtype)).item())
         assert np.isnan(th.mean(np.zeros((2, 0), dtype), 1).data).all()
+
+
+@given(dtype=st.sampled_from(["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]), axis=st.sampled_from([None, 0, 1]))
+@pytest.mark.parametrize("name", ["mean", "var", "std", "norm", "logsumexp", "softmax", "log_softmax"])
+def test_a_reduction_that_gives_floats_takes_integers_as_float64(name, dtype, axis):
+    ends = (0, 1) if dtype == "?" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    x = np.array([[*ends, 1], [*ends[::-1], 0], [ends[1]] * 3], dtype)
+    axis = -1 if axis is None and "soft" in name else axis
+    found, wanted = (getattr(th, name)(array, axis=axis) for array in (x, x.astype(np.float64)))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found.data, wanted.data, rtol=1e-14)
+
+
+def test_the_mean_of_large_integers_does_not_overflow():
+    x = np.full(500, 20150515061816532)
+    assert th.mean(x).item() == pytest.approx(20150515061816532, rel=1e-15)
+    assert th.var(x).item() == th.std(x).item() == 0

@@ -25,7 +25,9 @@ TRUTH = {
     "log": mpmath.log,
     "log1p": mpmath.log1p,
     "tanh": mpmath.tanh,
+    "tanh_slope": lambda x: 1 / mpmath.cosh(x) ** 2,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "sigmoid_slope": lambda x: 1 / (2 + 2 * mpmath.cosh(x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "erf": mpmath.erf,
     "sin": mpmath.sin,
@@ -35,7 +37,9 @@ TRUTH = {
 ALLOWED = {**MAX_ULPS, **NEAR_ULPS}
 DTYPES = ("float32", "float64")
 EVERY = pytest.mark.parametrize(("operation", "dtype"), [(name, dtype) for name in TRUTH for dtype in DTYPES])
-RISING = pytest.mark.parametrize(("operation", "dtype"), [(name, dtype) for name in MAX_ULPS for dtype in DTYPES])
+RISING = pytest.mark.parametrize(
+    ("operation", "dtype"), [(name, dtype) for name in MAX_ULPS if "slope" not in name for dtype in DTYPES]
+)
 CIRCULAR = pytest.mark.parametrize(("operation", "dtype"), [(name, dtype) for name in NEAR_ULPS for dtype in DTYPES])
 JIT = not numba.config.DISABLE_JIT
 inf, nan = np.inf, np.nan
@@ -175,6 +179,8 @@ HARD_POINTS = {
     "log1p": [(0.0, 0.0), (-0.0, -0.0), (-1.0, -inf), (inf, inf), (-inf, nan), (-1.5, nan), (-1e30, nan)],
     "tanh": [(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (1e30, 1.0), (-1e30, -1.0)],
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (inf, 1.0), (-inf, 0.0), (1e30, 1.0), (-1e30, 0.0)],
+    "tanh_slope": [(0.0, 1.0), (-0.0, 1.0), (inf, 0.0), (-inf, 0.0), (1e30, 0.0), (-1e30, 0.0)],
+    "sigmoid_slope": [(0.0, 0.25), (-0.0, 0.25), (inf, 0.0), (-inf, 0.0), (1e30, 0.0), (-1e30, 0.0)],
     "softplus": [(inf, inf), (-inf, 0.0), (1e30, np.float32(1e30)), (-1e30, 0.0)],
     "erf": [(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (1e30, 1.0), (-1e30, -1.0)],
     "sin": [(0.0, 0.0), (-0.0, -0.0), (1e-30, np.float32(1e-30)), (-1e-30, np.float32(-1e-30))],
@@ -215,6 +221,10 @@ def test_odd_functions_are_odd_and_results_stay_in_range(dtype, data):
         y = apply(operation, x)
         np.testing.assert_array_equal(y, -apply(operation, -x))
         assert (abs(y) <= 1).all()
+    for operation in ("tanh_slope", "sigmoid_slope"):
+        y = apply(operation, x)
+        np.testing.assert_array_equal(y, apply(operation, -x))
+        assert ((y >= 0) & (y <= 1)).all()
     near = x[abs(x) <= NEAR]
     for operation in ("sin", "tan"):
         np.testing.assert_array_equal(apply(operation, near), -apply(operation, -near))
@@ -232,7 +242,7 @@ def test_odd_functions_are_odd_and_results_stay_in_range(dtype, data):
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_functions_rise(operation, dtype, data):
-    """Every function here does; a rounded one may dip by what its accuracy allows."""
+    """Every function here does but the slopes; a rounded one may dip by what its accuracy allows."""
     low = {"log": 0.0, "log1p": -1.0}.get(operation)
     x = data.draw(st.lists(st.floats(low, width=int(dtype[5:]), allow_nan=False), min_size=2, max_size=20))
     y = apply(operation, np.sort(np.array(x, dtype)))

@@ -15,6 +15,12 @@ OPERATIONS = [
     bad("th.relu(fc)", DtypeError, "relu", "Linear"),
     bad("th.maximum(x, [1.0, 2.0])", ShapeError, "maximum", "(2,)"),
     bad("th.clip(x, 'low', 1.0)", DtypeError, "str"),
+    bad("th.negative(x > 0)", DtypeError, "negative", "bool"),
+    bad("th.subtract(x > 0, x < 1)", DtypeError, "subtract", "bool and bool"),
+    bad("th.sign(x > 0)", DtypeError, "sign", "bool"),
+    bad("i ** -1", ArgumentError, "power", "negative integer powers"),
+    bad("th.power(i, -i)", ArgumentError, "power", "negative integer powers"),
+    bad("th.add(np.ones(3, 'u1'), 300)", ArgumentError, "add", "300", "uint8"),
     bad("th.abs(None)", DtypeError, "abs", "NoneType"),
     # Reductions.
     bad("th.sum(x, axis=2)", ShapeError, "sum", "axis=2", "(2, 3)"),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import DtypeError
 from .quiet import quietly
 
 FLOAT64 = np.dtype(np.float64)
@@ -63,6 +64,43 @@ def weak_values(expression: Expression, weak: Sequence[bool]) -> list[bool]:
     for _, args in expression.lines:
         found.append(all(found[arg] for arg in args))
     return found
+
+
+AS_FLOAT = Formula("as_float", "{0}", lambda x: np.asarray(x, FLOAT64))
+
+
+def in_floats(expression: Expression, dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> Expression:
+    """The expression with integers and booleans made float64 before each line that gives a float of nothing else.
+
+    NumPy would take the exponential of uint8 in float16, which is no dtype here, and the negative of an unsigned
+    integer, on the way to a sigmoid, wraps round. Raises DtypeError for dtypes that an operation has not.
+    """
+    values = [*_samples(dtypes, weak), *expression.constants]
+    first, lines, numbers = len(values), list[Line](), [*range(len(values))]
+    for (formula, args), is_weak in zip(expression.lines, weak_values(expression, weak)[first:]):
+        given, places = [values[arg] for arg in args], [numbers[arg] for arg in args]
+        if not is_weak and _floats_of_integers(formula, given):
+            for n, value in enumerate(given):
+                if isinstance(value, np.ndarray):
+                    lines.append(Line(AS_FLOAT, (places[n],)))
+                    given[n], places[n] = value.astype(FLOAT64), first + len(lines) - 1
+        lines.append(Line(formula, tuple(places)))
+        numbers.append(first + len(lines) - 1)
+        try:
+            value = formula.numpy(*given)
+        except (TypeError, ValueError) as error:
+            dtypes_given = " and ".join([str(np.asarray(value).dtype) for value in given])
+            raise DtypeError(f"{formula.name} of {dtypes_given}: {error}") from None
+        values.append(value.item() if is_weak and hasattr(value, "item") else value)
+    return expression._replace(lines=tuple(lines), outputs=tuple([numbers[n] for n in expression.outputs]))
+
+
+def _floats_of_integers(formula: Formula, values: Sequence[Any]) -> bool:
+    """Whether the formula gives floats though the arrays among these values hold none; a selection computes nothing."""
+    if formula.numpy is np.where or any(isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in values):
+        return False
+    whole = [value.astype(np.int64) if isinstance(value, np.ndarray) else value for value in values]
+    return np.asarray(formula.numpy(*whole)).dtype.kind == "f"
 
 
 def sum_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -129,7 +167,12 @@ def value_dtypes(
     expression: Expression, dtypes: Sequence[np.dtype], weak: tuple[bool, ...]
 ) -> tuple[list[np.dtype], list[bool]]:
     """The dtype of every value and whether it is weak, found by running the expression on one element of each input."""
-    samples = [np.ones((), d).item() if w else np.ones(1, d) for d, w in zip(dtypes, weak)]
+    samples = _samples(dtypes, weak)
     loose = weak_values(expression, weak)
     values = quietly(run, expression, samples, loose)
     return [np.asarray(value).dtype for value in values], loose
+
+
+def _samples(dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> list[Any]:
+    """One element of each dtype, as a Python number where it is weak."""
+    return [np.ones((), dtype).item() if is_weak else np.ones(1, dtype) for dtype, is_weak in zip(dtypes, weak)]

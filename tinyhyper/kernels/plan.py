@@ -18,7 +18,7 @@ import numpy as np
 from . import compiler, threads
 from .accuracy import LIBRARY
 from .backend import Backend, compiler_is_off
-from .expression import Expression, Program, value_dtypes
+from .expression import Expression, Program, in_floats, value_dtypes
 from .parts import LEAST, Parts, pays
 from .quiet import quietly
 
@@ -38,7 +38,7 @@ class Plan:
 
     __slots__ = (
         "weak", "shape", "dtypes", "samples", "expression", "kernel", "parts", "program", "alias", "outs",
-        "reshaped", "narrow", "widened", "whole", "contexts",
+        "reshaped", "narrow", "whole", "contexts",
     )  # fmt: skip
 
     def __init__(
@@ -50,12 +50,9 @@ class Plan:
         like: Sequence[Sample] | None,
         eager: bool,
     ) -> None:
-        types, _ = value_dtypes(expression, [array.dtype for array in arrays], weak)
-        self.widened = any(dtype == np.float16 for dtype in types)
-        if self.widened:
-            arrays = _widen(arrays)
-            types, _ = value_dtypes(expression, [array.dtype for array in arrays], weak)
         in_dtypes = [array.dtype for array in arrays]
+        expression = quietly(in_floats, expression, in_dtypes, weak)
+        types, _ = value_dtypes(expression, in_dtypes, weak)
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
         self.whole = all(s == shape for s in shapes)
         self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
@@ -121,8 +118,6 @@ class Plan:
 
     def run(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The outputs. One that is an input unchanged is that very array."""
-        if self.widened:
-            arrays = _widen(arrays)
         if self.alias is None:
             return self._compute(arrays)
         fresh = iter(self._compute(arrays) if self.outs else ())
@@ -152,11 +147,6 @@ class Plan:
 def is_library_call(expression: Expression) -> bool:
     """Whether it is a single operation that a kernel would leave to the C library: NumPy computes it at any size."""
     return len(expression.lines) == 1 and expression.lines[0].formula.name in LIBRARY
-
-
-def _widen(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """Of 8-bit integers and booleans NumPy would make float16, which is no dtype of ours: they count as float64."""
-    return [a.astype(np.float64) if a.dtype.kind in "iub" else a for a in arrays]
 
 
 class Out(NamedTuple):

@@ -16,13 +16,14 @@ import numpy as np
 from ..errors import ArgumentError
 from . import cache, plan
 from .backend import compiler_is_off
+from .totals import real
 
 FEW = 64  # classes
 Axes = int | tuple[int, ...] | None
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
-# For each row, `powers[r]` holds e^(x - top) and `total` their sum when its {body} is reached. Where there are labels, the
-# label's is not in the sum but in `power`: what a sure label leaves to the others would be lost in rounding their sum.
+# For each row, `powers[r]` holds e^(x - top) and `total` their sum when its {body} is reached. Of labels
+# it has the others' alone, and `power` the label's: added to that of a sure label they would be rounded away.
 SOURCE = """
 def kernel(x, {arguments}):
     n, classes = x.shape
@@ -143,7 +144,7 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
 
 def logsumexp(x: np.ndarray, axis: Axes) -> np.ndarray:
     """The logarithm of the sum of e^x over the axes, which stay, of length 1."""
-    x = _real(x)
+    x = real(x)
     top = _finite_top(x, axis)
     return (np.log(np.add.reduce(np.exp(x - top), axis, np.float64, keepdims=True)) + top).astype(x.dtype)
 
@@ -224,7 +225,7 @@ def _projection(dtype: np.dtype, weight: str, share: str) -> Callable[..., Any]:
 
 def exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """x less its largest along the axis, and its exponentials. They may lie in memory by column."""
-    x = _real(x)
+    x = real(x)
     if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
         shifted, powers = exponentials(np.ascontiguousarray(x.T), 0)
         return shifted.T, powers.T

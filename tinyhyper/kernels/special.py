@@ -83,7 +83,6 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
 
     # Beyond these arguments the result is constant: infinite, zero, -1, 1 and 1.
     exp_highest, exp_lowest = ln2 * (info.maxexp + 0.5), ln2 * (info.minexp - info.nmant - 1.5)
-    slope_highest = -0.5 * exp_lowest + ln2
     expm1_lowest, tanh_highest, erf_highest = -ln2 * (info.nmant + 3), ln2 * (info.nmant / 2 + 2), ERF_END[name]
     # Below tiny, expm1(x) and log1p(x) round to x.
     tiny, smallest_normal = float(info.epsneg), float(info.smallest_normal)
@@ -118,7 +117,10 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
 
     def exp(x: Number) -> Number:
         x = select(x > exp_highest, exp_highest, x)
-        k, high, low = reduce(select(x < exp_lowest, exp_lowest, x))
+        return exp_in_range(select(x < exp_lowest, exp_lowest, x))
+
+    def exp_in_range(x: Number) -> Number:
+        k, high, low = reduce(x)
         r = high - low
         # 2^k may be out of range where e^x is not, or be subnormal: two factors of about 2^(k/2) never are.
         first = k >> 1
@@ -160,17 +162,14 @@ def _functions(real: type, word: type) -> dict[str, Callable]:
         e = exp(-magnitude(x))
         return select(x < 0, e, 1) / (e + 1)
 
-    def tanh_slope(x: Number) -> Number:
-        """(2e / (1 + e^2))^2 with e = exp(-|x|), which stays a normal number where the result does not."""
-        size = magnitude(x)
-        k, high, low = reduce(-select(size > slope_highest, slope_highest, size))
-        r = high - low
-        e = (r + r * r * polynomial(r, EXP[name]) + 1) * power_of_two(k - bias)
-        root = (e + e) / (e * e + 1)
-        return root * root
-
     def sigmoid_slope(x: Number) -> Number:
-        return tanh_slope(x * 0.5) * 0.25
+        size = magnitude(x)
+        e = exp_in_range(-select(size > -exp_lowest, -exp_lowest, size))
+        total = e + 1
+        return e / (total * total)
+
+    def tanh_slope(x: Number) -> Number:
+        return sigmoid_slope(x + x) * 4
 
     def exponent(x: Number) -> tuple[Number, Number]:
         """The k for which x / 2^k lies between sqrt(1/2) and sqrt(2): as a word with the bias, and as a real number."""

@@ -1,4 +1,4 @@
-"""The sum of all elements of a float32 array, in float64; NumPy converts such an array piece by piece, then adds."""
+"""Sums in float64: of a float32 array NumPy converts pieces and then adds them, and of integers a sum may overflow."""
 
 from __future__ import annotations
 
@@ -36,3 +36,8 @@ def total(x: np.ndarray) -> Any:
     else:
         Parts(kernel, x.size, (True, False), 1).run(args)
     return args[1]
+
+
+def real(x: np.ndarray) -> np.ndarray:
+    """The array, or, of integers and booleans, a copy in float64: for what computes a float, before it computes."""
+    return x if x.dtype.kind == "f" else x.astype(FLOAT64)

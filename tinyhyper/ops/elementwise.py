@@ -20,7 +20,7 @@ from ..interop import foreign
 from ..kernels.expression import Formula
 from ..symbols import Constant, Rule, Symbol
 from ..tensor import Tensor
-from .fuse import composite, held, operand
+from .fuse import held, operand
 from .fusion import Fusion
 
 RULES: dict[str, Elementwise] = {}
@@ -219,18 +219,31 @@ def _larger(g: Any, x: Any, y: Any) -> Any:
     return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
 
 
-@composite
-def _at_least(x: Any, low: Any) -> Any:
-    return where(less(x, low), low, x)
+_at_least = Elementwise(
+    "at_least", "({0} if {0} >= {1} or {0} != {0} else {1})", lambda x, low: _bounded(np.maximum, np.less, x, low),
+    lambda g, out, x, low: _held(g, x, greater_equal(x, low)), "x, or low where x is below it; NaN if either is.",
+)  # fmt: skip
+_at_most = Elementwise(
+    "at_most", "({0} if {0} <= {1} or {0} != {0} else {1})", lambda x, high: _bounded(np.minimum, np.greater, x, high),
+    lambda g, out, x, high: _held(g, x, less_equal(x, high)), "x, or high where x is above it; NaN if either is.",
+)  # fmt: skip
 
 
-@composite
-def _at_most(x: Any, high: Any) -> Any:
-    return where(greater(x, high), high, x)
+def _bounded(choice: Callable[..., Any], beyond: Callable[..., Any], x: Any, bound: Any) -> Any:
+    """The chosen of the two; of a Python integer, which the dtype of x need not hold, only where x is beyond it."""
+    return np.where(beyond(x, bound), bound, x) if type(bound) is int else choice(x, bound)
+
+
+def _held(g: Any, x: Any, inside: Any) -> tuple[Any, Any]:
+    """The cotangents of x and of its bound: x passes inside, and as a NaN."""
+    return where(inside, g, where(isnan(x), g, 0.0)), where(inside, 0.0, where(isnan(x), 0.0, g))
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """x held between min and max, either of which may be None; gradient 1 on the bounds, 0 beyond them."""
+    """x held between min and max, either of which may be None; gradient 1 on the bounds, 0 beyond them.
+
+    NaN where x or a bound is. Where a bound is the result, as a NaN too, it gets the gradient.
+    """
     x = x if min is None else _at_least(x, min)
     return x if max is None else _at_most(x, max)
 

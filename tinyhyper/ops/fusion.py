@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..interop import FLOATS
 from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol, lower, substitute, used
@@ -89,12 +89,17 @@ class Fusion:
 
         weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
         like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
+        Raises ShapeError for shapes that do not broadcast, DtypeError for dtypes that an operation has not,
+        ArgumentError for integers whose result is none.
         """
         recording, tape = current()
         began = 0 if tape is None else perf_counter_ns()
         arrays = [operand.array for operand in operands]
         plan = self.plan(arrays, weak, like)
-        results = plan.run(arrays)
+        try:
+            results = plan.run(arrays)
+        except (ValueError, OverflowError) as error:  # a negative power of integers, a number that they do not hold
+            raise ArgumentError(f"{self.name}: {error}") from error
         if recording:
             edges = [operand.edge for operand in operands]
             outputs = self.recorded(self.context(plan, edges), edges, arrays, results)

@@ -59,12 +59,16 @@ def getitem(x: Any, index: Any) -> Tensor:
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    """The elements at `indices` (integers, of any shape) along an axis, or of the flattened tensor if None."""
-    x = as_tensor(x)
+    """The elements at `indices` (integers, of any shape) along an axis, or of the flattened tensor if None.
+
+    Booleans are taken for 0 and 1, as by NumPy; x[mask] selects.
+    """
+    x, places = as_tensor(x), _frozen(indices)
+    places = np.asarray(places, np.intp) if np.asarray(places).dtype == bool else places
     if axis is None:
-        return getitem(x if x.ndim == 1 else x.ravel(), indices)
+        return getitem(x if x.ndim == 1 else x.ravel(), places)
     axis = checked_axis("take", x, axis)
-    return getitem(x, (slice(None),) * axis + (_frozen(indices),))
+    return getitem(x, (slice(None),) * axis + (places,))
 
 
 def checked_axis(name: str, x: Tensor, axis: Any) -> int:

@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..arguments import number
 from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..kernels.totals import FLOAT32, FLOAT64, total
+from ..kernels.totals import FLOAT32, FLOAT64, real, total
 from ..tensor import Tensor, as_tensor
 from .elementwise import absolute, equal, where
 from .operation import Spec, operation
@@ -62,7 +62,7 @@ def sum(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
 @operation(x=lambda g, spec, axis: _spread(g / float(_lengths(spec.shape, axis)[1]), spec, axis))
 def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The mean over the axes (all if None), NaN of no elements. Raises ShapeError for a wrong axis."""
-    return _like(np.true_divide(_total(x, axis, keepdims), _lengths(x.shape, axis)[1]), x)
+    return _like(np.true_divide(_total(real(x), axis, keepdims), _lengths(x.shape, axis)[1]), x)
 
 
 def _reduced(x: Tensor, axis: Axes) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
 
 def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:
     number("var, std: ddof", ddof, lambda ddof: True, "to take from the count")
-    count = _lengths(x.shape, axis)[1]
+    x, count = real(x), _lengths(x.shape, axis)[1]
     deviations = x - np.true_divide(_total(x, axis, True), count)
     return np.true_divide(_total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
 
