@@ -25,24 +25,32 @@ def _getitem(x: np.ndarray, /, index: Any) -> np.ndarray:
 
 @operation(xs=lambda g, position, indices: _getitem(g, indices[position]))
 def _scatter(xs: Sequence[np.ndarray], /, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    dtype = xs[0].dtype
-    numbered = [any(isinstance(item, np.ndarray) and item.dtype.kind != "b" for item in _items(i)) for i in indices]
-    out = np.zeros(shape, np.float64 if any(numbered) else dtype)
+    dtype, numbered = xs[0].dtype, [_by_number(index) for index in indices]
+    out = np.zeros(shape, np.float64 if True in numbered else dtype)
     for x, index, numbers in zip(xs, indices, numbered):
-        if not numbers:  # slices and masks take nothing twice
-            if len(xs) == 1:
-                out[index] = x
-            else:
-                out[index] += x
-        elif len(_items(index)) == 1:
-            add_rows(x, _items(index)[0], out)
+        if numbers:
+            _add_at(out, index, x)
+        elif len(xs) == 1:
+            out[index] = x
         else:
-            np.add.at(out, index, x.astype(np.float64, copy=False))
+            out[index] += x  # slices and masks take nothing twice
     return out.astype(dtype, copy=False)
 
 
-def _items(index: Any) -> tuple[Any, ...]:
-    return index if type(index) is tuple else (index,)
+def _by_number(index: Any) -> bool:
+    """Whether an array of integers is in the index, so that it may take an element several times."""
+    for item in index if type(index) is tuple else (index,):
+        if type(item) is np.ndarray and item.dtype.kind != "b":
+            return True
+    return False
+
+
+def _add_at(out: np.ndarray, index: Any, x: np.ndarray) -> None:
+    places = index[0] if type(index) is tuple and len(index) == 1 else index
+    if type(places) is tuple:
+        np.add.at(out, places, x.astype(np.float64, copy=False))
+    else:
+        add_rows(x, places, out)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
