@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ..closures import Closure
 from ..errors import ArgumentError, CallError, DtypeError, TinyhyperError, UnsupportedError
 from ..symbols import Symbol
 from ..tensor import Tensor, tensor
 from .fusion import Fusion, Mask
+
+Found = TypeVar("Found")
 
 
 def operand(value: Any, name: str) -> tuple[Tensor, bool]:
@@ -42,10 +45,11 @@ def held(value: int, name: str) -> int | float:
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of elementwise operations one node on the tape, with one kernel each way.
 
-    Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run
-    once for each way of calling it, on symbols, and may return a tuple. Raises DtypeError for what is no function; its
-    call UnsupportedError for an operation that is not elementwise and for a branch on a value, CallError for arguments
-    that the function does not take.
+    Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run on
+    symbols, not at each call: once for each way of calling it, and again when what it closes over has changed (see
+    `closures.py`). It may return a tuple. Raises DtypeError for what is no function; its call UnsupportedError for an
+    operation that is not elementwise, for a branch on a value and for a function that does something else at each run,
+    CallError for arguments that the function does not take.
     """
     if not callable(function):
         raise DtypeError(f"fuse: a function of elementwise operations is needed, not a {type(function).__name__}")
@@ -62,6 +66,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
     parameters = signature.parameters.values()
     plain = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     complete = len(parameters) if plain else -1  # so many arguments need no binding
+    closure = Closure(function)
     fusions: dict[Any, tuple[Fusion, bool]] = {}
 
     def apply(key: tuple[int, tuple[str, ...]], operands: Sequence[Tensor], weak: Mask) -> Any:
@@ -73,6 +78,10 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def fused(*args: Any, **kwargs: Any) -> Any:
+        nonlocal signature
+        if closure.watched and closure.changed():
+            fusions.clear()
+            signature = inspect.signature(function)
         count = len(args)
         if count == complete and not kwargs and {*map(type, args)} == {Tensor}:
             return apply((count, ()), args, (False,) * count)
@@ -98,14 +107,32 @@ def trace(
     function: Callable[..., Any], positional: int, names: Sequence[str] = (), eager: bool = False
 ) -> tuple[Fusion, bool]:
     """Run the function on symbols; the fusion, and whether the function returns several outputs."""
-    symbols = [Symbol() for _ in range(positional + len(names))]
-    result = function(*symbols[:positional], **dict(zip(names, symbols[positional:])))
-    several = isinstance(result, (tuple, list))
-    outputs = list(result) if several else [result]
     name = getattr(function, "__name__", "fused")
-    for n, out in enumerate(outputs):
-        if not isinstance(out, (Symbol, float, int)):
-            raise UnsupportedError(
-                f"{name}: output {n} is a {type(out).__name__}; a fused function returns elementwise results"
-            )
-    return Fusion(name, symbols, outputs, eager), several
+
+    def run() -> tuple[Fusion, bool]:
+        symbols = [Symbol() for _ in range(positional + len(names))]
+        result = function(*symbols[:positional], **dict(zip(names, symbols[positional:])))
+        several = isinstance(result, (tuple, list))
+        outputs = list(result) if several else [result]
+        for n, out in enumerate(outputs):
+            if not isinstance(out, (Symbol, float, int)):
+                raise UnsupportedError(
+                    f"{name}: output {n} is a {type(out).__name__}; a fused function returns elementwise results"
+                )
+        return Fusion(name, symbols, outputs, eager), several
+
+    return repeated(name, run)
+
+
+def repeated(name: str, run: Callable[[], tuple[Fusion, Found]]) -> tuple[Fusion, Found]:
+    """What a run on symbols finds. Raises UnsupportedError if a second one finds another expression."""
+    found, again = run(), run()
+    (constants, *first), (others, *second) = (
+        (e.constants, e.lines, e.outputs) for e in (found[0].expression, again[0].expression)
+    )
+    if first != second or repr(constants) != repr(others):
+        raise UnsupportedError(
+            f"{name}: two runs on symbols give two expressions. It is not run at each call, so it must not draw random "
+            "numbers, count its calls or read a clock: pass a number that is another one each time as an argument"
+        )
+    return found

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..closures import version
 from ..errors import ArgumentError, ShapeError
 from ..kernels import threads
 from ..kernels.epilogue import fit
@@ -37,7 +38,8 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
 
     x: (..., inputs).  weight: (inputs, outputs).  bias: what broadcasts to the result, such as (outputs,).
     activation: a function of elementwise operations, such as th.tanh; give the same function each time, as it is
-    run on symbols once. Raises ShapeError if the shapes do not fit, ArgumentError for what is no such function.
+    run on symbols, and again only when what it closes over has changed.
+    Raises ShapeError if the shapes do not fit, ArgumentError for what is no such function.
     """
     x, weight = as_tensor(x), as_tensor(weight)
     if bias is None and activation is None:
@@ -51,7 +53,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
         operands, weak = [x, weight, tensor], (False, number)
     if current().tape is None and x.ndim == 2 == weight.ndim:
         return _layer(operands, weak, activation)(operands)
-    fusion, result = _after(activation, bias is not None), matmul(x, weight)
+    fusion, result = _after(activation, version(activation), bias is not None), matmul(x, weight)
     _check(result.shape, operands[2:])
     return fusion([result, *operands[2:]], weak)[0]
 
@@ -99,9 +101,10 @@ def _layer(operands: Sequence[Tensor], weak: Mask, activation: Callable[[Any], A
     """The layer for operands like these, decided once for all that it depends on."""
     arrays = [(x.array.shape, x.array.strides, x.array.dtype, x.edge is None) for x in operands]
     chosen = elementwise_backend.chosen, matmul_backend.chosen, threads.num_threads(), current().recording
-    key = (activation, weak, *chosen, *arrays)
+    seen = version(activation)
+    key = (activation, seen, weak, *chosen, *arrays)
     if (layer := _layers.get(key)) is None:
-        layer = Layer(operands, weak, _after(activation, len(operands) > 2))
+        layer = Layer(operands, weak, _after(activation, seen, len(operands) > 2))
         if len(_layers) >= MOST:
             _layers.clear()
         _layers[key] = layer
@@ -115,8 +118,8 @@ def _check(shape: tuple[int, ...], after: list[Tensor]) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _after(activation: Callable[[Any], Any] | None, biased: bool) -> Fusion:
-    """What follows the product, as a fusion of the product and the bias."""
+def _after(activation: Callable[[Any], Any] | None, version: int, biased: bool) -> Fusion:
+    """What follows the product, as a fusion of the product and the bias; by the activation of this version."""
     if activation is not None and not callable(activation):
         raise ArgumentError(f"linear: activation={activation!r} is not a function, such as th.tanh")
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ..closures import version
 from ..errors import DtypeError
+from ..ops.fuse import repeated
 from ..ops.fusion import Fusion
 from ..symbols import Absent, Symbol, used
 from ..tensor import Tensor
@@ -42,7 +44,6 @@ class Update:
         return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self.weak)
 
 
-@cache
 def trace_rule(
     name: str,
     rule: Callable[..., Any],
@@ -52,28 +53,47 @@ def trace_rule(
 ) -> Update:
     """Run the rule on symbols. A hyperparameter whose coordinate is None is absent.
 
-    Raises TypeError where the rule does not return a new weight and one new value for each state.
+    Raises DtypeError where the rule does not return a new weight and one new value for each state, UnsupportedError
+    where it does something else at each run.
     """
-    w, g = Symbol(), Symbol()
-    states = {key: Symbol() for key in state}
-    inputs = {key: Symbol() for key, coordinate in coordinates if coordinate is not None}
-    values = {key: Absent() if c is None else c.value(inputs[key]) for key, c in coordinates}
-    if "t" in inspect.signature(rule).parameters:
-        values["t"] = inputs["t"] = Symbol()
-    result = rule(w, g, *states.values(), **values, **dict(options))
-    new_w, *new_state = result if isinstance(result, (tuple, list)) else (result,)
-    if len(new_state) != len(state):
-        raise DtypeError(
-            f"{name}.rule returned {1 + len(new_state)} values; it must return the new weight and one value for each "
-            f"state in its table ({', '.join(state) or 'there is none'})"
+    versions = (version(rule), *[version(c.value) for _, c in coordinates if c is not None])
+    return _traced(name, rule, state, coordinates, options, versions)
+
+
+@cache
+def _traced(
+    name: str,
+    rule: Callable[..., Any],
+    state: tuple[str, ...],
+    coordinates: tuple[tuple[str, Coordinate | None], ...],
+    options: tuple[tuple[str, Any], ...],
+    versions: tuple[int, ...],
+) -> Update:
+    def run() -> tuple[Fusion, tuple[tuple[str, ...], tuple[str, ...]]]:
+        w, g = Symbol(), Symbol()
+        states = {key: Symbol() for key in state}
+        inputs = {key: Symbol() for key, coordinate in coordinates if coordinate is not None}
+        values = {key: Absent() if c is None else c.value(inputs[key]) for key, c in coordinates}
+        if "t" in inspect.signature(rule).parameters:
+            values["t"] = inputs["t"] = Symbol()
+        result = rule(w, g, *states.values(), **values, **dict(options))
+        new_w, *new_state = result if isinstance(result, (tuple, list)) else (result,)
+        if len(new_state) != len(state):
+            raise DtypeError(
+                f"{name}.rule returned {1 + len(new_state)} values; it must return the new weight and one value for "
+                f"each state in its table ({', '.join(state) or 'there is none'})"
+            )
+        for value in (new_w, *new_state):
+            if not isinstance(value, (Symbol, float, int)):
+                kind = type(value).__name__
+                raise DtypeError(f"{name}.rule returned a {kind} where a new weight or state was expected")
+        new_w, *new_state = vanishing([new_w, *new_state], [w, g, *states.values()])
+        read = used(
+            [new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values())
         )
-    for value in (new_w, *new_state):
-        if not isinstance(value, (Symbol, float, int)):
-            raise DtypeError(f"{name}.rule returned a {type(value).__name__} where a new weight or state was expected")
-    new_w, *new_state = vanishing([new_w, *new_state], [w, g, *states.values()])
-    read = used(
-        [new_w, *[new for new, old in zip(new_state, states.values()) if new is not old]], list(states.values())
-    )
-    kept = {key: new for key, new, is_read in zip(state, new_state, read) if is_read}
-    symbols = [w, g, *[states[key] for key in kept], *inputs.values()]
-    return Update(RuleFusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), tuple(inputs), tuple(kept))
+        kept = {key: new for key, new, is_read in zip(state, new_state, read) if is_read}
+        symbols = [w, g, *[states[key] for key in kept], *inputs.values()]
+        return RuleFusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), (tuple(inputs), tuple(kept))
+
+    fusion, (names, kept) = repeated(f"{name}.rule", run)
+    return Update(fusion, names, kept)

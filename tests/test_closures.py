@@ -1,0 +1,418 @@
+"""Functions that are run once on symbols: what they close over may change, and what differs at each run is refused."""
+
+import functools
+import itertools
+import random
+import time
+import types
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper.closures import LARGE, Closure, version
+from tinyhyper.kernels.plan import elementwise_backend
+
+RATE, WORDS, SETTINGS = 2.0, th.tanh, {"deep": {"rate": 2.0}, "list": [2.0]}
+MODULE = types.ModuleType("settings_of_a_test")
+
+
+@pytest.fixture(autouse=True)
+def _numpy():
+    elementwise_backend("numpy")  # each constant would be a kernel of its own
+
+
+def local(name, value):
+    """Assign to a global of this file."""
+    globals()[name] = value
+
+
+def helper(x, power=2.0, *, factor=2.0):
+    return x**power * factor * RATE
+
+
+class Method:
+    share = 2.0
+
+    def __init__(self):
+        self.rate, self.hidden = 2.0, 2.0
+
+    @property
+    def shown(self):
+        return self.hidden
+
+    @functools.cached_property
+    def once(self):
+        return self.hidden
+
+    @staticmethod
+    def static(x):
+        return x * RATE
+
+    @classmethod
+    def of_class(cls, x):
+        return x * cls.share
+
+    def inner(self, x):
+        return x * self.rate
+
+    def __call__(self, x):
+        return self.inner(x) + self.shown * self.static(x) + self.of_class(x)
+
+
+@dataclass
+class Config:
+    rate: float = 2.0
+    act: object = th.tanh
+
+
+class Slots:
+    __slots__ = ("rate", "empty")
+
+
+def cell():
+    rate = 2.0
+
+    def change():
+        nonlocal rate
+        rate = 3.0
+
+    return lambda x: x * rate, change
+
+
+def cell_of_a_helper():
+    def inner(x):
+        return th.sin(x)
+
+    def change():
+        nonlocal inner
+        inner = th.cos
+
+    return lambda x: inner(x), change
+
+
+def keyword_defaults():
+    inner = lambda x, *, rate=2.0: x * rate  # noqa: E731
+    return inner, lambda: inner.__kwdefaults__.update(rate=3.0)
+
+
+def defaults():
+    inner = lambda x, rate=2.0: x * rate  # noqa: E731
+    return inner, lambda: setattr(inner, "__defaults__", (3.0,))
+
+
+def of_object(make, change):
+    """A case in which a function reads an object."""
+
+    def case():
+        made = make()
+        return made[0], lambda: change(made[1])
+
+    return case
+
+
+def config():
+    one = Config()
+    return lambda x: one.act(x) * one.rate, one
+
+
+def slots():
+    one = Slots()
+    one.rate = 2.0
+    return lambda x: x * one.rate, one
+
+
+def method():
+    one = Method()
+    return one.inner, one
+
+
+def called():
+    one = Method()
+    return one, one
+
+
+def array():
+    one = np.array([1.0, 2.0])
+    return lambda x: x * one[1], one
+
+
+def tensor():
+    one = th.tensor(2.0)
+    return lambda x: x * one.item(), one
+
+
+def module():
+    MODULE.rate = 2.0
+    return lambda x: x * MODULE.rate, MODULE
+
+
+def container():
+    one = [{"rate": (2.0, [2.0])}]
+    return lambda x: x * one[0]["rate"][1][0], one
+
+
+def acts():
+    one = [th.sin, th.tanh]
+    return lambda x: one[0](x) + one[1](x), one
+
+
+def partial():
+    one = functools.partial(helper, factor=2.0)
+    return lambda x: one(x), one
+
+
+def wrapped():
+    one = Config()
+    inner = th.fuse(lambda x: x * one.rate)
+    return lambda x: inner(x) + 1.0, one
+
+
+def comprehension():
+    one = Config()
+    return lambda x: sum([x * n * one.rate for n in range(3)]), one
+
+
+def with_rate(one):
+    one.rate = 3.0
+
+
+CASES = {
+    "a global": lambda: (lambda x: x * RATE, lambda: local("RATE", 3.0)),
+    "a global that is a function": lambda: (lambda x: WORDS(x), lambda: local("WORDS", th.sin)),
+    "a global of a helper": lambda: (lambda x: helper(x), lambda: local("RATE", 3.0)),
+    "a helper": lambda: (lambda x: helper(x), lambda: local("helper", th.exp)),
+    "inside a dict": lambda: (
+        lambda x: x * SETTINGS["deep"]["rate"] * SETTINGS["list"][0],
+        lambda: SETTINGS["deep"].update(rate=SETTINGS["deep"]["rate"] + 1.0),
+    ),
+    "inside a list": lambda: (
+        lambda x: x * SETTINGS["list"][0],
+        lambda: SETTINGS.update(list=[SETTINGS["list"][0] + 1.0]),
+    ),
+    "a variable": cell,
+    "a function in a variable": cell_of_a_helper,
+    "defaults": defaults,
+    "defaults by name": keyword_defaults,
+    "defaults of a helper": lambda: (lambda x: helper(x), lambda: setattr(helper, "__defaults__", (3.0,))),
+    "an attribute": of_object(config, with_rate),
+    "a function in an attribute": of_object(config, lambda one: setattr(one, "act", th.sin)),
+    "a slot": of_object(slots, with_rate),
+    "an attribute of a method": of_object(method, with_rate),
+    "an attribute of a method's method": of_object(called, with_rate),
+    "an attribute of a property": of_object(called, lambda one: setattr(one, "hidden", 3.0)),
+    "an attribute of a class": of_object(called, lambda one: setattr(Method, "share", 3.0)),
+    "a global of a static method": of_object(called, lambda one: local("RATE", 3.0)),
+    "an array": of_object(array, lambda one: one.fill(3.0)),
+    "a tensor": of_object(tensor, lambda one: setattr(one, "data", 3.0)),
+    "a module": of_object(module, with_rate),
+    "a container": of_object(container, lambda one: one[0]["rate"][1].append(one[0]["rate"][1].pop() + 1.0)),
+    "a function in a container": of_object(acts, lambda one: one.insert(0, th.cos)),
+    "what a partial keeps": of_object(partial, lambda one: one.keywords.update(factor=3.0)),
+    "a partial's function": of_object(partial, lambda one: local("RATE", 3.0)),
+    "inside another fused function": of_object(wrapped, with_rate),
+    "a comprehension": of_object(comprehension, with_rate),
+}
+
+
+@pytest.fixture
+def restored():
+    before = {name: globals()[name] for name in ("RATE", "WORDS", "helper")}
+    yield
+    globals().update(before)
+    helper.__defaults__, Method.share = (2.0,), 2.0
+
+
+X = np.array([0.5, 1.5])
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("name", CASES)
+def test_a_fused_function_sees_what_has_changed(name):
+    function, change = CASES[name]()
+    fused, plain = th.fuse(function), function(th.tensor(X)).data
+    closure = Closure(function)
+    assert closure.changed() and not closure.changed()
+    for _ in range(2):
+        np.testing.assert_allclose(fused(th.tensor(X)).data, plain, rtol=1e-14)
+    change()
+    changed = function(th.tensor(X)).data
+    assert not np.allclose(changed, plain), "the case changes something"
+    assert closure.changed() and not closure.changed()
+    for _ in range(2):
+        np.testing.assert_allclose(fused(th.tensor(X)).data, changed, rtol=1e-14)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("name", set(CASES) - {"defaults", "defaults by name"})
+def test_a_layer_sees_what_has_changed_in_its_activation(name):
+    function, change = CASES[name]()
+    x, weight = th.tensor(X[:, None]), th.tensor([[1.0]], requires_grad=True)
+    layers = [
+        lambda: th.linear(x, weight, None, function),
+        lambda: th.linear(x[None], weight, 1.0, function),  # not by the shorter way of matrices
+        lambda: th.batch_norm(x, weight[0], weight[0], activation=function),
+    ]
+    for first in (True, False):
+        found = [layer() for layer in layers]
+        wanted = [function(x @ weight), function(x[None] @ weight + 1.0)]
+        for one, other in zip(found, wanted):
+            np.testing.assert_allclose(one.data, other.data, rtol=1e-14)
+        np.testing.assert_allclose(found[2].data, function(th.batch_norm(x, weight[0], weight[0])).data, rtol=1e-12)
+        if first:
+            change()
+
+
+def test_a_cached_property_is_looked_into_before_it_is_cached():
+    one = Method()
+    closure = Closure(lambda x: x * one.once)
+    closure.changed()
+    one.hidden = 3.0
+    assert closure.changed() and "once" not in vars(one), "asking computes nothing"
+
+
+def test_gradients_are_those_of_the_expression_that_was_computed():
+    one = Config()
+    fused, x = th.fuse(lambda x: x * one.rate), th.tensor(X, requires_grad=True)
+    before = fused(x)
+    one.rate = 5.0
+    (before + 10.0 * fused(x)).sum().backward()
+    assert x.grad.data.tolist() == [52.0, 52.0]
+
+
+@given(values=st.lists(st.floats() | st.integers(-3, 3) | st.booleans(), min_size=1, max_size=6))
+def test_any_numbers(values):
+    """One that is assigned again and is equal, NaN among them, is no change."""
+    elementwise_backend("numpy")
+    one = Config()
+    one.rate, closure = values[0], Closure(lambda x: th.where(x > 0, x, one.rate))
+    closure.changed()
+    for before, value in itertools.pairwise(values):
+        one.rate = type(value)(repr(value)) if type(value) is float else value
+        assert closure.changed() == (type(before) is not type(value) or repr(before) != repr(value))
+
+
+def test_what_is_not_a_change():
+    """So nothing is run again: other attributes, globals that no code names, equal numbers, what the library holds."""
+    one = Config()
+    inner = th.fuse(lambda x: th.softplus(x) * one.rate)
+    closure = Closure(inner)
+    closure.changed()
+    one.other, one.rate = 7.0, float("2.0")
+    local("RATE", 2.0)
+    assert not closure.changed()
+    for known in (th.softplus, th.optim.Adam.rule):
+        closure = Closure(known)
+        assert closure.changed() and not closure.watched, "functions of the library cost nothing"
+
+
+def test_a_name_that_comes_later():
+    fused = th.fuse(lambda x: x * LATER)  # noqa: F821
+    with pytest.raises(NameError):
+        fused(th.tensor(X))
+    try:
+        for rate in (2.0, 3.0):
+            local("LATER", rate)
+            assert fused(th.tensor(X)).data.tolist() == (rate * X).tolist()
+    finally:
+        del globals()["LATER"]
+
+
+def test_a_variable_that_comes_later_and_goes():
+    def made():
+        fused = th.fuse(lambda x: x * rate)  # noqa: F821
+        with pytest.raises(NameError):
+            fused(th.tensor(X))
+        for rate in (2.0, 3.0):
+            assert fused(th.tensor(X)).data.tolist() == (rate * X).tolist()
+        del rate
+        with pytest.raises(NameError):
+            fused(th.tensor(X))
+
+    made()
+
+
+def test_large_things_are_told_apart_by_identity():
+    for one in (np.zeros(LARGE + 1), [0.0] * (LARGE + 1), dict.fromkeys(range(LARGE + 1), 0.0)):
+        closure = Closure(lambda x, one=one: x * one[0])
+        closure.changed()
+        one[0] = 1.0
+        assert not closure.changed()
+
+
+def test_objects_that_refer_to_each_other():
+    one, other = Config(), Config()
+    one.act, other.act = other, one
+    closure = Closure(lambda x: x * one.act.act.act.rate)
+    closure.changed()
+    other.rate = 5.0
+    assert closure.changed()
+
+
+def test_versions_of_what_is_no_plain_function():
+    assert version(None) == version(None) and version(len) == version(len)
+
+
+# ---- What differs at each run.
+
+COUNT = itertools.count()
+UNSTEADY = {
+    "numpy": lambda x: x * np.random.rand(),
+    "random": lambda x: x + random.random(),
+    "clock": lambda x: x * time.perf_counter(),
+    "count": lambda x: x * next(COUNT),
+    "choice": lambda x: th.sin(x) if next(COUNT) % 2 else th.cos(x),
+    "outputs": lambda x: [x] * (1 + next(COUNT) % 2),
+    "type": lambda x: x * (1 if next(COUNT) % 2 else 1.0),
+    "constant": lambda x: float(next(COUNT)),
+}
+
+
+@pytest.mark.parametrize("name", UNSTEADY)
+def test_a_function_that_differs_at_each_run_is_refused(name):
+    with pytest.raises(th.UnsupportedError, match=r"<lambda>: two runs on symbols give two expressions.*argument"):
+        th.fuse(UNSTEADY[name])(th.tensor(X))
+    with pytest.raises(th.UnsupportedError, match=r"<lambda>: two runs"):
+        th.linear(th.tensor([X]), th.tensor(X[:, None]), None, UNSTEADY[name])
+
+
+def test_what_is_not_a_number_is_equal_at_each_run():
+    found = th.fuse(lambda x: th.where(x > 1, float("nan"), x))(th.tensor(X)).data
+    assert found[0] == 0.5 and np.isnan(found[1])
+
+
+def stepped(optimizer):
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    th.sum(params["w"]).backward()
+    optimizer.step(params)
+    return params["w"].item()
+
+
+def test_a_rule_that_draws_random_numbers_is_refused():
+    class Noisy(th.optim.Optimizer):
+        table = {"alpha": 0.1}
+
+        def rule(w, g, *, alpha):
+            return w - alpha * g * np.random.rand()
+
+    with pytest.raises(th.UnsupportedError, match=r"Noisy\.rule: two runs on symbols give two expressions"):
+        stepped(Noisy())
+
+
+def test_a_rule_and_a_coordinate_close_over_what_is_there_when_the_optimizer_begins():
+    factor, scale = 1.0, 1.0
+
+    class Scaled(th.optim.Optimizer):
+        table = {"alpha": 0.1}
+
+        def rule(w, g, *, alpha):
+            return w - alpha * g * factor
+
+    coordinate = th.optim.coordinates.Coordinate("scaled", lambda u: u * scale, lambda v: v, 0.0, 9.0)
+    values = []
+    for factor, scale in [(1.0, 1.0), (2.0, 1.0), (2.0, 3.0), (1.0, 1.0)]:  # noqa: B007
+        values.append(stepped(Scaled(coordinates={"alpha": coordinate})))
+    np.testing.assert_allclose(values, [0.9, 0.8, 0.4, 0.9], rtol=1e-14)

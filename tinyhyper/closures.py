@@ -1,0 +1,202 @@
+"""What a Python function reads beside its arguments, and whether that has changed.
+
+A function that is run once, on symbols, must be run again when a value that it read has changed: a variable of an
+enclosing function, a global, a default argument, an attribute of one of these or of a method's object; and the same of
+the functions and methods that it calls. Not seen is what the code does not name beside a name of these (`c = config`,
+then `c.rate`; `getattr`), and the inside of large containers.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import inspect
+import itertools
+import sys
+from collections.abc import Callable
+from operator import attrgetter
+from types import CellType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from .tensor import Tensor
+
+PACKAGE = __name__.partition(".")[0]
+FOREIGN = {PACKAGE, "numpy", *sys.stdlib_module_names}
+CONTAINERS = (list, tuple, dict, set)
+LARGE = 1_000  # items: containers and arrays with more are told apart by identity alone
+MOST = 1_000  # functions that are remembered
+
+Read = tuple[Callable[[Any], Any], Any]  # a function, and what to call it with
+Names = frozenset[str]
+
+
+class Closure:
+    """What a function closes over, as it was when last looked at.
+
+    watched: how to read each value, and what it was; empty for a function that reads nothing which may change.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._function, self.count = function, 0
+        self.watched: tuple[tuple[Callable[[Any], Any], Any, Any], ...] = ((Same, None, None),)  # of nothing looked at
+
+    def changed(self) -> bool:
+        """Whether a value differs from what it was when this was last asked. True at first."""
+        for read, key, value in self.watched:
+            if (now := read(key)) is not value and _state(now) != (
+                value.state if type(value) is Inside else _state(value)
+            ):
+                self.watched = tuple([(*how, _kept(how[0](how[1]))) for how in Search(self._function).reads])
+                self.count += 1
+                return True
+        return False
+
+
+_closure = functools.lru_cache(maxsize=MOST)(Closure)
+
+
+def version(function: Any) -> int:
+    """A number for a function, another one as soon as something that the function closes over has changed."""
+    closure = _closure(function)
+    if closure.watched:
+        closure.changed()
+    return closure.count
+
+
+class Inside:
+    """In place of a value that may change and be the same object: the state that it was in."""
+
+    def __init__(self, value: Any) -> None:
+        self.state = _state(value)
+
+
+def _kept(value: Any) -> Any:
+    return Inside(value) if isinstance(value, (*CONTAINERS, np.ndarray, Tensor)) else value
+
+
+class Same:
+    """Equal to what is about the very same object."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+
+def _state(value: Any, depth: int = 4) -> Any:
+    """What is compared of a value: numbers and small containers by what they hold, other objects by identity."""
+    if isinstance(value, (int, float, complex, str, bytes, np.generic)):
+        return type(value), repr(value)  # NaN is NaN so, and 0.0 is not -0.0
+    if isinstance(value, Tensor):
+        return Same(value.array)  # it is never written to
+    if isinstance(value, np.ndarray) and value.size <= LARGE and not value.dtype.hasobject:
+        return value.dtype, value.shape, value.tobytes()
+    if depth and isinstance(value, CONTAINERS) and len(value) <= LARGE:
+        items = itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value
+        return type(value), [_state(item, depth - 1) for item in items]
+    return Same(value)
+
+
+class Search:
+    """Finds, from a function on, what its code and that of the functions which it reaches read."""
+
+    def __init__(self, function: Any) -> None:
+        self.reads: list[Read] = []
+        self._met: set[Any] = set()
+        self._look_into(function, frozenset())
+
+    def _read(self, read: Callable[[Any], Any], key: Any, attributes: Names) -> None:
+        value = read(key)
+        if not isinstance(value, ModuleType):
+            self.reads.append((read, key))
+        self._look_into(value, attributes)
+
+    def _look_into(self, value: Any, attributes: Names) -> None:
+        """A value that was read by code which reads attributes of these names, of whatever object."""
+        if (id(value), attributes) in self._met:
+            return
+        self._met.add((id(value), attributes))
+        if isinstance(value, FunctionType):
+            self._function(value, None)
+        elif isinstance(value, MethodType):
+            self._function(value.__func__, value.__self__)
+        elif isinstance(value, ModuleType):
+            for name in () if _foreign(value.__name__) else attributes & vars(value).keys():
+                self._read(vars(value).get, name, attributes)
+        elif isinstance(value, functools.partial):
+            for name in ("func", "args", "keywords"):
+                self._read(attrgetter(name), value, attributes)
+        elif isinstance(value, CONTAINERS) and type(value) in CONTAINERS:
+            for item in list(value.values() if isinstance(value, dict) else value)[:LARGE]:
+                self._look_into(item, attributes)
+        else:
+            for name in attributes:
+                self._attribute(value, name, attributes)
+            if isinstance(call := inspect.getattr_static(type(value), "__call__", None), FunctionType):
+                self._function(call, value)
+
+    def _attribute(self, value: Any, name: str, attributes: Names) -> None:
+        found = inspect.getattr_static(value, name, None)
+        if isinstance(found, property):
+            self._function(found.fget, value)
+        elif isinstance(found, functools.cached_property):
+            self._function(found.func, value)
+        elif isinstance(found, (staticmethod, classmethod)):
+            self._function(found.__func__, value)
+        elif isinstance(found, FunctionType) and name not in getattr(value, "__dict__", ()):
+            self._function(found, value)
+        elif found is not None and (
+            isinstance(found, (FunctionType, MemberDescriptorType)) or not hasattr(found, "__get__")
+        ):
+            self._read(functools.partial(_attribute_of, name), value, attributes)
+
+    def _function(self, function: Any, owner: Any) -> None:
+        """A function that is called; for a method, the object that it belongs to."""
+        if not isinstance(function, FunctionType) or (function, id(owner)) in self._met:
+            return
+        self._met.add((function, id(owner)))
+        if _foreign(function.__globals__.get("__name__", "")):
+            self._look_into(getattr(function, "__wrapped__", None), frozenset())  # of a fused function, the user's own
+            return
+        names, attributes = _names(function.__code__)
+        for name in names:
+            if name in function.__globals__ or not hasattr(builtins, name):
+                self._read(function.__globals__.get, name, attributes)
+        for cell in function.__closure__ or ():
+            self._read(_contents, cell, attributes)
+        for name in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, name):
+                self._read(attrgetter(name), function, attributes)
+        self._look_into(owner, attributes)
+
+
+def _foreign(module: str) -> bool:
+    return module.partition(".")[0] in FOREIGN
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing has been assigned yet
+        return None
+
+
+def _attribute_of(name: str, value: Any) -> Any:
+    return getattr(value, name, None)
+
+
+@functools.lru_cache(maxsize=MOST)
+def _names(code: CodeType) -> tuple[Names, Names]:
+    """The globals and the attributes that code names, with the functions defined inside it."""
+    found: dict[str, set[str]] = {"GLOBAL": set(), "ATTR": set()}
+    waiting = [code]
+    for inner in waiting:
+        waiting += [const for const in inner.co_consts if isinstance(const, CodeType)]
+        for instruction in dis.get_instructions(inner):
+            what = instruction.opname.replace("LOAD_METHOD", "LOAD_ATTR").removeprefix("LOAD_")
+            found.get(what, set()).add(instruction.argval)
+    return frozenset(found["GLOBAL"]), frozenset(found["ATTR"])
