@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,8 +37,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise FileNotFoundError(f"{target}: there is no folder {str(target.parent)!r}; make it first")
     _remove_abandoned(target)
     with _renamed(target) as file:
-        with suppress(OSError):  # some file systems have no locks
-            _lock(file)
         yield file
 
 
@@ -52,7 +50,8 @@ def publish(path: Path, content: bytes) -> None:
 @contextmanager
 def _renamed(target: Path, time: int | None = None) -> Iterator[BinaryIO]:
     """A new file under another name, which is renamed as the block ends, whole and with its time stamp."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".tmp")
+    handle, temporary = _temporary(target)
+    held = os.dup(handle) if fcntl is not None else None  # closing the file must not unlock it before it is renamed
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
@@ -63,19 +62,35 @@ def _renamed(target: Path, time: int | None = None) -> Iterator[BinaryIO]:
     except BaseException:
         os.unlink(temporary)
         raise
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _temporary(target: Path) -> tuple[int, str]:
+    """A new file beside the target, open and locked, and its name."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}.", suffix=".tmp")
+        try:
+            _lock(handle)
+            taken = not os.path.exists(name)
+        except OSError as error:  # some file systems have no locks, and so nobody who takes a file for abandoned
+            taken = isinstance(error, BlockingIOError)
+        if not taken:
+            return handle, name
+        os.close(handle)  # another thread or process was quicker than the lock, and removes it
 
 
 def _remove_abandoned(target: Path) -> None:
     """Remove the temporary files of a file that no living process holds locked."""
     name = re.compile(re.escape(target.name) + r"\.\w{8}\.tmp")
     for path in [path for path in target.parent.iterdir() if name.fullmatch(path.name)]:
-        with suppress(OSError):
-            with open(path, "rb") as file:
-                _lock(file)
-            path.unlink()
+        with suppress(OSError), open(path, "rb") if fcntl is not None else nullcontext(0) as file:
+            _lock(file)
+            path.unlink()  # while it is locked, nobody can begin to use it
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO | int) -> None:
     """Hold a file until it is closed, or the process ends. Raises BlockingIOError where another holds it."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
