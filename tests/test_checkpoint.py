@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import threading
 import zipfile
 from pathlib import Path
 
@@ -468,6 +469,35 @@ def test_arrays_that_were_one_are_one_and_are_written_once(path):
     assert extra["first"] is extra["second"][0] and extra["first"].flags.writeable
 
 
+@pytest.mark.parametrize("moment", ["a model", "before a step", "after backward"])
+def test_one_tensor_under_two_names_comes_back_as_one(moment, path):
+    tied, other = (th.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    params = {"embedding": tied, "middle": other, "out": tied, "also": tied, "fixed": th.tensor([1.0])}
+    make = None if moment == "a model" else lambda: Adam(0.1, optimizer=SGD(1e-3))
+    if moment == "after backward":
+        th.sum(tied * other * tied).backward()
+    th.save(path, params, make and make())
+    loaded, _ = th.load(path, make and make())
+    assert list(loaded) == list(params)
+    assert loaded["embedding"] is loaded["out"] is loaded["also"] and loaded["middle"] is not loaded["out"]
+    for name, tensor in params.items():
+        assert loaded[name].requires_grad == tensor.requires_grad
+        assert alike(loaded[name].numpy(), tensor.numpy())
+        assert (loaded[name].grad is None) == (tensor.grad is None)
+    before = loaded["out"].grad
+    th.sum(loaded["embedding"] + 2.0 * loaded["out"]).backward()
+    assert (loaded["out"].grad.numpy() - (0.0 if before is None else before.numpy())).tolist() == [3.0, 3.0]
+
+
+def test_tensors_that_were_one_are_one_among_the_rest_too(path):
+    one, other = th.tensor(1.0, requires_grad=True), th.tensor(1.0)
+    th.save(path, {}, state=[one, {"h": (other, one)}], again=(other, other))
+    extra = th.load(path).extra
+    first, inner = extra["state"]
+    assert first is inner["h"][1] and inner["h"][0] is extra["again"][0] is extra["again"][1] is not first
+    assert first.requires_grad and not inner["h"][0].requires_grad
+
+
 @pytest.mark.parametrize("kind", ["PCG64", "MT19937", "Philox", "SFC64"])
 def test_generators_go_on(kind, path):
     rng, other = (np.random.Generator(getattr(np.random, kind)(seed)) for seed in (0, 1))
@@ -732,6 +762,63 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
         assert set(os.listdir(tmp_path)) == during and "run.npz.abcdefgh.tmp" not in during
         assert th.load(path).extra == {"new": 1}
     assert sorted(os.listdir(tmp_path)) == ["run.npz", "run.npz.b.abcdefgh.tmp", "run.npz.other", "run.npzabcdefgh.tmp"]
+
+
+def test_threads_that_save_to_one_file_all_do(path):
+    """The last one wins, and what is there at any moment is whole."""
+    errors, kept = [], th.tensor(np.arange(100.0))
+
+    def save(thread):
+        try:
+            for n in range(30):
+                th.save(path, {"w": kept}, by=(thread, n))
+                assert th.load(path).params["w"].numpy().tobytes() == kept.numpy().tobytes()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and os.listdir(path.parent) == [path.name] and th.load(path).extra["by"][1] == 29
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no locks to tell the living from the dead")
+@pytest.mark.parametrize("when", ["before the lock", "before it is locked and gone", "there are no locks"])
+def test_a_temporary_file_that_another_removes_is_made_anew(when, path, monkeypatch):
+    lock, locked = files._lock, []
+
+    def late(file):
+        locked.append(file)
+        if when == "there are no locks":
+            raise OSError(95, "Operation not supported")
+        if len(locked) == 1:
+            for other in path.parent.iterdir():
+                other.unlink()
+            if when == "before it is locked and gone":
+                raise BlockingIOError
+        lock(file)
+
+    monkeypatch.setattr(files, "_lock", late)
+    th.save(path, {}, kept=1)
+    assert len(locked) == (1 if when == "there are no locks" else 2)
+    assert th.load(path).extra == {"kept": 1} and os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="there are no locks to tell the living from the dead")
+def test_a_file_is_held_until_it_has_its_name(path, monkeypatch):
+    """What is closed and not yet renamed is not abandoned."""
+    replace = os.replace
+
+    def while_another_saves(source, target):
+        monkeypatch.undo()
+        th.save(path, {}, kept=1)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", while_another_saves)
+    th.save(path, {}, kept=2)
+    assert th.load(path).extra == {"kept": 2} and os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot kill in this way")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, GraphError
@@ -18,16 +18,31 @@ Content = dict[str, Any]
 
 def model(params: Mapping[str, Tensor]) -> Content:
     """The values alone."""
-    return {
-        "params": {name: {"value": w.array, "requires_grad": w.requires_grad} for name, w in params.items()},
-        "tower": None,
-    }
+    return {"params": _entries(params, lambda w: {"value": w.array, "requires_grad": w.requires_grad}), "tower": None}
 
 
 def leaves(content: Content) -> dict[str, Tensor]:
     """The parameters without what is behind them."""
-    found = {name: (Tensor(entry["value"]), entry["requires_grad"]) for name, entry in content["params"].items()}
-    return {name: leaf(tensor) if requires_grad else tensor for name, (tensor, requires_grad) in found.items()}
+
+    def tensor(entry: Content) -> Tensor:
+        return leaf(Tensor(entry["value"])) if entry["requires_grad"] else Tensor(entry["value"])
+
+    return _tensors(content["params"], tensor)
+
+
+def _entries(tensors: Mapping[str, Tensor], entry: Callable[[Tensor], Content]) -> Content:
+    """An entry for each tensor, by name; a further name of one tensor says which other name it has."""
+    first: dict[int, str] = {}
+    names = {name: first.setdefault(id(w), name) for name, w in tensors.items()}
+    return {name: entry(w) | ({} if names[name] == name else {"same": names[name]}) for name, w in tensors.items()}
+
+
+def _tensors(entries: Content, tensor: Callable[[Content], Tensor]) -> dict[str, Tensor]:
+    """The tensors of the entries; one tensor where it was one."""
+    found: dict[str, Tensor] = {}
+    for name, entry in entries.items():
+        found[name] = found[entry["same"]] if "same" in entry else tensor(entry)
+    return found
 
 
 def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
@@ -51,7 +66,7 @@ def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
             "edge": graph.number(tensor.edge),
         }
 
-    weights, *hyperparameters = [{name: entry(tensor) for name, tensor in tensors.items()} for tensors in named]
+    weights, *hyperparameters = [_entries(tensors, entry) for tensors in named]
     tower = {
         "settings": settings(optimizer),
         "levels": saving.described(optimizer),
@@ -81,7 +96,7 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
             raise ArgumentError(f"the tower was saved with {name}={tower['settings'][name]!r}, this one has {mine!r}")
     edges = live.rebuilt(optimizer, tower["graph"])
     weights, *hyperparameters = [
-        {name: _tensor(entry, edges) for name, entry in entries.items()}
+        _tensors(entries, lambda entry: _tensor(entry, edges))
         for entries in (content["params"], *tower["hyperparameters"])
     ]
     saving.put(optimizer, levels)

@@ -17,14 +17,17 @@ from ..errors import DtypeError, GraphError
 from ..tensor import Tensor, leaf
 
 Arrays: TypeAlias = "dict[int, tuple[int, np.ndarray]]"  # by id, each with its number
+Tensors: TypeAlias = "dict[int, int]"  # their numbers, by id
 Fetch: TypeAlias = "Callable[[int], np.ndarray]"
 
 
-def encode(value: Any, arrays: Arrays, place: str = "") -> Any:
+def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None = None) -> Any:
     """The data for JSON; its larger arrays are added to `arrays`.
 
-    place: what to call it in an error. Raises DtypeError for what no file can hold, GraphError for a computed tensor.
+    place: what to call it in an error.  tensors: those met so far; one that is met again is a reference.
+    Raises DtypeError for what no file can hold, GraphError for a computed tensor.
     """
+    tensors = {} if tensors is None else tensors
     if isinstance(value, np.generic):
         return {"scalar": _array(np.array(value), arrays, place)}
     if isinstance(value, float) and not math.isfinite(value):
@@ -36,15 +39,21 @@ def encode(value: Any, arrays: Arrays, place: str = "") -> Any:
     if isinstance(value, Tensor):
         if not value.is_leaf:
             raise GraphError(f"save: {place} was computed, and its graph would be lost; save {place}.detach()")
+        if id(value) in tensors:
+            return {"same": tensors[id(value)]}
+        tensors[id(value)] = len(tensors)
         return {"tensor": [_array(value.array, arrays, place), value.requires_grad]}
     if isinstance(value, Mapping):
         pairs = [
-            [encode(key, arrays, f"a key of {place}"), encode(item, arrays, f"{place}[{key!r}]" if place else str(key))]
+            [
+                encode(key, arrays, f"a key of {place}", tensors),
+                encode(item, arrays, f"{place}[{key!r}]" if place else str(key), tensors),
+            ]
             for key, item in value.items()
         ]
         return {"dict": pairs}
     if isinstance(value, (list, tuple)):
-        items = [encode(item, arrays, f"{place}[{n}]") for n, item in enumerate(value)]
+        items = [encode(item, arrays, f"{place}[{n}]", tensors) for n, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}
     raise DtypeError(
         f"save: {place} is a {type(value).__name__}, which a checkpoint cannot hold. It holds dicts, lists and tuples "
@@ -61,13 +70,14 @@ def _array(array: np.ndarray, arrays: Arrays, place: str) -> dict[str, Any]:
     return {"number": number, "strides": list(array.strides)}
 
 
-def decode(data: Any, fetch: Fetch) -> Any:
-    """What was encoded. fetch: gives an array by its number."""
+def decode(data: Any, fetch: Fetch, tensors: list[Tensor] | None = None) -> Any:
+    """What was encoded. fetch: gives an array by its number.  tensors: those made so far."""
+    tensors = [] if tensors is None else tensors
     if isinstance(data, list):
-        return [decode(item, fetch) for item in data]
+        return [decode(item, fetch, tensors) for item in data]
     if isinstance(data, dict):
         ((kind, inner),) = data.items()
-        return KINDS[kind](inner, fetch)
+        return KINDS[kind](inner, fetch, tensors)
     return data
 
 
@@ -89,17 +99,21 @@ def _laid_out(values: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _tensor(inner: Any, fetch: Fetch) -> Tensor:
+def _tensor(inner: Any, fetch: Fetch, tensors: list[Tensor]) -> Tensor:
     record, requires_grad = inner
     tensor = Tensor(_restored(record, fetch))
-    return leaf(tensor) if requires_grad else tensor
+    tensors.append(leaf(tensor) if requires_grad else tensor)
+    return tensor
 
 
-KINDS: dict[str, Callable[[Any, Fetch], Any]] = {
-    "array": _restored,
+KINDS: dict[str, Callable[[Any, Fetch, list[Tensor]], Any]] = {
+    "array": lambda inner, fetch, tensors: _restored(inner, fetch),
     "tensor": _tensor,
-    "scalar": lambda inner, fetch: _restored(inner, fetch)[()],
-    "float": lambda inner, fetch: _restored(inner, fetch).item(),
-    "tuple": lambda inner, fetch: tuple(decode(inner, fetch)),
-    "dict": lambda inner, fetch: {decode(key, fetch): decode(item, fetch) for key, item in inner},
+    "same": lambda inner, fetch, tensors: tensors[inner],
+    "scalar": lambda inner, fetch, tensors: _restored(inner, fetch)[()],
+    "float": lambda inner, fetch, tensors: _restored(inner, fetch).item(),
+    "tuple": lambda inner, fetch, tensors: tuple(decode(inner, fetch, tensors)),
+    "dict": lambda inner, fetch, tensors: {
+        decode(key, fetch, tensors): decode(item, fetch, tensors) for key, item in inner
+    },
 }
