@@ -1,9 +1,12 @@
 """Kernels: the cache on disk, forced backends, and agreement with NumPy's reading of the same expression."""
 
 import os
+import py_compile
 import subprocess
 import sys
+import zipfile
 from contextlib import nullcontext
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +97,58 @@ def test_a_folder_that_cannot_be_written(tmp_path, expected, place):
     blocked.write_text("not a folder")
     assert_expected(run(blocked / "cache" if place == "under a file" else blocked), expected)
     assert blocked.read_text() == "not a folder"
+
+
+def packed(kind, folder):
+    """The package without its sources as files: what to put on the path."""
+    package = Path(th.__file__).parent
+    if kind == "zip":
+        with zipfile.ZipFile(folder / "library.zip", "w") as archive:
+            for file in package.rglob("*.py"):
+                archive.write(file, file.relative_to(package.parent))
+        return folder / "library.zip"
+    for file in package.rglob("*.py"):
+        target = folder / "library" / file.relative_to(package.parent).with_suffix(".pyc")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        py_compile.compile(str(file), str(target), doraise=True)
+    return folder / "library"
+
+
+ELSEWHERE = "import sys; del sys.path[0]\n"  # which is the folder that the tests are run in
+OTHERS = """
+print(th.__file__)
+assert (th.tensor(np.ones((120, 120))) @ np.ones((120, 120))).numpy()[0, 0] == 120.0
+"""
+
+
+@slow
+@pytest.mark.parametrize("kind", ["zip", "no sources"])
+def test_the_library_without_files_of_source(tmp_path, expected, kind):
+    """As zipimport and some bundlers install it; kernels are kept on the disk all the same."""
+    library, kernels = packed(kind, tmp_path), tmp_path / "kernels"
+    path = os.pathsep.join([str(library), *sys.path])
+    for _ in range(2):
+        text, place = run(kernels, ELSEWHERE + PROGRAM + OTHERS, PYTHONPATH=path).split()
+        assert place.startswith(str(library))
+        assert_expected(text, expected)
+        assert len(list(kernels.rglob("*.nbc"))) == 3
+
+
+@pytest.mark.parametrize("kind", ["zip", "no sources"])
+def test_first_kernels_of_the_library_without_files_of_source(tmp_path, expected, kind):
+    """The same without a compiler."""
+    path = os.pathsep.join([str(packed(kind, tmp_path)), *sys.path])
+    assert_expected(run(tmp_path / "kernels", ELSEWHERE + PROGRAM, PYTHONPATH=path, NUMBA_DISABLE_JIT="1"), expected)
+
+
+def test_a_module_without_source_is_told_by_its_code(monkeypatch):
+    with_source = cache.text_of("loops", "special")
+    assert with_source.decode() == "".join(
+        Path(cache.__file__).with_name(f"{name}.py").read_text() for name in ("loops", "special")
+    )
+    monkeypatch.setattr(SourceFileLoader, "get_source", lambda loader, name: None)
+    codes = [cache.text_of(name) for name in ("loops", "special", "loops")]
+    assert codes[0] == codes[2] != codes[1]
 
 
 DAMAGES = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import marshal
 import os
 import sys
 from collections.abc import Callable
@@ -71,7 +72,8 @@ def jit(function: Callable[..., None]) -> Callable[..., None]:
     """
     import numba  # takes as long to import as all else together, and small arrays do without it
 
-    cached = os.access(os.path.dirname(function.__code__.co_filename), os.W_OK)
+    file = function.__code__.co_filename
+    cached = os.path.isfile(file) and os.access(os.path.dirname(file), os.W_OK)
     dispatcher = numba.njit(error_model="numpy", nogil=True, cache=cached)(function)
     if hasattr(dispatcher, "_compiler"):
         dispatcher._compiler._customize_flags = _apart
@@ -91,7 +93,7 @@ def load(source: str) -> Callable[..., None]:
     Where nothing is compiled it computes with NumPy's scalars, quietly.
     """
     if source not in _loaded:
-        digest = hashlib.sha256((_basis() + source).encode()).hexdigest()[:32]
+        digest = hashlib.sha256(_basis() + source.encode()).hexdigest()[:32]
         text = HEADER.format(digest=digest, names=NAMES) + source
         kernel = _module(f"tinyhyper_kernel_{digest}", text).kernel
         _loaded[source] = functools.partial(quietly, kernel) if compiler_is_off() else kernel
@@ -127,8 +129,18 @@ def _in_memory(name: str, text: str) -> ModuleType:
     return module
 
 
+def text_of(*names: str) -> bytes:
+    """What modules of this folder say: their source, or their code where only that is installed; from a zip too."""
+    texts = []
+    for name in names:
+        module = f"{__package__}.{name}"
+        loader: Any = getattr(importlib.util.find_spec(module), "loader", None)
+        source = loader.get_source(module)
+        texts.append(marshal.dumps(loader.get_code(module)) if source is None else source.encode())
+    return b"".join(texts)
+
+
 @functools.cache
-def _basis() -> str:
+def _basis() -> bytes:
     """The text of what every kernel is built on: with it changes the kernel's name."""
-    names = ("cache.py", "circular.py", "emitter.py", "loops.py", "special.py")
-    return "".join(Path(__file__).with_name(name).read_text() for name in names)
+    return text_of("cache", "circular", "emitter", "loops", "special")

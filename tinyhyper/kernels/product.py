@@ -15,7 +15,6 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -88,10 +87,10 @@ class Tile(NamedTuple):
 @functools.cache
 def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
     """The compiled product for a dtype, for arrays of any strides. It is compiled once, not for every layout."""
-    from . import tiles, vectors, zeros
+    from . import tiles, vectors
 
     largest = Tile(vectors.SHAPE.rows, tiles.VECTORS * vectors.lanes(dtype.itemsize), vectors.SHAPE.step)
-    basis = b"".join([Path(str(module.__file__)).read_bytes() for module in (tiles, vectors, zeros)])
+    basis = cache.text_of("tiles", "vectors", "zeros")
     digest = hashlib.sha256(basis).hexdigest()  # a kernel on the disk is of the same tiles
     multiply = cache.load(SOURCE.format(digest=digest, **largest._asdict()))
     if hasattr(multiply, "compile"):

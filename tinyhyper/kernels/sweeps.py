@@ -16,7 +16,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,7 +100,7 @@ def kernel(source: str, dtype: np.dtype) -> Callable[..., None]:
     """The compiled kernel for a dtype, for arrays of any strides."""
     from . import tiles, vectors, windows
 
-    basis = b"".join([Path(str(module.__file__)).read_bytes() for module in (tiles, vectors, windows)])
+    basis = cache.text_of("tiles", "vectors", "windows")
     lanes = vectors.lanes(dtype.itemsize)
     text = (source + IMPORTS).format(
         digest=hashlib.sha256(basis).hexdigest(),  # a kernel on the disk is of the same tiles
