@@ -46,11 +46,11 @@ def _by_number(index: Any) -> bool:
 
 
 def _add_at(out: np.ndarray, index: Any, x: np.ndarray) -> None:
-    places = index[0] if type(index) is tuple and len(index) == 1 else index
-    if type(places) is tuple:
-        np.add.at(out, places, x.astype(np.float64, copy=False))
+    items = index if type(index) is tuple else (index,)
+    if len(items) == 1:
+        add_rows(x, items[0], out)
     else:
-        add_rows(x, places, out)
+        np.add.at(out, index, x.astype(np.float64, copy=False))
 
 
 def getitem(x: Any, index: Any) -> Tensor:

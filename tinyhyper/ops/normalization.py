@@ -189,16 +189,17 @@ def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _apply(own: bool, operands: Sequence[Tensor], activation: Callable[[Any], Any] | None, residual: Any) -> Tensor:
     if residual is not None:
         operands = [*operands, as_tensor(residual)]
-    fusion = _normalization(own, activation, version(activation), residual is not None)
-    return fusion(operands, (False,) * len(operands))[0]
+    return _normalization(own, activation, residual is not None)(operands, (False,) * len(operands))[0]
+
+
+def _normalization(own: bool, activation: Callable[[Any], Any] | None, residual: bool) -> Fusion:
+    """A normalization, by statistics of the input's own or by given ones, and what follows it, as one fusion."""
+    return _traced(own, activation, version(activation), residual)
 
 
 @functools.lru_cache(maxsize=256)
-def _normalization(own: bool, activation: Callable[[Any], Any] | None, version: int, residual: bool) -> Fusion:
-    """A normalization, by statistics of the input's own or by given ones, and what follows it, as one fusion.
-
-    version: of the activation.
-    """
+def _traced(own: bool, activation: Callable[[Any], Any] | None, version: int, residual: bool) -> Fusion:
+    """The fusion, with the activation as it is in this version."""
     if activation is not None and not callable(activation):
         raise ArgumentError(f"batch_norm: activation={activation!r} is not a function, such as th.relu")
 
