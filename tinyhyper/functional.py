@@ -21,8 +21,9 @@ from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
 from .interop import FLOATS
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
+from .structures import leaves, mapped, rebuilt
 from .tape import Node, leading_to, mode, reachable, recording
-from .tensor import Tensor, as_tensor, leaf
+from .tensor import Tensor, as_tensor, in_dtype, leaf
 
 Argnums = int | tuple[int, ...]
 
@@ -72,31 +73,18 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         cotangents = _matching(cotangent, call.result, "vjp", "cotangent")
         return call.mirrored(call.pull(call.outputs, cotangents, retain=True))
 
-    return _rebuilt(call.result, iter(call.results)), pullback
+    return rebuilt(call.result, iter(call.results)), pullback
 
 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """f(*primals), and its derivative along the tangents; both are tuples of one for each argument of f.
 
-    Computed by two reverse passes: the pullback is linear in its cotangent, and its derivative is the answer.
+    Computed by two reverse passes (see `_Call.forward`).
     """
     args, vectors = _as_arguments(primals, tangents)
     call = _Call(_function("jvp", f), args, {}, tuple(range(len(args))), "jvp")
     directions = _matching(vectors, args, "jvp", "tangents")
-    with recording():
-        cotangents = [leaf(Tensor(np.zeros(out.shape, out.dtype))) if out.edge else None for out in call.outputs]
-        pulled = call.pull(call.outputs, cotangents, linear=True)
-        by = [c for c in cotangents if c is not None]
-        pairs = [(p, d) for p, d in zip(pulled, directions) if p.edge is not None]
-        slopes = [Tensor(np.zeros(c.shape, c.dtype)) for c in by]
-        if pairs:
-            create = call.recorded and (call.connected or any(d.edge is not None for d in directions))
-            slopes = [*gradients([p for p, _ in pairs], by, [d for _, d in pairs], create_graph=create)]
-    found = iter(slopes)
-    results = [
-        Tensor(np.zeros(out.shape, out.dtype)) if c is None else next(found) for c, out in zip(cotangents, call.outputs)
-    ]
-    return _rebuilt(call.result, iter(call.results)), _rebuilt(call.result, iter(call.released(results)))
+    return rebuilt(call.result, iter(call.results)), rebuilt(call.result, iter(call.forward()(directions)))
 
 
 def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
@@ -116,7 +104,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """All derivatives of the elements of f's output by those of an argument, as a function of the same arguments.
 
     Of shape output.shape + argument.shape; where output or argument are structures, the outer one is the output's.
-    Costs one pass for each element of the output. argnums and errors as in grad.
+    Costs one pass for each element of the output, or of the arguments where these are far fewer. argnums and errors as
+    in grad.
     """
 
     _function("jacobian", f)
@@ -124,18 +113,9 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         call = _Call(f, args, kwargs, argnums, "jacobian")
-        found = []
-        for out in call.outputs:
-            units = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
-            rows = [call.pull([out], [Tensor(unit)], retain=True) for unit in units]
-            parts = [
-                reshape(stack([row[n] for row in rows]), out.shape + x.shape)
-                if rows
-                else Tensor(np.zeros(out.shape + x.shape, x.dtype))
-                for n, x in enumerate(call.variables)
-            ]
-            found.append(call.mirrored(parts))
-        return _rebuilt(call.result, iter(found))
+        inputs, outputs = (sum(t.size for t in tensors) for tensors in (call.variables, call.outputs))
+        blocks = call.by_columns() if 4 * inputs <= outputs else call.by_rows()  # a column costs as much as three rows
+        return rebuilt(call.result, iter(map(call.mirrored, blocks)))
 
     return derivative
 
@@ -180,9 +160,9 @@ class _Call:
         arguments = list(args)
         with recording():
             for n in numbers:
-                arguments[n] = _mapped(args[n], self._variable)
+                arguments[n] = mapped(args[n], self._variable)
             self.result = f(*arguments, **kwargs)
-            self.outputs = [self._output(out) for out in _leaves(self.result)]
+            self.outputs = [self._output(out) for out in leaves(self.result)]
         chosen = tuple([arguments[n] for n in numbers])
         self.structure = chosen if isinstance(argnums, tuple) else chosen[0]
         for x in self.variables:
@@ -226,12 +206,47 @@ class _Call:
         """The variables' cotangents; linear: recorded, so that they can be differentiated by those of the outputs."""
         pairs = [(out, c) for out, c in zip(outputs, cotangents) if out.edge is not None]
         if not pairs or not self.variables:
-            return [Tensor(np.zeros(x.shape, x.dtype)) for x in self.variables]
+            return [*map(_zeros_like, self.variables)]
         outs, given = [out for out, _ in pairs], [c for _, c in pairs]
         nodes = [c.edge[0] for c in given if c is not None and c.edge]
         create = linear or mode.recording and (self.connected or bool(nodes))
         found = gradients(outs, self.variables, given, retain_graph=retain, create_graph=create)
         return list(found) if linear else self.released(found, nodes)
+
+    def forward(self) -> Callable[[Sequence[Tensor | None]], list[Tensor]]:
+        """From directions, one for each variable or None, to the outputs' derivatives along them.
+
+        The pullback is linear in its cotangents, so its derivative by these is the same for all, and is the answer.
+        """
+        with recording():
+            cotangents = [leaf(_zeros_like(out)) if out.edge else None for out in self.outputs]
+            pulled = self.pull(self.outputs, cotangents, linear=True)
+        by = [c for c in cotangents if c is not None]
+
+        def along(directions: Sequence[Tensor | None]) -> list[Tensor]:
+            pairs = [(p, d) for p, d in zip(pulled, directions) if p.edge is not None and d is not None]
+            slopes = [*map(_zeros_like, by)]
+            if pairs:
+                create = self.recorded and (self.connected or any(d.edge is not None for _, d in pairs))
+                outs, given = zip(*pairs)
+                slopes = [*gradients(outs, by, given, retain_graph=True, create_graph=create)]
+            found = iter(self.released(slopes))
+            return [_zeros_like(out) if c is None else next(found) for c, out in zip(cotangents, self.outputs)]
+
+        return along
+
+    def by_rows(self) -> Iterator[list[Tensor]]:
+        """Of each output its derivatives by the variables, from a pass for each of its elements."""
+        for out in self.outputs:
+            rows = [self.pull([out], [unit], retain=True) for unit in _units(out)]
+            yield [_stacked([row[n] for row in rows], 0, out, x) for n, x in enumerate(self.variables)]
+
+    def by_columns(self) -> Iterator[list[Tensor]]:
+        """As by_rows, from a pass for each element of the variables."""
+        along = self.forward()
+        columns = [[along([None] * n + [unit]) for unit in _units(x)] for n, x in enumerate(self.variables)]
+        for k, out in enumerate(self.outputs):
+            yield [_stacked([c[k] for c in found], -1, out, x) for x, found in zip(self.variables, columns)]
 
     def released(self, tensors: Sequence[Tensor], given: Sequence[Node] = ()) -> list[Tensor]:
         """Tensors as the caller gets them: on the graph only where they depend on given nodes or on older leaves."""
@@ -246,7 +261,25 @@ class _Call:
 
     def mirrored(self, values: Sequence[Any]) -> Any:
         """One value for each variable, in the structure of the arguments differentiated by."""
-        return _rebuilt(self.structure, iter(values))
+        return rebuilt(self.structure, iter(values))
+
+
+def _zeros_like(tensor: Tensor) -> Tensor:
+    return Tensor(np.zeros(tensor.shape, tensor.dtype))
+
+
+def _units(tensor: Tensor) -> Iterator[Tensor]:
+    """For each element a tensor that is 1 there and else 0."""
+    for place in np.ndindex(tensor.shape):
+        unit = _zeros_like(tensor)
+        unit.array[place] = 1.0
+        yield unit
+
+
+def _stacked(parts: Sequence[Tensor], axis: int, out: Tensor, x: Tensor) -> Tensor:
+    """Rows or columns as a Jacobian."""
+    shape = out.shape + x.shape
+    return in_dtype(reshape(stack(parts, axis), shape), x) if parts else Tensor(np.zeros(shape, x.dtype))
 
 
 def _as_arguments(primals: Any, vectors: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -257,33 +290,11 @@ def _as_arguments(primals: Any, vectors: Any) -> tuple[tuple[Any, ...], tuple[An
 
 def _matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
     """The tensors in a structure that must be like another one."""
-    found = list(_leaves(values))
-    shapes, needed = [np.shape(value) for value in found], [np.shape(value) for value in _leaves(pattern)]
+    found = list(leaves(values))
+    shapes, needed = [np.shape(value) for value in found], [np.shape(value) for value in leaves(pattern)]
     if shapes != needed:
         raise ShapeError(f"{name}: {what} of shapes {needed} needed, not {shapes}")
     tensors = [as_tensor(value) for value in found]
     if any(tensor.dtype == bool for tensor in tensors):
         raise DtypeError(f"{name}: {what} of numbers needed, not of bool")
     return tensors
-
-
-def _leaves(structure: Any) -> Iterator[Any]:
-    if isinstance(structure, (dict, list, tuple)):
-        for item in structure.values() if isinstance(structure, dict) else structure:
-            yield from _leaves(item)
-    else:
-        yield structure
-
-
-def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
-    if isinstance(structure, dict):
-        return {key: _mapped(item, function) for key, item in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        items = [_mapped(item, function) for item in structure]
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
-    return function(structure)
-
-
-def _rebuilt(structure: Any, values: Iterator[Any]) -> Any:
-    """The structure with the values in the places of its leaves."""
-    return _mapped(structure, lambda _: next(values))
