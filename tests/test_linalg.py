@@ -213,3 +213,14 @@ def test_einsum_refuses_to_sum_over_an_ellipsis(subscripts):
     np.testing.assert_array_equal(
         th.einsum(subscripts, *[th.tensor(x[0])] * len(operands)).data, np.einsum(subscripts, *[x[0]] * len(operands))
     )
+
+
+@pytest.mark.parametrize("options", [{"optimize": True}, {"optimize": "greedy", "order": "C"}, {"optimize": False}])
+def test_einsum_takes_the_options_that_change_no_value(options):
+    x, y, z = (np.random.default_rng(n).standard_normal((3, 3)) for n in range(3))
+    for function in (np.einsum, th.einsum):
+        found = function("ij,jk,kl->il", th.tensor(x), y, z, **options)
+        np.testing.assert_allclose(found.data, x @ y @ z, rtol=1e-12)
+    leaf = th.tensor(x, requires_grad=True)
+    np.einsum("ij,jk->", leaf, y, **options).backward()
+    np.testing.assert_allclose(leaf.grad.data, np.tile(y.sum(1), (3, 1)), rtol=1e-12)

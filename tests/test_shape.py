@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
+from tinyhyper.ops.shape import sum_to
 from tinyhyper.testing import axes_of
 
 DEEP = hnp.array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=3)
@@ -280,3 +281,14 @@ def test_numpys_linalg_takes_the_last_two_axes():
 def test_sum_to_refuses_a_shape_that_does_not_broadcast_to_the_tensors(shape):
     with pytest.raises(th.ShapeError, match=r"sum_to\(x \(2,\), .* does not broadcast to \(2,\)$"):
         th.sum_to(th.tensor(np.ones(2)), shape)
+
+
+def test_more_than_32_axes_where_nothing_is_broadcast():
+    """NumPy has arrays of 64 axes, but broadcasts 32 at most: see the table of wrong calls."""
+    x = th.tensor([[1.0, 2.0]], requires_grad=True)
+    many = th.broadcast_to(th.reshape(x, (1,) * 38 + (2,)), (3,) + (1,) * 38 + (2,))
+    th.sum(th.transpose(many), (0, 1)).sum().backward()
+    assert many.ndim == 40 and x.grad.data.tolist() == [[3.0, 3.0]]
+    for shape in ((3,), (4,) + (1,) * 39, (1,) * 41):
+        with pytest.raises(th.ShapeError, match="does not broadcast"):
+            sum_to(many, shape)

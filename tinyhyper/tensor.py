@@ -28,6 +28,8 @@ class Tensor(Leaving):
     __slots__ = ("array", "edge", "grad", "mark", "__weakref__")
 
     def __init__(self, array: np.ndarray, edge: Edge | None = None) -> None:
+        if not isinstance(array, np.ndarray):
+            raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
         self.array = array
         self.edge = edge
         self.grad: Tensor | None = None

@@ -31,6 +31,9 @@ TENSORS = [
     bad("th.tensor(np.array(['2020-01-01'], 'M8[D]'))", DtypeError, "datetime64"),
     bad("th.tensor(np.ma.array([1.0, 2.0], mask=[0, 1]))", DtypeError, "tensor", "mask", ".filled("),
     bad("th.tensor([np.ma.array([1.0]), [2.0]])", DtypeError, "tensor", "mask", ".filled("),
+    bad("th.Tensor([1.0])", DtypeError, "Tensor", "list", "th.tensor("),
+    bad("th.Tensor(1.0)", DtypeError, "Tensor", "float", "th.tensor("),
+    bad("th.Tensor(x)", DtypeError, "Tensor", "th.tensor("),
     # Members.
     bad("x.item()", ShapeError, "item", "(2, 3)"),
     bad("float(x)", ShapeError, "(2, 3)"),
@@ -67,6 +70,10 @@ TENSORS = [
     # Operators.
     bad("x + y", ShapeError, "add", "(2, 3)", "(3, 2)"),
     bad("x + 'a'", DtypeError, "add", "str"),
+    bad("th.tensor(np.ones((1,) * 33)) + 1.0", ShapeError, "add", "33 axes", "32", "reshape"),
+    bad("np.tanh(th.reshape(s, (1,) * 40))", ShapeError, "tanh", "40 axes", "32", "reshape"),
+    bad("th.fuse(lambda a: a * a)(th.reshape(s, (1,) * 64))", ShapeError, "64 axes", "32", "reshape"),
+    bad("th.reshape(s, (1,) * 65)", ShapeError, "reshape", "64"),
     bad("'a' * x", DtypeError, "multiply", "str"),
     bad("x - None", DtypeError, "subtract", "NoneType"),
     bad("x / {}", DtypeError, "divide", "dict"),

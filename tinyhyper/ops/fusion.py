@@ -203,6 +203,11 @@ class Fusion:
         if (plan := self._plans.get(key)) is None:
             try:
                 shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
+            except RuntimeError:
+                axes = max(a.ndim for a in arrays)
+                raise ShapeError(
+                    f"{self.name}: an operand has {axes} axes, but NumPy broadcasts 32 at most; merge some by reshape"
+                ) from None
             except ValueError:
                 shapes = " and ".join(str(a.shape) for a in arrays)
                 raise ShapeError(

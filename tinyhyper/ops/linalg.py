@@ -177,12 +177,17 @@ def _einsum(xs: Sequence[np.ndarray], /, subscripts: str) -> np.ndarray:
     return np.einsum(subscripts, *xs, optimize=len(xs) > 1 and all(x.dtype in FLOATS for x in xs))
 
 
-def einsum(subscripts: str, *operands: Any) -> Tensor:
+def einsum(subscripts: str, *operands: Any, **options: Any) -> Tensor:
     """The sum of products that the subscripts describe, as in NumPy: "ij,jk->ik", "ii", "...i,i", "ij->ji".
 
     Without "->" the result has the indices that stand once, in alphabetical order.
-    Raises ArgumentError for subscripts that do not say one thing, ShapeError if lengths differ.
+    options: NumPy's optimize= and order=, which change no value and are not needed: the products are always ordered.
+    Raises ArgumentError for subscripts that do not say one thing, ShapeError if lengths differ, UnsupportedError for
+    any other option.
     """
+    for key, value in options.items():
+        if key not in ("optimize", "order"):
+            raise UnsupportedError(f"einsum: {key}={value!r} is not supported for a Tensor; use astype for a dtype")
     if not isinstance(subscripts, str):
         raise UnsupportedError("einsum: the subscripts come first and are a string, such as 'ij,jk->ik'")
     xs = [as_tensor(operand) for operand in operands]
