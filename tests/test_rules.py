@@ -34,3 +34,42 @@ def test_it_moves_as_its_equation_says(name, plain, seed):
         step, state = equation(w, g, state, h, t, **options)
         w = w - step
         np.testing.assert_allclose(params["w"].data, w, rtol=1e-9)
+
+
+SCALE = 1.0
+
+
+class Scaled(th.optim.Optimizer):
+    table = {"alpha": 0.1}
+
+    @staticmethod
+    def rule(w, g, *, alpha):
+        return w - SCALE * alpha * g
+
+
+class ScaledByName(th.optim.Optimizer):
+    table = {"alpha": 0.1, "scale": th.optim.Hyperparameter(1.0, tuned=False)}
+
+    @staticmethod
+    def rule(w, g, *, alpha, scale):
+        return w - scale * alpha * g
+
+
+@pytest.mark.parametrize("height", [0, 1, 2])
+def test_a_rule_sees_at_each_step_what_it_closes_over(monkeypatch, height):
+    """As a rule whose hyperparameter has that value."""
+
+    def run(kind):
+        kinds = [th.optim.SGD] * 3
+        kinds[height] = kind
+        optimizer = kinds[0](0.1, optimizer=kinds[1](0.1, optimizer=kinds[2](0.1)))
+        params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}
+        for scale in (1.0, 1.0, 1.0, 3.0, 3.0):
+            monkeypatch.setitem(globals(), "SCALE", scale)
+            if kind is ScaledByName:
+                optimizer.levels[height].parameters["scale"].data = scale
+            th.sum(0.1 * params["w"] ** 2).backward()
+            optimizer.step(params)
+        return [level.hyperparameters["alpha"] for level in optimizer.levels], params["w"].data.tolist()
+
+    assert run(Scaled) == run(ScaledByName)

@@ -66,6 +66,12 @@ def version(function: Any) -> int:
     return closure.count
 
 
+def reads(function: Any) -> bool:
+    """Whether a function closes over anything that may change."""
+    version(function)
+    return bool(_closure(function).watched)
+
+
 class Inside:
     """In place of a value that may change and be the same object: the state that it was in."""
 

@@ -257,7 +257,8 @@ def _backward(
     seams = [node for node in nodes if node.seam] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]
     pending: dict[Any, list[Any]] = {}
-    with UNWATCHED if state.tape is None else state.tape.within(nodes) as way, recording() if create_graph else no_grad():
+    watched = UNWATCHED if state.tape is None else state.tape.within(nodes)
+    with watched as way, recording() if create_graph else no_grad():
         for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..closures import reads, version
 from ..errors import ArgumentError, CallError
 from ..tape import UNWATCHED, current, recording
 from ..tensor import Tensor, leaf
@@ -126,6 +127,7 @@ class Optimizer(Level):
         self._states: Mapping[str, dict[str, Tensor]] = {}
         self._chain: Chain | None = None
         self._updates: dict[str, tuple[Update, dict[str, str]]] = {}
+        self._closes_over, self._seen = reads(type(self).rule), 0
         self.t = 0
 
     def step(self, params: dict[str, Tensor] = None) -> None:  # type: ignore[assignment]
@@ -138,6 +140,7 @@ class Optimizer(Level):
         """
         window, levels = self._window, self.levels
         checks.step(levels, params)
+        self._retrace(levels)
         with self._guard(self, levels, params) as check:
             if window.cuts:
                 window.gather(retain_graph=bool(self._guard))
@@ -154,6 +157,12 @@ class Optimizer(Level):
                 window.join(params)
         if len(levels) > 1:
             self._ranges.see(levels)
+
+    def _retrace(self, levels: Sequence[Optimizer]) -> None:
+        """Forget what was made of a rule that closes over something which has changed."""
+        for level in levels:
+            if level._closes_over and (seen := version(type(level).rule)) != level._seen:
+                level._seen, level._updates, self._chain = seen, {}, None
 
     def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
         """What moves above the bottom, top first: together in a chain, or where somebody watches one by one."""
