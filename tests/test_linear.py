@@ -96,7 +96,7 @@ def test_watching_does_not_change_a_bit(seed, rows, activation):
 def test_only_what_the_derivative_reads_is_kept():
     x, weight, bias = (th.tensor(np.ones(shape), requires_grad=True) for shape in [(3, 4), (4, 2), (2,)])
     node = th.linear(x, weight, bias, th.tanh).edge[0]
-    assert [array.shape for array in node.saved] == [(3, 2)]
+    assert [array.shape for array in node.saved] == [(3, 2), (2,)]  # the argument of tanh: the product, and the bias
     assert len(th.linear(x, weight, bias).edge[0].saved) == 0
     with th.no_grad():
         assert th.linear(x, weight, bias, th.tanh).edge is None

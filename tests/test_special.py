@@ -224,7 +224,7 @@ def test_odd_functions_are_odd_and_results_stay_in_range(dtype, data):
     for operation in ("tanh_slope", "sigmoid_slope"):
         y = apply(operation, x)
         np.testing.assert_array_equal(y, apply(operation, -x))
-        assert ((y >= 0) & (y <= 1)).all()
+        assert ((y >= 0) & (y <= 1 + 4 * np.finfo(dtype).eps)).all()
     near = x[abs(x) <= NEAR]
     for operation in ("sin", "tan"):
         np.testing.assert_array_equal(apply(operation, near), -apply(operation, -near))

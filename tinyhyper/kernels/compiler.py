@@ -160,6 +160,10 @@ class Writer:
         place = f"o{n}{_index(varies)}"
         depth = _depth(varies)
         if all(varies) or depth == self.loops:
+            if not all(varies) and (stored := self._stored(number)):
+                head = f"for {INDEX[depth - 1]} in range({stored}.shape[{depth - 1}])"
+                sum_it = f"{head}: {place} += {stored}{_index((True,) * depth)}"
+                return Block([], [], [sum_it], depth - 1, [], [])
             self.live.add(number)
             value = _convert(self.text[number], self.signature.out_dtypes[n].name)
             store = f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"
@@ -182,6 +186,14 @@ class Writer:
                 block.inner.append(f"{total} = add({total}, float64({summand}))")
             block.after.append(f"{place} += {scaled}")
         return block
+
+    def _stored(self, number: int) -> str | None:
+        """The output from which a loop of its own sums a value, if that pays: a loop that computes functions of float32
+        holds half as many of them in a register if it adds up float64 as well."""
+        lines, outputs = self.expression.lines, zip(self.expression.outputs, self.signature.outputs)
+        if self.types[number] != np.float32 or not any(special_name(line.formula.name, "float32") for line in lines):
+            return None
+        return next((f"o{n}" for n, (other, varies) in enumerate(outputs) if other == number and all(varies)), None)
 
     def _product(self, values: Sequence[int]) -> str:
         return " * ".join(self.text[value] for value in values)
