@@ -139,14 +139,14 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     if _has_rows(x, axis):
         return _by_rows(_kernel("out", x.dtype, "", LOGARITHM, ""), x)
     shifted, powers = exponentials(x, axis)
-    return np.ascontiguousarray(np.subtract(shifted, np.log(_total(powers, axis)), out=shifted))
+    return np.ascontiguousarray(np.subtract(shifted, np.log(_wide_total(powers, axis)), out=shifted))
 
 
 def logsumexp(x: np.ndarray, axis: Axes) -> np.ndarray:
     """The logarithm of the sum of e^x over the axes, which stay, of length 1."""
     x = real(x)
     top = _finite_top(x, axis)
-    return (np.log(np.add.reduce(np.exp(x - top), axis, np.float64, keepdims=True)) + top).astype(x.dtype)
+    return (np.log(_wide_total(np.exp(x - top), axis)) + top).astype(x.dtype)
 
 
 def shares(x: np.ndarray, axis: Axes) -> np.ndarray:
@@ -239,8 +239,12 @@ def _finite_top(x: np.ndarray, axis: Axes) -> np.ndarray:
 
 
 def _total(x: np.ndarray, axis: Axes) -> np.ndarray:
-    """The sum along the axes, which stay, of length 1; added up in float64."""
-    return np.add.reduce(x, axis, np.float64, keepdims=True).astype(x.dtype, copy=False)
+    return _wide_total(x, axis).astype(x.dtype, copy=False)
+
+
+def _wide_total(x: np.ndarray, axis: Axes) -> np.ndarray:
+    """The sum along the axes, which stay, of length 1; in float64."""
+    return np.add.reduce(x, axis, np.float64, keepdims=True)
 
 
 def _real(x: np.ndarray) -> np.ndarray:
