@@ -72,6 +72,12 @@ TOWERS = [
         "own.step(params)",
         DtypeError, "Own.rule", "NoneType",
     ),
+    bad(
+        "rule = staticmethod(lambda w, g, *, alpha: w - alpha * g * np.random.rand())\n"
+        "own = type('Own', (th.optim.Optimizer,), {'table': {'alpha': 0.1}, 'rule': rule})()\n"
+        "own.step(params)",
+        UnsupportedError, "Own.rule", "two runs", "random numbers",
+    ),
     # Steps.
     bad("opt.step()", DtypeError, "SGD.step", "dict"),
     bad("opt.step([*params.values()])", DtypeError, "SGD.step", "list"),
