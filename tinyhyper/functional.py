@@ -22,7 +22,7 @@ from .interop import FLOATS
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
 from .structures import leaves, mapped, rebuilt
-from .tape import Node, leading_to, mode, reachable, recording
+from .tape import Node, leads, mode, reachable, recording
 from .tensor import Tensor, as_tensor, in_dtype, leaf
 
 Argnums = int | tuple[int, ...]
@@ -163,12 +163,13 @@ class _Call:
                 arguments[n] = mapped(args[n], self._variable)
             self.result = f(*arguments, **kwargs)
             self.outputs = [self._output(out) for out in leaves(self.result)]
-        chosen = tuple([arguments[n] for n in numbers])
-        self.structure = chosen if isinstance(argnums, tuple) else chosen[0]
+        self.structure = tuple([arguments[n] for n in numbers]) if isinstance(argnums, tuple) else arguments[argnums]
         for x in self.variables:
             if x.edge and isinstance(node := x.edge[0], _Variable):
                 node.open = False
-        self.results = self.released(self.outputs)
+        nodes = reachable(out.edge[0] for out in self.outputs if out.edge) if self.recorded else []
+        older = bool(nodes) and nodes[-1].serial < self.began
+        self.results = self.released(self.outputs) if older else [Tensor(out.array) for out in self.outputs]
         self.connected = any(result.edge is not None for result in self.results)
 
     def _variable(self, value: Any) -> Tensor:
@@ -196,8 +197,7 @@ class _Call:
 
     def single_output(self) -> Tensor:
         if isinstance(self.result, (dict, list, tuple)):
-            kind = type(self.result).__name__
-            raise ShapeError(f"{self.name}: the function gave a {kind}, not one number")
+            raise ShapeError(f"{self.name}: the function gave a {type(self.result).__name__}, not one number")
         return self.outputs[0]
 
     def pull(
@@ -210,8 +210,8 @@ class _Call:
         outs, given = [out for out, _ in pairs], [c for _, c in pairs]
         nodes = [c.edge[0] for c in given if c is not None and c.edge]
         create = linear or mode.recording and (self.connected or bool(nodes))
-        found = gradients(outs, self.variables, given, retain_graph=retain, create_graph=create)
-        return list(found) if linear else self.released(found, nodes)
+        found = list(gradients(outs, self.variables, given, retain_graph=retain, create_graph=create))
+        return self.released(found, nodes) if create and not linear else found
 
     def forward(self) -> Callable[[Sequence[Tensor | None]], list[Tensor]]:
         """From directions, one for each variable or None, to the outputs' derivatives along them.
@@ -250,14 +250,14 @@ class _Call:
 
     def released(self, tensors: Sequence[Tensor], given: Sequence[Node] = ()) -> list[Tensor]:
         """Tensors as the caller gets them: on the graph only where they depend on given nodes or on older leaves."""
-        nodes = reachable(tensor.edge[0] for tensor in tensors if tensor.edge) if self.recorded or given else []
-        kept = leading_to(nodes, [*filter(self._older, nodes), *given])
-        return [tensor if tensor.edge and tensor.edge[0] in kept else Tensor(tensor.array) for tensor in tensors]
+        there, absent = {*given}, set[Node]()
+        return [t if t.edge and leads(t.edge[0], self._older, there, absent) else Tensor(t.array) for t in tensors]
 
     def _older(self, node: Node) -> bool:
         """Whether a node ended a graph before the call. The variables of a call that has ended are constants."""
-        ended = isinstance(node, _Variable) and not node.open
-        return node.serial < self.began and (node.op is None or node.released) and not ended
+        if node.serial >= self.began or (node.op is not None and not node.released):
+            return False
+        return not isinstance(node, _Variable) or node.open
 
     def mirrored(self, values: Sequence[Any]) -> Any:
         """One value for each variable, in the structure of the arguments differentiated by."""

@@ -18,6 +18,8 @@ from .tape import Edge, mode
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 CONVERSIONS = {"float", "int", "complex", "isfinite", "isinf", "isnan"}  # of the last three only the answer is left
 
+PLAIN: set[type] = {np.ndarray, float, int, bool, np.float64, np.float32}  # and Tensor: what needs no closer look
+
 NUMPY_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
@@ -35,8 +37,7 @@ def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.n
             f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
             "integer type or bool"
         )
-    nested = isinstance(values, (list, tuple))
-    if _masked(values, array.ndim + bool(nested and np.isnan(array).any())):
+    if type(values) not in PLAIN and _masked(values, array.ndim + bool(np.isnan(array).any())):
         raise DtypeError(f"{name}: {UNMASKED}")
     return array
 
@@ -59,9 +60,9 @@ def owner_of(array: np.ndarray) -> np.ndarray:
     return array if array.base is None else array.base
 
 
-def foreign(value: Any) -> bool:
-    """Whether a value has rules of its own for NumPy's functions: then its operators have the word, as in NumPy."""
-    return getattr(type(value), "__array_ufunc__", OURS[0]) not in OURS
+def foreign(kind: type) -> bool:
+    """Whether a class has rules of its own for NumPy's functions: then its operators have the word, as in NumPy."""
+    return kind not in PLAIN and getattr(kind, "__array_ufunc__", OURS[0]) not in OURS
 
 
 def dispatch(name: str, args: Any, kwargs: Any) -> Any:
@@ -71,8 +72,6 @@ def dispatch(name: str, args: Any, kwargs: Any) -> Any:
             f"numpy.{name} has no rule here, so it cannot be applied to a Tensor. "
             "Build it from operations that have one (tinyhyper.ops lists them), or apply it to x.numpy()"
         )
-    if any(isinstance(value, np.ma.MaskedArray) for value in (*args, *kwargs.values())):
-        raise DtypeError(f"numpy.{name}: {UNMASKED}")
     if kwargs.get("out") is not None:
         raise UnsupportedError(f"numpy.{name}: out= would overwrite an array; tensors are never written to")
     kwargs.pop("out", None)
@@ -109,7 +108,7 @@ class Leaving:
         return np.array(self.array, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        if any(map(foreign, args)):
+        if not PLAIN.issuperset(map(type, args)) and any(map(foreign, map(type, args))):
             return NotImplemented
         return dispatch(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", args, kwargs)
 

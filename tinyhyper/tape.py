@@ -107,8 +107,8 @@ class State(NamedTuple):
     tape: Any = None
 
 
-ORDINARY = State()
-_state = ContextVar("tinyhyper", default=ORDINARY)
+UNWATCHED_STATES = State(False), State(True)
+_state = ContextVar("tinyhyper", default=UNWATCHED_STATES[True])
 current = _state.get  # quicker than `mode` where much is asked
 
 
@@ -117,19 +117,19 @@ class Mode:
 
     @property
     def recording(self) -> bool:
-        return current().recording
-
-    @recording.setter
-    def recording(self, value: bool) -> None:
-        _state.set(State(value, current().tape))
+        return current()[0]
 
     @property
     def tape(self) -> Any:
-        return current().tape
+        return current()[1]
 
-    @tape.setter
-    def tape(self, value: Any) -> None:
-        _state.set(State(current().recording, value))
+    def __setattr__(self, name: str, value: Any) -> None:
+        recording, tape = current()
+        if name == "tape":
+            tape = value
+        else:
+            recording = value
+        _state.set(UNWATCHED_STATES[recording] if tape is None else State(recording, tape))
 
 
 mode, UNWATCHED = Mode(), nullcontext()
@@ -183,6 +183,25 @@ def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
             if not (to_seams and node.seam):
                 waiting += [edge[0] for edge in node.inputs if edge is not None]
     return sorted(found, key=attrgetter("serial"), reverse=True)
+
+
+def leads(node: Any, fits: Callable[[Any], bool], yes: set[Any], no: set[Any]) -> bool:
+    """Whether a node is or depends on one that fits. yes, no: nodes of which this is known; more of them afterwards."""
+    came: dict[Any, Any] = {node: None}
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if node in yes or fits(node):
+            while node is not None:
+                yes.add(node)
+                node = came[node]
+            return True
+        for edge in node.inputs:
+            if edge is not None and edge[0] not in came and edge[0] not in no:
+                came[edge[0]] = node
+                waiting.append(edge[0])
+    no.update(came)
+    return False
 
 
 def leading_to(nodes: Sequence[Any], targets: Iterable[Any]) -> set[Any]:
@@ -242,7 +261,7 @@ def _backward(
     retain_graph: bool,
     create_graph: bool,
 ) -> list[tuple[Any, Any]]:
-    _state.set(state)  # in the context of `quietly`, which nobody else sees
+    _state.set(State(create_graph, state.tape))  # in the context of `quietly`, which nobody else sees
     stops = create_graph and targets is None
     nodes = reachable((edge[0] for edge, _ in seeds), stops)
     wanted = None
@@ -257,8 +276,7 @@ def _backward(
     seams = [node for node in nodes if node.seam] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]
     pending: dict[Any, list[Any]] = {}
-    watched = UNWATCHED if state.tape is None else state.tape.within(nodes)
-    with watched as way, recording() if create_graph else no_grad():
+    with UNWATCHED if state.tape is None else state.tape.within(nodes) as way:
         for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []

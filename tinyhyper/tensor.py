@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
-from .interop import FLOATS, Leaving, array_of, owner_of
+from .interop import FLOATS, PLAIN, Leaving, array_of, owner_of
 from .tape import Edge, Node, Pieces, backward, current
 
 
@@ -163,6 +163,9 @@ class Tensor(Leaving):
         values = np.array2string(self.array, separator=", ", prefix="tensor(")
         dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
         return f"tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+
+PLAIN.add(Tensor)
 
 
 def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> Tensor:

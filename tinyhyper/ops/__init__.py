@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CallError, UnsupportedError
-from ..interop import NUMPY_FUNCTIONS, foreign
+from ..errors import CallError, DtypeError, UnsupportedError
+from ..interop import NUMPY_FUNCTIONS, UNMASKED, foreign
 from ..symbols import Symbol
 from ..tensor import Tensor
 from . import elementwise, index, linalg, reduce, shape
@@ -167,7 +167,7 @@ def _one_tuple(values: tuple[Any, ...]) -> Any:
 
 def _refused(written: str, instead: str) -> Callable[..., Any]:
     def refuse(*operands: Any) -> Any:
-        if any(map(foreign, operands)):
+        if any(map(foreign, map(type, operands))):
             return NotImplemented
         raise UnsupportedError(f"{written} has no rule for a Tensor; say {instead}")
 
@@ -202,6 +202,8 @@ def _numpy(name: str, function: Callable[..., Any], parameters: str) -> Callable
 
 def _of_values(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, np.ma.MaskedArray) for a in (*args, *kwargs.values())):
+            raise DtypeError(f"numpy.{function.__name__}: {UNMASKED}")
         result = function(*[a.array if isinstance(a, Tensor) else a for a in args], **kwargs)
         return Tensor(result) if isinstance(result, np.ndarray) else result
 

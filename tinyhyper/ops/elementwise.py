@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CallError, UnsupportedError
-from ..interop import foreign
+from ..interop import PLAIN, foreign
 from ..kernels.expression import Formula
 from ..symbols import Constant, Rule, Symbol
 from ..tensor import Tensor
@@ -269,7 +269,7 @@ def forward(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function as an operator, which leaves the word to an operand of another library."""
 
     def operator(self: Any, other: Any) -> Any:
-        return NotImplemented if type(other) is not Tensor and foreign(other) else function(self, other)
+        return NotImplemented if type(other) not in PLAIN and foreign(type(other)) else function(self, other)
 
     return operator
 
