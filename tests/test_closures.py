@@ -377,6 +377,8 @@ def test_a_function_that_differs_at_each_run_is_refused(name):
         th.fuse(UNSTEADY[name])(th.tensor(X))
     with pytest.raises(th.UnsupportedError, match=r"<lambda>: two runs"):
         th.linear(th.tensor([X]), th.tensor(X[:, None]), None, UNSTEADY[name])
+    with pytest.raises(th.UnsupportedError, match=r"<lambda>: two runs"):
+        th.batch_norm(th.tensor([X, 2.0 * X]), th.tensor(X), th.tensor(X), activation=UNSTEADY[name])
 
 
 def test_what_is_not_a_number_is_equal_at_each_run():

@@ -49,8 +49,8 @@ class Closure:
             if (now := read(key)) is not value and _state(now) != (
                 value.state if type(value) is Inside else _state(value)
             ):
+                self.count += 1  # before it is known for unchanged, in this thread or another
                 self.watched = tuple([(*how, _kept(how[0](how[1]))) for how in Search(self._function).reads])
-                self.count += 1
                 return True
         return False
 

@@ -106,7 +106,10 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
 def trace(
     function: Callable[..., Any], positional: int, names: Sequence[str] = (), eager: bool = False
 ) -> tuple[Fusion, bool]:
-    """Run the function on symbols; the fusion, and whether the function returns several outputs."""
+    """Run the function on symbols; the fusion, and whether the function returns several outputs.
+
+    eager: whether small arrays may be computed by NumPy; only for functions of the library, which are not run twice.
+    """
     name = getattr(function, "__name__", "fused")
 
     def run() -> tuple[Fusion, bool]:
@@ -121,7 +124,7 @@ def trace(
                 )
         return Fusion(name, symbols, outputs, eager), several
 
-    return repeated(name, run)
+    return run() if eager else repeated(name, run)
 
 
 def repeated(name: str, run: Callable[[], tuple[Fusion, Found]]) -> tuple[Fusion, Found]:

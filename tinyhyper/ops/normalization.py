@@ -212,7 +212,7 @@ def _traced(own: bool, activation: Callable[[Any], Any] | None, version: int, re
         ["batch_norm"] + ["residual"] * residual + [getattr(activation, "__name__", "activation")] * bool(activation)
     )
     normalize.__name__ = " + ".join(words)
-    fusion, several = trace(normalize, 5 + residual, eager=True)
+    fusion, several = trace(normalize, 5 + residual)
     if several:
         raise ArgumentError(f"batch_norm: {normalize.__name__} returns several values; an activation returns one")
     return (Normalization if own else Channelwise)(fusion.name, fusion.inputs, fusion.outputs, eager=True)
