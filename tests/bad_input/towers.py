@@ -33,6 +33,7 @@ TOWERS = [
     bad("th.optim.Adam(beta1=1.5)", ArgumentError, "Adam", "beta1=1.5"),
     bad("th.optim.Adam(beta2=1.0, optimizer=th.optim.SGD())", ArgumentError, "Adam", "beta2=1.0"),
     bad("th.optim.RMSProp(-1.0)", ArgumentError, "RMSProp", "alpha=-1.0", "sqrt"),
+    bad("th.optim.Adam(beta1=1e-20)", ArgumentError, "Adam", "beta1=1e-20", "too near an end", "unit"),
     bad("th.optim.AdaDelta(rho=-0.1)", ArgumentError, "AdaDelta", "rho=-0.1"),
     bad("th.optim.AdamW(weight_decay='a')", ArgumentError, "AdamW", "weight_decay", "'a'"),
     # What tunes them, and how.

@@ -32,7 +32,10 @@ class Coordinate(NamedTuple):
             )
         if value in (self.low, self.high):
             return _BORDERS[self.name, value]
-        return self.internal(value)
+        try:
+            return self.internal(value)
+        except ValueError:
+            raise ArgumentError(f"{name}={value} is too near an end of the range of {self.name} coordinates") from None
 
     def inside(self) -> Coordinate:
         """The coordinate of a number that moves: its value reaches no end of the range, wherever u has gone."""
