@@ -15,7 +15,8 @@ from tinyhyper.testing import check_gradients
 
 STEPS = {"decays": lambda g, m, v: g / th.sqrt(v), "power": lambda g, m, v: g * v**-0.5,
          "slope": lambda g, m, v: g / (v**0.5 + 1e-8), "root": lambda g, m, v: m / (th.sqrt(v) + 1e-8),
-         "inverse": lambda g, m, v: m * th.reciprocal(th.sqrt(v)), "quotient": lambda g, m, v: m / v}  # fmt: skip
+         "inverse": lambda g, m, v: m * th.reciprocal(th.sqrt(v)), "quotient": lambda g, m, v: m / v,
+         "inverse of v": lambda g, m, v: m * (1.0 / v), "steep": lambda g, m, v: m * v**-1.5}  # fmt: skip
 
 
 def own(step, start=1e-8):
@@ -109,6 +110,19 @@ def test_at_0_they_and_their_slopes_are_0():
         assert [slope.item() for slope in th.gradients(th.sum(out), [x for x in inputs if x.requires_grad])][-1] == 0.0
     (slope,) = th.gradients(th.sum(scale(zero, th.tensor([1.0]))), [zero])
     assert slope.item() == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_what_is_not_finite_itself_is_seen(dtype):
+    """So a gradient of infinity, or a weight of NaN, is not taken for one that stands still."""
+    for value in (np.inf, -np.inf, np.nan):
+        x, one = th.tensor([value], dtype=dtype), th.tensor([2.0], dtype=dtype)
+        wanted = np.divide(value, 2.0), np.divide(2.0, value), np.divide(1.0, value), np.power(value, 1.5)
+        for out, number in zip((quotient(x, one), quotient(one, x), inverse(x), scale(x, th.tensor(1.5))), wanted):
+            np.testing.assert_array_equal(out.item(), number)
+    huge = th.tensor([np.finfo(dtype).max], dtype=dtype)
+    assert np.isnan(scale(th.tensor([-1.0], dtype=dtype), th.tensor([0.5], dtype=dtype)).item())
+    assert quotient(huge, th.tensor([0.1], dtype=dtype)).item() == 0.0
 
 
 def test_what_the_tower_alone_decides_is_not_touched():

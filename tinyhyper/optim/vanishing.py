@@ -2,7 +2,8 @@
 
 A running average of squares decays to exactly 0 where a weight's gradient is 0 for long enough. There a root has an
 infinite slope, and 0 * inf would make NaN of the hypergradient of the whole model. So in a rule a quotient by 0 is 0, a
-negative power of 0 is 0, and so are the slopes of roots at 0. Away from 0 nothing differs.
+negative power of 0 is 0, and so are the slopes of roots at 0; it is the same where the divisor is so near 0 that the
+quotient of two numbers is none. Elsewhere nothing differs.
 """
 
 from __future__ import annotations
@@ -18,32 +19,38 @@ from ..tape import leading_to, reachable
 
 
 def _numpy_quotient(x: Any, y: Any) -> Any:
-    return np.where(np.equal(y, 0), 0, np.divide(x, y))
+    out = np.divide(x, y)
+    return np.where(np.isfinite(out) | ~np.isfinite(x) | ~np.isfinite(y), out, 0)
 
 
 def _numpy_power(x: Any, y: Any) -> Any:
-    return np.where(np.equal(x, 0) & np.less(y, 0), 0, np.power(x, y))
+    out = np.power(x, y)
+    return np.where(np.isinf(out) & np.isfinite(x) & np.isfinite(y), 0, out)
 
 
+# A number less itself is 0 only if the number is finite; the operator | leaves no branches in a kernel.
 quotient: Elementwise = Elementwise(
-    "quotient", "({0} / {1} if {1} != 0 else 0)", _numpy_quotient,
-    lambda g, out, x, y: (quotient(g, y), -quotient(g * out, y)), "x / y, and 0 where y is 0.",
+    "quotient", "({0} / {1} if ({0} / {1} - {0} / {1} == 0) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)",
+    _numpy_quotient,
+    lambda g, out, x, y: (quotient(g, y), -quotient(g * out, y)), "x / y, and 0 where no number is so large.",
 )  # fmt: skip
 inverse = Elementwise(
-    "reciprocal", "({one} / {0} if {0} != 0 else 0)", lambda x: _numpy_quotient(1.0, x),
-    lambda g, out, x: (-g * out * out,), "1 / x, and 0 where x is 0.",
+    "reciprocal", "({one} / {0} if ({one} / {0} - {one} / {0} == 0) | ({0} - {0} != 0) else 0)",
+    lambda x: _numpy_quotient(1.0, x),
+    lambda g, out, x: (-quotient(quotient(g, x), x),), "1 / x, and 0 where no number is so large.",
 )  # fmt: skip
 root = Elementwise(
     "sqrt", sqrt.rule.formula.source, np.sqrt, lambda g, out, x: (quotient(g * 0.5, out),),
     "The square root; its slope at 0 is 0.",
 )  # fmt: skip
 scale: Elementwise = Elementwise(
-    "power", "({0} ** {1} if {0} != 0 or {1} >= 0 else 0)", _numpy_power,
+    "power",
+    "({0} ** {1} if (abs({0} ** {1}) != math.inf) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)", _numpy_power,
     lambda g, out, x, y: (
         where(equal(y, 1.0), g, quotient(g * y * out, x)),
         g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
     ),
-    "x ** y, and 0 where x is 0 and y below 0; its slope where x is 0 is 0, or 1 if y is 1.",
+    "x ** y, and 0 where no number is so large; its slope where x is 0 is 0, or 1 if y is 1.",
 )  # fmt: skip
 
 # By operation: what takes its place in a rule, and which argument must not be a number of the tower alone.
