@@ -181,20 +181,51 @@ def test_a_table_may_begin_outside_the_usual_range():
     assert Negative(-0.2).hyperparameters["alpha"] == -0.2
 
 
-@pytest.mark.parametrize("rate, words", [(0.2, "alpha of level 0 is -"), (-1e9, "alpha of level 0 has run off to")])
-def test_a_tower_that_runs_off_is_told_once(rate, words):
-    above = SGD(0.0)
-    above.parameters["alpha"].data = rate
-    optimizer, told = SGD(0.1, optimizer=above), []
+@pytest.mark.parametrize(
+    "coordinate, hypergradient",
+    [("linear", -1e9), ("linear", 1e9), ("sqrt", 1e9), ("log", 1e3), ("log", -1e2), ("unit", 30.0)],
+)
+def test_a_tower_that_runs_off_is_told_once(coordinate, hypergradient):
+    optimizer, told = SGD(0.1, coordinates={"alpha": coordinate}, optimizer=SGD(1.0)), []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for hypergradient in (0.0, 1.0, 1.0, -9.0, 99.0):
+        for slope in (0.0, 1e-3, -0.2, hypergradient, hypergradient, -hypergradient, 2 * hypergradient):
             params = weights()
             params["w"].grad = th.tensor([0.0, 0.0])
-            optimizer.parameters["alpha"].grad = th.tensor(hypergradient)
+            optimizer.parameters["alpha"].grad = th.tensor(slope)
             optimizer.step(params)
             told.append(len(caught))
-    assert told == [0, 1, 1, 1, 1] and words in str(caught[0].message) and caught[0].filename == __file__
+    assert told == [0, 0, 0, 1, 1, 1, 1] and caught[0].filename == __file__
+    assert str(caught[0].message).startswith("hyperparameter alpha of level 0 has run off to ")
+
+
+def test_a_negative_alpha_alone_is_no_reason_to_warn():
+    optimizer, params = SGD(0.1, optimizer=SGD(1.0)), weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        params["w"].grad, optimizer.parameters["alpha"].grad = th.tensor([0.0, 0.0]), th.tensor(0.3)
+        optimizer.step(params)
+    assert optimizer.hyperparameters["alpha"] == pytest.approx(-0.2)
+
+
+def test_a_level_above_moves_nothing_else():
+    top = Adam(0.01)
+    optimizer, params = SGD(0.1, optimizer=top), weights()
+    th.sum(params["w"] ** 2).backward()
+    with pytest.raises(th.ArgumentError, match=r"^Adam\.step: this is the level above SGD"):
+        top.step(params)
+    optimizer.optimizer = None
+    top.step(params)
+
+
+def test_an_optimizer_that_could_not_be_made_owns_nothing():
+    top = SGD(1e-3)
+    errors = []
+    for arguments in ({"beta1": 5.0}, {"clip_norm": -1.0}, {"on_nonfinite": "perhaps"}, {"horizon": 0}):
+        with pytest.raises(th.ArgumentError) as error:
+            Adam(0.1, optimizer=top, **arguments)
+        errors.append(error)  # whose traceback holds the half-made optimizer
+    assert Adam(0.1, optimizer=top).optimizer is top
 
 
 def changed(saved, level, entry, value, *keys):

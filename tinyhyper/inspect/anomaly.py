@@ -15,8 +15,9 @@ import numpy as np
 
 from ..errors import AnomalyError
 from ..kernels.finite import all_finite, first, worded
+from ..optim.ranges import RangeWatch
 from ..sites import Site, caller
-from ..tape import Switch
+from ..tape import Switch, unwatched
 from .blame import Fault, blame
 from .finite import ADVICE, advice
 from .records import Label
@@ -47,6 +48,7 @@ class Watch(Watcher):
         self._node: Node | None = None
         self._moving: Label | None = None
         self._came: dict[str, str] = {}
+        self._ranges = RangeWatch(strict=True)
 
     # Called by the engine.
 
@@ -94,11 +96,15 @@ class Watch(Watcher):
     def label(
         self, tensor: Tensor, name: str, role: Any, level: int, coordinate: Any = None, range: Any = None
     ) -> None:
-        """Note what a tensor is to an optimizer."""
+        """Note what a tensor is to an optimizer, and warn of a hyperparameter that leaves its range."""
         label = Label(name, role, level, None, range)
         tensor.mark = (self, label)
         if role == "gradient":
             self._moving = label
+        elif role == "hyperparameter" and range is not None and not tensor.shape:
+            with unwatched():
+                value = tensor.item() if coordinate is None else coordinate.value(tensor.item())
+            self._ranges.check(level, name, float(value), range)
 
     def labelled(self, tensor: Tensor) -> bool:
         return False

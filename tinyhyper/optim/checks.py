@@ -79,17 +79,28 @@ def other_names(names: Iterable[str]) -> str:
     return "".join(f". {name} is called {OTHER_NAMES[name]} here" for name in names if name in OTHER_NAMES)
 
 
-def above(optimizer: Level, level: Level) -> None:
-    """A level is above one other level, and not above itself."""
+def above(optimizer: Level, level: Any) -> Any:
+    """The level itself, if it is an optimizer, above no other level, and not above itself."""
     name = type(optimizer).__name__
+    if level is None:
+        return None
+    if not hasattr(type(level), "levels"):
+        raise DtypeError(f"{name}: optimizer={level!r} is not an optimizer")
     if any(upper is optimizer for upper in level.levels):
         raise ArgumentError(f"{name}: optimizer= is this optimizer, or a level below it; a tower cannot be a circle")
-    other = level._below()
-    if other is not None and other is not optimizer and other.optimizer is level:
+    other = below(level)
+    if other is not None and other is not optimizer:
         raise ArgumentError(
             f"{name}: optimizer= is the level above another {type(other).__name__} already. It has one state and one "
             "count of steps, which two towers would mix: make one for each, or copy.deepcopy() this one"
         )
+    return level
+
+
+def below(level: Level) -> Level | None:
+    """The level that a level is above of, if there is one."""
+    found = level._below()
+    return found if found is not None and found.optimizer is level else None
 
 
 def in_range(key: str, value: float, row: Hyperparameter) -> None:
@@ -195,6 +206,12 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
     optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
     named(place, params, MutableMapping)
+    if (low := below(optimizer)) is not None:
+        raise ArgumentError(
+            f"{place}: this is the level above {type(low).__name__}, which moves it along. Its state and its count of "
+            "steps would mix with those of other parameters: call step() of the bottom level, and make another "
+            "optimizer for what else is to be moved"
+        )
     if not params:
         raise ArgumentError(f"{place}: params is empty, so there is nothing to move")
     reached = False

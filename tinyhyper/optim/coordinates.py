@@ -47,7 +47,7 @@ class Coordinate(NamedTuple):
 
 @dataclass(frozen=True)
 class Held:
-    """A coordinate's `value`, held between two numbers; its slope is that of `value`, so it can come back."""
+    """A coordinate's `value`, held between two numbers; its slope is that of `value` everywhere."""
 
     value: Callable[[Any], Any]
     low: float

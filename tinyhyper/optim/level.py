@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import DtypeError
 from ..tape import unwatched
 from ..tensor import Tensor
 from . import checks, saving
@@ -47,12 +46,9 @@ class Level:
 
     @optimizer.setter
     def optimizer(self, above: Level | None) -> None:
+        self._above = checks.above(self, above)
         if above is not None:
-            if not isinstance(above, Level):
-                raise DtypeError(f"{type(self).__name__}: optimizer={above!r} is not an optimizer")
-            checks.above(self, above)
             above._below = weakref.ref(self)
-        self._above = above
 
     @property
     def levels(self: Self) -> tuple[Self, ...]:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..sites import warn
-from .coordinates import LINEAR, RATE
+from .coordinates import RATE
 
 if TYPE_CHECKING:
     from .tower import Optimizer
 
 Span: TypeAlias = "tuple[float, float]"
-Bounds: TypeAlias = "tuple[str, bool, float, float]"
 RUNAWAY = 1e6
+SLOWER = "make the steps of the level above smaller"
 
 
 def in_range(value: float, span: Span) -> bool:
@@ -38,50 +38,48 @@ def kept_inside(name: str, span: Span) -> str:
     """What to do about a hyperparameter that leaves its range."""
     row = "alpha" if name.endswith(RATE) else name.rpartition(".")[2]
     return (
-        "make the steps of the level above smaller, or tune it in a coordinate that keeps it inside: "
+        f"{SLOWER}, or tune it in a coordinate that keeps it inside: "
         f"coordinates={{{row!r}: {bounding(span)!r}}}"
     )
 
 
 class RangeWatch:
-    """Warns when a tuned hyperparameter leaves its range, or grows RUNAWAY times as large as it was.
+    """Warns when a tuned hyperparameter runs off: RUNAWAY times as large as it was, or to the end of its range.
 
-    again: whether one that has come back is told once more.
+    strict: whether it also warns where one leaves the range of its table, and again when it has come back.
     """
 
-    def __init__(self, again: bool) -> None:
-        self._again = again
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
         self._told: set[tuple[int, str]] = set()
 
     def see(self, levels: Sequence[Optimizer]) -> None:
         """A step has moved the hyperparameters of these levels."""
         told = self._told
         for height, level in enumerate(levels):
-            for key, direct, low, high in level._spans:
-                value = level.parameters[key].array.item()
-                if not direct:
-                    value = level.meaning(key, value)
-                if not low <= value < high:
-                    if (height, key) not in told:
-                        told.add((height, key))
-                        self._tell(height, level, key, value)
-                elif self._again:
-                    told.discard((height, key))
+            for key, low, high in level._bounds:
+                if not low < level.parameters[key].array.item() < high and (height, key) not in told:
+                    told.add((height, key))
+                    what = f"has run off to {level.hyperparameters[key]:.4g}"
+                    warn(f"hyperparameter {key} of level {height} {what}. To do: {SLOWER}")
+            if self._strict:
+                for key in level._tuned:
+                    self.check(height, key, level.hyperparameters[key], level.table[level._rows[key]].range)
 
-    def _tell(self, height: int, level: Optimizer, key: str, value: float) -> None:
-        span = level.table[level._rows[key]].range
+    def check(self, level: int, name: str, value: float, span: Span) -> None:
+        """A hyperparameter of a level has this value now."""
         if in_range(value, span):
-            what = f"has run off to {value:.4g}. To do: make the steps of the level above smaller"
-        else:
-            what = f"is {value:.4g}, outside its range from {ends(span)}. To do: {kept_inside(key, span)}"
-        warn(f"hyperparameter {key} of level {height} {what}")
+            self._told.discard((level, name))
+        elif (level, name) not in self._told:
+            self._told.add((level, name))
+            what = f"is {value:.4g}, outside its range from {ends(span)}"
+            warn(f"hyperparameter {name} of level {level} {what}. To do: {kept_inside(name, span)}")
 
 
-def spans(level: Optimizer) -> Iterator[Bounds]:
-    """For each tuned hyperparameter that its coordinate does not keep in its range, whether it is its own coordinate,
-    and between which values nobody need be warned."""
+def bounds(level: Optimizer) -> Iterator[tuple[str, float, float]]:
+    """For each tuned hyperparameter, between which numbers of its coordinate it has not run off."""
     for key in level._tuned:
-        coordinate, (low, high) = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
-        if coordinate.low < low or coordinate.high > high:
-            start = abs(level.meaning(key, level.parameters[key].item()))
-            yield key, coordinate is LINEAR, low, min(high, RUNAWAY * max(start, 1.0))
+        limit = RUNAWAY * max(abs(level.hyperparameters[key]), 1.0)
+        far = {"linear": limit, "sqrt": math.sqrt(limit), "log": math.log(limit), "unit": 18.0}
+        high = far.get(level._coordinates[level._rows[key]].name, math.inf)
+        yield key, min(-high, -700.0) if high == far["log"] else -high, high

@@ -31,7 +31,7 @@ from .labels import Labels, labels_for
 from .level import Level
 from .move import Move
 from .nonfinite import guard_for
-from .ranges import RangeWatch, spans
+from .ranges import RangeWatch, bounds
 from .update import Update, trace_rule
 
 
@@ -91,8 +91,7 @@ class Optimizer(Level):
         bound.apply_defaults()
         given = bound.arguments
         self._below: Callable[[], Optimizer | None] = saving.nobody
-        self._above: Optimizer | None = None
-        self.optimizer = given.pop("optimizer")
+        self._above = checks.above(self, given.pop("optimizer"))
         tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
         horizon, objective = given.pop("horizon"), given.pop("objective")
         on_nonfinite = given.pop("on_nonfinite")
@@ -115,20 +114,21 @@ class Optimizer(Level):
         checks.horizon(self, horizon, objective)
         self._window = Window(horizon, objective)
         self._guard = guard_for(self, on_nonfinite)
-        self._ranges = RangeWatch(again=bool(self._guard))
+        self._ranges = RangeWatch(strict=bool(self._guard))
         self.skipped = 0
         self.parameters: dict[str, Tensor] = checks.Parameters()
         for key, row in self._rows.items():
             value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
             constant = Tensor(np.array(self._locate(key, row, value)))
             self.parameters[key] = leaf(constant) if key in self._tuned else constant
-        self._spans = tuple(spans(self))
+        self._bounds = tuple(bounds(self))
         self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
         self._states: Mapping[str, dict[str, Tensor]] = {}
         self._chain: Chain | None = None
         self._updates: dict[str, tuple[Update, dict[str, str]]] = {}
         self._closes_over, self._seen = reads(type(self).rule), 0
         self.t = 0
+        self.optimizer = self._above  # now that nothing can fail, it belongs to this level
 
     def step(self, params: dict[str, Tensor] = None) -> None:  # type: ignore[assignment]
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
