@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -103,6 +104,7 @@ def loss(images: np.ndarray, labels: np.ndarray, params: Params) -> th.Tensor:
 
 def run(name: str, kind: Any, seed: int) -> list[float]:
     """The curve of one of the two of an exhibit, up to where it is no longer a number."""
+    warnings.simplefilter("ignore", th.AnomalyWarning)
     curve, exhibit = CURVES[name], museum.EXHIBITS[name]
     params, losses = problem(np.random.default_rng(seed), curve.steps)
     subject = museum.built(kind, *curve.rates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,7 +67,8 @@ def epochs(data: th.data.Split, count: int, rng: np.random.Generator) -> Iterato
 
 
 def train(run: report.Run, data: th.data.Split, count: int, seed: int, progress: tqdm) -> report.Result:
-    """One stack from one start. Stops where the loss is no longer a number."""
+    """One stack from one start. Stops where the loss is no longer a number, which the report says."""
+    warnings.simplefilter("ignore", th.AnomalyWarning)
     rng = np.random.default_rng(seed)
     params = initial(rng)
     optimizer = th.optim.from_string(run.stack, alpha=run.alpha)

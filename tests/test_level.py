@@ -244,6 +244,13 @@ def changed(saved, level, entry, value, *keys):
         ((0, "t", -1), "t=-1"),
         ((1, "t", 1.5), "t=1.5"),
         ((0, "skipped", -2), "skipped=-2"),
+        ((0, "initial", np.nan, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is not finite"),
+        ((0, "initial", -1.0, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is below 0"),
+        ((1, "parameters", np.inf, "alpha"), "level 1, SGD: alpha is inf"),
+        ((1, "parameters", -1.0, "alpha"), "level 1, SGD: alpha is -1.0, outside its range from 0 up"),
+        ((1, "parameters", "1", "alpha"), "alpha='1' is not a number"),
+        ((1, "parameters", True, "alpha"), "alpha=True is not a number"),
+        ((0, "state", np.ma.array([1.0, 2.0], mask=[0, 1]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is not fin"),
         ((0, "state", np.array([-1e-9, 1.0]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is below 0"),
         ((0, "state", np.array([np.nan, 1.0]), "w", "m"), "level 0, Adam: the state 'm' of 'w' is not finite"),
     ],
@@ -267,6 +274,34 @@ def test_what_lies_on_an_end_is_loaded_where_nothing_moves_it():
 def test_every_state_of_squares_is_known():
     named = {key for cls in Optimizer.__subclasses__() if cls.__module__ == SGD.__module__ for key in cls.squares}
     assert named == {"total", "squares", "steps", "v"}
+
+
+def test_a_tuned_alpha_below_0_is_loaded():
+    optimizer = SGD(0.1, optimizer=SGD(1e-3))
+    optimizer.parameters["alpha"].data = -0.5
+    other = SGD(0.1, optimizer=SGD(1e-3))
+    other.load_state_dict(optimizer.state_dict())
+    assert other.hyperparameters["alpha"] == -0.5
+
+
+@pytest.mark.parametrize("height", [0, 1])
+def test_a_hypergradient_that_is_no_tensor_is_told(height):
+    optimizer, params = SGD(0.1, optimizer=SGD(0.1, optimizer=SGD(0.1))), weights()
+    th.sum(params["w"] ** 2).backward()
+    optimizer.levels[height].parameters["alpha"].grad = 3.0
+    with pytest.raises(th.ShapeError, match=r"SGD's alpha has shape \(\), its \.grad is a float"):
+        optimizer.step(params)
+
+
+def test_a_batch_is_left_out_after_an_interruption():
+    optimizer, params = Adam(0.1, optimizer=SGD(1e-2, optimizer=SGD(1e-3))), weights()
+    steps(optimizer, params)
+    th.sum(100.0 * params["w"] ** 2).backward()
+    before = [level.hyperparameters for level in optimizer.levels]
+    params = {name: th.tensor(w.numpy(), requires_grad=True) for name, w in params.items()}
+    optimizer.load_state_dict(optimizer.state_dict())
+    steps(optimizer, params, 1)
+    assert [level.hyperparameters for level in optimizer.levels] == before
 
 
 def test_no_parameters_are_told():

@@ -72,6 +72,8 @@ class Chain:
         targets = [levels[height].parameters[key] for height, key in self._targets]
         constants = [levels[height].parameters[key] for height, key in self._constants]
         gradients = [ZERO if target.grad is None else target.grad for target in targets]
+        if {*map(type, gradients)} - {Tensor}:
+            return None
         arrays = [tensor.array for tensor in (*targets, *gradients, *constants)]
         before = self._state_before()
         if before is None or not self._plain or False in [_is_number(array) for array in arrays]:

@@ -11,8 +11,9 @@ import numpy as np
 from ..arguments import whole
 from ..errors import ArgumentError, GraphError
 from ..tensor import Tensor, leaf
-from .checks import Parameters
+from .checks import Parameters, number
 from .horizon import Window
+from .ranges import ends
 
 if TYPE_CHECKING:
     from .level import Level
@@ -60,7 +61,7 @@ def copied(level: Level) -> dict[str, Any]:
     if window.steps and window.horizon != 1:
         raise GraphError(
             "copying a tower in a window of its horizon would lose the window's graph. Copy it before its first step, "
-            "take its state_dict(), or th.save() it where a window ends"
+            "take its state_dict(), or th.save() it between the backward() and the step() with which a window begins"
         )
     return {
         **vars(level),
@@ -106,10 +107,11 @@ def checked(optimizer: Level, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
                 **entry,
                 "t": whole("t", entry["t"], 0),
                 "skipped": whole("skipped", entry["skipped"], 0),
-                "parameters": {key: float(value) for key, value in entry["parameters"].items()},
+                "parameters": {key: number(key, value) for key, value in entry["parameters"].items()},
                 "initial": {key: float(value) for key, value in entry["initial"].items()},
                 "state": {
-                    name: {key: np.array(value) for key, value in kept.items()} for name, kept in entry["state"].items()
+                    name: {key: np.array(value, subok=True) for key, value in kept.items()}
+                    for name, kept in entry["state"].items()
                 },
             }
             for entry in saved["levels"]
@@ -168,14 +170,18 @@ def _check_numbers(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> No
     """Raise ArgumentError for numbers that no tower has after a good step."""
     for height, (level, entry) in enumerate(zip(optimizer.levels, entries)):
         where = f"level {height}, {type(level).__name__}"
-        for key, value in entry["parameters"].items():
-            if math.isnan(value) or (math.isinf(value) and key in level._tuned):
-                raise ArgumentError(f"{where}: {key} is {value}")
-        for target, kept in entry["state"].items():
-            for key, array in kept.items():
-                if not np.isfinite(array).all():
+        for key, internal in entry["parameters"].items():
+            value = level.meaning(key, internal)
+            low, high = level.table[level._rows[key]].range
+            if not math.isfinite(value) or (math.isinf(internal) and key in level._tuned):
+                raise ArgumentError(f"{where}: {key} is {internal}")
+            if key not in level._tuned and not low <= value <= high and low <= level.table[level._rows[key]].default:
+                raise ArgumentError(f"{where}: {key} is {value}, outside its range from {ends((low, high))}")
+        for target, kept in {"a new parameter": entry["initial"], **entry["state"]}.items():
+            for key, state in kept.items():
+                if np.ma.isMaskedArray(state) or not np.isfinite(state).all():
                     raise ArgumentError(f"{where}: the state {key!r} of {target!r} is not finite")
-                if key in level.squares and (array < 0).any():
+                if key in level.squares and np.any(np.less(state, 0)):
                     raise ArgumentError(f"{where}: the state {key!r} of {target!r} is below 0, but it adds up squares")
 
 

@@ -22,9 +22,11 @@ class RuleFusion(Fusion):
 
     remedy = (
         "It leads from moved weights to their hyperparameters, for one backward pass. If a loop was interrupted "
-        "between backward() and step(params), call step(params) before the next backward(), or begin anew from "
-        "th.tensor(w.numpy(), requires_grad=True). If another optimizer moves these weights (as in a GAN), detach() "
-        "them in this loss. To add up two losses of one optimizer, pass retain_graph=True to the first backward()."
+        "between backward() and step(params), call step(params) before the next backward(). To leave that batch out, "
+        "begin anew from values: params = {name: th.tensor(w.numpy(), requires_grad=True) for name, w in "
+        "params.items()}, optimizer.load_state_dict(optimizer.state_dict()). If another optimizer moves these weights "
+        "(as in a GAN), detach() them in this loss. To add up two losses of one optimizer, pass retain_graph=True to "
+        "the first backward()."
     )
 
 
