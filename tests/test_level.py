@@ -250,7 +250,7 @@ def changed(saved, level, entry, value, *keys):
         ((1, "parameters", -1.0, "alpha"), "level 1, SGD: alpha is -1.0, outside its range from 0 up"),
         ((1, "parameters", "1", "alpha"), "alpha='1' is not a number"),
         ((1, "parameters", True, "alpha"), "alpha=True is not a number"),
-        ((0, "state", np.ma.array([1.0, 2.0], mask=[0, 1]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is not fin"),
+        ((0, "state", np.ma.array([1.0, 2.0], mask=[0, 1]), "w", "v"), "level 0, Adam: the state .v. of .w. is not f"),
         ((0, "state", np.array([-1e-9, 1.0]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is below 0"),
         ((0, "state", np.array([np.nan, 1.0]), "w", "m"), "level 0, Adam: the state 'm' of 'w' is not finite"),
     ],
