@@ -411,6 +411,48 @@ def test_a_function_that_gives_floats_takes_integers_as_float64(name, size, dtyp
         np.testing.assert_allclose(found.data, wanted.data, rtol=1e-14)
 
 
+@pytest.mark.parametrize("backend", ["auto", "numpy"])
+@pytest.mark.parametrize("name", RULES)
+@given(values=st.lists(st.booleans(), min_size=3, max_size=3))
+def test_a_function_that_gives_floats_takes_pythons_booleans_as_float64(name, backend, values):
+    elementwise_backend(backend)
+    function = RULES[name]
+    values = values[: len(function.__signature__.parameters)]
+    for spelling in (function, th.fuse(lambda *values: function(*values))):
+        try:
+            found = spelling(*values)
+        except th.DtypeError:  # NumPy has none either
+            assert name in ("positive", "negative", "subtract", "sign")
+            continue
+        if found.dtype.kind == "f":
+            assert found.dtype == np.float64
+            wanted = function(*[np.float64(value) for value in values])
+            np.testing.assert_allclose(found.data, wanted.data, rtol=1e-14)
+
+
+# ---- A bound of clip that the dtype does not hold is an error where it would be the result.
+
+
+@pytest.mark.parametrize("dtype", WIDTHS[1:])
+@given(bounds=st.tuples(*[st.none() | st.integers(-400, 400)] * 2), values=st.lists(st.integers(0, 127)))
+def test_a_bound_that_the_dtype_does_not_hold(dtype, bounds, values):
+    x = np.array(values, dtype)
+    wanted = [int(value) for value in x]
+    for bound, choice in zip(bounds, (max, min)):
+        wanted = wanted if bound is None else [choice(value, bound) for value in wanted]
+    low, high = bounds
+    middle = [value if low is None else max(value, low) for value in values]
+    limits = np.iinfo(dtype)
+    fits = all(limits.min <= value <= limits.max for value in (*middle, *wanted))
+    for clip in (th.clip, lambda x, a, b: np.clip(th.tensor(x), a, b), lambda x, a, b: th.tensor(x).clip(a, b)):
+        if not fits:
+            with pytest.raises(th.ArgumentError, match="clip: Python integer"):
+                clip(x, *bounds)
+        else:
+            found = clip(x, *bounds)
+            assert found.dtype == dtype and found.data.tolist() == wanted
+
+
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
 def test_booleans_made_inside_an_expression_count_as_float64(backend):
     elementwise_backend(backend)

@@ -21,6 +21,11 @@ OPERATIONS = [
     bad("i ** -1", ArgumentError, "power", "negative integer powers"),
     bad("th.power(i, -i)", ArgumentError, "power", "negative integer powers"),
     bad("th.add(np.ones(3, 'u1'), 300)", ArgumentError, "add", "300", "uint8"),
+    bad("th.fuse(lambda a: a + 300)(np.ones(3, 'u1'))", ArgumentError, "300", "uint8"),
+    bad("th.fuse(lambda a: a**-1)(i)", ArgumentError, "negative integer powers"),
+    bad("th.clip(np.ones(3, 'i1'), 200)", ArgumentError, "clip", "200", "int8"),
+    bad("th.clip(np.ones(3, 'u1'), None, -1)", ArgumentError, "clip", "-1", "uint8"),
+    bad("th.fuse(lambda a: th.clip(a, 200))(np.ones(3, 'i1'))", ArgumentError, "200", "int8"),
     bad("th.abs(None)", DtypeError, "abs", "NoneType"),
     # Reductions.
     bad("th.sum(x, axis=2)", ShapeError, "sum", "axis=2", "(2, 3)"),

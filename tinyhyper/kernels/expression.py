@@ -79,16 +79,17 @@ def in_floats(expression: Expression, dtypes: Sequence[np.dtype], weak: Sequence
     first, lines, numbers = len(values), list[Line](), [*range(len(values))]
     for (formula, args), is_weak in zip(expression.lines, weak_values(expression, weak)[first:]):
         given, places = [values[arg] for arg in args], [numbers[arg] for arg in args]
-        if not is_weak and _floats_of_integers(formula, given):
+        if (not is_weak or bool in map(type, given)) and _floats_of_integers(formula, given):
             for n, value in enumerate(given):
-                if isinstance(value, np.ndarray):
+                if isinstance(value, (np.ndarray, bool)):
                     lines.append(Line(AS_FLOAT, (places[n],)))
-                    given[n], places[n] = value.astype(FLOAT64), first + len(lines) - 1
+                    given[n] = value.astype(FLOAT64) if isinstance(value, np.ndarray) else float(value)
+                    places[n] = first + len(lines) - 1
         lines.append(Line(formula, tuple(places)))
         numbers.append(first + len(lines) - 1)
         try:
             value = formula.numpy(*given)
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
             dtypes_given = " and ".join([str(np.asarray(value).dtype) for value in given])
             raise DtypeError(f"{formula.name} of {dtypes_given}: {error}") from None
         values.append(value.item() if is_weak and hasattr(value, "item") else value)
@@ -99,7 +100,7 @@ def _floats_of_integers(formula: Formula, values: Sequence[Any]) -> bool:
     """Whether the formula gives floats though the arrays among these values hold none; a selection computes nothing."""
     if formula.numpy is np.where or any(isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in values):
         return False
-    whole = [value.astype(np.int64) if isinstance(value, np.ndarray) else value for value in values]
+    whole = [value.astype(np.int64) if isinstance(value, np.ndarray) else value + 0 for value in values]
     return np.asarray(formula.numpy(*whole)).dtype.kind == "f"
 
 

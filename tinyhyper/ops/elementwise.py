@@ -220,18 +220,19 @@ def _larger(g: Any, x: Any, y: Any) -> Any:
 
 
 _at_least = Elementwise(
-    "at_least", "({0} if {0} >= {1} or {0} != {0} else {1})", lambda x, low: _bounded(np.maximum, np.less, x, low),
+    "clip", "({0} if {0} >= {1} or {0} != {0} else {1})", lambda x, low: _bounded(np.maximum, np.less, x, low),
     lambda g, out, x, low: _held(g, x, greater_equal(x, low)), "x, or low where x is below it; NaN if either is.",
 )  # fmt: skip
 _at_most = Elementwise(
-    "at_most", "({0} if {0} <= {1} or {0} != {0} else {1})", lambda x, high: _bounded(np.minimum, np.greater, x, high),
+    "clip", "({0} if {0} <= {1} or {0} != {0} else {1})", lambda x, high: _bounded(np.minimum, np.greater, x, high),
     lambda g, out, x, high: _held(g, x, less_equal(x, high)), "x, or high where x is above it; NaN if either is.",
 )  # fmt: skip
 
 
 def _bounded(choice: Callable[..., Any], beyond: Callable[..., Any], x: Any, bound: Any) -> Any:
-    """The chosen of the two; of a Python integer, which the dtype of x need not hold, only where x is beyond it."""
-    return np.where(beyond(x, bound), bound, x) if type(bound) is int else choice(x, bound)
+    """The chosen of the two. A Python integer that the dtype of x does not hold is an error only where it is chosen."""
+    whole = type(bound) is int and np.result_type(x).kind != "f"
+    return np.where(False, bound, x) if whole and not np.any(beyond(x, bound)) else choice(x, bound)
 
 
 def _held(g: Any, x: Any, inside: Any) -> tuple[Any, Any]:

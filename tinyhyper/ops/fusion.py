@@ -214,7 +214,10 @@ class Fusion:
                     f"{self.name}: shapes {shapes} do not broadcast together "
                     "(axes must be equal or 1, counted from the last)"
                 ) from None
-            plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
+            try:
+                plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
+            except (ValueError, OverflowError) as error:  # as in __call__, of a constant
+                raise ArgumentError(f"{self.name}: {error}") from error
         return plan
 
     def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
