@@ -430,6 +430,31 @@ def test_a_function_that_gives_floats_takes_pythons_booleans_as_float64(name, ba
             np.testing.assert_allclose(found.data, wanted.data, rtol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [*WIDTHS, "f4", "f8"])
+def test_fabs_and_float_power_always_give_floats(dtype):
+    x = _whole(dtype, np.random.default_rng(0), 9) if dtype in WIDTHS else np.array([-2.0, 0.5, 3.0], dtype)
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        for found, wanted in [
+            (np.fabs(th.tensor(x)), np.fabs(wide)),
+            (np.float_power(th.tensor(x), 2), wide**2.0),
+            (np.float_power(th.tensor(x), -1), 1 / wide),
+            (np.float_power(2, th.tensor(x)), 2.0**wide),
+        ]:
+            assert found.dtype == (np.float32 if dtype == "f4" and wanted[0] == 2.0 else np.float64)
+            np.testing.assert_allclose(found.data, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_gradients_of_fabs_and_float_power(dtype):
+    x, y = th.tensor([-2.0, 3.0], True, dtype), th.tensor([2.0, -1.0], True, dtype)
+    assert th.gradients(np.fabs(x), x, np.ones(2, dtype))[0].data.tolist() == [-1.0, 1.0]
+    first, second = th.gradients(np.float_power(abs(x), y), [x, y], np.ones(2))
+    assert first.dtype == second.dtype == dtype
+    np.testing.assert_allclose(first.data, [-4.0, -1 / 9], rtol=1e-6)
+    np.testing.assert_allclose(second.data, [4 * math.log(2), math.log(3) / 3], rtol=1e-6)
+
+
 # ---- A bound of clip that the dtype does not hold is an error where it would be the result.
 
 

@@ -263,7 +263,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "eq": equal, "ne": not_equal, "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
 }  # fmt: skip
 UNARY = {"neg": negative, "pos": positive, "abs": absolute}
-NUMPY_ALIASES = {"absolute": absolute, "fabs": absolute, "true_divide": divide, "float_power": power}
+NUMPY_ALIASES = {
+    "absolute": absolute, "true_divide": divide,
+    "fabs": Elementwise("fabs", "abs({0})", np.fabs, absolute.rule.vjp, "The absolute value, as a float."),
+    "float_power": Elementwise("float_power", "{0} ** {1}", np.float_power, power.rule.vjp, "x ** y, as float64."),
+}  # fmt: skip
 
 
 def forward(function: Callable[..., Any]) -> Callable[..., Any]:
