@@ -39,10 +39,11 @@ def by_definition(x, weight, bias=None, stride=1, padding=0):
     x = np.pad(x, ((0, 0), (top, top), (left, left), (0, 0)))
     rows, columns = weight.shape[:2]
     height, width = (x.shape[1] - rows) // down + 1, (x.shape[2] - columns) // across + 1
-    out = np.zeros((len(x), height, width, weight.shape[3]), np.result_type(x, weight))
+    dtype = np.sum(np.zeros(0, np.result_type(x, weight))).dtype  # of integers and booleans, one of 64 bits
+    out = np.zeros((len(x), height, width, weight.shape[3]), dtype)
     for i, j in np.ndindex(height, width):
         window = x[:, i * down : i * down + rows, j * across : j * across + columns]
-        out[:, i, j] = np.einsum("nabc,abco->no", window, weight)
+        out[:, i, j] = np.einsum("nabc,abco->no", window, weight, dtype=dtype)
     return out if bias is None else out + bias
 
 
@@ -73,6 +74,12 @@ def _images(draw):
 
 ROWS = [Row("conv2d", by_definition, _images())]
 test_property = property_test(ROWS)
+
+
+@pytest.mark.parametrize("value, dtype", [(100, "i1"), (200, "u1"), (True, "?")])
+def test_integers_are_summed_without_wrapping(value, dtype):
+    images, weight = np.full((1, 2, 2, 1), value, dtype), np.full((2, 2, 1, 1), value, dtype)
+    assert th.conv2d(images, weight).item() == 4 * int(value) ** 2
 
 
 # ---- Kernels

@@ -155,7 +155,7 @@ ROWS = [
     Row("expand_dims", np.expand_dims, shaped(_inserted)),
     Row("squeeze", np.squeeze, _squeezed()),
     Row("broadcast_to", np.broadcast_to, _broadcast()),
-    Row("sum_to", lambda x, shape: _sum_to(x, shape), _summed(), integers=False),
+    Row("sum_to", lambda x, shape: _sum_to(x, shape), _summed()),
     Row("concatenate", np.concatenate, _joined(), sequence=True),
     Row("stack", np.stack, _stacked(), sequence=True),
     Row(
@@ -188,6 +188,14 @@ def _sum_to(x, shape):
 
 
 test_property = property_test(ROWS)
+
+
+@pytest.mark.parametrize("value, dtype", [(100, "i1"), (200, "u1"), (2**31 - 1, "i4"), (True, "?")])
+def test_sum_to_adds_integers_up_as_sum_does(value, dtype):
+    x = np.full((3, 2), value, dtype)
+    for shape, wanted in (((), np.sum(x)), ((2,), np.sum(x, 0)), ((3, 1), np.sum(x, 1, keepdims=True))):
+        found = th.sum_to(x, shape)
+        assert found.dtype == wanted.dtype and np.array_equal(found.data, wanted)
 
 
 # ---- Methods take their arguments as NumPy's do.

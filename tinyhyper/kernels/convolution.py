@@ -24,6 +24,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from . import sweeps
 from .backend import Backend, compiler_is_off
 from .finite import all_finite
+from .totals import summed
 
 Pair: TypeAlias = sweeps.Pair
 
@@ -37,11 +38,11 @@ def convolve(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.nd
     """In the place of g: images x (n, height, width, inputs) and weights w (rows, columns, inputs, outputs)."""
     sides = zip(x.shape[1:3], w.shape, stride, padding)
     size = [(length + 2 * zeros - taps) // step + 1 for length, taps, step, zeros in sides]
-    out = np.empty((len(x), *size, w.shape[3]), np.result_type(x, w))
+    out = np.empty((len(x), *size, w.shape[3]), summed(np.result_type(x, w)))
     if not _by_kernel(x, w, out) or (any(padding) and not all_finite(w)):
         windows, (pixels, inputs) = _windows(x, w.shape[:2], stride, padding), _sizes(out, w)
         rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(pixels, inputs)
-        return (rows @ w.reshape(inputs, w.shape[3])).reshape(out.shape)
+        return np.matmul(rows, w.reshape(inputs, w.shape[3]), dtype=out.dtype).reshape(out.shape)
     sweeps.sweep(x, w, out, stride, padding)
     return out
 

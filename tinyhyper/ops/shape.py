@@ -13,6 +13,7 @@ from ..arguments import integer, integers
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..interop import FLOATS
 from ..kernels.expression import sum_to as _sum_to
+from ..kernels.totals import summed
 from ..tensor import Tensor, as_tensor
 from .index import checked_axis, getitem, take
 from .operation import Spec, operation
@@ -81,11 +82,11 @@ def broadcast_to(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
 
 @operation(x=lambda g, spec: broadcast_to(g, spec.shape))
 def sum_to(x: np.ndarray, /, shape: tuple[int, ...]) -> np.ndarray:
-    """x summed over the axes that broadcasting from `shape` would have added: the transpose of broadcast_to."""
+    """The sum of x over the axes that broadcasting from `shape` would have added: the transpose of broadcast_to."""
     paired = zip(reversed(shape), reversed(x.shape))  # NumPy would compare 32 axes at most
     if len(shape) > x.ndim or any(length not in (1, whole) for length, whole in paired):
         raise ValueError(f"{shape} does not broadcast to {x.shape}")
-    return _sum_to(x, shape, x.dtype)
+    return _sum_to(x, shape, summed(x.dtype))
 
 
 @operation(x=lambda g: g)
