@@ -1,6 +1,7 @@
 """Where tensors meet other code: operands of other libraries, values that leave a graph, masked arrays."""
 
 import array
+import collections
 import logging
 import math
 import operator
@@ -212,6 +213,8 @@ def test_what_is_on_no_graph_any_more_is_a_number_to_everybody():
 
 
 MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
+WORDS = th.nn.Embedding("words", 3, 2)
+PLACES = np.ma.array([0, 1], mask=[False, True])
 
 
 @pytest.mark.filterwarnings("ignore:Warning. converting a masked element")
@@ -225,6 +228,22 @@ MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
         lambda x: th.tensor([1.0, np.ma.masked]),
         lambda x: th.tensor([[1.0], [np.ma.masked]]),
         lambda x: th.tensor(np.ma.array([1.0, 2.0])),
+        lambda x: th.tensor(collections.deque([MASKED, MASKED])),
+        lambda x: th.tensor(collections.UserList([[MASKED]])),
+        lambda x: th.Tensor(MASKED),
+        lambda x: x[PLACES],
+        lambda x: x[(PLACES,)],
+        lambda x: x[[PLACES, PLACES]],
+        lambda x: x[None, PLACES > 0],
+        lambda x: x[PLACES > 0],
+        lambda x: th.take(x, PLACES),
+        lambda x: th.take(x, PLACES, axis=0),
+        lambda x: th.repeat(x, PLACES),
+        lambda x: th.repeat(x, [PLACES], axis=0),
+        lambda x: th.roll(x, PLACES),
+        lambda x: th.pad(x, PLACES),
+        lambda x: th.pad(x, 1, constant_values=MASKED),
+        lambda x: WORDS(WORDS.parameters(), PLACES),
         lambda x: x * MASKED,
         lambda x: MASKED * x,
         lambda x: MASKED - x,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,15 @@ def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.n
             f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
             "integer type or bool"
         )
-    if type(values) not in PLAIN and _masked(values, array.ndim + bool(np.isnan(array).any())):
-        raise DtypeError(f"{name}: {UNMASKED}")
+    if type(values) not in PLAIN:
+        unmasked(values, name, array.ndim + bool(np.isnan(array).any()))
     return array
+
+
+def unmasked(values: Any, name: str, depth: int) -> None:
+    """Raise DtypeError if a masked array is among values nested so deep."""
+    if type(values) not in PLAIN and _masked(values, depth):
+        raise DtypeError(f"{name}: {UNMASKED}")
 
 
 UNMASKED = (
@@ -49,8 +55,8 @@ UNMASKED = (
 
 
 def _masked(values: Any, depth: int) -> bool:
-    """Whether a masked array is among values nested so deep. (Numbers are not looked at: one that is masked is NaN.)"""
-    if isinstance(values, (list, tuple)):
+    """As unmasked says. (Numbers are not looked at: one that is masked is NaN.)"""
+    if isinstance(values, (list, tuple, Sequence)):  # the first two are told at once
         return depth > 1 and any(_masked(item, depth - 1) for item in values)
     return isinstance(values, np.ma.MaskedArray)
 

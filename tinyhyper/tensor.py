@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
-from .interop import FLOATS, PLAIN, Leaving, array_of, owner_of
+from .interop import FLOATS, PLAIN, Leaving, array_of, owner_of, unmasked
 from .tape import Edge, Node, Pieces, backward, current
 
 
@@ -28,8 +28,10 @@ class Tensor(Leaving):
     __slots__ = ("array", "edge", "grad", "mark", "__weakref__")
 
     def __init__(self, array: np.ndarray, edge: Edge | None = None) -> None:
-        if not isinstance(array, np.ndarray):
-            raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
+        if type(array) is not np.ndarray:
+            unmasked(array, "Tensor", 1)
+            if not isinstance(array, np.ndarray):
+                raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
         self.array = array
         self.edge = edge
         self.grad: Tensor | None = None

@@ -82,6 +82,7 @@ OPERATIONS = [
     bad("th.repeat(x, [1, 2], axis=1)", ShapeError, "repeat", "[1, 2]"),
     bad("th.repeat(x, 2, axis='a')", DtypeError, "repeat", "'a'"),
     bad("th.pad(x, -1)", ShapeError, "pad", "-1"),
+    bad("th.pad(x, np.ma.array([1, 1]))", DtypeError, "pad", "mask", ".filled("),
     bad("th.pad(x, 'a')", ShapeError, "pad", "'a'"),
     bad("th.pad(x, 1, mode='mirror')", ArgumentError, "pad", "mirror"),
     bad("th.roll(x, 'a')", ShapeError, "roll", "'a'"),

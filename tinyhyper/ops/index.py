@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arguments import integer
 from ..errors import DtypeError, ShapeError
+from ..interop import unmasked
 from ..kernels.scatter import add_rows
 from ..tape import Pieces
 from ..tensor import Tensor, as_tensor
@@ -98,4 +99,5 @@ def _frozen(item: Any) -> Any:
         array = array.astype(np.intp)
     if array.dtype.kind not in "iub":
         raise DtypeError(f"index: an index is of integers or booleans, not {array.dtype}")
+    unmasked(item, "index", array.ndim)
     return array

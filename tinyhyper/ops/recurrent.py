@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import FLOATS
+from ..interop import FLOATS, unmasked
 from ..kernels import recurrent as kernels
 from ..tape import Node, mode, no_grad, unwatched
 from ..tensor import Tensor, as_tensor
@@ -41,6 +41,7 @@ def checked_ids(what: str, ids: Any, count: int) -> np.ndarray:
     numbers = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
     if numbers.dtype.kind not in "iu":
         raise DtypeError(f"{what}: ids are integers, not {numbers.dtype}")
+    unmasked(ids, f"{what}: ids", numbers.ndim)
     wrong = (numbers < 0) | (numbers >= count)
     if wrong.any():
         raise ArgumentError(f"{what}: there is no row for id {numbers[wrong][0]}; ids go from 0 to {count - 1}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..arguments import integer, integers
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import FLOATS
+from ..interop import FLOATS, unmasked
 from ..kernels.expression import sum_to as _sum_to
 from ..kernels.totals import summed
 from ..tensor import Tensor, as_tensor
@@ -163,6 +163,7 @@ def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Ten
 
     Raises ShapeError if `repeats` does not fit the axis.
     """
+    unmasked(repeats, "repeat: repeats", 2)
     x = as_tensor(x)
     length = x.size if axis is None else x.shape[checked_axis("repeat", x, axis)]
     try:
@@ -181,6 +182,7 @@ def flip(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
 @operation(x=lambda g, shift, axis: roll(g, np.negative(shift).tolist(), axis))
 def roll(x: np.ndarray, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> np.ndarray:
     """x with its elements moved `shift` places along the axis; what leaves at the end comes back at the start."""
+    unmasked(shift, "roll: shift", 2)
     return np.roll(x, shift, axis)
 
 
@@ -200,6 +202,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     mode: "constant" (of `constant_values`), "edge", "reflect", "symmetric" or "wrap".
     """
     x = as_tensor(x)
+    unmasked([pad_width, constant_values], "pad", 3)
     try:
         widths = tuple([(int(a), int(b)) for a, b in np.broadcast_to(pad_width, (x.ndim, 2))])
         if mode == "constant":
