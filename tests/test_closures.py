@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.closures import LARGE, Closure, version
+from tinyhyper.closures import ITEMS, LARGE, Closure, version
 from tinyhyper.kernels.plan import elementwise_backend
 
 RATE, WORDS, SETTINGS = 2.0, th.tanh, {"deep": {"rate": 2.0}, "list": [2.0]}
@@ -336,11 +336,40 @@ def test_a_variable_that_comes_later_and_goes():
 
 
 def test_large_things_are_told_apart_by_identity():
-    for one in (np.zeros(LARGE + 1), [0.0] * (LARGE + 1), dict.fromkeys(range(LARGE + 1), 0.0)):
+    for one in (np.zeros(LARGE + 1), [0.0] * (ITEMS + 1), dict.fromkeys(range(ITEMS + 1), 0.0)):
         closure = Closure(lambda x, one=one: x * one[0])
         closure.changed()
         one[0] = 1.0
         assert not closure.changed()
+
+
+def test_of_a_nest_of_containers_so_many_items_are_watched_the_outer_ones_first():
+    """Their number is what a call costs."""
+    one = {"layers": [{"w": [0.0] * 20} for _ in range(ITEMS - 8)], "rate": 2.0, "array": np.zeros(2), 7: [[7.0], []]}
+    closure = Closure(lambda x: x * one["rate"])
+    closure.changed()
+    assert len(closure.watched) == 1 and len(closure.watched[0][2].values) < 2 * ITEMS
+    one["layers"][-1]["w"][0] = one["layers"][0]["w"][0] = 1.0
+    assert not closure.changed()
+    for change in (
+        lambda: one.update(rate=3.0),
+        lambda: one["array"].fill(1.0),
+        lambda: one["layers"].reverse(),
+        lambda: one.update(late=1.0),
+        lambda: one.update(rate=[3.0]),
+        lambda: one[7].reverse(),
+        lambda: one.pop("layers"),
+    ):
+        change()
+        assert closure.changed() and not closure.changed()
+
+
+def test_where_an_item_is_in_a_nest_is_seen():
+    one = [[7.0], []]
+    closure = Closure(lambda x: x * len(one[0]))
+    closure.changed()
+    one[1].append(one[0].pop())
+    assert closure.changed()
 
 
 def test_objects_that_refer_to_each_other():

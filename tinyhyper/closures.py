@@ -12,7 +12,6 @@ import builtins
 import dis
 import functools
 import inspect
-import itertools
 import sys
 from collections.abc import Callable
 from operator import attrgetter
@@ -26,7 +25,8 @@ from .tensor import Tensor
 PACKAGE = __name__.partition(".")[0]
 FOREIGN = {PACKAGE, "numpy", *sys.stdlib_module_names}
 CONTAINERS = (list, tuple, dict, set)
-LARGE = 1_000  # items: containers and arrays with more are told apart by identity alone
+LARGE = 1_000  # elements: arrays with more are told apart by identity alone
+ITEMS = 100  # of a container, with those inside it: what comes later is told apart by identity alone
 MOST = 1_000  # functions that are remembered
 
 Read = tuple[Callable[[Any], Any], Any]  # a function, and what to call it with
@@ -46,9 +46,7 @@ class Closure:
     def changed(self) -> bool:
         """Whether a value differs from what it was when this was last asked. True at first."""
         for read, key, value in self.watched:
-            if (now := read(key)) is not value and _state(now) != (
-                value.state if type(value) is Inside else _state(value)
-            ):
+            if (now := read(key)) is not value and not _same(now, value):
                 self.count += 1  # before it is known for unchanged, in this thread or another
                 self.watched = tuple([(*how, _kept(how[0](how[1]))) for how in Search(self._function).reads])
                 return True
@@ -73,14 +71,51 @@ def reads(function: Any) -> bool:
 
 
 class Inside:
-    """In place of a value that may change and be the same object: the state that it was in."""
+    """In place of an array or a tensor, which may change and be the same object: the state that it was in."""
 
     def __init__(self, value: Any) -> None:
         self.state = _state(value)
 
 
+class Items:
+    """In place of a container: what it held."""
+
+    def __init__(self, value: Any) -> None:
+        self.values = [_item(item) for item in _flat(value)]
+
+
 def _kept(value: Any) -> Any:
-    return Inside(value) if isinstance(value, (*CONTAINERS, np.ndarray, Tensor)) else value
+    return Items(value) if isinstance(value, CONTAINERS) else _item(value)
+
+
+def _item(value: Any) -> Any:
+    return Inside(value) if isinstance(value, (np.ndarray, Tensor)) else value
+
+
+def _same(now: Any, value: Any) -> bool:
+    """Whether a value is as it was when it was kept."""
+    if type(value) is not Items:
+        return _state(now) == (value.state if type(value) is Inside else _state(value))
+    items = _flat(now)
+    if len(items) != len(value.values):
+        return False
+    for one, other in zip(items, value.values):
+        if one is not other and not _same(one, other):
+            return False
+    return True
+
+
+def _flat(value: Any) -> list[Any]:
+    """The items of a container and of those inside it: the outer ones first, and as many as are watched."""
+    found: list[Any] = []
+    waiting = [value]
+    for item in waiting:
+        if isinstance(item, CONTAINERS) and len(waiting) + len(item) <= ITEMS + 1:
+            found += type(item), len(item), *(item if isinstance(item, dict) else ())
+            waiting += item.values() if isinstance(item, dict) else item
+        else:
+            found.append(item)
+    return found
 
 
 class Same:
@@ -93,17 +128,14 @@ class Same:
         return isinstance(other, Same) and self.value is other.value
 
 
-def _state(value: Any, depth: int = 4) -> Any:
-    """What is compared of a value: numbers and small containers by what they hold, other objects by identity."""
+def _state(value: Any) -> Any:
+    """What is compared of a value: numbers and small arrays by what they hold, other objects by identity."""
     if isinstance(value, (int, float, complex, str, bytes, np.generic)):
         return type(value), repr(value)  # NaN is NaN so, and 0.0 is not -0.0
     if isinstance(value, Tensor):
         return Same(value.array)  # it is never written to
     if isinstance(value, np.ndarray) and value.size <= LARGE and not value.dtype.hasobject:
         return value.dtype, value.shape, value.tobytes()
-    if depth and isinstance(value, CONTAINERS) and len(value) <= LARGE:
-        items = itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value
-        return type(value), [_state(item, depth - 1) for item in items]
     return Same(value)
 
 
@@ -137,7 +169,7 @@ class Search:
             for name in ("func", "args", "keywords"):
                 self._read(attrgetter(name), value, attributes)
         elif isinstance(value, CONTAINERS) and type(value) in CONTAINERS:
-            for item in list(value.values() if isinstance(value, dict) else value)[:LARGE]:
+            for item in list(value.values() if isinstance(value, dict) else value)[:ITEMS]:
                 self._look_into(item, attributes)
         else:
             for name in attributes:
