@@ -410,6 +410,90 @@ def test_a_function_that_differs_at_each_run_is_refused(name):
         th.batch_norm(th.tensor([X, 2.0 * X]), th.tensor(X), th.tensor(X), activation=UNSTEADY[name])
 
 
+class Noise:
+    def __init__(self):
+        self.rng, self.seen = np.random.default_rng(0), None
+
+    def act(self, x):
+        return x * float(self.rng.random() < 0.5)
+
+    def once(self, x):
+        self.seen = self.seen or self.rng.integers(2, 9)
+        return x * float(self.seen)
+
+
+def drawing(rng, draw):
+    return lambda x: x * float(draw(rng) < 2.0), rng
+
+
+def bound(rng):
+    draw = rng.random  # a method of the generator, for `random` as well
+    return lambda x: x * float(draw() < 2.0), rng
+
+
+def attribute():
+    one = Noise()
+    return one.act, one.rng
+
+
+def contained():
+    one = [{"rng": np.random.default_rng(0)}]
+    return lambda x: x * float(one[0]["rng"].random() < 2.0), one[0]["rng"]
+
+
+DRAWING = {  # whether the two runs differ or not
+    "global numpy": lambda: drawing(random, lambda _: np.random.randint(0, 2)),
+    "global numpy, every second normal": lambda: drawing(random, lambda _: 0.0 * np.random.normal()),
+    "global random": lambda: drawing(random, lambda _: random.random()),
+    "one function of random": lambda: bound(random),
+    "generator": lambda: drawing(np.random.default_rng(0), lambda rng: rng.random()),
+    "twister": lambda: drawing(np.random.Generator(np.random.MT19937(0)), lambda rng: rng.random()),
+    "bits": lambda: drawing(np.random.PCG64(0), lambda rng: 0 * rng.random_raw()),
+    "spawned": lambda: drawing(np.random.default_rng(0), lambda rng: rng.spawn(1)[0].random()),
+    "random state": lambda: drawing(np.random.RandomState(0), lambda rng: rng.rand()),
+    "random of python": lambda: drawing(random.Random(0), lambda rng: rng.random()),
+    "bound": lambda: bound(np.random.default_rng(0)),
+    "bound of python": lambda: bound(random.Random(0)),
+    "attribute": attribute,
+    "contained": contained,
+}
+
+
+def states(rng):
+    own = random.random.__self__ if rng is random else getattr(rng, "bit_generator", rng)
+    return [repr(one) for one in (random.getstate(), np.random.get_state(legacy=False), own.__getstate__())]
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_function_that_draws_is_refused_whatever_is_made_of_the_number(name):
+    function, rng = DRAWING[name]()
+    x, before = th.tensor([X, 2.0 * X]), states(rng)
+    for layer in (
+        lambda: th.fuse(function)(x),
+        lambda: th.linear(x, th.tensor(X[:, None]), None, function),
+        lambda: th.batch_norm(x, x[0], x[0], activation=function),
+    ):
+        with pytest.raises(th.UnsupportedError, match=r": two runs on symbols .*must not draw random numbers"):
+            layer()
+        assert states(rng) == before
+
+
+def test_nothing_has_been_drawn_after_an_error():
+    rng = np.random.default_rng(0)
+    before = states(rng)
+    with pytest.raises(th.UnsupportedError, match="not elementwise"):
+        th.fuse(lambda x: th.sum(x * rng.random() * np.random.rand()))(th.tensor(X))
+    assert states(rng) == before
+
+
+def test_what_is_drawn_once_is_a_constant():
+    one, other = Noise(), Noise()
+    fused, system = th.fuse(one.once), random.SystemRandom()
+    assert fused(th.tensor(X)).data.tolist() == other.once(th.tensor(X)).data.tolist()
+    assert states(one.rng) == states(other.rng)
+    assert th.fuse(lambda x: x * float(system.random() < 2.0))(th.tensor(X)).data.tolist() == X.tolist()
+
+
 def test_what_is_not_a_number_is_equal_at_each_run():
     found = th.fuse(lambda x: th.where(x > 1, float("nan"), x))(th.tensor(X)).data
     assert found[0] == 0.5 and np.isnan(found[1])
@@ -431,6 +515,14 @@ def test_a_rule_that_draws_random_numbers_is_refused():
 
     with pytest.raises(th.UnsupportedError, match=r"Noisy\.rule: two runs on symbols give two expressions"):
         stepped(Noisy())
+    rng = np.random.default_rng(0)
+    before = states(rng)
+    Noisy.rule = lambda w, g, *, alpha: w - alpha * g * float(rng.random() < 2.0)
+    coordinate = th.optim.coordinates.Coordinate("drawn", lambda u: u + (rng.random() > 2.0), lambda v: v, 0.0, 9.0)
+    for optimizer in (Noisy(), th.optim.SGD(coordinates={"alpha": coordinate})):
+        with pytest.raises(th.UnsupportedError, match=r"\.rule: two runs on symbols draw different random numbers"):
+            stepped(optimizer)
+        assert states(rng) == before
 
 
 def test_a_rule_and_a_coordinate_close_over_what_is_there_when_the_optimizer_begins():

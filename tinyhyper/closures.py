@@ -12,10 +12,12 @@ import builtins
 import dis
 import functools
 import inspect
+import pickle
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from types import CellType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from .tensor import Tensor
 
 PACKAGE = __name__.partition(".")[0]
 FOREIGN = {PACKAGE, "numpy", *sys.stdlib_module_names}
+GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 CONTAINERS = (list, tuple, dict, set)
 LARGE = 1_000  # elements: arrays with more are told apart by identity alone
 ITEMS = 100  # of a container, with those inside it: what comes later is told apart by identity alone
@@ -68,6 +71,27 @@ def reads(function: Any) -> bool:
     """Whether a function closes over anything that may change."""
     version(function)
     return bool(_closure(function).watched)
+
+
+class Draws:
+    """The random generators that functions may draw from: the global ones and those that the functions close over."""
+
+    def __init__(self, functions: Sequence[Any]) -> None:
+        found = [random.random.__self__, np.random.random.__self__, *Search(functions).generators]  # type: ignore
+        self._generators: list[Any] = [
+            one.bit_generator if isinstance(one, np.random.Generator) else one
+            for one in found
+            if not isinstance(one, random.SystemRandom)  # it has no state
+        ]
+
+    def state(self) -> bytes:
+        """Another one as soon as a number has been drawn."""
+        return pickle.dumps([one.__getstate__() for one in self._generators])
+
+    def put_back(self, state: bytes) -> None:
+        """To the state that was returned before."""
+        for one, its in zip(self._generators, pickle.loads(state)):
+            one.__setstate__(its)
 
 
 class Inside:
@@ -144,6 +168,7 @@ class Search:
 
     def __init__(self, function: Any) -> None:
         self.reads: list[Read] = []
+        self.generators: list[Any] = []
         self._met: set[Any] = set()
         self._look_into(function, frozenset())
 
@@ -158,6 +183,9 @@ class Search:
         if (id(value), attributes) in self._met:
             return
         self._met.add((id(value), attributes))
+        owner = value.__self__ if isinstance(value, (MethodType, BuiltinMethodType)) else value
+        if isinstance(owner, GENERATORS):
+            self.generators.append(owner)
         if isinstance(value, FunctionType):
             self._function(value, None)
         elif isinstance(value, MethodType):
@@ -198,7 +226,8 @@ class Search:
             return
         self._met.add((function, id(owner)))
         if _foreign(function.__globals__.get("__name__", "")):
-            self._look_into(getattr(function, "__wrapped__", None), frozenset())  # of a fused function, the user's own
+            for cell in function.__closure__ or ():  # of a fused function, the user's own
+                self._look_into(_contents(cell), frozenset())
             return
         names, attributes = _names(function.__code__)
         for name in names:

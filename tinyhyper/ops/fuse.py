@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..closures import Closure
+from ..closures import Closure, Draws
 from ..errors import ArgumentError, CallError, DtypeError, TinyhyperError, UnsupportedError
 from ..symbols import Symbol
 from ..tensor import Tensor, tensor
@@ -48,7 +48,7 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
     Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run on
     symbols, not at each call: once for each way of calling it, and again when what it closes over has changed (see
     `closures.py`). It may return a tuple. Raises DtypeError for what is no function; its call UnsupportedError for an
-    operation that is not elementwise, for a branch on a value and for a function that does something else at each run,
+    operation that is not elementwise, for a branch on a value and for a function that differs or draws at each run,
     CallError for arguments that the function does not take.
     """
     if not callable(function):
@@ -124,18 +124,30 @@ def trace(
                 )
         return Fusion(name, symbols, outputs, eager), several
 
-    return run() if eager else repeated(name, run)
+    return run() if eager else repeated(name, run, function)
 
 
-def repeated(name: str, run: Callable[[], tuple[Fusion, Found]]) -> tuple[Fusion, Found]:
-    """What a run on symbols finds. Raises UnsupportedError if a second one finds another expression."""
-    found, again = run(), run()
-    (constants, *first), (others, *second) = (
-        (e.constants, e.lines, e.outputs) for e in (found[0].expression, again[0].expression)
-    )
-    if first != second or repr(constants) != repr(others):
-        raise UnsupportedError(
-            f"{name}: two runs on symbols give two expressions. It is not run at each call, so it must not draw random "
-            "numbers, count its calls or read a clock: pass a number that is another one each time as an argument"
+def repeated(name: str, run: Callable[[], tuple[Fusion, Found]], *functions: Any) -> tuple[Fusion, Found]:
+    """What a run of these functions on symbols finds.
+
+    Raises UnsupportedError if a second run finds another expression or draws random numbers, which are put back.
+    """
+    draws = Draws(functions)
+    start = draws.state()
+    try:
+        found, before = run(), draws.state()
+        again, after = run(), draws.state()
+        (constants, *first), (others, *second) = (
+            (e.constants, e.lines, e.outputs) for e in (found[0].expression, again[0].expression)
         )
+        differ = first != second or repr(constants) != repr(others)
+        if differ or before != after:
+            raise UnsupportedError(
+                f"{name}: two runs on symbols {'give two expressions' if differ else 'draw different random numbers'}. "
+                "It is not run at each call, so it must not draw random numbers, count its calls or read a clock: pass "
+                "a number that is another one each time as an argument"
+            )
+    except BaseException:
+        draws.put_back(start)
+        raise
     return found

@@ -97,5 +97,5 @@ def _traced(
         symbols = [w, g, *[states[key] for key in kept], *inputs.values()]
         return RuleFusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), (tuple(inputs), tuple(kept))
 
-    fusion, (names, kept) = repeated(f"{name}.rule", run)
+    fusion, (names, kept) = repeated(f"{name}.rule", run, rule, *[c.value for _, c in coordinates if c is not None])
     return Update(fusion, names, kept)
