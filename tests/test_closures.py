@@ -176,6 +176,76 @@ def comprehension():
     return lambda x: sum([x * n * one.rate for n in range(3)]), one
 
 
+def own_attribute():
+    def one(x):
+        return x * one.rate
+
+    one.rate = 2.0
+    return one, one
+
+
+def own_attribute_of_a_fused_function():
+    @th.fuse
+    def one(x):
+        return x * one.rate
+
+    one.rate = 2.0
+    return lambda x: one(x) + 1.0, one
+
+
+def times_rate(config, x):
+    return x * config.rate
+
+
+class Times:
+    def times(self, config, x):
+        return x * config.rate
+
+
+def by_partial(function):
+    def made():
+        one = Config()
+        return functools.partial(function, one), one
+
+    return made
+
+
+def by_getattr():
+    one = Config()
+    return lambda x: x * getattr(one, "rate"), one  # noqa: B009
+
+
+class Child(Method):
+    def inner(self, x):
+        return super().inner(x)
+
+    @property
+    def shown(self):
+        return super().shown
+
+
+class Grandchild(Child):
+    def inner(self, x):
+        return super(Grandchild, self).inner(x)  # noqa: UP008
+
+    @property
+    def shown(self):
+        return super().shown
+
+
+def by_super(kind):
+    def made():
+        one = kind()
+        return one.inner, one
+
+    return made
+
+
+def property_by_super():
+    one = Grandchild()
+    return lambda x: x * one.shown, one
+
+
 def with_rate(one):
     one.rate = 3.0
 
@@ -214,6 +284,14 @@ CASES = {
     "what a partial keeps": of_object(partial, lambda one: one.keywords.update(factor=3.0)),
     "a partial's function": of_object(partial, lambda one: local("RATE", 3.0)),
     "inside another fused function": of_object(wrapped, with_rate),
+    "an attribute of the function": of_object(own_attribute, with_rate),
+    "an attribute of a fused function": of_object(own_attribute_of_a_fused_function, with_rate),
+    "an attribute of what a partial keeps": of_object(by_partial(times_rate), with_rate),
+    "an attribute of what a method's partial keeps": of_object(by_partial(Times().times), with_rate),
+    "getattr": of_object(by_getattr, with_rate),
+    "super": of_object(by_super(Child), with_rate),
+    "super of super": of_object(by_super(Grandchild), with_rate),
+    "super of a property": of_object(property_by_super, lambda one: setattr(one, "hidden", 3.0)),
     "a comprehension": of_object(comprehension, with_rate),
 }
 

@@ -2,8 +2,8 @@
 
 A function that is run once, on symbols, must be run again when a value that it read has changed: a variable of an
 enclosing function, a global, a default argument, an attribute of one of these or of a method's object; and the same of
-the functions and methods that it calls. Not seen is what the code does not name beside a name of these (`c = config`,
-then `c.rate`; `getattr`), and the inside of large containers.
+the functions and methods that it calls. Not seen is an attribute of an object that is handed to another function which
+names it, one whose name is computed, and the inside of large containers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import inspect
 import pickle
 import random
+import re
 import sys
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -188,12 +189,17 @@ class Search:
             self.generators.append(owner)
         if isinstance(value, FunctionType):
             self._function(value, None)
+            for name in attributes & vars(value).keys():
+                self._read(functools.partial(_attribute_of, name), value, attributes)
         elif isinstance(value, MethodType):
             self._function(value.__func__, value.__self__)
         elif isinstance(value, ModuleType):
             for name in () if _foreign(value.__name__) else attributes & vars(value).keys():
                 self._read(vars(value).get, name, attributes)
         elif isinstance(value, functools.partial):
+            called = getattr(value.func, "__func__", value.func)
+            if isinstance(called, FunctionType) and not _foreign(_module(called)):
+                attributes |= _names(called.__code__)[1]
             for name in ("func", "args", "keywords"):
                 self._read(attrgetter(name), value, attributes)
         elif isinstance(value, CONTAINERS) and type(value) in CONTAINERS:
@@ -201,12 +207,11 @@ class Search:
                 self._look_into(item, attributes)
         else:
             for name in attributes:
-                self._attribute(value, name, attributes)
+                self._attribute(value, name, attributes, inspect.getattr_static(value, name, None))
             if isinstance(call := inspect.getattr_static(type(value), "__call__", None), FunctionType):
                 self._function(call, value)
 
-    def _attribute(self, value: Any, name: str, attributes: Names) -> None:
-        found = inspect.getattr_static(value, name, None)
+    def _attribute(self, value: Any, name: str, attributes: Names, found: Any) -> None:
         if isinstance(found, property):
             self._function(found.fget, value)
         elif isinstance(found, functools.cached_property):
@@ -225,7 +230,7 @@ class Search:
         if not isinstance(function, FunctionType) or (function, id(owner)) in self._met:
             return
         self._met.add((function, id(owner)))
-        if _foreign(function.__globals__.get("__name__", "")):
+        if _foreign(_module(function)):
             for cell in function.__closure__ or ():  # of a fused function, the user's own
                 self._look_into(_contents(cell), frozenset())
             return
@@ -239,6 +244,13 @@ class Search:
             if getattr(function, name):
                 self._read(attrgetter(name), function, attributes)
         self._look_into(owner, attributes)
+        for kind in type(owner).__mro__ if "super" in names else ():
+            for name in attributes:
+                self._attribute(owner, name, attributes, vars(kind).get(name))
+
+
+def _module(function: FunctionType) -> str:
+    return function.__globals__.get("__name__", "")
 
 
 def _foreign(module: str) -> bool:
@@ -264,6 +276,8 @@ def _names(code: CodeType) -> tuple[Names, Names]:
     for inner in waiting:
         waiting += [const for const in inner.co_consts if isinstance(const, CodeType)]
         for instruction in dis.get_instructions(inner):
-            what = instruction.opname.replace("LOAD_METHOD", "LOAD_ATTR").removeprefix("LOAD_")
+            what = re.sub("METHOD|SUPER_ATTR", "ATTR", instruction.opname).removeprefix("LOAD_")
             found.get(what, set()).add(instruction.argval)
+    if "getattr" in found["GLOBAL"]:
+        found["ATTR"] |= {const for inner in waiting for const in inner.co_consts if isinstance(const, str)}
     return frozenset(found["GLOBAL"]), frozenset(found["ATTR"])
