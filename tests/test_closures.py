@@ -564,6 +564,18 @@ def test_nothing_has_been_drawn_after_an_error():
     assert states(rng) == before
 
 
+def test_what_another_thread_draws_is_not_held_against_a_function():
+    rng, runs = np.random.default_rng(0), itertools.count()
+
+    def in_company(x):
+        if next(runs) < 2:  # as if a thread had its turn then
+            rng.random()
+        return x * 2.0
+
+    assert th.fuse(in_company)(th.tensor(X)).data.tolist() == (2.0 * X).tolist()
+    assert next(runs) == 3 and states(rng) != states(np.random.default_rng(0))
+
+
 def test_what_is_drawn_once_is_a_constant():
     one, other = Noise(), Noise()
     fused, system = th.fuse(one.once), random.SystemRandom()

@@ -28,6 +28,7 @@ from .tensor import Tensor
 PACKAGE = __name__.partition(".")[0]
 FOREIGN = {PACKAGE, "numpy", *sys.stdlib_module_names}
 GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
+GLOBAL = (random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
 CONTAINERS = (list, tuple, dict, set)
 LARGE = 1_000  # elements: arrays with more are told apart by identity alone
 ITEMS = 100  # of a container, with those inside it: what comes later is told apart by identity alone
@@ -78,10 +79,9 @@ class Draws:
     """The random generators that functions may draw from: the global ones and those that the functions close over."""
 
     def __init__(self, functions: Sequence[Any]) -> None:
-        found = [random.random.__self__, np.random.random.__self__, *Search(functions).generators]  # type: ignore
         self._generators: list[Any] = [
             one.bit_generator if isinstance(one, np.random.Generator) else one
-            for one in found
+            for one in (*GLOBAL, *Search(functions).generators)
             if not isinstance(one, random.SystemRandom)  # it has no state
         ]
 
