@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.closures import ITEMS, LARGE, Closure, version
+from tinyhyper.closures import ITEMS, LARGE, Closure, _flat, version
 from tinyhyper.kernels.plan import elementwise_backend
 
 RATE, WORDS, SETTINGS = 2.0, th.tanh, {"deep": {"rate": 2.0}, "list": [2.0]}
@@ -423,10 +423,11 @@ def test_large_things_are_told_apart_by_identity():
 
 def test_of_a_nest_of_containers_so_many_items_are_watched_the_outer_ones_first():
     """Their number is what a call costs."""
-    one = {"layers": [{"w": [0.0] * 20} for _ in range(ITEMS - 8)], "rate": 2.0, "array": np.zeros(2), 7: [[7.0], []]}
+    one = {"layers": [{"w": [0.0] * 20} for _ in range(ITEMS - 11)], "rate": 2.0, "array": np.zeros(2), 7: [[7.0], []]}
     closure = Closure(lambda x: x * one["rate"])
     closure.changed()
     assert len(closure.watched) == 1 and len(closure.watched[0][2].values) < 2 * ITEMS
+    assert len(_flat([{} for _ in range(ITEMS)])) < 2 * ITEMS, "empty ones count as well"
     one["layers"][-1]["w"][0] = one["layers"][0]["w"][0] = 1.0
     assert not closure.changed()
     for change in (

@@ -31,7 +31,7 @@ GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState
 GLOBAL = (random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
 CONTAINERS = (list, tuple, dict, set)
 LARGE = 1_000  # elements: arrays with more are told apart by identity alone
-ITEMS = 100  # of a container, with those inside it: what comes later is told apart by identity alone
+ITEMS = 100  # of a container, and of those inside it: what comes later is told apart by identity alone
 MOST = 1_000  # functions that are remembered
 
 Read = tuple[Callable[[Any], Any], Any]  # a function, and what to call it with
@@ -133,9 +133,10 @@ def _same(now: Any, value: Any) -> bool:
 def _flat(value: Any) -> list[Any]:
     """The items of a container and of those inside it: the outer ones first, and as many as are watched."""
     found: list[Any] = []
-    waiting = [value]
+    waiting, room = [value], ITEMS
     for item in waiting:
-        if isinstance(item, CONTAINERS) and len(waiting) + len(item) <= ITEMS + 1:
+        if isinstance(item, CONTAINERS) and len(item) <= room:
+            room -= 1 + len(item)
             found += type(item), len(item), *(item if isinstance(item, dict) else ())
             waiting += item.values() if isinstance(item, dict) else item
         else:
