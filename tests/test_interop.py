@@ -2,10 +2,16 @@
 
 import array
 import collections
+import ctypes
+import functools
+import itertools
 import logging
 import math
 import operator
+import statistics
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -120,6 +126,75 @@ def _put_integer(x):
     np.zeros(3, int)[0] = x
 
 
+def _by_another_name(x, cast=math.sqrt):
+    cast(x)
+
+
+def _bound_fill(x):
+    fill = np.zeros(1).fill
+    fill(x)
+
+
+def _next_of(function):
+    def next_of(x):
+        mapped = map(function, [x, x])
+        return next(mapped)
+
+    return next_of
+
+
+class Field(ctypes.Structure):
+    _fields_ = (("value", ctypes.c_double),)
+    cast = float
+
+
+def _set_field(x):
+    Field().value = x
+
+
+def _loop_into(x):
+    r = np.zeros(1)
+    for r[0] in [x]:
+        pass
+
+
+def _in_a_thread(function, x):
+    with ThreadPoolExecutor(1) as pool:
+        return list(pool.map(function, [x]))[0]
+
+
+def _local(x):
+    cast = float
+    return cast(x)
+
+
+def _default(x, cast=float):
+    return cast(x)
+
+
+def _attribute(x, owner=Field):
+    return owner.cast(x)
+
+
+def _bound(x):
+    number = x.__float__
+    return number()
+
+
+def _unpacked(x):
+    a, *_ = map(float, [x, x])
+    return a
+
+
+def _yielding(x):
+    yield from map(float, [x])
+
+
+def _looped(x):
+    for a, _ in zip(map(float, [x]), np.arange(1)):
+        return a
+
+
 CUTS = {
     "r[0, 1] = x": _put((0, 1)),
     "r[0] = x": _put(0),
@@ -142,6 +217,27 @@ CUTS = {
     "math.floor": lambda x: math.floor(x),
     "math.pow": lambda x: math.pow(2.0, x),
     "math.fsum": lambda x: math.fsum([x, x]),
+    "math.sqrt by another name": _by_another_name,
+    "fill beside float": lambda x: (np.zeros(1, float).fill(x), float(x)),
+    "fill beside a map": lambda x: (list(map(float, [1, 2])), np.zeros(1).fill(x)),
+    "fromiter of a sum": lambda x: np.fromiter([th.sum(x * x)], dtype=float),
+    "a bound fill": _bound_fill,
+    "a map in a variable": _next_of(math.sqrt),
+    "a key": lambda x: sorted([x, x], key=math.sqrt),
+    "a partial": lambda x: functools.partial(math.pow, 2.0)(x),
+    "one map of two": lambda x: list(zip(map(float, [x]), map(math.sqrt, [x]))),
+    "a map inside a map": lambda x: list(map(float, map(math.sqrt, [x]))),
+    "a map in float": lambda x: float(*map(math.sqrt, [x])),
+    "beside a sum of a map": lambda x: math.pow(sum(map(float, [x])), x),
+    "a choice of functions": lambda x: (math.sqrt if x else float)(x),
+    "a loop": lambda x: [v + 1 for v in map(math.sqrt, [x])],
+    "reduce": lambda x: functools.reduce(math.pow, [x, x]),
+    "a field": lambda x: setattr(Field(), "value", x),
+    "a field set": _set_field,
+    "for r[0] in": _loop_into,
+    "frompyfunc": lambda x: np.frompyfunc(math.sqrt, 1, 1)(x),
+    "statistics": lambda x: statistics.fmean([x, x]),
+    "a thread": lambda x: _in_a_thread(math.sqrt, x),
     "beside float": lambda x: math.sqrt(x) + float(x),
     "inside float": lambda x: float(math.sqrt(x)),
     "mapped": lambda x: [*map(math.sqrt, [x])],
@@ -159,6 +255,40 @@ ANSWERS = {
         x
     ),
     "mapped": lambda x: list(map(float, [x]))[0],
+    "mapped over lines": lambda x: list(
+        map(float, [x])
+    )[0],
+    "summed over lines": lambda x: sum(
+        map(float, [x, x])
+    ) / 2,
+    "a loop over lines": lambda x: [
+        a * 1.0
+        for a in map(float, [x])
+    ][0],
+    "the next": lambda x: next(map(float, [x])),
+    "the next of a variable": _next_of(float),
+    "the largest": lambda x: max([x, x], key=float).item(),
+    "sorted": lambda x: sorted([x, x], key=float)[0].item(),
+    "a local name": _local,
+    "an argument's name": _default,
+    "an attribute": _attribute,
+    "partial": lambda x: functools.partial(float)(x),
+    "in brackets": lambda x: (float)(x),
+    "a thread": lambda x: _in_a_thread(float, x),
+    "unpacked": _unpacked,
+    "yield from": lambda x: next(_yielding(x)),
+    "for": _looped,
+    "*": lambda x: max(*map(float, [x, x])),
+    "* in float": lambda x: float(*[x]),
+    "filter": lambda x: next(filter(math.isfinite, [x])).item(),
+    "itertools": lambda x: next(itertools.chain(map(float, [x]))),
+    "a map that math takes": lambda x: math.fsum(map(float, [x])),
+    "a map that NumPy takes": lambda x: np.fromiter(map(float, [x]), dtype=float)[0],
+    "__float__": lambda x: x.__float__(),
+    "__float__ of a result": lambda x: (x * 1.0).__float__(),
+    "__float__ of the class": lambda x: next(map(th.Tensor.__float__, [x])),
+    "a bound __float__": _bound,
+    "__int__": lambda x: x.__int__() + 0.25,
     "inside math": lambda x: math.sqrt(float(x)) ** 2,
     "in an array": lambda x: np.array([float(x)])[0],
     "item": lambda x: math.sqrt(x.item()) ** 2,
@@ -191,6 +321,14 @@ def test_a_conversion_by_name_and_formatting_give_the_number(way):
     for x in (leaf, leaf * 1.0, leaf.detach()):
         assert ANSWERS[way](x) == pytest.approx(2.25)
     assert th.grad(lambda v: v * ANSWERS[way](v))(2.25).item() == pytest.approx(2.25)
+
+
+def test_each_of_many_conversions_is_looked_at_in_time_of_its_own():
+    scope, x = {}, th.tensor(2.25, requires_grad=True)
+    exec("def convert(x):\n" + " a = (float)(x)\n" * 1500 + " return a", scope)
+    start = time.perf_counter()
+    assert scope["convert"](x) == 2.25
+    assert time.perf_counter() - start < 5.0
 
 
 def test_logging_and_asserting_a_loss(caplog):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dis
-import functools
 import sys
 from collections.abc import Callable, Sequence
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .asking import by_name
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
 from .tape import Edge, mode
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-CONVERSIONS = {"float", "int", "complex", "isfinite", "isinf", "isnan"}  # of the last three only the answer is left
 
 PLAIN: set[type] = {np.ndarray, float, int, bool, np.float64, np.float32}  # and Tensor: what needs no closer look
 
@@ -140,9 +137,9 @@ class Leaving:
 
     def _converted(self, name: str) -> Any:
         """The value for float() and int(). Raises DtypeError where other code asks for it, and would cut a graph."""
-        value, caller = self.item(), sys._getframe(2)
+        value = self.item()
         on_graph = self.edge is not None and mode.recording and not self.edge[0].released
-        if on_graph and not _by_name(caller.f_code, caller.f_lasti):
+        if on_graph and not by_name(sys._getframe(2)):
             raise DtypeError(
                 f"{name}: an element of a NumPy array, a function of math and the like take a plain number, which "
                 "would silently cut the graph. Put tensors together with th.stack, use th's own functions, or say "
@@ -152,25 +149,3 @@ class Leaving:
 
 
 OURS = (np.ndarray.__array_ufunc__, Leaving.__array_ufunc__, np.ndarray.__array_function__, Leaving.__array_function__)
-
-
-@functools.lru_cache(maxsize=1024)
-def _by_name(code: CodeType, place: int) -> bool:
-    """Whether an instruction says float(x), map(float, x) or the like, or formats by %.
-
-    C code that converts by itself (`array[0] = x`, `math.sqrt(x)`) has no frame, so its caller's instruction tells: the
-    name of a conversion begins in the source where the call does. Python 3.10 knows the line alone.
-    """
-    lines = {offset: line for start, end, line in code.co_lines() for offset in range(start, end, 2)}
-    begins, names = {}, {}
-    for instruction in dis.get_instructions(code):
-        positions = getattr(instruction, "positions", None)
-        begins[instruction.offset] = lines[instruction.offset], getattr(positions, "col_offset", None)
-        if instruction.offset == place:
-            asking = instruction.opname
-        if isinstance(instruction.argval, str):
-            names[instruction.offset] = instruction.argval
-    called = any(name in CONVERSIONS and begins[offset] == begins[place] for offset, name in names.items())
-    near = [name for offset, name in names.items() if lines[offset] == lines[place]]
-    mapped = any(first == "map" and second in CONVERSIONS for first, second in zip(near, near[1:]))
-    return asking != "STORE_SUBSCR" and (called or mapped or asking in ("BINARY_OP", "BINARY_MODULO"))
