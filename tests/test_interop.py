@@ -1,6 +1,7 @@
 """Where tensors meet other code: operands of other libraries, values that leave a graph, masked arrays."""
 
 import array
+import asyncio
 import collections
 import ctypes
 import functools
@@ -172,6 +173,17 @@ def _default(x, cast=float):
     return cast(x)
 
 
+def _of_a_call(x, function=th.sum):
+    return float(function(x))
+
+
+async def _awaited(x):
+    async def double(x):
+        return x * 2.0
+
+    return float(await double(x)) / 2, float(x)
+
+
 def _attribute(x, owner=Field):
     return owner.cast(x)
 
@@ -271,6 +283,8 @@ ANSWERS = {
     "sorted": lambda x: sorted([x, x], key=float)[0].item(),
     "a local name": _local,
     "an argument's name": _default,
+    "of a call": _of_a_call,
+    "awaited": lambda x: asyncio.run(_awaited(x))[0],
     "an attribute": _attribute,
     "partial": lambda x: functools.partial(float)(x),
     "in brackets": lambda x: (float)(x),

@@ -34,7 +34,7 @@ ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"}
 KEYWORDS = {"CALL_KW", "CALL_FUNCTION_KW"}  # the names are one more operand
 CALLS = {"PRECALL", "CALL", "CALL_FUNCTION", "CALL_METHOD", "CALL_FUNCTION_EX", *KEYWORDS}
 FORMATTING = {"BINARY_OP", "BINARY_MODULO", "INPLACE_MODULO"}
-SILENT = {"EXTENDED_ARG", "KW_NAMES", "PUSH_NULL", "GET_ITER", "GET_YIELD_FROM_ITER", "NOP"}
+SILENT = {"EXTENDED_ARG", "KW_NAMES", "GET_ITER", "GET_YIELD_FROM_ITER", "NOP"}
 SILENT |= {"CALL"} if "PRECALL" in dis.opmap else set()  # one call of Python 3.11 is two instructions
 JUMPS = {*dis.hasjrel, *dis.hasjabs}
 
@@ -126,6 +126,7 @@ def _call(rows: list[Row], at: int) -> Call:
 
 def _expression(rows: list[Row], at: int) -> tuple[Any, ...]:
     """The call, or the name and its attributes, that ends at a row: empty for any other expression."""
+    at -= rows[at].name == "PUSH_NULL"  # which follows the function from Python 3.13 on
     row = rows[at]
     if rows[at + 1].source <= at:
         return ()
