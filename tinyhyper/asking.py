@@ -34,8 +34,10 @@ ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"}
 KEYWORDS = {"CALL_KW", "CALL_FUNCTION_KW"}  # the names are one more operand
 CALLS = {"PRECALL", "CALL", "CALL_FUNCTION", "CALL_METHOD", "CALL_FUNCTION_EX", *KEYWORDS}
 FORMATTING = {"BINARY_OP", "BINARY_MODULO", "INPLACE_MODULO"}
-SILENT = {"EXTENDED_ARG", "KW_NAMES", "GET_ITER", "GET_YIELD_FROM_ITER", "NOP"}
+SILENT = {"EXTENDED_ARG", "KW_NAMES", "GET_ITER", "GET_YIELD_FROM_ITER", "NOP", "NOT_TAKEN"}
 SILENT |= {"CALL"} if "PRECALL" in dis.opmap else set()  # one call of Python 3.11 is two instructions
+SHUFFLING = {"SWAP", "BUILD_LIST", "BUILD_SET", "BUILD_MAP", "LOAD_FAST_AND_CLEAR"}  # of an inlined comprehension
+BRANCHING = ("RETURN", "RAISE", "JUMP", "POP_JUMP")  # the next row does not begin an argument
 JUMPS = {*dis.hasjrel, *dis.hasjabs}
 
 
@@ -80,6 +82,7 @@ def _said(code: CodeType, place: int) -> bool | Call:
     if row.name in FORMATTING or row.name.startswith("STORE"):
         return row.name in FORMATTING
     end = _start(rows, at, row.depth - 1) if row.name in ("SEND", "YIELD_FROM") else at
+    end = next(end for end in range(end, 0, -1) if rows[end - 1].name not in SHUFFLING)
     return Call((("LOAD_GLOBAL", "iter"), _expression(rows, end - 1)))
 
 
@@ -109,7 +112,7 @@ def _rows(code: CodeType) -> list[Row]:
 def _start(rows: list[Row], before: int, slot: int) -> int:
     """Where the expression begins whose value lies in a slot of the stack."""
     at = first = before
-    while at and (at > first or at == before or rows[at].depth > slot):
+    while at and (at > first or at == before or rows[at].depth > slot or rows[at - 1].name.startswith(BRANCHING)):
         first = min(first, rows[at].source)
         at -= 1
     return at
