@@ -422,3 +422,18 @@ def test_rows_are_compiled_only_where_kernels_are(monkeypatch):
         for off in (False, True):
             monkeypatch.setattr(rows, "compiler_is_off", lambda off=off: off)
             assert rows.wanted() is (backend == "numba" or (backend == "auto" and not off))
+
+
+def test_a_recorded_sweep_goes_by_what_nothing_reached():
+    """The loss reads one of two weights, so the rate of the other, which moved with it, gets no cotangent."""
+    rates = {"w": 0.1, "b": 0.2}
+    found = []
+    for backend in ("numba", "numpy"):
+        elementwise_backend(backend)
+        optimizer, params = SGD(rates, optimizer=SGD(0.01, optimizer=SGD(0.001))), make_params(np.random.default_rng(0))
+        steps_of(optimizer, params, 2)
+        loss = th.sum(params["w"] ** 2)
+        loss.backward(create_graph=True)
+        found.append([optimizer.parameters[f"{name}_alpha"].grad for name in rates])
+        assert found[-1][1] is None and found[-1][0].requires_grad
+    assert found[0][0].item() == pytest.approx(found[1][0].item(), rel=1e-12)

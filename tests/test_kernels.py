@@ -530,3 +530,17 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     with pytest.raises(OSError, match="no space left"):
         files.publish(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_that_is_stored_and_summed_is_summed_from_where_it_is_stored():
+    """A layer's VJP gives the cotangent of the product and, summed, of the bias. The numbers added are the same."""
+    x, b = np.linspace(-2.0, 2.0, 12, dtype=np.float32).reshape(3, 4), np.zeros(4, np.float32)
+    found = []
+    for backend in ("numba", "numpy"):
+        elementwise_backend(backend)
+        layer = th.fuse(lambda x, b: th.tanh(x + b))
+        inputs = [th.tensor(values, requires_grad=True) for values in (x, b)]
+        found.append([g.data for g in th.gradients(th.sum(layer(*inputs)), inputs)])
+    for ours, wanted in zip(*found):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+    np.testing.assert_allclose(found[0][1], found[0][0].sum(0, dtype=np.float64), rtol=1e-7)

@@ -13,8 +13,6 @@ Index = tuple[int, ...]
 
 def all_finite(array: np.ndarray) -> bool:
     """Whether no element is NaN or infinite: one pass, a product of the array with itself, unless that overflows."""
-    if array.dtype.kind != "f":
-        return True
     if array.ndim == 0:
         return math.isfinite(array.item())
     return math.isfinite(quietly(np.vdot, array, array)) or bool(np.isfinite(array).all())

@@ -245,7 +245,3 @@ def _total(x: np.ndarray, axis: Axes) -> np.ndarray:
 def _wide_total(x: np.ndarray, axis: Axes) -> np.ndarray:
     """The sum along the axes, which stay, of length 1; in float64."""
     return np.add.reduce(x, axis, np.float64, keepdims=True)
-
-
-def _real(x: np.ndarray) -> np.ndarray:
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
