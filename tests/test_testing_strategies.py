@@ -72,11 +72,11 @@ def test_a_failing_example_is_python_that_runs(pytester):
     lines = str(pytester.runpytest_subprocess("-p", "no:cacheprovider").stdout).splitlines()
     bare = [line.partition("  # or any")[0] for line in lines]  # hypothesis may say which parts do not matter
     words = [line.removeprefix("E").strip().rstrip(",") for line in bare]
-    shown = {name: [word for word in words if word.startswith(f"{name}=")] for name in ("xs", "y", "tower", "axes")}
-    built = {name: eval(text.partition("=")[2], {"np": np, "th": th}) for name, (text,) in shown.items()}
+    shown = {name: next(word for word in words if word.startswith(f"{name}=")) for name in ("xs", "y", "tower", "axes")}
+    built = {name: eval(text.partition("=")[2], {"np": np, "th": th}) for name, text in shown.items()}
     assert built["xs"][0].shape == (2, 3) and built["y"].shape == (0, 2) and built["y"].dtype == np.float32
     assert isinstance(built["tower"], th.optim.Optimizer)
-    (drawn,) = [word.partition(": ")[2] for word in words if word.startswith("Draw 1")]
+    drawn = next(word.partition(": ")[2] for word in words if word.startswith("Draw 1"))
     assert isinstance(eval(drawn, {"np": np}), np.ndarray)
 
 

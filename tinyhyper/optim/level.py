@@ -80,6 +80,7 @@ class Level:
         saving.load_state_dict(self, saved)
 
     def __getstate__(self) -> dict[str, Any]:
+        saving.outside_window(self)
         return saving.copied(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

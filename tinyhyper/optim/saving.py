@@ -55,14 +55,17 @@ def _level(level: Level) -> dict[str, Any]:
     }
 
 
-def copied(level: Level) -> dict[str, Any]:
-    """What a copy of a level begins with: values, gradients, states, no graph. Raises GraphError in a window."""
-    window = level._window
-    if window.steps and window.horizon != 1:
+def outside_window(level: Level) -> None:
+    """Raise GraphError where a copy of the level would lose a graph that counts."""
+    if level._window.steps and level._window.horizon != 1:
         raise GraphError(
             "copying a tower in a window of its horizon would lose the window's graph. Copy it before its first step, "
             "take its state_dict(), or th.save() it between the backward() and the step() with which a window begins"
         )
+
+
+def copied(level: Level) -> dict[str, Any]:
+    """What a copy of a level begins with: values, gradients and states, no graph, and the beginning of a window."""
     return {
         **vars(level),
         "parameters": Parameters({key: _without_graph(tensor) for key, tensor in level.parameters.items()}),
@@ -70,7 +73,7 @@ def copied(level: Level) -> dict[str, Any]:
             name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
         },
         "_guard": level._guard.fresh(),
-        "_window": Window(window.horizon, window.objective),
+        "_window": Window(level._window.horizon, level._window.objective),
         "_chain": None,
         "_updates": {},
         "_below": nobody,

@@ -8,11 +8,9 @@ and its loss.
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +18,7 @@ import numpy as np
 from ..arguments import number, whole
 from ..derivatives import gradients as gradients_of
 from ..errors import ArgumentError, DtypeError, GradientError
-from ..optim.horizon import Window
+from ..optim import saving
 from ..optim.nonfinite import UNGUARDED
 from ..optim.tower import Optimizer
 from ..tape import no_grad, recording, unwatched
@@ -228,13 +226,14 @@ def _start(level: Optimizer, key: str, w: Array, values: Mapping[str, Tensor]) -
 
 def _copied(tower: Optimizer) -> Optimizer:
     """A tower of the same levels at the same values, which begins a window."""
-    levels = [copy.copy(level) for level in tower.levels]
-    for level, above in zip_longest(levels, levels[1:]):
-        level.optimizer, level.parameters, level._chain = above, dict(level.parameters), None
-        level._window = Window(level._window.horizon, level._window.objective)
-        level._guard = UNGUARDED
-    levels[0].load_state_dict(tower.state_dict())
-    return levels[0]
+    copy = None
+    for original in reversed(tower.levels):
+        level = object.__new__(type(original))
+        vars(level).update(saving.copied(original), _above=None, _guard=UNGUARDED)
+        level.optimizer, copy = copy, level
+    assert copy is not None
+    saving.put(copy, saving.checked(tower, tower.state_dict()))
+    return copy
 
 
 def _leaves(params: Mapping[str, Any]) -> dict[str, Tensor]:
