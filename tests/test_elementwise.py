@@ -521,6 +521,7 @@ def test_the_gradient_of_clip_goes_to_what_is_the_result(backend):
 @pytest.mark.parametrize("bounds", [(-1000, 5), (0, 1000), (-1000, 1000), (None, 2), (2, None)])
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i8"])
 def test_clip_takes_integers_beyond_the_dtype_as_numpy_does(dtype, bounds):
+    """NumPy before 2.1 refuses the bounds, so its answer is taken in 64 bits."""
     x = np.array([0, 3, 100], dtype)
-    found, expected = th.clip(x, *bounds).data, np.clip(x, *bounds)
-    assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
+    found = th.clip(x, *bounds).data
+    assert found.dtype == dtype and found.tolist() == np.clip(x.astype(np.int64), *bounds).tolist()
