@@ -92,5 +92,7 @@ class Limits(NamedTuple):
 
 
 def gradient_of(target: Tensor) -> Tensor:
-    """What `backward` left in `.grad`; a missing gradient counts as zero."""
-    return Tensor(np.zeros(target.shape, target.dtype)) if target.grad is None else in_dtype(target.grad, target)
+    """What `backward` left in `.grad`, in the target's dtype; a missing gradient counts as zero."""
+    if (gradient := target.grad) is None:
+        return Tensor(np.zeros(target.shape, target.dtype))
+    return gradient if gradient.array.dtype is target.array.dtype else in_dtype(gradient, target)
