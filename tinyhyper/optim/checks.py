@@ -105,8 +105,7 @@ def below(level: Level) -> Level | None:
 
 def in_range(key: str, value: float, row: Hyperparameter) -> None:
     """A value to start with lies in the range where it makes sense, if the table's own default does."""
-    low, high = row.range
-    if low <= row.default <= high and not low <= value <= high:
+    if not row.admits(value):
         raise ArgumentError(f"{key}={value} is outside its range, from {ends(row.range)}")
 
 

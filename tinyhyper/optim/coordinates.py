@@ -99,6 +99,11 @@ class Hyperparameter(NamedTuple):
     optional: bool = False
     range: tuple[float, float] = (0.0, math.inf)
 
+    def admits(self, value: float) -> bool:
+        """Whether a value that nothing has moved makes sense. A default outside the range says that any does."""
+        low, high = self.range
+        return low <= value <= high or not low <= self.default <= high
+
 
 def coordinate_of(choice: Coordinate | str) -> Coordinate:
     """The coordinate itself, or the one of a name. Raises ArgumentError for a name of none."""

@@ -60,11 +60,13 @@ class RangeWatch:
             for key, low, high in level._bounds:
                 if not low < level.parameters[key].array.item() < high and (height, key) not in told:
                     told.add((height, key))
-                    what = f"has run off to {level.hyperparameters[key]:.4g}"
+                    what = f"has run off to {_value(level, key):.4g}"
                     warn(f"hyperparameter {key} of level {height} {what}. To do: {SLOWER}")
             if self._strict:
                 for key in level._tuned:
-                    self.check(height, key, level.hyperparameters[key], level.table[level._rows[key]].range)
+                    coordinate, span = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
+                    if coordinate.low < span[0] or coordinate.high > span[1]:
+                        self.check(height, key, _value(level, key), span)
 
     def check(self, level: int, name: str, value: float, span: Span) -> None:
         """A hyperparameter of a level has this value now."""
@@ -79,7 +81,12 @@ class RangeWatch:
 def bounds(level: Optimizer) -> Iterator[tuple[str, float, float]]:
     """For each tuned hyperparameter, between which numbers of its coordinate it has not run off."""
     for key in level._tuned:
-        limit = RUNAWAY * max(abs(level.hyperparameters[key]), 1.0)
+        limit = RUNAWAY * max(abs(_value(level, key)), 1.0)
         far = {"linear": limit, "sqrt": math.sqrt(limit), "log": math.log(limit), "unit": 18.0}
-        high = far.get(level._coordinates[level._rows[key]].name, math.inf)
-        yield key, min(-high, -700.0) if high == far["log"] else -high, high
+        name = level._coordinates[level._rows[key]].name
+        high = far.get(name, math.inf)
+        yield key, min(-high, -700.0) if name == "log" else -high, high
+
+
+def _value(level: Optimizer, key: str) -> float:
+    return level.meaning(key, level.parameters[key].item())

@@ -174,12 +174,11 @@ def _check_numbers(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> No
     for height, (level, entry) in enumerate(zip(optimizer.levels, entries)):
         where = f"level {height}, {type(level).__name__}"
         for key, internal in entry["parameters"].items():
-            value = level.meaning(key, internal)
-            low, high = level.table[level._rows[key]].range
+            value, row = level.meaning(key, internal), level.table[level._rows[key]]
             if not math.isfinite(value) or (math.isinf(internal) and key in level._tuned):
                 raise ArgumentError(f"{where}: {key} is {internal}")
-            if key not in level._tuned and not low <= value <= high and low <= level.table[level._rows[key]].default:
-                raise ArgumentError(f"{where}: {key} is {value}, outside its range from {ends((low, high))}")
+            if key not in level._tuned and not row.admits(value):
+                raise ArgumentError(f"{where}: {key} is {value}, outside its range from {ends(row.range)}")
         for target, kept in {"a new parameter": entry["initial"], **entry["state"]}.items():
             for key, state in kept.items():
                 if np.ma.isMaskedArray(state) or not np.isfinite(state).all():
