@@ -293,6 +293,16 @@ def test_what_is_not_finite_is_where_the_definition_has_it(dtype, data):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("padding", [(1, 0), (0, 1)])
+@np.errstate(invalid="ignore")
+def test_a_cotangent_that_is_no_number_shows_though_it_meets_zeros_of_the_padding_only(padding):
+    convolution_backend("numba")
+    size = [3 - 2 * p for p in padding]  # with a stride of 3, the one window lies in the padding
+    g = np.full((2, 1, 1, 3), np.nan, np.float32)
+    out = module.correlate(np.ones((2, *size, 1), np.float32), g, (3, 3), padding, (1, 1))
+    np.testing.assert_array_equal(out, np.full((1, 1, 1, 3), np.nan))
+
+
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @np.errstate(invalid="ignore")
