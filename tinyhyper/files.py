@@ -10,6 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from .folders import own
+
 try:
     import fcntl
 except ImportError:  # Windows, where a file that somebody has open cannot be removed
@@ -41,23 +43,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write a file and its folder; a fixed time stamp makes it the same for every process that writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _renamed(path, time=0) as file:
+    """Write a file that may be run, and its folder. Raises ArgumentError and OSError as `folders.own` does."""
+    with _renamed(own(path.parent) / path.name) as file:
         file.write(content)
 
 
 @contextmanager
-def _renamed(target: Path, time: int | None = None) -> Iterator[BinaryIO]:
-    """A new file under another name, which is renamed as the block ends, whole and with its time stamp."""
+def _renamed(target: Path) -> Iterator[BinaryIO]:
+    """A new file under another name, which is renamed as the block ends, whole."""
     handle, temporary = _temporary(target)
     held = os.dup(handle) if fcntl is not None else None  # closing the file must not unlock it before it is renamed
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
         os.chmod(temporary, 0o644)  # mkstemp's own is for the user alone
-        if time is not None:
-            os.utime(temporary, (time, time))
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..folders import make
 
 # Seconds in which the server must answer, and then go on sending.
 TIMEOUT = 30.0
@@ -54,7 +55,7 @@ def _temporary(target: Path) -> Iterator[Path]:
     """A new empty file beside the target; removed at the end if it is still there."""
     part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make(target.parent)
         part.touch(exist_ok=False)
     except OSError as error:
         raise DataError(f"'{target.parent}' cannot be written: {error.strerror}") from error

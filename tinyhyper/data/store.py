@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DataError, DtypeError
+from ..errors import ArgumentError, DataError, DtypeError
+from ..folders import named
 from ..kernels.cache import cache_dir
 from .download import fetch, file_sha256
 
@@ -41,8 +42,11 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
     Raises DtypeError for a folder that is no path, DataError if a named folder is not there or holds only a part of the
     set, if a file in the cache is not the published one, and if a download fails.
     """
-    named = _named_folder(what, folder)
-    return (named and _in_folder(what, sources, named)) or _in_cache(what, sources, cache_dir() / "data")
+    try:
+        chosen = _named_folder(what, folder)
+        return (chosen and _in_folder(what, sources, chosen)) or _in_cache(what, sources, cache_dir() / "data")
+    except ArgumentError as error:
+        raise DataError(f"{what}: {error}") from None
 
 
 def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | None:
@@ -51,10 +55,10 @@ def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | No
         raise DtypeError(f"{what}: folder={path!r} is no path")
     if not path:
         return None
-    named = Path(path).expanduser().absolute()
-    if not named.is_dir():
-        raise DataError(f"{what}: {by} names '{named}', which is no folder; make it, or name another")
-    return named
+    chosen = named(path, by)
+    if not os.path.isdir(chosen):
+        raise DataError(f"{what}: {by} names '{chosen}', which is no folder; make it, or name another")
+    return chosen
 
 
 def _in_folder(what: str, sources: Sequence[Source], folder: Path) -> list[Path]:
@@ -62,7 +66,7 @@ def _in_folder(what: str, sources: Sequence[Source], folder: Path) -> list[Path]
     found = []
     for source in sources:
         places = (folder / name for name in (source.file, *source.others))
-        found.append(next((path for path in places if path.exists()), None))
+        found.append(next((path for path in places if os.path.exists(path)), None))
     missing = ", ".join(source.name for source, path in zip(sources, found) if path is None)
     have = [path for path in found if path is not None]
     if have and missing:
@@ -75,7 +79,7 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
     paths = [cache / source.file for source in sources]
     for source, path in zip(sources, paths):
         check = functools.partial(_refuse_another, source)
-        if path.exists():
+        if os.path.exists(path):
             try:
                 check(path)
             except DataError as error:
@@ -86,7 +90,7 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
         try:
             fetch(source.addresses, path, check)
         except DataError as error:
-            names = ", ".join(source.name for source, path in zip(sources, paths) if not path.exists())
+            names = ", ".join(source.name for source, path in zip(sources, paths) if not os.path.exists(path))
             raise DataError(
                 f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
                 f"--data-dir, or, as published, into '{path.parent}'; no download from {error}"
