@@ -15,6 +15,7 @@ import marshal
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,7 +133,8 @@ def _holds(path: Path, content: bytes) -> bool:
 @functools.cache
 def _notice(reason: str) -> None:
     """Say, once in a process, why it has to compile what another has compiled before."""
-    print(f"tinyhyper: kernels are compiled in memory: {reason}", file=sys.stderr)
+    with suppress(OSError, ValueError):  # nobody may be there to read it
+        print(f"tinyhyper: kernels are compiled in memory: {reason}", file=sys.stderr)
 
 
 def text_of(*names: str) -> bytes:
