@@ -511,6 +511,9 @@ def test_a_file_under_anothers_name_counts_as_missing(tmp_path):
 class Result:
     """A compiled kernel, as far as it is saved."""
 
+    class library:
+        has_dynamic_globals = False
+
     class codegen:
         @staticmethod
         def magic_tuple():
@@ -533,6 +536,12 @@ def test_a_full_disk_is_no_reason_to_stop_and_other_errors_are(tmp_path, monkeyp
         kept.save_overload("signature", Result())
     found = None if error else ("machine code", 1)
     assert kept.cache_path == str(tmp_path) and kept.load(("signature", "this processor")) == found
+
+
+def test_what_holds_an_address_of_this_process_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(Result.library, "has_dynamic_globals", True)
+    disk.DiskCache(str(tmp_path), "kernel").save_overload("signature", Result())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["numpy", "numba", "llvmlite"])

@@ -83,5 +83,7 @@ class DiskCache(Store):
         return None if found is None else CompileResult._rebuild(context, *found)
 
     def save_overload(self, signature: Any, result: Any) -> None:
+        if result.library.has_dynamic_globals:  # addresses of this process
+            return
         with suppress(OSError, ArgumentError):
             self.save((signature, result.codegen.magic_tuple()), result._reduce())
