@@ -105,7 +105,7 @@ def load(source: str) -> Callable[..., None]:
 def _module(name: str, text: str) -> ModuleType:
     module = ModuleType(name)
     sys.modules[name] = module
-    exec(compile(text, _kept(name, text), "exec"), module.__dict__)
+    exec(compile(text, _kept(name, text), "exec", dont_inherit=True), module.__dict__)
     return module
 
 
