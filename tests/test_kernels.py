@@ -244,6 +244,17 @@ def test_kernels_run_as_plain_python_without_the_compiler(tmp_path, expected):
     assert_expected(run(tmp_path, program, NUMBA_DISABLE_JIT="1"), expected)
 
 
+def test_plain_kernels_answer_nan_and_infinity_where_python_raises(tmp_path):
+    program = """
+import numpy as np, tinyhyper as th
+from tinyhyper.kernels.plan import elementwise_backend
+elementwise_backend("numba")
+for function, value in [(th.sqrt, -2.0), (th.arcsin, 2.0), (th.sin, np.inf), (th.cosh, 800.0), (th.erf, np.inf)]:
+    print(function(th.tensor([value])).item())
+"""
+    assert run(tmp_path, program, NUMBA_DISABLE_JIT="1").split() == ["nan", "nan", "nan", "inf", "1.0"]
+
+
 # ---- What is imported when.
 
 SMALL_WORK = """

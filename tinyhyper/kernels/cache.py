@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib.util
 import marshal
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from ..errors import ArgumentError, DtypeError
 from ..files import publish
@@ -97,9 +100,21 @@ def load(source: str) -> Callable[..., None]:
     if source not in _loaded:
         digest = hashlib.sha256(_basis() + source.encode()).hexdigest()[:32]
         text = HEADER.format(digest=digest, names=NAMES) + source
-        kernel = _module(f"tinyhyper_kernel_{digest}", text).kernel
-        _loaded[source] = functools.partial(quietly, kernel) if compiler_is_off() else kernel
+        module = _module(f"tinyhyper_kernel_{digest}", text)
+        if compiler_is_off():
+            vars(module)["math"] = _CMath()
+            _loaded[source] = functools.partial(quietly, module.kernel)
+        else:
+            _loaded[source] = module.kernel
     return _loaded[source]
+
+
+class _CMath:
+    """`math` as compiled kernels call it: functions of the C library, which answer NaN or inf where Python raises."""
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(np, {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}.get(name, name), None)
+        return (lambda x: known(float(x))) if isinstance(known, np.ufunc) else getattr(math, name)
 
 
 def _module(name: str, text: str) -> ModuleType:
