@@ -75,6 +75,7 @@ class Dropout(Layer):
     """
 
     options = ("p", "seed")
+    nonnegative = ("calls",)
 
     def __init__(self, name: str, p: float = 0.5, seed: int = 0) -> None:
         super().__init__(name, buffers={"calls": np.zeros((), np.int64)})
