@@ -216,6 +216,15 @@ def test_what_is_not_in_the_folder_comes_from_the_cache(source, folder, tmp_path
     assert store.find("a set", [source("whole")], tmp_path) == [folder / "set" / "file.bin"]
 
 
+def test_a_failed_download_says_what_the_named_folder_holds(source, folder, tmp_path):
+    mine = tmp_path / "mine"
+    for expected in ("nothing", ", ".join([*(f"a{n}.txt" for n in range(8)), "2 more"])):
+        mine.mkdir(exist_ok=True)
+        assert f"'{mine}' holds {expected}; no download from" in refusal(source("missing"), folder=mine)
+        for n in range(10):
+            (mine / f"a{n}.txt").touch()
+
+
 def test_a_part_of_a_set_in_the_folder_is_refused(source, folder, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "file.bin").write_bytes(b"my own")
