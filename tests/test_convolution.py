@@ -76,6 +76,11 @@ ROWS = [Row("conv2d", by_definition, _images())]
 test_property = property_test(ROWS)
 
 
+def test_a_pair_may_be_an_array():
+    x, w = np.ones((1, 6, 6, 1)), np.ones((3, 3, 1, 1))
+    assert th.conv2d(x, w, stride=np.array([2, 1]), padding=np.array(1)).shape == th.conv2d(x, w, None, (2, 1), 1).shape
+
+
 @pytest.mark.parametrize("value, dtype", [(100, "i1"), (200, "u1"), (True, "?")])
 def test_integers_are_summed_without_wrapping(value, dtype):
     images, weight = np.full((1, 2, 2, 1), value, dtype), np.full((2, 2, 1, 1), value, dtype)

@@ -101,6 +101,16 @@ def test_what_is_no_id_is_refused(ids, kind, words):
             layer(params, given_ids)
 
 
+@pytest.mark.parametrize("ids, shape", [([], (0, 2)), ((), (0, 2)), ([[], []], (2, 0, 2)), (np.zeros(0, int), (0, 2))])
+def test_no_ids_are_no_rows(ids, shape):
+    layer = Embedding("words", 5, 2)
+    params = layer.parameters()
+    out = layer(params, ids)
+    assert out.shape == shape and out.dtype == np.float32
+    th.sum(out).backward()
+    assert np.array_equal(params["words.weight"].grad.data, np.zeros((5, 2)))
+
+
 def test_unsigned_ids_of_a_text_are_ids():
     layer = Embedding("words", 200, 2)
     params = layer.parameters()
