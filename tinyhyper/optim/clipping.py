@@ -23,7 +23,6 @@ ONE = Tensor(np.array(1.0))
 TOTAL = (Sample((), np.dtype(np.float64)),)
 SQUARE, _ = trace(lambda g, one: square(g * one), 2, eager=True)  # a 0-d float64 makes it float64
 PRODUCT, _ = trace(multiply, 2, eager=True)
-PRODUCTS, _ = trace(lambda g, inverse, factor: g * inverse * factor, 3, eager=True)
 EXACT = 1e-280, 1e280  # between these, no square that matters has overflowed or underflowed
 SMALL = 1e-30  # float32 has factors above this to full precision
 
@@ -55,7 +54,7 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
     loss is to show them. Differentiable; ArgumentError for a limit that is not above 0.
     """
     limit = checked("clip_by_norm: limit", limit)
-    total = _total(gradients, ONE)
+    total = _total(gradients)
     factor = _factor(total, limit, 1.0)
     if EXACT[0] < total.item() < EXACT[1] and factor.item() > SMALL:
         return {name: PRODUCT([g, factor], (False, True))[0] for name, g in gradients.items()}
@@ -64,20 +63,21 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
         return dict(gradients)
     unit = math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
     inverse = Tensor(np.array(1.0 / unit))
-    factor = _factor(_total(gradients, inverse), limit, unit)
+    multiples = {name: PRODUCT([g, inverse], (False, False))[0] for name, g in gradients.items()}
+    factor = _factor(_total(multiples), limit, unit)
     if factor.item() == unit:
         return dict(gradients)
     return {
-        name: PRODUCTS([g, inverse, factor], (False, False, False), (Sample(g.shape, g.dtype),))[0]
+        name: PRODUCT([multiples[name], factor], (False, False), (Sample(g.shape, g.dtype),))[0]
         for name, g in gradients.items()
     }
 
 
-def _total(gradients: Mapping[str, Tensor], inverse: Tensor) -> Tensor:
-    """The sum of the squares of all elements, each times the inverse of a unit."""
+def _total(gradients: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the squares of all elements."""
     total = Tensor(np.array(0.0))
     for g in gradients.values():
-        total = total + SQUARE([g, inverse], (False, False), TOTAL)[0]
+        total = total + SQUARE([g, ONE], (False, False), TOTAL)[0]
     return total
 
 
