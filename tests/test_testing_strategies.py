@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from factory import imported_without
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
@@ -77,7 +77,11 @@ def test_where_there_is_no_room_that_is_told_at_the_call(few):
         arrays_off(**few)
 
 
-@given(x=arrays_off((1e6 + 0.5,), low=1e6, high=1e6 + 1, dtype=np.float32))
+SHAPES = strategies.SHAPES | st.sampled_from([(40,), (17,), (16,), (2, 3)])
+
+
+@settings(max_examples=40)
+@given(x=arrays_off((1e6 + 0.5,), SHAPES, 1e6, 1e6 + 1, np.float32))
 def test_of_shapes_those_are_taken_that_have_room(x):
     """Of the 16 numbers of float32 off the kink."""
     assert x.size <= 16 and (np.abs(x - np.float64(1e6 + 0.5)) >= 0.0625).all() and len(np.unique(x)) == x.size
