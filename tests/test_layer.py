@@ -1,5 +1,6 @@
 """Layers: parameters in one plain dict, modes, buffers; how parameters start."""
 
+import inspect
 import pickle
 
 import numpy as np
@@ -264,6 +265,29 @@ def test_the_cut_of_a_carried_state_is_the_line_that_asked_for_it():
     assert [cut.reason for cut in tape.cuts] == ["carried state"] * 2
     assert all(cut.file == __file__ for cut in tape.cuts) and len({cut.line for cut in tape.cuts}) == 1
     assert again.edge is None and h.edge is not None and np.shares_memory(again.data, h.data)
+
+
+class Counter(Layer):
+    """A layer whose call has names of its own."""
+
+    def __init__(self):
+        super().__init__("counter", buffers={"calls": np.zeros((), np.int64)})
+
+    def __call__(self, weights, x, by=1):
+        """Count."""
+        self.own["calls"] += by
+        return x
+
+
+def test_a_call_is_called_as_it_is_written():
+    tower = th.optim.SGD(0.1, on_nonfinite="skip")  # so that buffers are noted first
+    layer = Counter()
+    assert layer({}, 1) == layer(weights={}, x=1) == layer({}, x=1, by=2) == layer(None, 1) == 1
+    assert layer.own["calls"] == 5 and Counter.__call__.__doc__ == "Count."
+    assert [*inspect.signature(layer).parameters] == ["weights", "x", "by"]
+    with pytest.raises(TypeError, match=r"Counter.__call__\(\) missing 2 required positional arguments: 'weights'"):
+        layer()
+    assert tower.skipped == 0
 
 
 def test_a_layer_that_does_not_say_what_it_computes_computes_nothing():

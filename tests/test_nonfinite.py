@@ -360,6 +360,17 @@ def test_weights_that_come_back_bring_no_old_buffers():
     assert model.buffers["net.calls"] == 1
 
 
+def test_a_call_without_weights_is_one_of_the_next_step(counting):
+    _, params, optimizer = counting
+    drop = th.nn.Dropout("alone", 0.5)
+    drop({}, np.ones(3))
+    th.sum(params["linear.weight"]).backward()
+    optimizer.step(params)
+    drop({}, np.ones(3))
+    skip(*counting)
+    assert drop.buffers["alone.calls"] == 1
+
+
 def test_another_models_buffers_stay(counting):
     other, params = Counting(), Counting().parameters(1, np.float64)
     other(params, np.ones((4, 3)))

@@ -2,7 +2,8 @@
 
 A call in training writes to buffers before anybody knows whether its batch is any good. So their values are noted
 first, beside a weight that the call is given: a step that skips the batch finds them by the weights that it does not
-move. A step that is made replaces its weights, and notes beside the old ones are gone with them.
+move. A step that is made replaces its weights, and notes beside the old ones are gone with them. A call without any
+weight, as of a dropout alone, is taken for one of the next step.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ from ..tensor import Tensor
 Table = dict[str, np.ndarray]
 
 skipping: WeakSet[Any] = WeakSet()  # whoever may ask for buffers to be put back; without any, nothing is noted
-_before: WeakKeyDictionary[Node, dict[int, tuple[Table, Table]]] = WeakKeyDictionary()
+Notes = dict[int, tuple[Table, Table]]
+_before: WeakKeyDictionary[Node, Notes] = WeakKeyDictionary()
+_without_weights: Notes = {}
 
 
 def note(params: Any, own: Table) -> None:
-    """Note the buffers of a layer that is called with params, unless an earlier call for the same step has done so.
+    """Note the buffers of a layer that is called with params, unless an earlier call of the same step has done so.
 
     Under `no_grad()` there is nothing to skip, and nothing is noted.
     """
     if not skipping or not isinstance(params, Mapping) or not current().recording:
         return
-    for w in params.values():
-        if isinstance(w, Tensor) and w.edge is not None:
-            noted = _before.setdefault(w.edge[0], {})
-            if id(own) not in noted:
-                noted[id(own)] = own, {short: array.copy() for short, array in own.items()}
-            return
+    edges = (w.edge for w in params.values() if isinstance(w, Tensor))
+    edge = next(filter(None, edges), None)
+    noted = _without_weights if edge is None else _before.setdefault(edge[0], {})
+    if id(own) not in noted:
+        noted[id(own)] = own, {short: array.copy() for short, array in own.items()}
 
 
 def put_back(weights: Iterable[Tensor]) -> None:
@@ -53,9 +55,11 @@ def forget(weights: Iterable[Tensor]) -> None:
 
 
 def _taken(weights: Iterable[Tensor]) -> list[tuple[Table, Table]]:
-    """What is noted beside the weights, and is so no longer."""
+    """What is noted beside the weights, and without any; it is noted no longer."""
     nodes = {w.edge[0] for w in weights if w.edge is not None}
-    return [pair for node in nodes for pair in _before.pop(node, {}).values()]
+    found = [*_without_weights.values(), *(pair for node in nodes for pair in _before.pop(node, {}).values())]
+    _without_weights.clear()
+    return found
 
 
 def checked(name: str, own: np.ndarray, saved: Any, nonnegative: bool) -> np.ndarray:

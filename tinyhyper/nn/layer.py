@@ -171,9 +171,9 @@ def _noting(call: Callable[..., Any]) -> Callable[..., Any]:
     """A layer's call that notes its buffers before it may write to them."""
 
     @functools.wraps(call)
-    def noting(self: Layer, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def noting(self: Layer, *args: Any, **kwargs: Any) -> Any:
         if self.own and self.training:
-            kept.note(params, self.own)
-        return call(self, params, *args, **kwargs)
+            kept.note(next(iter((*args, *kwargs.values())), None), self.own)
+        return call(self, *args, **kwargs)
 
     return noting
