@@ -223,6 +223,9 @@ CIFAR_LAYOUTS = {
         f"cifar-10-batches-py/{name}": content
         for name, content in (python_files(cifar_files(2, 1, 3)) | {"batches.meta": b""}).items()
     },
+    "for Python, unpacked twice": {
+        f"cifar-10-python/cifar-10-batches-py/{x}": y for x, y in python_files(cifar_files(2, 1, 3)).items()
+    },
     "for Python, the folder itself": python_files(cifar_files(2, 1, 3), 5),
     "for Python, by Python 3 itself": python_files(cifar_files(2, 1, 3), 4, str),
 }

@@ -59,7 +59,7 @@ CIFAR = [
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         tuple(
             f"{folder}{form}"
-            for folder in ("cifar-10/", "", "cifar10/", "cifar/")
+            for folder in ("cifar-10/", "", "cifar10/", "cifar/", "cifar-10-binary/", "cifar-10-python/")
             for form in (
                 *("cifar-10-binary.tar.gz", "cifar-10-binary.tar", "cifar-10-batches-bin/data_batch_1.bin"),
                 *("data_batch_1.bin", "cifar-10-python.tar.gz", "cifar-10-python.tar"),
