@@ -34,7 +34,7 @@ def note(params: Any, own: Table) -> None:
 
     Under `no_grad()` there is nothing to skip, and nothing is noted.
     """
-    if not skipping or not isinstance(params, Mapping) or not current().recording:
+    if not isinstance(params, Mapping) or not current().recording:
         return
     edges = (w.edge for w in params.values() if isinstance(w, Tensor))
     edge = next(filter(None, edges), None)

@@ -47,17 +47,14 @@ class BatchNorm2d(Layer):
         residual: Any = None,
     ) -> Tensor:
         x, weight, bias = as_tensor(x), self.parameter(params, "weight"), self.parameter(params, "bias")
-        before = self.own["running_mean"], self.own["running_var"]
+        own = self.own
         if not self.training:
-            running = Tensor(before[0]), Tensor(before[1])
+            running = Tensor(own["running_mean"]), Tensor(own["running_var"])
             return batch_norm(x, weight, bias, *running, self.eps, activation, residual)
         out, mean, variance = normalize_batch(x, weight, bias, self.eps, activation, residual)
         count = x.size // x.shape[-1]
-        after = [
-            (1 - self.momentum) * old + self.momentum * value
-            for old, value in zip(before, (mean, variance * (count / (count - 1))))
-        ]
-        if not all_finite(variance):  # as it never is where the mean is not
-            after = [np.where(np.isfinite(variance), *pair) for pair in zip(after, before)]
-        self.own["running_mean"], self.own["running_var"] = after
+        finite = all_finite(variance)  # as it never is where the mean is not
+        for short, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
+            moved = (1 - self.momentum) * own[short] + self.momentum * value
+            own[short] = moved if finite else np.where(np.isfinite(variance), moved, own[short])
         return out
