@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import buffers as kept
 from ..arguments import generator, named
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..tensor import Tensor, tensor
-from . import buffers as kept
 from .initial import Initial
 
 

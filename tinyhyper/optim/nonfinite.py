@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .. import buffers
 from ..errors import AnomalyError, ArgumentError
 from ..kernels.finite import all_finite, described
-from ..nn import buffers
 from ..sites import warn
 from ..tape import reachable
 from ..tensor import Tensor

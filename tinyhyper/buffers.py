@@ -14,12 +14,12 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
-from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import array_of
-from ..kernels.finite import all_finite, described
-from ..kernels.quiet import quietly
-from ..tape import Node, current
-from ..tensor import Tensor
+from .errors import ArgumentError, DtypeError, ShapeError
+from .interop import array_of
+from .kernels.finite import all_finite, described
+from .kernels.quiet import quietly
+from .tape import Node, current
+from .tensor import Tensor
 
 Table = dict[str, np.ndarray]
 
