@@ -69,7 +69,7 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
         return Checkpoint(params, extra)
     except TinyhyperError as error:
         raise CheckpointError(f"{path}: this checkpoint does not fit: {error}") from None
-    except archive.UNREADABLE as error:
+    except Exception as error:
         raise archive.strange(path, error) from error
 
 
