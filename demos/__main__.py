@@ -69,7 +69,7 @@ def checked(convert: Callable[[str], Any], holds: Callable[[Any], Any], wanted: 
 
 
 WHOLE = checked(int, lambda number: number > 0, "a whole number above 0")
-FOLDER = checked(str, str.strip, "a folder")
+FOLDER = checked(os.path.expanduser, lambda folder: folder.strip() and folder[0] != "~", "a folder")
 
 
 def parse(arguments: list[str]) -> tuple[str, Settings]:
@@ -142,17 +142,35 @@ def main(arguments: list[str]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # the printed tape has a ✂, which not every terminal's encoding has
     try:
-        name, settings = parse(arguments)
-        return load(name)(settings)
+        try:
+            name, settings = parse(arguments)
+            return load(name)(settings)
+        finally:
+            print(end="", flush=True)  # here, where an error of it is told, and not as the interpreter ends
     except UsageError as error:
         print("python -m demos: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("python -m demos: interrupted before anything was finished", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        tell(error)
         return 1
+
+
+def tell(error: OSError) -> None:
+    """Say in a line what the system refused: a file, or the output, which then gets nothing more.
+
+    Nothing is said where the reader of our output has left, as `head` does.
+    """
+    what = ""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        what = "what was found cannot be printed: "
+    if not isinstance(error, BrokenPipeError):
+        print(f"python -m demos: {what}{error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def test_a_process_killed_midway_leaves_nothing_that_looks_whole(source, folder)
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not any(path.stat().st_size for path in folder.rglob("*.part")):
+    while not any(path.stat().st_size for path in folder.rglob("*.tmp")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)

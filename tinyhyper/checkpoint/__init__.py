@@ -60,6 +60,8 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
     content = archive.read(path)
     try:
         extra = content["extra"]
+        if not isinstance(extra, dict):
+            raise ArgumentError(f"its extra is a {type(extra).__name__}, not a dict")
         if optimizer is None:
             params = run.leaves(content)
         elif content["tower"] is None:

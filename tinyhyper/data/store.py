@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import DataError, DtypeError
 from ..kernels.cache import cache_dir
 from .download import fetch, file_sha256
+from .formats import there
 
 VARIABLE = "TINYHYPER_DATA"
 
@@ -51,8 +52,8 @@ def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | No
         raise DtypeError(f"{what}: folder={path!r} is no path")
     if not path:
         return None
-    named = Path(path).expanduser().absolute()
-    if not named.is_dir():
+    named = Path(os.path.expanduser(path)).absolute()
+    if not there(named) or not named.is_dir():
         raise DataError(f"{what}: {by} names '{named}', which is no folder; make it, or name another")
     return named
 
@@ -62,7 +63,7 @@ def _in_folder(what: str, sources: Sequence[Source], folder: Path) -> list[Path]
     found = []
     for source in sources:
         places = (folder / name for name in (source.file, *source.others))
-        found.append(next((path for path in places if path.exists()), None))
+        found.append(next((path for path in places if there(path)), None))
     missing = ", ".join(source.name for source, path in zip(sources, found) if path is None)
     have = [path for path in found if path is not None]
     if have and missing:
@@ -75,7 +76,7 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
     paths = [cache / source.file for source in sources]
     for source, path in zip(sources, paths):
         check = functools.partial(_refuse_another, source)
-        if path.exists():
+        if there(path):
             try:
                 check(path)
             except DataError as error:
@@ -86,7 +87,7 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
         try:
             fetch(source.addresses, path, check)
         except DataError as error:
-            names = ", ".join(source.name for source, path in zip(sources, paths) if not path.exists())
+            names = ", ".join(source.name for source, path in zip(sources, paths) if not there(path))
             raise DataError(
                 f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
                 f"--data-dir, or, as published, into '{path.parent}'; no download from {error}"
