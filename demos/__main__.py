@@ -47,7 +47,10 @@ examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one line for an error."""
+    """argparse, with one line for an error, and help that is not silent about an output that takes nothing."""
+
+    def print_help(self, file: Any = None) -> None:
+        print(self.format_help(), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -146,7 +149,7 @@ def main(arguments: list[str]) -> int:
             name, settings = parse(arguments)
             return load(name)(settings)
         finally:
-            print(end="", flush=True)  # here, where an error of it is told, and not as the interpreter ends
+            flush()  # here, where an error of it is told, and not as the interpreter ends
     except UsageError as error:
         print("python -m demos: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -158,18 +161,23 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
+def flush() -> None:
+    """Put out what has been printed, unless there is no output at all."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def tell(error: OSError) -> None:
-    """Say in a line what the system refused: a file, or the output, which then gets nothing more.
+    """Say in a line what the system refused: a file, which the error names, or the output.
 
     Nothing is said where the reader of our output has left, as `head` does.
     """
-    what = ""
     try:
-        print(end="", flush=True)
-    except OSError:
+        flush()
+    except OSError:  # which Python would try again as it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        what = "what was found cannot be printed: "
     if not isinstance(error, BrokenPipeError):
+        what = "" if error.filename or error.errno is None else "what was found cannot be printed: "
         print(f"python -m demos: {what}{error}", file=sys.stderr)
 
 

@@ -24,13 +24,15 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def finish(text: str, folder: Path, contents: Mapping[str, str | bytes]) -> None:
+def finish(text: str, folder: Path, contents: Mapping[str, str | bytes], *others: str) -> None:
     """Print what was found, and write files of it. A disk that is full keeps nothing from the screen, nor the other way
     round: the OSError comes when both have been tried.
+
+    others: the names of files that are there already.
     """
     try:
         print(text)
     finally:
         for name, content in contents.items():
             files.write(folder / name, content)
-    print(f"\nIn {folder}: {', '.join(contents)}")
+    print(f"\nIn {folder}: {', '.join([*contents, *others])}")

@@ -87,7 +87,8 @@ def main(settings: Settings) -> int:
         data["seconds"] = time.perf_counter() - begun
     run = Run(data)
     contents: dict[str, str | bytes] = {PAGE: page.markdown(run), PICTURE: picture.picture(run)}
-    output.finish(page.screen(run), folder, contents | ({} if settings.again else {DATA: json.dumps(data) + "\n"}))
+    measured = {} if settings.again else {DATA: json.dumps(data) + "\n"}
+    output.finish(page.screen(run), folder, contents | measured, *{DATA} - {*measured})
     if interrupted:
         print("\nInterrupted: what was finished stands above.")
         return 130

@@ -74,14 +74,15 @@ def perform(experiment: Experiment, settings: Settings) -> int:
             ending = "Another start with this folder took over"
     known = planned([*runs, *alone], experiment.follow, store)
     lines = store.of(known)
+    for key, why in failed.items():
+        complain(f"the run {key} failed: {why}")
     if lines:
         text = experiment.markdown(lines)
-        output.finish(text, folder, {f"{name}.md": text + "\n", **experiment.pictures(lines)})
+        contents = {f"{name}.md": text + "\n", **experiment.pictures(lines)}
+        output.finish(text, folder, contents, store.path.name)
     if ending:
         print(f"\n{ending}: {len(lines)} of {len(known)} runs are finished. The same command goes on from there.")
         return 130
-    for key, why in failed.items():
-        complain(f"the run {key} failed: {why}")
     if missing := sum(run.key not in failed and run.key not in store.lines for run in known):
         complain(f"{missing} of {len(known)} runs are not finished; {typed(settings, name)} carries them out")
     return 1 if failed or missing else 0
