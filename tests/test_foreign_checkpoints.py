@@ -201,12 +201,14 @@ def with_json(content, tree):
     return packed([(archive.ENTRY, json.dumps(tree).encode()), *list(entries.items())[1:]])
 
 
+NUMBER = {"array": {"dtype": "<f8", "bytes": "00" * 8}}
 TOWERS = {
     "an edge to nothing": (("params", "w", "edge"), 99),
     "an edge before the first": (("params", "w", "edge"), -1),
     "no edge": (("params", "w", "edge"), "x"),
-    "a gradient of another shape": (("params", "w", "gradient"), {"scalar": {"dtype": "<f8", "bytes": "00" * 8}}),
-    "a weight of another shape": (("params", "w", "value"), {"array": {"number": 3, "strides": [8]}}),
+    "a gradient of another shape": (("params", "w", "gradient"), NUMBER),
+    "a gradient that is no array": (("params", "w", "gradient"), 1.5),
+    "a weight of another shape": (("params", "w", "value"), NUMBER),
     "no level above": (("tower", "hyperparameters"), []),
     "no hyperparameters": (("tower", "hyperparameters"), [{"dict": []}, {"dict": []}]),
     "no graph": (("tower", "graph"), []),

@@ -125,7 +125,7 @@ def cifar10(folder: str | os.PathLike[str] | None = None) -> Split:
 
 
 def _unpacked(folder: Path) -> dict[str, bytes | memoryview]:
-    return {name: formats.contents(folder / name) for name in CIFAR_FILES if (folder / name).exists()}
+    return {name: formats.contents(folder / name) for name in CIFAR_FILES if formats.there(folder / name)}
 
 
 def _colours(
