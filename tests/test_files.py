@@ -100,6 +100,9 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
         with pytest.raises(OSError, match="whose place no file can take") as error:
             files.write(path, "new")
         assert error.value.filename == str(path)
+        if not os.path.isfile(path):
+            with pytest.raises(th.CheckpointError, match="cannot be read: it is a folder or a device"):
+                th.load(path)
     assert stat.S_ISFIFO(pipe.stat().st_mode) and stat.S_ISCHR(os.stat("/dev/null").st_mode)
     with open(out, "wb") as file:
         kept = os.dup(1)

@@ -56,7 +56,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     CheckpointMissingError where there is none.
     """
     try:
-        with open(os.path.expanduser(path), "rb") as file:
+        place = os.path.expanduser(path)
+        if os.path.exists(place) and not os.path.isfile(place):  # opening a pipe would wait for who writes to it
+            raise CheckpointError(f"{path}: the checkpoint cannot be read: it is a folder or a device, not a file")
+        with open(place, "rb") as file:
             _check(path, file)
             with ZipFile(file) as found:
                 return _unpack(path, found, file.seek(0, os.SEEK_END))
