@@ -755,7 +755,7 @@ def test_a_pickle_in_a_sealed_file_is_not_run(path, monkeypatch):
     with open(path, "w+b") as file:
         monkeypatch.setattr(np.lib.format, "write_array", lambda entry, array, **kwargs: entry.write(trap))
         archive.pack(file, json.dumps({"format": archive.FORMAT, "version": 1, "content": content}), [np.ones(1)])
-    with pytest.raises(th.CheckpointError, match="allow_pickle=False"):
+    with pytest.raises(th.CheckpointError, match="said to be object of shape"):
         th.load(path)
     assert not Path("trapped").exists()
 

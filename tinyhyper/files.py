@@ -128,6 +128,8 @@ def _begun(name: str, mode: int) -> int | None:
 
 def _remove_abandoned(name: str) -> None:
     """Remove a temporary file, unless a living process holds it locked."""
+    if not os.path.exists(name):
+        return
     with suppress(OSError), ExitStack() as held:
         if fcntl is not None:  # while it is locked, nobody can begin to use it
             file = held.enter_context(open(name, "rb"))

@@ -151,10 +151,12 @@ def _unpack(path: str | os.PathLike[str], found: ZipFile, size: int) -> dict[str
 def _array(found: ZipFile, name: str) -> np.ndarray:
     """The array of an entry. Raises ValueError, before there is one, where its header does not fit its size."""
     with found.open(name) as entry:
-        shape, _, dtype = HEADERS[np.lib.format.read_magic(entry)](entry)
-        room = found.getinfo(name).file_size - entry.tell()
-    if not dtype.hasobject and (not dtype.itemsize or math.prod(shape) * dtype.itemsize != room):
-        raise ValueError(f"{name} is said to be {dtype} of shape {shape}, but has {room} bytes")
-    with found.open(name) as entry:
-        array: np.ndarray = np.lib.format.read_array(entry, allow_pickle=False)
+        shape, fortran, dtype = HEADERS[np.lib.format.read_magic(entry)](entry)
+        size = found.getinfo(name).file_size - entry.tell()
+        if dtype.hasobject or not dtype.itemsize or math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{name} is said to be {dtype} of shape {shape}, which is not what {size} bytes hold")
+        array: np.ndarray = np.empty(shape, dtype, "F" if fortran else "C")
+        room = array.reshape(-1, order="A").view(np.uint8)
+        for start in range(0, size, CHUNK):
+            room[start : start + CHUNK] = np.frombuffer(entry.read(CHUNK), np.uint8)
     return array

@@ -37,20 +37,18 @@ def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None 
     Raises DtypeError for what no file can hold, GraphError for a computed tensor.
     """
     tensors = {} if tensors is None else tensors
-
-    def inside(item: Any, place: str) -> Any:
-        return encode(item, arrays, place, tensors, depth + 1)
-
     if depth > DEEPEST:
         raise DtypeError(f"save: {place[:40]}... is nested too deeply, or contains itself")
-    if isinstance(value, int) and abs(value) >= LARGEST:
-        raise DtypeError(f"save: {place} is a whole number of more than 4,300 digits; save it as text, hex({place})")
     if isinstance(value, np.generic):
         return {"scalar": _array(np.array(value), arrays, place)}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": _array(np.array(value), arrays, place)}
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, float, str)):
         return value
+    if isinstance(value, int):
+        if abs(value) < LARGEST:
+            return value
+        raise DtypeError(f"save: {place} is a whole number of more than 4,300 digits; save it as text, hex({place})")
     if isinstance(value, np.ndarray):
         return {"array": _array(value, arrays, place)}
     if isinstance(value, Tensor):
@@ -62,12 +60,15 @@ def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None 
         return {"tensor": [_array(value.array, arrays, place), value.requires_grad]}
     if isinstance(value, Mapping):
         pairs = [
-            [inside(key, f"a key of {place}"), inside(item, f"{place}[{key!r}]" if place else str(key))]
+            [
+                encode(key, arrays, f"a key of {place}", tensors, depth + 1),
+                encode(item, arrays, f"{place}[{key!r}]" if place else str(key), tensors, depth + 1),
+            ]
             for key, item in value.items()
         ]
         return {"dict": pairs}
     if isinstance(value, (list, tuple)):
-        items = [inside(item, f"{place}[{n}]") for n, item in enumerate(value)]
+        items = [encode(item, arrays, f"{place}[{n}]", tensors, depth + 1) for n, item in enumerate(value)]
         if isinstance(value, list):
             return items
         fields = getattr(value, "_fields", None)
@@ -92,6 +93,7 @@ def _array(array: np.ndarray, arrays: Arrays, place: str) -> dict[str, Any]:
     return {"number": number, "strides": list(dense.strides)}
 
 
+@lru_cache
 def _plain(dtype: np.dtype) -> bool:
     """Whether an npy file holds arrays of this dtype as they are."""
     if dtype.hasobject or not dtype.itemsize:
