@@ -3,6 +3,9 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -177,6 +180,37 @@ def test_a_disk_that_is_full_while_it_is_written_to_leaves_the_old_file(tmp_path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.listdir(tmp_path) == ["run.npz"] and th.load(path).extra == {"kept": 1}
+
+
+SAVING = """
+import sys, tinyhyper as th
+for n in range(20):
+    th.save(sys.argv[1], {}, by=[sys.argv[2], n] * 1000)
+"""
+
+
+def test_threads_and_processes_that_save_to_one_file_all_do(tmp_path):
+    path, errors = tmp_path / "run.npz", []
+
+    def save(name):
+        try:
+            for n in range(20):
+                th.save(path, {}, by=[name, n] * 1000)
+                by = th.load(path).extra["by"]
+                assert by == by[:2] * 1000
+        except Exception as error:
+            errors.append(error)
+
+    th.save(path, {}, by=["nobody", 0] * 1000)
+    command = [sys.executable, "-c", SAVING, str(path)]
+    processes = [subprocess.Popen([*command, f"process {n}"]) for n in range(2)]
+    threads = [threading.Thread(target=save, args=(f"thread {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [process.wait() for process in processes] == [0, 0] and not errors
+    assert os.listdir(tmp_path) == ["run.npz"] and th.load(path).extra["by"][1] == 19
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="there are no locks to tell the living from the dead")

@@ -233,6 +233,33 @@ def test_a_tower_that_does_not_hold_together_is_refused_and_changes_nothing(keys
     assert str(optimizer.state_dict()) == before
 
 
+@pytest.mark.parametrize("operand", range(3))
+def test_an_edge_of_what_is_cut_is_refused(operand, path):
+    """Of a weight, its gradient and its state: a cotangent of their shape would reach a number."""
+    content = real(path)
+    graph, whole = items(content, "tower", "graph")
+    for entry in graph:
+        for key, edges in entry["dict"]:
+            if key == "edges":
+                edges[operand] = next(number for number in edges if number is not None)
+    path.write_bytes(with_json(content, whole))
+    with pytest.raises(th.CheckpointError, match="is another rule"):
+        th.load(path, tower())
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_weight_at_the_edge_of_a_hyperparameter_is_refused(number, path):
+    content = real(path)
+    weight, whole = items(content, "params", "w")
+    for pair in weight["dict"]:
+        if pair[0] == "edge":
+            assert number < pair[1]
+            pair[1] = number
+    path.write_bytes(with_json(content, whole))
+    with pytest.raises(th.CheckpointError, match="is no edge of a tensor of float64 and of shape"):
+        th.load(path, tower())
+
+
 @pytest.mark.parametrize("shape", [[10**6, 10**6], [2**70], [-1], ["x"], [5]])
 def test_an_operand_of_another_shape_is_refused_before_there_is_one(shape, path):
     content = real(path)

@@ -72,6 +72,8 @@ def perform(experiment: Experiment, settings: Settings) -> int:
             ending = "Interrupted"
         except Stopped:
             ending = "Another start with this folder took over"
+        except OSError as error:  # a disk that takes nothing keeps nobody from seeing what is finished
+            complain(f"no further run is carried out: {error}")
     known = planned([*runs, *alone], experiment.follow, store)
     lines = store.of(known)
     for key, why in failed.items():

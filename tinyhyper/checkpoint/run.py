@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from ..errors import ArgumentError, GraphError
@@ -96,7 +96,8 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     saved = [content["params"], *tower["hyperparameters"]]
     shapes = {entry["value"].shape for entries in saved for entry in entries.values()}
     edges = live.rebuilt(optimizer, tower["graph"], shapes)
-    weights, *hyperparameters = [_tensors(entries, lambda entry: _tensor(entry, edges)) for entries in saved]
+    read = {number for entry in tower["graph"] for number in entry.get("edges", ())}
+    weights, *hyperparameters = [_tensors(entries, lambda entry: _tensor(entry, edges, read)) for entries in saved]
     for height, (level, parameters) in enumerate(zip(optimizer.levels, hyperparameters, strict=True)):
         if set(parameters) != set(level.parameters) or any(tensor.ndim for tensor in parameters.values()):
             raise ArgumentError(f"level {height} does not have {', '.join(level.parameters)}, each a number")
@@ -119,12 +120,12 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _tensor(entry: Mapping[str, Any], edges: Mapping[int, Edge]) -> Tensor:
+def _tensor(entry: Mapping[str, Any], edges: Mapping[int, Edge], read: Container[int]) -> Tensor:
     number, gradient = entry["edge"], entry["gradient"]
     tensor = constant_or_leaf(entry["value"], number is not None)
     if number is not None:
         tensor.edge = edges[number]
-        live.check(tensor)
+        live.check(tensor, number in read)
         tensor.retain_grad()
     if gradient is not None:
         tensor.grad = constant_or_leaf(gradient, False)

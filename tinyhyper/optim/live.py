@@ -114,15 +114,16 @@ def rebuilt(optimizer: Optimizer, entries: Sequence[Entry], shapes: Iterable[tup
     return edges
 
 
-def check(tensor: Tensor) -> None:
-    """Raise ArgumentError unless a tensor is what the move that its edge leads to has made."""
+def check(tensor: Tensor, read: bool) -> None:
+    """Raise ArgumentError unless a tensor is what the move that its edge leads to has made, or a leaf of its own.
+
+    read: whether a move has read it, which is true of hyperparameters alone.
+    """
     assert tensor.edge is not None
     node, output = tensor.edge
     plan = node.context and node.context.plan
-    if plan and (plan.shape, plan.dtypes[output]) != (tensor.shape, tensor.dtype):
-        raise ArgumentError(
-            f"{node!r} moved {plan.dtypes[output]} of shape {plan.shape}, not {tensor.dtype} of shape {tensor.shape}"
-        )
+    if node.kept or (read and tensor.ndim) or (plan and (plan.shape, plan.dtypes[output]) != (tensor.shape, tensor.dtype)):
+        raise ArgumentError(f"{node!r} is no edge of a tensor of {tensor.dtype} and of shape {tensor.shape}")
 
 
 def _node(optimizer: Optimizer, entry: Entry, edges: Mapping[int, Edge], shapes: set[tuple[int, ...]]) -> Node:
@@ -132,7 +133,11 @@ def _node(optimizer: Optimizer, entry: Entry, edges: Mapping[int, Edge], shapes:
     update = optimizer.levels[height]._update(name)[0]
     inputs = tuple([None if number is None else edges[number] for number in entry["edges"]])
     fusion, samples = update.fusion, [Sample(tuple(shape), np.dtype(dtype)) for shape, dtype in entry["operands"]]
-    if len(samples) == len(inputs) == len(update.weak) and all(sample.shape in shapes for sample in samples):
+    fits = len(samples) == len(inputs) == len(update.weak)
+    if fits and all(
+        sample.shape == () if hyperparameter else edge is None and sample.shape in shapes
+        for sample, edge, hyperparameter in zip(samples, inputs, update.weak)
+    ):
         operands = [saved[n] if n in saved else np.empty(*sample) for n, sample in enumerate(samples)]
         context = fusion.context(fusion.plan(operands, update.weak), inputs)
         if context is not None and set(context.reads) == set(saved):
