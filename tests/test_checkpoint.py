@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import threading
+import tracemalloc
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -413,7 +414,7 @@ ARRAYS = st.sampled_from(DTYPED).flatmap(
     lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
 )
 NAMED = [namedtuple(name, fields) for name, fields in (("None_", ()), ("One", "a"), ("Two", "a b"), ("Größe", "x y z"))]
-TEXT = st.text(st.characters(exclude_categories=()))  # with halves of characters that UTF-16 has in two
+TEXT = st.one_of(st.text(), st.text("\ud83d\ude00a"))  # the halves of a character that UTF-16 has in two
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), TEXT, ARRAYS,
     ARRAYS.map(lambda array: array.T), ARRAYS.map(lambda array: array[..., ::2] if array.ndim else array),
@@ -473,6 +474,31 @@ def test_values_at_the_edge_of_their_dtype_survive(path):
     loaded, extra = th.load(path, SGD(0.5))
     assert alike(extra["values"], values) and alike(extra["number"], payload.tolist()[0])
     assert all(loaded[name].data.tobytes() == array.tobytes() for name, array in values.items())
+
+
+def test_a_part_of_an_array_needs_as_much_memory_as_its_elements(path):
+    whole = np.arange(500_000.0).reshape(1000, 500)
+    parts = {"column": whole[:, 3], "every other": whole[::2, ::2], "reversed": whole[::-1, 0], "turned": whole[:, :2].T}
+    parts["broadcast"] = np.broadcast_to(whole[0, :3], (4, 3))
+    th.save(path, {"w": th.Tensor(whole[:, 4])}, **parts)
+    tracemalloc.start()
+    params, extra = th.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2 * (path.stat().st_size + archive.CHUNK)
+    tracemalloc.stop()
+    assert params["w"].numpy().strides == (8,) and extra["turned"].strides == (8, 16)
+    for name, part in parts.items():
+        assert extra[name].tolist() == part.tolist() and extra[name].flags.owndata
+    extra["broadcast"][0] = 9.0
+    assert extra["broadcast"][1:].tolist() == parts["broadcast"][1:].tolist()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_in_either_order_that_were_one_are_one(order, path):
+    array = np.asarray(np.arange(6.0).reshape(2, 3), order=order)
+    th.save(path, {}, first=array, second=[array, {"third": array[:, ::2]}])
+    extra = th.load(path).extra
+    assert extra["first"] is extra["second"][0] is not extra["second"][1]["third"]
+    assert extra["first"].strides == array.strides
 
 
 def test_arrays_that_were_one_are_one_and_are_written_once(path):

@@ -341,7 +341,7 @@ def test_what_the_system_hides_is_told_and_is_not_taken_for_missing(missing, sou
     for name in ("open",) if missing == "the file itself" else ("stat",):
         monkeypatch.setattr(store.Path, name, refusing(getattr(store.Path, name)))
     message = refusal(wanted, folder=None if "cache" in missing or "itself" in missing else mine)
-    assert f"'{hidden}' cannot be read: Permission denied; see to its permissions" in message
+    assert message == f"'{hidden}' cannot be read: Permission denied; see to its permissions, or name another"
 
 
 def test_a_disk_that_is_full_is_told(source, folder, monkeypatch):

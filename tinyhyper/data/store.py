@@ -75,17 +75,14 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
     """The files of all sources as they are published, downloaded where they are missing."""
     paths = [cache / source.file for source in sources]
     for source, path in zip(sources, paths):
-        check = functools.partial(_refuse_another, source)
         if there(path):
-            try:
-                check(path)
-            except DataError as error:
+            if other := _other(source, path):
                 raise DataError(
-                    f"{what}: '{path}' is not the published file, {error}; delete it, and it will be downloaded anew"
-                ) from None
+                    f"{what}: '{path}' is not the published file, {other}; delete it, and it will be downloaded anew"
+                )
             continue
         try:
-            fetch(source.addresses, path, check)
+            fetch(source.addresses, path, functools.partial(_refuse_another, source))
         except DataError as error:
             names = ", ".join(source.name for source, path in zip(sources, paths) if not there(path))
             raise DataError(
@@ -95,6 +92,12 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
     return paths
 
 
+def _other(source: Source, path: Path) -> str:
+    """How a file can be told from the published one; empty if it is that one. Raises DataError if it cannot be read."""
+    found = source.sum_of(path)
+    return "" if found == source.sha256 else f"its SHA-256 begins with {found[:12]}, not {source.sha256[:12]}"
+
+
 def _refuse_another(source: Source, path: Path) -> None:
-    if (found := source.sum_of(path)) != source.sha256:
-        raise DataError(f"its SHA-256 begins with {found[:12]}, not {source.sha256[:12]}")
+    if other := _other(source, path):
+        raise DataError(other)
