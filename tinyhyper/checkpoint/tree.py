@@ -71,8 +71,9 @@ def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None 
         items = [encode(item, arrays, f"{place}[{n}]", tensors, depth + 1) for n, item in enumerate(value)]
         if isinstance(value, list):
             return items
-        fields = getattr(value, "_fields", None)
-        return {"tuple": items} if fields is None else {"named": [type(value).__name__, fields, items]}
+        if isinstance(fields := getattr(value, "_fields", None), tuple):
+            return {"named": [type(value).__name__, list(map(str, fields)), items]}
+        return {"tuple": items}
     if isinstance(value, bytes):
         return {"bytes": _array(np.frombuffer(value, np.uint8), arrays, place)}
     raise DtypeError(
