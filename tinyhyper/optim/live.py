@@ -122,7 +122,8 @@ def check(tensor: Tensor, read: bool) -> None:
     assert tensor.edge is not None
     node, output = tensor.edge
     plan = node.context and node.context.plan
-    if node.kept or (read and tensor.ndim) or (plan and (plan.shape, plan.dtypes[output]) != (tensor.shape, tensor.dtype)):
+    moved = plan and (plan.shape, plan.dtypes[output])
+    if node.kept or (read and tensor.ndim) or moved not in (None, (tensor.shape, tensor.dtype)):
         raise ArgumentError(f"{node!r} is no edge of a tensor of {tensor.dtype} and of shape {tensor.shape}")
 
 
