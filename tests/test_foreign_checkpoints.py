@@ -128,6 +128,7 @@ FOREIGN = {
     "a patch": changed(WHOLE, 8, "<H", 0x20),
     "of a later zip": changed(WHOLE, 6, "<H", 99),
     "larger than the file": changed(WHOLE, 20, "<II", 2**31, 2**31),
+    "read as larger than the file": changed(WHOLE, 20, "<I", 2**31),
     "entries that overlap": changed(WHOLE, 42, "<I", 0),
     "an entry behind the end": changed(WHOLE, 42, "<I", 2**31),
     "one name twice": packed([head(x=ARRAY), ("0.npy", npy("{}")), ("1.npy", b"")]).replace(b"1.npy", b"0.npy"),

@@ -129,7 +129,7 @@ def _unpack(path: str | os.PathLike[str], found: ZipFile, size: int) -> dict[str
         raise CheckpointError(f"{path}: this is no checkpoint; its entries are not {ENTRY}, 0.npy, 1.npy and so on")
     if any(entry.compress_type != ZIP_STORED or entry.flag_bits for entry in entries):
         raise CheckpointError(f"{path}: this is no checkpoint; an entry is compressed or encrypted, and none ever is")
-    if sum(entry.file_size for entry in entries) > size:
+    if sum(max(entry.file_size, entry.compress_size) for entry in entries) > size:
         raise CheckpointError(f"{path}: this is no checkpoint; its entries would be larger than the file")
     head = json.loads(found.read(ENTRY))
     if head["format"] != FORMAT or head["version"] != VERSION:
