@@ -182,6 +182,22 @@ def test_a_disk_that_is_full_while_it_is_written_to_leaves_the_old_file(tmp_path
     assert os.listdir(tmp_path) == ["run.npz"] and th.load(path).extra == {"kept": 1}
 
 
+@pytest.mark.skipif(files.fcntl is None, reason="there are no locks to tell the living from the dead")
+def test_a_name_that_has_passed_to_another_file_is_left_alone(tmp_path, monkeypatch):
+    """Its writer ended, and another began, after it was opened and before it was locked."""
+    name, lock = tmp_path / "file.0.tmp", files._lock
+    name.touch()
+
+    def late(handle):
+        name.rename(tmp_path / "file")
+        name.touch()
+        lock(handle)
+
+    monkeypatch.setattr(files, "_lock", late)
+    files._remove_abandoned(str(name))
+    assert sorted(os.listdir(tmp_path)) == ["file", "file.0.tmp"]
+
+
 SAVING = """
 import sys, tinyhyper as th
 for n in range(20):

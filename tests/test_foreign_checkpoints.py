@@ -261,18 +261,42 @@ def test_a_weight_at_the_edge_of_a_hyperparameter_is_refused(number, path):
         th.load(path, tower())
 
 
-@pytest.mark.parametrize("shape", [[10**6, 10**6], [2**70], [-1], ["x"], [5]])
+def test_what_a_move_saved_has_the_shape_that_is_told(path):
+    content = real(path)
+    graph, whole = items(content, "tower", "graph")
+    for entry in graph:
+        for key, saved in entry["dict"]:
+            if key == "saved":
+                saved["dict"][0][1] = NUMBER
+    path.write_bytes(with_json(content, whole))
+    with pytest.raises(th.CheckpointError, match="is another rule"):
+        th.load(path, tower())
+
+
+@pytest.mark.parametrize("name", ["deflated", "a bomb", "lzma", "method 99", "encrypted", "a patch"])
+def test_a_compressed_or_encrypted_entry_is_said_to_be_that(name, path):
+    path.write_bytes(FOREIGN[name])
+    with pytest.raises(th.CheckpointError, match="an entry is compressed or encrypted, and none ever is"):
+        th.load(path)
+
+
+@pytest.mark.parametrize("shape", [[10**6, 10**6], [2000, 1000], [2**70], [-1], ["x"], [5]])
 def test_an_operand_of_another_shape_is_refused_before_there_is_one(shape, path):
     content = real(path)
     graph, whole = items(content, "tower", "graph")
     for entry in graph:
         for pair in entry["dict"]:
             if pair[0] == "operands":
-                for operand in pair[1]:
+                for operand in pair[1][:1]:  # the weight, which is not saved
                     operand["tuple"][0] = {"tuple": shape}
     path.write_bytes(with_json(content, whole))
-    with pytest.raises(th.CheckpointError):
-        th.load(path, tower())
+    tracemalloc.start()
+    try:
+        with pytest.raises(th.CheckpointError):
+            th.load(path, tower())
+        assert tracemalloc.get_traced_memory()[1] < MOST
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture(scope="module")
