@@ -212,11 +212,14 @@ TOWERS = {
     "a weight of another shape": (("params", "w", "value"), NUMBER),
     "no level above": (("tower", "hyperparameters"), []),
     "no hyperparameters": (("tower", "hyperparameters"), [{"dict": []}, {"dict": []}]),
+    "a state of another shape": (
+        ("tower", "levels", 0, "state"), {"dict": [["w", {"dict": [["m", NUMBER], ["v", NUMBER]]}]]},
+    ),
     "no states to begin with": (("tower", "levels", 0, "initial"), {"dict": []}),
     "a state of another": (("tower", "levels", 0, "initial"), {"dict": [["x", 0.0]]}),
     "no graph": (("tower", "graph"), []),
     "a graph of words": (("tower", "graph"), ["x"]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("keys, value", TOWERS.values(), ids=TOWERS)

@@ -101,6 +101,11 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     for height, (level, parameters) in enumerate(zip(optimizer.levels, hyperparameters, strict=True)):
         if set(parameters) != set(level.parameters) or any(tensor.ndim for tensor in parameters.values()):
             raise ArgumentError(f"level {height} does not have {', '.join(level.parameters)}, each a number")
+    for height, (moved, entry) in enumerate(zip((weights, *hyperparameters), levels)):
+        for name, kept in entry["state"].items():
+            w = moved.get(name)
+            if w is not None and any((s.shape, s.dtype) != (w.shape, w.dtype) for s in kept.values()):
+                raise ArgumentError(f"level {height}: the state of {name!r} is not {w.dtype} of shape {w.shape}")
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
