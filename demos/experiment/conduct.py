@@ -119,8 +119,9 @@ class Conductor:
             self.bar.end(run)
             try:
                 self.store.add(line)
-                self.place.clear(run)
             except OSError as error:
                 self.failed[run.key] = f"its line cannot be kept: {error}"
+            else:
+                self.place.clear(run)
             return self.follow(run, line.result)
         return ()

@@ -36,7 +36,8 @@ def save(
     """Write a run to a file, which appears whole or not at all, in place of an older one.
 
     optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
-    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, arrays and tensors.
+    path: a ~ is the user's home.
+    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors.
     To be called between steps, or between backward() and the step; with a longer horizon, where a window ends.
     Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written.
     """
