@@ -625,6 +625,11 @@ def test_what_no_file_can_hold_is_told_and_the_old_file_stays(extra, words, path
 def test_wrong_arguments_are_told(path):
     with pytest.raises(TypeError, match=r"params\['w'\] is a ndarray"):
         th.save(path, {"w": np.ones(3)})
+    path.touch()
+    (in_bytes,) = os.scandir(os.fsencode(path.parent))
+    for call in (lambda: th.save(in_bytes, {}), lambda: th.load(in_bytes)):
+        with pytest.raises(th.DtypeError, match="the path comes first, and is not a DirEntry"):
+            call()
     w = th.tensor([1.0], requires_grad=True) * 2
     with pytest.raises(th.GraphError, match="multiply #.*no file can hold"):
         th.save(path, {"w": w}, SGD())

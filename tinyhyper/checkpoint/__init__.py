@@ -77,7 +77,7 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
 
 
 def _check(what: str, path: Any, optimizer: Any) -> None:
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise DtypeError(f"{what}: the path comes first, and is not a {type(path).__name__}")
     if not isinstance(optimizer, Optimizer | None):
         raise DtypeError(f"{what}: optimizer={optimizer!r} is no optimizer, like th.optim.Adam(0.01)")
