@@ -1,5 +1,8 @@
 """Clipping: the values of PyTorch's, and hypergradients that are the derivatives of the clipped step."""
 
+import warnings
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,6 +70,65 @@ def test_hard_points():
     np.testing.assert_array_equal(
         clipped(clip_by_value, {"g": np.array([np.nan, np.inf, -np.inf])}, 2.0)["g"], [np.nan, 2.0, -2.0]
     )
+
+
+def exactly(arrays, limit):
+    """The clipped gradients by decimal numbers of any size."""
+    parts = {name: [Decimal(float(part)) for part in g.ravel()] for name, g in arrays.items()}
+    length = sum((part * part for row in parts.values() for part in row), Decimal(0)).sqrt()
+    factor = min(Decimal(1), Decimal(limit) / (length + Decimal(1e-6)))
+    return {name: np.array([float(part * factor) for part in row]) for name, row in parts.items()}
+
+
+@given(
+    seed=SEEDS, power=st.integers(-307, 307), spread=st.sampled_from([0, 3, 100]),
+    limit=st.sampled_from([1e-10, 1.0, 1e10, 1e250]), dtype=st.sampled_from([np.float32, np.float64]),
+)  # fmt: skip
+def test_no_size_of_a_gradient_overflows_or_underflows(seed, power, spread, limit, dtype):
+    rng, power = np.random.default_rng(seed), round(power / 8) if dtype == np.float32 else power
+    arrays = {}
+    for name, shape in zip("abc", SHAPES):
+        sizes = 10.0 ** np.clip(power - spread * rng.random(shape), -307, 307)
+        arrays[name] = (rng.choice([-1, 1], shape) * sizes).astype(dtype)
+    expected = exactly(arrays, limit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = clipped(clip_by_norm, arrays, limit)
+    for name, g in found.items():
+        assert g.dtype == dtype
+        close = {"rtol": 1e-12, "atol": 1e-320} if dtype == np.float64 else {"rtol": 1e-6, "atol": 1e-44}
+        np.testing.assert_allclose(g.ravel(), expected[name], **close)
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200, 1e300])
+def test_the_slope_of_the_clipping_is_right_at_every_size(unit):
+    """With a limit of its size, and without the 1e-6 that matters to small ones, the clipping knows no unit."""
+    slopes = []
+    for scale in (1e7, unit):
+        g = th.tensor(np.array([3.0, 4.0]) * scale, requires_grad=True)
+        limit = scale if scale > 1 else 1e-9
+        (slope,) = th.gradients(th.sum(clip_by_norm({"g": g}, limit)["g"] * np.array([1.0, 3.0])), g)
+        slopes.append(slope.numpy())
+    wanted = slopes[0] if unit > 1 else np.array([1.0, 3.0]) * 1e-3  # limit / 1e-6, as the norm is nothing beside it
+    np.testing.assert_allclose(slopes[1], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_infinite_gradient_stays_and_is_seen(dtype):
+    arrays = {"a": np.array([np.inf, 1.0], dtype), "b": np.array([2.0], dtype)}
+    for name, g in clipped(clip_by_norm, arrays, 1.0).items():
+        np.testing.assert_array_equal(g, arrays[name])
+    for choice in ("raise", "skip"):
+        optimizer = SGD(0.1, clip_norm=1.0, clip_value=10.0, on_nonfinite=choice)
+        params = {name: th.tensor(np.zeros(g.shape, dtype), requires_grad=True) for name, g in arrays.items()}
+        for name, w in params.items():
+            w.grad = th.tensor(arrays[name])
+        told = pytest.raises(th.AnomalyError) if choice == "raise" else pytest.warns(th.AnomalyWarning)
+        with told as seen:
+            optimizer.step(params)
+        words = str(seen.value if choice == "raise" else seen[0].message)
+        assert "the gradient of params['a'] is infinity at [0]" in words
+        assert not any(w.numpy().any() for w in params.values())
 
 
 def limits(draw):

@@ -76,6 +76,11 @@ ROWS = [Row("conv2d", by_definition, _images())]
 test_property = property_test(ROWS)
 
 
+def test_a_pair_may_be_an_array():
+    x, w = np.ones((1, 6, 6, 1)), np.ones((3, 3, 1, 1))
+    assert th.conv2d(x, w, stride=np.array([2, 1]), padding=np.array(1)).shape == th.conv2d(x, w, None, (2, 1), 1).shape
+
+
 @pytest.mark.parametrize("value, dtype", [(100, "i1"), (200, "u1"), (True, "?")])
 def test_integers_are_summed_without_wrapping(value, dtype):
     images, weight = np.full((1, 2, 2, 1), value, dtype), np.full((2, 2, 1, 1), value, dtype)
@@ -291,6 +296,16 @@ def test_what_is_not_finite_is_where_the_definition_has_it(dtype, data):
     convolution_backend("numba")
     for one, other in zip(all_three(x, w, g, stride, padding), wanted):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("padding", [(1, 0), (0, 1)])
+@np.errstate(invalid="ignore")
+def test_a_cotangent_that_is_no_number_shows_though_it_meets_zeros_of_the_padding_only(padding):
+    convolution_backend("numba")
+    size = [3 - 2 * p for p in padding]  # with a stride of 3, the one window lies in the padding
+    g = np.full((2, 1, 1, 3), np.nan, np.float32)
+    out = module.correlate(np.ones((2, *size, 1), np.float32), g, (3, 3), padding, (1, 1))
+    np.testing.assert_array_equal(out, np.full((1, 1, 1, 3), np.nan))
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import pickle
 import struct
 import tarfile
 
@@ -76,6 +77,13 @@ def test_an_epoch_holds_every_row_once_beside_its_label(rows, size, seed):
     assert sorted(label for _, y in pairs for label in y) == list(range(rows))
 
 
+@given(SIZES, BATCHES, SEEDS)
+def test_what_does_not_fill_a_batch_can_be_left_out(rows, size, seed):
+    images, labels = np.arange(2 * rows).reshape(rows, 2), np.arange(rows)
+    whole = [y.tolist() for _, y in th.data.batches(images, labels, size, seed) if len(y) == size]
+    assert [y.tolist() for _, y in th.data.batches(images, labels, size, seed, drop_last=True)] == whole
+
+
 def order(seed, rows=50):
     return [int(label) for _, y in th.data.batches(np.zeros((rows, 1)), np.arange(rows), 8, seed) for label in y]
 
@@ -145,6 +153,16 @@ def cifar_files(*counts):
     return {name: batch.tobytes() for name, batch in zip(names, rows, strict=True)}
 
 
+def python_files(files, protocol=2, key=lambda name: name.encode()):
+    """The same batches as they are published for Python: dicts of an array and a list."""
+    found = {}
+    for name, content in files.items():
+        rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+        batch = {"batch_label": b"", "labels": rows[:, 0].tolist(), "data": rows[:, 1:].copy(), "n": rows[0, 0]}
+        found[name.removesuffix(".bin")] = pickle.dumps({key(x): y for x, y in batch.items()}, protocol)
+    return found
+
+
 def tarred(files):
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -184,6 +202,11 @@ MNIST_LAYOUTS = {
     "unpacked": mnist_files(),
     "packed in mnist": packed(mnist_files(), "mnist/"),
     "unpacked in mnist": {f"mnist/{name}": content for name, content in mnist_files().items()},
+    "as torchvision keeps it": packed(mnist_files(), "MNIST/raw/") | {"FashionMNIST/raw/train-images-idx3-ubyte": b""},
+    "with a dot": {name.replace("-idx", ".idx"): content for name, content in mnist_files().items()},
+    "with a dot, packed": packed({name.replace("-idx", ".idx"): x for name, x in mnist_files().items()}, "raw/"),
+    "in capitals": {name.upper(): content for name, content in packed(mnist_files(), "mnist/").items()},
+    "each in a folder of its name": {f"{name}/{name}": content for name, content in mnist_files().items()},
 }
 CIFAR_LAYOUTS = {
     "archive": {"cifar-10-binary.tar.gz": gzip.compress(tarred(cifar_files(2, 1, 3)))},
@@ -193,6 +216,18 @@ CIFAR_LAYOUTS = {
         f"cifar-10/cifar-10-batches-bin/{name}": content for name, content in cifar_files(2, 1, 3).items()
     },
     "the unpacked folder itself": cifar_files(2, 1, 3),
+    "unpacked in capitals": {f"CIFAR10/cifar-10-batches-bin/{x.upper()}": y for x, y in cifar_files(2, 1, 3).items()},
+    "archive in capitals, no longer packed": {"CIFAR-10-BINARY.TAR": tarred(cifar_files(2, 1, 3))},
+    "for Python": {"cifar-10-python.tar.gz": gzip.compress(tarred(python_files(cifar_files(2, 1, 3))))},
+    "for Python, unpacked": {
+        f"cifar-10-batches-py/{name}": content
+        for name, content in (python_files(cifar_files(2, 1, 3)) | {"batches.meta": b""}).items()
+    },
+    "for Python, unpacked twice": {
+        f"cifar-10-python/cifar-10-batches-py/{x}": y for x, y in python_files(cifar_files(2, 1, 3)).items()
+    },
+    "for Python, the folder itself": python_files(cifar_files(2, 1, 3), 5),
+    "for Python, by Python 3 itself": python_files(cifar_files(2, 1, 3), 4, str),
 }
 NOVEL = "\ufeffCHAPTER I\r\n\r\n\u201cWell, Prince\u201d, so Genoa\r\nand Lucca are \xe0 la fin.\r\n\r\n"
 TEXT_LAYOUTS = {
@@ -360,6 +395,38 @@ def test_a_cifar_archive_without_one_of_its_files_is_refused(missing, tmp_path):
     files = {name: content for name, content in cifar_files(1, 1, 1, 1).items() if name != missing}
     put(tmp_path, {"cifar-10-binary.tar.gz": gzip.compress(tarred(files))})
     with pytest.raises(th.DataError, match=f"has no {missing}"):
+        th.data.cifar10(tmp_path)
+
+
+class Program:
+    """What a pickle could do."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize("batch", [
+    Program(), [1], {b"data": np.zeros((2, 3072), np.uint8)},
+    {b"data": np.zeros((2, 3071), np.uint8), b"labels": [1, 2]}, {b"data": np.zeros((2, 3072)), b"labels": [1, 2]},
+    {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, 256]}, {b"data": np.zeros((0, 3072)), b"labels": [0.5] * 0},
+    {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, 10]}, b"not pickled",
+])  # fmt: skip
+def test_a_batch_for_python_that_is_none_is_refused_and_runs_nothing(batch, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = batch if isinstance(batch, bytes) else pickle.dumps(batch, 2)
+    put(tmp_path, python_files(cifar_files(1, 2)) | {"data_batch_1": content})
+    with pytest.raises(th.DataError, match="data_batch_1' .*replace it by a whole copy"):
+        th.data.cifar10(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_without_the_whole_set_is_told_with_what_it_holds(tmp_path):
+    put(tmp_path, {f"photo{n}.png": b"" for n in range(12)} | {"MNIST/raw/T10K-LABELS-IDX1-UBYTE": b"", "MNIST/a": b""})
+    with pytest.raises(th.DataError, match="but not train-images-idx3-ubyte.gz.*MNIST/raw' holds T10K-LABELS"):
+        th.data.mnist(tmp_path)
+    put(tmp_path, cifar_files(1, 1) | {"test_batch.bin": b""})
+    (tmp_path / "test_batch.bin").unlink()
+    with pytest.raises(th.DataError, match="has no test_batch.bin among data_batch_1.bin"):
         th.data.cifar10(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Linear, Embedding and Dropout: their formulas, PyTorch's values, masks that a resumed run draws again."""
 
 import importlib.util
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,16 @@ def test_what_is_no_id_is_refused(ids, kind, words):
             layer(params, given_ids)
 
 
+@pytest.mark.parametrize("ids, shape", [([], (0, 2)), ((), (0, 2)), ([[], []], (2, 0, 2)), (np.zeros(0, int), (0, 2))])
+def test_no_ids_are_no_rows(ids, shape):
+    layer = Embedding("words", 5, 2)
+    params = layer.parameters()
+    out = layer(params, ids)
+    assert out.shape == shape and out.dtype == np.float32
+    th.sum(out).backward()
+    assert np.array_equal(params["words.weight"].grad.data, np.zeros((5, 2)))
+
+
 def test_unsigned_ids_of_a_text_are_ids():
     layer = Embedding("words", 200, 2)
     params = layer.parameters()
@@ -123,6 +134,40 @@ def test_dropout_keeps_the_mean(seed, p, dtype):
     (gradient,) = th.gradients(th.sum(out), x)
     np.testing.assert_allclose(gradient.data, kept / (1 - p), rtol=1e-6)
     assert layer.eval()({}, x) is x
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [1e-9, 1e-5, 3e-8, 0.1, 0.99999999, 1 - 2**-53])
+def test_a_probability_is_not_rounded(p, dtype, monkeypatch):
+    """Of numbers on both sides of it, hardly apart, one is dropped; the other is scaled by what is left."""
+    numbers = np.array([np.nextafter(p, 0), p, np.nextafter(p, 1)])
+
+    class Near:
+        def random(self, shape, kind):
+            return numbers.astype(kind)
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Near())
+    out = Dropout("drop", p)({}, th.tensor(np.ones(3), dtype=dtype)).data
+    np.testing.assert_allclose(out, [0, 1 / (1 - p), 1 / (1 - p)], rtol=np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("p, low, high", [(0.99999, 10, 200), (1e-4, 800, 1300)])
+def test_a_rare_event_happens_as_often_as_it_should(p, low, high):
+    """Of ten million elements. That is some ten standard deviations on either side."""
+    kept = np.count_nonzero(Dropout("drop", p)({}, np.ones((1000, 10000), np.float32)).data)
+    assert low < min(kept, 10**7 - kept) < high
+
+
+def test_layers_whose_names_have_one_checksum_drop_different_elements():
+    x = np.ones((8, 50), np.float32)
+    assert zlib.crc32(b"plumless") == zlib.crc32(b"buckeroo")
+    streams = [("plumless", 0, 0), ("buckeroo", 0, 0), ("0 drop", 1, 0), ("drop", 1, 0), ("drop", 0, 1)]
+    masks = set()
+    for name, seed, calls in streams:
+        layer = Dropout(name, 0.5, seed)
+        layer.load_buffers({f"{name}.calls": calls})
+        masks.add(layer({}, x).data.tobytes())
+    assert len(masks) == len(streams)
 
 
 @given(seed=SEEDS, calls=st.integers(0, 3))

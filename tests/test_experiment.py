@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from demos.experiment import Line, Place, Run, command, data, train, workers
+from demos.experiment import Line, Place, Run, checkpoint, command, data, train, workers
 from demos.experiment.conduct import Conductor, nothing, planned
 from demos.experiment.place import Stopped
 from demos.experiment.run import plain
@@ -147,6 +147,18 @@ def test_a_checkpoint_that_was_cut_short_is_said_to_be_unusable(tmp_path, capsys
     train(Cut(run, 99), run, place)
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and str(path) in told and "starts anew" in told
+
+
+def test_buffers_that_a_model_cannot_have_are_refused_before_anything_has_changed(tmp_path):
+    run, path = tiny(), tmp_path / "saved.npz"
+    saved, training = tiny_training.Tiny(run), tiny_training.Tiny(run)
+    saved.model.own["calls"] = np.array(1.7)
+    training.params["w"] = th.tensor(training.params["w"].numpy() + 1, requires_grad=True)
+    checkpoint.save(path, saved, run, checkpoint.Moment(0, 0.0, 0.0))
+    before = dict(training.params)
+    with pytest.raises(th.ArgumentError, match="counter.calls holds whole numbers of int64, saved was 1.7"):
+        checkpoint.load(path, training, run)
+    assert all(training.params[name] is w for name, w in before.items())
 
 
 def test_a_run_stops_where_its_loss_is_no_number(tmp_path):

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
+from tinyhyper.inspect.gradients import _brought
+from tinyhyper.inspect.ways import Part
+from tinyhyper.kernels.finite import norm
 from tinyhyper.tape import mode
 from tinyhyper.tensor import leaf
 
@@ -232,3 +235,17 @@ def test_a_long_recording_is_not_confused_by_reused_memory():
     constants = [node.outputs[0].value for node in tape.nodes if node.kind == "constant"]
     assert constants[::2] == [float(n) for n in range(300)]
     assert [len(cut.targets) for cut in tape.cuts] == [1] * 300
+
+
+@pytest.mark.parametrize("dtype, unit", [("f8", 1e200), ("f8", 1e-200), ("f8", 1.0), ("f4", 1e30), ("f4", 1e-30)])
+def test_a_norm_is_right_at_every_size(dtype, unit):
+    parts = [(np.array([[3.0], [4.0]]) * unit * share).astype(dtype) for share in (0.25, 0.75)]
+    np.testing.assert_allclose(norm(sum(parts)), 5 * unit, rtol=1e-6)
+    np.testing.assert_allclose(_brought([Part((), part) for part in parts]), np.array([1.25, 3.75]) * unit, rtol=1e-6)
+
+
+@pytest.mark.parametrize("values, expected", [
+    ([], 0.0), ([0.0, 0.0], 0.0), ([np.inf, 1.0], np.inf), ([np.nan, np.inf], np.nan),
+])  # fmt: skip
+def test_a_norm_is_not_finite_just_if_an_element_is_not(values, expected):
+    np.testing.assert_equal(norm(np.array(values)), expected)

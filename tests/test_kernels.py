@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numba.core.caching import FunctionCache
 
 import tinyhyper as th
 from tinyhyper import files
@@ -245,6 +244,17 @@ def test_kernels_run_as_plain_python_without_the_compiler(tmp_path, expected):
     assert_expected(run(tmp_path, program, NUMBA_DISABLE_JIT="1"), expected)
 
 
+def test_plain_kernels_answer_nan_and_infinity_where_python_raises(tmp_path):
+    program = """
+import numpy as np, tinyhyper as th
+from tinyhyper.kernels.plan import elementwise_backend
+elementwise_backend("numba")
+for function, value in [(th.sqrt, -2.0), (th.arcsin, 2.0), (th.sin, np.inf), (th.cosh, 800.0), (th.erf, np.inf)]:
+    print(function(th.tensor([value])).item())
+"""
+    assert run(tmp_path, program, NUMBA_DISABLE_JIT="1").split() == ["nan", "nan", "nan", "inf", "1.0"]
+
+
 # ---- What is imported when.
 
 SMALL_WORK = """
@@ -460,12 +470,17 @@ def test_where_no_file_can_be_kept_a_kernel_is_in_memory(folder, place, monkeypa
     if place == "is a file":
         folder.write_text("not a folder")
     else:  # permissions would not stop root
-        writable = os.access
-        monkeypatch.setattr(cache.os, "access", lambda path, mode: Path(path) != folder and writable(path, mode))
+
+        def refused(*args, **options):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(files.tempfile, "mkstemp", refused)
     assert computed(5) == 1.5
-    name = cache._loaded[KERNEL.format(serial=5)]
-    name = getattr(name, "args", [name])[0].__module__
-    assert sys.modules[name].__dict__["__doc__"] and not hasattr(sys.modules[name], "__file__")
+    kernel = cache._loaded[KERNEL.format(serial=5)]
+    kernel = getattr(kernel, "args", [kernel])[0]
+    kernel = getattr(kernel, "py_func", kernel)
+    assert kernel.__code__.co_filename == f"<{kernel.__module__}>"
+    assert sys.modules[kernel.__module__].__doc__
 
 
 # ---- The files of compiled kernels.
@@ -504,19 +519,48 @@ def test_a_file_under_anothers_name_counts_as_missing(tmp_path):
     assert store.load("other") is None
 
 
-@pytest.mark.parametrize("error", [OSError(28, "no space left"), KeyError("other")])
-def test_a_full_disk_is_no_reason_to_stop_and_other_errors_are(tmp_path, error):
-    def kernel():
-        pass
+class Result:
+    """A compiled kernel, as far as it is saved."""
 
-    class Failing(FunctionCache):
-        def save_overload(self, signature, data):
+    class library:
+        has_dynamic_globals = False
+
+    class codegen:
+        @staticmethod
+        def magic_tuple():
+            return "this processor"
+
+    def _reduce(self):
+        return "machine code", 1
+
+
+@pytest.mark.parametrize("error", [None, OSError(28, "no space left"), th.ArgumentError("shared"), KeyError("other")])
+def test_a_full_disk_is_no_reason_to_stop_and_other_errors_are(tmp_path, monkeypatch, error):
+    kept = disk.DiskCache(str(tmp_path), "kernel")
+    if error is not None:
+
+        def fails(*args):
             raise error
 
-    tolerant = disk.Tolerant(Failing(kernel))
-    assert isinstance(tolerant._cache_file, disk.Store) and tolerant.cache_path == tolerant._cache.cache_path
+        monkeypatch.setattr(disk, "publish", fails)
     with pytest.raises(KeyError) if isinstance(error, KeyError) else nullcontext():
-        tolerant.save_overload("signature", "data")
+        kept.save_overload("signature", Result())
+    found = None if error else ("machine code", 1)
+    assert kept.cache_path == str(tmp_path) and kept.load(("signature", "this processor")) == found
+
+
+def test_what_holds_an_address_of_this_process_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(Result.library, "has_dynamic_globals", True)
+    disk.DiskCache(str(tmp_path), "kernel").save_overload("signature", Result())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["numpy", "numba", "llvmlite"])
+def test_what_another_version_has_compiled_counts_as_missing(tmp_path, monkeypatch, package):
+    disk.DiskCache(str(tmp_path), "kernel").save("key", 1)
+    assert disk.DiskCache(str(tmp_path), "kernel").load("key") == 1
+    monkeypatch.setattr(f"{package}.__version__", "another")
+    assert disk.DiskCache(str(tmp_path), "kernel").load("key") is None
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):

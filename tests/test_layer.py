@@ -1,5 +1,6 @@
 """Layers: parameters in one plain dict, modes, buffers; how parameters start."""
 
+import inspect
 import pickle
 
 import numpy as np
@@ -83,6 +84,49 @@ def test_wrong_buffers_are_refused_before_anything_has_changed(layer, data):
         with pytest.raises(kind, match="other" if "other" in saved else name):
             layer.load_buffers(saved)
     assert all(np.array_equal(array, before[key]) for key, array in layer.buffers.items())
+
+
+class Kept(Layer):
+    """A buffer of each kind."""
+
+    nonnegative = ("count", "variance")
+
+    def __init__(self):
+        buffers = {
+            "count": np.zeros((), np.int64), "steps": np.zeros(2, np.int32), "seen": np.zeros(1, bool),
+            "variance": np.ones(2), "narrow": np.ones(1, np.float32), "least": np.array(np.inf),
+        }  # fmt: skip
+        super().__init__("kept", buffers=buffers)
+
+
+@pytest.mark.parametrize("short, value, kind", [
+    ("count", 1.7, th.ArgumentError), ("count", -1, th.ArgumentError), ("count", np.nan, th.ArgumentError),
+    ("count", 1e30, th.ArgumentError), ("count", np.uint64(2**63), th.ArgumentError), ("count", True, th.DtypeError),
+    ("count", "1", th.DtypeError), ("count", None, th.DtypeError), ("count", [1], th.ShapeError),
+    ("steps", [1, 2**31], th.ArgumentError), ("steps", [1.5, 2], th.ArgumentError),
+    ("steps", [1, [2]], th.ArgumentError),
+    ("variance", [1, -1e-300], th.ArgumentError), ("variance", [np.nan, 1], th.ArgumentError),
+    ("variance", [1, np.inf], th.ArgumentError), ("variance", [1, 1j], th.DtypeError),
+    ("narrow", [1e39], th.ArgumentError), ("narrow", [[1.0]], th.ShapeError), ("seen", [1], th.DtypeError),
+    ("variance", np.ma.array([1.0, 2.0], mask=[True, False]), th.DtypeError),
+])  # fmt: skip
+def test_a_value_that_a_buffer_never_has_is_refused_before_anything_has_changed(short, value, kind):
+    layer = Kept()
+    before = layer.buffers
+    fresh = {name: array + 1 if array.dtype != bool else ~array for name, array in before.items()}
+    with pytest.raises(kind, match=f"load_buffers: kept.{short}"):
+        layer.load_buffers({**fresh, f"kept.{short}": value})
+    assert all(np.array_equal(array, before[name]) for name, array in layer.buffers.items())
+
+
+def test_a_buffer_that_starts_infinite_may_be_infinite_and_whole_numbers_may_be_floats():
+    layer = Kept()
+    values = {"kept.count": 3.0, "kept.steps": [-1, 2.0], "kept.variance": np.float32([0, 2])}
+    layer.load_buffers({**layer.buffers, **values})
+    again = Kept()
+    again.load_buffers(layer.buffers)
+    assert again.own["count"] == 3 and again.own["count"].dtype == np.int64 and again.own["least"] == np.inf
+    assert again.own["steps"].tolist() == [-1, 2] and again.own["variance"].dtype == np.float64
 
 
 def test_two_layers_of_one_name_are_refused():
@@ -221,6 +265,29 @@ def test_the_cut_of_a_carried_state_is_the_line_that_asked_for_it():
     assert [cut.reason for cut in tape.cuts] == ["carried state"] * 2
     assert all(cut.file == __file__ for cut in tape.cuts) and len({cut.line for cut in tape.cuts}) == 1
     assert again.edge is None and h.edge is not None and np.shares_memory(again.data, h.data)
+
+
+class Counter(Layer):
+    """A layer whose call has names of its own."""
+
+    def __init__(self):
+        super().__init__("counter", buffers={"calls": np.zeros((), np.int64)})
+
+    def __call__(self, weights, x, by=1):
+        """Count."""
+        self.own["calls"] += by
+        return x
+
+
+def test_a_call_is_called_as_it_is_written():
+    tower = th.optim.SGD(0.1, on_nonfinite="skip")  # so that buffers are noted first
+    layer = Counter()
+    assert layer({}, 1) == layer(weights={}, x=1) == layer({}, x=1, by=2) == layer(None, 1) == 1
+    assert layer.own["calls"] == 5 and Counter.__call__.__doc__ == "Count."
+    assert [*inspect.signature(layer).parameters] == ["weights", "x", "by"]
+    with pytest.raises(TypeError, match=r"Counter.__call__\(\) missing 2 required positional arguments: 'weights'"):
+        layer()
+    assert tower.skipped == 0
 
 
 def test_a_layer_that_does_not_say_what_it_computes_computes_nothing():

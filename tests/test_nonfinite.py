@@ -281,6 +281,103 @@ def test_a_hyperparameter_that_leaves_its_range_is_told_until_it_is_back(choice)
     assert "coordinates={'alpha': 'log'}" in told[1][0]
 
 
+class Counting(th.nn.Layer):
+    """A model of a user's own with a buffer of its own, beside those of its parts."""
+
+    def __init__(self):
+        self.norm = th.nn.BatchNorm2d("norm", 3)
+        self.drop = th.nn.Dropout("drop", 0.3)
+        self.linear = th.nn.Linear("linear", 3, 1)
+        super().__init__("net", parts=[self.norm, self.drop, self.linear], buffers={"calls": np.zeros((), np.int64)})
+
+    def __call__(self, params, x):
+        self.own["calls"] += 1
+        return self.linear(params, self.drop(params, self.norm(params, x)))
+
+
+def train_counting(kinds, horizon, passes, **how):
+    """Losses and buffers after each good step; a bad batch is finite itself, or not."""
+    model, rng, found = Counting(), np.random.default_rng(0), []
+    params = model.parameters(0, np.float64)
+    optimizer = Adam(0.01, optimizer=SGD(1e-4), horizon=horizon, **how)
+    for kind in kinds:
+        x = rng.standard_normal((4, 3)) if kind is None else np.full((4, 3), kind)
+        loss = sum(th.sum(model(params, x) ** 2.0) for _ in range(passes)) * (1.0 if kind is None else np.nan)
+        loss.backward(create_graph=horizon > 1)
+        optimizer.step(params)
+        if kind is None:
+            found.append((loss.item(), {name: array.tolist() for name, array in model.buffers.items()}))
+    return found
+
+
+@given(
+    kinds=st.lists(st.sampled_from([None, None, 5.0, 1e200, np.nan, np.inf]), min_size=2, max_size=7),
+    horizon=st.sampled_from([1, 2, 3]), passes=st.integers(1, 2),
+)  # fmt: skip
+def test_skipping_puts_back_the_buffers_of_all_layers(kinds, horizon, passes):
+    """Of running statistics, of calls by which masks are drawn, of a user's layer; after several forward passes too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", th.AnomalyWarning)
+        found = train_counting(kinds, horizon, passes, on_nonfinite="skip")
+    assert found == train_counting([None] * kinds.count(None), horizon, passes)
+
+
+@pytest.fixture
+def counting():
+    """A model, its weights and a tower that skips, after one good step."""
+    model = Counting()
+    params, optimizer = model.parameters(0, np.float64), SGD(0.1, optimizer=SGD(1e-4), on_nonfinite="skip")
+    th.sum(model(params, np.ones((4, 3)))).backward()
+    optimizer.step(params)
+    return model, params, optimizer
+
+
+def skip(model, params, optimizer):
+    th.sum(model(params, np.full((4, 3), 2.0)) * np.nan).backward()
+    with pytest.warns(th.AnomalyWarning):
+        optimizer.step(params)
+
+
+def test_what_a_pass_that_leads_to_no_step_has_written_stands(counting):
+    """Statistics gathered under no_grad are not those of the batch that is skipped."""
+    model, params, _ = counting
+    with th.no_grad():
+        model(params, np.arange(12.0).reshape(4, 3))
+    before = model.buffers
+    skip(*counting)
+    assert all(np.array_equal(array, before[name]) for name, array in model.buffers.items())
+
+
+def test_weights_that_come_back_bring_no_old_buffers():
+    """The first weights are put into params again, after a step: the call that they had then is not undone."""
+    model, optimizer = Counting(), SGD(0.1, on_nonfinite="skip")
+    first = model.parameters(0, np.float64)
+    params = dict(first)
+    th.sum(model(params, np.ones((4, 3)))).backward()
+    optimizer.step(params)
+    params.update(first)
+    skip(model, params, optimizer)
+    assert model.buffers["net.calls"] == 1
+
+
+def test_a_call_without_weights_is_one_of_the_next_step(counting):
+    _, params, optimizer = counting
+    drop = th.nn.Dropout("alone", 0.5)
+    drop({}, np.ones(3))
+    th.sum(params["linear.weight"]).backward()
+    optimizer.step(params)
+    drop({}, np.ones(3))
+    skip(*counting)
+    assert drop.buffers["alone.calls"] == 1
+
+
+def test_another_models_buffers_stay(counting):
+    other, params = Counting(), Counting().parameters(1, np.float64)
+    other(params, np.ones((4, 3)))
+    skip(*counting)
+    assert other.buffers["net.calls"] == 1
+
+
 def test_skipping_keeps_no_graph_alive():
     optimizer, params = TOWERS["Adam/RMSProp/SGD"](on_nonfinite="skip"), make_params(np.random.default_rng(0))
     counts = []

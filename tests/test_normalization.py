@@ -192,6 +192,25 @@ def test_running_statistics_move_to_those_of_the_batches(momentum, batches, seed
         assert np.array_equal(array, before[name]), "eval gathers nothing"
 
 
+@given(
+    bad=st.sampled_from([np.nan, np.inf, -np.inf, 1e200]), dtype=st.sampled_from([np.float32, np.float64]), seed=SEEDS
+)
+def test_a_channel_that_is_not_finite_leaves_its_statistics_as_they_were(bad, dtype, seed):
+    """Whether there is a tower that looks, or none; 1e200 has a variance beyond float64."""
+    layer, params = _layer(3, seed, dtype)
+    x = np.random.default_rng(seed).standard_normal((2, 3, 3, 3)).astype(dtype)
+    layer(params, x)
+    before, good = layer.buffers, _layer(3, seed, dtype)[0]
+    good.load_buffers(before)
+    good(params, x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x[1, 2, 0, 1] = bad
+        layer(params, x)
+    for name, array in layer.buffers.items():
+        assert array[1] == before[name][1]
+        np.testing.assert_allclose(array[[0, 2]], good.buffers[name][[0, 2]], rtol=1e-12)
+
+
 def test_a_layer_goes_on_from_saved_buffers():
     x = np.random.default_rng(0).standard_normal((4, 2, 2, 3))
     layer, params = _layer(3)

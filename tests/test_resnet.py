@@ -1,5 +1,6 @@
 """Residual networks: what a block is, the numbers of the paper, and PyTorch's values."""
 
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,19 @@ REFERENCE = Path(__file__).parent / "reference" / "resnet.npz"
 
 def _network():
     return th.nn.ResNet(8, classes=4, widths=(2, 2, 3))
+
+
+@pytest.mark.parametrize("kind", [np.array, list, lambda _: range(2, 5), np.uint8, lambda widths: array("i", widths)])
+def test_widths_are_any_sequence_of_whole_numbers(kind):
+    assert repr(th.nn.ResNet(8, widths=kind((2, 3, 4)))) == repr(th.nn.ResNet(8, widths=(2, 3, 4)))
+
+
+@pytest.mark.parametrize("widths", [
+    np.array([2, 3]), np.array([[2, 3, 4]]), np.array(2), np.array([2.0, 3.0, 4.0]), {2, 3, 4}, "234", None, 16,
+])  # fmt: skip
+def test_widths_that_are_no_three_whole_numbers_are_refused(widths):
+    with pytest.raises(th.ArgumentError, match="ResNet: (each of the )?widths"):
+        th.nn.ResNet(8, widths=widths)
 
 
 @given(

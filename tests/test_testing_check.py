@@ -232,6 +232,43 @@ def test_a_hard_point_is_told(f, x, words):
         assert words in found(f, x)
 
 
+TIES = np.concatenate([np.linspace(0.0, 1.0, 3000), [1.0]])
+KINKS = {
+    "abs": (th.abs, [[1.0, 0.0, -2.0]], 1, "argument 0[1]: slope from the left -1, from the right 1"),
+    "abs of float32": (th.abs, [np.array([[0.0], [1.0]], "f4")], 1, "argument 0[0, 0]: slope from the left -1,"),
+    "a number": (lambda x: th.abs(x - 1.0) + x, [1.0], 1, "argument 0: slope from the left 0, from the right 2"),
+    "a tie of maximum": (th.maximum, [[1.0, 2.0], [0.0, 2.0]], 1, "argument 0[1]: slope from the left 0, from"),
+    "a tie of minimum": (th.minimum, [[1.0, 2.0], [0.0, 2.0]], 1, "argument 0[1]: slope from the left 1, from"),
+    "a tie of many": (lambda x: th.max(x), [TIES], 1, "argument 0[2999]: slope from the left 0, from the right 1"),
+    "a norm of 0": (lambda x: th.norm(x) + th.sum(x), [[0.0, 0.0]], 1, "argument 0[1]: slope from the left 0, "),
+    "a small one": (lambda x: th.sum(th.sin(x)) + 1e-3 * th.abs(x[1] - x[2]), [[0.3, 1.0, 1.0]], 1, "argument 0[1]"),
+    "beside a large number": (lambda x: th.abs(x) + 1e6, [[0.0, 1.0]], 1, "argument 0[0]: slope from the left -1"),
+    "of a second argument": (lambda x, y: x * th.abs(y), [[1.0, 2.0], [3.0, 0.0]], 1, "argument 1[1]"),
+    "at the edge of a domain": (lambda x: th.abs(th.log(x * 1e4)), [[1e-4, *[1e4] * 12]], 1, "argument 0[0]"),
+    "of a derivative": (lambda x: x * th.abs(x), [[0.0, 1.0]], 2, "argument 0[0]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_a_kink_is_told_where_the_gradient_is_the_middle_of_both_slopes(name):
+    f, args, order, words = KINKS[name]
+    if order > 1:
+        check_gradients(f, *args, order=order - 1)
+    message = found(f, *args, order=3)
+    assert message.startswith(f"check_gradients, order {order}: ") and f"has a kink at {words}" in message
+
+
+@pytest.mark.parametrize("f, args", [
+    (lambda x: x**2, [[0.0, 0.0]]), (lambda x: 0.0 * x + 3.0, [[1.0]]), (lambda x: (x - 1.0) ** 4, [[1.0, 1.00001]]),
+    (lambda x: th.log1p(th.exp(50.0 * x)), [[0.0, 0.1]]), (lambda x: th.sin(300.0 * x) * 1e3 + x, [[0.3]]),
+    (lambda x: th.sin(x.astype(np.float32)), [np.array([0.3, 1.0], "f4")]), (lambda x: th.relu(x), [[1e-2, -1.0]]),
+    (lambda x: th.exp(x) + 1e8, [[0.5, 1.0]]), (lambda x: th.logsumexp(x, 0), [[1.0, 1.0]]),
+    (lambda x: x * th.abs(x), [[0.0, 1.0]]),
+])  # fmt: skip
+def test_what_bends_has_no_kink(f, args):
+    check_gradients(f, *args, order=1)
+
+
 def test_many_entries_and_one_kink():
     x = np.linspace(0.1, 1.0, 2000)
     x[1234] = 0.0

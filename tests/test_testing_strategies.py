@@ -1,12 +1,14 @@
 """The strategies: arrays off kinks and ties, shapes that broadcast, axes; and what is there without hypothesis."""
 
+import re
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from factory import imported_without
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
@@ -29,6 +31,66 @@ def test_arrays_keep_off_kinks_and_ties(data, kinks, shape):
     assert all(a.shape == shape and a.dtype == np.float64 for a in arrays)
     assert (np.diff(every) > 0.2 * width).all() and (np.abs(every) <= 2).all()
     assert all(np.abs(every - kink).min(initial=1.0) >= min(0.02, width / 4) for kink in kinks)
+
+
+BOUNDS = [
+    (-2.0, 2.0), (1e6, 1e6 + 1), (-1e308, 1e308), (1.0, 1.0 + 2**-20), (0.0, 2**53), (16777210.0, 16777230.0),
+    (-5e-324, 5e-324), (-1e-44, 1e-44), (-1e39, 1e39), (-3.5, 300.0), (-float(2**63), float(2**63)), (0.2, 0.8),
+]  # fmt: skip
+
+
+@given(
+    data=st.data(), bounds=st.sampled_from(BOUNDS), parts=st.lists(st.floats(0, 1), max_size=3),
+    dtype=st.sampled_from(["f2", "f4", "f8", "i1", "i8", "u1", "u8"]), place=st.integers(0, 2),
+    shape=st.sampled_from([(), (3,), (2, 3), (5, 5)]),
+)  # fmt: skip
+def test_every_number_is_within_the_bounds_and_off_the_kinks_in_any_dtype(data, bounds, parts, place, dtype, shape):
+    """Or there is no room, and that is told at the call."""
+    low, high = bounds
+    kinks = [low * (1 - part) + high * part for part in parts]
+    try:
+        strategy = arrays_off(kinks, shape, low, high, dtype, place)
+    except th.ArgumentError as error:
+        assert re.search("no room for .* between low=.*, off kinks=.*: there are", str(error))
+        return
+    x = data.draw(strategy)
+    numbers = [Fraction(number) for number in x.ravel().tolist()]
+    assert x.dtype == dtype and x.shape == shape
+    assert all(low <= number <= high for number in numbers)
+    gap = min(0.02, (high / 60 - low / 60) / 4) / 2  # of the last intervals of 60; more kinks make them narrower
+    for kink in kinks:
+        with np.errstate(over="ignore"):
+            assert all(abs(number - Fraction(kink)) > 0 for number in numbers) and (x != np.float64(kink)).all()
+        assert all(abs(number - Fraction(kink)) >= gap for number in numbers)
+    assert x.dtype.kind != "f" or len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("few", [
+    {"low": 1.0, "high": np.nextafter(1.0, 2.0), "kinks": (1.0, np.nextafter(1.0, 2.0))},
+    {"low": 1e6, "high": 1e6 + 1, "dtype": "f4", "shape": (17,), "kinks": (1e6 + 0.5,)},
+    {"low": 1e300, "high": 1e301, "dtype": "f4"}, {"low": -1e-50, "high": 1e-50, "dtype": "f4"},
+    {"low": -0.5, "high": 0.5, "dtype": int}, {"low": 0.2, "high": 0.8, "dtype": int, "kinks": ()},
+    {"low": 16777216.0, "high": 16777217.0, "kinks": (16777217.0,), "dtype": "f4"},  # which float32 rounds
+])  # fmt: skip
+def test_where_there_is_no_room_that_is_told_at_the_call(few):
+    with pytest.raises(th.ArgumentError, match="arrays_off: no room for 1[7]? numbers of .*: there are (0|16)$"):
+        arrays_off(**few)
+
+
+SHAPES = strategies.SHAPES | st.sampled_from([(40,), (17,), (16,), (2, 3)])
+
+
+@settings(max_examples=40)
+@given(x=arrays_off((1e6 + 0.5,), SHAPES, 1e6, 1e6 + 1, np.float32))
+def test_of_shapes_those_are_taken_that_have_room(x):
+    """Of the 16 numbers of float32 off the kink."""
+    assert x.size <= 16 and (np.abs(x - np.float64(1e6 + 0.5)) >= 0.0625).all() and len(np.unique(x)) == x.size
+
+
+@given(data=st.data())
+def test_few_numbers_are_shared_out_between_places(data):
+    arrays = [data.draw(arrays_off((), (4,), 1e6, 1e6 + 1, np.float32, place)) for place in range(3)]
+    assert len(np.unique(arrays)) == 12
 
 
 ARRAYS = arrays_off() | arrays_off(dtype=np.float32) | arrays_off(low=-9.0, high=9.0, dtype=np.int64)

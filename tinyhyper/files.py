@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from .folders import own
+
 try:
     import fcntl
 except ImportError:  # Windows, where a file that somebody has open cannot be removed
@@ -31,19 +33,20 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write a file and its folder; a fixed time stamp makes it the same for every process that writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, time=0) as file:
+    """Write a file that may be run, and its folder; no one else may write to it, whatever the umask lets them do.
+
+    Raises ArgumentError and OSError as `folders.own` does.
+    """
+    with _renamed(own(path.parent) / path.name, None, 0o644) as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], time: int | None = None) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new file, which takes the place of the old one as the block ends, and is gone if it raises.
 
     The mode of the old file is kept; without an old one it is what the umask leaves. Where the path is a symbolic
     link, the file that it leads to is replaced. A ~ is the user's home. What killed processes have left is removed.
-    time: a time stamp for the file.
     Raises FileNotFoundError for a folder that is not there, and OSError for a folder, a device, a pipe or where this
     process prints, and where the disk refuses. An OSError of the system names the path.
     """
@@ -52,7 +55,7 @@ def replacing(path: str | os.PathLike[str], time: int | None = None) -> Iterator
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {str(target.parent)!r}; make it first")
     try:
-        with _renamed(target, _mode(path), time) as file:
+        with _renamed(target, _mode(path)) as file:
             yield file
     except OSError as error:
         if error.errno is None:
@@ -79,9 +82,12 @@ def _streams() -> Iterator[os.stat_result]:
 
 
 @contextmanager
-def _renamed(target: Path, mode: int | None, time: int | None) -> Iterator[BinaryIO]:
-    """A new file under another name, which is renamed as the block ends, whole, with its mode and its time stamp."""
-    handle, temporary = _temporary(target, 0o666 if mode is None else 0o600)
+def _renamed(target: Path, mode: int | None, new: int = 0o666) -> Iterator[BinaryIO]:
+    """A new file under another name, which is renamed as the block ends, whole and with its mode.
+
+    new: what the umask leaves a part of, where there is no mode.
+    """
+    handle, temporary = _temporary(target, new if mode is None else 0o600)
     with ExitStack() as held:
         try:
             with open(temporary, "w+b", opener=lambda *_: handle) as file:
@@ -90,8 +96,6 @@ def _renamed(target: Path, mode: int | None, time: int | None) -> Iterator[Binar
                 yield file
             if mode is not None:
                 os.chmod(temporary, mode)
-            if time is not None:
-                os.utime(temporary, (time, time))
             os.replace(temporary, target)
         except BaseException:
             os.unlink(temporary)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .calls import Parenthesized, inside
 from .errors import GraphReleasedError
-from .kernels.quiet import quietly
+from .kernels.quiet import apart
 
 REMEDY = (
     "Pass retain_graph=True to the first of two backward passes through it, compute the loss again, or detach() what "
@@ -251,7 +251,7 @@ def backward(
     Without targets, a recorded sweep stops at seams; a plain one passes them and takes along what was left there.
     Returns pairs, (tensor or position in targets, cotangent). Raises GraphReleasedError before anything has changed.
     """
-    return quietly(_backward, current(), seeds, targets, retain_graph, create_graph)
+    return apart(_backward, current(), seeds, targets, retain_graph, create_graph)
 
 
 def _backward(
@@ -261,7 +261,7 @@ def _backward(
     retain_graph: bool,
     create_graph: bool,
 ) -> list[tuple[Any, Any]]:
-    _state.set(State(create_graph, state.tape))  # in the context of `quietly`, which nobody else sees
+    _state.set(State(create_graph, state.tape))  # in a context of its own
     stops = create_graph and targets is None
     nodes = reachable((edge[0] for edge, _ in seeds), stops)
     wanted = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy import ndarray
 
 from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
 from .interop import FLOATS, PLAIN, Leaving, array_of, owner_of, unmasked
@@ -28,9 +29,9 @@ class Tensor(Leaving):
     __slots__ = ("array", "edge", "grad", "mark", "__weakref__")
 
     def __init__(self, array: np.ndarray, edge: Edge | None = None) -> None:
-        if type(array) is not np.ndarray:
+        if type(array) is not ndarray:
             unmasked(array, "Tensor", 1)
-            if not isinstance(array, np.ndarray):
+            if not isinstance(array, ndarray):
                 raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
         self.array = array
         self.edge = edge

@@ -52,6 +52,8 @@ def load(path: Path, training: Training, run: Run, data: str | None = None) -> M
         raise ValueError("it is of other data")
     if {name: w.shape for name, w in params.items()} != {name: w.shape for name, w in training.params.items()}:
         raise ValueError("its parameters are others")
+    if training.model is not None:
+        training.model.checked_buffers(saved["buffers"])
     params, saved = th.load(path, training.optimizer)
     training.params.update(params)
     for name, state in saved["generators"].items():

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from ..errors import DataError
 from ..files import replacing
+from ..folders import make
 from .formats import unreadable
 
 # Seconds in which the server must answer, and then go on sending.
@@ -41,7 +42,7 @@ def fetch(addresses: Sequence[str], target: Path, check: Callable[[Path], None])
     failures = []
     for address in addresses:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make(target.parent)
             with replacing(target) as part:
                 _download(address, part, target.name)
                 part.flush()

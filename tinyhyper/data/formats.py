@@ -46,7 +46,7 @@ def contents(path: Path) -> bytes:
         packed = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-    return unpacked(path, packed) if path.suffix == ".gz" else packed
+    return unpacked(path, packed) if path.suffix.lower() == ".gz" else packed
 
 
 def unpacked(path: Path, packed: bytes) -> bytes:
@@ -81,7 +81,7 @@ def idx(path: Path, shape: tuple[int, ...] = ()) -> Bytes:
 
 
 def archive(path: Path) -> dict[str, bytes | memoryview]:
-    """The files in a gzipped tar archive by their names without folders, read to the archive's end."""
+    """The files in a tar archive by their names without folders, in small letters, read to the archive's end."""
     import io
     import tarfile
 
@@ -96,7 +96,7 @@ def archive(path: Path) -> dict[str, bytes | memoryview]:
     if len(raw) < end or any(raw[end:]):
         raise damaged(path, "holds a tar archive that breaks off")
     view = memoryview(raw)
-    return {Path(m.name).name: view[m.offset_data : m.offset_data + m.size] for m in members}
+    return {Path(m.name).name.lower(): view[m.offset_data : m.offset_data + m.size] for m in members}
 
 
 def records(path: Path | str, raw: bytes | memoryview) -> tuple[Bytes, Bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..arguments import generator
 from ..errors import DataError, DtypeError, ShapeError
-from . import formats, store
+from . import formats, pickled, store
 
 GREYS = 16
 TEST_IMAGES = 360
@@ -31,7 +31,12 @@ MNIST = [
             for mirror in ("ossci-datasets.s3.amazonaws.com", "storage.googleapis.com/cvdf-datasets")
         ),
         sha256,
-        (f"mnist/{name}", f"{name}.gz", name),
+        tuple(
+            f"{folder}{form}{packing}"
+            for folder in ("mnist/", "", "mnist/raw/", "raw/")
+            for form in (name, name.replace("-idx", ".idx"), f"{name}/{name}")
+            for packing in (".gz", "")
+        ),
     )
     for name, sha256 in (
         ("train-images-idx3-ubyte", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
@@ -44,8 +49,6 @@ MNIST = [
 # A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009); the sum is TensorFlow Datasets' too.
 CIFAR_BATCHES = [f"data_batch_{number}.bin" for number in range(1, 6)]
 CIFAR_TEST = "test_batch.bin"
-CIFAR_FILES = [*CIFAR_BATCHES, CIFAR_TEST]
-CIFAR_UNPACKED = f"cifar-10-batches-bin/{CIFAR_BATCHES[0]}"
 CIFAR = [
     store.Source(
         "cifar-10/cifar-10-binary.tar.gz",
@@ -54,7 +57,15 @@ CIFAR = [
             "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
         ),
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        (f"cifar-10/{CIFAR_UNPACKED}", "cifar-10-binary.tar.gz", CIFAR_UNPACKED, CIFAR_BATCHES[0]),
+        tuple(
+            f"{folder}{form}"
+            for folder in ("cifar-10/", "", "cifar10/", "cifar/", "cifar-10-binary/", "cifar-10-python/")
+            for form in (
+                *("cifar-10-binary.tar.gz", "cifar-10-binary.tar", "cifar-10-batches-bin/data_batch_1.bin"),
+                *("data_batch_1.bin", "cifar-10-python.tar.gz", "cifar-10-python.tar"),
+                *("cifar-10-batches-py/data_batch_1", "data_batch_1"),
+            )
+        ),
     )
 ]
 
@@ -113,32 +124,42 @@ def cifar10(folder: str | os.PathLike[str] | None = None) -> Split:
 
     Images are float32 in [0, 1] of shape (n, 32, 32, 3), the last axis red, green and blue; labels are 0 to 9. The
     archive comes from `folder`, else from where TINYHYPER_DATA says, else from the cache, into which it is downloaded
-    once (170 MB). A folder of yours may hold fewer batches or images.
+    once (170 MB). A folder of yours may hold the archive for Python instead, and fewer batches or images.
     Raises DataError if the archive is missing and cannot be downloaded, or is damaged.
     """
     (path,) = store.find("cifar10", CIFAR, folder)
-    where, files = (path.parent, _unpacked(path.parent)) if path.suffix == ".bin" else (path, formats.archive(path))
-    train = [name for name in CIFAR_BATCHES if name in files]
-    if missing := {CIFAR_TEST, *CIFAR_BATCHES[: max(len(train), 1)]} - set(files):
-        raise formats.damaged(where, f"has no {min(missing)}")
-    return Split(*_colours(where, files, train), *_colours(where, files, [CIFAR_TEST]))
+    packed = "tar" in path.name.lower()
+    where, files = (path, formats.archive(path)) if packed else (path.parent, _unpacked(path))
+    binary = any(name.endswith(".bin") for name in files)
+    batches, test = (
+        [name if binary else name.removesuffix(".bin") for name in names] for names in (CIFAR_BATCHES, [CIFAR_TEST])
+    )
+    train = [name for name in batches if name in files]
+    if missing := {*test, *batches[: max(len(train), 1)]} - set(files):
+        raise formats.damaged(where, f"has no {min(missing)} among {store.listed(files)}")
+    read = formats.records if binary else pickled.records
+    shown, held_out = ({where / name: files[name] for name in names} for names in (train, test))
+    return Split(*_colours(shown, read), *_colours(held_out, read))
 
 
-def _unpacked(folder: Path) -> dict[str, bytes | memoryview]:
-    return {name: formats.contents(folder / name) for name in CIFAR_FILES if formats.there(folder / name)}
+def _unpacked(first: Path) -> dict[str, bytes | memoryview]:
+    """The batches that lie beside the first, and end as it does, by their names in small letters."""
+    beside = [path for path in first.parent.iterdir() if path.suffix.lower() == first.suffix.lower()]
+    return {path.name.lower(): formats.contents(path) for path in beside if "_batch" in path.name.lower()}
 
 
 def _colours(
-    where: Path, files: dict[str, bytes | memoryview], names: Sequence[str]
+    files: dict[Path, bytes | memoryview],
+    read: Callable[[Path, bytes | memoryview], tuple[formats.Bytes, formats.Bytes]],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """All the images of these files, channels last, and their labels."""
-    parts = [formats.records(where / name, files[name]) for name in names]
+    parts = [read(path, raw) for path, raw in files.items()]
     images = np.empty((sum(len(labels) for labels, _ in parts), 32, 32, 3), np.float32)
     start = 0
     for labels, planes in parts:
         np.divide(planes.transpose(0, 2, 3, 1), LEVELS, out=images[start : start + len(labels)])
         start += len(labels)
-    found = [formats.checked_labels(where / name, labels, CLASSES) for name, (labels, _) in zip(names, parts)]
+    found = [formats.checked_labels(path, labels, CLASSES) for path, (labels, _) in zip(files, parts)]
     return images, np.concatenate(found)
 
 

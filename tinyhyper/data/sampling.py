@@ -12,12 +12,17 @@ from ..errors import ArgumentError, ShapeError
 
 
 def batches(
-    images: npt.ArrayLike, labels: npt.ArrayLike, size: int, seed: int | np.random.Generator | None = None
+    images: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    size: int,
+    seed: int | np.random.Generator | None = None,
+    drop_last: bool = False,
 ) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
     """One epoch: every row of `images` and its label once, in random order, `size` rows at a time.
 
-    The last batch holds what is left over. A whole number as `seed` gives the same order at every call; a Generator
-    moves on, so that each epoch has another order, and so does None, from the system's randomness.
+    The last batch holds what is left over; with drop_last, what does not fill a batch is left out. A whole number as
+    `seed` gives the same order at every call; a Generator moves on, so that each epoch has another order, and so does
+    None, from the system's randomness.
     Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1, DtypeError for
     a size or a seed that is none.
     """
@@ -32,7 +37,8 @@ def batches(
         raise ShapeError(f"batches: {len(images)} images but {len(labels)} labels; each image needs one label")
     order = generator("batches: seed", seed).permutation(len(labels))
     # The checks above answer at the call, not at the first batch: only this part is a generator.
-    return ((images[rows], labels[rows]) for rows in (order[i : i + size] for i in range(0, len(order), size)))
+    end = len(order) // size * size if drop_last else len(order)
+    return ((images[rows], labels[rows]) for rows in (order[i : i + size] for i in range(0, end, size)))
 
 
 def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = None, padding: int = 4) -> npt.NDArray:

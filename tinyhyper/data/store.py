@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DataError, DtypeError
+from ..errors import ArgumentError, DataError, DtypeError
+from ..folders import named
 from ..kernels.cache import cache_dir
 from .download import fetch, file_sha256
-from .formats import there
+from .formats import there, unreadable
 
 VARIABLE = "TINYHYPER_DATA"
+SHOWN = 8  # names of what a folder holds
 
 
 class Source(NamedTuple):
@@ -42,8 +44,11 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
     Raises DtypeError for a folder that is no path, DataError if a named folder is not there or holds only a part of the
     set, if a file in the cache is not the published one, and if a download fails.
     """
-    named = _named_folder(what, folder)
-    return (named and _in_folder(what, sources, named)) or _in_cache(what, sources, cache_dir() / "data")
+    try:
+        chosen = _named_folder(what, folder)
+        return (chosen and _in_folder(what, sources, chosen)) or _in_cache(what, sources, cache_dir() / "data", chosen)
+    except ArgumentError as error:
+        raise DataError(f"{what}: {error}") from None
 
 
 def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | None:
@@ -52,27 +57,64 @@ def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | No
         raise DtypeError(f"{what}: folder={path!r} is no path")
     if not path:
         return None
-    named = Path(os.path.expanduser(path)).absolute()
-    if not there(named) or not named.is_dir():
-        raise DataError(f"{what}: {by} names '{named}', which is no folder; make it, or name another")
-    return named
+    chosen = named(path, by)
+    if not there(chosen) or not chosen.is_dir():
+        raise DataError(f"{what}: {by} names '{chosen}', which is no folder; make it, or name another")
+    return chosen
 
 
 def _in_folder(what: str, sources: Sequence[Source], folder: Path) -> list[Path]:
     """The files of all sources; none, if the folder has none of them."""
-    found = []
-    for source in sources:
-        places = (folder / name for name in (source.file, *source.others))
-        found.append(next((path for path in places if there(path)), None))
+    places = [[name.lower() for name in (source.file, *source.others)] for source in sources]
+    held = _held(folder, {part for names in places for name in names for part in name.split("/")})
+    found = [_first([held[name] for name in names if name in held]) for names in places]
     missing = ", ".join(source.name for source, path in zip(sources, found) if path is None)
     have = [path for path in found if path is not None]
     if have and missing:
-        raise DataError(f"{what}: '{folder}' holds {have[0].name}, but not {missing}; put that beside it")
+        told = _told(have[0].parent)
+        raise DataError(f"{what}: '{folder}' holds {have[0].name}, but not {missing}; put that beside it. {told}")
     return have
 
 
-def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
-    """The files of all sources as they are published, downloaded where they are missing."""
+def _held(folder: Path, parts: set[str]) -> dict[str, Path]:
+    """What the folder holds, and those of its subfolders whose names are parts of places: by path in small letters."""
+    held: dict[str, Path] = {}
+    for where, folders, files in os.walk(folder, onerror=_refuse_unseen, followlinks=True):
+        for name in sorted([*folders, *files], reverse=True):  # small letters go before capitals
+            path = Path(where, name)
+            held.setdefault(path.relative_to(folder).as_posix().lower(), path)
+        deep = len(Path(where).relative_to(folder).parts) > 2
+        folders[:] = [name for name in folders if name.lower() in parts and not deep]
+    return held
+
+
+def _refuse_unseen(error: OSError) -> None:
+    raise unreadable(error.filename, error) from error
+
+
+def _first(paths: Sequence[Path]) -> Path | None:
+    """The first that is a file, else the first: a folder, which cannot be read."""
+    return next((path for path in paths if there(path) and path.is_file()), paths[0] if paths else None)
+
+
+def _told(folder: Path) -> str:
+    """What a user's folder holds, in words."""
+    _, folders, files = next(os.walk(folder), ("", [], []))
+    return f"'{folder}' holds {listed([*folders, *files])}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in order, the first few of many."""
+    shown = sorted(names)
+    more = [f"{len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
+    return ", ".join([*shown[:SHOWN], *more]) or "nothing"
+
+
+def _in_cache(what: str, sources: Sequence[Source], cache: Path, chosen: Path | None) -> list[Path]:
+    """The files of all sources as they are published, downloaded where they are missing.
+
+    chosen: the user's folder, which has none of them.
+    """
     paths = [cache / source.file for source in sources]
     for source, path in zip(sources, paths):
         if there(path):
@@ -87,7 +129,8 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path) -> list[Path]:
             names = ", ".join(source.name for source, path in zip(sources, paths) if not there(path))
             raise DataError(
                 f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
-                f"--data-dir, or, as published, into '{path.parent}'; no download from {error}"
+                f"--data-dir, or, as published, into '{path.parent}'; {_told(chosen) + '; ' if chosen else ''}"
+                f"no download from {error}"
             ) from None
     return paths
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..kernels.finite import norm
 from .answers import Answer
 from .figure import figure
 from .graph import Graph, amount
@@ -248,8 +249,8 @@ def _brought(parts: Sequence[Part]) -> list[float]:
     whole = sum((part.value for part in parts), np.zeros(()))
     if not whole.ndim:
         return [float(part.value) for part in parts]
-    length = float(np.linalg.norm(whole)) or 1.0
-    return [float(np.vdot(part.value, whole)) / length for part in parts]
+    direction = whole / (norm(whole) or 1.0)
+    return [float(np.vdot(part.value, direction)) for part in parts]
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

@@ -7,7 +7,6 @@ is held alive, unless ghosts were asked for.
 
 from __future__ import annotations
 
-import math
 import sys
 import weakref
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ..errors import ArgumentError, GraphError
+from ..kernels.finite import norm
 from ..sites import PACKAGE, caller
 from ..tape import Node
 from .records import Kind, Place, Role
@@ -234,20 +234,7 @@ class Recorder(Watcher):
 
 
 def _facts(array: np.ndarray) -> tuple[Any, ...]:
-    """Shape, dtype, the number if it is a single one, and the norm."""
+    """Shape, dtype, the number if it is a single one, and the norm of floats."""
     if array.size == 1:
         return array.shape, array.dtype, array.item(), None
-    return array.shape, array.dtype, None, _norm(array)
-
-
-def _norm(array: np.ndarray) -> float | None:
-    """The root of the sum of squares, not finite just if an element is not; None for integers and booleans."""
-    if array.dtype.kind != "f":
-        return None
-    square = float(np.vdot(array, array))
-    if 1e-30 < square < 1e30:
-        return math.sqrt(square)
-    largest = float(np.abs(array).max(initial=0.0))  # NaN, if there is one
-    if not 0.0 < largest < math.inf:
-        return largest
-    return largest * math.sqrt(float(np.sum((array / largest) ** 2, dtype=np.float64)))
+    return array.shape, array.dtype, None, norm(array) if array.dtype.kind == "f" else None

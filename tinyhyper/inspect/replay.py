@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import GraphError
 from ..interop import FLOATS
+from ..kernels.finite import norm
 from ..tape import add_to, no_grad, recording, sweep, unwatched
 from ..tensor import Tensor, leaf
 from .records import Edge, Node, Place, by_target
@@ -167,8 +168,7 @@ def size(cotangent: np.ndarray) -> float:
     """A cotangent as one number: itself, or its norm."""
     if cotangent.size == 1:
         return float(cotangent.item())
-    with np.errstate(over="ignore"):
-        return float(np.linalg.norm(cotangent.astype(np.float64)))
+    return norm(cotangent)
 
 
 def _add(sums: dict[Any, np.ndarray], key: Any, cotangent: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..kernels.finite import norm
 from ..tape import backward, reachable, unwatched
 from ..tensor import Tensor
 from .records import Place
@@ -71,7 +72,7 @@ class Ways:
             ahead = [place for place in self.ahead(here) if counts.get(place)]
             room = room if counts[here] <= room else room / len(ahead)
             waiting += [((*through, place), value, room) for place, value in self._sweep(here, ahead, cotangent)]
-        return sorted(found, key=lambda part: -float(np.linalg.norm(part.value)))
+        return sorted(found, key=lambda part: -norm(part.value))
 
     def losses(self, gradient: Place) -> list[Place]:
         """The losses that a gradient in `.grad` is of: one, or, as a tower's objective may be, all in its window.

@@ -1,8 +1,9 @@
-"""Generated kernels as modules in a folder, so that numba's disk cache serves the next process.
+"""Generated kernels as modules, with a folder in which the next process finds what this one has compiled.
 
 The folder is `set_cache_dir(path)`, else the environment's TINYHYPER_CACHE, else the user's cache folder.
-A file is named by the hash of what it holds and linked into place whole, so two processes may write at once;
-where the folder cannot be written, kernels are compiled in memory.
+A file is named by the hash of what it holds and put into place whole, so two processes may write at once. The source is
+there to be read, and never run from there. Where the folder cannot be written, or others can write to it, kernels are
+compiled in memory.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import functools
 import hashlib
 import importlib.util
 import marshal
+import math
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import DtypeError
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError
 from ..files import publish
+from ..folders import named, read_own, user_cache
 from .backend import compiler_is_off
-from .disk import Tolerant
+from .disk import DiskCache
 from .quiet import quietly
 
 HEADER = '''"""{digest}"""
@@ -46,39 +52,38 @@ _folder: Path | None = None
 def set_cache_dir(path: str | os.PathLike[str] | None) -> None:
     """Keep compiled kernels in this folder; None returns to TINYHYPER_CACHE or the user's cache folder.
 
-    Raises DtypeError for what is no path.
+    Raises DtypeError for what is no path, ArgumentError for a path that leads nowhere.
     """
     global _folder
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise DtypeError(f"set_cache_dir: path={path!r} is neither a path nor None")
-    _folder = None if path is None else Path(path).expanduser().absolute()
+    _folder = None if path is None else named(path, "set_cache_dir: path")
 
 
 def cache_dir() -> Path:
-    """The folder in which compiled kernels are kept."""
+    """The folder in which compiled kernels are kept. Raises ArgumentError where the environment names none."""
     if _folder is not None:
         return _folder
-    if named := os.environ.get("TINYHYPER_CACHE"):
-        return Path(named).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tinyhyper"
+    if given := os.environ.get("TINYHYPER_CACHE"):
+        return named(given, "TINYHYPER_CACHE")
+    return user_cache() / "tinyhyper"
 
 
 def jit(function: Callable[..., None]) -> Callable[..., None]:
-    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, cached where its file can be, and
-    run without Python's lock, so that threads can share its work.
+    """numba.njit as every kernel wants it: IEEE arithmetic, no branch on division, kept beside its source where that
+    is kept, and run without Python's lock, so that threads can share its work.
 
     What a kernel writes to lies apart from what it reads, and the compiler is told so. Else it adds a test of how far
     apart they lie, with two loops to choose from, and a sum's last bit would hang on where memory was free.
     """
     import numba  # takes as long to import as all else together, and small arrays do without it
 
-    file = function.__code__.co_filename
-    cached = os.path.isfile(file) and os.access(os.path.dirname(file), os.W_OK)
-    dispatcher = numba.njit(error_model="numpy", nogil=True, cache=cached)(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
     if hasattr(dispatcher, "_compiler"):
         dispatcher._compiler._customize_flags = _apart
-    if cached and hasattr(dispatcher, "_cache"):
-        dispatcher._cache = Tolerant(dispatcher._cache)
+    folder = os.path.dirname(function.__code__.co_filename)
+    if folder and hasattr(dispatcher, "_cache"):
+        dispatcher._cache = DiskCache(folder, f"{function.__module__}.{function.__name__}")
     return dispatcher
 
 
@@ -95,38 +100,56 @@ def load(source: str) -> Callable[..., None]:
     if source not in _loaded:
         digest = hashlib.sha256(_basis() + source.encode()).hexdigest()[:32]
         text = HEADER.format(digest=digest, names=NAMES) + source
-        kernel = _module(f"tinyhyper_kernel_{digest}", text).kernel
-        _loaded[source] = functools.partial(quietly, kernel) if compiler_is_off() else kernel
+        module = _module(f"tinyhyper_kernel_{digest}", text)
+        if compiler_is_off():
+            vars(module)["math"] = _CMath()
+            _loaded[source] = functools.partial(quietly, module.kernel)
+        else:
+            _loaded[source] = module.kernel
     return _loaded[source]
 
 
+class _CMath:
+    """`math` as compiled kernels call it: functions of the C library, which answer NaN or inf where Python raises."""
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(np, {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}.get(name, name), None)
+        return (lambda x: known(float(x))) if isinstance(known, np.ufunc) else getattr(math, name)
+
+
 def _module(name: str, text: str) -> ModuleType:
-    try:
-        path = _publish(cache_dir() / f"{name}.py", text)
-    except OSError:
-        return _in_memory(name, text)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _publish(path: Path, text: str) -> Path:
-    """Write a whole file under its final name, unless it is there. Raises OSError where the folder takes none."""
-    if not path.exists() or path.read_bytes() != text.encode():
-        publish(path, text.encode())
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(path.parent)
-    return path
-
-
-def _in_memory(name: str, text: str) -> ModuleType:
     module = ModuleType(name)
     sys.modules[name] = module
-    exec(compile(text, f"<{name}>", "exec"), module.__dict__)
+    exec(compile(text, _kept(name, text), "exec", dont_inherit=True), module.__dict__)
     return module
+
+
+def _kept(name: str, text: str) -> str:
+    """The path of a file that holds a module's text; <its name> where none can be kept."""
+    try:
+        path = cache_dir() / f"{name}.py"
+        if not _holds(path, text.encode()):
+            publish(path, text.encode())
+        return str(path)
+    except ArgumentError as error:
+        _notice(str(error))
+    except OSError:
+        pass
+    return f"<{name}>"
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return read_own(path) == content
+    except OSError:
+        return False
+
+
+@functools.cache
+def _notice(reason: str) -> None:
+    """Say, once in a process, why it has to compile what another has compiled before."""
+    with suppress(OSError, ValueError):  # nobody may be there to read it
+        print(f"tinyhyper: kernels are compiled in memory: {reason}", file=sys.stderr)
 
 
 def text_of(*names: str) -> bytes:

@@ -63,7 +63,7 @@ def spread(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair
 def correlate(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
     """In the place of w, weights of this size: how pixels of x go along with the pixels of g they contributed to."""
     out = np.empty((*size, x.shape[3], g.shape[3]), np.result_type(x, g))
-    seen = padding[0] < size[0]  # every row of g meets a row of x, so what is not finite in g shows in the result
+    seen = padding[0] < size[0] and padding[1] < size[1]  # each pixel of g meets one of x, so a NaN in g shows
     if _by_kernel(x, out, g) and (seen or all_finite(g)):
         sweeps.correlate(x, g, out, stride, padding)
         if not any(padding) or all_finite(out) or all_finite(g):

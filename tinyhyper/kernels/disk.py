@@ -2,32 +2,36 @@
 
 numba keeps an index beside its files, which two processes that write at once can make name the wrong one, and it runs
 whatever machine code it reads. Here a file is named by what it is of and ends with a hash of both: so one that is
-damaged, half written or another's counts as missing, and the kernel is compiled again.
+damaged, half written or of another kernel counts as missing, and the kernel is compiled again. The hash is no secret:
+what keeps forged files out is that no one else may write to the folder, nor own or share the file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..errors import ArgumentError
 from ..files import publish
+from ..folders import read_own
 
 SEAL = hashlib.sha256().digest_size
 
 
 class Store:
-    """The files of one kernel; stands in for numba's IndexDataCacheFile.
+    """The files of one kernel.
 
     folder, base: where they are, and what their names begin with.  stamp: what they are out of date with.
     """
 
     def __init__(self, folder: str, base: str, stamp: Any) -> None:
-        from numba import __version__
-
-        self._folder, self._base, self._known = Path(folder), base, (__version__, stamp)
+        self._folder, self._base, self._known = Path(folder), base, (base, stamp)
 
     def save(self, key: Any, data: Any) -> None:
         from numba.core.serialize import dumps
@@ -36,10 +40,10 @@ class Store:
         publish(self._path(key), content + self._seal(key, content))
 
     def load(self, key: Any) -> Any:
-        """What was saved under this key; None if nothing was, or not all of it is there."""
+        """What was saved under this key; None if nothing was, or not all of it is there, or others can write there."""
         try:
-            found = self._path(key).read_bytes()
-        except OSError:
+            found = read_own(self._path(key))
+        except (OSError, ArgumentError):
             return None
         content, seal = found[:-SEAL], found[-SEAL:]
         return pickle.loads(content) if seal == self._seal(key, content) else None
@@ -56,26 +60,30 @@ class Store:
         return hashlib.sha256(repr((self._known, key)).encode() + content).digest()
 
 
-class Tolerant:
-    """numba's disk cache of one kernel, over a Store, for which a full disk is no reason to stop.
+class DiskCache(Store):
+    """numba's disk cache of one kernel, for which a full disk is no reason to stop.
 
     Where numba's own would first make its compiler ready, which takes as long as importing numba, loading needs no more
-    of it than the run-time functions that kernels call.
+    of it than the run-time functions that kernels call. And where numba's own would look for a folder, this is told.
     """
 
-    def __init__(self, cache: Any) -> None:
-        self._cache, impl = cache, cache._impl
-        cache._cache_file = Store(cache.cache_path, impl.filename_base, impl.locator.get_source_stamp())
+    def __init__(self, folder: str, base: str) -> None:
+        import llvmlite
+        import numba
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
+        super().__init__(folder, base, (sys.version, np.__version__, numba.__version__, llvmlite.__version__))
+        self.cache_path = folder
 
     def load_overload(self, signature: Any, context: Any) -> Any:  # pragma: no cover - the compiler calls it
+        from numba.core.compiler import CompileResult
         from numba.core.runtime import rtsys
 
         rtsys.initialize(context)
-        return self._cache._load_overload(signature, context)
+        found = self.load((signature, context.codegen().magic_tuple()))
+        return None if found is None else CompileResult._rebuild(context, *found)
 
-    def save_overload(self, *args: Any) -> None:
-        with suppress(OSError):
-            self._cache.save_overload(*args)
+    def save_overload(self, signature: Any, result: Any) -> None:
+        if result.library.has_dynamic_globals:  # addresses of this process
+            return
+        with suppress(OSError, ArgumentError):
+            self.save((signature, result.codegen.magic_tuple()), result._reduce())

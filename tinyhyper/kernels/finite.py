@@ -18,6 +18,17 @@ def all_finite(array: np.ndarray) -> bool:
     return math.isfinite(quietly(np.vdot, array, array)) or bool(np.isfinite(array).all())
 
 
+def norm(array: np.ndarray) -> float:
+    """The root of the sum of squares, which neither overflow nor underflow: infinite or NaN just if an element is."""
+    square = float(np.vdot(array, array))
+    if 1e-30 < square < 1e30:
+        return math.sqrt(square)
+    largest = float(np.abs(array).max(initial=0.0))  # NaN, if there is one
+    if not 0.0 < largest < math.inf:
+        return largest
+    return largest * math.sqrt(float(np.sum((array / largest) ** 2, dtype=np.float64)))
+
+
 def first(where: np.ndarray) -> Index:
     """The index of the first element that is true."""
     return tuple(map(int, np.unravel_index(np.argmax(where), where.shape)))

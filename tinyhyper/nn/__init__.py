@@ -3,6 +3,7 @@
 | file | what |
 | --- | --- |
 | `layer` | what every layer is: a name, a table of parameters, a call |
+| `buffers` | what a layer keeps beside parameters: loaded, and put back where a step is skipped |
 | `initial` | how parameters start |
 | `dense` | Linear, Embedding, Dropout |
 | `convolution`, `normalization`, `pooling` | Conv2d, BatchNorm2d, pooling: images are (n, height, width, channels) |

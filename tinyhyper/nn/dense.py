@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,6 +75,7 @@ class Dropout(Layer):
     """
 
     options = ("p", "seed")
+    nonnegative = ("calls",)
 
     def __init__(self, name: str, p: float = 0.5, seed: int = 0) -> None:
         super().__init__(name, buffers={"calls": np.zeros((), np.int64)})
@@ -87,7 +88,9 @@ class Dropout(Layer):
             raise DtypeError(f"Dropout: {self.name!r} takes x of float32 or float64, not {x.dtype}")
         if not self.training or self.p == 0:
             return x
-        rng = np.random.default_rng((self.seed, zlib.crc32(self.name.encode()), int(self.own["calls"])))
+        words = f"{self.seed} {int(self.own['calls'])} {self.name}".encode()
+        rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(words, digest_size=16).digest(), "little"))
         self.own["calls"] += 1
-        kept = rng.random(x.shape, np.float32) >= self.p
+        fine = np.float32 if (self.p * 2**24).is_integer() else np.float64  # float32 has multiples of 2**-24
+        kept = rng.random(x.shape, fine) >= self.p
         return x * Tensor(kept * x.dtype.type(1 / (1 - self.p)))

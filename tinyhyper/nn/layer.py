@@ -12,7 +12,8 @@ that no gradient moves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from ..arguments import generator, named
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..tensor import Tensor, tensor
+from . import buffers as kept
 from .initial import Initial
 
 
@@ -31,10 +33,17 @@ class Layer:
     parts: the layers that it calls.
     buffers: its own arrays that are not parameters, by short name.
     options: what its repr shows beside them, by attribute.
+    nonnegative: the buffers that are never below 0, such as counts, by short name.
     Raises ArgumentError for a name that is no text, a row that is no Initial, parts that are no list of layers.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
+    nonnegative: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Let each call in training note the buffers first: a step that skips the batch puts them back."""
+        if "__call__" in vars(cls):
+            cls.__call__ = _noting(cls.__call__)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -110,20 +119,27 @@ class Layer:
         return {name: layer.own[short].copy() for name, (layer, short) in self._rows("own").items()}
 
     def load_buffers(self, saved: Mapping[str, np.ndarray]) -> None:
-        """Go on from saved `buffers`. Raises ArgumentError, ShapeError or DtypeError before anything has changed."""
+        """Go on from saved `buffers`. Raises as `checked_buffers` does, before anything has changed."""
+        fresh = self.checked_buffers(saved)
+        for name, (layer, short) in self._rows("own").items():
+            layer.own[short] = fresh[name]
+
+    def checked_buffers(self, saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Saved `buffers` as the layers keep them, in new arrays; nothing changes.
+
+        Raises DtypeError for what is no dict or holds no numbers, ArgumentError for other names and for values that a
+        buffer never has (a part of a whole number, a count or a variance below 0, NaN), ShapeError for another shape.
+        """
         if not isinstance(saved, Mapping):
             raise DtypeError(f"load_buffers: saved buffers are a dict of arrays, not a {type(saved).__name__}")
-        mine = self.buffers
-        if set(saved) != set(mine):
-            wrong = ", ".join(sorted(set(saved) ^ set(mine)))
+        rows = self._rows("own")
+        if set(saved) != set(rows):
+            wrong = ", ".join(sorted(map(str, set(saved) ^ set(rows))))
             raise ArgumentError(f"load_buffers: saved and expected names differ in {wrong}")
-        for name, array in mine.items():
-            if np.shape(saved[name]) != array.shape:
-                raise ShapeError(f"load_buffers: {name} has shape {array.shape}, saved was {np.shape(saved[name])}")
-            if np.asarray(saved[name]).dtype.kind not in "fiub":
-                raise DtypeError(f"load_buffers: {name} is {array.dtype}, saved was {np.asarray(saved[name]).dtype}")
-        for name, (layer, short) in self._rows("own").items():
-            layer.own[short] = np.array(saved[name], layer.own[short].dtype)
+        return {
+            name: kept.checked(name, layer.own[short], saved[name], short in layer.nonnegative)
+            for name, (layer, short) in rows.items()
+        }
 
     def parameter(self, params: Mapping[str, Tensor], short: str) -> Tensor:
         """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape,
@@ -149,3 +165,15 @@ class Layer:
         options = [f"{option}={getattr(self, option)!r}" for option in self.options]
         inside = [part for part in (shapes, *options, *map(repr, self.parts)) if part]
         return f"{type(self).__name__}({', '.join([repr(self.name), *inside])})"
+
+
+def _noting(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer's call that notes its buffers before it may write to them."""
+
+    @functools.wraps(call)
+    def noting(self: Layer, *args: Any, **kwargs: Any) -> Any:
+        if self.own and self.training and kept.skipping:
+            kept.note(next(iter((*args, *kwargs.values())), None), self.own)
+        return call(self, *args, **kwargs)
+
+    return noting

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import number, whole
+from ..kernels.finite import all_finite
 from ..ops.normalization import batch_norm, normalize_batch
 from ..tensor import Tensor, as_tensor
 from .initial import Initial, constant
@@ -18,13 +19,15 @@ class BatchNorm2d(Layer):
     """activation(the normalized x * weight + bias + residual), of images x, (n, height, width, channels).
 
     In training it normalizes by the batch's own statistics and gathers them: running_mean and running_var, its buffers,
-    move by `momentum` of the way to the batch's mean and variance (divisor: the count less one), as in PyTorch. In
-    `eval` it normalizes by what it has gathered. weight starts at 1, bias at 0.
+    move by `momentum` of the way to the batch's mean and variance (divisor: the count less one), as in PyTorch. A
+    channel of which either is not finite leaves them as they were. In `eval` it normalizes by what it has gathered.
+    weight starts at 1, bias at 0.
     activation, residual: what follows, in the same pass; see th.batch_norm, which also says what its call raises.
     Raises ArgumentError unless channels is a whole number above 0, eps > 0 and 0 <= momentum <= 1.
     """
 
     options = ("eps", "momentum")
+    nonnegative = ("running_var",)
 
     def __init__(self, name: str, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         channels = whole("BatchNorm2d: channels", channels)
@@ -44,11 +47,14 @@ class BatchNorm2d(Layer):
         residual: Any = None,
     ) -> Tensor:
         x, weight, bias = as_tensor(x), self.parameter(params, "weight"), self.parameter(params, "bias")
+        own = self.own
         if not self.training:
-            running = Tensor(self.own["running_mean"]), Tensor(self.own["running_var"])
+            running = Tensor(own["running_mean"]), Tensor(own["running_var"])
             return batch_norm(x, weight, bias, *running, self.eps, activation, residual)
         out, mean, variance = normalize_batch(x, weight, bias, self.eps, activation, residual)
         count = x.size // x.shape[-1]
+        finite = all_finite(variance)  # as it never is where the mean is not
         for short, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
-            self.own[short] = (1 - self.momentum) * self.own[short] + self.momentum * value
+            moved = (1 - self.momentum) * own[short] + self.momentum * value
+            own[short] = moved if finite else np.where(np.isfinite(variance), moved, own[short])
         return out

@@ -13,22 +13,30 @@ from .layer import Layer
 
 
 class Pool2d(Layer):
-    """What pooling layers share. pool: the operation.  kernel, stride, padding: see th.max_pool2d."""
+    """What pooling layers share. pool: the operation.  kernel, stride, padding, ceil_mode: see th.max_pool2d."""
 
-    options = ("kernel", "stride", "padding")
+    options: tuple[str, ...] = ("kernel", "stride", "padding")  # type: ignore[misc]
 
     pool: Callable[..., Tensor]
 
     def __init__(
-        self, name: str, kernel: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+        self,
+        name: str,
+        kernel: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__(name)
         kind = type(self).__name__
         self.kernel, self.padding = pair(f"{kind}: kernel", kernel, 1), pair(f"{kind}: padding", padding, 0)
         self.stride = self.kernel if stride is None else pair(f"{kind}: stride", stride, 1)
+        self.ceil_mode = ceil_mode
+        if ceil_mode:
+            self.options = (*self.options, "ceil_mode")
 
     def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:
-        return type(self).pool(x, self.kernel, self.stride, self.padding)
+        return type(self).pool(x, self.kernel, self.stride, self.padding, self.ceil_mode)
 
 
 class MaxPool2d(Pool2d):

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..arguments import whole
 from ..errors import ArgumentError, ShapeError
 from ..ops.elementwise import relu
@@ -60,13 +62,14 @@ class ResNet(Layer):
     """
 
     def __init__(
-        self, depth: int, classes: int = 10, widths: Sequence[int] = (16, 32, 64), name: str = "resnet"
+        self, depth: int, classes: int = 10, widths: Sequence[int] | np.ndarray = (16, 32, 64), name: str = "resnet"
     ) -> None:
         if whole("ResNet: depth", depth) < 8 or depth % 6 != 2:
             raise ArgumentError(f"ResNet: a depth of 8, 14, 20, ... (6 k + 2) is needed, not {depth}")
-        if not isinstance(widths, Sequence) or len(widths) != 3:
+        stages = list(widths) if isinstance(widths, Sequence) or np.ndim(widths) == 1 else []
+        if len(stages) != 3:
             raise ArgumentError(f"ResNet: widths are the channels of three stages, not {widths!r}")
-        widths = [whole("ResNet: each of the widths", width) for width in widths]
+        widths = [whole("ResNet: each of the widths", width) for width in stages]
         self.conv = Conv2d(f"{name}.conv", 3, widths[0], 3, padding=1, bias=False)
         self.norm = BatchNorm2d(f"{name}.norm", widths[0])
         self.blocks = []

@@ -68,8 +68,9 @@ def conv2d(x: Any, weight: Any, bias: Any = None, stride: int | Pair = 1, paddin
 
 def pair(what: str, value: Any, least: int) -> Pair:
     """A number for both directions, or one for each. Raises ArgumentError for one below the least."""
+    given = value.tolist() if isinstance(value, np.ndarray) else value
     try:
-        down, across = value if isinstance(value, (tuple, list)) else (value, value)
+        down, across = given if isinstance(given, (tuple, list, range)) else (given, given)
         found = operator.index(down), operator.index(across)
     except (TypeError, ValueError):
         found = (-1, -1)

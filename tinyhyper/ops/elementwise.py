@@ -206,7 +206,7 @@ tanh: Elementwise = rule(
     "tanh", "math.tanh({0})", np.tanh, lambda g, out, x: (g * _tanh_slope(x),), "The hyperbolic tangent."
 )
 _tanh_slope: Elementwise = Elementwise(
-    "tanh_slope", "{one} / math.cosh({0}) ** 2", lambda x: np.square(1.0 / np.cosh(x)),
+    "tanh_slope", "{one} / math.cosh({0}) ** 2", lambda x: np.square(np.reciprocal(np.cosh(x))),
     lambda g, out, x: (-2.0 * g * out * tanh(x),), "The slope of tanh, out of x as that of sigmoid.",
 )  # fmt: skip
 erf = rule(

@@ -76,7 +76,7 @@ class Chain:
             return None
         arrays = [tensor.array for tensor in (*targets, *gradients, *constants)]
         before = self._state_before()
-        if before is None or not self._plain or False in [_is_number(array) for array in arrays]:
+        if before is None or not self._plain or False in [a.dtype is FLOAT and not a.ndim for a in arrays]:
             return None
         if True in [constant.edge is not None for constant in constants]:
             return None

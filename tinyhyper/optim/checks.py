@@ -213,7 +213,7 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
         )
     if not params:
         raise ArgumentError(f"{place}: params is empty, so there is nothing to move")
-    reached = False
+    reached, states = False, optimizer._states
     for name, w in params.items():
         if not isinstance(w, Tensor) or w.edge is None:
             what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
@@ -223,7 +223,7 @@ def step(levels: Sequence[Optimizer], params: Any) -> None:
             reached = True
             if not isinstance(grad, Tensor) or grad.array.shape != shape or grad.array.dtype.kind != "f":
                 raise _wrong_gradient(f"{place}: params[{name!r}]", w)
-        for key, state in optimizer._states.get(name, {}).items():
+        for key, state in (states[name].items() if name in states else ()):
             if state.array.shape != shape or state.array.dtype != dtype:
                 raise ShapeError(
                     f"{place}: params[{name!r}] is {dtype} of shape {shape}, but its state {key!r} "

@@ -23,6 +23,8 @@ ONE = Tensor(np.array(1.0))
 TOTAL = (Sample((), np.dtype(np.float64)),)
 SQUARE, _ = trace(lambda g, one: square(g * one), 2, eager=True)  # a 0-d float64 makes it float64
 PRODUCT, _ = trace(multiply, 2, eager=True)
+EXACT = 1e-280, 1e280  # between these, no square that matters has overflowed or underflowed
+SMALL = 1e-30  # float32 has factors above this to full precision
 
 
 @composite
@@ -31,10 +33,11 @@ def _within(g: Any, limit: Any) -> Any:
 
 
 @composite
-def _scale(total: Any, limit: Any) -> Any:
+def _factor(total: Any, limit: Any, unit: Any) -> Any:
+    """The factor of gradients that are given as multiples of the unit, and so is the root of their total."""
     zero = equal(total, 0.0)
     norm = where(zero, 0.0, sqrt(where(zero, 1.0, total)))
-    return minimum(limit / (norm + 1e-6), 1.0)
+    return minimum(limit / (norm + 1e-6 / unit), unit)
 
 
 def clip_by_value(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
@@ -46,15 +49,36 @@ def clip_by_value(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Te
 def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
     """The gradients, all times min(1, limit / (norm + 1e-6)), where the norm is that of all of them as one vector.
 
-    As PyTorch's clip_grad_norm_, but the squares are taken and added in float64. A NaN makes everything NaN.
-    Differentiable; ArgumentError for a limit that is not above 0.
+    As PyTorch's clip_grad_norm_, but in float64, and no square overflows or underflows. A NaN makes everything NaN.
+    Gradients of which one is infinite stay as they are: no factor would make them finite, and an `on_nonfinite` or the
+    loss is to show them. Differentiable; ArgumentError for a limit that is not above 0.
     """
     limit = checked("clip_by_norm: limit", limit)
+    total = _total(gradients)
+    factor = _factor(total, limit, 1.0)
+    if EXACT[0] < total.item() < EXACT[1] and factor.item() > SMALL:
+        return {name: PRODUCT([g, factor], (False, True))[0] for name, g in gradients.items()}
+    largest = float(np.max([np.max(np.abs(g.array), initial=0.0) for g in gradients.values()], initial=0.0))
+    if math.isinf(largest):
+        return dict(gradients)
+    unit = math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
+    inverse = Tensor(np.array(1.0 / unit))
+    multiples = {name: PRODUCT([g, inverse], (False, False))[0] for name, g in gradients.items()}
+    factor = _factor(_total(multiples), limit, unit)
+    if factor.item() == unit:
+        return dict(gradients)
+    return {
+        name: PRODUCT([multiples[name], factor], (False, False), (Sample(g.shape, g.dtype),))[0]
+        for name, g in gradients.items()
+    }
+
+
+def _total(gradients: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the squares of all elements."""
     total = Tensor(np.array(0.0))
     for g in gradients.values():
         total = total + SQUARE([g, ONE], (False, False), TOTAL)[0]
-    scale = _scale(total, limit)
-    return {name: PRODUCT([g, scale], (False, True))[0] for name, g in gradients.items()}
+    return total
 
 
 def checked(what: str, limit: Any) -> float:

@@ -39,7 +39,7 @@ def move_together(operands: Iterable[Operands]) -> tuple[dict[str, Tensor], dict
         arrays += applied.arrays
         results = kind.plan.run(arrays)
         moved[name] = new_w = Tensor(results[0])
-        states[name] = dict(zip(rule.kept, map(Tensor, results[1:])))
+        states[name] = dict(zip(rule.kept, map(Tensor, results[1:]))) if rule.kept else {}
         if kind.reads is None:
             leaf(new_w)
         else:

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Mapping, MutableMapping, Sequence
 
 from ..errors import GraphError
-from ..kernels.quiet import quietly
 from ..tape import Edge, Node, backward, unwatched
 from ..tensor import Tensor, deposit
 from .checks import RESERVED
@@ -125,7 +124,7 @@ class Window:
         try:
             seeds = [left for seam in before for left in seam.collect()]
             with unwatched():
-                return quietly(backward, seeds, None, retain_graph=True, create_graph=False)
+                return backward(seeds, None, retain_graph=True, create_graph=False)
         finally:
             for seam, kept in before.items():
                 seam.left, seam.partly = kept

@@ -2,7 +2,8 @@
 
 A step is made in full before anything is changed, so to refuse it is to stop there. To skip it takes more: the backward
 pass of the batch has left gradients, and has consumed the graph that leads from the weights to the hyperparameters.
-So a tower that skips notes after each step what the next backward pass may change, and puts it back.
+So a tower that skips notes after each step what the next backward pass may change, and puts it back. Layers note what
+the forward pass changes, their buffers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..errors import AnomalyError, ArgumentError
 from ..kernels.finite import all_finite, described
+from ..nn import buffers
 from ..sites import warn
 from ..tape import reachable
 from ..tensor import Tensor
@@ -64,6 +66,8 @@ class Guard(Unguarded):
         self._choice = choice
         self._skipping = False
         self._window, self._last = Notes(), Notes()
+        if choice == "skip":
+            buffers.skipping.add(self)
 
     def __bool__(self) -> bool:
         return True
@@ -83,6 +87,7 @@ class Guard(Unguarded):
             tensor.grad = None
         self._window.put_back()
         self._last.put_back()
+        buffers.put_back(step.weights)
         step.optimizer.skipped += 1
         if not self._skipping:
             warn(f"{error.found}; the step is skipped, and so are those after it that are no better")
@@ -93,6 +98,7 @@ class Guard(Unguarded):
         self._skipping = False
         if self._choice != "skip":
             return
+        buffers.forget(step.weights)
         if step.cuts:
             self._window = Notes()
         self._last = Notes()
@@ -117,6 +123,7 @@ class Guarded:
         self, guard: Guard, optimizer: Optimizer, levels: Sequence[Optimizer], params: Mapping[str, Tensor]
     ) -> None:
         self.guard, self.optimizer, self.levels, self.params = guard, optimizer, levels, params
+        self.weights = list(params.values())  # as they are before the step
         self.window = optimizer._window
         self.cuts = self.window.cuts
         self._called = Notes()

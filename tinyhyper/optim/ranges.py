@@ -55,18 +55,23 @@ class RangeWatch:
 
     def see(self, levels: Sequence[Optimizer]) -> None:
         """A step has moved the hyperparameters of these levels."""
-        told = self._told
         for height, level in enumerate(levels):
+            parameters = level.parameters
             for key, low, high in level._bounds:
-                if not low < level.parameters[key].array.item() < high and (height, key) not in told:
-                    told.add((height, key))
-                    what = f"has run off to {_value(level, key):.4g}"
-                    warn(f"hyperparameter {key} of level {height} {what}. To do: {SLOWER}")
-            if self._strict:
+                if not low < parameters[key].array.item() < high:
+                    self._run_off(height, key, level)
+        if self._strict:
+            for height, level in enumerate(levels):
                 for key in level._tuned:
                     coordinate, span = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
                     if coordinate.low < span[0] or coordinate.high > span[1]:
                         self.check(height, key, _value(level, key), span)
+
+    def _run_off(self, height: int, key: str, level: Optimizer) -> None:
+        if (height, key) not in self._told:
+            self._told.add((height, key))
+            what = f"has run off to {_value(level, key):.4g}"
+            warn(f"hyperparameter {key} of level {height} {what}. To do: {SLOWER}")
 
     def check(self, level: int, name: str, value: float, span: Span) -> None:
         """A hyperparameter of a level has this value now."""

@@ -12,6 +12,7 @@ from ..derivatives import gradients
 from ..errors import GradientError
 from ..tape import recording, unwatched
 from ..tensor import Tensor
+from . import kinks
 from .differences import Array, Slope, lengths, settled, size_of
 from .functions import Function, leaves, signs, signs_like
 from .reports import Difference, entry, factor, kink
@@ -58,6 +59,7 @@ class Derivative:
             self._check_entries(grads)
         for n, grad in enumerate(grads):
             self._check_direction(n, grad.astype(np.float64))
+            self._check_smooth(n)
 
     def projected(self) -> tuple[Function, list[Array], list[str]]:
         """The gradient as a function of arguments and cotangents: its sum with random weights."""
@@ -177,6 +179,16 @@ class Derivative:
             f"{wanted.value:.9g} by differences; off by {off:.3g}, allowed {limit:.3g}; differences settle to "
             f"{wanted.error:.1g}"
         )
+
+    def _check_smooth(self, n: int) -> None:
+        """No kink is where differences and the gradient agree on the middle of two slopes."""
+        found = kinks.find(self._values, self._weights, self.wide, n, self.lengths[n], 10 * self.rtol)
+        if found is not None:
+            where = entry(self.names[n], np.unravel_index(found.place, self.arrays[n].shape))
+            raise self._error(
+                f"{self.label} has a kink at {where}: slope from the left {found.left:.6g}, from the right "
+                f"{found.right:.6g}. There is no derivative to compare with: try another point"
+            )
 
     def _suspects(self, n: int, grad: Array) -> Array:
         """Up to MANY entries of an argument, among them those that make a gradient wrong: half after half."""

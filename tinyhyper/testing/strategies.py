@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import whole
-from ..errors import ArgumentError, MissingPackageError
+from ..arguments import number, whole
+from ..errors import ArgumentError, DtypeError, MissingPackageError
+from .numbers import PLACES, Shape, numbers_off
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here
 
 try:
+    from hypothesis import reject
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp
     from hypothesis.vendor import pretty
@@ -26,13 +29,8 @@ except ImportError as error:
         "tinyhyper.testing: strategies need hypothesis; pip install 'tinyhyper[test]', or hypothesis itself"
     ) from error
 
-Shape = tuple[int, ...]
-
 SEEDS = st.integers(0, 10_000)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
-PLACES = 3
-GAP = 0.02
-FEWEST = 60  # intervals: arrays of fewer entries have the same
 
 
 def broadcastable_shapes(
@@ -66,38 +64,53 @@ def arrays_off(
 ) -> st.SearchStrategy[np.ndarray]:
     """Arrays of numbers between the bounds that keep a distance from kinks and ties, where no derivative exists.
 
-    shape: of the array, or a strategy of shapes.  place: 0, 1 or 2; arrays of up to 50 entries at different places have
-    no ties with each other either, as a maximum needs.
-    Raises ArgumentError for bounds, kinks or a place that are none.
+    shape: of the array, or a strategy of shapes, of which those are taken for which there is room.
+    dtype: of floats or integers. Integers, by which nothing is differentiated, keep off kinks, but may be equal.
+    place: 0, 1 or 2; arrays of up to 50 entries at different places have no ties with each other either, as a maximum
+    needs, unless the dtype has hardly enough numbers between the bounds for one.
+    Raises ArgumentError for bounds, kinks or a place that are none, and where there is no room; DtypeError for another
+    dtype.
     """
+    for name, bound in (("low", low), ("high", high)):
+        number(f"arrays_off: {name}", bound, lambda bound: True, "that is finite")
     if not low < high:
         raise ArgumentError(f"arrays_off: no number is between low={low} and high={high}")
-    if np.ndim(kinks) != 1:
-        raise ArgumentError(f"arrays_off: kinks={kinks!r} is no sequence of numbers, such as (0.0,)")
     if place not in range(PLACES):
         raise ArgumentError(f"arrays_off: place={place!r} is not 0, 1 or 2")
+    numbers = partial(numbers_off, low=float(low), high=float(high), place=place)
+    numbers = partial(numbers, kinks=_checked_kinks(kinks), dtype=_checked_dtype(dtype))
     shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
+    numbers(np.random.default_rng(0), () if shapes is shape else shape)  # raises where there is no room at all
 
     @st.composite  # hypothesis would show the call of a mapped function in place of the numbers
     def arrays(draw: Any) -> np.ndarray:
         chosen, rng = draw(shapes), np.random.default_rng(draw(SEEDS))
-        return numbers_off(rng, chosen, low, high, kinks, place).astype(dtype)
+        try:
+            return numbers(rng, chosen)
+        except ArgumentError:
+            reject()
 
     return arrays()
 
 
-def numbers_off(
-    rng: np.random.Generator, shape: Shape, low: float, high: float, kinks: Sequence[float] = (), place: int = 0
-) -> np.ndarray:
-    """The numbers of `arrays_off`, float64, drawn from a generator: each from an interval of its own."""
-    size = int(np.prod(shape))
-    count = max(FEWEST, size + len(kinks))  # a kink takes away one interval at most
-    width = (high - low) / count
-    starts = low + width * (np.arange(count) + (place % PLACES) / PLACES + 0.1)
-    reach, gap = 0.05 * width, min(GAP, width / 4)
-    for kink in kinks:
-        starts = starts[(starts + reach < kink - gap) | (starts > kink + gap)]
-    return (rng.permutation(starts)[:size] + reach * rng.random(size)).reshape(shape)
+def _checked_kinks(kinks: Any) -> list[float]:
+    try:
+        found = np.asarray(kinks, np.float64)
+    except (TypeError, ValueError):
+        found = np.array(np.nan)
+    if found.ndim != 1 or np.isnan(found).any():
+        raise ArgumentError(f"arrays_off: kinks={kinks!r} is no sequence of numbers, such as (0.0,)")
+    return found.tolist()
+
+
+def _checked_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in "fiu":
+        raise DtypeError(f"arrays_off: dtype={dtype!r} is neither of floats nor of integers")
+    return found
 
 
 def source(array: np.ndarray) -> str:

@@ -1,0 +1,82 @@
+"""Buffers: a layer's arrays that no gradient moves. What may be loaded, and what a skipped step puts back.
+
+A call in training writes to buffers before anybody knows whether its batch is any good. So their values are noted
+first, beside a weight that the call is given: a step that skips the batch finds them by the weights that it does not
+move. A step that is made replaces its weights, and notes beside the old ones are gone with them. A call without any
+weight, as of a dropout alone, is taken for one of the next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..interop import array_of
+from ..kernels.finite import all_finite, described
+from ..kernels.quiet import quietly
+from ..tape import Node, current
+from ..tensor import Tensor
+
+Table = dict[str, np.ndarray]
+
+skipping: WeakSet[Any] = WeakSet()  # whoever may ask for buffers to be put back; without any, nothing is noted
+Notes = dict[int, tuple[Table, Table]]
+_before: WeakKeyDictionary[Node, Notes] = WeakKeyDictionary()
+_without_weights: Notes = {}
+
+
+def note(params: Any, own: Table) -> None:
+    """Note the buffers of a layer that is called with params, unless an earlier call of the same step has done so.
+
+    Under `no_grad()` there is nothing to skip, and nothing is noted.
+    """
+    if not isinstance(params, Mapping) or not current().recording:
+        return
+    edges = (w.edge for w in params.values() if isinstance(w, Tensor))
+    edge = next(filter(None, edges), None)
+    noted = _without_weights if edge is None else _before.setdefault(edge[0], {})
+    if id(own) not in noted:
+        noted[id(own)] = own, {short: array.copy() for short, array in own.items()}
+
+
+def put_back(weights: Iterable[Tensor]) -> None:
+    """Give buffers the values that they had before the calls with these weights."""
+    for own, before in _taken(weights):
+        own.update(before)
+
+
+def forget(weights: Iterable[Tensor]) -> None:
+    """Let the values stand that calls with these weights have left."""
+    _taken(weights)
+
+
+def _taken(weights: Iterable[Tensor]) -> list[tuple[Table, Table]]:
+    """What is noted beside the weights, and without any; it is noted no longer."""
+    nodes = {w.edge[0] for w in weights if w.edge is not None}
+    found = [*_without_weights.values(), *(pair for node in nodes for pair in _before.pop(node, {}).values())]
+    _without_weights.clear()
+    return found
+
+
+def checked(name: str, own: np.ndarray, saved: Any, nonnegative: bool) -> np.ndarray:
+    """A saved buffer as its layer keeps it. Raises ShapeError, DtypeError or ArgumentError for what it cannot hold.
+
+    own: the layer's array.  nonnegative: whether its values are never below 0.
+    """
+    given = array_of(saved, what := f"load_buffers: {name}")
+    if given.shape != own.shape:
+        raise ShapeError(f"{what} has shape {own.shape}, saved was {given.shape}")
+    if (given.dtype == bool) != (own.dtype == bool):
+        raise DtypeError(f"{what} is {own.dtype}, saved was {given.dtype}")
+    value = quietly(given.astype, own.dtype)
+    if own.dtype.kind in "iu" and not np.array_equal(value, given):
+        raise ArgumentError(f"{what} holds whole numbers of {own.dtype}, saved was {given}")
+    if not all_finite(value) and all_finite(own):
+        raise ArgumentError(f"{what} was saved with {described(value)}")
+    if nonnegative and (value < 0).any():
+        raise ArgumentError(f"{what} is never below 0, saved was {given}")
+    return value
