@@ -55,16 +55,6 @@ def test_a_new_file_has_what_the_umask_leaves_and_an_old_one_keeps_its_mode(writ
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_nobody_else_can_write_to_what_may_be_run(umask, tmp_path):
-    for mask, kept in ((0, 0o644), (0o002, 0o644), (0o077, 0o600)):
-        path = tmp_path / str(mask) / "kernel"
-        umask(mask)
-        for _ in range(2):
-            files.publish(path, b"new")
-            assert mode(path) == oct(kept)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 def test_nobody_else_can_read_what_is_under_way_to_a_private_file(umask, tmp_path):
     umask(0o022)
     path = tmp_path / "file"

@@ -37,7 +37,7 @@ def publish(path: Path, content: bytes) -> None:
 
     Raises ArgumentError and OSError as `folders.own` does.
     """
-    with _renamed(own(path.parent) / path.name, None, 0o644) as file:
+    with _renamed(own(path.parent) / path.name, 0o644) as file:
         file.write(content)
 
 
@@ -82,12 +82,9 @@ def _streams() -> Iterator[os.stat_result]:
 
 
 @contextmanager
-def _renamed(target: Path, mode: int | None, new: int = 0o666) -> Iterator[BinaryIO]:
-    """A new file under another name, which is renamed as the block ends, whole and with its mode.
-
-    new: what the umask leaves a part of, where there is no mode.
-    """
-    handle, temporary = _temporary(target, new if mode is None else 0o600)
+def _renamed(target: Path, mode: int | None) -> Iterator[BinaryIO]:
+    """A new file under another name, which is renamed as the block ends, whole and with its mode."""
+    handle, temporary = _temporary(target, 0o666 if mode is None else 0o600)
     with ExitStack() as held:
         try:
             with open(temporary, "w+b", opener=lambda *_: handle) as file:

@@ -33,10 +33,10 @@ def there(path: Path) -> bool:
     """Whether there is such a file or folder. Raises DataError where the system does not let this process see."""
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    except OSError as error:
+    except PermissionError as error:
         raise unreadable(path, error) from error
+    except (OSError, ValueError):
+        return False
     return True
 
 
