@@ -47,7 +47,10 @@ examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one line for an error."""
+    """argparse, with one line for an error, and help that is not silent about an output that takes nothing."""
+
+    def print_help(self, file: Any = None) -> None:
+        print(self.format_help(), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -69,7 +72,7 @@ def checked(convert: Callable[[str], Any], holds: Callable[[Any], Any], wanted: 
 
 
 WHOLE = checked(int, lambda number: number > 0, "a whole number above 0")
-FOLDER = checked(str, str.strip, "a folder")
+FOLDER = checked(os.path.expanduser, lambda folder: folder.strip() and folder[0] != "~", "a folder")
 
 
 def parse(arguments: list[str]) -> tuple[str, Settings]:
@@ -142,17 +145,40 @@ def main(arguments: list[str]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # the printed tape has a ✂, which not every terminal's encoding has
     try:
-        name, settings = parse(arguments)
-        return load(name)(settings)
+        try:
+            name, settings = parse(arguments)
+            return load(name)(settings)
+        finally:
+            flush()  # here, where an error of it is told, and not as the interpreter ends
     except UsageError as error:
         print("python -m demos: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("python -m demos: interrupted before anything was finished", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        tell(error)
         return 1
+
+
+def flush() -> None:
+    """Put out what has been printed, unless there is no output at all."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def tell(error: OSError) -> None:
+    """Say in a line what the system refused: a file, which the error names, or the output.
+
+    Nothing is said where the reader of our output has left, as `head` does.
+    """
+    try:
+        flush()
+    except OSError:  # which Python would try again as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        what = "" if error.filename or error.errno is None else "what was found cannot be printed: "
+        print(f"python -m demos: {what}{error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

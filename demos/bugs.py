@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper import files
 
 from . import digits, exhibits, museum, output, properties
 from .exhibits import Loss, Params
@@ -172,7 +171,6 @@ def main(settings: Settings) -> int:
     folder = output.prepare(settings.out)
     with np.errstate(all="ignore"):
         curves = {name: pair(name, settings.seed) for name in tqdm(CURVES, unit="exhibit", leave=False, disable=None)}
-    print(f"Digits: a tanh MLP, batches of {BATCH}, seed: {settings.seed}\n\n{table(curves)}")
-    written = files.write(folder / "bugs.png", picture(curves))
-    print(f"\nIn {folder}: {written.name}")
+    text = f"Digits: a tanh MLP, batches of {BATCH}, seed: {settings.seed}\n\n{table(curves)}"
+    output.finish(text, folder, {"bugs.png": picture(curves)})
     return 0

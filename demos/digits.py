@@ -10,7 +10,6 @@ import numpy as np
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper import files
 
 from . import output, report, stacks
 from .settings import Settings, UsageError
@@ -141,15 +140,13 @@ def main(settings: Settings) -> int:
     count = EPOCHS if settings.epochs is None else settings.epochs
     folder = output.prepare(settings.out)
     tape = two_steps(th.data.digits())
-    written = [files.write(folder / "cut.svg", th.inspect.svg(tape))]
     finished = train_all(runs, count, settings.seed)
+    told = [f"Digits: a tanh MLP 64-{HIDDEN}-{CLASSES}, batches of {BATCH}, epochs: {count}, seed: {settings.seed}"]
     if finished:
-        written.insert(0, files.write(folder / "curves.png", report.curves(finished)))
-    print(f"Digits: a tanh MLP 64-{HIDDEN}-{CLASSES}, batches of {BATCH}, epochs: {count}, seed: {settings.seed}")
-    if finished:
-        print(f"\n{report.table(finished)}")
-    print(f"\nTwo steps of SGD / SGD on one layer, and where the graph was cut:\n\n{tape}")
+        told.append(report.table(finished))
+    told.append(f"Two steps of SGD / SGD on one layer, and where the graph was cut:\n\n{tape}")
     if len(finished) < len(runs):
-        print(f"\nInterrupted: {len(finished)} of {len(runs)} runs were finished.")
-    print(f"\nIn {folder}: {', '.join(path.name for path in written)}")
+        told.append(f"Interrupted: {len(finished)} of {len(runs)} runs were finished.")
+    pictures = {"curves.png": report.curves(finished)} if finished else {}
+    output.finish("\n\n".join(told), folder, {**pictures, "cut.svg": th.inspect.svg(tape)})
     return 0 if len(finished) == len(runs) else 130

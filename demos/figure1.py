@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import tinyhyper as th
-from tinyhyper import files
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import Figure, Key, figure
 from tinyhyper.inspect.text import short, shorten
@@ -95,7 +94,10 @@ def pictures() -> Iterator[tuple[str, Picture]]:
 def main(settings: Settings) -> int:
     """Write the pictures, and print what each shows. Returns the exit status."""
     folder = output.prepare(settings.out)
-    for name, picture in pictures():
-        files.write(folder / name, picture.svg)
-        print("\n".join([picture.title, *picture.cuts, picture.story, f"In {folder / name}\n"]))
+    drawn = dict(pictures())
+    told = [
+        "\n".join([picture.title, *picture.cuts, picture.story, f"In {folder / name}\n"])
+        for name, picture in drawn.items()
+    ]
+    output.finish("\n".join(told), folder, {name: picture.svg for name, picture in drawn.items()})
     return 0

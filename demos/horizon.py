@@ -28,7 +28,6 @@ from matplotlib.ticker import NullLocator
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper import files
 
 from . import digits, output
 from .report import COLOURS
@@ -297,7 +296,5 @@ def main(settings: Settings) -> int:
     with tqdm(total=sum(len(p.horizons) for p in tried), unit="horizon", leave=False, disable=None) as progress:
         results = [bias(problem, settings.seed, progress) for problem in tried]
     costs = costs_of(tried[-1], settings.seed)
-    print(table(results, costs))
-    written = files.write(folder / "horizon.png", picture(results, costs))
-    print(f"\nIn {folder}: {written.name}")
+    output.finish(table(results, costs), folder, {"horizon.png": picture(results, costs)})
     return 0

@@ -65,7 +65,8 @@ def main(settings: Settings) -> int:
     output.prepare(folder)
     output.prepare(folder.parent)
     text, pictures = markdown(folder)
+    page = files.write(folder.with_name(f"{folder.name}.md"), text)
     for name, picture in pictures.items():
         files.write(folder / name, picture)
-    print(files.write(folder.with_name(f"{folder.name}.md"), text))
+    print(page)
     return 0

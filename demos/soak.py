@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import tinyhyper as th
-from tinyhyper import files
 from tinyhyper.optim import SGD, Adam, Optimizer
 from tinyhyper.tape import Node
 
@@ -170,9 +169,8 @@ def main(settings: Settings) -> int:
     """Run both ways, print a table, write the picture and the numbers. The exit status is 0 if both ended alike."""
     folder = output.prepare(settings.out)
     samples, same, towers = soak(settings.seed, QUICK if settings.quick else STEPS)
-    print(table(samples, same, towers))
     found = {"command": settings.command("soak"), "same": same, "towers": towers}
     text = json.dumps({**found, "samples": [sample._asdict() for sample in samples]}, indent=1)
-    written = files.write(folder / "soak.png", picture(samples)), files.write(folder / "soak.json", text + "\n")
-    print(f"\nIn {folder}: {', '.join(path.name for path in written)}")
+    contents: dict[str, str | bytes] = {"soak.png": picture(samples), "soak.json": text + "\n"}
+    output.finish(table(samples, same, towers), folder, contents)
     return 0 if same else 1

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from demos import __main__ as command_line
+
 ROOT = Path(__file__).resolve().parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def start(*arguments, code=None, folder=None):
+def start(*arguments, code=None, folder=None, stdout=subprocess.PIPE):
     """Start `python -m demos` in an empty folder, with the checkout on the path."""
     command = ["-c", code] if code else ["-m", "demos"]
     return subprocess.Popen(
@@ -23,7 +25,7 @@ def start(*arguments, code=None, folder=None):
         cwd=folder or ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
@@ -41,6 +43,49 @@ def test_help_names_the_demos_the_options_and_examples():
     assert (status, err) == (0, "")
     for word in ("digits", "--stack", "--alpha", "--epochs", "--seed", "--out", "examples:", "adam/sgd"):
         assert word in out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+@pytest.mark.parametrize(
+    "arguments, status, words",
+    [
+        (["figure1"], 1, "what was found cannot be printed: .*No space left on device"),
+        (["--help"], 1, "what was found cannot be printed: .*No space left on device"),
+        (["nonsense"], 2, "no demo is named 'nonsense'"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_told_in_a_line_and_files_are_written(arguments, status, words, tmp_path):
+    with open("/dev/full", "w") as full:
+        process = start(*arguments, "--out", tmp_path / "out", stdout=full)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == status and err.count("\n") == 1 and re.search(words, err)
+    assert len([*tmp_path.glob("out/*.svg")]) == (3 if arguments == ["figure1"] else 0)
+
+
+def test_a_reader_who_leaves_costs_no_file_and_no_line(tmp_path):
+    process = start("figure1", "--out", tmp_path)
+    process.stdout.close()
+    assert (process.wait(300), process.stderr.read()) == (1, "") and len([*tmp_path.iterdir()]) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no limits")
+def test_a_disk_that_takes_no_file_is_told_in_a_line_and_what_was_found_is_printed(tmp_path):
+    code = (
+        "import resource, sys; from demos.__main__ import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); sys.exit(main(sys.argv[1:]))"
+    )
+    status, out, err = run("figure1", "--out", tmp_path, code=code)
+    assert status == 1 and err.count("\n") == 1 and re.search(f"File too large: '{tmp_path}.*svg'", err)
+    assert out.count("✂") > 3 and f"In {tmp_path}: " not in out and list(tmp_path.iterdir()) == []
+
+
+def test_a_tilde_is_the_home_of_who_typed_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    _, settings = command_line.parse(["table1", "--out=~/results", "--data-dir=~/data"])
+    assert (settings.out, settings.data) == (tmp_path / "results", tmp_path / "data")
+    with pytest.raises(command_line.UsageError, match="--out.*'~nobody-of-this-name/x' is not a folder"):
+        command_line.parse(["--out=~nobody-of-this-name/x"])
 
 
 WRONG = {

@@ -264,14 +264,14 @@ def test_a_process_killed_midway_leaves_nothing_that_looks_whole(source, folder)
     )
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not any(path.stat().st_size for path in folder.rglob("*.part")):
+    while not any(path.stat().st_size for path in folder.rglob("*.tmp")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
     process.wait()
-    assert not (folder / "set" / "file.bin").exists()
+    assert not (folder / "set" / "file.bin").exists() and len(files(folder)) == 1
     (path,) = store.find("a set", [source("whole")])
-    assert path.read_bytes() == CONTENT
+    assert path.read_bytes() == CONTENT and files(folder) == ["file.bin"]
 
 
 def test_several_at_once_do_no_harm_to_each_other(source, folder):
@@ -325,6 +325,43 @@ def test_the_library_imports_nothing_of_the_network():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("missing", ["the folder", "what is in it", "a file in it", "the cache", "the file itself"])
+def test_what_the_system_hides_is_told_and_is_not_taken_for_missing(missing, source, folder, tmp_path, monkeypatch):
+    """The same error, whichever call meets it first."""
+    mine, wanted = tmp_path / "mine", source("whole", others=("file.bin",))
+    mine.mkdir()
+    (mine / "file.bin").touch()
+    store.find("a set", [source("whole")])
+    hidden = {
+        "the folder": mine, "what is in it": mine, "a file in it": mine / "file.bin",
+        "the cache": folder / "set" / "file.bin", "the file itself": folder / "set" / "file.bin",
+    }[missing]  # fmt: skip
+
+    def refusing(call):
+        def refused(path, *args, **kwargs):
+            if path in (hidden, str(hidden)):
+                raise PermissionError(13, "Permission denied", str(path))
+            return call(path, *args, **kwargs)
+
+        return refused
+
+    owner, name = {"what is in it": (os, "scandir"), "the file itself": (store.Path, "open")}.get(
+        missing, (store.Path, "stat")
+    )
+    monkeypatch.setattr(owner, name, refusing(getattr(owner, name)))
+    message = refusal(wanted, folder=None if "cache" in missing or "itself" in missing else mine)
+    assert message == f"'{hidden}' cannot be read: Permission denied; see to its permissions, or name another"
+
+
+def test_a_disk_that_is_full_is_told(source, folder, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert f"'{folder / 'set'}' cannot be written: No space left on device" in refusal(source("whole"))
+    assert files(folder) == []
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):

@@ -1,5 +1,6 @@
 """Experiments: a run that is interrupted goes on to the same numbers, and nothing is done twice or lost."""
 
+import errno
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from demos.experiment.run import plain
 from demos.experiment.store import Store
 from demos.experiment.workers import Here, carry_out, cluster, processes
 from demos.settings import Settings, UsageError
+from tinyhyper import files
 
 ROOT = Path(__file__).resolve().parents[1]
 STACKS = (
@@ -513,6 +515,37 @@ def test_a_refused_start_leaves_no_folder(tmp_path):
         with pytest.raises(UsageError, match="no"):
             command.main(experiment, Settings(out=out))
     assert list(tmp_path.iterdir()) == []
+
+
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["lines", "checkpoints", "files"])
+def test_on_a_full_disk_what_was_computed_is_printed_and_each_failure_is_a_line(what, tmp_path, capsys, monkeypatch):
+    runs = [tiny(), tiny(seed=1)]
+    if what == "lines":
+        monkeypatch.setattr(os, "fsync", full)
+    elif what == "checkpoints":
+        assert command.main(tiny_experiment(runs[:1]), Settings(out=tmp_path, jobs=1)) == 0
+        monkeypatch.setattr(tiny_training, "perform", full)
+    else:
+        assert command.main(tiny_experiment(runs), Settings(out=tmp_path, jobs=1)) == 0
+        monkeypatch.setattr(files, "_temporary", full)
+    capsys.readouterr()
+    try:
+        status = command.main(tiny_experiment(runs), Settings(out=tmp_path, jobs=1))
+    except OSError as error:
+        status = 1
+        assert what == "files" and error.filename == str(tmp_path / "tiny.md")
+    out, err = capsys.readouterr()
+    assert status == 1 and f"{1 if what == 'checkpoints' else 2} lines" in out and "Traceback" not in err
+    told = {"lines": "its line cannot be kept: ", "checkpoints": "OSError: ", "files": "no further run"}[what]
+    failures = {"lines": 2, "checkpoints": 1, "files": 1}[what]
+    assert err.count(told) == err.count("No space left on device") == failures
+    monkeypatch.undo()
+    assert command.main(tiny_experiment(runs), Settings(out=tmp_path, jobs=1)) == 0
+    assert "2 lines" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["resnet", "charrnn"])

@@ -635,6 +635,17 @@ def test_a_copy_of_a_leaf_is_a_leaf_of_its_own():
         assert x.grad is None and not np.shares_memory(twin.array, x.array)
 
 
+@pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_lies_in_memory_as_the_leaf_does_and_needs_no_more(twin_of):
+    whole = np.arange(24.0).reshape(4, 6)
+    for array, strides in (
+        (whole, (48, 8)), (whole.T, (8, 48)), (whole[:, 1], (8,)), (np.broadcast_to(1.5, (3,)), (8,)),
+        (whole[0, ::-1], (8,)),
+    ):  # fmt: skip
+        twin = twin_of(th.Tensor(array))
+        assert twin.array.strides == strides and twin.array.base is None and twin.array.tolist() == array.tolist()
+
+
 def test_a_computed_tensor_is_not_copied_without_its_graph():
     y = th.tensor([1.0, 2.0], requires_grad=True) * 2.0
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):

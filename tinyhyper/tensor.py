@@ -187,10 +187,10 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
 
 
 def _copied(array: np.ndarray, requires_grad: bool, grad: Tensor | None) -> Tensor:
-    """A copy of a leaf, with its gradient."""
-    copy = tensor(array, requires_grad)
+    """A copy of a leaf, with its gradient; its axes have the same order in memory, on which sums depend."""
+    copy = Tensor(array.copy("K"))
     copy.grad = grad
-    return copy
+    return leaf(copy) if requires_grad else copy
 
 
 def leaf(constant: Tensor) -> Tensor:

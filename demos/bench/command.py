@@ -9,7 +9,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tinyhyper import files
 from tinyhyper.kernels.threads import available
 
 from .. import output
@@ -86,12 +85,10 @@ def main(settings: Settings) -> int:
         except KeyboardInterrupt:
             interrupted = True
         data["seconds"] = time.perf_counter() - begun
-        files.write(folder / DATA, json.dumps(data) + "\n")
     run = Run(data)
-    print(page.screen(run))
-    files.write(folder / PAGE, page.markdown(run))
-    files.write(folder / PICTURE, picture.picture(run))
-    print(f"\nIn {folder}: {PAGE}, {PICTURE}, {DATA}")
+    contents: dict[str, str | bytes] = {PAGE: page.markdown(run), PICTURE: picture.picture(run)}
+    measured = {} if settings.again else {DATA: json.dumps(data) + "\n"}
+    output.finish(page.screen(run), folder, contents | measured, *{DATA} - {*measured})
     if interrupted:
         print("\nInterrupted: what was finished stands above.")
         return 130

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import tinyhyper as th
-from tinyhyper import files
 from tinyhyper.data.store import VARIABLE
 from tinyhyper.kernels.threads import available
 
@@ -73,20 +72,22 @@ def perform(experiment: Experiment, settings: Settings) -> int:
             ending = "Interrupted"
         except Stopped:
             ending = "Another start with this folder took over"
+        except OSError as error:  # a disk that takes nothing keeps nobody from seeing what is finished
+            complain(f"no further run is carried out: {error}")
     known = planned([*runs, *alone], experiment.follow, store)
     lines = store.of(known)
-    written = write(experiment, folder, lines)
+    for key, why in failed.items():
+        complain(f"the run {key} failed: {why}")
     if lines:
-        print(experiment.markdown(lines))
-        print(f"\nIn {folder}: {', '.join([*written, store.path.name])}")
+        text = experiment.markdown(lines)
+        contents = {f"{name}.md": text + "\n", **experiment.pictures(lines)}
+        output.finish(text, folder, contents, store.path.name)
     if ending:
         print(f"\n{ending}: {len(lines)} of {len(known)} runs are finished. The same command goes on from there.")
         return 130
-    for key, why in failed.items():
-        complain(f"the run {key} failed: {why}")
-    if missing := len(known) - len(lines) - len(failed):
+    if missing := sum(run.key not in failed and run.key not in store.lines for run in known):
         complain(f"{missing} of {len(known)} runs are not finished; {typed(settings, name)} carries them out")
-    return 0 if len(lines) == len(known) else 1
+    return 1 if failed or missing else 0
 
 
 @contextmanager
@@ -161,14 +162,6 @@ def hire(settings: Settings, jobs: int, place: Place) -> Hire:
     if settings.dask:
         return partial(cluster, settings.dask)
     return partial(here, place) if jobs == 1 else partial(processes, jobs, place.threads)
-
-
-def write(experiment: Experiment, folder: Path, lines: Sequence[Line]) -> list[str]:
-    """The table and the pictures, as files; their names."""
-    if not lines:
-        return []
-    contents = {f"{experiment.name}.md": experiment.markdown(lines) + "\n", **experiment.pictures(lines)}
-    return [files.write(folder / name, content).name for name, content in contents.items()]
 
 
 def complain(text: str) -> None:

@@ -109,13 +109,19 @@ class Conductor:
             self.waiting.append(run)
         except (Stopped, CancelledError):
             self.stopped = True
+        except OSError as error:  # of a disk or of data, which the one line tells
+            self.failed[run.key] = f"{type(error).__name__}: {error}"
         except Exception as error:
             self.failed[run.key] = f"{type(error).__name__}: {error}"
             traceback.print_exception(error)
         else:
             self.breakdowns = 0
-            self.store.add(line)
             self.bar.end(run)
-            self.place.clear(run)
+            try:
+                self.store.add(line)
+            except OSError as error:
+                self.failed[run.key] = f"its line cannot be kept: {error}"
+            else:
+                self.place.clear(run)
             return self.follow(run, line.result)
         return ()

@@ -41,8 +41,9 @@ class Place:
         return self.folder / f"{run.key}.npz"
 
     def tell(self, run: Run, step: int) -> None:
-        """Say how far the run is."""
-        files.write(self._step(run), str(step))
+        """Say how far the run is, unless the disk is full: a bar is no reason to stop."""
+        with suppress(OSError):
+            files.write(self._step(run), str(step))
 
     def told(self, run: Run) -> int:
         """How far the run is, as far as it is known here."""

@@ -31,13 +31,14 @@ class Store:
         self.torn = bool(texts[-1])
 
     def add(self, line: Line) -> None:
-        """Append a line; when this returns, it is on the disk."""
+        """Append a line; when this returns, it is on the disk. Where that raises OSError, it is kept in memory."""
+        self.lines.setdefault(line.run.key, line)
+        before, self.torn = self.torn, True
         with open(self.path, "ab") as file:
-            file.write(("\n" * self.torn + line.text() + "\n").encode())
+            file.write(("\n" * before + line.text() + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
         self.torn = False
-        self.lines.setdefault(line.run.key, line)
 
     def of(self, runs: Iterable[Run]) -> list[Line]:
         """The lines of those runs that are finished, in their order."""

@@ -42,11 +42,14 @@ def carry_out(run: Run, place: Place) -> Line:
 
 
 class Here(Executor):
-    """This process: a call is made when it is submitted, and what it raises is raised there."""
+    """This process: a call is made when it is submitted, and what it raises is raised there, but for a disk's error."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except OSError as error:
+            future.set_exception(error)
         return future
 
 

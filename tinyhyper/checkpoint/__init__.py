@@ -36,7 +36,8 @@ def save(
     """Write a run to a file, which appears whole or not at all, in place of an older one.
 
     optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
-    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, arrays and tensors.
+    path: a ~ is the user's home.
+    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors.
     To be called between steps, or between backward() and the step; with a longer horizon, where a window ends.
     Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written.
     """
@@ -60,6 +61,8 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
     content = archive.read(path)
     try:
         extra = content["extra"]
+        if not isinstance(extra, dict):
+            raise ArgumentError(f"its extra is a {type(extra).__name__}, not a dict")
         if optimizer is None:
             params = run.leaves(content)
         elif content["tower"] is None:
@@ -69,12 +72,12 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
         return Checkpoint(params, extra)
     except TinyhyperError as error:
         raise CheckpointError(f"{path}: this checkpoint does not fit: {error}") from None
-    except archive.UNREADABLE as error:
+    except Exception as error:
         raise archive.strange(path, error) from error
 
 
 def _check(what: str, path: Any, optimizer: Any) -> None:
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise DtypeError(f"{what}: the path comes first, and is not a {type(path).__name__}")
     if not isinstance(optimizer, Optimizer | None):
         raise DtypeError(f"{what}: optimizer={optimizer!r} is no optimizer, like th.optim.Adam(0.01)")

@@ -7,19 +7,19 @@ it is a pickle, so reading one runs no code.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 
 from .. import files
-from ..errors import CheckpointError, CheckpointMissingError, TinyhyperError
+from ..errors import CheckpointError, CheckpointMissingError
 from . import tree
 
 FORMAT, VERSION = "tinyhyper checkpoint", 1
@@ -28,7 +28,7 @@ NAME_AT = 30  # where a zip file has the name of its first entry
 SEAL = b"sha256 "
 DIGITS = 2 * hashlib.sha256().digest_size
 CHUNK = 1 << 20
-UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, EOFError, BadZipFile)
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def write(path: str | os.PathLike[str], content: dict[str, Any]) -> Path:
@@ -37,13 +37,14 @@ def write(path: str | os.PathLike[str], content: dict[str, Any]) -> Path:
     Raises DtypeError for what no file can hold, CheckpointError where none can be written; nothing has changed then.
     """
     arrays: tree.Arrays = {}
-    text = json.dumps({"format": FORMAT, "version": VERSION, "content": tree.encode(content, arrays)}, allow_nan=False)
+    head = {"format": FORMAT, "version": VERSION, "content": tree.encode(content, arrays)}
+    text = json.dumps(head, allow_nan=False, ensure_ascii=False)
     try:
         with files.replacing(path) as file:
-            pack(file, text, [array for _, array in arrays.values()])
+            pack(file, text, [array for *_, array in arrays.values()])
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failed(path, "cannot be written", error) from error
     return Path(path)
 
@@ -55,16 +56,18 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     CheckpointMissingError where there is none.
     """
     try:
-        with open(path, "rb") as file:
+        place = os.path.expanduser(path)
+        if os.path.exists(place) and not os.path.isfile(place):  # opening a pipe would wait for who writes to it
+            raise CheckpointError(f"{path}: the checkpoint cannot be read: it is a folder or a device, not a file")
+        with open(place, "rb") as file:
             _check(path, file)
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as found:
-                return _unpack(path, found)
-    except TinyhyperError:
+            with ZipFile(file) as found:
+                return _unpack(path, found, file.seek(0, os.SEEK_END))
+    except CheckpointError:
         raise
     except OSError as error:
         raise _failed(path, "cannot be read", error) from error
-    except UNREADABLE as error:  # its seal is right, so something else has written it
+    except Exception as error:  # its seal is right, so something else has written it
         raise strange(path, error) from error
 
 
@@ -73,9 +76,9 @@ def strange(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
     return CheckpointError(f"{path}: this is no checkpoint that can be understood ({error!r})")
 
 
-def _failed(path: str | os.PathLike[str], what: str, error: OSError) -> CheckpointError:
+def _failed(path: str | os.PathLike[str], what: str, error: Exception) -> CheckpointError:
     kind = CheckpointMissingError if isinstance(error, FileNotFoundError) else CheckpointError
-    return kind(f"{path}: the checkpoint {what}: {error.strerror or error}")
+    return kind(f"{path}: the checkpoint {what}: {getattr(error, 'strerror', None) or error}")
 
 
 def pack(file: BinaryIO, text: str, arrays: Sequence[np.ndarray]) -> None:
@@ -83,7 +86,7 @@ def pack(file: BinaryIO, text: str, arrays: Sequence[np.ndarray]) -> None:
     with ZipFile(file, "w") as archive:
         archive.comment = SEAL + b"0" * DIGITS
         with archive.open(ENTRY, "w") as entry:
-            entry.write(text.encode())
+            entry.write(text.encode("utf-8", "surrogatepass"))
         for n, array in enumerate(arrays):
             with archive.open(f"{n}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
@@ -120,12 +123,40 @@ def _check(path: str | os.PathLike[str], file: BinaryIO) -> None:
         raise CheckpointError(f"{path}: the checkpoint is damaged: its SHA-256 is not that with which it was written")
 
 
-def _unpack(path: str | os.PathLike[str], found: Any) -> dict[str, Any]:
-    head = json.loads(found[ENTRY])
+def _unpack(path: str | os.PathLike[str], found: ZipFile, size: int) -> dict[str, Any]:
+    entries = found.infolist()
+    if [entry.filename for entry in entries] != [ENTRY, *[f"{n}.npy" for n in range(len(entries) - 1)]]:
+        raise CheckpointError(f"{path}: this is no checkpoint; its entries are not {ENTRY}, 0.npy, 1.npy and so on")
+    if any(entry.compress_type != ZIP_STORED or entry.flag_bits for entry in entries):
+        raise CheckpointError(f"{path}: this is no checkpoint; an entry is compressed or encrypted, and none ever is")
+    if sum(max(entry.file_size, entry.compress_size) for entry in entries) > size:
+        raise CheckpointError(f"{path}: this is no checkpoint; its entries would be larger than the file")
+    head = json.loads(found.read(ENTRY))
     if head["format"] != FORMAT or head["version"] != VERSION:
         raise CheckpointError(
             f"{path}: this is a {head['format']} of version {head['version']}; this tinyhyper reads version {VERSION} "
             f"of a {FORMAT}"
         )
-    content: dict[str, Any] = tree.decode(head["content"], functools.cache(lambda n: found[str(n)]))
+    arrays: dict[int, np.ndarray] = {}
+
+    def fetch(number: int, strides: tuple[int, ...]) -> np.ndarray:
+        if number not in arrays:
+            arrays[number] = tree.laid_out(_array(found, f"{number}.npy"), strides)
+        return arrays[number]
+
+    content: dict[str, Any] = tree.decode(head["content"], fetch)
     return content
+
+
+def _array(found: ZipFile, name: str) -> np.ndarray:
+    """The array of an entry. Raises ValueError, before there is one, where its header does not fit its size."""
+    with found.open(name) as entry:
+        shape, fortran, dtype = HEADERS[np.lib.format.read_magic(entry)](entry)
+        size = found.getinfo(name).file_size - entry.tell()
+        if dtype.hasobject or not dtype.itemsize or math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{name} is said to be {dtype} of shape {shape}, which is not what {size} bytes hold")
+        array: np.ndarray = np.empty(shape, dtype, "F" if fortran else "C")
+        room = array.reshape(-1, order="A").view(np.uint8)
+        for start in range(0, size, CHUNK):
+            room[start : start + CHUNK] = np.frombuffer(entry.read(CHUNK), np.uint8)
+    return array

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from ..errors import ArgumentError, GraphError
+from ..interop import FLOATS
 from ..optim import live, saving
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from ..optim.tower import Optimizer
 from ..tape import Edge
-from ..tensor import Tensor, leaf
+from ..tensor import Tensor
+from .tree import constant_or_leaf
 
 Content = dict[str, Any]
 
@@ -24,10 +26,7 @@ def model(params: Mapping[str, Tensor]) -> Content:
 def leaves(content: Content) -> dict[str, Tensor]:
     """The parameters without what is behind them."""
 
-    def tensor(entry: Content) -> Tensor:
-        return leaf(Tensor(entry["value"])) if entry["requires_grad"] else Tensor(entry["value"])
-
-    return _tensors(content["params"], tensor)
+    return _tensors(content["params"], lambda entry: constant_or_leaf(entry["value"], entry["requires_grad"]))
 
 
 def _entries(tensors: Mapping[str, Tensor], entry: Callable[[Tensor], Content]) -> Content:
@@ -94,11 +93,19 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     for name, mine in settings(optimizer).items():
         if tower["settings"][name] != mine:
             raise ArgumentError(f"the tower was saved with {name}={tower['settings'][name]!r}, this one has {mine!r}")
-    edges = live.rebuilt(optimizer, tower["graph"])
-    weights, *hyperparameters = [
-        _tensors(entries, lambda entry: _tensor(entry, edges))
-        for entries in (content["params"], *tower["hyperparameters"])
-    ]
+    saved = [content["params"], *tower["hyperparameters"]]
+    shapes = {entry["value"].shape for entries in saved for entry in entries.values()}
+    edges = live.rebuilt(optimizer, tower["graph"], shapes)
+    read = {number for entry in tower["graph"] for number in entry.get("edges", ())}
+    weights, *hyperparameters = [_tensors(entries, lambda entry: _tensor(entry, edges, read)) for entries in saved]
+    for height, (level, parameters) in enumerate(zip(optimizer.levels, hyperparameters, strict=True)):
+        if set(parameters) != set(level.parameters) or any(tensor.ndim for tensor in parameters.values()):
+            raise ArgumentError(f"level {height} does not have {', '.join(level.parameters)}, each a number")
+    for height, (moved, entry) in enumerate(zip((weights, *hyperparameters), levels)):
+        for name, kept in entry["state"].items():
+            w = moved.get(name)
+            if w is not None and any((s.shape, s.dtype) != (w.shape, w.dtype) for s in kept.values()):
+                raise ArgumentError(f"level {height}: the state of {name!r} is not {w.dtype} of shape {w.shape}")
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
@@ -118,11 +125,15 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _tensor(entry: Mapping[str, Any], edges: Sequence[Edge]) -> Tensor:
-    tensor = Tensor(entry["value"])
-    if entry["edge"] is not None:
-        tensor.edge = edges[entry["edge"]]
+def _tensor(entry: Mapping[str, Any], edges: Mapping[int, Edge], read: Container[int]) -> Tensor:
+    number, gradient = entry["edge"], entry["gradient"]
+    tensor = constant_or_leaf(entry["value"], number is not None)
+    if number is not None:
+        tensor.edge = edges[number]
+        live.check(tensor, number in read)
         tensor.retain_grad()
-    if entry["gradient"] is not None:
-        tensor.grad = Tensor(entry["gradient"])
+    if gradient is not None:
+        tensor.grad = constant_or_leaf(gradient, False)
+        if gradient.shape != tensor.shape or gradient.dtype not in FLOATS:
+            raise ArgumentError(f"{gradient.dtype} of shape {gradient.shape} is no gradient of shape {tensor.shape}")
     return tensor

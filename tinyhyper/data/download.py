@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import DataError
+from ..files import replacing
 from ..folders import make
+from .formats import unreadable
 
 # Seconds in which the server must answer, and then go on sending.
 TIMEOUT = 30.0
@@ -26,7 +27,7 @@ def file_sha256(path: Path) -> str:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     return digest.hexdigest()
 
 
@@ -34,39 +35,27 @@ def fetch(addresses: Sequence[str], target: Path, check: Callable[[Path], None])
     """Download the file from the first address that has it as it should be.
 
     It is written under another name beside the target, checked, and renamed: what bears the target's name is whole,
-    whatever interrupts this process and whoever else downloads the same. Raises DataError, and leaves nothing behind,
-    if no address has a file that is whole and that `check` lets pass without a DataError.
+    whatever interrupts this process and whoever else downloads the same. What a killed process has left goes with the
+    next download. Raises DataError, and leaves nothing behind, if no address has a file that is whole and that `check`
+    lets pass without a DataError.
     """
     failures = []
     for address in addresses:
         try:
-            with _temporary(target) as part:
+            make(target.parent)
+            with replacing(target) as part:
                 _download(address, part, target.name)
-                check(part)
-                os.replace(part, target)
+                part.flush()
+                check(Path(part.name))
             return
         except DataError as error:
             failures.append(f"{address}: {error}")
+        except OSError as error:
+            raise DataError(f"'{target.parent}' cannot be written: {error.strerror}") from error
     raise DataError("; ".join(failures))
 
 
-@contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A new empty file beside the target; removed at the end if it is still there."""
-    part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
-    try:
-        make(target.parent)
-        part.touch(exist_ok=False)
-    except OSError as error:
-        raise DataError(f"'{target.parent}' cannot be written: {error.strerror}") from error
-    try:
-        yield part
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
-
-
-def _download(address: str, part: Path, name: str) -> None:
+def _download(address: str, part: BinaryIO, name: str) -> None:
     """Write all that the address sends into the file. Raises DataError."""
     from http.client import HTTPException
     from urllib.request import urlopen  # brings ssl, which takes as long to import as all of tinyhyper
@@ -82,13 +71,12 @@ def _download(address: str, part: Path, name: str) -> None:
         raise DataError(f"it broke off after {got:,} of {int(size):,} bytes")
 
 
-def _copy(answer: Any, part: Path, advance: Callable[[int], object]) -> int:
+def _copy(answer: Any, part: BinaryIO, advance: Callable[[int], object]) -> int:
     got = 0
-    with part.open("wb") as file:
-        while chunk := answer.read(CHUNK):
-            file.write(chunk)
-            got += len(chunk)
-            advance(len(chunk))
+    while chunk := answer.read(CHUNK):
+        part.write(chunk)
+        got += len(chunk)
+        advance(len(chunk))
     return got
 
 

@@ -24,12 +24,28 @@ def damaged(path: Path | str, what: str) -> DataError:
     return DataError(f"'{path}' {what}; replace it by a whole copy")
 
 
+def unreadable(path: Path | str, error: OSError) -> DataError:
+    """The error for a file or a folder that the system does not let this process read."""
+    return DataError(f"'{path}' cannot be read: {error.strerror}; see to its permissions, or name another")
+
+
+def there(path: Path) -> bool:
+    """Whether there is such a file or folder. Raises DataError where the system does not let this process see."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def contents(path: Path) -> bytes:
     """What is in the file, unpacked if it is named .gz: then its length and checksum (CRC-32) must be right."""
     try:
         packed = path.read_bytes()
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     return unpacked(path, packed) if path.suffix.lower() == ".gz" else packed
 
 

@@ -12,6 +12,7 @@ from ..errors import ArgumentError, DataError, DtypeError
 from ..folders import named
 from ..kernels.cache import cache_dir
 from .download import fetch, file_sha256
+from .formats import there, unreadable
 
 VARIABLE = "TINYHYPER_DATA"
 SHOWN = 8  # names of what a folder holds
@@ -57,7 +58,7 @@ def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | No
     if not path:
         return None
     chosen = named(path, by)
-    if not os.path.isdir(chosen):
+    if not there(chosen) or not chosen.is_dir():
         raise DataError(f"{what}: {by} names '{chosen}', which is no folder; make it, or name another")
     return chosen
 
@@ -78,7 +79,7 @@ def _in_folder(what: str, sources: Sequence[Source], folder: Path) -> list[Path]
 def _held(folder: Path, parts: set[str]) -> dict[str, Path]:
     """What the folder holds, and those of its subfolders whose names are parts of places: by path in small letters."""
     held: dict[str, Path] = {}
-    for where, folders, files in os.walk(folder, followlinks=True):
+    for where, folders, files in os.walk(folder, onerror=_refuse_unseen, followlinks=True):
         for name in sorted([*folders, *files], reverse=True):  # small letters go before capitals
             path = Path(where, name)
             held.setdefault(path.relative_to(folder).as_posix().lower(), path)
@@ -87,9 +88,13 @@ def _held(folder: Path, parts: set[str]) -> dict[str, Path]:
     return held
 
 
+def _refuse_unseen(error: OSError) -> None:
+    raise unreadable(error.filename, error) from error
+
+
 def _first(paths: Sequence[Path]) -> Path | None:
     """The first that is a file, else the first: a folder, which cannot be read."""
-    return next((path for path in paths if path.is_file()), paths[0] if paths else None)
+    return next((path for path in paths if there(path) and path.is_file()), paths[0] if paths else None)
 
 
 def _told(folder: Path) -> str:
@@ -112,19 +117,16 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path, chosen: Path | 
     """
     paths = [cache / source.file for source in sources]
     for source, path in zip(sources, paths):
-        check = functools.partial(_refuse_another, source)
-        if os.path.exists(path):
-            try:
-                check(path)
-            except DataError as error:
+        if there(path):
+            if other := _other(source, path):
                 raise DataError(
-                    f"{what}: '{path}' is not the published file, {error}; delete it, and it will be downloaded anew"
-                ) from None
+                    f"{what}: '{path}' is not the published file, {other}; delete it, and it will be downloaded anew"
+                )
             continue
         try:
-            fetch(source.addresses, path, check)
+            fetch(source.addresses, path, functools.partial(_refuse_another, source))
         except DataError as error:
-            names = ", ".join(source.name for source, path in zip(sources, paths) if not os.path.exists(path))
+            names = ", ".join(source.name for source, path in zip(sources, paths) if not there(path))
             raise DataError(
                 f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
                 f"--data-dir, or, as published, into '{path.parent}'; {_told(chosen) + '; ' if chosen else ''}"
@@ -133,6 +135,12 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path, chosen: Path | 
     return paths
 
 
+def _other(source: Source, path: Path) -> str:
+    """How a file can be told from the published one; empty if it is that one. Raises DataError if it cannot be read."""
+    found = source.sum_of(path)
+    return "" if found == source.sha256 else f"its SHA-256 begins with {found[:12]}, not {source.sha256[:12]}"
+
+
 def _refuse_another(source: Source, path: Path) -> None:
-    if (found := source.sum_of(path)) != source.sha256:
-        raise DataError(f"its SHA-256 begins with {found[:12]}, not {source.sha256[:12]}")
+    if other := _other(source, path):
+        raise DataError(other)

@@ -7,12 +7,13 @@ tensor had been moved by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, GraphError
+from ..kernels.plan import Sample
 from ..tape import Edge, Node, reachable
 from ..tensor import Tensor
 from .group import GroupNode
@@ -101,26 +102,48 @@ def _rules(optimizer: Optimizer) -> dict[Any, tuple[int, str]]:
     }
 
 
-def rebuilt(optimizer: Optimizer, entries: Sequence[Entry]) -> list[Edge]:
-    """The edges to new nodes, one for each entry. Raises ArgumentError where a rule of the tower is another."""
-    edges: list[Edge] = []
-    for entry in entries:
-        edges.append((_node(optimizer, entry, edges), 0))
+def rebuilt(optimizer: Optimizer, entries: Sequence[Entry], shapes: Iterable[tuple[int, ...]]) -> dict[int, Edge]:
+    """The edges to new nodes, by the number of their entry.
+
+    shapes: those of the tensors that are moved. Raises ArgumentError where a rule of the tower is another.
+    """
+    edges: dict[int, Edge] = {}
+    known = {(), *shapes}
+    for number, entry in enumerate(entries):
+        edges[number] = (_node(optimizer, entry, edges, known), 0)
     return edges
 
 
-def _node(optimizer: Optimizer, entry: Entry, edges: Sequence[Edge]) -> Node:
+def check(tensor: Tensor, read: bool) -> None:
+    """Raise ArgumentError unless a tensor is what the move that its edge leads to has made, or a leaf of its own.
+
+    read: whether a move has read it, which is true of hyperparameters alone.
+    """
+    assert tensor.edge is not None
+    node, output = tensor.edge
+    plan = node.context and node.context.plan
+    moved = plan and (plan.shape, plan.dtypes[output])
+    if node.kept or (read and tensor.ndim) or moved not in (None, (tensor.shape, tensor.dtype)):
+        raise ArgumentError(f"{node!r} is no edge of a tensor of {tensor.dtype} and of shape {tensor.shape}")
+
+
+def _node(optimizer: Optimizer, entry: Entry, edges: Mapping[int, Edge], shapes: set[tuple[int, ...]]) -> Node:
     if "rule" not in entry:
         return Released() if entry else Node()
     (height, name), saved = entry["rule"], entry["saved"]
     update = optimizer.levels[height]._update(name)[0]
-    operands = [
-        saved[n] if n in saved else np.empty(shape, dtype) for n, (shape, dtype) in enumerate(entry["operands"])
-    ]
     inputs = tuple([None if number is None else edges[number] for number in entry["edges"]])
-    fusion = update.fusion
-    if len(operands) == len(inputs) == len(update.weak):
+    fusion, samples = update.fusion, [Sample(tuple(shape), np.dtype(dtype)) for shape, dtype in entry["operands"]]
+    fits = len(samples) == len(inputs) == len(update.weak)
+    if fits and all(
+        sample.shape == () if hyperparameter else edge is None and sample.shape in shapes
+        for sample, edge, hyperparameter in zip(samples, inputs, update.weak)
+    ):
+        operands = [saved[n] if n in saved else np.empty(*sample) for n, sample in enumerate(samples)]
         context = fusion.context(fusion.plan(operands, update.weak), inputs)
         if context is not None and set(context.reads) == set(saved):
-            return Node(fusion, inputs, [saved[n] for n in context.reads], context, len(fusion.outputs))
+            plan = context.plan
+            made = [*samples, *[Sample(plan.shape, dtype) for dtype in plan.dtypes]]
+            if all((saved[n].shape, saved[n].dtype) == made[n] for n in saved):
+                return Node(fusion, inputs, [saved[n] for n in context.reads], context, len(fusion.outputs))
     raise ArgumentError(f"level {height}: {fusion.name} is another rule than the one that was saved")

@@ -161,6 +161,10 @@ def _check(height: int, level: Level, entry: Mapping[str, Any]) -> None:
             row = next(row for row in {**mine, **saved} if saved.get(row) != mine.get(row))
             key, saved, mine = f"{key}[{row!r}]", saved.get(row), mine.get(row)
         raise ArgumentError(f"{where} was saved with {key} {_listed(saved)}, this one has {_listed(mine)}")
+    if set(entry["initial"]) != set(level._initial):
+        raise ArgumentError(
+            f"{where} was saved with states {_listed(entry['initial'])}, this one has {_listed(level._initial)}"
+        )
     for target, kept in entry["state"].items():
         wanted = level._update(target)[0].kept
         if set(kept) != set(wanted):
