@@ -478,8 +478,8 @@ def test_values_at_the_edge_of_their_dtype_survive(path):
 
 def test_a_part_of_an_array_needs_as_much_memory_as_its_elements(path):
     whole = np.arange(500_000.0).reshape(1000, 500)
-    parts = {"column": whole[:, 3], "every other": whole[::2, ::2], "reversed": whole[::-1, 0], "turned": whole[:, :2].T}
-    parts["broadcast"] = np.broadcast_to(whole[0, :3], (4, 3))
+    parts = {"column": whole[:, 3], "every other": whole[::2, ::2], "reversed": whole[::-1, 0]}
+    parts |= {"turned": whole[:, :2].T, "broadcast": np.broadcast_to(whole[0, :3], (4, 3))}
     th.save(path, {"w": th.Tensor(whole[:, 4])}, **parts)
     tracemalloc.start()
     params, extra = th.load(path)
@@ -926,3 +926,15 @@ def test_where_there_are_no_locks_a_file_is_still_whole_or_not_there(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
     lockless.write(path, "new")
     assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_extra_may_have_any_name(path):
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    names = ["path", "params", "optimizer", "self", "extra", "", "é/%"]
+    th.save(path, params, None, **{name: n for n, name in enumerate(names)})
+    assert th.load(path).extra == {name: n for n, name in enumerate(names)}
+    th.save(params=params, path=path, optimizer=None, extra=1)
+    assert th.load(path).extra == {"extra": 1}
+    for wrong in (lambda: th.save(path), lambda: th.save(path, params, None, 1), lambda: th.save(params=params)):
+        with pytest.raises(th.CallError, match="save: .*it is save"):
+            wrong()

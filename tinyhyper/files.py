@@ -33,11 +33,11 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Write a file that may be run, and its folder; no one else may write to it, whatever the umask lets them do.
+    """Write a file that may be run, and its folder; no one else may write to it, even if the umask lets them.
 
     Raises ArgumentError and OSError as `folders.own` does.
     """
-    with _renamed(own(path.parent) / path.name, 0o644) as file:
+    with _renamed(own(path.parent) / path.name, None, 0o644) as file:
         file.write(content)
 
 
@@ -82,9 +82,12 @@ def _streams() -> Iterator[os.stat_result]:
 
 
 @contextmanager
-def _renamed(target: Path, mode: int | None) -> Iterator[BinaryIO]:
-    """A new file under another name, which is renamed as the block ends, whole and with its mode."""
-    handle, temporary = _temporary(target, 0o666 if mode is None else 0o600)
+def _renamed(target: Path, mode: int | None, most: int = 0o666) -> Iterator[BinaryIO]:
+    """A new file under another name, which is renamed as the block ends, whole and with its mode.
+
+    Without a mode it has what the umask leaves of the most that it may have.
+    """
+    handle, temporary = _temporary(target, most if mode is None else 0o600)
     with ExitStack() as held:
         try:
             with open(temporary, "w+b", opener=lambda *_: handle) as file:

@@ -12,15 +12,17 @@ the hypergradients of the very next `backward()` are those of the run that went 
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..arguments import named
-from ..errors import ArgumentError, CheckpointError, DtypeError, TinyhyperError
+from ..errors import ArgumentError, CallError, CheckpointError, DtypeError, TinyhyperError
 from ..optim.tower import Optimizer
 from ..tensor import Tensor
 from . import archive, run
+
+OWN = inspect.signature(lambda path, params, optimizer=None: None)  # of save, beside extras
 
 
 class Checkpoint(NamedTuple):
@@ -30,17 +32,25 @@ class Checkpoint(NamedTuple):
     extra: dict[str, Any]
 
 
-def save(
-    path: str | os.PathLike[str], params: Mapping[str, Tensor], optimizer: Optimizer | None = None, **extra: Any
-) -> None:
+def save(*args: Any, **extra: Any) -> None:
     """Write a run to a file, which appears whole or not at all, in place of an older one.
 
-    optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
     path: a ~ is the user's home.
-    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors.
+    params: tensors by name.
+    optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
+    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors. An extra
+    may have any name, also one of the above that is given in its place.
     To be called between steps, or between backward() and the step; with a longer horizon, where a window ends.
-    Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written.
+    Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written,
+    CallError for a call without a path or params.
     """
+    own = {name: extra.pop(name) for name in [*OWN.parameters][len(args) :] if name in extra}
+    try:
+        bound = OWN.bind(*args, **own)
+    except TypeError as error:
+        raise CallError(f"save: {error}; it is save(path, params, optimizer=None, **extra)") from None
+    bound.apply_defaults()
+    path, params, optimizer = bound.args
     _check("save", path, optimizer)
     named("save", params)
     for name, tensor in params.items():
@@ -48,6 +58,11 @@ def save(
             raise DtypeError(f"save: params[{name!r}] is a {type(tensor).__name__}, not a tensor")
     content = run.model(params) if optimizer is None else run.described(params, optimizer)
     archive.write(path, {**content, "extra": extra})
+
+
+save.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [*OWN.parameters.values(), inspect.Parameter("extra", inspect.Parameter.VAR_KEYWORD)]
+)
 
 
 def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Checkpoint:
