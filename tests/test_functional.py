@@ -1,6 +1,8 @@
 """Derivatives of functions: against each other, against differences, and in every structure."""
 
-from collections import namedtuple
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, namedtuple
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -199,7 +201,7 @@ class TestErrors:
         with pytest.raises(th.DtypeError, match="cannot differentiate by a"):
             derivative(lambda x: 1.0)(x)
 
-    @pytest.mark.parametrize("argnums", [1, -2, (0, 1), 1.0, "x"])
+    @pytest.mark.parametrize("argnums", [1, -2, (0, 1), 1.0, "x", True, np.True_, (np.False_,), None, np.float64(0.0)])
     def test_argnums(self, derivative, argnums):
         with pytest.raises(th.ArgumentError, match="argnums"):
             derivative(th.sum, argnums)(1.0)
@@ -230,3 +232,241 @@ def test_an_error_of_the_function_leaves_everything_as_it_was():
     assert x.grad is None
     (x * x).backward()
     assert x.grad.item() == 2.0
+
+
+class Attributes(dict):
+    """Items are attributes, as one often finds it written."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Shared(dict):
+    """Items are attributes because they are kept where these are."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.__dict__ = self
+
+
+class Scaled(dict):
+    """A dict that keeps something beside its items, and is made in its own way."""
+
+    def __init__(self, scale, items):
+        super().__init__(items)
+        self.scale = scale
+
+
+class Frozen(Mapping):
+    def __init__(self, items):
+        self.own = dict(items)
+
+    def __getitem__(self, key):
+        return self.own[key]
+
+    def __iter__(self):
+        return iter(self.own)
+
+    def __len__(self):
+        return len(self.own)
+
+
+class Inert(Frozen):
+    """It cannot be made of items alone."""
+
+    def __init__(self, first, items):
+        super().__init__(items)
+
+
+class Doubling(Frozen):
+    def __init__(self, items):
+        super().__init__({key: [item, item] for key, item in dict(items).items()})
+
+
+class Row(list):
+    def __init__(self, title, items):
+        super().__init__(items)
+        self.title = title
+
+
+def filled(default, items):
+    made = defaultdict(default)
+    made.update(items)
+    return made
+
+
+ITEMS = {"b": np.array([3.0, 3.0]), "items": np.array([1.0, 1.0])}
+MAPPINGS = [
+    ITEMS,
+    OrderedDict(ITEMS),
+    filled(list, ITEMS),
+    Counter(ITEMS),
+    UserDict(ITEMS),
+    ChainMap({"items": ITEMS["items"]}, {"b": ITEMS["b"]}),
+    MappingProxyType(ITEMS),
+    Attributes(ITEMS),
+    Shared(ITEMS),
+    Scaled(7, ITEMS),
+    Frozen(ITEMS),
+]
+
+
+@pytest.mark.parametrize("p", MAPPINGS, ids=lambda p: type(p).__name__)
+class TestMappings:
+    """A mapping reaches the function as itself, and what is given for it is matched by its keys."""
+
+    def f(self, p):
+        self.seen = p
+        b = p.b if isinstance(p, (Attributes, Shared)) else p["b"]
+        return th.sum(b**2.0) + th.sum(p["items"] ** 4.0)
+
+    def test_every_derivative_has_its_type(self, p):
+        other = {"items": np.zeros(2), "b": np.array([1.0, 0.0])}
+        value, along = th.jvp(self.f, (p,), (other,))
+        assert value.item() == 20.0 and along.item() == 6.0
+        found = [th.hvp(self.f, p, other), th.hvp(self.f, [p], [other])[0], th.grad(self.f)(p)]
+        assert [x["b"].numpy().tolist() for x in found] == [[2.0, 0.0], [2.0, 0.0], [6.0, 6.0]]
+        assert [x["items"].numpy().tolist() for x in found] == [[0.0, 0.0], [0.0, 0.0], [4.0, 4.0]]
+        assert th.hessian(self.f)(p)["b"]["items"].shape == (2, 2)
+        for x in (*found, self.seen):
+            assert type(x) is type(p) and list(x) == list(p)
+            assert not isinstance(x, Scaled) or x.scale == 7
+            assert not isinstance(x, defaultdict) or x.default_factory is list
+        assert p["b"] is ITEMS["b"] and p["items"] is ITEMS["items"]
+
+    def test_a_pullback_takes_cotangents_by_key(self, p):
+        out, pullback = th.vjp(lambda q: q, p)
+        assert type(out) is type(p)
+        (pulled,) = pullback({"items": np.zeros(2), "b": np.ones(2)})
+        assert pulled["b"].numpy().tolist() == [1.0, 1.0] and pulled["items"].numpy().tolist() == [0.0, 0.0]
+
+
+KEYS = st.one_of(st.text(max_size=3), st.integers(), st.tuples(st.integers()))
+NESTED = st.recursive(
+    st.floats(0.5, 2.0),
+    lambda inner: st.one_of(
+        st.dictionaries(KEYS, inner, max_size=3),
+        st.lists(inner, max_size=3),
+        st.tuples(inner, inner),
+        st.builds(Pair, inner, inner),
+    ),
+    max_leaves=8,
+)
+
+
+def shuffled(structure, draw):
+    """The same with the keys of every dict in another order."""
+    if isinstance(structure, dict):
+        return {key: shuffled(structure[key], draw) for key in draw(st.permutations(list(structure)))}
+    items = [shuffled(item, draw) for item in structure] if isinstance(structure, (list, tuple)) else structure
+    return Pair(*items) if isinstance(structure, Pair) else type(structure)(items)
+
+
+def flat(structure):
+    """Each value by its place."""
+    if isinstance(structure, dict):
+        pairs = structure.items()
+    elif isinstance(structure, (list, tuple)):
+        pairs = enumerate(structure)
+    else:
+        return {(): float(getattr(structure, "data", structure))}
+    return {(key, *place): value for key, item in pairs for place, value in flat(item).items()}
+
+
+def cubes(p):
+    return sum((x**3.0 for x in values_of(p)), th.tensor(0.0))
+
+
+def values_of(p):
+    items = p.values() if isinstance(p, dict) else p if isinstance(p, (list, tuple)) else None
+    return [p] if items is None else [x for item in items for x in values_of(item)]
+
+
+@given(structure=NESTED, data=st.data())
+def test_vectors_are_matched_by_key_however_deep(structure, data):
+    p, v = {"p": structure}, shuffled({"p": structure}, data.draw)
+    wanted = {place: 6 * x * x for place, x in flat(p).items()}
+    assert flat(th.hvp(cubes, p, v)) == pytest.approx(wanted)
+    assert th.jvp(cubes, p, v)[1].item() == pytest.approx(sum(3 * x**3 for x in flat(p).values()))
+    _, pullback = th.vjp(lambda x: mirrored(p, x), 1.0)
+    assert pullback(v)[0].item() == pytest.approx(sum(x * x for x in flat(p).values()))
+
+
+def mirrored(structure, x):
+    if isinstance(structure, dict):
+        return {key: mirrored(item, x) for key, item in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        items = [mirrored(item, x) for item in structure]
+        return Pair(*items) if isinstance(structure, Pair) else type(structure)(items)
+    return x * structure
+
+
+Riap = namedtuple("Riap", "b a")
+TWO = {"a": np.ones(2), "b": [np.ones(3), 1.0]}
+
+
+@pytest.mark.parametrize(
+    "other, place, told",
+    [
+        ({"a": np.ones(2), "c": [np.ones(3), 1.0]}, "", "{'a': (2,), 'c': [(3,), ()]}"),
+        ({"a": np.ones(2)}, "", "{'a': (2,)}"),
+        ({**TWO, "c": 1.0}, "", "'c': ()"),
+        ([np.ones(2), [np.ones(3), 1.0]], "", "[(2,), [(3,), ()]]"),
+        ({**TWO, "b": {0: np.ones(3), 1: 1.0}}, "['b']", "{0: (3,), 1: ()}"),
+        ({**TWO, "b": [np.ones(3)]}, "['b']", "[(3,)]"),
+        ({**TWO, "b": [np.ones(2), 1.0]}, "['b'][0]", "(2,)"),
+        ({**TWO, "a": [1.0, 1.0]}, "['a']", "[(), ()]"),
+        ({**TWO, "a": (1.0,)}, "['a']", "((),)"),
+        ({**TWO, "a": None}, "['a']", "a NoneType"),
+        (None, "", "a NoneType"),
+    ],
+)
+def test_another_structure_is_refused_and_both_are_named(other, place, told):
+    def f(p):
+        return th.sum(p["a"]) + th.sum(p["b"][0]) * p["b"][1]
+
+    for call in (
+        lambda: th.hvp(f, TWO, other),
+        lambda: th.jvp(f, TWO, other),
+        lambda: th.vjp(lambda x: {"a": x, "b": [np.ones(3), 1.0]}, np.ones(2))[1](other),
+    ):
+        with pytest.raises(th.ShapeError) as error:
+            call()
+        assert f"{place} must be of shape" in str(error.value) and told in str(error.value)
+        assert "{'a': (2,), 'b': [(3,), ()]}" in str(error.value)
+
+
+def test_named_tuples_are_one_argument_and_other_names_are_refused():
+    def f(p):
+        return p.a**2.0 + p.b**3.0
+
+    assert th.hvp(f, Pair(1.0, 2.0), Pair(1.0, 0.0)) == Pair(2.0, 0.0)
+    assert [x.item() for x in th.jvp(f, Pair(1.0, 2.0), (1.0, 0.0))] == [9.0, 2.0]
+    with pytest.raises(th.ShapeError, match=r"Pair\(a=\(\), b=\(\)\), not Riap\(b=\(\), a=\(\)\)"):
+        th.hvp(f, Pair(1.0, 2.0), Riap(1.0, 0.0))
+    found = th.hvp(lambda x, y: x**2.0 * y, [1.0, 2.0], [1.0, 0.0])
+    assert type(found) is list and [x.item() for x in found] == [4.0, 2.0]
+    row = th.grad(lambda row: row[0] * row[1])(Row("r", [2.0, 3.0]))
+    assert type(row) is Row and row.title == "r" and [x.item() for x in row] == [3.0, 2.0]
+
+
+def test_a_long_structure_is_told_in_part():
+    with pytest.raises(th.ShapeError) as error:
+        th.hvp(lambda p: th.sum(p["x0"]), {f"x{n}": 1.0 for n in range(1000)}, {"x": 1.0})
+    assert len(str(error.value)) < 700 and "…" in str(error.value)
+
+
+@pytest.mark.parametrize("p", [Inert(0, ITEMS), Doubling(ITEMS)], ids=lambda p: type(p).__name__)
+def test_a_type_that_cannot_be_made_again_is_refused(p):
+    with pytest.raises(th.DtypeError, match=type(p).__name__):
+        th.grad(lambda p: th.sum(p["b"]))(p)
+
+
+@pytest.mark.parametrize("n", [np.int64(1), np.uint8(1), np.int8(-1)])
+def test_argnums_may_be_numbers_of_numpy(n):
+    def f(x, y):
+        return x**2.0 * y
+
+    assert th.grad(f, n)(3.0, 2.0).item() == 9.0
+    for several in ((n, 0), [n, 0]):
+        assert [x.item() for x in th.grad(f, several)(3.0, 2.0)] == [9.0, 12.0]
+    assert th.jacobian(f, n)(3.0, 2.0).item() == 9.0 and th.hessian(f, n)(3.0, 2.0).item() == 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,14 @@ def gradients(
     several = isinstance(outputs, Iterable) and not isinstance(outputs, Tensor)
     outs: list[Any] = list(outputs) if several else [outputs]
     ins = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, Tensor) else [inputs]
-    given = list(grad_outputs or [None] * len(outs)) if several else [grad_outputs]
+    given = [grad_outputs]
+    if several:
+        if isinstance(grad_outputs, (Mapping, Set, Tensor, str)) or not isinstance(grad_outputs, Iterable | None):
+            raise ArgumentError(
+                f"gradients: grad_outputs is a {type(grad_outputs).__name__}; several outputs need a list or tuple "
+                "of cotangents, in the order of the outputs"
+            )
+        given = [None] * len(outs) if grad_outputs is None else list(grad_outputs)
     if len(given) != len(outs):
         raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs")
     for n, x in enumerate(ins):

@@ -1,7 +1,8 @@
 """Derivatives of functions: `grad(f)` is a function again, so it can be differentiated in turn.
 
-Arguments and results may be tensors, arrays, floats, or dicts, lists and tuples of these, nested as one likes; a
-derivative has the structure of what it is taken by. Nothing here touches `.grad` or changes an argument.
+Arguments and results may be tensors, arrays, floats, or mappings, lists and tuples of these, nested as one likes; a
+derivative has the structure and the types of what it is taken by. What is given for a structure is matched by its keys.
+Nothing here touches `.grad` or changes an argument.
 
 A function is called with copies of its arguments that share their memory and stand on a graph of their own. Where an
 argument (or a tensor the function closes over) is on a graph already, the derivative stays on that graph too: so
@@ -21,17 +22,17 @@ from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
 from .interop import FLOATS
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
-from .structures import leaves, mapped, rebuilt
+from .structures import leaves, mapped, matching, nested, rebuilt
 from .tape import Node, leads, mode, reachable, recording
 from .tensor import Tensor, as_tensor, in_dtype, leaf
 
-Argnums = int | tuple[int, ...]
+Argnums = int | tuple[int, ...] | list[int]
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The gradient of f, a function of one-element output, as a function of the same arguments.
 
-    argnums: the position of the argument to differentiate by, or a tuple of positions, which gives a tuple.
+    argnums: the position of the argument to differentiate by, or a tuple or list of positions, which gives a tuple.
     The derivative raises ShapeError if the output has more than one element, DtypeError for an argument or an output of
     integers or booleans, ArgumentError for a position that does not exist or stands twice.
     """
@@ -70,7 +71,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     call = _Call(_function("vjp", f), primals, {}, tuple(range(len(primals))), "vjp")
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        cotangents = _matching(cotangent, call.result, "vjp", "cotangent")
+        cotangents = matching(cotangent, call.result, "vjp", "cotangent")
         return call.mirrored(call.pull(call.outputs, cotangents, retain=True))
 
     return rebuilt(call.result, iter(call.results)), pullback
@@ -79,11 +80,12 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """f(*primals), and its derivative along the tangents; both are tuples of one for each argument of f.
 
-    Computed by two reverse passes (see `_Call.forward`).
+    A tuple or list has an argument in each place; all else, a named tuple too, is the only argument.
+    Computed by two reverse passes (see `_Call.forward`). Raises ShapeError for tangents that do not fit the primals.
     """
-    args, vectors = _as_arguments(primals, tangents)
+    args, given = _arguments(primals, tangents)
+    directions = matching(given, primals, "jvp", "tangents")
     call = _Call(_function("jvp", f), args, {}, tuple(range(len(args))), "jvp")
-    directions = _matching(vectors, args, "jvp", "tangents")
     return rebuilt(call.result, iter(call.results)), rebuilt(call.result, iter(call.forward()(directions)))
 
 
@@ -91,13 +93,13 @@ def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
     """The Hessian of f, a function of one-element output, times vectors: both as the arguments of jvp.
 
     The result has the structure of the primals. The Hessian is never formed: it costs about two gradients.
+    Raises ShapeError for vectors that do not fit the primals.
     """
-    args, given = _as_arguments(primals, vectors)
-    _matching(given, args, "hvp", "vectors")
-    argnums = tuple(range(len(args)))
-    _, pullback = vjp(grad(f, argnums), *args)
-    products = pullback(given)  # the Hessian is symmetric
-    return products if isinstance(primals, (tuple, list)) else products[0]
+    args, given = _arguments(primals, vectors)
+    directions = matching(given, primals, "hvp", "vectors")
+    _, pullback = vjp(grad(f, tuple(range(len(args)))), *args)
+    products = pullback(rebuilt(args, iter(directions)))  # the Hessian is symmetric
+    return type(primals)(products) if _several(primals) else products[0]
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
@@ -149,9 +151,10 @@ class _Call:
         self, f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: Argnums, name: str
     ) -> None:
         self.name = name
-        numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+        numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
         for n in numbers:
-            if not isinstance(n, int) or isinstance(n, bool) or not -len(args) <= n < len(args):
+            whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+            if not whole or not -len(args) <= n < len(args):
                 raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
         if len({n % len(args) for n in numbers}) < len(numbers):
             raise ArgumentError(f"{name}: argnums {argnums!r} has one of {len(args)} positional arguments twice")
@@ -163,7 +166,8 @@ class _Call:
                 arguments[n] = mapped(args[n], self._variable)
             self.result = f(*arguments, **kwargs)
             self.outputs = [self._output(out) for out in leaves(self.result)]
-        self.structure = tuple([arguments[n] for n in numbers]) if isinstance(argnums, tuple) else arguments[argnums]
+        by = tuple([arguments[n] for n in numbers])
+        self.structure = by if numbers is argnums else by[0]
         for x in self.variables:
             if x.edge and isinstance(node := x.edge[0], _Variable):
                 node.open = False
@@ -196,7 +200,7 @@ class _Call:
         return out
 
     def single_output(self) -> Tensor:
-        if isinstance(self.result, (dict, list, tuple)):
+        if nested(self.result):
             raise ShapeError(f"{self.name}: the function gave a {type(self.result).__name__}, not one number")
         return self.outputs[0]
 
@@ -282,19 +286,13 @@ def _stacked(parts: Sequence[Tensor], axis: int, out: Tensor, x: Tensor) -> Tens
     return in_dtype(reshape(stack(parts, axis), shape), x) if parts else Tensor(np.zeros(shape, x.dtype))
 
 
-def _as_arguments(primals: Any, vectors: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    if isinstance(primals, (tuple, list)):
-        return tuple(primals), tuple(vectors) if isinstance(vectors, (tuple, list)) else (vectors,)
-    return (primals,), (vectors,)
+def _several(primals: Any) -> bool:
+    """Whether there is an argument in each place; else it is one argument, a named tuple too."""
+    return type(primals) in (tuple, list)
 
 
-def _matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
-    """The tensors in a structure that must be like another one."""
-    found = list(leaves(values))
-    shapes, needed = [np.shape(value) for value in found], [np.shape(value) for value in leaves(pattern)]
-    if shapes != needed:
-        raise ShapeError(f"{name}: {what} of shapes {needed} needed, not {shapes}")
-    tensors = [as_tensor(value) for value in found]
-    if any(tensor.dtype == bool for tensor in tensors):
-        raise DtypeError(f"{name}: {what} of numbers needed, not of bool")
-    return tensors
+def _arguments(primals: Any, vectors: Any) -> tuple[tuple[Any, ...], Any]:
+    """The arguments, and what is to be matched with the primals: a lone vector stands for a tuple of it."""
+    if not _several(primals):
+        return (primals,), vectors
+    return tuple(primals), vectors if isinstance(vectors, (tuple, list)) else (vectors,)

@@ -1,30 +1,139 @@
-"""Dicts, lists and tuples of values, nested as one likes."""
+"""Mappings, lists and tuples of values, nested as one likes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from copy import copy
 from typing import Any
+
+import numpy as np
+
+from .errors import DtypeError, ShapeError
+from .tensor import Tensor, as_tensor
+
+LONGEST = 300  # characters of a structure in a message
+
+
+def nested(value: Any) -> bool:
+    """Whether it holds values, not is one."""
+    return isinstance(value, (Mapping, list, tuple))
 
 
 def leaves(structure: Any) -> Iterator[Any]:
     """The values, in order."""
-    if isinstance(structure, (dict, list, tuple)):
-        for item in structure.values() if isinstance(structure, dict) else structure:
+    if nested(structure):
+        for _, item in _items(structure):
             yield from leaves(item)
     else:
         yield structure
 
 
 def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
-    """The structure with each value replaced by what a function makes of it."""
-    if isinstance(structure, dict):
-        return {key: mapped(item, function) for key, item in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        items = [mapped(item, function) for item in structure]
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
-    return function(structure)
+    """The structure, of the same types, with each value replaced by what a function makes of it.
+
+    Raises DtypeError for a type of which no other can be made.
+    """
+    if not nested(structure):
+        return function(structure)
+    items = {key: mapped(item, function) for key, item in _items(structure)}
+    kind = type(structure)
+    if kind is dict:
+        return items
+    try:
+        made = _mapping(structure, items) if isinstance(structure, Mapping) else _sequence(structure, [*items.values()])
+        if all(new is old for (_, new), old in zip(_items(made), items.values(), strict=True)):
+            return made
+    except Exception as error:
+        raise DtypeError(f"a {kind.__name__} cannot be made again with other values in it ({error!r})") from error
+    raise DtypeError(f"a {kind.__name__} cannot be made again with other values in it: it changes them")
 
 
 def rebuilt(structure: Any, values: Iterator[Any]) -> Any:
     """The structure with the values in the places of its leaves."""
     return mapped(structure, lambda _: next(values))
+
+
+def matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
+    """The tensors in a structure that must be like another one, in the order of that."""
+    pairs = list(_paired(values, pattern))
+    for place, value, like in pairs:
+        if nested(value) or nested(like) or np.shape(value) != np.shape(like):
+            whole = f"; the whole must be {_shown(pattern)}, not {_shown(values)}" if place else ""
+            raise ShapeError(f"{name}: {what}{place} must be of shape {_shown(like)}, not {_shown(value)}{whole}")
+    tensors = [as_tensor(value) for _, value, _ in pairs]
+    if any(tensor.dtype == bool for tensor in tensors):
+        raise DtypeError(f"{name}: {what} of numbers needed, not of bool")
+    return tensors
+
+
+def _paired(values: Any, pattern: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The place, the value there and the pattern's own: of each leaf, or of what is structured otherwise.
+
+    Mappings are alike if they have the same keys, lists and tuples if they are of the same length, and if not both name
+    their places, each in its way.
+    """
+    if isinstance(values, Mapping) and isinstance(pattern, Mapping):
+        alike = {*values} == {*pattern}
+    elif isinstance(values, (list, tuple)) and isinstance(pattern, (list, tuple)):
+        fields = {getattr(sequence, "_fields", None) for sequence in (values, pattern)}
+        alike = len(values) == len(pattern) and len(fields - {None}) < 2
+    else:
+        alike = False
+    if not alike:
+        yield place, values, pattern
+        return
+    for key, item in _items(pattern):
+        yield from _paired(values[key], item, f"{place}[{key!r}]")
+
+
+def _shown(structure: Any) -> str:
+    """The structure with the shapes of its values, as text that is not too long."""
+    text = _described(structure)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _described(structure: Any) -> str:
+    if not nested(structure):
+        known = isinstance(structure, (Tensor, np.ndarray, np.generic, float, int))
+        return str(np.shape(structure)) if known else f"a {type(structure).__name__}"
+    items = [(key, _described(item)) for key, item in _items(structure)]
+    if isinstance(structure, Mapping):
+        return "{" + ", ".join(f"{key!r}: {item}" for key, item in items) + "}"
+    text = [item for _, item in items]
+    if isinstance(structure, list):
+        return f"[{', '.join(text)}]"
+    if hasattr(structure, "_fields"):
+        return f"{type(structure).__name__}({', '.join(map('{}={}'.format, structure._fields, text))})"
+    return f"({', '.join(text)}{',' * (len(text) == 1)})"
+
+
+def _items(structure: Any) -> list[tuple[Any, Any]]:
+    """Keys and what is there. A mapping may have a key `items` that hides its method."""
+    if isinstance(structure, Mapping):
+        return [(key, structure[key]) for key in structure]
+    return list(enumerate(structure))
+
+
+def _mapping(structure: Any, items: dict[Any, Any]) -> Any:
+    """A mapping of the same type, with what else it keeps: a default, attributes."""
+    kind, attributes = type(structure), getattr(structure, "__dict__", {})
+    if isinstance(structure, dict):
+        copied = attributes or kind.__init__ is not dict.__init__
+    else:
+        copied = hasattr(kind, "__copy__") and isinstance(structure, MutableMapping)
+    if not copied or attributes.keys() & items.keys():  # where an attribute is an item, only the type knows both
+        return kind(items)
+    made, put = copy(structure), dict.__setitem__ if isinstance(structure, dict) else kind.__setitem__
+    for key, item in items.items():
+        put(made, key, item)
+    return made
+
+
+def _sequence(structure: Any, items: list[Any]) -> Any:
+    if hasattr(structure, "_make"):
+        return structure._make(items)
+    if not isinstance(structure, list):
+        return type(structure)(items)
+    made = copy(structure)
+    list.__setitem__(made, slice(None), items)
+    return made

@@ -44,6 +44,10 @@ CALLS = [
     bad("th.jvp(f, (x,), ())", ShapeError, "jvp", "tangents"),
     bad("th.hvp(f, x, v)", ShapeError, "hvp", "(2, 3)"),
     bad("th.hvp(th.tanh, v, v)", ShapeError, "grad", "(3,)"),
+    bad("th.hvp(lambda p: f(p['x']), {'x': x}, {'y': x})", ShapeError, "hvp", "{'x': (2, 3)}", "{'y': (2, 3)}"),
+    bad("th.jvp(lambda p: f(p['x']), {'x': x}, [x])", ShapeError, "jvp: tangents", "{'x': (2, 3)}", "[(2, 3)]"),
+    bad("th.vjp(lambda x: {'y': x}, x)[1]({'y': [x]})", ShapeError, "vjp: cotangent['y']", "(2, 3)", "[(2, 3)]"),
+    bad("th.grad(f, np.True_)(x)", ArgumentError, "grad", "argnums", "True"),
     # Fused functions.
     bad("th.fuse()", TypeError, "fuse", "'function'"),
     bad("th.fuse(5)", DtypeError, "fuse", "int"),

@@ -129,6 +129,10 @@ TENSORS = [
     bad("th.gradients([loss, 'a'], x)", ArgumentError, "output 1", "str"),
     bad("th.gradients(i, x)", GraphError, "gradients"),
     bad("th.gradients([loss, loss], x, [1.0])", ShapeError, "2 outputs", "1"),
+    bad("th.gradients([loss, loss], x, {0: 1.0, 1: 2.0})", ArgumentError, "gradients: grad_outputs", "dict", "order"),
+    bad("th.gradients([loss, loss], x, {1.0, 2.0})", ArgumentError, "gradients: grad_outputs", "set"),
+    bad("th.gradients([loss], x, 1.0)", ArgumentError, "gradients: grad_outputs", "float"),
+    bad("th.gradients([loss], x, [])", ShapeError, "1 outputs", "0"),
     bad("th.gradients(loss, x, np.ones(2))", ShapeError, "gradients", "(2,)"),
     bad("loss.backward(); th.gradients(loss, x)", GraphReleasedError, "released"),
     # NumPy's functions.
