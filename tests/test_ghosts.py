@@ -1,6 +1,7 @@
 """Ghosts: what would have flowed through a cut, which way a gradient came, and the recording run again."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.inspect.replay import Replay, arrived
 from tinyhyper.inspect.ways import Ways
+from tinyhyper.ops.operation import operation
 from tinyhyper.tensor import Tensor, leaf
 
 LEVELS = ("sgd(0.05)", "sgd(0.05, mu=0.5)", "adagrad(0.05)", "rmsprop(0.05)", "adam(0.05)", "adam-alpha(0.02)")
@@ -72,6 +75,49 @@ def test_where_a_graph_was_behind_the_cut_the_ghost_arrives_at_what_was_cut(stac
         run(stack, steps=2, seed=seed, ghosts=False)
     arrived = uncut.source.grad.numpy() - (0.0 if uncut.before is None else uncut.before.numpy())
     np.testing.assert_allclose(tape.ghost(cut), arrived, rtol=1e-9, atol=1e-12)
+
+
+class Own(th.optim.Optimizer):
+    table = {"alpha": 0.05, "share": 0.5}
+
+    @staticmethod
+    def rule(w, g, *, alpha, share):
+        return w - alpha * (share * g / th.sqrt(g * g + 1e-3) + (1.0 - share) * 2.0 * g)
+
+
+def by_hand(w, g, alpha):
+    """A step whose operations are recorded one by one, those of cut values alone among them."""
+    w, g = w.detach("step"), g.detach("step")
+    return w * 0.99 - alpha * (g / th.sqrt(th.sum(g * g) + 1e-3) + th.mean(w) * 0.1)
+
+
+@given(st.integers(0, 5), st.sampled_from(["", "alpha", "share", "by hand"]), st.data())
+def test_the_cuts_of_a_rule_of_ones_own_have_their_ghosts(seed, tuned, data):
+    def run_own(ghosts):
+        generator = np.random.default_rng(seed)
+        params = {"w": th.tensor(generator.normal(size=3), requires_grad=True)}
+        alpha = th.tensor(0.05, requires_grad=True)
+        optimizer = Own(optimizer=th.optim.SGD(1e-3), tune=(tuned,)) if tuned in ("alpha", "share") else Own()
+        with th.record(ghosts=ghosts) as tape:
+            for _ in range(2):
+                loss = th.sum(th.tanh(params["w"]) ** 2)
+                loss.backward(retain_graph=True, create_graph=True)
+                if tuned == "by hand":
+                    params["w"] = by_hand(params["w"], params["w"].grad, alpha).retain_grad()
+                else:
+                    optimizer.step(params)
+            th.sum(th.tanh(params["w"]) ** 2).backward()
+        return tape
+
+    tape = run_own(True)
+    cut = data.draw(st.sampled_from(tape.cuts))
+    uncut = Uncut(cut.number, lambda tensor: leaf(Tensor(tensor.array)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "detach", lambda self, reason=None: uncut(self, reason))
+        run_own(False)
+    wanted = np.zeros(cut.shape) if uncut.result.grad is None else uncut.result.grad.numpy()
+    np.testing.assert_allclose(tape.ghost(cut), wanted, rtol=1e-9, atol=1e-14)
+    assert np.any(wanted) or cut.shape == ()
 
 
 @given(stacks, st.integers(0, 5))
@@ -241,3 +287,141 @@ def test_ghosts_of_several_losses_add_up():
         th.sum(cut * x).backward()
         (th.sum(cut * x) * 2.0).backward()
     assert tape.ghost(tape.cuts[0]).tolist() == [3.0, 6.0]
+
+
+@operation(x=lambda g, x: g * 3.0 * x * x)
+def own_cube(x, /):
+    return x**3.0
+
+
+STEPS = {
+    "hyperbolic": lambda x, y: th.tanh(x),
+    "scaled": lambda x, y: x * 2.0,
+    "shifted": lambda x, y: 0.5 - x,
+    "plus": lambda x, y: x + y,
+    "times": lambda x, y: x * y,
+    "over": lambda x, y: x / (y * y + 1.0),
+    "summed": lambda x, y: th.sum(x) * y,
+    "mean of rows": lambda x, y: th.mean(th.stack([x, y]), axis=0),
+    "chosen": lambda x, y: th.where(x > y, x, y * 0.5),
+    "masked": lambda x, y: x * (y > 0.0),
+    "larger": lambda x, y: np.maximum(x, y),
+    "an element": lambda x, y: x[1] * y,
+    "turned": lambda x, y: x[::-1],
+    "put together": lambda x, y: th.concatenate([x[:1], y[1:]]),
+    "product": lambda x, y: x @ th.reshape(y, (3, 1)) + y,
+    "fused": th.fuse(lambda x, y: th.sin(x) * y + 0.1),
+    "softmax": lambda x, y: th.softmax(x),
+    "in float32": lambda x, y: x.astype("float32") * 0.5 + y,
+    "own": lambda x, y: own_cube(x),
+    "unrecorded": th.no_grad()(lambda x, y: x * y),
+}
+CUTS = {
+    "detach": lambda x: x.detach(),
+    "copy": lambda x: th.tensor(x),
+    "leaf": lambda x: th.tensor(x, requires_grad=True),
+    "narrow": lambda x: th.tensor(x, dtype="float32"),
+}
+UNCUT = {made: (lambda x: x.astype("float32")) if name == "narrow" else lambda x: x for name, made in CUTS.items()}
+
+
+def removed(number, n, made, x):
+    """What a program reads where the cut of a number is not made."""
+    return UNCUT[made](x) if n == number else made(x)
+
+
+def drawn(draw):
+    """A random program: names of steps or cuts, each with the numbers of the two values that it reads."""
+    names = st.one_of(st.sampled_from(list(STEPS)), st.sampled_from(list(CUTS)))
+    return [(draw(names), draw(st.integers(0, n)), draw(st.integers(0, n))) for n in range(1, draw(st.integers(2, 9)))]
+
+
+def followed(program, seed, cut, tape=None):
+    """The leaves, after the backward pass of a loss that all values of the program contribute to.
+
+    cut: from the number of a cut, what makes it and the value, to the cut value.
+    """
+    rng = np.random.default_rng(seed)
+    inputs = values = [th.tensor(rng.normal(size=3), requires_grad=True) for _ in range(2)]
+    for n, x in enumerate(inputs if tape else ()):
+        tape.label(x, f"x{n}", "weights", 0)
+    numbers = itertools.count()
+    for name, a, b in program:
+        x, y = values[a], values[b]
+        values = [*values, cut(next(numbers), CUTS[name], x) if name in CUTS else STEPS[name](x, y)]
+    weights = rng.normal(size=len(values))
+    sum(th.sum(v * v) * w for v, w in zip(values, weights)).backward()
+    return inputs
+
+
+def left(leaves):
+    return [np.zeros(3) if x.grad is None else x.grad.data for x in leaves]
+
+
+@given(st.data(), st.integers(0, 99))
+def test_without_a_cut_gradients_are_those_of_the_program_that_does_not_make_it(data, seed):
+    program = drawn(data.draw)
+    with th.record(ghosts=True) as tape:
+        inputs = followed(program, seed, lambda n, made, x: made(x), tape)
+
+    def brought(opened):
+        places = arrived(Replay(tape, opened=opened)).places
+        return [places.get((number, 0), np.zeros(3)) for number in range(2)]
+
+    np.testing.assert_allclose(brought(()), left(inputs), rtol=1e-6, atol=1e-9)
+    for cut in tape.cuts:
+        wanted = left(followed(program, seed, partial(removed, cut.number)))
+        np.testing.assert_allclose(brought({cut.number}), wanted, rtol=1e-5, atol=1e-6)
+        told = {name: value for name, _, value in th.inspect.without(tape, cut).rows}
+        for n, (before, after) in enumerate(zip(left(inputs), wanted)):
+            if not np.allclose(before, after, rtol=1e-4, atol=1e-6):
+                assert told[f"x{n}[0]"] == pytest.approx(np.linalg.norm(after), 1e-4)
+
+
+@given(st.data(), st.integers(0, 99))
+def test_a_ghost_is_the_gradient_by_what_is_read_in_the_place_of_the_cut_value(data, seed):
+    program, leaves = drawn(data.draw), {}
+    with th.record(ghosts=True) as tape:
+        followed(program, seed, lambda n, made, x: made(x), tape)
+
+    def read(number, made, x):
+        leaves[number] = leaf(Tensor(made(x).data.copy())) if number == cut.number else made(x)
+        return leaves[number]
+
+    for cut in tape.cuts:
+        followed(program, seed, read)
+        wanted = leaves[cut.number].grad
+        np.testing.assert_allclose(
+            tape.ghost(cut), np.zeros(3) if wanted is None else wanted.data, rtol=1e-5, atol=1e-6
+        )
+        assert (cut.ghost or 0.0) == pytest.approx(0.0 if wanted is None else np.linalg.norm(wanted.data), 1e-4, 1e-5)
+    numbers = {edge.source for edge in tape.edges if edge.flow == "kept"}
+    for node in tape.nodes:  # what is computed from a cut value alone got no gradient in the run
+        if node.kind == "operation" and node.serial is None and node.number not in numbers:
+            assert node.outputs[0].gradient is None
+
+
+def test_a_value_that_is_cut_again_stands_between_both_cuts():
+    w = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        once = w.detach("once")
+        twice = once.detach("twice")
+        th.sum(w * (twice * 2.0) * once).backward()
+    assert [cut.severed for cut in tape.cuts] == [True, False]
+    assert tape.cuts[0].source == 0 and tape.cuts[1].source in tape.cuts[0].targets
+    assert len(tape.cuts[0].targets) == 2  # it is read where the first cut leads, too
+    (row,) = th.inspect.without(tape, 0).rows
+    assert row[0].startswith("leaf of test_ghosts.py:") and row[1:] == pytest.approx((2 * 17**0.5, 4 * 17**0.5))
+    assert th.inspect.without(tape, 1).rows == []
+    assert tape.ghost(0).tolist() == tape.ghost(1).tolist() == [2.0, 8.0]
+    assert th.inspect.Tape.from_json(tape.to_json()).cuts == tape.cuts
+
+
+def test_a_copy_in_another_dtype_is_computed_again_in_it():
+    w = th.tensor([1.2, 2.7], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        count, narrow = th.tensor(w, dtype=int), th.tensor(w, dtype="float32")
+        th.sum(w * count * narrow).backward()
+    np.testing.assert_allclose(tape.ghost(1), [1.2, 5.4], rtol=1e-6)
+    assert not tape.ghost(0).any() and tape.ghost(1).dtype == np.float32
+    assert th.inspect.without(tape, 0).rows == []

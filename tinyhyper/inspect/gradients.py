@@ -114,9 +114,14 @@ def without(tape: Tape, cut: Cut | int) -> Answer:
     before, after = arrived(Replay(tape)).places, arrived(Replay(tape, opened={made.number})).places
     rows = []
     for place in sorted(after):
-        old, new = before.get(place), after[place]
-        if (graph.names.known(*place) is not None) and (old is None or not np.array_equal(old, new, equal_nan=True)):
-            rows.append((graph.name(place), None if old is None else size(old), size(new)))
+        old, new, node = before.get(place), after[place], tape.node(place)
+        if old is not None and np.array_equal(old, new, equal_nan=True):
+            continue
+        name = graph.names.known(*place)
+        if name is None and node.kind == "leaf":
+            name = f"leaf of {graph.line(node.file, node.line)}"
+        if name is not None:
+            rows.append((name, None if old is None else size(old), size(new)))
     changed = "changes no gradient" if not rows else f"changes {count(len(rows), 'gradient')}"
     text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, the same run {changed}."
     if not made.severed:

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ArgumentError, GraphError
 from ..kernels.finite import norm
 from ..sites import PACKAGE, caller
-from ..tape import Node
+from ..tape import Node, current
 from .records import Kind, Place, Role
 from .watcher import Watcher
 
@@ -48,6 +48,7 @@ class Recorder(Watcher):
         self._key = next(_recorders)
         self._events: list[tuple[Any, ...]] = []
         self._cut_events: list[tuple[Any, ...]] = []
+        self._dtypes: list[np.dtype] = []  # of the cut values: a copy may have another
         self._label_events: list[tuple[Any, ...]] = []
         self._labelled: set[tuple[int, int]] = set()
         self._gone: list[tuple[int, int]] = []
@@ -56,7 +57,7 @@ class Recorder(Watcher):
         self._closed = False
         self._arrays: dict[int, np.ndarray] | None = {} if ghosts else None
         self._cotangents: dict[Place, np.ndarray] = {}  # what backward passes began with, by the loss they began from
-        self._calls: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+        self._calls: dict[int, tuple[Any, tuple[Any, ...], bool]] = {}  # and whether what it does is put on the graph
 
     # Called by the engine.
 
@@ -88,14 +89,17 @@ class Recorder(Watcher):
             ("operation", op, tuple(facts), site, self.steps, self._sweep, serial, nanoseconds, reads, read, kept)
         )
         if self._arrays is not None:
-            self._calls[number] = op, call
+            self._calls[number] = op, call, current().recording
 
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
         """A tensor was detached."""
-        _, node, output, _ = self._place(source)
+        _, node, output, before = mark = self._place(source)
+        if before is not None:  # a value that was cut already is a value of its own, which both cuts stand between
+            node, output = self._value(source, mark, self.steps), 0
         where = caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is to be seen; a layer's is its user's
         number = len(self._cut_events)
         self._cut_events.append((node, output, reason, where, self.steps, source.shape, source.edge is not None))
+        self._dtypes.append(detached.dtype)
         detached.mark = (self._key, node, output, number)
 
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
@@ -204,7 +208,12 @@ class Recorder(Watcher):
         return known
 
     def _meet(self, tensor: Tensor, through: Mark | None, step: int) -> Mark:
-        """Make a node of a value. through: the cut that a leaf was made of, if it was."""
+        """Make a node of a value, and know the tensor by it."""
+        self._know(tensor, self._value(tensor, through, step), 0)
+        return tensor.mark
+
+    def _value(self, tensor: Tensor, through: Mark | None, step: int) -> int:
+        """The number of a new node, of a value. through: the cut that it was made of, if it was."""
         kind: Kind = "constant"
         op = serial = None
         if tensor.edge is not None:
@@ -216,8 +225,7 @@ class Recorder(Watcher):
         self._events.append((kind, op, facts, site, step, self._sweep, serial, None, None, places, [False]))
         if self._arrays is not None:
             self._arrays[number] = tensor.array
-        self._know(tensor, number, 0)
-        return tensor.mark
+        return number
 
     def _know(self, tensor: Tensor, number: int, output: int) -> None:
         tensor.mark = mark = (self._key, number, output, None)

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import GraphError
 from ..interop import FLOATS
 from ..kernels.finite import norm
+from ..ops.elementwise import positive
 from ..tape import add_to, no_grad, recording, sweep, unwatched
 from ..tensor import Tensor, leaf
 from .records import Edge, Node, Place, by_target
@@ -26,20 +27,24 @@ class Replay:
     """The recorded operations, computed again.
 
     gates: places that are read through a leaf of their own.  opened: the numbers of cuts that are not made.
-    tensors: what was computed, by place.  gates: the leaves, by place.  cuts: the leaf that each cut value is read by.
+    ghosts: whether each cut value is read through a leaf, so that a sweep tells what would flow on through the cut.
+    tensors: what was computed, by place.  gates: the leaves, by place.  cuts: what each cut value is read by.
     Raises GraphError for a recording without ghosts, and where a number comes out other than it was recorded.
     """
 
-    def __init__(self, tape: Tape, gates: Collection[Place] = (), opened: Collection[int] = ()) -> None:
+    def __init__(
+        self, tape: Tape, gates: Collection[Place] = (), opened: Collection[int] = (), ghosts: bool = False
+    ) -> None:
         if tape._arrays is None:
             raise GraphError(
                 "this runs the recording again: record with th.record(ghosts=True). A tape read from JSON cannot be run"
             )
-        self.tape, self.opened = tape, opened
+        self.tape, self.opened, self.ghosts = tape, opened, ghosts
         self.tensors: dict[Place, Tensor] = {}
         self.gates: dict[Place, Tensor] = {}
         self.cuts: dict[int, Tensor] = {}
         self._operands = by_target(tape.edges)
+        self._kept: set[Place] = set()
         with recording(), unwatched():
             for node in tape.nodes:
                 for n, tensor in enumerate(self._compute(node)):
@@ -53,35 +58,49 @@ class Replay:
         found = self.tape._cotangents.get(loss)
         return np.ones_like(self.tensors[loss].array) if found is None else found
 
+    def on_graph(self, place: Place) -> bool:
+        """Whether a gradient could flow to a value in the run that was recorded, as far as it is computed again."""
+        node = self.tape.node(place)
+        kept = node.kind == "gradient" and any(edge.flow == "kept" for edge in self._operands[node.number])
+        return kept or node.serial is not None or place in self._kept
+
     def _compute(self, node: Node) -> list[Tensor]:
-        operands = [self._operand(edge) for edge in self._operands[node.number]]
+        edges, arrays = self._operands[node.number], self.tape._arrays
+        assert arrays is not None
+        operands = [self._operand(edge, node.kind == "operation") for edge in edges]
         if node.kind == "operation":
-            op, call = self.tape._calls[node.number]
-            result = op(operands, *call)
+            op, call, recorded = self.tape._calls[node.number]
+            with recording() if recorded else no_grad():
+                result = op(operands, *call)
             return result if isinstance(result, list) else [result]
         if node.kind == "gradient" and operands:
             return operands
-        assert self.tape._arrays is not None
-        if operands and operands[0].edge is not None and self._operands[node.number][0].cut in self.opened:
-            return operands
-        tensor = Tensor(self.tape._arrays[node.number])
+        if operands and operands[0].edge is not None:  # made of a cut value, to which a gradient flows here
+            return [positive(operands[0])]
+        tensor = Tensor(arrays[node.number])
         return [tensor if node.kind in ("constant", "gradient") else leaf(tensor)]
 
-    def _operand(self, edge: Edge) -> Tensor:
+    def _operand(self, edge: Edge, flows: bool) -> Tensor:
+        """What a node reads. flows: whether a gradient may, where none did because it was computed from a cut value."""
         place = edge.source, edge.output
         tensor = self.gates.get(place, self.tensors[place])
         if edge.cut is not None:
-            return tensor if edge.cut in self.opened else self._cut(edge.cut, tensor)
+            return self._cut(edge.cut, tensor)
         if edge.flow == "value":
-            return Tensor(tensor.array)
+            constant = not flows or self.on_graph(place)
+            return Tensor(tensor.array) if constant else self.tensors[place]
+        self._kept.add(place)
         if tensor.edge is None and tensor.dtype in FLOATS:
             leaf(tensor)  # an optimizer made a leaf of it
         return tensor
 
     def _cut(self, number: int, tensor: Tensor) -> Tensor:
+        dtype = self.tape._dtypes[number]
+        if number in self.opened:
+            return tensor if tensor.dtype == dtype else tensor.astype(dtype)
         if number not in self.cuts:
-            detached = Tensor(tensor.array)
-            self.cuts[number] = leaf(detached) if tensor.dtype in FLOATS else detached
+            detached = Tensor(tensor.array.astype(dtype, copy=False))
+            self.cuts[number] = leaf(detached) if self.ghosts and detached.dtype in FLOATS else detached
         return self.cuts[number]
 
     def _check(self, node: Node, n: int, tensor: Tensor) -> None:
@@ -102,7 +121,7 @@ class Ghosts(NamedTuple):
 
 def haunt(tape: Tape) -> Ghosts:
     """The cotangents that arrived, and those that would have flowed on through each cut; noted on the tape, too."""
-    ghosts = arrived(Replay(tape))
+    ghosts = arrived(Replay(tape, ghosts=True))
     for (number, n), cotangent in ghosts.places.items():
         tape._nodes[number].outputs[n].gradient = size(cotangent)
     for number, cotangent in ghosts.cuts.items():
@@ -111,8 +130,12 @@ def haunt(tape: Tape) -> Ghosts:
 
 
 def arrived(replay: Replay) -> Ghosts:
-    """The cotangents of a replay."""
-    places: dict[Any, Any] = {t.edge: place for place, t in replay.tensors.items() if t.edge is not None}
+    """The cotangents of a replay. What a graph leads to for the ghosts' sake alone is no place."""
+    places: dict[Any, Any] = {
+        tensor.edge: place
+        for place, tensor in replay.tensors.items()
+        if tensor.edge is not None and (not replay.ghosts or replay.on_graph(place))
+    }
     cuts: dict[Any, int] = {t.edge: number for number, t in replay.cuts.items() if t.edge is not None}
     ghosts = Ghosts({}, {})
     for loss, stops in sweeps(replay.tape).items():
