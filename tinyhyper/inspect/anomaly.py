@@ -20,8 +20,9 @@ from ..sites import Site, caller
 from ..tape import Switch, unwatched
 from .blame import Fault, blame
 from .finite import ADVICE, advice
+from .names import titled
 from .records import Label
-from .text import short, shorten, titled
+from .text import short, shorten
 from .watcher import Watcher
 
 if TYPE_CHECKING:

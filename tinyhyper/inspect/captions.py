@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import ArgumentError
 from .figure import FIXED, Box, Figure, Key
+from .names import LOSS, Name
 from .text import short
 
 LEGEND = {
@@ -20,24 +21,37 @@ class Captions:
 
     def __init__(self, shown: Figure) -> None:
         self.figure = shown
-        self.found = {name: key for key in shown.boxes for name in self._names(key)}
+        self.found: dict[str, list[Key]] = {}
+        for key in shown.boxes:
+            for name in self._names(key):
+                self.found.setdefault(name, []).append(key)
 
     def find(self, box: str | tuple[int, int, str]) -> Key:
-        """The box of a name such as "alpha[2]" or "loss[2]", or of a key. Raises ArgumentError if it is not drawn."""
-        key = self.found.get(box) if isinstance(box, str) else next((k for k in self.figure.boxes if k == box), None)
-        if key is None:
+        """The box of a name such as "alpha[2]" or "loss[2]", or of a key.
+
+        Raises ArgumentError if it is not drawn, or if the name is that of several.
+        """
+        keys = self.found.get(box, []) if isinstance(box, str) else [key for key in self.figure.boxes if key == box]
+        if len(keys) > 1:
+            ways = " or ".join(repr(self._called(key, exact=True)) for key in keys)
+            raise ArgumentError(f"{box!r} may be one of several boxes of this picture: ask for {ways}")
+        if not keys:
             raise ArgumentError(
                 f"the picture of steps {self.figure.steps[0]} to {self.figure.steps[-1]} has no box {box!r}; "
                 f"its boxes are {', '.join(map(self.name, self.figure.boxes))}"
             )
-        return key
+        return keys[0]
 
     def name(self, key: Key) -> str:
-        """What a box is called where its lane does not show."""
+        """What a box is called where its lane does not show, so that it cannot be taken for another."""
+        called = self._called(key)
+        return called if len(self.found.get(called, [])) < 2 else self._called(key, exact=True)
+
+    def _called(self, key: Key, exact: bool = False) -> str:
         if key.kind == "loss":
-            return f"loss[{key.step}]"
+            return f"{LOSS.exact if exact else LOSS.name}[{key.step}]"
         names = self.figure.fixed[key.lane] if key.step == FIXED else self.figure.boxes[key].names
-        called = ", ".join(full_name(name, key.lane) for name in names)
+        called = ", ".join(own(name, key.lane).exact if exact else full_name(name, key.lane) for name in names)
         several = f"({called})" if len(names) > 1 else called
         if key.kind == "gradient":
             return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
@@ -111,11 +125,12 @@ class Captions:
         return f"{len(ways['kept'])} edges are kept: {kept}. {len(ways['cut'])} edges are cut: {cut}."
 
     def _names(self, key: Key) -> list[str]:
-        """What a box answers to: its name, the name of each value in it, and the same as a printed tape has them."""
-        own = self.figure.boxes[key].names if key.kind == "values" else ()
-        level = f"level{key.lane - 1}." if key.lane > 1 else ""
-        each = [f"{called}[{key.step}]" for name in own for called in (full_name(name, key.lane), level + name)]
-        return [self.name(key), *each]
+        """What a box answers to, each once: its name, and that of each value in it, as a printed tape has them too."""
+        names = [self._called(key), self._called(key, exact=True)]
+        for name in self.figure.boxes[key].names if key.kind == "values" else ():
+            value = own(name, key.lane)
+            names += [f"{called}[{key.step}]" for called in (full_name(name, key.lane), value.title, value.exact)]
+        return list(dict.fromkeys(names))
 
 
 def short_name(name: str, lane: int) -> str:
@@ -127,6 +142,11 @@ def full_name(name: str, lane: int) -> str:
     """A name as it is called outside its lane."""
     called = short_name(name, lane)
     return called if lane < 2 or called != name else f"level{lane - 1}.{name}"
+
+
+def own(name: str, lane: int) -> Name:
+    """What a value of a lane is to its optimizer."""
+    return Name("hyperparameter", lane - 1, name) if lane else Name("weights", 0, name)
 
 
 def clip(text: str, length: int) -> str:

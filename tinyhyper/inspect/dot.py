@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingPackageError
+from .names import Names
 from .records import Edge, Node, Output
-from .text import Names, short, shorten
+from .text import short, shorten
 
 if TYPE_CHECKING:
     from .recording import Tape

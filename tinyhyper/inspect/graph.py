@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ArgumentError
+from .names import Names
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, by_target
-from .text import Names, short, shorten, titled
+from .text import short, shorten
 
 if TYPE_CHECKING:
     from .recording import Tape
-
-STEP = re.compile(r"(?P<name>.*)\[(?P<step>\d+)\]")
 
 
 class Link(NamedTuple):
@@ -48,40 +44,8 @@ class Graph:
         return next((x for x in (meant, output.value, output.norm) if x is not None), None)
 
     def find(self, name: str) -> list[Place]:
-        """The values of a name, oldest first: "alpha" for every step, "alpha[2]" for one, "level1.alpha", "w.m".
-
-        Raises ArgumentError with the names there are.
-        """
-        match = STEP.fullmatch(name)
-        wanted, step = (match["name"], int(match["step"])) if match else (name, None)
-        named = self._named()
-        found = [
-            place
-            for place in named.get(wanted, [])
-            if step is None or (self.tape.node(place).kind != "constant" and self.tape.node(place).step == step)
-        ]
-        if not found and wanted in named:
-            steps = sorted({self.tape.node(place).step for place in named[wanted]})
-            raise ArgumentError(
-                f"{wanted} is in this recording at the steps {', '.join(map(str, steps))}, not at {step}"
-            )
-        if not found:
-            there = ", ".join(sorted(named)) or "nothing with a name, which an optimizer or tape.label gives"
-            absent = " A momentum or weight decay of 0 is absent: name it in tune=(...) to tune it from 0."
-            hint = absent if wanted.rpartition(".")[2] in ("mu", "weight_decay") else ""
-            raise ArgumentError(f"no operation of this recording read or made {name!r}; it holds {there}.{hint}")
-        return found
-
-    def _named(self) -> dict[str, list[Place]]:
-        """The values with a name, and the losses."""
-        named: dict[str, list[Place]] = defaultdict(list)
-        for node in self.tape.nodes:
-            for n, output in enumerate(node.outputs):
-                if output.label is not None and output.label.role != "gradient":
-                    named[titled(output.label)].append((node.number, n))
-        if self.losses:
-            named["loss"] += sorted(self.losses)
-        return named
+        """The values of a name, oldest first. Raises ArgumentError as `Names.find`."""
+        return self.names.find(name)
 
     def sources(self, place: Place) -> list[Edge]:
         """The edges that a value is computed from: all of its node's, but those that this output does not depend on."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .findings import Finding, Reading
+from .names import named
 from .records import Edge, Label, Node, Place
-from .text import titled
 
 RULE = "growing graph"
 
@@ -113,7 +113,7 @@ def _missing_cuts(graph: Reading, edge: Edge, value: int, alive: set[int], grown
 def _kind(graph: Reading, number: int) -> str:
     """What a value is, whatever its step."""
     node, label = graph.nodes[number], _label(graph, number)
-    return f"{node.op or node.kind}:{node.line}" if label is None else f"{label.role} {titled(label)}"
+    return f"{node.op or node.kind}:{node.line}" if label is None else f"{label.role} {graph.names.title(named(label))}"
 
 
 def _called(graph: Reading, place: Place) -> str:

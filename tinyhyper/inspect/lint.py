@@ -19,7 +19,7 @@ from .findings import Finding, Findings, Reading
 from .finite import not_finite
 from .growth import growing
 from .records import Cut, Node, Output, Place
-from .text import short, shorten, titled
+from .text import short, shorten
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -41,7 +41,7 @@ def unreached(graph: Reading) -> Iterator[Finding]:
     if graph.tape.steps < 2:
         return
     ends = {number for number, _ in graph.losses} | {n.number for n in graph.nodes if _may_be_loss(graph, n)}
-    for name, places in _hyperparameters(graph).items():
+    for name, _, places in _hyperparameters(graph):
         own = {number for number, _ in places if graph.nodes[number].kind != "constant"}
         if any(_requires_gradient(graph, number) for number in own) and max(ends, default=-1) > min(own):
             reached = graph.forward(own)
@@ -63,13 +63,11 @@ def _may_be_loss(graph: Reading, node: Node) -> bool:
     return alone and not node.sweep and any(edge.flow == "kept" for edge in graph.into[node.number])
 
 
-def _hyperparameters(graph: Reading) -> dict[str, list[Place]]:
-    found: dict[str, list[Place]] = defaultdict(list)
-    for node in graph.nodes:
-        for n, output in enumerate(node.outputs):
-            if output.label is not None and output.label.role == "hyperparameter":
-                found[titled(output.label)].append((node.number, n))
-    return found
+def _hyperparameters(graph: Reading) -> Iterator[tuple[str, str, list[Place]]]:
+    """Of each hyperparameter what it is called here, its own name, and its values."""
+    for name, places in graph.names.places.items():
+        if name.role == "hyperparameter":
+            yield graph.names.title(name), name.name, places
 
 
 def _unreached(graph: Reading, name: str, own: set[int], reached: set[int]) -> Finding:
@@ -215,7 +213,7 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
 
     The lower end belongs to a span, as 0 turns most things off; the upper end does not: a momentum of 1 never forgets.
     """
-    for name, places in _hyperparameters(graph).items():
+    for name, own, places in _hyperparameters(graph):
         values = [_meaning(graph.tape.output(place)) for place in places]
         outside = False
         for place, (value, span, _) in zip(places, values):
@@ -224,7 +222,7 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
                 node = graph.tape.node(place)
                 what = f"{graph.name(place)} is {short(value)}, outside its range from {ends(span)}"
                 fixed = node.kind == "constant"
-                advice = f"give {name} a value inside" if fixed else kept_inside(name, span)
+                advice = f"give {name} a value inside" if fixed else kept_inside(own, span)
                 rule = "hyperparameter out of range"
                 yield Finding(rule, name, node.step, node.file, node.line, what, advice, nodes=(node.number,))
         if outside or not _moved(graph, places[-2:]) or not all(linear for _, _, linear in values[-2:]):
@@ -238,13 +236,13 @@ def out_of_range(graph: Reading) -> Iterator[Finding]:
             )
             rule = "hyperparameter about to leave its range"
             yield Finding(
-                rule, name, node.step, node.file, node.line, what, kept_inside(name, span), nodes=(node.number,)
+                rule, name, node.step, node.file, node.line, what, kept_inside(own, span), nodes=(node.number,)
             )
 
 
 def moved_twice(graph: Reading) -> Iterator[Finding]:
     """One step makes several values of a hyperparameter, as in a loop over the parameters."""
-    for name, places in _hyperparameters(graph).items():
+    for name, _, places in _hyperparameters(graph):
         made: dict[int, list[Node]] = defaultdict(list)
         for number, _ in places:
             if graph.nodes[number].kind == "operation":

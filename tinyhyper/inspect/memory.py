@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import GraphError
+from .names import Names
 from .records import Place
-from .text import Names
 
 if TYPE_CHECKING:
     from .recording import Tape

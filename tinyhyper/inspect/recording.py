@@ -16,7 +16,7 @@ from ..tape import Switch, unwatched
 from .dot import to_dot, to_networkx
 from .exchange import read_json, to_json
 from .explorer import save_html
-from .graph import Graph
+from .names import Names
 from .recorder import Recorder
 from .records import Cut, Edge, Inside, Label, Node, Output, Place
 from .replay import Ghosts, haunt
@@ -109,7 +109,7 @@ class Tape(Recorder):
         of: a name, as in "alpha" or "alpha[2]": only what that value was computed from, at its last step.
         Raises ArgumentError for a name that is not in the recording.
         """
-        return tree(self, limit, None if of is None else Graph(self).find(of)[-1])
+        return tree(self, limit, None if of is None else Names(self).find(of)[-1])
 
     def __str__(self) -> str:
         return tree(self, 120)

@@ -12,8 +12,9 @@ from .answers import Answer
 from .findings import Reading
 from .finite import not_finite
 from .gradients import ARROW, count, listed, picture
-from .graph import STEP, Graph, amount
+from .graph import Graph, amount
 from .memory import alive, nbytes
+from .names import LOSS
 from .records import Label, Node, Place
 
 if TYPE_CHECKING:
@@ -49,12 +50,7 @@ def checkpoint(tape: Tape) -> Answer:
     """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
     graph = Graph(tape)
     at_end = alive(tape)[-1]
-    newest: dict[str, Place] = {}
-    for node in tape.nodes:
-        for n, output in enumerate(node.outputs):
-            if output.label is not None and output.label.role != "gradient":
-                newest[STEP.sub(r"\g<name>", graph.name((node.number, n)))] = (node.number, n)
-    values = list(newest.values())
+    values = [places[-1] for name, places in graph.names.places.items() if name != LOSS]
     live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
     edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
     rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "its value") for p in values]
@@ -74,7 +70,10 @@ def checkpoint(tape: Tape) -> Answer:
 
 def differences(first: Tape, second: Tape) -> Answer:
     """What changed between two tapes: edges between named values that are kept, cut or absent in one only."""
-    edges = _relations(first), _relations(second)
+    graphs = Graph(first), Graph(second)
+    for names, other in zip((graph.names for graph in graphs), (graph.names for graph in graphs[::-1])):
+        names.unclear |= other.unclear  # what two names are in one recording is told apart in both
+    edges = _relations(graphs[0]), _relations(graphs[1])
     both = [key for key in edges[0] if key in edges[1]]
     changed = [key for key in both if edges[0][key] != edges[1][key]]
     alone = [[key for key in mine if key not in other] for mine, other in (edges, edges[::-1])]
@@ -241,23 +240,17 @@ def _until(tape: Tape, step: int, until: int) -> str:
     return "the next step" if until == step else f"step {until + 1}"
 
 
-def _relations(tape: Tape) -> dict[tuple[str, str], str]:
+def _relations(graph: Graph) -> dict[tuple[str, str], str]:
     """How named values are joined over all steps: by the names of both ends, whether gradients flow along."""
-    graph = Graph(tape)
     found: dict[tuple[str, str], set[str]] = {}
-    for node in tape.nodes:
+    for node in graph.tape.nodes:
         for n in range(len(node.outputs)):
             if graph.names.known(node.number, n) is None or node.kind == "gradient":
                 continue
             for link in graph.links((node.number, n)):
-                ends = [_timeless(graph.name(place)) for place in (link.source, link.target)]
-                found.setdefault((ends[0], ends[1]), set()).add(NO_FLOW[link.flow])
+                source, target = (graph.names.known(*place, timeless=True) for place in (link.source, link.target))
+                found.setdefault((str(source), str(target)), set()).add(NO_FLOW[link.flow])
     return {ends: " and ".join(sorted(flows)) for ends, flows in found.items()}
-
-
-def _timeless(name: str) -> str:
-    """A name without its steps: ∂loss[1]/∂w[1] is ∂loss/∂w."""
-    return "/".join(STEP.sub(r"\g<name>", part) for part in name.split("/"))
 
 
 def _sizes(*tapes: Tape) -> str:

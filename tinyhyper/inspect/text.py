@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .records import Cut, Edge, Label, Output, Place, by_target
+from .names import Names, sized
+from .records import Cut, Edge, Output, Place, by_target
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -60,39 +61,6 @@ def tree(tape: Tape, limit: int | None = None, of: Place | None = None) -> str:
         left_out = sum(line.nodes for line in lines[len(shown) :])
         text.append(f"… {len(lines) - len(shown)} lines with {left_out} nodes left out; tape.tree() shows all")
     return "\n".join(text)
-
-
-class Names:
-    """What to call the values of a recording."""
-
-    def __init__(self, tape: Tape) -> None:
-        self.nodes = tape.nodes
-        self.losses = {node.loss for node in tape.nodes if node.loss is not None}
-
-    def known(self, number: int, output: int) -> str | None:
-        """The name of a value with the step that made it, or None if it has none."""
-        node = self.nodes[number]
-        if node.of is not None:
-            loss = self.known(*node.loss) if node.loss is not None else None
-            of = self.known(*node.of) or "leaf" + _size(self.nodes[node.of[0]].outputs[node.of[1]])
-            return f"∂{loss or 'loss'}/∂{of}"
-        label = node.outputs[output].label
-        if label is not None:
-            if label.role == "hyperparameter" and node.kind == "constant":
-                return titled(label)
-            return f"∂loss/∂{titled(label)}" if label.role == "gradient" else f"{titled(label)}[{node.step}]"
-        return f"loss[{node.step}]" if (number, output) in self.losses else None
-
-    def any(self, number: int, output: int) -> str:
-        """The name of a value, or a word for what it is."""
-        node = self.nodes[number]
-        return self.known(number, output) or (node.op if node.op is not None else node.kind)
-
-
-def titled(label: Label) -> str:
-    """A label's name, with its level where it belongs to a level above the first."""
-    level = label.level - 1 if label.role in ("gradient", "state") else label.level
-    return f"level{level}.{label.name}" if level > 0 else label.name
 
 
 class Trees:
@@ -187,7 +155,7 @@ class Trees:
             return "·"
         source = self.tape.nodes[edge.source]
         made = source.outputs[edge.output]
-        return f"{source.op or ''}{_size(made)}" if made.value is None or source.op else short(made.value)
+        return f"{source.op or ''}{sized(made)}" if made.value is None or source.op else short(made.value)
 
     def hide(self, waiting: list[int]) -> int:
         """Count the nodes below some, which are not shown."""
@@ -231,11 +199,7 @@ def _cut(cut: Cut) -> str:
 
 def _value(output: Output) -> str:
     value = output.value if output.label is None or output.label.value is None else output.label.value
-    return _size(output) if value is None else short(value)
-
-
-def _size(output: Output) -> str:
-    return f"[{'×'.join(map(str, output.shape))}]"
+    return sized(output) if value is None else short(value)
 
 
 def _wrapped(line: Line, stem: str) -> list[Line]:

@@ -1,0 +1,133 @@
+"""What the inspector calls values, whatever their names: each name that it tells is of one value, and can be asked."""
+
+import ast
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.inspect.captions import Captions
+from tinyhyper.inspect.figure import figure
+
+HOSTILE = [
+    "alpha", "beta1", "t", "eps", "loss", "kappa", "level1.alpha", "level2.alpha", "w", "w[1]", "w[1][2]", "w.m",
+    "alpha.m", "x[3]", "a/b", "∂loss/∂w", "w[", "]", "w[99999999999999999999]", "two\nlines",
+]  # fmt: skip
+EXACT = ['weights["w"]', 'weights["alpha"][1]', 'loss["loss"]', 'level1.hyperparameter["alpha"]']  # read as said
+
+
+def named_run(names, steps=2):
+    params = {name: th.tensor([1.0, 0.5 + n], requires_grad=True) for n, name in enumerate(names)}
+    optimizer = th.optim.Adam(0.01, optimizer=th.optim.Adam(1e-3, optimizer=th.optim.SGD(1e-4)))
+    with th.record(ghosts=True) as tape:
+        for _ in range(steps):
+            sum(th.sum(w * w * w) for w in params.values()).backward()
+            optimizer.step(params)
+    return tape, params
+
+
+def told_in(error):
+    """The ways to ask that an error tells: all that it quotes but what was asked."""
+    return [ast.literal_eval(way) for way in re.findall(r"'(?:[^'\\]|\\.)*'", str(error))][1:]
+
+
+@given(st.lists(st.sampled_from(HOSTILE + EXACT), min_size=1, max_size=5, unique=True))
+def test_whatever_a_weight_is_called_each_name_that_is_told_is_of_one_value_at_one_step(names):
+    tape, _ = named_run(names)
+    graph = inspect.graph.Graph(tape)
+    for node in tape.nodes:
+        for n, output in enumerate(node.outputs):
+            if output.label is None or output.label.role == "gradient":
+                continue
+            found = [tape.output(place).label for place in graph.find(graph.name((node.number, n)))]
+            assert output.label in found
+            assert {(label.role, label.level, label.name) for label in found} == {
+                (output.label.role, output.label.level, output.label.name)
+            }
+
+
+@given(st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=5, unique=True))
+def test_a_name_of_several_values_is_refused_with_the_ways_to_ask_for_each(names):
+    tape, params = named_run(names)
+    graph = inspect.graph.Graph(tape)
+    for name in names:
+        try:
+            found = graph.find(name)
+        except th.ArgumentError as error:
+            ways = told_in(error)
+            assert len(ways) > 1 and len({tuple(graph.find(way)) for way in ways}) == len(ways)
+            found = graph.find(f'weights["{name}"]')
+            assert found in [graph.find(way) for way in ways]
+        assert {tape.output(place).label.name for place in found} == {name}
+        exactly = graph.find(f'weights["{name}"]')
+        assert tape.output(exactly[-1]).norm == pytest.approx(np.linalg.norm(params[name].data))
+
+
+def test_a_checkpoint_holds_the_hyperparameter_beside_a_weight_of_its_name():
+    tape, params = named_run(["alpha", "loss"])
+    rows = [row for row in inspect.checkpoint(tape).rows if row[-1] == "its value"]
+    names = [row[0] for row in rows]
+    assert len(set(names)) == len(names)
+    assert {'weights["alpha"][2]', 'hyperparameter["alpha"][2]', 'weights["loss"][2]', "level1.alpha[2]"} <= set(names)
+    assert {'level1.state["alpha.m"][2]', 'state["alpha.m"][2]'} <= set(names)
+
+
+@pytest.mark.parametrize("question", [inspect.moved, inspect.paths, inspect.why_zero, inspect.left_range])
+def test_a_question_by_a_name_of_two_values_is_refused_and_by_the_exact_name_answered(question):
+    tape, _ = named_run(["alpha"])
+    with pytest.raises(th.ArgumentError, match=r"""'alpha' .* 'hyperparameter\["alpha"\]' or 'weights\["alpha"\]'"""):
+        question(tape, "alpha")
+    with pytest.raises(th.ArgumentError, match=r"""'alpha\[1\]' .* 'hyperparameter\["alpha"\]\[1\]' or"""):
+        question(tape, "alpha[1]")
+    assert 'hyperparameter["alpha"]' in question(tape, 'hyperparameter["alpha"]').text
+    with pytest.raises(th.ArgumentError, match=r"at the steps 0, 1, 2, not at 7"):
+        question(tape, 'weights["alpha"][7]')
+    with pytest.raises(th.ArgumentError, match=r"no operation"):
+        question(tape, 'state["alpha"]')
+
+
+def test_what_moved_a_value_is_of_that_value_alone():
+    tape, _ = named_run(["alpha"], steps=3)
+    alone, _ = named_run(["w"], steps=3)
+    ours, theirs = inspect.moved(tape, 'hyperparameter["alpha"]').rows, inspect.moved(alone, "alpha").rows
+    assert [row[:-1] for row in ours] == [row[:-1] for row in theirs] and len(ours) == 3
+    assert len(inspect.moved(tape, 'weights["alpha"]').rows) == 3
+
+
+def test_what_changed_between_two_is_told_by_names_that_fit_both():
+    first, second = named_run(["alpha"])[0], named_run(["w"])[0]
+    rows = inspect.differences(first, second).rows
+    ends = {name for row in rows for name in row[:2]}
+    assert 'weights["alpha"]' in ends and "w" in ends
+    assert not any(row[0] == 'hyperparameter["alpha"]' and row[1].startswith("level") for row in rows)
+    assert inspect.differences(first, first).rows == []
+
+
+def test_a_gradient_of_a_gradient_of_a_gradient_has_a_name_of_bounded_length():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        tape.label(x, "x", "weights", 0)
+        y = x**9.0
+        for _ in range(7):
+            y.retain_grad()
+            y.backward(create_graph=True)
+            y, x.grad = x.grad, None
+    assert max(len(inspect.graph.Graph(tape).name((node.number, 0))) for node in tape.nodes) < 100
+
+
+def test_a_picture_refuses_the_name_of_two_boxes_and_tells_both():
+    tape, _ = named_run(["alpha", "loss"])
+    captions = Captions(figure(tape))
+    for name in ("alpha[1]", "loss[1]"):
+        with pytest.raises(th.ArgumentError, match="may be one of several boxes") as error:
+            inspect.svg(tape, trail=[name])
+        ways = told_in(error.value)
+        assert len(ways) == len({captions.find(way) for way in ways}) == 2
+    assert 'loss["loss"][1].backward() reaches' in captions.reached()
+    assert captions.find('weights["alpha"][1]') != captions.find('hyperparameter["alpha"][1]')
+    with pytest.raises(th.DtypeError, match="by its name"):
+        inspect.moved(tape, 3)
