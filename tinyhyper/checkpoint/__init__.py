@@ -38,8 +38,8 @@ def save(*args: Any, **extra: Any) -> None:
     path: a ~ is the user's home.
     params: tensors by name.
     optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
-    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors. An extra
-    may have any name, also one of the above that is given in its place.
+    extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors. One
+    may have any name, also one of the above if that is given in its place.
     To be called between steps, or between backward() and the step; with a longer horizon, where a window ends.
     Raises GraphError elsewhere, DtypeError for what no file can hold, CheckpointError where none can be written,
     CallError for a call without a path or params.

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..files import write
+from .figure import figure, steps_of
+from .plain import markup, plain, plain_lines
+from .records import Place
+from .svg import svg
 from .table import drawn_table, shown
 from .text import WIDTH
+
+if TYPE_CHECKING:
+    from .recording import Tape
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,8 @@ class Answer:
             "  ".join(f"{c:>{w}}" if right else f"{c:<{w}}" for c, w, right in zip(row, widths, numeric)).rstrip()
             for row in (cells if self.rows else [])
         ]
-        words = "\n".join(fill(line, WIDTH) for line in self.text.splitlines())
-        return "\n".join([self.question, words, *(["", *lines] if lines else [])])
+        words = "\n".join(fill(line, WIDTH) for line in plain_lines(self.text).split("\n"))
+        return "\n".join([plain(self.question), words, *(["", *lines] if lines else [])])
 
     def svg(self) -> str:
         """The picture."""
@@ -54,11 +61,37 @@ class Answer:
         return write(path, self.svg())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
+        head = "".join(f"<th>{markup(column)}</th>" for column in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(shown(cell))}</td>" for cell in row) + "</tr>" for row in self.rows
+            "<tr>" + "".join(f"<td>{markup(shown(cell))}</td>" for cell in row) + "</tr>" for row in self.rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if self.rows else ""
         picture = self.svg() if self.draw is not None else ""
-        words = escape(self.text).replace("\n", "<br>")
-        return f"<div><p><b>{escape(self.question)}</b></p><p>{words}</p>{picture}{table}</div>"
+        words = markup(self.text).replace("\n", "<br>")
+        return f"<div><p><b>{markup(self.question)}</b></p><p>{words}</p>{picture}{table}</div>"
+
+
+def picture(
+    tape: Tape, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
+) -> Callable[[], str] | None:
+    """The graph of the steps around a way or some cuts, to be drawn on demand; None where no step was recorded."""
+    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in marks]
+    known = steps_of(tape)
+    if not known:
+        return None
+
+    def draw() -> str:
+        first = None
+        if steps:
+            wanted = min(*steps, figure(tape).steps[-1] - 1)
+            first = max((step for step in known if step <= wanted), default=known[0])
+        drawn = figure(tape, first)
+        keys = [drawn.where[place] for place in trail if place in drawn.where]
+        boxes = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
+        joined = {frozenset((arrow.source, arrow.target)) for arrow in drawn.arrows}
+        if not joined.issuperset(map(frozenset, pairwise(boxes))):  # another program's tape may say so
+            boxes = []
+        here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
+        return svg(tape, first, trail=boxes, marks=[n for n in marks if n in here], caption=caption)
+
+    return draw

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from .figure import FIXED, Box, Figure, Key
 from .names import LOSS, Name
+from .plain import plain
 from .text import short
 
 LEGEND = {
@@ -31,7 +32,8 @@ class Captions:
 
         Raises ArgumentError if it is not drawn, or if the name is that of several.
         """
-        keys = self.found.get(box, []) if isinstance(box, str) else [key for key in self.figure.boxes if key == box]
+        boxes = [key for key in self.figure.boxes if key == box]
+        keys = self.found.get(plain(box), []) if isinstance(box, str) else boxes
         if len(keys) > 1:
             ways = " or ".join(repr(self._called(key, exact=True)) for key in keys)
             raise ArgumentError(f"{box!r} may be one of several boxes of this picture: ask for {ways}")
@@ -135,13 +137,13 @@ class Captions:
 
 def short_name(name: str, lane: int) -> str:
     """A name as it is called in its lane: the paper calls the alpha of level 1 kappa."""
-    return "kappa" if lane == 2 and name == "alpha" else name
+    return "kappa" if lane == 2 and name == "alpha" else plain(name)
 
 
 def full_name(name: str, lane: int) -> str:
     """A name as it is called outside its lane."""
     called = short_name(name, lane)
-    return called if lane < 2 or called != name else f"level{lane - 1}.{name}"
+    return called if lane < 2 or called == "kappa" else f"level{lane - 1}.{called}"
 
 
 def own(name: str, lane: int) -> Name:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ArgumentError
+from .links import Linked
 from .memory import alive
+from .plain import SURROGATES
 from .records import Cut, Edge, Inside, Label, Node, Output
+from .schema import TAPE, WORDS, refuse
 from .ways import Ways
 
 if TYPE_CHECKING:
     from .recording import Tape
 
 FORMAT, VERSION = "tinyhyper.tape", 1
-WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that JSON has not
 FACTS = ("title", "steps", "objective", "horizon", "ends")
 PARTS = 24  # of a gradient
 
 
 def to_json(tape: Tape) -> str:
     """The tape as JSON. Where ghosts were recorded, with the ways of each hyperparameter's gradient."""
-    return json.dumps(_plain(data(tape)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_plain(data(tape)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # which UTF-8 cannot hold
 
 
 def data(tape: Tape) -> dict[str, Any]:
@@ -48,25 +51,47 @@ def data(tape: Tape) -> dict[str, Any]:
 
 
 def read_json(tape: Tape, text: str) -> None:
-    """Fill an empty tape with what `to_json` wrote. Raises ArgumentError for anything else."""
+    """Fill an empty tape with what `to_json` wrote. Raises ArgumentError, with the place, for anything else."""
+    loaded = _loaded(text)
+    TAPE(loaded, "")
+    Linked(loaded)
+    tape._nodes = [_node(**row) for row in loaded["nodes"]]
+    tape._edges = [Edge(**row) for row in loaded["edges"]]
+    tape._cuts = [
+        Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]
+    ]
+    tape._insides = [_inside(**row) for row in loaded["insides"]]
+    tape._events, tape._cut_events = [()] * len(tape._nodes), [()] * len(tape._cuts)
+    for key in FACTS:
+        setattr(tape, key, loaded[key])
+    tape._closed, tape._paths = True, loaded["paths"]
+
+
+def _loaded(text: str) -> Any:
+    """JSON, which names no key twice and has no numbers but JSON's, of the format and version that is read."""
     try:
-        loaded = json.loads(text)
-        if loaded["format"] != FORMAT or loaded["version"] != VERSION:
-            raise ArgumentError(
-                f"this is {loaded['format']} version {loaded['version']}; {FORMAT} version {VERSION} is read"
-            )
-        nodes = [_node(**row) for row in loaded["nodes"]]
-        edges = [Edge(**row) for row in loaded["edges"]]
-        cuts = [Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]]
-        insides = [_inside(**row) for row in loaded["insides"]]
-        facts, paths = {key: loaded[key] for key in FACTS}, loaded["paths"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        loaded = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, ArgumentError):
+            raise
         raise ArgumentError(f"this is not the JSON of a tape: {error!r}") from None
-    tape._nodes, tape._edges, tape._cuts, tape._insides = nodes, edges, cuts, insides
-    tape._events, tape._cut_events = [()] * len(nodes), [()] * len(cuts)
-    for key, value in facts.items():
-        setattr(tape, key, value)
-    tape._closed, tape._paths = True, paths
+    if type(loaded) is dict and (loaded.get("format", FORMAT), loaded.get("version", VERSION)) != (FORMAT, VERSION):
+        raise ArgumentError(
+            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}; {FORMAT} version {VERSION} is read"
+        )
+    return loaded
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        refuse("it", f"has {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    refuse("it", f"has the number {word}, which JSON has not; it is written as text")
 
 
 def _paths(tape: Tape) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ The page's parts lie in `page/`; here they are put together. What the page shows
 
 from __future__ import annotations
 
-import html
 import os
 import re
 from importlib.resources import files
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..files import write
 from .exchange import to_json
+from .plain import markup
 
 if TYPE_CHECKING:
     from .recording import Tape
@@ -25,7 +25,7 @@ SCRIPTS = ("tape", "lanes", "layout", "inside", "ways", "stock", "look", "curves
 def page(tape: Tape) -> str:
     """The page, as text. Nothing in the recording can become markup: "<" is written as an escape."""
     parts = {
-        "title": html.escape(tape.title or "A recording"),
+        "title": markup(tape.title or "A recording"),
         "style": _part("page.css"),
         "tape": to_json(tape).replace("<", "\\u003c"),
         "libraries": "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES),

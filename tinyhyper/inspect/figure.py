@@ -97,18 +97,26 @@ class Figure:
         return followed
 
 
+def steps_of(tape: Tape) -> list[int]:
+    """The steps that can be drawn: those with weights, or with what an optimizer remembers of them."""
+    if not tape.steps:
+        return []
+    labels = ((node.step, output.label) for node in tape.nodes for output in node.outputs)
+    return sorted({step for step, label in labels if label and not label.level and label.role in ("weights", "state")})
+
+
 def figure(tape: Tape, first: int | None = None) -> Figure:
     """The figure of two consecutive steps: the last two that were recorded, or those from step `first` on.
 
     Raises ArgumentError if the recording holds no optimizer step.
     """
-    reading = _Reading(tape)
-    steps = sorted({key.step for key in reading.boxes if key.lane == 0 and key.kind == "values"})
-    if not tape.steps or not steps:
+    steps = steps_of(tape)
+    if not steps:
         raise ArgumentError(
             "the picture shows optimizer steps, and this recording holds none: record at least one step "
             "(loss.backward() and opt.step(params)), better two, inside `with th.record() as tape:`"
         )
+    reading = _Reading(tape)
     if first is None:
         computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
         first = steps[-2 if computed else -3 :][0]

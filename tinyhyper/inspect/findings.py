@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from .graph import Graph
+from .plain import markup, plain_lines
 from .records import Edge
 from .text import shorten
 
@@ -46,7 +46,7 @@ class Finding:
         return f"step {self.step}{steps}, {shorten(self.file)}:{self.line}"
 
     def __str__(self) -> str:
-        return f"{self.rule} ({self.where}): {self.what}.\n    To do: {self.advice}."
+        return plain_lines(f"{self.rule} ({self.where}): {self.what}.\n    To do: {self.advice}.")
 
 
 class Findings(list[Finding]):
@@ -63,10 +63,10 @@ class Findings(list[Finding]):
 
     def _repr_html_(self) -> str:
         if not self:
-            return f"<p>✓ {html.escape(str(self))}</p>"
+            return f"<p>✓ {markup(str(self))}</p>"
         style = "text-align: left; vertical-align: top; padding: 0.15em 0.7em"
         rows = [("rule", "where", "what", "to do"), *[(f.rule, f.where, f.what, f.advice) for f in self]]
-        lines = ["".join(f"<td style='{style}'>{html.escape(text)}</td>" for text in row) for row in rows]
+        lines = ["".join(f"<td style='{style}'>{markup(text)}</td>" for text in row) for row in rows]
         return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 

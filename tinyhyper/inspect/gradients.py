@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels.finite import norm
-from .answers import Answer
-from .figure import figure
+from .answers import Answer, picture
 from .graph import Graph, amount
 from .records import Cut, Place
 from .replay import Replay, arrived, size
-from .svg import svg
 from .ways import Part, Ways
 
 if TYPE_CHECKING:
@@ -277,25 +275,3 @@ def _share(part: float, total: float) -> str:
 
 def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def picture(
-    tape: Tape, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
-) -> Callable[[], str] | None:
-    """The graph of the steps around a way or some cuts, to be drawn on demand; None where no step was recorded."""
-    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in marks]
-    if not tape.steps:
-        return None
-
-    def draw() -> str:
-        first = None
-        if steps:
-            known = figure(tape).steps
-            first = max(min(min(steps), known[-1] - 1), 0)
-        drawn = figure(tape, first)
-        keys = [drawn.where[place] for place in trail if place in drawn.where]
-        boxes = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
-        here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
-        return svg(tape, first, trail=boxes, marks=[n for n in marks if n in here], caption=caption)
-
-    return draw

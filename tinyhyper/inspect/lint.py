@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import os
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -152,9 +153,11 @@ def _in_package(file: str) -> bool:
 @cache
 def _lost_detaches(file: str) -> frozenset[int]:
     """The lines of a file that consist of a call of `detach`, whose result is lost."""
+    if file not in linecache.cache and not (file.endswith(".py") and os.path.isfile(file)):
+        return frozenset()  # a recording from elsewhere may name any file, and a device never ends
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     calls = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     return frozenset(

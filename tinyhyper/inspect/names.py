@@ -11,13 +11,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ArgumentError, DtypeError
+from .plain import plain
 from .records import Label, Output, Place
 
 if TYPE_CHECKING:
     from .recording import Tape
 
 STEP = re.compile(r"(?P<name>.*)\[(?P<step>[0-9]{1,18})\]", re.DOTALL)
-EXACT = re.compile(r'(?:level(?P<level>[0-9]{1,18})\.)?(?P<role>\w+)\["(?P<name>.*)"\]', re.DOTALL)
 NESTED = 2  # gradients of gradients are told so deep
 
 
@@ -32,12 +32,12 @@ class Name(NamedTuple):
     def title(self) -> str:
         """The name, with its level where it belongs to a level above the first."""
         level = self.level - 1 if self.role == "state" else self.level
-        return f"level{level}.{self.name}" if level > 0 else self.name
+        return f"level{level}.{plain(self.name)}" if level > 0 else plain(self.name)
 
     @property
     def exact(self) -> str:
         """The name that no other value has."""
-        return f'{f"level{self.level}." if self.level else ""}{self.role}["{self.name}"]'
+        return f'{f"level{self.level}." if self.level else ""}{self.role}["{plain(self.name)}"]'
 
 
 LOSS = Name("loss", 0, "loss")
@@ -71,6 +71,7 @@ class Names:
         self.titles: dict[str, set[Name]] = defaultdict(set)
         for name in self.places:
             self.titles[name.title].add(name)
+        self.exact = {name.exact: name for name in self.places}
         self.unclear = {name for title in self.titles for name in self._alike(title)}
 
     def known(self, number: int, output: int, timeless: bool = False, depth: int = 0) -> str | None:
@@ -103,7 +104,7 @@ class Names:
         """The names that a title may stand for, where these are several: at a step or exactly too."""
         names, step = set(self.titles[title]), STEP.fullmatch(title)
         for asked in (title, step["name"]) if step else (title,):
-            names |= {name for name, _ in self._exactly(asked, None)}
+            names |= {self.exact[asked]} if asked in self.exact else set()
         if step:
             names |= self.titles.get(step["name"], set())
         return names if len(names) > 1 else set()
@@ -115,10 +116,15 @@ class Names:
         """
         if not isinstance(asked, str):
             raise DtypeError(f"a value is asked for by its name, not by a {type(asked).__name__}")
+        asked = plain(asked)
         match = STEP.fullmatch(asked)
         wanted, step = (match["name"], int(match["step"])) if match else (asked, None)
-        readings = self._exactly(asked, None) or (self._exactly(wanted, step) if match else [])
-        if not readings:
+        readings: list[tuple[Name, int | None]]
+        if asked in self.exact:
+            readings = [(self.exact[asked], None)]
+        elif wanted in self.exact:
+            readings = [(self.exact[wanted], step)]
+        else:
             readings = [(name, None) for name in self.titles.get(asked, ())]
             if match:
                 at_step = self.titles.get(wanted, ())
@@ -136,14 +142,6 @@ class Names:
                 f"{wanted} is in this recording at the steps {', '.join(map(str, steps))}, not at {step}"
             )
         return found
-
-    def _exactly(self, asked: str, step: int | None) -> list[tuple[Name, int | None]]:
-        """The reading of a name that says its role."""
-        match = EXACT.fullmatch(asked)
-        if match is None:
-            return []
-        name = Name(match["role"], int(match["level"] or 0), match["name"])
-        return [(name, step)] if name in self.places else []
 
     def _at(self, name: Name, step: int | None) -> list[Place]:
         """The values of a name at a step, or at all. What is fixed has no step."""

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from ..optim.tower import Optimizer
 from ..tensor import Tensor
+from .plain import markup
 from .text import short
 
 METHOD = "_repr_html_"
@@ -37,7 +37,7 @@ def tensor_html(tensor: Tensor) -> str:
         "requires a gradient" if tensor.requires_grad else "requires no gradient",
         _origin(tensor),
     ]
-    return f"<div><p>{escape(', '.join(facts))}</p>{_values(tensor.array)}</div>"
+    return f"<div><p>{markup(', '.join(facts))}</p>{_values(tensor.array)}</div>"
 
 
 def tower_html(optimizer: Optimizer) -> str:
@@ -45,7 +45,7 @@ def tower_html(optimizer: Optimizer) -> str:
     rows = [row for height, level in enumerate(optimizer.levels) for row in _level(height, level)]
     head = ("level", "hyperparameter", "value", "coordinate", "hypergradient", "tuned by")
     cells = "".join(f"<th style='{LEFT}'>{text}</th>" for text in head)
-    return f"<div><p>{escape(str(optimizer))}</p><table><tr>{cells}</tr>{''.join(rows)}</table></div>"
+    return f"<div><p>{markup(str(optimizer))}</p><table><tr>{cells}</tr>{''.join(rows)}</table></div>"
 
 
 def _origin(tensor: Tensor) -> str:
@@ -66,7 +66,7 @@ def _values(array: np.ndarray) -> str:
 
 
 def _cells(row: Sequence[Any]) -> list[str]:
-    return [f"<td style='{RIGHT}'>{GAP if value is None else escape(_number(value))}</td>" for value in _clipped(row)]
+    return [f"<td style='{RIGHT}'>{GAP if value is None else markup(_number(value))}</td>" for value in _clipped(row)]
 
 
 def _clipped(items: Sequence[Any]) -> list[Any]:
@@ -88,7 +88,7 @@ def _level(height: int, level: Optimizer) -> list[str]:
         above = level.optimizer
         tuning = type(above).__name__ if above is not None and key in level._tuned else "–"
         name = f"{height} {type(level).__name__}, {level.t} step{'' if level.t == 1 else 's'}"
-        first = f"<td style='{LEFT}' rowspan='{len(keys)}'>{escape(name)}</td>" if n == 0 else ""
+        first = f"<td style='{LEFT}' rowspan='{len(keys)}'>{markup(name)}</td>" if n == 0 else ""
         cells = [
             (LEFT, key),
             (RIGHT, short(values[key])),
@@ -96,6 +96,6 @@ def _level(height: int, level: Optimizer) -> list[str]:
             (RIGHT, "–" if grad is None else short(grad.item())),
             (LEFT, tuning),
         ]
-        others = "".join([f"<td style='{style}'>{escape(text)}</td>" for style, text in cells])
+        others = "".join([f"<td style='{style}'>{markup(text)}</td>" for style, text in cells])
         rows.append(f"<tr>{first}{others}</tr>")
     return rows

@@ -98,6 +98,7 @@ class Recorder(Watcher):
             node, output = self._value(source, mark, self.steps), 0
         where = caller(sys._getframe(2), LAYERS)  # the optimizers' own cut is to be seen; a layer's is its user's
         number = len(self._cut_events)
+        reason = None if reason is None else str(reason)
         self._cut_events.append((node, output, reason, where, self.steps, source.shape, source.edge is not None))
         self._dtypes.append(detached.dtype)
         detached.mark = (self._key, node, output, number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from ..tape import Switch, unwatched
 from .dot import to_dot, to_networkx
 from .exchange import read_json, to_json
 from .explorer import save_html
+from .figure import steps_of
 from .names import Names
+from .plain import markup
 from .recorder import Recorder
 from .records import Cut, Edge, Inside, Label, Node, Output, Place
 from .replay import Ghosts, haunt
@@ -118,10 +119,10 @@ class Tape(Recorder):
         return f"<Tape: {self.steps} steps, {len(self.nodes)} nodes, {len(self.edges)} edges, {len(self.cuts)} cuts>"
 
     def _repr_svg_(self) -> str | None:
-        return svg(self) if self.steps else None
+        return svg(self) if steps_of(self) else None
 
     def _repr_html_(self) -> str:
-        tree = f"<details><summary>as text</summary><pre>{escape(str(self))}</pre></details>"
+        tree = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
         return f"<div>{self._repr_svg_() or ''}{tree}</div>"
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:

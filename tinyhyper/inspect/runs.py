@@ -8,10 +8,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..optim.ranges import bounding, in_range
-from .answers import Answer
+from .answers import Answer, picture
 from .findings import Reading
 from .finite import not_finite
-from .gradients import ARROW, count, listed, picture
+from .gradients import ARROW, count, listed
 from .graph import Graph, amount
 from .memory import alive, nbytes
 from .names import LOSS
@@ -95,12 +95,13 @@ def times(tape: Tape) -> Answer:
     """Which operations cost the time. The first call of a kernel includes its compilation."""
     groups = _durations(tape, _part)
     total = sum(map(sum, groups.values()))
+    share = 100 / (total or 1.0)
     ranked = sorted(groups.items(), key=lambda item: -sum(item[1]))
-    rows = [(op, part, len(t), 1e6 * median(t), 1e3 * sum(t), 100 * sum(t) / total) for (op, part), t in ranked]
+    rows = [(op, part, len(t), 1e6 * median(t), 1e3 * sum(t), share * sum(t)) for (op, part), t in ranked]
     text = f"{count(sum(map(len, groups.values())), 'operation')} took {1e3 * total:.4g} ms."
     if ranked:
         (op, part), most = ranked[0]
-        text += f" Most of it, {100 * sum(most) / total:.3g} %, went to {op} ({part})."
+        text += f" Most of it, {share * sum(most):.3g} %, went to {op} ({part})."
     return Answer(
         "Which operations cost the time?", text, ("operation", "part", "calls", "median us", "ms", "%"), rows, "%"
     )

@@ -16,6 +16,7 @@ from ..errors import ArgumentError
 from .captions import LEGEND, Captions
 from .figure import Arrow, Box, Figure, Key, figure
 from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
+from .plain import plain_lines
 from .text import shorten
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class Drawing:
             if value != ""
         }
         element = ElementTree.SubElement(self.root if parent is None else parent, tag, values)
-        element.text = text or None
+        element.text = plain_lines(text) or None
         return element
 
 

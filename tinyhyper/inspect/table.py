@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import Any
 from xml.etree import ElementTree
 
+from .plain import plain
 from .text import short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
@@ -27,7 +28,7 @@ def shown(cell: Any) -> str:
         return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return short(cell) if isinstance(cell, float) else str(cell)
+    return short(cell) if isinstance(cell, float) else plain(str(cell))
 
 
 def drawn_table(
@@ -68,4 +69,4 @@ def _root(width: float, height: float) -> ElementTree.Element:
 
 
 def _write(root: ElementTree.Element, x: float, y: float, text: str, style: str) -> None:
-    ElementTree.SubElement(root, "text", {"x": f"{x:g}", "y": f"{y:g}", "class": style}).text = text
+    ElementTree.SubElement(root, "text", {"x": f"{x:g}", "y": f"{y:g}", "class": style}).text = plain(text)

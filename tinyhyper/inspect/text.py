@@ -6,12 +6,14 @@ unnamed constants stand inside the brackets of what read them.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .names import Names, sized
+from .plain import plain
 from .records import Cut, Edge, Output, Place, by_target
 
 if TYPE_CHECKING:
@@ -173,8 +175,8 @@ def shorten(file: str) -> str:
     """A file's name, with its folders where it is one of the package, here or where the tape was recorded."""
     parts = re.split(r"[\\/]", file)
     folders = [n for n, part in enumerate(parts[:-1]) if part == FOLDER.name]
-    own = folders and FOLDER.joinpath(*parts[folders[-1] + 1 :]).exists()
-    return "/".join(parts[folders[-1] if own else -1 :])
+    own = folders and os.path.exists(FOLDER.joinpath(*parts[folders[-1] + 1 :]))
+    return plain("/".join(parts[folders[-1] if own else -1 :]))
 
 
 def short(value: float) -> str:
@@ -187,7 +189,7 @@ def _summary(tape: Tape) -> str:
     steps = "1 step" if tape.steps == 1 else f"{tape.steps} steps"
     edges, cuts = "edge" if kept == 1 else "edges", "cut" if len(tape.cuts) == 1 else "cuts"
     counts = f"{steps}, {len(tape.nodes)} nodes, {kept} {edges} kept, {len(tape.cuts)} {cuts} ✂"
-    return f"{tape.title or 'Tape'}: {counts}"
+    return f"{plain(tape.title or 'Tape')}: {counts}"
 
 
 def _cut(cut: Cut) -> str:
@@ -216,6 +218,7 @@ def _wrapped(line: Line, stem: str) -> list[Line]:
 
 def _fit(line: Line) -> str:
     """A line in three columns, at most WIDTH wide."""
+    line = line._replace(left=plain(line.left), remark=plain(line.remark))
     if not line.value:
         return line.left[:WIDTH]
     room = WIDTH - COLUMN - VALUE - 3

@@ -1,0 +1,33 @@
+"""Text from elsewhere (names, reasons, titles, file names) as a terminal, XML and HTML can hold it.
+
+What moves a terminal's cursor or colours it, what no XML may contain, what cannot be written in UTF-8, and what turns
+text round or breaks a line is shown as Python would write it: `\\x1b`, `\\n`, `\\ud800`.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+SURROGATES = re.compile(r"[\ud800-\udfff]")
+ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+ODD_IN_LINES = re.compile(ODD.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"))
+
+
+def plain(text: str) -> str:
+    """One line of text without odd characters."""
+    return ODD.sub(_written, text)
+
+
+def plain_lines(text: str) -> str:
+    """The same of several lines."""
+    return ODD_IN_LINES.sub(_written, text)
+
+
+def markup(text: str) -> str:
+    """Text as it stands in HTML."""
+    return escape(plain_lines(text))
+
+
+def _written(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
