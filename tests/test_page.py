@@ -430,3 +430,70 @@ def test_a_forgotten_cut_is_drawn_as_kept(reader):
     reader.open(run(cut_weights=False))
     arrows = "explorer.cy.getElementById('0|w|0|values').edgesTo(explorer.cy.getElementById('0|w|1|values'))"
     assert reader.ask(f"return {arrows}.map((edge) => edge.data('arrow').flow)") == ["kept"]
+
+
+RUN = "window.ran = 1"
+HOSTILE = [
+    f"</script><script>{RUN}</script>",
+    f"<img src=x onerror='{RUN}'>",
+    f"'\"><svg onload='{RUN}'><script>{RUN}</script>",
+    f"javascript:{RUN}",
+    f"<a href='javascript:{RUN}' autofocus onfocus='{RUN}'>",
+    f"${{{RUN}}}`${{{RUN}}}`",
+    f"{{{{{RUN}}}}}",
+    f"]]><script>{RUN}</script>",
+    f"--><script>{RUN}</script><!--",
+    f"<!--<script>{RUN}",
+    f"</title></style></textarea></pre></svg><script>{RUN}</script>",
+    f"\u2028{RUN}//\u2029",
+    f'";{RUN};//',
+    f"\\u003cscript>{RUN}</script>",
+    f"&lt;script&gt;{RUN}&lt;/script&gt;",
+    f"<style onload='{RUN}'></style><iframe srcdoc='<script>parent.ran = 1</script>'>",
+    "__proto__",
+    "constructor",
+    "\x00\x0c\x1b[31m\x7f\x9b\ud800\ufffe\uffff",
+]
+
+
+def hostile_tape():
+    """Every text that a recording holds is one of the hostile ones, or all of them."""
+    params = {name: th.tensor([1.0, 2.0], requires_grad=True) for name in HOSTILE}
+    optimizer = th.optim.from_string("sgd(mu=0.5)/sgd")
+    with th.record(ghosts=True) as tape:
+        for _ in range(2):
+            sum(th.sum(w * w * w.detach(name)) for name, w in params.items()).backward()
+            optimizer.step(params)
+    tape.title = " ".join(HOSTILE)
+    for n, (node, cut) in enumerate(zip(tape.nodes, tape.cuts)):
+        node.file, cut.file = (f"/x/{HOSTILE[n % len(HOSTILE)].replace('/', '')}.py" for _ in range(2))
+    return tape
+
+
+def test_nothing_that_a_recording_says_runs_in_its_page(reader):
+    reader.open(hostile_tape())
+    reader.ask("explorer.all()")
+    said = """
+        const said = explorer.cy.elements(".box, .kept, .cut").map((one) => {
+            explorer.choose(one);
+            return document.getElementById("details").textContent;
+        });
+        return arguments[0].filter((name) => !said.some((text) => text.includes(name)));
+    """
+    assert reader.ask(said, HOSTILE[:-1]) == []  # a driver knows no lone surrogates
+    assert reader.ask("return [window.ran, document.querySelectorAll('img, iframe, a[href]').length]") == [None, 0]
+
+
+def test_nothing_that_a_recording_says_runs_in_a_notebook_or_a_picture(reader):
+    tape, whole = hostile_tape(), reader.folder / "whole.html"
+    answers = [th.inspect.cuts(tape), th.inspect.ghosts(tape), th.inspect.checkpoint(tape), th.inspect.check(tape)]
+    answers += [th.inspect.moved(tape, name) for name in HOSTILE]
+    text = "".join(thing._repr_html_() for thing in [tape, *answers])
+    whole.write_text(f"<!doctype html><meta charset=utf-8><body>{text}", encoding="utf-8")
+    reader.driver.get(whole.as_uri())
+    assert reader.ask("return [window.ran, document.querySelectorAll('img, iframe, a, script').length]") == [None, 0]
+    assert reader.ask("return document.querySelectorAll('svg').length") > 5
+    for draw in (tape.save_svg, answers[0].save_svg, answers[1].save_svg):
+        reader.driver.get(draw(reader.folder / "picture.svg").as_uri())
+        assert reader.ask("return [window.ran, document.documentElement.tagName]") == [None, "svg"]
+        assert reader.ask("return document.querySelectorAll('parsererror, script, img').length") == 0
