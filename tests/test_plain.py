@@ -1,4 +1,4 @@
-"""Names, reasons, titles and file names of any characters: what shows them is still XML, UTF-8, and one terminal line."""
+"""Names, reasons, titles and file names of any characters: what shows them is still XML, UTF-8, and lines of text."""
 
 import re
 from xml.etree import ElementTree
@@ -34,7 +34,8 @@ def tape_of(name, reason, title, file):
 def printed(tape, name):
     """All that is made of a recording for a terminal, and all that is made for a browser."""
     answers = [inspect.cuts(tape), inspect.ghosts(tape), inspect.checkpoint(tape), inspect.kept_alive(tape)]
-    answers += [inspect.moved(tape, name), inspect.without(tape, 0), inspect.times(tape), inspect.differences(tape, tape)]
+    answers += [inspect.moved(tape, name), inspect.without(tape, 0), inspect.times(tape)]
+    answers.append(inspect.differences(tape, tape))
     pictures = [inspect.svg(tape), *[answer.svg() for answer in answers]]
     shown = [str(tape), tape.tree(of="w"), str(inspect.check(tape)), *map(str, answers)]
     marked = [page(tape), tape._repr_html_(), inspect.check(tape)._repr_html_()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import ArgumentError
@@ -182,23 +183,28 @@ class _Reading:
         return list(found.values())
 
     def _ways(self, number: int) -> list[tuple[Key, Flow, list[Cut]]]:
-        """The boxes that a node was computed from, through nodes that are in none, with the cuts on the way."""
-        found, seen = [], set()
-        waiting: list[tuple[int, Flow, tuple[int, ...]]] = [(number, "kept", ())]
+        """The boxes that a node was computed from, through nodes that are in none, with all cuts on ways of one flow.
+
+        The newest node comes first, so that a node is left when every way to it has been taken.
+        """
+        found: dict[tuple[Key, Flow], dict[int, Cut]] = {}
+        cuts: dict[tuple[int, Flow], dict[int, Cut]] = {(-number, "kept"): {}}
+        waiting: list[tuple[int, Flow]] = [*cuts]
         while waiting:
-            target, so_far, cuts = waiting.pop()
-            for edge in self.into[target]:
-                flow = max(so_far, edge.flow, key=STRENGTH.__getitem__)
-                passed = cuts if edge.cut is None else (*cuts, edge.cut)
+            state = heappop(waiting)
+            for edge in self.into[-state[0]]:
+                flow: Flow = max(state[1], edge.flow, key=STRENGTH.__getitem__)
+                passed = cuts[state] if edge.cut is None else {**cuts[state], edge.cut: self.tape.cuts[edge.cut]}
                 key = self.where.get((edge.source, edge.output))
                 if key is not None:
-                    found.append((key, flow, [self.tape.cuts[n] for n in passed]))
-                elif (edge.source, flow, passed) not in seen and (
-                    flow != "value" or not self.tape.nodes[edge.source].sweep
-                ):
-                    seen.add((edge.source, flow, passed))
-                    waiting.append((edge.source, flow, passed))
-        return found
+                    found.setdefault((key, flow), {}).update(passed)
+                elif flow != "value" or not self.tape.nodes[edge.source].sweep:
+                    before = -edge.source, flow
+                    if before not in cuts:
+                        cuts[before] = {}
+                        heappush(waiting, before)
+                    cuts[before].update(passed)
+        return [(key, flow, [*passed.values()]) for (key, flow), passed in found.items()]
 
     def _place(self, node: Node, n: int, label: Label) -> None:
         value = node.outputs[n].value if label.value is None else label.value

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 
 class Link(NamedTuple):
-    """Two named values with none between them on the way. flow: kept, or what stops the gradient; cuts: on the way."""
+    """Two named values with none between them on the way. flow: kept, or what stops the gradient."""
 
     source: Place
     target: Place
     flow: Flow
-    cuts: tuple[int, ...]
 
 
 class Graph:
@@ -67,18 +66,17 @@ class Graph:
         """The nearest named values that a value was computed from, through whatever has no name."""
         found: dict[tuple[Place, Flow], Link] = {}
         seen = set()
-        waiting: list[tuple[Place, Flow, tuple[int, ...]]] = [(target, "kept", ())]
+        waiting: list[tuple[Place, Flow]] = [(target, "kept")]
         while waiting:
-            here, so_far, cuts = waiting.pop()
+            here, so_far = waiting.pop()
             for edge in self.sources(here):
                 flow: Flow = max(so_far, edge.flow, key=STRENGTH.__getitem__)
-                passed = cuts if edge.cut is None else (*cuts, edge.cut)
                 place = edge.source, edge.output
                 if self.names.known(*place) is not None:
-                    found.setdefault((place, flow), Link(place, target, flow, passed))
-                elif (place, flow, passed) not in seen:
-                    seen.add((place, flow, passed))
-                    waiting.append((place, flow, passed))
+                    found.setdefault((place, flow), Link(place, target, flow))
+                elif (place, flow) not in seen:
+                    seen.add((place, flow))
+                    waiting.append((place, flow))
         return list(found.values())
 
     def gradient(self, place: Place) -> Place | None:

@@ -157,10 +157,18 @@ class Recorder(Watcher):
 
         role: "weights", "gradient", "state" or "hyperparameter".  level: of the tower, from 0 on.
         coordinate: how a person's number is made of the tensor's, if it is.  range: (low, high), where it makes sense.
-        Raises ArgumentError for another role or level, GraphError after the recording.
+        Raises ArgumentError for another name, role, level or range, GraphError after the recording.
         """
         if self._closed:
             self._refuse("label")
+        numbered = isinstance(level, (int, np.integer)) and level >= 0
+        if role not in ROLES or not isinstance(name, str) or not name or not numbered:
+            raise ArgumentError(
+                f"label: name={name!r}, role={role!r}, level={level!r}; a name is some text, a role one of "
+                f"{', '.join(ROLES)}, a level a whole number from 0 on"
+            )
+        if range is not None:
+            range = _ends(range)
         mark = getattr(tensor, "mark", None)
         through = mark if mark is not None and mark[0] == self._key else None
         known = through if through is not None and tensor.edge is None else self._known(tensor)
@@ -168,13 +176,8 @@ class Recorder(Watcher):
             known = self._meet(tensor, through, max(self.steps - 1, 0))
         place = known[1], known[2]
         if place not in self._labelled:
-            if role not in ROLES or not name or level < 0:
-                raise ArgumentError(
-                    f"label: name={name!r}, role={role!r}, level={level!r}; a name is some text, a role one of "
-                    f"{', '.join(ROLES)}, a level a whole number from 0 on"
-                )
             self._labelled.add(place)
-            self._label_events.append((place, name, role, level, coordinate, range))
+            self._label_events.append((place, name, role, int(level), coordinate, range))
 
     def _refuse(self, name: str) -> None:
         raise GraphError(f"{name}: this recording is over, its block has ended")
@@ -247,3 +250,14 @@ def _facts(array: np.ndarray) -> tuple[Any, ...]:
     if array.size == 1:
         return array.shape, array.dtype, array.item(), None
     return array.shape, array.dtype, None, norm(array) if array.dtype.kind == "f" else None
+
+
+def _ends(range: Any) -> tuple[float, float]:
+    """The two numbers of a range. Raises ArgumentError for what is none."""
+    try:
+        low, high = map(float, range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low <= high:
+        raise ArgumentError(f"label: range={range!r} is no pair of numbers, (low, high)")
+    return low, high

@@ -160,10 +160,11 @@ def left_range(tape: Tape, of: str) -> Answer:
     old, gradient, by = _move(graph, gone)
     name, step = graph.name(gone), tape.node(gone).step
     text = f"At step {step}: {name} is {amount(graph.number(gone))}."
-    if old is not None and gradient is not None:
+    change = None if old is None else _change(graph, old, gone)
+    if old is not None and gradient is not None and change is not None:
         text += (
             f" {by} moved it from {amount(graph.number(old))}, against a gradient of {amount(graph.number(gradient))}: "
-            f"one step of {_change(graph, old, gone):+.4g} was longer than the way to the border. "
+            f"one step of {change:+.4g} was longer than the way to the border. "
             f'A smaller step size above, or coordinates={{"{label.name}": "{bounding((low, high))}"}}, keeps it inside.'
         )
     return Answer(

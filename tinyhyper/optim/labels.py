@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..tape import current
 from ..tensor import Tensor
@@ -23,7 +23,7 @@ class Labels:
 
     def before(self, name: str, w: Tensor, g: Tensor, state: Iterable[Named], hyperparameters: Iterable[Named]) -> None:
         """What the step reads."""
-        self.tape.label(g, name, "gradient", self.height)
+        self.tape.label(g, _text(name), "gradient", self.height)
         self.after(name, w, state)
         for key, tensor in hyperparameters:
             self._hyperparameter(tensor, key, self.height, self.level)
@@ -31,11 +31,11 @@ class Labels:
     def after(self, name: str, w: Tensor, state: Iterable[Named]) -> None:
         """What the step makes."""
         if self.below is None:
-            self.tape.label(w, name, "weights", 0)
+            self.tape.label(w, _text(name), "weights", 0)
         else:
             self._hyperparameter(w, name, self.height - 1, self.below)
         for key, tensor in state:
-            self.tape.label(tensor, f"{name}.{key}", "state", self.height)
+            self.tape.label(tensor, f"{_text(name)}.{key}", "state", self.height)
 
     def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Optimizer) -> None:
         if self.tape.labelled(tensor):
@@ -43,6 +43,11 @@ class Labels:
         row = level._rows.get(key)
         facts = (None, None) if row is None else (level._coordinates[row], level.table[row].range)
         self.tape.label(tensor, key, "hyperparameter", height, *facts)
+
+
+def _text(name: Any) -> str:
+    """The name of a parameter as text, whatever its key in the dict is."""
+    return name if isinstance(name, str) and name else repr(name)
 
 
 def labels_for(height: int, level: Optimizer, below: Optimizer | None) -> Labels | None:
