@@ -594,3 +594,19 @@ def test_a_tape_prints_how_much_is_in_it_and_shows_a_picture_and_the_tree():
     with th.record() as empty:
         th.tensor(1.0) * 2.0
     assert empty._repr_html_().startswith("<div><details>") and "&lt;" not in empty._repr_html_()
+
+
+def test_a_recording_that_begins_between_two_steps_is_asked_what_moved_a_value():
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer = th.optim.from_string("adam/sgd")
+
+    def train():
+        th.sum(params["w"] ** 2).backward()
+        optimizer.step(params)
+
+    train()
+    with th.record() as tape:
+        train()
+    (row,) = inspect.moved(tape, "alpha").rows
+    assert row[0] == 1 and "SGD of level 1" in row[-1]
+    assert inspect.left_range(tape, "alpha").text.startswith("It did not: 2 values")

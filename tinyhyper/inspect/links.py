@@ -20,6 +20,9 @@ class Linked:
         self.tape = tape
         self.nodes, self.cuts, self.insides = tape["nodes"], tape["cuts"], tape["insides"]
         self.operands = [0] * len(self.nodes)
+        ends = tape["ends"]
+        if not ends or ends != sorted(ends) or ends[-1] != len(self.nodes):
+            refuse("ends", f"does not go up to the {len(self.nodes)} nodes")
         targets: list[list[int]] = [[] for _ in self.cuts]
         before = -1
         for n, edge in enumerate(tape["edges"]):
@@ -30,9 +33,6 @@ class Linked:
             self._cut(n, cut, f"cuts[{n}]", targets[n])
         for n, inside in enumerate(self.insides):
             self._inside(inside, f"insides[{n}]")
-        ends = tape["ends"]
-        if not ends or ends != sorted(ends) or ends[-1] != len(self.nodes):
-            refuse("ends", f"does not go up to the {len(self.nodes)} nodes")
         if tape["horizon"] == 0:
             refuse("horizon", "is 0, which no window has")
         for n, path in enumerate(tape["paths"]):

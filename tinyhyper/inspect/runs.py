@@ -200,7 +200,7 @@ def _move(graph: Graph, place: Place) -> tuple[Place | None, Place | None, str]:
     label = graph.label(place)
     if node.op is None or label is None:
         return None, None, ""
-    if not node.op.endswith(".rule"):
+    if not node.op.endswith(".rule") or len(graph.into[node.number]) < 2:  # what it read may be from before
         return _move_by_hand(graph, place, label)
     level = label.level + (label.role == "hyperparameter")
     old, gradient = [(edge.source, edge.output) for edge in graph.into[node.number][:2]]
