@@ -92,7 +92,7 @@ PLACES = [list(places(loaded))[1:] for loaded in LOADED]
 VALUES = [
     None, True, 0, 1, -1, 3, 2**53, 2**64, 10**30, 0.5, 1e308, "NaN", "Infinity", "", "x", "alpha", "w[1]", "SGD.rule",
     "\x00\ufffe", "\x1b[31m", "\ud800", "</script>", "/dev/zero", "kept", "cut", "operation", "gradient", "weights",
-    "log", "state", "hyperparameter", "float32", "object", [], {}, [0, 0], [1, 0], [10**9, 0], [0, "Infinity"], [[0, 0]],
+    "log", "state", "hyperparameter", "float32", "object", [], {}, [0, 0], [1, 0], [10**9, 0], [0, "NaN"], [[0, 0]],
 ]  # fmt: skip
 
 
@@ -296,3 +296,17 @@ def test_a_step_without_a_name_for_the_weights_has_no_picture_and_is_shown_all_t
     assert tape._repr_svg_() is None and "<pre>" in tape._repr_html_()
     assert inspect.cuts(tape)._repr_html_()
     everything(tape)
+
+
+def test_a_value_that_is_moved_and_is_a_loss_itself_has_a_picture():
+    w = th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        (w * w).backward()
+        tape.step()
+        tape.label(w, "w", "weights", 0)
+        new = w * 1.0 - w.grad * 0.1
+        tape.label(new, "w", "weights", 0)
+        tape.stepped()
+        new.backward()
+    moved = inspect.moved(tape, "w")
+    assert len(moved.rows) == 1 and ElementTree.fromstring(moved.svg()).tag.endswith("svg")

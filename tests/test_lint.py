@@ -540,3 +540,15 @@ def test_a_file_that_is_not_python_hides_no_detach(tmp_path):
         path = tmp_path / f"{len(text)}.py"
         path.write_text(text)
         assert lint._lost_detaches(str(path)) == lines
+
+
+@pytest.mark.parametrize("source", ["def f(:", "x.detach()\n" + "(" * 5000, "\0"])
+def test_a_source_that_is_no_python_is_no_reason_to_fail(source, tmp_path):
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record() as tape:
+        x.detach()
+        th.sum(x * x).backward()
+    (tmp_path / "train.py").write_text(source)
+    for file in (str(tmp_path / "train.py"), "/dev/zero", "\0.py", "\ud800.py"):
+        tape.cuts[0].file = file
+        assert check(tape).checked

@@ -457,7 +457,10 @@ def test_what_must_wait_for_the_end_of_the_block_says_so():
         tape.label(x, "x", "weights", 0)
 
 
-@pytest.mark.parametrize("name, role, level", [("x", "weight", 0), ("", "weights", 0), ("x", "weights", -1)])
+@pytest.mark.parametrize(
+    "name, role, level",
+    [("x", "weight", 0), ("", "weights", 0), ("x", "weights", -1), (1, "state", 0), ("x", "state", 0.5)],
+)
 def test_a_label_that_means_nothing_is_refused(name, role, level):
     x = th.tensor(1.0, requires_grad=True)
     with th.record() as tape:
@@ -610,3 +613,26 @@ def test_a_recording_that_begins_between_two_steps_is_asked_what_moved_a_value()
     (row,) = inspect.moved(tape, "alpha").rows
     assert row[0] == 1 and "SGD of level 1" in row[-1]
     assert inspect.left_range(tape, "alpha").text.startswith("It did not: 2 values")
+
+
+@pytest.mark.parametrize("span", [(1.0, 0.0), (0.0,), 3, ("a", "b"), (np.nan, 1.0)])
+def test_a_range_of_a_label_that_is_none_is_refused_and_nothing_is_recorded(span):
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record() as tape:
+        with pytest.raises(th.ArgumentError, match="no pair of numbers"):
+            tape.label(x, "x", "hyperparameter", 0, range=span)
+        assert not tape.nodes
+        tape.label(x, "x", "hyperparameter", np.int64(0), range=(np.float32(0), 1))
+    assert inspect.Tape.from_json(tape.to_json()).nodes[0].outputs[0].label.range == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("key", ["", 0, 1, None, (1, 2), b"w"])
+def test_a_run_with_any_key_for_its_parameters_can_be_recorded(key):
+    params = {key: th.tensor([1.0, 2.0], requires_grad=True)}
+    optimizer = th.optim.from_string("sgd(mu=0.5)/sgd")
+    with th.record() as tape:
+        for _ in range(2):
+            th.sum(params[key] ** 2).backward()
+            optimizer.step(params)
+    name = key if isinstance(key, str) and key else repr(key)
+    assert inspect.moved(tape, name).rows and f"{name}[2]" in str(tape)
