@@ -96,9 +96,9 @@ def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
     Raises ShapeError for vectors that do not fit the primals.
     """
     args, given = _arguments(primals, vectors)
-    directions = matching(given, primals, "hvp", "vectors")
+    matching(given, primals, "hvp", "vectors")
     _, pullback = vjp(grad(f, tuple(range(len(args)))), *args)
-    products = pullback(rebuilt(args, iter(directions)))  # the Hessian is symmetric
+    products = pullback(given if _several(primals) else (given,))  # the Hessian is symmetric
     return type(primals)(products) if _several(primals) else products[0]
 
 
@@ -153,7 +153,7 @@ class _Call:
         self.name = name
         numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
         for n in numbers:
-            whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+            whole = type(n) is int or isinstance(n, (int, np.integer)) and not isinstance(n, bool)
             if not whole or not -len(args) <= n < len(args):
                 raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
         if len({n % len(args) for n in numbers}) < len(numbers):

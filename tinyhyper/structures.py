@@ -12,11 +12,12 @@ from .errors import DtypeError, ShapeError
 from .tensor import Tensor, as_tensor
 
 LONGEST = 300  # characters of a structure in a message
+VALUES = {Tensor, np.ndarray, np.float64, float, int}  # told quickly from a mapping of whatever type
 
 
 def nested(value: Any) -> bool:
     """Whether it holds values, not is one."""
-    return isinstance(value, (Mapping, list, tuple))
+    return type(value) not in VALUES and isinstance(value, (dict, list, tuple, Mapping))
 
 
 def leaves(structure: Any) -> Iterator[Any]:
@@ -35,8 +36,10 @@ def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
     """
     if not nested(structure):
         return function(structure)
-    items = {key: mapped(item, function) for key, item in _items(structure)}
     kind = type(structure)
+    if kind is tuple or kind is list:
+        return kind([mapped(item, function) for item in structure])
+    items = {key: mapped(item, function) for key, item in _items(structure)}
     if kind is dict:
         return items
     try:
@@ -55,35 +58,34 @@ def rebuilt(structure: Any, values: Iterator[Any]) -> Any:
 
 def matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
     """The tensors in a structure that must be like another one, in the order of that."""
-    pairs = list(_paired(values, pattern))
+    pairs: list[tuple[tuple[Any, ...], Any, Any]] = []
+    _pair(values, pattern, (), pairs)
     for place, value, like in pairs:
         if nested(value) or nested(like) or np.shape(value) != np.shape(like):
+            where = "".join([f"[{key!r}]" for key in place])
             whole = f"; the whole must be {_shown(pattern)}, not {_shown(values)}" if place else ""
-            raise ShapeError(f"{name}: {what}{place} must be of shape {_shown(like)}, not {_shown(value)}{whole}")
+            raise ShapeError(f"{name}: {what}{where} must be of shape {_shown(like)}, not {_shown(value)}{whole}")
     tensors = [as_tensor(value) for _, value, _ in pairs]
     if any(tensor.dtype == bool for tensor in tensors):
         raise DtypeError(f"{name}: {what} of numbers needed, not of bool")
     return tensors
 
 
-def _paired(values: Any, pattern: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The place, the value there and the pattern's own: of each leaf, or of what is structured otherwise.
-
-    Mappings are alike if they have the same keys, lists and tuples if they are of the same length, and if not both name
-    their places, each in its way.
-    """
-    if isinstance(values, Mapping) and isinstance(pattern, Mapping):
-        alike = {*values} == {*pattern}
-    elif isinstance(values, (list, tuple)) and isinstance(pattern, (list, tuple)):
-        fields = {getattr(sequence, "_fields", None) for sequence in (values, pattern)}
-        alike = len(values) == len(pattern) and len(fields - {None}) < 2
+def _pair(values: Any, pattern: Any, place: tuple[Any, ...], pairs: list[tuple[tuple[Any, ...], Any, Any]]) -> None:
+    """Add the place, the value there and the pattern's own: of each leaf, or of what is structured otherwise."""
+    if nested(pattern) and nested(values) and _alike(values, pattern):
+        for key, item in _items(pattern):
+            _pair(values[key], item, (*place, key), pairs)
     else:
-        alike = False
-    if not alike:
-        yield place, values, pattern
-        return
-    for key, item in _items(pattern):
-        yield from _paired(values[key], item, f"{place}[{key!r}]")
+        pairs.append((place, values, pattern))
+
+
+def _alike(values: Any, pattern: Any) -> bool:
+    """Whether mappings have the same keys, sequences the same length and no other names for their places."""
+    if isinstance(values, (list, tuple)) and isinstance(pattern, (list, tuple)):
+        fields = {getattr(sequence, "_fields", None) for sequence in (values, pattern)}
+        return len(values) == len(pattern) and len(fields - {None}) < 2
+    return isinstance(values, Mapping) and isinstance(pattern, Mapping) and {*values} == {*pattern}
 
 
 def _shown(structure: Any) -> str:
