@@ -288,6 +288,10 @@ class Row(list):
         self.title = title
 
 
+class Fixed(tuple):
+    """A tuple that is not told from others by names."""
+
+
 def filled(default, items):
     made = defaultdict(default)
     made.update(items)
@@ -445,6 +449,8 @@ def test_named_tuples_are_one_argument_and_other_names_are_refused():
         th.hvp(f, Pair(1.0, 2.0), Riap(1.0, 0.0))
     found = th.hvp(lambda x, y: x**2.0 * y, [1.0, 2.0], [1.0, 0.0])
     assert type(found) is list and [x.item() for x in found] == [4.0, 2.0]
+    fixed = th.grad(lambda pair: pair[0] * pair[1])(Fixed([2.0, 3.0]))
+    assert type(fixed) is Fixed and [x.item() for x in fixed] == [3.0, 2.0]
     row = th.grad(lambda row: row[0] * row[1])(Row("r", [2.0, 3.0]))
     assert type(row) is Row and row.title == "r" and [x.item() for x in row] == [3.0, 2.0]
 
