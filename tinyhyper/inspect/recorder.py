@@ -7,6 +7,7 @@ is held alive, unless ghosts were asked for.
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Sequence
