@@ -66,6 +66,9 @@ class Embedding(Layer):
         return take(self.parameter(params, "weight"), checked_ids(f"Embedding {self.name!r}", ids, self.count), 0)
 
 
+COARSE = 2**-8  # from here on the step of float32's random numbers, 2**-24, is small beside a probability
+
+
 class Dropout(Layer):
     """In training, each element is 0 with probability p, else divided by 1 - p; in `eval`, x itself.
 
@@ -91,6 +94,6 @@ class Dropout(Layer):
         words = f"{self.seed} {int(self.own['calls'])} {self.name}".encode()
         rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(words, digest_size=16).digest(), "little"))
         self.own["calls"] += 1
-        fine = np.float32 if (self.p * 2**24).is_integer() else np.float64  # float32 has multiples of 2**-24
-        kept = rng.random(x.shape, fine) >= self.p
+        draws = np.float32 if COARSE <= self.p <= 1 - COARSE else np.float64
+        kept = rng.random(x.shape, draws) >= self.p
         return x * Tensor(kept * x.dtype.type(1 / (1 - self.p)))
