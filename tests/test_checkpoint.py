@@ -414,9 +414,10 @@ ARRAYS = st.sampled_from(DTYPED).flatmap(
     lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
 )
 NAMED = [namedtuple(name, fields) for name, fields in (("None_", ()), ("One", "a"), ("Two", "a b"), ("Größe", "x y z"))]
+NAMED[2] = type("of no name that Python reads", (NAMED[2],), {})
 TEXT = st.one_of(st.text(), st.text("\ud83d\ude00a"))  # the halves of a character that UTF-16 has in two
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), TEXT, ARRAYS,
+    st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), TEXT, ARRAYS,
     ARRAYS.map(lambda array: array.T), ARRAYS.map(lambda array: array[..., ::2] if array.ndim else array),
     ARRAYS.map(lambda array: np.flip(array)), ARRAYS.map(lambda array: np.broadcast_to(array, (2, *array.shape))),
     st.binary(max_size=9), st.lists(st.integers(), max_size=3).map(lambda items: NAMED[len(items)](*items)),
@@ -452,8 +453,8 @@ def alike(a, b):
         return len(a) == len(b) and all(map(alike, a, b))
     if isinstance(a, (np.ndarray, np.generic)):
         return (a.dtype.str, a.shape, a.strides) == (b.dtype.str, b.shape, lie(b)) and a.tobytes() == b.tobytes()
-    if isinstance(a, float):
-        return np.float64(a).tobytes() == np.float64(b).tobytes()
+    if isinstance(a, (float, complex)):
+        return np.array(a).tobytes() == np.array(b).tobytes()
     return a == b
 
 
@@ -463,6 +464,11 @@ def test_whatever_else_is_saved_comes_back_bit_by_bit(extra, tmp_path_factory):
     path = tmp_path_factory.mktemp("extra") / "x.npz"
     th.save(path, {}, extra=extra)
     assert alike(th.load(path).extra["extra"], extra)
+
+
+def test_a_tuple_with_other_names_than_items_is_a_tuple(path):
+    th.save(path, {}, extra=type("One", (tuple,), {"_fields": ("a",)})((1, 2)))
+    assert alike(th.load(path).extra["extra"], (1, 2))
 
 
 def test_values_at_the_edge_of_their_dtype_survive(path):

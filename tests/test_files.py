@@ -118,6 +118,14 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["link", "out", "pipe"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_of_a_temporary_name_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "file.0.tmp")
+    (tmp_path / "file.1.tmp").mkdir()
+    files.write(tmp_path / "file", "new")
+    assert sorted(os.listdir(tmp_path)) == ["file", "file.0.tmp", "file.1.tmp"]
+
+
 def test_a_stream_that_is_closed_is_in_nobodys_way(tmp_path, monkeypatch):
     fstat = os.fstat
 

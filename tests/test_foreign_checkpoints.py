@@ -168,6 +168,27 @@ def test_what_is_foreign_is_refused_before_anything_large_is_made(content, path)
         tracemalloc.stop()
 
 
+def test_one_array_that_is_named_a_thousand_times_is_made_once(path):
+    """As the bytes of extras, and as the states of parameters that are no more."""
+    optimizer, params = tower(), {"w": th.tensor(np.ones(20_000), requires_grad=True)}
+    th.sum(th.square(params["w"])).backward()
+    optimizer.step(params)
+    th.save(path, params, optimizer, x=[np.zeros(20_000).tobytes()])
+    content = path.read_bytes()
+    states, whole = items(content, "tower", "levels", 0, "state")
+    states["dict"] += [[f"w{n}", states["dict"][0][1]] for n in range(1000)]
+    extra = next(pair[1] for pair in whole["content"]["dict"] if pair[0] == "extra")
+    extra["dict"][0][1] *= 1000
+    path.write_bytes(with_json(content, whole))
+    tracemalloc.start()
+    try:
+        found = th.load(path, tower()).extra["x"]
+        assert len(found) == 1000 and found[-1] == bytes(160_000)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_is_foreign_but_fits_is_loaded(path):
     path.write_bytes(WHOLE)
     assert th.load(path).extra["x"].tolist() == [0.0, 1.0, 2.0]

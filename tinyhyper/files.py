@@ -132,7 +132,7 @@ def _begun(name: str, mode: int) -> int | None:
 
 def _remove_abandoned(name: str) -> None:
     """Remove a temporary file, unless a living process holds it locked."""
-    if not os.path.exists(name):
+    if not os.path.isfile(name):  # opening a pipe would wait for who writes to it
         return
     with suppress(OSError), ExitStack() as held:
         if fcntl is not None:  # while it is locked, nobody can begin to use it

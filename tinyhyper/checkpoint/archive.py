@@ -137,12 +137,14 @@ def _unpack(path: str | os.PathLike[str], found: ZipFile, size: int) -> dict[str
             f"{path}: this is a {head['format']} of version {head['version']}; this tinyhyper reads version {VERSION} "
             f"of a {FORMAT}"
         )
-    arrays: dict[int, np.ndarray] = {}
+    made: dict[tuple[int, bool], Any] = {}  # a file may name one array a million times
 
-    def fetch(number: int, strides: tuple[int, ...]) -> np.ndarray:
-        if number not in arrays:
-            arrays[number] = tree.laid_out(_array(found, f"{number}.npy"), strides)
-        return arrays[number]
+    def fetch(number: int, strides: tuple[int, ...] | None) -> Any:
+        place = number, strides is None
+        if place not in made:
+            values = _array(found, f"{number}.npy")
+            made[place] = values.tobytes() if strides is None else tree.laid_out(values, strides)
+        return made[place]
 
     content: dict[str, Any] = tree.decode(head["content"], fetch)
     return content

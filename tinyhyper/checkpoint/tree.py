@@ -22,7 +22,7 @@ from ..tensor import Tensor, leaf
 
 Arrays: TypeAlias = "dict[int, tuple[int, np.ndarray, np.ndarray]]"  # by id: the number, the array, what is written
 Tensors: TypeAlias = "dict[int, int]"  # their numbers, by id
-Fetch: TypeAlias = "Callable[[int, tuple[int, ...]], np.ndarray]"
+Fetch: TypeAlias = "Callable[[int, tuple[int, ...] | None], Any]"
 
 NUMBERS = "biufc"  # kinds of dtypes
 DEEPEST = 200  # a few of Python's calls each, of which it allows 1,000
@@ -41,7 +41,7 @@ def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None 
         raise DtypeError(f"save: {place[:40]}... is nested too deeply, or contains itself")
     if isinstance(value, np.generic):
         return {"scalar": _array(np.array(value), arrays, place)}
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
         return {"float": _array(np.array(value), arrays, place)}
     if value is None or isinstance(value, (bool, float, str)):
         return value
@@ -71,7 +71,7 @@ def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None 
         items = [encode(item, arrays, f"{place}[{n}]", tensors, depth + 1) for n, item in enumerate(value)]
         if isinstance(value, list):
             return items
-        if isinstance(fields := getattr(value, "_fields", None), tuple):
+        if isinstance(fields := getattr(value, "_fields", None), tuple) and len(fields) == len(items):
             return {"named": [type(value).__name__, list(map(str, fields)), items]}
         return {"tuple": items}
     if isinstance(value, bytes):
@@ -114,7 +114,10 @@ def _dense(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:
 
 
 def decode(data: Any, fetch: Fetch, tensors: list[Tensor] | None = None) -> Any:
-    """What was encoded. fetch: gives an array by its number and strides.  tensors: those made so far."""
+    """What was encoded. tensors: those made so far.
+
+    fetch: gives an array by its number and strides, and its bytes where the strides are None; each is made once.
+    """
     tensors = [] if tensors is None else tensors
     if isinstance(data, list):
         return [decode(item, fetch, tensors) for item in data]
@@ -162,7 +165,9 @@ def _tensor(inner: Any, fetch: Fetch, tensors: list[Tensor]) -> Tensor:
 @lru_cache
 def _named(name: str, fields: tuple[str, ...]) -> Any:
     """The class of named tuples with this name and these fields, which no code of another has to define."""
-    return namedtuple(name, fields, rename=True)
+    made = namedtuple("made", fields, rename=True)  # type: ignore[misc]
+    made.__name__ = name  # which need not be one that Python can read
+    return made
 
 
 KINDS: dict[str, Callable[[Any, Fetch, list[Tensor]], Any]] = {
@@ -171,7 +176,7 @@ KINDS: dict[str, Callable[[Any, Fetch, list[Tensor]], Any]] = {
     "same": lambda inner, fetch, tensors: tensors[inner],
     "scalar": lambda inner, fetch, tensors: _restored(inner, fetch)[()],
     "float": lambda inner, fetch, tensors: _restored(inner, fetch).item(),
-    "bytes": lambda inner, fetch, tensors: _restored(inner, fetch).tobytes(),
+    "bytes": lambda inner, fetch, tensors: fetch(inner["number"], None),
     "tuple": lambda inner, fetch, tensors: tuple(decode(inner, fetch, tensors)),
     "named": lambda inner, fetch, tensors: _named(inner[0], tuple(inner[1]))(*decode(inner[2], fetch, tensors)),
     "dict": lambda inner, fetch, tensors: {

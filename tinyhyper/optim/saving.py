@@ -27,12 +27,16 @@ def state_dict(optimizer: Level) -> dict[str, Any]:
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
     loading are zero, as at the first step of a run, and a new window of the horizon begins.
     """
-    levels = described(optimizer)
+    return {"levels": _with_copies(described(optimizer))}
+
+
+def _with_copies(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The levels, with arrays of their own."""
     for level in levels:
         level["state"] = {
             name: {key: array.copy("K") for key, array in kept.items()} for name, kept in level["state"].items()
         }
-    return {"levels": levels}
+    return levels
 
 
 def described(optimizer: Level) -> list[dict[str, Any]]:
@@ -98,11 +102,11 @@ def load_state_dict(optimizer: Level, saved: Mapping[str, Any]) -> None:
         _check_numbers(optimizer, entries)
     except ArgumentError as error:
         raise ArgumentError(f"load_state_dict: {error}") from None
-    put(optimizer, entries)
+    put(optimizer, _with_copies(entries))
 
 
 def checked(optimizer: Level, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The levels for `put`, with arrays of their own. Raises ArgumentError where they are of another tower."""
+    """The levels for `put`, with the very arrays. Raises ArgumentError where they are of another tower."""
     levels = optimizer.levels
     try:
         entries = [
@@ -113,7 +117,7 @@ def checked(optimizer: Level, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "parameters": {key: number(key, value) for key, value in entry["parameters"].items()},
                 "initial": {key: float(value) for key, value in entry["initial"].items()},
                 "state": {
-                    name: {key: np.array(value, subok=True) for key, value in kept.items()}
+                    name: {key: np.asanyarray(value) for key, value in kept.items()}
                     for name, kept in entry["state"].items()
                 },
             }
