@@ -223,6 +223,8 @@ CIFAR_LAYOUTS = {
         f"cifar-10-batches-py/{name}": content
         for name, content in (python_files(cifar_files(2, 1, 3)) | {"batches.meta": b""}).items()
     },
+    "archive of its folder's name, as tgz": {"cifar-10-batches-bin.tgz": gzip.compress(tarred(cifar_files(2, 1, 3)))},
+    "for Python, of its folder's name": {"cifar-10-batches-py.tar": tarred(python_files(cifar_files(2, 1, 3)))},
     "for Python, unpacked twice": {
         f"cifar-10-python/cifar-10-batches-py/{x}": y for x, y in python_files(cifar_files(2, 1, 3)).items()
     },

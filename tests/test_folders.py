@@ -107,6 +107,8 @@ def test_without_a_home_folder_there_is_no_cache_until_one_is_named(homeless, tm
         th.kernels.cache_dir()
     with pytest.raises(th.DataError, match="^mnist: this user has no home folder"):
         th.data.mnist()
+    with pytest.raises(th.DataError, match=f"^mnist: '{tmp_path}' holds nothing; this user has no home folder"):
+        th.data.mnist(tmp_path)
     homeless.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert th.kernels.cache_dir() == tmp_path / "tinyhyper"
 

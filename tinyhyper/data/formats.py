@@ -41,12 +41,12 @@ def there(path: Path) -> bool:
 
 
 def contents(path: Path) -> bytes:
-    """What is in the file, unpacked if it is named .gz: then its length and checksum (CRC-32) must be right."""
+    """What is in the file, unpacked if it is named .gz or .tgz: then its length and checksum (CRC-32) must be right."""
     try:
         packed = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-    return unpacked(path, packed) if path.suffix.lower() == ".gz" else packed
+    return unpacked(path, packed) if path.suffix.lower() in (".gz", ".tgz") else packed
 
 
 def unpacked(path: Path, packed: bytes) -> bytes:

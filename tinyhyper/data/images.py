@@ -49,6 +49,7 @@ MNIST = [
 # A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009); the sum is TensorFlow Datasets' too.
 CIFAR_BATCHES = [f"data_batch_{number}.bin" for number in range(1, 6)]
 CIFAR_TEST = "test_batch.bin"
+PACKINGS = (".tar.gz", ".tgz", ".tar")
 CIFAR = [
     store.Source(
         "cifar-10/cifar-10-binary.tar.gz",
@@ -61,8 +62,9 @@ CIFAR = [
             f"{folder}{form}"
             for folder in ("cifar-10/", "", "cifar10/", "cifar/", "cifar-10-binary/", "cifar-10-python/")
             for form in (
-                *("cifar-10-binary.tar.gz", "cifar-10-binary.tar", "cifar-10-batches-bin/data_batch_1.bin"),
-                *("data_batch_1.bin", "cifar-10-python.tar.gz", "cifar-10-python.tar"),
+                *(f"cifar-10-{kind}{packing}" for kind in ("binary", "batches-bin") for packing in PACKINGS),
+                *("cifar-10-batches-bin/data_batch_1.bin", "data_batch_1.bin"),
+                *(f"cifar-10-{kind}{packing}" for kind in ("python", "batches-py") for packing in PACKINGS),
                 *("cifar-10-batches-py/data_batch_1", "data_batch_1"),
             )
         ),
@@ -128,7 +130,7 @@ def cifar10(folder: str | os.PathLike[str] | None = None) -> Split:
     Raises DataError if the archive is missing and cannot be downloaded, or is damaged.
     """
     (path,) = store.find("cifar10", CIFAR, folder)
-    packed = "tar" in path.name.lower()
+    packed = path.name.lower().endswith(PACKINGS)
     where, files = (path, formats.archive(path)) if packed else (path.parent, _unpacked(path))
     binary = any(name.endswith(".bin") for name in files)
     batches, test = (

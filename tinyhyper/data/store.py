@@ -44,11 +44,16 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
     Raises DtypeError for a folder that is no path, DataError if a named folder is not there or holds only a part of the
     set, if a file in the cache is not the published one, and if a download fails.
     """
+    told = ""
     try:
         chosen = _named_folder(what, folder)
-        return (chosen and _in_folder(what, sources, chosen)) or _in_cache(what, sources, cache_dir() / "data", chosen)
+        if chosen is not None:
+            if found := _in_folder(what, sources, chosen):
+                return found
+            told = f"{_told(chosen)}; "
+        return _in_cache(what, sources, cache_dir() / "data", told)
     except ArgumentError as error:
-        raise DataError(f"{what}: {error}") from None
+        raise DataError(f"{what}: {told}{error}") from None
 
 
 def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | None:
@@ -110,10 +115,10 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join([*shown[:SHOWN], *more]) or "nothing"
 
 
-def _in_cache(what: str, sources: Sequence[Source], cache: Path, chosen: Path | None) -> list[Path]:
+def _in_cache(what: str, sources: Sequence[Source], cache: Path, told: str) -> list[Path]:
     """The files of all sources as they are published, downloaded where they are missing.
 
-    chosen: the user's folder, which has none of them.
+    told: what to say of the user's folder, which has none of them.
     """
     paths = [cache / source.file for source in sources]
     for source, path in zip(sources, paths):
@@ -129,8 +134,8 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path, chosen: Path | 
             names = ", ".join(source.name for source, path in zip(sources, paths) if not there(path))
             raise DataError(
                 f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
-                f"--data-dir, or, as published, into '{path.parent}'; {_told(chosen) + '; ' if chosen else ''}"
-                f"no download from {error}"
+                f"--data-dir, or, as published, into '{path.parent}'; {told}no download "
+                f"from {error}"
             ) from None
     return paths
 
