@@ -256,6 +256,18 @@ class Scaled(dict):
         self.scale = scale
 
 
+class Slots(dict):
+    """A dict that keeps something beside its items, though it has no attributes."""
+
+    __slots__ = ("scale",)
+
+
+def slotted(items):
+    made = Slots(items)
+    made.scale = 7
+    return made
+
+
 class Frozen(Mapping):
     def __init__(self, items):
         self.own = dict(items)
@@ -310,6 +322,7 @@ MAPPINGS = [
     Attributes(ITEMS),
     Shared(ITEMS),
     Scaled(7, ITEMS),
+    slotted(ITEMS),
     Frozen(ITEMS),
 ]
 
@@ -333,7 +346,7 @@ class TestMappings:
         assert th.hessian(self.f)(p)["b"]["items"].shape == (2, 2)
         for x in (*found, self.seen):
             assert type(x) is type(p) and list(x) == list(p)
-            assert not isinstance(x, Scaled) or x.scale == 7
+            assert not isinstance(x, (Scaled, Slots)) or x.scale == 7
             assert not isinstance(x, defaultdict) or x.default_factory is list
         assert p["b"] is ITEMS["b"] and p["items"] is ITEMS["items"]
 
@@ -465,6 +478,61 @@ def test_a_long_structure_is_told_in_part():
 def test_a_type_that_cannot_be_made_again_is_refused(p):
     with pytest.raises(th.DtypeError, match=type(p).__name__):
         th.grad(lambda p: th.sum(p["b"]))(p)
+
+
+def taking_out(p):
+    return th.sum(p.pop("a") ** 2.0) + p["b"] ** 3.0
+
+
+def putting_in(p):
+    p["c"] = p["a"] * 1.0
+    return th.sum(p["c"] ** 2.0) + p["b"] ** 3.0
+
+
+def putting_instead(p):
+    p["a"] = p["a"] * 1.0
+    return th.sum(p["a"] ** 2.0) + p["b"] ** 3.0
+
+
+def asking_a_default(p):
+    return th.sum(p["a"] ** 2.0) + p["b"] ** 3.0 + p["c"]
+
+
+@pytest.mark.parametrize(
+    "f, kind",
+    [(taking_out, dict), (putting_in, dict), (putting_instead, OrderedDict), (asking_a_default, defaultdict)],
+)
+def test_a_function_may_change_what_it_is_given(f, kind):
+    """A derivative is structured as the argument was, not as the function has left its copy."""
+    items = {"a": np.array([1.0, 2.0]), "b": 3.0}
+    p = kind(float, items) if kind is defaultdict else kind(items)
+    wanted = {"a": [2.0, 4.0], "b": 27.0}
+    (pulled,) = th.vjp(f, p)[1](1.0)
+    for found in (th.grad(f)(p), th.value_and_grad(f)(p)[1], th.jacobian(f)(p), pulled):
+        assert type(found) is kind and {key: x.numpy().tolist() for key, x in found.items()} == wanted
+    product = th.hvp(f, p, {"b": 1.0, "a": np.array([0.0, 1.0])})
+    assert {key: x.numpy().tolist() for key, x in product.items()} == {"a": [0.0, 2.0], "b": 18.0}
+    assert th.hessian(f)(p)["b"]["b"].item() == 18.0
+    assert p.keys() == items.keys()
+
+
+def test_a_list_may_be_turned_and_a_result_changed_later():
+    def turning(p):
+        p.reverse()
+        return th.sum(p[0]) + th.sum(p[1] ** 2.0)
+
+    assert [x.numpy().tolist() for x in th.grad(turning)([np.array([1.0, 2.0]), np.array([3.0, 4.0])])] == [
+        [2.0, 4.0], [1.0, 1.0],
+    ]  # fmt: skip
+    kept = {}
+
+    def keeping(x):
+        kept["y"] = x * 3.0
+        return kept
+
+    _, pullback = th.vjp(keeping, 2.0)
+    kept["z"] = 1.0
+    assert pullback({"y": 1.0})[0].item() == 3.0
 
 
 @pytest.mark.parametrize("n", [np.int64(1), np.uint8(1), np.int8(-1)])

@@ -22,7 +22,7 @@ from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
 from .interop import FLOATS
 from .ops.elementwise import positive
 from .ops.shape import reshape, stack
-from .structures import leaves, mapped, matching, nested, rebuilt
+from .structures import copied, leaves, mapped, matching, nested, rebuilt
 from .tape import Node, leads, mode, reachable, recording
 from .tensor import Tensor, as_tensor, in_dtype, leaf
 
@@ -69,12 +69,13 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     The pullback can be called more than once. It raises ShapeError for a cotangent that does not fit the output.
     """
     call = _Call(_function("vjp", f), primals, {}, tuple(range(len(primals))), "vjp")
+    pattern, call.structure = copied(call.result), copied(call.structure)  # which may change before the pullback's call
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        cotangents = matching(cotangent, call.result, "vjp", "cotangent")
+        cotangents = matching(cotangent, pattern, "vjp", "cotangent")
         return call.mirrored(call.pull(call.outputs, cotangents, retain=True))
 
-    return rebuilt(call.result, iter(call.results)), pullback
+    return rebuilt(pattern, iter(call.results)), pullback
 
 
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -166,7 +167,7 @@ class _Call:
                 arguments[n] = mapped(args[n], self._variable)
             self.result = f(*arguments, **kwargs)
             self.outputs = [self._output(out) for out in leaves(self.result)]
-        by = tuple([arguments[n] for n in numbers])
+        by = tuple([args[n] for n in numbers])  # as the caller has them: the function may change its copies
         self.structure = by if numbers is argnums else by[0]
         for x in self.variables:
             if x.edge and isinstance(node := x.edge[0], _Variable):

@@ -56,6 +56,11 @@ def rebuilt(structure: Any, values: Iterator[Any]) -> Any:
     return mapped(structure, lambda _: next(values))
 
 
+def copied(structure: Any) -> Any:
+    """The structure made anew, with the same values in it."""
+    return mapped(structure, lambda value: value)
+
+
 def matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
     """The tensors in a structure that must be like another one, in the order of that."""
     pairs: list[tuple[tuple[Any, ...], Any, Any]] = []
@@ -120,10 +125,11 @@ def _mapping(structure: Any, items: dict[Any, Any]) -> Any:
     """A mapping of the same type, with what else it keeps: a default, attributes."""
     kind, attributes = type(structure), getattr(structure, "__dict__", {})
     if isinstance(structure, dict):
-        copied = attributes or kind.__init__ is not dict.__init__
+        slots = any(vars(base).get("__slots__") for base in kind.__mro__)
+        more = slots or attributes or kind.__init__ is not dict.__init__
     else:
-        copied = hasattr(kind, "__copy__") and isinstance(structure, MutableMapping)
-    if not copied or attributes.keys() & items.keys():  # where an attribute is an item, only the type knows both
+        more = hasattr(kind, "__copy__") and isinstance(structure, MutableMapping)
+    if not more or attributes.keys() & items.keys():  # where an attribute is an item, only the type knows both
         return kind(items)
     made, put = copy(structure), dict.__setitem__ if isinstance(structure, dict) else kind.__setitem__
     for key, item in items.items():
