@@ -1,6 +1,8 @@
 """Steps that would not stay finite: refused with nothing changed, or skipped as if their batch had not been."""
 
+import copy
 import gc
+import pickle
 import warnings
 
 import numpy as np
@@ -320,6 +322,27 @@ def test_skipping_puts_back_the_buffers_of_all_layers(kinds, horizon, passes):
         warnings.simplefilter("ignore", th.AnomalyWarning)
         found = train_counting(kinds, horizon, passes, on_nonfinite="skip")
     assert found == train_counting([None] * kinds.count(None), horizon, passes)
+
+
+@pytest.mark.parametrize("made_again", [copy.copy, copy.deepcopy, lambda tower: pickle.loads(pickle.dumps(tower))])
+def test_a_copy_of_a_tower_puts_back_buffers_too(made_again):
+    """Layers ask whether any tower skips: a copy that is the only one is found."""
+    model = Counting()
+    params, optimizer = model.parameters(0, np.float64), made_again(SGD(0.1, on_nonfinite="skip"))
+    gc.collect()
+    assert "on_nonfinite=skip" in str(optimizer)
+    skip(model, params, optimizer)
+    assert model.buffers["net.calls"] == model.buffers["drop.calls"] == 0
+    assert not model.buffers["norm.running_mean"].any()
+
+
+def test_a_layer_may_be_called_by_keywords_in_any_order(counting):
+    model, params, optimizer = counting
+    norm = th.nn.BatchNorm2d("norm", 3)
+    th.sum(norm(x=np.arange(12.0).reshape(4, 3), params=params) * np.nan).backward()
+    with pytest.warns(th.AnomalyWarning):
+        optimizer.step(params)
+    assert not norm.buffers["norm.running_mean"].any()
 
 
 @pytest.fixture

@@ -29,13 +29,16 @@ _before: WeakKeyDictionary[Node, Notes] = WeakKeyDictionary()
 _without_weights: Notes = {}
 
 
-def note(params: Any, own: Table) -> None:
-    """Note the buffers of a layer that is called with params, unless an earlier call of the same step has done so.
+def note(arguments: Iterable[Any], own: Table) -> None:
+    """Note the buffers of a layer that is called, unless an earlier call of the same step has done so.
+
+    arguments: of the call, with params among them.
 
     Under `no_grad()` there is nothing to skip, and nothing is noted.
     """
-    if not isinstance(params, Mapping) or not current().recording:
+    if not current().recording:
         return
+    params = next((argument for argument in arguments if isinstance(argument, Mapping)), {})
     edges = (w.edge for w in params.values() if isinstance(w, Tensor))
     edge = next(filter(None, edges), None)
     noted = _without_weights if edge is None else _before.setdefault(edge[0], {})

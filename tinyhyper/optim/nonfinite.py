@@ -47,10 +47,6 @@ class Unguarded:
         """What surrounds a step. Gives `check(levels, params, moves)`, to be called before anything is changed."""
         return UNCHECKED
 
-    def fresh(self) -> Unguarded:
-        """The same for another tower."""
-        return self
-
     def __str__(self) -> str:
         return ""
 
@@ -109,8 +105,8 @@ class Guard(Unguarded):
         for node in _of_the_last_step(targets):
             self._window.take(node, *GRAPH, *(LEFT if node.seam else ()))
 
-    def fresh(self) -> Guard:
-        return Guard(self._choice)
+    def __reduce__(self) -> Any:
+        return Guard, (self._choice,)  # a copy is of another tower: without notes, and known to layers as this one is
 
     def __str__(self) -> str:
         return f"on_nonfinite={self._choice}"

@@ -76,7 +76,6 @@ def copied(level: Level) -> dict[str, Any]:
         "_states": {
             name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
         },
-        "_guard": level._guard.fresh(),
         "_window": Window(level._window.horizon, level._window.objective),
         "_chain": None,
         "_updates": {},
