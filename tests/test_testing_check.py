@@ -245,6 +245,7 @@ KINKS = {
     "beside a large number": (lambda x: th.abs(x) + 1e6, [[0.0, 1.0]], 1, "argument 0[0]: slope from the left -1"),
     "of a second argument": (lambda x, y: x * th.abs(y), [[1.0, 2.0], [3.0, 0.0]], 1, "argument 1[1]"),
     "at the edge of a domain": (lambda x: th.abs(th.log(x * 1e4)), [[1e-4, *[1e4] * 12]], 1, "argument 0[0]"),
+    "of many results": (lambda x: th.abs(x) * np.array([1.0, -1.0] * 20), [0.0], 1, "argument 0: slope"),
     "of a derivative": (lambda x: x * th.abs(x), [[0.0, 1.0]], 2, "argument 0[0]"),
 }  # fmt: skip
 

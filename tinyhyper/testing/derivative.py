@@ -165,15 +165,9 @@ class Derivative:
             return
         places = self._suspects(n, grad)
         slopes = [self._by_entry(self._total, n, place) for place in places]
-        self._compare(
-            self._weights[None],
-            lambda k: self._sum_label,
-            n,
-            places,
-            grad.ravel()[None, places],
-            slopes,
-            bool(grad.any()),
-        )
+        found = grad.ravel()[None, places]
+        self._compare(self._weights[None], lambda k: self._sum_label, n, places, found, slopes, bool(grad.any()))
+        self._check_smooth(n)
         raise self._error(
             f"d {self._sum_label} / d {self.names[n]} along a random direction is {parts.sum():.9g} by the gradient, "
             f"{wanted.value:.9g} by differences; off by {off:.3g}, allowed {limit:.3g}; differences settle to "
