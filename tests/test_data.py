@@ -207,6 +207,9 @@ MNIST_LAYOUTS = {
     "with a dot, packed": packed({name.replace("-idx", ".idx"): x for name, x in mnist_files().items()}, "raw/"),
     "in capitals": {name.upper(): content for name, content in packed(mnist_files(), "mnist/").items()},
     "each in a folder of its name": {f"{name}/{name}": content for name, content in mnist_files().items()},
+    "with a dot, in a folder of its name": {
+        f"{name}/{name}".replace("-idx", ".idx"): content for name, content in mnist_files().items()
+    },
 }
 CIFAR_LAYOUTS = {
     "archive": {"cifar-10-binary.tar.gz": gzip.compress(tarred(cifar_files(2, 1, 3)))},

@@ -32,9 +32,10 @@ MNIST = [
         ),
         sha256,
         tuple(
-            f"{folder}{form}{packing}"
+            f"{folder}{place}{packing}"
             for folder in ("mnist/", "", "mnist/raw/", "raw/")
-            for form in (name, name.replace("-idx", ".idx"), f"{name}/{name}")
+            for form in (name, name.replace("-idx", ".idx"))
+            for place in (form, f"{form}/{form}")
             for packing in (".gz", "")
         ),
     )
