@@ -44,9 +44,21 @@ def whole(what: str, value: Any, least: int = 1) -> int:
 
 def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
     """A finite number. Raises ArgumentError, which says what numbers are meant, for what does not fit, and a bool."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not fits(value):
-        raise ArgumentError(f"{what}={value!r} is no number {which}")
-    return float(value)
+    found = real(value)
+    if not math.isfinite(found) or not fits(found):
+        shown = found if math.isinf(found) else value  # of a number beyond floats, not all of its digits
+        raise ArgumentError(f"{what}={shown!r} is no number {which}")
+    return found
+
+
+def real(value: Any) -> float:
+    """A number as a float: NaN for what is none, a bool among it, infinity for one beyond a float's range."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def named(what: str, params: Any, kind: type = Mapping) -> None:

@@ -85,7 +85,8 @@ class Tape(Recorder):
     def cut_of(self, cut: Cut | int) -> Cut:
         """A cut, or the one with a number. Raises ArgumentError for what is no cut of this recording."""
         number = cut.number if isinstance(cut, Cut) else cut
-        if number not in range(len(self.cuts)):
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        if not whole or number not in range(len(self.cuts)):
             there = f"has cuts 0 to {len(self.cuts) - 1}" if self.cuts else "has no cuts"
             raise ArgumentError(f"cut {number!r}: this recording {there}")
         if isinstance(cut, Cut) and cut is not self.cuts[number]:

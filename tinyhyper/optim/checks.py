@@ -145,7 +145,7 @@ def number(key: str, value: Any) -> float:
     """A hyperparameter's value as a float. Raises ArgumentError for what is none, and for a tensor."""
     if isinstance(value, Tensor):
         raise ArgumentError(f"{key} is given as a tensor, not a float; parameters are what step(params) takes")
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         if not isinstance(value, (bool, np.bool_, str, bytes)):  # which float() takes
             return float(value)
     raise ArgumentError(f"{key}={value!r} is not a number")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..arguments import real
+from ..errors import ArgumentError, DtypeError
 from ..kernels.plan import Sample
 from ..ops.elementwise import clip, equal, minimum, multiply, sqrt, square, where
 from ..ops.fuse import composite, trace
@@ -41,8 +41,12 @@ def _factor(total: Any, limit: Any, unit: Any) -> Any:
 
 
 def clip_by_value(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
-    """The gradients with each element between -limit and limit. Differentiable; ArgumentError for no such limit."""
+    """The gradients with each element between -limit and limit. Differentiable.
+
+    Raises ArgumentError for a limit that is not above 0, DtypeError for gradients that are no tensors by name.
+    """
     limit = checked("clip_by_value: limit", limit)
+    _check("clip_by_value", gradients)
     return {name: _within(g, limit) for name, g in gradients.items()}
 
 
@@ -51,9 +55,10 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
 
     As PyTorch's clip_grad_norm_, but in float64, and no square overflows or underflows. A NaN makes everything NaN.
     Gradients of which one is infinite stay as they are: no factor would make them finite, and an `on_nonfinite` or the
-    loss is to show them. Differentiable; ArgumentError for a limit that is not above 0.
+    loss is to show them. Differentiable; errors as of clip_by_value.
     """
     limit = checked("clip_by_norm: limit", limit)
+    _check("clip_by_norm", gradients)
     total = _total(gradients)
     factor = _factor(total, limit, 1.0)
     if EXACT[0] < total.item() < EXACT[1] and factor.item() > SMALL:
@@ -73,6 +78,14 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
     }
 
 
+def _check(what: str, gradients: Any) -> None:
+    if not isinstance(gradients, Mapping):
+        raise DtypeError(f"{what}: gradients are a dict of named tensors, not a {type(gradients).__name__}")
+    for name, g in gradients.items():
+        if not isinstance(g, Tensor):
+            raise DtypeError(f"{what}: the gradient {name!r} is a {type(g).__name__}, not a tensor")
+
+
 def _total(gradients: Mapping[str, Tensor]) -> Tensor:
     """The sum of the squares of all elements."""
     total = Tensor(np.array(0.0))
@@ -83,9 +96,9 @@ def _total(gradients: Mapping[str, Tensor]) -> Tensor:
 
 def checked(what: str, limit: Any) -> float:
     """A limit that gradients can be held to. Raises ArgumentError for any other."""
-    number = 0.0 if isinstance(limit, bool) or not isinstance(limit, Real) else float(limit)
+    number = real(limit)
     if not 0.0 < number < math.inf:
-        raise ArgumentError(f"{what}={limit!r} is not a number above 0")
+        raise ArgumentError(f"{what}={number if math.isinf(number) else limit!r} is not a number above 0")
     return number
 
 

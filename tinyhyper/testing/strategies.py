@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import number, whole
+from ..arguments import integers, number, whole
 from ..errors import ArgumentError, DtypeError, MissingPackageError
 from .numbers import PLACES, Shape, numbers_off
 
@@ -68,8 +68,8 @@ def arrays_off(
     dtype: of floats or integers. Integers, by which nothing is differentiated, keep off kinks, but may be equal.
     place: 0, 1 or 2; arrays of up to 50 entries at different places have no ties with each other either, as a maximum
     needs, unless the dtype has hardly enough numbers between the bounds for one.
-    Raises ArgumentError for bounds, kinks or a place that are none, and where there is no room; DtypeError for another
-    dtype.
+    Raises ArgumentError for bounds, kinks, lengths or a place that are none, and where there is no room; DtypeError for
+    another dtype and for a shape that is not of whole numbers.
     """
     for name, bound in (("low", low), ("high", high)):
         number(f"arrays_off: {name}", bound, lambda bound: True, "that is finite")
@@ -79,8 +79,9 @@ def arrays_off(
         raise ArgumentError(f"arrays_off: place={place!r} is not 0, 1 or 2")
     numbers = partial(numbers_off, low=float(low), high=float(high), place=place)
     numbers = partial(numbers, kinks=_checked_kinks(kinks), dtype=_checked_dtype(dtype))
-    shapes = shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
-    numbers(np.random.default_rng(0), () if shapes is shape else shape)  # raises where there is no room at all
+    given = None if isinstance(shape, st.SearchStrategy) else _checked_shape(shape)
+    shapes = shape if given is None else st.just(given)
+    numbers(np.random.default_rng(0), given or ())  # raises where there is no room at all
 
     @st.composite  # hypothesis would show the call of a mapped function in place of the numbers
     def arrays(draw: Any) -> np.ndarray:
@@ -93,10 +94,17 @@ def arrays_off(
     return arrays()
 
 
+def _checked_shape(shape: Any) -> Shape:
+    lengths = tuple(integers("arrays_off: shape", shape))
+    if min(lengths, default=0) < 0:
+        raise ArgumentError(f"arrays_off: shape={shape!r} has a length below 0")
+    return lengths
+
+
 def _checked_kinks(kinks: Any) -> list[float]:
     try:
         found = np.asarray(kinks, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = np.array(np.nan)
     if found.ndim != 1 or np.isnan(found).any():
         raise ArgumentError(f"arrays_off: kinks={kinks!r} is no sequence of numbers, such as (0.0,)")
