@@ -164,7 +164,8 @@ def test_a_rare_event_happens_as_often_as_it_should(p, low, high):
 def test_layers_whose_names_have_one_checksum_drop_different_elements():
     x = np.ones((8, 50), np.float32)
     assert zlib.crc32(b"plumless") == zlib.crc32(b"buckeroo")
-    streams = [("plumless", 0, 0), ("buckeroo", 0, 0), ("0 drop", 1, 0), ("drop", 1, 0), ("drop", 0, 1)]
+    odd = [("\ud800", 0, 0), ("\udc80", 0, 0), ("\0", 0, 0)]  # as of a folder whose name is no text
+    streams = [*odd, ("plumless", 0, 0), ("buckeroo", 0, 0), ("0 drop", 1, 0), ("drop", 1, 0), ("drop", 0, 1)]
     masks = set()
     for name, seed, calls in streams:
         layer = Dropout(name, 0.5, seed)

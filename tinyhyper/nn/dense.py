@@ -91,7 +91,7 @@ class Dropout(Layer):
             raise DtypeError(f"Dropout: {self.name!r} takes x of float32 or float64, not {x.dtype}")
         if not self.training or self.p == 0:
             return x
-        words = f"{self.seed} {int(self.own['calls'])} {self.name}".encode()
+        words = f"{self.seed} {int(self.own['calls'])} {self.name}".encode("utf-8", "surrogatepass")
         rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(words, digest_size=16).digest(), "little"))
         self.own["calls"] += 1
         draws = np.float32 if COARSE <= self.p <= 1 - COARSE else np.float64
