@@ -345,6 +345,17 @@ def test_a_layer_may_be_called_by_keywords_in_any_order(counting):
     assert not norm.buffers["norm.running_mean"].any()
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_weights_of_another_tower_may_stand_beside_a_layers_own(first):
+    norm, other = th.nn.BatchNorm2d("norm", 3), {"alone": th.tensor(1.0, requires_grad=True)}
+    params, optimizer = norm.parameters(0, np.float64), SGD(0.1, on_nonfinite="skip")
+    both = {**other, **params} if first else {**params, **other}
+    th.sum(norm(both, np.arange(12.0).reshape(4, 3)) * both["alone"] * np.nan).backward()
+    with pytest.warns(th.AnomalyWarning):
+        optimizer.step(params)
+    assert not norm.buffers["norm.running_mean"].any()
+
+
 @pytest.fixture
 def counting():
     """A model, its weights and a tower that skips, after one good step."""

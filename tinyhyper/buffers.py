@@ -29,17 +29,18 @@ _before: WeakKeyDictionary[Node, Notes] = WeakKeyDictionary()
 _without_weights: Notes = {}
 
 
-def note(arguments: Iterable[Any], own: Table) -> None:
+def note(layer: str, arguments: Iterable[Any], own: Table) -> None:
     """Note the buffers of a layer that is called, unless an earlier call of the same step has done so.
 
-    arguments: of the call, with params among them.
+    layer: its name.  arguments: of the call, with params among them, which may be of several towers.
 
     Under `no_grad()` there is nothing to skip, and nothing is noted.
     """
     if not current().recording:
         return
     params = next((argument for argument in arguments if isinstance(argument, Mapping)), {})
-    edges = (w.edge for w in params.values() if isinstance(w, Tensor))
+    own_first = sorted(params, key=lambda name: not str(name).startswith(f"{layer}."))
+    edges = (w.edge for w in map(params.__getitem__, own_first) if isinstance(w, Tensor))
     edge = next(filter(None, edges), None)
     noted = _without_weights if edge is None else _before.setdefault(edge[0], {})
     if id(own) not in noted:

@@ -173,7 +173,7 @@ def _noting(call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def noting(self: Layer, *args: Any, **kwargs: Any) -> Any:
         if self.own and self.training and kept.skipping:
-            kept.note((*args, *kwargs.values()), self.own)
+            kept.note(self.name, (*args, *kwargs.values()), self.own)
         return call(self, *args, **kwargs)
 
     return noting
