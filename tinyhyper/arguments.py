@@ -61,6 +61,14 @@ def real(value: Any) -> float:
         return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
+def array(what: str, values: Any) -> np.ndarray:
+    """The values as an array. Raises ArgumentError for what makes none, such as rows of several lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ArgumentError(f"{what} do not make one array: {error}") from None
+
+
 def named(what: str, params: Any, kind: type = Mapping) -> None:
     """Parameters are named. Raises DtypeError for what is no dict."""
     if not isinstance(params, kind):

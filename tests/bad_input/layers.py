@@ -57,7 +57,7 @@ LAYERS = [
     bad("th.nn.Dropout('drop', seed=-1)", ArgumentError, "Dropout: seed=-1"),
     bad("drop(weights, i)", DtypeError, "'drop'", "int64"),
     bad("words(words.parameters(), np.ma.array([0]))", DtypeError, "words", "ids", "mask", ".filled("),
-    bad("words(weights, [[1], [1, 2]])", ArgumentError, "Embedding 'words'", "[[1], [1, 2]]"),
+    bad("words(weights, [[1], [1, 2]])", ArgumentError, "Embedding 'words': ids", "one array"),
     bad("th.nn.Dropout('drop', 10**400)", ArgumentError, "Dropout: p=inf"),
     bad("th.nn.Embedding('words', 5, 0)", ArgumentError, "Embedding: width=0"),
     bad("words(weights, [0, 5])", ArgumentError, "'words'", "id 5"),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import generator
+from ..arguments import array, generator
 from ..errors import DataError, DtypeError, ShapeError
 from . import formats, pickled, store
 
@@ -171,7 +171,7 @@ def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.
 
     Raises ShapeError if the images do not have the shape (n, height, width, channels) or there are none.
     """
-    if (images := np.asarray(images)).ndim != 4 or not images.size:
+    if (images := array("channel_statistics: images", images)).ndim != 4 or not images.size:
         raise ShapeError(f"channel_statistics: images of shape (n, height, width, channels) needed, not {images.shape}")
     rows, channels = images.reshape(len(images), -1), images.shape[-1]
     # Sums down the images first: along contiguous rows, and in float64 without a copy.

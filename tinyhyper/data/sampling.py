@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import generator, integer
+from ..arguments import array, generator, integer
 from ..errors import ArgumentError, ShapeError
 
 
@@ -23,10 +23,11 @@ def batches(
     The last batch holds what is left over; with drop_last, what does not fill a batch is left out. A whole number as
     `seed` gives the same order at every call; a Generator moves on, so that each epoch has another order, and so does
     None, from the system's randomness.
-    Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1, DtypeError for
-    a size or a seed that is none.
+    Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1 and for rows of
+    several lengths, DtypeError for a size or a seed that is none.
     """
-    images, labels, size = np.asarray(images), np.asarray(labels), integer("batches: size", size)
+    images, labels = array("batches: images", images), array("batches: labels", labels)
+    size = integer("batches: size", size)
     if size < 1:
         raise ArgumentError(f"batches: size must be at least 1, not {size}")
     if not images.ndim or not labels.ndim:
@@ -49,7 +50,7 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
     images: (n, height, width, channels); the result has the same shape and dtype and shares no memory with them.
     Raises ShapeError for another shape, ArgumentError if `padding` is negative.
     """
-    if (images := np.asarray(images)).ndim != 4:
+    if (images := array("crop_and_flip: images", images)).ndim != 4:
         raise ShapeError(f"crop_and_flip: images of shape (n, height, width, channels) needed, not {images.shape}")
     if (padding := integer("crop_and_flip: padding", padding)) < 0:
         raise ArgumentError(f"crop_and_flip: padding must be at least 0, not {padding}")
@@ -74,7 +75,8 @@ def sequences(ids: npt.ArrayLike, size: int, length: int) -> Iterator[tuple[npt.
     divide the rows; what is left over from cutting rows, below `size` characters, is left out.
     Raises ArgumentError if `size` or `length` is below 1, ShapeError if the text is too short for one column.
     """
-    ids, size, length = np.asarray(ids), integer("sequences: size", size), integer("sequences: length", length)
+    size, length = integer("sequences: size", size), integer("sequences: length", length)
+    ids = array("sequences: ids", ids)
     if size < 1 or length < 1:
         raise ArgumentError(f"sequences: size and length must be at least 1, not {size} and {length}")
     if ids.ndim != 1 or len(ids) <= size:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import array
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..interop import FLOATS, unmasked
 from ..kernels import recurrent as kernels
@@ -38,10 +39,7 @@ def is_pair(state: Any) -> bool:
 
 def checked_ids(what: str, ids: Any, count: int) -> np.ndarray:
     """The ids, if each names one of so many rows. Raises DtypeError for what is no integer, else ArgumentError."""
-    try:
-        numbers = ids.array if isinstance(ids, Tensor) else np.asarray(ids)
-    except ValueError:
-        raise ArgumentError(f"{what}: the ids do not make one array: {ids!r}") from None
+    numbers = ids.array if isinstance(ids, Tensor) else array(f"{what}: ids", ids)
     if not numbers.size and not isinstance(ids, (np.ndarray, Tensor)):  # an empty list says nothing of a dtype
         numbers = numbers.astype(np.intp)
     if numbers.dtype.kind not in "iu":
