@@ -474,7 +474,7 @@ def test_where_no_file_can_be_kept_a_kernel_is_in_memory(folder, place, monkeypa
         def refused(*args, **options):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(files.tempfile, "mkstemp", refused)
+        monkeypatch.setattr(files, "_temporary", refused)
     assert computed(5) == 1.5
     kernel = cache._loaded[KERNEL.format(serial=5)]
     kernel = getattr(kernel, "args", [kernel])[0]
