@@ -103,9 +103,7 @@ def load(source: str) -> Callable[..., None]:
         module = _module(f"tinyhyper_kernel_{digest}", text)
         if compiler_is_off():
             vars(module)["math"] = _CMath()
-            _loaded[source] = functools.partial(quietly, module.kernel)
-        else:
-            _loaded[source] = module.kernel
+        _loaded[source] = functools.partial(quietly, module.kernel) if compiler_is_off() else module.kernel
     return _loaded[source]
 
 
