@@ -33,7 +33,6 @@ def note(layer: str, arguments: Iterable[Any], own: Table) -> None:
     """Note the buffers of a layer that is called, unless an earlier call of the same step has done so.
 
     layer: its name.  arguments: of the call, with params among them, which may be of several towers.
-
     Under `no_grad()` there is nothing to skip, and nothing is noted.
     """
     if not current().recording:

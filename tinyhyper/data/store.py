@@ -134,8 +134,7 @@ def _in_cache(what: str, sources: Sequence[Source], cache: Path, told: str) -> l
             names = ", ".join(source.name for source, path in zip(sources, paths) if not there(path))
             raise DataError(
                 f"{what}: put {names} (packed or unpacked) into a folder and name that in {VARIABLE}, `folder` or "
-                f"--data-dir, or, as published, into '{path.parent}'; {told}no download "
-                f"from {error}"
+                f"--data-dir, or, as published, into '{path.parent}'; {told}no download from {error}"
             ) from None
     return paths
 

@@ -7,7 +7,7 @@ nobody watches, they are a scan: top first, each moved by what the row above has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -76,7 +76,7 @@ class Chain:
             return None
         arrays = [tensor.array for tensor in (*targets, *gradients, *constants)]
         before = self._state_before()
-        if before is None or not self._plain or False in [a.dtype is FLOAT and not a.ndim for a in arrays]:
+        if before is None or not self._plain or not _are_numbers(arrays):
             return None
         if True in [constant.edge is not None for constant in constants]:
             return None
@@ -110,7 +110,7 @@ class Chain:
             for name, places in kept.places.items():
                 found = level._states.get(name)
                 for key, place in places.items():
-                    if found is not None and not _is_number(found[key].array):
+                    if found is not None and not _are_numbers([found[key].array]):
                         return None
                     state[place] = level._initial[key] if found is None else found[key].array
         return state
@@ -172,5 +172,5 @@ def _inputs(update: Update) -> int:
     return len(update.fusion.inputs)
 
 
-def _is_number(array: np.ndarray) -> bool:
-    return array.dtype == FLOAT and not array.shape
+def _are_numbers(arrays: Iterable[np.ndarray]) -> bool:
+    return False not in [array.dtype is FLOAT and not array.ndim for array in arrays]

@@ -69,18 +69,18 @@ class RangeWatch:
 
     def _run_off(self, height: int, key: str, level: Optimizer) -> None:
         if (height, key) not in self._told:
-            self._told.add((height, key))
-            what = f"has run off to {_value(level, key):.4g}"
-            warn(f"hyperparameter {key} of level {height} {what}. To do: {SLOWER}")
+            self._tell(height, key, f"has run off to {_value(level, key):.4g}", SLOWER)
 
     def check(self, level: int, name: str, value: float, span: Span) -> None:
         """A hyperparameter of a level has this value now."""
         if in_range(value, span):
             self._told.discard((level, name))
         elif (level, name) not in self._told:
-            self._told.add((level, name))
-            what = f"is {value:.4g}, outside its range from {ends(span)}"
-            warn(f"hyperparameter {name} of level {level} {what}. To do: {kept_inside(name, span)}")
+            self._tell(level, name, f"is {value:.4g}, outside its range from {ends(span)}", kept_inside(name, span))
+
+    def _tell(self, level: int, name: str, what: str, remedy: str) -> None:
+        self._told.add((level, name))
+        warn(f"hyperparameter {name} of level {level} {what}. To do: {remedy}")
 
 
 def bounds(level: Optimizer) -> Iterator[tuple[str, float, float]]:
