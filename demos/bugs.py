@@ -1,8 +1,12 @@
-"""The symptoms of the bug museum: curves of wrong hyperoptimizers on handwritten digits, beside those of right ones."""
+"""The symptoms of the bug museum: curves of wrong hyperoptimizers on handwritten digits, beside those of right ones.
+
+`python -m demos bugs` prints where each pair of curves ends, and draws them; `museum` has the optimizers.
+"""
 
 from __future__ import annotations
 
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,16 +18,23 @@ from tqdm import tqdm
 
 import tinyhyper as th
 
-from . import digits, exhibits, museum, output, properties
-from .exhibits import Loss, Params
+from . import digits, museum, output
+from .museum import exhibits, properties
+from .museum.exhibits import Loss, Params
 from .report import COLOURS, png
-from .settings import Settings
+from .settings import Settings, with_out, with_seed
 
 STEPS = 300
 BATCH = 32
 COLUMNS = 4
 
 Read = Callable[[Any, Params, Params, float], float]
+
+
+def options(parser: ArgumentParser) -> None:
+    """The options of this demo."""
+    for add in (with_seed, with_out):
+        add(parser)
 
 
 class Curve(NamedTuple):

@@ -1,9 +1,13 @@
-"""Handwritten digits from a far too small and a far too large step size: plain optimizers and towers, side by side."""
+"""Handwritten digits from a far too small and a far too large step size: plain optimizers and towers, side by side.
+
+`python -m demos` prints a table, and writes the curves and a picture of where the graph is cut.
+"""
 
 from __future__ import annotations
 
 import time
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +16,7 @@ from tqdm import tqdm
 import tinyhyper as th
 
 from . import output, report, stacks
-from .settings import Settings, UsageError
+from .settings import Settings, UsageError, positive, with_epochs, with_out, with_seed
 
 STACKS = ("sgd", "sgd/sgd", "sgd/sgd/sgd/sgd", "adam", "adam/sgd")
 EPOCHS = 12
@@ -33,6 +37,16 @@ STARTS = {
 START_NAMES = ("a far too small alpha", "a far too large alpha")
 
 Params = dict[str, th.Tensor]
+
+
+def options(parser: ArgumentParser) -> None:
+    """The options of this demo."""
+    parser.add_argument("--stack", action="append", dest="stacks", help="optimizers, bottom first; may be repeated")
+    parser.add_argument(
+        "--alpha", action="append", type=positive, dest="alphas", help="where the bottom's begins; may be repeated"
+    )
+    for add in (with_epochs, with_seed, with_out):
+        add(parser)
 
 
 def initial(rng: np.random.Generator) -> Params:

@@ -1,4 +1,7 @@
-"""Figure 1 of the paper, read off recordings: SGD, SGD / SGD, and the tower of height 3 that it does not draw."""
+"""Figure 1 of the paper, read off recordings: SGD, SGD / SGD, and the tower of height 3 that it does not draw.
+
+`python -m demos figure1` writes the pictures, and prints which edges are cut and where gradients go.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tinyhyper.inspect.figure import Figure, Key, figure
 from tinyhyper.inspect.text import short, shorten
 
 from . import output
-from .settings import Settings
+from .settings import Settings, with_out
 
 STEPS = 4  # at the last two, each level of the tallest tower has a gradient other than zero
 
@@ -24,6 +27,9 @@ FIGURES = {
         "SGD / SGD / SGD / SGD: the same at height 3, every alpha tuned but the last",
     ),
 }
+
+
+options = with_out
 
 
 class Picture(NamedTuple):

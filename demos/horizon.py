@@ -1,5 +1,7 @@
 """How far a hypergradient must look back: its bias, its time and its memory over the horizon k.
 
+`python -m demos horizon` prints a table and draws it.
+
 SGD makes a run of T steps with a fixed alpha, and the graph is cut every k steps (a level above whose own step size is
 0 keeps alpha where it is). At the end of each window, L is differentiated by alpha through the window's k updates. Two
 numbers are shown for each k; the picture has them divided by the full hypergradient, that of L at the end of the run
@@ -17,6 +19,7 @@ from __future__ import annotations
 import io
 import time
 import tracemalloc
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +34,18 @@ import tinyhyper as th
 
 from . import digits, output
 from .report import COLOURS
-from .settings import Settings
+from .settings import Settings, with_out, with_seed
 
 EIGENVALUES = np.logspace(-2, 0, 10)
 NOISY_RUNS = 400
 REPEATS = 10  # of each time, of which the least is shown
 LOWEST_DRAWN = 0.01  # of the full hypergradient; nearer to 0 the axis is linear
+
+
+def options(parser: ArgumentParser) -> None:
+    """The options of this demo."""
+    for add in (with_seed, with_out):
+        add(parser)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
-"""What a user asked for on the command line, and which demo takes which options."""
+"""What a user asked for on the command line, and the options that several demos have."""
 
 from __future__ import annotations
 
+import argparse
+import math
+import os
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,57 +36,84 @@ class Settings:
     dask: str | None = None
     data: Path | None = None
 
+    @classmethod
+    def of(cls, chosen: argparse.Namespace) -> Settings:
+        """The settings that were parsed; an option that was not given has its default."""
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in vars(chosen).items()
+            if value is not None
+        }
+        return cls(**given)
+
     def command(self, demo: str) -> str:
         """What to type for this, without the options that say where and not what."""
         words = ["python -m demos", demo]
-        for option in TAKES.get(demo, frozenset()) - WHERE:
-            value = getattr(self, OPTIONS[option])
-            if value != DEFAULTS[OPTIONS[option]]:
+        for name in ("epochs", "only", "quick", "seed", "seeds"):
+            value = getattr(self, name)
+            if value != DEFAULTS[name]:
                 several = value if isinstance(value, tuple) else (value,)
-                words += [option] if value is True else [f"{option} {item}" for item in several]
-        return " ".join([*words[:2], *sorted(words[2:])])
+                words += [f"--{name}"] if value is True else [f"--{name} {item}" for item in several]
+        return " ".join(words)
 
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
 
-# The option, and the setting that it is.
-OPTIONS = {
-    "--stack": "stacks",
-    "--alpha": "alphas",
-    "--epochs": "epochs",
-    "--seed": "seed",
-    "--out": "out",
-    "--quick": "quick",
-    "--threads": "threads",
-    "--only": "only",
-    "--again": "again",
-    "--seeds": "seeds",
-    "--jobs": "jobs",
-    "--dask": "dask",
-    "--data-dir": "data",
-}
-WHERE = frozenset({"--out", "--jobs", "--dask", "--data-dir", "--again"})
-RUNNER = frozenset({"--seed", "--seeds", "--quick"}) | WHERE
-
-TAKES = {
-    "digits": frozenset({"--stack", "--alpha", "--epochs", "--seed", "--out"}),
-    "figure1": frozenset({"--out"}),
-    "bench": frozenset({"--out", "--quick", "--threads", "--only", "--again"}),
-    "horizon": frozenset({"--seed", "--out"}),
-    "bugs": frozenset({"--seed", "--out"}),
-    "table1": RUNNER | {"--epochs"},
-    "walls": RUNNER | {"--epochs"},
-    "resnet": RUNNER | {"--epochs"},
-    "charrnn": RUNNER | {"--epochs"},
-    "towers": RUNNER | {"--epochs", "--only"},
-    "bounded": RUNNER | {"--epochs"},
-    "soak": frozenset({"--seed", "--quick", "--out"}),
-    "results": frozenset({"--out"}),
-}
+# The types of arguments.
 
 
-def refuse(settings: Settings, demo: str) -> None:
-    """Raise UsageError if an option for which the demo has no use was given."""
-    for option, name in OPTIONS.items():
-        if option not in TAKES[demo] and getattr(settings, name) != DEFAULTS[name]:
-            raise UsageError(f"{option}: the demo '{demo}' does not take it, but {', '.join(sorted(TAKES[demo]))}")
+def checked(convert: Callable[[str], Any], holds: Callable[[Any], Any], wanted: str) -> Callable[[str], Any]:
+    """An argument's type: what it converts to, as long as `holds` is true of that."""
+
+    def argument(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not holds(value):
+            raise ArgumentTypeError(f"'{text}' is not {wanted}")
+        return value
+
+    return argument
+
+
+whole = checked(int, lambda number: number > 0, "a whole number above 0")
+positive = checked(float, lambda number: 0 < number < math.inf, "a finite number above 0")
+nonempty = checked(str, str.strip, "an address")
+
+
+def folder(text: str) -> Path:
+    """A folder; ~ stands for the home of the user."""
+    expanded = os.path.expanduser(text)
+    if not expanded.strip() or expanded[0] == "~":
+        raise ArgumentTypeError(f"'{text}' is not a folder")
+    return Path(expanded)
+
+
+# Options that several demos have.
+
+
+def with_out(parser: ArgumentParser) -> None:
+    """--out."""
+    parser.add_argument("--out", type=folder, default=OUT, metavar="DIR", help=f"for results (default: {OUT})")
+
+
+def with_seed(parser: ArgumentParser) -> None:
+    """--seed."""
+    seed = checked(int, lambda number: number >= 0, "a whole number from 0 on")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything that is drawn at random (default: 0)")
+
+
+def with_epochs(parser: ArgumentParser) -> None:
+    """--epochs."""
+    parser.add_argument("--epochs", type=whole, help="passes over the training data (default: the demo's own)")
+
+
+def with_quick(parser: ArgumentParser) -> None:
+    """--quick."""
+    parser.add_argument("--quick", action="store_true", help="a part of it, in about a minute")
+
+
+def with_again(parser: ArgumentParser) -> None:
+    """--again."""
+    parser.add_argument("--again", action="store_true", help="compute nothing: read what lies in --out")

@@ -1,5 +1,6 @@
 """A long run: whether memory stays flat and a step takes as long in the end as in the beginning, and whether ten runs
 of a tenth, each in a process of its own and joined to the next by a checkpoint, end where one ends that never stopped.
+`python -m demos soak` prints a table and draws it; --quick takes about a minute.
 
 Both ends are saved, and the files must be the same, byte by byte: weights, states, hyperparameters, counts of steps,
 the generator of the batches, and what the next hypergradients go back through.
@@ -12,6 +13,7 @@ import json
 import multiprocessing
 import tempfile
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -28,13 +30,19 @@ from tinyhyper.tape import Node
 from . import output
 from .bench.worker import status
 from .report import COLOURS, png
-from .settings import Settings
+from .settings import Settings, with_out, with_quick, with_seed
 
 STEPS, QUICK = 1_000_000, 20_000
 LEGS = 10  # the runs that are joined
 SAMPLES = 100  # of the run that does not stop
 SHOWN = (0.05, 0.25, 0.5, 0.75, 1.0)  # the parts of the run that the table tells of
 INPUTS, HIDDEN, BATCH = 4, 8, 8
+
+
+def options(parser: ArgumentParser) -> None:
+    """The options of this demo."""
+    for add in (with_seed, with_quick, with_out):
+        add(parser)
 
 
 class Sample(NamedTuple):

@@ -358,7 +358,7 @@ def tiny(monkeypatch):
 
 
 def settings(folder, **chosen):
-    return Settings((), (), None, 0, folder, quick=True, threads=(1,), **chosen)
+    return Settings(out=folder, quick=True, threads=(1,), **chosen)
 
 
 @pytest.mark.slow

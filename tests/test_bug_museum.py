@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from demos import exhibits, museum, properties
-from demos.museum import EXHIBITS
+from demos import museum
+from demos.museum import EXHIBITS, exhibits, properties
 from tinyhyper.testing import check_hypergradients
 
 PAGE = Path(__file__).parent.parent / "docs" / "bugs.md"

@@ -82,7 +82,7 @@ def test_a_disk_that_takes_no_file_is_told_in_a_line_and_what_was_found_is_print
 def test_a_tilde_is_the_home_of_who_typed_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    _, settings = command_line.parse(["table1", "--out=~/results", "--data-dir=~/data"])
+    _, settings = command_line.parse(["paper", "table1", "--out=~/results", "--data-dir=~/data"])
     assert (settings.out, settings.data) == (tmp_path / "results", tmp_path / "data")
     with pytest.raises(command_line.UsageError, match="--out.*'~nobody-of-this-name/x' is not a folder"):
         command_line.parse(["--out=~nobody-of-this-name/x"])
@@ -90,6 +90,7 @@ def test_a_tilde_is_the_home_of_who_typed_it(tmp_path, monkeypatch):
 
 WRONG = {
     "unknown demo": (["nonsense"], "nonsense.*digits"),
+    "an old name": (["table1", "--quick"], "say python -m demos paper table1"),
     "unknown option": (["--bananas"], "--bananas"),
     "unknown optimizer": (["--stack", "adam/bananas"], "bananas"),
     "empty stack": (["--stack", ""], "stack"),
@@ -199,16 +200,16 @@ def test_a_diverged_run_is_said_to_have_diverged(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_leaves_what_was_finished_and_says_where(tmp_path):
-    process = start("--stack", "sgd", "--alpha", "0.1", "--epochs", 10**6, "--out", tmp_path)
+    process = start("--stack", "sgd", "--alpha", "0.1", "--epochs", 10**6, "--out", tmp_path / "out")
     deadline = time.monotonic() + 120
-    while not (tmp_path / "cut.svg").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(1)
+    time.sleep(2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
-    assert "Interrupted: 0 of 1 runs" in out and f"In {tmp_path}: cut.svg" in out
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.svg"]
+    assert "Interrupted: 0 of 1 runs" in out and f"In {tmp_path / 'out'}: cut.svg" in out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cut.svg"]
 
 
 INTERRUPTED_IN_THE_SECOND_RUN = """

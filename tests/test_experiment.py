@@ -21,12 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from demos.experiment import Line, Place, Run, checkpoint, command, data, train, workers
-from demos.experiment.conduct import Conductor, nothing, planned
-from demos.experiment.place import Stopped
-from demos.experiment.run import plain
-from demos.experiment.store import Store
-from demos.experiment.workers import Here, carry_out, cluster, processes
+from demos.paper import Line, Place, Run, checkpoint, command, data, train, workers
+from demos.paper.conduct import Conductor, nothing, planned
+from demos.paper.place import Stopped
+from demos.paper.run import plain
+from demos.paper.store import Store
+from demos.paper.workers import Here, carry_out, cluster, processes
 from demos.settings import Settings, UsageError
 from tinyhyper import files
 
@@ -324,7 +324,7 @@ def test_a_dask_cluster_that_is_not_there_gets_one_line(monkeypatch):
 SCRIPT = """
 import sys
 from pathlib import Path
-from demos.experiment import Experiment, Run, main
+from demos.paper import Experiment, Run, main
 from demos.settings import Settings
 out, jobs = Path(sys.argv[1]), int(sys.argv[2])
 def plan(settings):
@@ -388,7 +388,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_pa
     assert err == "" and out.startswith("4 lines\n") and store.read_text().count("\n") == 4
     for line in map(Line.read, store.read_text().splitlines()):
         assert line.result == undisturbed(line.run)
-        assert line.record["command"] == "python -m demos tiny" and line.record["seconds"] < 60
+        assert line.record["command"] == "python -m demos paper tiny --quick" and line.record["seconds"] < 60
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -503,7 +503,7 @@ def test_the_command_for_missing_runs_names_the_folders(tmp_path, capsys):
     settings = Settings(out=tmp_path, data=tmp_path / "my data", again=True)
     assert command.main(tiny_experiment([tiny()]), settings) == 1
     assert f"tiny --out {tmp_path} --data-dir '{tmp_path}/my data' carries" in capsys.readouterr().err
-    assert command.typed(Settings(), "tiny") == "python -m demos tiny"
+    assert command.typed(Settings(), "tiny") == "python -m demos paper tiny"
 
 
 def test_a_refused_start_leaves_no_folder(tmp_path):
@@ -551,7 +551,7 @@ def test_on_a_full_disk_what_was_computed_is_printed_and_each_failure_is_a_line(
 @pytest.mark.parametrize("name", ["resnet", "charrnn"])
 def test_networks_without_data_get_one_line(name, tmp_path):
     found = subprocess.run(
-        [sys.executable, "-m", "demos", name, "--quick", "--data-dir", "nowhere", "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "demos", "paper", name, "--quick", "--data-dir", "nowhere", "--out", tmp_path / "out"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -575,7 +575,7 @@ def test_a_run_that_fails_here_shows_where(tmp_path):
 
 def test_a_data_folder_that_is_not_there_gets_one_line(tmp_path):
     nowhere = tmp_path / "nowhere"
-    command = [sys.executable, "-m", "demos", "walls", "--data-dir", str(nowhere), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "demos", "paper", "walls", "--data-dir", nowhere, "--out", tmp_path / "out"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and str(nowhere) in found.stderr
     assert not (tmp_path / "out").exists()

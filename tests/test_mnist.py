@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from demos import mnist, pace
-from demos.experiment import Place, Run, train
+from demos.paper import Place, Run, mnist, pace, train
 
 IMAGES, TESTS = 600, 300  # the third batch holds 88
 
@@ -19,7 +18,7 @@ def data():
 
 
 def made(stack, steps=7, seed=0, **options):
-    return Run("made up", "demos.mnist", stack, seed, steps, {"images": IMAGES, **options})
+    return Run("made up", "demos.paper.mnist", stack, seed, steps, {"images": IMAGES, **options})
 
 
 def test_bytes_are_what_the_loader_divided():
@@ -114,22 +113,22 @@ def test_all_heights_are_timed(data, monkeypatch, tmp_path):
         "load",
         lambda folder: data._replace(images=np.tile(data.images, (100, 1)), labels=np.tile(data.labels, 100)),
     )
-    run = Run("made up", "demos.pace", "sgd/...", 0, 4, {"heights": [0, 3], "rounds": 2})
+    run = Run("made up", "demos.paper.pace", "sgd/...", 0, 4, {"heights": [0, 3], "rounds": 2})
     result = pace.perform(run, Place(tmp_path))
     assert result["heights"] == [0, 3] and all(0 < time < 1e4 for time in result["milliseconds"])
 
 
 def test_other_numbers_of_images_are_trained_on_for_as_many_epochs(data, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "load", lambda folder: data)
-    run = mnist.fitted(Run("made up", "demos.mnist", "sgd", 0, mnist.steps(2)), None)
+    run = mnist.fitted(Run("made up", "demos.paper.mnist", "sgd", 0, mnist.steps(2)), None)
     assert run.steps == 2 * 3 and run.options == {"images": IMAGES} and mnist.fitted(run, None) == run
     assert len(mnist.perform(run, Place(tmp_path))["losses"]) == 2
-    tower = mnist.Perceptron(Run("made up", "demos.mnist", "sgd", 0, 6), data)  # as on a cluster, and as `pace` does
+    tower = mnist.Perceptron(Run("made up", "demos.paper.mnist", "sgd", 0, 6), data)  # as in `pace`
     assert (tower.images, tower.epoch) == (IMAGES, 3)
 
 
 def test_the_usual_number_of_images_leaves_a_run_its_key(data, monkeypatch):
     usual = data._replace(images=np.empty((mnist.IMAGES, 0), np.uint8))
     monkeypatch.setattr(mnist, "load", lambda folder: usual)
-    run = Run("made up", "demos.mnist", "sgd", 0, mnist.steps(2))
+    run = Run("made up", "demos.paper.mnist", "sgd", 0, mnist.steps(2))
     assert mnist.fitted(run, None).key == run.key

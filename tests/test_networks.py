@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from demos import characters, charrnn, cifar, resnet, results
-from demos.experiment import Line, Place, Run, train
-from demos.experiment.run import plain
+from demos.paper import Line, Place, Run, characters, charrnn, cifar, resnet, results, train
+from demos.paper.run import plain
 from demos.settings import Settings, UsageError
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -113,7 +112,7 @@ def test_a_text_that_is_too_short_gets_one_line(tmp_path, monkeypatch):
             characters.ready(folder)
             break
         with pytest.raises(UsageError, match="3 characters; it needs 80 in all"):
-            charrnn.main(Settings(data=folder, out=out, quick=True, jobs=1))
+            charrnn.EXPERIMENT.main(Settings(data=folder, out=out, quick=True, jobs=1))
     assert not out.exists()
 
 
@@ -227,7 +226,7 @@ def test_the_page_has_a_section_for_every_experiment_and_the_pictures_lie_beside
     assert "## Figure 3" in page and "(results/charrnn.png)" in page and "$" not in page
     assert (folder / "charrnn.png").read_bytes().startswith(PNG)
     missing = [experiment.name for experiment in results.EXPERIMENTS if experiment.name != "charrnn"]
-    assert all(f"`python -m demos {name}` has left nothing" in page for name in missing)
+    assert all(f"`python -m demos paper {name}` has left nothing" in page for name in missing)
 
 
 def test_a_page_is_made_from_within_the_folder(tmp_path, monkeypatch):

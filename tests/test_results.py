@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from demos import results
+from demos.paper import results
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_table1 import PNG, line
 
-from demos import bounded, panels, sensitivity, towers
-from demos.experiment.page import CHANCE
+from demos.paper import bounded, panels, sensitivity, towers
+from demos.paper.page import CHANCE
 from demos.settings import Settings, UsageError
 from tinyhyper.optim import from_string
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from demos import table1, walls
-from demos.experiment import Line
-from demos.experiment.page import CHANCE
-from demos.experiment.record import busy, duration, provenance
-from demos.settings import DEFAULTS, OPTIONS, TAKES, Settings, UsageError, refuse
+from demos.__main__ import DEMOS, parse
+from demos.paper import Line, table1, walls
+from demos.paper.page import CHANCE
+from demos.paper.record import busy, duration, provenance
+from demos.settings import Settings, UsageError
 
 RECORD = {
-    "threads": 1, "command": "python -m demos table1", "processor": "a processor", "cores": 2, "system": "Linux",
+    "threads": 1, "command": "python -m demos paper table1", "processor": "a processor", "cores": 2, "system": "Linux",
     "python": "3.10.0", "numpy": "2.0.0", "tinyhyper": "0.1.0",
 }  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -78,7 +78,7 @@ def test_some_of_the_lines_make_a_table_and_a_picture_too(count, rows):
 def test_provenance_says_what_made_the_lines():
     lines = made_up()[:2]
     text = provenance([lines[0], line(lines[1].run, ended=11.0)])
-    words = ("`python -m demos table1`", "Seeds: 0, 1.", "a processor, cores: 2", "threads a run: 1")
+    words = ("`python -m demos paper table1`", "Seeds: 0, 1.", "a processor, cores: 2", "threads a run: 1")
     assert all(word in text for word in (*words, "Runs: 2, in 5 s (8 s one after the other)."))
     assert provenance([]) == "No run is finished yet."
 
@@ -135,25 +135,53 @@ def test_a_wall_is_past_the_last_kappa_that_works():
 # Options
 
 
-def test_every_demo_says_which_options_it_takes_and_refuses_the_others():
-    from demos.__main__ import DEMOS
+GIVEN = {
+    "--stack": "sgd", "--alpha": "0.1", "--epochs": "3", "--seed": "1", "--quick": None, "--threads": "2",
+    "--only": "4a", "--again": None, "--seeds": "2", "--jobs": "1", "--dask": "here",
+    "--data-dir": "there", "--out": "elsewhere",
+}  # fmt: skip
+RUNNER = {"--epochs", "--seed", "--seeds", "--quick", "--again", "--jobs", "--dask", "--data-dir", "--out"}
+TAKES = {
+    "digits": {"--stack", "--alpha", "--epochs", "--seed", "--out"},
+    "figure1": {"--out"},
+    "horizon": {"--seed", "--out"},
+    "bugs": {"--seed", "--out"},
+    "soak": {"--seed", "--quick", "--out"},
+    "bench": {"--threads", "--only", "--quick", "--again", "--out"},
+    **{f"paper {name}": RUNNER for name in ("table1", "walls", "resnet", "charrnn", "bounded")},
+    "paper towers": RUNNER | {"--only"},
+    "paper results": {"--out"},
+}
 
-    assert TAKES.keys() == DEMOS.keys() and set(OPTIONS.values()) == DEFAULTS.keys()
-    given = {
-        "stacks": ("sgd",), "alphas": (0.1,), "epochs": 3, "seed": 1, "quick": True, "threads": (2,), "only": ("4a",),
-        "again": True, "seeds": 2, "jobs": 1, "dask": "here", "data": "there", "out": "elsewhere",
-    }  # fmt: skip
+
+def test_every_demo_takes_its_own_options_and_refuses_the_others():
+    assert TAKES.keys() == DEMOS.keys()
     for demo, taken in TAKES.items():
-        for option, name in OPTIONS.items():
-            settings = Settings(**{name: given[name]})
+        for option, value in GIVEN.items():
+            words = [*demo.split(), option, *filter(None, [value])]
             if option in taken:
-                refuse(settings, demo)
+                assert parse(words)[1] != Settings()
             else:
-                with pytest.raises(UsageError, match=f"{option}: the demo '{demo}'"):
-                    refuse(settings, demo)
+                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {demo} --help"):
+                    parse(words)
+
+
+@pytest.mark.parametrize("demo", [demo for demo in DEMOS if demo.startswith("paper ")])
+def test_an_old_name_is_answered_with_the_new_one(demo):
+    with pytest.raises(UsageError, match=f"say python -m demos {demo}$"):
+        parse([demo.split()[1], "--quick"])
+
+
+def test_a_line_of_before_the_move_is_that_of_the_same_run():
+    new = line(table1.plan(Settings())[0])
+    old = new.text().replace("demos.paper.", "demos.").replace("demos paper ", "demos ")
+    assert "paper" not in old
+    read = Line.read(old)
+    assert read.run.key == new.run.key and read.record["command"] == "python -m demos paper table1"
 
 
 def test_the_command_says_what_was_asked_for_and_not_where():
     settings = Settings(quick=True, seed=3, only=("4a", "4b"), jobs=2, data="somewhere", out="elsewhere")
-    assert settings.command("towers") == "python -m demos towers --only 4a --only 4b --quick --seed 3"
-    assert replace(settings, again=True).command("table1") == "python -m demos table1 --quick --seed 3"
+    assert settings.command("paper towers") == "python -m demos paper towers --only 4a --only 4b --quick --seed 3"
+    again = replace(settings, only=(), again=True)
+    assert again.command("paper table1") == "python -m demos paper table1 --quick --seed 3"

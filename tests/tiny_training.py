@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import tinyhyper as th
-from demos.experiment import Training, train
+from demos.paper import Training, train
 
 COST = 1.0
 DATA = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)

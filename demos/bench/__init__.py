@@ -4,9 +4,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`main`, found when it is asked for: the measured processes are this package too, and must not import pictures."""
-    if name == "main":
-        from .command import main
+    """`main` and `options`, when they are asked for: the measured processes import this package, but no pictures."""
+    if name in ("main", "options"):
+        from . import command
 
-        return main
+        return getattr(command, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

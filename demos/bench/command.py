@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from argparse import ArgumentParser
 from typing import Any
 
 from tqdm import tqdm
@@ -12,12 +13,22 @@ from tqdm import tqdm
 from tinyhyper.kernels.threads import available
 
 from .. import output
-from ..settings import Settings, UsageError
+from ..settings import Settings, UsageError, whole, with_again, with_out, with_quick
 from . import machine, memory, page, picture, plan, startup
 from .run import Run
 from .turns import Crew
 
 DATA, PAGE, PICTURE = "performance.json", "performance.md", "performance.png"
+
+
+def options(parser: ArgumentParser) -> None:
+    """The options of this demo."""
+    parser.add_argument(
+        "--threads", action="append", type=whole, help="how many; may be repeated (default: 1 and all; quick: all)"
+    )
+    parser.add_argument("--only", action="append", metavar="KIND", help=", ".join(plan.KINDS.values()))
+    for add in (with_quick, with_again, with_out):
+        add(parser)
 
 
 def chosen_threads(settings: Settings) -> list[int]:

@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from .experiment import Line, page
+from . import Line, page
 
 GOOD = 2.0  # times the best error: up to there an error counts as reached
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from . import experiment, mnist, stacks
-from .experiment import Line, Run, page, record
-from .report import COLOURS, png
-from .settings import Settings
+from .. import stacks
+from ..report import COLOURS, png
+from ..settings import Settings
+from . import Experiment, Line, Run, mnist, page, record
 
 SEEDS = 3
 EPOCHS = {"sgd": 30, "adagrad": 30, "adam": 5, "rmsprop": 5}
@@ -205,9 +205,4 @@ def dots(axes: Any, place: int, published: float, deviation: float, errors: Sequ
     axes.plot(errors, [place - 0.15] * len(errors), "o", color=COLOURS[2], markersize=5, alpha=0.8, label=own)
 
 
-EXPERIMENT = experiment.Experiment("table1", plan, markdown, pictures, follow, ahead)
-
-
-def main(settings: Settings) -> int:
-    """Run what is not finished; print and write the table. Returns the exit status."""
-    return experiment.main(EXPERIMENT, settings)
+EXPERIMENT = Experiment("table1", plan, markdown, pictures, follow, ahead)

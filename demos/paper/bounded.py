@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from . import experiment, mnist, panels, sensitivity
-from .experiment import Line, Run, page, record
-from .report import png
+from ..report import png
+from ..settings import Settings
+from . import Experiment, Line, Run, mnist, page, panels, record, sensitivity
 from .sensitivity import GOOD, Curve
-from .settings import Settings
 
 SEEDS = 1
 EPOCHS, QUICK_EPOCHS = 30, 1
@@ -151,9 +150,4 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     return {"bounded.png": png(figure)}
 
 
-EXPERIMENT = experiment.Experiment("bounded", plan, markdown, pictures)
-
-
-def main(settings: Settings) -> int:
-    """Run what is not finished; print and write the tables. Returns the exit status."""
-    return experiment.main(EXPERIMENT, settings)
+EXPERIMENT = Experiment("bounded", plan, markdown, pictures)

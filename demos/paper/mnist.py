@@ -16,7 +16,7 @@ import numpy as np
 
 import tinyhyper as th
 
-from .experiment import Place, Run, Training, train
+from . import Place, Run, Training, train
 
 COST = 1.3
 BATCH = 256

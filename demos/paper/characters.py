@@ -19,8 +19,8 @@ import tinyhyper as th
 from tinyhyper.data.text import HELD_OUT
 from tinyhyper.nn.recurrent import State
 
-from .experiment import Place, Run, Training, train
-from .stacks import with_rates
+from ..stacks import with_rates
+from . import Place, Run, Training, train
 
 COST = 45
 BATCH, LENGTH = 50, 50

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from . import characters, experiment
-from .experiment import Line, Run, page, record
-from .report import COLOURS, png
-from .settings import Settings
+from ..report import COLOURS, png
+from ..settings import Settings
+from . import Experiment, Line, Run, characters, page, record
 
 STARTS = {2e-3: "good", 1e-2: "too high", 1e-4: "too low"}
 PLAIN, TUNED = "Adam", "Adam / SGD"
@@ -117,9 +116,4 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     return {"charrnn.png": png(figure)}
 
 
-EXPERIMENT = experiment.Experiment("charrnn", plan, markdown, pictures)
-
-
-def main(settings: Settings) -> int:
-    """Run what is not finished; print and write the tables. Returns the exit status."""
-    return experiment.main(EXPERIMENT, settings)
+EXPERIMENT = Experiment("charrnn", plan, markdown, pictures)

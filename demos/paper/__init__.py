@@ -1,4 +1,5 @@
-"""Experiments: lists of independent runs, carried out anywhere, and a table or figure made from their results alone.
+"""The paper's experiments: `python -m demos paper NAME`. Each is a list of independent runs, carried out anywhere,
+and a table or figure made from their results alone.
 
 A new experiment is two things.
 
@@ -29,13 +30,12 @@ A new experiment is two things.
    is no longer a number. An epoch's order is best drawn from `default_rng([run.seed, 1 + epoch])`, which needs no
    generator that is kept. Whatever is not in those six attributes has to follow from the run and the step.
 
-2. An `Experiment` in a module of its own, demos/NAME.py, with one line in the tables of demos/__main__.py:
+2. An `Experiment` in a module of its own, demos/paper/NAME.py, with one line in the table of demos/__main__.py:
 
-       def plan(settings): return [Run("name", "demos.mnist", "sgd/sgd", seed=0, steps=7050, options={"images": 1000})]
+       def plan(settings): return [Run("name", "demos.paper.mnist", "sgd/sgd", 0, steps=7050, options={"images": 1000})]
        def markdown(lines): ...            # the fragment for docs/results.md, from the lines of finished runs
        def pictures(lines): ...            # {"name.png": bytes}
        EXPERIMENT = Experiment("name", plan, markdown, pictures)
-       def main(settings): return command.main(EXPERIMENT, settings)
 
    `markdown` and `pictures` get a list of `Line`s (run, result, record), perhaps not all of those planned: some may be
    missing after Ctrl-C. `follow` gives the runs that begin where one has ended; `alone` those that are to be timed.
@@ -51,7 +51,7 @@ A new experiment is two things.
 | `workers` | executors: this process, several, a Dask cluster |
 | `conduct` | all runs through an executor, with breakdowns and Ctrl-C |
 | `bar` | how far all of them are |
-| `command` | `python -m demos NAME` |
+| `command` | `python -m demos paper NAME` |
 | `record` | where and how long runs were made, as text |
 | `page` | tables, and means with their deviations |
 """

@@ -11,10 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from . import cifar, experiment
-from .experiment import Line, Run, page, record
-from .report import COLOURS, png
-from .settings import Settings
+from ..report import COLOURS, png
+from ..settings import Settings
+from . import Experiment, Line, Run, cifar, page, record
 
 ALPHAS = (0.01, 0.1, 1.0)
 MUS = (0.09, 0.9, 0.99)
@@ -173,9 +172,4 @@ def draw_nine(axes: Axes, settings: Settings2a) -> None:
     axes.legend(handles[:2], labels[:2], frameon=False)
 
 
-EXPERIMENT = experiment.Experiment("resnet", plan, markdown, pictures)
-
-
-def main(settings: Settings) -> int:
-    """Run what is not finished; print and write the tables. Returns the exit status."""
-    return experiment.main(EXPERIMENT, settings)
+EXPERIMENT = Experiment("resnet", plan, markdown, pictures)

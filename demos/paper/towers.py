@@ -13,12 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from . import experiment, pace, sensitivity
-from .experiment import Line, Run, page, record
+from ..report import COLOURS, png
+from ..settings import Settings, UsageError
+from . import Experiment, Line, Run, pace, page, record, sensitivity
 from .panels import PANELS, QUICK, Panel
-from .report import COLOURS, png
 from .sensitivity import GOOD, Curve
-from .settings import Settings, UsageError
 
 SEEDS = 1
 PACE = "4f"
@@ -179,9 +178,4 @@ def draw_pace(axes: Axes, heights: Sequence[int], milliseconds: Sequence[float])
     page.tidy(axes)
 
 
-EXPERIMENT = experiment.Experiment("towers", plan, markdown, pictures, alone=alone)
-
-
-def main(settings: Settings) -> int:
-    """Run what is not finished; print and write the tables. Returns the exit status."""
-    return experiment.main(EXPERIMENT, settings)
+EXPERIMENT = Experiment("towers", plan, markdown, pictures, alone=alone, parts=(*PANELS, PACE))

@@ -61,7 +61,11 @@ class Line(NamedTuple):
     def read(cls, text: str) -> Line:
         """From one line of JSON. Raises ValueError, KeyError or TypeError for anything else."""
         data = json.loads(text)
-        return cls(Run(**data["run"]), dict(data["result"]), dict(data["record"]))
+        run, record = dict(data["run"]), dict(data["record"])
+        run["kind"] = re.sub(r"^demos\.(?!paper\.)", "demos.paper.", run["kind"])  # an older line
+        if "command" in record:
+            record["command"] = re.sub(r"^python -m demos (?!paper )", "python -m demos paper ", record["command"])
+        return cls(Run(**run), dict(data["result"]), record)
 
 
 def plain(value: Any) -> Any:

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from . import experiment, mnist
-from .experiment import Line, Run, page, record
-from .report import COLOURS, png
-from .settings import Settings
+from ..report import COLOURS, png
+from ..settings import Settings
+from . import Experiment, Line, Run, mnist, page, record
 
 SEEDS = 3
 BROKEN = 20.0  # per cent of error from which a run counts as diverged: all that learn are well below
@@ -123,9 +122,4 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     return {"walls.png": png(figure)}
 
 
-EXPERIMENT = experiment.Experiment("walls", plan, markdown, pictures)
-
-
-def main(settings: Settings) -> int:
-    """Run what is not finished; print and write the table. Returns the exit status."""
-    return experiment.main(EXPERIMENT, settings)
+EXPERIMENT = Experiment("walls", plan, markdown, pictures)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from . import characters, cifar, mnist
-from .experiment import page
+from . import characters, cifar, mnist, page
 
 PHOTOGRAPHS, LETTERS = 5_000, 250_000
 

@@ -8,11 +8,11 @@ from string import Template
 
 from tinyhyper import files
 
-from . import bounded, charrnn, output, resnet, table1, towers, walls
-from .experiment import Experiment
-from .experiment.command import complain
-from .experiment.store import Store
-from .settings import Settings, UsageError
+from .. import output
+from ..settings import Settings, UsageError, with_out
+from . import Experiment, bounded, charrnn, resnet, table1, towers, walls
+from .command import complain
+from .store import Store
 
 TEXT = Path(__file__).with_suffix(".md")
 EXPERIMENTS = {
@@ -28,6 +28,9 @@ EXPERIMENTS = {
 }
 
 
+options = with_out
+
+
 def stored(experiment: Experiment, folder: Path) -> Path:
     """Where the lines of an experiment lie in the folder."""
     return folder / f"{experiment.name}.jsonl"
@@ -37,7 +40,7 @@ def section(experiment: Experiment, words: str, folder: Path) -> tuple[str, dict
     """The fragment of an experiment with its pictures, and these; of one without lines a word."""
     lines = list(Store(stored(experiment, folder), complain).lines.values())
     if not lines:
-        return f"`python -m demos {experiment.name}` has left nothing here.", {}
+        return f"`python -m demos paper {experiment.name}` has left nothing here.", {}
     drawn = dict(experiment.pictures(lines))
     shown = [f"![{words}]({folder.name}/{name})" for name in drawn]
     return "\n\n".join([experiment.markdown(lines), *shown]), drawn

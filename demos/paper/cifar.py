@@ -16,8 +16,8 @@ import numpy as np
 
 import tinyhyper as th
 
-from .experiment import Place, Run, Training, train
-from .stacks import with_rates
+from ..stacks import with_rates
+from . import Place, Run, Training, train
 
 COST = 400
 BATCH = 128

@@ -1,4 +1,4 @@
-"""python -m demos NAME, for an experiment: carry out what is not finished, then the table and the pictures."""
+"""python -m demos paper NAME: carry out what is not finished, then the table and the pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,19 @@ from tinyhyper.data.store import VARIABLE
 from tinyhyper.kernels.threads import available
 
 from .. import output
-from ..settings import OUT, Settings, UsageError
+from ..settings import (
+    OUT,
+    Settings,
+    UsageError,
+    folder,
+    nonempty,
+    whole,
+    with_again,
+    with_epochs,
+    with_out,
+    with_quick,
+    with_seed,
+)
 from . import data
 from .conduct import Conductor, Follow, Hire, nothing, planned
 from .place import Place, Stopped
@@ -28,10 +41,10 @@ from .workers import cluster, here, processes
 
 @dataclass(frozen=True)
 class Experiment:
-    """What `python -m demos NAME` does.
+    """What `python -m demos paper NAME` does.
 
     plan: its runs.  follow: those that begin where one has ended, of the run and its result.  ahead: how many will.
-    alone: runs that are timed, so that they come last, one by one, in this process.
+    alone: runs that are timed, so that they come last, one by one, in this process.  parts: what --only may name.
     markdown: the fragment for a page, of the finished lines.  pictures: files by name, of the same.
     """
 
@@ -42,6 +55,22 @@ class Experiment:
     follow: Follow = nothing
     ahead: Callable[[Run], int] = lambda run: 0
     alone: Callable[[Settings], Sequence[Run]] = lambda settings: ()
+    parts: Sequence[str] = ()
+
+    def options(self, parser: ArgumentParser) -> None:
+        """The options of an experiment; a finished run is not run again, and an interrupted one goes on."""
+        if self.parts:
+            parser.add_argument("--only", action="append", metavar="PART", help=", ".join(self.parts))
+        for add in (with_epochs, with_seed, with_quick, with_again, with_out):
+            add(parser)
+        parser.add_argument("--seeds", type=whole, help="how many, from --seed on (default: the experiment's own)")
+        parser.add_argument("--jobs", type=whole, metavar="N", help="processes (default: one a core); 1 is this one")
+        parser.add_argument("--dask", type=nonempty, metavar="ADDRESS", help="a Dask cluster, in place of processes")
+        parser.add_argument("--data-dir", type=folder, metavar="DIR", dest="data", help="where data sets lie")
+
+    def main(self, settings: Settings) -> int:
+        """Run what is not finished; print and write the table and the pictures. Returns the exit status."""
+        return main(self, settings)
 
 
 def main(experiment: Experiment, settings: Settings) -> int:
@@ -130,7 +159,7 @@ def settled(experiment: Experiment, settings: Settings, store: Store) -> tuple[S
 
 def typed(settings: Settings, name: str) -> str:
     """The command, with the folders that were named."""
-    words = [settings.command(name)]
+    words = [settings.command(f"paper {name}")]
     if settings.out != OUT:
         words.append(f"--out {shlex.quote(str(settings.out))}")
     if settings.data is not None:
@@ -148,7 +177,7 @@ def conduct(
         folder=(settings.out / f"{name}.runs").absolute(),
         data=settings.data and settings.data.absolute(),
         threads=1 if settings.dask else max(1, cores // jobs),
-        command=settings.command(name),
+        command=settings.command(f"paper {name}"),
         starter=f"{os.getpid()} {time.time_ns()}",
     )
     conductor = Conductor(experiment.follow, experiment.ahead, store, place)

@@ -10,8 +10,7 @@ import time
 from statistics import median
 from typing import Any
 
-from . import mnist
-from .experiment import Place, Run
+from . import Place, Run, mnist
 
 COST = 20.0
 ALPHA = 0.01
