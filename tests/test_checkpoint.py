@@ -903,7 +903,7 @@ def test_a_file_is_held_until_it_has_its_name(path, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot kill in this way")
 def test_a_killed_run_has_lost_nothing_that_was_saved(tmp_path):
-    """Three kills; `python tests/kill_checkpoint.py 200` makes two hundred."""
+    """Three kills; `python tests/helpers/kill_checkpoint.py 200` makes two hundred."""
     steps, _ = kill_checkpoint.kill(3, tmp_path, seed=0)
     optimizer, _, _ = kill_checkpoint.begin()
     params, _ = th.load(tmp_path / "run.npz", optimizer)

@@ -303,7 +303,7 @@ def test_processes_have_the_threads_they_are_given(tmp_path):
 
 def test_a_killed_dask_worker_loses_nothing(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]))
     runs = [tiny(die=str(tmp_path / "dead"), at=8, steps=20), *(tiny(seed=seed, steps=20) for seed in range(3))]
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as dask:
         conductor, store = conduct(runs, partial(cluster, dask.scheduler_address), tmp_path)
@@ -339,7 +339,7 @@ def start(folder, jobs):
     """The experiment as a user starts it: with its workers in a group of processes to which Ctrl-C goes."""
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder), str(jobs)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

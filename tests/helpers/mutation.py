@@ -1,6 +1,6 @@
 """Mutation testing: which of the faults planted in tape, tensor, ops and optim do the tests catch?
 
-    PYTHONPATH=. python tests/mutation.py FOLDER [--sample 1000]
+    PYTHONPATH=. python tests/helpers/mutation.py FOLDER [--sample 1000]
 
 plants each fault of mutants.py in a process of its own, which runs tests that come near it until one fails. Results are
 kept in FOLDER, so a run that was stopped goes on. In the end docs/mutation.md is written: the score, and what survives,
@@ -32,7 +32,7 @@ from xml.etree import ElementTree
 
 import mutation_page
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KILLERS, FEW = 20, 3  # tests that are run first, and files whose tests come next
 SLOWEST, MOST = 3.0, 100.0  # seconds: of a test that is used, and of the tests of one lot
 SURFACE = "tests/test_operation"  # looks at signatures, so it runs no line of any operation
@@ -227,7 +227,7 @@ def prepare(folder: Path) -> None:
     """In each process, before it forks: the libraries, and nothing of tinyhyper."""
     os.environ.update(CI="1", TINYHYPER_CACHE=str(folder / "kernels"))
     os.chdir(ROOT)
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
     for name in ("hypothesis.strategies", "mpmath", "numba", "numpy.testing", "pytest"):
         importlib.import_module(name)
 

@@ -4,8 +4,8 @@ A row is an expression and the point at which it is computed, both as text: the 
 PyTorch and JAX, each with functions of its own. `observe` gives the value, the first derivatives of the sum of what
 comes out, and the unmixed second ones (the diagonal of the Hessian), all in float64.
 
-What PyTorch and JAX give is stored in reference/conventions.json. `PYTHONPATH=. python tests/conventions.py` writes the
-page anew, and where both are installed the file as well.
+What PyTorch and JAX give is stored in reference/conventions.json. `PYTHONPATH=. python tests/helpers/conventions.py`
+writes the page anew, and where both are installed the file as well.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from hard_points import GROUPS, Group, Row
 import tinyhyper as th
 from tinyhyper.ops.fuse import trace
 
-REFERENCE = Path(__file__).parent / "reference" / "conventions.json"
-PAGE = Path(__file__).parent.parent / "docs" / "conventions.md"
-BEGIN = "<!-- From here on, tests/conventions.py writes this page. -->\n"
+REFERENCE = Path(__file__).parents[1] / "reference" / "conventions.json"
+PAGE = Path(__file__).parents[2] / "docs" / "conventions.md"
+BEGIN = "<!-- From here on, tests/helpers/conventions.py writes this page. -->\n"
 HEAD = "| expression | at | value | first | second | NumPy | PyTorch | JAX |\n|" + 8 * " --- |"
 PARTS = ("value", "first", "second")
 ERROR = "error"

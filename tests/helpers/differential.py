@@ -1,7 +1,7 @@
 """Values, first and second derivatives of a random program, here and by PyTorch, in float64.
 
-`PYTHONPATH=. python tests/differential.py --programs 100000 --towers 2000` is the long form; the short one is in
-test_differential.py. A mismatch is shrunk and printed as a program that runs.
+`PYTHONPATH=. python tests/helpers/differential.py --programs 100000 --towers 2000` is the long form; the short one is
+in test_differential.py. A mismatch is shrunk and printed as a program that runs.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """docs/mutation.md: the score of mutation.py by file, and every fault that survives with the reason why.
 
-reference/mutation.json holds what was found, and the reasons; `PYTHONPATH=. python tests/mutation_page.py` writes the
-page anew from it.
+reference/mutation.json holds what was found, and the reasons; `PYTHONPATH=. python tests/helpers/mutation_page.py`
+writes the page anew from it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "tests" / "reference" / "mutation.json"
 PAGE = ROOT / "docs" / "mutation.md"
-BEGIN = "<!-- From here on, tests/mutation.py writes this page. -->\n"
+BEGIN = "<!-- From here on, tests/helpers/mutation.py writes this page. -->\n"
 UNEXPLAINED = "not explained yet"
 
 

@@ -1,6 +1,6 @@
 """A training that is killed (SIGKILL) again and again, and goes on from its checkpoint.
 
-    PYTHONPATH=. python tests/kill_checkpoint.py 200
+    PYTHONPATH=. python tests/helpers/kill_checkpoint.py 200
 
 kills 200 processes, each at a random moment, most of them while they save; after each it looks whether all that had
 been saved is there, and in the end whether the numbers are those of a training that was never stopped.
@@ -20,7 +20,7 @@ import numpy as np
 import tinyhyper as th
 from tinyhyper.optim import SGD, Adam, RMSProp
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (200, 100)  # large enough for a save to take longer than a step
 
 
