@@ -77,12 +77,13 @@ def load(name: str) -> Any:
         if (package := str(error.name).split(".")[0]) in EXTRAS:
             raise UsageError(f'demos need {package}: pip install "tinyhyper[demos]"') from None
         raise
-    return getattr(module, "EXPERIMENT", module) if name.startswith("paper ") else module
+    return getattr(module, "EXPERIMENT", module)
 
 
 def parse(words: list[str]) -> tuple[Any, Settings]:
     """The demo and its settings. Raises UsageError; ends the process after help."""
-    if words[:1] and words[0] in HELP or words[:1] == ["paper"] and set(words[1:2]) & {*HELP}:
+    first = words[1:2] if words[:1] == ["paper"] else words[:1]
+    if first and first[0] in HELP:
         listing = "\n".join(f"  {name:<14} {summary}" for name, summary in DEMOS.items())
         overview = Parser(
             prog="python -m demos",
@@ -91,7 +92,8 @@ def parse(words: list[str]) -> tuple[Any, Settings]:
             epilog=f"demos:\n{listing}\n\n{EXAMPLES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        overview.parse_args(HELP[:1])
+        overview.print_help()
+        overview.exit()
     name, options = named(words)
     demo = load(name)
     parser = Parser(prog=f"python -m demos {name}", description=DEMOS[name])

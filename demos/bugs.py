@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import warnings
-from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from . import digits, museum, output
 from .museum import exhibits, properties
 from .museum.exhibits import Loss, Params
 from .report import COLOURS, png
-from .settings import Settings, with_out, with_seed
+from .settings import Settings, shared
 
 STEPS = 300
 BATCH = 32
@@ -31,10 +30,7 @@ COLUMNS = 4
 Read = Callable[[Any, Params, Params, float], float]
 
 
-def options(parser: ArgumentParser) -> None:
-    """The options of this demo."""
-    for add in (with_seed, with_out):
-        add(parser)
+options = shared("seed", "out")
 
 
 class Curve(NamedTuple):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 import tinyhyper as th
 
 from . import output, report, stacks
-from .settings import Settings, UsageError, positive, with_epochs, with_out, with_seed
+from .settings import Settings, UsageError, positive, shared
 
 STACKS = ("sgd", "sgd/sgd", "sgd/sgd/sgd/sgd", "adam", "adam/sgd")
 EPOCHS = 12
@@ -45,8 +45,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", action="append", type=positive, dest="alphas", help="where the bottom's begins; may be repeated"
     )
-    for add in (with_epochs, with_seed, with_out):
-        add(parser)
+    shared("epochs", "seed", "out")(parser)
 
 
 def initial(rng: np.random.Generator) -> Params:

@@ -14,7 +14,7 @@ from tinyhyper.inspect.figure import Figure, Key, figure
 from tinyhyper.inspect.text import short, shorten
 
 from . import output
-from .settings import Settings, with_out
+from .settings import Settings, shared
 
 STEPS = 4  # at the last two, each level of the tallest tower has a gradient other than zero
 
@@ -29,7 +29,7 @@ FIGURES = {
 }
 
 
-options = with_out
+options = shared("out")
 
 
 class Picture(NamedTuple):

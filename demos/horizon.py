@@ -19,7 +19,6 @@ from __future__ import annotations
 import io
 import time
 import tracemalloc
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +33,7 @@ import tinyhyper as th
 
 from . import digits, output
 from .report import COLOURS
-from .settings import Settings, with_out, with_seed
+from .settings import Settings, shared
 
 EIGENVALUES = np.logspace(-2, 0, 10)
 NOISY_RUNS = 400
@@ -42,10 +41,7 @@ REPEATS = 10  # of each time, of which the least is shown
 LOWEST_DRAWN = 0.01  # of the full hypergradient; nearer to 0 the axis is linear
 
 
-def options(parser: ArgumentParser) -> None:
-    """The options of this demo."""
-    for add in (with_seed, with_out):
-        add(parser)
+options = shared("seed", "out")
 
 
 @dataclass(frozen=True)

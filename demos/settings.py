@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,7 +36,7 @@ class Settings:
     data: Path | None = None
 
     @classmethod
-    def of(cls, chosen: argparse.Namespace) -> Settings:
+    def of(cls, chosen: Namespace) -> Settings:
         """The settings that were parsed; an option that was not given has its default."""
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -79,7 +78,7 @@ def checked(convert: Callable[[str], Any], holds: Callable[[Any], Any], wanted: 
 
 whole = checked(int, lambda number: number > 0, "a whole number above 0")
 positive = checked(float, lambda number: 0 < number < math.inf, "a finite number above 0")
-nonempty = checked(str, str.strip, "an address")
+address = checked(str, str.strip, "an address")
 
 
 def folder(text: str) -> Path:
@@ -90,30 +89,26 @@ def folder(text: str) -> Path:
     return Path(expanded)
 
 
-# Options that several demos have.
+# Options that several demos have, as a parser takes them.
+
+SHARED: dict[str, dict[str, Any]] = {
+    "out": {"type": folder, "default": OUT, "metavar": "DIR", "help": f"for results (default: {OUT})"},
+    "seed": {
+        "type": checked(int, lambda number: number >= 0, "a whole number from 0 on"),
+        "default": 0,
+        "help": "of everything that is drawn at random (default: 0)",
+    },
+    "epochs": {"type": whole, "help": "passes over the training data (default: the demo's own)"},
+    "quick": {"action": "store_true", "help": "a part of it, in about a minute"},
+    "again": {"action": "store_true", "help": "compute nothing: read what lies in --out"},
+}
 
 
-def with_out(parser: ArgumentParser) -> None:
-    """--out."""
-    parser.add_argument("--out", type=folder, default=OUT, metavar="DIR", help=f"for results (default: {OUT})")
+def shared(*names: str) -> Callable[[ArgumentParser], None]:
+    """A function that adds these options to a parser."""
 
+    def options(parser: ArgumentParser) -> None:
+        for name in names:
+            parser.add_argument(f"--{name}", **SHARED[name])
 
-def with_seed(parser: ArgumentParser) -> None:
-    """--seed."""
-    seed = checked(int, lambda number: number >= 0, "a whole number from 0 on")
-    parser.add_argument("--seed", type=seed, default=0, help="of everything that is drawn at random (default: 0)")
-
-
-def with_epochs(parser: ArgumentParser) -> None:
-    """--epochs."""
-    parser.add_argument("--epochs", type=whole, help="passes over the training data (default: the demo's own)")
-
-
-def with_quick(parser: ArgumentParser) -> None:
-    """--quick."""
-    parser.add_argument("--quick", action="store_true", help="a part of it, in about a minute")
-
-
-def with_again(parser: ArgumentParser) -> None:
-    """--again."""
-    parser.add_argument("--again", action="store_true", help="compute nothing: read what lies in --out")
+    return options

@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import tempfile
 import time
-from argparse import ArgumentParser
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -30,7 +29,7 @@ from tinyhyper.tape import Node
 from . import output
 from .bench.worker import status
 from .report import COLOURS, png
-from .settings import Settings, with_out, with_quick, with_seed
+from .settings import Settings, shared
 
 STEPS, QUICK = 1_000_000, 20_000
 LEGS = 10  # the runs that are joined
@@ -39,10 +38,7 @@ SHOWN = (0.05, 0.25, 0.5, 0.75, 1.0)  # the parts of the run that the table tell
 INPUTS, HIDDEN, BATCH = 4, 8, 8
 
 
-def options(parser: ArgumentParser) -> None:
-    """The options of this demo."""
-    for add in (with_seed, with_quick, with_out):
-        add(parser)
+options = shared("seed", "quick", "out")
 
 
 class Sample(NamedTuple):

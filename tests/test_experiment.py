@@ -324,14 +324,14 @@ def test_a_dask_cluster_that_is_not_there_gets_one_line(monkeypatch):
 SCRIPT = """
 import sys
 from pathlib import Path
-from demos.paper import Experiment, Run, main
+from demos.paper import Experiment, Run
 from demos.settings import Settings
 out, jobs = Path(sys.argv[1]), int(sys.argv[2])
 def plan(settings):
     slow = [{} if seed < 2 else {"slow": str(out / "slow")} for seed in range(4)]
     return [Run("tiny", "tiny_training", "sgd/sgd", seed, 40 - seed, options) for seed, options in enumerate(slow)]
 experiment = Experiment("tiny", plan, lambda lines: f"{len(lines)} lines", lambda lines: {"tiny.svg": "<svg/>"})
-sys.exit(main(experiment, Settings(out=out, jobs=jobs, quick=True)))
+sys.exit(experiment.main(Settings(out=out, jobs=jobs, quick=True)))
 """
 
 
@@ -448,19 +448,19 @@ def with_data(monkeypatch, number):
 def test_finished_runs_on_other_data_are_refused(tmp_path, monkeypatch):
     experiment, settings = tiny_experiment([tiny()]), Settings(out=tmp_path, jobs=1)
     with_data(monkeypatch, 1)
-    assert command.main(experiment, settings) == 0
-    assert command.main(experiment, replace(settings, data=tmp_path)) == 0  # the same, elsewhere
+    assert experiment.main(settings) == 0
+    assert experiment.main(replace(settings, data=tmp_path)) == 0  # the same, elsewhere
     with_data(monkeypatch, 2)
     with pytest.raises(UsageError, match="tiny.jsonl holds runs on other data; choose another --out"):
-        command.main(experiment, replace(settings, data=tmp_path))
+        experiment.main(replace(settings, data=tmp_path))
     with pytest.raises(UsageError, match="other data"):
-        command.main(tiny_experiment([tiny(), tiny(seed=1)]), settings)  # of which one is not finished
+        tiny_experiment([tiny(), tiny(seed=1)]).main(settings)  # of which one is not finished
 
 
 def test_lines_without_a_fingerprint_count_as_of_any_data(tmp_path, monkeypatch):
     Store(tmp_path / "tiny.jsonl", ignore).add(Line(tiny(), {"error": 1}, {"seconds": 0.5}))
     with_data(monkeypatch, 1)
-    assert command.main(tiny_experiment([tiny()]), Settings(out=tmp_path, jobs=1, data=tmp_path)) == 0
+    assert tiny_experiment([tiny()]).main(Settings(out=tmp_path, jobs=1, data=tmp_path)) == 0
     assert not (tmp_path / "tiny.runs" / "performed").exists()
 
 
@@ -484,24 +484,24 @@ def tiny_experiment(runs):
 
 def test_again_runs_nothing_and_makes_the_table_of_what_is_there(tmp_path, capsys):
     settings, runs = Settings(out=tmp_path, jobs=1), [tiny(), tiny(seed=1)]
-    assert command.main(tiny_experiment(runs[:1]), settings) == 0
+    assert tiny_experiment(runs[:1]).main(settings) == 0
     performed = tmp_path / "tiny.runs" / "performed"
     performed.unlink()
     capsys.readouterr()
-    assert command.main(tiny_experiment(runs), replace(settings, again=True)) == 1
+    assert tiny_experiment(runs).main(replace(settings, again=True)) == 1
     out, err = capsys.readouterr()
     assert "1 lines" in out and "1 of 2 runs are not finished" in err and not performed.exists()
 
 
 def test_again_with_nothing_there_makes_no_folder(tmp_path, capsys):
     settings = Settings(out=tmp_path / "out", again=True)
-    assert command.main(tiny_experiment([tiny()]), settings) == 1
+    assert tiny_experiment([tiny()]).main(settings) == 1
     assert "nothing is there to read" in capsys.readouterr().err and not settings.out.exists()
 
 
 def test_the_command_for_missing_runs_names_the_folders(tmp_path, capsys):
     settings = Settings(out=tmp_path, data=tmp_path / "my data", again=True)
-    assert command.main(tiny_experiment([tiny()]), settings) == 1
+    assert tiny_experiment([tiny()]).main(settings) == 1
     assert f"tiny --out {tmp_path} --data-dir '{tmp_path}/my data' carries" in capsys.readouterr().err
     assert command.typed(Settings(), "tiny") == "python -m demos paper tiny"
 
@@ -513,7 +513,7 @@ def test_a_refused_start_leaves_no_folder(tmp_path):
     experiment = command.Experiment("tiny", plan, str, dict)
     for out in (tmp_path / "a" / "b", tmp_path):
         with pytest.raises(UsageError, match="no"):
-            command.main(experiment, Settings(out=out))
+            experiment.main(Settings(out=out))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -527,14 +527,14 @@ def test_on_a_full_disk_what_was_computed_is_printed_and_each_failure_is_a_line(
     if what == "lines":
         monkeypatch.setattr(os, "fsync", full)
     elif what == "checkpoints":
-        assert command.main(tiny_experiment(runs[:1]), Settings(out=tmp_path, jobs=1)) == 0
+        assert tiny_experiment(runs[:1]).main(Settings(out=tmp_path, jobs=1)) == 0
         monkeypatch.setattr(tiny_training, "perform", full)
     else:
-        assert command.main(tiny_experiment(runs), Settings(out=tmp_path, jobs=1)) == 0
+        assert tiny_experiment(runs).main(Settings(out=tmp_path, jobs=1)) == 0
         monkeypatch.setattr(files, "_temporary", full)
     capsys.readouterr()
     try:
-        status = command.main(tiny_experiment(runs), Settings(out=tmp_path, jobs=1))
+        status = tiny_experiment(runs).main(Settings(out=tmp_path, jobs=1))
     except OSError as error:
         status = 1
         assert what == "files" and error.filename == str(tmp_path / "tiny.md")
@@ -544,7 +544,7 @@ def test_on_a_full_disk_what_was_computed_is_printed_and_each_failure_is_a_line(
     failures = {"lines": 2, "checkpoints": 1, "files": 1}[what]
     assert err.count(told) == err.count("No space left on device") == failures
     monkeypatch.undo()
-    assert command.main(tiny_experiment(runs), Settings(out=tmp_path, jobs=1)) == 0
+    assert tiny_experiment(runs).main(Settings(out=tmp_path, jobs=1)) == 0
     assert "2 lines" in capsys.readouterr().out
 
 
@@ -565,12 +565,12 @@ def test_data_that_is_not_there_gets_one_line(tmp_path):
 
     experiment = command.Experiment("tiny", plan, str, dict)
     with pytest.raises(UsageError, match="put the file there"):
-        command.main(experiment, Settings(out=tmp_path))
+        experiment.main(Settings(out=tmp_path))
 
 
 def test_a_run_that_fails_here_shows_where(tmp_path):
     with pytest.raises(ValueError, match="it had to fail"):
-        command.main(tiny_experiment([tiny(fail=1, at=2)]), Settings(out=tmp_path, jobs=1))
+        tiny_experiment([tiny(fail=1, at=2)]).main(Settings(out=tmp_path, jobs=1))
 
 
 def test_a_data_folder_that_is_not_there_gets_one_line(tmp_path):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tinyhyper.kernels.threads import available
 
 from .. import output
-from ..settings import Settings, UsageError, whole, with_again, with_out, with_quick
+from ..settings import Settings, UsageError, shared, whole
 from . import machine, memory, page, picture, plan, startup
 from .run import Run
 from .turns import Crew
@@ -27,8 +27,7 @@ def options(parser: ArgumentParser) -> None:
         "--threads", action="append", type=whole, help="how many; may be repeated (default: 1 and all; quick: all)"
     )
     parser.add_argument("--only", action="append", metavar="KIND", help=", ".join(plan.KINDS.values()))
-    for add in (with_quick, with_again, with_out):
-        add(parser)
+    shared("quick", "again", "out")(parser)
 
 
 def chosen_threads(settings: Settings) -> list[int]:

@@ -56,9 +56,9 @@ A new experiment is two things.
 | `page` | tables, and means with their deviations |
 """
 
-from .command import Experiment, main
+from .command import Experiment
 from .place import Place
 from .run import Line, Run
 from .training import Training, train
 
-__all__ = ["Experiment", "Line", "Place", "Run", "Training", "main", "train"]
+__all__ = ["Experiment", "Line", "Place", "Run", "Training", "train"]

@@ -18,19 +18,7 @@ from tinyhyper.data.store import VARIABLE
 from tinyhyper.kernels.threads import available
 
 from .. import output
-from ..settings import (
-    OUT,
-    Settings,
-    UsageError,
-    folder,
-    nonempty,
-    whole,
-    with_again,
-    with_epochs,
-    with_out,
-    with_quick,
-    with_seed,
-)
+from ..settings import OUT, Settings, UsageError, address, folder, shared, whole
 from . import data
 from .conduct import Conductor, Follow, Hire, nothing, planned
 from .place import Place, Stopped
@@ -61,31 +49,25 @@ class Experiment:
         """The options of an experiment; a finished run is not run again, and an interrupted one goes on."""
         if self.parts:
             parser.add_argument("--only", action="append", metavar="PART", help=", ".join(self.parts))
-        for add in (with_epochs, with_seed, with_quick, with_again, with_out):
-            add(parser)
+        shared("epochs", "seed", "quick", "again", "out")(parser)
         parser.add_argument("--seeds", type=whole, help="how many, from --seed on (default: the experiment's own)")
         parser.add_argument("--jobs", type=whole, metavar="N", help="processes (default: one a core); 1 is this one")
-        parser.add_argument("--dask", type=nonempty, metavar="ADDRESS", help="a Dask cluster, in place of processes")
+        parser.add_argument("--dask", type=address, metavar="ADDRESS", help="a Dask cluster, in place of processes")
         parser.add_argument("--data-dir", type=folder, metavar="DIR", dest="data", help="where data sets lie")
 
     def main(self, settings: Settings) -> int:
-        """Run what is not finished; print and write the table and the pictures. Returns the exit status."""
-        return main(self, settings)
+        """Carry out what is not finished, print the table, write it and the pictures. Returns the exit status.
 
-
-def main(experiment: Experiment, settings: Settings) -> int:
-    """Carry out what is not finished, print the table, write it and the pictures. Returns the exit status.
-
-    Raises UsageError before any run, also for data that is not there.
-    """
-    try:
-        return perform(experiment, settings)
-    except th.DataError as error:
-        raise UsageError(str(error)) from error
+        Raises UsageError before any run, also for data that is not there.
+        """
+        try:
+            return perform(self, settings)
+        except th.DataError as error:
+            raise UsageError(str(error)) from error
 
 
 def perform(experiment: Experiment, settings: Settings) -> int:
-    """As `main`; raises DataError."""
+    """As `Experiment.main`; raises DataError."""
     name, folder = experiment.name, settings.out
     if settings.again and not folder.is_dir():
         complain(f"nothing is there to read: '{folder}' is no folder")

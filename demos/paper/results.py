@@ -9,7 +9,7 @@ from string import Template
 from tinyhyper import files
 
 from .. import output
-from ..settings import Settings, UsageError, with_out
+from ..settings import Settings, UsageError, shared
 from . import Experiment, bounded, charrnn, resnet, table1, towers, walls
 from .command import complain
 from .store import Store
@@ -28,7 +28,7 @@ EXPERIMENTS = {
 }
 
 
-options = with_out
+options = shared("out")
 
 
 def stored(experiment: Experiment, folder: Path) -> Path:
