@@ -99,7 +99,7 @@ def train(run: report.Run, data: th.data.Split, count: int, seed: int, progress:
     return report.Result(run, alphas, losses, test_error(params, data), seconds)
 
 
-def two_steps(data: th.data.Split) -> th.inspect.Tape:
+def two_steps(data: th.data.Split) -> th.inspect.Recording:
     """The tape of two steps of SGD / SGD on one layer: small enough to be read whole."""
     params = {"w": th.tensor(np.zeros((64, CLASSES), np.float32), requires_grad=True)}
     optimizer = th.optim.from_string("sgd(0.01)/sgd(0.001)")

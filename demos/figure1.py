@@ -41,7 +41,7 @@ class Picture(NamedTuple):
     story: str
 
 
-def record(stack: str) -> th.inspect.Tape:
+def record(stack: str) -> th.inspect.Recording:
     """The tape of a few steps down a parabola."""
     params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
     optimizer = th.optim.from_string(stack)
@@ -53,7 +53,7 @@ def record(stack: str) -> th.inspect.Tape:
     return tape
 
 
-def draw(tape: th.inspect.Tape, title: str) -> Picture:
+def draw(tape: th.inspect.Recording, title: str) -> Picture:
     """The picture of a tape, with the way from its last loss to the highest hyperparameter that a gradient reaches."""
     tape.title = title
     shown = figure(tape)

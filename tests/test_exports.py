@@ -113,7 +113,7 @@ def test_networkx_has_every_field_of_every_record():
 def test_without_networkx_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "networkx", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'tinyhyper\[graphs\]'") as caught:
-        to_networkx(th.inspect.Tape())
+        to_networkx(th.inspect.Recording())
     assert isinstance(caught.value, ImportError) and isinstance(caught.value, th.TinyhyperError)
 
 

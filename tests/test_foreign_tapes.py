@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper import inspect
-from tinyhyper.inspect import Tape
+from tinyhyper.inspect import Recording
 
 
 def tower(text, steps=2, create_graph=False):
@@ -71,12 +71,12 @@ def everything(tape):
         str(answer).encode()
     for text in (str(tape), tape._repr_html_(), tape.to_dot(), inspect.explorer.page(tape)):
         text.encode()
-    assert Tape.from_json(tape.to_json()).to_json() == tape.to_json()
+    assert Recording.from_json(tape.to_json()).to_json() == tape.to_json()
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_was_recorded_is_accepted_and_can_be_asked(text):
-    tape = Tape.from_json(text)
+    tape = Recording.from_json(text)
     assert tape.to_json() == text
     everything(tape)
 
@@ -130,7 +130,7 @@ def mutated(draw):
 
 def read_and_asked(text):
     try:
-        tape = Tape.from_json(text)
+        tape = Recording.from_json(text)
     except th.ArgumentError as error:
         assert "tape" in str(error)
     else:
@@ -158,7 +158,7 @@ def test_text_with_other_characters_is_refused_or_can_be_asked(text, changes):
 )
 def test_what_is_no_json_of_a_tape_is_refused(text):
     with pytest.raises(th.ArgumentError, match="not the JSON of a tape|is read"):
-        Tape.from_json(text)
+        Recording.from_json(text)
 
 
 def changed(path, value, n=0):
@@ -244,7 +244,7 @@ RULE = next(n for n, node in enumerate(LOADED[0]["nodes"]) if node["inside"] is 
 )  # fmt: skip
 def test_the_place_that_is_wrong_is_named(path, value, place):
     with pytest.raises(th.ArgumentError) as error:
-        Tape.from_json(changed(path, value))
+        Recording.from_json(changed(path, value))
     assert place in str(error.value)
 
 
@@ -257,7 +257,7 @@ def test_a_key_that_is_missing_or_there_twice_and_numbers_that_json_has_not_are_
         (changed("nodes[0].outputs[0].norm", np.nan), "has the number NaN"),
     ):
         with pytest.raises(th.ArgumentError) as error:
-            Tape.from_json(text)
+            Recording.from_json(text)
         assert told in str(error.value)
 
 
@@ -265,7 +265,7 @@ def test_what_is_refused_costs_no_memory():
     tracemalloc.start()
     for path, value in (("nodes[0].outputs[0].shape", [2**50, 2**50]), ("steps", 2**53), ("ends", [2**53])):
         try:
-            everything(Tape.from_json(changed(path, value)))
+            everything(Recording.from_json(changed(path, value)))
         except th.ArgumentError:
             continue
     assert tracemalloc.get_traced_memory()[1] < 100e6
@@ -283,7 +283,7 @@ def test_many_cuts_on_many_ways_are_asked_and_drawn_in_little_time():
             th.sum(x).backward()
             optimizer.step(params)
     began = time.perf_counter()
-    everything(Tape.from_json(tape.to_json()))
+    everything(Recording.from_json(tape.to_json()))
     assert time.perf_counter() - began < 60
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.inspect.replay import Replay, arrived
-from tinyhyper.inspect.ways import Ways
+from tinyhyper.inspect.ghosts import Rerun, arrived, ghosts_of
+from tinyhyper.inspect.paths import Paths
 from tinyhyper.ops.operation import operation
 from tinyhyper.tensor import Tensor, leaf
 
@@ -157,13 +157,13 @@ def test_recording_changes_nothing(stack, seed, ghosts):
 @given(stacks, st.integers(0, 5), st.booleans(), st.sampled_from([1, 3, 200]))
 def test_the_parts_of_a_gradient_add_up_to_it(stack, seed, create_graph, limit):
     tape, _, _ = run(stack, seed=seed, create_graph=create_graph)
-    ways = Ways(tape, limit)
+    paths = Paths(tape, limit)
     for node in tape.nodes:
         if node.kind != "gradient" or tape.output(node.of).label is None:
             continue
-        parts = ways.parts(node.of, node.loss)
+        parts = paths.parts(node.of, node.loss)
         total = sum(part.value for part in parts)
-        gradient = tape.replayed().places[node.of]
+        gradient = ghosts_of(tape).places[node.of]
         np.testing.assert_allclose(total, gradient, rtol=1e-9, atol=1e-13)
         if not gradient.ndim:
             assert node.outputs[0].value == pytest.approx(float(gradient), rel=1e-9, abs=1e-13)
@@ -186,10 +186,10 @@ def test_the_parts_add_up_on_random_graphs(seed, size):
         th.sum(values[-1]).backward()
     (gradient,) = (node for node in tape.nodes if node.kind == "gradient")
     for limit in (1, 4, 1000):
-        parts = Ways(tape, limit).parts(gradient.of, gradient.loss)
+        parts = Paths(tape, limit).parts(gradient.of, gradient.loss)
         np.testing.assert_allclose(sum(p.value for p in parts), values[0].grad.numpy(), rtol=1e-9, atol=1e-13)
         assert limit < 1000 or all(part.ways == 1 for part in parts)
-    assert sum(part.ways for part in Ways(tape, 4).parts(gradient.of, gradient.loss)) == len(parts)
+    assert sum(part.ways for part in Paths(tape, 4).parts(gradient.of, gradient.loss)) == len(parts)
 
 
 RATES = "sgd(0.05, mu=0.5)", "adam(0.02)", "rmsprop(0.05)"
@@ -205,21 +205,21 @@ def test_the_parts_add_up_at_any_horizon_and_for_any_objective(rule, horizon, ob
             loss = th.sum(th.tanh(params["w"]) ** 2 * [1.0, 0.3])
             loss.backward(create_graph=not (plain and n % horizon == 0))
             optimizer.step(params)
-    ways = Ways(tape, 50)
+    paths = Paths(tape, 50)
     for node in tape.nodes:
         label = tape.output(node.of).label if node.of else None
         if label is not None and label.role == "hyperparameter":
-            parts = [part for loss in ways.losses((node.number, 0)) for part in ways.parts(node.of, loss)]
+            parts = [part for loss in paths.losses((node.number, 0)) for part in paths.parts(node.of, loss)]
             assert float(sum(part.value for part in parts)) == pytest.approx(
                 node.outputs[0].value, rel=1e-9, abs=1e-13
             )
-            assert float(tape.replayed().places[node.of]) == pytest.approx(node.outputs[0].value, rel=1e-9, abs=1e-13)
+            assert float(ghosts_of(tape).places[node.of]) == pytest.approx(node.outputs[0].value, rel=1e-9, abs=1e-13)
     weights = [n for n in tape.nodes if n.kind == "gradient" and tape.output(n.of).label.role == "weights"]
     if objective == "last":  # a recorded pass ends at the weights, and brings them nothing from later losses
         for node in weights[:-1]:
             if node.step % horizon or horizon == 1:
                 continue
-            np.testing.assert_allclose(np.linalg.norm(tape.replayed().places[node.of]), node.outputs[0].norm, rtol=1e-9)
+            np.testing.assert_allclose(np.linalg.norm(ghosts_of(tape).places[node.of]), node.outputs[0].norm, rtol=1e-9)
 
 
 def test_what_recorded_no_gradient_gets_none_when_run_again():
@@ -231,11 +231,11 @@ def test_what_recorded_no_gradient_gets_none_when_run_again():
         th.sum(y * w).backward()
         made = leaf(y)
         th.sum(made * made).backward()
-    gradients = {tape.nodes[number].kind: value.tolist() for (number, n), value in tape.replayed().places.items()}
+    gradients = {tape.nodes[number].kind: value.tolist() for (number, n), value in ghosts_of(tape).places.items()}
     assert gradients["leaf"] == [2.0, 4.0]
     assert tape.nodes[0].outputs[0].gradient is None
     (own,) = (node.of for node in tape.nodes if node.kind == "gradient" and tape.node(node.of).op == "multiply")
-    assert tape.replayed().places[own].tolist() == [4.0, 8.0]
+    assert ghosts_of(tape).places[own].tolist() == [4.0, 8.0]
 
 
 def test_without_ghosts_they_are_not_known_and_asking_says_how():
@@ -244,7 +244,7 @@ def test_without_ghosts_they_are_not_known_and_asking_says_how():
     with pytest.raises(th.TinyhyperError, match="ghosts=True"):
         tape.ghost(tape.cuts[0])
     with pytest.raises(th.TinyhyperError, match="ghosts=True"):
-        Ways(tape)
+        Paths(tape)
 
 
 def test_a_recording_with_ghosts_is_read_during_the_block_without_them():
@@ -365,7 +365,7 @@ def test_without_a_cut_gradients_are_those_of_the_program_that_does_not_make_it(
         inputs = followed(program, seed, lambda n, made, x: made(x), tape)
 
     def brought(opened):
-        places = arrived(Replay(tape, opened=opened)).places
+        places = arrived(Rerun(tape, opened=opened)).places
         return [places.get((number, 0), np.zeros(3)) for number in range(2)]
 
     np.testing.assert_allclose(brought(()), left(inputs), rtol=1e-6, atol=1e-9)
@@ -414,7 +414,7 @@ def test_a_value_that_is_cut_again_stands_between_both_cuts():
     assert row[0].startswith("leaf of test_ghosts.py:") and row[1:] == pytest.approx((2 * 17**0.5, 4 * 17**0.5))
     assert th.inspect.without(tape, 1).rows == []
     assert tape.ghost(0).tolist() == tape.ghost(1).tolist() == [2.0, 8.0]
-    assert th.inspect.Tape.from_json(tape.to_json()).cuts == tape.cuts
+    assert th.inspect.Recording.from_json(tape.to_json()).cuts == tape.cuts
 
 
 def test_a_copy_in_another_dtype_is_computed_again_in_it():

@@ -10,7 +10,7 @@ import pytest
 
 import tinyhyper as th
 from tinyhyper.inspect.gradients import _brought
-from tinyhyper.inspect.ways import Part
+from tinyhyper.inspect.paths import Part
 from tinyhyper.kernels.finite import norm
 from tinyhyper.tape import mode
 from tinyhyper.tensor import leaf

@@ -1,6 +1,5 @@
 """A check is silent on what is right, and each of its rules fires on a small optimizer with just one thing wrong."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import tinyhyper as th
 from tinyhyper.inspect import lint
 from tinyhyper.inspect.findings import Finding, Findings
 from tinyhyper.inspect.lint import check
+from tinyhyper.inspect.recorder import Recorder
 from tinyhyper.optim.stack import OPTIMIZERS
 from tinyhyper.tape import mode
 from tinyhyper.tensor import leaf
@@ -447,15 +447,15 @@ def test_a_file_of_the_package_is_known_wherever_the_tape_comes_from():
     for cut in tape.cuts:
         cut.line += cut.reason == "state"  # as if each kind of cut had a line of its own
     text = tape.to_json()
-    assert not check(th.inspect.Tape.from_json(text))
+    assert not check(th.inspect.Recording.from_json(text))
     moved = text.replace(str(Path(th.__file__).parents[1]), "/elsewhere")
-    assert moved != text and not check(th.inspect.Tape.from_json(moved))
+    assert moved != text and not check(th.inspect.Recording.from_json(moved))
 
 
 def test_a_check_of_a_loaded_tape_finds_the_same():
     for cases in CASES.values():
         tape = cases[0][0]()
-        assert check(th.inspect.Tape.from_json(tape.to_json())) == check(tape)
+        assert check(th.inspect.Recording.from_json(tape.to_json())) == check(tape)
 
 
 def test_what_a_loss_may_still_come_to_depend_on_is_no_finding():
@@ -470,7 +470,7 @@ def test_what_a_loss_may_still_come_to_depend_on_is_no_finding():
 
 def test_steps_recorded_without_their_losses_are_no_finding():
     optimizer, params = Adam(0.1, optimizer=SGD(1e-6)), {"w": th.tensor([1.0], requires_grad=True)}
-    tape = th.inspect.Tape()
+    tape = Recorder()
     for _ in range(3):
         th.sum(params["w"] ** 2.0).backward()
         mode.tape = tape
@@ -520,7 +520,7 @@ def test_findings_are_safe_html():
     page = Findings([finding, finding], "")._repr_html_()
     assert "<script>" not in page and "&lt;script&gt;" in page and page.count("<tr>") == 2
     assert "✓ nothing to report: 0 &lt;steps" in Findings([], "0 <steps")._repr_html_()
-    assert re.fullmatch(r"nothing to report: 0 steps, 0 nodes and 0 cuts were checked", str(check(th.inspect.Tape())))
+    assert str(check(th.inspect.Recording())) == "nothing to report: 0 steps, 0 nodes and 0 cuts were checked"
 
 
 def test_the_infinite_margins_of_max_pooling_are_meant():

@@ -56,7 +56,7 @@ def test_whatever_a_text_holds_terminals_xml_and_utf8_can_hold_what_is_made_of_i
     for text in marked:
         text.encode()
     written = tape.to_json()
-    again = inspect.Tape.from_json(written.encode().decode())
+    again = inspect.Recording.from_json(written.encode().decode())
     assert again.nodes == tape.nodes and again.cuts == tape.cuts and again.title == title
     assert all(line.isprintable() for line in tape.to_dot().split("\n"))
 
@@ -94,7 +94,7 @@ def test_a_file_from_a_folder_of_another_encoding_is_saved(tmp_path):
     assert tape.save_html(tmp_path / "run.html").read_text(encoding="utf-8")
     assert tape.save_svg(tmp_path / "cut.svg").read_text(encoding="utf-8")
     assert inspect.cuts(tape).save_svg(tmp_path / "cuts.svg").exists()
-    assert inspect.Tape.from_json(tape.to_json()).nodes[0].file == tape.nodes[0].file
+    assert inspect.Recording.from_json(tape.to_json()).nodes[0].file == tape.nodes[0].file
 
 
 def test_a_reason_is_made_text():

@@ -167,13 +167,13 @@ def test_a_way_that_is_cut_anywhere_is_cut():
         tape.label(alpha, "alpha", "hyperparameter", 0)
         new = w * (alpha * 3.0).detach() * 1.0
         tape.label(new, "w", "weights", 0)
-    (row,) = (row for row in inspect.differences(tape, inspect.Tape()).rows if row[0] == "alpha")
+    (row,) = (row for row in inspect.differences(tape, inspect.Recording()).rows if row[0] == "alpha")
     assert row == ("alpha", "w", "cut", "–")
 
 
 def test_an_output_is_computed_from_its_own_operands_only():
     tape, _, _ = run("adam/sgd")
-    joined = {row[:2] for row in inspect.differences(tape, inspect.Tape()).rows}
+    joined = {row[:2] for row in inspect.differences(tape, inspect.Recording()).rows}
     assert {("alpha", "w"), ("beta1", "w.m"), ("beta2", "w.v"), ("beta2", "w")} <= joined
     assert not joined & {("alpha", "w.m"), ("beta2", "w.m"), ("beta1", "w.v"), ("w", "w.m")}
 
@@ -337,7 +337,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(ask):
 @given(stacks, st.integers(0, 5), st.booleans())
 def test_json_and_back(stack, seed, ghosts):
     tape, _, _ = run(stack, seed=seed, ghosts=ghosts)
-    again = inspect.Tape.from_json(tape.to_json())
+    again = inspect.Recording.from_json(tape.to_json())
     assert again.nodes == tape.nodes and again.edges == tape.edges and again.cuts == tape.cuts
     assert again.insides == tape.insides and again.ends == tape.ends
     assert (again.steps, again.title, again.objective) == (tape.steps, tape.title, tape.objective)
@@ -348,9 +348,9 @@ def test_json_and_back(stack, seed, ghosts):
 def test_json_holds_what_is_not_finite():
     with th.record() as tape:
         th.tensor(np.inf) * th.tensor([np.nan, 1.0])
-    values = [out.value for node in inspect.Tape.from_json(tape.to_json()).nodes for out in node.outputs]
+    values = [out.value for node in inspect.Recording.from_json(tape.to_json()).nodes for out in node.outputs]
     assert values == [np.inf, None, None]
-    assert np.isnan(inspect.Tape.from_json(tape.to_json()).nodes[-1].outputs[0].norm)
+    assert np.isnan(inspect.Recording.from_json(tape.to_json()).nodes[-1].outputs[0].norm)
 
 
 OTHER_JSON = [
@@ -361,7 +361,7 @@ OTHER_JSON = [
 @pytest.mark.parametrize("text", OTHER_JSON)
 def test_other_json_is_refused(text):
     with pytest.raises(th.TinyhyperError, match=r"not the JSON of a tape|is read"):
-        inspect.Tape.from_json(text)
+        inspect.Recording.from_json(text)
 
 
 def test_a_tree_of_one_value():
@@ -472,7 +472,7 @@ def test_a_label_that_means_nothing_is_refused(name, role, level):
 
 def test_ghosts_and_ways_come_back_from_json():
     tape, _, _ = run("adam/sgd")
-    again = inspect.Tape.from_json(tape.to_json())
+    again = inspect.Recording.from_json(tape.to_json())
     assert again.to_json() == tape.to_json() and '"parts":[{' in again.to_json()
     assert str(inspect.ghosts(again)) == str(inspect.ghosts(tape))
     with pytest.raises(th.TinyhyperError, match="A tape read from JSON cannot be run"):
@@ -591,7 +591,8 @@ def test_a_gradient_told_by_hand_of_a_loss_without_a_graph_has_no_ghosts():
 
 def test_a_tape_prints_how_much_is_in_it_and_shows_a_picture_and_the_tree():
     tape, _, _ = run("sgd/sgd")
-    assert repr(tape) == f"<Tape: 3 steps, {len(tape.nodes)} nodes, {len(tape.edges)} edges, {len(tape.cuts)} cuts>"
+    counts = f"{len(tape.nodes)} nodes, {len(tape.edges)} edges, {len(tape.cuts)} cuts"
+    assert repr(tape) == f"<Recording: 3 steps, {counts}>"
     page = tape._repr_html_()
     assert page.startswith("<div><svg") and escape(str(tape)) in page
     with th.record() as empty:
@@ -619,11 +620,11 @@ def test_a_recording_that_begins_between_two_steps_is_asked_what_moved_a_value()
 def test_a_range_of_a_label_that_is_none_is_refused_and_nothing_is_recorded(span):
     x = th.tensor(1.0, requires_grad=True)
     with th.record() as tape:
-        with pytest.raises(th.ArgumentError, match="no pair of numbers"):
+        with pytest.raises(th.ArgumentError, match="must be a pair of numbers"):
             tape.label(x, "x", "hyperparameter", 0, range=span)
         assert not tape.nodes
         tape.label(x, "x", "hyperparameter", np.int64(0), range=(np.float32(0), 1))
-    assert inspect.Tape.from_json(tape.to_json()).nodes[0].outputs[0].label.range == (0.0, 1.0)
+    assert inspect.Recording.from_json(tape.to_json()).nodes[0].outputs[0].label.range == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("key", ["", 0, 1, None, (1, 2), b"w"])

@@ -81,4 +81,4 @@ def test_a_long_recording_is_cut_short_with_a_word_on_what_is_missing():
 def test_an_empty_recording_prints():
     with th.record() as tape:
         pass
-    assert str(tape) == "Tape: 0 steps, 0 nodes, 0 edges kept, 0 cuts ✂"
+    assert str(tape) == "Recording: 0 steps, 0 nodes, 0 edges kept, 0 cuts ✂"

@@ -1,17 +1,32 @@
-"""Reading the tape: what was recorded and where it was cut, as data, as text, as pictures, and as answers."""
+"""The inspector: what was recorded and where it was cut, as data, text and pictures, and answers to questions about it.
 
-from . import notebook
+Records lie below, views above: no module that draws, prints or answers is imported by one that records. This file
+attaches the views to the classes that they show.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..optim.tower import Optimizer
+from ..tensor import Tensor
 from .anomaly import detect_anomaly
 from .answers import Answer
+from .checks import refuse_others
+from .dot import to_dot, to_networkx
+from .exchange import from_json, to_json
+from .explorer import save_html
 from .findings import Finding, Findings
-from .given import refuse_others
+from .ghosts import ghost
 from .gradients import cuts, ghosts, paths, why_zero, without
 from .lint import check
-from .recording import Tape, record
-from .records import Cut, Edge, Inside, Label, Node, Output
-from .runs import checkpoint, differences, first_nonfinite, kept_alive, left_range, moved, times
-from .svg import svg
-from .text import tree
+from .notebook import recording_html, recording_svg, tensor_html, tower_html
+from .questions import checkpoint, differences, first_nonfinite, kept_alive, left_range, moved, times
+from .recorder import record
+from .records import Cut, Edge, Inside, Label, Node, Output, Recording
+from .svg import save_svg, svg
+from .text import printed, tree
+
+Tape = Recording  # the name that a recording had
 
 __all__ = [
     "Answer",
@@ -23,6 +38,7 @@ __all__ = [
     "Label",
     "Node",
     "Output",
+    "Recording",
     "Tape",
     "check",
     "checkpoint",
@@ -43,5 +59,30 @@ __all__ = [
     "without",
 ]
 
+METHODS: dict[type, dict[str, Callable[..., Any]]] = {
+    Recording: {
+        "__str__": printed,
+        "_repr_html_": recording_html,
+        "_repr_svg_": recording_svg,
+        "from_json": staticmethod(from_json),
+        "ghost": ghost,
+        "save_html": save_html,
+        "save_svg": save_svg,
+        "to_dot": to_dot,
+        "to_json": to_json,
+        "to_networkx": to_networkx,
+        "tree": tree,
+    },
+    Tensor: {"_repr_html_": tensor_html},
+    Optimizer: {"_repr_html_": tower_html},
+}
+
+
+def _attach() -> None:
+    for cls, methods in METHODS.items():
+        for name, method in methods.items():
+            setattr(cls, name, method)
+
+
+_attach()
 refuse_others(globals())
-notebook.attach()

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..files import write
 from .figure import figure, steps_of
 from .plain import markup, plain, plain_lines
-from .records import Place
+from .records import Place, Recording
 from .svg import svg
 from .table import drawn_table, shown
 from .text import WIDTH
-
-if TYPE_CHECKING:
-    from .recording import Tape
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Answer:
 
 
 def picture(
-    tape: Tape, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
+    tape: Recording, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
 ) -> Callable[[], str] | None:
     """The graph of the steps around a way or some cuts, to be drawn on demand; None where no step was recorded."""
     steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in marks]

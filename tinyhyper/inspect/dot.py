@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import MissingPackageError
 from .names import Names
-from .records import Edge, Node, Output
-from .text import short, shorten
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Edge, Node, Recording
+from .text import content, shorten
 
 Attributes = dict[str, str]
 
@@ -38,7 +35,7 @@ FLOWS: dict[str, Attributes] = {
 }
 
 
-def to_dot(tape: Tape) -> str:
+def to_dot(tape: Recording) -> str:
     """The tape as Graphviz text, a cluster a step: kept edges solid, cuts dashed with ✂ and reason, values grey.
 
     A node's tooltip is its place in the code. `dot -Tsvg` draws it.
@@ -47,7 +44,7 @@ def to_dot(tape: Tape) -> str:
     steps: dict[int, list[Node]] = defaultdict(list)
     for node in tape.nodes:
         steps[node.step].append(node)
-    lines = ["digraph tape {", f"  label={quoted(tape.title or 'Tape')};"]
+    lines = ["digraph tape {", f"  label={quoted(tape.title or 'Recording')};"]
     lines += [f"  {what} {_attributes(facts)};" for what, facts in DEFAULTS.items()]
     for step, nodes in sorted(steps.items()):
         lines += [f"  subgraph cluster_{step} {{", f"    label={quoted(f'step {step}')};"]
@@ -58,7 +55,7 @@ def to_dot(tape: Tape) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def to_networkx(tape: Tape) -> Any:
+def to_networkx(tape: Recording) -> Any:
     """The tape as a `networkx.MultiDiGraph`: nodes by number, edges keyed by operand, with all fields of the records.
 
     A node has its `name` besides; the graph has title, steps, ends, and the cuts. Raises MissingPackageError.
@@ -95,21 +92,13 @@ def _node(node: Node, names: Names) -> Attributes:
     known = [name for n in range(len(node.outputs)) if (name := names.known(node.number, n)) is not None]
     title = ", ".join(known) or node.op or node.kind
     made = [node.op] if known and node.op else []
-    lines = [title, *made, ", ".join(map(_content, node.outputs))]
+    lines = [title, *made, ", ".join(map(content, node.outputs))]
     tooltip = f"{shorten(node.file)}:{node.line}"
     return {"label": "\n".join(lines), "tooltip": tooltip, **KINDS[node.kind], **(SWEEP if node.sweep else {})}
 
 
-def _edge(tape: Tape, edge: Edge) -> Attributes:
+def _edge(tape: Recording, edge: Edge) -> Attributes:
     if edge.cut is None:
         return FLOWS[edge.flow]
     reason = tape.cuts[edge.cut].reason
     return {"label": f"✂ {reason}" if reason else "✂", **FLOWS[edge.flow]}
-
-
-def _content(output: Output) -> str:
-    """A number, or a shape."""
-    if output.value is None:
-        return f"[{'×'.join(map(str, output.shape))}]"
-    meant = output.value if output.label is None or output.label.value is None else output.label.value
-    return short(meant)

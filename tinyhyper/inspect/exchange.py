@@ -5,31 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ..errors import ArgumentError
 from .links import Linked
 from .memory import alive
+from .paths import Paths
 from .plain import SURROGATES
-from .records import Cut, Edge, Inside, Label, Node, Output
+from .records import Cut, Edge, Inside, Label, Node, Output, Recording
 from .schema import TAPE, WORDS, refuse
-from .ways import Ways
-
-if TYPE_CHECKING:
-    from .recording import Tape
 
 FORMAT, VERSION = "tinyhyper.tape", 1
 FACTS = ("title", "steps", "objective", "horizon", "ends")
 PARTS = 24  # of a gradient
 
 
-def to_json(tape: Tape) -> str:
+def to_json(tape: Recording) -> str:
     """The tape as JSON. Where ghosts were recorded, with the ways of each hyperparameter's gradient."""
     text = json.dumps(_plain(data(tape)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # which UTF-8 cannot hold
 
 
-def data(tape: Tape) -> dict[str, Any]:
+def data(tape: Recording) -> dict[str, Any]:
     """What `to_json` writes, as dicts and lists."""
     return {
         "format": FORMAT,
@@ -50,21 +47,22 @@ def data(tape: Tape) -> dict[str, Any]:
     }
 
 
-def read_json(tape: Tape, text: str) -> None:
-    """Fill an empty tape with what `to_json` wrote. Raises ArgumentError, with the place, for anything else."""
+def from_json(text: str) -> Recording:
+    """The recording that `to_json` wrote; it cannot be run again. Raises ArgumentError, with the place, for another."""
     loaded = _loaded(text)
     TAPE(loaded, "")
     Linked(loaded)
+    tape = Recording()
     tape._nodes = [_node(**row) for row in loaded["nodes"]]
     tape._edges = [Edge(**row) for row in loaded["edges"]]
     tape._cuts = [
         Cut(**{**row, "shape": tuple(row["shape"]), "ghost": _number(row["ghost"])}) for row in loaded["cuts"]
     ]
     tape._insides = [_inside(**row) for row in loaded["insides"]]
-    tape._events, tape._cut_events = [()] * len(tape._nodes), [()] * len(tape._cuts)
     for key in FACTS:
         setattr(tape, key, loaded[key])
-    tape._closed, tape._paths = True, loaded["paths"]
+    tape.closed, tape.paths = True, loaded["paths"]
+    return tape
 
 
 def _loaded(text: str) -> Any:
@@ -94,11 +92,11 @@ def _no_number(word: str) -> NoReturn:
     refuse("it", f"has the number {word}, which JSON has not; it is written as text")
 
 
-def _paths(tape: Tape) -> list[dict[str, Any]]:
+def _paths(tape: Recording) -> list[dict[str, Any]]:
     """For each gradient of a hyperparameter, what came along which way; nothing where no ghosts were recorded."""
-    if tape._arrays is None:
-        return tape._paths
-    ways = Ways(tape, PARTS)
+    if tape.program is None:
+        return tape.paths
+    ways = Paths(tape, PARTS)
     found = []
     for node in tape.nodes:
         if node.kind != "gradient" or node.of is None or node.loss is None:

@@ -1,6 +1,6 @@
 """The explorer: a recording as one page that needs neither a server nor a network.
 
-The page's parts lie in `page/`; here they are put together. What the page shows is what `Tape.to_json` says.
+The page's parts lie in `page/`; here they are put together. The page shows the recording's JSON.
 """
 
 from __future__ import annotations
@@ -9,20 +9,17 @@ import os
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..files import write
 from .exchange import to_json
 from .plain import markup
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Recording
 
 LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = ("tape", "lanes", "layout", "inside", "ways", "stock", "look", "curves", "details", "page", "controls")
 
 
-def page(tape: Tape) -> str:
+def page(tape: Recording) -> str:
     """The page, as text. Nothing in the recording can become markup: "<" is written as an escape."""
     parts = {
         "title": markup(tape.title or "A recording"),
@@ -34,7 +31,7 @@ def page(tape: Tape) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], _part("page.html"))
 
 
-def save_html(tape: Tape, path: str | os.PathLike[str]) -> Path:
+def save_html(tape: Recording, path: str | os.PathLike[str]) -> Path:
     """Write the page to a file, which appears whole or not at all; returns its path."""
     return write(path, page(tape))
 

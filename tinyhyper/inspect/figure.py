@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ..errors import ArgumentError
-from .records import STRENGTH, Cut, Flow, Label, Node, by_target
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import STRENGTH, Cut, Flow, Label, Node, Recording, by_target
 
 FIXED = -1
 STEP_NUMBER = ("hyperparameter", "t")  # what every rule calls the number of its step: nothing that could be tuned
@@ -98,7 +95,7 @@ class Figure:
         return followed
 
 
-def steps_of(tape: Tape) -> list[int]:
+def steps_of(tape: Recording) -> list[int]:
     """The steps that can be drawn: those with weights, or with what an optimizer remembers of them."""
     if not tape.steps:
         return []
@@ -106,7 +103,7 @@ def steps_of(tape: Tape) -> list[int]:
     return sorted({step for step, label in labels if label and not label.level and label.role in ("weights", "state")})
 
 
-def figure(tape: Tape, first: int | None = None) -> Figure:
+def figure(tape: Recording, first: int | None = None) -> Figure:
     """The figure of two consecutive steps: the last two that were recorded, or those from step `first` on.
 
     Raises ArgumentError if the recording holds no optimizer step.
@@ -146,7 +143,7 @@ def figure(tape: Tape, first: int | None = None) -> Figure:
 class _Reading:
     """The boxes that the places of a recording belong to."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Recording) -> None:
         self.tape = tape
         self.into = by_target(tape.edges)
         self.boxes: dict[Key, Box] = {}
@@ -207,7 +204,7 @@ class _Reading:
         return [(key, flow, [*passed.values()]) for (key, flow), passed in found.items()]
 
     def _place(self, node: Node, n: int, label: Label) -> None:
-        value = node.outputs[n].value if label.value is None else label.value
+        value = node.outputs[n].number
         if label.role == "hyperparameter":
             key = Key(label.level + 1, FIXED if node.kind == "constant" else node.step, "values")
         else:

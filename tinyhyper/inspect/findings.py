@@ -6,15 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from .graph import Graph
 from .plain import markup, plain_lines
-from .records import Edge
+from .records import Edge, Recording
 from .text import shorten
-
-if TYPE_CHECKING:
-    from .recording import Tape
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 class Reading(Graph):
     """A tape with what the rules ask of it. out: by node, the edges of those that read it; `readers` without sweeps."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Recording) -> None:
         super().__init__(tape)
         self.nodes, self.cuts = tape.nodes, tape.cuts
         self.out: dict[int, list[Edge]] = defaultdict(list)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..kernels.finite import norm
 from .answers import Answer, picture
+from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph, amount
-from .records import Cut, Place
-from .replay import Replay, arrived, size
-from .ways import Part, Ways
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .paths import Part, Paths
+from .records import Cut, Place, Recording
 
 ARROW = " → "
 
 
-def cuts(tape: Tape) -> Answer:
+def cuts(tape: Recording) -> Answer:
     """Which edges are cut, where in the code and why: one row a reason and line, with what it cut in the last step."""
     graph = Graph(tape)
     groups: dict[tuple[str, str], list[Cut]] = {}
@@ -39,7 +36,7 @@ def cuts(tape: Tape) -> Answer:
     return Answer("Which edges are cut, where and why?", text, columns, rows, draw=picture(tape))
 
 
-def paths(tape: Tape, of: str, limit: int = 20) -> Answer:
+def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     """Which ways a gradient came, and how much along each; the parts add up to the whole.
 
     of: a hyperparameter, "alpha", at the last step where it got a gradient; or "alpha[2]" at a step.
@@ -50,7 +47,7 @@ def paths(tape: Tape, of: str, limit: int = 20) -> Answer:
     gradient = graph.gradient(place)
     if gradient is None:
         return why_zero(tape, of)
-    ways = Ways(tape, limit)
+    ways = Paths(tape, limit)
     losses = ways.losses(gradient)
     parts = sorted((p for loss in losses for p in ways.parts(place, loss)), key=lambda p: -abs(size(p.value)))
     brought = _brought(parts)
@@ -62,7 +59,7 @@ def paths(tape: Tape, of: str, limit: int = 20) -> Answer:
     return Answer(question, text, ("way", "brings", "share"), rows, "brings", drawing)
 
 
-def why_zero(tape: Tape, of: str) -> Answer:
+def why_zero(tape: Recording, of: str) -> Answer:
     """Why a hyperparameter's gradient is zero or missing: no way, a way that is cut, or a product that is 0.
 
     of: as in `paths`. Raises ArgumentError for an unknown name, with the names there are.
@@ -82,10 +79,10 @@ def why_zero(tape: Tape, of: str) -> Answer:
     return Answer(question, text, draw=picture(tape, [place], (), text))
 
 
-def ghosts(tape: Tape) -> Answer:
+def ghosts(tape: Recording) -> Answer:
     """What would have flowed on through each cut, the largest first. Raises GraphError without ghosts."""
     if all(cut.ghost is None for cut in tape.cuts):
-        tape.replayed()
+        ghosts_of(tape)
     graph = Graph(tape)
     found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
     rows = [
@@ -103,13 +100,13 @@ def ghosts(tape: Tape) -> Answer:
     return Answer("What would have flowed through the cuts?", text, columns, rows, "ended here")
 
 
-def without(tape: Tape, cut: Cut | int) -> Answer:
+def without(tape: Recording, cut: Cut | int) -> Answer:
     """What every gradient would be without one cut, all others as they are. cut: it, or its number.
 
     Raises GraphError without ghosts, ArgumentError for a number that no cut has.
     """
     graph, made = Graph(tape), tape.cut_of(cut)
-    before, after = arrived(Replay(tape)).places, arrived(Replay(tape, opened={made.number})).places
+    before, after = arrived(Rerun(tape)).places, arrived(Rerun(tape, opened={made.number})).places
     rows = []
     for place in sorted(after):
         old, new, node = before.get(place), after[place], tape.node(place)
@@ -144,10 +141,10 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     """A gradient came, and it is 0: because of what each way multiplied."""
     tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
     text = f"There is a way, and what came along it is 0: backward() left {amount(graph.number(gradient))} for {name}."
-    if tape._arrays is None or loss is None:
+    if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
         return Answer(question, text, draw=picture(tape, [place], (), text))
-    parts = Ways(tape).parts(place, loss)
+    parts = Paths(tape).parts(place, loss)
     if any(size(part.value) for part in parts):
         text = f"The parts that came to {name} cancel each other."
     rows = [(_way(graph, part), size(part.value), _because(graph, part)) for part in parts]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .names import Names
-from .records import STRENGTH, Cut, Edge, Flow, Label, Place, by_target
+from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target
 from .text import short, shorten
-
-if TYPE_CHECKING:
-    from .recording import Tape
 
 
 class Link(NamedTuple):
@@ -24,7 +21,7 @@ class Link(NamedTuple):
 class Graph:
     """The values and edges of a tape. into: by node, the edges of its operands."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Recording) -> None:
         self.tape, self.names = tape, Names(tape)
         self.into = by_target(tape.edges)
         self.losses = {node.loss for node in tape.nodes if node.loss is not None}
@@ -37,10 +34,9 @@ class Graph:
         return self.tape.output(place).label
 
     def number(self, place: Place) -> float | None:
-        """The number a person means by a value, or its norm where it is not a single one."""
+        """The number that a user sees, or the norm of an array."""
         output = self.tape.output(place)
-        meant = None if output.label is None else output.label.value
-        return next((x for x in (meant, output.value, output.norm) if x is not None), None)
+        return output.norm if output.number is None else output.number
 
     def find(self, name: str) -> list[Place]:
         """The values of a name, oldest first. Raises ArgumentError as `Names.find`."""

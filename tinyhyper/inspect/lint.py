@@ -13,20 +13,16 @@ from bisect import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
 from ..optim.ranges import ends, in_range, kept_inside
 from .findings import Finding, Findings, Reading
 from .finite import not_finite
 from .growth import growing
-from .records import Cut, Node, Output, Place
+from .records import Cut, Node, Output, Place, Recording
 from .text import short, shorten
 
-if TYPE_CHECKING:
-    from .recording import Tape
 
-
-def check(tape: Tape) -> Findings:
+def check(tape: Recording) -> Findings:
     """Look for mistakes in a recording: each finding says where, what, and what to do. RULES lists the rules.
 
     Check after the block of `th.record()`, when it is known what is kept.
@@ -283,12 +279,11 @@ def _moved(graph: Reading, places: list[Place]) -> bool:
 
 
 def _meaning(output: Output) -> tuple[float, tuple[float, float], bool]:
-    """The value a person means, its span, and whether it is tuned as it is, so that it can leave the range."""
-    label = output.label
-    value = output.value if output.value is not None else float("nan")
+    """The number that a user sees, its range, and whether its coordinate is linear, so that it can leave the range."""
+    label, value = output.label, float("nan") if output.number is None else output.number
     if label is None or label.range is None:
         return value, (float("-inf"), float("inf")), True
-    return (value if label.value is None else label.value), label.range, label.value in (None, value)
+    return value, label.range, label.value in (None, output.value)
 
 
 RULES: tuple[Callable[[Reading], Iterator[Finding]], ...] = (

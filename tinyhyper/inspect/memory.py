@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import GraphError
 from .names import Names
-from .records import Place
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Place, Recording
 
 
 @dataclass(slots=True)
@@ -33,27 +29,27 @@ class Alive:
     holders: dict[str | None, set[int]]
 
 
-def alive(tape: Tape) -> list[Alive]:
+def alive(tape: Recording) -> list[Alive]:
     """What was alive at the end of each step, and, last, when the recording ended. Raises GraphError before that."""
-    if not tape._closed:
+    if not tape.closed:
         raise GraphError("what is kept alive is known when the recording has ended: ask after the block")
     return [_alive(tape, step) for step in range(1, len(tape.ends) + 1)]
 
 
-def _alive(tape: Tape, step: int) -> Alive:
+def _alive(tape: Recording, step: int) -> Alive:
     nodes = [node.number for node in tape.nodes[: tape.ends[step - 1]] if node.until is not None and node.until >= step]
     saved = sorted({place for number in nodes for place in tape.nodes[number].saved})
     size = sum(nbytes(tape, place) for place in saved)
     return Alive(step, nodes, saved, size, _holders(tape, nodes))
 
 
-def nbytes(tape: Tape, place: Place) -> int:
+def nbytes(tape: Recording, place: Place) -> int:
     """The size of a value in memory."""
     output = tape.output(place)
     return math.prod(output.shape) * np.dtype(output.dtype).itemsize
 
 
-def _holders(tape: Tape, nodes: list[int]) -> dict[str | None, set[int]]:
+def _holders(tape: Recording, nodes: list[int]) -> dict[str | None, set[int]]:
     """By name, those of the nodes that each named value leads to, if nothing else among them reads it."""
     living = set(nodes)
     sources: dict[int, list[int]] = defaultdict(list)

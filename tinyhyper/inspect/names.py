@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..errors import ArgumentError, DtypeError
 from .plain import plain
-from .records import Label, Output, Place
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Label, Output, Place, Recording
 
 STEP = re.compile(r"(?P<name>.*)\[(?P<step>[0-9]{1,18})\]", re.DOTALL)
 NESTED = 2  # gradients of gradients are told so deep
@@ -58,7 +55,7 @@ def named(label: Label) -> Name:
 class Names:
     """What to call the values of a recording. places: the values by name, oldest first."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Recording) -> None:
         self.nodes = tape.nodes
         self.losses = {node.loss for node in tape.nodes if node.loss is not None}
         self.places: dict[Name, list[Place]] = defaultdict(list)

@@ -1,32 +1,35 @@
-"""What tensors and towers look like in a notebook: tables of HTML.
-
-`attach` gives the classes their `_repr_html_`, since neither of them imports what only looks at them.
-"""
+"""Tensors, towers and recordings as HTML, for a notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..optim.tower import Optimizer
 from ..tensor import Tensor
+from .figure import steps_of
 from .plain import markup
-from .text import short
+from .records import Recording
+from .svg import svg
+from .text import printed, short
 
-METHOD = "_repr_html_"
 MOST = 8
 BEGIN = 5
 GAP = "…"
 LEFT, RIGHT = [f"text-align: {side}; padding: 0.15em 0.7em" for side in ("left", "right")]
 
 
-def attach() -> None:
-    """Let tensors and optimizers show themselves in notebooks."""
-    shown: dict[type, Callable[..., str]] = {Tensor: tensor_html, Optimizer: tower_html}
-    for cls, method in shown.items():
-        setattr(cls, METHOD, method)
+def recording_svg(tape: Recording) -> str | None:
+    """The picture of the last two steps; None if no step was recorded."""
+    return svg(tape) if steps_of(tape) else None
+
+
+def recording_html(tape: Recording) -> str:
+    """The picture, and the tree below it."""
+    tree = f"<details><summary>as text</summary><pre>{markup(printed(tape))}</pre></details>"
+    return f"<div>{recording_svg(tape) or ''}{tree}</div>"
 
 
 def tensor_html(tensor: Tensor) -> str:

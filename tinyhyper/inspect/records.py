@@ -1,25 +1,31 @@
-"""What a recording is made of: nodes, edges and cuts as plain data, which outlive the graph they were read from."""
+"""A recording as plain data: nodes, edges and cuts, which outlive the graph that they describe."""
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..errors import ArgumentError, GraphError
 
 Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
-Place: TypeAlias = "tuple[int, int]"  # a node's number and one of its outputs
-STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}  # of flows that meet on one way, the strongest is its flow
+Place: TypeAlias = "tuple[int, int]"  # the number of a node and the index of one of its outputs
+STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}  # a path has the strongest flow of its edges
 
 
 @dataclass(slots=True)
 class Label:
-    """What an optimizer calls a value: its name and role, and the level of the tower that it belongs to.
+    """The name that an optimizer gives to a value, the value's role, and its level in the tower.
 
-    value: the number a person means, where the tensor holds it in another coordinate.
-    range: between which values it makes sense, (low, high); None for what has no range.
+    value: the number that a user sees, if the tensor holds it in another coordinate.
+    range: the values (low, high) that make sense; None if all do.
     """
 
     name: str
@@ -33,9 +39,9 @@ class Label:
 class Output:
     """One output of a node.
 
-    value: the number, if it is a single one.  norm: the root of the sum of squares; not finite if an element is not.
-    gradient: the cotangent that arrived here, a number or a norm; known if ghosts were recorded.
-    label: what an optimizer calls it.
+    value: the number, if the output has one element.  norm: the Euclidean norm; not finite if an element is not.
+    gradient: the cotangent that arrived here, as a number or a norm; set if ghosts were recorded.
+    label: the optimizer's name for it.
     """
 
     shape: tuple[int, ...]
@@ -45,21 +51,26 @@ class Output:
     gradient: float | None = None
     label: Label | None = None
 
+    @property
+    def number(self) -> float | None:
+        """The number that a user sees; None for an array."""
+        return self.value if self.label is None or self.label.value is None else self.label.value
+
 
 @dataclass(slots=True)
 class Node:
     """One operation, or a value that operations read.
 
-    number: its place in `Tape.nodes`.  op: the operation's name, None for a value.
-    kind: operation; leaf (a tensor that requires a gradient); constant; earlier (made by an operation outside the
-    recording); gradient (put into a tensor's `.grad` by `backward`).
+    number: its index in `Recording.nodes`.  op: the operation's name; None for a leaf, a constant and a gradient.
+    kind: operation; leaf (a tensor that requires a gradient); constant; earlier (made by an operation before the
+    recording began); gradient (stored in a tensor's `.grad` by `backward`).
     file, line: the first frame outside the tinyhyper package.  step: how many optimizer steps had begun.
-    sweep: whether a backward pass did it.  serial: the number of the engine's own node, None where none was made.
-    of, loss: for a gradient, the place that it is the gradient of, and of which loss.
-    seconds: how long the operation took.  saved: the places whose arrays it kept for its VJP.
-    until: the last step at whose end it was still there, None if it was gone before the end of any.
-    depends: for each output, the operands that it is computed from; None where that is all of them.
-    inside: for a fused operation, its number in `Tape.insides`.
+    sweep: whether a backward pass computed it.  serial: the serial number of the engine's node; None without one.
+    of, loss: for a gradient, the place of the tensor whose `.grad` it is, and the place of the loss.
+    seconds: how long the operation took.  saved: the places whose arrays the node kept for its VJP.
+    until: the last step at whose end the node was alive; None if it was released before the first step ended.
+    depends: for each output, the operands that it depends on; None if every output depends on all of them.
+    inside: for a fused operation, its index in `Recording.insides`.
     """
 
     number: int
@@ -82,10 +93,10 @@ class Node:
 
 @dataclass(slots=True)
 class Edge:
-    """One reading: the target's operand is an output of the source.
+    """The target's operand is an output of the source.
 
-    flow: kept (a gradient flows back along it), cut (it would, or could, were it not for a `detach`), or value
-    (no gradient was recorded: the source is a constant, or nobody asked).  cut: the number of the cut.
+    flow: kept (a gradient flows back along the edge), cut (a `detach` stops the gradient), or value (no gradient was
+    recorded: the source is a constant, or recording was off).  cut: the number of the cut.
     """
 
     source: int
@@ -101,10 +112,10 @@ class Cut:
     """One `detach`: the value passes, the gradient stops.
 
     source, output: the value that was detached.  targets: the nodes that read the detached tensor.
-    file, line: the caller of `detach`.  severed: whether a gradient would have flowed on; a cut of something that had
-    no graph (the gradient of a plain `backward`, say) stops nothing.
-    ghost: the gradient that ended here, a number or a norm; known if ghosts were recorded. `Tape.ghost(cut)` has all
-    of it.
+    file, line: the caller of `detach`.  severed: whether the value had a graph; a cut of a value without one, such as
+    the gradient of a plain `backward`, stops nothing.
+    ghost: the gradient that the cut stopped, as a number or a norm; set if ghosts were recorded.
+    `Recording.ghost(cut)` gives the whole array.
     """
 
     number: int
@@ -122,10 +133,10 @@ class Cut:
 
 @dataclass(slots=True)
 class Inside:
-    """The operations in a fused one.
+    """The operations inside a fused one.
 
-    Its values are numbered: the operands first, then the constants, then one a line.  lines: an operation's name and
-    the numbers that it reads.  outputs: the numbers of its outputs.
+    Its values are numbered: the operands first, then the constants, then one value a line.
+    lines: the name of each operation and the numbers that it reads.  outputs: the numbers of the outputs.
     """
 
     name: str
@@ -135,8 +146,124 @@ class Inside:
     outputs: tuple[int, ...]
 
 
+class Program(NamedTuple):
+    """What a second run of the recorded operations needs.
+
+    arrays: by node, the values that no recorded operation computed.
+    calls: by node, the operation, its arguments beside the operands, and whether it recorded a gradient.
+    cotangents: by loss, the sum of the cotangents that its backward passes started with.
+    dtypes: by cut, the dtype of the detached tensor, which a copy may have changed.
+    """
+
+    arrays: dict[int, np.ndarray]
+    calls: dict[int, tuple[Any, tuple[Any, ...], bool]]
+    cotangents: dict[Place, np.ndarray]
+    dtypes: list[np.dtype]
+
+
+class Ghosts(NamedTuple):
+    """The cotangents of a recording, summed over its losses: those that arrived at places, and those that cuts stopped.
+
+    error: why they are not known.
+    """
+
+    places: dict[Place, np.ndarray]
+    cuts: dict[int, np.ndarray]
+    error: GraphError | None = None
+
+
+class Recording:
+    """A recording: `nodes`, `edges` and `cuts`, each numbered in order. `print(recording)` shows it as a tree.
+
+    title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.
+    objective, horizon: of the recorded tower: "last" or "sum", and the number of steps between two cuts.
+    ends: how many nodes there were at the end of each step, and when the recording ended.
+    paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
+    closed: whether the block has ended.  program: what a second run needs, if ghosts are recorded.
+    """
+
+    def __init__(self) -> None:
+        self.title: str | None = None
+        self.steps = 0
+        self.objective = "last"
+        self.horizon: int | None = 1
+        self.ends: list[int] = []
+        self.paths: list[Any] = []
+        self.closed = False
+        self.program: Program | None = None
+        self.ghosts: Ghosts | None = None
+        self._nodes: list[Node] = []
+        self._edges: list[Edge] = []
+        self._cuts: list[Cut] = []
+        self._insides: list[Inside] = []
+
+    if TYPE_CHECKING:  # attached from the table of tinyhyper.inspect
+
+        @staticmethod
+        def from_json(text: str) -> Recording: ...
+        def ghost(self, cut: Cut | int) -> np.ndarray: ...
+        def tree(self, limit: int | None = None, of: str | Place | None = None) -> str: ...
+        def to_dot(self) -> str: ...
+        def to_json(self) -> str: ...
+        def to_networkx(self) -> Any: ...
+        def save_html(self, path: str | os.PathLike[str]) -> Path: ...
+        def save_svg(self, path: str | os.PathLike[str]) -> Path: ...
+        def _repr_html_(self) -> str: ...
+        def _repr_svg_(self) -> str | None: ...
+
+    def read(self) -> None:
+        """Bring the records up to date; a recorder overrides this."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The operations and values, oldest first."""
+        self.read()
+        return self._nodes
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The edges into each node, in the order of the nodes and of their operands."""
+        self.read()
+        return self._edges
+
+    @property
+    def cuts(self) -> list[Cut]:
+        """Every `detach`, oldest first."""
+        self.read()
+        return self._cuts
+
+    @property
+    def insides(self) -> list[Inside]:
+        """The operations inside the fused ones; each fused operation stands here once."""
+        self.read()
+        return self._insides
+
+    def node(self, place: Place) -> Node:
+        """The node that made a value."""
+        return self.nodes[place[0]]
+
+    def output(self, place: Place) -> Output:
+        """The record of a value."""
+        return self.nodes[place[0]].outputs[place[1]]
+
+    def cut_of(self, cut: Cut | int) -> Cut:
+        """A cut, or the one with that number. Raises ArgumentError if this recording does not hold it."""
+        number = cut.number if isinstance(cut, Cut) else cut
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        if not whole or number not in range(len(self.cuts)):
+            there = f"has cuts 0 to {len(self.cuts) - 1}" if self.cuts else "has no cuts"
+            raise ArgumentError(f"cut {number!r}: this recording {there}")
+        if isinstance(cut, Cut) and cut is not self.cuts[number]:
+            raise ArgumentError(f"cut {number}: it belongs to another recording, made at {cut.file}:{cut.line}")
+        return self.cuts[number]
+
+    def __repr__(self) -> str:
+        counts = f"{self.steps} steps, {len(self.nodes)} nodes, {len(self.edges)} edges, {len(self.cuts)} cuts"
+        return f"<Recording: {counts}>"
+
+
 def by_target(edges: Iterable[Edge]) -> dict[int, list[Edge]]:
-    """The edges into each node, in the order of its operands; none for a node without."""
+    """The edges into each node, in the order of its operands."""
     into: dict[int, list[Edge]] = defaultdict(list)
     for edge in edges:
         into[edge.target].append(edge)

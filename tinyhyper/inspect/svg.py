@@ -6,21 +6,21 @@ All that is drawn comes from the recording. A band is what one step computed; sc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
+from ..files import write
 from .captions import LEGEND, Captions
 from .figure import Arrow, Box, Figure, Key, figure
 from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
 from .plain import plain_lines
+from .records import Recording
 from .text import shorten
-
-if TYPE_CHECKING:
-    from .recording import Tape
 
 STYLE = """
 .th-ground { fill: #ffffff } .th-band { fill: #f3f4f7 }
@@ -54,7 +54,7 @@ TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
 
 
 def svg(
-    tape: Tape,
+    tape: Recording,
     step: int | None = None,
     *,
     trail: Sequence[str | tuple[int, int, str]] = (),
@@ -70,6 +70,11 @@ def svg(
     Raises ArgumentError if the recording holds no optimizer step, or if a box, arrow or cut asked for is not drawn.
     """
     return Drawing(figure(tape, step), trail, marks, caption).text()
+
+
+def save_svg(tape: Recording, path: str | os.PathLike[str]) -> Path:
+    """Write the picture of two consecutive steps to a file, which appears whole or not at all; returns its path."""
+    return write(path, svg(tape))
 
 
 class Drawing:

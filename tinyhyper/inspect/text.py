@@ -10,14 +10,11 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .names import Names, sized
 from .plain import plain
-from .records import Cut, Edge, Output, Place, by_target
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Cut, Edge, Output, Place, Recording, by_target
 
 FOLDER = Path(__file__).parents[1]
 WIDTH = 100
@@ -53,9 +50,14 @@ class Branch(NamedTuple):
     last: bool
 
 
-def tree(tape: Tape, limit: int | None = None, of: Place | None = None) -> str:
-    """The graphs of a recording, newest first, or that of one value; the first `limit` lines of them, or all."""
-    lines = Trees(tape).lines(of)
+def tree(tape: Recording, limit: int | None = None, of: str | Place | None = None) -> str:
+    """The recorded graphs as text, the newest first: every line, or the first `limit` of them.
+
+    of: only the graph of one value, by its place or by its name: "alpha", at its last step, or "alpha[2]".
+    Raises ArgumentError for a name that is not in the recording, DtypeError if it is no string.
+    """
+    trees = Trees(tape)
+    lines = trees.lines(of if of is None or isinstance(of, tuple) else trees.names.find(of)[-1])
     text = [_summary(tape), KEY] if tape.cuts else [_summary(tape)]
     shown = lines if limit is None or len(lines) <= limit else lines[:limit]
     text += map(_fit, shown)
@@ -65,10 +67,15 @@ def tree(tape: Tape, limit: int | None = None, of: Place | None = None) -> str:
     return "\n".join(text)
 
 
+def printed(tape: Recording) -> str:
+    """The tree as `print` shows it, cut short."""
+    return tree(tape, 120)
+
+
 class Trees:
     """The lines of a recording's trees."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Recording) -> None:
         self.tape, self.names = tape, Names(tape)
         self.into = by_target(tape.edges)
         self.shown: set[int] = set()
@@ -105,7 +112,7 @@ class Trees:
         start = branch.stem + ("" if branch.edge is None else "└─ " if branch.last else "├─ ")
         node = self.tape.nodes[branch.node]
         name = self.names.any(branch.node, branch.output)
-        value = _value(node.outputs[branch.output])
+        value = content(node.outputs[branch.output])
         if branch.edge is not None and branch.edge.cut is not None:
             cut = self.tape.cuts[branch.edge.cut]
             return Line(f"{start}✂ {name}", value, _cut(cut), 1), []
@@ -184,12 +191,12 @@ def short(value: float) -> str:
     return f"{value + 0.0:.4g}"
 
 
-def _summary(tape: Tape) -> str:
+def _summary(tape: Recording) -> str:
     kept = sum(edge.flow == "kept" for edge in tape.edges)
     steps = "1 step" if tape.steps == 1 else f"{tape.steps} steps"
     edges, cuts = "edge" if kept == 1 else "edges", "cut" if len(tape.cuts) == 1 else "cuts"
     counts = f"{steps}, {len(tape.nodes)} nodes, {kept} {edges} kept, {len(tape.cuts)} {cuts} ✂"
-    return f"{plain(tape.title or 'Tape')}: {counts}"
+    return f"{plain(tape.title or 'Recording')}: {counts}"
 
 
 def _cut(cut: Cut) -> str:
@@ -199,9 +206,9 @@ def _cut(cut: Cut) -> str:
     return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}, {file.rpartition('/')[2]}:{cut.line}"
 
 
-def _value(output: Output) -> str:
-    value = output.value if output.label is None or output.label.value is None else output.label.value
-    return sized(output) if value is None else short(value)
+def content(output: Output) -> str:
+    """The number of an output, or its shape."""
+    return sized(output) if output.number is None else short(output.number)
 
 
 def _wrapped(line: Line, stem: str) -> list[Line]:

@@ -9,7 +9,7 @@ from ..tape import current
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
-    from ..inspect.recording import Tape
+    from ..inspect.recorder import Recorder
     from .tower import Optimizer
 
 Named: TypeAlias = "tuple[str, Tensor]"
@@ -18,7 +18,7 @@ Named: TypeAlias = "tuple[str, Tensor]"
 class Labels:
     """Names for the tensors of one level's step; `below` is the level whose hyperparameters it moves, if any."""
 
-    def __init__(self, tape: Tape, height: int, level: Optimizer, below: Optimizer | None) -> None:
+    def __init__(self, tape: Recorder, height: int, level: Optimizer, below: Optimizer | None) -> None:
         self.tape, self.height, self.level, self.below = tape, height, level, below
 
     def before(self, name: str, w: Tensor, g: Tensor, state: Iterable[Named], hyperparameters: Iterable[Named]) -> None:

@@ -97,7 +97,7 @@ CALLS = [
     bad("th.inspect.Tape.from_json(tape.to_json().replace('false', '0', 1))", ArgumentError, "nodes[0].sweep"),
     bad("th.inspect.moved(tape, 3)", DtypeError, "by its name", "int"),
     bad("with th.record() as t:\n    t.label(x, 'x', 'state', 0, range=(1, 0))", ArgumentError, "range=(1, 0)", "pair"),
-    bad("with th.record() as t:\n    t.label(x, 5, 'state', 0)", ArgumentError, "name=5", "some text"),
+    bad("with th.record() as t:\n    t.label(x, 5, 'state', 0)", ArgumentError, "name=5", "non-empty string"),
     bad("th.inspect.svg(th.inspect.Tape())", ArgumentError, "step"),
     bad("th.record(gosts=True)", TypeError, "record", "'gosts'"),
     bad("th.inspect.cuts()", TypeError, "'tape'"),

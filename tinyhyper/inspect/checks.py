@@ -1,4 +1,4 @@
-"""What is asked about a recording is asked about nothing else."""
+"""Type checks: the public questions raise DtypeError for anything but a recording."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from types import FunctionType
 from typing import Any
 
 from ..errors import DtypeError
-from .recording import Tape
+from .records import Recording
 
 
 def refuse_others(names: dict[str, Any]) -> None:
-    """Let the functions among the public `names` raise DtypeError for what is no recording where they take one."""
+    """Let the public functions of a module raise DtypeError if an argument for a recording is something else."""
     for name in names["__all__"]:
         if isinstance(function := names[name], FunctionType):
             names[name] = _checked(function)
@@ -21,13 +21,13 @@ def refuse_others(names: dict[str, Any]) -> None:
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(function)
-    recordings = [p.name for p in signature.parameters.values() if p.annotation == "Tape"]
+    recordings = [p.name for p in signature.parameters.values() if p.annotation == "Recording"]
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         for name in recordings:
-            if not isinstance(given[name], Tape):
+            if not isinstance(given[name], Recording):
                 raise DtypeError(
                     f"{function.__name__}: {name} is a recording, which `with th.record() as tape:` makes, not a value "
                     f"of type {type(given[name]).__name__}"

@@ -1,13 +1,13 @@
-"""A recording run again: the same operations on the same values, with other cuts, or with places where a sweep stops.
+"""A second run of a recording: the same operations on the same values, with other cuts, or with stops for a sweep.
 
-So a question about gradients is answered by the engine itself, on the graph that was recorded.
+So the engine itself answers a question about gradients, on the graph that was recorded.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,29 +17,26 @@ from ..kernels.finite import norm
 from ..ops.elementwise import positive
 from ..tape import add_to, no_grad, recording, sweep, unwatched
 from ..tensor import Tensor, leaf
-from .records import Edge, Node, Place, by_target
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target
 
 
-class Replay:
-    """The recorded operations, computed again.
+class Rerun:
+    """A second run of the recorded operations.
 
-    gates: places that are read through a leaf of their own.  opened: the numbers of cuts that are not made.
-    ghosts: whether each cut value is read through a leaf, so that a sweep tells what would flow on through the cut.
-    tensors: what was computed, by place.  gates: the leaves, by place.  cuts: what each cut value is read by.
-    Raises GraphError for a recording without ghosts, and where a number comes out other than it was recorded.
+    gates: the places that later operations read through a leaf of their own.  opened: the numbers of cuts to leave out.
+    ghosts: whether operations read each detached value through a leaf, at which its ghost arrives.
+    tensors: the computed values, by place.  gates: the leaves, by place.  cuts: the detached tensors, by cut.
+    Raises GraphError for a recording without ghosts, and if a number differs from the recorded one.
     """
 
     def __init__(
-        self, tape: Tape, gates: Collection[Place] = (), opened: Collection[int] = (), ghosts: bool = False
+        self, tape: Recording, gates: Collection[Place] = (), opened: Collection[int] = (), ghosts: bool = False
     ) -> None:
-        if tape._arrays is None:
+        if tape.program is None:
             raise GraphError(
                 "this runs the recording again: record with th.record(ghosts=True). A tape read from JSON cannot be run"
             )
-        self.tape, self.opened, self.ghosts = tape, opened, ghosts
+        self.tape, self.program, self.opened, self.ghosts = tape, tape.program, opened, ghosts
         self.tensors: dict[Place, Tensor] = {}
         self.gates: dict[Place, Tensor] = {}
         self.cuts: dict[int, Tensor] = {}
@@ -54,34 +51,33 @@ class Replay:
                         self.gates[node.number, n] = leaf(Tensor(tensor.array))
 
     def cotangent(self, loss: Place) -> np.ndarray:
-        """What the backward passes from a loss began with; ones where none began there."""
-        found = self.tape._cotangents.get(loss)
+        """The cotangent that the backward passes from a loss started with; ones if none started there."""
+        found = self.program.cotangents.get(loss)
         return np.ones_like(self.tensors[loss].array) if found is None else found
 
     def on_graph(self, place: Place) -> bool:
-        """Whether a gradient could flow to a value in the run that was recorded, as far as it is computed again."""
+        """Whether a gradient could flow to a value in the first run, as far as the second has come."""
         node = self.tape.node(place)
         kept = node.kind == "gradient" and any(edge.flow == "kept" for edge in self._operands[node.number])
         return kept or node.serial is not None or place in self._kept
 
     def _compute(self, node: Node) -> list[Tensor]:
-        edges, arrays = self._operands[node.number], self.tape._arrays
-        assert arrays is not None
+        edges = self._operands[node.number]
         operands = [self._operand(edge, node.kind == "operation") for edge in edges]
         if node.kind == "operation":
-            op, call, recorded = self.tape._calls[node.number]
+            op, call, recorded = self.program.calls[node.number]
             with recording() if recorded else no_grad():
                 result = op(operands, *call)
             return result if isinstance(result, list) else [result]
         if node.kind == "gradient" and operands:
             return operands
-        if operands and operands[0].edge is not None:  # made of a cut value, to which a gradient flows here
+        if operands and operands[0].edge is not None:  # made of a detached value, to which a gradient flows here
             return [positive(operands[0])]
-        tensor = Tensor(arrays[node.number])
+        tensor = Tensor(self.program.arrays[node.number])
         return [tensor if node.kind in ("constant", "gradient") else leaf(tensor)]
 
     def _operand(self, edge: Edge, flows: bool) -> Tensor:
-        """What a node reads. flows: whether a gradient may, where none did because it was computed from a cut value."""
+        """An operand. flows: whether a gradient may flow to one that was computed from detached values alone."""
         place = edge.source, edge.output
         tensor = self.gates.get(place, self.tensors[place])
         if edge.cut is not None:
@@ -91,11 +87,11 @@ class Replay:
             return Tensor(tensor.array) if constant else self.tensors[place]
         self._kept.add(place)
         if tensor.edge is None and tensor.dtype in FLOATS:
-            leaf(tensor)  # an optimizer made a leaf of it
+            leaf(tensor)  # an optimizer had made it a leaf
         return tensor
 
     def _cut(self, number: int, tensor: Tensor) -> Tensor:
-        dtype = self.tape._dtypes[number]
+        dtype = self.program.dtypes[number]
         if number in self.opened:
             return tensor if tensor.dtype == dtype else tensor.astype(dtype)
         if number not in self.cuts:
@@ -112,34 +108,50 @@ class Replay:
             )
 
 
-class Ghosts(NamedTuple):
-    """The cotangents of a recording, summed over its losses: by place, and by cut those that ended there."""
-
-    places: dict[Place, np.ndarray]
-    cuts: dict[int, np.ndarray]
-
-
-def haunt(tape: Tape) -> Ghosts:
-    """The cotangents that arrived, and those that would have flowed on through each cut; noted on the tape, too."""
-    ghosts = arrived(Replay(tape, ghosts=True))
-    for (number, n), cotangent in ghosts.places.items():
-        tape._nodes[number].outputs[n].gradient = size(cotangent)
-    for number, cotangent in ghosts.cuts.items():
-        tape._cuts[number].ghost = size(cotangent)
-    return ghosts
+def compute_ghosts(tape: Recording) -> Ghosts:
+    """The cotangents that arrived at each place, and those that each cut stopped; also noted in the records."""
+    try:
+        found = arrived(Rerun(tape, ghosts=True))
+    except GraphError as error:  # the records can be read; only a question about ghosts raises
+        return Ghosts({}, {}, error)
+    for place, cotangent in found.places.items():
+        tape.output(place).gradient = size(cotangent)
+    for number, cotangent in found.cuts.items():
+        tape.cuts[number].ghost = size(cotangent)
+    return found
 
 
-def arrived(replay: Replay) -> Ghosts:
-    """The cotangents of a replay. What a graph leads to for the ghosts' sake alone is no place."""
+def ghosts_of(tape: Recording) -> Ghosts:
+    """The ghosts of a recording. Raises GraphError if there are none."""
+    tape.read()
+    if tape.ghosts is None:
+        when = "ask when the block has ended" if tape.program is not None else "record with th.record(ghosts=True)"
+        raise GraphError(f"this needs the gradients that ended at the cuts: {when}")
+    if tape.ghosts.error is not None:
+        raise tape.ghosts.error
+    return tape.ghosts
+
+
+def ghost(tape: Recording, cut: Cut | int) -> np.ndarray:
+    """The gradient that a cut stopped, summed over the losses; zeros if no backward pass came to it.
+
+    Raises GraphError for a recording without ghosts, and before its end; ArgumentError for a cut that it does not hold.
+    """
+    cut = tape.cut_of(cut)
+    return ghosts_of(tape).cuts.get(cut.number, np.zeros(cut.shape))
+
+
+def arrived(rerun: Rerun) -> Ghosts:
+    """The cotangents of a rerun. What a graph leads to for the ghosts' sake alone is no place."""
     places: dict[Any, Any] = {
         tensor.edge: place
-        for place, tensor in replay.tensors.items()
-        if tensor.edge is not None and (not replay.ghosts or replay.on_graph(place))
+        for place, tensor in rerun.tensors.items()
+        if tensor.edge is not None and (not rerun.ghosts or rerun.on_graph(place))
     }
-    cuts: dict[Any, int] = {t.edge: number for number, t in replay.cuts.items() if t.edge is not None}
+    cuts: dict[Any, int] = {t.edge: number for number, t in rerun.cuts.items() if t.edge is not None}
     ghosts = Ghosts({}, {})
-    for loss, stops in sweeps(replay.tape).items():
-        for edge, cotangent in cotangents(replay, loss, stops):
+    for loss, stops in sweeps(rerun.tape).items():
+        for edge, cotangent in cotangents(rerun, loss, stops):
             if edge in cuts:
                 _add(ghosts.cuts, cuts[edge], cotangent)
             elif edge in places:
@@ -147,11 +159,11 @@ def arrived(replay: Replay) -> Ghosts:
     return ghosts
 
 
-def sweeps(tape: Tape) -> dict[Place, list[Place]]:
-    """The losses that backward passes began from, each with the places where its pass stopped.
+def sweeps(tape: Recording) -> dict[Place, list[Place]]:
+    """The losses that backward passes started from, each with the places where its pass stopped.
 
-    In a tower's window a recorded pass ends at the weights. The window's own sweep goes on from there, with the last
-    loss or with all of them, as the tower's objective says.
+    In a tower's window a recorded pass stops at the weights. The window's own sweep goes on from there, with the last
+    loss or with all of them, depending on the tower's objective.
     """
     deposits: dict[Place, list[Place]] = defaultdict(list)
     for node in tape.nodes:
@@ -163,12 +175,12 @@ def sweeps(tape: Tape) -> dict[Place, list[Place]]:
     return {loss: found if all(place[0] in made for place in found) else [] for loss, found in deposits.items()}
 
 
-def cotangents(replay: Replay, loss: Place, stops: Collection[Place]) -> list[tuple[Any, np.ndarray]]:
-    """The engine's edges that a sweep from the loss comes to, with their cotangents."""
-    root = replay.tensors[loss].edge
+def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tuple[Any, np.ndarray]]:
+    """The engine's edges that a sweep from the loss reaches, with their cotangents."""
+    root = rerun.tensors[loss].edge
     if root is None:
         return []
-    ends = {edge[0] for place in stops if (edge := replay.tensors[place].edge) is not None}
+    ends = {edge[0] for place in stops if (edge := rerun.tensors[place].edge) is not None}
     wanted, waiting = set(), [root[0]]
     while waiting:
         node = waiting.pop()
@@ -176,7 +188,7 @@ def cotangents(replay: Replay, loss: Place, stops: Collection[Place]) -> list[tu
             wanted.add(node)
             waiting += [] if node in ends else [edge[0] for edge in node.inputs if edge is not None]
     pending: dict[Any, list[Any]] = {}
-    add_to(pending, root, Tensor(replay.cotangent(loss)))
+    add_to(pending, root, Tensor(rerun.cotangent(loss)))
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
     with no_grad(), unwatched():
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..optim.ranges import bounding, in_range
 from .answers import Answer, picture
@@ -15,16 +15,13 @@ from .gradients import ARROW, count, listed
 from .graph import Graph, amount
 from .memory import alive, nbytes
 from .names import LOSS
-from .records import Label, Node, Place
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .records import Label, Node, Place, Recording
 
 MOST = 3  # edges told in words
 NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
 
 
-def kept_alive(tape: Tape) -> Answer:
+def kept_alive(tape: Recording) -> Answer:
     """What each step keeps alive, in nodes and bytes, who holds it, and until when."""
     graph = Graph(tape)
     found = alive(tape)
@@ -46,7 +43,7 @@ def kept_alive(tape: Tape) -> Answer:
     return Answer("What does a step keep alive, and until when?", text, columns, rows, "bytes")
 
 
-def checkpoint(tape: Tape) -> Answer:
+def checkpoint(tape: Recording) -> Answer:
     """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
     graph = Graph(tape)
     at_end = alive(tape)[-1]
@@ -68,7 +65,7 @@ def checkpoint(tape: Tape) -> Answer:
     return Answer("What must a checkpoint hold?", text, ("what", "shape", "bytes", "why"), rows, "bytes")
 
 
-def differences(first: Tape, second: Tape) -> Answer:
+def differences(first: Recording, second: Recording) -> Answer:
     """What changed between two tapes: edges between named values that are kept, cut or absent in one only."""
     graphs = Graph(first), Graph(second)
     for names, other in zip((graph.names for graph in graphs), (graph.names for graph in graphs[::-1])):
@@ -91,7 +88,7 @@ def differences(first: Tape, second: Tape) -> Answer:
     return Answer("What changed between the two?", text, columns, rows, draw=picture(second))
 
 
-def times(tape: Tape) -> Answer:
+def times(tape: Recording) -> Answer:
     """Which operations cost the time. The first call of a kernel includes its compilation."""
     groups = _durations(tape, _part)
     total = sum(map(sum, groups.values()))
@@ -107,7 +104,7 @@ def times(tape: Tape) -> Answer:
     )
 
 
-def moved(tape: Tape, of: str) -> Answer:
+def moved(tape: Recording, of: str) -> Answer:
     """Which level moved a value, and by how much at each step.
 
     of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
@@ -133,7 +130,7 @@ def moved(tape: Tape, of: str) -> Answer:
     )
 
 
-def left_range(tape: Tape, of: str) -> Answer:
+def left_range(tape: Recording, of: str) -> Answer:
     """Why a hyperparameter left the range where it makes sense, an alpha turned negative say, and when."""
     graph = Graph(tape)
     rows, gone, label, low, high = [], None, None, 0.0, 0.0
@@ -176,7 +173,7 @@ def left_range(tape: Tape, of: str) -> Answer:
     )
 
 
-def first_nonfinite(tape: Tape) -> Answer:
+def first_nonfinite(tape: Recording) -> Answer:
     """Where the first NaN or infinity was made: the operation, its line, and what it read."""
     graph = Reading(tape)
     question = "Where was the first NaN or infinity?"
@@ -236,7 +233,7 @@ def _change(graph: Graph, old: Place, new: Place) -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _until(tape: Tape, step: int, until: int) -> str:
+def _until(tape: Recording, step: int, until: int) -> str:
     if until >= len(tape.ends):
         return "still there at the end"
     return "the next step" if until == step else f"step {until + 1}"
@@ -255,7 +252,7 @@ def _relations(graph: Graph) -> dict[tuple[str, str], str]:
     return {ends: " and ".join(sorted(flows)) for ends, flows in found.items()}
 
 
-def _sizes(*tapes: Tape) -> str:
+def _sizes(*tapes: Recording) -> str:
     """How big the steps of each tape are, and how long their operations took."""
     amounts: dict[str, list[float]] = {
         "nodes": [len(tape.nodes) for tape in tapes],
@@ -266,12 +263,12 @@ def _sizes(*tapes: Tape) -> str:
     return "; ".join(f"{what} a step: {' and '.join(row)}" for what, row in each.items())
 
 
-def _usual(tape: Tape) -> float:
+def _usual(tape: Recording) -> float:
     """The seconds in operations, each as long as the fastest like it, so that compilation does not count."""
     return sum(min(found) * len(found) for found in _durations(tape, lambda node: str(node.outputs[0].shape)).values())
 
 
-def _durations(tape: Tape, by: Callable[[Node], str]) -> dict[tuple[str, str], list[float]]:
+def _durations(tape: Recording, by: Callable[[Node], str]) -> dict[tuple[str, str], list[float]]:
     """By operation and something else of its node, the seconds of each call."""
     groups: dict[tuple[str, str], list[float]] = {}
     for node in tape.nodes:

@@ -7,18 +7,15 @@ them read through a leaf of its own, so that a sweep from one stops at the next.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..kernels.finite import norm
 from ..tape import backward, reachable, unwatched
 from ..tensor import Tensor
-from .records import Place
-from .replay import Replay, cotangents
-
-if TYPE_CHECKING:
-    from .recording import Tape
+from .ghosts import Rerun, cotangents
+from .records import Place, Recording
 
 
 class Part(NamedTuple):
@@ -33,22 +30,22 @@ class Part(NamedTuple):
     ways: int = 1
 
 
-class Ways:
+class Paths:
     """The named places of a recording, and the sweeps between neighbours.
 
     limit: about how many parts to list; where there are more ways, some are taken together.
     Raises GraphError for a recording without ghosts.
     """
 
-    def __init__(self, tape: Tape, limit: int = 200) -> None:
+    def __init__(self, tape: Recording, limit: int = 200) -> None:
         self.tape, self.limit = tape, limit
         self.named = {
             (node.number, n) for node in tape.nodes for n, out in enumerate(node.outputs) if out.label is not None
         }
-        self.replay = Replay(tape, gates=self.named)
-        self._place = {gate.edge[0]: place for place, gate in self.replay.gates.items() if gate.edge is not None}
+        self.rerun = Rerun(tape, gates=self.named)
+        self._place = {gate.edge[0]: place for place, gate in self.rerun.gates.items() if gate.edge is not None}
         self._next: dict[Place, list[Place]] = {}
-        self._whole: Replay | None = None
+        self._whole: Rerun | None = None
         self._slopes: dict[Place, dict[Any, np.ndarray]] = {}
 
     def parts(self, target: Place, loss: Place) -> list[Part]:
@@ -58,7 +55,7 @@ class Ways:
             return []
         found: list[Part] = []
         waiting: list[tuple[tuple[Place, ...], np.ndarray, float]] = [
-            ((loss,), self.replay.cotangent(loss), float(self.limit))
+            ((loss,), self.rerun.cotangent(loss), float(self.limit))
         ]
         while waiting:
             through, cotangent, room = waiting.pop()
@@ -103,18 +100,18 @@ class Ways:
     def ahead(self, place: Place) -> list[Place]:
         """The named places at which a sweep from this one stops first."""
         if place not in self._next:
-            edge = self.replay.tensors[place].edge
+            edge = self.rerun.tensors[place].edge
             nodes = [] if edge is None else reachable([edge[0]])
             self._next[place] = [self._place[node] for node in nodes if node in self._place]
         return self._next[place]
 
     def _sweep(self, place: Place, ahead: Sequence[Place], cotangent: np.ndarray) -> list[tuple[Place, np.ndarray]]:
-        found = _gradients(self.replay.tensors[place], [self.replay.gates[p].edge for p in ahead], cotangent)
+        found = _gradients(self.rerun.tensors[place], [self.rerun.gates[p].edge for p in ahead], cotangent)
         return [(p, found[n]) for n, p in enumerate(ahead) if n in found]
 
     def _rest(self, place: Place, target: Place, cotangent: np.ndarray) -> np.ndarray:
         """What comes from a place to the target along all ways together; from a number, as much as its cotangent."""
-        self._whole = self._whole or Replay(self.tape)
+        self._whole = self._whole or Rerun(self.tape)
         edge = self._whole.tensors[target].edge
         if cotangent.ndim:
             return _gradients(self._whole.tensors[place], [edge], cotangent)[0]
