@@ -8,7 +8,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tinyhyper.kernels import convolution, epilogue, matmul, recurrent, scatter, softmax, totals
+from tinyhyper.kernels import convolution, matmul, recurrent, scatter, softmax, totals
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.plan import elementwise_backend
 
@@ -37,5 +37,5 @@ def as_compiled(monkeypatch):
     """Whatever is left to kernels where there is a compiler, is so without one too: they run as plain Python then."""
     if compiler_is_off():
         elementwise_backend("numba")  # plans are remembered by the backend that was in force
-        for module in (convolution, epilogue, matmul, recurrent, scatter, softmax, totals):
+        for module in (convolution, matmul, recurrent, scatter, softmax, totals):
             monkeypatch.setattr(module, "compiler_is_off", lambda: False)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_towers import SEEDS, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
-from test_chain import SEEDS, snapshot
 from test_towers import loss_of, make_params
 
 import tinyhyper as th

@@ -16,11 +16,11 @@ from pathlib import Path
 import kill_checkpoint
 import numpy as np
 import pytest
+from drawn_towers import SEEDS, WAYS, Sloped, snapshot, towers
 from factory import imported_without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from test_chain import SEEDS, WAYS, Sloped, snapshot, towers
 
 import tinyhyper as th
 from tinyhyper import files
@@ -55,7 +55,7 @@ def loss_of(params, rng):
     return th.mean(th.square(th.tanh(x @ params["w"] + params["b"]))) + th.sum(th.square(params["b"]))
 
 
-def train(optimizer, params, rng, ways=("together",), at=None, swap=None, create_graph=False):
+def train(optimizer, params, rng, ways=("plain",), at=None, swap=None, create_graph=False):
     """A snapshot at every moment. swap: gives the optimizer and the weights to go on with from one of the moments."""
     found = []
     for moment in range(MOMENTS):
@@ -146,9 +146,8 @@ def test_weights_that_are_not_moved_at_every_step(name, at, parts, path):
     assert run() == run(through(path, TOWERS[name]))
 
 
-@pytest.mark.usefixtures("as_compiled")  # else "together" is one by one
 @pytest.mark.parametrize("name", TOWERS)
-@pytest.mark.parametrize("ways", [("together", "watched"), ("watched", "together")], ids="/".join)
+@pytest.mark.parametrize("ways", [("plain", "watched"), ("watched", "plain")], ids="/".join)
 def test_saved_by_a_watched_run_and_loaded_by_another(name, ways, path):
     """And the other way round: the file is the same."""
     contents = set()

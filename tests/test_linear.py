@@ -1,18 +1,12 @@
 """The linear layer: the factory's properties, and that it is what its parts are, on the tape and in numbers."""
 
-import sys
-
 import numpy as np
 import pytest
 from factory import SEEDS, Row, example, property_test
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels import elementwise_backend, epilogue, matmul_backend
-from tinyhyper.tape import recording
-
-module = sys.modules["tinyhyper.ops.linear"]  # `tinyhyper.ops` calls the function so
 
 
 @th.fuse
@@ -76,23 +70,6 @@ def test_it_is_the_sum_of_its_parts(seed, sizes, dtype, activation, biased):
         np.testing.assert_allclose(one.data, other.data, rtol=tolerance, atol=tolerance * (1 + abs(other.data).max()))
 
 
-@given(seed=SEEDS, rows=st.sampled_from([2, 40, 200]), activation=st.sampled_from([th.tanh, _swish, None]))
-def test_watching_does_not_change_a_bit(seed, rows, activation):
-    rng = np.random.default_rng(seed)
-    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in [(rows, 70), (70, 50), (50,)]]
-
-    def run():
-        x, weight, bias = (th.tensor(array, requires_grad=True) for array in arrays)
-        out = th.linear(x, weight, bias, activation)
-        return [out.data, *[g.data for g in th.gradients(th.sum(out * out), [x, weight, bias])]]
-
-    with th.record() as tape:
-        watched = run()
-    assert {"matmul", "bias" if activation is None else f"bias + {activation.__name__}"} <= {n.op for n in tape.nodes}
-    for one, other in zip(run(), watched):
-        assert one.tobytes() == other.tobytes()
-
-
 def test_only_what_the_derivative_reads_is_kept():
     x, weight, bias = (th.tensor(np.ones(shape), requires_grad=True) for shape in [(3, 4), (4, 2), (2,)])
     node = th.linear(x, weight, bias, th.tanh).edge[0]
@@ -154,91 +131,6 @@ def test_a_number_as_bias_keeps_the_dtype():
     assert found.dtype == np.float32
     after = th.fuse(lambda product, bias: th.tanh(product + bias))
     np.testing.assert_array_equal(found.data, after(th.matmul(x, weight), 1.0).data)
-
-
-@pytest.mark.parametrize("activation", [th.cosh, th.arctan, th.tanh])
-def test_watching_does_not_change_a_bit_of_a_function_alone(activation):
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((130, 129)), rng.standard_normal((129, 131))
-    plain = th.linear(a, b, None, activation).data
-    with th.record():
-        watched = th.linear(a, b, None, activation).data
-    assert plain.tobytes() == watched.tobytes()
-
-
-CALL = {
-    "wanted": st.tuples(*[st.booleans()] * 3),
-    "transposed": st.tuples(*[st.booleans()] * 2),
-    "dtypes": st.sampled_from([("f4", "f4", "f4"), ("f8", "f8", "f8"), ("f4", "f4", "f8"), ("f4", "f8", "f4")]),
-    "bias": st.sampled_from([(50,), (), None, 2.0]),
-    "activation": st.sampled_from([th.tanh, th.floor, _swish]),
-    "elementwise": st.sampled_from(["numba", "numpy", "auto"]),
-    "matmul": st.sampled_from(["numba", "blas", "auto"]),
-    "recording": st.booleans(),
-}
-CHANGE = st.one_of([st.tuples(st.just(name), values) for name, values in CALL.items()])
-
-
-@pytest.fixture
-def _as_before():
-    before = th.num_threads()
-    yield
-    elementwise_backend("auto")
-    matmul_backend("auto")
-    th.set_num_threads(before)
-
-
-def _run(leaves, call):
-    operands = [leaf.T if flag else leaf for leaf, flag in zip(leaves, call["transposed"])]
-    bias = leaves[2] if len(leaves) > 2 else call["bias"]
-    with recording() if call["recording"] else th.no_grad():
-        out = th.linear(*operands, bias, call["activation"])
-    inputs = [leaf for leaf in leaves if leaf.requires_grad] if out.requires_grad else []
-    return [out, *(th.gradients(out, inputs, np.ones(out.shape)) if inputs else [])]
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=SEEDS, call=st.fixed_dictionaries(CALL), changes=st.lists(CHANGE, min_size=1, max_size=6))
-def test_what_is_decided_once_holds_for_no_other_call(_as_before, seed, call, changes):
-    """The same sizes again and again, each time with one difference: to the bit what it is when it is watched."""
-    rng = np.random.default_rng(seed)
-    x, weight = rng.standard_normal((40, 700)), rng.standard_normal((700, 50))
-    for name, value in [("bias", call["bias"]), *changes]:
-        call[name] = value
-        elementwise_backend(call["elementwise"])
-        matmul_backend(call["matmul"])
-        arrays = [array.T if flag else array for array, flag in zip((x, weight), call["transposed"])]
-        if isinstance(call["bias"], tuple):
-            arrays.append(np.asarray(rng.standard_normal(call["bias"])))
-        leaves = [th.tensor(array, w, d) for array, w, d in zip(arrays, call["wanted"], call["dtypes"])]
-        plain = _run(leaves, call)
-        with th.record():
-            watched = _run(leaves, call)
-        for one, other in zip(plain, watched, strict=True):
-            assert one.requires_grad == other.requires_grad and one.dtype == other.dtype
-            assert one.data.tobytes() == other.data.tobytes()
-
-
-@pytest.mark.usefixtures("as_compiled")
-def test_another_number_of_threads_counts_at_once(_as_before, monkeypatch):
-    parts = []
-    monkeypatch.setattr(epilogue.threads, "run", lambda kernel, calls: parts.append(len(calls)))
-    a, b = np.ones((200, 300), np.float32), np.ones((300, 110), np.float32)
-    for number in (1, 2, 1):
-        monkeypatch.setattr(epilogue.threads, "_threads", number)
-        th.linear(a, b, None, th.tanh)
-    assert parts == [1, 2, 1]
-
-
-def test_layers_are_not_remembered_without_end(monkeypatch):
-    monkeypatch.setattr(module, "MOST", 3)
-    monkeypatch.setattr(module, "_layers", {})
-    for rows in range(1, 9):
-        assert th.linear(np.ones((rows, 2)), np.ones((2, 2)), None, th.tanh).shape == (rows, 2)
-        assert len(module._layers) <= 3
-    last = [*module._layers.values()]
-    th.linear(np.ones((8, 2)), np.ones((2, 2)), None, th.tanh)
-    assert len(last) > 1 and [*module._layers.values()] == last, "those that are there are used again"
 
 
 def test_scalar_biases_of_every_kind_in_turn():

@@ -13,7 +13,6 @@ import tinyhyper as th
 from tinyhyper.kernels import matmul as module
 from tinyhyper.kernels import matmul_backend, product, threads
 from tinyhyper.kernels.backend import compiler_is_off
-from tinyhyper.kernels.expression import Expression, Formula, Line
 
 LENGTHS = st.sampled_from([0, 1, 2, 3, 5, 9])
 BACKENDS = ("numba", "blas", "auto")
@@ -166,7 +165,7 @@ def blank_operands(draw, dtype):
 
 def multiplied(a, b, skips):
     """The product, and the numbers of the columns that its last strip was made of."""
-    plan = product.Product((a.shape, a.strides), (b.shape, b.strides), a.dtype, 1, False)
+    plan = product.Product((a.shape, a.strides), (b.shape, b.strides), a.dtype, 1)
     plan.packs = (*plan.packs[:2], skips)
     out, room = np.empty(plan.shape, a.dtype), plan.room()
     (call,) = plan.calls(*plan.views(a, b, out), room)
@@ -237,7 +236,7 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, sizes, order):
     a, b = room[2 : 2 + rows, 3 : 3 + inner], room[rows + 4 : rows + 4 + inner, inner + 5 : inner + 5 + columns]
     a[...], b[...] = 2, 3
     around = np.full((rows + 30, columns + 70), 7, dtype)
-    plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1, False)
+    plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1)
     (call,) = plan.calls(a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns], plan.room())
     plan.kernel(*call)
     wanted = np.full_like(around, 7)
@@ -253,17 +252,14 @@ def test_any_number_of_threads_gives_the_same_bits(_threads_as_before, dtype, si
     rows, inner, columns = sizes
     a = np.array(generator.normal(size=(rows, inner)), dtype, order=orders[0])
     b = np.array(generator.normal(size=(inner, columns)), dtype, order=orders[1])
-    bias = generator.normal(size=columns).astype(dtype)
     matmul_backend("numba")
     found = []
     for count in (1, 2, 3, 3):
         threads.set_num_threads(count)
-        found.append([module.matmul(a, b)])
-        if not compiler_is_off():
-            found[-1] += module.finish(a, b, TANH, (bias,)).run(a, b, (bias,))
-    assert len(product.Product(*[(x.shape, x.strides) for x in (a, b)], np.dtype(dtype), 3, False).parts) > 1
+        found.append(module.matmul(a, b))
+    assert len(product.Product(*[(x.shape, x.strides) for x in (a, b)], np.dtype(dtype), 3).parts) > 1
     for other in found[1:]:
-        assert all(np.array_equal(x.view(np.uint8), y.view(np.uint8)) for x, y in zip(found[0], other))
+        assert np.array_equal(found[0].view(np.uint8), other.view(np.uint8))
 
 
 @pytest.fixture
@@ -271,94 +267,6 @@ def _threads_as_before():
     before = threads.num_threads()
     yield
     threads.set_num_threads(before)
-
-
-ADD, TIMES, RELU, TANH_OF = (
-    Formula("add", "({0} + {1})", np.add),
-    Formula("multiply", "({0} * {1})", np.multiply),
-    Formula("maximum", "({0} if {0} > {1} else {1})", np.maximum),
-    Formula("tanh", "math.tanh({0})", np.tanh),
-)
-TANH = Expression(2, (), (Line(ADD, (0, 1)), Line(TANH_OF, (2,))), (3,))
-EPILOGUES = {
-    "tanh(z + b)": (TANH, lambda z, b: [np.tanh(z + b)]),
-    "relu(z + b), z": (
-        Expression(2, (0.0,), (Line(ADD, (0, 1)), Line(RELU, (3, 2))), (4, 0)),
-        lambda z, b: [np.maximum(z + b, 0), z],
-    ),
-    "z, z": (Expression(2, (), (), (0, 0)), lambda z, b: [z, z]),
-    "z": (Expression(2, (), (), (0,)), lambda z, b: [z]),
-    "b * b, z + b": (
-        Expression(2, (), (Line(TIMES, (1, 1)), Line(ADD, (0, 1))), (2, 3)),
-        lambda z, b: [np.broadcast_to(b * b, z.shape), z + b],
-    ),
-}
-
-
-LARGE = [] if compiler_is_off() else [((700, 90), (90, 110))]
-
-
-@pytest.mark.usefixtures("as_compiled")
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", EPILOGUES)
-@pytest.mark.parametrize("shapes", [((30, 40), (40, 50)), *LARGE, ((1, 40), (40, 50))])
-def test_epilogue_equals_numpy(dtype, name, shapes):
-    generator = np.random.default_rng(0)
-    a, b = (generator.integers(-2, 3, shape).astype(dtype) / 4 for shape in shapes)
-    z = np.matmul(a, b)
-    expression, oracle = EPILOGUES[name]
-    matmul_backend("numba")
-    for shape in [z.shape[-1:], (1,), (), z.shape, (*z.shape[:-1], 1)]:
-        other = np.asarray(generator.integers(-4, 5, shape) / 4, dtype)
-        found, wanted = module.finish(a, b, expression, (other,)).run(a, b, (other,)), oracle(z, other)
-        assert [x.shape for x in found] == [x.shape for x in wanted]
-        for x, y in zip(found, wanted):
-            assert x.dtype == dtype
-            np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7)
-
-
-@pytest.mark.usefixtures("as_compiled", "_threads_as_before")
-@pytest.mark.parametrize("shape", [(50,), (), (31, 50), (31, 1)])
-def test_an_epilogue_in_parts_is_that_of_the_whole(monkeypatch, shape):
-    monkeypatch.setattr(product, "GRAIN", 1)
-    threads.set_num_threads(2)
-    matmul_backend("numba")
-    generator = np.random.default_rng(0)
-    a, b, other = (np.asarray(generator.integers(-2, 3, each) / 4) for each in ((31, 40), (40, 50), shape))
-    expression, oracle = EPILOGUES["relu(z + b), z"]
-    finish = module.finish(a, b, expression, (other,))
-    assert len(finish.product.parts) == 2
-    whole = np.empty((31, 50))
-    assert sum(finish._cut([whole, other, whole], part.rows)[0].size for part in finish.product.parts) == whole.size
-    for x, y in zip(finish.run(a, b, (other,)), oracle(a @ b, other)):
-        np.testing.assert_array_equal(x, y)
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "backend"),
-    [
-        ((700, 90), (90, 110), "blas"),
-        ((30, 40), (40, 50), "auto"),
-        ((40,), (40, 5), "numba"),
-        ((2, 3, 4), (4, 5), "numba"),
-        ((6, 0), (0, 5), "numba"),
-        ((0, 4), (4, 5), "numba"),
-    ],
-)
-def test_an_epilogue_of_its_own_pass_is_left_to_the_caller(a, b, backend):
-    matmul_backend(backend)
-    assert module.finish(np.ones(a), np.ones(b), TANH, (np.ones(1),)) is None
-    handed_on = TANH._replace(outputs=(3, 1))
-    matmul_backend("numba")
-    assert module.finish(np.ones((30, 40)), np.ones((40, 50)), handed_on, (np.ones(50),)) is None
-
-
-def test_epilogue_with_arrays_that_do_not_fit_is_refused():
-    matmul_backend("numba")
-    with pytest.raises(th.ShapeError, match="epilogue.*3.*8"):
-        module.finish(np.ones((3, 4)), np.ones((4, 8)), TANH, (np.ones(3),))
-    with pytest.raises(th.ShapeError, match="epilogue"):
-        module.finish(np.ones((3, 4)), np.ones((4, 8)), TANH, (np.ones((5, 3, 8)),))
 
 
 FAULTS = [

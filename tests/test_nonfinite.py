@@ -7,9 +7,9 @@ import warnings
 
 import numpy as np
 import pytest
+from drawn_towers import SEEDS, WAYS, levels, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_chain import SEEDS, WAYS, levels, snapshot
 from test_towers import loss_of, make_params
 
 import tinyhyper as th
@@ -44,7 +44,7 @@ def bad_loss(params, x):
     return loss_of(params, x) + th.sum(th.square(x @ params["w"])) * 1e-3
 
 
-def run(make, data, way="together", plain=False, **kwargs):
+def run(make, data, way="plain", plain=False, **kwargs):
     """A snapshot after each good step. plain: whether backward passes are not recorded."""
     optimizer, found = make(**kwargs), []
     params = make_params(np.random.default_rng(0))
@@ -60,7 +60,6 @@ def run(make, data, way="together", plain=False, **kwargs):
 KINDS = st.lists(st.sampled_from([None, None, *BAD]), min_size=2, max_size=7)
 
 
-@pytest.mark.usefixtures("as_compiled")  # else levels move one by one
 @settings(max_examples=40)
 @given(
     name=st.sampled_from(sorted(TOWERS)),
@@ -82,7 +81,7 @@ def test_skipping_is_as_if_the_batch_had_not_been(name, kinds, seed, way, plain)
 @settings(max_examples=25)
 @given(
     kinds=KINDS, seed=SEEDS, horizon=st.sampled_from([2, 3, None]), objective=st.sampled_from(["last", "sum"]),
-    way=st.sampled_from(["together", "watched"]),
+    way=st.sampled_from(["plain", "watched"]),
 )  # fmt: skip
 def test_skipping_in_a_window_is_as_if_the_batch_had_not_been(kinds, seed, horizon, objective, way):
     data, how = batches(seed, kinds), {"horizon": horizon, "objective": objective}

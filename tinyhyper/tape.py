@@ -40,10 +40,9 @@ class Node:
     saved: the arrays its VJP needs.  context: shapes, dtypes and options.  width: how many outputs it has.
     kept: weak references to the tensors that keep a gradient, by output.
     seam: whether a recorded `backward()` stops here and leaves its cotangents (see `optim/horizon.py`).
-    linked: whether cotangents flow between its outputs before any is complete (see `optim/scan.py`).
     """
 
-    seam = linked = False
+    seam = False
     __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "kept", "released", "__weakref__")
 
     def __init__(
@@ -281,8 +280,6 @@ def _backward(
             add_to(pending, edge, cotangent)
         found: list[tuple[Any, Any]] = []
         for node, cotangents in sweep(way or nodes, pending, wanted):
-            if node.linked:
-                node.complete(cotangents)
             if targets is None:
                 found += [(ref(), cotangents[index]) for index, ref in node.kept.items()] if node.kept else ()
             else:

@@ -27,15 +27,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import ShapeError
 from . import threads
 from .backend import Backend, compiler_is_off
-from .epilogue import Finish, finishing
-from .expression import Expression
 from .product import Product
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -51,20 +48,6 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Raises ShapeError if the inner axes differ, the outer ones do not broadcast, or an operand is 0-d.
     """
     return _tiled(a, b) if _by_tiles(a, b) else _blas(a, b)
-
-
-def finish(a: np.ndarray, b: np.ndarray, expression: Expression, inputs: Sequence[np.ndarray]) -> Finish | None:
-    """How to compute an expression of a @ b and of arrays that broadcast to it while the product is in the cache.
-
-    expression: its value 0 is an element of the product, its other inputs are elements of the arrays.
-    For arrays that lie in memory as these do, while backends and number of threads stay. None where a pass of its own
-    is to compute it, because the kernel does not multiply, NumPy computes the rest, or there are not two matrices of
-    one dtype.
-    Raises ShapeError as `matmul` does, and for arrays that do not broadcast to the product.
-    """
-    dtype = _fitting(a, b)
-    plain = a.ndim == 2 == b.ndim and a.dtype == b.dtype and dtype in FLOATS and a.size and b.size
-    return finishing(expression, _plan(a, b, dtype, True), inputs) if plain and _by_tiles(a, b) else None
 
 
 def _by_tiles(a: np.ndarray, b: np.ndarray) -> bool:
@@ -108,7 +91,7 @@ def _tiled(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if not (x.size and y.size):
             out = np.zeros((*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]), dtype)
         else:
-            out = _plan(rows, y, dtype, False).run(rows, y)
+            out = _plan(rows, y, dtype).run(rows, y)
     except ValueError:
         raise _misfit(a, b) from None
     if rows is not x:
@@ -136,9 +119,9 @@ def _is_one_matrix(x: np.ndarray) -> bool:
     return all(steps[axis] == steps[axis + 1] * sizes[axis + 1] for axis in range(x.ndim - 2))
 
 
-def _plan(a: np.ndarray, b: np.ndarray, dtype: np.dtype, in_blocks: bool) -> Product:
-    """How to multiply; in blocks of rows, if something is to be computed from each at once."""
-    return _product((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads(), in_blocks)
+def _plan(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Product:
+    """How to multiply arrays of these shapes and strides."""
+    return _product((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads())
 
 
 _product = functools.lru_cache(maxsize=4096)(Product)

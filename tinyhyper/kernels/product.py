@@ -70,7 +70,6 @@ from tinyhyper.kernels.zeros import finite, pick
 DEEP, ACROSS = 512, 512  # a block of b: of the inner axis, and of the columns
 GRAIN = 2_000_000  # multiplications: 40 microseconds, twice what it takes to hand a part over and to wait for it
 TALL = 96  # rows of a part, from which on each part may pack b for itself
-BLOCK = 65_536  # elements of a product at a time, if something is computed from them at once
 
 Room: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
 Lie: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...]]"  # an array's shape and strides
@@ -111,7 +110,7 @@ class Product:
 
     __slots__ = ("kernel", "shape", "dtype", "flat", "pairs", "parts", "block", "left", "by_columns", "right", "packs")
 
-    def __init__(self, a: Lie, b: Lie, dtype: np.dtype, workers: int, in_blocks: bool) -> None:
+    def __init__(self, a: Lie, b: Lie, dtype: np.dtype, workers: int) -> None:
         self.kernel, tile = kernel(dtype)
         self.dtype = dtype
         (rows, inner), columns = a[0][-2:], b[0][-1]
@@ -134,20 +133,17 @@ class Product:
         self.by_columns = abs(a[1][-2]) < abs(a[1][-1])
         self.right = (-(-min(columns, ACROSS) // tile.width) * deep, tile.width)
         work = rows * inner * columns
-        self.parts = self._cut(rows, columns, work, tile, workers, in_blocks)
+        self.parts = self._cut(rows, columns, work, tile, workers)
 
-    def _cut(self, rows: int, columns: int, work: int, tile: Tile, workers: int, in_blocks: bool) -> list[Part]:
-        """Parts for the threads; `in_blocks`, also for the cache. Every element is computed alike in any part."""
+    def _cut(self, rows: int, columns: int, work: int, tile: Tile, workers: int) -> list[Part]:
+        """Parts for the threads. Every element is computed alike in any part."""
         count, every = len(self.pairs), slice(None)
         wanted = 1 if workers == 1 else min(workers, count * work // GRAIN)
         if count > 1:
             return [Part(part, every, every) for part in _slices(count, wanted, 1)]
         least = TALL if self.packs[1] else tile.height
-        if columns >= rows and wanted * least > rows and not in_blocks:
+        if columns >= rows and wanted * least > rows:
             return [Part(every, every, part) for part in _slices(columns, wanted, tile.width)]
-        if in_blocks:
-            most = max(BLOCK // columns, 4 * least)
-            wanted = max(wanted, -(-rows // most))
         return [Part(every, part, every) for part in _slices(rows, wanted, tile.height)]
 
     def run(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -156,7 +156,7 @@ def _multiplying(rows: int, weight: np.ndarray) -> tuple[Any, ...]:
 @functools.lru_cache(maxsize=256)
 def _product(rows: int, shape: tuple[int, int], dtype: np.dtype) -> product.Product:
     steps = [(width * dtype.itemsize, dtype.itemsize) for width in shape]
-    return product.Product(((rows, shape[0]), steps[0]), (shape, steps[1]), dtype, 1, False)
+    return product.Product(((rows, shape[0]), steps[0]), (shape, steps[1]), dtype, 1)
 
 
 @functools.lru_cache(maxsize=256)

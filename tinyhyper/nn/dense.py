@@ -20,7 +20,7 @@ from .layer import Layer
 
 
 class Linear(Layer):
-    """activation(x @ weight + bias), in one pass (see `th.linear`).
+    """activation(x @ weight + bias) (see `th.linear`).
 
     x: float, (..., inputs); gives (..., outputs).  weight: (inputs, outputs).  bias: (outputs,), if it has one.
     activation: a function of elementwise operations, such as th.tanh; the same one at each call.

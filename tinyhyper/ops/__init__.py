@@ -7,7 +7,7 @@
 | `shape` | reshape, transpose, broadcast_to, concatenate, stack, split, tile, pad, diagonal, triu and the like |
 | `index` | x[index], take |
 | `linalg` | matmul, dot, inner, outer, tensordot, einsum |
-| `linear` | a layer: product, bias and activation in one pass |
+| `linear` | a layer: the product, and a fusion of bias and activation |
 | `convolution` | conv2d, and its two transposes |
 | `normalization` | batch_norm |
 | `pooling` | max_pool2d, avg_pool2d |

@@ -254,7 +254,7 @@ def _twins(params: Mapping[str, Tensor]) -> tuple[str, str]:
 
 
 def hypergradients(levels: Sequence[Optimizer]) -> None:
-    """The gradients of hyperparameters are single numbers, as these are. (A chain takes nothing else.)"""
+    """The gradients of hyperparameters are single numbers, as these are."""
     for level in levels[:-1]:
         for key in level._tuned:
             tensor = level.parameters[key]

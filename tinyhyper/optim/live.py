@@ -1,8 +1,7 @@
 """The live edge as plain data, and back: all that the graph behind a tower's tensors holds after a step.
 
 That is one application of a rule for each tensor that was moved, what it saved, and the edges to the hyperparameters
-that it was moved by. Moved together or one by one, it is the same; so a saved edge is told, and made again, as if each
-tensor had been moved by itself.
+that it was moved by.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from ..errors import ArgumentError, GraphError
 from ..kernels.plan import Sample
 from ..tape import Edge, Node, reachable
 from ..tensor import Tensor
-from .group import GroupNode
 from .horizon import Seam
-from .scan import ScanNode
 
 if TYPE_CHECKING:
     from .tower import Optimizer
@@ -65,12 +62,6 @@ class Description:
                 self._put((node, n), {"released": True})
         elif node.op is None:
             self._put((node, 0), {})
-        elif isinstance(node, GroupNode):
-            for n in range(node.width):
-                self._put((node, n), self._rule(node.alone(n)) if n in node.saved else {"released": True})
-        elif isinstance(node, ScanNode):
-            for n, alone in node.op.alone(node):
-                self._put((node, n), self._rule(alone))
         elif node.op in self._rules:
             self._put((node, 0), self._rule(node))
         else:

@@ -77,7 +77,6 @@ def copied(level: Level) -> dict[str, Any]:
             name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
         },
         "_window": Window(level._window.horizon, level._window.objective),
-        "_chain": None,
         "_updates": {},
         "_below": nobody,
     }

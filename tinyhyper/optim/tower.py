@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -21,11 +21,9 @@ from ..closures import reads, version
 from ..errors import ArgumentError, CallError
 from ..tape import UNWATCHED, current, recording
 from ..tensor import Tensor, leaf
-from . import checks, rows, saving
-from .chain import Chain
+from . import checks, saving
 from .clipping import Limits, gradient_of
 from .coordinates import RATE, Hyperparameter, coordinate_of
-from .group import Operands, move_together
 from .horizon import Window
 from .labels import Labels, labels_for
 from .level import Level
@@ -33,6 +31,8 @@ from .move import Move
 from .nonfinite import guard_for
 from .ranges import RangeWatch, bounds
 from .update import Update, trace_rule
+
+Operands: TypeAlias = "tuple[str, Update, dict[str, Tensor], Tensor, Tensor, list[Tensor]]"
 
 
 class Optimizer(Level):
@@ -124,7 +124,6 @@ class Optimizer(Level):
         self._bounds = tuple(bounds(self))
         self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
         self._states: Mapping[str, dict[str, Tensor]] = {}
-        self._chain: Chain | None = None
         self._updates: dict[str, tuple[Update, dict[str, str]]] = {}
         self._closes_over, self._seen = reads(type(self).rule), 0
         self.t = 0
@@ -162,15 +161,10 @@ class Optimizer(Level):
         """Forget what was made of a rule that closes over something which has changed."""
         for level in levels:
             if level._closes_over and (seen := version(type(level).rule)) != level._seen:
-                level._seen, level._updates, self._chain = seen, {}, None
+                level._seen, level._updates = seen, {}
 
-    def _moves_above(self, levels: Sequence[Optimizer]) -> list[Any]:
-        """What moves above the bottom, top first: together in a chain, or where somebody watches one by one."""
-        if len(levels) > 1 and current().tape is None and rows.wanted():
-            if self._chain is None or self._chain.upper != levels[1:]:
-                self._chain = Chain(levels)
-            if (move := self._chain.move(levels)) is not None:
-                return [move]
+    def _moves_above(self, levels: Sequence[Optimizer]) -> list[Move]:
+        """What moves above the bottom, top first."""
         checks.hypergradients(levels)
         moves: list[Move] = []
         for height in reversed(range(1, len(levels))):
@@ -187,8 +181,6 @@ class Optimizer(Level):
     ) -> Move:
         """Where this level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
         operands = self._operands(names, targets, {**self.parameters, **fresh})
-        if labels is None and self._window.horizon == 1:
-            return Move(self, targets, *move_together(operands))
         cuts, moved, states = self._window.cuts, {}, {}
         for name, rule, used, w, g, state in operands:
             if labels is not None:

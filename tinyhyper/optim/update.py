@@ -34,13 +34,12 @@ class Update:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
     kept: the names of the state that the rule really reads.  names: the hyperparameters it reads.
-    weak: which operands take on the dtype of the others: the hyperparameters.  kinds: room for those of `group.py`.
+    weak: which operands take on the dtype of the others: the hyperparameters.
     """
 
     def __init__(self, fusion: Fusion, names: tuple[str, ...], kept: tuple[str, ...]) -> None:
         self.fusion, self.names, self.kept = fusion, names, kept
         self.weak = (False,) * (2 + len(kept)) + (True,) * len(names)
-        self.kinds: dict[Any, dict[Any, Any]] = {}
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
         return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self.weak)
