@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import tinyhyper as th
+from tinyhyper.core.tape import Node
 from tinyhyper.optim import SGD, Adam, Optimizer
-from tinyhyper.tape import Node
 
 from . import output
 from .bench.worker import status

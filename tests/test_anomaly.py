@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from test_towers import loss_of, make_params
 
 import tinyhyper as th
+from tinyhyper.core.tape import Node, mode
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.operation import OPERATIONS
 from tinyhyper.optim import SGD, Adam, RMSProp
-from tinyhyper.tape import Node, mode
 from tinyhyper.testing import alive, collector_off
 
 HERE = Path(__file__).name

@@ -25,9 +25,9 @@ from hypothesis.extra import numpy as hnp
 import tinyhyper as th
 from tinyhyper import files
 from tinyhyper.checkpoint import archive, tree
+from tinyhyper.core.tape import Node
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
-from tinyhyper.tape import Node
 from tinyhyper.testing import alive, collector_off
 
 STEPS = 3

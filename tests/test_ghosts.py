@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.core.tensor import Tensor, leaf
 from tinyhyper.inspect.ghosts import Rerun, arrived, ghosts_of
 from tinyhyper.inspect.paths import Paths
 from tinyhyper.ops.operation import operation
-from tinyhyper.tensor import Tensor, leaf
 
 LEVELS = ("sgd(0.05)", "sgd(0.05, mu=0.5)", "adagrad(0.05)", "rmsprop(0.05)", "adam(0.05)", "adam-alpha(0.02)")
 stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
-from tinyhyper import tape
+from tinyhyper.core import tape
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.testing import check_gradients
 

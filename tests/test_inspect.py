@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
+from tinyhyper.core.tape import mode
+from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.gradients import _brought
 from tinyhyper.inspect.paths import Part
 from tinyhyper.kernels.finite import norm
-from tinyhyper.tape import mode
-from tinyhyper.tensor import leaf
 
 
 def step(w, alpha, tape, *, cut_weights=True, cut_gradient=True):

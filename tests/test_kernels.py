@@ -19,6 +19,7 @@ import tinyhyper as th
 from tinyhyper import files
 from tinyhyper.kernels import cache, compiler, disk
 from tinyhyper.kernels.plan import SMALL, Plan, elementwise_backend
+from tinyhyper.ops.fusion import fused
 
 slow = pytest.mark.slow
 
@@ -429,7 +430,7 @@ def test_more_loops_than_a_kernel_has_are_left_to_numpy():
         shapes = [tuple(1 + (axis % 2 == turn) for axis in range(ndim)) for turn in (0, 1)]
         arrays = [np.arange(float(np.prod(shape))).reshape(shape) for shape in shapes]
         elementwise_backend("numba")
-        plan = Plan(th.add.fusion.expression, arrays, (False, False), (2,) * ndim, None, eager=True)
+        plan = Plan(fused(th.add).expression, arrays, (False, False), (2,) * ndim, None, eager=True)
         assert (plan.kernel is not None) == by_kernel
         np.testing.assert_array_equal(plan.run(arrays)[0], arrays[0] + arrays[1])
 

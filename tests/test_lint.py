@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from test_golden import GOLDEN, TOWERS, follow
 
 import tinyhyper as th
+from tinyhyper.core.tape import mode
+from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect import lint
 from tinyhyper.inspect.findings import Finding, Findings
 from tinyhyper.inspect.lint import check
 from tinyhyper.inspect.recorder import Recorder
 from tinyhyper.optim.stack import OPTIMIZERS
-from tinyhyper.tape import mode
-from tinyhyper.tensor import leaf
 
 HERE = Path(__file__).name
 

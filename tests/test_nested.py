@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.tape import Node
+from tinyhyper.core.tape import Node
 from tinyhyper.testing import alive, collector_off, nothing_alive
 
 # d/dy of x y^3 at y = 2, and its second derivative there: 12 x both.

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from test_towers import loss_of, make_params
 
 import tinyhyper as th
+from tinyhyper.core.tape import Node
 from tinyhyper.optim import SGD, AdaDelta, Adam, RMSProp, from_string
 from tinyhyper.optim.nonfinite import Notes
-from tinyhyper.tape import Node
 from tinyhyper.testing import alive
 
 TOWERS = {

@@ -9,6 +9,7 @@ import tinyhyper as th
 from tinyhyper.kernels import parts
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.fusion import fused
 
 slow = pytest.mark.slow
 
@@ -88,18 +89,18 @@ def test_the_parts_are_shared_out(monkeypatch):
 @pytest.mark.parametrize("size, shared", [(1_000, False), (10_000, False), (10_000_000, True)])
 def test_only_what_takes_long_is_shared(monkeypatch, size, shared):
     monkeypatch.undo()
-    assert parts.pays(th.add.fusion.expression, size, [True] * 3, 4) == shared
-    assert parts.pays(th.tanh.fusion.expression, size, [True] * 2, 8) == shared
+    assert parts.pays(fused(th.add).expression, size, [True] * 3, 4) == shared
+    assert parts.pays(fused(th.tanh).expression, size, [True] * 2, 8) == shared
 
 
 def test_a_costly_function_is_shared_sooner(monkeypatch):
     monkeypatch.undo()
-    assert parts.pays(RULES["power"].fusion.expression, 100_000, [True] * 3, 8)
-    assert not parts.pays(th.multiply.fusion.expression, 100_000, [True] * 3, 8)
+    assert parts.pays(fused(RULES["power"]).expression, 100_000, [True] * 3, 8)
+    assert not parts.pays(fused(th.multiply).expression, 100_000, [True] * 3, 8)
 
 
 def test_what_is_computed_once_costs_nothing(monkeypatch):
     monkeypatch.undo()
-    costly = RULES["power"].fusion.expression
+    costly = fused(RULES["power"]).expression
     assert not parts.pays(costly, 100_000, [False, False, True], 8)
     assert parts.pays(costly, 100_000, [False, True, True], 8)

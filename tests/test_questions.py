@@ -14,9 +14,9 @@ from test_ghosts import run, stacks
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.core.tape import reachable
+from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.memory import alive, nbytes
-from tinyhyper.tape import reachable
-from tinyhyper.tensor import leaf
 
 
 def by_hand(alphas=(0.1, 0.1), tuned=True, ghosts=True, cut=True):
@@ -354,7 +354,7 @@ def test_json_holds_what_is_not_finite():
 
 
 OTHER_JSON = [
-    "", "{}", "[1]", '{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}',
+    "", "{}", "[1]", '{"format": "other", "version": 1}', '{"format": "tinyhyper.core.tape", "version": 9}',
 ]  # fmt: skip
 
 

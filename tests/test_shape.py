@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
-from tinyhyper.ops.shape import sum_to
+from tinyhyper.core.rules import sum_to
 from tinyhyper.testing import axes_of
 
 DEEP = hnp.array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=3)

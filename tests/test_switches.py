@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
+from tinyhyper.core.tape import current, mode, unwatched
 from tinyhyper.ops.operation import OPERATIONS, operation
-from tinyhyper.tape import current, mode, unwatched
 
 SWITCHES = [th.no_grad, th.detect_anomaly, th.record, unwatched]
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from optimizers import RULES
 
 import tinyhyper as th
+from tinyhyper.core.tensor import Tensor, leaf
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.optim.horizon import Seam
-from tinyhyper.tensor import Tensor, leaf
 from tinyhyper.testing import check_hypergradients, hypergradients, towers
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.tape import Node
+from tinyhyper.core.tape import Node
 from tinyhyper.testing import alive, collector_off, nothing_alive
 
 pytest_plugins = ["pytester"]

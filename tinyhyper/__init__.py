@@ -3,6 +3,7 @@
 # ruff: isort: skip_file
 
 from . import data, inspect, kernels, nn, optim
+from .calls import no_grad
 from .checkpoint import load, save
 from .derivatives import gradients
 from .errors import (
@@ -14,28 +15,33 @@ from .functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .inspect import detect_anomaly, record
 from .kernels import num_threads, set_num_threads
 from .ops.convolution import conv2d
-from .ops.elementwise import absolute as abs
-from .ops.elementwise import (
-    add, arccos, arcsin, arctan, clip, cos, cosh, divide, equal, erf, exp, expm1, floor, greater, greater_equal,
-    isnan, less, less_equal, log, log1p, logaddexp, maximum, minimum, multiply, negative, not_equal, positive, pow,
-    reciprocal, relu, sigmoid, sign, sin, sinh, softplus, sqrt, square, subtract, tan, tanh, where,
+from .core.rules import absolute as abs
+from .core.rules import (
+    add, divide, equal, exp, greater, greater_equal, less, less_equal, log, maximum, minimum, multiply, negative,
+    not_equal, positive, pow, reciprocal, relu, sign, sqrt, square, subtract, tanh, where,
 )  # fmt: skip
-from .ops.elementwise import pow as power
+from .ops.elementwise import (
+    arccos, arcsin, arctan, clip, cos, cosh, erf, expm1, floor, isnan, log1p, logaddexp, sigmoid, sin, sinh, softplus,
+    tan,
+)  # fmt: skip
+from .core.rules import pow as power
 from .ops.fuse import fuse
 from .ops.index import take
-from .ops.linalg import dot, einsum, inner, matmul, outer, tensordot
+from .core.rules import matmul
+from .ops.linalg import dot, einsum, inner, outer, tensordot
 from .ops.linear import linear
 from .ops.nn import cross_entropy, log_softmax, logsumexp, softmax
 from .ops.normalization import batch_norm
 from .ops.pooling import avg_pool2d, max_pool2d
-from .ops.reduce import all, any, argmax, argmin, cumsum, max, mean, min, norm, prod, std, sum, var
+from .core.rules import max, mean, min, sum
+from .ops.reduce import all, any, argmax, argmin, cumsum, norm, prod, std, var
 from .ops.recurrent import lstm
+from .core.rules import astype, broadcast_to, reshape, sum_to, swapaxes, transpose
 from .ops.shape import (
-    astype, broadcast_to, concatenate, diagonal, expand_dims, flip, moveaxis, pad, ravel, repeat, reshape, roll,
-    split, squeeze, stack, sum_to, swapaxes, tile, trace, transpose, tril, triu,
+    concatenate, diagonal, expand_dims, flip, moveaxis, pad, ravel, repeat, roll, split, squeeze, stack, tile, trace,
+    tril, triu,
 )  # fmt: skip
-from .tape import no_grad
-from .tensor import Tensor, tensor
+from .core.tensor import Tensor, tensor
 
 __version__ = "0.1.0"
 

@@ -14,12 +14,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
+from .core.tape import Node, current, quietly
+from .core.tensor import Tensor, array_of
 from .errors import ArgumentError, DtypeError, ShapeError
-from .interop import array_of
 from .kernels.finite import all_finite, described
-from .kernels.quiet import quietly
-from .tape import Node, current
-from .tensor import Tensor
 
 Table = dict[str, np.ndarray]
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from .core.tape import Switch
 from .errors import CallError, DtypeError
 
 
@@ -25,6 +26,17 @@ class Parenthesized(type):
 
     def __exit__(cls, *error: object) -> None:
         """Never reached, but Python looks for it first."""
+
+
+class Block(Switch, metaclass=Parenthesized):
+    """A mode inside a block, or inside the decorated function, generator or coroutine."""
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return inside(type(self), function)
+
+
+class no_grad(Block):
+    """Put nothing on the graph inside the block, or inside the decorated function."""
 
 
 def inside(context: type[AbstractContextManager[Any]], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from .core.rules import positive, reshape
+from .core.tape import Node, mode, reachable, recording
+from .core.tensor import FLOATS, Tensor, as_tensor, in_dtype, leaf
 from .derivatives import gradients
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
-from .interop import FLOATS
-from .ops.elementwise import positive
-from .ops.shape import reshape, stack
+from .ops.shape import stack
 from .structures import copied, leaves, mapped, matching, nested, rebuilt
-from .tape import Node, leads, mode, reachable, recording
-from .tensor import Tensor, as_tensor, in_dtype, leaf
 
 Argnums = int | tuple[int, ...] | list[int]
 
@@ -297,3 +296,22 @@ def _arguments(primals: Any, vectors: Any) -> tuple[tuple[Any, ...], Any]:
     if not _several(primals):
         return (primals,), vectors
     return tuple(primals), vectors if isinstance(vectors, (tuple, list)) else (vectors,)
+
+
+def leads(node: Any, fits: Callable[[Any], bool], yes: set[Any], no: set[Any]) -> bool:
+    """Whether a node is or depends on one that fits. yes, no: nodes of which this is known; more of them afterwards."""
+    came: dict[Any, Any] = {node: None}
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if node in yes or fits(node):
+            while node is not None:
+                yes.add(node)
+                node = came[node]
+            return True
+        for edge in node.inputs:
+            if edge is not None and edge[0] not in came and edge[0] not in no:
+                came[edge[0]] = node
+                waiting.append(edge[0])
+    no.update(came)
+    return False

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .core.tensor import Tensor, as_tensor
 from .errors import DtypeError, ShapeError
-from .tensor import Tensor, as_tensor
 
 LONGEST = 300  # characters of a structure in a message
 VALUES = {Tensor, np.ndarray, np.float64, float, int}  # told quickly from a mapping of whatever type

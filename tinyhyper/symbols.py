@@ -9,43 +9,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
+
+from .core.operation import READERS, Elementwise, Operation, attach, held
+from .core.rules import operators
 from .errors import UnsupportedError
-from .kernels.expression import Expression, Formula, Line
+from .kernels.expression import Expression, Line
+from .kernels.notation import formula
 
 _serials = count()
 
 
-class Rule(NamedTuple):
-    """An elementwise operation: its formula and its vector-Jacobian product.
-
-    vjp(g, out, *args) gives the cotangent of each argument, or None where no gradient flows.
-    """
-
-    formula: Formula
-    vjp: Callable[..., tuple[Any, ...]] | None
-
-
 class Symbol:
-    """A value that is not known yet: `rule` applied to `args`, or, without a rule, an input."""
+    """A value that is not known yet: `op` applied to `args`, or, without an operation, an input."""
 
-    __slots__ = ("rule", "args", "serial")
+    __slots__ = ("op", "args", "serial")
     width = 1
     released = False
 
-    def __init__(self, rule: Rule | None = None, args: tuple[Any, ...] = ()) -> None:
-        self.rule, self.args, self.serial = rule, args, next(_serials)
+    def __init__(self, op: Elementwise | None = None, args: tuple[Any, ...] = ()) -> None:
+        self.op, self.args, self.serial = op, args, next(_serials)
 
     @property
     def inputs(self) -> tuple[tuple[Symbol, int] | None, ...]:
         return tuple((arg, 0) if isinstance(arg, Symbol) else None for arg in self.args)
 
     def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
-        if self.rule is None or self.rule.vjp is None:
+        if self.op is None:
             return (None,) * len(self.args)
-        args = [arg if isinstance(arg, Symbol) else Constant(arg) for arg in self.args]
-        return self.rule.vjp(cotangents[0], self, *args)
+        op, args = self.op, [arg if isinstance(arg, Symbol) else Constant(arg) for arg in self.args]
+        known = dict(zip(op.inputs, args), out=self)
+        return [
+            op.vjps[name](cotangents[0], *[known[need] for need in op.needs[name]]) if use and name in op.vjps else None
+            for name, use in zip(op.inputs, wanted)
+        ]
 
     def plus(self, other: Symbol) -> Symbol:
         """self + other."""
@@ -79,9 +78,9 @@ class Symbol:
         )
 
     def __repr__(self) -> str:
-        if self.rule is None:
+        if self.op is None:
             return f"x{self.serial}"
-        return f"{self.rule.formula.name}({', '.join(map(repr, self.args))})"
+        return f"{self.op.name}({', '.join(map(repr, self.args))})"
 
 
 class Constant(Symbol):
@@ -137,8 +136,8 @@ def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
         return numbers[id(value)] if isinstance(value, Symbol) else constants[type(value), value]
 
     for symbol in order:
-        assert symbol.rule is not None
-        line = Line(symbol.rule.formula, tuple(number(arg) for arg in symbol.args))
+        assert symbol.op is not None
+        line = Line(formula(symbol.op), tuple(number(arg) for arg in symbol.args))
         numbers[id(symbol)] = lines.setdefault(line, len(inputs) + len(constants) + len(lines))
     return Expression(len(inputs), tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
 
@@ -150,7 +149,7 @@ def needed(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[Symbol]:
     waiting = [out for out in outputs if isinstance(out, Symbol)]
     while waiting:
         symbol = waiting.pop()
-        if symbol.rule is not None and id(symbol) not in stop and id(symbol) not in found:
+        if symbol.op is not None and id(symbol) not in stop and id(symbol) not in found:
             found[id(symbol)] = symbol
             waiting += [arg for arg in symbol.args if isinstance(arg, Symbol)]
     return sorted(found.values(), key=lambda symbol: symbol.serial)
@@ -159,13 +158,13 @@ def needed(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[Symbol]:
 def substitute(
     outputs: Sequence[Any],
     replacements: dict[Symbol, Symbol],
-    rule_of: Callable[[Symbol], Rule | None] = attrgetter("rule"),
+    op_of: Callable[[Symbol], Elementwise | None] = attrgetter("op"),
 ) -> list[Any]:
-    """The outputs once more, with some symbols replaced by others, and each of the rest by the rule given for it."""
+    """The outputs once more, with some symbols replaced by others, and the rest by the operations given for them."""
     copies: dict[Any, Any] = dict(replacements)
     for symbol in needed(outputs, list(replacements)):
         copies[symbol] = Symbol(
-            rule_of(symbol), tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args)
+            op_of(symbol), tuple(copies.get(arg, arg) if isinstance(arg, Symbol) else arg for arg in symbol.args)
         )
     return [copies.get(out, out) if isinstance(out, Symbol) else out for out in outputs]
 
@@ -174,3 +173,22 @@ def used(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[bool]:
     """Which of the inputs the outputs read."""
     read = {id(arg) for symbol in needed(outputs, inputs) for arg in symbol.args} | {id(out) for out in outputs}
     return [id(symbol) in read for symbol in inputs]
+
+
+def read(op: Operation, args: Sequence[Any]) -> Symbol:
+    """An operation applied to symbols: it is written down. Raises UnsupportedError for what no kernel can hold."""
+    if not isinstance(op, Elementwise):
+        raise UnsupportedError(f"{op.name} is not elementwise, so it cannot be used in a fused function")
+    for arg in args:
+        if not isinstance(arg, (Symbol, float, int, np.generic)):
+            raise UnsupportedError(
+                f"{op.name}: in a fused function a symbol met a {type(arg).__name__}; "
+                "pass tensors and arrays as arguments"
+            )
+    plain = [arg.item() if isinstance(arg, np.generic) else arg for arg in args]
+    plain = [held(arg, op.name) if type(arg) is int else arg for arg in plain]
+    return Symbol(op, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
+
+
+READERS.update(dict.fromkeys((Symbol, Constant, Absent), read))
+attach(Symbol, operators())

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 import tinyhyper as th
+from tinyhyper.core.tape import mode
+from tinyhyper.core.tensor import leaf
 from tinyhyper.optim import COORDINATES, Hyperparameter, Optimizer
-from tinyhyper.tape import mode
-from tinyhyper.tensor import leaf
 
 LIMIT = 0.003  # of an element of a clipped gradient
 MU = 0.5  # of the momentum

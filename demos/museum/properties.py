@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 import tinyhyper as th
+from tinyhyper.core.tape import mode, reachable
 from tinyhyper.optim import Optimizer
-from tinyhyper.tape import mode, reachable
 
 from . import exhibits
 from .exhibits import H, Loss, Params, gradient_of

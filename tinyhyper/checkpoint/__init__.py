@@ -17,9 +17,9 @@ import os
 from typing import Any, NamedTuple
 
 from ..arguments import named
+from ..core.tensor import Tensor
 from ..errors import ArgumentError, CallError, CheckpointError, DtypeError, TinyhyperError
 from ..optim.tower import Optimizer
-from ..tensor import Tensor
 from . import archive, run
 
 OWN = inspect.signature(lambda path, params, optimizer=None: None)  # of save, beside extras

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
+from ..core.tape import Edge
+from ..core.tensor import FLOATS, Tensor
 from ..errors import ArgumentError, GraphError
-from ..interop import FLOATS
 from ..optim import live, saving
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from ..optim.tower import Optimizer
-from ..tape import Edge
-from ..tensor import Tensor
 from .tree import constant_or_leaf
 
 Content = dict[str, Any]

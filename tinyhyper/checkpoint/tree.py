@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..core.tensor import FLOATS, Tensor, leaf
 from ..errors import DtypeError, GraphError
-from ..interop import FLOATS
-from ..tensor import Tensor, leaf
 
 Arrays: TypeAlias = "dict[int, tuple[int, np.ndarray, np.ndarray]]"  # by id: the number, the array, what is written
 Tensors: TypeAlias = "dict[int, int]"  # their numbers, by id

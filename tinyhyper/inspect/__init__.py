@@ -7,8 +7,8 @@ attaches the views to the classes that they show.
 from collections.abc import Callable
 from typing import Any
 
+from ..core.tensor import Tensor
 from ..optim.tower import Optimizer
-from ..tensor import Tensor
 from .anomaly import detect_anomaly
 from .answers import Answer
 from .checks import refuse_others

@@ -13,11 +13,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..calls import Block
+from ..core.tape import unwatched
 from ..errors import AnomalyError
 from ..kernels.finite import all_finite, first, worded
 from ..optim.ranges import RangeWatch
 from ..sites import Site, caller
-from ..tape import Switch, unwatched
 from .blame import Fault, blame
 from .finite import ADVICE, advice
 from .names import titled
@@ -26,8 +27,8 @@ from .text import short, shorten
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from ..tape import Node
-    from ..tensor import Tensor
+    from ..core.tape import Node
+    from ..core.tensor import Tensor
 
 
 class Origin(NamedTuple):
@@ -190,7 +191,7 @@ def _line(site: Site) -> str:
     return f"{shorten(site[0])}:{site[1]}"
 
 
-class detect_anomaly(Switch):
+class detect_anomaly(Block):
     """Raise AnomalyError where a NaN or an infinity is first made, in the block or in the decorated function.
 
     The message has the operation, the line that wrote it, the numbers that led to it, and what to do; of a backward

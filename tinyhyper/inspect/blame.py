@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.tape import quietly
 from ..kernels.expression import Expression, run, weak_values
 from ..kernels.finite import Index, all_finite, first, worded
-from ..kernels.quiet import quietly
 from ..ops.fusion import Fusion
 from .finite import MEANT
 from .text import short

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.rules import positive
+from ..core.tape import add_to, no_grad, recording, sweep, unwatched
+from ..core.tensor import FLOATS, Tensor, leaf
 from ..errors import GraphError
-from ..interop import FLOATS
 from ..kernels.finite import norm
-from ..ops.elementwise import positive
-from ..tape import add_to, no_grad, recording, sweep, unwatched
-from ..tensor import Tensor, leaf
 from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tensor import Tensor
 from ..optim.tower import Optimizer
-from ..tensor import Tensor
 from .figure import steps_of
 from .plain import markup
 from .records import Recording

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.tape import backward, reachable, unwatched
+from ..core.tensor import Tensor
 from ..kernels.finite import norm
-from ..tape import backward, reachable, unwatched
-from ..tensor import Tensor
 from .ghosts import Rerun, cotangents
 from .records import Place, Recording
 

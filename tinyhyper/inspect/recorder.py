@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from ..calls import Block
+from ..core.tape import Node, current
 from ..errors import ArgumentError, GraphError
 from ..sites import PACKAGE, caller
-from ..tape import Node, Switch, current
 from .events import Event, EventRecording, Mark, facts
 from .records import Cut, Kind, Label, Place, Program, Role
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from ..tensor import Tensor
+    from ..core.tensor import Tensor
 
 LAYERS = f"{PACKAGE}.nn"
 ROLES = get_args(Role)
@@ -237,7 +238,7 @@ def _ends(range: Any) -> tuple[float, float]:
     return low, high
 
 
-class record(Switch):
+class record(Block):
     """Record this thread's operations, cuts and gradients: `with th.record() as tape: ...`.
 
     ghosts: also compute the gradient that each cut stopped. The recording then keeps the constants of the operations,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..sites import Site, caller, inside
 
 if TYPE_CHECKING:
-    from ..tape import Node
+    from ..core.tape import Node
 
 
 class Watcher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from ..errors import ArgumentError
 
@@ -16,13 +17,22 @@ class Backend:
 
     def __init__(self, name: str, *choices: str) -> None:
         self.__name__, self.choices, self.chosen = name, (*choices, "auto"), "auto"
+        self._followers: list[Callable[[str], None]] = []
 
     def __call__(self, name: str | None = None) -> str:
         if name is not None and name not in self.choices:
             known = ", ".join(f'"{choice}"' for choice in self.choices)
             raise ArgumentError(f"{self.__name__}: {name!r} is not one of {known}")
-        self.chosen = name or self.chosen
+        if name is not None:
+            self.chosen = name
+            for follow in self._followers:
+                follow(name)
         return self.chosen
+
+    def follow(self, follow: Callable[[str], None]) -> None:
+        """Call follow(name) now, and whenever another implementation is put in force."""
+        self._followers.append(follow)
+        follow(self.chosen)
 
 
 def compiler_is_off() -> bool:

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tape import quietly
 from ..errors import ArgumentError, DtypeError
 from ..files import publish
 from ..folders import named, read_own, user_cache
 from .backend import compiler_is_off
 from .disk import DiskCache
-from .quiet import quietly
 
 HEADER = '''"""{digest}"""
 import math

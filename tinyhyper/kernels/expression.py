@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.tape import quietly
 from ..errors import DtypeError
-from .quiet import quietly
 
 FLOAT64 = np.dtype(np.float64)
 

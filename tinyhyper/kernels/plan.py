@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.tape import quietly
 from . import compiler, threads
 from .accuracy import LIBRARY
 from .backend import Backend, compiler_is_off
 from .expression import Expression, Program, in_floats, value_dtypes
 from .parts import LEAST, Parts, pays
-from .quiet import quietly
 
 SMALL = 1_000
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import generator, number, whole
+from ..core.tape import no_grad
+from ..core.tensor import Tensor
 from ..errors import ArgumentError
-from ..tape import no_grad
-from ..tensor import Tensor
 from .dense import Embedding, Linear
 from .layer import Layer
 from .recurrent import LSTM, State

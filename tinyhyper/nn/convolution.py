@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..arguments import whole
+from ..core.tensor import Tensor
 from ..kernels.convolution import Pair
 from ..ops.convolution import conv2d, pair
-from ..tensor import Tensor
 from .initial import Initial, uniform
 from .layer import Layer
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import number, whole
+from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import DtypeError, ShapeError
-from ..interop import FLOATS
 from ..ops.index import take
 from ..ops.linear import linear
 from ..ops.recurrent import checked_ids
-from ..tensor import Tensor, as_tensor
 from .initial import Initial, normal, uniform
 from .layer import Layer
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from .. import buffers as kept
 from ..arguments import generator, named
+from ..core.tensor import Tensor, tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..tensor import Tensor, tensor
 from .initial import Initial
 
 

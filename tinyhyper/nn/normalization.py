@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import number, whole
+from ..core.tensor import Tensor, as_tensor
 from ..kernels.finite import all_finite
 from ..ops.normalization import batch_norm, normalize_batch
-from ..tensor import Tensor, as_tensor
 from .initial import Initial, constant
 from .layer import Layer
 

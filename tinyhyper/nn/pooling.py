@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..core.tensor import Tensor
 from ..kernels.convolution import Pair
 from ..ops.convolution import pair
 from ..ops.pooling import avg_pool2d, max_pool2d
-from ..tensor import Tensor
 from .layer import Layer
 
 

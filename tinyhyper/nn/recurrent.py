@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..arguments import whole
+from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
 from ..ops.recurrent import is_pair, lstm
-from ..tensor import Tensor, as_tensor
 from .initial import Initial, uniform
 from .layer import Layer
 

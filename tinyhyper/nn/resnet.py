@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import whole
+from ..core.rules import mean, relu
+from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
-from ..ops.elementwise import relu
-from ..ops.reduce import mean
 from ..ops.shape import pad
-from ..tensor import Tensor, as_tensor
 from .convolution import Conv2d
 from .dense import Linear
 from .layer import Layer

@@ -23,18 +23,23 @@ from typing import Any
 
 import numpy as np
 
+from ..core import rules
+from ..core.operation import attach as attach_to
+from ..core.operation import foreign
+from ..core.tensor import UNMASKED, Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
-from ..interop import NUMPY_FUNCTIONS, UNMASKED, foreign
+from ..interop import NUMPY_FUNCTIONS
+from ..kernels import quicker  # noqa: F401  it registers
 from ..symbols import Symbol
-from ..tensor import Tensor
 from . import elementwise, index, linalg, reduce, shape
-from .elementwise import NUMPY_ALIASES, RULES, attach_operators, forward, reflected
+from .elementwise import NUMPY_ALIASES, RULES
 
 METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
     for module, names in (
-        (reduce, "sum mean prod max min var std cumsum argmax argmin any all"),
-        (shape, "ravel swapaxes squeeze astype repeat diagonal trace"),
+        (rules, "sum mean max min swapaxes"),
+        (reduce, "prod var std cumsum argmax argmin any all"),
+        (shape, "ravel squeeze repeat diagonal trace"),
         (index, "take"),
         (linalg, "dot"),
         (elementwise, "clip"),
@@ -57,34 +62,34 @@ def _last_diagonal(x: Any, offset: int = 0) -> Tensor:
 
 # NumPy's functions that a rule stands for: the rule, and NumPy's own parameters in their order.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
-    "sum": (reduce.sum, "a axis dtype out keepdims initial where"),
-    "mean": (reduce.mean, "a axis dtype out keepdims where"),
+    "sum": (rules.sum, "a axis dtype out keepdims initial where"),
+    "mean": (rules.mean, "a axis dtype out keepdims where"),
     "prod": (reduce.prod, "a axis dtype out keepdims initial where"),
-    "max": (reduce.max, "a axis out keepdims initial where"),
-    "amax": (reduce.max, "a axis out keepdims initial where"),
-    "min": (reduce.min, "a axis out keepdims initial where"),
-    "amin": (reduce.min, "a axis out keepdims initial where"),
+    "max": (rules.max, "a axis out keepdims initial where"),
+    "amax": (rules.max, "a axis out keepdims initial where"),
+    "min": (rules.min, "a axis out keepdims initial where"),
+    "amin": (rules.min, "a axis out keepdims initial where"),
     "var": (reduce.var, "a axis dtype out ddof keepdims where mean correction"),
     "std": (reduce.std, "a axis dtype out ddof keepdims where mean correction"),
     "cumsum": (reduce.cumsum, "a axis dtype out"),
     "linalg.norm": (reduce.norm, "x ord axis keepdims"),
     "linalg.trace": (_last_trace, "x offset"),
     "linalg.diagonal": (_last_diagonal, "x offset"),
-    "linalg.matmul": (linalg.matmul, "x1 x2"),
+    "rules.matmul": (rules.matmul, "x1 x2"),
     "linalg.tensordot": (linalg.tensordot, "x1 x2 axes"),
     "argmax": (reduce.argmax, "a axis out keepdims"),
     "argmin": (reduce.argmin, "a axis out keepdims"),
     "any": (reduce.any, "a axis out keepdims where"),
     "all": (reduce.all, "a axis out keepdims where"),
-    "reshape": (shape.reshape, "a shape order copy"),
+    "reshape": (rules.reshape, "a shape order copy"),
     "ravel": (shape.ravel, "a order"),
-    "transpose": (shape.transpose, "a axes"),
-    "permute_dims": (shape.transpose, "a axes"),
-    "swapaxes": (shape.swapaxes, "a axis1 axis2"),
+    "transpose": (rules.transpose, "a axes"),
+    "permute_dims": (rules.transpose, "a axes"),
+    "swapaxes": (rules.swapaxes, "a axis1 axis2"),
     "moveaxis": (shape.moveaxis, "a source destination"),
     "expand_dims": (shape.expand_dims, "a axis"),
     "squeeze": (shape.squeeze, "a axis"),
-    "broadcast_to": (shape.broadcast_to, "array shape subok"),
+    "broadcast_to": (rules.broadcast_to, "array shape subok"),
     "concatenate": (shape.concatenate, "arrays axis out dtype casting"),
     "concat": (shape.concatenate, "arrays axis out dtype casting"),
     "stack": (shape.stack, "arrays axis out dtype casting"),
@@ -98,23 +103,23 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "trace": (shape.trace, "a offset axis1 axis2 dtype out"),
     "triu": (shape.triu, "m k"),
     "tril": (shape.tril, "m k"),
-    "astype": (shape.astype, "x dtype copy device"),
+    "astype": (rules.astype, "x dtype copy device"),
     "take": (index.take, "a indices axis out mode"),
-    "matmul": (linalg.matmul, "x1 x2 out"),
+    "matmul": (rules.matmul, "x1 x2 out"),
     "dot": (linalg.dot, "a b out"),
     "inner": (linalg.inner, "a b"),
     "outer": (linalg.outer, "a b out"),
     "tensordot": (linalg.tensordot, "a b axes"),
-    "where": (elementwise.where, "condition x y"),
+    "where": (rules.where, "condition x y"),
     "clip": (_clip, "a a_min a_max out min max"),
-    "pow": (elementwise.pow, "x y out"),
-    "power": (elementwise.pow, "x y out"),
-    "reciprocal": (elementwise.reciprocal, "x out"),
+    "pow": (rules.pow, "x y out"),
+    "power": (rules.pow, "x y out"),
+    "reciprocal": (rules.reciprocal, "x out"),
     "logaddexp": (elementwise.logaddexp, "x y out"),
-    "add.reduce": (reduce.sum, "array axis dtype out keepdims initial where"),
+    "add.reduce": (rules.sum, "array axis dtype out keepdims initial where"),
     "multiply.reduce": (reduce.prod, "array axis dtype out keepdims initial where"),
-    "maximum.reduce": (reduce.max, "array axis dtype out keepdims initial where"),
-    "minimum.reduce": (reduce.min, "array axis dtype out keepdims initial where"),
+    "maximum.reduce": (rules.max, "array axis dtype out keepdims initial where"),
+    "minimum.reduce": (rules.min, "array axis dtype out keepdims initial where"),
     "add.accumulate": (reduce.cumsum, "array axis dtype out"),
 }
 
@@ -138,20 +143,14 @@ WITHOUT_RULE = {
 
 def attach() -> None:
     """Give Tensor its operators and methods, and NumPy's functions their rules."""
-    attach_operators(Tensor)
     members: dict[str, Any] = {
-        "__getitem__": index.getitem,
-        "__matmul__": forward(linalg.matmul),
-        "__rmatmul__": reflected(linalg.matmul),
-        "reshape": lambda self, *lengths: shape.reshape(self, _one_tuple(lengths)),
-        "transpose": lambda self, *axes: shape.transpose(self, _one_tuple(axes) if axes else None),
-        "T": property(shape.transpose, doc="The tensor with its axes reversed."),
+        "reshape": lambda self, *lengths: rules.reshape(self, _one_tuple(lengths)),
+        "transpose": lambda self, *axes: rules.transpose(self, _one_tuple(axes) if axes else None),
     }
     refused = {f"__{side}{name}__": _refused(*told) for name, told in WITHOUT_RULE.items() for side in ("", "r")}
-    for name, member in (METHODS | members | refused).items():
-        setattr(Tensor, name, member)
-    for name in ("__array_ufunc__", "__array_function__", "__matmul__", "__rmatmul__", *refused):
-        setattr(Symbol, name, getattr(Tensor, name))  # what is not elementwise tells a fused function so
+    attach_to(Tensor, METHODS | members | refused)
+    names = ("__array_ufunc__", "__array_function__", "__matmul__", "__rmatmul__", *refused)
+    attach_to(Symbol, {name: getattr(Tensor, name) for name in names})  # which tell a fused function what it cannot do
     for name, rule in (RULES | NUMPY_ALIASES).items():
         NUMPY_FUNCTIONS[name] = _numpy(name, rule, " ".join([*inspect.signature(rule).parameters, "out"]))
     for name, (function, parameters) in FUNCTIONS.items():

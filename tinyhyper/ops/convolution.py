@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.operation import operation
+from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import convolution as kernels
 from ..kernels.convolution import Pair
-from ..tensor import Tensor, as_tensor
-from .operation import operation
 
 
 @operation(

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..closures import Closure, Draws
-from ..errors import ArgumentError, CallError, DtypeError, TinyhyperError, UnsupportedError
+from ..core.operation import held
+from ..core.tensor import Tensor, tensor
+from ..errors import CallError, DtypeError, TinyhyperError, UnsupportedError
 from ..symbols import Symbol
-from ..tensor import Tensor, tensor
 from .fusion import Fusion, Mask
 
 TRIES = 4  # runs at which a random generator must move to be the function's doing and not another thread's
@@ -31,16 +32,6 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
         return tensor(value), False
     except TinyhyperError as error:
         raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
-
-
-def held(value: int, name: str) -> int | float:
-    """An integer that 64 bits hold; a larger one as a float, as NumPy has it beside floats. Raises ArgumentError."""
-    if -(2**63) <= value < 2**64:
-        return value
-    try:
-        return float(value)
-    except OverflowError:
-        raise ArgumentError(f"{name}: an integer of {value.bit_length()} bits is too large even for a float") from None
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,18 +8,19 @@ kernel. The VJP shows which operands and outputs it reads: only those are saved.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
-from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
-from ..interop import FLOATS
-from ..kernels.plan import Plan, Sample, elementwise_backend
+from ..core.operation import Elementwise, broadcast
+from ..core.tape import Edge, Node, add_to, current, leading_to, reachable, sweep
+from ..core.tensor import FLOATS, Tensor, apply
+from ..errors import ArgumentError
+from ..kernels.backend import compiler_is_off
+from ..kernels.plan import SMALL, Plan, Sample, elementwise_backend
 from ..symbols import Symbol, lower, substitute, used
-from ..tape import Edge, Node, add_to, current, leading_to, reachable, sweep
-from ..tensor import Tensor
 
 Mask = tuple[bool, ...]
 UNKNOWN = object()
@@ -53,7 +54,6 @@ class Way(NamedTuple):
     """A pullback for some cotangents and some inputs, ready to be called.
 
     reads: pairs of a place in what the node saved and the input or output it is.  gives: as in Derivative.
-    plans: those so far, by how the cotangents lie in memory; what was saved always lies as it did in the forward plan.
     """
 
     fusion: Fusion
@@ -61,15 +61,6 @@ class Way(NamedTuple):
     weak: Mask
     like: tuple[Sample, ...]
     gives: tuple[int, ...]
-    plans: dict[Any, Plan]
-
-    def run(self, cotangents: list[np.ndarray], saved: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """The cotangents of the inputs it gives, where nobody records or watches."""
-        arrays = cotangents + [saved[place] for place, _ in self.reads]
-        key = (elementwise_backend.chosen, *[(c.shape, c.strides, c.dtype) for c in cotangents])
-        if (plan := self.plans.get(key)) is None:
-            plan = self.plans[key] = self.fusion.plan(arrays, self.weak, self.like)
-        return plan.run(arrays)
 
 
 class Fusion:
@@ -84,60 +75,46 @@ class Fusion:
         self._plans: dict[Any, Plan] = {}
         self._derivatives: dict[Any, Derivative] = {}
 
-    def __call__(self, operands: Sequence[Tensor], weak: Mask, like: tuple[Sample, ...] | None = None) -> list[Tensor]:
+    def __call__(
+        self, operands: Sequence[Tensor], weak: Mask = (), like: tuple[Sample, ...] | None = None
+    ) -> list[Tensor]:
         """Apply to tensors.
 
-        weak: which operands are scalars that take on the dtype of what they meet (NEP 50).
+        weak: which operands are scalars that take on the dtype of what they meet (NEP 50); none if empty.
         like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
         Raises ShapeError for shapes that do not broadcast, DtypeError for dtypes that an operation has not,
         ArgumentError for integers whose result is none.
         """
-        recording, tape = current()
-        began = 0 if tape is None else perf_counter_ns()
-        arrays = [operand.array for operand in operands]
+        return apply(self, operands, weak or (False,) * len(operands), like)
+
+    def compute(
+        self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[Sample, ...] | None
+    ) -> tuple[Sequence[np.ndarray], Plan]:
         plan = self.plan(arrays, weak, like)
         try:
-            results = plan.run(arrays)
+            return plan.run(arrays), plan
         except (ValueError, OverflowError) as error:  # a negative power of integers, a number that they do not hold
             raise ArgumentError(f"{self.name}: {error}") from error
-        if recording:
-            edges = [operand.edge for operand in operands]
-            outputs = self.recorded(self.context(plan, edges), edges, arrays, results)
-        else:
-            outputs = [Tensor(result) for result in results]
-        if tape is not None:
-            tape.operation(self, operands, outputs, (weak, like), perf_counter_ns() - began)
-        return outputs
 
-    def recorded(
-        self,
-        context: Context | None,
-        edges: Sequence[Edge | None],
-        arrays: Sequence[np.ndarray | None],
-        results: Sequence[np.ndarray],
-    ) -> list[Tensor]:
-        """The results as tensors, on the tape if there is a context. Of the arrays only those it reads are used."""
+    def node(
+        self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], plan: Plan
+    ) -> list[Edge | None]:
+        """The outputs' edges; None for one that carries no gradient."""
+        context = self.context(plan, edges)
         if context is None:
-            return [Tensor(result) for result in results]
+            return [None] * len(results)
         values = (*arrays, *results)
-        node = Node(self, tuple(edges), [values[n] for n in context.reads], context, len(results))
-        if len(results) == 1:
-            return [Tensor(results[0], (node, 0))]
-        return [Tensor(r, (node, n) if flow else None) for n, (r, flow) in enumerate(zip(results, context.flows))]
+        node = Node(self, edges, [values[n] for n in context.reads], context, len(results))
+        return [(node, n) if flow else None for n, flow in enumerate(context.flows)]
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         context: Context = node.context
         way = self.way(context, tuple([c is not None for c in cotangents]), wanted)
+        edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if current().recording else ()
+        operands = [c for c in cotangents if c is not None]
+        operands += [Tensor(node.saved[place], edges[n] if edges else None) for place, n in way.reads]
         found: list[Tensor | None] = [None] * len(wanted)
-        recording, tape = current()
-        if recording or tape is not None:
-            edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if recording else ()
-            operands = [c for c in cotangents if c is not None]
-            operands += [Tensor(node.saved[place], edges[n] if edges else None) for place, n in way.reads]
-            results: Sequence[Tensor] = way.fusion(operands, way.weak, way.like)
-        else:
-            results = [Tensor(r) for r in way.run([c.array for c in cotangents if c is not None], node.saved)]
-        for n, result in zip(way.gives, results):
+        for n, result in zip(way.gives, apply(way.fusion, operands, way.weak, way.like)):
             found[n] = result
         return found
 
@@ -161,7 +138,7 @@ class Fusion:
         weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
         places = tuple([(context.reads.index(n), n) for n in reads])
         way = context.ways[given, wanted] = Way(
-            fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives, {}
+            fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives
         )
         return way
 
@@ -181,7 +158,7 @@ class Fusion:
         nodes = reachable(pending)
         leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
         found = {
-            node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.rule is None
+            node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.op is None
         }
         gives = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
         results = [found[self.inputs[n]] for n in gives]
@@ -190,7 +167,7 @@ class Fusion:
         computed = {
             out: new
             for out, new in zip(self.outputs, fresh[len(self.inputs) :])
-            if isinstance(out, Symbol) and out.rule
+            if isinstance(out, Symbol) and out.op
         }
         results = substitute(results, {**dict(zip(self.inputs, fresh)), **(computed if through else {})})
         reads = tuple(n for n, read in enumerate(used(results, fresh)) if read)
@@ -201,19 +178,7 @@ class Fusion:
         """How to compute it for arrays of these shapes, strides and dtypes."""
         key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
         if (plan := self._plans.get(key)) is None:
-            try:
-                shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
-            except RuntimeError:
-                axes = max(a.ndim for a in arrays)
-                raise ShapeError(
-                    f"{self.name}: an operand has {axes} axes, but NumPy broadcasts 32 at most; merge some by reshape"
-                ) from None
-            except ValueError:
-                shapes = " and ".join(str(a.shape) for a in arrays)
-                raise ShapeError(
-                    f"{self.name}: shapes {shapes} do not broadcast together "
-                    "(axes must be equal or 1, counted from the last)"
-                ) from None
+            shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
                 plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
             except (ValueError, OverflowError) as error:  # as in __call__, of a constant
@@ -242,3 +207,24 @@ class Fusion:
         kept, computed = (self.derivative(flows, wanted, through).reads for through in (True, False))
         through = plan.whole and len(kept) <= len(computed)
         return Context(plan, kept if through else computed, through, flows, {})
+
+
+def fused(op: Elementwise) -> Fusion:
+    """The elementwise operation as a fusion: a kernel each way."""
+    if (found := _FUSED.get(op)) is None:
+        inputs = [Symbol() for _ in op.inputs]
+        found = _FUSED[op] = Fusion(op.name, inputs, [Symbol(op, tuple(inputs))], eager=True)
+    return found
+
+
+_FUSED: dict[Elementwise, Fusion] = {}
+
+
+def _follow(chosen: str) -> None:
+    """Let kernels compute elementwise operations as the backend says."""
+    sizes = {"numba": 0, "numpy": math.inf, "auto": math.inf if compiler_is_off() else SMALL}
+    Elementwise.large = sizes[chosen]
+
+
+Elementwise.way = staticmethod(lambda op, operands: fused(op)(operands)[0])
+elementwise_backend.follow(_follow)

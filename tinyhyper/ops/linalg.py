@@ -11,75 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import integers
+from ..core.operation import Spec, operation
+from ..core.rules import broadcast_to, matmul, multiply, reshape, transpose
+from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
-from ..interop import FLOATS
-from ..kernels.matmul import matmul as _product
-from ..tape import current
-from ..tensor import Tensor, as_tensor
-from .elementwise import multiply
-from .operation import Spec, operation
-from .shape import broadcast_to, expand_dims, ravel, reshape, sum_to, swapaxes, transpose
-
-Specs = tuple[Spec, ...]
-
-
-def _as_matrix(g: Tensor, specs: Specs) -> Tensor:
-    """The cotangent of a product, with the axes that vectors among its factors had left out."""
-    if len(specs[1].shape) == 1:
-        g = expand_dims(g, -1)
-    return expand_dims(g, -2) if len(specs[0].shape) == 1 else g
-
-
-def _lying_like(spec: Spec, x: Tensor, y: Tensor, left: bool, right: bool) -> Tensor:
-    """A product, by columns if the operand lies by columns: the cotangent of a weight that was transposed needs no
-    copy."""
-    if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
-        return swapaxes(_matmul(y, x, not right, not left), -1, -2)
-    if x.edge is None and y.edge is None and current().tape is None:  # nobody records or watches: without detour
-        return Tensor(_product(_turned(x.array, left), _turned(y.array, right)))
-    return _matmul(x, y, left, right)
-
-
-def _of_left(g: Tensor, y: Tensor, spec: Spec, specs: Specs, left: bool, right: bool) -> Tensor:
-    if left:
-        return _lying_like(spec, y, g, right, True)
-    if len(spec.shape) > 1 and y.ndim > 1:
-        return _lying_like(spec, g, y, False, not right)
-    columns = reshape(y, (-1, 1)) if y.ndim == 1 else y
-    found = _lying_like(spec, _as_matrix(g, specs), columns, False, True)
-    return found if len(spec.shape) > 1 else reshape(sum_to(found, (1, *spec.shape)), spec.shape)
-
-
-def _of_right(g: Tensor, x: Tensor, spec: Spec, specs: Specs, left: bool, right: bool) -> Tensor:
-    if right:
-        return _lying_like(spec, g, x, True, left)
-    if not left and len(spec.shape) <= 2 < x.ndim:  # a stack that shares one matrix is one product of many rows
-        rows, g = x, _as_matrix(g, specs)
-        rows, g = (reshape(t, (math.prod(t.shape[:-1]), t.shape[-1])) for t in (rows, g))
-    elif x.ndim > 1 and len(spec.shape) > 1:
-        return _lying_like(spec, x, g, not left, False)
-    else:
-        rows, g = reshape(x, (1, -1)) if x.ndim == 1 else x, _as_matrix(g, specs)
-    found = _lying_like(spec, rows, g, True, False)
-    return found if len(spec.shape) > 1 else reshape(found, spec.shape)
-
-
-@operation(x=_of_left, y=_of_right)
-def _matmul(x: np.ndarray, y: np.ndarray, /, left: bool = False, right: bool = False) -> np.ndarray:
-    """x @ y, of which left and right say whether the matrices of x, of y, are transposed first."""
-    return _product(_turned(x, left), _turned(y, right))
-
-
-def _turned(x: np.ndarray, transposed: bool) -> np.ndarray:
-    return x.swapaxes(-1, -2) if transposed else x
-
-
-def matmul(x: Any, y: Any) -> Tensor:
-    """x @ y: matrices in the last two axes, the axes before them broadcast. A vector is a row if first, else a column.
-
-    Raises ShapeError if the inner axes differ, the outer ones do not broadcast, or an operand is 0-d.
-    """
-    return _matmul(x, y)
+from .shape import expand_dims, ravel
 
 
 def dot(x: Any, y: Any) -> Tensor:

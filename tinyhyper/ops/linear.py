@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..closures import version
+from ..core.rules import matmul
+from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
-from ..tensor import Tensor, as_tensor
 from .fuse import operand, trace
 from .fusion import Fusion
-from .linalg import matmul
 
 
 def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], Any] | None = None) -> Tensor:

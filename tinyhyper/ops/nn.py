@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..core.operation import operation
+from ..core.rules import Axes, exp, restore
+from ..core.rules import sum as _sum
+from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import DtypeError, ShapeError
-from ..interop import FLOATS
 from ..kernels import softmax as kernels
-from ..tensor import Tensor, as_tensor
-from .elementwise import exp
-from .operation import operation
-from .reduce import restore
-from .reduce import sum as _sum
-from .shape import Axes
 
 
 @operation(

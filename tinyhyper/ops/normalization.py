@@ -16,17 +16,15 @@ import numpy as np
 
 from ..arguments import number
 from ..closures import version
+from ..core.rules import add, astype, less, multiply, sqrt, subtract, where
+from ..core.tape import Node, current
+from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import FLOATS
 from ..kernels.folded import Folded
 from ..kernels.plan import Plan, Sample, elementwise_backend
 from ..symbols import Symbol
-from ..tape import Node, current
-from ..tensor import Tensor, as_tensor
-from .elementwise import add, less, multiply, sqrt, subtract, where
 from .fuse import trace
 from .fusion import Derivative, Fusion, Mask
-from .shape import astype
 
 FLOAT64 = np.dtype(np.float64)
 SAMPLED = 256  # places from which the means are guessed

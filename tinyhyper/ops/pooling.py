@@ -12,13 +12,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..core.operation import operation
+from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import FLOATS
 from ..kernels.convolution import Pair
 from ..kernels.finite import all_finite
-from ..tensor import Tensor, as_tensor
 from .convolution import pair
-from .operation import operation
 from .shape import pad
 
 Margins: TypeAlias = "tuple[Pair, Pair]"  # what is added above and below, and to the left and right

@@ -10,24 +10,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from ..arguments import array
+from ..core.operation import Elementwise
+from ..core.rules import astype, matmul, reshape, transpose
+from ..core.tape import Edge, Node, current, no_grad, unwatched
+from ..core.tensor import FLOATS, Tensor, apply, as_tensor, unmasked
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import FLOATS, unmasked
 from ..kernels import recurrent as kernels
-from ..tape import Node, mode, no_grad, unwatched
-from ..tensor import Tensor, as_tensor
-from .elementwise import Elementwise, sigmoid, tanh
+from .elementwise import sigmoid
 from .fuse import trace
 from .fusion import Fusion
 from .index import take
-from .linalg import matmul
 from .linear import linear
-from .shape import astype, concatenate, expand_dims, reshape, stack, transpose
+from .shape import concatenate, expand_dims, stack
 
 State = tuple[Tensor, Tensor]
 
@@ -53,8 +52,10 @@ def checked_ids(what: str, ids: Any, count: int) -> np.ndarray:
 
 # The cell's derivative reads the gates, which are saved. Computed from the sums before them, as elsewhere, it would be
 # right for a gate that has rounded to 1 too, and the layer a tenth slower.
-_gate = Elementwise(*sigmoid.rule.formula, lambda g, out, x: (g * out * (1.0 - out),), "sigmoid, its slope from `out`.")
-_squash = Elementwise(*tanh.rule.formula, lambda g, out, x: (g * (1.0 - out * out),), "tanh, its slope from `out`.")
+_gate = Elementwise(
+    "sigmoid", sigmoid.forward, "sigmoid, its slope from `out`.", x=lambda g, out: g * out * (1.0 - out)
+)  # fmt: skip
+_squash = Elementwise("tanh", np.tanh, "tanh, its slope from `out`.", x=lambda g, out: g * (1.0 - out * out))
 
 
 def _cell(xi: Any, xf: Any, xg: Any, xo: Any, ri: Any, rf: Any, rg: Any, ro: Any, c: Any) -> tuple[Any, ...]:
@@ -139,24 +140,19 @@ class Recurrence:
 
     name, depends = "lstm", None
 
-    def __call__(self, operands: Sequence[Tensor]) -> list[Tensor]:
-        tape = mode.tape
-        began = 0 if tape is None else perf_counter_ns()
-        arrays = [operand.array for operand in operands]
+    def compute(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Any]:
         if kernels.by_kernel(arrays[0].shape):
             h, c, gates = kernels.forward(CELL.expression, *arrays)
         else:
             with no_grad(), unwatched():
                 h, c, gates = _steps(*map(Tensor, arrays))
-        outputs = [Tensor(array) for array in (h[1:], c[1:], gates)]
-        edges = tuple([operand.edge for operand in operands])
-        if mode.recording and any(edge is not None for edge in edges):
-            node = Node(self, edges, (arrays[1], h, c, gates), None, len(outputs))
-            for n, output in enumerate(outputs):
-                output.edge = (node, n)
-        if tape is not None:
-            tape.operation(self, operands, outputs, (), perf_counter_ns() - began)
-        return outputs
+        return [h[1:], c[1:], gates], (h, c, gates)
+
+    def node(
+        self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], memo: Any
+    ) -> list[Edge | None]:
+        node = Node(self, edges, (arrays[1], *memo), None, len(results))
+        return [(node, n) for n in range(len(results))]
 
     def reads(self, node: Node) -> tuple[int, ...]:
         """What a node saved: operands, all but x, and outputs, by number."""
@@ -164,8 +160,10 @@ class Recurrence:
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
         given = [cotangent is not None for cotangent in cotangents]
-        saved = self._on_the_tape(node) if mode.recording else [*map(Tensor, node.saved)]
-        dx, dh, dc = PULLBACK([*[c for c in cotangents if c is not None], *saved], *given)
+        saved = self._on_the_tape(node) if current().recording else [*map(Tensor, node.saved)]
+        operands = [*[c for c in cotangents if c is not None], *saved]
+        recorded = current().recording  # then step by step, by operations that are recorded
+        dx, dh, dc = _steps_back(cotangents, *saved) if recorded else apply(PULLBACK, operands, *given)
         return [dx, _of_weight(saved[1][:-1], dx) if wanted[1] else None, dh, dc]
 
     def _on_the_tape(self, node: Node) -> list[Tensor]:
@@ -178,29 +176,20 @@ class Recurrence:
 
 class Pullback:
     """The way back through all steps, from the cotangents that there are and what was saved to the cotangents of x and
-    of the first h and c: step by step where it is recorded, else one operation."""
+    of the first h and c, as one operation that is not recorded."""
 
     name, depends = "lstm.vjp", None
 
-    def __call__(self, operands: Sequence[Tensor], *given: bool) -> list[Tensor]:
-        tape = mode.tape
-        began = 0 if tape is None else perf_counter_ns()
-        rest = iter(operands)
+    def compute(self, arrays: Sequence[np.ndarray], *given: bool) -> tuple[Sequence[np.ndarray], None]:
+        rest = iter(arrays)
         cotangents = [next(rest) if flag else None for flag in given]
         saved = [*rest]
-        if mode.recording:
-            return _steps_back(cotangents, *saved)
-        arrays = [tensor.array for tensor in saved]
-        if kernels.by_kernel(arrays[-1].shape):
+        if kernels.by_kernel(saved[-1].shape):
             fusion, reads = _derivative(*given)
-            arrived = [None if cotangent is None else cotangent.array for cotangent in cotangents]
-            outputs = [Tensor(array) for array in kernels.backward(fusion.expression, reads, arrived, *arrays)]
-        else:
-            with unwatched():
-                outputs = _steps_back(cotangents, *saved)
-        if tape is not None:
-            tape.operation(self, operands, outputs, given, perf_counter_ns() - began)
-        return outputs
+            return kernels.backward(fusion.expression, reads, cotangents, *saved), None
+        with unwatched():
+            back = _steps_back([None if c is None else Tensor(c) for c in cotangents], *map(Tensor, saved))
+        return [tensor.array for tensor in back], None
 
 
 RECURRENCE, PULLBACK = Recurrence(), Pullback()
@@ -239,7 +228,7 @@ def lstm(
         x = reshape(linear(rows, weight, bias), (*steps, GATES * width))
     else:
         x = take(linear(x, weight, bias), ids, 0)
-    hs, cs, _ = RECURRENCE(_of_one_dtype([x, recurrent, h, c]))
+    hs, cs, _ = apply(RECURRENCE, _of_one_dtype([x, recurrent, h, c]))
     return hs, (hs[-1], cs[-1])
 
 

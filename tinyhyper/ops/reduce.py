@@ -7,7 +7,6 @@ they are 0.
 from __future__ import annotations
 
 import builtins
-import functools
 import math
 from typing import Any
 
@@ -15,54 +14,27 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..arguments import number
+from ..core.operation import operation
+from ..core.rules import (
+    Axes,
+    absolute,
+    astype,
+    equal,
+    lengths,
+    like,
+    max,
+    min,
+    reshape,
+    restore,
+    sum,
+    total,
+    transpose,
+    where,
+)
+from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..kernels.totals import FLOAT32, FLOAT64, real, total
-from ..tensor import Tensor, as_tensor
-from .elementwise import absolute, equal, where
-from .operation import Spec, operation
-from .shape import Axes, astype, broadcast_to, concatenate, flip, reshape, transpose
-
-
-@functools.lru_cache(maxsize=4096)
-def _lengths(shape: tuple[int, ...], axis: Axes) -> tuple[tuple[int, ...], int]:
-    """The shape with the reduced axes of length 1, and how many elements each result is made from."""
-    axes = range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape))
-    return tuple([1 if n in axes else length for n, length in enumerate(shape)]), math.prod([shape[n] for n in axes])
-
-
-def restore(result: Tensor, shape: tuple[int, ...], axis: Axes) -> Tensor:
-    """A reduction's result, or its cotangent, with the axes that it lost, of length 1; a 0-d one broadcasts as is."""
-    if result.ndim == 0:
-        return result
-    kept = _lengths(shape, axis)[0]
-    return result if result.shape == kept else reshape(result, kept)
-
-
-def _total(x: np.ndarray, axis: Axes, keepdims: bool) -> Any:
-    """The sum, in float64 for float32: NumPy adds naively along any axis but the last."""
-    if axis is None and not keepdims:
-        return total(x)
-    return x.sum(axis=axis, dtype=FLOAT64 if x.dtype == FLOAT32 else None, keepdims=keepdims)
-
-
-def _like(value: Any, x: np.ndarray) -> np.ndarray:
-    return np.asarray(value, FLOAT32 if x.dtype == FLOAT32 else None)
-
-
-def _spread(g: Tensor, spec: Spec, axis: Axes) -> Tensor:
-    return broadcast_to(restore(g, spec.shape, axis), spec.shape)
-
-
-@operation(x=_spread)
-def sum(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The sum over the axes (all if None); float32 accumulates in float64. Raises ShapeError for a wrong axis."""
-    return _like(_total(x, axis, keepdims), x)
-
-
-@operation(x=lambda g, spec, axis: _spread(g / float(_lengths(spec.shape, axis)[1]), spec, axis))
-def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The mean over the axes (all if None), NaN of no elements. Raises ShapeError for a wrong axis."""
-    return _like(np.true_divide(_total(real(x), axis, keepdims), _lengths(x.shape, axis)[1]), x)
+from ..kernels.totals import real
+from .shape import concatenate, flip
 
 
 def _reduced(x: Tensor, axis: Axes) -> tuple[int, ...]:
@@ -75,7 +47,7 @@ def _reduced(x: Tensor, axis: Axes) -> tuple[int, ...]:
 
 def _others(x: Tensor, axis: Axes) -> Tensor:
     """For each element the product of all others along the axes: no division, so right at zeros, of any order."""
-    kept, count = _lengths(x.shape, axis)
+    kept, count = lengths(x.shape, axis)
     reduced = _reduced(x, axis)
     order = [*(n for n in range(x.ndim) if n not in reduced), *reduced]
     moved = transpose(x, order)
@@ -104,55 +76,38 @@ def prod(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndar
     return x.prod(axis=axis, keepdims=keepdims)
 
 
-def _share(g: Tensor, x: Tensor, out: Tensor, axis: Axes) -> Tensor:
-    hit = astype(equal(x, restore(out, x.shape, axis)), g.dtype)
-    return hit * (restore(g, x.shape, axis) / sum(hit, axis, True))
-
-
-@operation(x=_share)
-def max(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The largest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
-    return x.max(axis=axis, keepdims=keepdims)
-
-
-@operation(x=_share)
-def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The smallest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
-    return x.min(axis=axis, keepdims=keepdims)
-
-
 def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:
     number("var, std: ddof", ddof, lambda ddof: True, "to take from the count")
-    x, count = real(x), _lengths(x.shape, axis)[1]
-    deviations = x - np.true_divide(_total(x, axis, True), count)
-    return np.true_divide(_total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
+    x, count = real(x), lengths(x.shape, axis)[1]
+    deviations = x - np.true_divide(total(x, axis, True), count)
+    return np.true_divide(total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))
 
 
 @operation(x=lambda g, axis: _deviations(g, axis))
 def _deviations(x: np.ndarray, /, axis: Axes) -> np.ndarray:
     """x less its mean, taken off twice: the second time it is what the first mean was rounded by."""
-    deviations, count = x, _lengths(x.shape, axis)[1]
+    deviations, count = x, lengths(x.shape, axis)[1]
     for _ in range(2):
-        deviations = deviations - np.true_divide(_total(deviations, axis, True), count)
-    return _like(deviations, x)
+        deviations = deviations - np.true_divide(total(deviations, axis, True), count)
+    return like(deviations, x)
 
 
 def _spreading(x: Tensor, axis: Axes, ddof: float) -> Tensor:
     """The deviations by the divisor of the variance."""
-    count = _lengths(x.shape, axis)[1]
+    count = lengths(x.shape, axis)[1]
     return _deviations(x, axis) * (1.0 / (count - ddof) if count > ddof else math.inf)
 
 
 @operation(x=lambda g, x, axis, ddof: (2.0 * restore(g, x.shape, axis)) * _spreading(x, axis, ddof))
 def var(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
     """The variance over the axes (all if None), divided by the count less `ddof`."""
-    return _like(_variance(x, axis, ddof, keepdims), x)
+    return like(_variance(x, axis, ddof, keepdims), x)
 
 
 @operation(x=lambda g, x, out, axis, ddof: restore(g / _nonzero(out), x.shape, axis) * _spreading(x, axis, ddof))
 def std(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
     """The standard deviation over the axes (all if None), divisor the count less `ddof`; gradient 0 where it is 0."""
-    return _like(np.sqrt(_variance(x, axis, ddof, keepdims)), x)
+    return like(np.sqrt(_variance(x, axis, ddof, keepdims)), x)
 
 
 def _nonzero(length: Tensor) -> Tensor:
@@ -163,12 +118,12 @@ def _nonzero(length: Tensor) -> Tensor:
 @operation(x=lambda g, spec, axis: reshape(flip(cumsum(flip(g, axis or 0), axis or 0), axis or 0), spec.shape))
 def cumsum(x: np.ndarray, /, axis: int | None = None) -> np.ndarray:
     """The running sum along an axis, or of the flattened tensor if None; float32 accumulates in float64."""
-    return _like(np.cumsum(x, axis, np.float64 if x.dtype == np.float32 else None), x)
+    return like(np.cumsum(x, axis, np.float64 if x.dtype == np.float32 else None), x)
 
 
 @operation(x=lambda g, x, out, axis: restore(g / _nonzero(out), x.shape, axis) * x)
 def _norm(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    return _like(np.sqrt(_total(np.square(x), axis, keepdims)), x)
+    return like(np.sqrt(total(np.square(x), axis, keepdims)), x)
 
 
 def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:

@@ -10,26 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments import integer, integers
-from ..errors import ArgumentError, DtypeError, ShapeError
-from ..interop import FLOATS, unmasked
-from ..kernels.expression import sum_to as _sum_to
-from ..kernels.totals import summed
-from ..tensor import Tensor, as_tensor
-from .index import checked_axis, getitem, take
-from .operation import Spec, operation
+from ..core.operation import Spec, operation
+from ..core.rules import Axes, getitem, reshape
+from ..core.tensor import Tensor, as_tensor, unmasked
+from ..errors import ArgumentError, ShapeError
+from .index import checked_axis, take
 
-Axes = int | tuple[int, ...] | None
 PAD_MODES = ("edge", "reflect", "symmetric", "wrap")
 
 
 def _back(g: Tensor, spec: Spec) -> Tensor:
     return reshape(g, spec.shape)
-
-
-@operation(x=_back)
-def reshape(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
-    """x in another shape; one length may be -1. Raises ShapeError if the sizes differ."""
-    return x.reshape(shape)
 
 
 @operation(x=_back)
@@ -50,52 +41,10 @@ def squeeze(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
     return np.squeeze(x, axis)
 
 
-def _inverse(axes: Sequence[int] | None) -> list[int] | None:
-    return None if axes is None else np.argsort([n % len(axes) for n in axes]).tolist()
-
-
-@operation(x=lambda g, axes: transpose(g, _inverse(axes)))
-def transpose(x: np.ndarray, /, axes: Sequence[int] | None = None) -> np.ndarray:
-    """x with its axes in another order, reversed if None."""
-    return x.transpose(axes)
-
-
-@operation(x=lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
-def swapaxes(x: np.ndarray, /, axis1: int, axis2: int) -> np.ndarray:
-    """x with two axes exchanged."""
-    return x.swapaxes(axis1, axis2)
-
-
 @operation(x=lambda g, source, destination: moveaxis(g, destination, source))
 def moveaxis(x: np.ndarray, /, source: int | Sequence[int], destination: int | Sequence[int]) -> np.ndarray:
     """x with axes moved to new places; the others keep their order."""
     return np.moveaxis(x, source, destination)
-
-
-@operation(x=lambda g: g)
-def broadcast_to(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
-    """x repeated along new axes and axes of length 1, to the shape. Raises ShapeError if it does not broadcast."""
-    if x.ndim == 0:
-        return np.full(shape, x, x.dtype)
-    return np.broadcast_to(x, shape).copy()  # a copy: kernels and BLAS are slow on steps of 0
-
-
-@operation(x=lambda g, spec: broadcast_to(g, spec.shape))
-def sum_to(x: np.ndarray, /, shape: tuple[int, ...]) -> np.ndarray:
-    """The sum of x over the axes that broadcasting from `shape` would have added: the transpose of broadcast_to."""
-    paired = zip(reversed(shape), reversed(x.shape))  # NumPy would compare 32 axes at most
-    if len(shape) > x.ndim or any(length not in (1, whole) for length, whole in paired):
-        raise ValueError(f"{shape} does not broadcast to {x.shape}")
-    return _sum_to(x, shape, summed(x.dtype))
-
-
-@operation(x=lambda g: g)
-def astype(x: np.ndarray, /, dtype: npt.DTypeLike) -> np.ndarray:
-    """x in another dtype; a gradient flows between float32 and float64. Raises DtypeError for complex and the like."""
-    wanted = np.dtype(dtype)
-    if wanted not in FLOATS and wanted.kind not in "iub":
-        raise DtypeError(f"astype: dtype {wanted} is not supported; use float32, float64, an integer type or bool")
-    return x.astype(wanted, copy=False)
 
 
 def _section(g: Tensor, spec: Spec, specs: tuple[Spec, ...], position: int, axis: int | None) -> Tensor:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import named
+from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, GraphError, MissingAttributeError, ShapeError, UnsupportedError
-from ..tensor import Tensor
 from .ranges import ends
 
 if TYPE_CHECKING:

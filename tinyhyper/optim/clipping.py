@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import real
+from ..core.rules import equal, minimum, multiply, sqrt, square, where
+from ..core.tensor import Tensor, in_dtype
 from ..errors import ArgumentError, DtypeError
 from ..kernels.plan import Sample
-from ..ops.elementwise import clip, equal, minimum, multiply, sqrt, square, where
+from ..ops.elementwise import clip
 from ..ops.fuse import composite, trace
-from ..tensor import Tensor, in_dtype
 
 ONE = Tensor(np.array(1.0))
 TOTAL = (Sample((), np.dtype(np.float64)),)

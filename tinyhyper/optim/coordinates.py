@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.operation import Elementwise
+from ..core.rules import exp, square, tanh
 from ..errors import ArgumentError
-from ..ops.elementwise import Elementwise, exp, square, tanh
+from ..kernels.notation import write_as
 
 
 class Coordinate(NamedTuple):
@@ -58,9 +60,10 @@ class Held:
 
 
 _hold = Elementwise(
-    "hold", "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))", lambda x, low, high: np.clip(x, low, high),
-    lambda g, out, x, low, high: (g, None, None), "x between low and high, with slope 1 everywhere.",
+    "hold", lambda x, low, high: np.clip(x, low, high), "x between low and high, with slope 1 everywhere.",
+    x=lambda g: g,
 )  # fmt: skip
+write_as(_hold, "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))")
 
 
 def _same(u: Any) -> Any:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, MutableMapping, Sequence
 
+from ..core.tape import Edge, Node, backward, unwatched
+from ..core.tensor import Tensor, deposit
 from ..errors import GraphError
-from ..tape import Edge, Node, backward, unwatched
-from ..tensor import Tensor, deposit
 from .checks import RESERVED
 
 

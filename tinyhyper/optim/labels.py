@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..tape import current
-from ..tensor import Tensor
+from ..core.tape import current
+from ..core.tensor import Tensor
 
 if TYPE_CHECKING:
     from ..inspect.recorder import Recorder

@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ..tape import unwatched
-from ..tensor import Tensor
+from ..core.tape import unwatched
+from ..core.tensor import Tensor
 from . import checks, saving
 from .coordinates import Coordinate
 from .horizon import Window

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.tape import Edge, Node, reachable
+from ..core.tensor import Tensor
 from ..errors import ArgumentError, GraphError
 from ..kernels.plan import Sample
-from ..tape import Edge, Node, reachable
-from ..tensor import Tensor
 from .horizon import Seam
 
 if TYPE_CHECKING:

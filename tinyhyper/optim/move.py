@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..core.tensor import Tensor
 
 if TYPE_CHECKING:
     from .tower import Optimizer

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import buffers
+from ..core.tape import reachable
+from ..core.tensor import Tensor
 from ..errors import AnomalyError, ArgumentError
 from ..kernels.finite import all_finite, described
 from ..sites import warn
-from ..tape import reachable
-from ..tensor import Tensor
 
 if TYPE_CHECKING:
     from .tower import Optimizer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.elementwise import reciprocal, sqrt
+from ..core.rules import reciprocal, sqrt
 from .coordinates import SQRT, UNIT, Hyperparameter
 from .tower import Optimizer
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import whole
+from ..core.tensor import Tensor, leaf
 from ..errors import ArgumentError, GraphError
-from ..tensor import Tensor, leaf
 from .checks import Parameters, number
 from .horizon import Window
 from .ranges import ends

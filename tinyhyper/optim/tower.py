@@ -18,9 +18,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from ..closures import reads, version
+from ..core.tape import UNWATCHED, current, recording
+from ..core.tensor import Tensor, leaf
 from ..errors import ArgumentError, CallError
-from ..tape import UNWATCHED, current, recording
-from ..tensor import Tensor, leaf
 from . import checks, saving
 from .clipping import Limits, gradient_of
 from .coordinates import RATE, Hyperparameter, coordinate_of

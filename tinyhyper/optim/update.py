@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 from ..closures import version
+from ..core.tensor import Tensor
 from ..errors import DtypeError
 from ..ops.fuse import repeated
 from ..ops.fusion import Fusion
 from ..symbols import Absent, Symbol, used
-from ..tensor import Tensor
 from .coordinates import Coordinate
 from .vanishing import vanishing
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.elementwise import Elementwise, divide, equal, log, power, reciprocal, sqrt, where
-from ..symbols import Rule, Symbol, substitute
-from ..tape import leading_to, reachable
+from ..core.operation import Elementwise
+from ..core.rules import divide, equal, log, power, reciprocal, sqrt, where
+from ..core.tape import leading_to, reachable
+from ..kernels.notation import write_as
+from ..symbols import Symbol, substitute
 
 
 def _numpy_quotient(x: Any, y: Any) -> Any:
@@ -28,44 +30,41 @@ def _numpy_power(x: Any, y: Any) -> Any:
     return np.where(np.isinf(out) & np.isfinite(x) & np.isfinite(y), 0, out)
 
 
-# A number less itself is 0 only if the number is finite; the operator | leaves no branches in a kernel.
 quotient: Elementwise = Elementwise(
-    "quotient", "({0} / {1} if ({0} / {1} - {0} / {1} == 0) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)",
-    _numpy_quotient,
-    lambda g, out, x, y: (quotient(g, y), -quotient(g * out, y)), "x / y, and 0 where no number is so large.",
+    "quotient", lambda x, y: _numpy_quotient(x, y), "x / y, and 0 where no number is so large.",
+    x=lambda g, y: quotient(g, y), y=lambda g, out, y: -quotient(g * out, y),
 )  # fmt: skip
 inverse = Elementwise(
-    "reciprocal", "({one} / {0} if ({one} / {0} - {one} / {0} == 0) | ({0} - {0} != 0) else 0)",
-    lambda x: _numpy_quotient(1.0, x),
-    lambda g, out, x: (-quotient(quotient(g, x), x),), "1 / x, and 0 where no number is so large.",
+    "reciprocal", lambda x: _numpy_quotient(1.0, x), "1 / x, and 0 where no number is so large.",
+    x=lambda g, x: -quotient(quotient(g, x), x),
 )  # fmt: skip
 root = Elementwise(
-    "sqrt", sqrt.rule.formula.source, np.sqrt, lambda g, out, x: (quotient(g * 0.5, out),),
-    "The square root; its slope at 0 is 0.",
+    "sqrt", np.sqrt, "The square root; its slope at 0 is 0.", x=lambda g, out: quotient(g * 0.5, out)
 )  # fmt: skip
 scale: Elementwise = Elementwise(
-    "power",
-    "({0} ** {1} if (abs({0} ** {1}) != math.inf) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)", _numpy_power,
-    lambda g, out, x, y: (
-        where(equal(y, 1.0), g, quotient(g * y * out, x)),
-        g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
-    ),
+    "power", lambda x, y: _numpy_power(x, y),
     "x ** y, and 0 where no number is so large; its slope where x is 0 is 0, or 1 if y is 1.",
+    x=lambda g, out, x, y: where(equal(y, 1.0), g, quotient(g * y * out, x)),
+    y=lambda g, out, x: g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
 )  # fmt: skip
+
+# A number less itself is 0 only if the number is finite; the operator | leaves no branches in a kernel.
+write_as(quotient, "({0} / {1} if ({0} / {1} - {0} / {1} == 0) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)")
+write_as(inverse, "({one} / {0} if ({one} / {0} - {one} / {0} == 0) | ({0} - {0} != 0) else 0)")
+write_as(scale, "({0} ** {1} if (abs({0} ** {1}) != math.inf) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)")
 
 # By operation: what takes its place in a rule, and which argument must not be a number of the tower alone.
 REPLACED = {divide: (quotient, 1), reciprocal: (inverse, 0), sqrt: (root, 0), power: (scale, 0)}
-_BY_RULE = {known.rule: (other.rule, place) for known, (other, place) in REPLACED.items()}
 
 
 def vanishing(outputs: Sequence[Any], arrays: Sequence[Symbol]) -> list[Any]:
     """A rule's outputs with the operations above in place of those that read the weight, its gradient or a state."""
     moving = leading_to(reachable(out for out in outputs if isinstance(out, Symbol)), arrays)
 
-    def meant(symbol: Symbol) -> Rule | None:
-        if symbol.rule in _BY_RULE:
-            other, place = _BY_RULE[symbol.rule]
-            return other if symbol.args[place] in moving else symbol.rule
-        return symbol.rule
+    def meant(symbol: Symbol) -> Elementwise | None:
+        if symbol.op in REPLACED:
+            other, place = REPLACED[symbol.op]
+            return other if symbol.args[place] in moving else symbol.op
+        return symbol.op
 
     return substitute(outputs, {symbol: symbol for symbol in arrays}, meant)

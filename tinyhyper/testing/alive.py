@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
+from ..core.tape import Node
+from ..core.tensor import Tensor
 from ..errors import LeakError
-from ..tape import Node
-from ..tensor import Tensor
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here
 

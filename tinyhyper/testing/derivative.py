@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tape import recording, unwatched
+from ..core.tensor import Tensor
 from ..derivatives import gradients
 from ..errors import GradientError
-from ..tape import recording, unwatched
-from ..tensor import Tensor
 from . import kinks
 from .differences import Array, Slope, lengths, settled, size_of
 from .functions import Function, leaves, signs, signs_like

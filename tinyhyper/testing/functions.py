@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tensor import FLOATS, Tensor, tensor
 from ..errors import ArgumentError, DtypeError
-from ..interop import FLOATS
-from ..tensor import Tensor, tensor
 from .differences import Array
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import number, whole
+from ..core.tape import no_grad, recording, unwatched
+from ..core.tensor import Tensor, leaf, tensor
 from ..derivatives import gradients as gradients_of
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..optim import saving
 from ..optim.nonfinite import UNGUARDED
 from ..optim.tower import Optimizer
-from ..tape import no_grad, recording, unwatched
-from ..tensor import Tensor, leaf, tensor
 from .differences import Array, lengths, settled, size_of
 from .reports import Difference, entry
 

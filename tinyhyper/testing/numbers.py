@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.tape import quietly
 from ..errors import ArgumentError
-from ..kernels.quiet import quietly
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here
 

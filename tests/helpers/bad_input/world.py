@@ -10,7 +10,7 @@ import numpy as np
 
 import tinyhyper as th
 from demos import stacks
-from tinyhyper.tape import mode
+from tinyhyper.core.tape import mode
 
 
 class Foreign:

@@ -10,18 +10,19 @@ so the same few lines differentiate arrays, recorded tensors (giving derivatives
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from itertools import count
 from math import prod
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from .calls import Parenthesized, inside
+import numpy as np
+
 from .errors import GraphReleasedError
-from .kernels.quiet import apart
 
 REMEDY = (
     "Pass retain_graph=True to the first of two backward passes through it, compute the loss again, or detach() what "
@@ -99,6 +100,22 @@ class Pieces:
         return self.join(self.pieces, self.indices, self.shape)
 
 
+_QUIET, _quiet = Context(), ContextVar("quiet", default=False)
+_QUIET.run(np.seterr, all="ignore")
+_QUIET.run(_quiet.set, True)
+_is_quiet = _quiet.get
+
+
+def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """function(*args, **kwargs) without NumPy's warnings: overflow and NaN are values like others."""
+    return function(*args, **kwargs) if _is_quiet() else apart(function, *args, **kwargs)
+
+
+def apart(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The same in a context of its own, which nobody else sees. Any thread can enter it, and from within another."""
+    return _QUIET.copy().run(function, *args, **kwargs)
+
+
 class State(NamedTuple):
     """What is recorded: whether operations go on the graph, and the Tape that watches."""
 
@@ -134,8 +151,8 @@ class Mode:
 mode, UNWATCHED = Mode(), nullcontext()
 
 
-class Switch(metaclass=Parenthesized):
-    """A mode inside a block, or inside the decorated function, generator or coroutine."""
+class Switch:
+    """A mode inside a block, or inside the decorated function."""
 
     name: str = "recording"
     value: Any = False
@@ -153,7 +170,12 @@ class Switch(metaclass=Parenthesized):
         _state.set(self._before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return inside(type(self), function)  # one for each call: it may run in several threads at once
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():  # one for each call: it may run in several threads at once
+                return function(*args, **kwargs)
+
+        return inside
 
 
 class no_grad(Switch):
@@ -182,25 +204,6 @@ def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
             if not (to_seams and node.seam):
                 waiting += [edge[0] for edge in node.inputs if edge is not None]
     return sorted(found, key=attrgetter("serial"), reverse=True)
-
-
-def leads(node: Any, fits: Callable[[Any], bool], yes: set[Any], no: set[Any]) -> bool:
-    """Whether a node is or depends on one that fits. yes, no: nodes of which this is known; more of them afterwards."""
-    came: dict[Any, Any] = {node: None}
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if node in yes or fits(node):
-            while node is not None:
-                yes.add(node)
-                node = came[node]
-            return True
-        for edge in node.inputs:
-            if edge is not None and edge[0] not in came and edge[0] not in no:
-                came[edge[0]] = node
-                waiting.append(edge[0])
-    no.update(came)
-    return False
 
 
 def leading_to(nodes: Sequence[Any], targets: Iterable[Any]) -> set[Any]:
@@ -267,8 +270,8 @@ def _backward(
     if targets is not None:
         wanted = leading_to(nodes, {node for node, _ in targets} | {node for node in nodes if node.released})
         nodes = [node for node in nodes if node in wanted]
-    for node in nodes:
-        if node.released and not (targets and any(node is target for target, _ in targets)):
+    for node in [node for node in nodes if node.released]:
+        if not (targets and any(node is target for target, _ in targets)):
             raise GraphReleasedError(
                 f"{node!r} has been released by an earlier backward(). {getattr(node.op, 'remedy', REMEDY)}"
             )

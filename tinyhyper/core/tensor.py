@@ -1,25 +1,31 @@
-"""Tensor: an array and its place on the tape.
+"""Tensor: an array and its place on the tape; and `apply`, the one place where an operation is carried out.
 
-Operators, methods and NumPy's functions are attached by `ops.attach` from the tables of rules, so nothing here
-imports an operation. Arrays that belong to tensors are never written to, and `data` shows them read-only: what the
-tape has saved cannot be overwritten.
+Operators and methods are attached from the tables of rules, so nothing here imports an operation. Arrays that belong to
+tensors are never written to, and `data` shows them read-only: what the tape has saved cannot be overwritten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy import ndarray
 
-from .errors import DtypeError, GraphError, ShapeError, UnsupportedError
-from .interop import FLOATS, PLAIN, Leaving, array_of, owner_of, unmasked
+from .errors import ArgumentError, DtypeError, GraphError, ShapeError, TinyhyperError, UnsupportedError
 from .tape import Edge, Node, Pieces, backward, current
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+PLAIN: set[type] = {ndarray, float, int, bool, np.float64, np.float32}  # and Tensor: what needs no closer look
+UNMASKED = (
+    "a masked array would lose its mask. Fill in a value, x.filled(0.0), and keep the mask beside it: "
+    "th.where(x.mask, 0.0, y)"
+)
 
-class Tensor(Leaving):
+
+class Tensor:
     """An n-dimensional array whose operations are recorded, so that `backward` can differentiate them.
 
     Made by `tensor`. `array` is the engine's own array, `edge` its place on the graph (None for a constant),
@@ -38,7 +44,7 @@ class Tensor(Leaving):
         self.grad: Tensor | None = None
         self.mark: Any
 
-    if TYPE_CHECKING:  # attached from the tables of ops
+    if TYPE_CHECKING:  # attached from the tables of rules
 
         def __getattr__(self, name: str) -> Any: ...
         def __add__(self, other: Any) -> Tensor: ...
@@ -60,6 +66,7 @@ class Tensor(Leaving):
         def __lt__(self, other: Any) -> Tensor: ...
         def __le__(self, other: Any) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
+        def __float__(self) -> float: ...
 
     @property
     def data(self) -> np.ndarray:
@@ -76,6 +83,16 @@ class Tensor(Leaving):
         if array.shape != self.shape:
             raise ShapeError(f"data: the tensor has shape {self.shape}, the new values have {array.shape}")
         self.array, self.mark = array.astype(self.dtype, copy=False), None
+
+    def numpy(self) -> np.ndarray:
+        """The values as a read-only array; no gradient flows through it."""
+        return self.data
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number. Raises ShapeError for any other size."""
+        if self.array.size != 1:
+            raise ShapeError(f"item: a tensor of shape {self.array.shape} has {self.array.size} elements, not one")
+        return self.array.item()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,13 +136,8 @@ class Tensor(Leaving):
         return self
 
     def plus(self, other: Any) -> Any:
-        """self + other for the sums of the sweep: where nobody watches or records, of NumPy's without detour."""
-        if self.edge is not None or other.edge is not None or current().tape is not None:
-            return Pieces(other.join, self.shape, self, ...).plus(other) if type(other) is Pieces else self + other
-        ours, theirs = self.array, other.array
-        if ours.ndim == 0:  # a hyperparameter's: added as Python's numbers, in a third of the time
-            return Tensor(np.array(ours.item() + theirs.item(), ours.dtype))
-        return Tensor(ours + theirs)
+        """self + other, for the sums of the sweep."""
+        return Pieces(other.join, self.shape, self, ...).plus(other) if type(other) is Pieces else self + other
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient to the `.grad` of every leaf and every tensor with `retain_grad()`; release the graph.
@@ -152,6 +164,20 @@ class Tensor(Leaving):
             "or change x.numpy().copy() and assign it to x.data"
         )
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.edge is not None:
+            raise DtypeError(
+                "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
+                "it, or use an operation with a rule (tinyhyper.ops lists them); of a masked array, take x.filled()"
+            )
+        return np.array(self.array, dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        return protocol.ufunc(ufunc, method, args, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return protocol.function(function, types, args, kwargs)
+
     def __len__(self) -> int:
         if not self.ndim:
             raise DtypeError("len: a 0-d tensor has no length")
@@ -159,6 +185,14 @@ class Tensor(Leaving):
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[n] for n in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.array.shape} is not one value: say any() or all()")
+        return bool(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     __hash__ = object.__hash__
 
@@ -169,6 +203,48 @@ class Tensor(Leaving):
 
 
 PLAIN.add(Tensor)
+
+
+class Protocol:
+    """What NumPy's functions do when a tensor is among their arguments: an outer ring says so, once."""
+
+    def ufunc(self, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
+        raise UnsupportedError(f"numpy.{ufunc.__name__}: put the tensor on the left, or make both tensors")
+
+    def function(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        raise UnsupportedError(f"numpy.{function.__name__} of a tensor: apply it to x.numpy()")
+
+
+protocol = Protocol()
+
+
+def take_over(outer: Protocol) -> None:
+    """Let an outer ring answer NumPy's calls. Raises ArgumentError if one does already."""
+    global protocol
+    if type(protocol) is not Protocol:
+        raise ArgumentError(f"NumPy's calls are answered by {type(protocol).__name__} already")
+    protocol = outer
+
+
+def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
+    """Carry out an operation: compute its outputs, put it on the tape, show it to whoever watches.
+
+    op: computes arrays, `compute(arrays, *call)`, and makes its node, `node(edges, arrays, results, memo)`, which gives
+    an edge for each output.  call: its arguments beside the operands.
+    """
+    recording, watcher = current()
+    began = 0 if watcher is None else perf_counter_ns()
+    arrays = [operand.array for operand in operands]
+    results, memo = op.compute(arrays, *call)
+    outputs = [Tensor(result) for result in results]
+    if recording:
+        edges = tuple([operand.edge for operand in operands])
+        if edges.count(None) < len(edges):
+            for output, edge in zip(outputs, op.node(edges, arrays, results, memo)):
+                output.edge = edge
+    if watcher is not None:
+        watcher.operation(op, operands, outputs, call, perf_counter_ns() - began)
+    return outputs
 
 
 def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> Tensor:
@@ -186,6 +262,38 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     return leaf(result) if requires_grad else result
 
 
+def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.ndarray:
+    """A new array of the values, of a dtype that a tensor can have. Raises ArgumentError or DtypeError."""
+    try:
+        array = np.array(values, dtype=dtype, order="C")
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    except TinyhyperError:
+        raise
+    except (ValueError, TypeError, OverflowError, RuntimeError, np.ma.MaskError) as error:
+        raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
+    if array.dtype not in FLOATS and array.dtype.kind not in "iub":
+        raise DtypeError(
+            f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
+            "integer type or bool"
+        )
+    if type(values) not in PLAIN:
+        unmasked(values, name, array.ndim + bool(np.isnan(array).any()))
+    return array
+
+
+def unmasked(values: Any, name: str, depth: int) -> None:
+    """Raise DtypeError if a masked array is among values nested so deep."""
+    if type(values) not in PLAIN and _masked(values, depth):
+        raise DtypeError(f"{name}: {UNMASKED}")
+
+
+def _masked(values: Any, depth: int) -> bool:
+    """As unmasked says. (Numbers are not looked at: one that is masked is NaN.)"""
+    if isinstance(values, (list, tuple, Sequence)):  # the first two are told at once
+        return depth > 1 and any(_masked(item, depth - 1) for item in values)
+    return isinstance(values, np.ma.MaskedArray)
+
+
 def _copied(array: np.ndarray, requires_grad: bool, grad: Tensor | None) -> Tensor:
     """A copy of a leaf, with its gradient; its axes have the same order in memory, on which sums depend."""
     copy = Tensor(array.copy("K"))
@@ -201,7 +309,7 @@ def leaf(constant: Tensor) -> Tensor:
 
 def as_tensor(value: Any) -> Tensor:
     """The value itself if it is a Tensor, else a constant with a copy of it."""
-    return value if type(value) is Tensor else tensor(value)
+    return value if isinstance(value, Tensor) else tensor(value)
 
 
 def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
@@ -237,11 +345,10 @@ def deposit(
     """
     tape = current().tape
     found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
-    deposits = exclusive([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
     for tensor, _ in found:
         if tensor.grad is not None:
             _check_gradient(tensor)
-    for (tensor, _), gradient in zip(found, deposits):
+    for (tensor, _), gradient in zip(found, distinct([g for _, g in found], [g for _, g in seeds])):
         if tensor.grad is not None:
             gradient = in_dtype(tensor.grad, tensor).plus(gradient)
         tensor.grad = gradient
@@ -249,6 +356,19 @@ def deposit(
             tape.gradient(tensor, gradient, loss)
     if tape is not None and loss is not None:
         tape.swept(loss, seeds[0][1])
+
+
+def distinct(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
+    """The cotangents, each a tensor of its own, and none of those lent; a view that lies askew is copied."""
+    seen, found = set(map(id, lent)), []
+    for cotangent in cotangents:
+        array = cotangent.array
+        askew = array.base is not None and not array.flags.c_contiguous
+        if askew or id(cotangent) in seen:
+            cotangent = Tensor(array.copy() if askew else array, cotangent.edge)
+        seen.add(id(cotangent))
+        found.append(cotangent)
+    return found
 
 
 def _check_gradient(tensor: Tensor) -> None:
@@ -267,17 +387,3 @@ def _check_gradient(tensor: Tensor) -> None:
 def in_dtype(gradient: Tensor, tensor: Tensor) -> Tensor:
     """A gradient in the dtype of its tensor: one that was scaled by np.float64(0.5), say, is wider than the weight."""
     return gradient if gradient.array.dtype == tensor.array.dtype else gradient.astype(tensor.array.dtype)
-
-
-def exclusive(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
-    """The cotangents, copied where their memory is also another's; a view of all of a fresh array needs no copy."""
-    seen = {id(owner_of(tensor.array)) for tensor in lent}
-    result = []
-    for cotangent in cotangents:
-        array = cotangent.array
-        owner = owner_of(array)
-        if id(owner) in seen or (owner is not array and (owner.size != array.size or not array.flags.c_contiguous)):
-            cotangent = Tensor(array.copy(), cotangent.edge)
-        seen.add(id(owner))
-        result.append(cotangent)
-    return result

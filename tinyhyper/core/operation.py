@@ -1,0 +1,388 @@
+"""Operations: a function over arrays, and a vector-Jacobian product (VJP) for each of its tensors.
+
+A VJP is a function whose parameters are named after what it needs: `g`, the cotangent; an input or `out`, which are
+then saved; an option; or `spec`, the shape and dtype of the input whose cotangent it gives. So the table of rules shows
+what each gradient keeps alive. VJPs are written with operations, so they can be recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from .errors import ArgumentError, CallError, DtypeError, ShapeError, TinyhyperError
+from .tape import Edge, Node, Pieces, current, quietly
+from .tensor import PLAIN, Tensor, apply, as_tensor
+
+OPERATIONS: dict[str, Operation] = {}
+READERS: dict[type, Callable[..., Any]] = {}  # what else than a tensor reads an elementwise operation, by its type
+FLOAT64 = np.dtype(np.float64)
+NO_OPTIONS: dict[str, Any] = {}
+FLOATS_AND_CONDITIONS = {"f", "b"}
+
+
+class Spec(NamedTuple):
+    """Shape, dtype and strides of an array that need not be kept."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    strides: tuple[int, ...]
+
+
+class Operation:
+    """A named operation: `forward` over arrays, and `vjps` by input name (`xs` for the items of a sequence).
+
+    A node's context is a tuple: the names of what it saved, shape, dtype and strides of each input, and the options.
+    """
+
+    depends = None
+
+    def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
+        self.name, self.forward, self.vjps = name, forward, vjps
+        annotated = inspect.signature(forward).parameters.values()
+        parameters = [p.replace(annotation=p.empty) for p in annotated]  # those are of the arrays
+        self.signature = inspect.Signature(parameters)
+        self.inputs = tuple([p.name for p in parameters if p.kind is p.POSITIONAL_ONLY])
+        self.defaults = {p.name: p.default for p in parameters if p.name not in self.inputs}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Find out what each VJP needs. Raises ArgumentError for one that nobody can give it, or of no input."""
+        self.names = tuple(self.defaults)
+        self.least = len(self.inputs) + [*self.defaults.values()].count(inspect.Parameter.empty)
+        self.sequence = self.inputs == ("xs",)
+        self.constants = set(() if self.sequence else self.inputs).difference(self.vjps)
+        self.needs = {key: tuple(inspect.signature(vjp).parameters)[1:] for key, vjp in self.vjps.items()}
+        self.measures = {key: {"spec", "specs", "position"}.intersection(needs) for key, needs in self.needs.items()}
+        self._saves: dict[tuple[bool, ...], tuple[tuple[int, ...], tuple[str, ...]]] = {}
+        if not self.inputs:
+            raise ArgumentError(f"operation: {self.name} has no inputs; its tensors stand before a `/`: f(x, y, /)")
+        known = (*self.inputs, "out", *self.names, "spec", "specs", "position")
+        for key, needs in self.needs.items():
+            if key not in self.inputs:
+                raise ArgumentError(f"operation: {self.name} has no input {key!r}, but {', '.join(self.inputs)}")
+            if unknown := [need for need in needs if need not in known]:
+                raise ArgumentError(
+                    f"operation: the VJP of {key} in {self.name} asks for {unknown[0]!r}; beside the cotangent, its "
+                    f"first parameter, there are {', '.join(known)}"
+                )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """The inputs, and every option, of a call. Raises CallError for a wrong one."""
+        count, names = len(self.inputs), self.names
+        if len(args) == count and not kwargs and self.least == count:
+            return args[0] if self.sequence else args, self.defaults
+        options = {**self.defaults, **dict(zip(names, args[count:]))} if names else self.defaults
+        if kwargs or not self.least <= len(args) <= count + len(names):
+            try:
+                bound = self.signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise CallError(f"{self.name}: {error}; it is {self.name}{self.signature}") from None
+            options = {name: bound.get(name, default) for name, default in self.defaults.items()}
+        return args[0] if self.sequence else args[:count], options
+
+    def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
+        """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
+        if self.sequence and not isinstance(values, Iterable):
+            raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(values).__name__}")
+        return apply(self, [v if type(v) is Tensor else self._constant(v) for v in values], options)[0]
+
+    def _constant(self, value: Any) -> Tensor:
+        return READERS[type(value)](self, (value,)) if type(value) in READERS else as_tensor(value)
+
+    def compute(self, arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
+        """The result for these arrays, and what its node is to know of the call."""
+        try:
+            out = quietly(self.forward, *((arrays,) if self.sequence else arrays), **options)
+        except TinyhyperError:
+            raise
+        except (ValueError, IndexError, TypeError) as error:
+            shapes = ", ".join([f"{name} {array.shape}" for name, array in zip(self._names(len(arrays)), arrays)])
+            shown = "".join([f", {name}={value!r}" for name, value in options.items() if value is not None])
+            kind = ArgumentError if isinstance(error, TypeError) else ShapeError
+            raise kind(f"{self.name}({shapes}{shown}): {error}") from error
+        return [out if type(out) is np.ndarray else np.asarray(out)], options
+
+    def node(
+        self,
+        edges: tuple[Edge | None, ...],
+        arrays: Sequence[np.ndarray],
+        results: Sequence[np.ndarray],
+        options: dict[str, Any],
+    ) -> list[Edge | None]:
+        """The output's edge on the tape; None if no gradient flows."""
+        if self.constants:
+            keys = self._keys(len(edges))
+            edges = tuple([None if name in self.constants else edge for name, edge in zip(keys, edges)])
+        flags = tuple([edge is not None for edge in edges])
+        if True not in flags or results[0].dtype.kind != "f":
+            return [None]
+        if (found := self._saves.get(flags)) is None:
+            found = self._saves[flags] = self._needed(flags)
+        values = [*arrays, results[0]]
+        saved = [values[n] for n in found[0]]
+        specs = [(array.shape, array.dtype, array.strides) for array in arrays]
+        return [(Node(self, edges, saved, (found[1], specs, options)), 0)]
+
+    def reads(self, node: Node) -> tuple[int, ...]:
+        """Which arrays a node saved: operands by number, then the output."""
+        return self._saves[tuple([edge is not None for edge in node.inputs])][0]
+
+    def _needed(self, flags: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """What a node saves for these inputs' sake: operands by number, then the output; and how VJPs call it."""
+        names = (*self._names(len(flags)), "out")
+        needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
+        places = [n for n, name in enumerate(names) if name in needs or ("xs" in needs and name != "out")]
+        return tuple(places), tuple([names[n] for n in places])
+
+    def _names(self, count: int) -> tuple[str, ...]:
+        return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs
+
+    def _keys(self, count: int) -> tuple[str, ...]:
+        return ("xs",) * count if self.sequence else self.inputs
+
+    def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+        """The cotangents of the wanted inputs, each by its own VJP."""
+        saves, specs, options = node.context
+        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if current()[0] else NO_OPTIONS
+        known = {**options}
+        for name, array in zip(saves, node.saved):
+            known[name] = Tensor(array, edges.get(name))
+        if self.sequence:
+            known["xs"] = [known.get(name) for name in self._names(len(specs))]
+        found: list[Tensor | None] = []
+        for key, spec, use in zip(self._keys(len(specs)), specs, wanted):
+            if not use:
+                found.append(None)
+                continue
+            needs = self.needs[key]
+            if self.measures[key]:
+                known["specs"] = tuple(map(Spec._make, specs))
+                known["spec"], known["position"] = known["specs"][len(found)], len(found)
+            cotangent = self.vjps[key](cotangents[0], *[known[need] for need in needs])
+            found.append(cotangent if cotangent is None else self._fit(key, cotangent, spec))
+        return found
+
+    def _fit(self, key: str, cotangent: Any, spec: Sequence[Any]) -> Any:
+        """As fit; raises ShapeError or DtypeError for what cannot be the cotangent of that input."""
+        if type(cotangent) is Pieces:
+            return cotangent
+        if type(cotangent) is Tensor and cotangent.array.shape == spec[0] and cotangent.array.dtype is spec[1]:
+            return cotangent
+        if type(cotangent) is not Tensor:
+            kind = type(cotangent).__name__
+            raise DtypeError(
+                f"{self.name}: the VJP of {key} gives a {kind}, not a tensor; write it with th's functions"
+            )
+        try:
+            return fit(cotangent, *spec[:2])
+        except ShapeError:
+            raise ShapeError(
+                f"{self.name}: the VJP of {key} gives a cotangent of shape {cotangent.shape}, which does not fit an "
+                f"input of shape {spec[0]}"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+
+def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
+
+    The function's positional-only parameters are inputs, the others options; a first parameter `xs` is a sequence.
+    Raises CallError for a decorator without VJPs in parentheses, ArgumentError for VJPs that do not fit the function,
+    and for the name of an operation of the library.
+    """
+    if forgotten:
+        raise CallError("operation: the VJPs are missing; write @operation(x=lambda g, ...), one for each input x")
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
+        name = forward.__name__.strip("_")
+        if name in OPERATIONS and _own(OPERATIONS[name].forward) and not _own(forward):
+            raise ArgumentError(f"operation: {name} is an operation of the library already; choose another name")
+        op = OPERATIONS[name] = Operation(name, forward, vjps)
+
+        @functools.wraps(forward)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return op(*op.bind(args, kwargs))
+
+        call.__signature__ = op.signature  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def quicken(name: str, forward: Callable[..., Any]) -> None:
+    """Let an outer ring compute an operation quicker: forward(x, ...) as the operation's own. Once only."""
+    op = OPERATIONS[name]
+    if hasattr(op.forward, "quick"):
+        raise ArgumentError(f"quicken: {name} has a quicker way already")
+    forward.quick = True  # type: ignore[attr-defined]
+    op.forward = forward
+
+
+def _own(function: Callable[..., Any]) -> bool:
+    return function.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def fit(cotangent: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
+    """A cotangent summed down to its source's shape and in its dtype: the one place where broadcasting is undone."""
+    if cotangent.array.shape != shape:
+        cotangent = OPERATIONS["sum_to"]([cotangent], {"shape": shape})
+    if cotangent.array.dtype != dtype:
+        cotangent = OPERATIONS["astype"]([cotangent], {"dtype": dtype})
+    return cotangent
+
+
+class Elementwise(Operation):
+    """An operation on each element: operands broadcast, and a Python number takes on the dtype that it meets (NEP 50).
+
+    Integers and booleans become float64 where their result is a float.
+    large: from so many elements of an operand on, an outer ring's `way(op, operands)` carries it out.
+    """
+
+    large: ClassVar[float] = math.inf
+    way: Callable[[Elementwise, Sequence[Tensor]], Tensor]  # a static method
+    __signature__: inspect.Signature
+
+    def __init__(self, name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> None:
+        self.name, self.forward, self.vjps, self.defaults = name, forward, vjps, {}
+        count = forward.nin if isinstance(forward, np.ufunc) else 3 if forward is np.where else 0
+        names = ("condition", "x", "y")[3 - count :] if count == 3 else ("x", "y")[:count]
+        self.inputs = names if count else tuple(inspect.signature(forward).parameters)
+        positional = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in self.inputs]
+        self.signature = self.__signature__ = inspect.Signature(positional)
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc
+        self.gives_floats = quietly(self._of_integers).dtype.kind == "f"
+        self._prepare()
+
+    def _of_integers(self) -> np.ndarray:
+        return np.asarray(self.forward(*[np.ones(1, np.int64)] * len(self.inputs)))
+
+    def __call__(self, *args: Any) -> Any:
+        if len(args) != len(self.inputs):
+            raise CallError(f"{self.name} takes {len(self.inputs)} arguments, got {len(args)}")
+        for arg in args:
+            if type(arg) is not Tensor:
+                return self._mixed(args)
+        for arg in args:
+            if arg.array.size >= self.large and {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS:
+                return self.way(self, args)
+        return apply(self, args, NO_OPTIONS)[0]
+
+    def _mixed(self, args: Sequence[Any]) -> Any:
+        for arg in args:
+            if type(arg) in READERS:
+                return READERS[type(arg)](self, args)
+        operands = [None if type(arg) in (float, int, bool) else self._operand(arg) for arg in args]
+        dtypes = [x.array.dtype for x, name in zip(operands, self.inputs) if x is not None and name != "condition"]
+        return self(*[self._number(a, dtypes) if x is None else x for x, a in zip(operands, args)])
+
+    def _operand(self, value: Any) -> Tensor:
+        try:
+            return as_tensor(value)
+        except TinyhyperError as error:
+            raise type(error)(f"{self.name}: a {type(value).__name__} is not an operand ({error})") from None
+
+    def _number(self, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
+        """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""
+        value = held(value, self.name) if type(value) is int else value
+        if not dtypes:
+            return Tensor(np.array(value))
+        wide = dtypes[0] if len(dtypes) == 1 and dtypes[0].kind == "f" else np.result_type(*dtypes, value)
+        try:
+            return Tensor(np.array(value, wide))
+        except OverflowError as error:
+            if self.vjps:
+                raise ArgumentError(f"{self.name}: {error}") from error
+            return Tensor(np.array(value))  # a comparison is exact
+
+    def compute(self, arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
+        inputs = arrays
+        if self.gives_floats and arrays[0].dtype.kind != "f" and "f" not in {a.dtype.kind for a in arrays}:
+            inputs = [array.astype(FLOAT64) for array in arrays]
+        try:
+            out = quietly(self.forward, *inputs)
+        except TypeError as error:
+            dtypes = " and ".join([str(array.dtype) for array in arrays])
+            raise DtypeError(f"{self.name} of {dtypes}: {error}") from None
+        except (ValueError, RuntimeError, OverflowError) as error:
+            broadcast(self.name, arrays)
+            raise ArgumentError(f"{self.name}: {error}") from error
+        return [out if type(out) is np.ndarray else np.asarray(out)], options
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OPERATIONS.__getitem__, (self.name,)  # another process has its own table
+
+    def __repr__(self) -> str:
+        return f"<elementwise operation {self.name}>"
+
+
+def rule(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:
+    """Enter an elementwise operation into the table."""
+    op = OPERATIONS[name] = Elementwise(name, forward, doc, **vjps)
+    return op
+
+
+def broadcast(name: str, arrays: Sequence[Any], *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which arrays, and further shapes, broadcast. Raises ShapeError."""
+    try:
+        return np.broadcast_shapes(*[array.shape for array in arrays], *shapes)
+    except RuntimeError:
+        axes = max(array.ndim for array in arrays)
+        raise ShapeError(
+            f"{name}: an operand has {axes} axes, but NumPy broadcasts 32 at most; merge some by reshape"
+        ) from None
+    except ValueError:
+        raise ShapeError(
+            f"{name}: shapes {' and '.join(str(array.shape) for array in arrays)} do not broadcast together "
+            "(axes must be equal or 1, counted from the last)"
+        ) from None
+
+
+def held(value: int, name: str) -> int | float:
+    """An integer that 64 bits hold; a larger one as a float, as NumPy has it beside floats. Raises ArgumentError."""
+    if -(2**63) <= value < 2**64:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ArgumentError(f"{name}: an integer of {value.bit_length()} bits is too large even for a float") from None
+
+
+def foreign(kind: type) -> bool:
+    """Whether a class has rules of its own for NumPy's functions: then its operators have the word, as in NumPy."""
+    return kind not in PLAIN and getattr(kind, "__array_ufunc__", OURS[0]) not in OURS
+
+
+OURS = (
+    np.ndarray.__array_ufunc__, Tensor.__array_ufunc__, np.ndarray.__array_function__, Tensor.__array_function__
+)  # fmt: skip
+
+
+def forward(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as an operator, which leaves the word to an operand of another library."""
+
+    def operator(self: Any, other: Any) -> Any:
+        return NotImplemented if type(other) not in PLAIN and foreign(type(other)) else function(self, other)
+
+    return operator
+
+
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As forward, where the other operand is on the left."""
+    return forward(lambda self, other: function(other, self))
+
+
+def attach(cls: type, members: dict[str, Any]) -> None:
+    """Give a class methods from a table. Raises ArgumentError for a name that it has."""
+    for name, member in members.items():
+        if name in vars(cls) and name != "__eq__":
+            raise ArgumentError(f"{cls.__name__} has {name} already")
+        setattr(cls, name, member)
