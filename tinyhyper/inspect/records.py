@@ -16,7 +16,7 @@ from ..errors import ArgumentError, GraphError
 Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
-Place: TypeAlias = "tuple[int, int]"  # the number of a node and the index of one of its outputs
+Place: TypeAlias = tuple[int, int]  # the number of a node and the index of one of its outputs
 STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}  # a path has the strongest flow of its edges
 
 
@@ -141,7 +141,7 @@ class Inside:
 
     name: str
     operands: int
-    constants: list[Any]
+    constants: list[float]
     lines: list[tuple[str, tuple[int, ...]]]
     outputs: tuple[int, ...]
 
