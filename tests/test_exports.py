@@ -199,10 +199,10 @@ def test_a_tower_shows_its_levels():
     assert page.rows == [
         ["level", "hyperparameter", "value", "coordinate", "hypergradient", "tuned by"],
         ["0 SGD, 1 step", "<w>_alpha", "0.1", "linear", bottom["<w>_alpha"], "RMSProp"],
-        ["mu", "0.5", "linear", bottom["mu"], "RMSProp"],
+        ["", "mu", "0.5", "linear", bottom["mu"], "RMSProp"],
         ["1 RMSProp, 1 step", "alpha", "0.0001", "sqrt", middle["alpha"], "SGD"],
-        ["gamma", "0.99", "unit", middle["gamma"], "SGD"],
-        ["eps", "1e-08", "linear", "–", "–"],
+        ["", "gamma", "0.99", "unit", middle["gamma"], "SGD"],
+        ["", "eps", "1e-08", "linear", "–", "–"],
         ["2 SGD, 1 step", "alpha", "1e-05", "linear", "–", "–"],
     ]  # fmt: skip
     assert tower_html(optimizer) == optimizer._repr_html_()

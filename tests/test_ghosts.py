@@ -188,8 +188,8 @@ def test_the_parts_add_up_on_random_graphs(seed, size):
     for limit in (1, 4, 1000):
         parts = Paths(tape, limit).parts(gradient.of, gradient.loss)
         np.testing.assert_allclose(sum(p.value for p in parts), values[0].grad.numpy(), rtol=1e-9, atol=1e-13)
-        assert limit < 1000 or all(part.ways == 1 for part in parts)
-    assert sum(part.ways for part in Paths(tape, 4).parts(gradient.of, gradient.loss)) == len(parts)
+        assert limit < 1000 or all(part.paths == 1 for part in parts)
+    assert sum(part.paths for part in Paths(tape, 4).parts(gradient.of, gradient.loss)) == len(parts)
 
 
 RATES = "sgd(0.05, mu=0.5)", "adam(0.02)", "rmsprop(0.05)"

@@ -11,7 +11,7 @@ import pytest
 import tinyhyper as th
 from tinyhyper.core.tape import mode
 from tinyhyper.core.tensor import leaf
-from tinyhyper.inspect.gradients import _brought
+from tinyhyper.inspect.gradients import contributions
 from tinyhyper.inspect.paths import Part
 from tinyhyper.kernels.finite import norm
 
@@ -241,7 +241,8 @@ def test_a_long_recording_is_not_confused_by_reused_memory():
 def test_a_norm_is_right_at_every_size(dtype, unit):
     parts = [(np.array([[3.0], [4.0]]) * unit * share).astype(dtype) for share in (0.25, 0.75)]
     np.testing.assert_allclose(norm(sum(parts)), 5 * unit, rtol=1e-6)
-    np.testing.assert_allclose(_brought([Part((), part) for part in parts]), np.array([1.25, 3.75]) * unit, rtol=1e-6)
+    values = contributions([Part((), part) for part in parts])
+    np.testing.assert_allclose(values, np.array([1.25, 3.75]) * unit, rtol=1e-6)
 
 
 @pytest.mark.parametrize("values, expected", [

@@ -274,7 +274,7 @@ def test_a_click_shows_the_way_of_a_hypergradient_and_what_came_along(reader, ta
 def test_where_every_way_is_cut_the_cuts_are_named(reader, tape):
     reader.open(tape)
     reader.click("alpha[0]")
-    assert "Every way ends at a cut" in reader.says() and "✂ weights of alpha[0]" in reader.says()
+    assert "Every path ends at a cut" in reader.says() and "✂ weights of alpha[0]" in reader.says()
     assert reader.names("way") == {"alpha[0]"}
     assert reader.flows("barrier") == 1
 

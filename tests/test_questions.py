@@ -81,13 +81,13 @@ def test_the_ways_of_a_hyperparameter_add_up_to_what_backward_left(stack, seed):
             if n.kind == "gradient" and n.of and tape.output(n.of).label and tape.output(n.of).label.name == key
             and tape.output(n.of).label.level == 0 and tape.output(n.of).label.role == "hyperparameter"
         )  # fmt: skip
-        assert sum(column(answer, "brings")) == pytest.approx(left, rel=1e-9, abs=1e-13)
-        assert all(way.startswith("loss[2] → ") and way.endswith(f"→ {key}[2]") for way in column(answer, "way"))
+        assert sum(column(answer, "contribution")) == pytest.approx(left, rel=1e-9, abs=1e-13)
+        assert all(way.startswith("loss[2] → ") and way.endswith(f"→ {key}[2]") for way in column(answer, "path"))
 
 
 def test_the_ways_name_each_weight_and_its_share():
     answer = inspect.paths(run("sgd/sgd")[0], "alpha")
-    assert set(column(answer, "way")) == {"loss[2] → w[2] → alpha[2]", "loss[2] → b[2] → alpha[2]"}
+    assert set(column(answer, "path")) == {"loss[2] → w[2] → alpha[2]", "loss[2] → b[2] → alpha[2]"}
     assert sum(float(share.rstrip(" %")) for share in column(answer, "share")) == pytest.approx(100.0, abs=0.2)
     assert "alpha[2] reaches w[2], b[2]." in answer.text or "alpha[2] reaches b[2], w[2]." in answer.text
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
@@ -103,7 +103,7 @@ def test_the_ways_to_an_array_add_up_to_the_length_of_its_gradient():
         th.sum(parts["a"] + parts["b"] ** 2 + parts["c"] ** 2).backward()
     answer = inspect.paths(tape, "x")
     assert len(answer.rows) == 3
-    assert sum(column(answer, "brings")) == pytest.approx(np.linalg.norm(x.grad.numpy()))
+    assert sum(column(answer, "contribution")) == pytest.approx(np.linalg.norm(x.grad.numpy()))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_ways_to_an_array_add_up_to_the_length_of_its_gradient():
     [
         ("alpha[2]", lambda: run("sgd/sgd")[0], "It is not zero: backward() left"),
         ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (weights)"),
-        ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no way yet: no loss was computed after alpha[3]"),
+        ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no path yet: no loss was computed after alpha[3]"),
         ("level1.alpha", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
         ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "what came along it is 0: backward() left 0 for mu[1]"),
         ("alpha", lambda: by_hand(cut=False), "is cut: by alpha[0] (here)"),
@@ -136,7 +136,7 @@ def test_parts_that_cancel_are_told_from_zeros():
         tape.label(b, "b", "weights", 0)
         (3.0 * a - 2.0 * b).backward()
     answer = inspect.why_zero(tape, "alpha")
-    assert "cancel each other" in answer.text and sorted(column(answer, "brings")) == [-6.0, 6.0]
+    assert "cancel each other" in answer.text and sorted(column(answer, "contribution")) == [-6.0, 6.0]
 
 
 def test_no_grad_on_the_way_is_told():
@@ -197,7 +197,7 @@ def test_without_a_cut_of_a_kept_graph_the_gradients_before_it_change():
     tape = by_hand()
     cut = next(cut for cut in tape.cuts if cut.reason == "weights" and cut.step == 2)
     answer = inspect.without(tape, cut.number)
-    assert "alpha[0]" in column(answer, "gradient by") or "w[1]" in column(answer, "gradient by")
+    assert "alpha[0]" in column(answer, "gradient with respect to") or "w[1]" in column(answer, "gradient by")
     for row in answer.rows:
         assert row[1] != row[2]
     with pytest.raises(th.TinyhyperError, match=r"has cuts 0 to 3"):
@@ -426,8 +426,8 @@ def test_a_gradient_that_several_passes_added_up_is_told():
         tape.label(x, "alpha", "hyperparameter", 0)
         (x * 3.0).backward()
         (x * 4.0).backward()
-    assert "brings 4. backward() left 7" in inspect.paths(tape, "alpha").text
-    assert ".grad adds up what several passes bring" in inspect.paths(tape, "alpha").text
+    assert "contributes 4. backward() left 7" in inspect.paths(tape, "alpha").text
+    assert ".grad adds up what several passes contribute" in inspect.paths(tape, "alpha").text
 
 
 def test_a_pass_begins_with_the_cotangent_that_it_was_given():
@@ -440,7 +440,7 @@ def test_a_pass_begins_with_the_cotangent_that_it_was_given():
         y.backward([1.0, -2.0])
     grad = x.grad.data
     np.testing.assert_allclose(grad, [4.0, -4.0])
-    np.testing.assert_allclose(column(inspect.paths(tape, "x"), "brings"), [np.linalg.norm(grad)])
+    np.testing.assert_allclose(column(inspect.paths(tape, "x"), "contribution"), [np.linalg.norm(grad)])
     np.testing.assert_allclose(tape.ghost(0), grad)
 
 
@@ -511,8 +511,8 @@ def test_ways_taken_together_are_counted():
             value = left + right
         value.backward()
     answer = inspect.paths(tape, "x", limit=4)
-    assert "along 32 ways" in answer.text and len(answer.rows) <= 4
-    assert sum(column(answer, "brings")) == pytest.approx(0.75**5)
+    assert "along 32 paths" in answer.text and len(answer.rows) <= 4
+    assert sum(column(answer, "contribution")) == pytest.approx(0.75**5)
 
 
 def test_a_gradient_of_a_loss_from_before_the_recording_is_told():
@@ -522,7 +522,7 @@ def test_a_gradient_of_a_loss_from_before_the_recording_is_told():
         tape.label(alpha, "alpha", "hyperparameter", 0)
         loss.backward()
     answer = inspect.paths(tape, "alpha")
-    assert "backward() left 36 in the .grad of alpha[0], and no way from a loss to it is in this" in answer.text
+    assert "backward() left 36 in the .grad of alpha[0], and no path from a loss to it is in this" in answer.text
     assert not answer.rows
 
 
@@ -542,17 +542,17 @@ def test_a_gradient_that_is_gathered_of_losses_from_before_the_recording_is_told
         optimizer.step(params)
     (gradient,) = (node for node in tape.nodes if node.kind == "gradient")
     assert gradient.loss is None and gradient.outputs[0].value != 0
-    assert "no way from a loss to it is in this recording" in inspect.paths(tape, "alpha").text
+    assert "no path from a loss to it is in this recording" in inspect.paths(tape, "alpha").text
 
 
-def test_the_gradient_by_a_value_that_was_zero_already_is_named():
+def test_the_gradient_with_respect_to_a_value_that_was_zero_already_is_named():
     x = th.tensor(2.0, requires_grad=True)
     with th.record(ghosts=True) as tape:
         tape.label(x, "alpha", "hyperparameter", 0)
         w = x * 3.0
         tape.label(w, "w", "weights", 0)
         (w * 0.0).backward()
-    assert column(inspect.why_zero(tape, "alpha"), "because") == ["the gradient by w[0] is 0 already"]
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["the gradient with respect to w[0] is 0 already"]
 
 
 def test_without_ghosts_it_is_said_how_to_see_where_a_gradient_became_zero():

@@ -115,7 +115,7 @@ EXHIBITS = {
     ),
     "no zero_grad": Exhibit(
         exhibits.OneLeaf, exhibits.NoZeroGrad, properties.hypergradient_is_a_slope,
-        ("paths", "alpha"), ".grad adds up what several passes bring",
+        ("paths", "alpha"), ".grad adds up what several passes",
     ),
     "single precision": Exhibit(
         exhibits.Tower, exhibits.SinglePrecision, properties.loses_no_update,

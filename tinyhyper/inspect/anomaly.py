@@ -21,7 +21,7 @@ from ..optim.ranges import RangeWatch
 from ..sites import Site, caller
 from .blame import Fault, blame
 from .finite import ADVICE, advice
-from .names import titled
+from .names import named
 from .records import Label
 from .text import short, shorten
 from .watcher import Watcher
@@ -151,7 +151,7 @@ class Watch(Watcher):
         if self._sweep:
             return f"in the backward pass that {_line(site)} began{step}"
         if moving is not None:
-            return f"as level {moving.level} moves {titled(moving)}, {_line(site)}{step}"
+            return f"as level {moving.level} moves {named(moving).title}, {_line(site)}{step}"
         return f"in the forward pass, {_line(site)}{step}"
 
     def _origin(self) -> Origin | None:
@@ -161,7 +161,7 @@ class Watch(Watcher):
     def _shown(self, operand: Tensor, number: int, fault: Fault | None) -> str:
         """An operand's name, shape and size, and the number in it that led to a fault."""
         mark, array = getattr(operand, "mark", None), operand.array
-        name = titled(mark[1]) if isinstance(mark, tuple) and mark[0] is self else f"operand {number}"
+        name = named(mark[1]).title if isinstance(mark, tuple) and mark[0] is self else f"operand {number}"
         if not array.shape:
             return f"{name} = {short(array.item())}"
         text = f"{name} of shape {array.shape}"

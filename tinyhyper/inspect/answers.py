@@ -12,7 +12,7 @@ from typing import Any
 
 from ..files import write
 from .figure import figure, steps_of
-from .plain import markup, plain, plain_lines
+from .plain import markup, plain, plain_lines, table
 from .records import Place, Recording
 from .svg import svg
 from .table import drawn_table, shown
@@ -21,7 +21,7 @@ from .text import WIDTH
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked, the answer in words, and a table of what it rests on.
+    """A question, the answer in words, and a table of what the answer rests on.
 
     print it for text; in a notebook it shows itself; `svg()` and `save_svg(path)` give the picture.
     columns, rows: the table, its numbers as they are.  bar: the column that a drawn table shows as bars.
@@ -34,44 +34,47 @@ class Answer:
     bar: str | None = None
     draw: Callable[[], str] | None = None
 
+    @property
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [tuple(map(shown, row)) for row in self.rows]
+
+    @property
+    def _numeric(self) -> list[int]:
+        """The columns of numbers."""
+        columns = enumerate(zip(*self.rows))
+        return [n for n, column in columns if all(isinstance(cell, (int, float)) for cell in column)]
+
     def __str__(self) -> str:
-        cells = [self.columns, *[tuple(map(shown, row)) for row in self.rows]]
-        widths = [max(map(len, column)) for column in zip(*cells)] if self.rows else []
-        numeric = [all(isinstance(row[n], (int, float)) for row in self.rows) for n in range(len(widths))]
+        cells = [self.columns, *self._cells] if self.rows else []
+        widths, right = [max(map(len, column)) for column in zip(*cells)], self._numeric
         lines = [
-            "  ".join(f"{c:>{w}}" if right else f"{c:<{w}}" for c, w, right in zip(row, widths, numeric)).rstrip()
-            for row in (cells if self.rows else [])
+            "  ".join(f"{c:>{w}}" if n in right else f"{c:<{w}}" for n, (c, w) in enumerate(zip(row, widths))).rstrip()
+            for row in cells
         ]
         words = "\n".join(fill(line, WIDTH) for line in plain_lines(self.text).split("\n"))
         return "\n".join([plain(self.question), words, *(["", *lines] if lines else [])])
 
     def svg(self) -> str:
         """The picture."""
-        return (
-            drawn_table(self.question, self.text, self.columns, self.rows, self.bar)
-            if self.draw is None
-            else self.draw()
-        )
+        if self.draw is not None:
+            return self.draw()
+        return drawn_table(self.question, self.text, self.columns, self.rows, self.bar)
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
         return write(path, self.svg())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{markup(column)}</th>" for column in self.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{markup(shown(cell))}</td>" for cell in row) + "</tr>" for row in self.rows
-        )
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if self.rows else ""
-        picture = self.svg() if self.draw is not None else ""
         words = markup(self.text).replace("\n", "<br>")
-        return f"<div><p><b>{markup(self.question)}</b></p><p>{words}</p>{picture}{table}</div>"
+        picture = "" if self.draw is None else self.svg()
+        rows = table(self._cells, self.columns, self._numeric) if self.rows else ""
+        return f"<div><p><b>{markup(self.question)}</b></p><p>{words}</p>{picture}{rows}</div>"
 
 
 def picture(
     tape: Recording, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
 ) -> Callable[[], str] | None:
-    """The graph of the steps around a way or some cuts, to be drawn on demand; None where no step was recorded."""
+    """The graph of the steps around a path or some cuts, to be drawn on demand; None if no step was recorded."""
     steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in marks]
     known = steps_of(tape)
     if not known:
@@ -86,7 +89,7 @@ def picture(
         keys = [drawn.where[place] for place in trail if place in drawn.where]
         boxes = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
         joined = {frozenset((arrow.source, arrow.target)) for arrow in drawn.arrows}
-        if not joined.issuperset(map(frozenset, pairwise(boxes))):  # another program's tape may say so
+        if not joined.issuperset(map(frozenset, pairwise(boxes))):  # possible in JSON that another program wrote
             boxes = []
         here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
         return svg(tape, first, trail=boxes, marks=[n for n in marks if n in here], caption=caption)

@@ -18,7 +18,7 @@ LONGEST = {"box": 13, "remark": 19, "lane": 25}  # in characters
 
 
 class Captions:
-    """The texts of one figure."""
+    """The texts of one figure. found: by name, the boxes that it may be of."""
 
     def __init__(self, shown: Figure) -> None:
         self.figure = shown
@@ -35,8 +35,8 @@ class Captions:
         boxes = [key for key in self.figure.boxes if key == box]
         keys = self.found.get(plain(box), []) if isinstance(box, str) else boxes
         if len(keys) > 1:
-            ways = " or ".join(repr(self._called(key, exact=True)) for key in keys)
-            raise ArgumentError(f"{box!r} may be one of several boxes of this picture: ask for {ways}")
+            exact = " or ".join(repr(self._called(key, exact=True)) for key in keys)
+            raise ArgumentError(f"{box!r} may be one of several boxes of this picture: ask for {exact}")
         if not keys:
             raise ArgumentError(
                 f"the picture of steps {self.figure.steps[0]} to {self.figure.steps[-1]} has no box {box!r}; "
@@ -45,7 +45,7 @@ class Captions:
         return keys[0]
 
     def name(self, key: Key) -> str:
-        """What a box is called where its lane does not show, so that it cannot be taken for another."""
+        """What a box is called outside its lane, so that it cannot be taken for another."""
         called = self._called(key)
         return called if len(self.found.get(called, [])) < 2 else self._called(key, exact=True)
 
@@ -95,7 +95,7 @@ class Captions:
         return heading, [clip(line, LONGEST["lane"]) for line in lines]
 
     def bar(self, lane: int, room: int) -> str:
-        """What stands in the bar of a lane of hyperparameters that nothing tunes: the most that has room."""
+        """The bar of a lane of hyperparameters that nothing tunes: the longest text that fits."""
         fixed = self.figure.fixed.get(lane, {})
         names = [full_name(name, lane) for name in fixed]
         held = [name + ("" if value is None else f" = {short(value)}") for name, value in zip(names, fixed.values())]
@@ -112,22 +112,21 @@ class Captions:
         if not losses:
             return ""
         loss = max(losses, key=lambda key: key.step)
-        names = [
-            self.name(key) if key.lane else self.box(self.figure.boxes[key])[0] for key in self.figure.reached(loss)
-        ]
+        reached = self.figure.reached(loss)
+        names = [self.name(key) if key.lane else self.box(self.figure.boxes[key])[0] for key in reached]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
 
     def description(self) -> str:
         """The figure in words."""
-        ways: dict[str, list[str]] = {flow: [] for flow in LEGEND}
-        for arrow in self.figure.arrows:
-            ways[arrow.flow].append(f"{self.name(arrow.source)} to {self.name(arrow.target)}")
-        kept, cut = ("; ".join(ways[flow]) or "none" for flow in ("kept", "cut"))
-        return f"{len(ways['kept'])} edges are kept: {kept}. {len(ways['cut'])} edges are cut: {cut}."
+        told = []
+        for flow in ("kept", "cut"):
+            joined = [f"{self.name(a.source)} to {self.name(a.target)}" for a in self.figure.arrows if a.flow == flow]
+            told.append(f"{len(joined)} edges are {flow}: {'; '.join(joined) or 'none'}.")
+        return " ".join(told)
 
     def _names(self, key: Key) -> list[str]:
-        """What a box answers to, each once: its name, and that of each value in it, as a printed tape has them too."""
+        """The names by which a box can be asked for: its own, and those of the values in it."""
         names = [self._called(key), self._called(key, exact=True)]
         for name in self.figure.boxes[key].names if key.kind == "values" else ():
             value = own(name, key.lane)

@@ -1,4 +1,4 @@
-"""A tape for other programs that know graphs: Graphviz and networkx."""
+"""A recording for other programs that know graphs: Graphviz and networkx."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import MissingPackageError
 from .names import Names
 from .records import Edge, Node, Recording
-from .text import content, shorten
+from .text import content, site
 
 Attributes = dict[str, str]
 
@@ -36,7 +36,7 @@ FLOWS: dict[str, Attributes] = {
 
 
 def to_dot(tape: Recording) -> str:
-    """The tape as Graphviz text, a cluster a step: kept edges solid, cuts dashed with ✂ and reason, values grey.
+    """The recording as Graphviz text, a cluster a step: kept edges solid, cuts dashed with ✂ and reason, values grey.
 
     A node's tooltip is its place in the code. `dot -Tsvg` draws it.
     """
@@ -56,9 +56,10 @@ def to_dot(tape: Recording) -> str:
 
 
 def to_networkx(tape: Recording) -> Any:
-    """The tape as a `networkx.MultiDiGraph`: nodes by number, edges keyed by operand, with all fields of the records.
+    """The recording as a `networkx.MultiDiGraph`: nodes by number, edges keyed by operand.
 
-    A node has its `name` besides; the graph has title, steps, ends, and the cuts. Raises MissingPackageError.
+    Both have all fields of their records, a node also its `name`; the graph has title, steps, ends, and the cuts.
+    Raises MissingPackageError.
     """
     try:
         networkx = import_module("networkx")
@@ -70,14 +71,14 @@ def to_networkx(tape: Recording) -> Any:
     cuts = [dataclasses.asdict(cut) for cut in tape.cuts]
     graph = networkx.MultiDiGraph(title=tape.title, steps=tape.steps, ends=list(tape.ends), cuts=cuts)
     for node in tape.nodes:
-        graph.add_node(node.number, name=names.any(node.number, 0), **dataclasses.asdict(node))
+        graph.add_node(node.number, name=names.any((node.number, 0)), **dataclasses.asdict(node))
     for edge in tape.edges:
         graph.add_edge(edge.source, edge.target, key=edge.operand, **dataclasses.asdict(edge))
     return graph
 
 
 def quoted(text: str) -> str:
-    """A string of the DOT language. What cannot be printed becomes a space, but for the ends of lines."""
+    """A string of the DOT language. Characters that cannot be printed become spaces, except the ends of lines."""
     lines = ["".join(c if c.isprintable() else " " for c in line) for line in text.split("\n")]
     for special, written in (("&", "&amp;"), ("\\", "\\\\"), ('"', '\\"')):
         lines = [line.replace(special, written) for line in lines]
@@ -89,12 +90,11 @@ def _attributes(facts: Attributes) -> str:
 
 
 def _node(node: Node, names: Names) -> Attributes:
-    known = [name for n in range(len(node.outputs)) if (name := names.known(node.number, n)) is not None]
+    known = [name for n in range(len(node.outputs)) if (name := names.known((node.number, n))) is not None]
     title = ", ".join(known) or node.op or node.kind
     made = [node.op] if known and node.op else []
     lines = [title, *made, ", ".join(map(content, node.outputs))]
-    tooltip = f"{shorten(node.file)}:{node.line}"
-    return {"label": "\n".join(lines), "tooltip": tooltip, **KINDS[node.kind], **(SWEEP if node.sweep else {})}
+    return {"label": "\n".join(lines), "tooltip": site(node), **KINDS[node.kind], **(SWEEP if node.sweep else {})}
 
 
 def _edge(tape: Recording, edge: Edge) -> Attributes:

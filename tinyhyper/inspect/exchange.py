@@ -141,7 +141,7 @@ def _paths(tape: Recording) -> list[Gradient]:
         label = tape.output(node.of).label
         if label is not None and label.role == "hyperparameter":
             parts = [
-                Contribution(part.through, float(part.value), part.ways)
+                Contribution(part.through, float(part.value), part.paths)
                 for loss in paths.losses((node.number, 0))
                 for part in paths.parts(node.of, loss)
             ]

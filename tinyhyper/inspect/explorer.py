@@ -1,6 +1,6 @@
 """The explorer: a recording as one page that needs neither a server nor a network.
 
-The page's parts lie in `page/`; here they are put together. The page shows the recording's JSON.
+The parts of the page stand in `page/`; this module puts them together. The page shows the recording's JSON.
 """
 
 from __future__ import annotations

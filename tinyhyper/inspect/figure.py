@@ -1,7 +1,7 @@
 """From a recording to a figure: which boxes there are, and which arrows run between them, kept or cut.
 
 A box stands for all weights of one step, for the hyperparameters of one level, for their gradients, or for the whole
-loss. What happens between two boxes is one arrow: cut if the way is cut anywhere, kept if gradients flow all along it.
+loss. A path between two boxes is one arrow: cut if it is cut anywhere, kept if gradients flow all along it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
 from ..errors import ArgumentError
-from .records import STRENGTH, Cut, Flow, Label, Node, Recording, by_target
+from .records import STRENGTH, Cut, Flow, Label, Node, Place, Recording, by_target, walk
 
 FIXED = -1
-STEP_NUMBER = ("hyperparameter", "t")  # what every rule calls the number of its step: nothing that could be tuned
+STEP_NUMBER = ("hyperparameter", "t")  # a rule's name for the number of its step, which nothing tunes
 
 
 class Key(NamedTuple):
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 class Box:
     """A box of the figure.
 
-    names: what is in it, with the number where it is one.  state: the optimizer's memory.
+    names: the values in it, each with its number if it is one.  state: the names of the optimizer's state.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
     """
 
@@ -45,7 +45,7 @@ class Box:
 class Arrow:
     """An arrow of the figure.
 
-    flow: kept, cut, value, or backward, from a loss to a gradient.  cuts: those it stands for.
+    flow: kept, cut, value, or backward, from a loss to a gradient.  cuts: those on its paths.
     """
 
     source: Key
@@ -58,7 +58,7 @@ class Arrow:
 class Figure:
     """Two consecutive steps.
 
-    fixed: by lane, the hyperparameters that nothing tunes.  where: the box of a place (node, output) of the recording.
+    fixed: by lane, the hyperparameters that nothing tunes.  where: the box of a place of the recording.
     """
 
     steps: list[int]
@@ -66,14 +66,14 @@ class Figure:
     arrows: list[Arrow]
     fixed: dict[int, dict[str, float | None]]
     title: str | None
-    where: dict[tuple[int, int], Key]
+    where: dict[Place, Key]
 
     def reached(self, start: Key) -> list[Key]:
-        """The boxes to which a gradient flows from a box, along kept arrows only, nearest first."""
+        """The boxes that a gradient reaches from a box along kept arrows, nearest first."""
         return list(self._followed(start))[1:]
 
     def way(self, start: Key, end: Key) -> list[Key]:
-        """The shortest way of a gradient from one box back to another, both included; empty if each way is cut."""
+        """The shortest path of a gradient from one box back to another, both included; empty if each path is cut."""
         followed = self._followed(start)
         way: list[Key] = []
         box = end if end in followed else None
@@ -84,19 +84,12 @@ class Figure:
 
     def _followed(self, start: Key) -> dict[Key, Key | None]:
         """Every box that a gradient reaches, with the box from which it comes."""
-        followed: dict[Key, Key | None] = {start: None}
-        waiting = [start]
-        while waiting:
-            target = waiting.pop(0)
-            for arrow in self.arrows:
-                if arrow.target == target and arrow.flow == "kept" and arrow.source not in followed:
-                    followed[arrow.source] = target
-                    waiting.append(arrow.source)
-        return followed
+        kept = [arrow for arrow in self.arrows if arrow.flow == "kept"]
+        return walk([start], lambda box: [arrow.source for arrow in kept if arrow.target == box])
 
 
 def steps_of(tape: Recording) -> list[int]:
-    """The steps that can be drawn: those with weights, or with what an optimizer remembers of them."""
+    """The steps that can be drawn: those with weights, or with an optimizer's state."""
     if not tape.steps:
         return []
     labels = ((node.step, output.label) for node in tape.nodes for output in node.outputs)
@@ -114,12 +107,12 @@ def figure(tape: Recording, first: int | None = None) -> Figure:
             "the picture shows optimizer steps, and this recording holds none: record at least one step "
             "(loss.backward() and opt.step(params)), better two, inside `with th.record() as tape:`"
         )
-    reading = _Reading(tape)
+    reading = _Boxes(tape)
     if first is None:
         computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
         first = steps[-2 if computed else -3 :][0]
         moved = [key.step for key in reading.boxes if key.lane and key.kind == "values" and key.step in steps]
-        if moved and max(moved) <= first:  # in a window the hyperparameters stand still: show how it begins
+        if moved and max(moved) <= first:  # hyperparameters do not move in a window: show how it begins
             first = max(max(moved) - 1, steps[0])
     elif first not in steps:
         raise ArgumentError(f"step={first}: this recording holds steps {steps[0]} to {steps[-1]}")
@@ -140,7 +133,7 @@ def figure(tape: Recording, first: int | None = None) -> Figure:
     return Figure(shown, boxes, arrows, fixed, tape.title, where)
 
 
-class _Reading:
+class _Boxes:
     """The boxes that the places of a recording belong to."""
 
     def __init__(self, tape: Recording) -> None:
@@ -148,16 +141,15 @@ class _Reading:
         self.into = by_target(tape.edges)
         self.boxes: dict[Key, Box] = {}
         self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
-        self.where: dict[tuple[int, int], Key] = {}
+        self.where: dict[Place, Key] = {}
         for node in tape.nodes:
             for n, output in enumerate(node.outputs):
                 if output.label is not None and (output.label.role, output.label.name) != STEP_NUMBER:
                     self._place(node, n, output.label)
         for node in tape.nodes:
-            of = self.where.get(node.of) if node.of is not None else None
-            if of is not None and node.of is not None:
-                label = self.tape.nodes[node.of[0]].outputs[node.of[1]].label
-                box = self._join((node.number, 0), Key(of.lane, node.step, "gradient"))
+            if node.of is not None and node.of in self.where:
+                label = self.tape.output(node.of).label
+                box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
                 box.names[label.name if label is not None else ""] = node.outputs[0].value
         self.losses = self._losses()
         for loss in sorted(self.losses, reverse=True):
@@ -172,17 +164,17 @@ class _Reading:
             if loss is not None and loss in self.where:
                 source = self.where[loss]
                 found.setdefault((source, target, "backward"), Arrow(source, target, "backward"))
-            for source, flow, cuts in self._ways(number):
+            for source, flow, cuts in self._paths(number):
                 if source == target or (flow == "value" and target.kind != "values"):
                     continue
                 arrow = found.setdefault((source, target, flow), Arrow(source, target, flow))
                 arrow.cuts += [cut for cut in cuts if cut not in arrow.cuts]
         return list(found.values())
 
-    def _ways(self, number: int) -> list[tuple[Key, Flow, list[Cut]]]:
-        """The boxes that a node was computed from, through nodes that are in none, with all cuts on ways of one flow.
+    def _paths(self, number: int) -> list[tuple[Key, Flow, list[Cut]]]:
+        """The boxes that a node was computed from, through nodes in no box, with all cuts on the paths of one flow.
 
-        The newest node comes first, so that a node is left when every way to it has been taken.
+        The newest node comes first, so that every path to a node has been followed before the node is left.
         """
         found: dict[tuple[Key, Flow], dict[int, Cut]] = {}
         cuts: dict[tuple[int, Flow], dict[int, Cut]] = {(-number, "kept"): {}}
@@ -192,7 +184,7 @@ class _Reading:
             for edge in self.into[-state[0]]:
                 flow: Flow = max(state[1], edge.flow, key=STRENGTH.__getitem__)
                 passed = cuts[state] if edge.cut is None else {**cuts[state], edge.cut: self.tape.cuts[edge.cut]}
-                key = self.where.get((edge.source, edge.output))
+                key = self.where.get(edge.place)
                 if key is not None:
                     found.setdefault((key, flow), {}).update(passed)
                 elif flow != "value" or not self.tape.nodes[edge.source].sweep:
@@ -221,12 +213,12 @@ class _Reading:
             if node.op is not None and node.op.endswith(".rule"):
                 box.rule = node.op.removesuffix(".rule")
 
-    def _join(self, place: tuple[int, int], key: Key) -> Box:
+    def _join(self, place: Place, key: Key) -> Box:
         self.where[place] = key
         return self.boxes.setdefault(key, Box(key))
 
-    def _losses(self) -> set[tuple[int, int]]:
-        """What backward passes began from; if none was recorded, what was computed last from any weights."""
+    def _losses(self) -> set[Place]:
+        """The losses of backward passes; if none was recorded, the last values computed from any weights."""
         losses = {node.loss for node in self.tape.nodes if node.loss is not None}
         if losses:
             return losses
@@ -237,16 +229,14 @@ class _Reading:
             if edge.flow == "kept" and edge.target not in read and (edge.target, 0) not in self.where
         }
 
-    def _gather(self, loss: tuple[int, int]) -> None:
+    def _gather(self, loss: Place) -> None:
         """Put a loss, and all between it and other boxes, into one box."""
-        node = self.tape.nodes[loss[0]]
-        key = Key(0, node.step, "loss")
-        self._join(loss, key).number = node.outputs[loss[1]].value
-        waiting = [loss[0]]
-        while waiting:
-            for edge in self.into[waiting.pop()]:
-                place = (edge.source, edge.output)
-                source = self.tape.nodes[edge.source]
-                if place not in self.where and edge.flow != "cut" and source.kind == "operation" and not source.sweep:
-                    self.where[place] = key
-                    waiting.append(edge.source)
+        key = Key(0, self.tape.node(loss).step, "loss")
+        self._join(loss, key).number = self.tape.output(loss).value
+
+        def between(place: Place) -> list[Place]:
+            before = [edge.place for edge in self.into[place[0]] if edge.flow != "cut" and edge.place not in self.where]
+            nodes = [self.tape.node(place) for place in before]
+            return [place for place, node in zip(before, nodes) if node.kind == "operation" and not node.sweep]
+
+        self.where.update(dict.fromkeys(walk([loss], between), key))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from typing import Any
 
-from .graph import Graph
-from .plain import markup, plain_lines
-from .records import Edge, Recording
+from .plain import markup, plain_lines, table
+from .records import Cut, Node
 from .text import shorten
 
 
@@ -37,12 +36,26 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """The place in the code, and the steps."""
+        """The steps, and the place in the code."""
         steps = {0: "", 1: " and in 1 more step"}.get(self.again, f" and in {self.again} more steps")
         return f"step {self.step}{steps}, {shorten(self.file)}:{self.line}"
 
     def __str__(self) -> str:
         return plain_lines(f"{self.rule} ({self.where}): {self.what}.\n    To do: {self.advice}.")
+
+
+def finding(
+    rule: str,
+    subject: str,
+    at: Node | Cut,
+    what: str,
+    advice: str,
+    nodes: Collection[int] = (),
+    edges: Collection[int] = (),
+    cuts: Collection[int] = (),
+) -> Finding:
+    """A finding at a node or a cut."""
+    return Finding(rule, subject, at.step, at.file, at.line, what, advice, tuple(nodes), tuple(edges), tuple(cuts))
 
 
 class Findings(list[Finding]):
@@ -60,67 +73,20 @@ class Findings(list[Finding]):
     def _repr_html_(self) -> str:
         if not self:
             return f"<p>✓ {markup(str(self))}</p>"
-        style = "text-align: left; vertical-align: top; padding: 0.15em 0.7em"
-        rows = [("rule", "where", "what", "to do"), *[(f.rule, f.where, f.what, f.advice) for f in self]]
-        lines = ["".join(f"<td style='{style}'>{markup(text)}</td>" for text in row) for row in rows]
-        return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+        return table([(f.rule, f.where, f.what, f.advice) for f in self], ("rule", "where", "what", "to do"))
 
 
 def merged(found: Iterable[Finding]) -> list[Finding]:
-    """Each subject of a rule once: as it was first seen, with the number of steps in which it was seen again."""
+    """Each subject of a rule once, as it was first seen, with the number of steps in which it was seen again."""
     alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in found:
-        alike[finding.rule, finding.subject].append(finding)
+    for one in found:
+        alike[one.rule, one.subject].append(one)
     once = []
-    for findings in alike.values():
-        first = min(findings, key=lambda finding: finding.step)
-        nodes, edges, cuts = (
-            tuple(sorted({number for finding in findings for number in numbers(finding)}))
-            for numbers in (attrgetter("nodes"), attrgetter("edges"), attrgetter("cuts"))
-        )
-        again = len({finding.step for finding in findings}) - 1
-        once.append(replace(first, nodes=nodes, edges=edges, cuts=cuts, again=again))
+    for same in alike.values():
+        numbers: dict[str, Any] = {
+            key: tuple(sorted({number for one in same for number in getattr(one, key)}))
+            for key in ("nodes", "edges", "cuts")
+        }
+        again = len({one.step for one in same}) - 1
+        once.append(replace(min(same, key=lambda one: one.step), **numbers, again=again))
     return once
-
-
-class Reading(Graph):
-    """A tape with what the rules ask of it. out: by node, the edges of those that read it; `readers` without sweeps."""
-
-    def __init__(self, tape: Recording) -> None:
-        super().__init__(tape)
-        self.nodes, self.cuts = tape.nodes, tape.cuts
-        self.out: dict[int, list[Edge]] = defaultdict(list)
-        self.edge_numbers: dict[tuple[int, int], int] = {}
-        for number, edge in enumerate(tape.edges):
-            self.out[edge.source].append(edge)
-            self.edge_numbers[edge.target, edge.operand] = number
-
-    @property
-    def horizon(self) -> int | None:
-        """After how many steps a recorded tower cuts, None for never; 1 for what is written by hand."""
-        return self.tape.horizon
-
-    def readers(self, number: int) -> list[Edge]:
-        """By what a node is read; a backward pass, which reads what was saved, does not count."""
-        return [edge for edge in self.out[number] if not self.nodes[edge.target].sweep]
-
-    def back(self, number: int) -> set[int]:
-        """A node and all those to which gradients flow from it: what it keeps alive."""
-        reached, waiting = {number}, [number]
-        while waiting:
-            for edge in self.into[waiting.pop()]:
-                if edge.flow == "kept" and edge.source not in reached:
-                    reached.add(edge.source)
-                    waiting.append(edge.source)
-        return reached
-
-    def forward(self, numbers: Iterable[int]) -> set[int]:
-        """The nodes from which gradients flow to one of some."""
-        reached: set[int] = set()
-        waiting = list(numbers)
-        while waiting:
-            for edge in self.readers(waiting.pop()):
-                if edge.flow == "kept" and edge.target not in reached:
-                    reached.add(edge.target)
-                    waiting.append(edge.target)
-        return reached

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from .findings import Finding, Reading
+from .findings import Finding, finding
+from .graph import Graph
+from .names import sized
 from .records import Node, Output, Place
 from .text import short
 
 RULE = "not finite"
-MEANT = ("pad",)  # operations that were told to make infinities, as the margins of max pooling
+MEANT = ("pad",)  # operations that make infinities on request, as the margins of max pooling
 OVERFLOW = "the numbers have become too large: make the steps smaller, or scale the values down"
 EXPONENTIAL = (
     "its argument is too large: subtract the maximum first, or use logsumexp, log_softmax, sigmoid or softplus"
@@ -42,72 +44,35 @@ ADVICE = {
 }
 
 
-def not_finite(graph: Reading) -> Iterator[Finding]:
-    """The first operation that made what is not finite from what was, or the value that came in so."""
-    spoilt = any(_is_nan(out) for node in graph.nodes if node.kind == "operation" for out in node.outputs)
+def not_finite(graph: Graph) -> Iterator[Finding]:
+    """The first operation that made a NaN or an infinity from finite numbers, or the value that came in so."""
+    spoilt = any(_word(out) == "NaN" for node in graph.nodes if node.kind == "operation" for out in node.outputs)
     for node in graph.nodes:
-        bad = next((n for n, out in enumerate(node.outputs) if not _finite(out)), None)
+        bad = next((n for n, out in enumerate(node.outputs) if _word(out)), None)
         if bad is None or node.kind == "gradient":
             continue
+        word = _word(node.outputs[bad])
         if node.kind == "operation" and node.op not in MEANT:
-            if all(_finite(graph.tape.output((edge.source, edge.output))) for edge in graph.into[node.number]):
-                yield _made(graph, node, bad)
+            sources = [edge.place for edge in graph.into[node.number]]
+            if not any(_word(graph.tape.output(place)) for place in sources):
+                named = graph.names.known((node.number, bad))
+                made = f"{node.op}({', '.join(_amount(graph, place) for place in sources)}) is the first {word}"
+                inside = f", in the backward pass of {node.op.removesuffix('.vjp')}" if node.op and node.sweep else ""
+                what = f"{f'{named} = ' if named else ''}{made}{inside}"
+                nodes = [node.number, *[number for number, _ in sources]]
+                yield finding(RULE, "first", node, what, _advice(graph, node), nodes)
                 return
-        elif spoilt or _is_nan(node.outputs[bad]):  # infinities may be meant, in a mask say, until they give a NaN
-            yield _came(graph, node, bad)
+        elif spoilt or word == "NaN":  # infinities may be meant, in a mask say, until they give a NaN
+            earlier = node.kind == "earlier"
+            origin = "what was computed before the recording" if earlier else "the data or the initial values"
+            what = f"{_amount(graph, (node.number, bad))} came in with {word}"
+            advice = f"look at {origin}: np.isfinite(x.numpy()) shows which elements"
+            yield finding(RULE, "first", node, what, advice, [node.number])
             return
 
 
-def _finite(output: Output) -> bool:
-    """Whether all elements are; a hyperparameter at the border of its range is, whatever its coordinate says."""
-    if output.label is not None and output.label.value is not None:
-        return math.isfinite(output.label.value)
-    return output.norm is None or math.isfinite(output.norm)
-
-
-def _is_nan(output: Output) -> bool:
-    return not _finite(output) and output.norm is not None and math.isnan(output.norm)
-
-
-def _made(graph: Reading, node: Node, output: int) -> Finding:
-    operands = [_amount(graph, (edge.source, edge.output)) for edge in graph.into[node.number]]
-    named = graph.names.known(node.number, output)
-    inside = f", in the backward pass of {node.op.removesuffix('.vjp')}" if node.op and node.sweep else ""
-    return Finding(
-        RULE,
-        "first",
-        node.step,
-        node.file,
-        node.line,
-        f"{f'{named} = ' if named else ''}{node.op}({', '.join(operands)}) is the first {_word(node.outputs[output])}"
-        f"{inside}",
-        _advice(graph, node),
-        nodes=(node.number, *[edge.source for edge in graph.into[node.number]]),
-    )
-
-
-def _came(graph: Reading, node: Node, output: int) -> Finding:
-    name = _amount(graph, (node.number, output))
-    origin = "the data or the initial values" if node.kind != "earlier" else "what was computed before the recording"
-    return Finding(
-        RULE,
-        "first",
-        node.step,
-        node.file,
-        node.line,
-        f"{name} came in with {_word(node.outputs[output])}",
-        f"look at {origin}: np.isfinite(x.numpy()) shows which elements",
-        nodes=(node.number,),
-    )
-
-
-def _advice(graph: Reading, node: Node) -> str:
-    names = [] if node.inside is None else [name for name, _ in graph.tape.insides[node.inside].lines]
-    return advice(node.op or "", names, any(out.label is not None for out in node.outputs))
-
-
 def advice(op: str, inside: Iterable[str], moves: bool) -> str:
-    """What to do by operation; for a fused one, by the first of those inside that may fail.
+    """What to do about an operation; for a fused one, about the first of those inside that may fail.
 
     moves: whether it makes what an optimizer moves.
     """
@@ -119,16 +84,25 @@ def advice(op: str, inside: Iterable[str], moves: bool) -> str:
     return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
 
 
-def _amount(graph: Reading, place: Place) -> str:
+def _advice(graph: Graph, node: Node) -> str:
+    names = [] if node.inside is None else [name for name, _ in graph.tape.insides[node.inside].lines]
+    return advice(node.op or "", names, any(out.label is not None for out in node.outputs))
+
+
+def _word(output: Output) -> str:
+    """NaN or infinity, or nothing if all elements are finite.
+
+    A hyperparameter at the border of its range is finite, whatever its coordinate is.
+    """
+    number = output.norm if output.label is None or output.label.value is None else output.label.value
+    if number is None or math.isfinite(number):
+        return ""
+    return "NaN" if output.norm is not None and math.isnan(output.norm) else "infinity"
+
+
+def _amount(graph: Graph, place: Place) -> str:
     """A value's name and its number, or its size and norm."""
     output, name = graph.tape.output(place), graph.name(place)
     if output.value is not None:
         return f"{name} = {short(output.value)}"
-    shape = "×".join(map(str, output.shape))
-    return f"{name} [{shape}]" + ("" if output.norm is None else f" of norm {short(output.norm)}")
-
-
-def _word(output: Output) -> str:
-    if output.value is not None:
-        return "NaN" if math.isnan(output.value) else "infinity"
-    return "NaN" if _is_nan(output) else "infinity"
+    return f"{name} {sized(output)}" + ("" if output.norm is None else f" of norm {short(output.norm)}")

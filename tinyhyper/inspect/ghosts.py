@@ -16,15 +16,16 @@ from ..core.tape import add_to, no_grad, recording, sweep, unwatched
 from ..core.tensor import FLOATS, Tensor, leaf
 from ..errors import GraphError
 from ..kernels.finite import norm
-from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target
+from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target, walk
 
 
 class Rerun:
     """A second run of the recorded operations.
 
-    gates: the places that later operations read through a leaf of their own.  opened: the numbers of cuts to leave out.
+    gates: the places that later operations read through a leaf of their own; as an attribute, these leaves, by place.
+    opened: the numbers of cuts to leave out.
     ghosts: whether operations read each detached value through a leaf, at which its ghost arrives.
-    tensors: the computed values, by place.  gates: the leaves, by place.  cuts: the detached tensors, by cut.
+    tensors: the computed values, by place.  cuts: the detached tensors, by cut.
     Raises GraphError for a recording without ghosts, and if a number differs from the recorded one.
     """
 
@@ -76,8 +77,8 @@ class Rerun:
         return [tensor if node.kind in ("constant", "gradient") else leaf(tensor)]
 
     def _operand(self, edge: Edge, flows: bool) -> Tensor:
-        """An operand. flows: whether a gradient may flow to one that was computed from detached values alone."""
-        place = edge.source, edge.output
+        """The tensor that is read. flows: whether a gradient may flow to one computed from detached values alone."""
+        place = edge.place
         tensor = self.gates.get(place, self.tensors[place])
         if edge.cut is not None:
             return self._cut(edge.cut, tensor)
@@ -102,8 +103,8 @@ class Rerun:
         recorded = node.outputs[n].value
         if recorded is not None and not self.opened and not np.isclose(tensor.item(), recorded, 1e-4, equal_nan=True):
             raise GraphError(
-                f"{node.op or node.kind} at {node.file}:{node.line} gives {tensor.item()} when the recording is run "
-                f"again, and gave {recorded}: something that it reads was changed in between"
+                f"{node.op or node.kind} at {node.file}:{node.line} gave {recorded}, and gives {tensor.item()} "
+                "when run again: something that it reads was changed in between"
             )
 
 
@@ -141,7 +142,7 @@ def ghost(tape: Recording, cut: Cut | int) -> np.ndarray:
 
 
 def arrived(rerun: Rerun) -> Ghosts:
-    """The cotangents of a rerun. What a graph leads to for the ghosts' sake alone is no place."""
+    """The cotangents of a rerun; at places that had a graph in the first run, and at its cuts."""
     places: dict[Any, Any] = {
         tensor.edge: place
         for place, tensor in rerun.tensors.items()
@@ -151,10 +152,10 @@ def arrived(rerun: Rerun) -> Ghosts:
     ghosts = Ghosts({}, {})
     for loss, stops in sweeps(rerun.tape).items():
         for edge, cotangent in cotangents(rerun, loss, stops):
-            if edge in cuts:
-                _add(ghosts.cuts, cuts[edge], cotangent)
-            elif edge in places:
-                _add(ghosts.places, places[edge], cotangent)
+            sums: dict[Any, np.ndarray] = ghosts.cuts if edge in cuts else ghosts.places
+            key = cuts[edge] if edge in cuts else places.get(edge)
+            if key is not None:
+                sums[key] = sums[key] + cotangent if key in sums else cotangent
     return ghosts
 
 
@@ -180,12 +181,9 @@ def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tupl
     if root is None:
         return []
     ends = {edge[0] for place in stops if (edge := rerun.tensors[place].edge) is not None}
-    wanted, waiting = set(), [root[0]]
-    while waiting:
-        node = waiting.pop()
-        if node not in wanted:
-            wanted.add(node)
-            waiting += [] if node in ends else [edge[0] for edge in node.inputs if edge is not None]
+    wanted = set(
+        walk([root[0]], lambda node: [] if node in ends else [edge[0] for edge in node.inputs if edge is not None])
+    )
     pending: dict[Any, list[Any]] = {}
     add_to(pending, root, Tensor(rerun.cotangent(loss)))
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
@@ -200,10 +198,4 @@ def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tupl
 
 def size(cotangent: np.ndarray) -> float:
     """A cotangent as one number: itself, or its norm."""
-    if cotangent.size == 1:
-        return float(cotangent.item())
-    return norm(cotangent)
-
-
-def _add(sums: dict[Any, np.ndarray], key: Any, cotangent: np.ndarray) -> None:
-    sums[key] = sums[key] + cotangent if key in sums else cotangent
+    return float(cotangent.item()) if cotangent.size == 1 else norm(cotangent)

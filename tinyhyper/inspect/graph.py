@@ -1,17 +1,17 @@
-"""A tape to be asked: its values by name, and the ways between them."""
+"""A recording as a graph: its values by name, what reads them, and what they were computed from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .names import Names
-from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target
-from .text import short, shorten
+from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
 
 
 class Link(NamedTuple):
-    """Two named values with none between them on the way. flow: kept, or what stops the gradient."""
+    """A path between two named values without another between them. flow: kept, or what stops the gradient."""
 
     source: Place
     target: Place
@@ -19,16 +19,25 @@ class Link(NamedTuple):
 
 
 class Graph:
-    """The values and edges of a tape. into: by node, the edges of its operands."""
+    """The values and edges of a recording.
+
+    into: by node, the edges of its operands.  out: by node, the edges of those that read it.
+    edge_numbers: the number of an edge, by target and operand.
+    """
 
     def __init__(self, tape: Recording) -> None:
         self.tape, self.names = tape, Names(tape)
+        self.nodes, self.cuts, self.losses = tape.nodes, tape.cuts, self.names.losses
         self.into = by_target(tape.edges)
-        self.losses = {node.loss for node in tape.nodes if node.loss is not None}
+        self.out: dict[int, list[Edge]] = defaultdict(list)
+        self.edge_numbers: dict[tuple[int, int], int] = {}
+        for number, edge in enumerate(tape.edges):
+            self.out[edge.source].append(edge)
+            self.edge_numbers[edge.target, edge.operand] = number
 
     def name(self, place: Place) -> str:
         """What `print(tape)` calls a value."""
-        return self.names.any(*place)
+        return self.names.any(place)
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
@@ -43,51 +52,45 @@ class Graph:
         return self.names.find(name)
 
     def sources(self, place: Place) -> list[Edge]:
-        """The edges that a value is computed from: all of its node's, but those that this output does not depend on."""
-        depends = self.tape.nodes[place[0]].depends
+        """The edges that this output of a node depends on."""
+        depends = self.nodes[place[0]].depends
         edges = self.into[place[0]]
         return edges if depends is None else [edge for edge in edges if edge.operand in depends[place[1]]]
 
-    def behind(self, starts: Iterable[Place], flows: tuple[str, ...]) -> set[Place]:
-        """The values that some depend on along edges of some flows, and the values themselves."""
-        found, waiting = set(), list(starts)
-        while waiting:
-            place = waiting.pop()
-            if place not in found:
-                found.add(place)
-                waiting += [(edge.source, edge.output) for edge in self.sources(place) if edge.flow in flows]
-        return found
+    def readers(self, number: int) -> list[Edge]:
+        """The edges to the readers of a node, but for backward passes, which read what was saved."""
+        return [edge for edge in self.out[number] if not self.nodes[edge.target].sweep]
+
+    def behind(self, starts: Iterable[Place], flows: Collection[str]) -> set[Place]:
+        """Some values, and those that they depend on along edges of these flows."""
+        return set(walk(starts, lambda place: [edge.place for edge in self.sources(place) if edge.flow in flows]))
+
+    def back(self, number: int) -> set[int]:
+        """A node and all those to which gradients flow from it: what it keeps alive."""
+        return set(walk([number], lambda here: [edge.source for edge in self.into[here] if edge.flow == "kept"]))
+
+    def forward(self, numbers: Iterable[int]) -> set[int]:
+        """Some nodes, and those from which gradients flow to them."""
+        return set(walk(numbers, lambda here: [edge.target for edge in self.readers(here) if edge.flow == "kept"]))
 
     def links(self, target: Place) -> list[Link]:
-        """The nearest named values that a value was computed from, through whatever has no name."""
-        found: dict[tuple[Place, Flow], Link] = {}
-        seen = set()
-        waiting: list[tuple[Place, Flow]] = [(target, "kept")]
-        while waiting:
-            here, so_far = waiting.pop()
-            for edge in self.sources(here):
-                flow: Flow = max(so_far, edge.flow, key=STRENGTH.__getitem__)
-                place = edge.source, edge.output
-                if self.names.known(*place) is not None:
-                    found.setdefault((place, flow), Link(place, target, flow))
-                elif (place, flow) not in seen:
-                    seen.add((place, flow))
-                    waiting.append((place, flow))
-        return list(found.values())
+        """The nearest named values that a value was computed from, through those without a name."""
+        start: tuple[Place, Flow] = target, "kept"
+
+        def ahead(state: tuple[Place, Flow]) -> list[tuple[Place, Flow]]:
+            if state != start and self.names.known(state[0]) is not None:
+                return []
+            edges = self.sources(state[0])
+            return [(edge.place, max(state[1], edge.flow, key=STRENGTH.__getitem__)) for edge in edges]
+
+        found = [state for state in walk([start], ahead) if state != start]
+        return [Link(place, target, flow) for place, flow in found if self.names.known(place) is not None]
 
     def gradient(self, place: Place) -> Place | None:
         """The last gradient that a backward pass left in a value's `.grad`, as a place; None if none did."""
-        found = [node.number for node in self.tape.nodes if node.kind == "gradient" and node.of == place]
+        found = [node.number for node in self.nodes if node.kind == "gradient" and node.of == place]
         return (found[-1], 0) if found else None
 
     def cut_name(self, cut: Cut) -> str:
         """What a cut stopped, with its reason."""
-        return f"{self.name((cut.source, cut.output))}{f' ({cut.reason})' if cut.reason else ''}"
-
-    def line(self, file: str, line: int) -> str:
-        return f"{shorten(file)}:{line}"
-
-
-def amount(value: float | None) -> str:
-    """A number in few digits, or a dash for what is not known."""
-    return "–" if value is None else short(value)
+        return f"{self.name(cut.place)}{f' ({cut.reason})' if cut.reason else ''}"

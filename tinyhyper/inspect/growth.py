@@ -1,20 +1,22 @@
-"""Does the graph grow from step to step, and through which edge? Two ways to make it: a cut that is missing in what
-goes on from step to step, or values with graphs that the user's own code holds, such as a list of losses."""
+"""Does the graph grow from step to step, and through which edge? It grows in two ways: a cut is missing in what goes
+on from step to step, or the user's own code holds values with graphs, such as a list of losses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .findings import Finding, Reading
+from .findings import Finding, finding
+from .graph import Graph
 from .names import named
 from .records import Edge, Label, Node, Place
+from .text import count
 
 RULE = "growing graph"
 
 
-def growing(graph: Reading) -> Iterator[Finding]:
-    """Over the last three windows of the horizon (steps, where it is 1), ever more old nodes are still there."""
-    window, ends = graph.horizon, min(len(graph.tape.ends), graph.tape.steps)
+def growing(graph: Graph) -> Iterator[Finding]:
+    """Over the last three windows of the horizon (steps, if it is 1), ever more old nodes are still alive."""
+    window, ends = graph.tape.horizon, min(len(graph.tape.ends), graph.tape.steps)
     if window is None or ends < 2 * window + 1:
         return
     last = _old(graph, ends, window)
@@ -24,7 +26,7 @@ def growing(graph: Reading) -> Iterator[Finding]:
     sizes = [
         sum(_alive(graph, node, end) for node in graph.nodes) for end in range(ends - 2 * window, ends + 1, window)
     ]
-    length = "steps" if window == 1 else f"windows of {window} steps"
+    length = "steps" if window == 1 else f"windows of {count(window, 'step')}"
     grown = f"and {', '.join(map(str, sizes))} nodes were kept after the last three {length}"
     explained: set[int] = set()
     for value in _values(graph, alive - last):
@@ -36,20 +38,23 @@ def growing(graph: Reading) -> Iterator[Finding]:
                 yield from _missing_cuts(graph, edge, value, alive, grown)
     read = {edge.source for edge in graph.tape.edges if edge.flow == "kept" and edge.target in alive}
     for number in sorted(last - read - explained):
-        yield _held(graph, number, grown)
+        node, name = graph.nodes[number], _called(graph, (number, 0))
+        what = f"{name} is still there with its graph, though nothing goes on from it, {grown}"
+        advice = f"your code holds {name}, in a list perhaps: hold its number, .item(), or its values, .detach()"
+        yield finding(RULE, f"held {node.op}:{node.file}:{node.line}", node, what, advice, [number])
 
 
-def _alive(graph: Reading, node: Node, end: int) -> bool:
+def _alive(graph: Graph, node: Node, end: int) -> bool:
     return node.until is not None and node.until >= end and node.number < graph.tape.ends[end - 1]
 
 
-def _old(graph: Reading, end: int, window: int) -> set[int]:
-    """What is there at the end of a step though made before the window, and before the loss, that led to it."""
+def _old(graph: Graph, end: int, window: int) -> set[int]:
+    """The nodes alive at the end of a step that are older than its window and than the loss that led to it."""
     return {node.number for node in graph.nodes if node.step < end - window and _alive(graph, node, end)}
 
 
-def _values(graph: Reading, young: set[int]) -> list[int]:
-    """What may go on from step to step: the newest values with labels; then, those that nothing reads."""
+def _values(graph: Graph, young: set[int]) -> list[int]:
+    """What may go on from step to step: the labelled values, newest first; then those that nothing reads."""
     labelled = [number for number in young if _label(graph, number) is not None]
     unread = [
         number
@@ -59,11 +64,11 @@ def _values(graph: Reading, young: set[int]) -> list[int]:
     return sorted(labelled, reverse=True) + sorted(set(unread) - set(labelled), reverse=True)
 
 
-def _label(graph: Reading, number: int) -> Label | None:
+def _label(graph: Graph, number: int) -> Label | None:
     return next((out.label for out in graph.nodes[number].outputs if out.label is not None), None)
 
 
-def _entries(graph: Reading, number: int) -> Iterator[Edge]:
+def _entries(graph: Graph, number: int) -> Iterator[Edge]:
     """The kept edges by which a value comes from an earlier step, or from a gradient."""
     step = graph.nodes[number].step
     met, waiting = {number}, [number]
@@ -79,57 +84,35 @@ def _entries(graph: Reading, number: int) -> Iterator[Edge]:
                 waiting.append(edge.source)
 
 
-def _on_purpose(graph: Reading, edge: Edge, value: int) -> bool:
-    """The edge that towers are made of: from a hyperparameter to what it moves."""
-    source, target = graph.tape.output((edge.source, edge.output)).label, _label(graph, value)
+def _on_purpose(graph: Graph, edge: Edge, value: int) -> bool:
+    """Whether the edge leads from a hyperparameter to what it moves, as in any tower."""
+    source, target = graph.label(edge.place), _label(graph, value)
     if source is None or target is None or source.role != "hyperparameter":
         return False
     return target.role != "hyperparameter" or target.level < source.level
 
 
-def _missing_cuts(graph: Reading, edge: Edge, value: int, alive: set[int], grown: str) -> Iterator[Finding]:
+def _missing_cuts(graph: Graph, edge: Edge, value: int, alive: set[int], grown: str) -> Iterator[Finding]:
     """The edge without a cut, and those like it in the steps before."""
     subject = _kind(graph, value), _kind(graph, edge.source)
     for number in sorted(alive):
         if _kind(graph, number) != subject[0] or number > value:
             continue
-        for found in _entries(graph, number):
-            if _kind(graph, found.source) == subject[1] and graph.nodes[found.source].kind != "leaf":
-                name, source = _called(graph, (number, 0)), _called(graph, (found.source, found.output))
-                node = graph.nodes[number]
-                yield Finding(
-                    RULE,
-                    f"{subject[0]} ← {subject[1]}",
-                    node.step,
-                    node.file,
-                    node.line,
-                    f"{name} is computed from {source} along a kept edge, {grown}",
-                    f"detach {source} where {name} is computed, unless gradients are to flow back through every step",
-                    nodes=(found.source, number),
-                    edges=(graph.edge_numbers[found.target, found.operand],),
-                )
+        for entry in _entries(graph, number):
+            if _kind(graph, entry.source) == subject[1] and graph.nodes[entry.source].kind != "leaf":
+                name, source = _called(graph, (number, 0)), _called(graph, entry.place)
+                what = f"{name} is computed from {source} along a kept edge, {grown}"
+                todo = f"detach {source} where {name} is computed, unless gradients are to flow back through every step"
+                nodes, edges = (entry.source, number), [graph.edge_numbers[entry.target, entry.operand]]
+                yield finding(RULE, " ← ".join(subject), graph.nodes[number], what, todo, nodes, edges)
 
 
-def _kind(graph: Reading, number: int) -> str:
+def _kind(graph: Graph, number: int) -> str:
     """What a value is, whatever its step."""
     node, label = graph.nodes[number], _label(graph, number)
     return f"{node.op or node.kind}:{node.line}" if label is None else f"{label.role} {graph.names.title(named(label))}"
 
 
-def _called(graph: Reading, place: Place) -> str:
+def _called(graph: Graph, place: Place) -> str:
     """A value's name, or its operation and step."""
-    return graph.names.known(*place) or f"{graph.name(place)} of step {graph.tape.node(place).step}"
-
-
-def _held(graph: Reading, number: int, grown: str) -> Finding:
-    node, name = graph.nodes[number], _called(graph, (number, 0))
-    return Finding(
-        RULE,
-        f"held {node.op}:{node.file}:{node.line}",
-        node.step,
-        node.file,
-        node.line,
-        f"{name} is still there with its graph, though nothing goes on from it, {grown}",
-        f"your code holds {name}, in a list perhaps: hold its number, .item(), or its values, .detach()",
-        nodes=(number,),
-    )
+    return graph.names.known(place) or f"{graph.name(place)} of step {graph.tape.node(place).step}"

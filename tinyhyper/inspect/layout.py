@@ -1,4 +1,4 @@
-"""Where the boxes of a figure stand, and which way its arrows run."""
+"""Where the boxes of a figure stand, and how its arrows run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from .figure import FIXED, Arrow, Figure, Key
 
-HEADER, PITCH = 176, 316  # the widths of the lanes' names, and of one step
-LANE, BAR = 160, 72  # the heights of a lane, and of one with a bar only
+HEADER, PITCH = 176, 316  # the widths of the column of lane names, and of one step
+LANE, BAR = 160, 72  # the heights of a lane, and of one with only a bar
 LABEL, VALUES, ROW, LOSS, FOOT = 28, 38, 86, 156, 46  # down from the top of a band or lane, and below the lowest row
 BOX_WIDTH, BOX_HEIGHT, BAR_HEIGHT, ROUND = 132, 46, 32, 12
 ACROSS = 160  # from values to their gradients
@@ -15,7 +15,7 @@ GRADIENT, CONSTANT, ASIDE = -36, 40, 16  # where on a box an arrow from a gradie
 
 
 class Route(NamedTuple):
-    """The way of an arrow: SVG path data, and where its scissors stand."""
+    """An arrow: SVG path data, and where its scissors stand."""
 
     path: str
     mark: tuple[float, float]
@@ -72,8 +72,8 @@ class Layout:
             case "values", "values" if source.lane > target.lane and self._free(source, target.step):
                 return _elbow(x0 + right, y0 + ASIDE, x1 + aside, y1 - up)
         if y0 == y1:
-            way = _line(x0 + right, y0 + aside, x1 - right, y1 + aside)
-            return way._replace(mark=(x1 - PITCH / 2, y1 + aside)) if x1 > x0 else way
+            level = _line(x0 + right, y0 + aside, x1 - right, y1 + aside)
+            return level._replace(mark=(x1 - PITCH / 2, y1 + aside)) if x1 > x0 else level
         down = up if y1 > y0 else -up
         side = right if x1 > x0 else -right
         return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - down)
@@ -102,7 +102,7 @@ def _elbow(x0: float, y0: float, x1: float, y1: float) -> Route:
 
 
 def _riser(x0: float, y0: float, x1: float, y1: float) -> Route:
-    """To the right, up between two columns, and to the right again: the way from a loss to its gradients."""
+    """To the right, up between two columns, and to the right again: from a loss to its gradients."""
     x, bend = (x0 + x1) / 2, 8
     up = f"M{x0:g} {y0:g} H{x - bend:g} Q{x:g} {y0:g} {x:g} {y0 - bend:g} V{y1 + bend:g}"
     return Route(f"{up} Q{x:g} {y1:g} {x + bend:g} {y1:g} H{x1:g}", (x, (y0 + y1) / 2))

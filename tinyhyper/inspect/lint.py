@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import ast
 import linecache
+import math
 import os
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from ..optim.ranges import ends, in_range, kept_inside
-from .findings import Finding, Findings, Reading
+from .findings import Finding, Findings, finding
 from .finite import not_finite
+from .graph import Graph
 from .growth import growing
-from .records import Cut, Node, Output, Place, Recording
-from .text import short, shorten
+from .records import Cut, Edge, Node, Output, Place, Recording, walk
+from .text import count, short, shorten
 
 
 def check(tape: Recording) -> Findings:
@@ -27,101 +29,89 @@ def check(tape: Recording) -> Findings:
 
     Check after the block of `th.record()`, when it is known what is kept.
     """
-    graph = Reading(tape)
-    counts = [(tape.steps, "step"), (len(tape.nodes), "node"), (len(tape.cuts), "cut")]
-    steps, nodes, cuts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts]
-    return Findings([finding for rule in RULES for finding in rule(graph)], f"{steps}, {nodes} and {cuts}")
+    graph = Graph(tape)
+    counts = f"{count(tape.steps, 'step')}, {count(len(tape.nodes), 'node')} and {count(len(tape.cuts), 'cut')}"
+    return Findings([found for rule in RULES for found in rule(graph)], counts)
 
 
-def unreached(graph: Reading) -> Iterator[Finding]:
+def unreached(graph: Graph) -> Iterator[Finding]:
     """No loss depends on a hyperparameter that requires a gradient, though one was computed after it was there."""
     if graph.tape.steps < 2:
         return
-    ends = {number for number, _ in graph.losses} | {n.number for n in graph.nodes if _may_be_loss(graph, n)}
+    losses = {number for number, _ in graph.losses} | {n.number for n in graph.nodes if _may_be_loss(graph, n)}
     for name, _, places in _hyperparameters(graph):
         own = {number for number, _ in places if graph.nodes[number].kind != "constant"}
-        if any(_requires_gradient(graph, number) for number in own) and max(ends, default=-1) > min(own):
+        if any(_requires_gradient(graph, number) for number in own) and max(losses, default=-1) > min(own):
             reached = graph.forward(own)
             reached |= graph.forward(node.number for made, node in _replaced(graph) if made.number in reached)
-            if not reached & ends:
+            if not reached & losses:
                 yield _unreached(graph, name, own, reached)
 
 
-def _requires_gradient(graph: Reading, number: int) -> bool:
+def _requires_gradient(graph: Graph, number: int) -> bool:
     """Whether a value has a graph, or was made a leaf later: then it is read along kept edges, or cut from them."""
     kept = any(edge.flow == "kept" for edge in graph.readers(number))
     return kept or graph.nodes[number].serial is not None or any(c.source == number and c.severed for c in graph.cuts)
 
 
-def _may_be_loss(graph: Reading, node: Node) -> bool:
+def _may_be_loss(graph: Graph, node: Node) -> bool:
     """Whether a node made a single number, with a graph, that nothing reads, and that has no other name."""
     output = node.outputs[0]
-    alone = output.value is not None and output.label is None and not graph.readers(node.number)
-    return alone and not node.sweep and any(edge.flow == "kept" for edge in graph.into[node.number])
+    unread = output.value is not None and output.label is None and not graph.readers(node.number)
+    return unread and not node.sweep and any(edge.flow == "kept" for edge in graph.into[node.number])
 
 
-def _hyperparameters(graph: Reading) -> Iterator[tuple[str, str, list[Place]]]:
-    """Of each hyperparameter what it is called here, its own name, and its values."""
+def _hyperparameters(graph: Graph) -> Iterator[tuple[str, str, list[Place]]]:
+    """For each hyperparameter, what it is called here, its own name, and its values."""
     for name, places in graph.names.places.items():
         if name.role == "hyperparameter":
             yield graph.names.title(name), name.name, places
 
 
-def _unreached(graph: Reading, name: str, own: set[int], reached: set[int]) -> Finding:
+def _unreached(graph: Graph, name: str, own: set[int], reached: set[int]) -> Finding:
     moving = _moving(graph, own)
-    readers = [edge for number in sorted(own | reached) for edge in graph.readers(number) if edge.target not in moving]
+    readers = [edge for number in sorted(reached) for edge in graph.readers(number) if edge.target not in moving]
     stop = next((edge for flow in ("cut", "value") for edge in readers if edge.flow == flow), None)
-    node = graph.nodes[min(own) if stop is None else stop.target]
-    step, file, line = node.step, node.file, node.line
+    at: Node | Cut = graph.nodes[min(own) if stop is None else stop.target]
     if stop is None:
         advice = f"let a rule read {name} to make what a loss is computed from, or do not tune it"
     elif stop.cut is None:
         advice = f"{name} is read where no gradient is recorded: use the tensor itself, and no no_grad()"
+    elif stop.source in own:
+        advice = "take this detach away: a hyperparameter is what is not cut"
     else:
-        cut = graph.cuts[stop.cut]
-        step, file, line = cut.step, cut.file, cut.line
-        if stop.source in own:
-            advice = "take this detach away: a hyperparameter is what is not cut"
-        else:
-            advice = f"this detach comes after {name} was used: cut what the rule reads, not what it returns"
-    return Finding(
-        "unreached hyperparameter",
-        name,
-        step,
-        file,
-        line,
-        f"no gradient ever comes to {name}: no loss is computed from it along kept edges",
-        advice,
-        nodes=tuple(sorted(own)),
-        edges=() if stop is None else (graph.edge_numbers[stop.target, stop.operand],),
-        cuts=() if stop is None or stop.cut is None else (stop.cut,),
-    )
+        advice = f"this detach comes after {name} was used: cut what the rule reads, not what it returns"
+    if stop is not None and stop.cut is not None:
+        at = graph.cuts[stop.cut]
+    what = f"no gradient ever comes to {name}: no loss is computed from it along kept edges"
+    stops = [] if stop is None else [stop]
+    edges = [graph.edge_numbers[edge.target, edge.operand] for edge in stops]
+    return finding("unreached hyperparameter", name, at, what, advice, sorted(own), edges, _cuts(stops))
 
 
-def _moving(graph: Reading, own: set[int]) -> set[int]:
-    """The operations by which a hyperparameter is moved from one step to the next."""
-    found, waiting = set(own), list(own)
-    while waiting:
-        for edge in graph.into[waiting.pop()]:
+def _moving(graph: Graph, own: Iterable[int]) -> set[int]:
+    """The operations by which a hyperparameter is moved from one step to the next, and its values."""
+
+    def before(number: int) -> Iterator[int]:
+        for edge in graph.into[number]:
             source = graph.nodes[edge.source]
-            plain = source.kind == "operation" and not source.sweep and source.outputs[edge.output].label is None
-            if plain and edge.source not in found:
-                found.add(edge.source)
-                waiting.append(edge.source)
-    return found
+            if source.kind == "operation" and not source.sweep and graph.label(edge.place) is None:
+                yield edge.source
+
+    return set(walk(own, before))
 
 
-def idle(graph: Reading) -> Iterator[Finding]:
-    """A `detach` in the user's code of what has no graph each time, in two steps or more; or one whose result is lost.
+def idle(graph: Graph) -> Iterator[Finding]:
+    """A `detach` in the user's code of a value that never has a graph, over two steps; or one whose result is lost.
 
     The detach of a gradient is no finding: it has a graph as soon as someone says create_graph=True.
     """
     lines: dict[tuple[str, int], list[Cut]] = defaultdict(list)
     for cut in graph.cuts:
-        if cut.reason != "copy" and not _in_package(cut.file):
+        if cut.reason != "copy" and "/" not in shorten(cut.file):  # no file of the package
             lines[cut.file, cut.line].append(cut)
     for (file, line), cuts in lines.items():
-        name = graph.name((cuts[0].source, cuts[0].output))
+        name = graph.name(cuts[0].place)
         if not any(cut.targets for cut in cuts) and line in _lost_detaches(file):
             what = f"what this detach of {name} returns is not used, and {name} itself is as before"
             advice = "use what it returns, x = x.detach(), or take it away"
@@ -131,19 +121,13 @@ def idle(graph: Reading) -> Iterator[Finding]:
         else:
             continue
         for cut in cuts:
-            yield Finding("idle detach", f"{file}:{line}", cut.step, file, line, what, advice, cuts=(cut.number,))
+            yield finding("idle detach", f"{file}:{line}", cut, what, advice, cuts=[cut.number])
 
 
-def _matters(graph: Reading, cut: Cut) -> bool:
+def _matters(graph: Graph, cut: Cut) -> bool:
     """Whether a cut stops a gradient, or guards against one: what it cuts is itself a gradient."""
-    source = graph.nodes[cut.source]
-    label = source.outputs[cut.output].label
+    source, label = graph.nodes[cut.source], graph.label(cut.place)
     return cut.severed or source.kind == "gradient" or source.sweep or (label is not None and label.role == "gradient")
-
-
-def _in_package(file: str) -> bool:
-    """Whether a file is one of the package, here or where the tape was recorded."""
-    return "/" in shorten(file)
 
 
 @cache
@@ -164,9 +148,9 @@ def _lost_detaches(file: str) -> frozenset[int]:
     )
 
 
-def recorded_in_vain(graph: Reading) -> Iterator[Finding]:
+def recorded_in_vain(graph: Graph) -> Iterator[Finding]:
     """The gradients of a line with create_graph=True are only ever cut; in a window of the horizon they are not."""
-    if graph.horizon != 1:
+    if graph.tape.horizon != 1:
         return
     lines: dict[tuple[str, int], list[Node]] = defaultdict(list)
     for node in graph.nodes:
@@ -180,112 +164,101 @@ def recorded_in_vain(graph: Reading) -> Iterator[Finding]:
             continue
         if any(first <= node.number <= last for node in nodes for first, last in differentiated):
             continue
-        for node in nodes:
-            if node.number in cut:
-                yield Finding(
-                    "gradient recorded in vain",
-                    f"{file}:{line}",
-                    node.step,
-                    file,
-                    line,
-                    f"{graph.name((node.number, 0))} is recorded, with create_graph=True, but cut wherever it is used",
-                    "leave create_graph=True out, or do not cut the gradient if you need its derivative",
-                    nodes=(node.number,),
-                    cuts=tuple(edge.cut for edge in graph.readers(node.number) if edge.cut is not None),
-                )
+        for node in (node for node in nodes if node.number in cut):
+            name, cuts = graph.name((node.number, 0)), _cuts(graph.readers(node.number))
+            what = f"{name} is recorded, with create_graph=True, but cut wherever it is used"
+            advice = "leave create_graph=True out, or do not cut the gradient if you need its derivative"
+            yield finding("gradient recorded in vain", f"{file}:{line}", node, what, advice, [node.number], cuts=cuts)
 
 
-def _differentiated(graph: Reading) -> list[tuple[int, int]]:
-    """From where to where one backward pass reads what another made: it is its derivative."""
-    given = [node.number for node in graph.nodes if node.kind == "gradient"]
+def _cuts(edges: Iterable[Edge]) -> list[int]:
+    return [edge.cut for edge in edges if edge.cut is not None]
+
+
+def _differentiated(graph: Graph) -> list[tuple[int, int]]:
+    """From where to where one backward pass reads what another made, because it differentiates it."""
+    gradients = [node.number for node in graph.nodes if node.kind == "gradient"]
     return [
         (edge.source, edge.target)
         for edge in graph.tape.edges
         if graph.nodes[edge.source].sweep
         and graph.nodes[edge.target].sweep
-        and bisect(given, edge.source) != bisect(given, edge.target)
+        and bisect(gradients, edge.source) != bisect(gradients, edge.target)
     ]
 
 
-def out_of_range(graph: Reading) -> Iterator[Finding]:
-    """A hyperparameter outside its span, or there at the next step if it changes as it did at the last.
+def out_of_range(graph: Graph) -> Iterator[Finding]:
+    """A hyperparameter outside its range, or there at the next step if it changes as it did at the last.
 
-    The lower end belongs to a span, as 0 turns most things off; the upper end does not: a momentum of 1 never forgets.
+    The lower end belongs to a range, as 0 turns most things off; the upper end does not: a momentum of 1 never forgets.
     """
     for name, own, places in _hyperparameters(graph):
         values = [_meaning(graph.tape.output(place)) for place in places]
-        outside = False
-        for place, (value, span, _) in zip(places, values):
-            if not in_range(value, span):
-                outside = True
-                node = graph.tape.node(place)
-                what = f"{graph.name(place)} is {short(value)}, outside its range from {ends(span)}"
-                fixed = node.kind == "constant"
-                advice = f"give {name} a value inside" if fixed else kept_inside(own, span)
-                rule = "hyperparameter out of range"
-                yield Finding(rule, name, node.step, node.file, node.line, what, advice, nodes=(node.number,))
+        outside = [(place, value, span) for place, (value, span, _) in zip(places, values) if not in_range(value, span)]
+        for place, value, span in outside:
+            node = graph.tape.node(place)
+            what = f"{graph.name(place)} is {short(value)}, outside its range from {ends(span)}"
+            advice = f"give {name} a value inside" if node.kind == "constant" else kept_inside(own, span)
+            yield finding("hyperparameter out of range", name, node, what, advice, [node.number])
         if outside or not _moved(graph, places[-2:]) or not all(linear for _, _, linear in values[-2:]):
             continue
         (before, _, _), (now, span, _) = values[-2:]
-        if not in_range(now + (now - before), span):
-            node = graph.tape.node(places[-1])
+        then = now + (now - before)
+        if not in_range(then, span):
             what = (
                 f"{graph.name(places[-1])} went from {short(before)} to {short(now)}; one more such change takes it to "
-                f"{short(now + (now - before))}, outside its range from {ends(span)}"
+                f"{short(then)}, outside its range from {ends(span)}"
             )
-            rule = "hyperparameter about to leave its range"
-            yield Finding(
-                rule, name, node.step, node.file, node.line, what, kept_inside(own, span), nodes=(node.number,)
-            )
+            rule, node = "hyperparameter about to leave its range", graph.tape.node(places[-1])
+            yield finding(rule, name, node, what, kept_inside(own, span), [node.number])
 
 
-def moved_twice(graph: Reading) -> Iterator[Finding]:
+def moved_twice(graph: Graph) -> Iterator[Finding]:
     """One step makes several values of a hyperparameter, as in a loop over the parameters."""
     for name, _, places in _hyperparameters(graph):
         made: dict[int, list[Node]] = defaultdict(list)
         for number, _ in places:
             if graph.nodes[number].kind == "operation":
                 made[graph.nodes[number].step].append(graph.nodes[number])
-        for step, nodes in made.items():
+        for nodes in made.values():
             if len(nodes) > 1:
-                what = f"one step moves {name} {len(nodes)} times: only what the last value moved brings it a gradient"
+                what = f"one step moves {name} {len(nodes)} times: only what the last value moved gives it a gradient"
                 advice = f"move {name} once a step, before the loop over what it moves"
-                rule, (node, *_), numbers = "hyperparameter moved twice", nodes, tuple(node.number for node in nodes)
-                yield Finding(rule, name, step, node.file, node.line, what, advice, nodes=numbers)
+                numbers = [node.number for node in nodes]
+                yield finding("hyperparameter moved twice", name, nodes[0], what, advice, numbers)
 
 
-def values_assigned(graph: Reading) -> Iterator[Finding]:
-    """What an operation made was given other values: its graph is still that of the old ones."""
+def values_assigned(graph: Graph) -> Iterator[Finding]:
+    """A computed tensor was given other values: its graph is still that of the old ones."""
     for made, node in _replaced(graph):
         what = f"what {made.op} computed was given other values (x.data = ...): gradients are those of the old ones"
         advice = "compute the new values by operations, so that the graph is theirs"
-        subject, numbers = f"{made.file}:{made.line}", (made.number, node.number)
-        yield Finding("values assigned", subject, made.step, made.file, made.line, what, advice, nodes=numbers)
+        yield finding("values assigned", f"{made.file}:{made.line}", made, what, advice, (made.number, node.number))
 
 
-def _replaced(graph: Reading) -> list[tuple[Node, Node]]:
+def _replaced(graph: Graph) -> list[tuple[Node, Node]]:
     """What operations made, each with what took its place: the same tensor with other values."""
     made = {node.serial: node for node in graph.nodes if node.kind == "operation" and node.serial is not None}
     earlier = [node for node in graph.nodes if node.kind == "earlier" and not node.sweep]
     return [(made[node.serial], node) for node in earlier if node.serial in made]
 
 
-def _moved(graph: Reading, places: list[Place]) -> bool:
+def _moved(graph: Graph, places: list[Place]) -> bool:
     """Whether the second of two values was made of the first."""
     if len(places) < 2:
         return False
-    moving = _moving(graph, {places[1][0]})
+    moving = _moving(graph, [places[1][0]])
     return any(edge.target in moving for edge in graph.readers(places[0][0]))
 
 
 def _meaning(output: Output) -> tuple[float, tuple[float, float], bool]:
     """The number that a user sees, its range, and whether its coordinate is linear, so that it can leave the range."""
-    label, value = output.label, float("nan") if output.number is None else output.number
+    label, value = output.label, math.nan if output.number is None else output.number
     if label is None or label.range is None:
-        return value, (float("-inf"), float("inf")), True
+        return value, (-math.inf, math.inf), True
     return value, label.range, label.value in (None, output.value)
 
 
-RULES: tuple[Callable[[Reading], Iterator[Finding]], ...] = (
+RULES: tuple[Callable[[Graph], Iterator[Finding]], ...] = (
     not_finite, growing, unreached, moved_twice, values_assigned, out_of_range, recorded_in_vain, idle,
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The ways of a gradient: how much of it came along each path from the loss, the parts adding up to the whole.
+"""The paths of a gradient: how much of it came along each path from the loss; the parts add up to the whole.
 
-A way leads over named places: weights, gradients, state and hyperparameters. The recording is run again with each of
+A path leads over named places: weights, gradients, state and hyperparameters. The recording is run again with each of
 them read through a leaf of its own, so that a sweep from one stops at the next.
 """
 
@@ -15,41 +15,39 @@ from ..core.tape import backward, reachable, unwatched
 from ..core.tensor import Tensor
 from ..kernels.finite import norm
 from .ghosts import Rerun, cotangents
-from .records import Place, Recording
+from .records import Place, Recording, walk
 
 
 class Part(NamedTuple):
-    """What came along one way.
+    """The contribution of one path, or of several that share all but their end.
 
     through: the named places from the loss to the target.  value: the contribution, of the target's shape.
-    ways: how many were taken together after the last place but one, so as not to list too many.
+    paths: how many paths; if several, they part after the last place but one.
     """
 
     through: tuple[Place, ...]
     value: np.ndarray
-    ways: int = 1
+    paths: int = 1
 
 
 class Paths:
     """The named places of a recording, and the sweeps between neighbours.
 
-    limit: about how many parts to list; where there are more ways, some are taken together.
+    limit: about how many parts to list; if there are more paths, some are taken together.
     Raises GraphError for a recording without ghosts.
     """
 
     def __init__(self, tape: Recording, limit: int = 200) -> None:
         self.tape, self.limit = tape, limit
-        self.named = {
-            (node.number, n) for node in tape.nodes for n, out in enumerate(node.outputs) if out.label is not None
-        }
-        self.rerun = Rerun(tape, gates=self.named)
+        named = {(node.number, n) for node in tape.nodes for n, out in enumerate(node.outputs) if out.label is not None}
+        self.rerun = Rerun(tape, gates=named)
         self._place = {gate.edge[0]: place for place, gate in self.rerun.gates.items() if gate.edge is not None}
         self._next: dict[Place, list[Place]] = {}
         self._whole: Rerun | None = None
         self._slopes: dict[Place, dict[Any, np.ndarray]] = {}
 
     def parts(self, target: Place, loss: Place) -> list[Part]:
-        """The parts of the loss's gradient by the target, one a way, the largest first."""
+        """The parts of the loss's gradient with respect to the target, the largest first."""
         counts = self.counts(target, loss)
         if not counts.get(loss):
             return []
@@ -68,11 +66,12 @@ class Paths:
                 continue
             ahead = [place for place in self.ahead(here) if counts.get(place)]
             room = room if counts[here] <= room else room / len(ahead)
-            waiting += [((*through, place), value, room) for place, value in self._sweep(here, ahead, cotangent)]
+            arrived = _gradients(self.rerun.tensors[here], [self.rerun.gates[p].edge for p in ahead], cotangent)
+            waiting += [((*through, ahead[n]), arrived[n], room) for n in sorted(arrived)]
         return sorted(found, key=lambda part: -norm(part.value))
 
     def losses(self, gradient: Place) -> list[Place]:
-        """The losses that a gradient in `.grad` is of: one, or, as a tower's objective may be, all in its window.
+        """The losses that a gradient in `.grad` is of: one, or, if a tower's objective says so, all in its window.
 
         None of them if they were computed before the recording began.
         """
@@ -85,15 +84,9 @@ class Paths:
         return [loss for loss in sorted(graded | {node.loss}) if self.counts(node.of, loss)[loss]]
 
     def counts(self, target: Place, loss: Place) -> dict[Place, int]:
-        """How many ways lead from each place between them to the target."""
-        met, waiting = {loss}, [loss]
-        while waiting:
-            for place in self.ahead(waiting.pop()):
-                if place not in met and place >= target:
-                    met.add(place)
-                    waiting.append(place)
+        """How many paths lead to the target from each place between it and the loss."""
         counts: dict[Place, int] = {}
-        for place in sorted(met):
+        for place in sorted(walk([loss], lambda place: [p for p in self.ahead(place) if p >= target])):
             counts[place] = 1 if place == target else sum(counts.get(p, 0) for p in self.ahead(place))
         return counts
 
@@ -105,12 +98,8 @@ class Paths:
             self._next[place] = [self._place[node] for node in nodes if node in self._place]
         return self._next[place]
 
-    def _sweep(self, place: Place, ahead: Sequence[Place], cotangent: np.ndarray) -> list[tuple[Place, np.ndarray]]:
-        found = _gradients(self.rerun.tensors[place], [self.rerun.gates[p].edge for p in ahead], cotangent)
-        return [(p, found[n]) for n, p in enumerate(ahead) if n in found]
-
     def _rest(self, place: Place, target: Place, cotangent: np.ndarray) -> np.ndarray:
-        """What comes from a place to the target along all ways together; from a number, as much as its cotangent."""
+        """The contribution of all paths from a place to the target; for a number, its cotangent times one sweep's."""
         self._whole = self._whole or Rerun(self.tape)
         edge = self._whole.tensors[target].edge
         if cotangent.ndim:

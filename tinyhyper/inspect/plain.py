@@ -7,11 +7,13 @@ text round or breaks a line is shown as Python would write it: `\\x1b`, `\\n`, `
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from html import escape
 
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 ODD_IN_LINES = re.compile(ODD.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"))
+CELL = "text-align: {}; vertical-align: top; padding: 0.15em 0.7em"
 
 
 def plain(text: str) -> str:
@@ -20,13 +22,24 @@ def plain(text: str) -> str:
 
 
 def plain_lines(text: str) -> str:
-    """The same of several lines."""
+    """Several lines of text without odd characters."""
     return ODD_IN_LINES.sub(_written, text)
 
 
 def markup(text: str) -> str:
     """Text as it stands in HTML."""
     return escape(plain_lines(text))
+
+
+def table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), right: Sequence[int] = ()) -> str:
+    """Rows of text as an HTML table. right: the columns of numbers, which are aligned right."""
+    lines = [(head, "th")] if head else []
+    lines += [(row, "td") for row in rows]
+    html = ""
+    for row, tag in lines:
+        cells = zip(row, [CELL.format("right" if n in right else "left") for n in range(len(row))])
+        html += f"<tr>{''.join([f'<{tag} style={style!r}>{markup(text)}</{tag}>' for text, style in cells])}</tr>"
+    return f"<table>{html}</table>"
 
 
 def _written(found: re.Match[str]) -> str:

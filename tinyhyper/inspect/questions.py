@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
 from .answers import Answer, picture
-from .findings import Reading
 from .finite import not_finite
-from .gradients import ARROW, count, listed
-from .graph import Graph, amount
+from .gradients import ARROW, listed
+from .graph import Graph
 from .memory import alive, nbytes
 from .names import LOSS
-from .records import Label, Node, Place, Recording
+from .records import Node, Place, Recording
+from .text import count, short, site
 
 MOST = 3  # edges told in words
 NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
 
 
+class Move(NamedTuple):
+    """What a value was made of: the old value, its gradient, and by whom; None where it is not known."""
+
+    old: Place | None = None
+    gradient: Place | None = None
+    by: str = ""
+
+
 def kept_alive(tape: Recording) -> Answer:
     """What each step keeps alive, in nodes and bytes, who holds it, and until when."""
-    graph = Graph(tape)
-    found = alive(tape)
+    graph, found = Graph(tape), alive(tape)
     rows: list[tuple[Any, ...]] = []
     for now in found:
-        last = now.step == len(found)
-        untils = {graph.tape.nodes[number].until for number in now.nodes}
-        until = "" if not now.nodes else _until(tape, now.step, max(n for n in untils if n is not None))
+        last = max((tape.nodes[number].until or 0 for number in now.nodes), default=0)
+        if last >= len(tape.ends):
+            until = "still there at the end"
+        else:
+            until = "" if not now.nodes else "the next step" if last == now.step else f"step {last + 1}"
         held = ", ".join(name or "a tensor without a name, in your code" for name in now.holders)
-        rows.append(("at the end" if last else f"step {now.step}", len(now.nodes), now.bytes, held, until))
+        after = "at the end" if now is found[-1] else f"step {now.step}"
+        rows.append((after, len(now.nodes), now.bytes, held, until))
     text = "Nothing of the graph was alive when the recording ended."
     if found[-1].nodes:
         saved = listed(graph.name(place) for place in found[-1].saved)
         text = (
             f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept {found[-1].bytes} bytes: {saved}. "
+            "The next backward pass needs them to reach the hyperparameters, and consumes them."
         )
-        text += "The next backward pass needs them to reach the hyperparameters, and consumes them."
     columns = ("after", "nodes", "bytes", "held by", "until")
     return Answer("What does a step keep alive, and until when?", text, columns, rows, "bytes")
 
 
 def checkpoint(tape: Recording) -> Answer:
     """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
-    graph = Graph(tape)
-    at_end = alive(tape)[-1]
+    graph, at_end = Graph(tape), alive(tape)[-1]
     values = [places[-1] for name, places in graph.names.places.items() if name != LOSS]
     live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
     edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
-    rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "its value") for p in values]
-    rows += [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "saved by the live edge") for p in edge]
+    rows = [
+        (graph.name(place), str(tape.output(place).shape), nbytes(tape, place), why)
+        for places, why in ((values, "its value"), (edge, "saved by the live edge"))
+        for place in places
+    ]
     held, extra = (sum(nbytes(tape, place) for place in places) for places in (values, edge))
     text = f"Its values: {count(len(values), 'tensor')}, {held} bytes. "
     if live:
@@ -66,23 +79,22 @@ def checkpoint(tape: Recording) -> Answer:
 
 
 def differences(first: Recording, second: Recording) -> Answer:
-    """What changed between two tapes: edges between named values that are kept, cut or absent in one only."""
+    """What changed between two recordings: edges between named values that are kept, cut or absent in one only."""
     graphs = Graph(first), Graph(second)
     for names, other in zip((graph.names for graph in graphs), (graph.names for graph in graphs[::-1])):
-        names.unclear |= other.unclear  # what two names are in one recording is told apart in both
-    edges = _relations(graphs[0]), _relations(graphs[1])
-    both = [key for key in edges[0] if key in edges[1]]
-    changed = [key for key in both if edges[0][key] != edges[1][key]]
-    alone = [[key for key in mine if key not in other] for mine, other in (edges, edges[::-1])]
-    rows = [(*key, edges[0][key], edges[1][key]) for key in changed]
-    rows += [(*key, edges[0][key], "–") for key in alone[0]] + [(*key, "–", edges[1][key]) for key in alone[1]]
-    text = f"Nothing: the same {len(both)} edges between named values are kept and cut in both."
+        names.unclear |= other.unclear  # a name that is unclear in one recording is exact in both
+    one, two = map(_relations, graphs)
+    changed = [key for key in one if key in two and one[key] != two[key]]
+    only_one, only_two = ([key for key in mine if key not in other] for mine, other in ((one, two), (two, one)))
+    rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *only_one, *only_two)]
+    both = len(one) - len(only_one)
+    text = f"Nothing: the same {both} edges between named values are kept and cut in both."
     if rows:
-        text = f"{count(len(changed), 'edge')} of {len(both)} in both differ{'s' if len(changed) == 1 else ''}"
+        text = f"{count(len(changed), 'edge')} of {both} in both differ{'s' if len(changed) == 1 else ''}"
         for key in changed[:MOST]:
-            text += f"; {ARROW.join(key)} is {edges[0][key]} in the first and {edges[1][key]} in the second"
+            text += f"; {ARROW.join(key)} is {one[key]} in the first and {two[key]} in the second"
         text += f"; and so on for {len(changed) - MOST} more" if len(changed) > MOST else ""
-        text += f". {len(alone[0])} are in the first only, {len(alone[1])} in the second only."
+        text += f". {len(only_one)} are in the first only, {len(only_two)} in the second only."
     text += f"\n{_sizes(first, second)}."
     columns = ("from", "to", "in the first", "in the second")
     return Answer("What changed between the two?", text, columns, rows, draw=picture(second))
@@ -99,9 +111,8 @@ def times(tape: Recording) -> Answer:
     if ranked:
         (op, part), most = ranked[0]
         text += f" Most of it, {share * sum(most):.3g} %, went to {op} ({part})."
-    return Answer(
-        "Which operations cost the time?", text, ("operation", "part", "calls", "median us", "ms", "%"), rows, "%"
-    )
+    columns = ("operation", "part", "calls", "median us", "ms", "%")
+    return Answer("Which operations cost the time?", text, columns, rows, "%")
 
 
 def moved(tape: Recording, of: str) -> Answer:
@@ -110,80 +121,73 @@ def moved(tape: Recording, of: str) -> Answer:
     of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
     """
     graph = Graph(tape)
-    found = [(place, _move(graph, place)) for place in graph.find(of)]
     rows: list[tuple[Any, ...]] = []
     trail: list[Place] = []
-    for place, (old, gradient, by) in found:
+    for place in graph.find(of):
+        old, gradient, by = _move(graph, place)
         if old is not None and gradient is not None:
             numbers = graph.number(old), graph.number(place), _change(graph, old, place), graph.number(gradient)
             rows.append((tape.node(place).step, *numbers, by))
             trail = [gradient, place]
     text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
     if rows:
-        total = sum(row[3] for row in rows if row[3] is not None)
         text = f"{of} was moved {count(len(rows), 'time')} by {rows[-1][5]}, "
-        text += f"from {amount(rows[0][1])} to {amount(rows[-1][2])}"
+        text += f"from {short(rows[0][1])} to {short(rows[-1][2])}"
+        total = sum(row[3] for row in rows if row[3] is not None)
         text += f" ({total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
     columns = ("step", "from", "to", "change", "gradient", "by")
-    return Answer(
-        f"Which level moved {of}, and by how much?", text, columns, rows, "change", picture(tape, trail, (), text)
-    )
+    question, drawing = f"Which level moved {of}, and by how much?", picture(tape, trail, (), text)
+    return Answer(question, text, columns, rows, "change", drawing)
 
 
 def left_range(tape: Recording, of: str) -> Answer:
     """Why a hyperparameter left the range where it makes sense, an alpha turned negative say, and when."""
     graph = Graph(tape)
-    rows, gone, label, low, high = [], None, None, 0.0, 0.0
+    question, columns = f"Why did {of} leave its range, and when?", ("value", "is", "")
+    rows: list[tuple[str, float, str]] = []
+    gone = None
     for place in graph.find(of):
         label, value = graph.label(place), graph.number(place)
         if label is None or label.range is None or value is None:
             continue
-        low, high = label.range
         inside = in_range(value, label.range)
-        gone = gone if gone is not None or inside else place
+        if gone is None and not inside:
+            gone = place, label.name, label.range
+        low, high = label.range
         rows.append((graph.name(place), value, "" if inside else f"outside {low:g} to {high:g}"))
-    if gone is None or label is None:
+    if gone is None:
         lost = next((name for name, value, _ in rows if not math.isfinite(value)), None)
-        text = (
-            f"It did not: {count(len(rows), 'value')} of {of} {'is' if len(rows) == 1 else 'are'} where it makes sense."
-        )
-        if lost is not None:
-            text = f"It was lost: {lost} is not finite. th.inspect.first_nonfinite(tape) tells where that came from."
         if not rows:
-            text = (
-                f"No range is known for {of}. In steps written by hand, tape.label(..., range=(low, high)) gives one."
-            )
-        return Answer(f"Why did {of} leave its range, and when?", text, ("value", "is", ""), rows)
-    old, gradient, by = _move(graph, gone)
-    name, step = graph.name(gone), tape.node(gone).step
-    text = f"At step {step}: {name} is {amount(graph.number(gone))}."
-    change = None if old is None else _change(graph, old, gone)
+            text = f"No range is known for {of}. In a step of your own, tape.label(..., range=(low, high)) gives one."
+        elif lost is not None:
+            text = f"It was lost: {lost} is not finite. th.inspect.first_nonfinite(tape) tells where that came from."
+        else:
+            are = "is" if len(rows) == 1 else "are"
+            text = f"It did not: {count(len(rows), 'value')} of {of} {are} where it makes sense."
+        return Answer(question, text, columns, rows)
+    place, name, span = gone
+    old, gradient, by = _move(graph, place)
+    text = f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}."
+    change = None if old is None else _change(graph, old, place)
     if old is not None and gradient is not None and change is not None:
         text += (
-            f" {by} moved it from {amount(graph.number(old))}, against a gradient of {amount(graph.number(gradient))}: "
-            f"one step of {change:+.4g} was longer than the way to the border. "
-            f'A smaller step size above, or coordinates={{"{label.name}": "{bounding((low, high))}"}}, keeps it inside.'
+            f" {by} moved it from {short(graph.number(old))}, against a gradient of {short(graph.number(gradient))}: "
+            f"one step of {change:+.4g} was longer than the distance to the border. "
+            f'A smaller step size above, or coordinates={{"{name}": "{bounding(span)}"}}, keeps it inside.'
         )
-    return Answer(
-        f"Why did {of} leave its range, and when?",
-        text,
-        ("value", "is", ""),
-        rows,
-        draw=picture(tape, [*([gradient] if gradient else []), gone], (), text),
-    )
+    drawing = picture(tape, [place] if gradient is None else [gradient, place], (), text)
+    return Answer(question, text, columns, rows, draw=drawing)
 
 
 def first_nonfinite(tape: Recording) -> Answer:
     """Where the first NaN or infinity was made: the operation, its line, and what it read."""
-    graph = Reading(tape)
-    question = "Where was the first NaN or infinity?"
+    graph, question = Graph(tape), "Where was the first NaN or infinity?"
     found = next(not_finite(graph), None)
     if found is None:
         return Answer(question, f"Nowhere: {count(len(tape.nodes), 'node')} were checked.")
     node = tape.nodes[found.nodes[0]]
-    places = [(edge.source, edge.output) for edge in graph.into[node.number]]
-    rows = [(graph.name(place), graph.number(place)) for place in places]
-    text = f"At step {node.step}, {graph.line(node.file, node.line)}: {found.what}. To do: {found.advice}."
+    rows = [(graph.name(edge.place), graph.number(edge.place)) for edge in graph.into[node.number]]
+    text = f"At step {node.step}, {site(node)}: {found.what}. To do: {found.advice}."
     return Answer(question, text, ("it read", "value or norm"), rows)
 
 
@@ -191,75 +195,55 @@ def _part(node: Node) -> str:
     return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
 
 
-def _move(graph: Graph, place: Place) -> tuple[Place | None, Place | None, str]:
-    """What a rule made a value of: the old value, its gradient, and the optimizer's name and level."""
-    node = graph.tape.node(place)
-    label = graph.label(place)
+def _move(graph: Graph, place: Place) -> Move:
+    """What a step made a value of, by an optimizer's rule or written out."""
+    node, label = graph.tape.node(place), graph.label(place)
+    read = [edge.place for edge in graph.into[node.number]]
     if node.op is None or label is None:
-        return None, None, ""
-    if not node.op.endswith(".rule") or len(graph.into[node.number]) < 2:  # what it read may be from before
-        return _move_by_hand(graph, place, label)
+        return Move()
+    if not node.op.endswith(".rule") or len(read) < 2:  # a rule reads less if its operands are from before
+        sources = [link.source for link in graph.links(place)]
+        named = [(source, own) for source in sources if (own := graph.label(source)) is not None]
+        meant = label.name, label.role, label.level
+        old = next((source for source, own in named if (own.name, own.role, own.level) == meant), None)
+        gradients = [p for p in sources if graph.tape.node(p).kind == "gradient" and graph.tape.node(p).of == old]
+        return Move(old, gradients[0] if gradients else None, site(node))
     level = label.level + (label.role == "hyperparameter")
-    old, gradient = [(edge.source, edge.output) for edge in graph.into[node.number][:2]]
     rates = [
-        f"{graph.name(p)} = {amount(graph.number(p))}"
-        for p in ((e.source, e.output) for e in graph.into[node.number])
-        if (made := graph.label(p)) is not None
-        and made.role == "hyperparameter"
-        and made.level == level
-        and made.name != "t"
+        f"{graph.name(p)} = {short(graph.number(p))}"
+        for p in read
+        if (own := graph.label(p)) and own.role == "hyperparameter" and own.level == level and own.name != "t"
     ]
-    return old, gradient, f"{node.op.removesuffix('.rule')} of level {level} ({', '.join(rates)})"
-
-
-def _move_by_hand(graph: Graph, place: Place, label: Label) -> tuple[Place | None, Place | None, str]:
-    """The same of a step that is written out: the value of that name that it was computed from, and its gradient."""
-    sources = [link.source for link in graph.links(place)]
-    named = [(source, graph.label(source)) for source in sources]
-    old = next(
-        (p for p, own in named if own and (own.name, own.role, own.level) == (label.name, label.role, label.level)),
-        None,
-    )
-    gradients = [p for p in sources if graph.tape.node(p).kind == "gradient" and graph.tape.node(p).of == old]
-    node = graph.tape.node(place)
-    return old, gradients[0] if gradients else None, graph.line(node.file, node.line)
+    return Move(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({', '.join(rates)})")
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:
     """How far a number moved; None for an array."""
-    if graph.tape.output(new).value is None:
-        return None
     before, after = graph.number(old), graph.number(new)
-    return None if before is None or after is None else after - before
-
-
-def _until(tape: Recording, step: int, until: int) -> str:
-    if until >= len(tape.ends):
-        return "still there at the end"
-    return "the next step" if until == step else f"step {until + 1}"
+    return None if graph.tape.output(new).value is None or before is None or after is None else after - before
 
 
 def _relations(graph: Graph) -> dict[tuple[str, str], str]:
-    """How named values are joined over all steps: by the names of both ends, whether gradients flow along."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for node in graph.tape.nodes:
+    """By the names of two values, over all steps, whether gradients flow from one to the other."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for node in graph.nodes:
         for n in range(len(node.outputs)):
-            if graph.names.known(node.number, n) is None or node.kind == "gradient":
+            if graph.names.known((node.number, n)) is None or node.kind == "gradient":
                 continue
             for link in graph.links((node.number, n)):
-                source, target = (graph.names.known(*place, timeless=True) for place in (link.source, link.target))
-                found.setdefault((str(source), str(target)), set()).add(NO_FLOW[link.flow])
+                source, target = (graph.names.known(place, timeless=True) for place in (link.source, link.target))
+                found[str(source), str(target)].add(NO_FLOW[link.flow])
     return {ends: " and ".join(sorted(flows)) for ends, flows in found.items()}
 
 
 def _sizes(*tapes: Recording) -> str:
-    """How big the steps of each tape are, and how long their operations took."""
+    """How big the steps of each recording are, and how long their operations took."""
     amounts: dict[str, list[float]] = {
         "nodes": [len(tape.nodes) for tape in tapes],
         "cuts": [len(tape.cuts) for tape in tapes],
         "microseconds in operations": [1e6 * _usual(tape) for tape in tapes],
     }
-    each = {what: [amount(n / max(tape.steps, 1)) for n, tape in zip(row, tapes)] for what, row in amounts.items()}
+    each = {what: [short(n / max(tape.steps, 1)) for n, tape in zip(row, tapes)] for what, row in amounts.items()}
     return "; ".join(f"{what} a step: {' and '.join(row)}" for what, row in each.items())
 
 
@@ -269,9 +253,9 @@ def _usual(tape: Recording) -> float:
 
 
 def _durations(tape: Recording, by: Callable[[Node], str]) -> dict[tuple[str, str], list[float]]:
-    """By operation and something else of its node, the seconds of each call."""
-    groups: dict[tuple[str, str], list[float]] = {}
+    """The seconds of each call, by operation and what `by` says of its node."""
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for node in tape.nodes:
         if node.seconds is not None:
-            groups.setdefault((node.op or "", by(node)), []).append(node.seconds)
+            groups[node.op or "", by(node)].append(node.seconds)
     return groups

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from ..errors import ArgumentError, GraphError
 
+T = TypeVar("T")
 Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
@@ -106,6 +107,11 @@ class Edge:
     flow: Flow
     cut: int | None = None
 
+    @property
+    def place(self) -> Place:
+        """The value that is read."""
+        return self.source, self.output
+
 
 @dataclass(slots=True)
 class Cut:
@@ -129,6 +135,11 @@ class Cut:
     severed: bool
     targets: list[int] = field(default_factory=list)
     ghost: float | None = None
+
+    @property
+    def place(self) -> Place:
+        """The value that was detached."""
+        return self.source, self.output
 
 
 @dataclass(slots=True)
@@ -268,3 +279,15 @@ def by_target(edges: Iterable[Edge]) -> dict[int, list[Edge]]:
     for edge in edges:
         into[edge.target].append(edge)
     return into
+
+
+def walk(starts: Iterable[T], ahead: Callable[[T], Iterable[T]]) -> dict[T, T | None]:
+    """Everything that can be reached, nearest first, each with the one before it; None before a start."""
+    found: dict[T, T | None] = dict.fromkeys(starts)
+    waiting = list(found)
+    for here in waiting:  # which grows
+        for there in ahead(here):
+            if there not in found:
+                found[there] = here
+                waiting.append(there)
+    return found

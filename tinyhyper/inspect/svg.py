@@ -1,6 +1,6 @@
 """The picture of two consecutive steps: time runs to the right, each level of the tower is a lane above the weights.
 
-All that is drawn comes from the recording. A band is what one step computed; scissors stand on every arrow that a
+Everything drawn comes from the recording. A band is what one step computed; scissors stand on every arrow that a
 `detach` cut. Colours are safe for the colour-blind, and no colour is the only sign of anything.
 """
 
@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
+from .canvas import Canvas
 from .captions import LEGEND, Captions
 from .figure import Arrow, Box, Figure, Key, figure
 from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
-from .plain import plain_lines
 from .records import Recording
-from .text import shorten
+from .text import site
 
 STYLE = """
 .th-ground { fill: #ffffff } .th-band { fill: #f3f4f7 }
@@ -49,7 +49,7 @@ STYLE = """
 }
 """
 TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
-LETTER, LARGE = 8.0, 10.2  # about the widths of one, here and in the title
+LETTER, LARGE = 8.0, 10.2  # about the width of a letter, in a line and in the title
 TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
 
 
@@ -65,8 +65,8 @@ def svg(
 
     step: the first of the steps to show; by default the last two are shown.
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
-    or by `figure.Key`.  marks: the numbers of cuts whose scissors are to stand out.
-    caption: what to write below the title; by default, which boxes the last loss reaches.
+    or by `figure.Key`.  marks: the numbers of cuts whose scissors stand out.
+    caption: the text below the title; by default, which boxes the last loss reaches.
     Raises ArgumentError if the recording holds no optimizer step, or if a box, arrow or cut asked for is not drawn.
     """
     return Drawing(figure(tape, step), trail, marks, caption).text()
@@ -77,7 +77,7 @@ def save_svg(tape: Recording, path: str | os.PathLike[str]) -> Path:
     return write(path, svg(tape))
 
 
-class Drawing:
+class Drawing(Canvas):
     """A figure laid out and drawn."""
 
     def __init__(
@@ -103,28 +103,24 @@ class Drawing:
         self.bottom = self.layout.bottom
         self.columns = 2 if self.width >= TWO_COLUMNS else 1
         self.height = self.bottom + 14 + ROW * (-(-len(self.flows) // self.columns) + bool(self.cuts))
-        size = {"width": f"{self.width:.0f}", "height": f"{self.height:.0f}"}
-        box = f"0 0 {self.width:.0f} {self.height:.0f}"
-        self.root = ElementTree.Element(
-            "svg", {"xmlns": "http://www.w3.org/2000/svg", "class": "th-figure", "role": "img", **size, "viewBox": box}
-        )
+        super().__init__(self.width, self.height, "th-figure")
 
     def text(self) -> str:
         """The whole picture."""
-        self._add("title", text=self.title)
-        self._add("desc", text=" ".join([*self.lines, self.captions.description()]))
-        self._add("style", text=STYLE)
-        definitions = self._add("defs")
+        self.add("title", text=self.title)
+        self.add("desc", text=" ".join([*self.lines, self.captions.description()]))
+        self.add("style", text=STYLE)
+        definitions = self.add("defs")
         for flow in LEGEND:
             self._tip(definitions, flow, 12)
         self._tip(definitions, "trail", 26)
-        self._add("rect", width=self.width, height=self.height, class_="th-ground")
+        self.add("rect", width=self.width, height=self.height, class_="th-ground")
         for n, line in enumerate(self.titles):
-            self._write(18, TOP + TITLE * n, line, "th-title")
+            self.write(18, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
-            self._write(76 if self.trail else 18, self.first + LINE * n, line, "")
+            self.write(76 if self.trail else 18, self.first + LINE * n, line, "")
         if self.trail:
-            self._add("path", d=f"M62 {self.first - 5} H18", class_="th-trail", marker_end="url(#th-trail)")
+            self.add("path", d=f"M62 {self.first - 5} H18", class_="th-trail", marker_end="url(#th-trail)")
         for n, step in enumerate(self.figure.steps):
             self._band(n, step)
         for lane, y in self.layout.y.items():
@@ -133,7 +129,7 @@ class Drawing:
             self._rect(None, key, "th-trail")
         for arrow, end in self.joints:
             tip = {f"marker_{end}": "url(#th-trail)"}
-            self._add("path", None, "", d=self.layout.route(arrow).path, class_="th-trail", **tip)
+            self.add("path", None, "", d=self.layout.route(arrow).path, class_="th-trail", **tip)
         for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
             self._arrow(arrow)
         for box in self.figure.boxes.values():
@@ -142,7 +138,7 @@ class Drawing:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
         self._legend()
-        return ElementTree.tostring(self.root, encoding="unicode") + "\n"
+        return str(self)
 
     def _joint(self, here: Key, there: Key) -> tuple[Arrow, str]:
         """The arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
@@ -173,108 +169,84 @@ class Drawing:
 
     def _tip(self, definitions: ElementTree.Element, flow: str, size: int) -> None:
         box = {"viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
-        tip = self._add("marker", definitions, id=f"th-{flow}")
+        tip = self.add("marker", definitions, id=f"th-{flow}")
         tip.attrib.update(box, markerWidth=f"{size}", markerHeight=f"{size}", markerUnits="userSpaceOnUse")
-        self._add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
+        self.add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
 
     def _band(self, n: int, step: int) -> None:
         x, top = HEADER + n * PITCH, self.layout.top
         wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else PITCH - 8
-        self._add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
-        self._write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs to the right →"), "th-small")
+        self.add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
+        self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs to the right →"), "th-small")
 
     def _arrow(self, arrow: Arrow) -> None:
-        group = self._add("g")
+        group = self.add("g")
         name = self.captions.name
-        self._add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
+        self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
         style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
         path = self.layout.route(arrow).path
-        self._add("path", group, d=path, class_=style, marker_end=f"url(#th-{arrow.flow})")
+        self.add("path", group, d=path, class_=style, marker_end=f"url(#th-{arrow.flow})")
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self._add("g", class_="th-scissors" + self._marked(arrow), transform=f"translate({x:.1f} {y:.1f})")
-        where = "; ".join(sorted({f"{cut.reason or 'cut'} at {shorten(cut.file)}:{cut.line}" for cut in arrow.cuts}))
+        group = self.add("g", class_="th-scissors" + self._marked(arrow), transform=f"translate({x:.1f} {y:.1f})")
+        where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
-        self._add("title", group, text=f"✂ {ends}: {where}")
+        self.add("title", group, text=f"✂ {ends}: {where}")
         _draw_scissors(self, group)
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if arrow.source.kind == "gradient":
-            self._write(-17, 4, reasons, "th-reason", group, "end")
+            self.write(-17, 4, reasons, "th-reason", group, "end")
         else:
-            self._write(0, -18, reasons, "th-reason", group, "middle")
+            self.write(0, -18, reasons, "th-reason", group, "middle")
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
-        group = self._add("g")
+        group = self.add("g")
         caption, remark = self.captions.box(box)
-        self._add("title", group, text=", ".join([self.captions.name(box.key), *box.names, *sorted(box.state)]))
+        self.add("title", group, text=", ".join([self.captions.name(box.key), *box.names, *sorted(box.state)]))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        self._write(x, y + (-2 if remark else 5), caption, "", group, "middle")
-        self._write(x, y + 16, remark, "th-small", group, "middle")
+        self.write(x, y + (-2 if remark else 5), caption, "", group, "middle")
+        self.write(x, y + 16, remark, "th-small", group, "middle")
 
     def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
         x, y = self.layout.center(key)
         place = {"x": x - BOX_WIDTH / 2, "y": y - BOX_HEIGHT / 2, "rx": BOX_HEIGHT / 2 if key.kind == "gradient" else 6}
-        self._add("rect", group, "", **place, width=BOX_WIDTH, height=BOX_HEIGHT, class_=style)
+        self.add("rect", group, "", **place, width=BOX_WIDTH, height=BOX_HEIGHT, class_=style)
 
     def _lane(self, lane: int, y: float) -> None:
         heading, lines = self.captions.lane(lane)
         bar = lane in self.layout.bars
         if bar:
             x0, wide = HEADER + 8, self.width - HEADER - 26
-            self._add("rect", x=x0, y=y - BAR_HEIGHT / 2, width=wide, height=BAR_HEIGHT, rx=6, class_="th-box")
-            self._write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", None, "middle")
-        self._write(18, y - 6, heading, "th-lane")
+            self.add("rect", x=x0, y=y - BAR_HEIGHT / 2, width=wide, height=BAR_HEIGHT, rx=6, class_="th-box")
+            self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", None, "middle")
+        self.write(18, y - 6, heading, "th-lane")
         for n, line in enumerate(lines):
-            self._write(18, y + 14 + 18 * n, line, "th-small")
+            self.write(18, y + 14 + 18 * n, line, "th-small")
         loss = next((key for key in self.figure.boxes if key.kind == "loss" and key.lane == lane), None)
         if loss is not None:
-            self._write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
+            self.write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
 
     def _legend(self) -> None:
         for n, flow in enumerate(self.flows):
             row, column = divmod(n, self.columns)
             x, y = 18 + self.width / 2 * column, self.bottom + 20 + ROW * row
             style = f"th-arrow th-{flow} th-key"
-            self._add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
+            self.add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
             if flow == "cut":
                 place = f"translate({x + 22:g} {y - 5:g})"
-                _draw_scissors(self, self._add("g", class_="th-scissors th-key", transform=place))
-            self._write(x + 62, y, LEGEND[flow], "th-small")
+                _draw_scissors(self, self.add("g", class_="th-scissors th-key", transform=place))
+            self.write(x + 62, y, LEGEND[flow], "th-small")
         if self.cuts:
-            places = list(dict.fromkeys(f"{shorten(cut.file)}:{cut.line}" for cut in self.cuts.values()))
+            places = list(dict.fromkeys(map(site, self.cuts.values())))
             more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
             text = f"the cuts drawn here were made in {', '.join(places[:3])}{more}"
-            self._write(80, self.height - 20, text, "th-small")
-
-    def _write(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        style: str,
-        parent: ElementTree.Element | None = None,
-        anchor: str = "start",
-    ) -> None:
-        if text:
-            self._add("text", parent, text=text, x=x, y=y, class_=style, text_anchor=anchor)
-
-    def _add(
-        self, tag: str, parent: ElementTree.Element | None = None, text: str = "", **attributes: object
-    ) -> ElementTree.Element:
-        values = {
-            name.rstrip("_").replace("_", "-"): f"{value:g}" if isinstance(value, float) else str(value)
-            for name, value in attributes.items()
-            if value != ""
-        }
-        element = ElementTree.SubElement(self.root if parent is None else parent, tag, values)
-        element.text = plain_lines(text) or None
-        return element
+            self.write(80, self.height - 20, text, "th-small")
 
 
-def _draw_scissors(drawing: Drawing, group: ElementTree.Element) -> None:
+def _draw_scissors(canvas: Canvas, group: ElementTree.Element) -> None:
     """Scissors around (0, 0), opening to the right."""
-    drawing._add("circle", group, cx=0, cy=0, r=12, class_="th-back")
-    drawing._add("circle", group, cx=-6, cy=-5, r=3)
-    drawing._add("circle", group, cx=-6, cy=5, r=3)
-    drawing._add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
+    canvas.add("circle", group, cx=0, cy=0, r=12, class_="th-back")
+    canvas.add("circle", group, cx=-6, cy=-5, r=3)
+    canvas.add("circle", group, cx=-6, cy=5, r=3)
+    canvas.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")

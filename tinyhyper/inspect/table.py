@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
-from xml.etree import ElementTree
 
+from .canvas import Canvas
 from .plain import plain
 from .text import short
 
@@ -24,49 +24,34 @@ STYLE = """
 
 def shown(cell: Any) -> str:
     """A cell of a table as text."""
-    if cell is None:
-        return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return short(cell) if isinstance(cell, float) else plain(str(cell))
+    return short(cell) if cell is None or isinstance(cell, float) else plain(str(cell))
 
 
 def drawn_table(
     title: str, words: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], bar: str | None
 ) -> str:
     """The SVG of a table below its title and some words. bar: the column that is also drawn as bars."""
-    lines = fill(words, LINE).splitlines()
+    lines = [title, *fill(words, LINE).splitlines()]
     numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:MOST]]
     cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:MOST]]]
     if len(rows) > MOST:
         cells.append((f"and {len(rows) - MOST} more rows",))
     widths = [LETTER * max(map(len, column)) + 24 for column in zip(*cells[: MOST + 1])]
     starts = [LEFT + sum(widths[:n]) for n in range(len(widths) + 1)]
-    top = ROW * (len(lines) + 2) + 10
-    size = max(starts[-1] + (BAR + LEFT if numbers else 0), 2 * LEFT + LETTER * LINE), top + ROW * len(cells) + 6
-    root = _root(*size)
-    for n, line in enumerate([title, *lines]):
-        _write(root, LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
+    top = ROW * (len(lines) + 1) + 10
+    width = max(starts[-1] + (BAR + LEFT if numbers else 0), 2 * LEFT + LETTER * LINE)
+    canvas = Canvas(width, top + ROW * len(cells) + 6, "th-answer")
+    canvas.add("style", text=STYLE)
+    canvas.add("rect", class_="th-ground", width="100%", height="100%")
+    for n, line in enumerate(lines):
+        canvas.write(LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
     for n, row in enumerate(cells):
         for x, cell in zip(starts, row):
-            _write(root, x, top + ROW * n + BASE, cell, "" if n else "th-head")
+            canvas.write(x, top + ROW * n + BASE, cell, "" if n else "th-head")
     longest = max(map(abs, numbers), default=0.0) or 1.0
     for n, number in enumerate(numbers, start=1):
-        place = {"x": f"{starts[-1]:g}", "y": f"{top + ROW * n + 3}", "height": f"{ROW - 10}"}
-        style = "th-bar" if number >= 0 else "th-bar th-minus"
-        ElementTree.SubElement(root, "rect", {**place, "width": f"{BAR * abs(number) / longest:.1f}", "class": style})
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _root(width: float, height: float) -> ElementTree.Element:
-    size = {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
-    root = ElementTree.Element(
-        "svg", {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "class": "th-answer", **size}
-    )
-    ElementTree.SubElement(root, "style").text = STYLE
-    ElementTree.SubElement(root, "rect", {"class": "th-ground", "width": "100%", "height": "100%"})
-    return root
-
-
-def _write(root: ElementTree.Element, x: float, y: float, text: str, style: str) -> None:
-    ElementTree.SubElement(root, "text", {"x": f"{x:g}", "y": f"{y:g}", "class": style}).text = plain(text)
+        style, length = "th-bar" if number >= 0 else "th-bar th-minus", BAR * abs(number) / longest
+        canvas.add("rect", x=starts[-1], y=top + ROW * n + 3, height=ROW - 10, width=f"{length:.1f}", class_=style)
+    return str(canvas)

@@ -1,6 +1,6 @@
 """A recording as text: the graphs as trees, the newest value first, each branch followed back until it is cut.
 
-A line reads `name = how it was computed`: steps that follow one another without branching stand on one line, and
+A line reads `name = how it was computed`: operations that follow one another without branching share a line, and
 unnamed constants stand inside the brackets of what read them.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .names import Names, sized
 from .plain import plain
-from .records import Cut, Edge, Output, Place, Recording, by_target
+from .records import Cut, Edge, Node, Output, Place, Recording, by_target, walk
 
 FOLDER = Path(__file__).parents[1]
 WIDTH = 100
@@ -32,7 +32,7 @@ KEY = "✂ is a cut: the value passes, the gradient stops. It flows on along all
 
 
 class Line(NamedTuple):
-    """One line: what stands in its three columns, and how many nodes it shows."""
+    """The three columns of a line, and how many nodes it shows."""
 
     left: str
     value: str = ""
@@ -41,10 +41,9 @@ class Line(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """Where a branch leads: the place, the edge that led to it (None for a root), and what stands before it."""
+    """Where a branch leads: the place, the edge to it (None for a root), and what its line begins with."""
 
-    node: int
-    output: int
+    place: Place
     edge: Edge | None
     stem: str
     last: bool
@@ -58,7 +57,11 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
     """
     trees = Trees(tape)
     lines = trees.lines(of if of is None or isinstance(of, tuple) else trees.names.find(of)[-1])
-    text = [_summary(tape), KEY] if tape.cuts else [_summary(tape)]
+    kept = sum(edge.flow == "kept" for edge in tape.edges)
+    counts = f"{count(tape.steps, 'step')}, {len(tape.nodes)} nodes, {count(kept, 'edge')} kept"
+    text = [f"{plain(tape.title or 'Recording')}: {counts}, {count(len(tape.cuts), 'cut')} ✂"]
+    if tape.cuts:
+        text.append(KEY)
     shown = lines if limit is None or len(lines) <= limit else lines[:limit]
     text += map(_fit, shown)
     if len(shown) < len(lines):
@@ -68,7 +71,7 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
 
 
 def printed(tape: Recording) -> str:
-    """The tree as `print` shows it, cut short."""
+    """The first lines of the tree, as `print` shows them."""
     return tree(tape, 120)
 
 
@@ -83,11 +86,11 @@ class Trees:
     def lines(self, of: Place | None = None) -> list[Line]:
         lines: list[Line] = []
         step = None
-        for root, output in [(root, 0) for root in self.roots()] if of is None else [of]:
-            if self.tape.nodes[root].step != step and self.tape.steps:
-                step = self.tape.nodes[root].step
+        for root in [(number, 0) for number in self.roots()] if of is None else [of]:
+            if self.tape.node(root).step != step and self.tape.steps:
+                step = self.tape.node(root).step
                 lines.append(Line(f"── step {step} " + "─" * 24))
-            waiting = [Branch(root, output, None, "", True)]
+            waiting = [Branch(root, None, "", True)]
             while waiting:
                 branch = waiting.pop()
                 line, follow = self.line(branch)
@@ -96,61 +99,59 @@ class Trees:
                 if follow and len(stem) > DEEPEST:
                     hidden = self.hide([edge.source for edge in follow])
                     lines.append(Line(f"{stem}└─ … {hidden} nodes below left out", nodes=hidden))
-                    continue
-                for n, edge in enumerate(reversed(follow)):
-                    waiting.append(Branch(edge.source, edge.output, edge, stem, n == 0))
+                else:
+                    waiting += [Branch(edge.place, edge, stem, n == 0) for n, edge in enumerate(reversed(follow))]
         return lines
 
     def roots(self) -> list[int]:
-        """The operations that none read except through a cut, newest first; those of a backward pass do not count."""
+        """The operations of forward passes and steps that are read by no other, except through a cut; newest first."""
         nodes = self.tape.nodes
         read = {edge.source for edge in self.tape.edges if edge.flow != "cut" and not nodes[edge.target].sweep}
         return [n.number for n in reversed(nodes) if n.kind == "operation" and not n.sweep and n.number not in read]
 
     def line(self, branch: Branch) -> tuple[Line, list[Edge]]:
         """The line of a branch, and the edges that its own branches follow."""
-        start = branch.stem + ("" if branch.edge is None else "└─ " if branch.last else "├─ ")
-        node = self.tape.nodes[branch.node]
-        name = self.names.any(branch.node, branch.output)
-        value = content(node.outputs[branch.output])
-        if branch.edge is not None and branch.edge.cut is not None:
-            cut = self.tape.cuts[branch.edge.cut]
-            return Line(f"{start}✂ {name}", value, _cut(cut), 1), []
-        if branch.edge is not None and branch.edge.flow == "value":
+        start, edge = branch.stem, branch.edge
+        if edge is not None:
+            start += "└─ " if branch.last else "├─ "
+        number = branch.place[0]
+        node, name = self.tape.nodes[number], self.names.any(branch.place)
+        value = content(node.outputs[branch.place[1]])
+        if edge is not None and edge.cut is not None:
+            return Line(f"{start}✂ {name}", value, _cut(self.tape.cuts[edge.cut]), 1), []
+        if edge is not None and edge.flow == "value":
             return Line(start + name, value, "constant" if node.kind == "constant" else "no gradient recorded", 1), []
-        if branch.node in self.shown:
+        if number in self.shown:
             return Line(f"{start}{name} …", value, "see above"), []
-        text = self.computed(branch.node)
-        known = self.names.known(branch.node, branch.output)
+        text, known = self.computed(number), self.names.known(branch.place)
         chain = [f"{known} = {text}" if known and text else known or text or name]
-        remark = f"{shorten(node.file)}:{node.line}" if node.kind == "operation" else ORIGINS[node.kind]
-        number = branch.node
         self.shown.add(number)
         follow = self.follow(number)
         while len(follow) == 1 and self.plain(follow[0]):
             number = follow[0].source
             self.shown.add(number)
-            chain.append(self.computed(number) or self.names.any(number, 0))
+            chain.append(self.computed(number) or self.names.any((number, 0)))
             follow = self.follow(number)
         nodes = len(chain)
         if nodes > CHAIN:
             chain[CHAIN - 2 : -1] = [f"… {nodes - CHAIN + 1} more …"]
+        remark = site(node) if node.kind == "operation" else ORIGINS[node.kind]
         return Line(start + " ← ".join(chain), value, remark, nodes), follow
 
     def plain(self, edge: Edge) -> bool:
-        """Whether an edge leads to something unnamed and not yet shown."""
-        return edge.flow == "kept" and edge.source not in self.shown and not self.names.known(edge.source, edge.output)
+        """Whether a kept edge leads to a value that is unnamed and not yet shown."""
+        return edge.flow == "kept" and edge.source not in self.shown and not self.names.known(edge.place)
 
     def follow(self, number: int) -> list[Edge]:
         """The edges into a node that get a branch each: kept and cut ones, and those from values with a name."""
-        found: dict[tuple[int, int, str], Edge] = {}
+        found: dict[tuple[Place, str], Edge] = {}
         for edge in self.into[number]:
-            if edge.flow != "value" or self.names.known(edge.source, edge.output):
-                found.setdefault((edge.source, edge.output, edge.flow), edge)
+            if edge.flow != "value" or self.names.known(edge.place):
+                found.setdefault((edge.place, edge.flow), edge)
         return list(found.values())
 
     def computed(self, number: int) -> str:
-        """The operation, with those operands in brackets that get no branch; empty for a leaf."""
+        """The operation, with the operands that get no branch in brackets; empty for a leaf."""
         node = self.tape.nodes[number]
         if node.op is None:
             return ""
@@ -159,56 +160,57 @@ class Trees:
         return node.op if all(word == "·" for word in words) else f"{node.op}({', '.join(words)})"
 
     def operand(self, edge: Edge, branches: list[Edge]) -> str:
-        """A dot for an operand with a branch of its own; else a number, or a size and the operation that made it."""
+        """A dot for an operand with a branch of its own; else its number, or its operation and size."""
         if edge.flow != "value" or edge in branches:
             return "·"
-        source = self.tape.nodes[edge.source]
-        made = source.outputs[edge.output]
-        return f"{source.op or ''}{sized(made)}" if made.value is None or source.op else short(made.value)
+        op, made = self.tape.nodes[edge.source].op, self.tape.output(edge.place)
+        return f"{op or ''}{sized(made)}" if made.value is None or op else short(made.value)
 
-    def hide(self, waiting: list[int]) -> int:
-        """Count the nodes below some, which are not shown."""
+    def hide(self, starts: list[int]) -> int:
+        """Count the nodes from some down that are not shown."""
         before = len(self.shown)
-        while waiting:
-            number = waiting.pop()
-            if number not in self.shown:
-                self.shown.add(number)
-                waiting += [edge.source for edge in self.follow(number) if edge.flow == "kept"]
+
+        def below(number: int) -> list[int]:
+            kept = [edge.source for edge in self.follow(number) if edge.flow == "kept"]
+            return [source for source in kept if source not in self.shown]
+
+        self.shown |= walk([number for number in starts if number not in self.shown], below).keys()
         return len(self.shown) - before
 
 
 @cache
 def shorten(file: str) -> str:
-    """A file's name, with its folders where it is one of the package, here or where the tape was recorded."""
+    """A file's name; with its folders if it is of the package, here or where the recording was made."""
     parts = re.split(r"[\\/]", file)
     folders = [n for n, part in enumerate(parts[:-1]) if part == FOLDER.name]
     own = folders and os.path.exists(FOLDER.joinpath(*parts[folders[-1] + 1 :]))
     return plain("/".join(parts[folders[-1] if own else -1 :]))
 
 
-def short(value: float) -> str:
-    """A number in few digits."""
-    return f"{value + 0.0:.4g}"
+def site(row: Node | Cut) -> str:
+    """The line of code that a node or cut comes from."""
+    return f"{shorten(row.file)}:{row.line}"
 
 
-def _summary(tape: Recording) -> str:
-    kept = sum(edge.flow == "kept" for edge in tape.edges)
-    steps = "1 step" if tape.steps == 1 else f"{tape.steps} steps"
-    edges, cuts = "edge" if kept == 1 else "edges", "cut" if len(tape.cuts) == 1 else "cuts"
-    counts = f"{steps}, {len(tape.nodes)} nodes, {kept} {edges} kept, {len(tape.cuts)} {cuts} ✂"
-    return f"{plain(tape.title or 'Recording')}: {counts}"
+def short(value: float | None) -> str:
+    """A number in few digits; a dash if it is not known."""
+    return "–" if value is None else f"{value + 0.0:.4g}"
 
 
-def _cut(cut: Cut) -> str:
-    file = shorten(cut.file)
-    if cut.ghost is None:
-        return f"{cut.reason}, {file}:{cut.line}" if cut.reason else f"{file}:{cut.line}"
-    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}, {file.rpartition('/')[2]}:{cut.line}"
+def count(number: int, noun: str) -> str:
+    """So many of something: 1 step, 2 steps."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def content(output: Output) -> str:
     """The number of an output, or its shape."""
     return sized(output) if output.number is None else short(output.number)
+
+
+def _cut(cut: Cut) -> str:
+    if cut.ghost is None:
+        return f"{cut.reason}, {site(cut)}" if cut.reason else site(cut)
+    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}, {site(cut).rpartition('/')[2]}"
 
 
 def _wrapped(line: Line, stem: str) -> list[Line]:

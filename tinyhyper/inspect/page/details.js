@@ -95,7 +95,7 @@ class Details {
     if (!ways.targets.length) return [h("p", {}, "No backward pass left this gradient: it stands for zero.")];
     if (ways.barriers.length) {
       const where = ways.barriers.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)));
-      return [h("p", {}, "No loss sends a gradient here. Every way ends at a cut:"), h("ul", {}, ...where)];
+      return [h("p", {}, "No loss sends a gradient here. Every path ends at a cut:"), h("ul", {}, ...where)];
     }
     return [h("p", {}, "No loss sends a gradient here: no loss was computed from it.")];
   }
@@ -103,7 +103,7 @@ class Details {
   unsplit(ways) {
     const tuned = ways.targets.some((place) => this.tape.output(place).label?.role === "hyperparameter");
     return tuned && !this.tape.paths?.length
-      ? "Record with th.record(ghosts=True) to see how much came along which way."
+      ? "Record with th.record(ghosts=True) to see how much came along which path."
       : "";
   }
 
@@ -112,7 +112,7 @@ class Details {
     const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
     const title = `∂${name(path.loss)}/∂${name(path.target)} = ${short(total)}`;
-    if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} ways lead here, and nothing came along any.`)];
+    if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here, and nothing came along any.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
@@ -120,7 +120,7 @@ class Details {
       const percent = total ? `, ${Math.round((100 * value) / total)} %` : "";
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
-      const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} ways` : ""}`;
+      const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;
       return h("li", { title: all.join(" ← "), style: `--share: ${((100 * Math.abs(value)) / largest).toFixed(1)}%`, class: value < 0 ? "part minus" : "part" },
         h("span", {}, text), h("b", {}, `${short(value)}${percent}`));
     });

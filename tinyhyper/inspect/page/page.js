@@ -157,7 +157,7 @@ class Explorer {
 
   greeting() {
     return this.overview
-      ? [h("p", {}, "Time runs to the right, each level of the tower is a lane above the weights. Point at anything to read its value. Click a hyperparameter to see the way that its gradient came, double-click a box to see its operations.")]
+      ? [h("p", {}, "Time runs to the right, each level of the tower is a lane above the weights. Point at anything to read its value. Click a hyperparameter to see the path of its gradient, double-click a box to see its operations.")]
       : [h("p", {}, "Each box is an operation; gradients flow back along blue edges. Double-click one with a double border: it is fused, and opens.")];
   }
 

@@ -1,0 +1,45 @@
+"""An SVG that is drawn part by part."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from .plain import plain_lines
+
+
+class Canvas:
+    """An SVG element of a size. style: its class."""
+
+    def __init__(self, width: float, height: float, style: str) -> None:
+        size = {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
+        facts = {"xmlns": "http://www.w3.org/2000/svg", "class": style, "role": "img"}
+        self.root = ElementTree.Element("svg", {**facts, **size})
+
+    def add(
+        self, tag: str, parent: ElementTree.Element | None = None, text: str = "", **attributes: object
+    ) -> ElementTree.Element:
+        """Add an element. attributes: `class_` and `text_anchor` are class and text-anchor; "" leaves one out."""
+        values = {
+            name.rstrip("_").replace("_", "-"): f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in attributes.items()
+            if value != ""
+        }
+        element = ElementTree.SubElement(self.root if parent is None else parent, tag, values)
+        element.text = plain_lines(text) or None
+        return element
+
+    def write(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        style: str = "",
+        parent: ElementTree.Element | None = None,
+        anchor: str = "start",
+    ) -> None:
+        """Write a line of text."""
+        if text:
+            self.add("text", parent, text=text, x=x, y=y, class_=style, text_anchor=anchor)
+
+    def __str__(self) -> str:
+        return ElementTree.tostring(self.root, encoding="unicode") + "\n"
