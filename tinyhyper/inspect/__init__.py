@@ -1,7 +1,7 @@
 """The inspector: what was recorded and where it was cut, as data, text and pictures, and answers to questions about it.
 
-Records lie below, views above: no module that draws, prints or answers is imported by one that records. This file
-attaches the views to the classes that they show.
+Records stand below, views above: no module that records imports one that draws, prints or answers. This file attaches
+the views to the classes that they show.
 """
 
 from collections.abc import Callable
@@ -29,35 +29,10 @@ from .text import printed, tree
 Tape = Recording  # the name that a recording had
 
 __all__ = [
-    "Answer",
-    "Cut",
-    "Edge",
-    "Finding",
-    "Findings",
-    "Inside",
-    "Label",
-    "Node",
-    "Output",
-    "Recording",
-    "Tape",
-    "check",
-    "checkpoint",
-    "cuts",
-    "detect_anomaly",
-    "differences",
-    "first_nonfinite",
-    "ghosts",
-    "kept_alive",
-    "left_range",
-    "moved",
-    "paths",
-    "record",
-    "svg",
-    "times",
-    "tree",
-    "why_zero",
-    "without",
-]
+    "Answer", "Cut", "Edge", "Finding", "Findings", "Inside", "Label", "Node", "Output", "Recording", "Tape",
+    "check", "checkpoint", "cuts", "detect_anomaly", "differences", "first_nonfinite", "ghosts", "kept_alive",
+    "left_range", "moved", "paths", "record", "svg", "times", "tree", "why_zero", "without",
+]  # fmt: skip
 
 METHODS: dict[type, dict[str, Callable[..., Any]]] = {
     Recording: {
@@ -78,11 +53,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
 }
 
 
-def _attach() -> None:
-    for cls, methods in METHODS.items():
-        for name, method in methods.items():
-            setattr(cls, name, method)
-
-
-_attach()
+for _cls, _methods in METHODS.items():
+    for _name, _method in _methods.items():
+        setattr(_cls, _name, _method)
 refuse_others(globals())

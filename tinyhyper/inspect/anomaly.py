@@ -1,6 +1,6 @@
 """`detect_anomaly`: the first operation that makes a NaN or an infinity raises, and says where it was written.
 
-It watches as a recording does, but keeps nothing except the line of each node that is alive: so a long run stays flat.
+It watches as a recording does, but keeps only the line of each node that is alive, so its memory stays flat.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ class Origin(NamedTuple):
     op: str
     site: Site
 
-    def __str__(self) -> str:
-        return f"{self.op}, {_line(self.site)}"
-
 
 class Watch(Watcher):
     """What the engine calls inside the block."""
@@ -57,11 +54,12 @@ class Watch(Watcher):
     def operation(
         self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], nanoseconds: int
     ) -> None:
-        """An operation was computed. Raises AnomalyError if it made what is not finite."""
+        """An operation was computed. Raises AnomalyError if it made a NaN or an infinity."""
         site = self._site or caller(sys._getframe(1))
         bad = next((out for out in outputs if not all_finite(out.array)), None)
         if bad is not None:
-            self._look(op, operands, outputs, call, bad, site)
+            kind = "NaN" if np.isnan(bad.array).any() else "infinity"
+            self._look(op, operands, blame(op, operands, outputs, call), kind, site)
         made = next((out.edge[0] for out in outputs if out.edge is not None), None)
         if made is not None:
             self._origins[made] = self._origin() or Origin(op.name, site)
@@ -82,7 +80,7 @@ class Watch(Watcher):
             yield self._noted(nodes)
 
     def _noted(self, nodes: Iterable[Node]) -> Iterator[Node]:
-        """The nodes, with a note of the one that the backward pass is at."""
+        """The nodes; notes the one that the backward pass is at."""
         for self._node in nodes:
             yield self._node
         self._node = None
@@ -98,7 +96,7 @@ class Watch(Watcher):
     def label(
         self, tensor: Tensor, name: str, role: Any, level: int, coordinate: Any = None, range: Any = None
     ) -> None:
-        """Note what a tensor is to an optimizer, and warn of a hyperparameter that leaves its range."""
+        """Note what a tensor is to an optimizer, and warn if a hyperparameter leaves its range."""
         label = Label(name, role, level, None, range)
         tensor.mark = (self, label)
         if role == "gradient":
@@ -113,18 +111,8 @@ class Watch(Watcher):
 
     # Finding out, and saying so.
 
-    def _look(
-        self,
-        op: Any,
-        operands: Sequence[Tensor],
-        outputs: Sequence[Tensor],
-        call: tuple[Any, ...],
-        bad: Tensor,
-        site: Site,
-    ) -> None:
-        """Raise AnomalyError if the operation made what is not finite, or if that must not go any further."""
-        fault = blame(op, operands, outputs, call)
-        kind = "NaN" if np.isnan(bad.array).any() else "infinity"
+    def _look(self, op: Any, operands: Sequence[Tensor], fault: Fault | None, kind: str, site: Site) -> None:
+        """Raise AnomalyError if the operation made the NaN or infinity, or if one that came in must go no further."""
         moves = op.name.endswith(".rule")
         if fault is None:
             if not moves and not (self._sweep and kind == "NaN"):
@@ -138,16 +126,19 @@ class Watch(Watcher):
             )
         else:
             own = moves or op.name in ADVICE
-            what, todo = _told(op, fault), advice(op.name if own else fault.maker, [fault.maker], moves)
+            maker = op.name if fault.maker == op.name else f"{fault.maker} inside {op.name}"
+            place, call = (f" at {list(fault.place)}" if fault.place else ""), (f": {fault.call}" if fault.call else "")
+            what = f"{maker} made {fault.made}{place}{call}"
+            todo = advice(op.name if own else fault.maker, [fault.maker], moves)
         read = "; ".join(self._shown(x, n, fault) for n, x in enumerate(operands))
         raise AnomalyError(f"{what}, {self._where(site)}.\n    It read {read}.\n    To do: {todo}.")
 
     def _where(self, site: Site) -> str:
-        """Forward, backward or in a step; which lines, and which step."""
+        """In the forward pass, the backward pass or a step; which lines, and which step."""
         step = f", step {self.steps}" if self.steps else ""
         origin, moving = self._origin(), self._moving
         if origin is not None:
-            return f"in the backward pass of {origin}, which {_line(site)} began{step}"
+            return f"in the backward pass of {origin.op}, {_line(origin.site)}, which {_line(site)} began{step}"
         if self._sweep:
             return f"in the backward pass that {_line(site)} began{step}"
         if moving is not None:
@@ -169,22 +160,10 @@ class Watch(Watcher):
             place = first(~np.isfinite(array))
             return f"{text}, {worded(array[place])} at {list(place)}"
         if fault is not None and fault.call and len(fault.place) >= array.ndim:
-            place = _within(fault.place, array.shape)
+            last = fault.place[len(fault.place) - array.ndim :]  # the operands were broadcast together
+            place = tuple(0 if length == 1 else n for n, length in zip(last, array.shape))
             return f"{text}, {short(array[place])} at {list(place)}"
         return f"{text}, at most {short(float(np.abs(array).max(initial=0)))} in size"
-
-
-def _told(op: Any, fault: Fault) -> str:
-    """Which operation made it, of what, and where."""
-    name = op.name if fault.maker == op.name else f"{fault.maker} inside {op.name}"
-    place = f" at {list(fault.place)}" if fault.place else ""
-    return f"{name} made {fault.made}{place}" + (f": {fault.call}" if fault.call else "")
-
-
-def _within(index: Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """An index into what arrays are broadcast to, as one into an array of this shape."""
-    last = index[len(index) - len(shape) :]
-    return tuple(0 if length == 1 else n for n, length in zip(last, shape))
 
 
 def _line(site: Site) -> str:
@@ -194,10 +173,10 @@ def _line(site: Site) -> str:
 class detect_anomaly(Block):
     """Raise AnomalyError where a NaN or an infinity is first made, in the block or in the decorated function.
 
-    The message has the operation, the line that wrote it, the numbers that led to it, and what to do; of a backward
-    pass also the line of the forward operation. What was there before the block, as in the data, is reported when it
-    has made a gradient NaN or reaches a weight. Everything is watched, so the block runs slower; it keeps no memory.
-    As with recordings, the innermost block watches.
+    The message has the operation, the line that wrote it, the numbers that led to it, and what to do; for a backward
+    pass also the line of the forward operation. A NaN or infinity from before the block, as in the data, is reported
+    when it makes a gradient NaN or reaches a weight. Everything is watched, so the block runs slower; it keeps no
+    memory. As with recordings, the innermost block watches.
     """
 
     name = "tape"

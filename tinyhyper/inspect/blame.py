@@ -1,12 +1,13 @@
-"""Which operation made what is not finite: the operation itself, or in a fused one the line of its expression.
+"""Which operation made a NaN or an infinity: the operation itself, or in a fused one the line of its expression.
 
-An elementwise operation is asked element by element: its expression is run again by NumPy on the same arrays. So a mask
-of infinities that is passed on is not blamed, and what is made beside it is. Any other operation is asked as a whole.
+An elementwise operation is examined element by element: NumPy runs its expression again on the same arrays. So a mask
+of infinities that is passed on is not blamed, and a fault beside it is. Any other operation is examined as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ class Fault(NamedTuple):
 
     maker: the operation, or the one inside it.  made: NaN, infinity or -infinity.
     call: the maker and the numbers that it was applied to, if it is elementwise.
-    place: where it was made: in the operands broadcast together, if it is elementwise, else in the output.
+    place: the index of the fault: in the operands broadcast together, if it is elementwise, else in the output.
     """
 
     maker: str
@@ -34,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: tuple[Any, ...]) -> Fault | None:
-    """What made the first element that is not finite; None if all of them came in with an operand or a constant."""
+    """The fault of the first element that is not finite; None if all of them came in with an operand or a constant."""
     arrays, results = [x.array for x in operands], [x.array for x in outputs]
     if isinstance(op, Fusion):
         return quietly(_elementwise, op, arrays, results, call[0])
@@ -42,10 +43,10 @@ def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: tuple[
 
 
 def _whole(name: str, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> Fault | None:
-    """The blame of an operation that mixes its elements: NaN where none came in, infinity where all was finite."""
-    lost, finite = any(_nan(array).any() for array in arrays), all(map(all_finite, arrays))
+    """The fault of an operation that mixes its elements: a NaN if none came in, an infinity if all were finite."""
+    lost, finite = any(np.isnan(array).any() for array in arrays), all(map(all_finite, arrays))
     for result in results:
-        bad = _bad(result) if finite else _nan(result)
+        bad = _bad(result) if finite else np.isnan(result)
         if bad.any() and not lost:
             index = first(bad)
             return Fault(name, worded(result[index]), "", index)
@@ -55,7 +56,7 @@ def _whole(name: str, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray
 def _elementwise(
     op: Fusion, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], weak: Sequence[bool]
 ) -> Fault | None:
-    """The blame of an expression, or of the sums that it ends with."""
+    """The fault of an expression, or of the sums that it ends with."""
     expression = op.expression
     inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, weak)]
     values = run(expression, inputs, weak_values(expression, weak))
@@ -71,14 +72,14 @@ def _elementwise(
 
 
 def _faults(expression: Expression, values: Sequence[Any]) -> list[np.ndarray]:
-    """For each value, which of its elements are not finite because of what a line made, and not of what came in."""
+    """For each value, which of its elements are not finite because of a line of the expression, not of an operand."""
     before = expression.inputs + len(expression.constants)
     faults = [np.array(False)] * before
     for (formula, args), value in zip(expression.lines, values[before:]):
         read = [values[arg] for arg in args]
-        bad, nan = _bad(value), _nan(value)
-        made = (bad & ~_any(map(_bad, read))) | (nan & ~_any(map(_nan, read)))
-        if formula.name == "where":  # the branch that is not taken has no part in it
+        bad, nan = _bad(value), np.isnan(value)
+        made = (bad & ~_any(map(_bad, read))) | (nan & ~_any(map(np.isnan, read)))
+        if formula.name == "where":  # the branch that is not taken does not count
             passed = np.where(values[args[0]], faults[args[1]], faults[args[2]])
         else:
             passed = _any(faults[arg] for arg in args)
@@ -87,7 +88,7 @@ def _faults(expression: Expression, values: Sequence[Any]) -> list[np.ndarray]:
 
 
 def _follow(expression: Expression, values: Sequence[Any], faults: Sequence[np.ndarray], number: int) -> Fault:
-    """From an output back to the line that made its first fault."""
+    """The fault of an output, followed back to the line that made it."""
     before = expression.inputs + len(expression.constants)
     shape = faults[number].shape
     index = first(faults[number])
@@ -106,15 +107,8 @@ def _follow(expression: Expression, values: Sequence[Any], faults: Sequence[np.n
 
 
 def _any(masks: Any) -> np.ndarray:
-    found = np.array(False)
-    for mask in masks:
-        found = found | mask
-    return found
+    return reduce(np.logical_or, masks, np.array(False))
 
 
 def _bad(value: Any) -> np.ndarray:
     return ~np.isfinite(value)
-
-
-def _nan(value: Any) -> np.ndarray:
-    return np.isnan(value)

@@ -74,14 +74,14 @@ def facts(array: np.ndarray) -> Facts:
 
 
 class EventRecording(Recording):
-    """A recording whose records are read from events, when somebody asks for them."""
+    """A recording that makes its records from events when somebody asks for them."""
 
     def __init__(self) -> None:
         super().__init__()
         self._events: list[Event | None] = []  # None where it has been read
-        self._labels: list[tuple[Place, Label, Any]] = []  # those not read yet, each with its coordinate
-        self._gone: list[tuple[int, int]] = []  # the number of a node, and the last step at whose end it was alive
-        self._opened: dict[int, int] = {}  # the index among the insides, by the id of the fused operation
+        self._labels: list[tuple[Place, Label, Any]] = []  # the labels not read yet, each with its coordinate
+        self._gone: list[tuple[int, int]] = []  # a node that is gone, and the last step at whose end it was alive
+        self._opened: dict[int, int] = {}  # the number of an inside, by the id of the fused operation
 
     def read(self) -> None:
         """Turn the events since the last reading into records, and run the recording again for its ghosts."""

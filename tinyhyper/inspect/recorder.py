@@ -53,13 +53,12 @@ class Recorder(Watcher, EventRecording):
 
         call: the arguments of `op` beside the operands.
         """
-        key = self._key
-        places: list[Mark] = []
+        key, read = self._key, []
         for operand in operands:
             mark = getattr(operand, "mark", None)
-            if mark is None or mark[0] != key or mark[3] is not None:  # the rest is as in _place, without a call
+            if mark is None or mark[0] != key or mark[3] is not None:  # as _place begins, without a call
                 mark = self._place(operand)
-            places.append(mark)
+            read.append(mark)
         number = len(self._events)
         outs, made = [], None
         for n, out in enumerate(outputs):
@@ -72,10 +71,9 @@ class Recorder(Watcher, EventRecording):
         if made is not None:
             serial, saved, kept = made.serial, op.reads(made), tuple([source is not None for source in made.inputs])
             self._held.append((weakref.ref(made), number))
-        site, read = self._site or caller(sys._getframe(1)), tuple(places)
-        self._events.append(
-            Event("operation", op, tuple(outs), site, self.steps, self._sweep, read, kept, serial, saved, nanoseconds)
-        )
+        site = self._site or caller(sys._getframe(1))
+        report = (op, tuple(outs), site, self.steps, self._sweep, tuple(read), kept, serial, saved, nanoseconds)
+        self._events.append(Event("operation", *report))
         if self.program is not None:
             self.program.calls[number] = op, call, current().recording
 
@@ -92,7 +90,7 @@ class Recorder(Watcher, EventRecording):
         detached.mark = (self._key, node, output, number)
 
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
-        """A gradient was put into `tensor.grad`; without `loss`, the newest number that depends on the tensor is it."""
+        """A gradient was put into `tensor.grad`; without `loss`, of the newest number that depends on the tensor."""
         of, source = self._place(tensor), self._known(gradient)
         root, kept = None if loss is None else self._place(loss), (gradient.edge is not None,)
         operands = () if source is None else (source,)
@@ -119,15 +117,13 @@ class Recorder(Watcher, EventRecording):
 
     def stepped(self) -> None:
         """An optimizer step has ended: note which nodes are still alive."""
-        last = len(self.ends)
-        still = []
-        for entry in self._held:
+        held, self._held = self._held, []
+        for entry in held:
             node = entry[0]()
             if node is None or node.released:
-                self._gone.append((entry[1], last))
+                self._gone.append((entry[1], len(self.ends)))
             else:
-                still.append(entry)
-        self._held = still
+                self._held.append(entry)
         self.ends.append(len(self._events))
 
     def label(
@@ -146,17 +142,15 @@ class Recorder(Watcher, EventRecording):
                 f"label: name={name!r}, role={role!r}, level={level!r}; a name must be a non-empty string, a role one "
                 f"of {', '.join(ROLES)}, a level an integer >= 0"
             )
-        if range is not None:
-            range = _ends(range)
-        mark = getattr(tensor, "mark", None)
-        through = mark if mark is not None and mark[0] == self._key else None
-        known = through if through is not None and tensor.edge is None else self._known(tensor)
+        span = None if range is None else _ends(range)
+        mark = self._mark(tensor)
+        known = mark if mark is not None and tensor.edge is None else self._known(tensor)
         if known is None:  # nothing has read it so far, so it existed before this step
-            known = self._meet(tensor, through, max(self.steps - 1, 0))
+            known = self._meet(tensor, mark, max(self.steps - 1, 0))
         place = known[1], known[2]
         if place not in self._labelled:
             self._labelled.add(place)
-            self._labels.append((place, Label(name, role, int(level), None, range), coordinate))
+            self._labels.append((place, Label(name, role, int(level), None, span), coordinate))
 
     def _refuse_if_closed(self, name: str) -> None:
         if self.closed:
@@ -164,32 +158,30 @@ class Recorder(Watcher, EventRecording):
 
     def labelled(self, tensor: Tensor) -> bool:
         """Whether a tensor has a label."""
-        mark = getattr(tensor, "mark", None)
-        return mark is not None and mark[0] == self._key and (mark[1], mark[2]) in self._labelled
+        mark = self._mark(tensor)
+        return mark is not None and mark[1:3] in self._labelled
 
     # Recognising tensors.
 
-    def _known(self, tensor: Tensor) -> Mark | None:
-        """The mark of a tensor; None if the recording has not met it."""
+    def _mark(self, tensor: Tensor) -> Mark | None:
+        """This recorder's mark on a tensor."""
         mark = getattr(tensor, "mark", None)
-        if mark is not None and mark[0] == self._key:
+        return mark if mark is not None and mark[0] == self._key else None
+
+    def _known(self, tensor: Tensor) -> Mark | None:
+        """The mark of a tensor, or that of its array; None if the recording has not met it."""
+        mark = self._mark(tensor)
+        if mark is not None:
             return mark if mark[3] is None or tensor.edge is None else None
-        array = tensor.array
-        entry = self._by_array.get(id(array))
-        if entry is None or entry[0]() is not array:
+        entry = self._by_array.get(id(tensor.array))
+        if entry is None or entry[0]() is not tensor.array:
             return None
         tensor.mark = entry[1]
         return entry[1]
 
     def _place(self, tensor: Tensor) -> Mark:
         """The mark of a tensor; one that is met for the first time becomes a node."""
-        mark = getattr(tensor, "mark", None)
-        if mark is not None and mark[0] == self._key and mark[3] is None:
-            return mark
-        known = self._known(tensor)
-        if known is None:
-            known = self._meet(tensor, mark if mark is not None and mark[0] == self._key else None, self.steps)
-        return known
+        return self._known(tensor) or self._meet(tensor, self._mark(tensor), self.steps)
 
     def _meet(self, tensor: Tensor, through: Mark | None, step: int) -> Mark:
         """Make a node of a value, and know the tensor by it."""
@@ -227,14 +219,14 @@ class Recorder(Watcher, EventRecording):
         self.closed = True
 
 
-def _ends(range: Any) -> tuple[float, float]:
+def _ends(span: Any) -> tuple[float, float]:
     """The two numbers of a range. Raises ArgumentError for anything else."""
     try:
-        low, high = map(float, range)
+        low, high = map(float, span)
     except (TypeError, ValueError):
         low = high = math.nan
     if not low <= high:
-        raise ArgumentError(f"label: range={range!r} must be a pair of numbers (low, high)")
+        raise ArgumentError(f"label: range={span!r} must be a pair of numbers (low, high)")
     return low, high
 
 

@@ -1,4 +1,4 @@
-"""What every watcher of the engine knows: whose line asked for what is done, and at which step."""
+"""What every watcher of the engine knows: the user's line that runs, and the step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """The part that recordings and `detect_anomaly` share. A subclass says what a step is, by `step` and `stepped`."""
+    """The part that recordings and `detect_anomaly` share. A subclass overrides `step` and `stepped`."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -23,7 +23,7 @@ class Watcher:
 
     @contextmanager
     def within(self, nodes: Iterable[Node]) -> Iterator[Iterable[Node]]:
-        """A backward pass over the nodes, asked for by the line that called the package."""
+        """A backward pass over the nodes; everything in it counts as done by the line that called the package."""
         before = self._site, self._sweep
         self._site, self._sweep = self._site or caller(sys._getframe()), True
         try:
@@ -33,9 +33,10 @@ class Watcher:
 
     @contextmanager
     def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
-        """An optimizer takes a step inside. If it is one of the package, the line that called it asked for all of it.
+        """An optimizer's step. If the package called this, everything in it counts as done by the line that called the
+        package.
 
-        window: says of which losses its hypergradients are (`objective`), and how often it cuts (`horizon`).
+        window: says of which losses the hypergradients are (`objective`), and how often the tower cuts (`horizon`).
         """
         before, frame = self._site, sys._getframe(2)
         if inside(frame.f_globals.get("__name__", "")):
