@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from recordings import trained
 
 import tinyhyper as th
 from tinyhyper.inspect.dot import MissingPackageError, quoted, to_dot, to_networkx
@@ -24,14 +25,7 @@ STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 def tower(names=("w",), stack="adam/sgd", steps=2):
-    params = {name: th.tensor([1.0, -2.0], requires_grad=True) for name in names}
-    optimizer = th.optim.from_string(stack)
-    with th.record() as tape:
-        for _ in range(steps):
-            loss = sum(th.sum(w**2.0) for w in params.values())
-            loss.backward()
-            optimizer.step(params)
-    return tape
+    return trained(stack, steps, dict.fromkeys(names, [1.0, -2.0]))
 
 
 def statements(text):

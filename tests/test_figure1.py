@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from recordings import by_hand
 from test_demos import run as run_demo
-from test_inspect import run as run_by_hand
 from test_svg import collisions, run_together
 
 from demos import figure1
@@ -92,7 +92,7 @@ def test_the_gradients_that_are_told_are_the_papers():
 
 
 def test_a_forgotten_cut_changes_the_picture():
-    right, wrong = (figure1.draw(run_by_hand(cut_weights=cut), "by hand") for cut in (True, False))
+    right, wrong = (figure1.draw(by_hand(cut_weights=cut), "by hand") for cut in (True, False))
     assert [line.split()[:3] for line in right.cuts] == [["w[0]", "✂", "w[1]"], ["∂loss[0]/∂w[0]", "✂", "w[1]"]]
     assert [line.split()[:3] for line in wrong.cuts] == [["∂loss[0]/∂w[0]", "✂", "w[1]"]]
     assert right.svg != wrong.svg

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -17,14 +18,10 @@ from tinyhyper.inspect import Recording
 
 
 def tower(text, steps=2, create_graph=False):
-    params = {"w": th.tensor([1.0, -2.0], requires_grad=True), "alpha": th.tensor(0.5, requires_grad=True)}
-    optimizer = th.optim.from_string(text)
-    with th.record(ghosts=True) as tape:
-        for _ in range(steps):
-            loss = th.sum(th.tanh(params["w"]) ** 2) + params["alpha"] ** 4
-            loss.backward(create_graph=create_graph)
-            optimizer.step(params)
-    return tape
+    def loss(params):
+        return th.sum(th.tanh(params["w"]) ** 2) + params["alpha"] ** 4
+
+    return trained(text, steps, {"w": [1.0, -2.0], "alpha": 0.5}, loss, ghosts=True, create_graph=create_graph)
 
 
 def by_hand():
@@ -153,9 +150,10 @@ def test_text_with_other_characters_is_refused_or_can_be_asked(text, changes):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, '{"a":' * 100_000, "9" * 10_000, f"[{'9' * 5000}]", "NaN", "", "null", "\x00", b"\xff", 5, None],
+    ['{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}', "{}", "[1]",
+     "[" * 100_000, '{"a":' * 100_000, "9" * 10_000, f"[{'9' * 5000}]", "NaN", "", "null", "\x00", b"\xff", 5, None],
     ids=lambda text: repr(text)[:12],
-)
+)  # fmt: skip
 def test_what_is_no_json_of_a_tape_is_refused(text):
     with pytest.raises(th.ArgumentError, match="not the JSON of a tape|is read"):
         Recording.from_json(text)

@@ -7,6 +7,8 @@ import weakref
 
 import numpy as np
 import pytest
+import recordings
+from recordings import by_hand, tower
 
 import tinyhyper as th
 from tinyhyper.core.tape import mode
@@ -14,44 +16,6 @@ from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.gradients import contributions
 from tinyhyper.inspect.paths import Part
 from tinyhyper.kernels.finite import norm
-
-
-def step(w, alpha, tape, *, cut_weights=True, cut_gradient=True):
-    """One optimizer step written by hand; the tape is told what the tensors are."""
-    tape.step()
-    tape.label(w, "w", "weights", 0)
-    tape.label(w.grad, "w", "gradient", 0)
-    tape.label(alpha, "alpha", "hyperparameter", 0)
-    old = w.detach("weights") if cut_weights else w
-    gradient = w.grad.detach("gradient") if cut_gradient else w.grad
-    new = (old - alpha * gradient).retain_grad()
-    tape.label(new, "w", "weights", 0)
-    return new
-
-
-def run(steps=2, create_graph=False, **cuts):
-    w = th.tensor([1.0, 2.0], requires_grad=True)
-    alpha = th.tensor(0.1, requires_grad=True)
-    with th.record() as tape:
-        for _ in range(steps):
-            loss = th.sum(w * w)
-            loss.backward(create_graph=create_graph, retain_graph=True)
-            w = step(w, alpha, tape, **cuts)
-    return tape
-
-
-def tower(text="sgd/sgd", steps=2, parameters=1):
-    generator = np.random.default_rng(0)
-    params = {f"w{n}": th.tensor(generator.normal(size=3), requires_grad=True) for n in range(parameters)}
-    optimizer = th.optim.from_string(text)
-    with th.record() as tape:
-        for _ in range(steps):
-            loss = th.tensor(0.0)
-            for w in params.values():
-                loss = loss + th.mean(th.tanh(w) ** 2)
-            loss.backward()
-            optimizer.step(params)
-    return tape
 
 
 def shown(tape):
@@ -72,7 +36,7 @@ def shown(tape):
 
 
 def test_edges_of_a_step_are_exactly_these():
-    tape = run(steps=1)
+    tape = by_hand(steps=1)
     assert shown(tape) == [
         ("add", "gradient", "value"),
         ("alpha", "multiply", "kept"),
@@ -109,7 +73,7 @@ def test_a_cut_knows_its_reason_file_line_shape_and_readers():
 
 
 def test_a_cut_of_what_has_no_graph_severs_nothing():
-    tape = run(steps=1)
+    tape = by_hand(steps=1)
     assert {cut.reason: cut.severed for cut in tape.cuts} == {"weights": True, "gradient": False}
 
 
@@ -117,7 +81,7 @@ def test_a_cut_inside_the_package_is_the_line_of_the_tower():
     tape = tower()
     assert tape.cuts
     assert {(cut.file, cut.line) for cut in tape.cuts} == {(th.optim.tower.__file__, tape.cuts[0].line)}
-    assert {node.file for node in tape.nodes} == {__file__}
+    assert {node.file for node in tape.nodes} == {recordings.__file__}
 
 
 def test_a_node_knows_its_shape_dtype_value_line_and_step():
@@ -142,7 +106,7 @@ def test_values_made_before_are_told_from_leaves_and_constants():
 
 
 def test_a_gradient_knows_of_what_and_of_which_loss():
-    tape = run()
+    tape = by_hand()
     for gradient in (node for node in tape.nodes if node.kind == "gradient"):
         label = tape.nodes[gradient.of[0]].outputs[gradient.of[1]].label
         assert label.name in ("w", "alpha")

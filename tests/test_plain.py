@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from recordings import trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -18,13 +19,10 @@ TEXTS = st.text(st.sampled_from(ODD) | st.characters() | st.sampled_from("<&'\"\
 
 
 def tape_of(name, reason, title, file):
-    params = {name: th.tensor([1.0, -2.0], requires_grad=True), "w": th.tensor(0.5, requires_grad=True)}
-    optimizer = th.optim.from_string("sgd(mu=0.5)/sgd")
-    with th.record(ghosts=True) as tape:
-        for _ in range(2):
-            loss = sum(th.sum(w * w.detach(reason) * w) for w in params.values())
-            loss.backward()
-            optimizer.step(params)
+    def loss(params):
+        return sum(th.sum(w * w.detach(reason) * w) for w in params.values())
+
+    tape = trained("sgd(mu=0.5)/sgd", 2, {name: [1.0, -2.0], "w": 0.5}, loss, ghosts=True)
     tape.title = title
     for node, cut in zip(tape.nodes, tape.cuts):
         node.file = cut.file = file

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_inspect import run, tower
+from recordings import by_hand, tower, trained
 
 import tinyhyper as th
 from tinyhyper.inspect.figure import Key, figure
@@ -45,18 +45,13 @@ def test_as_many_scissors_as_arrows_that_are_cut(text, steps):
     scissors = classes(root, "th-scissors")
     assert len(scissors) == sum(arrow.flow == "cut" for arrow in shown.arrows) > 0
     assert all("✂" in mark.find(SPACE + "title").text for mark in scissors)
+    assert all(arrow.cuts for arrow in shown.arrows if arrow.flow == "cut")
+    behind = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
+    assert behind == {cut.number for cut in tape.cuts} or steps > 2
     width, height = float(root.get("width")), float(root.get("height"))
     for rect in root.iter(SPACE + "rect"):
         x, y, w, h = (float(rect.get(name, 0)) for name in ("x", "y", "width", "height"))
         assert 0 <= x <= x + w <= width and 0 <= y <= y + h <= height
-
-
-@pytest.mark.parametrize("text", STACKS)
-def test_every_cut_of_the_steps_shown_stands_behind_some_scissors(text):
-    tape = tower(text, steps=2)
-    behind = {cut.number for arrow in figure(tape).arrows for cut in arrow.cuts}
-    assert behind == {cut.number for cut in tape.cuts}
-    assert all(arrow.cuts for arrow in figure(tape).arrows if arrow.flow == "cut")
 
 
 def test_the_figure_of_a_tower_of_two_levels_is_exactly_this():
@@ -93,7 +88,7 @@ def test_the_figure_of_a_tower_of_two_levels_is_exactly_this():
 
 
 def test_a_forgotten_cut_of_the_weights_is_drawn_as_kept():
-    right, wrong = run(), run(cut_weights=False)
+    right, wrong = by_hand(), by_hand(cut_weights=False)
     edge = (Key(0, 0, "values"), Key(0, 1, "values"))
     assert flows(right)[edge] == "cut"
     assert flows(wrong)[edge] == "kept"
@@ -104,9 +99,9 @@ def test_a_forgotten_cut_of_the_weights_is_drawn_as_kept():
 
 def test_a_forgotten_cut_of_the_gradient_is_drawn():
     edge = (Key(0, 0, "gradient"), Key(0, 1, "values"))
-    assert flows(run())[edge] == "cut"
-    assert flows(run(cut_gradient=False))[edge] == "value"
-    assert flows(run(cut_gradient=False, create_graph=True))[edge] == "kept"
+    assert flows(by_hand())[edge] == "cut"
+    assert flows(by_hand(cut_gradient=False))[edge] == "value"
+    assert flows(by_hand(cut_gradient=False, create_graph=True))[edge] == "kept"
 
 
 def half_cut():
@@ -126,10 +121,8 @@ def half_cut():
 def test_one_forgotten_cut_among_several_weights_gets_its_own_arrow():
     tape = half_cut()
     edge = (Key(0, 0, "values"), Key(0, 1, "values"))
-    assert sorted(arrow.flow for arrow in figure(tape).arrows if (arrow.source, arrow.target) == edge) == [
-        "cut",
-        "kept",
-    ]
+    found = [arrow.flow for arrow in figure(tape).arrows if (arrow.source, arrow.target) == edge]
+    assert sorted(found) == ["cut", "kept"]
     assert len(classes(parsed(tape), "th-scissors")) == 2
 
 
@@ -150,23 +143,12 @@ def test_without_a_step_there_is_nothing_to_draw():
     assert tape._repr_svg_() is None
 
 
-def test_odd_names_are_escaped():
-    params = {"<layer> & 'one\"": th.tensor([1.0, 2.0], requires_grad=True)}
-    optimizer = th.optim.SGD(0.1)
-    with th.record() as tape:
-        for _ in range(2):
-            th.sum(params["<layer> & 'one\""] ** 2).backward()
-            optimizer.step(params)
-    tape.title = "a < b & c"
-    assert parsed(tape).find(SPACE + "title").text == "a < b & c"
-
-
 def test_a_saved_picture_is_whole_and_alone(tmp_path):
     tape = tower()
     path = tape.save_svg(tmp_path / "cut.svg")
     assert path.read_text(encoding="utf-8") == th.inspect.svg(tape)
     assert os.listdir(tmp_path) == ["cut.svg"]
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*missing"):
         tape.save_svg(tmp_path / "missing" / "cut.svg")
     with th.record() as empty, pytest.raises(th.ArgumentError):
         empty.save_svg(tmp_path / "cut.svg")
@@ -274,20 +256,15 @@ def test_no_text_is_run_over_and_arrows_of_different_flow_stay_apart(stack, step
 
 @pytest.mark.parametrize("fault", [{"cut_weights": False}, {"cut_gradient": False}])
 def test_a_picture_of_a_fault_is_legible_too(fault):
-    for tape in (run(**fault), half_cut()):
+    for tape in (by_hand(**fault), half_cut()):
         assert collisions(parsed(tape)) == []
         assert run_together(parsed(tape)) == []
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_long_names_are_cut_short(count):
-    params = {f"encoder.layers.{n}.attention.weight": th.tensor([1.0, 2.0], requires_grad=True) for n in range(count)}
-    optimizer = th.optim.SGD(0.1, optimizer=th.optim.AdaDelta())
-    with th.record() as tape:
-        for _ in range(2):
-            sum(th.sum(w**2) for w in params.values()).backward()
-            optimizer.step(params)
-    root = parsed(tape)
+    params = {f"encoder.layers.{n}.attention.weight": [1.0, 2.0] for n in range(count)}
+    root = parsed(trained(th.optim.SGD(0.1, optimizer=th.optim.AdaDelta()), params=params))
     assert collisions(root) == [] and "…" in "".join(text for text, _ in texts(root))
 
 
@@ -376,7 +353,7 @@ def test_a_caption_stands_below_the_title_in_lines_that_fit():
 
 @pytest.mark.parametrize("fault, reached", [({}, 2), ({"cut_weights": False}, 3)])
 def test_the_way_of_a_gradient_is_that_of_the_kept_arrows(fault, reached):
-    shown = figure(run(**fault))
+    shown = figure(by_hand(**fault))
     loss, weights, alpha = Key(0, 1, "loss"), Key(0, 1, "values"), Key(1, 0, "values")
     assert shown.way(loss, alpha) == [loss, weights, alpha]
     assert len(shown.reached(loss)) == reached
@@ -396,18 +373,11 @@ def test_a_figure_knows_the_box_of_each_labelled_place():
 
 @pytest.mark.parametrize("horizon, steps", [(3, 6), (4, 7), (3, 5)])
 def test_in_a_window_the_picture_shows_how_it_begins(horizon, steps):
-    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
-    optimizer = th.optim.SGD(0.1, horizon=horizon, optimizer=th.optim.SGD(0.01))
-    with th.record() as tape:
-        for _ in range(steps):
-            th.sum(params["w"] ** 2).backward(create_graph=True)
-            optimizer.step(params)
+    tape = trained(th.optim.SGD(0.1, horizon=horizon, optimizer=th.optim.SGD(0.01)), steps, create_graph=True)
     moved = max(n for n in range(1, steps + 1) if n % horizon == 1)
-    shown = figure(tape)
-    assert Key(1, moved, "values") in shown.boxes
-    flows = {(arrow.source, arrow.target): arrow.flow for arrow in shown.arrows}
-    assert flows[Key(1, moved, "values"), Key(0, moved, "values")] == "kept"
-    assert flows[Key(0, moved - 1, "values"), Key(0, moved, "values")] == "cut"
+    assert Key(1, moved, "values") in figure(tape).boxes
+    assert flows(tape)[Key(1, moved, "values"), Key(0, moved, "values")] == "kept"
+    assert flows(tape)[Key(0, moved - 1, "values"), Key(0, moved, "values")] == "cut"
 
 
 def test_an_arrow_past_a_lane_bends_round_its_box():
@@ -440,4 +410,4 @@ def test_where_no_loss_is_recorded_nothing_is_said_to_be_reached():
     th.sum(w * w).backward()
     with th.record() as tape:
         th.optim.SGD(0.1).step({"w": w})
-    assert "backward() reaches" in th.inspect.svg(run()) and "backward() reaches" not in th.inspect.svg(tape)
+    assert "backward() reaches" in th.inspect.svg(by_hand()) and "backward() reaches" not in th.inspect.svg(tape)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_inspect import tower
+from recordings import tower, trained
 
 import tinyhyper as th
 
@@ -34,7 +34,7 @@ def test_the_tree_of_two_steps():
         "└─ w0[0]",
     ]
     assert "weights, tinyhyper/optim/tower.py:" in lines[4]
-    assert lines[3].endswith("test_inspect.py:" + str(tower.__code__.co_firstlineno + 10))
+    assert lines[3].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
 
 
 @pytest.mark.parametrize("text", ["sgd", "sgd/sgd", "adam/sgd", "adam/adam/sgd", "/".join(["sgd"] * 8)])

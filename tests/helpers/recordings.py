@@ -1,0 +1,54 @@
+"""Recordings that several tests of the inspector ask: of a loop, of a tower, of a step written by hand."""
+
+import numpy as np
+
+import tinyhyper as th
+
+
+def squares(params):
+    return sum(th.sum(w**2) for w in params.values())
+
+
+def trained(optimizer, steps=2, params=None, loss=squares, ghosts=False, **how):
+    """A loop of steps. optimizer: or its text.  params: values by name.  loss: of the params.  how: for backward()."""
+    params = {name: th.tensor(w, requires_grad=True) for name, w in (params or {"w": [1.0, -2.0]}).items()}
+    optimizer = th.optim.from_string(optimizer) if isinstance(optimizer, str) else optimizer
+    with th.record(ghosts) as tape:
+        for _ in range(steps):
+            loss(params).backward(**how)
+            optimizer.step(params)
+    return tape
+
+
+def tower(text="sgd/sgd", steps=2, parameters=1):
+    def loss(params):
+        total = th.tensor(0.0)
+        for w in params.values():
+            total = total + th.mean(th.tanh(w) ** 2)
+        return total
+
+    generator = np.random.default_rng(0)
+    return trained(text, steps, {f"w{n}": generator.normal(size=3) for n in range(parameters)}, loss)
+
+
+def step(w, alpha, tape, *, cut_weights=True, cut_gradient=True):
+    """One optimizer step written by hand; the tape is told what the tensors are."""
+    tape.step()
+    tape.label(w, "w", "weights", 0)
+    tape.label(w.grad, "w", "gradient", 0)
+    tape.label(alpha, "alpha", "hyperparameter", 0)
+    old = w.detach("weights") if cut_weights else w
+    gradient = w.grad.detach("gradient") if cut_gradient else w.grad
+    new = (old - alpha * gradient).retain_grad()
+    tape.label(new, "w", "weights", 0)
+    return new
+
+
+def by_hand(steps=2, create_graph=False, **cuts):
+    w = th.tensor([1.0, 2.0], requires_grad=True)
+    alpha = th.tensor(0.1, requires_grad=True)
+    with th.record() as tape:
+        for _ in range(steps):
+            th.sum(w * w).backward(create_graph=create_graph, retain_graph=True)
+            w = step(w, alpha, tape, **cuts)
+    return tape
