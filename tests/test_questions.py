@@ -115,7 +115,7 @@ def test_the_ways_to_an_array_add_up_to_the_length_of_its_gradient():
         ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (weights)"),
         ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no path yet: no loss was computed after alpha[3]"),
         ("level1.alpha", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
-        ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "what came along it is 0: backward() left 0 for mu[1]"),
+        ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "it contributes 0: backward() left 0 for mu[1]"),
         ("alpha", lambda: by_hand(cut=False), "is cut: by alpha[0] (here)"),
         ("alpha", lambda: by_hand(tuned=False), "is a constant"),
     ],

@@ -124,7 +124,7 @@ EXHIBITS = {
     "uphill": Exhibit(exhibits.Tower, exhibits.Uphill, properties.moves_downhill, ("moved", "alpha"), "(-"),
     "alpha clamped": Exhibit(
         exhibits.Tower, exhibits.AlphaClamped, properties.comes_back,
-        ("why_zero", "alpha"), "what came along it is 0", rates=(-0.01, 0.001),
+        ("why_zero", "alpha"), "it contributes 0", rates=(-0.01, 0.001),
     ),
     "state by tensor": Exhibit(
         exhibits.Momentum, exhibits.StateByTensor, properties.remembers,

@@ -142,7 +142,7 @@ def short_name(name: str, lane: int) -> str:
 def full_name(name: str, lane: int) -> str:
     """A name as it is called outside its lane."""
     called = short_name(name, lane)
-    return called if lane < 2 or called == "kappa" else f"level{lane - 1}.{called}"
+    return called if called == "kappa" else own(name, lane).title
 
 
 def own(name: str, lane: int) -> Name:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def to_json(tape: Recording) -> str:
     ]
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
     file = File(FORMAT, VERSION, **records, alive=held, paths=_paths(tape))
-    text = json.dumps(_plain(dataclasses.asdict(file)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_plain(file), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # UTF-8 cannot hold them
 
 
@@ -150,11 +149,11 @@ def _paths(tape: Recording) -> list[Gradient]:
 
 
 def _plain(value: Any) -> Any:
-    """A value with words for the numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    """Records as dicts, sequences as lists, and words for the numbers that JSON does not have."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
+        return {name: _plain(getattr(value, name)) for name in fields}
     return value

@@ -136,9 +136,9 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
 
 
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
-    """A gradient came, and it is 0 because of what each path multiplied."""
+    """The gradient is 0, because each path multiplies by 0 or the paths cancel."""
     tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
-    text = f"There is a path, and what came along it is 0: backward() left {short(graph.number(gradient))} for {name}."
+    text = f"There is a path, and it contributes 0: backward() left {short(graph.number(gradient))} for {name}."
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
         return Answer(question, text, draw=picture(tape, [place], (), text))
@@ -193,7 +193,7 @@ def _unreached(graph: Graph, question: str, place: Place) -> Answer:
     elif place in graph.behind(graph.losses, ("kept", "value")):
         text = f"A loss depends on {name}, through an operation that recorded no gradient (no_grad, a plain backward)."
     elif not any(loss > place for loss in graph.losses):
-        text = f"There is no path yet: no loss was computed after {name} was there."
+        text = f"There is no path yet: no loss was computed after {name}."
     else:
         text = (
             f"There is no path: no loss was computed from anything that {name} took part in. The step that reads it "

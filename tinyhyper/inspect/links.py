@@ -95,7 +95,7 @@ class Links:
         for k, place in enumerate(node.saved):
             self.place(place, f"{at}.saved[{k}]", n + 1)
         if node.seconds is not None and not 0 <= node.seconds < MOST:
-            refuse(f"{at}.seconds", f"is {node.seconds}, and no operation takes so long")
+            refuse(f"{at}.seconds", f"is {node.seconds}, which no operation takes")
         _at_most(node.until, len(self.tape.ends), f"{at}.until", f"{len(self.tape.ends)} ends")
         _at_most(node.inside, len(self.tape.insides) - 1, f"{at}.inside", f"{len(self.tape.insides)} insides")
         if node.depends is not None and len(node.depends) != count:
@@ -147,9 +147,9 @@ def _label(label: Label, at: str) -> None:
     if label.level > HIGHEST:
         refuse(f"{at}.level", f"is above {HIGHEST}")
     if label.range is not None and not label.range[0] <= label.range[1]:
-        refuse(f"{at}.range", "does not begin below its end")
+        refuse(f"{at}.range", "begins above its end")
 
 
 def _shape(shape: tuple[int, ...], itemsize: int, at: str) -> None:
     if len(shape) > 64 or math.prod(size for size in shape if size) * itemsize > BYTES:
-        refuse(f"{at}.shape", "is of no array that there can be")
+        refuse(f"{at}.shape", "is larger than an array can be")

@@ -33,11 +33,12 @@ def alive(tape: Recording) -> list[Alive]:
     """What was alive at the end of each step, and, last, when the recording ended. Raises GraphError before that."""
     if not tape.closed:
         raise GraphError("what is kept alive is known when the recording has ended: ask after the block")
-    found = []
+    names, found = Names(tape), []
     for step, end in enumerate(tape.ends, start=1):
         nodes = [node.number for node in tape.nodes[:end] if node.until is not None and node.until >= step]
         saved = sorted({place for number in nodes for place in tape.nodes[number].saved})
-        found.append(Alive(step, nodes, saved, sum(nbytes(tape, place) for place in saved), _holders(tape, nodes)))
+        size = sum(nbytes(tape, place) for place in saved)
+        found.append(Alive(step, nodes, saved, size, _holders(tape, nodes, names)))
     return found
 
 
@@ -47,9 +48,9 @@ def nbytes(tape: Recording, place: Place) -> int:
     return math.prod(output.shape) * np.dtype(output.dtype).itemsize
 
 
-def _holders(tape: Recording, nodes: list[int]) -> dict[str | None, set[int]]:
+def _holders(tape: Recording, nodes: list[int], names: Names) -> dict[str | None, set[int]]:
     """By name, the nodes that gradients reach from each value that no other living node reads."""
-    living, names = set(nodes), Names(tape)
+    living = set(nodes)
     sources: dict[int, list[int]] = defaultdict(list)
     for edge in tape.edges:
         if edge.flow == "kept" and edge.target in living and edge.source in living:

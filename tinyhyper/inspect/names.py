@@ -114,7 +114,7 @@ class Names:
         Raises ArgumentError for an unknown name, with those there are, and for a name of several values.
         """
         if not isinstance(asked, str):
-            raise DtypeError(f"a value is asked for by its name, not by a {type(asked).__name__}")
+            raise DtypeError(f"ask for a value by its name, not by {asked!r} of type {type(asked).__name__}")
         asked = plain(asked)
         match = STEP.fullmatch(asked)
         wanted, step = (match["name"], int(match["step"])) if match else (asked, None)

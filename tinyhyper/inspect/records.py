@@ -175,7 +175,7 @@ class Program(NamedTuple):
 class Ghosts(NamedTuple):
     """The cotangents of a recording, summed over its losses: those that arrived at places, and those that cuts stopped.
 
-    error: why they are not known.
+    error: raised when they are asked for, if the second run failed.
     """
 
     places: dict[Place, np.ndarray]
@@ -223,7 +223,7 @@ class Recording:
         def _repr_svg_(self) -> str | None: ...
 
     def read(self) -> None:
-        """Bring the records up to date; a recorder overrides this."""
+        """Update the records; a recorder overrides this."""
 
     @property
     def nodes(self) -> list[Node]:

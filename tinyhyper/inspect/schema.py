@@ -95,6 +95,7 @@ def _object(kind: Any, fields: dict[str, Reader], value: Any, at: str) -> Any:
     """A dataclass, from an object with its fields as keys and no others."""
     if type(value) is not dict:
         refuse(at, "is not an object")
-    for key in fields.keys() ^ value.keys():
+    if fields.keys() != value.keys():
+        key = sorted(fields.keys() ^ value.keys())[0]
         refuse(at, f"has no {key!r}" if key in fields else f"has {key!r}, which is not known")
     return kind(**{key: field(value[key], f"{at}.{key}" if at else key) for key, field in fields.items()})

@@ -53,7 +53,7 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
     """The recorded graphs as text, the newest first: every line, or the first `limit` of them.
 
     of: only the graph of one value, by its place or by its name: "alpha", at its last step, or "alpha[2]".
-    Raises ArgumentError for a name that is not in the recording, DtypeError if it is no string.
+    Raises ArgumentError for a name that is not in the recording, DtypeError if it is not a string.
     """
     trees = Trees(tape)
     lines = trees.lines(of if of is None or isinstance(of, tuple) else trees.names.find(of)[-1])
