@@ -240,12 +240,12 @@ def test_pointing_tells_value_shape_gradient_ghost_and_source(reader, tape):
     reader.screenshot("hover")
 
 
-def test_a_click_shows_the_way_of_a_hypergradient_and_what_came_along(reader, tape):
+def test_a_click_shows_the_path_of_a_hypergradient_and_what_came_along(reader, tape):
     reader.open(tape)
     reader.keys(".")
     reader.click("alpha[2]")
     reader.ask("explorer.all()")
-    assert reader.names("way") == {"alpha[2]", "weight[2]", "bias[2]", "loss[2]"}
+    assert reader.names("path") == {"alpha[2]", "weight[2]", "bias[2]", "loss[2]"}
     path = next(
         path
         for path in embedded(page(tape))["paths"]
@@ -259,14 +259,14 @@ def test_a_click_shows_the_way_of_a_hypergradient_and_what_came_along(reader, ta
     assert total == pytest.approx(path["total"], rel=1e-3)
     parts = [float(part) for part in re.findall(r"through \S+\s+(-?\d\S*),", said)]
     assert len(parts) == 2 and math.fsum(parts) == pytest.approx(total, rel=2e-3)
-    reader.screenshot("way")
+    reader.screenshot("path")
 
 
-def test_where_every_way_is_cut_the_cuts_are_named(reader, tape):
+def test_where_every_path_is_cut_the_cuts_are_named(reader, tape):
     reader.open(tape)
     reader.click("alpha[0]")
     assert "Every path ends at a cut" in reader.says() and "✂ weights of alpha[0]" in reader.says()
-    assert reader.names("way") == {"alpha[0]"}
+    assert reader.names("path") == {"alpha[0]"}
     assert reader.flows("barrier") == 1
 
 
@@ -277,7 +277,7 @@ def test_a_switch_shows_the_graph_without_a_cut(reader, tape):
     next(label for label in labels if label.text.startswith("weights: alpha[0]")).click()
     assert reader.flows("asked") == 1 and reader.flows("cut") == before - 1
     reader.click("alpha[0]")
-    assert {"alpha[0]", "alpha[1]", "weight[1]", "loss[1]"} <= reader.names("way")
+    assert {"alpha[0]", "alpha[1]", "weight[1]", "loss[1]"} <= reader.names("path")
     assert "cuts that are switched off" in reader.says()
     reader.screenshot("without-a-cut")
     reader.element("uncut").click()

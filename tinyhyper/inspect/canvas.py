@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
 from xml.etree import ElementTree
 
 from .plain import plain_lines
+
+
+@cache
+def part(name: str) -> str:
+    """A file of the folder `page`."""
+    return (files(__package__) / "page" / name).read_text(encoding="utf-8")
 
 
 class Canvas:

@@ -15,39 +15,13 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .canvas import Canvas
+from .canvas import Canvas, part
 from .captions import LEGEND, Captions
 from .figure import Arrow, Box, Figure, Key, figure
 from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
 from .records import Recording
 from .text import site
 
-STYLE = """
-.th-ground { fill: #ffffff } .th-band { fill: #f3f4f7 }
-.th-figure text { font-family: system-ui, 'Helvetica Neue', Arial, sans-serif; fill: #1b1f24; font-size: 15px }
-.th-figure .th-small { font-size: 13px; fill: #57606a } .th-figure .th-title { font-size: 19px; font-weight: 600 }
-.th-figure .th-lane { font-weight: 600 } .th-figure .th-reason { font-size: 13px; fill: #a84300 }
-.th-box { fill: #ffffff; stroke: #57606a; stroke-width: 1.3 } .th-box.th-loss { fill: #e4e7ec }
-.th-arrow { fill: none; stroke-width: 2.6 }
-.th-kept { stroke: #0072b2 } .th-cut { stroke: #d55e00; stroke-dasharray: 7 5 }
-.th-value { stroke: #8b949e; stroke-width: 1.4 }
-.th-backward { stroke: #8b949e; stroke-width: 2; stroke-dasharray: 2 4 }
-.th-tip-kept { fill: #0072b2 } .th-tip-cut { fill: #d55e00 } .th-tip-value, .th-tip-backward { fill: #8b949e }
-.th-trail { fill: none; stroke: #9adbc4; stroke-width: 13; stroke-linejoin: round } .th-tip-trail { fill: #009e73 }
-.th-scissors circle, .th-scissors path { fill: none; stroke: #c24e00; stroke-width: 2; stroke-linecap: round }
-.th-scissors .th-back { stroke: none; fill: #ffffff } .th-arrow.th-marked { stroke-width: 5 }
-.th-marked .th-back { fill: #ffe0c7; stroke: #c24e00; stroke-width: 3 } .th-marked .th-reason { font-weight: 700 }
-@media (prefers-color-scheme: dark) {
-.th-ground { fill: #0d1117 } .th-band { fill: #161b22 }
-.th-figure text { fill: #e6edf3 } .th-figure .th-small { fill: #9aa4ae }
-.th-figure .th-reason { fill: #ffa657 }
-.th-box { fill: #0d1117; stroke: #9aa4ae } .th-box.th-loss { fill: #30363d }
-.th-kept { stroke: #56b4e9 } .th-cut { stroke: #e69f00 } .th-tip-kept { fill: #56b4e9 } .th-tip-cut { fill: #e69f00 }
-.th-trail { stroke: #0b5f48 } .th-tip-trail { fill: #2fc79b }
-.th-scissors circle, .th-scissors path { stroke: #ffb13b } .th-scissors .th-back { fill: #0d1117 }
-.th-marked .th-back { fill: #5a3600; stroke: #ffb13b }
-}
-"""
 TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
 LETTER, LARGE = 8.0, 10.2  # about the width of a letter, in a line and in the title
 TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
@@ -109,7 +83,7 @@ class Drawing(Canvas):
         """The whole picture."""
         self.add("title", text=self.title)
         self.add("desc", text=" ".join([*self.lines, self.captions.description()]))
-        self.add("style", text=STYLE)
+        self.add("style", text=part("picture.css"))
         definitions = self.add("defs")
         for flow in LEGEND:
             self._tip(definitions, flow, 12)

@@ -6,20 +6,13 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
-from .canvas import Canvas
+from .canvas import Canvas, part
 from .plain import plain
 from .text import short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
 MOST = 40  # rows in a picture
-STYLE = """
-.th-ground { fill: #ffffff } .th-bar { fill: #56b4e9 } .th-minus { fill: #e69f00 }
-.th-answer text { font-family: system-ui, 'Helvetica Neue', Arial, sans-serif; font-size: 15px; fill: #1b1f24 }
-.th-answer .th-head { fill: #57606a } .th-answer .th-title { font-weight: 600 }
-@media (prefers-color-scheme: dark) { .th-ground { fill: #0d1117 } .th-answer text { fill: #e6edf3 }
-.th-answer .th-head { fill: #9aa4ae } .th-bar { fill: #0072b2 } .th-minus { fill: #a86400 } }
-"""
 
 
 def shown(cell: Any) -> str:
@@ -43,7 +36,7 @@ def drawn_table(
     top = ROW * (len(lines) + 1) + 10
     width = max(starts[-1] + (BAR + LEFT if numbers else 0), 2 * LEFT + LETTER * LINE)
     canvas = Canvas(width, top + ROW * len(cells) + 6, "th-answer")
-    canvas.add("style", text=STYLE)
+    canvas.add("style", text=part("picture.css"))
     canvas.add("rect", class_="th-ground", width="100%", height="100%")
     for n, line in enumerate(lines):
         canvas.write(LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")

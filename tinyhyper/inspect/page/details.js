@@ -10,11 +10,11 @@ class Details {
   }
 
   /* A box of the overview. */
-  box(box, ways) {
+  box(box, paths) {
     const kind = { values: box.lane ? `hyperparameters of level ${box.lane - 1}` : "weights", gradient: "gradient", loss: "loss", fixed: "fixed hyperparameters" }[box.kind];
     const places = box.kind === "loss" ? [box.names.get("loss")] : box.places;
     const facts = places.length === 1 ? this.facts(places[0]) : this.table(places);
-    return [h("h2", {}, nameOf(box)), h("p", { class: "kind" }, kind), ...(ways ? this.ways(ways) : []), ...facts];
+    return [h("h2", {}, nameOf(box)), h("p", { class: "kind" }, kind), ...(paths ? this.paths(paths) : []), ...facts];
   }
 
   /* One place: value, shape, gradient, ghost, source line. */
@@ -78,30 +78,30 @@ class Details {
     ].filter(Boolean);
   }
 
-  /* What came along the ways from the losses, or what stopped it. */
-  ways(ways) {
-    if (ways.box.kind === "loss") return [h("p", {}, "Its gradient flows along the highlighted edges.")];
+  /* What came along the paths from the losses, or what stopped it. */
+  paths(paths) {
+    if (paths.box.kind === "loss") return [h("p", {}, "Its gradient flows along the highlighted edges.")];
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
-    if (ways.losses.length) {
-      const from = ways.losses.slice(0, 4).map(name).join(", ") + (ways.losses.length > 4 ? ` and ${ways.losses.length - 4} more losses` : "");
-      const parts = ways.parts;
+    if (paths.losses.length) {
+      const from = paths.losses.slice(0, 4).map(name).join(", ") + (paths.losses.length > 4 ? ` and ${paths.losses.length - 4} more losses` : "");
+      const parts = paths.parts;
       return [
         h("p", {}, `Gradients come from ${from} along the highlighted edges.`),
         ...parts.flatMap((path) => this.path(path)),
-        ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(ways))]),
-        ...this.asked(ways),
+        ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(paths))]),
+        ...this.asked(paths),
       ];
     }
-    if (!ways.targets.length) return [h("p", {}, "No backward pass left this gradient: it stands for zero.")];
-    if (ways.barriers.length) {
-      const where = ways.barriers.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)));
+    if (!paths.targets.length) return [h("p", {}, "No backward pass left this gradient: it stands for zero.")];
+    if (paths.barriers.length) {
+      const where = paths.barriers.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)));
       return [h("p", {}, "No loss sends a gradient here. Every path ends at a cut:"), h("ul", {}, ...where)];
     }
     return [h("p", {}, "No loss sends a gradient here: no loss was computed from it.")];
   }
 
-  unsplit(ways) {
-    const tuned = ways.targets.some((place) => this.tape.output(place).label?.role === "hyperparameter");
+  unsplit(paths) {
+    const tuned = paths.targets.some((place) => this.tape.output(place).label?.role === "hyperparameter");
     return tuned && !this.tape.paths?.length
       ? "Record with th.record(ghosts=True) to see how much came along which path."
       : "";
@@ -127,11 +127,11 @@ class Details {
     return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows)];
   }
 
-  /* The cuts that are switched off and on the way: what would come through them. */
-  asked(ways) {
+  /* The cuts that are switched off and on the path: what would come through them. */
+  asked(paths) {
     const crossed = this.tape.cuts.filter((cut) => this.tape.without.has(cut.number) && cut.severed
-      && ways.places.has(`${cut.source}:${cut.output}`)
-      && cut.targets.some((target) => this.tape.nodes[target].outputs.some((_, n) => ways.places.has(`${target}:${n}`))));
+      && paths.places.has(`${cut.source}:${cut.output}`)
+      && cut.targets.some((target) => this.tape.nodes[target].outputs.some((_, n) => paths.places.has(`${target}:${n}`))));
     if (!crossed.length) return [];
     return [h("p", {}, "More would come through the cuts that are switched off:"),
       h("ul", {}, ...crossed.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)))),

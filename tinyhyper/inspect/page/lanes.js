@@ -113,18 +113,18 @@ class Lanes {
     for (const [node, target] of ends) {
       const loss = this.tape.nodes[node].loss;
       if (loss && this.box(loss)) add(this.box(loss), target, "backward", { place: loss, node }, []);
-      for (const way of this._ways(node)) {
-        const bar = way.source.kind === "fixed";
-        if (way.source === target || (way.flow === "value" && target.kind !== "values")) continue;
-        if (bar && this._lane(way.source.lane).names.size) continue; // its name stands beside the lane
-        add(way.source, target, way.flow, { place: way.place, node }, way.cuts);
+      for (const path of this._paths(node)) {
+        const bar = path.source.kind === "fixed";
+        if (path.source === target || (path.flow === "value" && target.kind !== "values")) continue;
+        if (bar && this._lane(path.source.lane).names.size) continue; // its name stands beside the lane
+        add(path.source, target, path.flow, { place: path.place, node }, path.cuts);
       }
     }
     return [...found.values()];
   }
 
-  /* The boxes that a node was computed from, through nodes that are in none, with the cuts on the way. */
-  _ways(number) {
+  /* The boxes that a node was computed from, through nodes that are in none, with the cuts on the path. */
+  _paths(number) {
     const found = [];
     const seen = new Set();
     const waiting = [[number, "kept", []]];

@@ -1,5 +1,5 @@
 "use strict";
-/* Where the boxes of the overview stand, and which way its arrows run, as elements for cytoscape.
+/* Where the boxes of the overview stand, and how its arrows run, as elements for cytoscape.
 
    Where a box stands is what it means: its step is its column, its level its lane. Inside an opened box nothing
    says where, so there cytoscape's own layout decides. */
@@ -107,7 +107,7 @@ class Layout {
     return `${point[0] - center.x}px ${point[1] - center.y}px`;
   }
 
-  /* The corners of an arrow's way, both ends included. */
+  /* The corners of an arrow, both ends included. */
   _route({ source, target, flow }) {
     const { x: x0, y: y0 } = this.centers.get(source.id);
     const { x: x1, y: y1 } = this.centers.get(target.id);

@@ -62,7 +62,7 @@ class Explorer {
     const added = this.stock.fetch();
     if (!added.length) return;
     this.cy.getElementById(`band ${this.step}`).addClass("current");
-    if (this.chosen && this.ways) this.highlight(added);
+    if (this.chosen && this.paths) this.highlight(added);
   }
 
   /* Where the reader begins: two steps wide, the weights in sight. */
@@ -117,26 +117,26 @@ class Explorer {
     else this.cy.pan(pan);
   }
 
-  /* Choose a box, an arrow or an operation: say what it is, and show the gradient's ways. */
+  /* Choose a box, an arrow or an operation: say what it is, and show the gradient's paths. */
   choose(element) {
     this.cy.batch(() => {
-      this.cy.elements().removeClass("chosen way barrier dim");
+      this.cy.elements().removeClass("chosen path barrier dim");
       this.chosen = element?.length ? element : null;
       if (!this.chosen) return;
       this.chosen.addClass("chosen");
       const box = this.chosen.data("box");
-      this.ways = box && this.overview && box.kind !== "fixed" ? new Ways(this.tape, this.lanes, box) : null;
-      if (this.ways) this.highlight(this.cy.elements());
+      this.paths = box && this.overview && box.kind !== "fixed" ? new Paths(this.tape, this.lanes, box) : null;
+      if (this.paths) this.highlight(this.cy.elements());
     });
     this.describe();
   }
 
-  /* Make the ways stand out among some elements, and the rest stand back. */
+  /* Make the paths stand out among some elements, and the rest stand back. */
   highlight(elements) {
     elements.forEach((element) => {
       const { box, arrow } = element.data();
-      if (arrow) element.addClass(this.ways.along(arrow) ? "way" : this.ways.stops(arrow) ? "barrier" : "dim");
-      else if (box) element.addClass(this.ways.passed(box) ? "way" : "dim");
+      if (arrow) element.addClass(this.paths.along(arrow) ? "path" : this.paths.stops(arrow) ? "barrier" : "dim");
+      else if (box) element.addClass(this.paths.passed(box) ? "path" : "dim");
     });
   }
 
@@ -150,7 +150,7 @@ class Explorer {
   /* What there is to say about an element; at length if it was chosen. */
   saying(element, full) {
     const { box, arrow, edge } = element.data();
-    if (box) return this.details.box(box, full ? this.ways : null);
+    if (box) return this.details.box(box, full ? this.paths : null);
     if (arrow) return this.details.arrow(arrow, full);
     return element.isEdge() ? this.details.wire(edge, edge ? this.tape.flow(edge) : "plain") : this.details.inner(element.data());
   }

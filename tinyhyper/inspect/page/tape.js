@@ -68,7 +68,7 @@ class Tape {
     return needed ? this.into[node].filter((edge) => needed.includes(edge.operand)) : this.into[node];
   }
 
-  /* The outputs that are computed from the operand that an edge brings. */
+  /* The outputs that are computed from the operand of an edge. */
   readers(edge) {
     const node = this.nodes[edge.target];
     return node.outputs
@@ -89,7 +89,7 @@ class Tape {
         .flatMap((edge) => this.readers(edge)));
   }
 
-  /* The cuts that are in force where the ways forward from some places end. */
+  /* The cuts that are in force where the paths forward from some places end. */
   barriers(places) {
     const found = new Set();
     for (const key of places) {

@@ -1,7 +1,7 @@
 "use strict";
-/* The ways of gradients: from losses back to what was chosen, or where they are stopped. */
+/* The paths of gradients: from losses back to what was chosen, or where they are stopped. */
 
-class Ways {
+class Paths {
   constructor(tape, lanes, box) {
     this.tape = tape;
     this.box = box;
@@ -23,12 +23,12 @@ class Ways {
     }
   }
 
-  /* Whether gradients come along an arrow on the way. */
+  /* Whether gradients come along an arrow on the path. */
   along(arrow) {
     return (arrow.flow === "kept" || arrow.flow === "asked") && arrow.links.some((link) => this._on(link));
   }
 
-  /* Whether an arrow shows one of the cuts that stop every way. */
+  /* Whether an arrow shows one of the cuts that stop every path. */
   stops(arrow) {
     return Boolean(this.barriers?.length) && arrow.flow === "cut" && this.barriers.some((cut) => arrow.cuts.has(cut.number));
   }
@@ -37,7 +37,7 @@ class Ways {
     return box === this.box || box.places.some((place) => this.places.has(keyOf(place)));
   }
 
-  /* What is known to have come along which way: the entries of the recording's `paths`. */
+  /* What is known to have come along which path: the entries of the recording's `paths`. */
   get parts() {
     const targets = new Set(this.targets.map(keyOf));
     const losses = new Set(this.losses.map(keyOf));
