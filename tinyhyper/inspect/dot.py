@@ -71,7 +71,7 @@ def to_networkx(tape: Recording) -> Any:
     cuts = [dataclasses.asdict(cut) for cut in tape.cuts]
     graph = networkx.MultiDiGraph(title=tape.title, steps=tape.steps, ends=list(tape.ends), cuts=cuts)
     for node in tape.nodes:
-        graph.add_node(node.number, name=names.any((node.number, 0)), **dataclasses.asdict(node))
+        graph.add_node(node.number, name=names.name((node.number, 0)), **dataclasses.asdict(node))
     for edge in tape.edges:
         graph.add_edge(edge.source, edge.target, key=edge.operand, **dataclasses.asdict(edge))
     return graph

@@ -55,7 +55,7 @@ def not_finite(graph: Graph) -> Iterator[Finding]:
         if node.kind == "operation" and node.op not in MEANT:
             sources = [edge.place for edge in graph.into[node.number]]
             if not any(_word(graph.tape.output(place)) for place in sources):
-                named = graph.names.known((node.number, bad))
+                named = graph.known((node.number, bad))
                 made = f"{node.op}({', '.join(_amount(graph, place) for place in sources)}) is the first {word}"
                 inside = f", in the backward pass of {node.op.removesuffix('.vjp')}" if node.op and node.sweep else ""
                 what = f"{f'{named} = ' if named else ''}{made}{inside}"

@@ -116,7 +116,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         old, new, node = before.get(place), after[place], tape.node(place)
         if old is not None and np.array_equal(old, new, equal_nan=True):
             continue
-        name = graph.names.known(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
+        name = graph.known(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:
             rows.append((name, None if old is None else size(old), size(new)))
     changed = "changes no gradient" if not rows else f"changes {count(len(rows), 'gradient')}"

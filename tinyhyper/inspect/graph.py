@@ -18,7 +18,7 @@ class Link(NamedTuple):
     flow: Flow
 
 
-class Graph:
+class Graph(Names):
     """The values and edges of a recording.
 
     into: by node, the edges of its operands.  out: by node, the edges of those that read it.
@@ -26,18 +26,13 @@ class Graph:
     """
 
     def __init__(self, tape: Recording) -> None:
-        self.tape, self.names = tape, Names(tape)
-        self.nodes, self.cuts, self.losses = tape.nodes, tape.cuts, self.names.losses
-        self.into = by_target(tape.edges)
+        super().__init__(tape)
+        self.cuts, self.into = tape.cuts, by_target(tape.edges)
         self.out: dict[int, list[Edge]] = defaultdict(list)
         self.edge_numbers: dict[tuple[int, int], int] = {}
         for number, edge in enumerate(tape.edges):
             self.out[edge.source].append(edge)
             self.edge_numbers[edge.target, edge.operand] = number
-
-    def name(self, place: Place) -> str:
-        """What `print(tape)` calls a value."""
-        return self.names.any(place)
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
@@ -46,10 +41,6 @@ class Graph:
         """The number that a user sees, or the norm of an array."""
         output = self.tape.output(place)
         return output.norm if output.number is None else output.number
-
-    def find(self, name: str) -> list[Place]:
-        """The values of a name, oldest first. Raises ArgumentError as `Names.find`."""
-        return self.names.find(name)
 
     def sources(self, place: Place) -> list[Edge]:
         """The edges that this output of a node depends on."""
@@ -78,13 +69,13 @@ class Graph:
         start: tuple[Place, Flow] = target, "kept"
 
         def ahead(state: tuple[Place, Flow]) -> list[tuple[Place, Flow]]:
-            if state != start and self.names.known(state[0]) is not None:
+            if state != start and self.known(state[0]) is not None:
                 return []
             edges = self.sources(state[0])
             return [(edge.place, max(state[1], edge.flow, key=STRENGTH.__getitem__)) for edge in edges]
 
         found = [state for state in walk([start], ahead) if state != start]
-        return [Link(place, target, flow) for place, flow in found if self.names.known(place) is not None]
+        return [Link(place, target, flow) for place, flow in found if self.known(place) is not None]
 
     def gradient(self, place: Place) -> Place | None:
         """The last gradient that a backward pass left in a value's `.grad`, as a place; None if none did."""

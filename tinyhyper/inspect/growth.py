@@ -110,9 +110,9 @@ def _missing_cuts(graph: Graph, edge: Edge, value: int, alive: set[int], grown: 
 def _kind(graph: Graph, number: int) -> str:
     """What a value is, whatever its step."""
     node, label = graph.nodes[number], _label(graph, number)
-    return f"{node.op or node.kind}:{node.line}" if label is None else f"{label.role} {graph.names.title(named(label))}"
+    return f"{node.op or node.kind}:{node.line}" if label is None else f"{label.role} {graph.title(named(label))}"
 
 
 def _called(graph: Graph, place: Place) -> str:
     """A value's name, or its operation and step."""
-    return graph.names.known(place) or f"{graph.name(place)} of step {graph.tape.node(place).step}"
+    return graph.known(place) or f"{graph.name(place)} of step {graph.tape.node(place).step}"

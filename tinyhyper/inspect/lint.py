@@ -63,9 +63,9 @@ def _may_be_loss(graph: Graph, node: Node) -> bool:
 
 def _hyperparameters(graph: Graph) -> Iterator[tuple[str, str, list[Place]]]:
     """For each hyperparameter, what it is called here, its own name, and its values."""
-    for name, places in graph.names.places.items():
+    for name, places in graph.places.items():
         if name.role == "hyperparameter":
-            yield graph.names.title(name), name.name, places
+            yield graph.title(name), name.name, places
 
 
 def _unreached(graph: Graph, name: str, own: set[int], reached: set[int]) -> Finding:

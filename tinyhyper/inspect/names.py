@@ -56,7 +56,7 @@ class Names:
     """What to call the values of a recording. places: the values by name, oldest first.  losses: where sweeps began."""
 
     def __init__(self, tape: Recording) -> None:
-        self.nodes = tape.nodes
+        self.tape, self.nodes = tape, tape.nodes
         self.losses = {node.loss for node in tape.nodes if node.loss is not None}
         self.places: dict[Name, list[Place]] = defaultdict(list)
         for node in tape.nodes:
@@ -90,8 +90,8 @@ class Names:
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
         return title if fixed or timeless else f"{title}[{node.step}]"
 
-    def any(self, place: Place) -> str:
-        """The name of a value, or its operation or kind."""
+    def name(self, place: Place) -> str:
+        """What `print(tape)` calls a value: its name, or its operation or kind."""
         node = self.nodes[place[0]]
         return self.known(place) or node.op or node.kind
 

@@ -57,7 +57,7 @@ def kept_alive(tape: Recording) -> Answer:
 def checkpoint(tape: Recording) -> Answer:
     """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
     graph, at_end = Graph(tape), alive(tape)[-1]
-    values = [places[-1] for name, places in graph.names.places.items() if name != LOSS]
+    values = [places[-1] for name, places in graph.places.items() if name != LOSS]
     live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
     edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
     rows = [
@@ -81,8 +81,8 @@ def checkpoint(tape: Recording) -> Answer:
 def differences(first: Recording, second: Recording) -> Answer:
     """What changed between two recordings: edges between named values that are kept, cut or absent in one only."""
     graphs = Graph(first), Graph(second)
-    for names, other in zip((graph.names for graph in graphs), (graph.names for graph in graphs[::-1])):
-        names.unclear |= other.unclear  # a name that is unclear in one recording is exact in both
+    for graph in graphs:  # a name that is unclear in one recording is exact in both
+        graph.unclear = graphs[0].unclear | graphs[1].unclear
     one, two = map(_relations, graphs)
     changed = [key for key in one if key in two and one[key] != two[key]]
     only_one, only_two = ([key for key in mine if key not in other] for mine, other in ((one, two), (two, one)))
@@ -228,10 +228,10 @@ def _relations(graph: Graph) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for node in graph.nodes:
         for n in range(len(node.outputs)):
-            if graph.names.known((node.number, n)) is None or node.kind == "gradient":
+            if graph.known((node.number, n)) is None or node.kind == "gradient":
                 continue
             for link in graph.links((node.number, n)):
-                source, target = (graph.names.known(place, timeless=True) for place in (link.source, link.target))
+                source, target = (graph.known(place, timeless=True) for place in (link.source, link.target))
                 found[str(source), str(target)].add(NO_FLOW[link.flow])
     return {ends: " and ".join(sorted(flows)) for ends, flows in found.items()}
 

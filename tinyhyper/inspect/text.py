@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .names import Names, sized
+from .graph import Graph
+from .names import sized
 from .plain import plain
-from .records import Cut, Edge, Node, Output, Place, Recording, by_target, walk
+from .records import Cut, Edge, Node, Output, Place, Recording, walk
 
 FOLDER = Path(__file__).parents[1]
 WIDTH = 100
@@ -56,7 +57,7 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
     Raises ArgumentError for a name that is not in the recording, DtypeError if it is not a string.
     """
     trees = Trees(tape)
-    lines = trees.lines(of if of is None or isinstance(of, tuple) else trees.names.find(of)[-1])
+    lines = trees.lines(of if of is None or isinstance(of, tuple) else trees.find(of)[-1])
     kept = sum(edge.flow == "kept" for edge in tape.edges)
     counts = f"{count(tape.steps, 'step')}, {len(tape.nodes)} nodes, {count(kept, 'edge')} kept"
     text = [f"{plain(tape.title or 'Recording')}: {counts}, {count(len(tape.cuts), 'cut')} ✂"]
@@ -75,12 +76,11 @@ def printed(tape: Recording) -> str:
     return tree(tape, 120)
 
 
-class Trees:
+class Trees(Graph):
     """The lines of a recording's trees."""
 
     def __init__(self, tape: Recording) -> None:
-        self.tape, self.names = tape, Names(tape)
-        self.into = by_target(tape.edges)
+        super().__init__(tape)
         self.shown: set[int] = set()
 
     def lines(self, of: Place | None = None) -> list[Line]:
@@ -115,7 +115,7 @@ class Trees:
         if edge is not None:
             start += "└─ " if branch.last else "├─ "
         number = branch.place[0]
-        node, name = self.tape.nodes[number], self.names.any(branch.place)
+        node, name = self.tape.nodes[number], self.name(branch.place)
         value = content(node.outputs[branch.place[1]])
         if edge is not None and edge.cut is not None:
             return Line(f"{start}✂ {name}", value, _cut(self.tape.cuts[edge.cut]), 1), []
@@ -123,14 +123,14 @@ class Trees:
             return Line(start + name, value, "constant" if node.kind == "constant" else "no gradient recorded", 1), []
         if number in self.shown:
             return Line(f"{start}{name} …", value, "see above"), []
-        text, known = self.computed(number), self.names.known(branch.place)
+        text, known = self.computed(number), self.known(branch.place)
         chain = [f"{known} = {text}" if known and text else known or text or name]
         self.shown.add(number)
         follow = self.follow(number)
         while len(follow) == 1 and self.plain(follow[0]):
             number = follow[0].source
             self.shown.add(number)
-            chain.append(self.computed(number) or self.names.any((number, 0)))
+            chain.append(self.computed(number) or self.name((number, 0)))
             follow = self.follow(number)
         nodes = len(chain)
         if nodes > CHAIN:
@@ -140,13 +140,13 @@ class Trees:
 
     def plain(self, edge: Edge) -> bool:
         """Whether a kept edge leads to a value that is unnamed and not yet shown."""
-        return edge.flow == "kept" and edge.source not in self.shown and not self.names.known(edge.place)
+        return edge.flow == "kept" and edge.source not in self.shown and not self.known(edge.place)
 
     def follow(self, number: int) -> list[Edge]:
         """The edges into a node that get a branch each: kept and cut ones, and those from values with a name."""
         found: dict[tuple[Place, str], Edge] = {}
         for edge in self.into[number]:
-            if edge.flow != "value" or self.names.known(edge.place):
+            if edge.flow != "value" or self.known(edge.place):
                 found.setdefault((edge.place, edge.flow), edge)
         return list(found.values())
 
