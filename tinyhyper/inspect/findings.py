@@ -62,7 +62,7 @@ class Findings(list[Finding]):
     """The findings of a check, in the order of their steps. checked: what was looked at, in words."""
 
     def __init__(self, found: Iterable[Finding], checked: str) -> None:
-        super().__init__(sorted(merged(found), key=lambda finding: finding.step))
+        super().__init__(sorted(merged(found), key=lambda one: one.step))
         self.checked = checked
 
     def __str__(self) -> str:

@@ -51,24 +51,30 @@ def not_finite(graph: Graph) -> Iterator[Finding]:
         bad = next((n for n, out in enumerate(node.outputs) if _word(out)), None)
         if bad is None or node.kind == "gradient":
             continue
-        word = _word(node.outputs[bad])
         if node.kind == "operation" and node.op not in MEANT:
-            sources = [edge.place for edge in graph.into[node.number]]
-            if not any(_word(graph.tape.output(place)) for place in sources):
-                named = graph.known((node.number, bad))
-                made = f"{node.op}({', '.join(_amount(graph, place) for place in sources)}) is the first {word}"
-                inside = f", in the backward pass of {node.op.removesuffix('.vjp')}" if node.op and node.sweep else ""
-                what = f"{f'{named} = ' if named else ''}{made}{inside}"
-                nodes = [node.number, *[number for number, _ in sources]]
-                yield finding(RULE, "first", node, what, _advice(graph, node), nodes)
+            if not any(_word(graph.tape.output(edge.place)) for edge in graph.into[node.number]):
+                yield _made(graph, node, bad)
                 return
-        elif spoilt or word == "NaN":  # infinities may be meant, in a mask say, until they give a NaN
-            earlier = node.kind == "earlier"
-            origin = "what was computed before the recording" if earlier else "the data or the initial values"
-            what = f"{_amount(graph, (node.number, bad))} came in with {word}"
-            advice = f"look at {origin}: np.isfinite(x.numpy()) shows which elements"
-            yield finding(RULE, "first", node, what, advice, [node.number])
+        elif spoilt or _word(node.outputs[bad]) == "NaN":  # an infinity may be meant, until it gives a NaN
+            before = node.kind == "earlier"
+            origin = "what was computed before the recording" if before else "the data or the initial values"
+            what = f"{_amount(graph, (node.number, bad))} came in with {_word(node.outputs[bad])}"
+            todo = f"look at {origin}: np.isfinite(x.numpy()) shows which elements"
+            yield finding(RULE, "first", node, what, todo, [node.number])
             return
+
+
+def _made(graph: Graph, node: Node, bad: int) -> Finding:
+    sources = [edge.place for edge in graph.into[node.number]]
+    named = graph.known((node.number, bad))
+    call = f"{f'{named} = ' if named else ''}{node.op}({', '.join(_amount(graph, place) for place in sources)})"
+    what = f"{call} is the first {_word(node.outputs[bad])}"
+    if node.op and node.sweep:
+        what += f", in the backward pass of {node.op.removesuffix('.vjp')}"
+    lines = [] if node.inside is None else graph.tape.insides[node.inside].lines
+    moves = any(out.label is not None for out in node.outputs)
+    todo = advice(node.op or "", [name for name, _ in lines], moves)
+    return finding(RULE, "first", node, what, todo, [node.number, *[number for number, _ in sources]])
 
 
 def advice(op: str, inside: Iterable[str], moves: bool) -> str:
@@ -82,11 +88,6 @@ def advice(op: str, inside: Iterable[str], moves: bool) -> str:
         return "the step was too large, or divided by 0: use a smaller alpha, or a larger eps if the rule has one"
     risky = [name for name in inside if name in ADVICE and ADVICE[name] != OVERFLOW]
     return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
-
-
-def _advice(graph: Graph, node: Node) -> str:
-    names = [] if node.inside is None else [name for name, _ in graph.tape.insides[node.inside].lines]
-    return advice(node.op or "", names, any(out.label is not None for out in node.outputs))
 
 
 def _word(output: Output) -> str:

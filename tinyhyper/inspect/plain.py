@@ -33,11 +33,9 @@ def markup(text: str) -> str:
 
 def table(rows: Iterable[Sequence[str]], head: Sequence[str] = (), right: Sequence[int] = ()) -> str:
     """Rows of text as an HTML table. right: the columns of numbers, which are aligned right."""
-    lines = [(head, "th")] if head else []
-    lines += [(row, "td") for row in rows]
     html = ""
-    for row, tag in lines:
-        cells = zip(row, [CELL.format("right" if n in right else "left") for n in range(len(row))])
+    for row, tag in [*([(head, "th")] if head else []), *[(row, "td") for row in rows]]:
+        cells = [(text, CELL.format("right" if n in right else "left")) for n, text in enumerate(row)]
         html += f"<tr>{''.join([f'<{tag} style={style!r}>{markup(text)}</{tag}>' for text, style in cells])}</tr>"
     return f"<table>{html}</table>"
 
