@@ -270,7 +270,7 @@ def test_what_is_refused_costs_no_memory():
     tracemalloc.stop()
 
 
-def test_many_cuts_on_many_ways_are_asked_and_drawn_in_little_time():
+def test_many_cuts_on_many_paths_are_asked_and_drawn_in_little_time():
     params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}
     optimizer = th.optim.from_string("sgd/sgd")
     with th.record() as tape:

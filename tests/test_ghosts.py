@@ -1,4 +1,4 @@
-"""Ghosts: what would have flowed through a cut, which way a gradient came, and the recording run again."""
+"""Ghosts: what would have flowed through a cut, along which paths a gradient came, and the recording run again."""
 
 import itertools
 from functools import partial
@@ -7,31 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import run, stacks
 
 import tinyhyper as th
 from tinyhyper.core.tensor import Tensor, leaf
 from tinyhyper.inspect.ghosts import Rerun, arrived, ghosts_of
 from tinyhyper.inspect.paths import Paths
 from tinyhyper.ops.operation import operation
-
-LEVELS = ("sgd(0.05)", "sgd(0.05, mu=0.5)", "adagrad(0.05)", "rmsprop(0.05)", "adam(0.05)", "adam-alpha(0.02)")
-stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)
-
-
-def run(stack, steps=3, seed=0, ghosts=True, create_graph=False):
-    """A tower over two weights that meet in the loss; the graphs are kept, so that what is not cut can be followed."""
-    generator = np.random.default_rng(seed)
-    params = {
-        "w": th.tensor(generator.normal(size=2), requires_grad=True),
-        "b": th.tensor(generator.normal(), requires_grad=True),
-    }
-    optimizer = th.optim.from_string(stack)
-    with th.record(ghosts=ghosts) as tape:
-        for _ in range(steps):
-            loss = th.sum(th.tanh(params["w"] * params["b"]) ** 2) + th.mean(params["w"] ** 2) * 0.3
-            loss.backward(retain_graph=True, create_graph=create_graph)
-            optimizer.step(params)
-    return tape, params, optimizer
 
 
 class Uncut:
@@ -173,7 +155,7 @@ def test_the_parts_of_a_gradient_add_up_to_it(stack, seed, create_graph, limit):
 
 @given(st.integers(0, 20), st.integers(2, 6))
 def test_the_parts_add_up_on_random_graphs(seed, size):
-    """Each labelled value is a random function of some earlier ones; the number of ways grows without bound."""
+    """Each labelled value is a random function of some earlier ones; the number of paths grows without bound."""
     generator = np.random.default_rng(seed)
     with th.record(ghosts=True) as tape:
         values = [th.tensor(generator.normal(size=2), requires_grad=True)]
@@ -215,7 +197,7 @@ def test_the_parts_add_up_at_any_horizon_and_for_any_objective(rule, horizon, ob
             )
             assert float(ghosts_of(tape).places[node.of]) == pytest.approx(node.outputs[0].value, rel=1e-9, abs=1e-13)
     weights = [n for n in tape.nodes if n.kind == "gradient" and tape.output(n.of).label.role == "weights"]
-    if objective == "last":  # a recorded pass ends at the weights, and brings them nothing from later losses
+    if objective == "last":  # a recorded pass ends at the weights, and contributes nothing to them from later losses
         for node in weights[:-1]:
             if node.step % horizon or horizon == 1:
                 continue
@@ -261,7 +243,7 @@ def test_a_recording_with_ghosts_is_read_during_the_block_without_them():
     assert np.array_equal(tape.ghost(tape.cuts[0]), [1.0, 2.0])
 
 
-def test_a_replay_that_gives_other_numbers_is_refused_and_the_tape_can_still_be_read():
+def test_a_second_run_that_gives_other_numbers_is_refused_and_the_tape_can_still_be_read():
     x = th.tensor([1.0, 2.0], requires_grad=True)
     with th.record(ghosts=True) as tape:
         th.sum(x.detach("here") * x).backward()
@@ -364,14 +346,14 @@ def test_without_a_cut_gradients_are_those_of_the_program_that_does_not_make_it(
     with th.record(ghosts=True) as tape:
         inputs = followed(program, seed, lambda n, made, x: made(x), tape)
 
-    def brought(opened):
+    def gradients(opened):
         places = arrived(Rerun(tape, opened=opened)).places
         return [places.get((number, 0), np.zeros(3)) for number in range(2)]
 
-    np.testing.assert_allclose(brought(()), left(inputs), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(gradients(()), left(inputs), rtol=1e-6, atol=1e-9)
     for cut in tape.cuts:
         wanted = left(followed(program, seed, partial(removed, cut.number)))
-        np.testing.assert_allclose(brought({cut.number}), wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(gradients({cut.number}), wanted, rtol=1e-5, atol=1e-6)
         told = {name: value for name, _, value in th.inspect.without(tape, cut).rows}
         for n, (before, after) in enumerate(zip(left(inputs), wanted)):
             if not np.allclose(before, after, rtol=1e-4, atol=1e-6):
@@ -379,7 +361,7 @@ def test_without_a_cut_gradients_are_those_of_the_program_that_does_not_make_it(
 
 
 @given(st.data(), st.integers(0, 99))
-def test_a_ghost_is_the_gradient_by_what_is_read_in_the_place_of_the_cut_value(data, seed):
+def test_a_ghost_is_the_gradient_with_respect_to_what_is_read_in_the_place_of_the_cut_value(data, seed):
     program, leaves = drawn(data.draw), {}
     with th.record(ghosts=True) as tape:
         followed(program, seed, lambda n, made, x: made(x), tape)

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import trained
-from test_ghosts import run, stacks
+from recordings import run, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -73,7 +72,7 @@ def test_every_answer_has_three_forms(name, stack, tmp_path):
 
 
 @given(stacks, st.integers(0, 5))
-def test_the_ways_of_a_hyperparameter_add_up_to_what_backward_left(stack, seed):
+def test_the_paths_of_a_hyperparameter_add_up_to_what_backward_left(stack, seed):
     tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
     for key in optimizer._tuned:
         answer = inspect.paths(tape, key)
@@ -84,10 +83,10 @@ def test_the_ways_of_a_hyperparameter_add_up_to_what_backward_left(stack, seed):
             and tape.output(n.of).label.level == 0 and tape.output(n.of).label.role == "hyperparameter"
         )  # fmt: skip
         assert sum(column(answer, "contribution")) == pytest.approx(left, rel=1e-9, abs=1e-13)
-        assert all(way.startswith("loss[2] → ") and way.endswith(f"→ {key}[2]") for way in column(answer, "path"))
+        assert all(path.startswith("loss[2] → ") and path.endswith(f"→ {key}[2]") for path in column(answer, "path"))
 
 
-def test_the_ways_name_each_weight_and_its_share():
+def test_the_paths_name_each_weight_and_its_share():
     answer = inspect.paths(run("sgd/sgd")[0], "alpha")
     assert set(column(answer, "path")) == {"loss[2] → w[2] → alpha[2]", "loss[2] → b[2] → alpha[2]"}
     assert sum(float(share.rstrip(" %")) for share in column(answer, "share")) == pytest.approx(100.0, abs=0.2)
@@ -95,7 +94,7 @@ def test_the_ways_name_each_weight_and_its_share():
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
 
 
-def test_the_ways_to_an_array_add_up_to_the_length_of_its_gradient():
+def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     x = th.tensor([1.0, -2.0], requires_grad=True)
     with th.record(ghosts=True) as tape:
         tape.label(x, "x", "weights", 0)
@@ -141,7 +140,7 @@ def test_parts_that_cancel_are_told_from_zeros():
     assert "cancel each other" in answer.text and sorted(column(answer, "contribution")) == [-6.0, 6.0]
 
 
-def test_no_grad_on_the_way_is_told():
+def test_no_grad_on_the_path_is_told():
     x = th.tensor(1.0, requires_grad=True)
     with th.record(ghosts=True) as tape:
         tape.label(x, "alpha", "hyperparameter", 0)
@@ -163,7 +162,7 @@ def test_a_cut_that_leads_to_no_loss_is_no_reason():
     assert not answer.rows and "no loss was computed from anything" in answer.text
 
 
-def test_a_way_that_is_cut_anywhere_is_cut():
+def test_a_path_that_is_cut_anywhere_is_cut():
     alpha, w = th.tensor(1.0, requires_grad=True), th.tensor(2.0, requires_grad=True)
     with th.record() as tape:
         tape.label(alpha, "alpha", "hyperparameter", 0)
@@ -407,7 +406,7 @@ def test_a_gradient_that_several_passes_added_up_is_told():
 
 
 def test_a_pass_begins_with_the_cotangent_that_it_was_given():
-    """The ghosts and the ways are those of the passes that ran, added up, as `.grad` is."""
+    """The ghosts and the paths are those of the passes that ran, added up, as `.grad` is."""
     x = th.tensor([1.0, 2.0], requires_grad=True)
     with th.record(ghosts=True) as tape:
         tape.label(x, "x", "weights", 0)
@@ -446,7 +445,7 @@ def test_a_label_that_means_nothing_is_refused(name, role, level):
     assert tape.nodes[0].outputs[0].label.name == "x"
 
 
-def test_ways_taken_together_are_counted():
+def test_paths_taken_together_are_counted():
     x = th.tensor(1.0, requires_grad=True)
     with th.record(ghosts=True) as tape:
         tape.label(x, "x", "weights", 0)

@@ -352,7 +352,7 @@ def test_a_caption_stands_below_the_title_in_lines_that_fit():
 
 
 @pytest.mark.parametrize("fault, reached", [({}, 2), ({"cut_weights": False}, 3)])
-def test_the_way_of_a_gradient_is_that_of_the_kept_arrows(fault, reached):
+def test_the_path_of_a_gradient_is_that_of_the_kept_arrows(fault, reached):
     shown = figure(by_hand(**fault))
     loss, weights, alpha = Key(0, 1, "loss"), Key(0, 1, "values"), Key(1, 0, "values")
     assert shown.way(loss, alpha) == [loss, weights, alpha]

@@ -1,6 +1,7 @@
 """Recordings that several tests of the inspector ask: of a loop, of a tower, of a step written by hand."""
 
 import numpy as np
+from hypothesis import strategies as st
 
 import tinyhyper as th
 
@@ -52,3 +53,23 @@ def by_hand(steps=2, create_graph=False, **cuts):
             th.sum(w * w).backward(create_graph=create_graph, retain_graph=True)
             w = step(w, alpha, tape, **cuts)
     return tape
+
+
+LEVELS = ("sgd(0.05)", "sgd(0.05, mu=0.5)", "adagrad(0.05)", "rmsprop(0.05)", "adam(0.05)", "adam-alpha(0.02)")
+stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)
+
+
+def run(stack, steps=3, seed=0, ghosts=True, create_graph=False):
+    """A tower over two weights that meet in the loss; the graphs are kept, so that what is not cut can be followed."""
+    generator = np.random.default_rng(seed)
+    params = {
+        "w": th.tensor(generator.normal(size=2), requires_grad=True),
+        "b": th.tensor(generator.normal(), requires_grad=True),
+    }
+    optimizer = th.optim.from_string(stack)
+    with th.record(ghosts=ghosts) as tape:
+        for _ in range(steps):
+            loss = th.sum(th.tanh(params["w"] * params["b"]) ** 2) + th.mean(params["w"] ** 2) * 0.3
+            loss.backward(retain_graph=True, create_graph=create_graph)
+            optimizer.step(params)
+    return tape, params, optimizer
