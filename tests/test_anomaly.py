@@ -154,10 +154,10 @@ def test_inside_a_fused_function_the_operation_is_named():
 # Backward.
 
 BACKWARD = {
-    "sqrt": (lambda x: th.sqrt(x), [0.0, 1.0], "divide inside sqrt.vjp made infinity at [0]: divide(0.5, 0)"),
-    "power": (lambda x: x**0.5, [0.0, 1.0], "power inside power.vjp made infinity at [0]: power(0, -0.5)"),
-    "arcsin": (lambda x: th.arcsin(x), [1.0, 0.0], "inside arcsin.vjp made infinity at [0]"),
-    "arccos": (lambda x: th.arccos(x), [1.0, 0.0], "inside arccos.vjp made infinity at [0]"),
+    "sqrt": (lambda x: th.sqrt(x), [0.0, 1.0], "divide made infinity at [0]: divide(0.5, 0)"),
+    "power": (lambda x: x**0.5, [0.0, 1.0], "power made infinity at [0]: power(0, -0.5)"),
+    "arcsin": (lambda x: th.arcsin(x), [1.0, 0.0], "arc_slope made infinity at [0]"),
+    "arccos": (lambda x: th.arccos(x), [1.0, 0.0], "arc_slope made infinity at [0]"),
 }
 
 
@@ -190,7 +190,7 @@ def test_zero_times_infinity_in_a_backward_pass():
         th.sum(division(x)).backward()
     y = th.tensor([1e-200], requires_grad=True)
     message = anomaly(lambda: th.sum(1.0 / y).backward())
-    assert message.startswith("multiply inside divide.vjp made -infinity") and "backward pass of divide" in message
+    assert message.startswith("multiply made -infinity") and "backward pass of divide" in message
 
 
 def test_a_derivative_of_a_derivative_names_the_first_line():
@@ -246,7 +246,7 @@ def test_nan_in_the_data_is_told_when_it_spoils_a_gradient():
         loss(leaf(1.0, 2.0))
         th.sum(th.where(np.isnan(data), 0.0, leaf(1.0, 2.0) + data)).backward()
     message = anomaly(lambda: loss(leaf(1.0, 2.0)).backward())
-    assert message.startswith("multiply.vjp passes on NaN, in the backward pass of multiply")
+    assert message.startswith("multiply passes on NaN, in the backward pass of multiply")
     assert f"it was first read by multiply, {HERE}:{loss.__code__.co_firstlineno + 1}. Look at the data" in message
 
 
@@ -375,7 +375,7 @@ def test_in_a_graph_from_before_the_block_the_backward_pass_is_named():
 
     message = anomaly(fails)
     line = fails.__code__.co_firstlineno + 1
-    assert "inside sqrt.vjp made infinity at [0]: divide(0.5, 0)" in message
+    assert "divide made infinity at [0]: divide(0.5, 0)" in message
     assert f"in the backward pass that {HERE}:{line} began" in message
 
 
@@ -383,5 +383,6 @@ def test_in_a_graph_from_before_the_block_the_backward_pass_is_named():
 def test_a_sum_of_finite_terms_that_is_infinite_is_named(multiply):
     data, scale = th.tensor(np.full(10, 1e308)), th.tensor(1e-300, requires_grad=True)
     message = anomaly(lambda: th.gradients(multiply(data, scale), scale, np.ones(10)))
-    name = "multiply" if multiply is th.multiply else "<lambda>"
-    assert message.startswith(f"sum inside {name}.vjp made infinity, in the backward pass of {name}")
+    plain = multiply is th.multiply
+    name, made = ("multiply", "sum_to") if plain else ("<lambda>", "sum inside <lambda>.vjp")
+    assert message.startswith(f"{made} made infinity, in the backward pass of {name}")

@@ -6,8 +6,7 @@ It watches as a recording does, but keeps only the line of each node that is ali
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -44,7 +43,6 @@ class Watch(Watcher):
     def __init__(self) -> None:
         super().__init__()
         self._origins: WeakKeyDictionary[Node, Origin] = WeakKeyDictionary()
-        self._node: Node | None = None
         self._moving: Label | None = None
         self._came: dict[str, str] = {}
         self._ranges = RangeWatch(strict=True)
@@ -73,17 +71,6 @@ class Watch(Watcher):
 
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
         """A backward pass has ended."""
-
-    @contextmanager
-    def within(self, nodes: Iterable[Node]) -> Iterator[Iterable[Node]]:
-        with super().within(nodes):
-            yield self._noted(nodes)
-
-    def _noted(self, nodes: Iterable[Node]) -> Iterator[Node]:
-        """The nodes; notes the one that the backward pass is at."""
-        for self._node in nodes:
-            yield self._node
-        self._node = None
 
     # Called by an optimizer.
 
@@ -125,11 +112,13 @@ class Watch(Watcher):
                 "np.isfinite(x.numpy()) shows which elements"
             )
         else:
+            origin = self._origin()
+            vjp = f"{origin.op}.vjp" if origin is not None else op.name
             own = moves or op.name in ADVICE
             maker = op.name if fault.maker == op.name else f"{fault.maker} inside {op.name}"
             place, call = (f" at {list(fault.place)}" if fault.place else ""), (f": {fault.call}" if fault.call else "")
             what = f"{maker} made {fault.made}{place}{call}"
-            todo = advice(op.name if own else fault.maker, [fault.maker], moves)
+            todo = advice(vjp if vjp in ADVICE else op.name if own else fault.maker, [fault.maker], moves)
         read = "; ".join(self._shown(x, n, fault) for n, x in enumerate(operands))
         raise AnomalyError(f"{what}, {self._where(site)}.\n    It read {read}.\n    To do: {todo}.")
 

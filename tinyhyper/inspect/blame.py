@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.operation import Elementwise
 from ..core.tape import quietly
 from ..kernels.expression import Expression, run, weak_values
 from ..kernels.finite import Index, all_finite, first, worded
-from ..ops.fusion import Fusion
+from ..ops.fusion import Fusion, fused
 from .finite import MEANT
 from .text import short
 
@@ -39,6 +40,8 @@ def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: tuple[
     arrays, results = [x.array for x in operands], [x.array for x in outputs]
     if isinstance(op, Fusion):
         return quietly(_elementwise, op, arrays, results, call[0])
+    if isinstance(op, Elementwise):
+        return quietly(_elementwise, fused(op), arrays, results, (False,) * len(arrays))
     return None if op.name in MEANT else _whole(op.name, arrays, results)
 
 

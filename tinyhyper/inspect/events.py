@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
     outputs: the facts of each.  operands: the mark of each.  kept: for each operand, whether a gradient flows to it.
     serial: of the engine's node.  saved: the arrays kept for the VJP, as indices into the operands and outputs.
-    of, loss: the marks of a gradient's tensor and of its loss.
+    of, loss: the marks of a gradient's tensor and of its loss.  vjp_of: the operation whose VJP it is a part of.
     """
 
     kind: Kind
@@ -38,6 +38,7 @@ class Event(NamedTuple):
     nanoseconds: int | None = None
     of: Mark | None = None
     loss: Mark | None = None
+    vjp_of: str | None = None
 
     def node(self, number: int) -> Node:
         """The record of the node, which has this number."""
@@ -49,7 +50,7 @@ class Event(NamedTuple):
             number, self.op and self.op.name, self.kind, outputs, *self.site, self.step, self.sweep, self.serial
         )
         node.of, node.loss = self.of and self.of[1:3], self.loss and self.loss[1:3]
-        node.seconds = self.nanoseconds and 1e-9 * self.nanoseconds
+        node.seconds, node.vjp_of = self.nanoseconds and 1e-9 * self.nanoseconds, self.vjp_of
         if self.saved:
             places = [mark[1:3] for mark in self.operands] + [(number, n) for n in range(len(outputs))]
             node.saved = tuple(places[n] for n in self.saved)

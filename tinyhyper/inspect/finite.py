@@ -69,11 +69,12 @@ def _made(graph: Graph, node: Node, bad: int) -> Finding:
     named = graph.known((node.number, bad))
     call = f"{f'{named} = ' if named else ''}{node.op}({', '.join(_amount(graph, place) for place in sources)})"
     what = f"{call} is the first {_word(node.outputs[bad])}"
-    if node.op and node.sweep:
-        what += f", in the backward pass of {node.op.removesuffix('.vjp')}"
+    vjp = f"{node.vjp_of}.vjp"
+    if node.vjp_of is not None:
+        what += f", in the backward pass of {node.vjp_of}"
     lines = [] if node.inside is None else graph.tape.insides[node.inside].lines
     moves = any(out.label is not None for out in node.outputs)
-    todo = advice(node.op or "", [name for name, _ in lines], moves)
+    todo = advice(vjp if vjp in ADVICE else node.op or "", [name for name, _ in lines], moves)
     return finding(RULE, "first", node, what, todo, [node.number, *[number for number, _ in sources]])
 
 

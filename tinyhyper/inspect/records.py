@@ -72,6 +72,7 @@ class Node:
     until: the last step at whose end the node was alive; None if it was released before the first step ended.
     depends: for each output, the operands that it depends on; None if every output depends on all of them.
     inside: for a fused operation, its index in `Recording.insides`.
+    vjp_of: in a backward pass, the operation whose VJP this is a part of.
     """
 
     number: int
@@ -90,6 +91,7 @@ class Node:
     until: int | None = None
     depends: tuple[tuple[int, ...], ...] | None = None
     inside: int | None = None
+    vjp_of: str | None = None
 
 
 @dataclass(slots=True)

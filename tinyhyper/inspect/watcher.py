@@ -20,6 +20,7 @@ class Watcher:
         self.steps = 0
         self._site: Site | None = None
         self._sweep = False
+        self._node: Node | None = None
 
     @contextmanager
     def within(self, nodes: Iterable[Node]) -> Iterator[Iterable[Node]]:
@@ -27,9 +28,16 @@ class Watcher:
         before = self._site, self._sweep
         self._site, self._sweep = self._site or caller(sys._getframe()), True
         try:
-            yield nodes
+            yield self._noted(nodes)
         finally:
             self._site, self._sweep = before
+
+    def _noted(self, nodes: Iterable[Node]) -> Iterator[Node]:
+        """The nodes; notes the one that the backward pass is at."""
+        before = self._node
+        for self._node in nodes:
+            yield self._node
+        self._node = before
 
     @contextmanager
     def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
