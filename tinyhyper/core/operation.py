@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ READERS: dict[type, Callable[..., Any]] = {}  # what else than a tensor reads an
 FLOAT64 = np.dtype(np.float64)
 NO_OPTIONS: dict[str, Any] = {}
 FLOATS_AND_CONDITIONS = {"f", "b"}
+SPEC = attrgetter("shape", "dtype", "strides")
 
 
 class Spec(NamedTuple):
@@ -122,23 +124,21 @@ class Operation:
         flags = tuple([edge is not None for edge in edges])
         if True not in flags or results[0].dtype.kind != "f":
             return [None]
-        if (found := self._saves.get(flags)) is None:
-            found = self._saves[flags] = self._needed(flags)
+        places, names = self._saves.get(flags) or self._save(flags)
         values = [*arrays, results[0]]
-        saved = [values[n] for n in found[0]]
-        specs = [(array.shape, array.dtype, array.strides) for array in arrays]
-        return [(Node(self, edges, saved, (found[1], specs, options)), 0)]
+        return [(Node(self, edges, [values[n] for n in places], (names, [*map(SPEC, arrays)], options)), 0)]
 
     def reads(self, node: Node) -> tuple[int, ...]:
         """Which arrays a node saved: operands by number, then the output."""
         return self._saves[tuple([edge is not None for edge in node.inputs])][0]
 
-    def _needed(self, flags: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    def _save(self, flags: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """What a node saves for these inputs' sake: operands by number, then the output; and how VJPs call it."""
         names = (*self._names(len(flags)), "out")
         needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
         places = [n for n, name in enumerate(names) if name in needs or ("xs" in needs and name != "out")]
-        return tuple(places), tuple([names[n] for n in places])
+        self._saves[flags] = tuple(places), tuple([names[n] for n in places])
+        return self._saves[flags]
 
     def _names(self, count: int) -> tuple[str, ...]:
         return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs
@@ -149,30 +149,29 @@ class Operation:
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         """The cotangents of the wanted inputs, each by its own VJP."""
         saves, specs, options = node.context
-        edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0)) if current()[0] else NO_OPTIONS
-        known = {**options}
-        for name, array in zip(saves, node.saved):
-            known[name] = Tensor(array, edges.get(name))
+        known = dict(zip(saves, map(Tensor, node.saved)), **options)
+        if current()[0]:
+            edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0))
+            for name in saves:
+                known[name].edge = edges[name]
         if self.sequence:
             known["xs"] = [known.get(name) for name in self._names(len(specs))]
         found: list[Tensor | None] = []
         for key, spec, use in zip(self._keys(len(specs)), specs, wanted):
-            if not use:
-                found.append(None)
-                continue
-            needs = self.needs[key]
-            if self.measures[key]:
-                known["specs"] = tuple(map(Spec._make, specs))
-                known["spec"], known["position"] = known["specs"][len(found)], len(found)
-            cotangent = self.vjps[key](cotangents[0], *[known[need] for need in needs])
-            found.append(cotangent if cotangent is None else self._fit(key, cotangent, spec))
+            cotangent = None
+            if use:
+                if self.measures[key]:
+                    known["specs"] = tuple(map(Spec._make, specs))
+                    known["spec"], known["position"] = known["specs"][len(found)], len(found)
+                cotangent = self.vjps[key](cotangents[0], *[known[need] for need in self.needs[key]])
+                if type(cotangent) is not Tensor or cotangent.array.shape != spec[0] or cotangent.dtype is not spec[1]:
+                    cotangent = self._fit(key, cotangent, spec)
+            found.append(cotangent)
         return found
 
     def _fit(self, key: str, cotangent: Any, spec: Sequence[Any]) -> Any:
         """As fit; raises ShapeError or DtypeError for what cannot be the cotangent of that input."""
-        if type(cotangent) is Pieces:
-            return cotangent
-        if type(cotangent) is Tensor and cotangent.array.shape == spec[0] and cotangent.array.dtype is spec[1]:
+        if cotangent is None or type(cotangent) is Pieces:
             return cotangent
         if type(cotangent) is not Tensor:
             kind = type(cotangent).__name__
@@ -268,18 +267,19 @@ class Elementwise(Operation):
     def __call__(self, *args: Any) -> Any:
         if len(args) != len(self.inputs):
             raise CallError(f"{self.name} takes {len(self.inputs)} arguments, got {len(args)}")
+        large = self.large
         for arg in args:
-            if type(arg) is not Tensor:
-                return self._mixed(args)
-        for arg in args:
-            if arg.array.size >= self.large and {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS:
-                return self.way(self, args)
+            if type(arg) is not Tensor or arg.array.size >= large:
+                return self._large_or_mixed(args)
         return apply(self, args, NO_OPTIONS)[0]
 
-    def _mixed(self, args: Sequence[Any]) -> Any:
-        for arg in args:
-            if type(arg) in READERS:
-                return READERS[type(arg)](self, args)
+    def _large_or_mixed(self, args: Sequence[Any]) -> Any:
+        kinds = {*map(type, args)}
+        for kind in kinds.intersection(READERS):
+            return READERS[kind](self, args)
+        if kinds == {Tensor}:
+            by_way = {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS
+            return self.way(self, args) if by_way else apply(self, args, NO_OPTIONS)[0]
         operands = [None if type(arg) in (float, int, bool) else self._operand(arg) for arg in args]
         dtypes = [x.array.dtype for x, name in zip(operands, self.inputs) if x is not None and name != "condition"]
         return self(*[self._number(a, dtypes) if x is None else x for x, a in zip(operands, args)])

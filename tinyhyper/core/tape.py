@@ -123,6 +123,7 @@ class State(NamedTuple):
     tape: Any = None
 
 
+RELEASED, SEAM = attrgetter("released"), attrgetter("seam")
 UNWATCHED_STATES = State(False), State(True)
 _state = ContextVar("tinyhyper", default=UNWATCHED_STATES[True])
 current = _state.get  # quicker than `mode` where much is asked
@@ -229,11 +230,12 @@ def sweep(
         if Pieces in map(type, cotangents):
             cotangents[:] = [c.whole() if type(c) is Pieces else c for c in cotangents]
         yield node, cotangents
-        useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs])
-        if True in useful:
-            for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
-                if use and cotangent is not None:
-                    add_to(pending, edge, cotangent)
+        if node.inputs:
+            useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs])
+            if True in useful:
+                for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
+                    if use and cotangent is not None:
+                        add_to(pending, edge, cotangent)
 
 
 def add_to(pending: dict[Any, list[Any]], edge: Any, cotangent: Any) -> None:
@@ -270,12 +272,12 @@ def _backward(
     if targets is not None:
         wanted = leading_to(nodes, {node for node, _ in targets} | {node for node in nodes if node.released})
         nodes = [node for node in nodes if node in wanted]
-    for node in [node for node in nodes if node.released]:
+    for node in filter(RELEASED, nodes):
         if not (targets and any(node is target for target, _ in targets)):
             raise GraphReleasedError(
                 f"{node!r} has been released by an earlier backward(). {getattr(node.op, 'remedy', REMEDY)}"
             )
-    seams = [node for node in nodes if node.seam] if targets is None else []
+    seams = [*filter(SEAM, nodes)] if targets is None else []
     left = [] if stops else [cotangent for seam in seams for cotangent in seam.collect()]
     pending: dict[Any, list[Any]] = {}
     with UNWATCHED if state.tape is None else state.tape.within(nodes) as way:

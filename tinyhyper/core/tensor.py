@@ -7,6 +7,7 @@ tensors are never written to, and `data` shows them read-only: what the tape has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .errors import ArgumentError, DtypeError, GraphError, ShapeError, Tinyhyper
 from .tape import Edge, Node, Pieces, backward, current
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+ARRAY, EDGE = attrgetter("array"), attrgetter("edge")
 PLAIN: set[type] = {ndarray, float, int, bool, np.float64, np.float32}  # and Tensor: what needs no closer look
 UNMASKED = (
     "a masked array would lose its mask. Fill in a value, x.filled(0.0), and keep the mask beside it: "
@@ -234,11 +236,11 @@ def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
     """
     recording, watcher = current()
     began = 0 if watcher is None else perf_counter_ns()
-    arrays = [operand.array for operand in operands]
+    arrays = [*map(ARRAY, operands)]
     results, memo = op.compute(arrays, *call)
-    outputs = [Tensor(result) for result in results]
+    outputs = [*map(Tensor, results)]
     if recording:
-        edges = tuple([operand.edge for operand in operands])
+        edges = tuple(map(EDGE, operands))
         if edges.count(None) < len(edges):
             for output, edge in zip(outputs, op.node(edges, arrays, results, memo)):
                 output.edge = edge
