@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import BrokenExecutor
-from contextlib import nullcontext
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from demos.paper import Line, Place, Run, checkpoint, command, data, train, workers
-from demos.paper.conduct import Conductor, nothing, planned
-from demos.paper.place import Stopped
-from demos.paper.run import plain
-from demos.paper.store import Store
-from demos.paper.workers import Here, carry_out, cluster, processes
+from demos.paper import Experiment, Line, Place, Run, queue, record, train
+from demos.paper.experiment import HERE
+from demos.paper.queue import POOLS, carry_out, cluster, nothing, planned, processes
+from demos.paper.run import Stopped, Store, plain
 from demos.settings import Settings, UsageError
 from tinyhyper import files
 
@@ -47,17 +44,13 @@ def tiny(stack="adam/sgd(1e-3)", seed=0, steps=9, **options):
     return Run("tiny", "tiny_training", stack, seed, steps, options)
 
 
-def here():
-    return nullcontext(Here())
-
-
 def ignore(text):
     pass
 
 
 def finish(run, place):
     """The result of a run, from its checkpoint if there is one, as JSON has it."""
-    result = train(tiny_training.Tiny(run), run, place)
+    result = train(partial(tiny_training.Tiny, run), run, place)
     del result["seconds"]
     return plain(result)
 
@@ -91,7 +84,7 @@ def test_a_run_goes_on_from_any_step_to_the_same_numbers(stack, cuts, every, tmp
     run, place = tiny(stack), Place(folder, every=every, look=0)
     for at in cuts:
         with pytest.raises(Interrupted):
-            train(Cut(run, at), run, place)
+            train(partial(Cut, run, at), run, place)
             raise Interrupted  # where it had got further before
     assert finish(run, place) == undisturbed(run)
 
@@ -99,9 +92,8 @@ def test_a_run_goes_on_from_any_step_to_the_same_numbers(stack, cuts, every, tmp
 def test_going_on_does_not_begin_anew(tmp_path):
     run, place = tiny(), Place(tmp_path, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(Cut(run, 7), run, place)
-    resumed = Cut(run, 6)  # step 6 was under way; its loss is not computed again
-    assert train(resumed, run, place)["calls"] == run.steps
+        train(partial(Cut, run, 7), run, place)
+    assert train(partial(Cut, run, 6), run, place)["calls"] == run.steps  # the checkpoint stands before step 7
 
 
 def test_a_run_that_is_told_to_stop_makes_a_checkpoint_at_once(tmp_path):
@@ -109,7 +101,7 @@ def test_a_run_that_is_told_to_stop_makes_a_checkpoint_at_once(tmp_path):
     place.go()
     place.stop()
     with pytest.raises(Stopped):
-        train(tiny_training.Tiny(run), run, place)
+        train(partial(tiny_training.Tiny, run), run, place)
     assert place.checkpoint(run).exists()
     with pytest.raises(Stopped):
         carry_out(run, place)
@@ -130,7 +122,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(length, flip, tmp
     folder = tmp_path_factory.mktemp("damaged")
     run, place = tiny(), Place(folder, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(Cut(run, 5), run, place)
+        train(partial(Cut, run, 5), run, place)
     path = place.checkpoint(run)
     content = bytearray(path.read_bytes())
     at = int(length * (len(content) - 1))
@@ -141,30 +133,34 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(length, flip, tmp
 def test_a_checkpoint_that_was_cut_short_is_said_to_be_unusable(tmp_path, capsys):
     run, place = tiny(), Place(tmp_path, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(Cut(run, 5), run, place)
+        train(partial(Cut, run, 5), run, place)
     path = place.checkpoint(run)
     path.write_bytes(path.read_bytes()[:-100])
-    train(Cut(run, 99), run, place)
+    train(partial(Cut, run, 99), run, place)
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and str(path) in told and "starts anew" in told
 
 
-def test_buffers_that_a_model_cannot_have_are_refused_before_anything_has_changed(tmp_path):
-    run, path = tiny(), tmp_path / "saved.npz"
-    saved, training = tiny_training.Tiny(run), tiny_training.Tiny(run)
-    saved.model.own["calls"] = np.array(1.7)
-    training.params["w"] = th.tensor(training.params["w"].numpy() + 1, requires_grad=True)
-    checkpoint.save(path, saved, run, checkpoint.Moment(0, 0.0, 0.0))
-    before = dict(training.params)
-    with pytest.raises(th.ArgumentError, match="counter.calls holds whole numbers of int64, saved was 1.7"):
-        checkpoint.load(path, training, run)
-    assert all(training.params[name] is w for name, w in before.items())
+def test_buffers_that_a_model_cannot_have_begin_the_run_anew(tmp_path, capsys, monkeypatch):
+    run, place = tiny(), Place(tmp_path, every=0, look=0)
+    with pytest.raises(Interrupted):
+        train(partial(Cut, run, 5), run, place)
+    load = th.load
+
+    def spoiled(*args):
+        params, saved = load(*args)
+        return params, {**saved, "buffers": {"counter.calls": np.array(1.7)}}
+
+    monkeypatch.setattr(th, "load", spoiled)
+    assert finish(run, place) == undisturbed(run)
+    assert "counter.calls holds whole numbers of int64, saved was 1.7" in capsys.readouterr().err
 
 
 def test_a_run_stops_where_its_loss_is_no_number(tmp_path):
-    result = train(tiny_training.Tiny(tiny(explode=1, at=3)), tiny(explode=1, at=3), Place(tmp_path))
+    run = tiny(explode=1, at=3)
+    result = train(partial(tiny_training.Tiny, run), run, Place(tmp_path))
     assert result["steps"] == 4 and result["diverged"]
-    line = Line(tiny(), plain(result), {})
+    line = Line(run, plain(result), {})
     assert Line.read(line.text()) == line and line.result["losses"][3] is None
 
 
@@ -227,11 +223,10 @@ def test_of_two_lines_of_one_run_the_first_counts(tmp_path):
 # Through executors
 
 
-def conduct(runs, hire, folder, follow=nothing, **place):
+def conduct(runs, hire, folder, follow=nothing):
+    """What went wrong, and the store."""
     store = Store(folder / "tiny.jsonl", ignore)
-    conductor = Conductor(follow, lambda run: 0, store, Place(folder / "tiny.runs", every=0, look=0, **place))
-    conductor.conduct(runs, hire)
-    return conductor, store
+    return queue.conduct(runs, follow, hire, store, Place(folder / "tiny.runs", every=0, look=0)), store
 
 
 def once_each(store, runs):
@@ -246,13 +241,13 @@ def results(store, runs):
 
 def test_a_finished_run_is_not_run_again_and_its_files_are_removed(tmp_path):
     runs = [tiny(seed=seed) for seed in range(3)]
-    conduct(runs[:2], here, tmp_path)
+    conduct(runs[:2], HERE, tmp_path)
     performed = tmp_path / "tiny.runs" / "performed"
     assert [path.name for path in performed.parent.iterdir()] == ["performed"]
     performed.unlink()
-    conductor, store = conduct(runs, here, tmp_path)
+    failed, store = conduct(runs, HERE, tmp_path)
     assert performed.read_text().split() == [runs[2].key]
-    assert once_each(store, runs) and conductor.failed == {}
+    assert once_each(store, runs) and failed == {}
     assert results(store, runs) == [undisturbed(run) for run in runs]
 
 
@@ -262,41 +257,51 @@ def test_the_longest_run_comes_first_and_what_follows_is_run_too(tmp_path):
         return [] if "again" in run.options else [tiny(f"adam({alpha!r})", run.seed, again=True)]
 
     runs = [tiny(steps=5), tiny(steps=9, seed=1)]
-    conductor, store = conduct(runs, here, tmp_path, follow)
+    failed, store = conduct(runs, HERE, tmp_path, follow)
     known = planned(runs, follow, store)
     assert len(known) == 4 and once_each(store, known)
     performed = (tmp_path / "tiny.runs" / "performed").read_text().split()
-    assert performed == [known[2].key, known[3].key, known[0].key, known[1].key]
+    assert performed == [known[2].key, known[0].key, known[1].key, known[3].key]
 
 
-def test_a_killed_process_loses_nothing_and_a_run_that_fails_stops_no_other(tmp_path, capsys):
+@pytest.fixture
+def pools(monkeypatch):
+    """What a pool of processes sets in the environment ends with the test."""
+    for name in POOLS:
+        monkeypatch.setenv(name, "2")
+
+
+def test_a_killed_process_loses_nothing_and_a_run_that_fails_stops_no_other(tmp_path, capsys, pools):
     fails = tiny(fail=1, at=2)
     runs = [tiny(die=str(tmp_path / "dead"), at=8, steps=20), *(tiny(seed=seed, steps=20) for seed in range(3))]
-    conductor, store = conduct([fails, *runs], partial(processes, 2, 1), tmp_path)
+    failed, store = conduct([fails, *runs], partial(processes, 2, 1), tmp_path)
     assert (tmp_path / "dead").exists() and once_each(store, runs)
     assert results(store, runs) == [undisturbed(run) for run in runs]
     assert (tmp_path / "tiny.runs" / "performed").read_text().split().count(runs[0].key) == 2
-    assert conductor.failed == {fails.key: "ValueError: it had to fail"}
+    assert failed == {fails.key: "ValueError: it had to fail"}
     assert "Traceback" in capsys.readouterr().err
 
 
-class Broken(Here):
-    """An executor whose processes die of every run but the first."""
+class Broken(ThreadPoolExecutor):
+    """An executor whose processes die of every run but the first: some as they begin, others before that."""
 
     def submit(self, function, run, place):
-        if run.seed:
+        if run.seed == 2:
             raise BrokenExecutor
-        return super().submit(function, run, place)
+        return super().submit(self.die if run.seed else function, run, place)
+
+    def die(self, run, place):
+        raise BrokenExecutor
 
 
 def test_runs_of_which_every_process_dies_are_given_up(tmp_path):
     runs = [tiny(seed=seed) for seed in range(3)]
-    conductor, store = conduct(runs, lambda: nullcontext(Broken()), tmp_path)
-    assert once_each(store, runs[:1]) and conductor.failed.keys() == {run.key for run in runs[1:]}
-    assert "its process died 3 times" in conductor.failed[runs[1].key]
+    failed, store = conduct(runs, Broken, tmp_path)
+    assert once_each(store, runs[:1]) and failed.keys() == {run.key for run in runs[1:]}
+    assert all("its process died 3 times" in why for why in failed.values())
 
 
-def test_processes_have_the_threads_they_are_given(tmp_path):
+def test_processes_have_the_threads_they_are_given(pools):
     with processes(1, 1) as executor:
         assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
 
@@ -306,13 +311,13 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]))
     runs = [tiny(die=str(tmp_path / "dead"), at=8, steps=20), *(tiny(seed=seed, steps=20) for seed in range(3))]
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as dask:
-        conductor, store = conduct(runs, partial(cluster, dask.scheduler_address), tmp_path)
-    assert (tmp_path / "dead").exists() and once_each(store, runs) and conductor.failed == {}
+        failed, store = conduct(runs, partial(cluster, dask.scheduler_address), tmp_path)
+    assert (tmp_path / "dead").exists() and once_each(store, runs) and failed == {}
     assert results(store, runs) == [undisturbed(run) for run in runs]
 
 
 def test_a_dask_cluster_that_is_not_there_gets_one_line(monkeypatch):
-    monkeypatch.setattr(workers, "PATIENCE", 0.5)
+    monkeypatch.setattr(queue, "PATIENCE", 0.5)
     pytest.importorskip("distributed", reason="the extra dask is not installed")
     with pytest.raises(UsageError, match="no cluster answers at 'tcp://127.0.0.1:9'"):
         with cluster("tcp://127.0.0.1:9"):
@@ -362,10 +367,10 @@ def is_gone(group):
     return False
 
 
-def under_way(store):
-    """The runs that have begun and have no line; what a finished one leaves is removed a moment after its line."""
-    finished = {Line.read(line).run.key for line in store.read_text().splitlines()}
-    return [path for path in store.with_suffix(".runs").glob("*.step") if path.stem not in finished]
+def begun(folder):
+    """The keys of the runs that have begun, in this order."""
+    file = folder / "tiny.runs" / "performed"
+    return file.read_text().split() if file.exists() else []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
@@ -375,7 +380,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_pa
     store = tmp_path / "tiny.jsonl"
     process = start(tmp_path, jobs)
     wait_until(lambda: store.exists() and store.read_text().count("\n") == 2)
-    wait_until(lambda: len(under_way(store)) >= jobs)
+    wait_until(lambda: len(begun(tmp_path)) == 2 + jobs)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err
@@ -395,7 +400,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_pa
 def test_workers_end_with_their_parent(tmp_path):
     (tmp_path / "slow").touch()
     process = start(tmp_path, 2)
-    wait_until(lambda: len(list((tmp_path / "tiny.runs").glob("*.step"))) >= 2)
+    wait_until(lambda: len(begun(tmp_path)) >= 2)
     process.kill()
     process.communicate(timeout=30)
     wait_until(lambda: is_gone(process.pid))
@@ -407,33 +412,11 @@ def test_a_start_that_is_replaced_says_so(jobs, tmp_path):
     (tmp_path / "slow").touch()
     store, process = tmp_path / "tiny.jsonl", start(tmp_path, jobs)
     wait_until(lambda: store.exists() and store.read_text().count("\n") == 2)
-    wait_until(lambda: len(under_way(store)) >= jobs)
+    wait_until(lambda: len(begun(tmp_path)) == 2 + jobs)
     (tmp_path / "tiny.runs" / "turn").write_text("another's")
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and err == "" and "Another start with this folder took over: 2 of 4 runs" in out
     assert (tmp_path / "tiny.runs" / "turn").read_text() == "another's"
-
-
-def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
-    place, before, reached = Place(tmp_path), signal.getsignal(signal.SIGINT), []
-    place.go()
-    with pytest.raises(KeyboardInterrupt):
-        with workers.here(place):
-            signal.raise_signal(signal.SIGINT)
-            reached.append(place.stopping())
-            signal.raise_signal(signal.SIGINT)
-            reached.append("it went on")
-    assert reached == [True] and signal.getsignal(signal.SIGINT) == before
-
-
-def test_ctrl_c_in_the_last_step_begins_nothing_else(tmp_path):
-    place, reached = Place(tmp_path), []
-    place.go()
-    with pytest.raises(KeyboardInterrupt):
-        with workers.here(place):
-            signal.raise_signal(signal.SIGINT)
-            reached.append("the last step")
-    assert reached == ["the last step"]
 
 
 # Which data
@@ -441,7 +424,7 @@ def test_ctrl_c_in_the_last_step_begins_nothing_else(tmp_path):
 
 def with_data(monkeypatch, number):
     """The tiny kind, as if it loaded data; its fingerprint is looked for anew."""
-    data.fingerprint.cache_clear()
+    record.fingerprint.cache_clear()
     monkeypatch.setattr(tiny_training, "load", lambda folder: [np.full(3, number)], raising=False)
 
 
@@ -467,19 +450,19 @@ def test_lines_without_a_fingerprint_count_as_of_any_data(tmp_path, monkeypatch)
 def test_a_checkpoint_of_other_data_is_not_used(tmp_path, capsys):
     run, place = tiny(), Place(tmp_path, every=0, look=0, fingerprint="a")
     with pytest.raises(Interrupted):
-        train(Cut(run, 5), run, place)
-    train(Cut(run, 99), run, replace(place, fingerprint="b"))
-    assert "it is of other data" in capsys.readouterr().err
+        train(partial(Cut, run, 5), run, place)
+    train(partial(Cut, run, 99), run, replace(place, fingerprint="b"))
+    assert "it is of another version, run or data" in capsys.readouterr().err
 
 
 def test_a_fingerprint_tells_arrays_shapes_and_texts_apart():
     parts = [[np.arange(6)], [np.arange(6).reshape(2, 3)], [np.arange(6.0)], ["abc"], ["abd"], [np.arange(3), "abc"]]
-    assert len({data.digest(part) for part in parts}) == len(parts)
-    assert data.digest([np.arange(12)[::2]]) == data.digest([2 * np.arange(6)])
+    assert len({record.digest(part) for part in parts}) == len(parts)
+    assert record.digest([np.arange(12)[::2]]) == record.digest([2 * np.arange(6)])
 
 
 def tiny_experiment(runs):
-    return command.Experiment("tiny", lambda settings: runs, lambda lines: f"{len(lines)} lines", lambda lines: {})
+    return Experiment("tiny", lambda settings: runs, lambda lines: f"{len(lines)} lines", lambda lines: {})
 
 
 def test_again_runs_nothing_and_makes_the_table_of_what_is_there(tmp_path, capsys):
@@ -490,7 +473,7 @@ def test_again_runs_nothing_and_makes_the_table_of_what_is_there(tmp_path, capsy
     capsys.readouterr()
     assert tiny_experiment(runs).main(replace(settings, again=True)) == 1
     out, err = capsys.readouterr()
-    assert "1 lines" in out and "1 of 2 runs are not finished" in err and not performed.exists()
+    assert "1 lines" in out and "1 of 2 runs are not finished; without --again" in err and not performed.exists()
 
 
 def test_again_with_nothing_there_makes_no_folder(tmp_path, capsys):
@@ -499,18 +482,11 @@ def test_again_with_nothing_there_makes_no_folder(tmp_path, capsys):
     assert "nothing is there to read" in capsys.readouterr().err and not settings.out.exists()
 
 
-def test_the_command_for_missing_runs_names_the_folders(tmp_path, capsys):
-    settings = Settings(out=tmp_path, data=tmp_path / "my data", again=True)
-    assert tiny_experiment([tiny()]).main(settings) == 1
-    assert f"tiny --out {tmp_path} --data-dir '{tmp_path}/my data' carries" in capsys.readouterr().err
-    assert command.typed(Settings(), "tiny") == "python -m demos paper tiny"
-
-
 def test_a_refused_start_leaves_no_folder(tmp_path):
     def plan(settings):
         raise UsageError("no")
 
-    experiment = command.Experiment("tiny", plan, str, dict)
+    experiment = Experiment("tiny", plan, str, dict)
     for out in (tmp_path / "a" / "b", tmp_path):
         with pytest.raises(UsageError, match="no"):
             experiment.main(Settings(out=out))
@@ -540,8 +516,7 @@ def test_on_a_full_disk_what_was_computed_is_printed_and_each_failure_is_a_line(
         assert what == "files" and error.filename == str(tmp_path / "tiny.md")
     out, err = capsys.readouterr()
     assert status == 1 and f"{1 if what == 'checkpoints' else 2} lines" in out and "Traceback" not in err
-    told = {"lines": "its line cannot be kept: ", "checkpoints": "OSError: ", "files": "no further run"}[what]
-    failures = {"lines": 2, "checkpoints": 1, "files": 1}[what]
+    told, failures = {"lines": ("OSError: ", 2), "checkpoints": ("OSError: ", 1), "files": ("no further run", 1)}[what]
     assert err.count(told) == err.count("No space left on device") == failures
     monkeypatch.undo()
     assert tiny_experiment(runs).main(Settings(out=tmp_path, jobs=1)) == 0
@@ -563,14 +538,15 @@ def test_data_that_is_not_there_gets_one_line(tmp_path):
     def plan(settings):
         raise th.DataError("put the file there")
 
-    experiment = command.Experiment("tiny", plan, str, dict)
+    experiment = Experiment("tiny", plan, str, dict)
     with pytest.raises(UsageError, match="put the file there"):
         experiment.main(Settings(out=tmp_path))
 
 
-def test_a_run_that_fails_here_shows_where(tmp_path):
-    with pytest.raises(ValueError, match="it had to fail"):
-        tiny_experiment([tiny(fail=1, at=2)]).main(Settings(out=tmp_path, jobs=1))
+def test_a_run_that_fails_here_shows_where(tmp_path, capsys):
+    assert tiny_experiment([tiny(fail=1, at=2)]).main(Settings(out=tmp_path, jobs=1)) == 1
+    err = capsys.readouterr().err
+    assert "self.accident(options)" in err and "failed: ValueError: it had to fail" in err
 
 
 def test_a_data_folder_that_is_not_there_gets_one_line(tmp_path):

@@ -1,5 +1,7 @@
 """The perceptron of the experiments, and the clock of towers, on images made up."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_an_epoch_shows_each_image_once_scaled_and_with_its_label(data, monkeypa
 
 def test_a_run_is_that_of_a_plain_loop(data, tmp_path):
     run = made("adam/sgd(1e-4)")
-    result = train(mnist.Perceptron(run, data), run, Place(tmp_path))
+    result = train(partial(mnist.Perceptron, run, data), run, Place(tmp_path))
     other = mnist.Perceptron(run, data)
     params, optimizer = dict(other.params), th.optim.from_string(run.stack)
     losses = []
@@ -85,11 +87,11 @@ def test_the_lowest_alpha_is_that_of_all_steps(data, tmp_path):
             values.append(perceptron.optimizer.hyperparameters["alpha"])
 
         perceptron.after = noted
-        lowest[coordinates] = train(perceptron, run, Place(tmp_path))["lowest_alpha"]
+        lowest[coordinates] = train(lambda made=perceptron: made, run, Place(tmp_path))["lowest_alpha"]
         assert lowest[coordinates] == pytest.approx(min(values))
     assert lowest["log"] > 0
     run = made("rmsprop/sgd")
-    assert train(mnist.Perceptron(run, data), run, Place(tmp_path))["lowest_alpha"] is None
+    assert train(partial(mnist.Perceptron, run, data), run, Place(tmp_path))["lowest_alpha"] is None
 
 
 def test_coordinates_are_those_of_every_level_and_keep_what_is_tuned():

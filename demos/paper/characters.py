@@ -9,7 +9,7 @@ Its result: the test perplexity, that of training by hundreds of steps, the hype
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,12 @@ START, TEMPERATURE = "The ", 0.8  # in a text without these letters, its own fir
 
 @cache
 def load(folder: Path | None) -> th.data.Text:
-    """War and Peace, once a process. Raises DataError."""
-    return th.data.war_and_peace(folder)
-
-
-def ready(folder: Path | None) -> None:
-    """See that the text is there, and long enough for a batch of its end. Raises DataError."""
-    if (count := len(load(folder).test_ids)) <= BATCH:
+    """War and Peace, once a process. Raises DataError, also for a text whose end is too short for a batch."""
+    text = th.data.war_and_peace(folder)
+    if (count := len(text.test_ids)) <= BATCH:
         wanted = (BATCH + 1) * HELD_OUT
         raise th.DataError(f"war_and_peace: the text's end has {count} characters; it needs {wanted:,} in all")
+    return text
 
 
 def beginning(text: th.data.Text) -> str:
@@ -116,4 +113,4 @@ class Writer(Training):
 
 def perform(run: Run, place: Place) -> dict[str, Any]:
     """Train, test at the end, and write a little."""
-    return train(Writer(run, load(place.data)), run, place)
+    return train(partial(Writer, run, load(place.data)), run, place)

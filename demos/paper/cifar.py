@@ -8,7 +8,7 @@ Its result: test error in per cent and, by epoch, the mean training loss, the te
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -100,4 +100,4 @@ class Residual(Training):
 
 def perform(run: Run, place: Place) -> dict[str, Any]:
     """Train, and test after every epoch."""
-    return train(Residual(run, load(place.data)), run, place)
+    return train(partial(Residual, run, load(place.data)), run, place)

@@ -8,7 +8,7 @@ loss and alpha; and the lowest alpha of all steps (None where alpha is tuned as 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,4 +157,4 @@ class Perceptron(Training):
 
 def perform(run: Run, place: Place) -> dict[str, Any]:
     """Train, and test at the end."""
-    return train(Perceptron(run, load(place.data)), run, place)
+    return train(partial(Perceptron, run, load(place.data)), run, place)

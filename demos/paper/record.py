@@ -1,11 +1,14 @@
-"""Where and how a run was made; and the same of many runs, as a sentence."""
+"""Where, how and on which data a run was made; and the same of many runs, as a paragraph."""
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,27 @@ import tinyhyper as th
 from tinyhyper.kernels.threads import available
 
 from ..bench.machine import cpuinfo
-from .place import Place
-from .run import Line
+from .run import Line, Place
 
 QUICK = "**A quick part: fewer runs and fewer steps than published, so the numbers are others.** "
+MOST = 1 << 25  # bytes of an array that are hashed; of a larger one, every nth row
+
+
+@cache
+def fingerprint(kind: str, folder: Path | None) -> str | None:
+    """A short hash of what a kind's `load` gives, None for a kind without. Raises DataError."""
+    load = getattr(import_module(kind), "load", None)
+    return None if load is None else digest(load(folder))
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """A short hash of arrays and texts: their types, shapes and bytes."""
+    found = hashlib.blake2b(digest_size=6)
+    for part in parts:
+        array = np.frombuffer(part.encode(), np.uint8) if isinstance(part, str) else np.asarray(part)
+        found.update(f"{array.dtype.str} {array.shape} ".encode())
+        found.update(np.ascontiguousarray(array[:: 1 + array.nbytes // MOST]).data)
+    return found.hexdigest()
 
 
 @cache

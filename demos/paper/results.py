@@ -11,8 +11,8 @@ from tinyhyper import files
 from .. import output
 from ..settings import Settings, UsageError, shared
 from . import Experiment, bounded, charrnn, resnet, table1, towers, walls
-from .command import complain
-from .store import Store
+from .experiment import complain
+from .run import Store
 
 TEXT = Path(__file__).with_suffix(".md")
 EXPERIMENTS = {

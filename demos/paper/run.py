@@ -1,17 +1,26 @@
-"""A run as plain data: what is to be done, and what came of it."""
+"""A run as plain data: what is to be done, where it works, and what came of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tinyhyper import files
+
+
+class Stopped(Exception):
+    """The run was told to stop, by its own starter or because a later one has come."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,58 @@ class Run:
         return self.steps * float(getattr(import_module(self.kind), "COST", 1.0))
 
 
+@dataclass(frozen=True)
+class Place:
+    """What a run is told beside its description; none of it changes the numbers, but for last bits by threads.
+
+    folder: for checkpoints.  data: the folder of data sets, None for the loaders' own places.
+    threads: of kernels, in each run.  command: what the user typed.  starter: a name that no other starter has.
+    every: seconds between two checkpoints.  look: seconds between two looks at whether something is due.
+    fingerprint: of the data, once they are loaded.
+    """
+
+    folder: Path
+    data: Path | None = None
+    threads: int = 1
+    command: str = ""
+    starter: str = "this"
+    every: float = 20.0
+    look: float = 0.5
+    fingerprint: str | None = None
+
+    @property
+    def turn(self) -> Path:
+        """The file that names the starter whose runs may go on."""
+        return self.folder / "turn"
+
+    def checkpoint(self, run: Run) -> Path:
+        """The file of the run's checkpoint."""
+        return self.folder / f"{run.key}.npz"
+
+    def go(self) -> None:
+        """Let the runs of this starter go on; those of an earlier starter stop."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files.write(self.turn, self.starter)
+
+    def stop(self) -> None:
+        """Let all runs make a checkpoint and stop."""
+        with suppress(OSError):
+            files.write(self.turn, "nobody")
+
+    def stopping(self) -> bool:
+        """Whether runs of this starter are to stop. On a machine without the file they go on."""
+        try:
+            return self.turn.read_text() != self.starter
+        except OSError:
+            return False
+
+    def leave(self) -> None:
+        """Remove the folder, if no checkpoint is in it."""
+        with suppress(OSError):
+            self.turn.unlink()
+            self.folder.rmdir()
+
+
 class Line(NamedTuple):
     """A finished run.
 
@@ -66,6 +127,42 @@ class Line(NamedTuple):
         if "command" in record:
             record["command"] = re.sub(r"^python -m demos (?!paper )", "python -m demos paper ", record["command"])
         return cls(Run(**run), dict(data["result"]), record)
+
+
+class Store:
+    """The file of finished runs: a line of JSON each, by the key of its run. Of two lines of one run, the first counts.
+
+    say: what to do with a word about lines that cannot be read, as after a crash in the middle of one.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path = path
+        self.lines: dict[str, Line] = {}
+        texts = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else [""]
+        for number, text in enumerate(texts, start=1):
+            if not text.strip():
+                continue
+            try:
+                line = Line.read(text)
+            except (ValueError, KeyError, TypeError):
+                say(f"{path}: line {number} is torn or damaged; it is ignored, and its run counts as not finished")
+            else:
+                self.lines.setdefault(line.run.key, line)
+        self.torn = bool(texts[-1])
+
+    def add(self, line: Line) -> None:
+        """Append a line; when this returns, it is on the disk. Where that raises OSError, it is kept in memory."""
+        self.lines.setdefault(line.run.key, line)
+        before, self.torn = self.torn, True
+        with open(self.path, "ab") as file:
+            file.write(("\n" * before + line.text() + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self.torn = False
+
+    def of(self, runs: Iterable[Run]) -> list[Line]:
+        """The lines of those runs that are finished, in their order."""
+        return [self.lines[run.key] for run in runs if run.key in self.lines]
 
 
 def plain(value: Any) -> Any:

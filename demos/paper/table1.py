@@ -67,15 +67,10 @@ def plan(settings: Settings) -> list[Run]:
     return runs
 
 
-def ahead(run: Run) -> int:
-    """How many re-runs follow."""
-    return int("/" in run.stack)
-
-
 def follow(run: Run, result: dict[str, Any]) -> list[Run]:
     """The plain optimizer with the values that this run has learned, unless one of them is no number any more."""
     values = learned(run, result)
-    if not ahead(run) or None in values:
+    if "/" not in run.stack or None in values:
         return []
     name = stacks.bottom(run.stack).partition("-")[0]
     stack = f"{name}({', '.join(map(repr, values))})"
@@ -118,7 +113,7 @@ def measured(lines: Sequence[Line]) -> list[Measured]:
         if own:
             values = [learned(line.run, line.result) for line in own]
             numbers = [[value for value in column if value is not None] for column in zip(*values)]
-            shown = [fmean(column) for column in numbers if column] if ahead(own[0].run) else []
+            shown = [fmean(column) for column in numbers if column] if "/" in row.stack else []
             if "-alpha" in row.stack:
                 shown = shown[:1]
             found.append(Measured(row, [line.result["error"] for line in own], shown, again))
@@ -205,4 +200,4 @@ def dots(axes: Any, place: int, published: float, deviation: float, errors: Sequ
     axes.plot(errors, [place - 0.15] * len(errors), "o", color=COLOURS[2], markersize=5, alpha=0.8, label=own)
 
 
-EXPERIMENT = Experiment("table1", plan, markdown, pictures, follow, ahead)
+EXPERIMENT = Experiment("table1", plan, markdown, pictures, follow)

@@ -8,6 +8,7 @@ step `at` on.
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,6 @@ class Tiny(Training):
         params = {name: th.tensor(x.astype(np.float32), requires_grad=True) for name, x in weights.items()}
         super().__init__(params, th.optim.from_string(run.stack))
         self.model = Counter()
-        self.generators = {"noise": np.random.default_rng(run.seed + 1)}
         self.carried = {"state": np.zeros(3)}
         self.history = {"losses": []}
         self.run = run
@@ -48,7 +48,7 @@ class Tiny(Training):
             time.sleep(0.05)
         if step == options.get("at"):
             self.accident(options)
-        noise = self.generators["noise"].standard_normal(3)
+        noise = np.random.default_rng([self.run.seed, step]).standard_normal(3)
         self.carried["state"] = 0.5 * self.carried["state"] + noise
         out = th.tanh(th.Tensor(DATA) @ self.params["w"] + self.params["b"])
         loss = th.sum(self.model(self.params, out) * self.carried["state"].astype(np.float32)) / 4
@@ -77,4 +77,4 @@ class Tiny(Training):
 def perform(run, place):
     with open(place.folder / "performed", "a") as file:
         file.write(run.key + "\n")
-    return train(Tiny(run), run, place)
+    return train(partial(Tiny, run), run, place)
