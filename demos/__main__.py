@@ -27,6 +27,7 @@ DEMOS = {
     "paper bounded": "what the paper left open: towers whose step sizes cannot turn negative",
     "paper results": "what all experiments have left in --out, as one page beside it, as docs/results.md has it",
 }
+MODULES = {"bench": "demos.bench.command"}  # demos.bench is imported by the measured processes, so it is light
 EXTRAS = ("matplotlib", "tqdm")
 HELP = ("-h", "--help")
 
@@ -72,7 +73,7 @@ def named(words: list[str]) -> tuple[str, list[str]]:
 def load(name: str) -> Any:
     """What has the demo's options and main. Raises UsageError if a package that demos need is missing."""
     try:
-        module = import_module(f"demos.{name.replace(' ', '.')}")
+        module = import_module(MODULES.get(name, f"demos.{name.replace(' ', '.')}"))
     except ModuleNotFoundError as error:
         if (package := str(error.name).split(".")[0]) in EXTRAS:
             raise UsageError(f'demos need {package}: pip install "tinyhyper[demos]"') from None

@@ -20,7 +20,7 @@ import tinyhyper as th
 from . import digits, museum, output
 from .museum import exhibits, properties
 from .museum.exhibits import Loss, Params
-from .report import COLOURS, png
+from .report import COLOURS, png, tidy
 from .settings import Settings, shared
 
 STEPS = 300
@@ -144,9 +144,7 @@ def draw(axes: Axes, number: int, name: str, right: list[float], faulty: list[fl
     axes.set_yscale(CURVES[name].scale)
     axes.set_title(f"{number}  {name}", fontsize=11, loc="left")
     axes.set_ylabel(CURVES[name].label)
-    axes.grid(color="#E5E5E5", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
+    tidy(axes)
 
 
 def picture(curves: dict[str, tuple[list[float], list[float]]]) -> bytes:

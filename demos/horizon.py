@@ -16,7 +16,6 @@ without noise: the quadratic's own, where there is noise a mean over 400 runs; f
 
 from __future__ import annotations
 
-import io
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ from tqdm import tqdm
 import tinyhyper as th
 
 from . import digits, output
-from .report import COLOURS
+from .report import COLOURS, png, tidy
 from .settings import Settings, shared
 
 EIGENVALUES = np.logspace(-2, 0, 10)
@@ -271,9 +270,7 @@ def over_k(axes: Axes, horizons: Any) -> None:
     axes.set_xticks(shown, [str(k) for k in shown])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("horizon k")
-    axes.grid(color="#E5E5E5", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
+    tidy(axes)
 
 
 def picture(results: list[Bias], costs: dict[int, tuple[float, float]]) -> bytes:
@@ -289,9 +286,7 @@ def picture(results: list[Bias], costs: dict[int, tuple[float, float]]) -> bytes
     lower.suptitle(f"one window on the {results[-1].problem.name}", fontsize=11)
     draw_cost(times, "milliseconds", {k: seconds * 1e3 for k, (seconds, _) in costs.items()})
     draw_cost(memories, "peak memory, MB", {k: size / 1e6 for k, (_, size) in costs.items()})
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
+    return png(figure)
 
 
 def main(settings: Settings) -> int:

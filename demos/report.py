@@ -97,9 +97,7 @@ def draw(loss_axes: Axes, alpha_axes: Axes, group: list[Result], colours: dict[s
         alpha_axes.set_yscale("symlog", linthresh=linear_to)
         alpha_axes.axhline(0, color="#999999", linewidth=0.8)
     for axes in (loss_axes, alpha_axes):
-        axes.grid(color="#E5E5E5", linewidth=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
+        tidy(axes)
 
 
 def curves(results: list[Result]) -> bytes:
@@ -121,6 +119,13 @@ def curves(results: list[Result]) -> bytes:
     lines = {line.get_label(): line for axes in panels[0] for line in axes.get_lines()}
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=min(len(lines), 5), frameon=False)
     return png(figure)
+
+
+def tidy(axes: Axes) -> None:
+    """A light grid, and no frame."""
+    axes.grid(color="#E5E5E5", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
 
 
 def png(figure: Figure) -> bytes:

@@ -28,7 +28,7 @@ from tinyhyper.optim import SGD, Adam, Optimizer
 
 from . import output
 from .bench.worker import status
-from .report import COLOURS, png
+from .report import COLOURS, png, tidy
 from .settings import Settings, shared
 
 STEPS, QUICK = 1_000_000, 20_000
@@ -163,9 +163,7 @@ def picture(samples: list[Sample]) -> bytes:
     for axes in (left, middle, right):
         axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.set_xlabel("steps")
-        axes.grid(color="#E5E5E5", linewidth=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
+        tidy(axes)
     return png(figure)
 
 

@@ -103,16 +103,6 @@ def own_curves(lines: Sequence[Line], name: str) -> dict[int, Curve]:
     return {height: points for height, points in curves(lines, name).items() if height or name == "linear"}
 
 
-def errors(found: dict[int, Curve]) -> str:
-    """A table of errors by alpha and height."""
-    alphas = sorted({alpha for points in found.values() for alpha in points})
-    rows = [
-        [f"{alpha:g}", *[f"{points[alpha]:.1f}" if alpha in points else "" for points in found.values()]]
-        for alpha in alphas
-    ]
-    return page.table(["alpha", *[f"height {height}" for height in found]], rows)
-
-
 def markdown(lines: Sequence[Line]) -> str:
     """The decades of all variants, how often alpha was negative, and a table of errors for each."""
     header = ("variant", "height", "best %", "decades", "wider than linear", "runs with alpha < 0", "lowest alpha")
@@ -124,7 +114,7 @@ def markdown(lines: Sequence[Line]) -> str:
     ]
     for name, variant in VARIANTS.items():
         if found := own_curves(lines, name):
-            parts += [f"### {variant.title}", errors(found)]
+            parts += [f"### {variant.title}", sensitivity.table(found, {})]
     return "\n\n".join([*parts, record.provenance(lines)])
 
 

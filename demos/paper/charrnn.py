@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png
+from ..report import COLOURS, png, tidy
 from ..settings import Settings
 from . import Experiment, Line, Run, characters, page, record
 
@@ -47,22 +47,14 @@ def plan(settings: Settings) -> list[Run]:
     ]
 
 
-def grouped(lines: Sequence[Line]) -> dict[float, dict[str, list[Line]]]:
-    """The lines by alpha and name."""
-    found: dict[float, dict[str, list[Line]]] = {}
-    for line in lines:
-        found.setdefault(line.run.options["alpha"], {}).setdefault(line.run.options["name"], []).append(line)
-    return found
-
-
 def markdown(lines: Sequence[Line]) -> str:
     """The table, and what the best of the models writes."""
     cells = []
-    for alpha, names in grouped(lines).items():
-        both = zip((PLAIN, TUNED), PUBLISHED[alpha])
-        pairs = [cell for name, published in both for cell in (perplexity(names.get(name, [])), published)]
-        learned = [last(names.get(TUNED, []), name) for name in ("alpha", "beta1", "beta2")]
-        cells.append([f"{alpha:g}", STARTS[alpha], *pairs, ", ".join(filter(None, learned))])
+    for (alpha,), names in page.grouped(lines, "alpha").items():
+        there = PUBLISHED[alpha]
+        plain, tuned = (page.result(names.get(name, []), "perplexity") for name in (PLAIN, TUNED))
+        learned = [page.last(names.get(TUNED, []), name, 4) for name in ("alpha", "beta1", "beta2")]
+        cells.append([f"{alpha:g}", STARTS[alpha], plain, there[0], tuned, there[1], ", ".join(filter(None, learned))])
     header = ("alpha", "", "plain", "published", "hyperoptimized", "published", "learned alpha, beta1, beta2")
     steps = max((line.run.steps for line in lines), default=0)
     return "\n\n".join(
@@ -74,16 +66,6 @@ def markdown(lines: Sequence[Line]) -> str:
             record.provenance(lines),
         ]
     )
-
-
-def perplexity(lines: Sequence[Line]) -> str:
-    """At the end, on the test text."""
-    return page.spread([line.result["perplexity"] for line in lines])
-
-
-def last(lines: Sequence[Line], name: str) -> str:
-    """Where a hyperparameter ended."""
-    return page.spread([line.result["hyperparameters"][-1][name] for line in lines], 4)
 
 
 def writing(lines: Sequence[Line]) -> list[str]:
@@ -101,7 +83,7 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     """A PNG: training perplexity and alpha over the steps, plain dashed, tuned solid."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss_axes, alpha_axes = figure.subplots(1, 2)
-    for (alpha, names), colour in zip(grouped(lines).items(), COLOURS[1:]):
+    for ((alpha,), names), colour in zip(page.grouped(lines, "alpha").items(), COLOURS[1:]):
         for name, style in ((PLAIN, "--"), (TUNED, "-")):
             for line in names.get(name, [])[:1]:
                 look: dict[str, Any] = {"color": colour, "linestyle": style, "label": f"{name} from {alpha:g}"}
@@ -111,7 +93,7 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
                 alpha_axes.plot(characters.NOTED * np.arange(len(alphas)), alphas, **look)
     for axes, what in ((loss_axes, f"training perplexity (over {characters.NOTED} steps)"), (alpha_axes, "alpha")):
         axes.set(xlabel="step", ylabel=what, yscale="log")
-        page.tidy(axes)
+        tidy(axes)
     figure.legend(*loss_axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return {"charrnn.png": png(figure)}
 

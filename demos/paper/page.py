@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..settings import Settings
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .run import Line
 
 CHANCE = 90.0  # per cent of ten classes that are wrong without knowing anything
 
@@ -38,8 +36,20 @@ def spread(values: Sequence[float | None], digits: int = 2) -> str:
     return text + (f" ± {stdev(numbers):.{digits}f}".replace("nan", "NaN") if len(numbers) > 1 else "")
 
 
-def tidy(axes: Axes) -> None:
-    """A light grid, and no frame."""
-    axes.grid(color="#E5E5E5", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
+def grouped(lines: Iterable[Line], *options: str) -> dict[tuple[Any, ...], dict[str, list[Line]]]:
+    """The lines by these options, and then by their name."""
+    found: dict[tuple[Any, ...], dict[str, list[Line]]] = {}
+    for line in lines:
+        group = found.setdefault(tuple(line.run.options[option] for option in options), {})
+        group.setdefault(line.run.options["name"], []).append(line)
+    return found
+
+
+def last(lines: Iterable[Line], name: str, digits: int) -> str:
+    """Where a hyperparameter ended."""
+    return spread([line.result["hyperparameters"][-1][name] for line in lines], digits)
+
+
+def result(lines: Iterable[Line], name: str, digits: int = 2) -> str:
+    """What was measured at the end."""
+    return spread([line.result[name] for line in lines], digits)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png
+from ..report import COLOURS, png, tidy
 from ..settings import Settings
 from . import Experiment, Line, Run, cifar, page, record
 
@@ -70,15 +70,9 @@ def plan(settings: Settings) -> list[Run]:
     ]
 
 
-def grouped(lines: Sequence[Line], part: str) -> dict[tuple[float, float], dict[str, list[Line]]]:
+def grouped(lines: Sequence[Line], part: str) -> Settings2a:
     """The lines of a part of the figure, by setting and by name."""
-    found: dict[tuple[float, float], dict[str, list[Line]]] = {}
-    for line in lines:
-        options = line.run.options
-        if options["part"] == part:
-            names = found.setdefault((options["alpha"], options["mu"]), {})
-            names.setdefault(options["name"], []).append(line)
-    return found
+    return page.grouped((line for line in lines if line.run.options["part"] == part), "alpha", "mu")
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -86,14 +80,14 @@ def markdown(lines: Sequence[Line]) -> str:
     settings, names = grouped(lines, "2a"), grouped(lines, "2b").get(GOOD, {})
     parts = ["## Figure 2: ResNet-20 on CIFAR-10"]
     if settings:
-        cells = [row(alpha, mu, names.get(PLAIN, []), names.get(TUNED, [])) for (alpha, mu), names in settings.items()]
+        rows = [row(*setting, names.get(PLAIN, []), names.get(TUNED, [])) for setting, names in settings.items()]
         parts += [
             "### 2a: from good and bad settings",
-            page.table(HEADER, cells),
+            page.table(HEADER, rows),
             f"After {epochs(settings.values())}. {claim(settings)}",
         ]
     if names:
-        ends = [(name, page.spread(errors(group), 1), last(group, "alpha")) for name, group in names.items()]
+        ends = [(name, page.result(group, "error", 1), page.last(group, "alpha", 5)) for name, group in names.items()]
         parts += [
             "### 2b: learned decay",
             page.table(("alpha", "error %", "alpha at the end"), ends),
@@ -104,18 +98,8 @@ def markdown(lines: Sequence[Line]) -> str:
 
 def row(alpha: float, mu: float, plain: Sequence[Line], tuned: Sequence[Line]) -> list[str]:
     """A setting: the errors of both, and what was learned."""
-    both = [page.spread(errors(plain), 1), page.spread(errors(tuned), 1)]
-    return [f"{alpha:g}", f"{mu:g}", *both, last(tuned, "alpha"), last(tuned, "mu")]
-
-
-def errors(lines: Sequence[Line]) -> list[float | None]:
-    """The test errors at the end, in per cent."""
-    return [line.result["error"] for line in lines]
-
-
-def last(lines: Sequence[Line], name: str) -> str:
-    """Where a hyperparameter ended."""
-    return page.spread([line.result["hyperparameters"][-1][name] for line in lines], 5)
+    both = [page.result(plain, "error", 1), page.result(tuned, "error", 1)]
+    return [f"{alpha:g}", f"{mu:g}", *both, page.last(tuned, "alpha", 5), page.last(tuned, "mu", 5)]
 
 
 def claim(settings: Settings2a) -> str:
@@ -151,7 +135,7 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
         error_axes.plot(done, np.array(line.result["errors"], float), color=colour, label=name)
     for axes, what in ((alpha_axes, "alpha"), (error_axes, "test error, %")):
         axes.set(xlabel="epoch", ylabel=what)
-        page.tidy(axes)
+        tidy(axes)
         if names:
             axes.legend(frameon=False, fontsize=8)
     alpha_axes.set_yscale("log")
@@ -167,7 +151,7 @@ def draw_nine(axes: Axes, settings: Settings2a) -> None:
         axes.scatter(place, tuned, color=COLOURS[2], zorder=3, label=TUNED)
     axes.set_xticks(range(len(settings)), [f"{alpha:g}\n{mu:g}" for alpha, mu in settings])
     axes.set(xlabel="alpha, and below it mu", ylabel="test error, %")
-    page.tidy(axes)
+    tidy(axes)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[:2], labels[:2], frameon=False)
 

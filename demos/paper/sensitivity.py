@@ -12,8 +12,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from ..report import tidy
 from . import Line, page
 
+BOTTOM = "alpha of the bottom, at the start"
 GOOD = 2.0  # times the best error: up to there an error counts as reached
 
 Curve = Mapping[float, float]  # errors by alpha
@@ -72,12 +74,25 @@ def draw(axes: Axes, points: Curve, published: Curve, **line: Any) -> None:
     axes.plot([*published], [*published.values()], "s", **marks)
 
 
-def scales(axes: Axes, ticks: Sequence[float], label: str = "") -> None:
+def table(found: Mapping[int, Curve], published: Mapping[int, Curve], *more: Sequence[str]) -> str:
+    """Errors by alpha and height, the published ones in brackets; below them, further rows."""
+
+    def cell(height: int, alpha: float) -> str:
+        own = f"{found[height][alpha]:.1f}" if alpha in found[height] else ""
+        there = published.get(height, {})
+        return f"{own} ({there[alpha]:g})" if alpha in there else own
+
+    alphas = sorted({alpha for points in found.values() for alpha in points})
+    rows = [[f"{alpha:g}", *[cell(height, alpha) for height in found]] for alpha in alphas]
+    return page.table(["alpha", *[f"height {height}" for height in found]], [*rows, *more])
+
+
+def scales(axes: Axes, ticks: Sequence[float], label: str = "", below: str = BOTTOM) -> None:
     """Both axes logarithmic."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("alpha of the bottom, at the start")
+    axes.set_xlabel(below)
     axes.set_ylabel(label)
-    page.tidy(axes)
+    tidy(axes)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from .. import stacks
-from ..report import COLOURS, png
+from ..report import COLOURS, png, tidy
 from ..settings import Settings
 from . import Experiment, Line, Run, mnist, page, record
 
@@ -181,7 +181,7 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
         axes.set_xscale("log")
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.minorticks_off()
-        page.tidy(axes)
+        tidy(axes)
     for place, m in enumerate(rows):
         row = m.row
         dots(left, place, row.error, row.deviation, m.errors)

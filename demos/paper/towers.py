@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..report import COLOURS, png
+from ..report import COLOURS, png, tidy
 from ..settings import Settings, UsageError
 from . import Experiment, Line, Run, pace, page, record, sensitivity
-from .panels import PANELS, QUICK, Panel
+from .panels import PANELS, QUICK
 from .sensitivity import GOOD, Curve
 
 SEEDS = 1
@@ -91,18 +91,17 @@ def markdown(lines: Sequence[Line]) -> str:
     for name, panel in PANELS.items():
         if not (found := curves(lines, name)):
             continue
-        alphas = sorted({alpha for points in found.values() for alpha in points})
-        header = ["alpha", *[f"height {height}" for height in found]]
-        rows = [[f"{alpha:g}", *[cell(panel, h, alpha, found[h].get(alpha)) for h in found]] for alpha in alphas]
-        rows.append(["best", *[f"{min(points.values()):.1f}" for points in found.values()]])
         limit = GOOD * sensitivity.best(found.values())
         own = [sensitivity.tolerated(points, panel.worst) for points in found.values()]
         common = [sensitivity.decades(points, limit, panel.worst) for points in found.values()]
-        rows.append(["decades, own best", *map(sensitivity.told, own)])
-        rows.append(["decades, all", *map(sensitivity.told, common)])
+        below = (
+            ["best", *[f"{min(points.values()):.1f}" for points in found.values()]],
+            ["decades, own best", *map(sensitivity.told, own)],
+            ["decades, all", *map(sensitivity.told, common)],
+        )
         parts += [
             f"### {panel.title}",
-            page.table(header, rows),
+            sensitivity.table(found, panel.published, *below),
             (
                 f"{panel.unit}{'; published in brackets' if panel.published else ''}. {panel.worst:g} also stands "
                 f"where the loss stopped being a number. Decades: of alpha, up to {GOOD:g} times the best of the same "
@@ -119,13 +118,6 @@ def markdown(lines: Sequence[Line]) -> str:
             f"A level above the first adds {slope(heights, milliseconds):.2f} % of height 1's step; published 1 to 2 %."
         ]
     return "\n\n".join([*parts, record.provenance(lines)])
-
-
-def cell(panel: Panel, height: int, alpha: float, error: float | None) -> str:
-    """An error, and in brackets the published one."""
-    published = panel.published.get(height, {})
-    own = "" if error is None else f"{error:.1f}"
-    return f"{own} ({published[alpha]:g})" if alpha in published else own
 
 
 def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
@@ -162,7 +154,7 @@ def draw_decades(axes: Axes, shown: dict[str, dict[int, Curve]]) -> None:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
-    page.tidy(axes)
+    tidy(axes)
 
 
 def draw_pace(axes: Axes, heights: Sequence[int], milliseconds: Sequence[float]) -> None:
@@ -175,7 +167,7 @@ def draw_pace(axes: Axes, heights: Sequence[int], milliseconds: Sequence[float])
     axes.set_xlabel("height")
     axes.set_ylabel("milliseconds a step")
     axes.set_ylim(bottom=0)
-    page.tidy(axes)
+    tidy(axes)
 
 
 EXPERIMENT = Experiment("towers", plan, markdown, pictures, alone=alone, parts=(*PANELS, PACE))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ..report import COLOURS, png
 from ..settings import Settings
-from . import Experiment, Line, Run, mnist, page, record
+from . import Experiment, Line, Run, mnist, page, record, sensitivity
 
 SEEDS = 3
 BROKEN = 20.0  # per cent of error from which a run counts as diverged: all that learn are well below
@@ -106,17 +106,11 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
         axes.plot([*points], [*points.values()], "o-", color=COLOURS[2], linewidth=1.4, label="here, median")
         for kappa, values in errors(wall, lines).items():
             axes.plot([kappa] * len(values), values, ".", color=COLOURS[2], alpha=0.6)
-        axes.plot(
-            [*wall.published], [*wall.published.values()], "s", color=COLOURS[0], fillstyle="none", label="published"
-        )
+        there = wall.published
+        axes.plot([*there], [*there.values()], "s", color=COLOURS[0], fillstyle="none", label="published")
         axes.axhline(BROKEN, color="#999999", linewidth=0.8, linestyle="--")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_yticks([3, 5, 10, 20, 50, 90], ["3", "5", "10", "20", "50", "90"])
-        axes.minorticks_off()
+        sensitivity.scales(axes, (3, 5, 10, 20, 50, 90), below="kappa")
         axes.set_title(f"{wall.name}(kappa)", fontsize=11)
-        axes.set_xlabel("kappa")
-        page.tidy(axes)
     panels[0].set_ylabel("test error, %")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return {"walls.png": png(figure)}
