@@ -40,7 +40,7 @@ class Exhibit(NamedTuple):
         else:
             optimizer = built(kind, *self.rates)
         with th.record(ghosts=True) as tape:
-            for _ in properties.steps(optimizer, np.random.default_rng(0), **self.flags):
+            for _ in properties.run(optimizer, np.random.default_rng(0), **self.flags):
                 pass
         return tape
 
