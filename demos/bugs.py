@@ -97,9 +97,7 @@ def problem(rng: np.random.Generator, steps: int) -> tuple[Params, list[Loss]]:
     """The MLP of the demo `digits` in float64, and the losses on its minibatches."""
     data = th.data.digits()
     images = data.train_images.astype(np.float64)
-    params = {
-        name: th.tensor(w.numpy(), requires_grad=True, dtype=np.float64) for name, w in digits.initial(rng).items()
-    }
+    params = digits.doubled(rng)
     chosen = rng.integers(len(images), size=(steps, BATCH))
     return params, [partial(loss, images[batch], data.train_labels[batch]) for batch in chosen]
 

@@ -59,6 +59,11 @@ def initial(rng: np.random.Generator) -> Params:
     return params
 
 
+def doubled(rng: np.random.Generator) -> Params:
+    """The same weights in float64, for differences."""
+    return {name: th.tensor(w.numpy(), requires_grad=True, dtype=np.float64) for name, w in initial(rng).items()}
+
+
 def logits(params: Params, images: np.ndarray) -> th.Tensor:
     """(n, 64) images to (n, 10) scores. As in the paper, tanh is on the outputs too."""
     hidden = th.linear(images, params["layer1.weight"], params["layer1.bias"], th.tanh)

@@ -19,8 +19,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,6 +30,7 @@ from tqdm import tqdm
 import tinyhyper as th
 
 from . import digits, output
+from .digits import Params
 from .report import COLOURS, png, tidy
 from .settings import Settings, shared
 
@@ -43,8 +43,7 @@ LOWEST_DRAWN = 0.01  # of the full hypergradient; nearer to 0 the axis is linear
 options = shared("seed", "out")
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A loss to descend.
 
     horizons: the ks to try, each of which divides the last one, the number of steps.  start: the first weights.
@@ -54,69 +53,64 @@ class Problem:
     name: str
     alpha: float
     horizons: tuple[int, ...]
-    start: Callable[[np.random.Generator], digits.Params]
+    start: Callable[[np.random.Generator], Params]
     data: Callable[[np.random.Generator, int], list[Any]]
-    loss: Callable[[digits.Params, Any], th.Tensor]
-    goal: Callable[[digits.Params], th.Tensor]
+    loss: Callable[[Params, Any], th.Tensor]
+    goal: Callable[[Params], th.Tensor]
 
     @property
     def steps(self) -> int:
         return self.horizons[-1]
 
 
-@dataclass
-class Bias:
+class Bias(NamedTuple):
     """What a problem's windows gave, by horizon; the full hypergradient, and the same by differences."""
 
     problem: Problem
-    at_end: dict[int, float] = field(default_factory=dict)
-    on_way: dict[int, float] = field(default_factory=dict)
-    by_differences: float = 0.0
-
-    @property
-    def full(self) -> float:
-        return self.at_end[self.problem.steps]
+    at_end: dict[int, float]
+    on_way: dict[int, float]
+    full: float
+    by_differences: float
 
 
 def quadratic(name: str, noise: float, alpha: float, horizons: tuple[int, ...]) -> Problem:
     """Half the sum of eigenvalue * w^2, from w = 1; each gradient has normal noise of this standard deviation."""
-    runs = NOISY_RUNS if noise else 1
+    shape = (NOISY_RUNS if noise else 1, EIGENVALUES.size)
 
-    def curve(w: th.Tensor) -> th.Tensor:
-        return th.sum(0.5 * EIGENVALUES * w * w)
+    def curve(params: Params) -> th.Tensor:
+        return th.sum(0.5 * EIGENVALUES * params["w"] * params["w"])
 
     return Problem(
         name,
         alpha,
         horizons,
-        start=lambda rng: {"w": th.tensor(np.ones((runs, EIGENVALUES.size)), requires_grad=True)},
-        data=lambda rng, count: [noise * rng.standard_normal((runs, EIGENVALUES.size)) for _ in range(count)],
-        loss=lambda params, slope: curve(params["w"]) + th.sum(slope * params["w"]),
-        goal=lambda params: curve(params["w"]) / runs,
+        start=lambda rng: {"w": th.tensor(np.ones(shape), requires_grad=True)},
+        data=lambda rng, count: [noise * rng.standard_normal(shape) for _ in range(count)],
+        loss=lambda params, slope: curve(params) + th.sum(slope * params["w"]),
+        goal=lambda params: curve(params) / shape[0],
     )
 
 
 def digits_mlp(alpha: float, horizons: tuple[int, ...]) -> Problem:
     """The MLP of the demo `digits`, in float64."""
-    split = th.data.digits()
-    images = split.train_images.astype(np.float64)
+    data = th.data.digits()
+    images, labels = data.train_images.astype(np.float64), data.train_labels
 
-    def start(rng: np.random.Generator) -> digits.Params:
-        first = digits.initial(rng)
-        return {name: th.tensor(w.numpy(), requires_grad=True, dtype=np.float64) for name, w in first.items()}
-
-    def data(rng: np.random.Generator, count: int) -> list[Any]:
+    def batches(rng: np.random.Generator, count: int) -> list[Any]:
         order = rng.permutation(len(images))[: count * digits.BATCH].reshape(count, digits.BATCH)
-        return [(images[chosen], split.train_labels[chosen]) for chosen in order]
+        return [(images[chosen], labels[chosen]) for chosen in order]
+
+    def loss(params: Params, batch: Any) -> th.Tensor:
+        return th.cross_entropy(digits.logits(params, batch[0]), batch[1])
 
     return Problem(
         "digits MLP",
         alpha,
         horizons,
-        start,
-        data,
-        loss=lambda params, batch: th.cross_entropy(digits.logits(params, batch[0]), batch[1]),
-        goal=lambda params: th.cross_entropy(digits.logits(params, images), split.train_labels),
+        start=digits.doubled,
+        data=batches,
+        loss=loss,
+        goal=lambda params: loss(params, (images, labels)),
     )
 
 
@@ -130,8 +124,8 @@ def problems() -> list[Problem]:
 
 
 def follow(
-    problem: Problem, optimizer: th.optim.Optimizer, seed: int, recorded: bool
-) -> Iterator[tuple[int, digits.Params]]:
+    problem: Problem, optimizer: th.optim.Optimizer, seed: int, recorded: bool = False
+) -> Iterator[tuple[int, Params]]:
     """The run: after each step, its number from 1 and the weights."""
     rng = np.random.default_rng(seed)
     params = problem.start(rng)
@@ -141,9 +135,14 @@ def follow(
         yield step, params
 
 
+def tower(problem: Problem, horizon: int) -> th.optim.Optimizer:
+    """SGD whose alpha gets a hypergradient but stays where it is."""
+    return th.optim.SGD(problem.alpha, optimizer=th.optim.SGD(0.0), horizon=horizon)
+
+
 def windows(problem: Problem, horizon: int, seed: int) -> list[float]:
     """The hypergradient of each window of the run."""
-    optimizer = th.optim.SGD(problem.alpha, optimizer=th.optim.SGD(0.0), horizon=horizon)
+    optimizer = tower(problem, horizon)
     return [
         th.gradients(problem.goal(params), optimizer.parameters["alpha"], retain_graph=True)[0].item()
         for step, params in follow(problem, optimizer, seed, recorded=horizon > 1)
@@ -155,7 +154,7 @@ def difference(problem: Problem, seed: int) -> float:
     """The full hypergradient as a central difference of two whole runs."""
 
     def last(alpha: float) -> float:
-        *_, (_, params) = follow(problem, th.optim.SGD(alpha), seed, recorded=False)
+        *_, (_, params) = follow(problem, th.optim.SGD(alpha), seed)
         return problem.goal(params).item()
 
     h = 1e-5 * problem.alpha
@@ -164,27 +163,25 @@ def difference(problem: Problem, seed: int) -> float:
 
 def bias(problem: Problem, seed: int, progress: tqdm) -> Bias:
     """The hypergradients of one problem at every horizon."""
-    result = Bias(problem, by_differences=difference(problem, seed))
+    found = {}
     for horizon in problem.horizons:
-        found = windows(problem, horizon, seed)
-        result.at_end[horizon], result.on_way[horizon] = found[-1], float(np.mean(found))
+        found[horizon] = windows(problem, horizon, seed)
         progress.update()
-    return result
+    at_end = {k: values[-1] for k, values in found.items()}
+    on_way = {k: float(np.mean(values)) for k, values in found.items()}
+    return Bias(problem, at_end, on_way, at_end[problem.steps], difference(problem, seed))
 
 
 def window(problem: Problem, horizon: int, seed: int) -> float:
     """Seconds for one window: `horizon` steps and the sweep that gathers its hypergradient."""
-    rng = np.random.default_rng(seed)
+    rng, optimizer = np.random.default_rng(seed), tower(problem, horizon)
     params = problem.start(rng)
-    optimizer = th.optim.SGD(problem.alpha, optimizer=th.optim.SGD(0.0), horizon=horizon)
-    first, *others, last = problem.data(rng, horizon + 1)
+    first, *others = problem.data(rng, horizon + 1)
     problem.loss(params, first).backward()
     began = time.perf_counter()
-    for data in others:
+    for step, data in enumerate(others, start=1):
         optimizer.step(params)
-        problem.loss(params, data).backward(create_graph=True)
-    optimizer.step(params)
-    problem.loss(params, last).backward()
+        problem.loss(params, data).backward(create_graph=step < horizon)
     return time.perf_counter() - began
 
 
