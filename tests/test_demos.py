@@ -1,4 +1,4 @@
-"""python -m demos, run as a user runs it: in a process of its own."""
+"""python -m demos: in a process of its own, as a user runs it, where that matters; else called in this one."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from demos import __main__ as command_line
+from demos import bugs, digits, horizon
 
 ROOT = Path(__file__).resolve().parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -36,6 +37,16 @@ def run(*arguments, code=None, folder=None):
     process = start(*arguments, code=code, folder=folder)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+@pytest.fixture
+def call(capsys):
+    """What `run` gives, without a process: of the command called in this one."""
+
+    def call(*arguments):
+        return command_line.main([*map(str, arguments)]), *capsys.readouterr()
+
+    return call
 
 
 def test_help_names_the_demos_the_options_and_examples():
@@ -117,18 +128,19 @@ WRONG = {
 
 
 @pytest.mark.parametrize("arguments, line", WRONG.values(), ids=WRONG)
-def test_wrong_input_gets_one_line_and_writes_nothing(arguments, line, tmp_path):
-    status, out, err = run(*arguments, folder=tmp_path)
+def test_wrong_input_gets_one_line_and_writes_nothing(arguments, line, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(*arguments)
     assert status == 2 and out == ""
     assert err.count("\n") == 1 and re.search(line, err)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_output_folder_that_is_a_file_is_left_as_it_was(tmp_path):
+def test_an_output_folder_that_is_a_file_is_left_as_it_was(call, tmp_path):
     occupied = tmp_path / "results"
     occupied.write_text("mine")
     for out in (occupied, occupied / "below"):
-        status, _, err = run("--out", out)
+        status, _, err = call("--out", out)
         assert status == 2 and err.count("\n") == 1 and str(out) in err
     assert occupied.read_text() == "mine" and list(tmp_path.iterdir()) == [occupied]
 
@@ -186,14 +198,14 @@ def test_a_run_writes_both_pictures_and_nothing_else(short):
     assert ElementTree.parse(folder / "cut.svg").getroot().tag.endswith("svg")
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(call, tmp_path):
     chosen = ["--stack", "sgd/sgd", "--alpha", "0.01", "--epochs", 1, "--out", tmp_path]
-    first, again, other = (rows(run(*chosen, "--seed", seed)[1]) for seed in (1, 1, 2))
+    first, again, other = (rows(way(*chosen, "--seed", seed)[1]) for way, seed in ((run, 1), (call, 1), (call, 2)))
     assert [row[:4] for row in first] == [row[:4] for row in again] != [row[:4] for row in other]
 
 
-def test_a_diverged_run_is_said_to_have_diverged(tmp_path):
-    status, out, err = run("--stack", "sgd/sgd(1e300)", "--alpha", "1", "--epochs", 1, "--out", tmp_path)
+def test_a_diverged_run_is_said_to_have_diverged(call, tmp_path):
+    status, out, err = call("--stack", "sgd/sgd(1e300)", "--alpha", "1", "--epochs", 1, "--out", tmp_path)
     assert status == 0 and "NaN at step" in out and "Warning" not in err
     assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
 
@@ -212,23 +224,10 @@ def test_ctrl_c_leaves_what_was_finished_and_says_where(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cut.svg"]
 
 
-INTERRUPTED_IN_THE_SECOND_RUN = """
-import sys
-from demos import digits
-from demos.__main__ import main
-train, names = digits.train, []
-def interrupted(run, *others):
-    names.append(run.name)
-    if len(names) == 2:
-        raise KeyboardInterrupt
-    return train(run, *others)
-digits.train = interrupted
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient(tmp_path):
-    status, out, err = run("horizon", "--seed", 1, "--out", tmp_path)
+def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient(call, tmp_path, monkeypatch):
+    few = [problem._replace(horizons=problem.horizons[:: len(problem.horizons) - 1]) for problem in horizon.problems()]
+    monkeypatch.setattr(horizon, "problems", lambda: few)
+    status, out, err = call("horizon", "--seed", 1, "--out", tmp_path)
     assert status == 0, err
     assert len(re.findall(r"that of one step has the wrong sign", out)) == 3
     slopes = re.findall(r"^full hypergradient (\S+), by differences (\S+);", out, flags=re.MULTILINE)
@@ -238,8 +237,11 @@ def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient
     assert (tmp_path / "horizon.png").read_bytes().startswith(PNG)
 
 
-def test_every_bug_shows_in_its_curve(tmp_path):
-    status, out, err = run("bugs", "--seed", 1, "--out", tmp_path)
+def test_every_bug_shows_in_its_curve(call, tmp_path, monkeypatch):
+    long = "alpha clamped"  # which shows after a hundred steps only; fifty are enough for all others
+    short = {name: c if name == long else c._replace(steps=min(c.steps, 50)) for name, c in bugs.CURVES.items()}
+    monkeypatch.setattr(bugs, "CURVES", short)
+    status, out, err = call("bugs", "--seed", 1, "--out", tmp_path)
     assert (status, err) == (0, "")
     ends = re.findall(r"^ *(\d+)  .* (\S+) +(\S+) +\d+$", out, flags=re.MULTILINE)
     assert [int(number) for number, _, _ in ends] == list(range(1, 17))
@@ -248,9 +250,18 @@ def test_every_bug_shows_in_its_curve(tmp_path):
     assert (tmp_path / "bugs.png").read_bytes().startswith(PNG)
 
 
-def test_ctrl_c_keeps_the_table_and_the_curves_of_finished_runs(tmp_path):
+def test_ctrl_c_keeps_the_table_and_the_curves_of_finished_runs(call, tmp_path, monkeypatch):
+    train, names = digits.train, []
+
+    def interrupted(run, *others):
+        names.append(run.name)
+        if len(names) == 2:
+            raise KeyboardInterrupt
+        return train(run, *others)
+
+    monkeypatch.setattr(digits, "train", interrupted)
     chosen = ["--stack", "sgd", "--stack", "adam", "--stack", "rmsprop", "--epochs", 1, "--alpha", 0.01]
-    status, out, _ = run(*chosen, "--out", tmp_path, code=INTERRUPTED_IN_THE_SECOND_RUN)
+    status, out, _ = call(*chosen, "--out", tmp_path)
     assert status == 130 and "Interrupted: 1 of 3 runs" in out
     assert [row[0] for row in rows(out)] == ["sgd"]
     assert f"In {tmp_path}: curves.png, cut.svg" in out and (tmp_path / "curves.png").read_bytes().startswith(PNG)
