@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,12 @@ NOISY_RUNS = 400
 REPEATS = 10  # of each time, of which the least is shown
 LOWEST_DRAWN = 0.01  # of the full hypergradient; nearer to 0 the axis is linear
 
+
+# What is shown of the windows of one horizon: its name, what it is, its colour and its mark.
+SHOWN = (
+    ("at the end", "the last k steps", COLOURS[1], "o"),
+    ("on the way", "mean of all windows of k steps", COLOURS[2], "s"),
+)
 
 options = shared("seed", "out")
 
@@ -64,13 +70,15 @@ class Problem(NamedTuple):
 
 
 class Bias(NamedTuple):
-    """What a problem's windows gave, by horizon; the full hypergradient, and the same by differences."""
+    """The hypergradients of a problem's windows by horizon, as in SHOWN; the full hypergradient by differences."""
 
     problem: Problem
-    at_end: dict[int, float]
-    on_way: dict[int, float]
-    full: float
+    found: dict[int, tuple[float, float]]
     by_differences: float
+
+    @property
+    def full(self) -> float:
+        return self.found[self.problem.steps][0]
 
 
 def quadratic(name: str, noise: float, alpha: float, horizons: tuple[int, ...]) -> Problem:
@@ -165,11 +173,10 @@ def bias(problem: Problem, seed: int, progress: tqdm) -> Bias:
     """The hypergradients of one problem at every horizon."""
     found = {}
     for horizon in problem.horizons:
-        found[horizon] = windows(problem, horizon, seed)
+        values = windows(problem, horizon, seed)
+        found[horizon] = values[-1], float(np.mean(values))
         progress.update()
-    at_end = {k: values[-1] for k, values in found.items()}
-    on_way = {k: float(np.mean(values)) for k, values in found.items()}
-    return Bias(problem, at_end, on_way, at_end[problem.steps], difference(problem, seed))
+    return Bias(problem, found, difference(problem, seed))
 
 
 def window(problem: Problem, horizon: int, seed: int) -> float:
@@ -185,44 +192,39 @@ def window(problem: Problem, horizon: int, seed: int) -> float:
     return time.perf_counter() - began
 
 
-def peak(problem: Problem, horizon: int, seed: int) -> float:
-    """The most bytes that one window holds at once."""
-    tracemalloc.start()
-    try:
-        window(problem, horizon, seed)
-        return float(tracemalloc.get_traced_memory()[1])
-    finally:
-        tracemalloc.stop()
-
-
 def costs_of(problem: Problem, seed: int) -> dict[int, tuple[float, float]]:
-    """Seconds and peak bytes of one window, by horizon; apart from each other, as counting bytes takes time."""
+    """Milliseconds and peak megabytes of one window, by horizon; measured apart, as counting bytes takes time."""
     rounds = [{k: window(problem, k, seed) for k in problem.horizons} for _ in range(REPEATS)]
-    return {k: (min(seconds[k] for seconds in rounds), peak(problem, k, seed)) for k in problem.horizons}
+    found = {}
+    for k in problem.horizons:
+        tracemalloc.start()
+        window(problem, k, seed)
+        found[k] = 1e3 * min(seconds[k] for seconds in rounds), 1e-6 * tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return found
 
 
 def table(results: list[Bias], costs: dict[int, tuple[float, float]]) -> str:
     """The numbers of the picture."""
 
-    def signed(value: float, full: float) -> str:
-        return f"{value:>+11.4g}  {'wrong sign' if value * full < 0 else '':<10}"
-
     lines = []
-    for result in results:
-        problem, full = result.problem, result.full
-        ways = {"at the end": result.at_end[1], "on the way": result.on_way[1]}
-        wrong = " and ".join(way for way, value in ways.items() if value * full < 0)
-        verdict = f"that of one step has the {'wrong sign ' + wrong if wrong else 'same sign'}"
+    for problem, found, by_differences in results:
+        full = found[problem.steps][0]
+
+        def sign(value: float, full: float = full) -> str:
+            return "wrong sign" if value * full < 0 else ""
+
+        wrong = " and ".join(name for (name, *_), value in zip(SHOWN, found[1]) if sign(value))
+        verdict = f"that of one step has the {f'wrong sign {wrong}' if wrong else 'same sign'}"
         lines += [
             f"{problem.name}: alpha {problem.alpha:g}, {problem.steps} steps",
-            f"full hypergradient {full:+.6g}, by differences {result.by_differences:+.6g}; {verdict}",
+            f"full hypergradient {full:+.6g}, by differences {by_differences:+.6g}; {verdict}",
             f"{'k':>6}  {'at the end':>11}  {'':<10}  {'on the way':>11}",
+            *(f"{k:>6}  {e:>+11.4g}  {sign(e):<10}  {w:>+11.4g}  {sign(w)}".rstrip() for k, (e, w) in found.items()),
+            "",
         ]
-        for k in problem.horizons:
-            lines.append(f"{k:>6}  {signed(result.at_end[k], full)}  {signed(result.on_way[k], full)}".rstrip())
-        lines.append("")
     lines += [f"one window on the {results[-1].problem.name}", f"{'k':>6}  {'milliseconds':>12}  {'peak MB':>8}"]
-    lines += [f"{k:>6}  {seconds * 1e3:>12.2f}  {size / 1e6:>8.3f}" for k, (seconds, size) in costs.items()]
+    lines += [f"{k:>6}  {milliseconds:>12.2f}  {size:>8.3f}" for k, (milliseconds, size) in costs.items()]
     return "\n".join(lines)
 
 
@@ -232,12 +234,10 @@ def draw_bias(axes: Axes, result: Bias) -> None:
     axes.axhspan(-100, 0, color="#FBE9E1")
     axes.axhline(1, color="#999999", linewidth=1)
     axes.axhline(0, color="#999999", linewidth=0.8)
-    for name, values, colour, marker in (
-        ("at the end: the last k steps", result.at_end, COLOURS[1], "o"),
-        ("on the way: mean of all windows of k steps", result.on_way, COLOURS[2], "s"),
-    ):
-        ratios = [values[k] / result.full for k in problem.horizons]
-        axes.plot(problem.horizons, ratios, color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=name)
+    for n, (name, what, colour, marker) in enumerate(SHOWN):
+        line: dict[str, Any] = {"color": colour, "marker": marker, "label": f"{name}: {what}"}
+        ratios = [values[n] / result.full for values in result.found.values()]
+        axes.plot(problem.horizons, ratios, markersize=4.5, linewidth=1.4, **line)
     axes.set_yscale("symlog", linthresh=LOWEST_DRAWN)
     axes.set_ylim(-8, 8)
     axes.set_yticks([-1, -0.1, -0.01, 0, 0.01, 0.1, 1], ["−1", "−0.1", "−0.01", "0", "0.01", "0.1", "1"])
@@ -247,20 +247,18 @@ def draw_bias(axes: Axes, result: Bias) -> None:
     over_k(axes, problem.horizons)
 
 
-def draw_cost(axes: Axes, label: str, values: dict[int, float]) -> None:
+def draw_cost(axes: Axes, label: str, horizons: Sequence[int], values: Sequence[float]) -> None:
     """What one window costs over k, and the line through the last value on which twice the k costs twice as much."""
-    horizons = list(values)
-    longest = horizons[-1]
-    line = [values[longest] * k / longest for k in horizons]
+    line = [values[-1] * k / horizons[-1] for k in horizons]
     axes.plot(horizons, line, color="#999999", linestyle="--", linewidth=1, label="in proportion to k")
-    axes.plot(horizons, list(values.values()), color=COLOURS[0], marker="o", markersize=4.5, linewidth=1.4)
+    axes.plot(horizons, values, color=COLOURS[0], marker="o", markersize=4.5, linewidth=1.4)
     axes.set_yscale("log")
     axes.set_ylabel(label)
     axes.legend(frameon=False, fontsize=9)
     over_k(axes, horizons)
 
 
-def over_k(axes: Axes, horizons: Any) -> None:
+def over_k(axes: Axes, horizons: Sequence[int]) -> None:
     """What all panels share: the axis of k, and the grid."""
     axes.set_xscale("log")
     shown = [k for n, k in enumerate(horizons) if len(horizons) < 8 or n % 3 == 0]
@@ -279,10 +277,9 @@ def picture(results: list[Bias], costs: dict[int, tuple[float, float]]) -> bytes
         draw_bias(axes, result)
     panels[0].set_ylabel("hypergradient / full hypergradient")
     upper.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-    times, memories = lower.subplots(1, 2)
     lower.suptitle(f"one window on the {results[-1].problem.name}", fontsize=11)
-    draw_cost(times, "milliseconds", {k: seconds * 1e3 for k, (seconds, _) in costs.items()})
-    draw_cost(memories, "peak memory, MB", {k: size / 1e6 for k, (_, size) in costs.items()})
+    for axes, label, values in zip(lower.subplots(1, 2), ("milliseconds", "peak memory, MB"), zip(*costs.values())):
+        draw_cost(axes, label, [*costs], values)
     return png(figure)
 
 
