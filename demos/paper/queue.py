@@ -9,8 +9,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, wait
-from concurrent.futures import Future as Promise
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from importlib import import_module
@@ -94,9 +101,9 @@ def through(
     executor: Executor, runs: Iterable[Run], store: Store, place: Place, failed: dict[str, str], bar: tqdm
 ) -> None:
     """Carry out the runs; what a broken executor gives back is neither in the store then nor among the failed."""
-    under_way: dict[Promise[Line], Run] = {}
+    under_way: dict[Future[Line], Run] = {}
 
-    def settle(done: Iterable[Promise[Line]]) -> None:
+    def settle(done: Iterable[Future[Line]]) -> None:
         for future in done:
             run = under_way.pop(future)
             try:
@@ -110,10 +117,10 @@ def through(
                 if not isinstance(error, OSError):  # of a disk or of data, the one line tells enough
                     traceback.print_exception(error)
 
-    with suppress(BrokenExecutor):
-        for run in runs:
-            under_way[executor.submit(carry_out, run, place)] = run
     try:
+        with suppress(BrokenExecutor):
+            for run in runs:
+                under_way[executor.submit(carry_out, run, place)] = run
         while under_way:  # on Windows, Ctrl-C is only seen between two waits
             settle(wait(under_way, timeout=1, return_when=FIRST_COMPLETED).done)
     except KeyboardInterrupt:
