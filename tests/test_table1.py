@@ -31,8 +31,9 @@ def made_up(shift=0.1):
     published = {row.stack: row for row in table1.ROWS}
     for run in table1.plan(Settings()):
         row = published[run.stack]
-        lines.append(line(run, error=row.error + shift + (run.seed - 1) / 100, levels=[level(0.02 + run.seed / 100)]))
-        lines += [line(again, error=row.again + 0.5, levels=[level()]) for again in table1.follow(*lines[-1][:2])]
+        error = row.error[0] + shift + (run.seed - 1) / 100
+        lines.append(line(run, error=error, levels=[level(0.02 + run.seed / 100)]))
+        lines += [line(again, error=row.again[0] + 0.5, levels=[level()]) for again in table1.follow(*lines[-1][:2])]
     return lines
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import tinyhyper as th
 
 from ..stacks import with_rates
-from . import Place, Run, Training, train
+from . import Place, Run, Training, train, training
 
 COST = 400
 BATCH = 128
@@ -50,18 +50,14 @@ class Residual(Training):
             data.train_images[:images], data.train_labels[:images], data.test_images[:tests], data.test_labels[:tests]
         )
         self.epoch = steps(1, len(self.data.train_labels))
-        self.order, self.ordered = np.empty(0, np.int64), -1
         self.history = {"recent": [], "losses": [], "errors": [], "hyperparameters": [self.optimizer.hyperparameters]}
 
     def loss(self, step: int) -> th.Tensor:
         epoch, batch = divmod(step, self.epoch)
-        if epoch != self.ordered:
-            self.order = np.random.default_rng([self.seed, 1 + epoch]).permutation(len(self.data.train_labels))
-            self.ordered = epoch
-        rows = self.order[batch * BATCH : (batch + 1) * BATCH]
+        rows = training.rows(self.seed, step, len(self.data.train_labels), BATCH)
         rng = np.random.default_rng([self.seed, 1 + epoch, batch])
-        images = th.Tensor(th.data.crop_and_flip(self.data.train_images[rows], rng))
-        return th.cross_entropy(self.model(self.params, images), self.data.train_labels[rows])
+        images = th.data.crop_and_flip(self.data.train_images[rows], rng)
+        return th.cross_entropy(self.scores(images), self.data.train_labels[rows])
 
     def after(self, step: int, loss: float) -> None:
         history = self.history
@@ -79,14 +75,13 @@ class Residual(Training):
 
     def error(self) -> float:
         """Per cent of the test images that are taken for something else, with the statistics of training."""
-        images, labels, wrong = self.data.test_images, self.data.test_labels, 0
         self.model.eval()
-        with th.no_grad():
-            for n in range(0, len(images), CHUNK):
-                guesses = self.model(self.params, th.Tensor(images[n : n + CHUNK])).numpy().argmax(axis=1)
-                wrong += np.count_nonzero(guesses != labels[n : n + CHUNK])
+        found = training.error(self.scores, self.data.test_images, self.data.test_labels, CHUNK)
         self.model.train()
-        return 100 * wrong / len(images)
+        return found
+
+    def scores(self, images: np.ndarray) -> th.Tensor:
+        return self.model(self.params, th.Tensor(images))
 
     def result(self) -> dict[str, Any]:
         history = self.history

@@ -16,7 +16,7 @@ import numpy as np
 
 import tinyhyper as th
 
-from . import Place, Run, Training, train
+from . import Place, Run, Training, train, training
 
 COST = 1.3
 BATCH = 256
@@ -107,8 +107,6 @@ class Perceptron(Training):
         # One batch at a time: `backward` has released the one before when the next is written.
         self.bytes = np.empty((BATCH, PIXELS), np.uint8)
         self.floats = np.empty((BATCH, PIXELS), np.float32)
-        self.order = np.empty(0, np.int64)
-        self.ordered = -1
         self.history = {"recent": [], "losses": [], "alphas": [], "lowest": self.internal()}
 
     def internal(self) -> float:
@@ -116,10 +114,7 @@ class Perceptron(Training):
         return self.optimizer.parameters["alpha"].item()
 
     def loss(self, step: int) -> th.Tensor:
-        epoch, batch = divmod(step, self.epoch)
-        if epoch != self.ordered:
-            self.order, self.ordered = np.random.default_rng([self.seed, 1 + epoch]).permutation(self.images), epoch
-        rows = self.order[batch * BATCH : (batch + 1) * BATCH]
+        rows = training.rows(self.seed, step, self.images, BATCH)
         taken = np.take(self.data.images, rows, axis=0, out=self.bytes[: len(rows)], mode="clip")
         return th.cross_entropy(logits(self.params, scaled(taken, self.floats)), self.data.labels[rows])
 
@@ -135,13 +130,12 @@ class Perceptron(Training):
 
     def error(self) -> float:
         """Per cent of the test images that are taken for another digit."""
-        images, labels = self.data.test_images, self.data.test_labels
-        floats, wrong = np.empty((CHUNK, PIXELS), np.float32), 0
-        with th.no_grad():
-            for n in range(0, len(images), CHUNK):
-                guesses = logits(self.params, scaled(images[n : n + CHUNK], floats)).numpy().argmax(axis=1)
-                wrong += np.count_nonzero(guesses != labels[n : n + CHUNK])
-        return 100 * wrong / len(images)
+        floats = np.empty((CHUNK, PIXELS), np.float32)
+
+        def scores(images: np.ndarray) -> th.Tensor:
+            return logits(self.params, scaled(images, floats))
+
+        return training.error(scores, self.data.test_images, self.data.test_labels, CHUNK)
 
     def result(self) -> dict[str, Any]:
         # Of a square, the lowest root is not the lowest value.

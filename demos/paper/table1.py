@@ -18,40 +18,41 @@ EPOCHS = {"sgd": 30, "adagrad": 30, "adam": 5, "rmsprop": 5}
 QUICK_EPOCHS = {"sgd": 3, "adagrad": 3, "adam": 1, "rmsprop": 1}
 LEARNED = {"sgd": ("alpha",), "adagrad": ("alpha",), "adam": ("alpha", "beta1", "beta2"), "rmsprop": ("alpha", "gamma")}
 TICKS = (2, 3, 4, 5, 6, 8, 10, 20, 50, 90)
-NOTICED = 0.4  # points by which a test error must differ to be marked
+NOTICED, MARK = 0.4, "\u25cf"  # points by which a test error must differ to be marked
+
+
+Published = tuple[float, float]  # per cent of error, and its deviation
 
 
 class Row(NamedTuple):
-    """A row as published: per cent of error with its deviation, what was learned, and the re-run likewise."""
+    """A row as published: the error, what was learned, and the error of the re-run."""
 
     name: str
     stack: str
-    error: float
-    deviation: float
+    error: Published
     learned: str = ""
-    again: float | None = None
-    again_deviation: float | None = None
+    again: Published | None = None
 
 
 ROWS = (
-    Row("SGD", "sgd", 8.99, 0.05),
-    Row("SGD / SGD", "sgd/sgd", 4.81, 0.10, ".0769", 5.44, 0.10),
-    Row("SGD / Adam(0.1)", "sgd/adam(0.1)", 4.86, 0.06, ".4538", 2.80, 0.09),
-    Row("SGD / AdaGrad", "sgd/adagrad", 4.85, 0.21, ".0836", 5.17, 0.03),
-    Row("SGD / RMSProp(0.1)", "sgd/rmsprop(0.1)", 4.52, 0.02, ".5920", 2.52, 0.07),
-    Row("Adam", "adam", 4.67, 0.06),
-    Row("Adam / SGD(1e-5)", "adam/sgd(1e-5)", 3.03, 0.02, ".0040, .899, .999", 3.11, 0.06),
-    Row("Adam-alpha / SGD(1e-5)", "adam-alpha/sgd(1e-5)", 3.12, 0.04, ".0021", 3.47, 0.02),
-    Row("Adam / Adam", "adam/adam", 3.05, 0.09, ".0038, .870, .999", 3.24, 0.13),
-    Row("Adam-alpha / Adam", "adam-alpha/adam", 3.04, 0.08, ".0036", 3.08, 0.12),
-    Row("AdaGrad", "adagrad", 7.40, 0.08),
-    Row("AdaGrad / SGD", "adagrad/sgd", 6.90, 0.16, ".0080", 7.75, 0.02),
-    Row("AdaGrad / AdaGrad", "adagrad/adagrad", 5.03, 0.23, ".0151", 6.67, 0.08),
-    Row("RMSProp", "rmsprop", 4.19, 0.47),
-    Row("RMSProp-alpha / SGD(1e-4)", "rmsprop-alpha/sgd(1e-4)", 3.55, 0.23, ".0030", 3.93, 0.70),
-    Row("RMSProp / SGD(1e-4)", "rmsprop/sgd(1e-4)", 3.33, 0.07, ".0032, .9899", 3.25, 0.09),
-    Row("RMSProp-alpha / RMSProp(1e-4)", "rmsprop-alpha/rmsprop(1e-4)", 3.42, 0.45, ".0021", 3.60, 0.04),
-    Row("RMSProp / RMSProp(1e-4)", "rmsprop/rmsprop(1e-4)", 2.96, 0.11, ".0020, .9962", 3.65, 0.36),
+    Row("SGD", "sgd", (8.99, 0.05)),
+    Row("SGD / SGD", "sgd/sgd", (4.81, 0.10), ".0769", (5.44, 0.10)),
+    Row("SGD / Adam(0.1)", "sgd/adam(0.1)", (4.86, 0.06), ".4538", (2.80, 0.09)),
+    Row("SGD / AdaGrad", "sgd/adagrad", (4.85, 0.21), ".0836", (5.17, 0.03)),
+    Row("SGD / RMSProp(0.1)", "sgd/rmsprop(0.1)", (4.52, 0.02), ".5920", (2.52, 0.07)),
+    Row("Adam", "adam", (4.67, 0.06)),
+    Row("Adam / SGD(1e-5)", "adam/sgd(1e-5)", (3.03, 0.02), ".0040, .899, .999", (3.11, 0.06)),
+    Row("Adam-alpha / SGD(1e-5)", "adam-alpha/sgd(1e-5)", (3.12, 0.04), ".0021", (3.47, 0.02)),
+    Row("Adam / Adam", "adam/adam", (3.05, 0.09), ".0038, .870, .999", (3.24, 0.13)),
+    Row("Adam-alpha / Adam", "adam-alpha/adam", (3.04, 0.08), ".0036", (3.08, 0.12)),
+    Row("AdaGrad", "adagrad", (7.40, 0.08)),
+    Row("AdaGrad / SGD", "adagrad/sgd", (6.90, 0.16), ".0080", (7.75, 0.02)),
+    Row("AdaGrad / AdaGrad", "adagrad/adagrad", (5.03, 0.23), ".0151", (6.67, 0.08)),
+    Row("RMSProp", "rmsprop", (4.19, 0.47)),
+    Row("RMSProp-alpha / SGD(1e-4)", "rmsprop-alpha/sgd(1e-4)", (3.55, 0.23), ".0030", (3.93, 0.70)),
+    Row("RMSProp / SGD(1e-4)", "rmsprop/sgd(1e-4)", (3.33, 0.07), ".0032, .9899", (3.25, 0.09)),
+    Row("RMSProp-alpha / RMSProp(1e-4)", "rmsprop-alpha/rmsprop(1e-4)", (3.42, 0.45), ".0021", (3.60, 0.04)),
+    Row("RMSProp / RMSProp(1e-4)", "rmsprop/rmsprop(1e-4)", (2.96, 0.11), ".0020, .9962", (3.65, 0.36)),
 )
 
 OF = "learned by"  # the option of a re-run that names the stack whose values it has
@@ -90,19 +91,6 @@ class Measured(NamedTuple):
     values: list[float]
     again: list[float]
 
-    @property
-    def difference(self) -> float | None:
-        """From the published error, in points."""
-        return difference(self.errors, self.row.error)
-
-    @property
-    def again_difference(self) -> float | None:
-        return difference(self.again, self.row.again)
-
-
-def difference(errors: Sequence[float], published: float | None) -> float | None:
-    return fmean(errors) - published if errors and published is not None else None
-
 
 def measured(lines: Sequence[Line]) -> list[Measured]:
     """The rows for which there are lines."""
@@ -124,36 +112,20 @@ def markdown(lines: Sequence[Line]) -> str:
     """The table, what is marked in it, and where it comes from."""
     rows = measured(lines)
     header = (
-        "stack",
-        "published %",
-        "here %",
-        "off",
-        "published learned",
-        "here",
-        "published re-run %",
-        "here %",
-        "off",
-    )
-    cells = []
-    for m in rows:
-        row = m.row
-        cells.append(
-            [
-                row.name,
-                f"{row.error:.2f} ± {row.deviation:.2f}",
-                page.spread(m.errors),
-                off(m.difference),
-                row.learned,
-                ", ".join(f"{value:.4f}".replace("0.", ".", 1) for value in m.values),
-                "" if row.again is None else f"{row.again:.2f} ± {row.again_deviation:.2f}",
-                page.spread(m.again),
-                off(m.again_difference),
-            ]
-        )
-    marked = [m.row.name for m in rows if noticed(m.difference)]
+        "stack", "published %", "here %", "off", "published learned", "here", "published re-run %", "here %", "off",
+    )  # fmt: skip
+    cells = [
+        [
+            row.name, plus_minus(row.error), page.spread(errors), off(errors, row.error),
+            row.learned, ", ".join(f"{value:.4f}".replace("0.", ".", 1) for value in values),
+            plus_minus(row.again), page.spread(again), off(again, row.again),
+        ]
+        for row, errors, values, again in rows
+    ]  # fmt: skip
+    marked = [m.row.name for m in rows if MARK in off(m.errors, m.row.error)]
     compared = [fmean(m.again) < fmean(m.errors) for m in rows if m.again]
     told = (
-        f"Test error, mean ± standard deviation. \u25cf: more than {NOTICED} points from the published error. Of the "
+        f"Test error, mean ± standard deviation. {MARK}: more than {NOTICED} points from the published error. Of the "
         f"runs themselves, not re-runs, these are marked: {', '.join(marked) or 'none'}. Learned values are means over "
         "the seeds; each re-run has the values of its own seed. Stacks whose re-runs were better, in the mean, than "
         f"the runs that learned their values: {sum(compared)} of {len(compared)}."
@@ -161,13 +133,16 @@ def markdown(lines: Sequence[Line]) -> str:
     return "\n\n".join(["## Table 1: 18 stacks on MNIST", page.table(header, cells), told, record.provenance(lines)])
 
 
-def noticed(points: float | None) -> bool:
-    return points is not None and abs(points) > NOTICED
+def plus_minus(published: Published | None) -> str:
+    return "{:.2f} ± {:.2f}".format(*published) if published else ""
 
 
-def off(points: float | None) -> str:
-    """A difference, marked if it is large."""
-    return "" if points is None else f"{points:+.2f}" + " \u25cf" * noticed(points)
+def off(errors: Sequence[float], published: Published | None) -> str:
+    """How many points the mean is from the published error, marked if these are many."""
+    if not errors or not published:
+        return ""
+    points = fmean(errors) - published[0]
+    return f"{points:+.2f}" + f" {MARK}" * (abs(points) > NOTICED)
 
 
 def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
@@ -182,21 +157,20 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.minorticks_off()
         tidy(axes)
-    for place, m in enumerate(rows):
-        row = m.row
-        dots(left, place, row.error, row.deviation, m.errors)
-        if row.again is not None and row.again_deviation is not None:
-            dots(right, place, row.again, row.again_deviation, m.again)
+    for place, (row, errors, _, again) in enumerate(rows):
+        dots(left, place, row.error, errors)
+        if row.again:
+            dots(right, place, row.again, again)
     left.set_yticks(range(len(rows)), [m.row.name for m in rows])
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return {"table1.png": png(figure)}
 
 
-def dots(axes: Any, place: int, published: float, deviation: float, errors: Sequence[float]) -> None:
+def dots(axes: Any, place: int, published: Published, errors: Sequence[float]) -> None:
     """A row: the published error above, each of ours below."""
     first = not axes.get_legend_handles_labels()[0]
     label, own = ("published, ± deviation", "here, each seed") if first else (None, None)
-    axes.errorbar(published, place + 0.15, xerr=deviation, fmt="s", color=COLOURS[0], markersize=4, label=label)
+    axes.errorbar(published[0], place + 0.15, xerr=published[1], fmt="s", color=COLOURS[0], markersize=4, label=label)
     axes.plot(errors, [place - 0.15] * len(errors), "o", color=COLOURS[2], markersize=5, alpha=0.8, label=own)
 
 

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,24 @@ def resume(begin: Callable[[], Training], path: Path, label: list[Any]) -> tuple
     except (th.TinyhyperError, KeyError, ValueError) as error:
         print(f"{path}: this checkpoint cannot be used ({error}); its run starts anew", file=sys.stderr)
         return begin(), 0, 0.0
+
+
+def rows(seed: int, step: int, count: int, batch: int) -> np.ndarray:
+    """The rows of a step's batch, of so many in all; each epoch has an order of its own."""
+    epoch, n = divmod(step, math.ceil(count / batch))
+    return _order(seed, epoch, count)[n * batch : (n + 1) * batch]
+
+
+@lru_cache(maxsize=1)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, 1 + epoch]).permutation(count)
+
+
+def error(scores: Callable[[np.ndarray], th.Tensor], images: np.ndarray, labels: np.ndarray, chunk: int) -> float:
+    """Per cent of the images whose highest score is that of another class, computed so many images at a time."""
+    wrong = 0
+    with th.no_grad():
+        for n in range(0, len(images), chunk):
+            guesses = scores(images[n : n + chunk]).numpy().argmax(axis=1)
+            wrong += np.count_nonzero(guesses != labels[n : n + chunk])
+    return 100 * wrong / len(images)
