@@ -72,36 +72,8 @@ def conduct(runs: Iterable[Run], follow: Follow, hire: Hire, store: Store, place
     that are under way have made their checkpoints. Raises Stopped if a later start has stopped them.
     """
     failed: dict[str, str] = {}
-    left = ATTEMPTS
-
-    def known() -> list[Run]:
-        return planned(runs, follow, store)
-
-    def unfinished() -> list[Run]:
-        return [run for run in known() if run.key not in store.lines and run.key not in failed]
-
-    place.go()
-    with tqdm(unit="run", smoothing=0, leave=False, disable=None) as bar:
-        while left and not place.stopping() and (waiting := unfinished()):
-            bar.reset(len(known()))
-            bar.update(len(known()) - len(waiting))
-            finished = len(store.lines)
-            with hire() as executor:
-                through(executor, sorted(waiting, key=lambda run: -run.cost), store, place, failed, bar)
-            left = ATTEMPTS if len(store.lines) > finished else left - 1
-    if place.stopping():
-        raise Stopped
-    for run in unfinished():
-        failed[run.key] = f"its process died {ATTEMPTS} times; was there enough memory?"
-    place.leave()
-    return failed
-
-
-def through(
-    executor: Executor, runs: Iterable[Run], store: Store, place: Place, failed: dict[str, str], bar: tqdm
-) -> None:
-    """Carry out the runs; what a broken executor gives back is neither in the store then nor among the failed."""
     under_way: dict[Future[Line], Run] = {}
+    left = ATTEMPTS
 
     def settle(done: Iterable[Future[Line]]) -> None:
         for future in done:
@@ -109,24 +81,42 @@ def through(
             try:
                 store.add(future.result())
                 place.checkpoint(run).unlink(missing_ok=True)
-                bar.update()
             except (BrokenExecutor, CancelledError, Stopped):
-                pass
+                pass  # it is waiting again
             except Exception as error:
                 failed[run.key] = f"{type(error).__name__}: {error}"
                 if not isinstance(error, OSError):  # of a disk or of data, the one line tells enough
                     traceback.print_exception(error)
+            bar.update()
 
-    try:
-        with suppress(BrokenExecutor):
-            for run in runs:
-                under_way[executor.submit(carry_out, run, place)] = run
-        while under_way:  # on Windows, Ctrl-C is only seen between two waits
-            settle(wait(under_way, timeout=1, return_when=FIRST_COMPLETED).done)
-    except KeyboardInterrupt:
-        place.stop()
-        settle(wait([future for future in under_way if not future.cancel()]).done)
-        raise
+    place.go()
+    with tqdm(unit="run", smoothing=0, leave=False, disable=None) as bar:
+        while left and not place.stopping():
+            known = planned(runs, follow, store)
+            waiting = [run for run in known if run.key not in {*store.lines, *failed}]
+            if not waiting:
+                break
+            bar.reset(len(known))
+            bar.update(len(known) - len(waiting))
+            finished = len(store.lines)
+            with hire() as executor:
+                try:
+                    with suppress(BrokenExecutor):
+                        for run in sorted(waiting, key=lambda run: -run.cost):
+                            under_way[executor.submit(carry_out, run, place)] = run
+                    while under_way:  # on Windows, Ctrl-C is only seen between two waits
+                        settle(wait(under_way, timeout=1, return_when=FIRST_COMPLETED).done)
+                except KeyboardInterrupt:
+                    place.stop()
+                    settle(wait([future for future in under_way if not future.cancel()]).done)
+                    raise
+            left = ATTEMPTS if len(store.lines) > finished else left - 1
+    if place.stopping():
+        raise Stopped
+    for run in waiting if not left else ():
+        failed.setdefault(run.key, f"its process died {ATTEMPTS} times; was there enough memory?")
+    place.leave()
+    return failed
 
 
 @contextmanager
@@ -140,14 +130,12 @@ def processes(jobs: int, threads: int) -> Iterator[Executor]:
 def _begin() -> None:
     """A worker process: Ctrl-C is for its parent, and without a parent it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()  # type: ignore[union-attr]
+        os._exit(1)
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager
