@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from demos.__main__ import main
 from demos.paper import Experiment, Line, Place, Run, queue, record, train
 from demos.paper.experiment import HERE
 from demos.paper.queue import POOLS, carry_out, cluster, nothing, planned, processes
@@ -329,6 +330,7 @@ def test_a_dask_cluster_that_is_not_there_gets_one_line(monkeypatch):
 SCRIPT = """
 import sys
 from pathlib import Path
+from demos.__main__ import main
 from demos.paper import Experiment, Run
 from demos.settings import Settings
 out, jobs = Path(sys.argv[1]), int(sys.argv[2])
@@ -521,35 +523,15 @@ def test_on_a_full_disk_what_was_computed_is_printed_and_each_failure_is_a_line(
     assert "2 lines" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["resnet", "charrnn"])
-def test_networks_without_data_get_one_line(name, tmp_path):
-    found = subprocess.run(
-        [sys.executable, "-m", "demos", "paper", name, "--quick", "--data-dir", "nowhere", "--out", tmp_path / "out"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and "nowhere" in found.stderr
-
-
-def test_data_that_is_not_there_gets_one_line(tmp_path):
-    def plan(settings):
-        raise th.DataError("put the file there")
-
-    experiment = Experiment("tiny", plan, str, dict)
-    with pytest.raises(UsageError, match="put the file there"):
-        experiment.main(Settings(out=tmp_path))
+@pytest.mark.parametrize("name", ["walls", "resnet", "charrnn"])
+def test_data_that_is_not_there_gets_one_line_and_no_folder(name, tmp_path, capsys):
+    nowhere, out = str(tmp_path / "nowhere"), tmp_path / "out"
+    assert main(["paper", name, "--data-dir", nowhere, "--out", str(out)]) == 2
+    printed, told = capsys.readouterr()
+    assert printed == "" and told.count("\n") == 1 and nowhere in told and not out.exists()
 
 
 def test_a_run_that_fails_here_shows_where(tmp_path, capsys):
     assert tiny_experiment([tiny(fail=1, at=2)]).main(Settings(out=tmp_path, jobs=1)) == 1
     err = capsys.readouterr().err
     assert "self.accident(options)" in err and "failed: ValueError: it had to fail" in err
-
-
-def test_a_data_folder_that_is_not_there_gets_one_line(tmp_path):
-    nowhere = tmp_path / "nowhere"
-    command = [sys.executable, "-m", "demos", "paper", "walls", "--data-dir", nowhere, "--out", tmp_path / "out"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1) and str(nowhere) in found.stderr
-    assert not (tmp_path / "out").exists()

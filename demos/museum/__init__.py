@@ -33,7 +33,7 @@ class Exhibit(NamedTuple):
     rates: tuple[float, float] = (0.05, 0.01)
     flags: Mapping[str, bool] = {}
 
-    def record(self, kind: Any) -> th.inspect.Tape:
+    def record(self, kind: Any) -> th.inspect.Recording:
         """The tape of a short run of one of the two; of a test, of the run whose slope it takes."""
         if kind in exhibits.HORIZONS:
             optimizer: Any = SGD(self.rates[0], optimizer=SGD(0.0), horizon=exhibits.HORIZONS[kind])
