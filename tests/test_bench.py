@@ -411,11 +411,7 @@ WRONG = {
     "unknown kind": (["bench", "--only", "bananas"], "bananas"),
     "too many threads": (["bench", "--threads", "100000"], "--threads 100000"),
     "no threads": (["bench", "--threads", "0"], "--threads"),
-    "a stack": (["bench", "--stack", "sgd"], "--stack"),
-    "a seed": (["bench", "--seed", "1"], "--seed"),
     "nothing to read again": (["bench", "--again"], "--again"),
-    "quick digits": (["digits", "--quick"], "--quick"),
-    "figure1 again": (["figure1", "--again"], "--again"),
 }
 
 

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from demos import __main__ as command_line
 from demos import bugs, digits, horizon
+from demos.__main__ import DEMOS, main, parse
+from demos.settings import Settings, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -44,7 +46,7 @@ def call(capsys):
     """What `run` gives, without a process: of the command called in this one."""
 
     def call(*arguments):
-        return command_line.main([*map(str, arguments)]), *capsys.readouterr()
+        return main([*map(str, arguments)]), *capsys.readouterr()
 
     return call
 
@@ -93,10 +95,10 @@ def test_a_disk_that_takes_no_file_is_told_in_a_line_and_what_was_found_is_print
 def test_a_tilde_is_the_home_of_who_typed_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    _, settings = command_line.parse(["paper", "table1", "--out=~/results", "--data-dir=~/data"])
+    _, settings = parse(["paper", "table1", "--out=~/results", "--data-dir=~/data"])
     assert (settings.out, settings.data) == (tmp_path / "results", tmp_path / "data")
-    with pytest.raises(command_line.UsageError, match="--out.*'~nobody-of-this-name/x' is not a folder"):
-        command_line.parse(["--out=~nobody-of-this-name/x"])
+    with pytest.raises(UsageError, match="--out.*'~nobody-of-this-name/x' is not a folder"):
+        parse(["--out=~nobody-of-this-name/x"])
 
 
 WRONG = {
@@ -120,10 +122,6 @@ WRONG = {
     "alpha inf": (["--alpha", "inf"], "--alpha.*inf"),
     "alpha zero": (["--alpha", "0"], "--alpha"),
     "no folder": (["--out", ""], "--out"),
-    "a stack for the horizon": (["horizon", "--stack", "sgd"], "--stack.*horizon"),
-    "an alpha for the horizon": (["horizon", "--alpha", "0.1"], "--alpha.*horizon"),
-    "a stack for the bugs": (["bugs", "--stack", "sgd"], "--stack.*bugs"),
-    "epochs for the horizon": (["horizon", "--epochs", "2"], "--epochs.*horizon"),
 }
 
 
@@ -134,6 +132,50 @@ def test_wrong_input_gets_one_line_and_writes_nothing(arguments, line, call, tmp
     assert status == 2 and out == ""
     assert err.count("\n") == 1 and re.search(line, err)
     assert list(tmp_path.iterdir()) == []
+
+
+GIVEN = {
+    "--stack": "sgd", "--alpha": "0.1", "--epochs": "3", "--seed": "1", "--quick": None, "--threads": "2",
+    "--only": "4a", "--again": None, "--seeds": "2", "--jobs": "1", "--dask": "here",
+    "--data-dir": "there", "--out": "elsewhere",
+}  # fmt: skip
+RUNNER = {"--epochs", "--seed", "--seeds", "--quick", "--again", "--jobs", "--dask", "--data-dir", "--out"}
+TAKES = {
+    "digits": {"--stack", "--alpha", "--epochs", "--seed", "--out"},
+    "figure1": {"--out"},
+    "horizon": {"--seed", "--out"},
+    "bugs": {"--seed", "--out"},
+    "soak": {"--seed", "--quick", "--out"},
+    "bench": {"--threads", "--only", "--quick", "--again", "--out"},
+    **{f"paper {name}": RUNNER for name in ("table1", "walls", "resnet", "charrnn", "bounded")},
+    "paper towers": RUNNER | {"--only"},
+    "paper results": {"--out"},
+}
+
+
+def test_every_demo_takes_its_own_options_and_refuses_the_others():
+    assert TAKES.keys() == DEMOS.keys()
+    for demo, taken in TAKES.items():
+        for option, value in GIVEN.items():
+            words = [*demo.split(), option, *filter(None, [value])]
+            if option in taken:
+                assert parse(words)[1] != Settings()
+            else:
+                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {demo} --help"):
+                    parse(words)
+
+
+@pytest.mark.parametrize("demo", [demo for demo in DEMOS if demo.startswith("paper ")])
+def test_an_old_name_is_answered_with_the_new_one(demo):
+    with pytest.raises(UsageError, match=f"say python -m demos {demo}$"):
+        parse([demo.split()[1], "--quick"])
+
+
+def test_the_command_says_what_was_asked_for_and_not_where():
+    settings = Settings(quick=True, seed=3, only=("4a", "4b"), jobs=2, data="somewhere", out="elsewhere")
+    assert settings.command("paper towers") == "python -m demos paper towers --only 4a --only 4b --quick --seed 3"
+    again = replace(settings, only=(), again=True)
+    assert again.command("paper table1") == "python -m demos paper table1 --quick --seed 3"
 
 
 def test_an_output_folder_that_is_a_file_is_left_as_it_was(call, tmp_path):

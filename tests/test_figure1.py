@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from recordings import by_hand
-from test_demos import run as run_demo
+from test_inspect import run as run_by_hand
 from test_svg import collisions, run_together
 
 from demos import figure1
+from demos.__main__ import main
 from tinyhyper.inspect.figure import Key, figure
 from tinyhyper.inspect.text import shorten
 
@@ -98,17 +98,11 @@ def test_a_forgotten_cut_changes_the_picture():
     assert right.svg != wrong.svg
 
 
-def test_the_demo_writes_the_pictures_and_prints_what_they_show(tmp_path):
-    status, out, err = run_demo("figure1", "--out", tmp_path)
-    assert (status, err) == (0, "")
+def test_the_demo_writes_the_pictures_and_prints_what_they_show(tmp_path, capsys):
+    assert main(["figure1", "--out", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.svg" for name in figure1.FIGURES)
     for name, picture in figure1.pictures():
         assert (tmp_path / name).read_text(encoding="utf-8") == picture.svg
         assert all(line in out for line in [picture.title, *picture.cuts, picture.story, str(Path(tmp_path, name))])
-
-
-@pytest.mark.parametrize("option, value", [("--stack", "sgd"), ("--alpha", "1"), ("--epochs", "1"), ("--seed", "1")])
-def test_options_of_no_use_are_refused_in_one_line(option, value, tmp_path):
-    status, out, err = run_demo("figure1", option, value, folder=tmp_path)
-    assert (status, out) == (2, "") and err.count("\n") == 1 and option in err and "figure1" in err
-    assert list(tmp_path.iterdir()) == []

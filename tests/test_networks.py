@@ -5,13 +5,13 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from made_up import PNG, line
 
 import tinyhyper as th
-from demos.paper import Line, Place, Run, characters, charrnn, cifar, resnet, results, train
+from demos.paper import Place, Run, characters, charrnn, cifar, resnet, results, train
 from demos.paper.run import plain
 from demos.settings import Settings, UsageError
 
-PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
 PHOTOGRAPHS = th.data.Split(
     RNG.standard_normal((10, 32, 32, 3), np.float32),
@@ -142,11 +142,6 @@ def test_perplexity_is_of_all_test_characters():
 
 # Tables and pictures, from made-up lines
 
-RECORD = {
-    "seconds": 10.0, "ended": 100.0, "threads": 1, "command": "python -m demos", "processor": "a processor", "cores": 2,
-    "system": "a system", "python": "3", "numpy": "2", "tinyhyper": "0",
-}  # fmt: skip
-
 
 def resnet_lines(monkeypatch, seeds=1):
     monkeypatch.setattr(cifar, "load", lambda folder: PHOTOGRAPHS)
@@ -157,7 +152,7 @@ def resnet_lines(monkeypatch, seeds=1):
         epochs = run.steps // 3
         errors = [50.0 - 10 * tuned + run.seed] * epochs
         result = {"error": errors[-1], "errors": errors, "losses": errors, "hyperparameters": [values] * (epochs + 1)}
-        lines.append(Line(run, result, RECORD))
+        lines.append(line(run, **result))
     return lines
 
 
@@ -191,7 +186,7 @@ def charrnn_lines():
         perplexity = 6.0 if run.options["name"] == charrnn.TUNED else 7.0
         sample = f"The {run.stack}"
         result = {"perplexity": perplexity, "training": [9.0, 8.0], "hyperparameters": [values] * 3, "sample": sample}
-        lines.append(Line(run, result, RECORD))
+        lines.append(line(run, **result))
     return lines
 
 
@@ -209,9 +204,9 @@ def test_charrnn_shows_what_there_is(count):
 
 
 def test_a_run_that_diverged_stands_as_nan():
-    line = charrnn_lines()[0]
-    result = {**line.result, "perplexity": None, "sample": ""}
-    assert "NaN" in charrnn.markdown([line._replace(result=result)])
+    first = charrnn_lines()[0]
+    result = {**first.result, "perplexity": None, "sample": ""}
+    assert "NaN" in charrnn.markdown([first._replace(result=result)])
 
 
 # The page of all

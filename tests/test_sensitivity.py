@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_table1 import PNG, line
+from made_up import PNG, line
 
 from demos.paper import bounded, panels, sensitivity, towers
 from demos.paper.page import CHANCE

@@ -3,22 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from made_up import PNG, line
 
-from demos.__main__ import DEMOS, parse
 from demos.paper import Line, table1, walls
 from demos.paper.page import CHANCE
 from demos.paper.record import busy, duration, provenance
-from demos.settings import Settings, UsageError
-
-RECORD = {
-    "threads": 1, "command": "python -m demos paper table1", "processor": "a processor", "cores": 2, "system": "Linux",
-    "python": "3.10.0", "numpy": "2.0.0", "tinyhyper": "0.1.0",
-}  # fmt: skip
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def line(run, ended=10.0, seconds=4.0, **result):
-    return Line(run, {"diverged": False, **result}, {**RECORD, "ended": ended, "seconds": seconds})
+from demos.settings import Settings
 
 
 def level(alpha=0.01, **others):
@@ -134,56 +124,9 @@ def test_a_wall_is_past_the_last_kappa_that_works():
     assert walls.between({1: 5, 2: 90, 3: 6, 4: 30}) == "between 3 and 4"
 
 
-# Options
-
-
-GIVEN = {
-    "--stack": "sgd", "--alpha": "0.1", "--epochs": "3", "--seed": "1", "--quick": None, "--threads": "2",
-    "--only": "4a", "--again": None, "--seeds": "2", "--jobs": "1", "--dask": "here",
-    "--data-dir": "there", "--out": "elsewhere",
-}  # fmt: skip
-RUNNER = {"--epochs", "--seed", "--seeds", "--quick", "--again", "--jobs", "--dask", "--data-dir", "--out"}
-TAKES = {
-    "digits": {"--stack", "--alpha", "--epochs", "--seed", "--out"},
-    "figure1": {"--out"},
-    "horizon": {"--seed", "--out"},
-    "bugs": {"--seed", "--out"},
-    "soak": {"--seed", "--quick", "--out"},
-    "bench": {"--threads", "--only", "--quick", "--again", "--out"},
-    **{f"paper {name}": RUNNER for name in ("table1", "walls", "resnet", "charrnn", "bounded")},
-    "paper towers": RUNNER | {"--only"},
-    "paper results": {"--out"},
-}
-
-
-def test_every_demo_takes_its_own_options_and_refuses_the_others():
-    assert TAKES.keys() == DEMOS.keys()
-    for demo, taken in TAKES.items():
-        for option, value in GIVEN.items():
-            words = [*demo.split(), option, *filter(None, [value])]
-            if option in taken:
-                assert parse(words)[1] != Settings()
-            else:
-                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {demo} --help"):
-                    parse(words)
-
-
-@pytest.mark.parametrize("demo", [demo for demo in DEMOS if demo.startswith("paper ")])
-def test_an_old_name_is_answered_with_the_new_one(demo):
-    with pytest.raises(UsageError, match=f"say python -m demos {demo}$"):
-        parse([demo.split()[1], "--quick"])
-
-
 def test_a_line_of_before_the_move_is_that_of_the_same_run():
     new = line(table1.plan(Settings())[0])
     old = new.text().replace("demos.paper.", "demos.").replace("demos paper ", "demos ")
     assert "paper" not in old
     read = Line.read(old)
     assert read.run.key == new.run.key and read.record["command"] == "python -m demos paper table1"
-
-
-def test_the_command_says_what_was_asked_for_and_not_where():
-    settings = Settings(quick=True, seed=3, only=("4a", "4b"), jobs=2, data="somewhere", out="elsewhere")
-    assert settings.command("paper towers") == "python -m demos paper towers --only 4a --only 4b --quick --seed 3"
-    again = replace(settings, only=(), again=True)
-    assert again.command("paper table1") == "python -m demos paper table1 --quick --seed 3"

@@ -22,7 +22,7 @@ from . import record
 from .queue import Follow, Hire, cluster, conduct, nothing, planned, processes
 from .run import Line, Place, Run, Stopped, Store
 
-HERE: Hire = partial(ThreadPoolExecutor, 1)  # a thread of this process, so that Ctrl-C can be told to its run
+HERE: Hire = partial(ThreadPoolExecutor, 1)  # this process: Ctrl-C reaches the main thread, which stops the run
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,11 @@ def planned(runs: Iterable[Run], follow: Follow, store: Store) -> list[Run]:
 
 
 def conduct(runs: Iterable[Run], follow: Follow, hire: Hire, store: Store, place: Place) -> dict[str, str]:
-    """Carry out the runs without a line, the longest first; then those that follow them. What went wrong, by key.
+    """Carry out the runs that have no line yet, the longest first, and then the runs that follow them.
 
-    A worker that dies takes its executor with it, and another one is hired. KeyboardInterrupt passes when the runs
-    that are under way have made their checkpoints. Raises Stopped if a later start has stopped them.
+    A worker that dies breaks its executor; then another executor is hired for what is left.
+    Returns what the runs that failed have raised, by key. KeyboardInterrupt passes once the runs that are under way
+    have made their checkpoints. Raises Stopped if a later start has stopped them.
     """
     failed: dict[str, str] = {}
     under_way: dict[Future[Line], Run] = {}
@@ -82,7 +83,7 @@ def conduct(runs: Iterable[Run], follow: Follow, hire: Hire, store: Store, place
                 store.add(future.result())
                 place.checkpoint(run).unlink(missing_ok=True)
             except (BrokenExecutor, CancelledError, Stopped):
-                pass  # it is waiting again
+                pass  # the run has no line and has not failed, so it is waiting again
             except Exception as error:
                 failed[run.key] = f"{type(error).__name__}: {error}"
                 if not isinstance(error, OSError):  # of a disk or of data, the one line tells enough
