@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -79,9 +79,9 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def each(lines: Sequence[Line], value: Callable[[Line], Any]) -> str:
-    """The different values, in the order of the lines."""
-    return ", ".join(dict.fromkeys(str(value(line)) for line in lines))
+def each(lines: Sequence[Line], form: str) -> str:
+    """The different texts that the records of the lines give, in the order of the lines."""
+    return ", ".join(dict.fromkeys(form.format(**line.record) for line in lines))
 
 
 def provenance(lines: Sequence[Line]) -> str:
@@ -89,18 +89,12 @@ def provenance(lines: Sequence[Line]) -> str:
     if not lines:
         return "No run is finished yet."
     quick = any("--quick" in line.record["command"].split() for line in lines)
-    steps = sorted({line.run.steps for line in lines})
-    seeds = sorted({line.run.seed for line in lines})
-    commands = each(lines, lambda line: f"`{line.record['command']}`")
-    processor = each(lines, lambda line: f"{line.record['processor']}, cores: {line.record['cores']}")
+    steps = ", ".join(f"{count:,}" for count in sorted({line.run.steps for line in lines}))
+    seeds = ", ".join(map(str, sorted({line.run.seed for line in lines})))
     return (
-        f"{QUICK if quick else ''}Made by {commands}. Steps a run: {', '.join(f'{count:,}' for count in steps)}. "
-        f"Seeds: {', '.join(map(str, seeds))}. Machine: {processor} "
-        f"({each(lines, lambda line: line.record['system'])}), threads a run: "
-        f"{each(lines, lambda line: line.record['threads'])}; "
-        f"Python {each(lines, lambda line: line.record['python'])}, "
-        f"NumPy {each(lines, lambda line: line.record['numpy'])}, "
-        f"tinyhyper {each(lines, lambda line: line.record['tinyhyper'])}. "
-        f"Runs: {len(lines)}, in {duration(busy(lines))} "
+        f"{QUICK if quick else ''}Made by {each(lines, '`{command}`')}. Steps a run: {steps}. Seeds: {seeds}. "
+        f"Machine: {each(lines, '{processor}, cores: {cores}')} ({each(lines, '{system}')}), threads a run: "
+        f"{each(lines, '{threads}')}; Python {each(lines, '{python}')}, NumPy {each(lines, '{numpy}')}, "
+        f"tinyhyper {each(lines, '{tinyhyper}')}. Runs: {len(lines)}, in {duration(busy(lines))} "
         f"({duration(sum(line.record['seconds'] for line in lines))} one after the other)."
     )
