@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from test_inspect import run as run_by_hand
+from recordings import by_hand
 from test_svg import collisions, run_together
 
 from demos import figure1

@@ -73,7 +73,7 @@ class Recorder(Watcher, EventRecording):
             self._held.append((weakref.ref(made), number))
         site = self._site or caller(sys._getframe(1))
         report = (op, tuple(outs), site, self.steps, self._sweep, tuple(read), kept, serial, saved, nanoseconds)
-        self._events.append(Event("operation", *report, vjp_of=self._node and self._node.op and self._node.op.name))
+        self._events.append(Event("operation", *report, vjp_of=self._vjp_of()))
         if self.program is not None:
             self.program.calls[number] = op, call, current().recording
 

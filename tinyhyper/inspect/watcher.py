@@ -39,6 +39,10 @@ class Watcher:
             yield self._node
         self._node = before
 
+    def _vjp_of(self) -> str | None:
+        """The name of the operation whose VJP is being computed."""
+        return None if self._node is None or self._node.op is None else self._node.op.name
+
     @contextmanager
     def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
         """An optimizer's step. If the package called this, everything in it counts as done by the line that called the

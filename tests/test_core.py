@@ -1,0 +1,142 @@
+"""The core alone: a copy of its folder, in a Python that has nothing but NumPy, is a whole engine."""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import numpy as np
+import pytest
+
+import tinyhyper
+
+CORE = Path(tinyhyper.__file__).parent / "core"
+FILES = sorted(CORE.glob("*.py"))
+
+ALONE = """
+import gc, sys, weakref
+
+class OnlyNumPy:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in ("numpy", "core"):
+            raise ImportError(f"the core imports {name}")
+
+sys.meta_path.insert(0, OnlyNumPy())
+import numpy as np
+from core import rules
+from core.errors import GraphReleasedError, UnsupportedError
+from core.tensor import tensor
+
+def derivatives(function, at):
+    '''The value and three derivatives, each by a sweep over the one before.'''
+    x = tensor(at, requires_grad=True)
+    found = [function(x)]
+    for _ in range(3):
+        x.grad = None
+        rules.sum(found[-1]).backward(create_graph=True)
+        found.append(x.grad)
+    return [y.item() for y in found]
+
+print(derivatives(lambda x: rules.tanh(x) * x ** 3 + rules.exp(x), 0.5))
+
+rng = np.random.default_rng(0)
+w, b = (tensor(rng.standard_normal(shape), requires_grad=True) for shape in [(3, 2), (2,)])
+x = tensor(rng.standard_normal((5, 3)))
+y = (x.data[:, 0] > 0).astype(int)
+losses = []
+for _ in range(30):
+    out = rules.tanh(x @ w + b)
+    loss = rules.mean(rules.log(rules.sum(rules.exp(out), 1)) - out[np.arange(5), y])
+    losses.append(loss.item())
+    loss.backward()
+    w, b = (tensor(p.data - 0.5 * p.grad.data, requires_grad=True) for p in (w, b))
+print(losses)
+
+try:
+    loss.backward()
+except GraphReleasedError as error:
+    print("refused:", error)
+try:
+    np.ones(2) * w[:2, 0]
+except UnsupportedError as error:
+    print("refused:", error)
+kept = weakref.ref(loss.edge[0])
+del loss, out
+gc.collect()
+gc.disable()
+for _ in range(20):
+    rules.sum(rules.tanh(x @ w + b)).backward()
+print(kept(), gc.collect())
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What the core says when it is all that there is."""
+    folder = tmp_path_factory.mktemp("alone")
+    copytree(CORE, folder / "core", ignore=ignore_patterns("__pycache__"))
+    run = subprocess.run([sys.executable, "-c", ALONE], cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+def test_it_differentiates_any_number_of_times(alone):
+    x, t = 0.5, np.tanh(0.5)
+    s = 1 - t * t
+    tanh = [t, s, -2 * t * s, -2 * s * (1 - 3 * t * t)]
+    cube = [x**3, 3 * x**2, 6 * x, 6]
+    wanted = [
+        sum(c * tanh[k] * cube[n - k] for k, c in enumerate(row)) + np.exp(x)
+        for n, row in enumerate([[1], [1, 1], [1, 2, 1], [1, 3, 3, 1]])
+    ]
+    np.testing.assert_allclose(ast.literal_eval(alone[0]), wanted, rtol=1e-12)
+
+
+def test_it_learns(alone):
+    losses = ast.literal_eval(alone[1])
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_it_refuses_a_second_pass_and_an_array_on_the_left(alone):
+    assert "released by an earlier backward()" in alone[2] and alone[3].startswith("refused: numpy.multiply")
+
+
+def test_it_leaves_nothing_for_the_garbage_collector(alone):
+    assert alone[4] == "None 0"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_it_imports_numpy_and_itself_only(path):
+    own = {file.stem for file in FILES}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            top = (node.module or "").partition(".")[0]
+            fits = top in own if node.level == 1 else top in sys.stdlib_module_names or top == "numpy"
+            assert fits and node.level < 2, f"{path.name}:{node.lineno}"
+        if isinstance(node, ast.Import):
+            tops = {alias.name.partition(".")[0] for alias in node.names}
+            assert tops <= {"numpy", *sys.stdlib_module_names}, f"{path.name}:{node.lineno}"
+
+
+def lines_of_code(text):
+    """How many lines hold code: no docstring, comment or blank line."""
+    docs, code = set(), set()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
+            docs.update(range(body[0].lineno, body[0].end_lineno + 1))
+    without = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in without:
+            code.update(range(token.start[0], token.end[0] + 1))
+    return len(code - docs)
+
+
+def test_it_can_be_read_in_one_sitting():
+    texts = [path.read_text() for path in FILES]
+    assert len(FILES) <= 8
+    assert sum(map(lines_of_code, texts)) <= 1000 and sum(text.count("\n") for text in texts) <= 1550
