@@ -45,12 +45,12 @@ class NumPy(Protocol):
         return dispatch(f"{module}.{function.__name__}".lstrip("."), args, kwargs)
 
 
-def _float(x: Tensor) -> float:
+def __float__(x: Tensor) -> float:
     """The value of a tensor of one element. Raises DtypeError where other code asks for it, and would cut a graph."""
     return float(_converted(x, "float"))
 
 
-def _int(x: Tensor) -> int:
+def __int__(x: Tensor) -> int:
     """As float(x), as an integer."""
     return int(_converted(x, "int"))
 
@@ -68,4 +68,4 @@ def _converted(x: Tensor, name: str) -> Any:
 
 
 take_over(NumPy())
-attach(Tensor, {"__float__": _float, "__int__": _int})
+attach(Tensor, {"__float__": __float__, "__int__": __int__})

@@ -295,7 +295,7 @@ class Elementwise(Operation):
         value = held(value, self.name) if type(value) is int else value
         if not dtypes:
             return Tensor(np.array(value))
-        wide = dtypes[0] if len(dtypes) == 1 and dtypes[0].kind == "f" else np.result_type(*dtypes, value)
+        wide = np.result_type(*dtypes, 1.0 if self.gives_floats else value)
         try:
             return Tensor(np.array(value, wide))
         except OverflowError as error:
@@ -318,10 +318,15 @@ class Elementwise(Operation):
         return [out if type(out) is np.ndarray else np.asarray(out)], options
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OPERATIONS.__getitem__, (self.name,)  # another process has its own table
+        return named, (self.name,)  # another process has its own table
 
     def __repr__(self) -> str:
         return f"<elementwise operation {self.name}>"
+
+
+def named(name: str) -> Operation:
+    """The operation of a name."""
+    return OPERATIONS[name]
 
 
 def rule(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:

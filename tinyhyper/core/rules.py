@@ -20,7 +20,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .errors import DtypeError
 from .operation import Elementwise, Spec, attach, forward, operation, reflected, rule
 from .tape import Pieces
-from .tensor import FLOATS, Tensor, unmasked
+from .tensor import FLOATS, Tensor, apply, unmasked
 
 Axes = int | tuple[int, ...] | None
 FLOAT32, FLOAT64 = FLOATS
@@ -363,6 +363,11 @@ def _whole(x: Any) -> bool:
     return hasattr(x, "dtype") and x.dtype.kind != "f"
 
 
+def plus(x: Tensor, other: Any) -> Any:
+    """x + other, for the sums of the sweep."""
+    return Pieces(other.join, x.shape, x, ...).plus(other) if type(other) is Pieces else apply(add, (x, other), {})[0]
+
+
 def operators() -> dict[str, Any]:
     """Python's arithmetic and comparison operators, for a class that reads the rules."""
     two: dict[str, Any] = {
@@ -389,5 +394,6 @@ attach(
         "__rmatmul__": reflected(matmul),
         "T": property(transpose, doc="The tensor with its axes reversed."),
         "astype": astype,
+        "plus": plus,
     },
 )

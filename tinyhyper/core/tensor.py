@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numpy import ndarray
 
 from .errors import ArgumentError, DtypeError, GraphError, ShapeError, TinyhyperError, UnsupportedError
-from .tape import Edge, Node, Pieces, backward, current
+from .tape import Edge, Node, backward, current
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ARRAY, EDGE = attrgetter("array"), attrgetter("edge")
@@ -136,10 +136,6 @@ class Tensor:
         node, index = self.edge
         node.keep(index, self)
         return self
-
-    def plus(self, other: Any) -> Any:
-        """self + other, for the sums of the sweep."""
-        return Pieces(other.join, self.shape, self, ...).plus(other) if type(other) is Pieces else self + other
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient to the `.grad` of every leaf and every tensor with `retain_grad()`; release the graph.

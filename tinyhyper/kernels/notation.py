@@ -57,8 +57,6 @@ SOURCES: dict[Any, str] = {
     "tanh": "math.tanh({0})",
     "tanh_slope": "{one} / math.cosh({0}) ** 2",
     "erf": "math.erf({0})",
-    "clip_min": "({0} if {0} >= {1} or {0} != {0} else {1})",
-    "clip_max": "({0} if {0} <= {1} or {0} != {0} else {1})",
 }
 
 

@@ -40,6 +40,7 @@ from ..core.rules import (
     where,
 )  # fmt: skip
 from ..errors import ArgumentError
+from ..kernels.notation import write_as
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
@@ -99,14 +100,16 @@ def _bound(g: Any, x: Any, inside: Any) -> Any:
     return where(inside, 0.0, where(isnan(x), 0.0, g))
 
 
-at_least = rule(
-    "clip_min", lambda x, low: np.maximum(x, low), "x, or low where x is below it; NaN if either is.",
+at_least = Elementwise(
+    "clip", lambda x, low: np.maximum(x, low), "x, or low where x is below it; NaN if either is.",
     x=lambda g, x, low: _passed(g, x, greater_equal(x, low)), low=lambda g, x, low: _bound(g, x, greater_equal(x, low)),
 )  # fmt: skip
-at_most = rule(
-    "clip_max", lambda x, high: np.minimum(x, high), "x, or high where x is above it; NaN if either is.",
+at_most = Elementwise(
+    "clip", lambda x, high: np.minimum(x, high), "x, or high where x is above it; NaN if either is.",
     x=lambda g, x, high: _passed(g, x, less_equal(x, high)), high=lambda g, x, high: _bound(g, x, less_equal(x, high)),
 )  # fmt: skip
+write_as(at_least, "({0} if {0} >= {1} or {0} != {0} else {1})")
+write_as(at_most, "({0} if {0} <= {1} or {0} != {0} else {1})")
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:

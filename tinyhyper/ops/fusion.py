@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.operation import Elementwise, broadcast
+from ..core.operation import SPEC, Elementwise, broadcast
 from ..core.tape import Edge, Node, add_to, current, leading_to, reachable, sweep
 from ..core.tensor import FLOATS, Tensor, apply
 from ..errors import ArgumentError
@@ -176,7 +176,7 @@ class Fusion:
 
     def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
-        key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
+        key = (elementwise_backend.chosen, weak, like, *map(SPEC, arrays))
         if (plan := self._plans.get(key)) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
