@@ -85,6 +85,7 @@ def test_other_names_and_numbers_that_are_none_are_infinitely_far_off():
     assert agreement.error(runs(), runs(float("nan"))) == agreement.error(runs(), other) == float("inf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
 @pytest.mark.parametrize(
     "problem", [SMALL, problems.TEACHING, problems.Problem(count=3, size=4)], ids=["classes", "numbers", "vectors"]
@@ -269,6 +270,7 @@ def test_resnet_may_take_a_fifth_more_than_the_quicker_layout_of_pytorch(ours, v
     assert goals.judge(run, goal("ResNet-20"))[1] == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_a_network_has_data_weights_and_a_loss(name):
     problem = networks.NETWORKS[name].problem

@@ -85,6 +85,7 @@ DTYPES = st.tuples(*[st.sampled_from([np.float32, np.float64])] * 2)
 ORDERS = st.tuples(*[st.sampled_from("CF")] * 2)
 
 
+@pytest.mark.slow
 @settings(max_examples=24)
 @given(
     make=towers(), seed=SEEDS, dtypes=DTYPES, orders=ORDERS, at=st.integers(0, MOMENTS - 1),
@@ -900,6 +901,7 @@ def test_a_file_is_held_until_it_has_its_name(path, monkeypatch):
     assert th.load(path).extra == {"kept": 2} and os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot kill in this way")
 def test_a_killed_run_has_lost_nothing_that_was_saved(tmp_path):
     """Three kills; `python tests/helpers/kill_checkpoint.py 200` makes two hundred."""

@@ -184,6 +184,7 @@ def test_the_hypergradient_is_that_of_the_clipped_step(seed, clip):
     np.testing.assert_allclose(optimizer.parameters["alpha"].grad.item(), expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(
     seed=SEEDS, clip=st.sampled_from([{"clip_norm": 0.5}, {"clip_value": 0.3}]), name=st.sampled_from(["sgd", "adam"])

@@ -57,6 +57,7 @@ def test_threads_build_and_sweep_graphs_of_their_own(several):
             assert found == [once] * 3
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(several=st.lists(towers(), min_size=THREADS, max_size=THREADS))
 def test_threads_train_towers_of_their_own(several):
@@ -123,6 +124,7 @@ def report(connection):
     connection.send(train(ADAM_SGD))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_workers_however_started_compute_what_their_parent_does(method):
@@ -140,6 +142,7 @@ def test_workers_however_started_compute_what_their_parent_does(method):
         assert worker.exitcode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["0", "1"])
 def test_a_new_process_computes_the_same_bits(order):
     """Whatever the order in which Python's sets and dicts of text are walked there."""

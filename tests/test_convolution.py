@@ -121,6 +121,7 @@ def lying(draw, array):
     return np.array(array, order=way)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_kernels_equal_numpy(dtype, data):
@@ -182,6 +183,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "old", "new"), FAULTS)
 def test_a_wrong_kernel_is_noticed(monkeypatch, source, old, new):
     """The comparison above must fail for a kernel with a fault in it."""

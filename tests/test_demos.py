@@ -58,6 +58,7 @@ def test_help_names_the_demos_the_options_and_examples():
         assert word in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
 @pytest.mark.parametrize(
     "arguments, status, words",
@@ -125,6 +126,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments, line", WRONG.values(), ids=WRONG)
 def test_wrong_input_gets_one_line_and_writes_nothing(arguments, line, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -178,6 +180,7 @@ def test_the_command_says_what_was_asked_for_and_not_where():
     assert again.command("paper table1") == "python -m demos paper table1 --quick --seed 3"
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_a_file_is_left_as_it_was(call, tmp_path):
     occupied = tmp_path / "results"
     occupied.write_text("mine")
@@ -220,6 +223,7 @@ def short(tmp_path_factory):
     return folder, out
 
 
+@pytest.mark.slow
 def test_a_run_prints_a_table_in_which_the_tower_has_learned(short):
     (plain, before, after, plain_error, seconds), (tower, tower_before, tower_after, tower_error, _) = rows(short[1])
     assert plain == "sgd" and before == after == tower_before == 1e-5 and 0 <= seconds < 200
@@ -240,18 +244,21 @@ def test_a_run_writes_both_pictures_and_nothing_else(short):
     assert ElementTree.parse(folder / "cut.svg").getroot().tag.endswith("svg")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(call, tmp_path):
     chosen = ["--stack", "sgd/sgd", "--alpha", "0.01", "--epochs", 1, "--out", tmp_path]
     first, again, other = (rows(way(*chosen, "--seed", seed)[1]) for way, seed in ((run, 1), (call, 1), (call, 2)))
     assert [row[:4] for row in first] == [row[:4] for row in again] != [row[:4] for row in other]
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_said_to_have_diverged(call, tmp_path):
     status, out, err = call("--stack", "sgd/sgd(1e300)", "--alpha", "1", "--epochs", 1, "--out", tmp_path)
     assert status == 0 and "NaN at step" in out and "Warning" not in err
     assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_leaves_what_was_finished_and_says_where(tmp_path):
     process = start("--stack", "sgd", "--alpha", "0.1", "--epochs", 10**6, "--out", tmp_path / "out")
@@ -266,6 +273,7 @@ def test_ctrl_c_leaves_what_was_finished_and_says_where(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cut.svg"]
 
 
+@pytest.mark.slow
 def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient(call, tmp_path, monkeypatch):
     few = [problem._replace(horizons=problem.horizons[:: len(problem.horizons) - 1]) for problem in horizon.problems()]
     monkeypatch.setattr(horizon, "problems", lambda: few)
@@ -279,6 +287,7 @@ def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient
     assert (tmp_path / "horizon.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_every_bug_shows_in_its_curve(call, tmp_path, monkeypatch):
     long = "alpha clamped"  # which shows after a hundred steps only; fifty are enough for all others
     short = {name: c if name == long else c._replace(steps=min(c.steps, 50)) for name, c in bugs.CURVES.items()}
@@ -292,6 +301,7 @@ def test_every_bug_shows_in_its_curve(call, tmp_path, monkeypatch):
     assert (tmp_path / "bugs.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_table_and_the_curves_of_finished_runs(call, tmp_path, monkeypatch):
     train, names = digits.train, []
 

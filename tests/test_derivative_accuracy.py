@@ -77,6 +77,7 @@ def orders(function, x, dtype):
         return [mpmath.diff(function, mpmath.mpf(float(x)), n) for n in (1, 2, 3)]
 
 
+@pytest.mark.slow
 @EVERY_BACKEND
 @EVERY_DTYPE
 @pytest.mark.parametrize("name", FUNCTIONS)

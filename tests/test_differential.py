@@ -33,6 +33,7 @@ def test_values_and_two_derivatives_of_fused_programs(program):
     differential.compare(program, "numpy")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(tower=towers(NAMES), seed=st.integers(0, 99))
 def test_towers_of_every_kind(tower, seed):

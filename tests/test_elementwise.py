@@ -395,7 +395,7 @@ def _whole(dtype, rng, size):
     return np.concatenate([rng.integers(0, 2 if dtype == "?" else 5, size - 2).astype(dtype), np.array(ends, dtype)])
 
 
-@pytest.mark.parametrize("size", [4, 2000])
+@pytest.mark.parametrize("size", [4, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", RULES)
 @given(dtypes=st.lists(st.sampled_from(WIDTHS), min_size=3, max_size=3), seed=st.integers(0, 99))
 def test_a_function_that_gives_floats_takes_integers_as_float64(name, size, dtypes, seed):
@@ -411,7 +411,7 @@ def test_a_function_that_gives_floats_takes_integers_as_float64(name, size, dtyp
         np.testing.assert_allclose(found.data, wanted.data, rtol=1e-14)
 
 
-@pytest.mark.parametrize("backend", ["auto", "numpy"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("auto", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", RULES)
 @given(values=st.lists(st.booleans(), min_size=3, max_size=3))
 def test_a_function_that_gives_floats_takes_pythons_booleans_as_float64(name, backend, values):

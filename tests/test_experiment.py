@@ -79,6 +79,7 @@ class Cut(tiny_training.Tiny):
         return super().loss(step)
 
 
+@pytest.mark.slow
 @given(stack=st.sampled_from(STACKS), cuts=st.lists(st.integers(0, 8), max_size=2), every=st.sampled_from([0, 1e9]))
 def test_a_run_goes_on_from_any_step_to_the_same_numbers(stack, cuts, every, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cut")
@@ -272,6 +273,7 @@ def pools(monkeypatch):
         monkeypatch.setenv(name, "2")
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing_and_a_run_that_fails_stops_no_other(tmp_path, capsys, pools):
     fails = tiny(fail=1, at=2)
     runs = [tiny(die=str(tmp_path / "dead"), at=8, steps=20), *(tiny(seed=seed, steps=20) for seed in range(3))]
@@ -307,6 +309,7 @@ def test_processes_have_the_threads_they_are_given(pools):
         assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
 
 
+@pytest.mark.slow
 def test_a_killed_dask_worker_loses_nothing(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]))
@@ -375,6 +378,7 @@ def begun(folder):
     return file.read_text().split() if file.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_path):
@@ -398,6 +402,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(jobs, tmp_pa
         assert line.record["command"] == "python -m demos paper tiny --quick" and line.record["seconds"] < 60
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_workers_end_with_their_parent(tmp_path):
     (tmp_path / "slow").touch()
@@ -408,6 +413,7 @@ def test_workers_end_with_their_parent(tmp_path):
     wait_until(lambda: is_gone(process.pid))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
 def test_a_start_that_is_replaced_says_so(tmp_path):
     (tmp_path / "slow").touch()

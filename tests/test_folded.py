@@ -29,6 +29,7 @@ def _plans(arrays, like=None):
     return plans
 
 
+@pytest.mark.slow
 @given(
     rows=st.integers(1, 40), channels=st.sampled_from([1, 3, 16, 600]), narrow=st.booleans(), summed=st.integers(0, 2),
     kept=st.booleans(), alone=st.booleans(), seed=SEEDS,

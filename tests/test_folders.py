@@ -378,6 +378,7 @@ def test_a_forged_binary_does_run_if_it_lies_in_ones_own_folder(forged):
 PLAIN = "from tinyhyper.kernels.plan import elementwise_backend\nelementwise_backend('numba')\n" + PROGRAM
 
 
+@slow
 def test_the_source_that_runs_is_not_the_one_in_the_folder(tmp_path, mark):
     """Not even in a folder of one's own: that is there to be read."""
     folder = tmp_path / "kernels"

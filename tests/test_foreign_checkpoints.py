@@ -354,6 +354,7 @@ def spoilt(content, data):
     return sealed(bytes(content))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data(), with_tower=st.booleans())
 def test_whatever_is_spoilt_is_refused_or_can_be_used(data, with_tower, original, tmp_path_factory):

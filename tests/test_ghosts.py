@@ -31,6 +31,7 @@ class Uncut:
         return self.result
 
 
+@pytest.mark.slow
 @given(stacks, st.integers(0, 5), st.data())
 def test_a_ghost_is_the_gradient_that_flows_where_that_one_cut_is_not_made(stack, seed, data):
     tape, _, _ = run(stack, seed=seed)
@@ -46,6 +47,7 @@ def test_a_ghost_is_the_gradient_that_flows_where_that_one_cut_is_not_made(stack
     assert cut.ghost == pytest.approx(float(np.linalg.norm(tape.ghost(cut))) * (-1 if cut.ghost < 0 else 1))
 
 
+@pytest.mark.slow
 @given(stacks, st.integers(0, 5), st.data())
 def test_where_a_graph_was_behind_the_cut_the_ghost_arrives_at_what_was_cut(stack, seed, data):
     tape, _, _ = run(stack, steps=2, seed=seed)
@@ -73,6 +75,7 @@ def by_hand(w, g, alpha):
     return w * 0.99 - alpha * (g / th.sqrt(th.sum(g * g) + 1e-3) + th.mean(w) * 0.1)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 5), st.sampled_from(["", "alpha", "share", "by hand"]), st.data())
 def test_the_cuts_of_a_rule_of_ones_own_have_their_ghosts(seed, tuned, data):
     def run_own(ghosts):
@@ -177,6 +180,7 @@ def test_the_parts_add_up_on_random_graphs(seed, size):
 RATES = "sgd(0.05, mu=0.5)", "adam(0.02)", "rmsprop(0.05)"
 
 
+@pytest.mark.slow
 @given(st.sampled_from(RATES), st.integers(1, 4), st.sampled_from(["last", "sum"]), st.booleans(), st.integers(0, 3))
 def test_the_parts_add_up_at_any_horizon_and_for_any_objective(rule, horizon, objective, plain, seed):
     generator = np.random.default_rng(seed)

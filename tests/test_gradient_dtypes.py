@@ -16,6 +16,7 @@ def leaf(dtype=np.float64):
     return th.tensor(np.array([1.0, -2.0], dtype), requires_grad=True)
 
 
+@pytest.mark.slow
 @given(weight=FLOATS, scale=FLOATS, clip=st.sampled_from([None, 0.3]), steps=st.integers(1, 3))
 def test_a_step_by_a_scaled_gradient_keeps_the_weight_s_dtype(weight, scale, clip, steps):
     """A gradient in another float dtype does what the same gradient does in the weight's own."""

@@ -85,17 +85,20 @@ def assert_equals_differences(make, seed, steps, objective, losses=loss_of):
         )
 
 
+@pytest.mark.slow
 @given(make=rules(), seed=SEEDS, steps=st.integers(1, 5), objective=OBJECTIVES)
 def test_none_equals_differences_of_the_whole_run(make, seed, steps, objective):
     assert_equals_differences(make, seed, steps, objective)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("objective", ["last", "sum"])
 def test_none_equals_differences_for_every_rule(name, objective):
     assert_equals_differences(all_tuned(name), 3, 4, objective)
 
 
+@pytest.mark.slow
 def test_a_state_that_starts_at_a_hyperparameter_moves_with_it():
     """Adam's v starts at eps: optimizers made anew with another eps differ in that, too."""
     rng = np.random.default_rng(0)
@@ -119,6 +122,7 @@ PARTIAL_LOSSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["last", "sum"])
 @pytest.mark.parametrize("losses", PARTIAL_LOSSES)
 @pytest.mark.parametrize("name", ["sgd", "adam"])
@@ -143,6 +147,7 @@ def test_a_loss_may_read_the_weights_of_an_earlier_step(objective):
     assert_is_the_slope(run(0.05)[0].parameters["alpha"].grad.item(), lambda u: run(u)[1], 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["last", "sum"])
 def test_gradients_and_weights_may_be_changed_by_recorded_operations(objective):
     def run(u):
@@ -207,6 +212,7 @@ def replay(cls_make, frozen, name, u, window, objective):
     return total
 
 
+@pytest.mark.slow
 @given(
     make=rules(), seed=SEEDS, k=st.integers(2, 4), windows=st.integers(0, 2), objective=OBJECTIVES, plain=st.booleans()
 )
@@ -299,6 +305,7 @@ def test_a_window_trains():
     assert values[-1] < 0.5 * values[0] and optimizer.hyperparameters["alpha"] > 1e-2
 
 
+@pytest.mark.slow
 def test_a_float32_model_stays_float32():
     rng = np.random.default_rng(9)
     optimizer, params = Adam(0.01, tune=("alpha", "eps"), horizon=None), make_params(rng, np.float32)
@@ -312,6 +319,7 @@ def test_a_float32_model_stays_float32():
 # th.gradients sees through the seams.
 
 
+@pytest.mark.slow
 def test_a_recorded_second_derivative():
     def slope(u, create_graph=False):
         rng = np.random.default_rng(10)
@@ -403,6 +411,7 @@ def live_nodes():
     return alive(tape.Node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["last", "sum"])
 @pytest.mark.parametrize("closing", ["plain", "recorded"])
 def test_time_and_memory_grow_linearly(visits, closing, objective):
@@ -423,6 +432,7 @@ def test_time_and_memory_grow_linearly(visits, closing, objective):
     assert alive[32] - alive[16] == 2 * (alive[16] - alive[8]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [True, False], ids=["plain", "recorded"])
 @pytest.mark.parametrize("objective", ["last", "sum"])
 def test_no_window_outlives_its_end_and_nothing_is_left_to_the_garbage_collector(objective, plain):
@@ -439,6 +449,7 @@ def test_no_window_outlives_its_end_and_nothing_is_left_to_the_garbage_collector
     assert len(set(counts[1:])) == 1, counts
 
 
+@pytest.mark.slow
 def test_a_run_that_is_given_up_leaves_nothing():
     before = live_nodes()
     for _ in range(2):

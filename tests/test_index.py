@@ -143,6 +143,7 @@ def test_pieces_are_put_in_their_places(case, seed, dtype, many):
     assert found[0].dtype == dtype and found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(case=_uses(), seed=SEEDS)
 def test_derivatives_of_pieces_of_any_order(case, seed):
@@ -177,6 +178,7 @@ PIECEWISE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("name", PIECEWISE)
 def test_many_pieces_cost_as_much_as_the_whole(name, create_graph):

@@ -134,6 +134,7 @@ def test_the_library_without_files_of_source(tmp_path, expected, kind):
         assert len(list(kernels.rglob("*.nbc"))) == 3
 
 
+@slow
 @pytest.mark.parametrize("kind", ["zip", "no sources"])
 def test_first_kernels_of_the_library_without_files_of_source(tmp_path, expected, kind):
     """The same without a compiler."""
@@ -240,6 +241,7 @@ def test_everything_runs_without_the_compiler(tmp_path, expected):
     assert_expected(run(tmp_path, NUMBA_DISABLE_JIT="1"), expected)
 
 
+@slow
 def test_kernels_run_as_plain_python_without_the_compiler(tmp_path, expected):
     program = "from tinyhyper.kernels.plan import elementwise_backend\nelementwise_backend('numba')\n" + PROGRAM
     assert_expected(run(tmp_path, program, NUMBA_DISABLE_JIT="1"), expected)
@@ -404,6 +406,7 @@ def test_the_same_sum_twice_has_the_same_bits():
     assert first == second == pytest.approx(y.sum(), rel=1e-12)
 
 
+@slow
 @given(st.integers(1, 40), st.integers(0, 100))
 def test_sums_do_not_hang_on_where_memory_is_free(size, seed):
     """A kernel with arrays and a sum among its outputs; with two loops to choose from, small neighbours change it."""

@@ -39,7 +39,7 @@ def _reference(x, weight, bias, activation=None):
 
 ROWS = [Row("linear", _reference, _layers(), integers=False)]
 
-test_property = property_test(ROWS)
+test_property = pytest.mark.slow(property_test(ROWS))  # each activation is a kernel, and its derivatives are more
 
 
 def _in_parts(x, weight, bias, activation):

@@ -301,6 +301,7 @@ class Record(dict):
         return list(self)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(sorted(OPTIMIZERS)), min_size=1, max_size=4), st.integers(1, 12), st.integers(0, 99))
 def test_towers_with_small_steps_are_all_right(names, steps, seed):
     stack = "/".join(f"{name}({10.0 ** -(3 + 2 * height)})" for height, name in enumerate(names))

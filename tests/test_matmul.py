@@ -108,6 +108,7 @@ def _lying(values, lie):
     return np.array(values, order=lie)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(data=st.data())
 def test_kernel_rounds_no_worse_than_its_sums(dtype, data):
@@ -280,6 +281,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), FAULTS)
 def test_a_wrong_kernel_is_noticed(monkeypatch, old, new):
     """The comparisons above must fail for a kernel with a fault in its blocks."""

@@ -52,6 +52,7 @@ def test_an_epoch_shows_each_image_once_scaled_and_with_its_label(data, monkeypa
     assert orders[0] != orders[1]
 
 
+@pytest.mark.slow
 def test_a_run_is_that_of_a_plain_loop(data, tmp_path):
     run = made("adam/sgd(1e-4)")
     result = train(partial(mnist.Perceptron, run, data), run, Place(tmp_path))

@@ -129,6 +129,7 @@ ROWS_OF = st.tuples(st.integers(1, 40), st.sampled_from([1, 2, 3, 10, 17, 100, 3
 EDGES = [np.inf, -np.inf, np.nan, 1e30, -1e30, 0.0, -0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_compiled")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(shape=ROWS_OF, seed=st.integers(0, 1000), edge=st.sampled_from([None, *EDGES]), columns=st.booleans())

@@ -112,6 +112,7 @@ def test_the_plain_backward_that_ends_a_window_can_be_skipped(objective):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_compiled")
 @settings(max_examples=25)
 @given(

@@ -98,6 +98,7 @@ def test_derivatives_of_three_orders_are_those_of_the_composition(which, **case)
         np.testing.assert_allclose(ours, composed, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_residual", [False, True])
 def test_kernels_compute_what_numpy_computes(with_residual):
     found = []

@@ -55,6 +55,7 @@ def run(shapes, number, seed=0, columns=False):
     return [t.numpy() for t in (*outputs, *th.gradients(outputs, leaves, [np.cos(o.data) for o in outputs]))]
 
 
+@slow
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 @settings(max_examples=8)
 @given(number=st.integers(2, 5), seed=st.integers(0, 99), columns=st.booleans())

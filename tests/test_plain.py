@@ -40,6 +40,7 @@ def printed(tape, name):
     return shown, pictures, [*marked, *[answer._repr_html_() for answer in answers]]
 
 
+@pytest.mark.slow
 @given(TEXTS, TEXTS, TEXTS, TEXTS)
 @example(ODD, ODD, ODD, ODD)
 def test_whatever_a_text_holds_terminals_xml_and_utf8_can_hold_what_is_made_of_it(name, reason, title, file):

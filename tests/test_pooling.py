@@ -217,6 +217,7 @@ def _pooled_alike(torch, rng):
     return found
 
 
+@pytest.mark.slow
 def test_ceil_mode_is_pytorchs():
     torch, rng = pytest.importorskip("torch"), np.random.default_rng(0)
     taken = [pair for _ in range(300) for pair in _pooled_alike(torch, rng)]

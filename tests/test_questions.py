@@ -71,6 +71,7 @@ def test_every_answer_has_three_forms(name, stack, tmp_path):
     assert root.tag.endswith("svg") and len(list(root)) > 3
 
 
+@pytest.mark.slow
 @given(stacks, st.integers(0, 5))
 def test_the_paths_of_a_hyperparameter_add_up_to_what_backward_left(stack, seed):
     tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
@@ -327,6 +328,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(ask):
         ask(run("sgd/sgd")[0], "mu")
 
 
+@pytest.mark.slow
 @given(stacks, st.integers(0, 5), st.booleans())
 def test_json_and_back(stack, seed, ghosts):
     tape, _, _ = run(stack, seed=seed, ghosts=ghosts)

@@ -90,6 +90,7 @@ SIZES = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 7]), st.integers(1, 
 WHICH = st.sampled_from(["h", "l", "c", "hc", "lc", "hlc"])
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, sizes=SIZES, reads=WHICH.map(lambda which: (which, np.float64)) | st.just(("h", np.float32)))
 def test_the_kernel_computes_what_the_steps_do(seed, sizes, reads):
     found, (which, dtype) = [], reads
@@ -102,6 +103,7 @@ def test_the_kernel_computes_what_the_steps_do(seed, sizes, reads):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * (1 + abs(other).max()))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, sizes=SIZES, which=WHICH, backend=st.sampled_from(["numba", "numpy"]))
 def test_a_recorded_pullback_is_the_unrecorded_one(seed, sizes, which, backend):
     recurrent_backend(backend)
@@ -110,6 +112,7 @@ def test_a_recorded_pullback_is_the_unrecorded_one(seed, sizes, which, backend):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * (1 + abs(other).max()))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, sizes=SIZES, which=WHICH)
 def test_second_derivatives_do_not_depend_on_the_backend(seed, sizes, which):
     found = []
@@ -120,6 +123,7 @@ def test_second_derivatives_do_not_depend_on_the_backend(seed, sizes, which):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * (1 + abs(other).max()))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, batch=st.integers(2, 30))
 def test_threads_change_no_bit(seed, batch):
     recurrent_backend("numba")
@@ -321,6 +325,7 @@ def test_no_gradient_flows_through_the_cut():
         assert np.any(th.gradients(th.sum(out), x)[0].data != 0) == flows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy"] if compiler_is_off() else ["numba", "numpy"])
 def test_memory_stays_flat_and_no_graph_is_left(backend):
     recurrent_backend(backend)

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def test_every_thread_has_its_own():
     assert seen == ["new"] and scratch.take("a", object) == "mine"
 
 
+@pytest.mark.slow
 def test_products_of_one_shape_do_not_share_their_results():
     module.matmul_backend("numba")
     try:

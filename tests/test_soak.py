@@ -25,6 +25,7 @@ def run(folder, capsys):
     return status, capsys.readouterr().out, json.loads((folder / "soak.json").read_text())
 
 
+@pytest.mark.slow
 def test_ten_runs_end_where_one_does_and_the_way_is_shown(here, tmp_path, capsys):
     status, out, found = run(tmp_path, capsys)
     assert status == 0 and found["same"] and found["towers"][0] == found["towers"][1]
@@ -51,12 +52,14 @@ def without_the_live_edge(run, path):
     run.rng.bit_generator.state = extra["rng"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_loses_the_live_edge_is_noticed(here, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(soak.Soaked, "load", without_the_live_edge)
     status, out, found = run(tmp_path, capsys)
     assert status == 1 and not found["same"] and "OTHER BYTES" in out
 
 
+@pytest.mark.slow
 def test_a_leg_runs_in_a_process_of_its_own(tmp_path):
     soak.leg(0, None, 4, tmp_path / "once.npz")
     soak.apart(soak.leg, 0, None, 2, tmp_path / "joined.npz")

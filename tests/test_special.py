@@ -267,6 +267,7 @@ def test_a_loop_over_the_function_is_vectorized_and_calls_nothing(operation, dty
 SIZES = st.floats(-1e3, 1e3) | st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not JIT, reason="nothing is compiled")
 @CIRCULAR
 @settings(max_examples=40, deadline=None)
@@ -305,6 +306,7 @@ def scaled_tangent(x, scale):
 FUSED = {"sin": scaled_sine, "cos": scaled_cosine, "tan": scaled_tangent}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not JIT, reason="nothing is compiled")
 def test_a_cached_kernel_is_loaded_by_the_next_process(tmp_path):
     (tmp_path / "cached.py").write_text(

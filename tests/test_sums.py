@@ -37,6 +37,7 @@ def depends_on_arrays(expression):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(expression=expressions(), seed=st.integers(0, 2**32 - 1))
 def test_the_groups_of_terms_add_up_to_the_sum(expression, seed):
@@ -76,6 +77,7 @@ def test_what_is_the_same_for_all_terms_is_taken_out():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gradients_of_scalars_agree_with_numpy(dtype):
     """A kernel that takes its sums apart against the NumPy reading of the same expression, which does not."""

@@ -537,6 +537,7 @@ def test_no_reference_cycles():
         assert not found
 
 
+@pytest.mark.slow
 def test_memory_is_flat():
     x = leaf(np.linspace(0, 1, 4))
     for _ in range(50):

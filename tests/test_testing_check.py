@@ -51,6 +51,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 @given(data=st.data(), order=st.integers(1, 3), seed=SEEDS)
 def test_right_gradients_pass(name, data, order, seed):
@@ -171,6 +172,7 @@ def test_a_fault_is_found_and_named(fault, size, dtype):
     assert f"rtol={1e-6 if dtype == 'f8' else 1e-3:g} for float{8 * int(dtype[1])}" in message
 
 
+@pytest.mark.slow
 @given(
     data=st.data(),
     shape=st.sampled_from([(), (3,), (2, 5), (7, 11), (40, 50)]),

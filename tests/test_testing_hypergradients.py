@@ -38,6 +38,7 @@ def found(tower, loss=loss, params=PARAMS, **options):
 # ---- What is right passes.
 
 
+@pytest.mark.slow
 @given(tower=towers(("w", "b")), steps=st.integers(1, 5))
 def test_random_towers_pass(tower, steps):
     elementwise_backend("numpy")  # kernels would be compiled for every tower; they have tests of their own below
@@ -46,8 +47,11 @@ def test_random_towers_pass(tower, steps):
         check_hypergradients(optimizer, loss, PARAMS, steps)
 
 
-@pytest.mark.parametrize("horizon", [1, 2, 3, None])
-@pytest.mark.parametrize("objective", ["last", "sum"])
+WINDOWS = [(1, "last"), (3, "sum")]
+OTHERS = [(1, "sum"), (2, "last"), (2, "sum"), (3, "last"), (None, "last"), (None, "sum")]
+
+
+@pytest.mark.parametrize("horizon, objective", [*WINDOWS, *[pytest.param(*o, marks=pytest.mark.slow) for o in OTHERS]])
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_passes_with_everything_tuned(name, horizon, objective):
     above = SGD(1e-4, optimizer=SGD(1e-6))
@@ -104,12 +108,14 @@ class Plain(th.optim.Optimizer):
         return [w - alpha * seen / t**power - decay * w, seen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("horizon", [1, 3, None])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_an_optimizer_of_ones_own(decay, horizon):
     check_hypergradients(Plain(0.1, decay, power=0.5, optimizer=SGD(1e-3), horizon=horizon), loss, PARAMS, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coordinate", ["linear", "sqrt", "unit"])
 @pytest.mark.parametrize("beta2", [0.9, 0.999, 0.99999])
 def test_a_beta_near_1_passes_in_coordinates_that_do_not_end_there(beta2, coordinate):
@@ -250,6 +256,7 @@ def test_a_wrong_gradient_at_one_level_alone_is_found(part, height, horizon, mon
     assert f"level {height} (SGD), alpha is " in found(tower, steps=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("horizon", [3, None])
 def test_a_window_that_loses_what_was_left_at_its_seams_is_found(horizon, monkeypatch):
     tower = all_tuned("adam", optimizer=SGD(1e-4), horizon=horizon, objective="sum")

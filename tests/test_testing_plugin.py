@@ -166,6 +166,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_failing_check_shows_the_line_that_called_it_and_the_message(pytester):
     pytester.makepyfile(FAILURES + "".join(f"\ndef test_{n}():\n    {call}\n" for n, call in enumerate(CALLS)))
     text = str(pytester.runpytest_subprocess("-p", "no:cacheprovider").stdout)

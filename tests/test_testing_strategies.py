@@ -128,6 +128,7 @@ def test_that_fails(xs, y, tower, axes, shapes, data):
 """
 
 
+@pytest.mark.slow
 def test_a_failing_example_is_python_that_runs(pytester):
     """The report itself: what hypothesis shows of a value depends on how the strategy was made."""
     pytester.makepyfile(FAILS)

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
@@ -17,6 +18,7 @@ def numbers(optimizer):
     return [(type(level), level.hyperparameters, level._tuned) for level in optimizer.levels]
 
 
+@pytest.mark.slow
 @given(tower=towers(names=("w", "b")))
 def test_a_tower_prints_as_python_that_builds_the_same(tower):
     assert repr(tower) == str(tower) == pretty(tower)
@@ -34,6 +36,7 @@ def test_every_level_but_the_top_tunes_something(tower):
     assert all(level._tuned for level in tower.build().levels[:-1])
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(tower=towers(names=("w", "b")), seed=st.integers(0, 9_999), size=st.sampled_from([0.1, 1.0, 3.0]))
 def test_a_few_steps_on_a_quadratic_stay_finite_and_in_range(tower, seed, size):

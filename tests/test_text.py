@@ -61,6 +61,7 @@ def test_any_depth_and_width_fits_the_page(depth, branching):
     assert all(len(line) <= 100 for line in tape.tree().splitlines())
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_elided_and_counted():
     x = th.tensor([1.0], requires_grad=True)
     with th.record() as tape:

@@ -56,6 +56,7 @@ print(errors)
 """
 
 
+@pytest.mark.slow
 def test_the_first_use_may_be_that_of_several_threads(tmp_path):
     environment = {**os.environ, "TINYHYPER_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", FIRST], env=environment, capture_output=True, text=True)

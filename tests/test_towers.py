@@ -121,6 +121,7 @@ def replay(make, frozen, height, name, value, moved, x):
     return loss_of(params, x).item()
 
 
+@pytest.mark.slow
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), steps=st.integers(2, 4))
 def test_random_towers_against_differences_with_the_cut_frozen(data, seed, steps):
     classes = data.draw(st.lists(st.sampled_from(OPTIMIZERS), min_size=2, max_size=4))

@@ -43,6 +43,8 @@ TOWERS = {name: lambda make=make, **kw: make(**kw) for name, make in RULES.items
     "adadelta of small eps": lambda **kw: th.optim.AdaDelta(1.0, 0.01, 1e-12, **kw),
 }  # fmt: skip
 
+BACKENDS = ["numpy", pytest.param("auto", marks=pytest.mark.slow)]
+
 
 def trained(make, dtype, gradients, **kwargs):
     """The hyperparameters and the last weights of a tower whose weights have these gradients, step by step."""
@@ -54,7 +56,7 @@ def trained(make, dtype, gradients, **kwargs):
     return optimizer.hyperparameters, params["w"].numpy()
 
 
-@pytest.mark.parametrize("backend", ["numpy", "auto"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", TOWERS)
 def test_a_weight_that_never_moves_contributes_nothing(name, dtype, backend):
@@ -67,15 +69,18 @@ def test_a_weight_that_never_moves_contributes_nothing(name, dtype, backend):
     np.testing.assert_allclose(weights[0], moved[0], rtol=1e-4 if dtype == "f4" else 1e-12)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", TOWERS)
-def test_a_weight_that_sleeps_can_wake(name, dtype):
+def test_a_weight_that_sleeps_can_wake(name, dtype, backend):
     """Its state has vanished where its gradient comes back, and where it is so small that its square vanishes."""
+    elementwise_backend(backend)
     small = 1e-30 if dtype == "f4" else 1e-200
     hyperparameters, weights = trained(TOWERS[name], dtype, [[0.0, small, 1.0]] * 200 + [[1.0, 1.0, 1.0]] * 3)
     assert np.isfinite([*hyperparameters.values(), *weights]).all() and weights[2] != 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adam 0.01", "own decays from 0.0", "own root from 1e-08"])
 def test_so_it_is_in_a_window(name):
     hyperparameters, weights = trained(TOWERS[name], "f4", [[0.0, 1.0]] * 40, horizon=4, objective="sum")

@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
 def measure(folder: Path) -> None:
     """Run the tests once without a fault: which lines each one runs, and how long it takes."""
     environment = {**os.environ, "CI": "1", "COVERAGE_FILE": str(folder / "lines")}
-    tests = ["-m", "pytest", "-q", "-n", "auto", *[f"--ignore={file}" for file in LEFT_OUT]]
+    tests = ["-m", "pytest", "-q", "-m", "", "-n", "auto", *[f"--ignore={file}" for file in LEFT_OUT]]
     cover = ["--cov=tinyhyper", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
     times = f"--junitxml={folder / 'tests.xml'}"
     subprocess.run([sys.executable, *tests, *cover, times], cwd=ROOT, env=environment, check=True)
@@ -218,7 +218,7 @@ def _run_planted(source: str, file: str, tests: list[str], limit: float, pipe: i
     sys.meta_path.insert(0, Planted(file, source))  # type: ignore[arg-type]
     chosen = Chosen(tests)
     files = sorted({test.partition("::")[0] for test in tests})
-    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files], plugins=[chosen])
+    code = pytest.main(["-x", "-q", "-m", "", "-p", "no:cacheprovider", "-p", "no:xdist", *files], plugins=[chosen])
     os.write(pipe, f"{int(code)} {chosen.failed}".encode())
     os._exit(0)
 
