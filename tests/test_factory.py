@@ -3,9 +3,6 @@
 Each fault is an operation that breaks one promise and keeps the others.
 """
 
-import importlib
-from types import ModuleType
-
 import numpy as np
 import pytest
 from factory import (
@@ -246,23 +243,6 @@ def test_a_fault_is_found(fault, monkeypatch):
 
 def test_every_property_has_a_fault():
     assert {prop for prop, _ in FAULTS.values()} == set(PROPERTIES)
-
-
-NO_ROW = {
-    *("fuse", "gradients", "load", "no_grad", "num_threads", "record", "save", "set_num_threads", "tensor"),
-    *("grad", "value_and_grad", "vjp", "jvp", "hvp", "jacobian", "hessian"),
-    "pow",  # another name of power
-    "astype",  # its option decides the dtype that a row would promise
-}
-
-
-def test_every_public_operation_has_a_row():
-    files = "elementwise reduce shape index linalg linear nn_ops convolution normalization pooling recurrent"
-    rows = [row for name in files.split() for row in importlib.import_module(f"test_{name}").ROWS]
-    public = {name for name in th.__all__ if not isinstance(getattr(th, name), (type, ModuleType))}
-    called = {"einsum", "split", "where", "lstm"}  # in a form of their own
-    assert called <= {row.name for row in rows if row.call is not None}
-    assert public - NO_ROW == {row.name for row in rows if row.call is None} | called
 
 
 # ---- The oracles themselves.

@@ -16,56 +16,15 @@ import tinyhyper as th
 from tinyhyper.core import tape
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.testing import check_gradients
+from tinyhyper.testing.arrangements import INDICES
 
 SOME = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3)
 
 
 @st.composite
-def _indexed(draw, index, shapes=SOME):
-    shape = draw(shapes)
+def _indexed(draw, index, kind):
+    shape = draw(SHAPES if kind == "basic" else SOME)
     return example([shape], {"index": draw(index(shape))}, draw(SEEDS))
-
-
-def _basic(shape):
-    return hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True)
-
-
-def _integers(shape):
-    return hnp.integer_array_indices(
-        shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3)
-    )
-
-
-@st.composite
-def _mixed(draw, shape):
-    """Slices, numbers and integer arrays, also with a slice between two arrays."""
-    items = []
-    for length in shape[: draw(st.integers(1, len(shape)))]:
-        items.append(
-            draw(
-                st.sampled_from([slice(None), slice(0, 1), slice(None, None, -1), length - 1])
-                | hnp.arrays(
-                    np.intp, draw(st.sampled_from([(), (2,), (1, 2)])), elements=st.integers(-length, length - 1)
-                )
-            )
-        )
-    return tuple(items)
-
-
-def _masks(shape):
-    whole = hnp.arrays(bool, shape)
-    return whole | hnp.arrays(bool, shape[:1]) | hnp.arrays(bool, shape[-1:]).map(lambda mask: (..., mask))
-
-
-@st.composite
-def _taken(draw):
-    shape = draw(SOME)
-    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
-    length = int(np.prod(shape)) if axis is None else shape[axis]
-    indices = draw(
-        hnp.arrays(np.intp, draw(st.sampled_from([(), (0,), (3,), (2, 2)])), elements=st.integers(-length, length - 1))
-    )
-    return example([shape], {"indices": indices, "axis": axis}, draw(SEEDS))
 
 
 def _item(x, index):
@@ -73,16 +32,8 @@ def _item(x, index):
 
 
 ROWS = [
-    *[
-        Row("x[...]", _item, cases, call=_item, numpy=None, method="__getitem__", id=f"getitem-{kind}")
-        for kind, cases in {
-            "basic": _indexed(_basic, SHAPES),
-            "integers": _indexed(_integers),
-            "mixed": _indexed(_mixed),
-            "masks": _indexed(_masks),
-        }.items()
-    ],
-    Row("take", np.take, _taken()),
+    Row("getitem", _item, _indexed(index, kind), _item, None, "__getitem__", id=f"getitem-{kind}")
+    for kind, index in INDICES.items()
 ]
 
 test_property = property_test(ROWS)
@@ -114,7 +65,7 @@ def test_float32_gradients_of_several_indices_accumulate_in_float64():
 def _uses(draw):
     """What a loss may read of one tensor: pieces of it, also overlapping and empty ones, and all of it."""
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=2, min_side=1, max_side=4))
-    kinds = [_basic, _integers, _mixed, _masks]
+    kinds = [*INDICES.values()]
     uses = draw(st.lists(st.sampled_from(kinds).flatmap(lambda kind: kind(shape)) | st.none(), min_size=1, max_size=6))
     return shape, uses
 

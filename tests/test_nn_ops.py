@@ -1,33 +1,15 @@
-"""Softmax, its logarithm and the cross entropy: the factory's properties, extremes and errors."""
+"""Softmax, its logarithm and the cross entropy: extremes and errors."""
 
 from unittest import mock
 
 import numpy as np
 import pytest
-from factory import SEEDS, SHAPES, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.kernels import plan, softmax
 from tinyhyper.kernels.backend import compiler_is_off
-
-
-@st.composite
-def _normalized(draw):
-    """An array and an axis of at least one element."""
-    shape = draw(SHAPES.filter(len))
-    axis = draw(st.integers(-len(shape), len(shape) - 1))
-    shape = [*shape]
-    shape[axis] = shape[axis] or 1
-    return example([tuple(shape)], {"axis": axis}, draw(SEEDS))
-
-
-@st.composite
-def _labelled(draw):
-    classes = draw(st.integers(1, 4))
-    labels = draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=4))
-    return example([(len(labels), classes)], {"labels": np.array(labels)}, draw(SEEDS))
 
 
 def _softmax(x, axis=-1):
@@ -41,14 +23,6 @@ def _log_softmax(x, axis=-1):
 def _cross_entropy(x, labels):
     return -np.mean(_log_softmax(x)[np.arange(len(x)), labels])
 
-
-ROWS = [
-    Row("softmax", _softmax, _normalized(), integers=False),
-    Row("log_softmax", _log_softmax, _normalized(), integers=False),
-    Row("cross_entropy", _cross_entropy, _labelled(), integers=False),
-]
-
-test_property = property_test(ROWS)
 
 EXTREMES = [[1000.0, 0.0, -1000.0], [-1000.0, -1000.0], [700.0, 710.0], [5.0], [-np.inf, 0.0]]
 

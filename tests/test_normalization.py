@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factory import SEEDS, Row, distinct, example, property_test, uniform
+from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.normalization import normalize_batch
+from tinyhyper.testing.operations import between
 
 REFERENCE = Path(__file__).parent / "reference" / "normalization.npz"
 
@@ -33,7 +34,7 @@ def _batches(draw, names=("weight", "bias"), activation=None):
     images = draw(st.sampled_from([(4,), (2, 2), (2, 1, 3)]))
     channels = draw(st.integers(1, 3))
     shapes = [(*images, channels) if name in ("x", "residual") else (channels,) for name in ("x", *names)]
-    values = [uniform(0.3, 2) if name == "variance" else distinct(-2, 2) for name in ("x", *names)]
+    values = [between(0.3, 2) if name == "variance" else between(-2, 2, ()) for name in ("x", *names)]
     options = {"eps": draw(st.sampled_from([1e-5, 0.1]))} | ({"activation": activation} if activation else {})
     return example(shapes, options, draw(SEEDS), values)
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factory import SEEDS, Row, distinct, example, property_test
+from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tinyhyper as th
+from tinyhyper.testing.operations import between
 
 REFERENCE = Path(__file__).parent / "reference" / "pooling.npz"
-SPREAD = distinct(-2, 2)
+SPREAD = between(-2, 2, ())
 
 
 def _pair(value):

@@ -1,10 +1,7 @@
-"""Operations on shapes: the factory's properties, and how methods may be called."""
+"""Operations on shapes: how methods may be called, and what is refused."""
 
 import numpy as np
 import pytest
-from factory import SEEDS, SHAPES, Row, example, property_test, shaped
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
 from tinyhyper.core.rules import sum_to

@@ -14,6 +14,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from hard_points import GROUPS, Group, Row
 
 import tinyhyper as th
 from tinyhyper.ops.fuse import trace
+from tinyhyper.testing.operations import OPERATIONS
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "conventions.json"
 PAGE = Path(__file__).parents[2] / "docs" / "conventions.md"
@@ -105,18 +107,15 @@ def by_pytorch(row: Row) -> Observed | str:
     def along(whole: Callable[..., Any], one: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis=None: whole(x) if axis is None else one(x, axis)
 
-    functions = vars(torch) | {
-        "clip": torch.clamp,
+    functions = vars(torch) | {name: attrgetter(row.torch)(torch) for name, row in OPERATIONS.items() if row.torch}
+    functions |= {
         "cumsum": lambda x: torch.cumsum(x, 0),
         "log_softmax": lambda x: torch.log_softmax(x, -1),
         "logsumexp": lambda x: torch.logsumexp(x, 0),
         "max": along(torch.max, torch.amax),
         "maximum": lambda x, y: torch.maximum(x, torch.as_tensor(y)),
         "min": along(torch.min, torch.amin),
-        "norm": torch.linalg.vector_norm,
-        "power": torch.pow,
         "softmax": lambda x: torch.softmax(x, -1),
-        "softplus": torch.nn.functional.softplus,
         "std": lambda x, ddof=0: torch.std(x, correction=ddof),
         "var": lambda x, ddof=0: torch.var(x, correction=ddof),
     }
@@ -140,16 +139,7 @@ def by_jax(row: Row) -> Observed | str:
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    functions = vars(jnp) | {
-        "erf": jax.scipy.special.erf,
-        "log_softmax": jax.nn.log_softmax,
-        "logsumexp": jax.scipy.special.logsumexp,
-        "norm": jnp.linalg.norm,
-        "relu": jax.nn.relu,
-        "sigmoid": jax.nn.sigmoid,
-        "softmax": jax.nn.softmax,
-        "softplus": jax.nn.softplus,
-    }
+    functions = vars(jnp) | {name: attrgetter(row.jax)(jax) for name, row in OPERATIONS.items() if row.jax}
     xs = [jnp.asarray(point) for point in points(row)]
     f = reading(row, functions)
     try:

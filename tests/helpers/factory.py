@@ -22,7 +22,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 import tinyhyper as th
@@ -32,39 +32,17 @@ from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.testing import broadcastable_shapes, collector_off
 from tinyhyper.testing.differences import jacobians, size_of, slope
 from tinyhyper.testing.functions import leaves
-from tinyhyper.testing.strategies import SEEDS, SHAPES, numbers_off
+from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS, Operation, Values
+from tinyhyper.testing.strategies import SEEDS, SHAPES
 
 SMALL = 12  # inputs and outputs up to this size have their whole Jacobian checked
 
 Array = np.ndarray
-Values = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
 # ---- Inputs
 
-
-def uniform(low: float, high: float) -> Values:
-    """Values between the bounds that keep a distance from 0, and so do those of two inputs of a row from each other."""
-    return partial(_values, low, high, (0.0,))
-
-
-def distinct(low: float, high: float) -> Values:
-    """Values between the bounds that keep a distance from each other."""
-    return partial(_values, low, high, ())
-
-
-def _values(
-    low: float, high: float, kinks: Sequence[float], rng: np.random.Generator, shape: tuple[int, ...], place: int = 0
-) -> Array:
-    return numbers_off(rng, shape, low, high, kinks, place)
-
-
-REAL = uniform(-2, 2)
-POSITIVE = uniform(0.3, 2)
-
-
-def NONZERO(rng: np.random.Generator, shape: tuple[int, ...], place: int = 0) -> Array:
-    return rng.choice([-1.0, 1.0], shape) * POSITIVE(rng, shape, place)
+REAL, POSITIVE, NONZERO = (domain.draw for domain in (operations.REAL, operations.POSITIVE, operations.NONZERO))
 
 
 @dataclass(frozen=True)
@@ -99,12 +77,17 @@ def broadcasting(draw: Any, values: Sequence[Values]) -> Example:
 
 
 @st.composite
-def shaped(
-    draw: Any, options: Callable[[Any, tuple[int, ...]], dict[str, Any]], shapes: Any = SHAPES, values: Values = REAL
-) -> Example:
-    """One array, and options that suit its shape: `options(draw, shape)`."""
-    shape = draw(shapes)
-    return example([shape], options(draw, shape), draw(SEEDS), values)
+def arranged(draw: Any, operation: Operation) -> Example:
+    """Arrays, some without elements, and options, as the table of operations has them."""
+    for _ in range(5):
+        shape = draw(SHAPES)
+        further, options = operation.arrange(draw, shape) or (None, None)
+        if options is not None:
+            values = [operation.domain(n).draw for n in range(1 + len(further))]
+            case = example([shape, *further], options, draw(SEEDS), values)
+            if operation.fits(case.arrays, options):
+                return case
+    reject()
 
 
 # ---- Rows
@@ -115,7 +98,7 @@ class Row:
     """One operation.
 
     name: under which tinyhyper has it.  reference: the same over arrays, by NumPy.  examples: a strategy of Examples.
-    call: the operation, if it is not `th.<name>`.  sequence: whether it takes its inputs as one list.
+    call: the operation, if it is not `th.<name>`.
     numpy: the NumPy function that must lead to it, by default the one of that name if there is one; None for none.
     method: the method that must lead to it, by default the one that NumPy's arrays have; None for none.
     differentiable: whether a gradient flows.  integers: whether integer inputs must give what NumPy gives.
@@ -126,7 +109,6 @@ class Row:
     reference: Callable[..., Array]
     examples: st.SearchStrategy[Example]
     call: Callable[..., Any] | None = None
-    sequence: bool = False
     numpy: Any = "same name"
     method: str | None = "same name"
     differentiable: bool = True
@@ -148,19 +130,36 @@ class Row:
     @property
     def method_name(self) -> str | None:
         if self.method == "same name":
-            return self.name if not self.sequence and hasattr(np.ndarray, self.name) else None
+            return self.name if hasattr(np.ndarray, self.name) else None
         return self.method
 
     def apply(self, inputs: Sequence[Any], options: dict[str, Any], function: Callable[..., Any] | None = None) -> Any:
-        return _apply(function or self.function, inputs, options, self.sequence)
+        return (function or self.function)(*inputs, **options)
 
     def expected(self, arrays: Sequence[Array], options: dict[str, Any]) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(_apply(self.reference, arrays, options, self.sequence))
+            return np.asarray(self.reference(*arrays, **options))
 
 
-def _apply(function: Callable[..., Any], inputs: Sequence[Any], options: dict[str, Any], sequence: bool) -> Any:
-    return function(list(inputs), **options) if sequence else function(*inputs, **options)
+def row_of(name: str) -> Row:
+    """The row of an operation of the table."""
+    row = OPERATIONS[name]
+    call, numpy, method = None, "same name", "same name"
+    if row.call:
+        call, numpy, method = partial(row.call, th), partial(row.call, np), None
+    bounds_are_options = name == "clip"
+    count = len(RULES[name].__signature__.parameters) if name in ELEMENTWISE and not bounds_are_options else 0
+    values = tuple([row.domain(n).draw for n in range(count)])
+    reference = row.numpy or (numpy if row.call else getattr(np, name))
+    return Row(name, reference, arranged(row), call, numpy, method, integers=row.integers, values=values)
+
+
+COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+CONSTANT = [  # the elementwise operations through which no gradient flows
+    Row(name, getattr(np, name), broadcasting(values), differentiable=False, values=values)
+    for names, values in ((COMPARISONS, (REAL, REAL)), (("sign", "floor", "isnan"), (NONZERO,)))
+    for name in names
+]
 
 
 # ---- Oracles
@@ -187,7 +186,7 @@ def value(row: Row, case: Example) -> None:
     """The value, shape and dtype are NumPy's, of arrays and tensors, and a gradient is recorded where it should be."""
     expected = row.expected(case.arrays, case.options)
     given = [(flow, [th.tensor(a, flow) for a in case.arrays]) for flow in (False, True)]
-    if row.call is None:  # what is spelled otherwise may be an operator or a method, which arrays have of their own
+    if row.call is None or callable(row.numpy):  # an operator or a method arrays have of their own
         given.append((False, list(case.arrays)))
     for requires_grad, inputs in given:
         out = row.apply(inputs, case.options)

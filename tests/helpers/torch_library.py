@@ -3,9 +3,13 @@
 Written from PyTorch's documentation, not from tinyhyper's code: it is the second opinion.
 """
 
+from operator import attrgetter
+
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from tinyhyper.testing.operations import OPERATIONS
 
 LETTERS = "abcdefgh"
 
@@ -55,8 +59,45 @@ def _sum_to(x, shape):
     return x.sum_to_size(shape)
 
 
-def _pad(x, pad_width):
-    return F.pad(x, [width for pair in reversed(pad_width) for width in pair])
+def _chosen(x, choose):
+    """The elements that a function of NumPy's chooses: PyTorch has no negative steps, and few ways to pad."""
+    return x.ravel()[torch.from_numpy(np.array(choose(np.arange(x.numel()).reshape(x.shape))))]
+
+
+def _pad(x, pad_width, mode="constant", constant_values=0):
+    if mode != "constant":
+        return _chosen(x, lambda places: np.pad(places, pad_width, mode))
+    pairs = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    return F.pad(x, [width for pair in reversed(pairs) for width in pair], value=constant_values)
+
+
+def _several(function):
+    """A function of one axis for several, the outermost first."""
+
+    def call(x, axis):
+        ndim = x.ndim + (len(axis) if isinstance(axis, tuple) else 1)
+        for place in sorted(n % ndim for n in (axis if isinstance(axis, tuple) else (axis,))):
+            x = function(x, place)
+        return x
+
+    return call
+
+
+def _split(x, indices_or_sections, axis, piece):
+    return torch.tensor_split(x, indices_or_sections, axis)[piece]
+
+
+def _repeat(x, axis, repeats):
+    return torch.repeat_interleave(x, torch.tensor(repeats), axis)
+
+
+def _scaled(product):
+    """A product of which a number is a factor."""
+    return lambda x, y: product(x, y) if x.ndim and y.ndim else x * y
+
+
+def _concatenate(*xs, axis):
+    return torch.concatenate([x.ravel() for x in xs]) if axis is None else torch.concatenate(xs, axis)
 
 
 def _diagonal(x, offset, axis1, axis2):
@@ -73,10 +114,6 @@ def _inner(x, y):
 
 def _dot(x, y):
     return torch.tensordot(x, y, dims=([x.ndim - 1], [max(y.ndim - 2, 0)]))
-
-
-def _getitem(x, index):
-    return x[tuple(torch.from_numpy(item) if isinstance(item, np.ndarray) else item for item in index)]
 
 
 def _linear(x, weight, bias, activation):
@@ -117,10 +154,8 @@ def _lstm(x, weight, recurrent, bias):
 
 
 OTHERS = {
-    "power": torch.pow,
-    "where": lambda c, x, y: torch.where(c < 0.5, x, y),
+    "where": lambda x, y, z: torch.where(x < 0.5, x * y, z),
     "clip": lambda x, min, max: torch.clip(x, min, max),
-    "softplus": F.softplus,
     "softmax": lambda x, axis: torch.softmax(x, axis),
     "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
     "cross_entropy": lambda x, labels: F.cross_entropy(x, torch.from_numpy(labels)),
@@ -134,30 +169,31 @@ OTHERS = {
     "var": _spread(torch.var),
     "std": _spread(torch.std),
     "cumsum": _flat(torch.cumsum),
-    "repeat": _flat(lambda x, axis, repeats: torch.repeat_interleave(x, repeats, axis)),
-    "reshape": torch.reshape,
+    "repeat": _flat(_repeat),
+    "reshape": lambda x, shape: torch.reshape(x, shape if isinstance(shape, tuple) else (shape,)),
     "ravel": torch.ravel,
-    "transpose": lambda x, axes: x.permute(axes),
+    "transpose": lambda x, axes: x.permute(axes or tuple(range(x.ndim))[::-1]),
     "swapaxes": lambda x, axis1, axis2: torch.swapaxes(x, axis1, axis2),
     "moveaxis": torch.moveaxis,
-    "expand_dims": lambda x, axis: torch.unsqueeze(x, axis),
-    "squeeze": lambda x, axis: torch.squeeze(x, axis),
+    "expand_dims": _several(torch.unsqueeze),
+    "squeeze": lambda x, axis: torch.squeeze(x) if axis is None else torch.squeeze(x, axis),
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
     "sum_to": _sum_to,
     "flip": lambda x, axis: torch.flip(x, _axes({"axis": axis}, x)),
     "roll": _roll,
     "pad": _pad,
-    "tile": lambda x, reps: torch.tile(x, reps),
+    "tile": lambda x, reps: torch.tile(x, (reps,) if isinstance(reps, int) else tuple(reps)),
     "diagonal": _diagonal,
     "trace": lambda x, **options: _diagonal(x, **options).sum(-1),
     "tril": lambda x, k: torch.tril(x, k),
     "triu": lambda x, k: torch.triu(x, k),
-    "concatenate": lambda *xs, axis: torch.concatenate(xs, axis),
+    "concatenate": _concatenate,
+    "split": _split,
     "stack": lambda *xs, axis: torch.stack(xs, axis),
-    "getitem": _getitem,
-    "take": lambda x, indices, axis: torch.index_select(x, axis, torch.from_numpy(indices) % x.shape[axis]),
-    "dot": _dot,
-    "inner": _inner,
+    "getitem": lambda x, index: _chosen(x, lambda places: places[index]),
+    "take": lambda x, indices, axis: _chosen(x, lambda places: np.take(places, indices, axis)),
+    "dot": _scaled(_dot),
+    "inner": _scaled(_inner),
     "tensordot": _tensordot,
     "einsum": lambda *xs, subscripts: torch.einsum(subscripts, *xs),
     "outer": lambda x, y: torch.outer(x.ravel(), y.ravel()),
@@ -172,4 +208,5 @@ OTHERS = {
 
 def call(name, operands, options):
     """One step of a program by PyTorch."""
-    return (OTHERS[name] if name in OTHERS else getattr(torch, name))(*operands, **options)
+    function = OTHERS.get(name) or attrgetter(OPERATIONS[name].torch or name)(torch)
+    return function(*operands, **options)

@@ -9,7 +9,7 @@ A program that fails is shrunk by hypothesis to one with fewer, simpler steps; `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,21 +35,10 @@ class Step(NamedTuple):
     options: Options
 
 
-# How a step is called whose call is not th.name(*operands, **options), and how that is printed.
-FORMS: Mapping[str, tuple[Callable[..., Any], str]] = {
-    "getitem": (lambda x, index: x[index], "{0}[{index}]"),
-    "concatenate": (lambda *xs, axis: th.concatenate(xs, axis), "th.concatenate([{operands}], {axis})"),
-    "stack": (lambda *xs, axis: th.stack(xs, axis), "th.stack([{operands}], {axis})"),
-    "einsum": (lambda *xs, subscripts: th.einsum(subscripts, *xs), "th.einsum({subscripts}, {operands})"),
-    "where": (lambda c, x, y: th.where(c < 0.5, x, y), "th.where({0} < 0.5, {1}, {2})"),
-    "lstm": (lambda *xs: th.lstm(*xs)[0], "th.lstm({operands})[0]"),
-}
-
-
 def call(name: str, operands: Sequence[Any], options: Options) -> Any:
     """One step of a program by tinyhyper."""
-    function = FORMS[name][0] if name in FORMS else getattr(th, name)
-    return function(*operands, **options)
+    row = OPERATIONS[name]
+    return row.call(th, *operands, **options) if row.call else getattr(th, name)(*operands, **options)
 
 
 @dataclass(frozen=True)
@@ -101,8 +90,8 @@ class Program:
 def _source(step: Step) -> str:
     names = [f"x{n}" for n in step.operands]
     options = {key: _literal(value) for key, value in step.options.items()}
-    if step.name in FORMS:
-        return FORMS[step.name][1].format(*names, operands=", ".join(names), **options)
+    if shown := OPERATIONS[step.name].shown:
+        return shown.format(*names, operands=", ".join(names), **options)
     return f"th.{step.name}({', '.join([*names, *[f'{key}={value}' for key, value in options.items()]])})"
 
 
