@@ -192,36 +192,6 @@ def test_iteration_and_length():
         len(th.tensor(1.0))
 
 
-@pytest.mark.parametrize(
-    "index, kind",
-    [
-        (5, ValueError),
-        ((0, 3), ValueError),
-        ([0, 7], ValueError),
-        ((0, 0, 0), ValueError),
-        ([True, False, True], ValueError),
-        (0.5, TypeError),
-        ([0.5], TypeError),
-        ("a", TypeError),
-    ],
-)
-def test_a_wrong_index_is_refused(index, kind):
-    with pytest.raises(kind):
-        th.tensor(np.ones((2, 3)), requires_grad=True)[index]
-
-
-@pytest.mark.parametrize("indices, axis", [([5], 1), ([0.5], 0)])
-def test_take_refuses_what_is_not_there(indices, axis):
-    with pytest.raises((ValueError, TypeError)):
-        th.take(th.tensor(np.ones((2, 3))), indices, axis)
-
-
-@pytest.mark.parametrize("axis", [2, 3, -3])
-def test_take_refuses_an_axis_that_is_not_there(axis):
-    with pytest.raises(th.ShapeError, match=rf"take: axis {axis} is out of bounds for shape \(2, 3\)"):
-        th.take(th.tensor(np.ones((2, 3))), [0], axis)
-
-
 def test_take_along_an_axis_takes_whatever_an_index_may_be():
     x = np.arange(6.0).reshape(2, 3)
     for indices in (1, np.int64(-1), [], [2, 0], [[0, 2]]):

@@ -320,30 +320,6 @@ def test_the_stored_reference_is_what_pytorch_computes():
 X, C = np.ones((2, 2, 2, 3)), np.ones(3)
 
 
-@pytest.mark.parametrize(
-    "error, words, call",
-    [
-        (th.ShapeError, r"weight of shape \(3,\), not \(2,\)", lambda: th.batch_norm(X, np.ones(2), C)),
-        (th.ShapeError, r"bias of shape \(3,\), not \(\)", lambda: th.batch_norm(X, C, 1.0)),
-        (th.ShapeError, r"mean of shape \(3,\), not \(1, 3\)", lambda: th.batch_norm(X, C, C, C[None], C)),
-        (th.ShapeError, r"variance of shape \(3,\), not \(2,\)", lambda: th.batch_norm(X, C, C, C, np.ones(2))),
-        (th.ShapeError, r"x of shape \(\)", lambda: th.batch_norm(1.0, C, C)),
-        (th.ShapeError, "residual has shape", lambda: th.batch_norm(X, C, C, residual=X[:1])),
-        (th.ShapeError, "no two values", lambda: th.batch_norm(X[:1, :1, :1], C, C)),
-        (th.ShapeError, "no two values", lambda: th.batch_norm(X[:0], C, C)),
-        (th.DtypeError, "float32 or float64, not int64", lambda: th.batch_norm(X.astype(int), C, C)),
-        (th.ArgumentError, "both mean and variance", lambda: th.batch_norm(X, C, C, C)),
-        (th.ArgumentError, "activation='relu' is not a function", lambda: th.batch_norm(X, C, C, activation="relu")),
-        (th.ArgumentError, "returns several values", lambda: th.batch_norm(X, C, C, activation=lambda y: (y, y))),
-        (th.ArgumentError, "no parameter is named 'norm.weight'", lambda: th.nn.BatchNorm2d("norm", 3)({}, X)),
-        (th.UnsupportedError, "elementwise", lambda: th.batch_norm(X, C, C, activation=th.softmax)),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_refused(error, words, call):
-    with pytest.raises(error, match=words):
-        call()
-
-
 @pytest.mark.parametrize("options", [
     {"eps": 0.0}, {"eps": -1e-5}, {"eps": float("nan")}, {"eps": "1e-5"}, {"momentum": -0.1}, {"momentum": 1.5},
     {"momentum": None},

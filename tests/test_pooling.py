@@ -267,23 +267,6 @@ def test_just_those_windows_are_taken_that_fit(name, direction):
             assert shape[1 + direction] == side + 2 * padding - kernel + 1
 
 
-@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
-@pytest.mark.parametrize(
-    "error, words, args",
-    [
-        (th.ShapeError, r"images \(n, height, width, channels\) are needed, not \(4, 4, 3\)", (X[0], 2)),
-        (th.ShapeError, r"windows \(5, 2\) do not fit into images \(2, 4, 4, 3\)", (X, (5, 2))),
-        (th.ArgumentError, "kernel=0", (X, 0)),
-        (th.ArgumentError, "stride=0", (X, 2, 0)),
-        (th.ArgumentError, r"padding \(2, 2\) is more than half of the kernel \(3, 3\)", (X, 3, 1, 2)),
-        (th.DtypeError, "float32 or float64, not int64", (X.astype(int), 2)),
-    ],
-)
-def test_what_does_not_fit_is_refused(name, error, words, args):
-    with pytest.raises(error, match=f"{name}.*{words}"):
-        getattr(th, name)(*args)
-
-
 @pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
 def test_a_layer_of_wrong_size_is_refused_when_it_is_made(kind):
     with pytest.raises(th.ArgumentError, match=f"{kind}: kernel=0"):
