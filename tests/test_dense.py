@@ -21,12 +21,6 @@ SIDE = st.integers(1, 4)
 
 
 @st.composite
-def _linear(draw):
-    rows, inputs, outputs = draw(st.lists(SIDE, max_size=2)), draw(SIDE), draw(SIDE)
-    return example([(*rows, inputs), (inputs, outputs), (outputs,)], {}, draw(SEEDS))
-
-
-@st.composite
 def _embedded(draw):
     count, width = draw(SIDE), draw(SIDE)
     shape = draw(st.sampled_from([(), (0,), (5,), (2, 3)]))
@@ -34,19 +28,12 @@ def _embedded(draw):
     return example([(count, width)], {"ids": ids}, draw(SEEDS))
 
 
-def _call_linear(x, weight, bias):
-    return Linear("fc", *weight.shape)({"fc.weight": weight, "fc.bias": bias}, x)
-
-
 def _call_embedding(weight, ids):
     return Embedding("words", *weight.shape)({"words.weight": weight}, ids)
 
 
 test_property = property_test(
-    [
-        Row("Linear", lambda x, w, b: x @ w + b, _linear(), _call_linear, integers=False),
-        Row("Embedding", lambda w, ids: w[ids], _embedded(), _call_embedding, integers=False),
-    ]
+    [Row("Embedding", lambda w, ids: w[ids], _embedded(), _call_embedding, integers=False)]
 )
 
 

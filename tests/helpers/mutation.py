@@ -35,7 +35,7 @@ import mutation_page
 ROOT = Path(__file__).resolve().parents[2]
 KILLERS, FEW = 20, 3  # tests that are run first, and files whose tests come next
 SLOWEST, MOST = 3.0, 100.0  # seconds: of a test that is used, and of the tests of one lot
-SURFACE = "tests/test_operation"  # looks at signatures, so it runs no line of any operation
+SURFACE = "tests/test_operation.py"  # looks at signatures, so it runs no line of any operation
 PATIENCE, WAITING = 3.0, 10.0  # times the tests' own: processor time that they may take, and time on the clock
 START = 30.0  # seconds to import and collect
 MEMORY = 4 << 30  # bytes that the tests of a fault may take
