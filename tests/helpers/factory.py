@@ -29,7 +29,8 @@ import tinyhyper as th
 from tinyhyper import GraphReleasedError
 from tinyhyper.core.operation import Elementwise
 from tinyhyper.kernels.plan import elementwise_backend
-from tinyhyper.testing import broadcastable_shapes, collector_off
+from tinyhyper.ops.elementwise import RULES
+from tinyhyper.testing import broadcastable_shapes, collector_off, operations
 from tinyhyper.testing.differences import jacobians, size_of, slope
 from tinyhyper.testing.functions import leaves
 from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS, Operation, Values
