@@ -181,7 +181,10 @@ class Recorder(Watcher, EventRecording):
 
     def _place(self, tensor: Tensor) -> Mark:
         """The mark of a tensor; one that is met for the first time becomes a node."""
-        return self._known(tensor) or self._meet(tensor, self._mark(tensor), self.steps)
+        mark = self._mark(tensor)
+        if mark is not None and mark[3] is None:
+            return mark
+        return self._known(tensor) or self._meet(tensor, mark, self.steps)
 
     def _meet(self, tensor: Tensor, through: Mark | None, step: int) -> Mark:
         """Make a node of a value, and know the tensor by it."""
