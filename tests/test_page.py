@@ -451,6 +451,7 @@ def test_nothing_that_a_recording_says_runs_in_its_page(reader):
         return arguments[0].filter((name) => !said.some((text) => text.includes(name)));
     """
     assert reader.ask(said, HOSTILE[:-1]) == []  # a driver knows no lone surrogates
+    assert "</title></style></textarea>" in reader.driver.title
     assert reader.ask("return [window.ran, document.querySelectorAll('img, iframe, a[href]').length]") == [None, 0]
 
 

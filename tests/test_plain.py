@@ -52,6 +52,7 @@ def test_whatever_a_text_holds_terminals_xml_and_utf8_can_hold_what_is_made_of_i
     for text in pictures:
         root = ElementTree.fromstring(text.encode())
         assert {part.tag.rpartition("}")[2] for part in root.iter()} <= TAGS
+    assert ElementTree.fromstring(pictures[0].encode())[0].text == plain_lines(title)
     for text in marked:
         text.encode()
     written = tape.to_json()
