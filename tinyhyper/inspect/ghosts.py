@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.rules import positive
 from ..core.tape import add_to, no_grad, recording, sweep, unwatched
-from ..core.tensor import FLOATS, Tensor, leaf
+from ..core.tensor import FLOATS, Tensor, apply, leaf
 from ..errors import GraphError
 from ..kernels.finite import norm
 from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target, walk
@@ -67,8 +67,7 @@ class Rerun:
         if node.kind == "operation":
             op, call, recorded = self.program.calls[node.number]
             with recording() if recorded else no_grad():
-                result = op(operands, *call)
-            return result if isinstance(result, list) else [result]
+                return apply(op, operands, *call)
         if node.kind == "gradient" and operands:
             return operands
         if operands and operands[0].edge is not None:  # made of a detached value, to which a gradient flows here
