@@ -148,7 +148,9 @@ def test_weights_that_are_not_moved_at_every_step(name, at, parts, path):
 
 
 @pytest.mark.parametrize("name", TOWERS)
-@pytest.mark.parametrize("ways", [("plain", "watched"), ("watched", "plain")], ids="/".join)
+@pytest.mark.parametrize(
+    "ways", [("plain", "watched"), pytest.param(("watched", "plain"), marks=pytest.mark.slow)], ids="/".join
+)
 def test_saved_by_a_watched_run_and_loaded_by_another(name, ways, path):
     """And the other way round: the file is the same."""
     contents = set()

@@ -120,9 +120,8 @@ def lying(draw, array):
     return np.array(array, order=way)
 
 
-@pytest.mark.slow
 @given(data=st.data())
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 def test_kernels_equal_numpy(dtype, data):
     size, kernel, stride, padding = data.draw(geometries(14))
     images, inputs = data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 2, 3, 7, 16]))

@@ -50,7 +50,8 @@ PATTERNS = {
     2: [[(5,), (5,)], [(2, 3), (3,)], [(2, 1), (1, 3)], [(), (4,)]],
     3: [[(2, 3), (3,), ()]],
 }
-NAMED = [*[row_of(name) for name in ELEMENTWISE if name != "clip"], ROWS[0], *CONSTANT]
+# The sine first: its kernel has a second way, for arguments that are far from 0.
+NAMED = [*[row_of(name) for name in sorted(ELEMENTWISE, key="sin".__ne__) if name != "clip"], ROWS[0], *CONSTANT]
 
 
 def _results(row, arrays):
@@ -74,8 +75,7 @@ def _under_both(row, arrays):
     return zip(*found)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("row", NAMED, ids=str)
+@pytest.mark.parametrize("row", [NAMED[0], *[pytest.param(row, marks=pytest.mark.slow) for row in NAMED[1:]]], ids=str)
 def test_kernels_agree_with_numpy(row):
     for n, shapes in enumerate(PATTERNS[len(row.values)]):
         arrays = example(shapes, {}, n, row.values).arrays

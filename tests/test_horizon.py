@@ -98,7 +98,6 @@ def test_none_equals_differences_for_every_rule(name, objective):
     assert_equals_differences(all_tuned(name), 3, 4, objective)
 
 
-@pytest.mark.slow
 def test_a_state_that_starts_at_a_hyperparameter_moves_with_it():
     """Adam's v starts at eps: optimizers made anew with another eps differ in that, too."""
     rng = np.random.default_rng(0)

@@ -18,10 +18,14 @@ def numbers(optimizer):
     return [(type(level), level.hyperparameters, level._tuned) for level in optimizer.levels]
 
 
+@given(tower=towers(names=("w", "b")))
+def test_hypothesis_shows_a_tower_as_it_prints(tower):
+    assert repr(tower) == str(tower) == pretty(tower)
+
+
 @pytest.mark.slow
 @given(tower=towers(names=("w", "b")))
 def test_a_tower_prints_as_python_that_builds_the_same(tower):
-    assert repr(tower) == str(tower) == pretty(tower)
     built = eval(str(tower), {"th": th})
     assert str(built) == str(tower.build()) and numbers(built) == numbers(tower.build())
     params = [{name: th.tensor(np.array([1.0, -2.0]), requires_grad=True) for name in "wb"} for _ in range(2)]
