@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.core.tape import current, mode, unwatched
+from tinyhyper.core.tape import current, mode
 from tinyhyper.ops.operation import OPERATIONS, operation
 
-SWITCHES = [th.no_grad, th.detect_anomaly, th.record, unwatched]
+SWITCHES = [th.no_grad, th.detect_anomaly, th.record]
 
 
 def on():
