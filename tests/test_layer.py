@@ -192,7 +192,7 @@ SIZES = {
 
 @given(what=st.sampled_from(sorted(SIZES)), size=st.sampled_from([0, -3, 2.5, "2", None, (2, 2), np.float64(4)]))
 def test_a_size_is_a_whole_number_of_at_least_1(what, size):
-    with pytest.raises(th.ArgumentError, match=f"{what.split(' of CharLSTM')[0]}=.*no whole number from 1 on"):
+    with pytest.raises(th.ArgumentError, match=f"{what.split(' of CharLSTM')[0]} must be an integer >= 1"):
         SIZES[what](size)
 
 

@@ -511,7 +511,7 @@ def test_a_sample_needs_a_start_and_a_temperature():
     params, rng = model.parameters(), np.random.default_rng(0)
     with pytest.raises(th.ArgumentError, match="at least one symbol"):
         model.sample(params, [], 5, rng)
-    with pytest.raises(th.ArgumentError, match="above 0"):
+    with pytest.raises(th.ArgumentError, match="number > 0"):
         model.sample(params, [1], 5, rng, temperature=0.0)
     with pytest.raises(th.ArgumentError, match="no row for id 3"):
         model.sample(params, [3], 5, rng)
@@ -519,10 +519,10 @@ def test_a_sample_needs_a_start_and_a_temperature():
         with pytest.raises(th.ArgumentError, match="start is a sequence of the ids"):
             model.sample(params, start, 5, rng)
     for length in (-1, 2.5, None):
-        with pytest.raises(th.ArgumentError, match="sample: length=.*no whole number from 0 on"):
+        with pytest.raises(th.ArgumentError, match="sample: length must be an integer >= 0"):
             model.sample(params, [1], length, rng)
     for temperature in (-1.0, float("nan"), "hot"):
-        with pytest.raises(th.ArgumentError, match="sample: temperature=.*above 0"):
+        with pytest.raises(th.ArgumentError, match="sample: temperature must be a number > 0"):
             model.sample(params, [1], 5, rng, temperature)
 
 

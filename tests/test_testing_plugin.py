@@ -121,7 +121,7 @@ def test_a_marked_test_must_leave_nothing_alive(run):
 @pytest.mark.parametrize("seed", ["-1", "x", "1.5"])
 def test_a_wrong_seed_is_told(run, capsys, seed):
     run("", "--seed", seed)
-    assert f"argument --seed: {seed!r} is no whole number from 0 on" in capsys.readouterr().err
+    assert f"argument --seed: must be an integer >= 0, not {seed!r}" in capsys.readouterr().err
 
 
 def test_options_and_markers_are_told(run):

@@ -1,4 +1,4 @@
-"""What arguments must be, where several functions ask for the same: whole numbers, numbers, names and seeds."""
+"""Checks of arguments that several functions take: integers, numbers, names and seeds."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ __tracebackhide__ = True  # pytest shows the line that called, not those in here
 
 
 def integer(what: str, value: Any) -> int:
-    """A whole number. Raises DtypeError for what is none."""
+    """The value as an int. Raises DtypeError for what is no integer."""
     try:
         return operator.index(value)
     except TypeError:
-        raise DtypeError(f"{what}={value!r} is no whole number") from None
+        raise DtypeError(f"{what} must be an integer, not {value!r}") from None
 
 
 def integers(what: str, values: Any) -> list[int]:
-    """A whole number, or a sequence of such, as a list. Raises DtypeError for what is none."""
+    """An integer, or a sequence of integers, as a list. Raises DtypeError for anything else."""
     try:
         return [operator.index(value) for value in np.atleast_1d(values).tolist()]
     except (TypeError, ValueError):
-        raise DtypeError(f"{what}={values!r} is neither a whole number nor a sequence of such") from None
+        raise DtypeError(f"{what} must be an integer or a sequence of integers, not {values!r}") from None
 
 
 def whole(what: str, value: Any, least: int = 1) -> int:
-    """A whole number. Raises ArgumentError for what is none, a bool among it, and for one below the least."""
+    """The value as an int >= least. Raises ArgumentError for anything else, a bool too."""
     try:
         found = operator.index(value)
     except TypeError:
         found = least - 1
     if found < least or isinstance(value, bool):
-        raise ArgumentError(f"{what}={value!r} is no whole number from {least} on")
+        raise ArgumentError(f"{what} must be an integer >= {least}, not {value!r}")
     return found
 
 
 def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
-    """A finite number. Raises ArgumentError, which says what numbers are meant, for what does not fit, and a bool."""
+    """The value as a finite float that fits. Raises ArgumentError, which says by `which` what numbers fit."""
     found = real(value)
     if not math.isfinite(found) or not fits(found):
         shown = found if math.isinf(found) else value  # of a number beyond floats, not all of its digits
-        raise ArgumentError(f"{what}={shown!r} is no number {which}")
+        raise ArgumentError(f"{what} must be a {which}, not {shown!r}")
     return found
 
 
 def real(value: Any) -> float:
-    """A number as a float: NaN for what is none, a bool among it, infinity for one beyond a float's range."""
+    """The value as a float: NaN for what is no number and for a bool, infinity for one beyond a float's range."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     try:
@@ -81,4 +81,4 @@ def generator(what: str, seed: Any) -> np.random.Generator:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         kind = DtypeError if isinstance(error, TypeError) else ArgumentError
-        raise kind(f"{what}={seed!r} is neither a whole number from 0 on nor a Generator") from None
+        raise kind(f"{what} must be an integer >= 0 or a Generator, not {seed!r}") from None

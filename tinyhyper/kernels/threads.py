@@ -70,7 +70,7 @@ def set_num_threads(n: int) -> None:
 
     For another BLAS set its environment variable (OMP_NUM_THREADS, MKL_NUM_THREADS) or use the package threadpoolctl.
     Sums are cut at other places for another n, so their last bits may differ; for the same n they are the same.
-    Raises ArgumentError unless n is a whole number from 1 to MOST.
+    Raises ArgumentError unless n is an integer from 1 to MOST.
     """
     global _threads
     try:
@@ -78,7 +78,7 @@ def set_num_threads(n: int) -> None:
     except TypeError:
         count = 0
     if not 1 <= count <= MOST or isinstance(n, bool):
-        raise ArgumentError(f"set_num_threads: a whole number of threads, from 1 to {MOST}, is needed, not {n!r}")
+        raise ArgumentError(f"set_num_threads: n must be an integer from 1 to {MOST}, not {n!r}")
     _threads = count
     with suppress(AttributeError):  # another BLAS
         ctypes.CDLL(_umath_linalg.__file__).scipy_openblas_set_num_threads64_(count)

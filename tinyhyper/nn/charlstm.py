@@ -49,13 +49,13 @@ class CharLSTM(Layer):
         """So many symbols that the model draws, one by one, after those of `start`, as an array of their ids.
 
         rng: a seed or a generator.  temperature: the logits are divided by it; near 0 the likeliest symbol is always
-        taken. Raises ArgumentError for a start that is no sequence of ids, a length that is no whole number, a
+        taken. Raises ArgumentError for a start that is no sequence of ids, a length that is no integer, a
         temperature that is not above 0, and logits that are not finite, as those of a diverged model.
         """
         start = np.asarray(start)
         if start.ndim != 1 or len(start) == 0:
             raise ArgumentError(f"sample: start is a sequence of the ids of at least one symbol, not {start!r}")
-        temperature = number("sample: temperature", temperature, lambda t: t > 0, "above 0")
+        temperature = number("sample: temperature", temperature, lambda t: t > 0, "number > 0")
         rng, length = generator("sample: rng", rng), whole("sample: length", length, 0)
         drawn, ids, state = np.empty(length, np.intp), start[:, None], None
         with no_grad(), np.errstate(over="ignore"):  # far below the likeliest is -inf

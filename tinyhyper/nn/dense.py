@@ -23,7 +23,7 @@ class Linear(Layer):
 
     x: float, (..., inputs); gives (..., outputs).  weight: (inputs, outputs).  bias: (outputs,), if it has one.
     activation: a function of elementwise operations, such as th.tanh; the same one at each call.
-    Raises ArgumentError for a size that is no whole number above 0; its call ShapeError if x has another last axis.
+    Raises ArgumentError for a size that is not an integer >= 1; its call ShapeError if x has another last axis.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Embedding(Layer):
     """A row of the weight for each id.
 
     ids: integers from 0 to count - 1, (...); gives (..., width).  weight: (count, width).
-    Raises ArgumentError for a size that is no whole number above 0; its call DtypeError for ids that are not integers,
+    Raises ArgumentError for a size that is not an integer >= 1; its call DtypeError for ids that are not integers,
     ArgumentError for one that has no row.
     """
 
@@ -73,7 +73,7 @@ class Dropout(Layer):
 
     The mask of the n-th call is drawn from the seed, the layer's name and n alone, and n is a buffer: a run that goes
     on from saved buffers draws the masks that it would have drawn, and layers of two names drop different elements.
-    Raises ArgumentError unless 0 <= p < 1 and the seed is a whole number from 0 on; its call DtypeError for integers.
+    Raises ArgumentError unless 0 <= p < 1 and the seed is an integer >= 0; its call DtypeError for integers.
     """
 
     options = ("p", "seed")
@@ -81,7 +81,7 @@ class Dropout(Layer):
 
     def __init__(self, name: str, p: float = 0.5, seed: int = 0) -> None:
         super().__init__(name, buffers={"calls": np.zeros((), np.int64)})
-        self.p = number("Dropout: p", p, lambda p: 0 <= p < 1, "from 0 to less than 1, the probability of a zero")
+        self.p = number("Dropout: p", p, lambda p: 0 <= p < 1, "number >= 0 and < 1, the probability of a zero")
         self.seed = whole("Dropout: seed", seed, 0)
 
     def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:

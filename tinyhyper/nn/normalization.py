@@ -23,7 +23,7 @@ class BatchNorm2d(Layer):
     channel of which either is not finite leaves them as they were. In `eval` it normalizes by what it has gathered.
     weight starts at 1, bias at 0.
     activation, residual: what follows, in the same pass; see th.batch_norm, which also says what its call raises.
-    Raises ArgumentError unless channels is a whole number above 0, eps > 0 and 0 <= momentum <= 1.
+    Raises ArgumentError unless channels is an integer >= 1, eps > 0 and 0 <= momentum <= 1.
     """
 
     options = ("eps", "momentum")
@@ -36,8 +36,8 @@ class BatchNorm2d(Layer):
             {"weight": Initial((channels,), constant(1.0)), "bias": Initial((channels,), constant(0.0))},
             buffers={"running_mean": np.zeros(channels), "running_var": np.ones(channels)},
         )
-        self.eps = number("BatchNorm2d: eps", eps, lambda eps: eps > 0, "above 0")
-        self.momentum = number("BatchNorm2d: momentum", momentum, lambda part: 0 <= part <= 1, "from 0 to 1")
+        self.eps = number("BatchNorm2d: eps", eps, lambda eps: eps > 0, "number > 0")
+        self.momentum = number("BatchNorm2d: momentum", momentum, lambda part: 0 <= part <= 1, "number from 0 to 1")
 
     def __call__(
         self,

@@ -24,7 +24,7 @@ class LSTM(Layer):
     (batch, hidden). Hand the state to the next call, through `cut`, to go on where this one ended.
     Layer n has layer{n}.weight (inputs, 4 hidden), layer{n}.recurrent (hidden, 4 hidden) and layer{n}.bias
     (4 hidden,), which is the sum of PyTorch's two; its weights are the transposed of PyTorch's.
-    Raises ArgumentError for a size that is no whole number above 0; its call raises ShapeError if x has another last
+    Raises ArgumentError for a size that is not an integer >= 1; its call raises ShapeError if x has another last
     axis, ArgumentError for a state that is not one pair (h, c) for each layer, and what th.lstm raises.
     """
 

@@ -24,7 +24,7 @@ class ResidualBlock(Layer):
 
     stride: of the first convolution. Where shapes change, x is taken at every stride-th place, with channels of zeros
     added at the end: the shortcut without parameters (option A of the paper). Raises ArgumentError for fewer outputs
-    than inputs, and for a size or stride that is no whole number above 0.
+    than inputs, and for a size or stride that is not an integer >= 1.
     """
 
     def __init__(self, name: str, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -56,7 +56,7 @@ class ResNet(Layer):
 
     A convolution, three stages of k blocks, of which the second and the third begin by halving height and width, the
     mean over each image, and a linear layer. widths: the channels of the stages.
-    Raises ArgumentError for another number of layers and for widths that are not three whole numbers above 0; its call
+    Raises ArgumentError for another number of layers and for widths that are not three integers >= 1; its call
     raises ShapeError for what are no such images.
     """
 

@@ -75,7 +75,7 @@ def pair(what: str, value: Any, least: int) -> Pair:
     except (TypeError, ValueError):
         found = (-1, -1)
     if min(found) < least:
-        raise ArgumentError(f"{what}={value!r} is neither a whole number from {least} on nor a pair of such")
+        raise ArgumentError(f"{what} must be an integer >= {least} or a pair of such, not {value!r}")
     return found
 
 

@@ -54,7 +54,7 @@ def tensordot(x: Any, y: Any, axes: int | Sequence[Any] = 2) -> Tensor:
     if isinstance(axes, (int, np.integer)):
         axes = (range(-int(axes), 0), range(int(axes)))
     if not isinstance(axes, (Sequence, np.ndarray)) or isinstance(axes, str) or len(axes) != 2:
-        raise DtypeError(f"tensordot: axes={axes!r} is neither a whole number nor a pair of sequences of such")
+        raise DtypeError(f"tensordot: axes must be an integer or a pair of sequences of integers, not {axes!r}")
     ours, theirs = (integers("tensordot: axes", pair) for pair in axes)
     return _contract("tensordot", as_tensor(x), as_tensor(y), ours, theirs)
 

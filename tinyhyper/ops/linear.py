@@ -27,6 +27,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
         return matmul(x, weight)
     if callable(bias):
         raise ArgumentError(f"linear: bias={bias!r} is a function; the bias comes before it, or say activation=")
+    fusion = _after(activation, version(activation), bias is not None)
     operands, weak = [matmul(x, weight)], [False]
     if bias is not None:
         tensor, number = operand(bias, "linear")
@@ -34,7 +35,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
         if not _broadcasts(tensor.shape, shape):
             raise ShapeError(f"linear: a bias of shape {tensor.shape} does not broadcast to the result's {shape}")
         operands, weak = [*operands, tensor], [False, number]
-    return _after(activation, version(activation), bias is not None)(operands, tuple(weak))[0]
+    return fusion(operands, tuple(weak))[0]
 
 
 def _broadcasts(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:

@@ -141,7 +141,7 @@ def batch_norm(
     ArgumentError for a negative eps.
     Source: Ioffe and Szegedy, 2015.
     """
-    eps = number("batch_norm: eps", eps, lambda eps: eps >= 0, "from 0 on")
+    eps = number("batch_norm: eps", eps, lambda eps: eps >= 0, "number >= 0")
     if (mean is None) != (variance is None):
         raise ArgumentError("batch_norm: give both mean and variance, or neither to use the batch's own")
     if mean is None:

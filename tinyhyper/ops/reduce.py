@@ -77,7 +77,7 @@ def prod(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndar
 
 
 def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:
-    number("var, std: ddof", ddof, lambda ddof: True, "to take from the count")
+    number("var, std: ddof", ddof, lambda ddof: True, "number")
     x, count = real(x), lengths(x.shape, axis)[1]
     deviations = x - np.true_divide(total(x, axis, True), count)
     return np.true_divide(total(np.square(deviations), axis, keepdims), builtins.max(count - ddof, 0))

@@ -38,7 +38,7 @@ def check_gradients(
     order = whole("check_gradients: order", order)
     for what, value in (("rtol", rtol), ("atol", atol)):
         if value is not None:
-            number(f"check_gradients: {what}", value, lambda value: value >= 0, "from 0 on")
+            number(f"check_gradients: {what}", value, lambda value: value >= 0, "number >= 0")
     function, arrays, names = bound(f, args)
     rng, label, given = generator("check_gradients: seed", seed), "f", (rtol, atol)
     for n in range(1, order + 1):

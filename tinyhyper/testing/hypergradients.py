@@ -49,7 +49,7 @@ def check_hypergradients(
     nothing to check.
     """
     steps = whole("check_hypergradients: steps", steps)
-    rtol = number("check_hypergradients: rtol", rtol, lambda rtol: rtol >= 0, "from 0 on")
+    rtol = number("check_hypergradients: rtol", rtol, lambda rtol: rtol >= 0, "number >= 0")
     if not isinstance(tower, Optimizer):
         raise DtypeError(f"check_hypergradients: {tower!r} is not an optimizer")
     if not any(level._tuned for level in tower.levels):

@@ -72,7 +72,7 @@ def arrays_off(
     another dtype and for a shape that is not of whole numbers.
     """
     for name, bound in (("low", low), ("high", high)):
-        number(f"arrays_off: {name}", bound, lambda bound: True, "that is finite")
+        number(f"arrays_off: {name}", bound, lambda bound: True, "finite number")
     if not low < high:
         raise ArgumentError(f"arrays_off: no number is between low={low} and high={high}")
     if place not in range(PLACES):
