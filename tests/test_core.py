@@ -11,9 +11,14 @@ from shutil import copytree, ignore_patterns
 import numpy as np
 import pytest
 
-import tinyhyper
+import tinyhyper as th
+from tinyhyper.core import rules
+from tinyhyper.core.errors import ArgumentError
+from tinyhyper.core.operation import OPERATIONS, attach, quicken
+from tinyhyper.core.tape import no_grad
+from tinyhyper.core.tensor import Protocol, take_over
 
-CORE = Path(tinyhyper.__file__).parent / "core"
+CORE = Path(th.__file__).parent / "core"
 FILES = sorted(CORE.glob("*.py"))
 
 ALONE = """
@@ -120,6 +125,48 @@ def test_it_imports_numpy_and_itself_only(path):
         if isinstance(node, ast.Import):
             tops = {alias.name.partition(".")[0] for alias in node.names}
             assert tops <= {"numpy", *sys.stdlib_module_names}, f"{path.name}:{node.lineno}"
+
+
+# ---- Doors to the outer rings.
+
+
+def test_a_door_opens_once():
+    with pytest.raises(ArgumentError, match="matmul has a quicker way already"):
+        quicken("matmul", np.matmul)
+    with pytest.raises(ArgumentError, match="Tensor has reshape already"):
+        attach(th.Tensor, {"reshape": None})
+    with pytest.raises(ArgumentError, match="NumPy's calls are answered by NumPy already"):
+        take_over(Protocol())
+
+
+def test_without_an_outer_ring_the_calls_of_numpy_are_refused():
+    with pytest.raises(th.UnsupportedError, match="numpy.add: put the tensor on the left"):
+        Protocol().ufunc(np.add, "__call__", (), {})
+    with pytest.raises(th.UnsupportedError, match="numpy.sum of a tensor"):
+        Protocol().function(np.sum, (), (), {})
+
+
+def test_a_quicker_way_gives_what_the_core_gives():
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal(shape).astype("f4") for shape in [(130, 90), (130, 110)])
+    rows = rng.integers(0, 7, 130)
+    calls = [
+        ("matmul", rules._matmul, (x, y, True, False)),
+        ("sum", rules.sum, (x, None, False)),
+        ("scatter", rules._scatter, ([x], [rows], (7, 90))),
+    ]
+    for name, core, arguments in calls:
+        found, wanted = OPERATIONS[name].forward(*arguments), core.__wrapped__(*arguments)
+        assert found.dtype == wanted.dtype and found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mode_decorates_a_function():
+    @no_grad()
+    def double(x):
+        return 2.0 * x
+
+    assert not double(th.tensor(1.0, requires_grad=True)).requires_grad
 
 
 def lines_of_code(text):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.kernels import parts
-from tinyhyper.kernels.plan import elementwise_backend
+from tinyhyper.kernels.plan import elementwise_backend, is_library_call
 from tinyhyper.ops.elementwise import RULES
 from tinyhyper.ops.fusion import fused
 
@@ -105,3 +105,7 @@ def test_what_is_computed_once_costs_nothing(monkeypatch):
     costly = fused(RULES["power"]).expression
     assert not parts.pays(costly, 100_000, [False, False, True], 8)
     assert parts.pays(costly, 100_000, [False, True, True], 8)
+
+
+def test_a_single_function_of_the_c_library_is_left_to_numpy():
+    assert is_library_call(fused(RULES["power"]).expression) and not is_library_call(fused(th.tanh).expression)

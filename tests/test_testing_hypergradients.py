@@ -300,8 +300,8 @@ TOWER = SGD(0.1, optimizer=SGD(0.1))
 @pytest.mark.parametrize(
     "call, error, words",
     [
-        (lambda: check_hypergradients(TOWER, loss, PARAMS, 0), th.ArgumentError, "steps must be an integer >= 1, not 0"),
-        (lambda: check_hypergradients(TOWER, loss, PARAMS, True), th.ArgumentError, "steps must be an integer >= 1, not True"),
+        (lambda: check_hypergradients(TOWER, loss, PARAMS, 0), th.ArgumentError, "integer >= 1, not 0"),
+        (lambda: check_hypergradients(TOWER, loss, PARAMS, True), th.ArgumentError, "integer >= 1, not True"),
         (lambda: check_hypergradients(SGD, loss, PARAMS), th.DtypeError, "not an optimizer"),
         (lambda: check_hypergradients(SGD(0.1), loss, PARAMS), th.ArgumentError, "nothing is tuned"),
         (lambda: check_hypergradients(TOWER, loss, {"w": np.float32([1, 2])}), th.DtypeError, "'w'] is float32"),

@@ -37,9 +37,8 @@ class Symbol:
         return tuple((arg, 0) if isinstance(arg, Symbol) else None for arg in self.args)
 
     def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
-        if self.op is None:
-            return (None,) * len(self.args)
         op, args = self.op, [arg if isinstance(arg, Symbol) else Constant(arg) for arg in self.args]
+        assert op is not None  # an input has no inputs, so the sweep asks it nothing
         known = dict(zip(op.inputs, args), out=self)
         return [
             op.vjps[name](cotangents[0], *[known[need] for need in op.needs[name]]) if use and name in op.vjps else None

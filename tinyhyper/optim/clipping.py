@@ -114,9 +114,6 @@ class Limits(NamedTuple):
         """The limits given to an optimizer of this name. Raises ArgumentError."""
         return cls(**{key: v if v is None else checked(f"{name}: {key}", v) for key, v in given.items()})
 
-    def __bool__(self) -> bool:
-        return self != (None, None)
-
     def __call__(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         """The gradients as the level's rule reads them."""
         if self.clip_value is not None:

@@ -77,8 +77,8 @@ LAYERS = [
     bad("th.nn.CharLSTM('net', 0)", ArgumentError, "count must be", "0"),
     bad("net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [], 3, 0)", ArgumentError, "start"),
     bad("net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [9], 3, 0)", ArgumentError, "id 9"),
-    bad("net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [1], 3, 'x')", DtypeError, "rng must be", "'x'"),
-    bad("net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [1], -3, 0)", ArgumentError, "length must be", "-3"),
+    bad("net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [1], 3, 'x')", DtypeError, "rng", "'x'"),
+    bad("net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [1], -3, 0)", ArgumentError, "length", "-3"),
     bad(
         "net = th.nn.CharLSTM('net', 5, 4); net.sample(net.parameters(0), [1], 3, rng, 0)", ArgumentError, "temperature"
     ),
