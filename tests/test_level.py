@@ -242,9 +242,9 @@ def changed(saved, level, entry, value, *keys):
     [
         ((0, "parameters", np.nan, "alpha"), "level 0, Adam: alpha is nan"),
         ((0, "parameters", np.inf, "beta1"), "level 0, Adam: beta1 is inf"),
-        ((0, "t", -1), "t=-1"),
-        ((1, "t", 1.5), "t=1.5"),
-        ((0, "skipped", -2), "skipped=-2"),
+        ((0, "t", -1), "t must be an integer >= 0, not -1"),
+        ((1, "t", 1.5), "t must be an integer >= 0, not 1.5"),
+        ((0, "skipped", -2), "skipped must be an integer >= 0, not -2"),
         ((0, "initial", np.nan, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is not finite"),
         ((0, "initial", -1.0, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is below 0"),
         ((1, "parameters", np.inf, "alpha"), "level 1, SGD: alpha is inf"),

@@ -17,9 +17,10 @@ from .kernels import num_threads, set_num_threads
 from .ops.convolution import conv2d
 from .core.rules import absolute as abs
 from .core.rules import (
-    add, divide, equal, exp, greater, greater_equal, less, less_equal, log, maximum, minimum, multiply, negative,
-    not_equal, positive, pow, reciprocal, relu, sign, sqrt, square, subtract, tanh, where,
+    add, divide, equal, exp, greater, greater_equal, less, less_equal, log, multiply, negative, not_equal, positive,
+    pow, reciprocal, sign, sqrt, square, subtract, tanh, where,
 )  # fmt: skip
+from .ops.elementwise import maximum, minimum, relu
 from .ops.elementwise import (
     arccos, arcsin, arctan, clip, cos, cosh, erf, expm1, floor, isnan, log1p, logaddexp, sigmoid, sin, sinh, softplus,
     tan,
@@ -33,7 +34,8 @@ from .ops.linear import linear
 from .ops.nn import cross_entropy, log_softmax, logsumexp, softmax
 from .ops.normalization import batch_norm
 from .ops.pooling import avg_pool2d, max_pool2d
-from .core.rules import max, mean, min, sum
+from .core.rules import mean, sum
+from .ops.reduce import max, min
 from .ops.reduce import all, any, argmax, argmin, cumsum, norm, prod, std, var
 from .ops.recurrent import lstm
 from .core.rules import astype, broadcast_to, reshape, sum_to, swapaxes, transpose

@@ -1,8 +1,8 @@
-"""The rules: about forty operations, each a name, NumPy's way, and a VJP for each input.
+"""The rules: about thirty-five operations, each a name, NumPy's way, and a VJP for each input.
 
-Conventions at hard points are those of the VJPs here: abs and relu have gradient 0 at 0; maximum and minimum share the
-gradient equally at a tie, max and min among ties; sqrt has an infinite gradient at 0; x ** 0 has gradient 0 in x
-everywhere, and x ** p has gradient 0 in p where x is 0. Sums of float32 accumulate in float64.
+Conventions at hard points are those of the VJPs here: abs has gradient 0 at 0; sqrt has an infinite gradient at 0;
+x ** 0 has gradient 0 in x everywhere, and x ** p has gradient 0 in p where x is 0. Sums of float32 accumulate in
+float64.
 """
 
 from __future__ import annotations
@@ -39,19 +39,7 @@ where: Elementwise = rule(
     "where", np.where, "x where the condition holds, else y; no gradient flows to the branch not taken.",
     x=lambda g, condition: where(condition, g, 0.0), y=lambda g, condition: where(condition, 0.0, g),
 )  # fmt: skip
-maximum = rule(
-    "maximum", np.maximum, "The larger of x and y; NaN if either is. At a tie each gets half of the gradient.",
-    x=lambda g, x, y: _larger(g, x, y), y=lambda g, x, y: _larger(g, y, x),
-)  # fmt: skip
-minimum = rule(
-    "minimum", np.minimum, "The smaller of x and y; NaN if either is. At a tie each gets half of the gradient.",
-    x=lambda g, x, y: _larger(g, y, x), y=lambda g, x, y: _larger(g, x, y),
-)  # fmt: skip
 absolute = rule("abs", np.abs, "The absolute value; gradient 0 at 0.", x=lambda g, x: g * sign(x))
-relu = rule(
-    "relu", lambda x: np.maximum(x, 0), "max(x, 0); gradient 0 at 0.", x=lambda g, x: where(x > 0, g, 0.0)
-)  # fmt: skip
-
 # Arithmetic.
 positive = rule("positive", lambda x: +x, "x.", x=lambda g: g)
 negative = rule("negative", lambda x: -x, "-x.", x=lambda g: -g)
@@ -77,11 +65,6 @@ tanh_slope: Elementwise = rule(
     "The slope of tanh, out of x: where tanh has rounded to 1, it does not say how far from 1 it was.",
     x=lambda g, out, x: -2.0 * g * out * tanh(x),
 )  # fmt: skip
-
-
-def _larger(g: Any, x: Any, y: Any) -> Any:
-    """g where x > y, half of it where they are equal, 0 elsewhere."""
-    return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
 
 
 def _slope_of_power(x: Any, y: Any) -> Any:
@@ -202,23 +185,6 @@ def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndar
     """The mean over the axes (all if None), NaN of no elements. Raises ShapeError for a wrong axis."""
     x = x if x.dtype.kind == "f" else x.astype(FLOAT64)
     return like(np.true_divide(total(x, axis, keepdims), lengths(x.shape, axis)[1]), x)
-
-
-def _share(g: Tensor, x: Tensor, out: Tensor, axis: Axes) -> Tensor:
-    hit = astype(equal(x, restore(out, x.shape, axis)), g.dtype)
-    return hit * (restore(g, x.shape, axis) / sum(hit, axis, True))
-
-
-@operation(x=_share)
-def max(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The largest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
-    return x.max(axis=axis, keepdims=keepdims)
-
-
-@operation(x=_share)
-def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The smallest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
-    return x.min(axis=axis, keepdims=keepdims)
 
 
 # Indexing.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..arguments import whole
-from ..core.rules import mean, relu
+from ..core.rules import mean
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
+from ..ops.elementwise import relu
 from ..ops.shape import pad
 from .convolution import Conv2d
 from .dense import Linear

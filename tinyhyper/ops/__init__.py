@@ -37,8 +37,8 @@ from .elementwise import NUMPY_ALIASES, RULES
 METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
     for module, names in (
-        (rules, "sum mean max min swapaxes"),
-        (reduce, "prod var std cumsum argmax argmin any all"),
+        (rules, "sum mean swapaxes"),
+        (reduce, "max min prod var std cumsum argmax argmin any all"),
         (shape, "ravel squeeze repeat diagonal trace"),
         (index, "take"),
         (linalg, "dot"),
@@ -65,10 +65,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "sum": (rules.sum, "a axis dtype out keepdims initial where"),
     "mean": (rules.mean, "a axis dtype out keepdims where"),
     "prod": (reduce.prod, "a axis dtype out keepdims initial where"),
-    "max": (rules.max, "a axis out keepdims initial where"),
-    "amax": (rules.max, "a axis out keepdims initial where"),
-    "min": (rules.min, "a axis out keepdims initial where"),
-    "amin": (rules.min, "a axis out keepdims initial where"),
+    "max": (reduce.max, "a axis out keepdims initial where"),
+    "amax": (reduce.max, "a axis out keepdims initial where"),
+    "min": (reduce.min, "a axis out keepdims initial where"),
+    "amin": (reduce.min, "a axis out keepdims initial where"),
     "var": (reduce.var, "a axis dtype out ddof keepdims where mean correction"),
     "std": (reduce.std, "a axis dtype out ddof keepdims where mean correction"),
     "cumsum": (reduce.cumsum, "a axis dtype out"),
@@ -118,8 +118,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "logaddexp": (elementwise.logaddexp, "x y out"),
     "add.reduce": (rules.sum, "array axis dtype out keepdims initial where"),
     "multiply.reduce": (reduce.prod, "array axis dtype out keepdims initial where"),
-    "maximum.reduce": (rules.max, "array axis dtype out keepdims initial where"),
-    "minimum.reduce": (rules.min, "array axis dtype out keepdims initial where"),
+    "maximum.reduce": (reduce.max, "array axis dtype out keepdims initial where"),
+    "minimum.reduce": (reduce.min, "array axis dtype out keepdims initial where"),
     "add.accumulate": (reduce.cumsum, "array axis dtype out"),
 }
 

@@ -23,22 +23,19 @@ from ..core.rules import (
     less,
     less_equal,
     log,
-    maximum,
-    minimum,
     multiply,
     negative,
     not_equal,
     positive,
     power,
     reciprocal,
-    relu,
     sign,
     sqrt,
     square,
     subtract,
     tanh,
     where,
-)  # fmt: skip
+)
 from ..errors import ArgumentError
 from ..kernels.notation import write_as
 
@@ -55,6 +52,23 @@ def _erf(x: Any) -> Any:
     return np.array(values, dtype=np.result_type(x, 1.0)).reshape(np.shape(x))
 
 
+def _larger(g: Any, x: Any, y: Any) -> Any:
+    """g where x > y, half of it where they are equal, 0 elsewhere."""
+    return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
+
+
+# Selection; maximum and minimum share the gradient equally at a tie, and relu has gradient 0 at 0.
+maximum = rule(
+    "maximum", np.maximum, "The larger of x and y; NaN if either is. At a tie each gets half of the gradient.",
+    x=lambda g, x, y: _larger(g, x, y), y=lambda g, x, y: _larger(g, y, x),
+)  # fmt: skip
+minimum = rule(
+    "minimum", np.minimum, "The smaller of x and y; NaN if either is. At a tie each gets half of the gradient.",
+    x=lambda g, x, y: _larger(g, y, x), y=lambda g, x, y: _larger(g, x, y),
+)  # fmt: skip
+relu = rule(
+    "relu", lambda x: np.maximum(x, 0), "max(x, 0); gradient 0 at 0.", x=lambda g, x: where(x > 0, g, 0.0)
+)  # fmt: skip
 isnan = rule("isnan", np.isnan, "Where x is NaN, as booleans.")
 floor = rule("floor", np.floor, "The largest integer not above x; its gradient is 0 everywhere.")
 

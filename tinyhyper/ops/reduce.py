@@ -15,22 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..arguments import number
 from ..core.operation import operation
-from ..core.rules import (
-    Axes,
-    absolute,
-    astype,
-    equal,
-    lengths,
-    like,
-    max,
-    min,
-    reshape,
-    restore,
-    sum,
-    total,
-    transpose,
-    where,
-)
+from ..core.rules import Axes, absolute, astype, equal, lengths, like, reshape, restore, sum, total, transpose, where
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError, UnsupportedError
 from ..kernels.totals import real
@@ -74,6 +59,23 @@ def _before(rows: Tensor) -> Tensor:
 def prod(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The product over the axes (all if None); its gradients are right with zeros among the factors."""
     return x.prod(axis=axis, keepdims=keepdims)
+
+
+def _share(g: Tensor, x: Tensor, out: Tensor, axis: Axes) -> Tensor:
+    hit = astype(equal(x, restore(out, x.shape, axis)), g.dtype)
+    return hit * (restore(g, x.shape, axis) / sum(hit, axis, True))
+
+
+@operation(x=_share)
+def max(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """The largest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+@operation(x=_share)
+def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
+    """The smallest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
+    return x.min(axis=axis, keepdims=keepdims)
 
 
 def _variance(x: np.ndarray, axis: Axes, ddof: float, keepdims: bool) -> Any:

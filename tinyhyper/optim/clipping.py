@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import real
-from ..core.rules import equal, minimum, multiply, sqrt, square, where
+from ..core.rules import equal, multiply, sqrt, square, where
 from ..core.tensor import Tensor, in_dtype
 from ..errors import ArgumentError, DtypeError
 from ..kernels.plan import Sample
-from ..ops.elementwise import clip
+from ..ops.elementwise import clip, minimum
 from ..ops.fuse import composite, trace
 
 ONE = Tensor(np.array(1.0))
