@@ -1,16 +1,18 @@
 """README and docs: every Python block runs, in order, and prints what the text block after it shows.
 
-In a block marked `text varies` the numbers may differ. The pictures that a page's blocks write, and those of
+A `py` block whose first line names a file and a definition in it shows that definition as it stands there. In a block marked `text varies` the numbers may differ. The pictures that a page's blocks write, and those of
 `python -m demos figure1`, are the ones in docs/figures. `PYTHONPATH=. python tests/test_docs.py` writes into the pages
 what their blocks print today, and draws the pictures anew.
 """
 
+import ast
 import contextlib
 import io
 import os
 import re
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ QUESTIONS = FIGURES / "questions"
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?P<shown>\n?^```text(?P<varies> varies)?\n.*?^```\n)?", re.MULTILINE | re.DOTALL
 )
+QUOTE = re.compile(r"^```py\n# (?P<file>\S+), (?P<name>[\w.]+)\n.*?^```\n", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```.*?^```\n", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?\s*")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]+)")
 
@@ -48,7 +52,24 @@ def rendered(text, name, anew=False):
             shown = block["shown"]
         return f"```python\n{block['code']}```\n{shown or ''}"
 
-    return BLOCK.sub(run, text)
+    return BLOCK.sub(run, QUOTE.sub(quoted, text))
+
+
+def quoted(block):
+    """The block with the definition that its first line names, as it stands in the file."""
+    source, name = (ROOT / block["file"]).read_text(), block["name"]
+    body = ast.parse(source).body
+    for part in name.split("."):
+        found = next(node for node in body if part in defined(node))
+        body = getattr(found, "body", [])
+    lines = source.splitlines()[found.lineno - 1 : found.end_lineno]
+    return f"```py\n# {block['file']}, {name}\n{textwrap.dedent(chr(10).join(lines))}\n```\n"
+
+
+def defined(node):
+    """The names that a statement defines."""
+    targets = getattr(node, "targets", [getattr(node, "target", node)])
+    return {getattr(target, "name", getattr(target, "id", None)) for target in targets}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -66,6 +87,12 @@ def test_the_pictures_are_those_of_the_demo():
     assert {path.name: path.read_text(encoding="utf-8") for path in FIGURES.glob("*.svg")} == drawn
 
 
+def test_code_that_is_no_longer_in_the_file_is_noticed():
+    page = "```py\n# tests/test_docs.py, without_numbers\ndef without_numbers(text):\n    return text\n```\n"
+    assert "Lines may break elsewhere" in rendered(page, "page.md")
+    assert rendered(page.replace("without_numbers", "ROOT"), "page.md").endswith("ROOT = Path(__file__).parent.parent\n```\n")
+
+
 def test_an_example_that_prints_something_else_is_noticed():
     page = "```python\nprint(1)\n```\n\n```text\n2\n```\n"
     assert rendered(page, "page.md") == page.replace("2", "1")
@@ -77,7 +104,7 @@ def test_an_example_that_prints_something_else_is_noticed():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for link in LINK.finditer(page.read_text()):
+    for link in LINK.finditer(CODE.sub("", page.read_text())):
         assert (page.parent / link["path"]).exists(), link["path"]
 
 
