@@ -1,6 +1,7 @@
 """README and docs: every Python block runs, in order, and prints what the text block after it shows.
 
-A `py` block whose first line names a file and a definition in it shows that definition as it stands there. In a block marked `text varies` the numbers may differ. The pictures that a page's blocks write, and those of
+A `py` block whose first line names a file and a definition in it shows that definition as it stands there. In a block
+marked `text varies` the numbers may differ. The pictures that a page's blocks write, and those of
 `python -m demos figure1`, are the ones in docs/figures. `PYTHONPATH=. python tests/test_docs.py` writes into the pages
 what their blocks print today, and draws the pictures anew.
 """
