@@ -13,12 +13,11 @@ import numpy as np
 from ..arguments import named
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, GraphError, MissingAttributeError, ShapeError, UnsupportedError
+from .fields import Fields
 from .ranges import ends
 
 if TYPE_CHECKING:
     from .coordinates import Hyperparameter
-    from .level import Level
-    from .tower import Optimizer
 
 OBJECTIVES = ("last", "sum")
 RESERVED = {
@@ -27,7 +26,7 @@ RESERVED = {
 }  # fmt: skip
 
 
-def rule(cls: type[Optimizer]) -> None:
+def rule(cls: type[Fields]) -> None:
     """The rule reads w, g, the state in order; by name the hyperparameters, `t`, and options with a default."""
     for name in ("rule", "table"):
         if not hasattr(cls, name):
@@ -53,7 +52,7 @@ def rule(cls: type[Optimizer]) -> None:
             raise ArgumentError(f"{cls.__name__}: state {key!r} starts at {value!r}, which is not in its table")
 
 
-def names(optimizer: Optimizer, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
+def names(optimizer: Fields, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
     """`tune` and `coordinates` name rows of the table."""
     cls = type(optimizer)
     if tune is not None and not isinstance(tune, tuple):
@@ -79,7 +78,7 @@ def other_names(names: Iterable[str]) -> str:
     return "".join(f". {name} is called {OTHER_NAMES[name]} here" for name in names if name in OTHER_NAMES)
 
 
-def above(optimizer: Level, level: Any) -> Any:
+def above(optimizer: Fields, level: Any) -> Any:
     """The level itself, if it is an optimizer, above no other level, and not above itself."""
     name = type(optimizer).__name__
     if level is None:
@@ -97,10 +96,10 @@ def above(optimizer: Level, level: Any) -> Any:
     return level
 
 
-def below(level: Level) -> Level | None:
+def below(level: Fields) -> Fields | None:
     """The level that a level is above of, if there is one."""
     found = level._below()
-    return found if found is not None and found.optimizer is level else None
+    return found if found is not None and found._above is level else None
 
 
 def in_range(key: str, value: float, row: Hyperparameter) -> None:
@@ -115,24 +114,24 @@ class Refused:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, level: Level | None, cls: type[Level]) -> Any:
+    def __get__(self, level: Fields | None, cls: type[Fields]) -> Any:
         raise MissingAttributeError(f"{cls.__name__} has no attribute {self._name!r}{hint(cls, self._name)}")
 
-    def __set__(self, level: Level, value: Any) -> None:
+    def __set__(self, level: Fields, value: Any) -> None:
         raise UnsupportedError(
             f"{type(level).__name__} has no attribute {self._name!r} to set{hint(type(level), self._name)}. To change "
             "a value, make a new optimizer, or change its state_dict() and load that"
         )
 
 
-def refuse(cls: type[Level], names: Iterable[str]) -> None:
+def refuse(cls: type[Fields], names: Iterable[str]) -> None:
     """Let nobody set these names, nor those of other libraries, on an optimizer, unless the class has them itself."""
     for name in ("zero_grad", *names, *OTHER_NAMES):
         if not hasattr(cls, name):
             setattr(cls, name, Refused(name))
 
 
-def hint(cls: type[Level], name: str) -> str:
+def hint(cls: type[Fields], name: str) -> str:
     """What to say instead of an attribute that an optimizer does not have."""
     if name in cls.table:
         return f". Its value is hyperparameters[{name!r}]"
@@ -178,7 +177,7 @@ class Parameters(dict[str, Tensor]):
         super().__setitem__(key, value)
 
 
-def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:
+def horizon(optimizer: Fields, steps: Any, objective: Any) -> None:
     """The horizon is a number of steps or None, and belongs to the bottom level of a tower that tunes something."""
     name = type(optimizer).__name__
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1):
@@ -187,7 +186,7 @@ def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:
         )
     if objective not in OBJECTIVES:
         raise ArgumentError(f"{name}: objective={objective!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
-    above = optimizer.optimizer
+    above = optimizer._above
     if above is not None and str(above._window):
         raise ArgumentError(
             f"{name}: the level above has {above._window}, but it moves once a window of the bottom level: "
@@ -200,7 +199,7 @@ def horizon(optimizer: Optimizer, steps: Any, objective: Any) -> None:
         )
 
 
-def step(levels: Sequence[Optimizer], params: Any) -> None:
+def step(levels: Sequence[Fields], params: Any) -> None:
     """The parameters are named tensors that require a gradient and have one, and fit the state and the rates."""
     optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
@@ -253,7 +252,7 @@ def _twins(params: Mapping[str, Tensor]) -> tuple[str, str]:
     return next((a, b) for a in params for b in params if a != b and params[a] is params[b])
 
 
-def hypergradients(levels: Sequence[Optimizer]) -> None:
+def hypergradients(levels: Sequence[Fields]) -> None:
     """The gradients of hyperparameters are single numbers, as these are."""
     for level in levels[:-1]:
         for key in level._tuned:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.tape import current
 from ..core.tensor import Tensor
+from .fields import Fields
 
 if TYPE_CHECKING:
     from ..inspect.recorder import Recorder
-    from .tower import Optimizer
 
 Named: TypeAlias = "tuple[str, Tensor]"
 
@@ -18,7 +18,7 @@ Named: TypeAlias = "tuple[str, Tensor]"
 class Labels:
     """Names for the tensors of one level's step; `below` is the level whose hyperparameters it moves, if any."""
 
-    def __init__(self, tape: Recorder, height: int, level: Optimizer, below: Optimizer | None) -> None:
+    def __init__(self, tape: Recorder, height: int, level: Fields, below: Fields | None) -> None:
         self.tape, self.height, self.level, self.below = tape, height, level, below
 
     def before(self, name: str, w: Tensor, g: Tensor, state: Iterable[Named], hyperparameters: Iterable[Named]) -> None:
@@ -37,7 +37,7 @@ class Labels:
         for key, tensor in state:
             self.tape.label(tensor, f"{_text(name)}.{key}", "state", self.height)
 
-    def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Optimizer) -> None:
+    def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Fields) -> None:
         if self.tape.labelled(tensor):
             return
         row = level._rows.get(key)
@@ -50,7 +50,7 @@ def _text(name: Any) -> str:
     return name if isinstance(name, str) and name else repr(name)
 
 
-def labels_for(height: int, level: Optimizer, below: Optimizer | None) -> Labels | None:
+def labels_for(height: int, level: Fields, below: Fields | None) -> Labels | None:
     """The names for a level's step where somebody watches."""
     tape = current().tape
     return None if tape is None else Labels(tape, height, level, below)

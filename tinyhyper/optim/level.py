@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from ..core.tape import unwatched
-from ..core.tensor import Tensor
 from . import checks, saving
-from .coordinates import Coordinate
-from .horizon import Window
-from .nonfinite import Unguarded
+from .fields import Fields
 
 Self = TypeVar("Self", bound="Level")
 
 
-class Level:
+class Level(Fields):
     """What an optimizer is beside its steps."""
-
-    table: ClassVar[Mapping[str, Any]]
-    squares: ClassVar[tuple[str, ...]] = ()
-    parameters: dict[str, Tensor]
-    skipped: int
-    t: int
-    _above: Level | None
-    _below: Callable[[], Level | None]
-    _coordinates: dict[str, Coordinate]
-    _guard: Unguarded
-    _in_use: set[str]
-    _initial: dict[str, Any]
-    _limits: Any
-    _options: tuple[tuple[str, Any], ...]
-    _rows: dict[str, str]
-    _states: Mapping[str, dict[str, Tensor]]
-    _tuned: tuple[str, ...]
-    _update: Callable[[str], Any]
-    _window: Window
 
     @property
     def optimizer(self) -> Level | None:
@@ -51,22 +28,9 @@ class Level:
             above._below = weakref.ref(self)
 
     @property
-    def levels(self: Self) -> tuple[Self, ...]:
-        """The tower, bottom first."""
-        found: list[Any] = [self]
-        while (above := found[-1]._above) is not None:
-            found.append(above)
-        return tuple(found)
-
-    @property
     def hyperparameters(self) -> dict[str, float]:
         """The values a person means, by name."""
         return checks.ReadOnly({key: self.meaning(key, p.item()) for key, p in self.parameters.items()})
-
-    def meaning(self, key: str, internal: float) -> float:
-        """The value a person means by the internal number of a hyperparameter."""
-        with unwatched():
-            return float(self._coordinates[self._rows[key]].value(internal))
 
     def state_dict(self) -> dict[str, Any]:
         """The tower as plain numbers, names and NumPy arrays, bottom level first.

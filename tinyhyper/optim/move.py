@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..core.tensor import Tensor
+from .fields import Fields
 
-if TYPE_CHECKING:
-    from .tower import Optimizer
-
-Result: TypeAlias = "tuple[Optimizer, str, str | None, np.ndarray]"
+Result: TypeAlias = "tuple[Fields, str, str | None, np.ndarray]"
 
 
 class Move(NamedTuple):
     """What a level's step would change: the moved targets and their new states, by name."""
 
-    level: Optimizer
+    level: Fields
     targets: MutableMapping[str, Tensor]
     moved: dict[str, Tensor]
     states: dict[str, dict[str, Tensor]]

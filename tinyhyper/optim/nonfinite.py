@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,7 @@ from ..core.tensor import Tensor
 from ..errors import AnomalyError, ArgumentError
 from ..kernels.finite import all_finite, described
 from ..sites import warn
-
-if TYPE_CHECKING:
-    from .tower import Optimizer
+from .fields import Fields
 
 CHOICES = (None, "raise", "skip")
 GRAPH = ("inputs", "saved", "context", "released")  # of a node: what a release takes away
@@ -43,7 +41,7 @@ class Unguarded:
     def __bool__(self) -> bool:
         return False
 
-    def __call__(self, optimizer: Optimizer, levels: Sequence[Optimizer], params: Any) -> Any:
+    def __call__(self, optimizer: Fields, levels: Sequence[Fields], params: Any) -> Any:
         """What surrounds a step. Gives `check(levels, params, moves)`, to be called before anything is changed."""
         return UNCHECKED
 
@@ -68,7 +66,7 @@ class Guard(Unguarded):
     def __bool__(self) -> bool:
         return True
 
-    def __call__(self, optimizer: Optimizer, levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Guarded:
+    def __call__(self, optimizer: Fields, levels: Sequence[Fields], params: Mapping[str, Tensor]) -> Guarded:
         return Guarded(self, optimizer, levels, params)
 
     def refuse(self, step: Guarded, error: NotFinite) -> bool:
@@ -116,7 +114,7 @@ class Guarded:
     """A step while it is made, as a context that gives `check(levels, params, moves)`."""
 
     def __init__(
-        self, guard: Guard, optimizer: Optimizer, levels: Sequence[Optimizer], params: Mapping[str, Tensor]
+        self, guard: Guard, optimizer: Fields, levels: Sequence[Fields], params: Mapping[str, Tensor]
     ) -> None:
         self.guard, self.optimizer, self.levels, self.params = guard, optimizer, levels, params
         self.weights = list(params.values())  # as they are before the step
@@ -181,9 +179,9 @@ def _of_the_last_step(tensors: Iterable[Tensor]) -> list[Any]:
     return [node for node in reachable(roots, to_seams=True) if node.op is not None]
 
 
-def guard_for(optimizer: Optimizer, choice: Any) -> Unguarded:
+def guard_for(optimizer: Fields, choice: Any) -> Unguarded:
     """What `on_nonfinite` asks for. Raises ArgumentError for what is no choice, or not at the bottom level."""
-    name, above = type(optimizer).__name__, optimizer.optimizer
+    name, above = type(optimizer).__name__, optimizer._above
     if choice not in CHOICES:
         raise ArgumentError(f"{name}: on_nonfinite={choice!r} is not one of {', '.join(map(repr, CHOICES))}")
     if above is not None and above._guard:
@@ -194,7 +192,7 @@ def guard_for(optimizer: Optimizer, choice: Any) -> Unguarded:
     return UNGUARDED if choice is None else Guard(choice)
 
 
-def _check(levels: Sequence[Optimizer], params: Mapping[str, Tensor], moves: Sequence[Any]) -> None:
+def _check(levels: Sequence[Fields], params: Mapping[str, Tensor], moves: Sequence[Any]) -> None:
     """Raise NotFinite, which names the first gradient, new value or new state that is not finite."""
     for what, array in _read_and_made(levels, params, moves):
         if not all_finite(array):
@@ -202,7 +200,7 @@ def _check(levels: Sequence[Optimizer], params: Mapping[str, Tensor], moves: Seq
 
 
 def _read_and_made(
-    levels: Sequence[Optimizer], params: Mapping[str, Tensor], moves: Sequence[Any]
+    levels: Sequence[Fields], params: Mapping[str, Tensor], moves: Sequence[Any]
 ) -> Iterator[tuple[Any, np.ndarray]]:
     """What a step reads and makes: arrays, each with how to call it."""
     for name, w in params.items():
@@ -225,7 +223,7 @@ class Named(NamedTuple):
     name: str
     what: str
 
-    def __call__(self, levels: Sequence[Optimizer]) -> str:
+    def __call__(self, levels: Sequence[Fields]) -> str:
         if self.height < 0:
             return f"{self.what} params[{self.name!r}]"
         return f"{self.what} hyperparameter {self.name} of level {self.height}, {type(levels[self.height]).__name__},"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from ..sites import warn
 from .coordinates import RATE
-
-if TYPE_CHECKING:
-    from .tower import Optimizer
+from .fields import Fields
 
 Span: TypeAlias = "tuple[float, float]"
 RUNAWAY = 1e6
@@ -53,7 +51,7 @@ class RangeWatch:
         self._strict = strict
         self._told: set[tuple[int, str]] = set()
 
-    def see(self, levels: Sequence[Optimizer]) -> None:
+    def see(self, levels: Sequence[Fields]) -> None:
         """A step has moved the hyperparameters of these levels."""
         for height, level in enumerate(levels):
             parameters = level.parameters
@@ -67,7 +65,7 @@ class RangeWatch:
                     if coordinate.low < span[0] or coordinate.high > span[1]:
                         self.check(height, key, _value(level, key), span)
 
-    def _run_off(self, height: int, key: str, level: Optimizer) -> None:
+    def _run_off(self, height: int, key: str, level: Fields) -> None:
         if (height, key) not in self._told:
             self._tell(height, key, f"has run off to {_value(level, key):.4g}", SLOWER)
 
@@ -83,7 +81,7 @@ class RangeWatch:
         warn(f"hyperparameter {name} of level {level} {what}. To do: {remedy}")
 
 
-def bounds(level: Optimizer) -> Iterator[tuple[str, float, float]]:
+def bounds(level: Fields) -> Iterator[tuple[str, float, float]]:
     """For each tuned hyperparameter, between which numbers of its coordinate it has not run off."""
     for key in level._tuned:
         limit = RUNAWAY * max(abs(_value(level, key)), 1.0)
@@ -93,5 +91,5 @@ def bounds(level: Optimizer) -> Iterator[tuple[str, float, float]]:
         yield key, min(-high, -700.0) if name == "log" else -high, high
 
 
-def _value(level: Optimizer, key: str) -> float:
+def _value(level: Fields, key: str) -> float:
     return level.meaning(key, level.parameters[key].item())

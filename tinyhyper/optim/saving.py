@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +12,14 @@ from ..arguments import whole
 from ..core.tensor import Tensor, leaf
 from ..errors import ArgumentError, GraphError
 from .checks import Parameters, number
+from .fields import Fields
 from .horizon import Window
 from .ranges import ends
-
-if TYPE_CHECKING:
-    from .level import Level
 
 SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its constructor, and keeps
 
 
-def state_dict(optimizer: Level) -> dict[str, Any]:
+def state_dict(optimizer: Fields) -> dict[str, Any]:
     """The numbers, names and arrays of every level, bottom first.
 
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
@@ -39,12 +37,12 @@ def _with_copies(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return levels
 
 
-def described(optimizer: Level) -> list[dict[str, Any]]:
+def described(optimizer: Fields) -> list[dict[str, Any]]:
     """The levels, with the very arrays of their state."""
     return [_level(level) for level in optimizer.levels]
 
 
-def _level(level: Level) -> dict[str, Any]:
+def _level(level: Fields) -> dict[str, Any]:
     return {
         "optimizer": type(level).__name__,
         "coordinates": {name: coordinate.name for name, coordinate in level._coordinates.items()},
@@ -59,7 +57,7 @@ def _level(level: Level) -> dict[str, Any]:
     }
 
 
-def outside_window(level: Level) -> None:
+def outside_window(level: Fields) -> None:
     """Raise GraphError where a copy of the level would lose a graph that counts."""
     if level._window.steps and level._window.horizon != 1:
         raise GraphError(
@@ -68,7 +66,7 @@ def outside_window(level: Level) -> None:
         )
 
 
-def copied(level: Level) -> dict[str, Any]:
+def copied(level: Fields) -> dict[str, Any]:
     """What a copy of a level begins with: values, gradients and states, no graph, and the beginning of a window."""
     return {
         **vars(level),
@@ -93,7 +91,7 @@ def _without_graph(tensor: Tensor) -> Tensor:
     return leaf(copy) if tensor.requires_grad else copy
 
 
-def load_state_dict(optimizer: Level, saved: Mapping[str, Any]) -> None:
+def load_state_dict(optimizer: Fields, saved: Mapping[str, Any]) -> None:
     """Put saved numbers into a tower of the same levels. Raises ArgumentError before anything has changed."""
     try:
         entries = checked(optimizer, saved)
@@ -103,7 +101,7 @@ def load_state_dict(optimizer: Level, saved: Mapping[str, Any]) -> None:
     put(optimizer, _with_copies(entries))
 
 
-def checked(optimizer: Level, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
+def checked(optimizer: Fields, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The levels for `put`, with the very arrays. Raises ArgumentError where they are of another tower."""
     levels = optimizer.levels
     try:
@@ -133,7 +131,7 @@ def checked(optimizer: Level, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def put(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> None:
+def put(optimizer: Fields, entries: Sequence[Mapping[str, Any]]) -> None:
     """Let the tower go on from these levels."""
     for level, entry in zip(optimizer.levels, entries):
         level.t, level.skipped = entry["t"], entry["skipped"]
@@ -147,7 +145,7 @@ def put(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> None:
         level._window.restart()
 
 
-def _check(height: int, level: Level, entry: Mapping[str, Any]) -> None:
+def _check(height: int, level: Fields, entry: Mapping[str, Any]) -> None:
     """Raise ArgumentError unless a level saved as `entry` was one like this."""
     now, name = _level(level), type(level).__name__
     where = f"level {height}, {name},"
@@ -175,7 +173,7 @@ def _check(height: int, level: Level, entry: Mapping[str, Any]) -> None:
             )
 
 
-def _check_numbers(optimizer: Level, entries: Sequence[Mapping[str, Any]]) -> None:
+def _check_numbers(optimizer: Fields, entries: Sequence[Mapping[str, Any]]) -> None:
     """Raise ArgumentError for numbers that no tower has after a good step."""
     for height, (level, entry) in enumerate(zip(optimizer.levels, entries)):
         where = f"level {height}, {type(level).__name__}"

@@ -61,9 +61,6 @@ class Optimizer(Level):
     Raises ArgumentError for unknown names and for values outside their coordinate's range.
     """
 
-    table: ClassVar[Mapping[str, Any]]
-    state: ClassVar[Mapping[str, float | str]] = {}
-    rule: ClassVar[Callable[..., Any]]
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls) -> None:
