@@ -213,6 +213,12 @@ def test_a_larger_integer_is_a_float(number):
     assert result.dtype == np.float64 and result[0] == max(0.5, float(number))
 
 
+@pytest.mark.parametrize("x", [3, np.int8(3), np.array([3, 4], "u1"), True])
+def test_a_whole_number_to_the_power_of_a_float_is_a_float(x):
+    for found in (th.pow(x, 2.0), th.pow(th.tensor(x), 2.0)):
+        assert found.dtype == np.float64 and np.array_equal(found.data, np.asarray(x, np.float64) ** 2)
+
+
 def test_second_derivatives_of_powers_at_zero():
     """Polynomial features at 0: x ** 0, x ** 1, x ** 2 have second derivatives 0, 0, 2."""
     for k, expected in enumerate([0.0, 0.0, 2.0]):

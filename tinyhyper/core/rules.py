@@ -326,7 +326,7 @@ def pow(x: Any, y: Any) -> Any:
 
 
 def _whole(x: Any) -> bool:
-    return hasattr(x, "dtype") and x.dtype.kind != "f"
+    return isinstance(x, int) or (hasattr(x, "dtype") and x.dtype.kind != "f")
 
 
 def plus(x: Tensor, other: Any) -> Any:
