@@ -14,7 +14,7 @@ import pytest
 import tinyhyper as th
 from tinyhyper.core import rules
 from tinyhyper.core.errors import ArgumentError
-from tinyhyper.core.operation import OPERATIONS, attach, quicken
+from tinyhyper.core.operation import OPERATIONS, attach, hand_over, quicken
 from tinyhyper.core.tape import no_grad
 from tinyhyper.core.tensor import Protocol, take_over
 
@@ -133,6 +133,8 @@ def test_it_imports_numpy_and_itself_only(path):
 def test_a_door_opens_once():
     with pytest.raises(ArgumentError, match="matmul has a quicker way already"):
         quicken("matmul", np.matmul)
+    with pytest.raises(ArgumentError, match="another way carries out large"):
+        hand_over(10, lambda op, operands: None)
     with pytest.raises(ArgumentError, match="Tensor has reshape already"):
         attach(th.Tensor, {"reshape": None})
     with pytest.raises(ArgumentError, match="NumPy's calls are answered by NumPy already"):

@@ -225,6 +225,13 @@ def quicken(name: str, forward: Callable[..., Any]) -> None:
     op.forward = forward
 
 
+def hand_over(size: float, way: Callable[[Elementwise, Sequence[Tensor]], Tensor]) -> None:
+    """Let an outer ring carry out elementwise operations from so many elements on. Only its own size can change."""
+    if Elementwise.way not in (None, way):
+        raise ArgumentError("hand_over: another way carries out large elementwise operations already")
+    Elementwise.large, Elementwise.way = size, way
+
+
 def _own(function: Callable[..., Any]) -> bool:
     return function.__module__.partition(".")[0] == __name__.partition(".")[0]
 
@@ -242,27 +249,25 @@ class Elementwise(Operation):
     """An operation on each element: operands broadcast, and a Python number takes on the dtype that it meets (NEP 50).
 
     Integers and booleans become float64 where their result is a float.
-    large: from so many elements of an operand on, an outer ring's `way(op, operands)` carries it out.
+    large, way: from so many elements of an operand on, an outer ring carries it out by `way(op, operands)`.
     """
 
     large: ClassVar[float] = math.inf
-    way: Callable[[Elementwise, Sequence[Tensor]], Tensor]  # a static method
+    way: ClassVar[Callable[..., Any] | None] = None
     __signature__: inspect.Signature
 
     def __init__(self, name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> None:
         self.name, self.forward, self.vjps, self.defaults = name, forward, vjps, {}
-        count = forward.nin if isinstance(forward, np.ufunc) else 3 if forward is np.where else 0
-        names = ("condition", "x", "y")[3 - count :] if count == 3 else ("x", "y")[:count]
-        self.inputs = names if count else tuple(inspect.signature(forward).parameters)
+        known = ("x", "y")[: forward.nin] if isinstance(forward, np.ufunc) else ("condition", "x", "y")
+        own = not isinstance(forward, np.ufunc) and forward is not np.where
+        self.inputs = tuple(inspect.signature(forward).parameters) if own else known
         positional = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in self.inputs]
         self.signature = self.__signature__ = inspect.Signature(positional)
         self.__name__ = self.__qualname__ = name
         self.__doc__ = doc
-        self.gives_floats = quietly(self._of_integers).dtype.kind == "f"
+        ones = [np.ones(1, np.int64)] * len(self.inputs)
+        self.gives_floats = quietly(forward, *ones).dtype.kind == "f"
         self._prepare()
-
-    def _of_integers(self) -> np.ndarray:
-        return np.asarray(self.forward(*[np.ones(1, np.int64)] * len(self.inputs)))
 
     def __call__(self, *args: Any) -> Any:
         if len(args) != len(self.inputs):
@@ -279,7 +284,7 @@ class Elementwise(Operation):
             return READERS[kind](self, args)
         if kinds == {Tensor}:
             by_way = {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS
-            return self.way(self, args) if by_way else apply(self, args, NO_OPTIONS)[0]
+            return Elementwise.way(self, args) if by_way else apply(self, args, NO_OPTIONS)[0]  # type: ignore[misc]
         operands = [None if type(arg) in (float, int, bool) else self._operand(arg) for arg in args]
         dtypes = [x.array.dtype for x, name in zip(operands, self.inputs) if x is not None and name != "condition"]
         return self(*[self._number(a, dtypes) if x is None else x for x, a in zip(operands, args)])
@@ -388,6 +393,6 @@ def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
 def attach(cls: type, members: dict[str, Any]) -> None:
     """Give a class methods from a table. Raises ArgumentError for a name that it has."""
     for name, member in members.items():
-        if name in vars(cls) and name != "__eq__":
+        if name in vars(cls):
             raise ArgumentError(f"{cls.__name__} has {name} already")
         setattr(cls, name, member)

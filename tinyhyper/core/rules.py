@@ -199,7 +199,7 @@ def _getitem(x: np.ndarray, /, index: Any) -> np.ndarray:
 
 @operation(xs=lambda g, position, indices: _getitem(g, indices[position]))
 def _scatter(xs: Sequence[np.ndarray], /, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    return scattered(xs, indices, shape, add_at)
+    return scattered(xs, indices, shape, np.add.at)
 
 
 def scattered(xs: Sequence[np.ndarray], indices: Sequence[Any], shape: tuple[int, ...], add: Any) -> np.ndarray:
@@ -208,7 +208,7 @@ def scattered(xs: Sequence[np.ndarray], indices: Sequence[Any], shape: tuple[int
     out = np.zeros(shape, np.float64 if True in numbered else dtype)
     for x, index, numbers in zip(xs, indices, numbered):
         if numbers:
-            add(out, index, x)
+            add(out, index, x.astype(np.float64, copy=False))
         elif len(xs) == 1:
             out[index] = x
         else:
@@ -222,11 +222,6 @@ def _by_number(index: Any) -> bool:
         if type(item) is np.ndarray and item.dtype.kind != "b":
             return True
     return False
-
-
-def add_at(out: np.ndarray, index: Any, x: np.ndarray) -> None:
-    """Add x to the elements of out that the index takes, as often as it takes them."""
-    np.add.at(out, index, x.astype(np.float64, copy=False))
 
 
 def getitem(x: Any, index: Any) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.operation import SPEC, Elementwise, broadcast
+from ..core.operation import SPEC, Elementwise, broadcast, hand_over
 from ..core.tape import Edge, Node, add_to, current, leading_to, reachable, sweep
 from ..core.tensor import FLOATS, Tensor, apply
 from ..errors import ArgumentError
@@ -223,8 +223,11 @@ _FUSED: dict[Elementwise, Fusion] = {}
 def _follow(chosen: str) -> None:
     """Let kernels compute elementwise operations as the backend says."""
     sizes = {"numba": 0, "numpy": math.inf, "auto": math.inf if compiler_is_off() else SMALL}
-    Elementwise.large = sizes[chosen]
+    hand_over(sizes[chosen], _by_fusion)
 
 
-Elementwise.way = staticmethod(lambda op, operands: fused(op)(operands)[0])
+def _by_fusion(op: Elementwise, operands: Sequence[Tensor]) -> Tensor:
+    return fused(op)(operands)[0]
+
+
 elementwise_backend.follow(_follow)
