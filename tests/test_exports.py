@@ -121,6 +121,8 @@ def read(page):
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, max_side=12)
 
 
+@example(np.arange(24.0).reshape(2, 12))
+@example(np.arange(24).reshape(12, 2))
 @given(arrays.arrays(st.sampled_from(["f4", "f8", "i8", "?"]), SHAPES))
 def test_a_tensor_shows_what_it_is_and_its_values_clipped(values):
     found, words = read(tensor_html(th.tensor(values)))
