@@ -1,10 +1,13 @@
 """Products: the operators, larger operands in every layout, and what is refused."""
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 from factory import Row, arranged, property_test
 
 import tinyhyper as th
+from tinyhyper.ops import FUNCTIONS
 from tinyhyper.testing import check_gradients
 from tinyhyper.testing.operations import OPERATIONS
 
@@ -119,3 +122,14 @@ def test_einsum_takes_the_options_that_change_no_value(options):
     leaf = th.tensor(x, requires_grad=True)
     np.einsum("ij,jk->", leaf, y, **options).backward()
     np.testing.assert_allclose(leaf.grad.data, np.tile(y.sum(1), (3, 1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_rule_stands_for_a_function_that_numpy_has(name):
+    assert callable(attrgetter(name)(np)), "numpy.NAME of a tensor would never come here"
+
+
+def test_the_products_of_numpys_linear_algebra():
+    x = th.tensor(np.arange(4.0).reshape(2, 2), requires_grad=True)
+    for found in (np.linalg.matmul(x, x), np.linalg.tensordot(x, x, axes=1)):
+        assert found.requires_grad and np.array_equal(found.data, x.data @ x.data)

@@ -285,15 +285,9 @@ class Elementwise(Operation):
         if kinds == {Tensor}:
             by_way = {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS
             return Elementwise.way(self, args) if by_way else apply(self, args, NO_OPTIONS)[0]  # type: ignore[misc]
-        operands = [None if type(arg) in (float, int, bool) else self._operand(arg) for arg in args]
+        operands = [None if type(arg) in (float, int, bool) else as_operand(arg, self.name) for arg in args]
         dtypes = [x.array.dtype for x, name in zip(operands, self.inputs) if x is not None and name != "condition"]
         return self(*[self._number(a, dtypes) if x is None else x for x, a in zip(operands, args)])
-
-    def _operand(self, value: Any) -> Tensor:
-        try:
-            return as_tensor(value)
-        except TinyhyperError as error:
-            raise type(error)(f"{self.name}: a {type(value).__name__} is not an operand ({error})") from None
 
     def _number(self, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
         """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""
@@ -309,11 +303,9 @@ class Elementwise(Operation):
             return Tensor(np.array(value))  # a comparison is exact
 
     def compute(self, arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
-        inputs = arrays
-        if self.gives_floats and arrays[0].dtype.kind != "f" and "f" not in {a.dtype.kind for a in arrays}:
-            inputs = [array.astype(FLOAT64) for array in arrays]
+        widens = self.gives_floats and arrays[0].dtype.kind != "f" and "f" not in {a.dtype.kind for a in arrays}
         try:
-            out = quietly(self.forward, *inputs)
+            out = quietly(self.forward, *([array.astype(FLOAT64) for array in arrays] if widens else arrays))
         except TypeError as error:
             dtypes = " and ".join([str(array.dtype) for array in arrays])
             raise DtypeError(f"{self.name} of {dtypes}: {error}") from None
@@ -354,6 +346,14 @@ def broadcast(name: str, arrays: Sequence[Any], *shapes: tuple[int, ...]) -> tup
             f"{name}: shapes {' and '.join(str(array.shape) for array in arrays)} do not broadcast together "
             "(axes must be equal or 1, counted from the last)"
         ) from None
+
+
+def as_operand(value: Any, name: str) -> Tensor:
+    """As as_tensor; an error names the operation."""
+    try:
+        return as_tensor(value)
+    except TinyhyperError as error:
+        raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
 
 
 def held(value: int, name: str) -> int | float:

@@ -113,10 +113,15 @@ def broadcast_to(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
 @operation(x=lambda g, spec: broadcast_to(g, spec.shape))
 def sum_to(x: np.ndarray, /, shape: tuple[int, ...]) -> np.ndarray:
     """The sum of x over the axes that broadcasting from `shape` would have added: the transpose of broadcast_to."""
-    paired = zip(reversed(shape), reversed(x.shape))  # NumPy would compare 32 axes at most
-    if len(shape) > x.ndim or any(length not in (1, whole) for length, whole in paired):
+    if not broadcasts(shape, x.shape):
         raise ValueError(f"{shape} does not broadcast to {x.shape}")
-    return summed_to(x, shape, np.add.reduce(np.empty(0, x.dtype)).dtype)
+    return summed_to(x, shape, x.dtype if x.dtype.kind == "f" else np.add.reduce(np.empty(0, x.dtype)).dtype)
+
+
+def broadcasts(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether one shape broadcasts to another, of any number of axes; NumPy would compare 32 at most."""
+    paired = zip(reversed(shape), reversed(whole))
+    return len(shape) <= len(whole) and all(length in (1, other) for length, other in paired)
 
 
 def summed_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -218,10 +223,8 @@ def scattered(xs: Sequence[np.ndarray], indices: Sequence[Any], shape: tuple[int
 
 def _by_number(index: Any) -> bool:
     """Whether an array of integers is in the index, so that it may take an element several times."""
-    for item in index if type(index) is tuple else (index,):
-        if type(item) is np.ndarray and item.dtype.kind != "b":
-            return True
-    return False
+    items = index if type(index) is tuple else (index,)
+    return any(type(item) is np.ndarray and item.dtype.kind != "b" for item in items)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
@@ -255,10 +258,7 @@ def frozen(item: Any) -> Any:
 
 # Products.
 
-Specs = tuple[Spec, ...]
-
-
-def _as_matrix(g: Tensor, specs: Specs) -> Tensor:
+def _as_matrix(g: Tensor, specs: tuple[Spec, ...]) -> Tensor:
     """The cotangent of a product, with the axes that vectors among its factors had left out."""
     if len(specs[1].shape) == 1:
         g = reshape(g, (*g.shape, 1))
@@ -272,7 +272,7 @@ def _lying_like(spec: Spec, x: Tensor, y: Tensor, left: bool, right: bool) -> Te
     return _matmul(x, y, left, right)
 
 
-def _matmul_x(g: Tensor, y: Tensor, spec: Spec, specs: Specs, left: bool, right: bool) -> Tensor:
+def _matmul_x(g: Tensor, y: Tensor, spec: Spec, specs: tuple[Spec, ...], left: bool, right: bool) -> Tensor:
     if left:
         return _lying_like(spec, y, g, right, True)
     if len(spec.shape) > 1 and y.ndim > 1:
@@ -282,7 +282,7 @@ def _matmul_x(g: Tensor, y: Tensor, spec: Spec, specs: Specs, left: bool, right:
     return found if len(spec.shape) > 1 else reshape(sum_to(found, (1, *spec.shape)), spec.shape)
 
 
-def _matmul_y(g: Tensor, x: Tensor, spec: Spec, specs: Specs, left: bool, right: bool) -> Tensor:
+def _matmul_y(g: Tensor, x: Tensor, spec: Spec, specs: tuple[Spec, ...], left: bool, right: bool) -> Tensor:
     if right:
         return _lying_like(spec, g, x, True, left)
     if not left and len(spec.shape) <= 2 < x.ndim:  # a stack that shares one matrix is one product of many rows

@@ -8,12 +8,12 @@ arrays and the oracle of the kernels.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.rules import summed_to
 from ..core.tape import quietly
 from ..errors import DtypeError
 
@@ -104,20 +104,6 @@ def _floats_of_integers(formula: Formula, values: Sequence[Any]) -> bool:
     return np.asarray(formula.numpy(*whole)).dtype.kind == "f"
 
 
-def sum_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """The sum of `array` over every axis that broadcasting had added to `shape`, in `dtype`."""
-    if array.shape != shape:
-        wide = FLOAT64 if array.dtype.kind == "f" else None
-        array = np.add.reduce(array, _added_axes(array.shape, shape), wide).reshape(shape)
-    return array.astype(dtype, copy=False)
-
-
-@functools.lru_cache(maxsize=1024)
-def _added_axes(wide: tuple[int, ...], narrow: tuple[int, ...]) -> tuple[int, ...]:
-    extra = len(wide) - len(narrow)
-    return (*range(extra), *[extra + i for i, n in enumerate(narrow) if n == 1 and wide[extra + i] != 1])
-
-
 class Program:
     """An expression as NumPy computes it: over arrays broadcast to `shape`, each output summed down to its own shape.
 
@@ -160,7 +146,7 @@ class Program:
 
     def _finish(self, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         if value.shape != shape:
-            value = sum_to(value if value.shape == self.shape else np.broadcast_to(value, self.shape), shape, dtype)
+            value = summed_to(value if value.shape == self.shape else np.broadcast_to(value, self.shape), shape, dtype)
         return np.array(value, dtype=dtype)
 
 

@@ -75,7 +75,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "linalg.norm": (reduce.norm, "x ord axis keepdims"),
     "linalg.trace": (_last_trace, "x offset"),
     "linalg.diagonal": (_last_diagonal, "x offset"),
-    "rules.matmul": (rules.matmul, "x1 x2"),
+    "linalg.matmul": (rules.matmul, "x1 x2"),
     "linalg.tensordot": (linalg.tensordot, "x1 x2 axes"),
     "argmax": (reduce.argmax, "a axis out keepdims"),
     "argmin": (reduce.argmin, "a axis out keepdims"),

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..closures import Closure, Draws
-from ..core.operation import held
-from ..core.tensor import Tensor, tensor
-from ..errors import CallError, DtypeError, TinyhyperError, UnsupportedError
+from ..core.operation import as_operand, held
+from ..core.tensor import Tensor
+from ..errors import CallError, DtypeError, UnsupportedError
 from ..symbols import Symbol
 from .fusion import Fusion, Mask
 
@@ -28,10 +28,7 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
         return Tensor(np.array(held(value, name) if type(value) is int else value)), True
     if isinstance(value, Symbol):
         raise UnsupportedError(f"{name}: a symbol of a fused function met a tensor; pass every tensor as an argument")
-    try:
-        return tensor(value), False
-    except TinyhyperError as error:
-        raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
+    return as_operand(value, name), False
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
