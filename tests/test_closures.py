@@ -609,7 +609,7 @@ def test_a_rule_that_draws_random_numbers_is_refused():
     rng = np.random.default_rng(0)
     before = states(rng)
     Noisy.rule = lambda w, g, *, alpha: w - alpha * g * float(rng.random() < 2.0)
-    coordinate = th.optim.coordinates.Coordinate("drawn", lambda u: u + (rng.random() > 2.0), lambda v: v, 0.0, 9.0)
+    coordinate = th.core.coordinates.Coordinate("drawn", lambda u: u + (rng.random() > 2.0), lambda v: v, 0.0, 9.0)
     for optimizer in (Noisy(), th.optim.SGD(coordinates={"alpha": coordinate})):
         with pytest.raises(th.UnsupportedError, match=r"\.rule: two runs on symbols draw different random numbers"):
             stepped(optimizer)
@@ -625,7 +625,7 @@ def test_a_rule_and_a_coordinate_close_over_what_is_there_when_the_optimizer_beg
         def rule(w, g, *, alpha):
             return w - alpha * g * factor
 
-    coordinate = th.optim.coordinates.Coordinate("scaled", lambda u: u * scale, lambda v: v, 0.0, 9.0)
+    coordinate = th.core.coordinates.Coordinate("scaled", lambda u: u * scale, lambda v: v, 0.0, 9.0)
     values = []
     for factor, scale in [(1.0, 1.0), (2.0, 1.0), (2.0, 3.0), (1.0, 1.0)]:  # noqa: B007
         values.append(stepped(Scaled(coordinates={"alpha": coordinate})))

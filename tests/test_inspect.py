@@ -80,7 +80,7 @@ def test_a_cut_of_what_has_no_graph_severs_nothing():
 def test_a_cut_inside_the_package_is_the_line_of_the_tower():
     tape = tower()
     assert tape.cuts
-    assert {(cut.file, cut.line) for cut in tape.cuts} == {(th.optim.tower.__file__, tape.cuts[0].line)}
+    assert {(cut.file, cut.line) for cut in tape.cuts} == {(th.core.tower.__file__, tape.cuts[0].line)}
     assert {node.file for node in tape.nodes} == {recordings.__file__}
 
 

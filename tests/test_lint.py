@@ -327,7 +327,7 @@ def test_a_tower_whose_cut_is_taken_away_grows(monkeypatch):
     def without_cut(rule, w, g, state, hyperparameters):
         return rule(w, g.detach("gradient"), *[s.detach("state") for s in state], **hyperparameters)
 
-    monkeypatch.setattr(th.optim.tower, "apply_cut", without_cut)
+    monkeypatch.setattr(th.core.tower, "apply_cut", without_cut)
     found = check(run(SGD(0.01, optimizer=SGD(1e-6)), after=lambda params, loss: None))
     assert {finding.rule for finding in found} == {"growing graph"}
     assert {finding.subject for finding in found} == {

@@ -15,6 +15,7 @@ from test_towers import loss_of, make_params
 import tinyhyper as th
 from tinyhyper.core.tape import Node
 from tinyhyper.optim import SGD, AdaDelta, Adam, RMSProp, from_string
+from tinyhyper.optim.horizon import Window
 from tinyhyper.optim.nonfinite import Notes
 from tinyhyper.testing import alive
 
@@ -104,7 +105,7 @@ def test_the_plain_backward_that_ends_a_window_can_be_skipped(objective):
             warnings.simplefilter("ignore", th.AnomalyWarning)
             for kind in kinds:
                 x = np.full((4, 3), BAD[kind]) if kind else next(good)[0]
-                bad_loss(params, th.tensor(x)).backward(create_graph=not optimizer._window.cuts)
+                bad_loss(params, th.tensor(x)).backward(create_graph=not optimizer.hooks[Window].cuts)
                 optimizer.step(params)
                 if kind is None:
                     found.append(snapshot(optimizer, params))
@@ -156,13 +157,14 @@ def test_refusing_at_the_end_of_a_window_gives_back_what_was_gathered():
         loss_of(params, th.tensor(np.ones((4, 3)))).backward(create_graph=True)
         optimizer.step(params)
     (loss_of(params, th.tensor(np.ones((4, 3)))) * 1e20).backward(create_graph=True)
-    seams = [ref() for ref in optimizer._window.touched]
+    seams = [ref() for ref in optimizer.hooks[Window].touched]
     before, left = snapshot(optimizer, params), [list(seam.left) for seam in seams]
     for _ in range(2):
         with pytest.raises(th.AnomalyError, match="alpha of level 0"):
             optimizer.step(params)
         assert snapshot(optimizer, params) == before
-        assert [ref() for ref in optimizer._window.touched] == seams and [list(seam.left) for seam in seams] == left
+        assert [ref() for ref in optimizer.hooks[Window].touched] == seams
+        assert [list(seam.left) for seam in seams] == left
 
 
 WHERE = {

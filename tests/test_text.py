@@ -33,7 +33,7 @@ def test_the_tree_of_two_steps():
         "loss[0] = add(0, ·) ← mean ← square ← tanh",
         "└─ w0[0]",
     ]
-    assert "weights, tinyhyper/optim/tower.py:" in lines[4]
+    assert "weights, tinyhyper/core/tower.py:" in lines[4]
     assert lines[3].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
 
 

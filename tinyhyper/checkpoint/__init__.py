@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from ..arguments import named
 from ..core.tensor import Tensor
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, CallError, CheckpointError, DtypeError, TinyhyperError
-from ..optim.tower import Optimizer
 from . import archive, run
 
 OWN = inspect.signature(lambda path, params, optimizer=None: None)  # of save, beside extras

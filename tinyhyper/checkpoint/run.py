@@ -7,11 +7,12 @@ from typing import Any
 
 from ..core.tape import Edge
 from ..core.tensor import FLOATS, Tensor
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
 from ..optim import live, saving
+from ..optim.clipping import Limits
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
-from ..optim.tower import Optimizer
 from .tree import constant_or_leaf
 
 Content = dict[str, Any]
@@ -45,7 +46,7 @@ def _tensors(entries: Content, tensor: Callable[[Content], Tensor]) -> dict[str,
 
 def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
     """All that the rest of a run depends on. Raises GraphError inside a window of the horizon."""
-    window, named = optimizer._window, [params, *[level.parameters for level in optimizer.levels]]
+    window, named = optimizer.hooks[Window], [params, *[level.parameters for level in optimizer.levels]]
     begun = window.steps > 0 and window.horizon != 1
     ended = begun and window.cuts and any(w.grad is not None for w in params.values())
     if begun and not ended:
@@ -108,19 +109,19 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
-    if isinstance(guard := optimizer._guard, Guard) and all(w.grad is None for w in weights.values()):
-        guard.settle(guard(optimizer, optimizer.levels, weights))  # a step had been made: the next one may be skipped
+    if all(w.grad is None for w in weights.values()):  # a step had been made: the next one may be skipped
+        optimizer.hooks[Guard].settle(optimizer, weights, optimizer.hooks[Window].cuts)
     return weights
 
 
 def settings(optimizer: Optimizer) -> dict[str, Any]:
     """What a tower does beside its rules."""
-    window = optimizer._window
+    window = optimizer.hooks[Window]
     return {
         "horizon": window.horizon,
         "objective": window.objective,
-        "on_nonfinite": str(optimizer._guard) or None,
-        "clipping": [str(level._limits) or None for level in optimizer.levels],
+        "on_nonfinite": str(optimizer.hooks[Guard]) or None,
+        "clipping": [str(level.hooks[Limits]) or None for level in optimizer.levels],
     }
 
 

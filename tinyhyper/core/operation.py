@@ -245,6 +245,12 @@ def fit(cotangent: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
     return cotangent
 
 
+class Number(Tensor):
+    """A number that a tower's hyperparameters alone decide: it takes on the dtype of the array that it meets."""
+
+    __slots__ = ()
+
+
 class Elementwise(Operation):
     """An operation on each element: operands broadcast, and a Python number takes on the dtype that it meets (NEP 50).
 
@@ -286,8 +292,18 @@ class Elementwise(Operation):
             by_way = {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS
             return Elementwise.way(self, args) if by_way else apply(self, args, NO_OPTIONS)[0]  # type: ignore[misc]
         operands = [None if type(arg) in (float, int, bool) else as_operand(arg, self.name) for arg in args]
+        if Number in kinds:
+            return self._of_numbers(operands, args)
         dtypes = [x.array.dtype for x, name in zip(operands, self.inputs) if x is not None and name != "condition"]
         return self(*[self._number(a, dtypes) if x is None else x for x, a in zip(operands, args)])
+
+    def _of_numbers(self, operands: Sequence[Tensor | None], args: Sequence[Any]) -> Tensor:
+        """Numbers of a tower give another one; beside an array they are cast to its dtype, on the tape."""
+        arrays = [x.array.dtype for x in operands if type(x) is Tensor and x.array.dtype.kind == "f"]
+        wide = np.result_type(*arrays) if arrays else FLOAT64
+        tensors = [Tensor(np.array(a, wide)) if x is None else Tensor(x.array, x.edge) for x, a in zip(operands, args)]
+        out = self(*[fit(t, t.shape, wide) if t.array.dtype.kind == "f" else t for t in tensors])
+        return out if arrays else Number(out.array, out.edge)
 
     def _number(self, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
         """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..optim.tower import Optimizer
+from ..core.tower import Optimizer
 from .anomaly import detect_anomaly
 from .answers import Answer
 from .checks import refuse_others

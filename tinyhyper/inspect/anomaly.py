@@ -16,7 +16,7 @@ from ..calls import Block
 from ..core.tape import unwatched
 from ..errors import AnomalyError
 from ..kernels.finite import all_finite, first, worded
-from ..optim.ranges import RangeWatch
+from ..optim.ranges import Ranges
 from ..sites import Site, caller
 from .blame import Fault, blame
 from .finite import ADVICE, advice
@@ -45,7 +45,7 @@ class Watch(Watcher):
         self._origins: WeakKeyDictionary[Node, Origin] = WeakKeyDictionary()
         self._moving: Label | None = None
         self._came: dict[str, str] = {}
-        self._ranges = RangeWatch(strict=True)
+        self._ranges = Ranges()
 
     # Called by the engine.
 
@@ -74,7 +74,7 @@ class Watch(Watcher):
 
     # Called by an optimizer.
 
-    def step(self, title: Any = None, window: Any = None) -> None:
+    def step(self, title: Any = None) -> None:
         self.steps = getattr(title, "t", self.steps) + 1
 
     def stepped(self) -> None:

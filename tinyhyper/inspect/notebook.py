@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
-from ..optim.tower import Optimizer
+from ..core.tower import Optimizer
 from .figure import steps_of
 from .plain import markup, table
 from .records import Recording

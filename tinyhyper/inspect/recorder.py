@@ -17,7 +17,9 @@ import numpy as np
 
 from ..calls import Block
 from ..core.tape import Node, current
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
+from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
 from .records import Cut, Kind, Label, Place, Program, Role
@@ -106,13 +108,14 @@ class Recorder(Watcher, EventRecording):
 
     # Called by an optimizer.
 
-    def step(self, title: Any = None, window: Any = None) -> None:
-        """An optimizer step begins. title: of the recording, if this is its first step."""
+    def step(self, title: Any = None) -> None:
+        """An optimizer step begins. title: of the recording, if this is its first step, or the optimizer itself."""
         self._refuse_if_closed("step")
         self.steps += 1
         if self.title is None and title is not None:
             self.title = str(title)
-        if window is not None:
+        if isinstance(title, Optimizer):
+            window = title.hooks[Window]
             self.objective, self.horizon = window.objective, window.horizon
 
     def stepped(self) -> None:

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..sites import Site, caller, inside
+from .labels import Labels
 
 if TYPE_CHECKING:
     from ..core.tape import Node
 
 
-class Watcher:
+class Watcher(Labels):
     """The part that recordings and `detect_anomaly` share. A subclass overrides `step` and `stepped`."""
 
     def __init__(self) -> None:
@@ -44,23 +45,23 @@ class Watcher:
         return None if self._node is None or self._node.op is None else self._node.op.name
 
     @contextmanager
-    def stepping(self, title: Any = None, window: Any = None) -> Iterator[None]:
+    def stepping(self, title: Any = None) -> Iterator[None]:
         """An optimizer's step. If the package called this, everything in it counts as done by the line that called the
         package.
 
-        window: says of which losses the hypergradients are (`objective`), and how often the tower cuts (`horizon`).
+        title: of the recording, or the optimizer itself.
         """
         before, frame = self._site, sys._getframe(2)
         if inside(frame.f_globals.get("__name__", "")):
             self._site = caller(frame)
-        self.step(title, window)
+        self.step(title)
         try:
             yield
         finally:
             self.stepped()
             self._site = before
 
-    def step(self, title: Any = None, window: Any = None) -> None:
+    def step(self, title: Any = None) -> None:
         """A step begins."""
 
     def stepped(self) -> None:

@@ -1,10 +1,23 @@
-"""Optimizers whose hyperparameters are tuned by optimizers, to any height."""
+"""Optimizers whose hyperparameters are tuned by optimizers, to any height.
 
-from .clipping import clip_by_norm, clip_by_value
-from .coordinates import COORDINATES, Coordinate, Hyperparameter
-from .rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+The tower and the equations are in the core. Here is what a plain tower does not need, as hooks around its steps.
+"""
+
+from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
+from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from ..core.tower import Optimizer, extend
+from . import saving  # noqa: F401  it gives towers their state_dict
+from .checks import Checks
+from .clipping import Limits, clip_by_norm, clip_by_value
+from .horizon import Window
+from .nonfinite import Guard
+from .ranges import RangeWatch
 from .stack import from_string
-from .tower import Optimizer
+from .update import Closures, trace_rule
+
+for hook in (Window, Limits, Guard, Closures, RangeWatch, Checks):
+    extend(hook)
+Optimizer.updates.append(trace_rule)
 
 __all__ = [
     "COORDINATES", "SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Coordinate", "Hyperparameter", "Optimizer",

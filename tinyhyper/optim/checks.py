@@ -5,28 +5,54 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..arguments import named
+from ..core.operation import attach
 from ..core.tensor import Tensor
+from ..core.tower import OTHER_NAMES, RATE, Hook, Numbers, Optimizer, keywords_of_all, other_names
 from ..errors import ArgumentError, DtypeError, GraphError, MissingAttributeError, ShapeError, UnsupportedError
-from .fields import Fields
-from .ranges import ends
-
-if TYPE_CHECKING:
-    from .coordinates import Hyperparameter
-
-OBJECTIVES = ("last", "sum")
-RESERVED = {
-    "optimizer": None, "tune": None, "coordinates": None, "horizon": 1, "objective": "last", "clip_value": None,
-    "clip_norm": None, "on_nonfinite": None,
-}  # fmt: skip
 
 
-def rule(cls: type[Fields]) -> None:
+class Checks(Hook):
+    """What an optimizer refuses."""
+
+    def __init__(self, level: Optimizer) -> None:
+        level.parameters = Parameters(level.parameters)
+
+    @classmethod
+    def defined(cls, optimizer: type[Optimizer]) -> None:
+        _rule(optimizer)
+        keywords = inspect.signature(optimizer.rule).parameters.values()
+        options = [p.name for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
+        _refuse(optimizer, [*optimizer.table, *options, *keywords_of_all()])
+
+    @classmethod
+    def given(cls, optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
+        name, tune, coordinates = optimizer.__name__, arguments["tune"], arguments["coordinates"]
+        if isinstance(tune, Iterable) and not isinstance(tune, str):
+            tune = arguments["tune"] = tuple(tune)
+        if tune is not None and not isinstance(tune, tuple):
+            raise ArgumentError(f"{name}: tune takes a tuple of names, such as tune=({tune!r},)")
+        if coordinates and not isinstance(coordinates, Mapping):
+            raise ArgumentError(f"{name}: coordinates={coordinates!r} is not a dict from names to coordinates")
+        for row in optimizer.table:
+            value = arguments[row]
+            if row == "alpha" and isinstance(value, Mapping):
+                if not value:
+                    raise ArgumentError(f"{name}: alpha={{}} names no parameter, so nothing would move")
+                arguments[row] = {key: number(f"{name}: {key}{RATE}", rate) for key, rate in value.items()}
+            else:
+                arguments[row] = number(f"{name}: {row}", value)
+
+    def before(self, levels: Sequence[Optimizer], params: Any) -> None:
+        _step(levels, params)
+        _hypergradients(levels)
+
+
+def _rule(cls: type[Optimizer]) -> None:
     """The rule reads w, g, the state in order; by name the hyperparameters, `t`, and options with a default."""
     for name in ("rule", "table"):
         if not hasattr(cls, name):
@@ -34,7 +60,7 @@ def rule(cls: type[Fields]) -> None:
                 f"{cls.__name__} has no {name}: an optimizer is a rule and a table of its hyperparameters"
             )
     for name in cls.table:
-        if name in (*RESERVED, "t"):
+        if name in (*keywords_of_all(), "t"):
             raise ArgumentError(
                 f"{cls.__name__}: a hyperparameter cannot be called {name!r}, which means something else"
             )
@@ -52,86 +78,30 @@ def rule(cls: type[Fields]) -> None:
             raise ArgumentError(f"{cls.__name__}: state {key!r} starts at {value!r}, which is not in its table")
 
 
-def names(optimizer: Fields, tune: Iterable[str] | None, coordinates: Mapping[str, Any]) -> None:
-    """`tune` and `coordinates` name rows of the table."""
-    cls = type(optimizer)
-    if tune is not None and not isinstance(tune, tuple):
-        raise ArgumentError(f"{cls.__name__}: tune takes a tuple of names, such as tune=({tune!r},)")
-    if not isinstance(coordinates, Mapping):
-        raise ArgumentError(f"{cls.__name__}: coordinates={coordinates!r} is not a dict from names to coordinates")
-    if optimizer._rates == {}:
-        raise ArgumentError(f"{cls.__name__}: alpha={{}} names no parameter, so nothing would move")
-    for name in (*(tune or ()), *coordinates):
-        if name not in cls.table:
-            raise ArgumentError(f"{cls.__name__} has no hyperparameter {name!r}; it has {', '.join(cls.table)}")
-
-
-# What other libraries call it, and what it is called here.
-OTHER_NAMES = {
-    "lr": "alpha", "learning_rate": "alpha", "step_size": "alpha", "momentum": "mu", "betas": "beta1 and beta2",
-    "b1": "beta1", "b2": "beta2", "epsilon": "eps", "wd": "weight_decay",
-}  # fmt: skip
-
-
-def other_names(names: Iterable[str]) -> str:
-    """What names of other libraries are called here, to end a message with."""
-    return "".join(f". {name} is called {OTHER_NAMES[name]} here" for name in names if name in OTHER_NAMES)
-
-
-def above(optimizer: Fields, level: Any) -> Any:
-    """The level itself, if it is an optimizer, above no other level, and not above itself."""
-    name = type(optimizer).__name__
-    if level is None:
-        return None
-    if not hasattr(type(level), "levels"):
-        raise DtypeError(f"{name}: optimizer={level!r} is not an optimizer")
-    if any(upper is optimizer for upper in level.levels):
-        raise ArgumentError(f"{name}: optimizer= is this optimizer, or a level below it; a tower cannot be a circle")
-    other = below(level)
-    if other is not None and other is not optimizer:
-        raise ArgumentError(
-            f"{name}: optimizer= is the level above another {type(other).__name__} already. It has one state and one "
-            "count of steps, which two towers would mix: make one for each, or copy.deepcopy() this one"
-        )
-    return level
-
-
-def below(level: Fields) -> Fields | None:
-    """The level that a level is above of, if there is one."""
-    found = level._below()
-    return found if found is not None and found._above is level else None
-
-
-def in_range(key: str, value: float, row: Hyperparameter) -> None:
-    """A value to start with lies in the range where it makes sense, if the table's own default does."""
-    if not row.admits(value):
-        raise ArgumentError(f"{key}={value} is outside its range, from {ends(row.range)}")
-
-
 class Refused:
     """A name that is given to the constructor, or that other libraries use: to set it would change nothing."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, level: Fields | None, cls: type[Fields]) -> Any:
-        raise MissingAttributeError(f"{cls.__name__} has no attribute {self._name!r}{hint(cls, self._name)}")
+    def __get__(self, level: Optimizer | None, cls: type[Optimizer]) -> Any:
+        raise MissingAttributeError(f"{cls.__name__} has no attribute {self._name!r}{_hint(cls, self._name)}")
 
-    def __set__(self, level: Fields, value: Any) -> None:
+    def __set__(self, level: Optimizer, value: Any) -> None:
         raise UnsupportedError(
-            f"{type(level).__name__} has no attribute {self._name!r} to set{hint(type(level), self._name)}. To change "
+            f"{type(level).__name__} has no attribute {self._name!r} to set{_hint(type(level), self._name)}. To change "
             "a value, make a new optimizer, or change its state_dict() and load that"
         )
 
 
-def refuse(cls: type[Fields], names: Iterable[str]) -> None:
+def _refuse(cls: type[Optimizer], names: Iterable[str]) -> None:
     """Let nobody set these names, nor those of other libraries, on an optimizer, unless the class has them itself."""
     for name in ("zero_grad", *names, *OTHER_NAMES):
         if not hasattr(cls, name):
             setattr(cls, name, Refused(name))
 
 
-def hint(cls: type[Fields], name: str) -> str:
+def _hint(cls: type[Optimizer], name: str) -> str:
     """What to say instead of an attribute that an optimizer does not have."""
     if name in cls.table:
         return f". Its value is hyperparameters[{name!r}]"
@@ -150,19 +120,15 @@ def number(key: str, value: Any) -> float:
     raise ArgumentError(f"{key}={value!r} is not a number")
 
 
-class ReadOnly(dict[str, float]):
-    """Numbers to read. Writing one here would change nothing, so it is refused."""
+def _read_only(*args: Any, **kwargs: Any) -> Any:
+    raise UnsupportedError(
+        "hyperparameters shows values, such as alpha; writing here changes none. Make a new optimizer with other "
+        "values, or change its state_dict() and load that"
+    )
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise UnsupportedError(
-            "hyperparameters shows values, such as alpha; writing here changes none. Make a new optimizer with other "
-            "values, or change its state_dict() and load that"
-        )
 
-    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
-
-    def __reduce__(self) -> Any:
-        return dict, ({**self},)
+WRITES = ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear")
+attach(Numbers, {**dict.fromkeys(WRITES, _read_only), "__reduce__": lambda self: (dict, ({**self},))})
 
 
 class Parameters(dict[str, Tensor]):
@@ -177,34 +143,12 @@ class Parameters(dict[str, Tensor]):
         super().__setitem__(key, value)
 
 
-def horizon(optimizer: Fields, steps: Any, objective: Any) -> None:
-    """The horizon is a number of steps or None, and belongs to the bottom level of a tower that tunes something."""
-    name = type(optimizer).__name__
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1):
-        raise ArgumentError(
-            f"{name}: horizon={steps!r} is neither a number of steps, 1 or more, nor None, which never cuts"
-        )
-    if objective not in OBJECTIVES:
-        raise ArgumentError(f"{name}: objective={objective!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
-    above = optimizer._above
-    if above is not None and str(above._window):
-        raise ArgumentError(
-            f"{name}: the level above has {above._window}, but it moves once a window of the bottom level: "
-            "give horizon and objective to the bottom level alone"
-        )
-    if steps not in (1, None) and not optimizer._tuned:
-        raise ArgumentError(
-            f"{name}: horizon={steps}, but nothing is tuned. Give an optimizer= that tunes something (the horizon "
-            "belongs to the bottom level), or say horizon=None to differentiate the whole run yourself"
-        )
-
-
-def step(levels: Sequence[Fields], params: Any) -> None:
+def _step(levels: Sequence[Optimizer], params: Any) -> None:
     """The parameters are named tensors that require a gradient and have one, and fit the state and the rates."""
     optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
     named(place, params, MutableMapping)
-    if (low := below(optimizer)) is not None:
+    if (low := optimizer.below) is not None:
         raise ArgumentError(
             f"{place}: this is the level above {type(low).__name__}, which moves it along. Its state and its count of "
             "steps would mix with those of other parameters: call step() of the bottom level, and make another "
@@ -252,7 +196,7 @@ def _twins(params: Mapping[str, Tensor]) -> tuple[str, str]:
     return next((a, b) for a in params for b in params if a != b and params[a] is params[b])
 
 
-def hypergradients(levels: Sequence[Fields]) -> None:
+def _hypergradients(levels: Sequence[Optimizer]) -> None:
     """The gradients of hyperparameters are single numbers, as these are."""
     for level in levels[:-1]:
         for key in level._tuned:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..arguments import real
 from ..core.rules import equal, multiply, sqrt, square, where
-from ..core.tensor import Tensor, in_dtype
+from ..core.tensor import Tensor
+from ..core.tower import Hook, Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..kernels.plan import Sample
 from ..ops.elementwise import clip, minimum
@@ -103,31 +104,22 @@ def checked(what: str, limit: Any) -> float:
     return number
 
 
-class Limits(NamedTuple):
+class Limits(Hook):
     """What a level holds the gradients to that it reads; None for no limit. Values are clipped first, then the norm."""
 
-    clip_value: float | None
-    clip_norm: float | None
+    keywords = {"clip_value": None, "clip_norm": None}
 
-    @classmethod
-    def of(cls, name: str, **given: Any) -> Limits:
-        """The limits given to an optimizer of this name. Raises ArgumentError."""
-        return cls(**{key: v if v is None else checked(f"{name}: {key}", v) for key, v in given.items()})
+    def __init__(self, level: Optimizer, **given: Any) -> None:
+        name = type(level).__name__
+        self._limits = {key: v if v is None else checked(f"{name}: {key}", v) for key, v in given.items()}
 
-    def __call__(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The gradients as the level's rule reads them."""
-        if self.clip_value is not None:
-            gradients = clip_by_value(gradients, self.clip_value)
-        if self.clip_norm is not None:
-            gradients = clip_by_norm(gradients, self.clip_norm)
+    def gradients(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+        clip_value, clip_norm = self._limits.values()
+        if clip_value is not None:
+            gradients = clip_by_value(gradients, clip_value)
+        if clip_norm is not None:
+            gradients = clip_by_norm(gradients, clip_norm)
         return gradients
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={limit:g}" for name, limit in self._asdict().items() if limit is not None)
-
-
-def gradient_of(target: Tensor) -> Tensor:
-    """What `backward` left in `.grad`, in the target's dtype; a missing gradient counts as zero."""
-    if (gradient := target.grad) is None:
-        return Tensor(np.zeros(target.shape, target.dtype))
-    return gradient if gradient.array.dtype is target.array.dtype else in_dtype(gradient, target)
+        return ", ".join(f"{name}={limit:g}" for name, limit in self._limits.items() if limit is not None)

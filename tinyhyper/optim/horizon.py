@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, MutableMapping, Sequence
+from numbers import Integral
+from typing import Any
 
 from ..core.tape import Edge, Node, backward, unwatched
 from ..core.tensor import Tensor, deposit
-from ..errors import GraphError
-from .checks import RESERVED
+from ..core.tower import Hook, Optimizer
+from ..errors import ArgumentError, GraphError
+
+OBJECTIVES = ("last", "sum")
 
 
 class Seam(Node):
@@ -70,20 +74,36 @@ class Seam(Node):
         return None if tensor is None else tensor.grad
 
 
-class Window:
+class Window(Hook):
     """The steps of a tower since its last cut.
 
     horizon: after how many steps the next cut comes, None for never.  objective: "last" for the loss at the window's
-    end, "sum" for that of all its losses.
+    end, "sum" for that of all its losses.  retains: whether the window's graph is kept as it ends, as the step may be
+    refused.
     """
 
-    def __init__(self, horizon: int | None, objective: str) -> None:
-        self.horizon, self.objective = horizon, objective
+    keywords = {"horizon": 1, "objective": "last"}
+
+    def __init__(self, level: Optimizer, horizon: Any, objective: Any) -> None:
+        _check(level, horizon, objective)
+        self.horizon: int | None = horizon
+        self.objective = objective
+        self.restart()
+
+    @classmethod
+    def tunes(cls, **values: Any) -> bool:
+        return values["horizon"] is None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"horizon": self.horizon, "objective": self.objective}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self.restart()
 
     def restart(self) -> None:
         """Forget the steps before, so that the next one begins a window."""
-        self.steps = 0
+        self.steps, self.retains = 0, False
         self.seam: Seam | None = None
         self.places: dict[str, int] = {}
         self.touched: list[weakref.ref[Seam]] = []
@@ -92,6 +112,15 @@ class Window:
     def cuts(self) -> bool:
         """Whether the next step begins with the cut."""
         return self.horizon is not None and self.steps % self.horizon == 0
+
+    def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        if self.cuts:
+            self.gather()
+        else:
+            self.check(params, f"{type(levels[0]).__name__}.step")
+
+    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        self.join(params)
 
     def check(self, params: Mapping[str, Tensor], place: str) -> None:
         """Raise GraphError if the next step is inside the window and would silently make it shorter."""
@@ -113,10 +142,10 @@ class Window:
                     "recorded, and look at hypergradients on the way by th.gradients(loss, ..., retain_graph=True)"
                 )
 
-    def gather(self, retain_graph: bool = False) -> None:
+    def gather(self) -> None:
         """As the window ends: bring to the hyperparameters what recorded sweeps have left on the way."""
         if seeds := self._collect():
-            deposit(seeds, None, retain_graph=retain_graph)
+            deposit(seeds, None, retain_graph=self.retains)
 
     def owed(self) -> list[tuple[Tensor, Tensor]]:
         """What `gather` would bring, by tensor; it stays where it is."""
@@ -150,4 +179,25 @@ class Window:
 
     def __str__(self) -> str:
         told = {"horizon": self.horizon, "objective": self.objective}
-        return ", ".join(f"{name}={value}" for name, value in told.items() if value != RESERVED[name])
+        return ", ".join(f"{name}={value}" for name, value in told.items() if value != self.keywords[name])
+
+
+def _check(level: Optimizer, horizon: Any, objective: Any) -> None:
+    """The horizon is a number of steps or None, and belongs to the bottom level of a tower that tunes something."""
+    name, above = type(level).__name__, level.optimizer
+    if horizon is not None and (isinstance(horizon, bool) or not isinstance(horizon, Integral) or horizon < 1):
+        raise ArgumentError(
+            f"{name}: horizon={horizon!r} is neither a number of steps, 1 or more, nor None, which never cuts"
+        )
+    if objective not in OBJECTIVES:
+        raise ArgumentError(f"{name}: objective={objective!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
+    if above is not None and (window := str(above.hooks[Window])):
+        raise ArgumentError(
+            f"{name}: the level above has {window}, but it moves once a window of the bottom level: "
+            "give horizon and objective to the bottom level alone"
+        )
+    if horizon not in (1, None) and not level._tuned:
+        raise ArgumentError(
+            f"{name}: horizon={horizon}, but nothing is tuned. Give an optimizer= that tunes something (the horizon "
+            "belongs to the bottom level), or say horizon=None to differentiate the whole run yourself"
+        )

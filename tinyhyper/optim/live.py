@@ -13,9 +13,9 @@ import numpy as np
 
 from ..core.tape import Edge, Node, reachable
 from ..core.tensor import Tensor
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
 from ..kernels.plan import Sample
-from .fields import Fields
 from .horizon import Seam
 
 Entry = dict[str, Any]
@@ -41,7 +41,7 @@ class Description:
     Raises GraphError for a graph that no step of the tower has made.
     """
 
-    def __init__(self, optimizer: Fields, tensors: Iterable[Tensor], swept: bool) -> None:
+    def __init__(self, optimizer: Optimizer, tensors: Iterable[Tensor], swept: bool) -> None:
         self._rules = _rules(optimizer)
         self._swept = swept
         self._numbers: dict[Edge, int] = {}
@@ -82,7 +82,7 @@ class Description:
         }
 
 
-def _rules(optimizer: Fields) -> dict[Any, tuple[int, str]]:
+def _rules(optimizer: Optimizer) -> dict[Any, tuple[int, str]]:
     """Where in the tower each rule is applied that has been: the height, and the name of a target."""
     return {
         update.fusion: (height, name)
@@ -91,7 +91,7 @@ def _rules(optimizer: Fields) -> dict[Any, tuple[int, str]]:
     }
 
 
-def rebuilt(optimizer: Fields, entries: Sequence[Entry], shapes: Iterable[tuple[int, ...]]) -> dict[int, Edge]:
+def rebuilt(optimizer: Optimizer, entries: Sequence[Entry], shapes: Iterable[tuple[int, ...]]) -> dict[int, Edge]:
     """The edges to new nodes, by the number of their entry.
 
     shapes: those of the tensors that are moved. Raises ArgumentError where a rule of the tower is another.
@@ -116,7 +116,7 @@ def check(tensor: Tensor, read: bool) -> None:
         raise ArgumentError(f"{node!r} is no edge of a tensor of {tensor.dtype} and of shape {tensor.shape}")
 
 
-def _node(optimizer: Fields, entry: Entry, edges: Mapping[int, Edge], shapes: set[tuple[int, ...]]) -> Node:
+def _node(optimizer: Optimizer, entry: Entry, edges: Mapping[int, Edge], shapes: set[tuple[int, ...]]) -> Node:
     if "rule" not in entry:
         return Released() if entry else Node()
     (height, name), saved = entry["rule"], entry["saved"]

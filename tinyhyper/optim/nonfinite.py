@@ -8,8 +8,7 @@ the forward pass changes, their buffers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,131 +16,112 @@ import numpy as np
 from .. import buffers
 from ..core.tape import reachable
 from ..core.tensor import Tensor
+from ..core.tower import Hook, Move, Optimizer
 from ..errors import AnomalyError, ArgumentError
 from ..kernels.finite import all_finite, described
 from ..sites import warn
-from .fields import Fields
+from .horizon import Window
 
 CHOICES = (None, "raise", "skip")
 GRAPH = ("inputs", "saved", "context", "released")  # of a node: what a release takes away
 LEFT = ("left", "curved", "partly")  # of a seam: what backward passes left there
 
 
-class NotFinite(AnomalyError):
-    """A step would not stay finite. found: what it would read or make."""
+class Guard(Hook):
+    """What a tower does about steps that would not stay finite. choice: None for nothing, "raise" or "skip"."""
 
-    def __init__(self, found: str) -> None:
-        super().__init__(f"{found}.\n    Nothing has changed; th.detect_anomaly() tells which operation made it.")
-        self.found = found
+    keywords = {"on_nonfinite": None}
 
+    def __init__(self, level: Optimizer, on_nonfinite: Any) -> None:
+        name, above = type(level).__name__, level.optimizer
+        if on_nonfinite not in CHOICES:
+            raise ArgumentError(f"{name}: on_nonfinite={on_nonfinite!r} is not one of {', '.join(map(repr, CHOICES))}")
+        if above is not None and (guard := str(above.hooks[Guard])):
+            raise ArgumentError(
+                f"{name}: the level above has {guard}, but a step moves all levels or none: "
+                "give on_nonfinite to the bottom level alone"
+            )
+        level.skipped = 0
+        self.__setstate__({"choice": on_nonfinite})
 
-class Unguarded:
-    """A tower that goes on whatever happens."""
+    def __getstate__(self) -> dict[str, Any]:
+        return {"choice": self.choice}  # a copy is of another tower: without notes, and known to layers as this one is
 
-    def __bool__(self) -> bool:
-        return False
-
-    def __call__(self, optimizer: Fields, levels: Sequence[Fields], params: Any) -> Any:
-        """What surrounds a step. Gives `check(levels, params, moves)`, to be called before anything is changed."""
-        return UNCHECKED
-
-    def __str__(self) -> str:
-        return ""
-
-
-UNCHECKED = nullcontext(lambda levels, params, moves: None)
-UNGUARDED = Unguarded()
-
-
-class Guard(Unguarded):
-    """What a tower does about steps that would not stay finite. choice: "raise" or "skip"."""
-
-    def __init__(self, choice: str) -> None:
-        self._choice = choice
-        self._skipping = False
-        self._window, self._last = Notes(), Notes()
-        if choice == "skip":
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.choice: str | None = state["choice"]
+        self._skipping, self._weights = False, list[Tensor]()
+        self._window, self._last, self._called = Notes(), Notes(), Notes()
+        if self.choice == "skip":
             buffers.skipping.add(self)
 
-    def __bool__(self) -> bool:
+    def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        if self.choice is None:
+            return
+        window = levels[0].hooks[Window]
+        self._weights, self._cuts, self._called = list(params.values()), window.cuts, Notes()
+        window.retains = True
+        if window.cuts and window.horizon != 1:  # the step will gather what is left in the window
+            self._called.take_items(window.touched)
+            for tensor in _targets(levels, params):
+                self._called.take(tensor, "grad")
+            for seam in filter(None, [ref() for ref in window.touched]):
+                self._called.take(seam, *LEFT)
+
+    def accepts(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], moves: Sequence[Move]) -> bool:
+        """Raises AnomalyError, or skips the step, where a gradient, a new value or a new state is not finite."""
+        if self.choice is None:
+            return True
+        for what, array in _read_and_made(levels, params, moves):
+            if not all_finite(array):
+                found = f"{type(levels[0]).__name__}.step: {what(levels)} is {described(array)}"
+                self._called.put_back()
+                if self.choice == "raise":
+                    raise AnomalyError(
+                        f"{found}.\n    Nothing has changed; th.detect_anomaly() tells which operation made it."
+                    )
+                self._skip(levels[0], params, found)
+                return False
         return True
 
-    def __call__(self, optimizer: Fields, levels: Sequence[Fields], params: Mapping[str, Tensor]) -> Guarded:
-        return Guarded(self, optimizer, levels, params)
-
-    def refuse(self, step: Guarded, error: NotFinite) -> bool:
-        """Whether a step that would not stay finite is skipped."""
-        if self._choice == "skip":
-            self._skip(step, error)
-        return self._choice == "skip"
-
-    def _skip(self, step: Guarded, error: NotFinite) -> None:
+    def _skip(self, optimizer: Optimizer, params: MutableMapping[str, Tensor], found: str) -> None:
         """Let the batch not have been."""
-        for tensor in step.targets():
+        for tensor in _targets(optimizer.levels, params):
             tensor.grad = None
         self._window.put_back()
         self._last.put_back()
-        buffers.put_back(step.weights)
-        step.optimizer.skipped += 1
+        buffers.put_back(self._weights)
+        optimizer.skipped += 1
         if not self._skipping:
-            warn(f"{error.found}; the step is skipped, and so are those after it that are no better")
+            warn(f"{found}; the step is skipped, and so are those after it that are no better")
         self._skipping = True
 
-    def settle(self, step: Guarded) -> None:
+    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        weights, self._weights, self._called, self._skipping = self._weights, [], Notes(), False
+        if self.choice == "skip":
+            buffers.forget(weights)
+            self.settle(levels[0], params, self._cuts)
+
+    def settle(self, optimizer: Optimizer, params: Mapping[str, Tensor], cuts: bool) -> None:
         """A step was good: note what there is to put back."""
-        self._skipping = False
-        if self._choice != "skip":
+        if self.choice != "skip":
             return
-        buffers.forget(step.weights)
-        if step.cuts:
+        if cuts:
             self._window = Notes()
         self._last = Notes()
-        self._last.take_items(step.window.touched)
-        targets = step.targets()
+        self._last.take_items(optimizer.hooks[Window].touched)
+        targets = _targets(optimizer.levels, params)
         for tensor in targets:
             self._last.take(tensor, "grad")
         for node in _of_the_last_step(targets):
             self._window.take(node, *GRAPH, *(LEFT if node.seam else ()))
 
-    def __reduce__(self) -> Any:
-        return Guard, (self._choice,)  # a copy is of another tower: without notes, and known to layers as this one is
-
     def __str__(self) -> str:
-        return f"on_nonfinite={self._choice}"
+        return "" if self.choice is None else f"on_nonfinite={self.choice}"
 
 
-class Guarded:
-    """A step while it is made, as a context that gives `check(levels, params, moves)`."""
-
-    def __init__(
-        self, guard: Guard, optimizer: Fields, levels: Sequence[Fields], params: Mapping[str, Tensor]
-    ) -> None:
-        self.guard, self.optimizer, self.levels, self.params = guard, optimizer, levels, params
-        self.weights = list(params.values())  # as they are before the step
-        self.window = optimizer._window
-        self.cuts = self.window.cuts
-        self._called = Notes()
-
-    def targets(self) -> list[Tensor]:
-        """What a tower moves: the weights, and at each level what is tuned."""
-        return [*self.params.values(), *[level.parameters[key] for level in self.levels for key in level._tuned]]
-
-    def __enter__(self) -> Any:
-        if self.cuts and self.window.horizon != 1:  # the step will gather what is left in the window
-            self._called.take_items(self.window.touched)
-            for tensor in self.targets():
-                self._called.take(tensor, "grad")
-            for seam in filter(None, [ref() for ref in self.window.touched]):
-                self._called.take(seam, *LEFT)
-        return _check
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
-        if error is None:
-            self.guard.settle(self)
-        if not isinstance(error, NotFinite):
-            return False
-        self._called.put_back()
-        return self.guard.refuse(self, error)
+def _targets(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> list[Tensor]:
+    """What a tower moves: the weights, and at each level what is tuned."""
+    return [*params.values(), *[level.parameters[key] for level in levels for key in level._tuned]]
 
 
 class Notes:
@@ -179,28 +159,8 @@ def _of_the_last_step(tensors: Iterable[Tensor]) -> list[Any]:
     return [node for node in reachable(roots, to_seams=True) if node.op is not None]
 
 
-def guard_for(optimizer: Fields, choice: Any) -> Unguarded:
-    """What `on_nonfinite` asks for. Raises ArgumentError for what is no choice, or not at the bottom level."""
-    name, above = type(optimizer).__name__, optimizer._above
-    if choice not in CHOICES:
-        raise ArgumentError(f"{name}: on_nonfinite={choice!r} is not one of {', '.join(map(repr, CHOICES))}")
-    if above is not None and above._guard:
-        raise ArgumentError(
-            f"{name}: the level above has {above._guard}, but a step moves all levels or none: "
-            "give on_nonfinite to the bottom level alone"
-        )
-    return UNGUARDED if choice is None else Guard(choice)
-
-
-def _check(levels: Sequence[Fields], params: Mapping[str, Tensor], moves: Sequence[Any]) -> None:
-    """Raise NotFinite, which names the first gradient, new value or new state that is not finite."""
-    for what, array in _read_and_made(levels, params, moves):
-        if not all_finite(array):
-            raise NotFinite(f"{type(levels[0]).__name__}.step: {what(levels)} is {described(array)}")
-
-
 def _read_and_made(
-    levels: Sequence[Fields], params: Mapping[str, Tensor], moves: Sequence[Any]
+    levels: Sequence[Optimizer], params: Mapping[str, Tensor], moves: Sequence[Move]
 ) -> Iterator[tuple[Any, np.ndarray]]:
     """What a step reads and makes: arrays, each with how to call it."""
     for name, w in params.items():
@@ -211,9 +171,11 @@ def _read_and_made(
             if (gradient := level.parameters[key].grad) is not None:
                 yield Named(height, key, "the gradient of"), gradient.array
     for move in moves:
-        for level, name, state, array in move.results():
-            height = levels.index(level) - 1
-            yield Named(height, name, "the new value of" if state is None else f"the new state {state!r} of"), array
+        height = levels.index(move.level) - 1
+        for name, tensor in move.moved.items():
+            yield Named(height, name, "the new value of"), tensor.array
+            for key, state in move.states[name].items():
+                yield Named(height, name, f"the new state {key!r} of"), state.array
 
 
 class Named(NamedTuple):
@@ -223,7 +185,7 @@ class Named(NamedTuple):
     name: str
     what: str
 
-    def __call__(self, levels: Sequence[Fields]) -> str:
+    def __call__(self, levels: Sequence[Optimizer]) -> str:
         if self.height < 0:
             return f"{self.what} params[{self.name!r}]"
         return f"{self.what} hyperparameter {self.name} of level {self.height}, {type(levels[self.height]).__name__},"

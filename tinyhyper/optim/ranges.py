@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import TypeAlias
 
+from ..core.coordinates import ends
+from ..core.tensor import Tensor
+from ..core.tower import RATE, Hook, Optimizer
 from ..sites import warn
-from .coordinates import RATE
-from .fields import Fields
+from .nonfinite import Guard
 
 Span: TypeAlias = "tuple[float, float]"
 RUNAWAY = 1e6
@@ -28,10 +30,6 @@ def bounding(span: Span) -> str:
     return "log" if math.isinf(span[1]) else "unit"
 
 
-def ends(span: Span) -> str:
-    return f"{span[0]:.4g} up" if span[1] == math.inf else f"{span[0]:.4g} to {span[1]:.4g}"
-
-
 def kept_inside(name: str, span: Span) -> str:
     """What to do about a hyperparameter that leaves its range."""
     row = "alpha" if name.endswith(RATE) else name.rpartition(".")[2]
@@ -41,47 +39,53 @@ def kept_inside(name: str, span: Span) -> str:
     )
 
 
-class RangeWatch:
-    """Warns when a tuned hyperparameter runs off: RUNAWAY times as large as it was, or to the end of its range.
+class Ranges:
+    """Warns, once until it has come back, where a hyperparameter leaves its range."""
 
-    strict: whether it also warns where one leaves the range of its table, and again when it has come back.
-    """
-
-    def __init__(self, strict: bool) -> None:
-        self._strict = strict
+    def __init__(self) -> None:
         self._told: set[tuple[int, str]] = set()
-
-    def see(self, levels: Sequence[Fields]) -> None:
-        """A step has moved the hyperparameters of these levels."""
-        for height, level in enumerate(levels):
-            parameters = level.parameters
-            for key, low, high in level._bounds:
-                if not low < parameters[key].array.item() < high:
-                    self._run_off(height, key, level)
-        if self._strict:
-            for height, level in enumerate(levels):
-                for key in level._tuned:
-                    coordinate, span = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
-                    if coordinate.low < span[0] or coordinate.high > span[1]:
-                        self.check(height, key, _value(level, key), span)
-
-    def _run_off(self, height: int, key: str, level: Fields) -> None:
-        if (height, key) not in self._told:
-            self._tell(height, key, f"has run off to {_value(level, key):.4g}", SLOWER)
 
     def check(self, level: int, name: str, value: float, span: Span) -> None:
         """A hyperparameter of a level has this value now."""
         if in_range(value, span):
             self._told.discard((level, name))
         elif (level, name) not in self._told:
-            self._tell(level, name, f"is {value:.4g}, outside its range from {ends(span)}", kept_inside(name, span))
+            self.tell(level, name, f"is {value:.4g}, outside its range from {ends(span)}", kept_inside(name, span))
 
-    def _tell(self, level: int, name: str, what: str, remedy: str) -> None:
-        self._told.add((level, name))
-        warn(f"hyperparameter {name} of level {level} {what}. To do: {remedy}")
+    def tell(self, level: int, name: str, what: str, remedy: str) -> None:
+        """Warn of a hyperparameter, unless that has been done."""
+        if (level, name) not in self._told:
+            self._told.add((level, name))
+            warn(f"hyperparameter {name} of level {level} {what}. To do: {remedy}")
 
 
-def bounds(level: Fields) -> Iterator[tuple[str, float, float]]:
+class RangeWatch(Hook):
+    """Warns when a tuned hyperparameter runs off: RUNAWAY times as large as it was, or to the end of its range.
+
+    A tower that refuses or skips steps also warns where one leaves the range of its table.
+    """
+
+    def __init__(self, level: Optimizer) -> None:
+        self._ranges = Ranges()
+        self._bounds = tuple(_bounds(level))
+
+    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        if len(levels) == 1:
+            return
+        for height, level in enumerate(levels):
+            parameters = level.parameters
+            for key, low, high in level.hooks[RangeWatch]._bounds:
+                if not low < parameters[key].array.item() < high:
+                    self._ranges.tell(height, key, f"has run off to {_value(level, key):.4g}", SLOWER)
+        if levels[0].hooks[Guard].choice is not None:
+            for height, level in enumerate(levels):
+                for key in level._tuned:
+                    coordinate, span = level._coordinates[level._rows[key]], level.table[level._rows[key]].range
+                    if coordinate.low < span[0] or coordinate.high > span[1]:
+                        self._ranges.check(height, key, _value(level, key), span)
+
+
+def _bounds(level: Optimizer) -> Iterator[tuple[str, float, float]]:
     """For each tuned hyperparameter, between which numbers of its coordinate it has not run off."""
     for key in level._tuned:
         limit = RUNAWAY * max(abs(_value(level, key)), 1.0)
@@ -91,5 +95,5 @@ def bounds(level: Fields) -> Iterator[tuple[str, float, float]]:
         yield key, min(-high, -700.0) if name == "log" else -high, high
 
 
-def _value(level: Fields, key: str) -> float:
+def _value(level: Optimizer, key: str) -> float:
     return level.meaning(key, level.parameters[key].item())

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arguments import whole
+from ..core.coordinates import ends
+from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
+from ..core.tower import Optimizer, nobody
 from ..errors import ArgumentError, GraphError
 from .checks import Parameters, number
-from .fields import Fields
 from .horizon import Window
-from .ranges import ends
 
 SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its constructor, and keeps
 
 
-def state_dict(optimizer: Fields) -> dict[str, Any]:
-    """The numbers, names and arrays of every level, bottom first.
+def state_dict(optimizer: Optimizer) -> dict[str, Any]:
+    """The tower as plain numbers, names and NumPy arrays, bottom level first.
 
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
-    loading are zero, as at the first step of a run, and a new window of the horizon begins.
+    loading are zero, as at the first step of a run, and a new window of the horizon begins. (`th.save` saves the edge.)
     """
     return {"levels": _with_copies(described(optimizer))}
 
@@ -37,12 +40,12 @@ def _with_copies(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return levels
 
 
-def described(optimizer: Fields) -> list[dict[str, Any]]:
+def described(optimizer: Optimizer) -> list[dict[str, Any]]:
     """The levels, with the very arrays of their state."""
     return [_level(level) for level in optimizer.levels]
 
 
-def _level(level: Fields) -> dict[str, Any]:
+def _level(level: Optimizer) -> dict[str, Any]:
     return {
         "optimizer": type(level).__name__,
         "coordinates": {name: coordinate.name for name, coordinate in level._coordinates.items()},
@@ -57,42 +60,46 @@ def _level(level: Fields) -> dict[str, Any]:
     }
 
 
-def outside_window(level: Fields) -> None:
-    """Raise GraphError where a copy of the level would lose a graph that counts."""
-    if level._window.steps and level._window.horizon != 1:
+def outside_window(level: Optimizer) -> dict[str, Any]:
+    """What a copy of a level begins with. Raises GraphError where it would lose a graph that counts."""
+    window = level.hooks[Window]
+    if window.steps and window.horizon != 1:
         raise GraphError(
             "copying a tower in a window of its horizon would lose the window's graph. Copy it before its first step, "
             "take its state_dict(), or th.save() it between the backward() and the step() with which a window begins"
         )
+    return copied(level)
 
 
-def copied(level: Fields) -> dict[str, Any]:
+def copied(level: Optimizer) -> dict[str, Any]:
     """What a copy of a level begins with: values, gradients and states, no graph, and the beginning of a window."""
     return {
         **vars(level),
+        "hooks": {hook: copy.deepcopy(own) for hook, own in level.hooks.items()},
         "parameters": Parameters({key: _without_graph(tensor) for key, tensor in level.parameters.items()}),
         "_states": {
             name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
         },
-        "_window": Window(level._window.horizon, level._window.objective),
         "_updates": {},
         "_below": nobody,
     }
 
 
-def nobody() -> None:
-    """The level below one that is below none."""
+def _restore(level: Optimizer, state: dict[str, Any]) -> None:
+    vars(level).update(state)
+    if level._above is not None:
+        level._above._below = weakref.ref(level)
 
 
 def _without_graph(tensor: Tensor) -> Tensor:
-    copy = Tensor(tensor.array)
+    bare = Tensor(tensor.array)
     if tensor.grad is not None:
-        copy.grad = Tensor(tensor.grad.array)
-    return leaf(copy) if tensor.requires_grad else copy
+        bare.grad = Tensor(tensor.grad.array)
+    return leaf(bare) if tensor.requires_grad else bare
 
 
-def load_state_dict(optimizer: Fields, saved: Mapping[str, Any]) -> None:
-    """Put saved numbers into a tower of the same levels. Raises ArgumentError before anything has changed."""
+def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Go on from a `state_dict()` of the same tower. Raises ArgumentError before anything has changed."""
     try:
         entries = checked(optimizer, saved)
         _check_numbers(optimizer, entries)
@@ -101,7 +108,7 @@ def load_state_dict(optimizer: Fields, saved: Mapping[str, Any]) -> None:
     put(optimizer, _with_copies(entries))
 
 
-def checked(optimizer: Fields, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
+def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The levels for `put`, with the very arrays. Raises ArgumentError where they are of another tower."""
     levels = optimizer.levels
     try:
@@ -131,7 +138,7 @@ def checked(optimizer: Fields, saved: Mapping[str, Any]) -> list[dict[str, Any]]
     return entries
 
 
-def put(optimizer: Fields, entries: Sequence[Mapping[str, Any]]) -> None:
+def put(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
     """Let the tower go on from these levels."""
     for level, entry in zip(optimizer.levels, entries):
         level.t, level.skipped = entry["t"], entry["skipped"]
@@ -142,10 +149,10 @@ def put(optimizer: Fields, entries: Sequence[Mapping[str, Any]]) -> None:
         level._states = {
             name: {key: Tensor(array) for key, array in kept.items()} for name, kept in entry["state"].items()
         }
-        level._window.restart()
+        level.hooks[Window].restart()
 
 
-def _check(height: int, level: Fields, entry: Mapping[str, Any]) -> None:
+def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
     """Raise ArgumentError unless a level saved as `entry` was one like this."""
     now, name = _level(level), type(level).__name__
     where = f"level {height}, {name},"
@@ -173,7 +180,7 @@ def _check(height: int, level: Fields, entry: Mapping[str, Any]) -> None:
             )
 
 
-def _check_numbers(optimizer: Fields, entries: Sequence[Mapping[str, Any]]) -> None:
+def _check_numbers(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
     """Raise ArgumentError for numbers that no tower has after a good step."""
     for height, (level, entry) in enumerate(zip(optimizer.levels, entries)):
         where = f"level {height}, {type(level).__name__}"
@@ -195,3 +202,15 @@ def _listed(names: Any) -> str:
     """Names in a row, or a single value."""
     listed = isinstance(names, Iterable) and not isinstance(names, str)
     return (", ".join(map(str, names)) or "nothing") if listed else str(names)
+
+
+attach(
+    Optimizer,
+    {
+        "state_dict": state_dict,
+        "load_state_dict": load_state_dict,
+        "__getstate__": outside_window,
+        "__setstate__": _restore,
+        "__copy__": copy.deepcopy,  # a level belongs to one tower
+    },
+)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
-from .rules import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
-from .tower import Optimizer
 
 OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)}
 WORDS: dict[str, Callable[[str], Any]] = {

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import Any
 
-from ..closures import version
+from ..closures import reads, version
+from ..core.coordinates import hold
 from ..core.tensor import Tensor
+from ..core.tower import Coordinates, Hook, Optimizer, Options
 from ..errors import DtypeError
+from ..kernels.notation import write_as
 from ..ops.fuse import repeated
 from ..ops.fusion import Fusion
 from ..symbols import Absent, Symbol, used
-from .coordinates import Coordinate
 from .vanishing import vanishing
+
+write_as(hold, "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))")
 
 
 class RuleFusion(Fusion):
@@ -30,7 +34,7 @@ class RuleFusion(Fusion):
     )
 
 
-class Update:
+class FusedUpdate:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
     kept: the names of the state that the rule really reads.  names: the hyperparameters it reads.
@@ -45,20 +49,27 @@ class Update:
         return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self.weak)
 
 
-def trace_rule(
-    name: str,
-    rule: Callable[..., Any],
-    state: tuple[str, ...],
-    coordinates: tuple[tuple[str, Coordinate | None], ...],
-    options: tuple[tuple[str, Any], ...],
-) -> Update:
+class Closures(Hook):
+    """Forgets what was made of a rule that closes over something which has changed."""
+
+    def __init__(self, level: Optimizer) -> None:
+        self._closes_over, self._seen = reads(type(level).rule), 0
+
+    def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        for level in levels:
+            closures = level.hooks[Closures]
+            if closures._closes_over and (seen := version(type(level).rule)) != closures._seen:
+                closures._seen, level._updates = seen, {}
+
+
+def trace_rule(optimizer: type[Optimizer], coordinates: Coordinates, options: Options) -> FusedUpdate:
     """Run the rule on symbols. A hyperparameter whose coordinate is None is absent.
 
     Raises DtypeError where the rule does not return a new weight and one new value for each state, UnsupportedError
     where it does something else at each run.
     """
-    versions = (version(rule), *[version(c.value) for _, c in coordinates if c is not None])
-    return _traced(name, rule, state, coordinates, options, versions)
+    versions = (version(optimizer.rule), *[version(c.value) for _, c in coordinates if c is not None])
+    return _traced(optimizer.__name__, optimizer.rule, tuple(optimizer.state), coordinates, options, versions)
 
 
 @cache
@@ -66,10 +77,10 @@ def _traced(
     name: str,
     rule: Callable[..., Any],
     state: tuple[str, ...],
-    coordinates: tuple[tuple[str, Coordinate | None], ...],
-    options: tuple[tuple[str, Any], ...],
+    coordinates: Coordinates,
+    options: Options,
     versions: tuple[int, ...],
-) -> Update:
+) -> FusedUpdate:
     def run() -> tuple[Fusion, tuple[tuple[str, ...], tuple[str, ...]]]:
         w, g = Symbol(), Symbol()
         states = {key: Symbol() for key in state}
@@ -97,4 +108,4 @@ def _traced(
         return RuleFusion(f"{name}.rule", symbols, [new_w, *kept.values()], eager=False), (tuple(inputs), tuple(kept))
 
     fusion, (names, kept) = repeated(f"{name}.rule", run, rule, *[c.value for _, c in coordinates if c is not None])
-    return Update(fusion, names, kept)
+    return FusedUpdate(fusion, names, kept)

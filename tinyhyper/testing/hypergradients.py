@@ -18,11 +18,13 @@ import numpy as np
 from ..arguments import number, whole
 from ..core.tape import no_grad, recording, unwatched
 from ..core.tensor import Tensor, leaf, tensor
+from ..core.tower import Optimizer
 from ..derivatives import gradients as gradients_of
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..optim import saving
-from ..optim.nonfinite import UNGUARDED
-from ..optim.tower import Optimizer
+from ..optim.clipping import Limits
+from ..optim.horizon import Window
+from ..optim.nonfinite import Guard
 from .differences import Array, lengths, settled, size_of
 from .reports import Difference, entry
 
@@ -55,7 +57,7 @@ def check_hypergradients(
     if not any(level._tuned for level in tower.levels):
         raise ArgumentError(f"check_hypergradients: nothing is tuned in {tower}. Give it optimizer= or horizon=None")
     tower, weights, loss = _copied(tower), _leaves(params), _with_step(loss)
-    window = tower._window
+    window = tower.hooks[Window]
     frozen: Frozen | None = None
     for step in range(steps + 1):
         last = step == steps
@@ -88,7 +90,7 @@ class Frozen:
     """What the cut at a window's beginning holds still, for each level, and the steps whose losses follow in it."""
 
     def __init__(self, tower: Optimizer, weights: Mapping[str, Tensor]) -> None:
-        self.levels = tower.levels if tower._window.horizon is not None else (tower,)
+        self.levels = tower.levels if tower.hooks[Window].horizon is not None else (tower,)
         moved = [weights, *[{key: level.parameters[key] for key in level._tuned} for level in self.levels]]
         self.operands = [
             Operands(
@@ -183,7 +185,7 @@ class Frozen:
                 value = loss(weights, step)
                 slopes = gradients_of(value, list(weights.values()))
             now = Operands(targets, dict(zip(targets, [g.numpy() for g in slopes])), state, now.t + 1)
-            total = value.item() + (total if bottom._window.objective == "sum" else 0.0)
+            total = value.item() + (total if bottom.hooks[Window].objective == "sum" else 0.0)
         return total, now.targets
 
 
@@ -194,7 +196,7 @@ def _moved(level: Optimizer, operands: Operands, numbers: Mapping[str, float]) -
     """
     targets, states = {}, {}
     with no_grad(), unwatched():
-        gradients = level._limits({name: Tensor(g) for name, g in operands.gradients.items()})
+        gradients = level.hooks[Limits].gradients({name: Tensor(g) for name, g in operands.gradients.items()})
         for name, w in operands.targets.items():
             _, keys = level._update(name)
             inner = {row: Tensor(np.array(numbers[key])) for row, key in keys.items() if row != "t"}
@@ -220,7 +222,7 @@ def _several(result: Any) -> Sequence[Any]:
 def _start(level: Optimizer, key: str, w: Array, values: Mapping[str, Tensor]) -> Array:
     """The state before the first step; where nothing is cut, it moves with a hyperparameter that it starts at."""
     row = level.state[key]
-    follows = isinstance(row, str) and level._window.horizon is None and row in level._tuned
+    follows = isinstance(row, str) and level.hooks[Window].horizon is None and row in level._tuned
     return np.full(w.shape, values[str(row)].item() if follows else level._initial[key])
 
 
@@ -229,7 +231,8 @@ def _copied(tower: Optimizer) -> Optimizer:
     copy = None
     for original in reversed(tower.levels):
         level = object.__new__(type(original))
-        vars(level).update(saving.copied(original), _above=None, _guard=UNGUARDED)
+        vars(level).update(saving.copied(original), _above=None)
+        level.hooks[Guard].choice = None
         level.optimizer, copy = copy, level
     assert copy is not None
     saving.put(copy, saving.checked(tower, tower.state_dict()))

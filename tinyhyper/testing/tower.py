@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from .. import optim
+from ..core.coordinates import COORDINATES, Hyperparameter, coordinate_of
 from ..functional import grad
-from ..optim.coordinates import COORDINATES, Hyperparameter, coordinate_of
 
 RULES = (optim.SGD, optim.AdaGrad, optim.AdaDelta, optim.RMSProp, optim.Adam, optim.AdamW)
 

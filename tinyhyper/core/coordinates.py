@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.operation import Elementwise
-from ..core.rules import exp, square, tanh
-from ..errors import ArgumentError
-from ..kernels.notation import write_as
+from .errors import ArgumentError
+from .operation import Elementwise
+from .rules import exp, square, tanh
 
 
 class Coordinate(NamedTuple):
@@ -27,28 +26,27 @@ class Coordinate(NamedTuple):
 
     def locate(self, value: float, name: str, tuned: bool) -> float:
         """The internal number for a value. Raises ArgumentError outside the range, or on its border if `tuned`."""
-        inside = self.low < value < self.high or (not tuned and value in (self.low, self.high))
-        if not inside or not math.isfinite(value):
+        border = value in (self.low, self.high)
+        if not math.isfinite(value) or not (self.low < value < self.high or (border and not tuned)):
             raise ArgumentError(
                 f"{name}={value} is outside ({self.low:g}, {self.high:g}), the range of {self.name} coordinates"
             )
-        if value in (self.low, self.high):
-            return _BORDERS[self.name, value]
-        try:
-            return self.internal(value)
-        except ValueError:
-            raise ArgumentError(f"{name}={value} is too near an end of the range of {self.name} coordinates") from None
+        with suppress(ValueError):
+            internal = self.internal(value)
+            if border or math.isfinite(internal):
+                return internal
+        raise ArgumentError(f"{name}={value} is too near an end of the range of {self.name} coordinates")
 
     def inside(self) -> Coordinate:
         """The coordinate of a number that moves: its value reaches no end of the range, wherever u has gone."""
         if (self.low, self.high) == (-math.inf, math.inf):
             return self
         low = math.nextafter(self.low, self.high) if self.low else sys.float_info.min
-        return self._replace(value=Held(self.value, low, math.nextafter(self.high, self.low)))
+        value: Any = Held(self.value, low, math.nextafter(self.high, self.low))
+        return self._replace(value=value)
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """A coordinate's `value`, held between two numbers; its slope is that of `value` everywhere."""
 
     value: Callable[[Any], Any]
@@ -56,18 +54,21 @@ class Held:
     high: float
 
     def __call__(self, u: Any) -> Any:
-        return _hold(self.value(u), self.low, self.high)
+        return hold(self.value(u), self.low, self.high)
 
 
-_hold = Elementwise(
+hold = Elementwise(
     "hold", lambda x, low, high: np.clip(x, low, high), "x between low and high, with slope 1 everywhere.",
     x=lambda g: g,
 )  # fmt: skip
-write_as(_hold, "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))")
 
 
 def _same(u: Any) -> Any:
     return u
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value else -math.inf
 
 
 def _to_unit(u: Any) -> Any:
@@ -75,18 +76,16 @@ def _to_unit(u: Any) -> Any:
 
 
 def _from_unit(value: float) -> float:
-    return math.log((1.0 + (2.0 * value - 1.0)) / (1.0 - (2.0 * value - 1.0))) / 2.0
+    x = 2.0 * value - 1.0
+    return _log((1.0 + x) / (1.0 - x)) / 2.0 if x < 1.0 else math.inf
 
 
 LINEAR = Coordinate("linear", _same, _same, -math.inf, math.inf)
-LOG = Coordinate("log", exp, math.log, 0.0, math.inf)
+LOG = Coordinate("log", exp, _log, 0.0, math.inf)
 SQRT = Coordinate("sqrt", square, math.sqrt, 0.0, math.inf)
 UNIT = Coordinate("unit", _to_unit, _from_unit, 0.0, 1.0)
 
 COORDINATES = {coordinate.name: coordinate for coordinate in (LINEAR, LOG, SQRT, UNIT)}
-RATE = "_alpha"  # what the name of a rate by parameter name ends with
-
-_BORDERS = {("log", 0.0): -math.inf, ("sqrt", 0.0): 0.0, ("unit", 0.0): -math.inf, ("unit", 1.0): math.inf}
 
 
 class Hyperparameter(NamedTuple):
@@ -102,10 +101,20 @@ class Hyperparameter(NamedTuple):
     optional: bool = False
     range: tuple[float, float] = (0.0, math.inf)
 
+    def check(self, name: str, value: float) -> None:
+        """Raise ArgumentError for a value to start with that makes no sense."""
+        if not self.admits(value):
+            raise ArgumentError(f"{name}={value} is outside its range, from {ends(self.range)}")
+
     def admits(self, value: float) -> bool:
         """Whether a value that nothing has moved makes sense. A default outside the range says that any does."""
         low, high = self.range
         return low <= value <= high or not low <= self.default <= high
+
+
+def ends(span: tuple[float, float]) -> str:
+    """A range in words."""
+    return f"{span[0]:.4g} up" if span[1] == math.inf else f"{span[0]:.4g} to {span[1]:.4g}"
 
 
 def coordinate_of(choice: Coordinate | str) -> Coordinate:

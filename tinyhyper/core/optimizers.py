@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.rules import reciprocal, sqrt
 from .coordinates import SQRT, UNIT, Hyperparameter
+from .rules import reciprocal, sqrt
 from .tower import Optimizer
 
 ALPHA = Hyperparameter(0.01)

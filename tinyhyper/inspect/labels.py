@@ -1,0 +1,56 @@
+"""What a recording is told of an optimizer's step: which tensor is what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..core.tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..core.tower import Optimizer
+
+Tensors: TypeAlias = "Mapping[str, Tensor]"
+Operands: TypeAlias = "tuple[Tensor, Tensor, Tensors, Tensors]"
+
+
+class Labels:
+    """The part of a watcher that a tower's levels call; a subclass has `label` and `labelled`."""
+
+    def moving(self, level: Optimizer, height: int, name: Any, operands: Operands) -> None:
+        """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
+        w, g, states, hyperparameters = operands
+        self.label(g, _text(name), "gradient", height)
+        self.moved(level, height, name, w, states)
+        for key, tensor in hyperparameters.items():
+            self._hyperparameter(tensor, key, height, level)
+
+    def moved(self, level: Optimizer, height: int, name: Any, w: Tensor, states: Tensors) -> None:
+        """A level has made this of a target, and these states."""
+        if level.below is None or not height:
+            self.label(w, _text(name), "weights", 0)
+        else:
+            self._hyperparameter(w, name, height - 1, level.below)
+        for key, tensor in states.items():
+            self.label(tensor, f"{_text(name)}.{key}", "state", height)
+
+    def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Optimizer) -> None:
+        if not self.labelled(tensor):
+            row = level._rows.get(key)
+            facts = (None, None) if row is None else (level._coordinates[row], level.table[row].range)
+            self.label(tensor, key, "hyperparameter", height, *facts)
+
+    def label(
+        self, tensor: Tensor, name: str, role: Any, level: int, coordinate: Any = None, range: Any = None
+    ) -> None:
+        """Give a tensor a name."""
+        raise NotImplementedError
+
+    def labelled(self, tensor: Tensor) -> bool:
+        """Whether a tensor has a label."""
+        raise NotImplementedError
+
+
+def _text(name: Any) -> str:
+    """The name of a parameter as text, whatever its key in the dict is."""
+    return name if isinstance(name, str) and name else repr(name)
