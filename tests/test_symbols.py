@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.symbols import Absent, Symbol
+from tinyhyper.core.tower import Absent
+from tinyhyper.symbols import Symbol
 
 
 def test_a_symbol_prints_what_it_was_made_of():

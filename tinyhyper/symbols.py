@@ -92,31 +92,6 @@ class Constant(Symbol):
         self.value = value
 
 
-class Absent(Symbol):
-    """A zero that removes what it multiplies: a momentum or a weight decay that is not in use."""
-
-    __slots__ = ()
-
-    def __add__(self, other: Any) -> Any:
-        return other
-
-    __radd__ = __add__
-
-    def __rsub__(self, other: Any) -> Any:
-        return other
-
-    def __sub__(self, other: Any) -> Any:
-        return -other
-
-    def __mul__(self, other: Any) -> Absent:
-        return self
-
-    __rmul__ = __truediv__ = __mul__
-
-    def __neg__(self) -> Absent:
-        return self
-
-
 def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
     """The outputs as an expression over the inputs: without what they do not need, and with what they share once."""
     constants: dict[tuple[type, Any], int] = {}
@@ -189,5 +164,5 @@ def read(op: Operation, args: Sequence[Any]) -> Symbol:
     return Symbol(op, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
 
-READERS.update(dict.fromkeys((Symbol, Constant, Absent), read))
+READERS.update(dict.fromkeys((Symbol, Constant), read))
 attach(Symbol, operators())

@@ -12,20 +12,33 @@ The Ultimate Optimizer", NeurIPS 2022.)
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
 from .coordinates import Coordinate, Hyperparameter, coordinate_of
-from .errors import ArgumentError, CallError, DtypeError
+from .errors import ArgumentError, CallError
 from .operation import Number
 from .tape import UNWATCHED, current, recording, unwatched
 from .tensor import Tensor, in_dtype, leaf
 
 RATE = "_alpha"  # what the name of a rate by parameter name ends with
-KEYWORDS = {"optimizer": None, "tune": None, "coordinates": None}  # beside those of hooks
+KEYWORDS: dict[str, Any] = {"optimizer": None, "tune": None, "coordinates": None}  # of every optimizer, with defaults
+HINTS: dict[str, str] = {}  # what to say of a keyword that does not exist
+HOOKS: dict[str, list[Callable[..., Any]]] = {  # outer rings add functions to these, with keywords of their own
+    "defined": [],  # (optimizer class), when it is defined
+    "given": [],  # (optimizer class, arguments), before anything is made of them
+    "tunes": [],  # (keywords) -> whether gradients flow to hyperparameters though no level is above
+    "made": [],  # (level, keywords), when all is made
+    "put_above": [],  # (level, level above), before it is there
+    "before": [],  # (levels, params), before a step; what is added last comes first
+    "cuts": [],  # (level) -> whether this step cuts; if not, the weights alone move
+    "gradients": [],  # (level, gradients) -> the gradients as the level's rule reads them
+    "accepts": [],  # (levels, params, moves) -> whether a step that is made, and has changed nothing yet, is to be
+    "after": [],  # (levels, params), after a step
+    "shown": [],  # (level) -> texts to show beside its hyperparameters
+}
 Coordinates: TypeAlias = "tuple[tuple[str, Coordinate | None], ...]"
 Options: TypeAlias = "tuple[tuple[str, Any], ...]"
 
@@ -88,56 +101,8 @@ class Move(NamedTuple):
         self.targets.update(self.moved)
 
 
-class Hook:
-    """What an outer ring adds to optimizers: keywords of the constructor, and what happens around a step.
-
-    Each level has its own. A step asks the hooks of the level whose `step` is called, but for `gradients`, which each
-    level asks of its own. The hook that is added last is the first before a step.
-    cuts: whether this step cuts. If not, the weights alone move, and nothing is cut.
-    """
-
-    keywords: ClassVar[Mapping[str, Any]] = {}
-    cuts: Any = True
-
-    def __init__(self, level: Optimizer, **values: Any) -> None:
-        """values: those of the keywords. Raises ArgumentError for what makes no sense."""
-
-    @classmethod
-    def defined(cls, optimizer: type[Optimizer]) -> None:
-        """A class of optimizers is defined."""
-
-    @classmethod
-    def given(cls, optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
-        """The constructor's arguments, by name, before anything is made of them."""
-
-    @classmethod
-    def tunes(cls, **values: Any) -> bool:
-        """Whether gradients flow to the hyperparameters though no level is above."""
-        return False
-
-    def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        """A step begins."""
-
-    def gradients(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The gradients as the level's rule reads them."""
-        return gradients
-
-    def accepts(
-        self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], moves: Sequence[Move]
-    ) -> bool:
-        """Whether a step that is made, and has not changed anything yet, is to be."""
-        return True
-
-    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        """A step has changed what it moves."""
-
-    def __str__(self) -> str:
-        """How a level shows it; nothing where it is as by default."""
-        return ""
-
-
 class Numbers(dict[str, float]):
-    """Hyperparameters' values, to read."""
+    """The values of hyperparameters, to read."""
 
 
 class Optimizer:
@@ -159,7 +124,7 @@ class Optimizer:
     state: ClassVar[Mapping[str, float | str]] = {}
     squares: ClassVar[tuple[str, ...]] = ()
     rule: ClassVar[Callable[..., Any]]
-    updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]
+    updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]  # the last is in use
 
     if TYPE_CHECKING:  # attached by outer rings
         skipped: int
@@ -167,19 +132,18 @@ class Optimizer:
         def __getattr__(self, name: str) -> Any: ...
 
     def __init_subclass__(cls) -> None:
-        for hook in HOOKS:
-            hook.defined(cls)
+        _ask("defined", cls)
         cls.table = {n: row if isinstance(row, Hyperparameter) else Hyperparameter(row) for n, row in cls.table.items()}
 
     @classmethod
     def signature(cls) -> inspect.Signature:
         """The constructor's: the table's names, the rule's options, and the keywords of every optimizer."""
         one, named = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
-        keywords = [p for p in inspect.signature(cls.rule).parameters.values() if p.kind is named]
+        own = [p for p in inspect.signature(cls.rule).parameters.values() if p.kind is named]
         return inspect.Signature(
             [one(name, one.POSITIONAL_OR_KEYWORD, default=row.default) for name, row in cls.table.items()]
-            + [p for p in keywords if p.default is not p.empty]
-            + [one(name, named, default=value) for name, value in keywords_of_all().items()]
+            + [p for p in own if p.default is not p.empty]
+            + [one(name, named, default=value) for name, value in KEYWORDS.items()]
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -187,18 +151,14 @@ class Optimizer:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise CallError(f"{name}: {error}. It is {name}{signature}{other_names(kwargs)}") from None
+            hints = "".join([HINTS.get(key, "") for key in kwargs])
+            raise CallError(f"{name}: {error}. It is {name}{signature}{hints}") from None
         bound.apply_defaults()
         given = bound.arguments
-        self._above: Optimizer | None = None
-        self._below: Callable[[], Optimizer | None] = nobody
-        above = self._above = self._checked(given["optimizer"])
-        for hook in HOOKS:
-            hook.given(type(self), given)
-        del given["optimizer"]
-        tune, coordinates = given.pop("tune"), given.pop("coordinates") or {}
-        added = {hook: {key: given.pop(key) for key in hook.keywords} for hook in HOOKS}
-        values = {row: given.pop(row) for row in self.table}
+        _ask("given", type(self), given)
+        keywords, values = {key: given.pop(key) for key in KEYWORDS}, {row: given.pop(row) for row in self.table}
+        self._above: Optimizer | None = keywords["optimizer"]
+        tune, coordinates = keywords["tune"], keywords["coordinates"] or {}
         for row in (*(tune or ()), *coordinates):
             if row not in self.table:
                 raise ArgumentError(f"{name} has no hyperparameter {row!r}; it has {', '.join(self.table)}")
@@ -207,7 +167,7 @@ class Optimizer:
         self._in_use = {n for n, row in self.table.items() if not row.optional or values[n] != 0 or n in (tune or ())}
         chosen = {n for n in self._in_use if self.table[n].tuned} if tune is None else set(tune)
         self._rows = dict(self._keys())
-        tuning = above is not None or any(hook.tunes(**keywords) for hook, keywords in added.items())
+        tuning = self._above is not None or any(_ask("tunes", keywords))
         self._tuned = tuple([key for key, row in self._rows.items() if row in chosen]) if tuning else ()
         self._coordinates = {n: coordinate_of(coordinates.get(n, row.coordinate)) for n, row in self.table.items()}
         self._coordinates |= {row: self._coordinates[row].inside() for row in chosen if self._tuned}
@@ -224,43 +184,19 @@ class Optimizer:
         self._states: dict[str, dict[str, Tensor]] = {}
         self._updates: dict[str, tuple[Any, dict[str, str]]] = {}
         self.t = 0
-        self.hooks: dict[type[Hook], Any] = {hook: hook(self, **keywords) for hook, keywords in added.items()}
-        self.optimizer = above  # now that nothing can fail, it belongs to this level
+        self.hooks: dict[Any, Any] = {}
+        _ask("made", self, keywords)
+        self.optimizer = self._above  # now that nothing else can fail
 
     @property
     def optimizer(self) -> Optimizer | None:
-        """The level above, which belongs to this level alone. Raises ArgumentError for one that is another's."""
+        """The level above, which belongs to this level alone."""
         return self._above
 
     @optimizer.setter
     def optimizer(self, above: Optimizer | None) -> None:
-        self._above = self._checked(above)
-        if above is not None:
-            above._below = weakref.ref(self)
-
-    def _checked(self, above: Any) -> Any:
-        """A level above, if it is an optimizer, above no other level, and not above itself."""
-        name = type(self).__name__
-        if above is None:
-            return None
-        if not isinstance(above, Optimizer):
-            raise DtypeError(f"{name}: optimizer={above!r} is not an optimizer")
-        if self in above.levels:
-            raise ArgumentError(
-                f"{name}: optimizer= is this optimizer, or a level below it; a tower cannot be a circle"
-            )
-        if (other := above.below) is not None and other is not self:
-            raise ArgumentError(
-                f"{name}: optimizer= is the level above another {type(other).__name__} already. It has one state and "
-                "one count of steps, which two towers would mix: make one for each, or copy.deepcopy() this one"
-            )
-        return above
-
-    @property
-    def below(self) -> Optimizer | None:
-        """The level that this one is above of, if there is one."""
-        found = self._below()
-        return found if found is not None and found._above is self else None
+        _ask("put_above", self, above)
+        self._above = above
 
     @property
     def levels(self) -> tuple[Optimizer, ...]:
@@ -288,51 +224,20 @@ class Optimizer:
         Raises GraphError, ShapeError or TypeError before anything has changed; so does AnomalyError, which comes with
         on_nonfinite="raise" alone.
         """
-        levels, hooks = self.levels, self.hooks
-        for hook in reversed(ASKED["before"]):
-            hooks[hook].before(levels, params)
-        cuts = all(hooks[hook].cuts for hook in ASKED["cuts"])
+        levels = self.levels
+        for before in reversed(HOOKS["before"]):
+            before(levels, params)
+        cuts = all(_ask("cuts", self))
         levels = levels if cuts else (self,)
         watcher = current().tape
         with recording(), UNWATCHED if watcher is None else watcher.stepping(self):
             moves: list[Move] = []
             for height in reversed(range(len(levels))):
-                below, fresh = levels[height - 1], moves[-1].moved if moves else {}
-                names, targets = (below._tuned, below.parameters) if height else (params, params)
-                moves.append(levels[height]._move(names, targets, fresh, height, cuts))
-            if all(hooks[hook].accepts(levels, params, moves) for hook in ASKED["accepts"]):
+                moves.append(_move(levels, height, params, moves[-1].moved if moves else {}, cuts))
+            if all(_ask("accepts", levels, params, moves)):
                 for move in moves:
                     move.apply()
-                for hook in ASKED["after"]:
-                    hooks[hook].after(levels, params)
-
-    def _move(
-        self,
-        names: Iterable[str],
-        targets: MutableMapping[str, Tensor],
-        fresh: Mapping[str, Tensor],
-        height: int,
-        cuts: bool,
-    ) -> Move:
-        """Where this level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
-        watcher, moved, states = current().tape, {}, {}
-        hyperparameters = {**self.parameters, **fresh, "t": Tensor(np.array(self.t + 1.0))}
-        gradients = {name: gradient_of(targets[name]) for name in names}
-        for hook in ASKED["gradients"]:
-            gradients = self.hooks[hook].gradients(gradients)
-        for name, g in gradients.items():
-            w, (rule, keys) = targets[name], self._update(name)
-            kept = self._states.get(name) or {key: self._start(key, w, cuts) for key in rule.kept}
-            state, used = [kept[key] for key in rule.kept], {row: hyperparameters[key] for row, key in keys.items()}
-            if watcher is not None:
-                named = dict(zip(keys.values(), used.values()))
-                watcher.moving(self, height, name, (w, g, dict(zip(rule.kept, state)), named))
-            new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
-            moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
-            states[name] = dict(zip(rule.kept, new_state))
-            if watcher is not None:
-                watcher.moved(self, height, name, moved[name], states[name])
-        return Move(self, targets, moved, states)
+                _ask("after", levels, params)
 
     def _update(self, name: str) -> tuple[Any, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
@@ -365,24 +270,57 @@ class Optimizer:
                 yield row, row
 
     def __str__(self) -> str:
-        return " / ".join(level._described() for level in self.levels)
+        return " / ".join([level._described() for level in self.levels])
 
     def _described(self) -> str:
-        values = self.hyperparameters
-        shown = [
-            f"{key}={values[key]:.6g}"
-            for key, row in self._rows.items()
-            if row in self._in_use and (self.table[row].tuned or key in self._tuned)
-        ]
+        values, tuned = self.hyperparameters, self._tuned
+        rows = [(n, row) for n, row in self._rows.items() if row in self._in_use]
+        shown = [f"{key}={values[key]:.6g}" for key, row in rows if self.table[row].tuned or key in tuned]
         shown += [f"{key}={value}" for key, value in self._options if value]
-        shown += filter(None, map(str, self.hooks.values()))
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"{type(self).__name__}({', '.join([*shown, *filter(None, _ask('shown', self))])})"
 
     __repr__ = __str__
 
 
+def _ask(hook: str, *args: Any) -> list[Any]:
+    """What the functions say that outer rings have added."""
+    return [function(*args) for function in HOOKS[hook]]
+
+
+def _move(
+    levels: Sequence[Optimizer],
+    height: int,
+    params: MutableMapping[str, Tensor],
+    fresh: Mapping[str, Tensor],
+    cuts: bool,
+) -> Move:
+    """Where a level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
+    level, watcher, moved, states = levels[height], current().tape, {}, {}
+    names, targets = (levels[height - 1]._tuned, levels[height - 1].parameters) if height else (params, params)
+    hyperparameters = {**level.parameters, **fresh, "t": Tensor(np.array(level.t + 1.0))}
+    gradients = {name: gradient_of(targets[name]) for name in names}
+    for function in HOOKS["gradients"]:
+        gradients = function(level, gradients)
+    read: Any = None
+    for name, g in gradients.items():
+        w, (rule, keys) = targets[name], level._update(name)
+        if keys is not read:  # which targets of one rule share
+            read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
+        kept = level._states.get(name) or {key: level._start(key, w, cuts) for key in rule.kept}
+        state = [kept[key] for key in rule.kept]
+        if watcher is not None:
+            named = dict(zip(keys.values(), used.values()))
+            watcher.moving(levels, height, name, (w, g, dict(zip(rule.kept, state)), named))
+        new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
+        moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
+        states[name] = dict(zip(rule.kept, new_state))
+        if watcher is not None:
+            watcher.moved(levels, height, name, moved[name], states[name])
+    return Move(level, targets, moved, states)
+
+
 def apply_cut(
-    rule: Update, w: Tensor, g: Tensor, state: Sequence[Tensor], hyperparameters: Mapping[str, Tensor]
+    rule: Update, w: Tensor, g: Tensor, state: Iterable[Tensor], hyperparameters: Mapping[str, Tensor]
 ) -> Sequence[Tensor]:
     """The whole algorithm: everything but the hyperparameters is cut from the graph."""
     return rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **hyperparameters)
@@ -393,45 +331,3 @@ def gradient_of(target: Tensor) -> Tensor:
     if (gradient := target.grad) is None:
         return Tensor(np.zeros(target.shape, target.dtype))
     return gradient if gradient.array.dtype is target.array.dtype else in_dtype(gradient, target)
-
-
-def nobody() -> None:
-    """The level below one that is below none."""
-
-
-HOOKS: list[type[Hook]] = []
-ASKED: dict[str, list[type[Hook]]] = {name: [] for name in ("before", "cuts", "gradients", "accepts", "after")}
-
-
-def keywords_of_all() -> dict[str, Any]:
-    """The keywords that every optimizer takes, with their defaults."""
-    found = dict(KEYWORDS)
-    for hook in HOOKS:
-        found |= hook.keywords
-    return found
-
-
-def extend(hook: type[Hook]) -> None:
-    """Let an outer ring add a hook to every optimizer. Raises ArgumentError if a keyword of it is there already."""
-    if taken := keywords_of_all().keys() & hook.keywords.keys():
-        raise ArgumentError(f"{hook.__name__}: {', '.join(taken)} is a keyword of every optimizer already")
-    HOOKS.append(hook)
-    for name, asked in ASKED.items():
-        if getattr(hook, name) is not getattr(Hook, name):
-            asked.append(hook)
-    waiting = Optimizer.__subclasses__()
-    for cls in waiting:
-        hook.defined(cls)
-        waiting += cls.__subclasses__()
-
-
-# What other libraries call it, and what it is called here.
-OTHER_NAMES = {
-    "lr": "alpha", "learning_rate": "alpha", "step_size": "alpha", "momentum": "mu", "betas": "beta1 and beta2",
-    "b1": "beta1", "b2": "beta2", "epsilon": "eps", "wd": "weight_decay",
-}  # fmt: skip
-
-
-def other_names(names: Iterable[str]) -> str:
-    """What names of other libraries are called here, to end a message with."""
-    return "".join(f". {name} is called {OTHER_NAMES[name]} here" for name in names if name in OTHER_NAMES)

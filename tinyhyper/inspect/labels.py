@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.tensor import Tensor
@@ -17,20 +17,20 @@ Operands: TypeAlias = "tuple[Tensor, Tensor, Tensors, Tensors]"
 class Labels:
     """The part of a watcher that a tower's levels call; a subclass has `label` and `labelled`."""
 
-    def moving(self, level: Optimizer, height: int, name: Any, operands: Operands) -> None:
+    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
         """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
         w, g, states, hyperparameters = operands
         self.label(g, _text(name), "gradient", height)
-        self.moved(level, height, name, w, states)
+        self.moved(levels, height, name, w, states)
         for key, tensor in hyperparameters.items():
-            self._hyperparameter(tensor, key, height, level)
+            self._hyperparameter(tensor, key, height, levels[height])
 
-    def moved(self, level: Optimizer, height: int, name: Any, w: Tensor, states: Tensors) -> None:
+    def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Tensors) -> None:
         """A level has made this of a target, and these states."""
-        if level.below is None or not height:
-            self.label(w, _text(name), "weights", 0)
+        if height:
+            self._hyperparameter(w, name, height - 1, levels[height - 1])
         else:
-            self._hyperparameter(w, name, height - 1, level.below)
+            self.label(w, _text(name), "weights", 0)
         for key, tensor in states.items():
             self.label(tensor, f"{_text(name)}.{key}", "state", height)
 

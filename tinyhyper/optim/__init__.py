@@ -5,18 +5,20 @@ The tower and the equations are in the core. Here is what a plain tower does not
 
 from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
 from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
-from ..core.tower import Optimizer, extend
-from . import saving  # noqa: F401  it gives towers their state_dict
-from .checks import Checks
+from ..core.tower import Optimizer
+from . import checks, horizon, saving
 from .clipping import Limits, clip_by_norm, clip_by_value
-from .horizon import Window
+from .hooks import extend
 from .nonfinite import Guard
 from .ranges import RangeWatch
 from .stack import from_string
 from .update import Closures, trace_rule
 
-for hook in (Window, Limits, Guard, Closures, RangeWatch, Checks):
+horizon.register()
+for hook in (Limits, Guard, Closures, RangeWatch):
     extend(hook)
+checks.register()
+saving.register()
 Optimizer.updates.append(trace_rule)
 
 __all__ = [

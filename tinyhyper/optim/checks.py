@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,44 +13,86 @@ import numpy as np
 from ..arguments import named
 from ..core.operation import attach
 from ..core.tensor import Tensor
-from ..core.tower import OTHER_NAMES, RATE, Hook, Numbers, Optimizer, keywords_of_all, other_names
+from ..core.tower import HINTS, HOOKS, KEYWORDS, RATE, Numbers, Optimizer
 from ..errors import ArgumentError, DtypeError, GraphError, MissingAttributeError, ShapeError, UnsupportedError
+from .hooks import Hook, extend
+
+OTHER_NAMES = {  # what other libraries call it, and what it is called here
+    "lr": "alpha", "learning_rate": "alpha", "step_size": "alpha", "momentum": "mu", "betas": "beta1 and beta2",
+    "b1": "beta1", "b2": "beta2", "epsilon": "eps", "wd": "weight_decay",
+}  # fmt: skip
+HINTS.update({name: f". {name} is called {own} here" for name, own in OTHER_NAMES.items()})
 
 
 class Checks(Hook):
-    """What an optimizer refuses."""
+    """What an optimizer refuses. `below` is the level that it is above of, if there is one."""
 
     def __init__(self, level: Optimizer) -> None:
         level.parameters = Parameters(level.parameters)
-
-    @classmethod
-    def defined(cls, optimizer: type[Optimizer]) -> None:
-        _rule(optimizer)
-        keywords = inspect.signature(optimizer.rule).parameters.values()
-        options = [p.name for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
-        _refuse(optimizer, [*optimizer.table, *options, *keywords_of_all()])
-
-    @classmethod
-    def given(cls, optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
-        name, tune, coordinates = optimizer.__name__, arguments["tune"], arguments["coordinates"]
-        if isinstance(tune, Iterable) and not isinstance(tune, str):
-            tune = arguments["tune"] = tuple(tune)
-        if tune is not None and not isinstance(tune, tuple):
-            raise ArgumentError(f"{name}: tune takes a tuple of names, such as tune=({tune!r},)")
-        if coordinates and not isinstance(coordinates, Mapping):
-            raise ArgumentError(f"{name}: coordinates={coordinates!r} is not a dict from names to coordinates")
-        for row in optimizer.table:
-            value = arguments[row]
-            if row == "alpha" and isinstance(value, Mapping):
-                if not value:
-                    raise ArgumentError(f"{name}: alpha={{}} names no parameter, so nothing would move")
-                arguments[row] = {key: number(f"{name}: {key}{RATE}", rate) for key, rate in value.items()}
-            else:
-                arguments[row] = number(f"{name}: {row}", value)
+        self.below: Callable[[], Optimizer | None] = nobody
 
     def before(self, levels: Sequence[Optimizer], params: Any) -> None:
         _step(levels, params)
         _hypergradients(levels)
+
+    def __reduce__(self) -> Any:
+        return object.__new__, (Checks,), {"below": nobody}
+
+
+def nobody() -> None:
+    """The level below one that is below none."""
+
+
+def below(level: Optimizer) -> Optimizer | None:
+    """The level that a level is above of, if there is one."""
+    found = level.hooks[Checks].below()
+    return found if found is not None and found.optimizer is level else None
+
+
+def put_above(level: Optimizer, above: Any) -> None:
+    """A level gets one above, if that is an optimizer, above no other level, and not above itself."""
+    name = type(level).__name__
+    if above is None:
+        return
+    if not isinstance(above, Optimizer):
+        raise DtypeError(f"{name}: optimizer={above!r} is not an optimizer")
+    if level in above.levels:
+        raise ArgumentError(f"{name}: optimizer= is this optimizer, or a level below it; a tower cannot be a circle")
+    if (other := below(above)) is not None and other is not level:
+        raise ArgumentError(
+            f"{name}: optimizer= is the level above another {type(other).__name__} already. It has one state and one "
+            "count of steps, which two towers would mix: make one for each, or copy.deepcopy() this one"
+        )
+    above.hooks[Checks].below = weakref.ref(level)
+
+
+def _defined(optimizer: type[Optimizer]) -> None:
+    _rule(optimizer)
+    keywords = inspect.signature(optimizer.rule).parameters.values()
+    options = [p.name for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
+    for name in ("zero_grad", *optimizer.table, *options, *KEYWORDS, *OTHER_NAMES):
+        if not hasattr(optimizer, name):
+            setattr(optimizer, name, Refused(name))
+
+
+def _given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
+    name, tune, coordinates = optimizer.__name__, arguments["tune"], arguments["coordinates"]
+    if (above := arguments["optimizer"]) is not None and not isinstance(above, Optimizer):
+        raise DtypeError(f"{name}: optimizer={above!r} is not an optimizer")
+    if isinstance(tune, Iterable) and not isinstance(tune, str):
+        tune = arguments["tune"] = tuple(tune)
+    if tune is not None and not isinstance(tune, tuple):
+        raise ArgumentError(f"{name}: tune takes a tuple of names, such as tune=({tune!r},)")
+    if coordinates and not isinstance(coordinates, Mapping):
+        raise ArgumentError(f"{name}: coordinates={coordinates!r} is not a dict from names to coordinates")
+    for row in optimizer.table:
+        value = arguments[row]
+        if row == "alpha" and isinstance(value, Mapping):
+            if not value:
+                raise ArgumentError(f"{name}: alpha={{}} names no parameter, so nothing would move")
+            arguments[row] = {key: number(f"{name}: {key}{RATE}", rate) for key, rate in value.items()}
+        else:
+            arguments[row] = number(f"{name}: {row}", value)
 
 
 def _rule(cls: type[Optimizer]) -> None:
@@ -60,7 +103,7 @@ def _rule(cls: type[Optimizer]) -> None:
                 f"{cls.__name__} has no {name}: an optimizer is a rule and a table of its hyperparameters"
             )
     for name in cls.table:
-        if name in (*keywords_of_all(), "t"):
+        if name in (*KEYWORDS, "t"):
             raise ArgumentError(
                 f"{cls.__name__}: a hyperparameter cannot be called {name!r}, which means something else"
             )
@@ -94,20 +137,13 @@ class Refused:
         )
 
 
-def _refuse(cls: type[Optimizer], names: Iterable[str]) -> None:
-    """Let nobody set these names, nor those of other libraries, on an optimizer, unless the class has them itself."""
-    for name in ("zero_grad", *names, *OTHER_NAMES):
-        if not hasattr(cls, name):
-            setattr(cls, name, Refused(name))
-
-
 def _hint(cls: type[Optimizer], name: str) -> str:
     """What to say instead of an attribute that an optimizer does not have."""
     if name in cls.table:
         return f". Its value is hyperparameters[{name!r}]"
     if name == "zero_grad":
         return ". There is nothing to zero: step(params) puts new tensors, without gradients, into params"
-    return other_names([name])
+    return HINTS.get(name, "")
 
 
 def number(key: str, value: Any) -> float:
@@ -127,10 +163,6 @@ def _read_only(*args: Any, **kwargs: Any) -> Any:
     )
 
 
-WRITES = ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear")
-attach(Numbers, {**dict.fromkeys(WRITES, _read_only), "__reduce__": lambda self: (dict, ({**self},))})
-
-
 class Parameters(dict[str, Tensor]):
     """The tensors of a level's hyperparameters, each in its coordinate; nothing else can take their place."""
 
@@ -148,7 +180,7 @@ def _step(levels: Sequence[Optimizer], params: Any) -> None:
     optimizer = levels[0]
     place = f"{type(optimizer).__name__}.step"
     named(place, params, MutableMapping)
-    if (low := optimizer.below) is not None:
+    if (low := below(optimizer)) is not None:
         raise ArgumentError(
             f"{place}: this is the level above {type(low).__name__}, which moves it along. Its state and its count of "
             "steps would mix with those of other parameters: call step() of the bottom level, and make another "
@@ -214,3 +246,15 @@ def _wrong_gradient(what: str, tensor: Tensor) -> ShapeError | DtypeError:
         return DtypeError(f"{what} is {tensor.dtype}, its .grad {grad.dtype}; make that {tensor.dtype}")
     found = f"of shape {grad.shape}" if isinstance(grad, Tensor) else f"a {type(grad).__name__}"
     return ShapeError(f"{what} has shape {tensor.shape}, its .grad is {found}")
+
+
+def register() -> None:
+    """Check every optimizer, and let nobody write to the values that it shows."""
+    extend(Checks)
+    HOOKS["given"].append(_given)
+    HOOKS["put_above"].append(put_above)
+    HOOKS["defined"].append(_defined)
+    for cls in Optimizer.__subclasses__():
+        _defined(cls)
+    writes = ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear")
+    attach(Numbers, {**dict.fromkeys(writes, _read_only), "__reduce__": lambda self: (dict, ({**self},))})

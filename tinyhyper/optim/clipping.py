@@ -15,11 +15,12 @@ import numpy as np
 from ..arguments import real
 from ..core.rules import equal, multiply, sqrt, square, where
 from ..core.tensor import Tensor
-from ..core.tower import Hook, Optimizer
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..kernels.plan import Sample
 from ..ops.elementwise import clip, minimum
 from ..ops.fuse import composite, trace
+from .hooks import Hook
 
 ONE = Tensor(np.array(1.0))
 TOTAL = (Sample((), np.dtype(np.float64)),)

@@ -15,8 +15,9 @@ from typing import Any
 
 from ..core.tape import Edge, Node, backward, unwatched
 from ..core.tensor import Tensor, deposit
-from ..core.tower import Hook, Optimizer
+from ..core.tower import HOOKS, Optimizer
 from ..errors import ArgumentError, GraphError
+from .hooks import Hook, extend
 
 OBJECTIVES = ("last", "sum")
 
@@ -89,10 +90,6 @@ class Window(Hook):
         self.horizon: int | None = horizon
         self.objective = objective
         self.restart()
-
-    @classmethod
-    def tunes(cls, **values: Any) -> bool:
-        return values["horizon"] is None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"horizon": self.horizon, "objective": self.objective}
@@ -201,3 +198,10 @@ def _check(level: Optimizer, horizon: Any, objective: Any) -> None:
             f"{name}: horizon={horizon}, but nothing is tuned. Give an optimizer= that tunes something (the horizon "
             "belongs to the bottom level), or say horizon=None to differentiate the whole run yourself"
         )
+
+
+def register() -> None:
+    """Give every tower a window."""
+    extend(Window)
+    HOOKS["cuts"].append(lambda level: level.hooks[Window].cuts)
+    HOOKS["tunes"].append(lambda keywords: keywords["horizon"] is None)

@@ -16,10 +16,11 @@ import numpy as np
 from .. import buffers
 from ..core.tape import reachable
 from ..core.tensor import Tensor
-from ..core.tower import Hook, Move, Optimizer
+from ..core.tower import Move, Optimizer
 from ..errors import AnomalyError, ArgumentError
 from ..kernels.finite import all_finite, described
 from ..sites import warn
+from .hooks import Hook
 from .horizon import Window
 
 CHOICES = (None, "raise", "skip")

@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 from ..core.coordinates import ends
 from ..core.tensor import Tensor
-from ..core.tower import RATE, Hook, Optimizer
+from ..core.tower import RATE, Optimizer
 from ..sites import warn
+from .hooks import Hook
 from .nonfinite import Guard
 
 Span: TypeAlias = "tuple[float, float]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +13,9 @@ from ..arguments import whole
 from ..core.coordinates import ends
 from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
-from ..core.tower import Optimizer, nobody
+from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
-from .checks import Parameters, number
+from .checks import Parameters, number, put_above
 from .horizon import Window
 
 SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its constructor, and keeps
@@ -81,14 +80,12 @@ def copied(level: Optimizer) -> dict[str, Any]:
             name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
         },
         "_updates": {},
-        "_below": nobody,
     }
 
 
 def _restore(level: Optimizer, state: dict[str, Any]) -> None:
     vars(level).update(state)
-    if level._above is not None:
-        level._above._below = weakref.ref(level)
+    put_above(level, level.optimizer)
 
 
 def _without_graph(tensor: Tensor) -> Tensor:
@@ -204,13 +201,15 @@ def _listed(names: Any) -> str:
     return (", ".join(map(str, names)) or "nothing") if listed else str(names)
 
 
-attach(
-    Optimizer,
-    {
-        "state_dict": state_dict,
-        "load_state_dict": load_state_dict,
-        "__getstate__": outside_window,
-        "__setstate__": _restore,
-        "__copy__": copy.deepcopy,  # a level belongs to one tower
-    },
-)
+def register() -> None:
+    """Give every level the methods by which it is saved and copied."""
+    attach(
+        Optimizer,
+        {
+            "state_dict": state_dict,
+            "load_state_dict": load_state_dict,
+            "__getstate__": outside_window,
+            "__setstate__": _restore,
+            "__copy__": copy.deepcopy,  # a level belongs to one tower
+        },
+    )

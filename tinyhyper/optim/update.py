@@ -10,12 +10,13 @@ from typing import Any
 from ..closures import reads, version
 from ..core.coordinates import hold
 from ..core.tensor import Tensor
-from ..core.tower import Coordinates, Hook, Optimizer, Options
+from ..core.tower import Absent, Coordinates, Optimizer, Options
 from ..errors import DtypeError
 from ..kernels.notation import write_as
 from ..ops.fuse import repeated
 from ..ops.fusion import Fusion
-from ..symbols import Absent, Symbol, used
+from ..symbols import Symbol, used
+from .hooks import Hook
 from .vanishing import vanishing
 
 write_as(hold, "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))")
