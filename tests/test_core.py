@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tokenize
 from pathlib import Path
-from shutil import copytree, ignore_patterns
+from shutil import copy, copytree, ignore_patterns
 
 import numpy as np
 import pytest
+from golden_towers import towers
 
 import tinyhyper as th
 from tinyhyper.core import rules
@@ -19,6 +20,7 @@ from tinyhyper.core.tape import no_grad
 from tinyhyper.core.tensor import Protocol, take_over
 
 CORE = Path(th.__file__).parent / "core"
+TESTS = Path(__file__).parent
 FILES = sorted(CORE.glob("*.py"))
 
 ALONE = """
@@ -27,14 +29,17 @@ import gc, sys, weakref
 class OnlyNumPy:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
-        if top not in sys.stdlib_module_names and top not in ("numpy", "core"):
+        known = (*sys.stdlib_module_names, "numpy", "core", "golden_towers")
+        if top not in known and not top.startswith("_sysconfigdata"):
             raise ImportError(f"the core imports {name}")
 
 sys.meta_path.insert(0, OnlyNumPy())
 import numpy as np
 from core import rules
 from core.errors import GraphReleasedError, UnsupportedError
+from core.optimizers import SGD, AdaGrad, Adam, RMSProp
 from core.tensor import tensor
+from golden_towers import follow, towers
 
 def derivatives(function, at):
     '''The value and three derivatives, each by a sweep over the one before.'''
@@ -76,6 +81,22 @@ gc.disable()
 for _ in range(20):
     rules.sum(rules.tanh(x @ w + b)).backward()
 print(kept(), gc.collect())
+gc.enable()
+
+def loss_of(params, x, y):
+    hidden = rules.tanh(x @ params["layer1.weight"].T + params["layer1.bias"])
+    out = rules.tanh(hidden @ params["layer2.weight"].T + params["layer2.bias"])
+    return rules.mean(rules.log(rules.sum(rules.exp(out), 1)) - out[np.arange(len(y)), y])
+
+for name, tower in towers(SGD, AdaGrad, RMSProp, Adam).items():
+    follow(np.load(f"golden/{name}.npz"), tower(), tensor, loss_of)
+    print(name, tower())
+
+params, optimizer = {"w": tensor([1.0, -2.0], True, "f4")}, Adam(0.1, optimizer=SGD(1e-4))
+for _ in range(5):
+    rules.sum(params["w"] ** 2).backward()
+    optimizer.step(params)
+print(params["w"].dtype, optimizer.parameters["beta2"].dtype, params["w"].data.tolist())
 """
 
 
@@ -84,6 +105,8 @@ def alone(tmp_path_factory):
     """What the core says when it is all that there is."""
     folder = tmp_path_factory.mktemp("alone")
     copytree(CORE, folder / "core", ignore=ignore_patterns("__pycache__"))
+    copytree(TESTS / "golden", folder / "golden")
+    copy(TESTS / "helpers" / "golden_towers.py", folder)
     run = subprocess.run([sys.executable, "-c", ALONE], cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
@@ -112,6 +135,22 @@ def test_it_refuses_a_second_pass_and_an_array_on_the_left(alone):
 
 def test_it_leaves_nothing_for_the_garbage_collector(alone):
     assert alone[4] == "None 0"
+
+
+def test_it_follows_every_recorded_tower(alone):
+    assert [line.split()[0] for line in alone[5:18]] == [*towers(*[None] * 4)]
+    assert alone[10] == "adam_sgd Adam(alpha=0.01, beta1=0.9, beta2=0.999) / SGD(alpha=0.0001)"
+
+
+def test_hyperparameters_meet_float32_without_widening_it(alone):
+    """The rule by itself, without a kernel, moves as the fused rule does."""
+    dtype, hyperparameter, moved = alone[18].split(" ", 2)
+    params, optimizer = {"w": th.tensor([1.0, -2.0], True, "f4")}, th.optim.Adam(0.1, optimizer=th.optim.SGD(1e-4))
+    for _ in range(5):
+        th.sum(params["w"] ** 2).backward()
+        optimizer.step(params)
+    assert (dtype, hyperparameter) == ("float32", "float64")
+    np.testing.assert_allclose(ast.literal_eval(moved), params["w"].data, rtol=1e-6)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -59,12 +59,7 @@ class AdaGrad(Optimizer):
 class AdaDelta(Optimizer):
     """AdaDelta (Zeiler, 2012): each step has the scale of the steps before it."""
 
-    table = {
-        "alpha": Hyperparameter(1.0),
-        "rho": fraction(0.9),
-        "eps": epsilon(1e-6),
-        "weight_decay": UNUSED,
-    }
+    table = {"alpha": Hyperparameter(1.0), "rho": fraction(0.9), "eps": epsilon(1e-6), "weight_decay": UNUSED}
     state = {"squares": 0.0, "steps": 0.0}
     squares = ("squares", "steps")
 
@@ -79,12 +74,7 @@ class AdaDelta(Optimizer):
 class RMSProp(Optimizer):
     """RMSProp (Hinton, 2012), with alpha tuned through its square root and gamma through the unit interval."""
 
-    table = {
-        "alpha": Hyperparameter(0.01, SQRT),
-        "gamma": fraction(0.99),
-        "eps": epsilon(1e-8),
-        "weight_decay": UNUSED,
-    }
+    table = {"alpha": Hyperparameter(0.01, SQRT), "gamma": fraction(0.99), "eps": epsilon(1e-8), "weight_decay": UNUSED}
     state = {"squares": 0.0}
     squares = ("squares",)
 
