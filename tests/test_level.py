@@ -2,7 +2,9 @@
 
 import copy
 import gc
+import inspect
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -11,7 +13,7 @@ from optimizers import RULES
 
 import tinyhyper as th
 from tinyhyper.kernels.plan import elementwise_backend
-from tinyhyper.optim import SGD, Adam, Hyperparameter, Optimizer, RMSProp
+from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, Hyperparameter, Optimizer, RMSProp
 
 COPIES = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 TOWERS = {
@@ -311,3 +313,12 @@ def test_a_batch_is_left_out_after_an_interruption():
 def test_no_parameters_are_told():
     with pytest.raises(th.ArgumentError, match=r"^SGD\.step: params is empty"):
         SGD().step({})
+
+
+@pytest.mark.parametrize("kind", [SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW])
+def test_help_explains_every_argument(kind):
+    lines = inspect.getdoc(kind).splitlines()
+    for name, parameter in inspect.signature(kind).parameters.items():
+        (told,) = [line for line in lines if re.match(rf"{name}\b.*: ", line)]
+        assert name not in kind.table or f"({parameter.default!r}" in told
+    assert len(lines) > 12 and not any(len(line) > 116 for line in lines)

@@ -101,6 +101,19 @@ class Move(NamedTuple):
         self.targets.update(self.moved)
 
 
+class Signature:
+    """A constructor's: the table's names, the rule's options, and the keywords that every optimizer has by now."""
+
+    def __get__(self, level: Any, optimizer: type[Optimizer]) -> inspect.Signature:
+        one, named = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
+        own = [p for p in inspect.signature(optimizer.rule).parameters.values() if p.kind is named]
+        return inspect.Signature(
+            [one(name, one.POSITIONAL_OR_KEYWORD, default=row.default) for name, row in optimizer.table.items()]
+            + [p for p in own if p.default is not p.empty]
+            + [one(name, named, default=value) for name, value in KEYWORDS.items()]
+        )
+
+
 class Numbers(dict[str, float]):
     """The values of hyperparameters, to read."""
 
@@ -126,6 +139,8 @@ class Optimizer:
     rule: ClassVar[Callable[..., Any]]
     updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]  # the last is in use
 
+    __signature__ = Signature()
+
     if TYPE_CHECKING:  # attached by outer rings
         skipped: int
 
@@ -135,19 +150,8 @@ class Optimizer:
         _ask("defined", cls)
         cls.table = {n: row if isinstance(row, Hyperparameter) else Hyperparameter(row) for n, row in cls.table.items()}
 
-    @classmethod
-    def signature(cls) -> inspect.Signature:
-        """The constructor's: the table's names, the rule's options, and the keywords of every optimizer."""
-        one, named = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
-        own = [p for p in inspect.signature(cls.rule).parameters.values() if p.kind is named]
-        return inspect.Signature(
-            [one(name, one.POSITIONAL_OR_KEYWORD, default=row.default) for name, row in cls.table.items()]
-            + [p for p in own if p.default is not p.empty]
-            + [one(name, named, default=value) for name, value in KEYWORDS.items()]
-        )
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        name, signature = type(self).__name__, self.signature()
+        name, signature = type(self).__name__, self.__signature__
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:

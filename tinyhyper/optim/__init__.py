@@ -6,7 +6,7 @@ The tower and the equations are in the core. Here is what a plain tower does not
 from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
 from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from ..core.tower import Optimizer
-from . import checks, horizon, saving
+from . import checks, explain, horizon, saving
 from .clipping import Limits, clip_by_norm, clip_by_value
 from .hooks import extend
 from .nonfinite import Guard
@@ -19,6 +19,7 @@ for hook in (Limits, Guard, Closures, RangeWatch):
     extend(hook)
 checks.register()
 saving.register()
+explain.register()
 Optimizer.updates.append(trace_rule)
 
 __all__ = [

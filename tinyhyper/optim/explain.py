@@ -1,0 +1,49 @@
+"""What `help(th.optim.Adam)` says of each argument, made from the table of the optimizer."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+
+from ..core.tower import KEYWORDS, Optimizer
+
+MEANING = {
+    "alpha": "the step size. A dict gives each parameter a rate by its name; a name without a rate stays put.",
+    "mu": "the momentum, the share of the last step that the next one keeps; 0 for none.",
+    "weight_decay": "pulls each weight towards 0, by this share of it; 0 for none.",
+    "nesterov": "whether the gradient is taken as if the momentum had already moved the weight.",
+    "eps": "keeps a divisor away from 0.",
+    "rho": "the share of the running means of squares that the next step keeps.",
+    "gamma": "the share of the running mean of squared gradients that the next step keeps.",
+    "beta1": "the share of the running mean of gradients that the next step keeps.",
+    "beta2": "the share of the running mean of squared gradients that the next step keeps.",
+    "optimizer": "the level above, which tunes the hyperparameters of this one. None: nothing tunes them.",
+    "tune": "a tuple of the hyperparameters that the level above tunes. None: all that are in use, but for eps.",
+    "coordinates": 'a dict from a hyperparameter to "linear", "log", "sqrt" or "unit", in which it is tuned.',
+    "horizon": "for how many steps nothing is cut and the hyperparameters stand still. None: for ever; then no level "
+    "above is needed. At the bottom level only.",
+    "objective": 'of what the hypergradients are: the "last" loss before the cut, or the "sum" of all since the one '
+    "before. At the bottom level only.",
+    "clip_value": "what each element of a gradient that this level reads is held to, by size. None: nothing.",
+    "clip_norm": "what the norm of all these gradients together is held to; elements are clipped first. None: nothing. "
+    "Hypergradients are those of the clipped step.",
+    "on_nonfinite": "what becomes of a step in which a gradient, a new value or a new state is not finite. None: it is "
+    'made as any other. "raise": AnomalyError. "skip": nothing moves at any level, as if the batch had not been; '
+    "`skipped` counts these steps. At the bottom level only.",
+}
+
+
+def register() -> None:
+    """Add its arguments to the docstring of each optimizer."""
+    for cls in Optimizer.__subclasses__():
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or cls.__name__)}\n\n{_arguments(cls)}"
+
+
+def _arguments(optimizer: type[Optimizer]) -> str:
+    lines = []
+    for name, parameter in inspect.signature(optimizer).parameters.items():
+        coordinate = optimizer.table[name].coordinate.name if name in optimizer.table else "linear"
+        where = "" if coordinate == "linear" else f", tuned in {coordinate} coordinates"
+        shown = name if name in KEYWORDS else f"{name} ({parameter.default!r}{where})"
+        lines += textwrap.wrap(f"{shown}: {MEANING[name]}", 116, subsequent_indent="  ")
+    return "\n".join([*lines, "Raises ArgumentError for an unknown name, and for a value outside its range."])
