@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinyhyper.fusion.fuse import trace
 from tinyhyper.kernels.folded import WIDE, Folded
 from tinyhyper.kernels.plan import Plan, Sample, elementwise_backend
-from tinyhyper.ops.fuse import trace
 
 SEEDS = st.integers(0, 10_000)
 

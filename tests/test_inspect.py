@@ -13,9 +13,9 @@ from recordings import by_hand, tower
 import tinyhyper as th
 from tinyhyper.core.tape import mode
 from tinyhyper.core.tensor import leaf
+from tinyhyper.finite import norm
 from tinyhyper.inspect.gradients import contributions
 from tinyhyper.inspect.paths import Part
-from tinyhyper.kernels.finite import norm
 
 
 def shown(tape):

@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
 from tinyhyper import files
+from tinyhyper.fusion.fusion import fused
 from tinyhyper.kernels import cache, compiler, disk
 from tinyhyper.kernels.plan import SMALL, Plan, elementwise_backend
-from tinyhyper.ops.fusion import fused
 
 slow = pytest.mark.slow
 

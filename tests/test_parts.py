@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.fusion.fusion import fused
 from tinyhyper.kernels import parts
 from tinyhyper.kernels.plan import elementwise_backend, is_library_call
 from tinyhyper.ops.elementwise import RULES
-from tinyhyper.ops.fusion import fused
 
 slow = pytest.mark.slow
 

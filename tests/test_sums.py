@@ -6,12 +6,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.fusion.expression import run, weak_values
+from tinyhyper.fusion.symbols import Symbol, lower
 from tinyhyper.kernels import threads, totals
-from tinyhyper.kernels.expression import run, weak_values
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.kernels.sums import Apart
 from tinyhyper.kernels.totals import total
-from tinyhyper.symbols import Symbol, lower
 
 ARRAYS, SCALARS = 2, 2
 

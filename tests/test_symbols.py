@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.core.tower import Absent
-from tinyhyper.symbols import Symbol
+from tinyhyper.fusion.symbols import Symbol
 
 
 def test_a_symbol_prints_what_it_was_made_of():

@@ -26,7 +26,7 @@ from .ops.elementwise import (
     tan,
 )  # fmt: skip
 from .core.rules import pow as power
-from .ops.fuse import fuse
+from .fusion.fuse import fuse
 from .ops.index import take
 from .core.rules import matmul
 from .ops.linalg import dot, einsum, inner, outer, tensordot

@@ -17,7 +17,7 @@ import numpy as np
 from .core.tape import Node, current, quietly
 from .core.tensor import Tensor, array_of
 from .errors import ArgumentError, DtypeError, ShapeError
-from .kernels.finite import all_finite, described
+from .finite import all_finite, described
 
 Table = dict[str, np.ndarray]
 

@@ -22,7 +22,7 @@ import numpy as np
 from hard_points import GROUPS, Group, Row
 
 import tinyhyper as th
-from tinyhyper.ops.fuse import trace
+from tinyhyper.fusion.fuse import trace
 from tinyhyper.testing.operations import OPERATIONS
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "conventions.json"

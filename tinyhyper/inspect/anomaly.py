@@ -15,7 +15,7 @@ import numpy as np
 from ..calls import Block
 from ..core.tape import unwatched
 from ..errors import AnomalyError
-from ..kernels.finite import all_finite, first, worded
+from ..finite import all_finite, first, worded
 from ..optim.ranges import Ranges
 from ..sites import Site, caller
 from .blame import Fault, blame

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..core.operation import Elementwise
 from ..core.tape import quietly
-from ..kernels.expression import Expression, run, weak_values
-from ..kernels.finite import Index, all_finite, first, worded
-from ..ops.fusion import Fusion, fused
+from ..finite import Index, all_finite, first, worded
+from ..fusion.expression import Expression, run, weak_values
+from ..fusion.fusion import Fusion, fused
 from .finite import MEANT
 from .text import short
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..core.tape import unwatched
-from ..kernels.finite import norm
+from ..finite import norm
 from ..sites import Site
 from .ghosts import compute_ghosts
 from .records import Edge, Flow, Ghosts, Inside, Kind, Label, Node, Output, Place, Recording

@@ -15,7 +15,7 @@ from ..core.rules import positive
 from ..core.tape import add_to, no_grad, recording, sweep, unwatched
 from ..core.tensor import FLOATS, Tensor, apply, leaf
 from ..errors import GraphError
-from ..kernels.finite import norm
+from ..finite import norm
 from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target, walk
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.finite import norm
+from ..finite import norm
 from .answers import Answer, picture
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.tape import backward, reachable, unwatched
 from ..core.tensor import Tensor
-from ..kernels.finite import norm
+from ..finite import norm
 from .ghosts import Rerun, cotangents
 from .records import Place, Recording, walk
 

@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..fusion.expression import Expression, value_dtypes
 from . import cache
 from .accuracy import NEAR, near_name, special_name
-from .expression import Expression, value_dtypes
 from .sums import Apart
 
 INDEX = "ijklmnpq"

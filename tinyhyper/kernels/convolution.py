@@ -21,9 +21,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ..finite import all_finite
 from . import sweeps
 from .backend import Backend, compiler_is_off
-from .finite import all_finite
 from .totals import summed
 
 Pair: TypeAlias = sweeps.Pair

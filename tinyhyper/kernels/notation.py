@@ -6,7 +6,7 @@ import functools
 import math
 from typing import Any
 
-from .expression import Formula
+from ..fusion.expression import Formula
 
 SOURCES: dict[Any, str] = {
     "equal": "{0} == {1}",

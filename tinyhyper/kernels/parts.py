@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..fusion.expression import Expression
 from . import threads
 from .accuracy import LIBRARY, MAX_ULPS, NEAR_ULPS
-from .expression import Expression
 
 # Time on one core with AVX-512, roughly: picoseconds for every byte of an element.
 ARRAY, LINE, SLOW_LINE, FUNCTION, CALL = 14, 3, 15, 40, 1000

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.tape import quietly
+from ..fusion.expression import Expression, Program, in_floats, value_dtypes
 from . import compiler, threads
 from .accuracy import LIBRARY
 from .backend import Backend, compiler_is_off
-from .expression import Expression, Program, in_floats, value_dtypes
 from .parts import LEAST, Parts, pays
 
 SMALL = 1_000

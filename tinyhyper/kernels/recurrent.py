@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..fusion.expression import Expression
 from . import cache, compiler, product, threads
 from .backend import Backend, compiler_is_off
-from .expression import Expression
 from .matmul import LEAST
 
 GATES = 4

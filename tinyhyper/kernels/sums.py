@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .expression import Expression
+from ..fusion.expression import Expression
 
 Factors = tuple[tuple[str, int], ...]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arguments import number, whole
 from ..core.tensor import Tensor, as_tensor
-from ..kernels.finite import all_finite
+from ..finite import all_finite
 from ..ops.normalization import batch_norm, normalize_batch
 from .initial import Initial, constant
 from .layer import Layer

@@ -28,9 +28,9 @@ from ..core.operation import attach as attach_to
 from ..core.operation import foreign
 from ..core.tensor import UNMASKED, Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
+from ..fusion.symbols import Symbol
 from ..interop import NUMPY_FUNCTIONS
 from ..kernels import quicker  # noqa: F401  it registers
-from ..symbols import Symbol
 from . import elementwise, index, linalg, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES
 

@@ -10,8 +10,8 @@ from ..closures import version
 from ..core.rules import broadcasts, matmul
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
-from .fuse import operand, trace
-from .fusion import Fusion
+from ..fusion.fuse import operand, trace
+from ..fusion.fusion import Fusion
 
 
 def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], Any] | None = None) -> Tensor:

@@ -20,11 +20,11 @@ from ..core.rules import add, astype, less, multiply, sqrt, subtract, where
 from ..core.tape import Node, current
 from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..fusion.fuse import trace
+from ..fusion.fusion import Derivative, Fusion, Mask
+from ..fusion.symbols import Symbol
 from ..kernels.folded import Folded
 from ..kernels.plan import Plan, Sample, elementwise_backend
-from ..symbols import Symbol
-from .fuse import trace
-from .fusion import Derivative, Fusion, Mask
 
 FLOAT64 = np.dtype(np.float64)
 SAMPLED = 256  # places from which the means are guessed

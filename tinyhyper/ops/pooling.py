@@ -15,8 +15,8 @@ import numpy as np
 from ..core.operation import operation
 from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..finite import all_finite
 from ..kernels.convolution import Pair
-from ..kernels.finite import all_finite
 from .convolution import pair
 from .shape import pad
 

@@ -20,10 +20,10 @@ from ..core.rules import astype, matmul, reshape, transpose
 from ..core.tape import Edge, Node, current, no_grad, unwatched
 from ..core.tensor import FLOATS, Tensor, apply, as_tensor, unmasked
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..fusion.fuse import trace
+from ..fusion.fusion import Fusion
 from ..kernels import recurrent as kernels
 from .elementwise import sigmoid
-from .fuse import trace
-from .fusion import Fusion
 from .index import take
 from .linear import linear
 from .shape import concatenate, expand_dims, stack

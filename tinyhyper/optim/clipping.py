@@ -17,9 +17,9 @@ from ..core.rules import equal, multiply, sqrt, square, where
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
+from ..fusion.fuse import composite, trace
 from ..kernels.plan import Sample
 from ..ops.elementwise import clip, minimum
-from ..ops.fuse import composite, trace
 from .hooks import Hook
 
 ONE = Tensor(np.array(1.0))

@@ -18,7 +18,7 @@ from ..core.tape import reachable
 from ..core.tensor import Tensor
 from ..core.tower import Move, Optimizer
 from ..errors import AnomalyError, ArgumentError
-from ..kernels.finite import all_finite, described
+from ..finite import all_finite, described
 from ..sites import warn
 from .hooks import Hook
 from .horizon import Window

@@ -12,10 +12,10 @@ from ..core.coordinates import hold
 from ..core.tensor import Tensor
 from ..core.tower import Absent, Coordinates, Optimizer, Options
 from ..errors import DtypeError
+from ..fusion.fuse import repeated
+from ..fusion.fusion import Fusion
+from ..fusion.symbols import Symbol, used
 from ..kernels.notation import write_as
-from ..ops.fuse import repeated
-from ..ops.fusion import Fusion
-from ..symbols import Symbol, used
 from .hooks import Hook
 from .vanishing import vanishing
 

@@ -16,8 +16,8 @@ import numpy as np
 from ..core.operation import Elementwise
 from ..core.rules import divide, equal, log, power, reciprocal, sqrt, where
 from ..core.tape import leading_to, reachable
+from ..fusion.symbols import Symbol, substitute
 from ..kernels.notation import write_as
-from ..symbols import Symbol, substitute
 
 
 def _numpy_quotient(x: Any, y: Any) -> Any:

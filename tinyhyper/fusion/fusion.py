@@ -20,7 +20,7 @@ from ..core.tensor import FLOATS, Tensor, apply
 from ..errors import ArgumentError
 from ..kernels.backend import compiler_is_off
 from ..kernels.plan import SMALL, Plan, Sample, elementwise_backend
-from ..symbols import Symbol, lower, substitute, used
+from .symbols import Symbol, lower, substitute, used
 
 Mask = tuple[bool, ...]
 UNKNOWN = object()

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .core.operation import READERS, Elementwise, Operation, attach, held
-from .core.rules import operators
-from .errors import UnsupportedError
-from .kernels.expression import Expression, Line
-from .kernels.notation import formula
+from ..core.operation import READERS, Elementwise, Operation, attach, held
+from ..core.rules import operators
+from ..errors import UnsupportedError
+from ..kernels.notation import formula
+from .expression import Expression, Line
 
 _serials = count()
 

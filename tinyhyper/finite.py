@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..core.tape import quietly
+from .core.tape import quietly
 
 Index = tuple[int, ...]
 

@@ -13,8 +13,8 @@ from ..closures import Closure, Draws
 from ..core.operation import as_operand, held
 from ..core.tensor import Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
-from ..symbols import Symbol
 from .fusion import Fusion, Mask
+from .symbols import Symbol
 
 TRIES = 4  # runs at which a random generator must move to be the function's doing and not another thread's
 Found = TypeVar("Found")

@@ -1,0 +1,4 @@
+"""Elementwise expressions: a function or a rule as one node, computed by NumPy.
+
+Read it in this order: expression, symbols, fusion, fuse.
+"""
