@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper import folders
 from tinyhyper.data import download, images, store, text
-from tinyhyper.kernels import cache
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 
@@ -101,7 +101,7 @@ def server():
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """The cache is a fresh folder; the environment names no data and no proxy."""
-    monkeypatch.setattr(cache, "_folder", None)
+    monkeypatch.setattr(folders, "_folder", None)
     monkeypatch.setenv("TINYHYPER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("TINYHYPER_DATA", raising=False)

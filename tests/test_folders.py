@@ -31,7 +31,7 @@ def bare(monkeypatch):
     """The environment names no folder."""
     for name in ("TINYHYPER_CACHE", "TINYHYPER_DATA", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cache, "_folder", None)
+    monkeypatch.setattr(folders, "_folder", None)
     return monkeypatch
 
 
@@ -406,13 +406,13 @@ def computed(monkeypatch):
         return out[0]
 
     yield compute
-    cache.set_cache_dir(None)
+    th.kernels.set_cache_dir(None)
 
 
 @posix
 def test_one_line_says_why_a_folder_is_not_used(computed, folder, capsys):
     folder.chmod(0o777)
-    cache.set_cache_dir(folder)
+    th.kernels.set_cache_dir(folder)
     assert [computed(25), computed(75)] == [1.25, 1.75]
     out, err = capsys.readouterr()
     assert out == "" and list(folder.iterdir()) == [folder / "file"]
@@ -438,13 +438,13 @@ def test_kernels_are_in_memory_without_a_home_folder(computed, homeless, capsys)
 @pytest.mark.parametrize("place", ["file", "file/x", "x" * 999])
 def test_kernels_are_in_memory_where_no_folder_can_be_made(computed, tmp_path, capsys, place):
     (tmp_path / "file").write_text("")
-    cache.set_cache_dir(tmp_path / place)
+    th.kernels.set_cache_dir(tmp_path / place)
     assert computed(25) == 1.25
     assert capsys.readouterr().err == "" and (tmp_path / "file").read_text() == ""
 
 
 def test_a_folder_that_is_deleted_midway_is_made_again(computed, tmp_path):
-    cache.set_cache_dir(tmp_path / "a" / "b")
+    th.kernels.set_cache_dir(tmp_path / "a" / "b")
     assert computed(25) == 1.25
     shutil.rmtree(tmp_path / "a")
     assert computed(75) == 1.75 and len(list((tmp_path / "a" / "b").glob("*.py"))) == 1

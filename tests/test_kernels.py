@@ -209,24 +209,24 @@ def test_a_binary_under_anothers_name_is_compiled_anew(tmp_path, expected):
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("TINYHYPER_CACHE", str(tmp_path / "a"))
-    assert cache.cache_dir() == tmp_path / "a"
-    cache.set_cache_dir(tmp_path / "b")
+    assert th.kernels.cache_dir() == tmp_path / "a"
+    th.kernels.set_cache_dir(tmp_path / "b")
     try:
-        assert cache.cache_dir() == tmp_path / "b"
+        assert th.kernels.cache_dir() == tmp_path / "b"
     finally:
-        cache.set_cache_dir(None)
+        th.kernels.set_cache_dir(None)
     monkeypatch.delenv("TINYHYPER_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.cache_dir() == tmp_path / "tinyhyper"
+    assert th.kernels.cache_dir() == tmp_path / "tinyhyper"
     monkeypatch.setenv("TINYHYPER_CACHE", "~/kernels")
-    assert cache.cache_dir() == Path.home() / "kernels"
+    assert th.kernels.cache_dir() == Path.home() / "kernels"
 
 
 @slow
 def test_kernels_go_where_set_cache_dir_says(tmp_path):
     program = f"""
 import tinyhyper as th
-from tinyhyper.kernels.cache import set_cache_dir
+from tinyhyper.kernels import set_cache_dir
 set_cache_dir({str(tmp_path / "chosen")!r})
 th.fuse(lambda a: a + 0.5)(th.tensor([1.0]))
 """
@@ -448,9 +448,9 @@ def kernel(x, out):
 
 @pytest.fixture
 def folder(tmp_path):
-    cache.set_cache_dir(tmp_path / "kernels")
+    th.kernels.set_cache_dir(tmp_path / "kernels")
     yield tmp_path / "kernels"
-    cache.set_cache_dir(None)
+    th.kernels.set_cache_dir(None)
 
 
 def computed(serial):

@@ -13,10 +13,12 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import ArgumentError
+from .errors import ArgumentError, DtypeError
 
 LINKS = 40  # as many as Linux follows
 ADVICE = "name a folder of your own in TINYHYPER_CACHE"
+
+_folder: Path | None = None
 
 
 def named(path: str | os.PathLike[str], by: str) -> Path:
@@ -51,6 +53,28 @@ def user_cache() -> Path:
     if not os.path.isabs(home):
         raise ArgumentError(f"this user has no home folder; set HOME, or {ADVICE}")
     return Path(home, ".cache")
+
+
+def set_cache_dir(path: str | os.PathLike[str] | None) -> None:
+    """Keep compiled kernels and downloads in this folder; None returns to TINYHYPER_CACHE or the user's cache folder.
+
+    Raises DtypeError for what is no path, ArgumentError for a path that leads nowhere.
+    """
+    global _folder
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise DtypeError(f"set_cache_dir: path={path!r} is neither a path nor None")
+    _folder = None if path is None else named(path, "set_cache_dir: path")
+
+
+def cache_dir() -> Path:
+    """The folder in which compiled kernels and downloads are kept: `set_cache_dir(path)`, else the environment's
+    TINYHYPER_CACHE, else the user's cache folder. Raises ArgumentError where the environment names none.
+    """
+    if _folder is not None:
+        return _folder
+    if given := os.environ.get("TINYHYPER_CACHE"):
+        return named(given, "TINYHYPER_CACHE")
+    return user_cache() / "tinyhyper"
 
 
 def make(folder: Path) -> None:

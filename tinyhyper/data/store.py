@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ArgumentError, DataError, DtypeError
-from ..folders import named
-from ..kernels.cache import cache_dir
+from ..folders import cache_dir, named
 from .download import fetch, file_sha256
 from .formats import there, unreadable
 

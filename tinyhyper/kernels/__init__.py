@@ -1,6 +1,6 @@
 """Array kernels: products, convolutions, the compiler from expressions to elementwise kernels. They know no tape."""
 
-from .cache import cache_dir, set_cache_dir
+from ..folders import cache_dir, set_cache_dir
 from .convolution import convolution_backend
 from .matmul import matmul_backend
 from .plan import elementwise_backend

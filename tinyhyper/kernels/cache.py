@@ -1,6 +1,5 @@
 """Generated kernels as modules, with a folder in which the next process finds what this one has compiled.
 
-The folder is `set_cache_dir(path)`, else the environment's TINYHYPER_CACHE, else the user's cache folder.
 A file is named by the hash of what it holds and put into place whole, so two processes may write at once. The source is
 there to be read, and never run from there. Where the folder cannot be written, or others can write to it, kernels are
 compiled in memory.
@@ -24,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from ..core.tape import quietly
-from ..errors import ArgumentError, DtypeError
+from ..errors import ArgumentError
 from ..files import publish
-from ..folders import named, read_own, user_cache
+from ..folders import cache_dir, read_own
 from .backend import compiler_is_off
 from .disk import DiskCache
 
@@ -46,27 +45,6 @@ from tinyhyper.kernels.loops import add
 NAMES = "float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool_ as boolean"
 
 _loaded: dict[str, Callable[..., None]] = {}
-_folder: Path | None = None
-
-
-def set_cache_dir(path: str | os.PathLike[str] | None) -> None:
-    """Keep compiled kernels in this folder; None returns to TINYHYPER_CACHE or the user's cache folder.
-
-    Raises DtypeError for what is no path, ArgumentError for a path that leads nowhere.
-    """
-    global _folder
-    if path is not None and not isinstance(path, (str, os.PathLike)):
-        raise DtypeError(f"set_cache_dir: path={path!r} is neither a path nor None")
-    _folder = None if path is None else named(path, "set_cache_dir: path")
-
-
-def cache_dir() -> Path:
-    """The folder in which compiled kernels are kept. Raises ArgumentError where the environment names none."""
-    if _folder is not None:
-        return _folder
-    if given := os.environ.get("TINYHYPER_CACHE"):
-        return named(given, "TINYHYPER_CACHE")
-    return user_cache() / "tinyhyper"
 
 
 def jit(function: Callable[..., None]) -> Callable[..., None]:

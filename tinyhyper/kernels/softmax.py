@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
+from ..ops.reduce import real
 from . import cache, plan
 from .backend import compiler_is_off
-from .totals import real
 
 FEW = 64  # classes
 Axes = int | tuple[int, ...] | None

@@ -43,8 +43,3 @@ def total(x: np.ndarray) -> Any:
     else:
         Parts(kernel, x.size, (True, False), 1).run(args)
     return args[1]
-
-
-def real(x: np.ndarray) -> np.ndarray:
-    """The array, or, of integers and booleans, a copy in float64: for what computes a float, before it computes."""
-    return x if x.dtype.kind == "f" else x.astype(FLOAT64)

@@ -18,8 +18,12 @@ from ..core.operation import operation
 from ..core.rules import Axes, absolute, astype, equal, lengths, like, reshape, restore, sum, total, transpose, where
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError, UnsupportedError
-from ..kernels.totals import real
 from .shape import concatenate, flip
+
+
+def real(x: np.ndarray) -> np.ndarray:
+    """The array, or, of integers and booleans, a copy in float64: for what computes a float, before it computes."""
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 def _reduced(x: Tensor, axis: Axes) -> tuple[int, ...]:
