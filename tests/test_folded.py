@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinyhyper.core.operation import ArraySpec
 from tinyhyper.fusion.fuse import trace
 from tinyhyper.kernels.folded import WIDE, Folded
-from tinyhyper.kernels.plan import Plan, Sample, elementwise_backend
+from tinyhyper.kernels.plan import Plan, elementwise_backend
 
 SEEDS = st.integers(0, 10_000)
 
@@ -21,7 +22,7 @@ def _plans(arrays, like=None):
     """The expression's plans: folded, through a kernel, and through NumPy."""
     expression = trace(_both, 2)[0].expression
     shape = np.broadcast_shapes(*[array.shape for array in arrays])
-    samples = None if like is None else [Sample(s, arrays[0].dtype) for s in like]
+    samples = None if like is None else [ArraySpec(s, arrays[0].dtype) for s in like]
     plans = []
     for kind, backend in ((Folded, "numba"), (Plan, "numba"), (Plan, "numpy")):
         elementwise_backend(backend)

@@ -28,12 +28,12 @@ FLOATS_AND_CONDITIONS = {"f", "b"}
 SPEC = attrgetter("shape", "dtype", "strides")
 
 
-class Spec(NamedTuple):
-    """Shape, dtype and strides of an array that need not be kept."""
+class ArraySpec(NamedTuple):
+    """An array that need not be kept; without strides where it does not matter how it lies in memory."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    strides: tuple[int, ...]
+    strides: tuple[int, ...] = ()
 
 
 class Operation:
@@ -161,7 +161,7 @@ class Operation:
             cotangent = None
             if use:
                 if self.measures[key]:
-                    known["specs"] = tuple(map(Spec._make, specs))
+                    known["specs"] = tuple(map(ArraySpec._make, specs))
                     known["spec"], known["position"] = known["specs"][len(found)], len(found)
                 cotangent = self.vjps[key](cotangents[0], *[known[need] for need in self.needs[key]])
                 if type(cotangent) is not Tensor or cotangent.array.shape != spec[0] or cotangent.dtype is not spec[1]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .errors import DtypeError
-from .operation import Elementwise, Spec, attach, forward, operation, reflected, rule
+from .operation import ArraySpec, Elementwise, attach, forward, operation, reflected, rule
 from .tape import Pieces
 from .tensor import FLOATS, Tensor, apply, unmasked
 
@@ -76,7 +76,7 @@ def _slope_of_power(x: Any, y: Any) -> Any:
 # Shapes.
 
 
-def _back(g: Tensor, spec: Spec) -> Tensor:
+def _back(g: Tensor, spec: ArraySpec) -> Tensor:
     return reshape(g, spec.shape)
 
 
@@ -175,7 +175,7 @@ def like(value: Any, x: np.ndarray) -> np.ndarray:
     return np.asarray(value, FLOAT32 if x.dtype == FLOAT32 else None)
 
 
-def _spread(g: Tensor, spec: Spec, axis: Axes) -> Tensor:
+def _spread(g: Tensor, spec: ArraySpec, axis: Axes) -> Tensor:
     return broadcast_to(restore(g, spec.shape, axis), spec.shape)
 
 
@@ -258,21 +258,21 @@ def frozen(item: Any) -> Any:
 
 # Products.
 
-def _as_matrix(g: Tensor, specs: tuple[Spec, ...]) -> Tensor:
+def _as_matrix(g: Tensor, specs: tuple[ArraySpec, ...]) -> Tensor:
     """The cotangent of a product, with the axes that vectors among its factors had left out."""
     if len(specs[1].shape) == 1:
         g = reshape(g, (*g.shape, 1))
     return reshape(g, (*g.shape[:-1], 1, g.shape[-1])) if len(specs[0].shape) == 1 else g
 
 
-def _lying_like(spec: Spec, x: Tensor, y: Tensor, left: bool, right: bool) -> Tensor:
+def _lying_like(spec: ArraySpec, x: Tensor, y: Tensor, left: bool, right: bool) -> Tensor:
     """A product, by columns if the operand lies by columns: the gradient of a transposed weight needs no copy."""
     if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
         return swapaxes(_matmul(y, x, not right, not left), -1, -2)
     return _matmul(x, y, left, right)
 
 
-def _matmul_x(g: Tensor, y: Tensor, spec: Spec, specs: tuple[Spec, ...], left: bool, right: bool) -> Tensor:
+def _matmul_x(g: Tensor, y: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], left: bool, right: bool) -> Tensor:
     if left:
         return _lying_like(spec, y, g, right, True)
     if len(spec.shape) > 1 and y.ndim > 1:
@@ -282,7 +282,7 @@ def _matmul_x(g: Tensor, y: Tensor, spec: Spec, specs: tuple[Spec, ...], left: b
     return found if len(spec.shape) > 1 else reshape(sum_to(found, (1, *spec.shape)), spec.shape)
 
 
-def _matmul_y(g: Tensor, x: Tensor, spec: Spec, specs: tuple[Spec, ...], left: bool, right: bool) -> Tensor:
+def _matmul_y(g: Tensor, x: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], left: bool, right: bool) -> Tensor:
     if right:
         return _lying_like(spec, g, x, True, left)
     if not left and len(spec.shape) <= 2 < x.ndim:  # a stack that shares one matrix is one product of many rows

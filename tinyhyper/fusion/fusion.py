@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.operation import SPEC, Elementwise, broadcast, hand_over
+from ..core.operation import SPEC, ArraySpec, Elementwise, broadcast, hand_over
 from ..core.tape import Edge, Node, add_to, current, leading_to, reachable, sweep
 from ..core.tensor import FLOATS, Tensor, apply
 from ..errors import ArgumentError
 from ..kernels.backend import compiler_is_off
-from ..kernels.plan import SMALL, Plan, Sample, elementwise_backend
+from ..kernels.plan import SMALL, Plan, elementwise_backend
 from .symbols import Symbol, lower, substitute, used
 
 Mask = tuple[bool, ...]
@@ -59,7 +59,7 @@ class Way(NamedTuple):
     fusion: Fusion
     reads: tuple[tuple[int, int], ...]
     weak: Mask
-    like: tuple[Sample, ...]
+    like: tuple[ArraySpec, ...]
     gives: tuple[int, ...]
 
 
@@ -76,7 +76,7 @@ class Fusion:
         self._derivatives: dict[Any, Derivative] = {}
 
     def __call__(
-        self, operands: Sequence[Tensor], weak: Mask = (), like: tuple[Sample, ...] | None = None
+        self, operands: Sequence[Tensor], weak: Mask = (), like: tuple[ArraySpec, ...] | None = None
     ) -> list[Tensor]:
         """Apply to tensors.
 
@@ -88,7 +88,7 @@ class Fusion:
         return apply(self, operands, weak or (False,) * len(operands), like)
 
     def compute(
-        self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[Sample, ...] | None
+        self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[ArraySpec, ...] | None
     ) -> tuple[Sequence[np.ndarray], Plan]:
         plan = self.plan(arrays, weak, like)
         try:
@@ -174,7 +174,7 @@ class Fusion:
         inputs = [*cotangents, *[fresh[n] for n in reads]]
         return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
 
-    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
+    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
         key = (elementwise_backend.chosen, weak, like, *map(SPEC, arrays))
         if (plan := self._plans.get(key)) is None:

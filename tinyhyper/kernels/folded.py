@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from .compiler import Layout, merge_axes
-from .plan import Plan, Sample
+from .plan import Plan
 
 WIDE = 512  # elements in one round: the partial sums of two outputs, in float64, still fit the nearest cache
 
@@ -34,7 +35,7 @@ class Folded(Plan):
         width = self.copies * self.shape[-1]
         shape = (int(np.prod(self.shape)) // width, width)
         like = [
-            Sample(shape, out.dtype) if all(varies) else Sample((width,), np.dtype(np.float64))
+            ArraySpec(shape, out.dtype) if all(varies) else ArraySpec((width,), np.dtype(np.float64))
             for out, varies in zip(self.outs, layout.varies[len(arrays) :])
         ]
         self.wide = Plan(self.expression, [self._fold(a) for a in arrays], self.weak, shape, like, eager=False)

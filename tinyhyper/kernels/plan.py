@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from ..core.tape import quietly
 from ..fusion.expression import Expression, Program, in_floats, value_dtypes
 from . import compiler, threads
@@ -47,7 +48,7 @@ class Plan:
         arrays: Sequence[np.ndarray],
         weak: tuple[bool, ...],
         shape: tuple[int, ...],
-        like: Sequence[Sample] | None,
+        like: Sequence[ArraySpec] | None,
         eager: bool,
     ) -> None:
         in_dtypes = [array.dtype for array in arrays]
@@ -57,7 +58,7 @@ class Plan:
         self.whole = all(s == shape for s in shapes)
         self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
         self.weak, self.shape = weak, shape
-        self.samples = [Sample(array.shape, array.dtype) for array in arrays]
+        self.samples = [ArraySpec(array.shape, array.dtype) for array in arrays]
         alias = [
             n if n < expression.inputs and (arrays[n].shape, arrays[n].dtype) == (s, d) else None
             for n, s, d in zip(expression.outputs, shapes, self.dtypes)
@@ -156,10 +157,3 @@ class Out(NamedTuple):
     dtype: np.dtype
     total: bool
     view: tuple[int, ...] | None
-
-
-class Sample(NamedTuple):
-    """A shape and a dtype without the array."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import integers
-from ..core.operation import Spec, operation
+from ..core.operation import ArraySpec, operation
 from ..core.rules import broadcast_to, matmul, multiply, reshape, transpose
 from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
@@ -77,7 +77,7 @@ def _contract(name: str, x: Tensor, y: Tensor, ours: list[int], theirs: list[int
     return reshape(matmul(rows, columns), shape)
 
 
-def _einsum_vjp(g: Tensor, xs: Sequence[Tensor], spec: Spec, position: int, subscripts: str) -> Tensor:
+def _einsum_vjp(g: Tensor, xs: Sequence[Tensor], spec: ArraySpec, position: int, subscripts: str) -> Tensor:
     """The same sum with the operand and the output exchanged.
 
     An index that the operand alone has is copied along by ones; one that it repeats lies on a diagonal, by an identity.

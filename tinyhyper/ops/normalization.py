@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arguments import number
 from ..closures import version
+from ..core.operation import ArraySpec
 from ..core.rules import add, astype, less, multiply, sqrt, subtract, where
 from ..core.tape import Node, current
 from ..core.tensor import FLOATS, Tensor, as_tensor
@@ -24,7 +25,7 @@ from ..fusion.fuse import trace
 from ..fusion.fusion import Derivative, Fusion, Mask
 from ..fusion.symbols import Symbol
 from ..kernels.folded import Folded
-from ..kernels.plan import Plan, Sample, elementwise_backend
+from ..kernels.plan import Plan, elementwise_backend
 
 FLOAT64 = np.dtype(np.float64)
 SAMPLED = 256  # places from which the means are guessed
@@ -35,7 +36,7 @@ SUMMED = (False, False, False, True, True)  # those whose gradients are sums, as
 class Channelwise(Fusion):
     """A fusion of arrays of few channels with numbers for each channel."""
 
-    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[Sample, ...] | None = None) -> Plan:
+    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
         key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
         if (plan := self._plans.get(key)) is None:
             shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
@@ -162,8 +163,8 @@ def normalize_batch(
     if x.size <= x.shape[-1]:
         raise ShapeError(f"batch_norm: of shape {x.shape} a channel has no two values, and so no variance to divide by")
     total, squares, shift = _sums(x)
-    own = Sample(shift.shape, x.dtype)
-    wide = Sample(shift.shape, FLOAT64)
+    own = ArraySpec(shift.shape, x.dtype)
+    wide = ArraySpec(shift.shape, FLOAT64)
     numbers = [Tensor(np.array(float(value))) for value in (x.size // x.shape[-1], eps)]
     weak = (False, False, False, True, True)
     mean, variance, inverse = STATISTICS([total, squares, shift, *numbers], weak, (own, wide, own))
@@ -180,7 +181,7 @@ def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows = x.array.reshape(-1, x.shape[-1])
     some = rows[:: max(len(rows) // SAMPLED, 1)]
     shift = Tensor(some.mean(0, dtype=FLOAT64).astype(x.dtype))
-    total, squares = MOMENTS([x, shift], (False, False), (Sample(shift.shape, FLOAT64),) * 2)
+    total, squares = MOMENTS([x, shift], (False, False), (ArraySpec(shift.shape, FLOAT64),) * 2)
     return total, squares, shift
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments import integer, integers
-from ..core.operation import Spec, operation
+from ..core.operation import ArraySpec, operation
 from ..core.rules import Axes, getitem, reshape
 from ..core.tensor import Tensor, as_tensor, unmasked
 from ..errors import ArgumentError, ShapeError
@@ -19,7 +19,7 @@ from .index import checked_axis, take
 PAD_MODES = ("edge", "reflect", "symmetric", "wrap")
 
 
-def _back(g: Tensor, spec: Spec) -> Tensor:
+def _back(g: Tensor, spec: ArraySpec) -> Tensor:
     return reshape(g, spec.shape)
 
 
@@ -47,7 +47,7 @@ def moveaxis(x: np.ndarray, /, source: int | Sequence[int], destination: int | S
     return np.moveaxis(x, source, destination)
 
 
-def _section(g: Tensor, spec: Spec, specs: tuple[Spec, ...], position: int, axis: int | None) -> Tensor:
+def _section(g: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], position: int, axis: int | None) -> Tensor:
     lengths = [math.prod(s.shape) if axis is None else s.shape[axis] for s in specs[: position + 1]]
     end = sum(lengths)
     lead = 0 if axis is None else axis % g.ndim
@@ -89,7 +89,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     return [getitem(x, (*lead, slice(start, end))) for start, end in zip(cuts, cuts[1:])]
 
 
-def _untile(g: Tensor, spec: Spec, reps: tuple[int, ...]) -> Tensor:
+def _untile(g: Tensor, spec: ArraySpec, reps: tuple[int, ...]) -> Tensor:
     depth = max(len(reps), len(spec.shape))
     copies = (1,) * (depth - len(reps)) + reps
     lengths = (1,) * (depth - len(spec.shape)) + spec.shape
@@ -135,7 +135,7 @@ def roll(x: np.ndarray, /, shift: int | Sequence[int], axis: int | Sequence[int]
     return np.roll(x, shift, axis)
 
 
-def _unpad(g: Tensor, spec: Spec, pad_width: tuple[tuple[int, int], ...]) -> Tensor:
+def _unpad(g: Tensor, spec: ArraySpec, pad_width: tuple[tuple[int, int], ...]) -> Tensor:
     return getitem(g, tuple([slice(before, before + n) for (before, _), n in zip(pad_width, spec.shape)]))
 
 

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from ..arguments import real
+from ..core.operation import ArraySpec
 from ..core.rules import equal, multiply, sqrt, square, where
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..fusion.fuse import composite, trace
-from ..kernels.plan import Sample
 from ..ops.elementwise import clip, minimum
 from .hooks import Hook
 
 ONE = Tensor(np.array(1.0))
-TOTAL = (Sample((), np.dtype(np.float64)),)
+TOTAL = (ArraySpec((), np.dtype(np.float64)),)
 SQUARE, _ = trace(lambda g, one: square(g * one), 2, eager=True)  # a 0-d float64 makes it float64
 PRODUCT, _ = trace(multiply, 2, eager=True)
 EXACT = 1e-280, 1e280  # between these, no square that matters has overflowed or underflowed
@@ -76,7 +76,7 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
     if factor.item() == unit:
         return dict(gradients)
     return {
-        name: PRODUCT([multiples[name], factor], (False, False), (Sample(g.shape, g.dtype),))[0]
+        name: PRODUCT([multiples[name], factor], (False, False), (ArraySpec(g.shape, g.dtype),))[0]
         for name, g in gradients.items()
     }
 

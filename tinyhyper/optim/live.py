@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from ..core.tape import Edge, Node, reachable
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
-from ..kernels.plan import Sample
 from .horizon import Seam
 
 Entry = dict[str, Any]
@@ -122,17 +122,17 @@ def _node(optimizer: Optimizer, entry: Entry, edges: Mapping[int, Edge], shapes:
     (height, name), saved = entry["rule"], entry["saved"]
     update = optimizer.levels[height]._update(name)[0]
     inputs = tuple([None if number is None else edges[number] for number in entry["edges"]])
-    fusion, samples = update.fusion, [Sample(tuple(shape), np.dtype(dtype)) for shape, dtype in entry["operands"]]
+    fusion, samples = update.fusion, [ArraySpec(tuple(shape), np.dtype(dtype)) for shape, dtype in entry["operands"]]
     fits = len(samples) == len(inputs) == len(update.weak)
     if fits and all(
         sample.shape == () if hyperparameter else edge is None and sample.shape in shapes
         for sample, edge, hyperparameter in zip(samples, inputs, update.weak)
     ):
-        operands = [saved[n] if n in saved else np.empty(*sample) for n, sample in enumerate(samples)]
+        operands = [saved[n] if n in saved else np.empty(*sample[:2]) for n, sample in enumerate(samples)]
         context = fusion.context(fusion.plan(operands, update.weak), inputs)
         if context is not None and set(context.reads) == set(saved):
             plan = context.plan
-            made = [*samples, *[Sample(plan.shape, dtype) for dtype in plan.dtypes]]
-            if all((saved[n].shape, saved[n].dtype) == made[n] for n in saved):
+            made = [*samples, *[ArraySpec(plan.shape, dtype) for dtype in plan.dtypes]]
+            if all((saved[n].shape, saved[n].dtype) == made[n][:2] for n in saved):
                 return Node(fusion, inputs, [saved[n] for n in context.reads], context, len(fusion.outputs))
     raise ArgumentError(f"level {height}: {fusion.name} is another rule than the one that was saved")
