@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tinyhyper.core.operation import ArraySpec
 from tinyhyper.fusion.fuse import trace
 from tinyhyper.kernels.folded import WIDE, Folded
-from tinyhyper.kernels.plan import Plan, elementwise_backend
+from tinyhyper.kernels.plan import KernelPlan, elementwise_backend
 
 SEEDS = st.integers(0, 10_000)
 
@@ -24,7 +24,7 @@ def _plans(arrays, like=None):
     shape = np.broadcast_shapes(*[array.shape for array in arrays])
     samples = None if like is None else [ArraySpec(s, arrays[0].dtype) for s in like]
     plans = []
-    for kind, backend in ((Folded, "numba"), (Plan, "numba"), (Plan, "numpy")):
+    for kind, backend in ((Folded, "numba"), (KernelPlan, "numba"), (KernelPlan, "numpy")):
         elementwise_backend(backend)
         plans.append(kind(expression, arrays, (False, False), shape, samples, eager=True))
     return plans

@@ -17,9 +17,11 @@ from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
 from tinyhyper import files
-from tinyhyper.fusion.fusion import fused
+from tinyhyper.core.operation import OPERATIONS, Elementwise, quicken
+from tinyhyper.fusion.fusion import fused, plan_by
 from tinyhyper.kernels import cache, compiler, disk
-from tinyhyper.kernels.plan import SMALL, Plan, elementwise_backend
+from tinyhyper.kernels.notation import source
+from tinyhyper.kernels.plan import SMALL, KernelPlan, elementwise_backend
 
 slow = pytest.mark.slow
 
@@ -433,7 +435,7 @@ def test_more_loops_than_a_kernel_has_are_left_to_numpy():
         shapes = [tuple(1 + (axis % 2 == turn) for axis in range(ndim)) for turn in (0, 1)]
         arrays = [np.arange(float(np.prod(shape))).reshape(shape) for shape in shapes]
         elementwise_backend("numba")
-        plan = Plan(fused(th.add).expression, arrays, (False, False), (2,) * ndim, None, eager=True)
+        plan = KernelPlan(fused(th.add).expression, arrays, (False, False), (2,) * ndim, None, eager=True)
         assert (plan.kernel is not None) == by_kernel
         np.testing.assert_array_equal(plan.run(arrays)[0], arrays[0] + arrays[1])
 
@@ -592,3 +594,33 @@ def test_an_output_that_is_stored_and_summed_is_summed_from_where_it_is_stored()
     for ours, wanted in zip(*found):
         np.testing.assert_allclose(ours, wanted, rtol=1e-6)
     np.testing.assert_allclose(found[0][1], found[0][0].sum(0, dtype=np.float64), rtol=1e-7)
+
+
+# ---- What kernels are registered for.
+
+
+def test_another_way_cannot_take_over_from_kernels():
+    with pytest.raises(th.ArgumentError, match="fusions are planned by another way already"):
+        plan_by(lambda *arguments: None, "mine")
+
+
+@pytest.mark.parametrize("name", ["conv2d", "softmax", "lstm", "lstm.vjp"])
+def test_a_quicker_way_comes_once(name):
+    with pytest.raises(th.ArgumentError, match=f"{name} has a quicker way already"):
+        quicken(name, lambda *arguments: None)
+
+
+def test_every_elementwise_operation_of_the_library_is_written_for_kernels():
+    for op in OPERATIONS.values():
+        if isinstance(op, Elementwise):
+            assert source(op), op.name
+
+
+def test_an_operation_that_no_kernel_holds_is_computed_by_numpy():
+    elementwise_backend("numba")
+    cube = Elementwise("cube", lambda x: x**3, "x ** 3.", x=lambda g, x: 3.0 * g * x * x)
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    y = cube(x)
+    th.sum(y).backward()
+    assert y.data.tolist() == [1, 8] and x.grad.data.tolist() == [3, 12]
+    assert fused(cube).plan([x.data], (False,)).kernel is None

@@ -17,10 +17,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .errors import ArgumentError, CallError, DtypeError, ShapeError, TinyhyperError
-from .tape import Edge, Node, Pieces, current, quietly
-from .tensor import PLAIN, Tensor, apply, as_tensor
+from .tape import Edge, Node, Pieces, quietly
+from .tensor import PLAIN, Tensor, apply, as_tensor, saved
 
-OPERATIONS: dict[str, Operation] = {}
+OPERATIONS: dict[str, Any] = {}
 READERS: dict[type, Callable[..., Any]] = {}  # what else than a tensor reads an elementwise operation, by its type
 FLOAT64 = np.dtype(np.float64)
 NO_OPTIONS: dict[str, Any] = {}
@@ -149,11 +149,7 @@ class Operation:
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         """The cotangents of the wanted inputs, each by its own VJP."""
         saves, specs, options = node.context
-        known = dict(zip(saves, map(Tensor, node.saved)), **options)
-        if current()[0]:
-            edges = dict(zip(self._names(len(specs)), node.inputs), out=(node, 0))
-            for name in saves:
-                known[name].edge = edges[name]
+        known = dict(zip(saves, saved(node)), **options)
         if self.sequence:
             known["xs"] = [known.get(name) for name in self._names(len(specs))]
         found: list[Tensor | None] = []
@@ -216,13 +212,14 @@ def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable
     return decorate
 
 
-def quicken(name: str, forward: Callable[..., Any]) -> None:
-    """Let an outer ring compute an operation quicker: forward(x, ...) as the operation's own. Once only."""
+def quicken(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an outer ring compute an operation quicker: forward(x, ...), as the operation's own, which it gives back."""
     op = OPERATIONS[name]
     if hasattr(op.forward, "quick"):
         raise ArgumentError(f"quicken: {name} has a quicker way already")
     forward.quick = True  # type: ignore[attr-defined]
-    op.forward = forward
+    op.forward, own = forward, op.forward
+    return own
 
 
 def hand_over(size: float, way: Callable[[Elementwise, Sequence[Tensor]], Tensor]) -> None:

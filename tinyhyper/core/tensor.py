@@ -232,6 +232,14 @@ def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
     return outputs
 
 
+def saved(node: Node) -> list[Tensor]:
+    """What a node has saved, as tensors: on the graph where the sweep is recorded."""
+    if not current()[0]:
+        return [*map(Tensor, node.saved)]
+    edges = (*node.inputs, *[(node, n) for n in range(node.width)])
+    return [Tensor(array, edges[place]) for array, place in zip(node.saved, node.op.reads(node))]
+
+
 def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> Tensor:
     """A new leaf with a copy of the values; of a tensor's values too, so that no gradient flows to it.
 

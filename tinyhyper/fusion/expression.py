@@ -1,42 +1,27 @@
 """Elementwise expressions as data, and their reading through NumPy.
 
 An expression is a straight-line program over numbered values: first the inputs, then the constants,
-then one value a line. It knows no tape and no derivative; `symbols.lower` writes it, `compiler` turns
-it into a numba kernel, and `Program` computes it with NumPy, which is both the quick way for small
-arrays and the oracle of the kernels.
+then one value a line. It knows no tape and no derivative: `symbols.lower` writes it, and `run` computes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.rules import summed_to
+from ..core.operation import Elementwise
 from ..core.tape import quietly
 from ..errors import DtypeError
 
 FLOAT64 = np.dtype(np.float64)
 
 
-class Formula(NamedTuple):
-    """One scalar operation in two notations.
-
-    source: numba source with `{0}`, `{1}`, ... for its arguments and `{one}` for a 1 of its dtype, used where
-      `special` has no function of that name.
-    numpy: the same over arrays.
-    """
-
-    name: str
-    source: str
-    numpy: Callable[..., Any]
-
-
 class Line(NamedTuple):
-    """`formula` applied to earlier values, named by their numbers."""
+    """An operation applied to earlier values, named by their numbers."""
 
-    formula: Formula
+    op: Elementwise
     args: tuple[int, ...]
 
 
@@ -52,8 +37,8 @@ class Expression(NamedTuple):
 def run(expression: Expression, inputs: Sequence[Any], weak: Sequence[bool]) -> list[Any]:
     """All values of the expression. The weak ones are Python numbers until they meet an array (NEP 50)."""
     values = [*inputs, *expression.constants]
-    for (formula, args), is_weak in zip(expression.lines, weak[len(values) :]):
-        value = formula.numpy(*[values[arg] for arg in args])
+    for (op, args), is_weak in zip(expression.lines, weak[len(values) :]):
+        value = op.forward(*[values[arg] for arg in args])
         values.append(value.item() if is_weak and hasattr(value, "item") else value)
     return values
 
@@ -66,7 +51,7 @@ def weak_values(expression: Expression, weak: Sequence[bool]) -> list[bool]:
     return found
 
 
-AS_FLOAT = Formula("as_float", "{0}", lambda x: np.asarray(x, FLOAT64))
+AS_FLOAT = Elementwise("as_float", lambda x: np.asarray(x, FLOAT64), "x as float64.")
 
 
 def in_floats(expression: Expression, dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> Expression:
@@ -77,77 +62,31 @@ def in_floats(expression: Expression, dtypes: Sequence[np.dtype], weak: Sequence
     """
     values = [*_samples(dtypes, weak), *expression.constants]
     first, lines, numbers = len(values), list[Line](), [*range(len(values))]
-    for (formula, args), is_weak in zip(expression.lines, weak_values(expression, weak)[first:]):
+    for (op, args), is_weak in zip(expression.lines, weak_values(expression, weak)[first:]):
         given, places = [values[arg] for arg in args], [numbers[arg] for arg in args]
-        if (not is_weak or bool in map(type, given)) and _floats_of_integers(formula, given):
+        if (not is_weak or bool in map(type, given)) and _floats_of_integers(op, given):
             for n, value in enumerate(given):
                 if isinstance(value, (np.ndarray, bool)):
                     lines.append(Line(AS_FLOAT, (places[n],)))
                     given[n] = value.astype(FLOAT64) if isinstance(value, np.ndarray) else float(value)
                     places[n] = first + len(lines) - 1
-        lines.append(Line(formula, tuple(places)))
+        lines.append(Line(op, tuple(places)))
         numbers.append(first + len(lines) - 1)
         try:
-            value = formula.numpy(*given)
+            value = op.forward(*given)
         except TypeError as error:
             dtypes_given = " and ".join([str(np.asarray(value).dtype) for value in given])
-            raise DtypeError(f"{formula.name} of {dtypes_given}: {error}") from None
+            raise DtypeError(f"{op.name} of {dtypes_given}: {error}") from None
         values.append(value.item() if is_weak and hasattr(value, "item") else value)
     return expression._replace(lines=tuple(lines), outputs=tuple([numbers[n] for n in expression.outputs]))
 
 
-def _floats_of_integers(formula: Formula, values: Sequence[Any]) -> bool:
-    """Whether the formula gives floats though the arrays among these values hold none; a selection computes nothing."""
-    if formula.numpy is np.where or any(isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in values):
+def _floats_of_integers(op: Elementwise, values: Sequence[Any]) -> bool:
+    """Whether it gives floats though the arrays among these values hold none; a selection computes nothing."""
+    if op.forward is np.where or any(isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in values):
         return False
     whole = [value.astype(np.int64) if isinstance(value, np.ndarray) else value + 0 for value in values]
-    return np.asarray(formula.numpy(*whole)).dtype.kind == "f"
-
-
-class Program:
-    """An expression as NumPy computes it: over arrays broadcast to `shape`, each output summed down to its own shape.
-
-    weak: which inputs are scalars that take on the dtype they meet.  outs: the outputs' shapes and dtypes.
-    """
-
-    def __init__(
-        self,
-        expression: Expression,
-        samples: Sequence[Any],
-        weak: tuple[bool, ...],
-        shape: tuple[int, ...],
-        outs: Sequence[tuple[tuple[int, ...], np.dtype]],
-    ) -> None:
-        self.expression, self.shape, self.outs = expression, shape, outs
-        self.scalars = weak if True in weak else None
-        self.weak = weak_values(expression, weak)
-        shapes = [*[sample.shape for sample in samples], *[()] * len(expression.constants)]
-        for _, args in expression.lines:
-            shapes.append(np.broadcast_shapes(*[shapes[arg] for arg in args]))
-        types, _ = value_dtypes(expression, [sample.dtype for sample in samples], weak)
-        numbers = expression.outputs
-        self.ready = len({*numbers}) == len(numbers) and all(
-            number >= expression.inputs and (shapes[number], types[number]) == out for number, out in zip(numbers, outs)
-        )
-        lines, in_order = expression.lines, tuple(range(expression.inputs))
-        alone = self.ready and False in weak and [line.args for line in lines] == [in_order]
-        self.single = lines[0].formula.numpy if alone else None
-
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs, each an array of its own."""
-        inputs: Sequence[Any] = arrays
-        if self.scalars is not None:
-            inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, self.scalars)]
-        if self.single is not None:
-            return [np.asarray(quietly(self.single, *inputs))]
-        values = quietly(run, self.expression, inputs, self.weak)
-        results = [np.asarray(values[number]) for number in self.expression.outputs]
-        return results if self.ready else [quietly(self._finish, r, *out) for r, out in zip(results, self.outs)]
-
-    def _finish(self, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        if value.shape != shape:
-            value = summed_to(value if value.shape == self.shape else np.broadcast_to(value, self.shape), shape, dtype)
-        return np.array(value, dtype=dtype)
+    return np.asarray(op.forward(*whole)).dtype.kind == "f"
 
 
 def value_dtypes(

@@ -1,25 +1,23 @@
-"""Fusion: an expression over tensors as one node, one kernel forward and one for its VJP.
+"""Fusion: an expression over tensors as one node, and another expression for its VJP.
 
 The tape's own sweep over the expression's symbols writes the VJP, which is a fusion again, so it can be recorded and
-differentiated like anything else. Its outputs are the cotangents, summed down to the shapes of the operands inside the
-kernel. The VJP shows which operands and outputs it reads: only those are saved.
+differentiated like anything else. Its outputs are the cotangents, summed down to the shapes of the operands. The VJP
+shows which operands and outputs it reads: only those are saved.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..core.operation import SPEC, ArraySpec, Elementwise, broadcast, hand_over
-from ..core.tape import Edge, Node, add_to, current, leading_to, reachable, sweep
-from ..core.tensor import FLOATS, Tensor, apply
+from ..core.operation import SPEC, ArraySpec, Elementwise, broadcast
+from ..core.tape import Edge, Node, add_to, leading_to, reachable, sweep
+from ..core.tensor import FLOATS, Tensor, apply, saved
 from ..errors import ArgumentError
-from ..kernels.backend import compiler_is_off
-from ..kernels.plan import SMALL, Plan, elementwise_backend
+from .plan import Plan
 from .symbols import Symbol, lower, substitute, used
 
 Mask = tuple[bool, ...]
@@ -53,11 +51,11 @@ class Context(NamedTuple):
 class Way(NamedTuple):
     """A pullback for some cotangents and some inputs, ready to be called.
 
-    reads: pairs of a place in what the node saved and the input or output it is.  gives: as in Derivative.
+    reads: places in what the node saved.  gives: as in Derivative.
     """
 
     fusion: Fusion
-    reads: tuple[tuple[int, int], ...]
+    reads: tuple[int, ...]
     weak: Mask
     like: tuple[ArraySpec, ...]
     gives: tuple[int, ...]
@@ -66,8 +64,13 @@ class Way(NamedTuple):
 class Fusion:
     """Elementwise outputs as symbols over input symbols; called on tensors, it is one operation.
 
-    eager: whether small arrays may be computed by NumPy instead of a kernel.
+    eager: whether it is an operation of the library, of which many are small: no time is to be spent on each.
+    planner, mark: an outer ring makes the plans by `planner(fusion, arrays, weak, shape, like)`. Those that are made
+      under another mark are made again.
     """
+
+    planner: ClassVar[Callable[..., Plan] | None] = None
+    mark: ClassVar[Any] = None
 
     def __init__(self, name: str, inputs: Sequence[Symbol], outputs: Sequence[Any], eager: bool) -> None:
         self.name, self.inputs, self.outputs, self.eager = name, tuple(inputs), tuple(outputs), eager
@@ -110,9 +113,8 @@ class Fusion:
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         context: Context = node.context
         way = self.way(context, tuple([c is not None for c in cotangents]), wanted)
-        edges = (*node.inputs, *[(node, n) for n in range(node.width)]) if current().recording else ()
-        operands = [c for c in cotangents if c is not None]
-        operands += [Tensor(node.saved[place], edges[n] if edges else None) for place, n in way.reads]
+        kept = saved(node)
+        operands = [*[c for c in cotangents if c is not None], *[kept[place] for place in way.reads]]
         found: list[Tensor | None] = [None] * len(wanted)
         for n, result in zip(way.gives, apply(way.fusion, operands, way.weak, way.like)):
             found[n] = result
@@ -136,7 +138,7 @@ class Fusion:
         plan, width = context.plan, len(self.inputs)
         fusion, reads, gives = self.derivative(given, wanted, context.through)
         weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
-        places = tuple([(context.reads.index(n), n) for n in reads])
+        places = tuple(map(context.reads.index, reads))
         way = context.ways[given, wanted] = Way(
             fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives
         )
@@ -176,14 +178,21 @@ class Fusion:
 
     def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
-        key = (elementwise_backend.chosen, weak, like, *map(SPEC, arrays))
+        key = (self.mark, weak, like, *map(SPEC, arrays))
         if (plan := self._plans.get(key)) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
-                plan = self._plans[key] = Plan(self.expression, arrays, weak, shape, like, self.eager)
+                plan = self._plans[key] = self._plan(arrays, weak, shape, like)
             except (ValueError, OverflowError) as error:  # as in __call__, of a constant
                 raise ArgumentError(f"{self.name}: {error}") from error
         return plan
+
+    def _plan(
+        self, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
+    ) -> Plan:
+        if Fusion.planner is not None:
+            return Fusion.planner(self, arrays, weak, shape, like)
+        return Plan(self.expression, arrays, weak, shape, like)
 
     def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
         """What a node is to remember, by the edges of its operands; None if no gradient flows."""
@@ -210,7 +219,7 @@ class Fusion:
 
 
 def fused(op: Elementwise) -> Fusion:
-    """The elementwise operation as a fusion: a kernel each way."""
+    """The elementwise operation as a fusion."""
     if (found := _FUSED.get(op)) is None:
         inputs = [Symbol() for _ in op.inputs]
         found = _FUSED[op] = Fusion(op.name, inputs, [Symbol(op, tuple(inputs))], eager=True)
@@ -220,14 +229,8 @@ def fused(op: Elementwise) -> Fusion:
 _FUSED: dict[Elementwise, Fusion] = {}
 
 
-def _follow(chosen: str) -> None:
-    """Let kernels compute elementwise operations as the backend says."""
-    sizes = {"numba": 0, "numpy": math.inf, "auto": math.inf if compiler_is_off() else SMALL}
-    hand_over(sizes[chosen], _by_fusion)
-
-
-def _by_fusion(op: Elementwise, operands: Sequence[Tensor]) -> Tensor:
-    return fused(op)(operands)[0]
-
-
-elementwise_backend.follow(_follow)
+def plan_by(planner: Callable[..., Plan], mark: Any) -> None:
+    """Let an outer ring plan how fusions are computed. Only its own mark can change."""
+    if Fusion.planner not in (None, planner):
+        raise ArgumentError("plan_by: fusions are planned by another way already")
+    Fusion.planner, Fusion.mark = planner, mark

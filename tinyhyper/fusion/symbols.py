@@ -16,7 +16,6 @@ import numpy as np
 from ..core.operation import READERS, Elementwise, Operation, attach, held
 from ..core.rules import operators
 from ..errors import UnsupportedError
-from ..kernels.notation import formula
 from .expression import Expression, Line
 
 _serials = count()
@@ -111,7 +110,7 @@ def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
 
     for symbol in order:
         assert symbol.op is not None
-        line = Line(formula(symbol.op), tuple(number(arg) for arg in symbol.args))
+        line = Line(symbol.op, tuple(number(arg) for arg in symbol.args))
         numbers[id(symbol)] = lines.setdefault(line, len(inputs) + len(constants) + len(lines))
     return Expression(len(inputs), tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
 

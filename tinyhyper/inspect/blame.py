@@ -78,11 +78,11 @@ def _faults(expression: Expression, values: Sequence[Any]) -> list[np.ndarray]:
     """For each value, which of its elements are not finite because of a line of the expression, not of an operand."""
     before = expression.inputs + len(expression.constants)
     faults = [np.array(False)] * before
-    for (formula, args), value in zip(expression.lines, values[before:]):
+    for (op, args), value in zip(expression.lines, values[before:]):
         read = [values[arg] for arg in args]
         bad, nan = _bad(value), np.isnan(value)
         made = (bad & ~_any(map(_bad, read))) | (nan & ~_any(map(np.isnan, read)))
-        if formula.name == "where":  # the branch that is not taken does not count
+        if op.name == "where":  # the branch that is not taken does not count
             passed = np.where(values[args[0]], faults[args[1]], faults[args[2]])
         else:
             passed = _any(faults[arg] for arg in args)
@@ -100,13 +100,13 @@ def _follow(expression: Expression, values: Sequence[Any], faults: Sequence[np.n
         return np.broadcast_to(array, shape)[index]
 
     while True:
-        formula, args = expression.lines[number - before]
+        op, args = expression.lines[number - before]
         earlier = [arg for arg in args if np.ndim(faults[arg]) <= len(shape) and at(faults[arg])]
         if not earlier:
             break
         number = earlier[0]
     made = worded(at(values[number]))
-    return Fault(formula.name, made, f"{formula.name}({', '.join(short(at(values[arg])) for arg in args)})", index)
+    return Fault(op.name, made, f"{op.name}({', '.join(short(at(values[arg])) for arg in args)})", index)
 
 
 def _any(masks: Any) -> np.ndarray:

@@ -125,7 +125,7 @@ class EventRecording(Recording):
             return None
         if id(op) not in self._opened:
             self._opened[id(op)] = len(self._insides)
-            lines = [(line.formula.name, line.args) for line in expression.lines]
+            lines = [(line.op.name, line.args) for line in expression.lines]
             constants = [float(value) for value in expression.constants]
             self._insides.append(Inside(op.name, expression.inputs, constants, lines, expression.outputs))
         return self._opened[id(op)]

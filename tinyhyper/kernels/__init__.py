@@ -1,6 +1,7 @@
 """Array kernels: products, convolutions, the compiler from expressions to elementwise kernels. They know no tape."""
 
 from ..folders import cache_dir, set_cache_dir
+from . import fusions, quicker, recurrent, softmax  # noqa: F401  they register
 from .convolution import convolution_backend
 from .matmul import matmul_backend
 from .plan import elementwise_backend

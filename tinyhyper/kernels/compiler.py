@@ -19,6 +19,7 @@ import numpy as np
 from ..fusion.expression import Expression, value_dtypes
 from . import cache
 from .accuracy import NEAR, near_name, special_name
+from .notation import source
 from .sums import Apart
 
 INDEX = "ijklmnpq"
@@ -89,7 +90,7 @@ def write(signature: Signature) -> str:
     names = [f"a{n}" for n in range(len(signature.inputs))] + [f"o{n}" for n in range(len(signature.outputs))]
     writer = Writer(signature)
     body = _body(writer, names)
-    if any(near_name(line.formula.name, "float64") for line in signature.expression.lines):
+    if any(near_name(line.op.name, "float64") for line in signature.expression.lines):
         totals = [n for n, varies in enumerate(signature.outputs) if not all(varies)]
         clear = [f"    o{n}[{':' if any(signature.outputs[n]) else '()'}] = 0.0" for n in totals]
         again = ["    " + line for line in (*clear, *body)]
@@ -191,7 +192,7 @@ class Writer:
         """The output from which a loop of its own sums a value, if that pays: a loop that computes functions of float32
         holds half as many of them in a register if it adds up float64 as well."""
         lines, outputs = self.expression.lines, zip(self.expression.outputs, self.signature.outputs)
-        if self.types[number] != np.float32 or not any(special_name(line.formula.name, "float32") for line in lines):
+        if self.types[number] != np.float32 or not any(special_name(line.op.name, "float32") for line in lines):
             return None
         return next((f"o{n}" for n, (other, varies) in enumerate(outputs) if other == number and all(varies)), None)
 
@@ -200,18 +201,18 @@ class Writer:
 
     def _line(self, n: int) -> str:
         dtype, terms = self.types[n], self._terms(n)
-        formula = self.expression.lines[n - self.first_line].formula
-        text = formula.source.format(*terms, one=_convert("1", dtype.name))
-        if call := special_name(formula.name, dtype.name):
+        op = self.expression.lines[n - self.first_line].op
+        text = source(op).format(*terms, one=_convert("1", dtype.name))
+        if call := special_name(op.name, dtype.name):
             text = f"special.{call}({', '.join(terms)})"
-        elif call := near_name(formula.name, dtype.name):
+        elif call := near_name(op.name, dtype.name):
             here = f"special.{call}({terms[0]})"
             text = here if self.near else f"({here} if abs({terms[0]}) <= {NEAR} else {text})"
         return _convert(text, dtype.name)
 
     def _watch(self, n: int) -> list[str]:
         """Set `far` if the argument of a line is not near enough for it."""
-        name = self.expression.lines[n - self.first_line].formula.name
+        name = self.expression.lines[n - self.first_line].op.name
         watched = self.near and near_name(name, self.types[n].name)
         return [f"far |= abs({self._terms(n)[0]}) > {NEAR}"] if watched else []
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..core.operation import ArraySpec
 from .compiler import Layout, merge_axes
-from .plan import Plan
+from .plan import KernelPlan
 
 WIDE = 512  # elements in one round: the partial sums of two outputs, in float64, still fit the nearest cache
 
 
-class Folded(Plan):
+class Folded(KernelPlan):
     """A plan that takes `copies` rounds of the outer one of two loops as one, where that is possible.
 
     wide: the plan for arrays folded so; None if there is nothing to fold.
@@ -25,12 +25,12 @@ class Folded(Plan):
 
     __slots__ = ("copies", "wide")
 
-    def _compile(self, arrays: Sequence[np.ndarray], dtypes: Sequence[np.dtype]) -> None:
+    def _compile(self, arrays: Sequence[np.ndarray]) -> None:
         every = [*arrays, *[np.empty(out.shape) for out in self.outs]]
         layout = merge_axes(self.shape, [a.shape for a in every], [a.strides for a in every])
         self.copies, self.wide = _copies(layout, every), None
         if self.copies == 1:
-            super()._compile(arrays, dtypes)
+            super()._compile(arrays)
             return
         width = self.copies * self.shape[-1]
         shape = (int(np.prod(self.shape)) // width, width)
@@ -38,7 +38,7 @@ class Folded(Plan):
             ArraySpec(shape, out.dtype) if all(varies) else ArraySpec((width,), np.dtype(np.float64))
             for out, varies in zip(self.outs, layout.varies[len(arrays) :])
         ]
-        self.wide = Plan(self.expression, [self._fold(a) for a in arrays], self.weak, shape, like, eager=False)
+        self.wide = KernelPlan(self.expression, [self._fold(a) for a in arrays], self.weak, shape, like, eager=False)
         self.kernel = self.wide.kernel
 
     def _fold(self, array: np.ndarray) -> np.ndarray:

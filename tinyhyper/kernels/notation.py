@@ -1,14 +1,18 @@
-"""How a kernel writes each elementwise operation: numba source, `{0}` for the first argument, `{one}` for a 1."""
+"""How a kernel writes each elementwise operation: numba source, with `{0}`, `{1}` for its arguments.
+
+`{one}` is a 1 of its dtype. It counts where `special` has no function of that name.
+"""
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
 
-from ..fusion.expression import Formula
+from ..core.operation import Elementwise
+from ..fusion.expression import Expression
+from ..ops.elementwise import at_least, at_most
+from ..optim import vanishing
 
-SOURCES: dict[Any, str] = {
+SOURCES: dict[Elementwise | str, str] = {
     "equal": "{0} == {1}",
     "not_equal": "{0} != {1}",
     "less": "{0} < {1}",
@@ -57,15 +61,27 @@ SOURCES: dict[Any, str] = {
     "tanh": "math.tanh({0})",
     "tanh_slope": "{one} / math.cosh({0}) ** 2",
     "erf": "math.erf({0})",
+    "hold": "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))",
+    # A number less itself is 0 only if the number is finite; the operator | leaves no branches in a kernel.
+    "quotient": "({0} / {1} if ({0} / {1} - {0} / {1} == 0) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)",
+    vanishing.inverse: "({one} / {0} if ({one} / {0} - {one} / {0} == 0) | ({0} - {0} != 0) else 0)",
+    vanishing.scale: "({0} ** {1} if (abs({0} ** {1}) != math.inf) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)",
+    at_least: "({0} if {0} >= {1} or {0} != {0} else {1})",
+    at_most: "({0} if {0} <= {1} or {0} != {0} else {1})",
+    "as_float": "{0}",
 }
 
 
-def write_as(op: Any, source: str) -> None:
+def write_as(op: Elementwise, source: str) -> None:
     """How a kernel writes an operation whose name says something else, or nothing, in the table."""
     SOURCES[op] = source
 
 
-@functools.cache
-def formula(op: Any) -> Formula:
-    """An elementwise operation in both notations."""
-    return Formula(op.name, SOURCES.get(op) or SOURCES[op.name], op.forward)
+def source(op: Elementwise) -> str:
+    """How a kernel writes an operation. Raises KeyError for one that no kernel holds."""
+    return SOURCES.get(op) or SOURCES[op.name]
+
+
+def is_written(expression: Expression) -> bool:
+    """Whether kernels can hold all operations of an expression."""
+    return all(line.op in SOURCES or line.op.name in SOURCES for line in expression.lines)

@@ -29,16 +29,16 @@ def pays(expression: Expression, size: int, along: Sequence[bool], itemsize: int
     """
     cost = ARRAY * sum(along)
     each = [*along[: expression.inputs], *[False] * len(expression.constants)]
-    for formula, args in expression.lines:
+    for op, args in expression.lines:
         each.append(any(each[arg] for arg in args))
         if not each[-1]:
             continue
-        if formula.name in LIBRARY:
+        if op.name in LIBRARY:
             cost += CALL
-        elif formula.name in MAX_ULPS or formula.name in NEAR_ULPS:
+        elif op.name in MAX_ULPS or op.name in NEAR_ULPS:
             cost += FUNCTION
         else:
-            cost += SLOW_LINE if formula.name in SLOW else LINE
+            cost += SLOW_LINE if op.name in SLOW else LINE
     return cost * itemsize * size * 1e-6 >= WORTH
 
 

@@ -1,4 +1,4 @@
-"""A plan: how to compute one expression for arrays of given shapes, strides and dtypes.
+"""A plan by a kernel, where that is quicker.
 
 Rule for the backend, by sizes and dtypes alone, so that runs are reproducible: a single operation on fewer than
 SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single power or
@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..core.operation import ArraySpec
 from ..core.tape import quietly
-from ..fusion.expression import Expression, Program, in_floats, value_dtypes
+from ..fusion.expression import Expression
+from ..fusion.plan import Plan
 from . import compiler, threads
 from .accuracy import LIBRARY
 from .backend import Backend, compiler_is_off
+from .notation import is_written
 from .parts import LEAST, Parts, pays
 
 SMALL = 1_000
@@ -28,19 +30,13 @@ SMALL = 1_000
 elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 
 
-class Plan:
-    """One expression over arrays of fixed shapes, strides and dtypes, by the backend that is chosen when it is made.
+class KernelPlan(Plan):
+    """A plan by the backend that is chosen when it is made.
 
-    weak: inputs that are scalars which take on the dtype they meet.  shape: what all broadcast to.
-    like: what each output has the shape and dtype of; None for the broadcast shape and NumPy's dtype.
-    whole: whether no output is summed down from the broadcast shape.
-    contexts: room for what the caller derives from the plan.
+    eager: whether small arrays may be computed by NumPy.  kernel: None if all are.
     """
 
-    __slots__ = (
-        "weak", "shape", "dtypes", "samples", "expression", "kernel", "parts", "program", "alias", "outs",
-        "reshaped", "narrow", "whole", "contexts",
-    )  # fmt: skip
+    __slots__ = ("kernel", "parts", "stores", "reshaped", "narrow")
 
     def __init__(
         self,
@@ -51,37 +47,12 @@ class Plan:
         like: Sequence[ArraySpec] | None,
         eager: bool,
     ) -> None:
-        in_dtypes = [array.dtype for array in arrays]
-        expression = quietly(in_floats, expression, in_dtypes, weak)
-        types, _ = value_dtypes(expression, in_dtypes, weak)
-        shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
-        self.whole = all(s == shape for s in shapes)
-        self.dtypes = [x.dtype for x in like] if like is not None else [types[n] for n in expression.outputs]
-        self.weak, self.shape = weak, shape
-        self.samples = [ArraySpec(array.shape, array.dtype) for array in arrays]
-        alias = [
-            n if n < expression.inputs and (arrays[n].shape, arrays[n].dtype) == (s, d) else None
-            for n, s, d in zip(expression.outputs, shapes, self.dtypes)
-        ]
-        self.alias = alias if any(source is not None for source in alias) else None
-        computed = [n for n, source in enumerate(alias) if source is None]
-        self.expression = expression._replace(outputs=tuple(expression.outputs[n] for n in computed))
-        self.outs = [Out(shapes[n], self.dtypes[n], False, None) for n in computed]
-        self.reshaped: list[tuple[int, tuple[int, ...]]] = []
+        super().__init__(expression, arrays, weak, shape, like)
         self.kernel: Callable[..., None] | None = None
-        self.parts: Parts | None = None
-        self.narrow = False
-        self.contexts: dict[Any, Any] = {}
-        size = math.prod(shape)
-        strong = [dtype for dtype, is_weak in zip(in_dtypes, weak) if not is_weak]
-        integers = any(dtype.kind in "iu" for dtype in [*strong, *types[len(types) - len(expression.lines) :]])
-        if computed and size and not integers and self._wants_kernel(eager, size):
-            self._compile(arrays, in_dtypes)
-        if self.kernel is None:
-            outs = [(out.shape, out.dtype) for out in self.outs]
-            self.program = Program(self.expression, arrays, weak, shape, outs)
+        if self.outs and self._wants_kernel(eager, math.prod(shape)):
+            self._compile(arrays)
 
-    def _compile(self, arrays: Sequence[np.ndarray], dtypes: Sequence[np.dtype]) -> None:
+    def _compile(self, arrays: Sequence[np.ndarray]) -> None:
         """Find the kernel, and what views of the arrays it wants; leave it to NumPy if there are too many loops."""
         every = [*arrays, *[np.empty(out.shape) for out in self.outs]]
         layout = compiler.merge_axes(self.shape, [a.shape for a in every], [a.strides for a in every])
@@ -91,16 +62,16 @@ class Plan:
         self.reshaped = [(n, view) for n, view in enumerate(layout.views[:count]) if view != arrays[n].shape]
         self.kernel = compiler.kernel(
             compiler.Signature(
-                self.expression, tuple(dtypes), self.weak, tuple(out.dtype for out in self.outs),
+                self.expression, tuple([a.dtype for a in arrays]), self.weak, tuple(out.dtype for out in self.outs),
                 tuple(layout.varies[:count]), tuple(layout.varies[count:]),
             )
         )  # fmt: skip
-        self.outs = [
-            Out(out.shape, out.dtype, not all(varies), None if view == out.shape else view)
+        self.stores = [
+            Store(out.shape, out.dtype, not all(varies), None if view == out.shape else view)
             for out, view, varies in zip(self.outs, layout.views[count:], layout.varies[count:])
         ]
         self.parts = self._shared(self.kernel, layout)
-        self.narrow = any(out.total and out.dtype != np.float64 for out in self.outs)
+        self.narrow = any(store.total and store.dtype != np.float64 for store in self.stores)
 
     def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
@@ -113,25 +84,22 @@ class Plan:
         return Parts(kernel, rounds, along, len(self.samples)) if rounds >= LEAST else None
 
     def _wants_kernel(self, eager: bool, size: int) -> bool:
+        lines, dtypes = self.expression.lines, [x.dtype for x, is_weak in zip(self.samples, self.weak) if not is_weak]
+        integers = any(dtype.kind in "iu" for dtype in [*dtypes, *self.types[len(self.types) - len(lines) :]])
+        if not size or integers or not is_written(self.expression):
+            return False
         if elementwise_backend.chosen != "auto":
             return elementwise_backend.chosen == "numba"
         return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(self.expression)))
 
-    def run(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """The outputs. One that is an input unchanged is that very array."""
-        if self.alias is None:
-            return self._compute(arrays)
-        fresh = iter(self._compute(arrays) if self.outs else ())
-        return [next(fresh) if source is None else arrays[source] for source in self.alias]
-
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
-            return self.program(arrays)
+            return super()._compute(arrays)
         args = [*arrays]
         for n, merged in self.reshaped:
             args[n] = args[n].reshape(merged)
         results = []
-        for shape, dtype, total, view in self.outs:
+        for shape, dtype, total, view in self.stores:
             result = np.zeros(shape) if total else np.empty(shape, dtype)
             results.append(result)
             args.append(result if view is None else result.reshape(view))
@@ -147,10 +115,10 @@ class Plan:
 
 def is_library_call(expression: Expression) -> bool:
     """Whether it is a single operation that a kernel would leave to the C library: NumPy computes it at any size."""
-    return len(expression.lines) == 1 and expression.lines[0].formula.name in LIBRARY
+    return len(expression.lines) == 1 and expression.lines[0].op.name in LIBRARY
 
 
-class Out(NamedTuple):
+class Store(NamedTuple):
     """An output to compute: `total` if it is a sum, built up in float64; `view`, the shape the kernel wants it in."""
 
     shape: tuple[int, ...]

@@ -16,17 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from ..core.operation import quicken
 from ..fusion.expression import Expression
+from ..ops.recurrent import CELL, GATES, derivative
 from . import cache, compiler, product, threads
 from .backend import Backend, compiler_is_off
 from .matmul import LEAST
 
-GATES = 4
 PART = 8 * LEAST  # multiplications that are worth a thread
 
 recurrent_backend = Backend("recurrent_backend", "numba", "numpy")
-
-Arrays = tuple[np.ndarray, ...]
 
 FORWARD = """
 
@@ -89,16 +88,18 @@ def _work(shape: tuple[int, ...]) -> int:
     return length * batch * wide * wide // GATES
 
 
-def forward(expression: Expression, x: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray) -> Arrays:
+def forward(x: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray) -> Sequence[np.ndarray]:
     """The states h and c, from the first on, and the gates of every step.
 
     x: (length, batch, 4 width).  weight: (width, 4 width).  h0, c0: (batch, width). All of one dtype.
     """
+    if not by_kernel(x.shape):
+        return _numpy_forward(x, weight, h0, c0)
     length, batch, wide = x.shape
     states = np.empty((2, length + 1, batch, wide // GATES), x.dtype)
     states[:, 0] = h0, c0
     gates = np.empty(x.shape, x.dtype)
-    kernel = _kernel(FORWARD, expression, x.dtype, (*OPERANDS, *OUTPUTS))
+    kernel = _kernel(FORWARD, CELL.expression, x.dtype, (*OPERANDS, *OUTPUTS))
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
 
     def arguments(first: int, last: int) -> tuple[Any, ...]:
@@ -110,22 +111,18 @@ def forward(expression: Expression, x: np.ndarray, weight: np.ndarray, h0: np.nd
 
 
 def backward(
-    expression: Expression,
-    reads: tuple[int, ...],
-    cotangents: Sequence[np.ndarray | None],
-    weight: np.ndarray,
-    h: np.ndarray,
-    c: np.ndarray,
-    gates: np.ndarray,
-) -> Arrays:
+    cotangents: Sequence[np.ndarray | None], weight: np.ndarray, h: np.ndarray, c: np.ndarray, gates: np.ndarray
+) -> Sequence[np.ndarray]:
     """The cotangents of x, h0 and c0.
 
-    expression: the cell's derivative, which gives RESULTS.  reads: its operands, by number among ROWS.
     cotangents: of h and c after each step, and of the gates; None for what is not read.
     """
+    if not by_kernel(gates.shape):
+        return _numpy_backward(cotangents, weight, h, c, gates)
+    fusion, reads = derivative(*[cotangent is not None for cotangent in cotangents])
     shape, dtype = gates.shape, gates.dtype
     dx, (dh0, dc0) = np.empty(shape, dtype), np.empty((2, *h.shape[1:]), dtype)
-    kernel = _kernel(BACKWARD, expression, dtype, (*[ROWS[n] for n in reads], *RESULTS))
+    kernel = _kernel(BACKWARD, fusion.expression, dtype, (*[ROWS[n] for n in reads], *RESULTS))
     empty = np.empty((0, 0, 0), dtype)
     given = [empty if array is None else np.ascontiguousarray(array, dtype) for array in cotangents]
     transposed = np.ascontiguousarray(weight.T)
@@ -172,3 +169,6 @@ def _kernel(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str,
     multiply, _ = product.kernel(dtype)
     plain = getattr(multiply, "args", (multiply,))[0]  # it is wrapped where nothing is compiled
     return cache.load(text + loop.format(rows=", ".join(rows), module=plain.__module__))
+
+
+_numpy_forward, _numpy_backward = quicken("lstm", forward), quicken("lstm.vjp", backward)

@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and the cross entropy of labels, with what their gradients need: by the rows of a matrix.
+"""The operations of `ops/nn.py` by the rows of a matrix.
 
 Rows are handled in blocks that fit into the cache nearest the processor. The exponentials of a block are computed in
 one loop, so that vector registers are full where rows are short. As for single operations, an array of fewer than SMALL
@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
-from ..ops.reduce import real
+from ..core.operation import quicken
+from ..core.rules import Axes
+from ..core.tensor import FLOATS
+from ..ops import nn  # noqa: F401  whose operations these are
 from . import cache, plan
 from .backend import compiler_is_off
-
-FEW = 64  # classes
-Axes = int | tuple[int, ...] | None
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 # For each row, `powers[r]` holds e^(x - top) and `total` their sum when its {body} is reached. Of labels
 # it has the others' alone, and `power` the label's: added to that of a sure label they would be rounded away.
@@ -88,102 +86,50 @@ PASS = """
 
 
 def cross_entropy(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The mean of -log(softmax(x)[label]) over the rows, 0-d and in x's dtype.
+    if not _small(x):
+        mean = np.empty((), x.dtype)
+        wrong = _kernel("labels, mean", x.dtype, CHECK, LOSS, MEAN)(x, _indices(labels), mean)
+        if wrong < 0:
+            return mean
+    return _numpy_cross_entropy(x, labels)  # which says what label is out of range
 
-    Raises ArgumentError for a label that is not the number of a column.
-    """
+
+def excess(scale: np.ndarray, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if _small(x):
-        rows = np.arange(len(labels))
-        try:
-            np.ravel_multi_index((rows, labels), x.shape)  # the quickest of NumPy's ways to find a label out of range
-        except ValueError:
-            _check(x, labels)
-        shifted, powers = exponentials(x, -1)
-        power, powers[rows, labels] = powers[rows, labels], 0
-        losses = np.log1p(_total(powers, -1)[:, 0] + (power - 1)) - shifted[rows, labels]
-        return np.asarray(np.add.reduce(losses, 0, np.float64) / len(labels), x.dtype)
-    mean = np.empty((), x.dtype)
-    wrong = _kernel("labels, mean", x.dtype, CHECK, LOSS, MEAN)(x, _indices(labels), mean)
-    if wrong >= 0:
-        _check(x, labels)
-    return mean
-
-
-def excess(x: np.ndarray, labels: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """scale (softmax(x) - one_hot(labels)) / n: the gradient of scale times the cross entropy; scale is 0-d.
-
-    The labels are in range, as the cross entropy has seen.
-    """
-    if _small(x):
-        rows, (_, powers) = np.arange(len(labels)), exponentials(x, -1)
-        total = _total(powers, -1) * len(labels)
-        powers[rows, labels] = 0
-        powers /= total
-        powers[rows, labels] = -_total(powers, -1)[:, 0]
-        return np.ascontiguousarray(powers * scale)
+        return _numpy_excess(scale, x, labels)
     out = np.empty(x.shape, x.dtype)
     _kernel("labels, scale, out", x.dtype, "    each = scale[()] / n", EXCESS, "")(x, _indices(labels), scale, out)
     return out
 
 
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    """e^x along an axis, divided by its sum."""
     if _has_rows(x, axis):
         return _by_rows(_kernel("out", x.dtype, "", SOFTMAX, ""), x)
-    _, powers = exponentials(x, axis)
-    return np.ascontiguousarray(np.divide(powers, _total(powers, axis), out=powers))
+    return _numpy_softmax(x, axis)
 
 
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    """The logarithm of softmax."""
     if _has_rows(x, axis):
         return _by_rows(_kernel("out", x.dtype, "", LOGARITHM, ""), x)
-    shifted, powers = exponentials(x, axis)
-    return np.ascontiguousarray(np.subtract(shifted, np.log(_wide_total(powers, axis)), out=shifted))
-
-
-def logsumexp(x: np.ndarray, axis: Axes) -> np.ndarray:
-    """The logarithm of the sum of e^x over the axes, which stay, of length 1."""
-    x = real(x)
-    top = _finite_top(x, axis)
-    return (np.log(_wide_total(np.exp(x - top), axis)) + top).astype(x.dtype)
+    return _numpy_log_softmax(x, axis)
 
 
 def shares(x: np.ndarray, axis: Axes) -> np.ndarray:
-    """The slopes of logsumexp: softmax over the axes, but 0 where all of x is -infinity."""
     if _has_rows(x, axis) and np.isfinite(x).all():
         return softmax(x, -1)
-    powers = np.exp(x - _finite_top(x, axis))
-    total = _total(powers, axis)
-    return np.asarray(powers / np.where(total == 0, np.inf, total), x.dtype)
+    return _numpy_shares(x, axis)
 
 
 def centred(x: np.ndarray, weights: np.ndarray, axis: Axes) -> np.ndarray:
-    """x less its mean by these weights, twice: the second time it is what rounding has left of it."""
     if _has_rows(x, axis) and weights.flags.c_contiguous:
         return _by_rows(_projection(x.dtype, " * weights[i, j]", ""), x, weights)
-    for _ in range(2):
-        x = x - _total(x * weights, axis)
-    return x
+    return _numpy_centred(x, weights, axis)
 
 
 def balanced(x: np.ndarray, weights: np.ndarray, axis: Axes) -> np.ndarray:
-    """x less its sum, spread by these weights, twice as well."""
     if _has_rows(x, axis) and weights.flags.c_contiguous:
         return _by_rows(_projection(x.dtype, "", " * weights[i, j]"), x, weights)
-    for _ in range(2):
-        x = x - weights * _total(x, axis)
-    return x
-
-
-def _check(x: np.ndarray, labels: np.ndarray) -> None:
-    """Raises ArgumentError for the first label out of range."""
-    wrong = (labels < 0) | (labels >= x.shape[1])
-    if wrong.any():
-        raise ArgumentError(
-            f"cross_entropy: label {labels[wrong][0]} is out of range for logits of shape {x.shape}; "
-            f"labels go from 0 to {x.shape[1] - 1}"
-        )
+    return _numpy_balanced(x, weights, axis)
 
 
 def _indices(labels: np.ndarray) -> np.ndarray:
@@ -223,25 +169,7 @@ def _projection(dtype: np.dtype, weight: str, share: str) -> Callable[..., Any]:
     return cache.load(PROJECTION + "".join(passes))
 
 
-def exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """x less its largest along the axis, and its exponentials. They may lie in memory by column."""
-    x = real(x)
-    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
-        shifted, powers = exponentials(np.ascontiguousarray(x.T), 0)
-        return shifted.T, powers.T
-    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    return shifted, np.exp(shifted)
-
-
-def _finite_top(x: np.ndarray, axis: Axes) -> np.ndarray:
-    top = np.maximum.reduce(x, axis, keepdims=True)
-    return np.where(np.isfinite(top), top, 0)
-
-
-def _total(x: np.ndarray, axis: Axes) -> np.ndarray:
-    return _wide_total(x, axis).astype(x.dtype, copy=False)
-
-
-def _wide_total(x: np.ndarray, axis: Axes) -> np.ndarray:
-    """The sum along the axes, which stay, of length 1; in float64."""
-    return np.add.reduce(x, axis, np.float64, keepdims=True)
+_numpy_cross_entropy, _numpy_excess = quicken("cross_entropy", cross_entropy), quicken("excess", excess)
+_numpy_softmax, _numpy_log_softmax = quicken("softmax", softmax), quicken("log_softmax", log_softmax)
+_numpy_shares = quicken("shares", shares)
+_numpy_centred, _numpy_balanced = quicken("centred", centred), quicken("balanced", balanced)

@@ -61,5 +61,5 @@ class Apart:
     def _operation(self, number: int) -> tuple[str, Sequence[int]]:
         if number < self.first_line:
             return "", ()
-        formula, args = self.lines[number - self.first_line]
-        return formula.name, args
+        op, args = self.lines[number - self.first_line]
+        return op.name, args

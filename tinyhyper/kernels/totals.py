@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,6 @@ def kernel(x, out):
 
 SHARED = 2_000_000  # elements, from which on threads share the sum: about as long as other kernels take then (`parts`)
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-
-
-@functools.cache
-def summed(dtype: np.dtype) -> np.dtype:
-    """The dtype of NumPy's sums: of integers and booleans one of 64 bits, else the same."""
-    return np.add.reduce(np.empty(0, dtype)).dtype
 
 
 def total(x: np.ndarray) -> Any:

@@ -8,8 +8,7 @@ from typing import Any
 
 from ..arguments import whole
 from ..core.tensor import Tensor
-from ..kernels.convolution import Pair
-from ..ops.convolution import conv2d, pair
+from ..ops.convolution import Pair, conv2d, pair
 from .initial import Initial, uniform
 from .layer import Layer
 

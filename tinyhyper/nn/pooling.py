@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..kernels.convolution import Pair
-from ..ops.convolution import pair
+from ..ops.convolution import Pair, pair
 from ..ops.pooling import avg_pool2d, max_pool2d
 from .layer import Layer
 

@@ -30,7 +30,6 @@ from ..core.tensor import UNMASKED, Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
 from ..fusion.symbols import Symbol
 from ..interop import NUMPY_FUNCTIONS
-from ..kernels import quicker  # noqa: F401  it registers
 from . import elementwise, index, linalg, reduce, shape
 from .elementwise import NUMPY_ALIASES, RULES
 

@@ -3,20 +3,26 @@
 The form <g, conv(x, w)> is linear in each of g, x and w. Leaving out one of them gives a bilinear operation in the
 other two: the convolution itself, its transpose in x, its transpose in w. So the VJPs of each are the other two, and
 there are derivatives of any order.
+
+    y[n, i, j, o] = sum over a, b, c of x[n, i * stride + a - padding, j * stride + b - padding, c] * w[a, b, c, o]
+
+where x is 0 outside. Images are channels-last.
 """
 
 from __future__ import annotations
 
+import math
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ..core.operation import operation
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
-from ..kernels import convolution as kernels
-from ..kernels.convolution import Pair
+
+Pair: TypeAlias = "tuple[int, int]"
 
 
 @operation(
@@ -24,7 +30,11 @@ from ..kernels.convolution import Pair
     w=lambda g, x, spec, stride, padding: _correlate(x, g, stride, padding, spec.shape[:2]),
 )
 def _conv2d(x: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair) -> np.ndarray:
-    return kernels.convolve(x, w, stride, padding)
+    windows = _windows(x, w.shape[:2], stride, padding)
+    pixels, inputs = math.prod(windows.shape[:3]), math.prod(windows.shape[3:])
+    rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(pixels, inputs)
+    out = np.matmul(rows, w.reshape(inputs, w.shape[3]), dtype=summed(x, w))
+    return out.reshape(*windows.shape[:3], w.shape[3])
 
 
 @operation(
@@ -32,7 +42,12 @@ def _conv2d(x: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair) -> np.
     w=lambda g, y, spec, stride, padding: _correlate(g, y, stride, padding, spec.shape[:2]),
 )
 def _spread(y: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
-    return kernels.spread(y, w, stride, padding, size)
+    """Images of this size: every pixel of y is spread over the window it was summed from."""
+    (down, across), (top, left), (height, width) = stride, padding, size
+    padded = np.zeros((len(y), height + 2 * top, width + 2 * left, w.shape[2]), np.result_type(y, w))
+    for a, b in np.ndindex(w.shape[:2]):
+        padded[:, a : a + down * y.shape[1] : down, b : b + across * y.shape[2] : across] += y @ w[a, b].T
+    return np.ascontiguousarray(padded[:, top : top + height, left : left + width])
 
 
 @operation(
@@ -40,7 +55,23 @@ def _spread(y: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair, size: 
     y=lambda g, x, stride, padding: _conv2d(x, g, stride, padding),
 )
 def _correlate(x: np.ndarray, y: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
-    return kernels.correlate(x, y, stride, padding, size)
+    """Weights of this size: how pixels of x go along with the pixels of y they contributed to."""
+    pixels, inputs = math.prod(y.shape[:3]), math.prod(size) * x.shape[3]
+    columns = _windows(x, size, stride, padding).transpose(4, 5, 3, 0, 1, 2).reshape(inputs, pixels)
+    products = columns @ y.reshape(pixels, y.shape[3])  # np.dot would lose NaN where it scales by 0
+    return products.reshape(*size, x.shape[3], y.shape[3])
+
+
+def _windows(x: np.ndarray, size: Pair, stride: Pair, padding: Pair) -> np.ndarray:
+    """A view of every window of the padded images: (n, height, width, inputs, rows, columns)."""
+    padded = np.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
+    windows: np.ndarray = sliding_window_view(padded, size, (1, 2))
+    return windows[:, :: stride[0], :: stride[1]]
+
+
+def summed(*arrays: np.ndarray) -> np.dtype:
+    """The dtype of NumPy's sums of products: of integers and booleans one of 64 bits, else the arrays'."""
+    return np.add.reduce(np.empty(0, np.result_type(*arrays))).dtype
 
 
 def conv2d(x: Any, weight: Any, bias: Any = None, stride: int | Pair = 1, padding: int | Pair = 0) -> Tensor:

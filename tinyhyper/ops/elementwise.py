@@ -37,7 +37,6 @@ from ..core.rules import (
     where,
 )
 from ..errors import ArgumentError
-from ..kernels.notation import write_as
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
@@ -122,8 +121,6 @@ at_most = Elementwise(
     "clip", lambda x, high: np.minimum(x, high), "x, or high where x is above it; NaN if either is.",
     x=lambda g, x, high: _passed(g, x, less_equal(x, high)), high=lambda g, x, high: _bound(g, x, less_equal(x, high)),
 )  # fmt: skip
-write_as(at_least, "({0} if {0} >= {1} or {0} != {0} else {1})")
-write_as(at_most, "({0} if {0} <= {1} or {0} != {0} else {1})")
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:

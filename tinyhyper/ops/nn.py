@@ -13,8 +13,10 @@ from ..core.operation import operation
 from ..core.rules import Axes, exp, restore
 from ..core.rules import sum as _sum
 from ..core.tensor import FLOATS, Tensor, as_tensor
-from ..errors import DtypeError, ShapeError
-from ..kernels import softmax as kernels
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .reduce import real
+
+FEW = 64  # classes
 
 
 @operation(
@@ -26,7 +28,9 @@ def _centred(x: np.ndarray, weights: np.ndarray, /, axis: Axes) -> np.ndarray:
 
     So the cotangent of the weights is that of x - mean with x centred, which has the digits.
     """
-    return kernels.centred(x, weights, axis)
+    for _ in range(2):  # the second time it is what rounding has left of the mean
+        x = x - _total(x * weights, axis)
+    return x
 
 
 @operation(
@@ -35,7 +39,9 @@ def _centred(x: np.ndarray, weights: np.ndarray, /, axis: Axes) -> np.ndarray:
 )
 def _balanced(x: np.ndarray, weights: np.ndarray, /, axis: Axes) -> np.ndarray:
     """x less its sum, spread by weights that add up to 1: what is left adds up to 0."""
-    return kernels.balanced(x, weights, axis)
+    for _ in range(2):
+        x = x - weights * _total(x, axis)
+    return x
 
 
 def _softmax_vjp(g: Tensor, out: Tensor, axis: Axes) -> Tensor:
@@ -51,31 +57,56 @@ def _check_axis(name: str, x: np.ndarray) -> None:
 def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """e ** x along an axis, divided by its sum; without overflow. Raises ShapeError for an axis without elements."""
     _check_axis("softmax", x)
-    return kernels.softmax(x, axis)
+    _, powers = exponentials(x, axis)
+    return np.ascontiguousarray(np.divide(powers, _total(powers, axis), out=powers))
 
 
 @operation(x=lambda g, out, axis: _balanced(g, exp(out), axis))
 def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """The logarithm of softmax along an axis, exact where softmax rounds to 0. Raises ShapeError as softmax does."""
     _check_axis("log_softmax", x)
-    return kernels.log_softmax(x, axis)
+    shifted, powers = exponentials(x, axis)
+    return np.ascontiguousarray(np.subtract(shifted, np.log(_wide_total(powers, axis)), out=shifted))
 
 
 @operation(x=_softmax_vjp)
 def _shares(x: np.ndarray, /, axis: Axes) -> np.ndarray:
-    return kernels.shares(x, axis)
+    """The slopes of logsumexp: softmax over the axes, but 0 where all of x is -infinity."""
+    powers = np.exp(x - _finite_top(x, axis))
+    total = _total(powers, axis)
+    return np.asarray(powers / np.where(total == 0, np.inf, total), x.dtype)
 
 
 @operation(x=lambda g, x, axis: restore(g, x.shape, axis) * _shares(x, axis))
 def logsumexp(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """log(sum(exp(x))) over the axes (all if None), without overflow. Raises ShapeError for no elements."""
-    out = kernels.logsumexp(x, axis)
+    x = real(x)
+    top = _finite_top(x, axis)
+    out = (np.log(_wide_total(np.exp(x - top), axis)) + top).astype(x.dtype)
     return out if keepdims else np.squeeze(out, axis)
 
 
 @operation(x=lambda g, x, labels: _excess(g, x, labels))
 def _cross_entropy(x: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
-    return kernels.cross_entropy(x, labels)
+    rows = np.arange(len(labels))
+    try:
+        np.ravel_multi_index((rows, labels), x.shape)  # the quickest of NumPy's ways to find a label out of range
+    except ValueError:
+        _check(x, labels)
+    shifted, powers = exponentials(x, -1)
+    power, powers[rows, labels] = powers[rows, labels], 0  # added to that of a sure label, the others would be lost
+    losses = np.log1p(_total(powers, -1)[:, 0] + (power - 1)) - shifted[rows, labels]
+    return np.asarray(np.add.reduce(losses, 0, np.float64) / len(labels), x.dtype)
+
+
+def _check(x: np.ndarray, labels: np.ndarray) -> None:
+    """Raises ArgumentError for the first label out of range."""
+    wrong = (labels < 0) | (labels >= x.shape[1])
+    if wrong.any():
+        raise ArgumentError(
+            f"cross_entropy: label {labels[wrong][0]} is out of range for logits of shape {x.shape}; "
+            f"labels go from 0 to {x.shape[1] - 1}"
+        )
 
 
 @operation(
@@ -83,7 +114,13 @@ def _cross_entropy(x: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
     x=lambda g, scale, x: _softmax_vjp(g, softmax(x), -1) * (scale / float(x.shape[0])),
 )
 def _excess(scale: np.ndarray, x: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
-    return kernels.excess(x, labels, scale)
+    """scale (softmax(x) - one_hot(labels)) / n: the gradient of scale times the cross entropy."""
+    rows, (_, powers) = np.arange(len(labels)), exponentials(x, -1)
+    total = _total(powers, -1) * len(labels)
+    powers[rows, labels] = 0
+    powers /= total
+    powers[rows, labels] = -_total(powers, -1)[:, 0]
+    return np.ascontiguousarray(powers * scale)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Tensor:
@@ -101,3 +138,27 @@ def cross_entropy(logits: Any, labels: Any) -> Tensor:
     if y.dtype.kind not in "iu":
         raise DtypeError(f"cross_entropy: labels are integers, the number of a class for each example, not {y.dtype}")
     return _cross_entropy(x, y)
+
+
+def exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """x less its largest along the axis, and its exponentials. They may lie in memory by column."""
+    x = real(x)
+    if x.ndim == 2 and axis in (1, -1) and x.shape[1] <= FEW:  # NumPy reduces a short axis slowly unless it is first
+        shifted, powers = exponentials(np.ascontiguousarray(x.T), 0)
+        return shifted.T, powers.T
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+    return shifted, np.exp(shifted)
+
+
+def _finite_top(x: np.ndarray, axis: Axes) -> np.ndarray:
+    top = np.maximum.reduce(x, axis, keepdims=True)
+    return np.where(np.isfinite(top), top, 0)
+
+
+def _total(x: np.ndarray, axis: Axes) -> np.ndarray:
+    return _wide_total(x, axis).astype(x.dtype, copy=False)
+
+
+def _wide_total(x: np.ndarray, axis: Axes) -> np.ndarray:
+    """The sum along the axes, which stay, of length 1; in float64."""
+    return np.add.reduce(x, axis, np.float64, keepdims=True)

@@ -18,14 +18,12 @@ from ..arguments import number
 from ..closures import version
 from ..core.operation import ArraySpec
 from ..core.rules import add, astype, less, multiply, sqrt, subtract, where
-from ..core.tape import Node, current
-from ..core.tensor import FLOATS, Tensor, as_tensor
+from ..core.tape import Node
+from ..core.tensor import FLOATS, Tensor, as_tensor, saved
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import Derivative, Fusion, Mask
 from ..fusion.symbols import Symbol
-from ..kernels.folded import Folded
-from ..kernels.plan import Plan, elementwise_backend
 
 FLOAT64 = np.dtype(np.float64)
 SAMPLED = 256  # places from which the means are guessed
@@ -35,13 +33,6 @@ SUMMED = (False, False, False, True, True)  # those whose gradients are sums, as
 
 class Channelwise(Fusion):
     """A fusion of arrays of few channels with numbers for each channel."""
-
-    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
-        key = (elementwise_backend.chosen, weak, like, *[(a.shape, a.strides, a.dtype) for a in arrays])
-        if (plan := self._plans.get(key)) is None:
-            shape = np.broadcast_shapes(*[a.shape for a in arrays], *[x.shape for x in like or ()])
-            plan = self._plans[key] = Folded(self.expression, arrays, weak, shape, like, self.eager)
-        return plan
 
     def _derive(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
         derivative = super()._derive(given, wanted, through)
@@ -65,15 +56,14 @@ class Normalization(Channelwise):
         if not wanted[X]:
             return super().pullback(node, cotangents, wanted)
         found = super().pullback(node, cotangents, (*SUMMED, *wanted[RESIDUAL:]))
-        edges = (*node.inputs, (node, 0)) if current().recording else (None,) * (len(wanted) + 1)
-        saved = {n: Tensor(array, edges[n]) for n, array in zip(node.context.reads, node.saved)}
+        kept = dict(zip(node.context.reads, saved(node)))
         if True in wanted[RESIDUAL:]:  # its gradient is that of the values before the activation: start from there
             cotangents = found[RESIDUAL:]
             whole, reads, _ = _normalization(True, None, False)._whole(False)  # type: ignore[attr-defined]
         else:
             whole, reads, _ = self._whole(node.context.through)
-        slope, share = _shares(saved, *found[WEIGHT : BIAS + 1])
-        operands = [cotangents[0], *[saved[n] for n in reads], slope, share]
+        slope, share = _shares(kept, *found[WEIGHT : BIAS + 1])
+        operands = [cotangents[0], *[kept[n] for n in reads], slope, share]
         [found[X]] = whole(operands, (False,) * len(operands), (node.context.plan.samples[X],))
         return found
 
@@ -91,10 +81,10 @@ class Normalization(Channelwise):
         return self._wholes[through]
 
 
-def _shares(saved: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
+def _shares(kept: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
     """What the input's gradient loses by way of the deviation, for each unit of x - mean, and by way of the mean."""
-    count = Tensor(np.array(float(saved[X].size // saved[MEAN].size)))
-    operands = [saved[INVERSE], saved[WEIGHT], to_weight, to_bias, count]
+    count = Tensor(np.array(float(kept[X].size // kept[MEAN].size)))
+    operands = [kept[INVERSE], kept[WEIGHT], to_weight, to_bias, count]
     return SHARES(operands, (False, False, False, False, True))  # type: ignore[arg-type]
 
 

@@ -16,8 +16,7 @@ from ..core.operation import operation
 from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..finite import all_finite
-from ..kernels.convolution import Pair
-from .convolution import pair
+from .convolution import Pair, pair
 from .shape import pad
 
 Margins: TypeAlias = "tuple[Pair, Pair]"  # what is added above and below, and to the left and right

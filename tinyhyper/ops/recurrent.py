@@ -1,28 +1,26 @@
 """The LSTM layer over a whole sequence: one node on the tape, and one formula, that of its cell.
 
-The formula is read three times. As a fusion of tensors it is the layer step by step, recorded or through NumPy; as an
-expression it is the cell of a kernel that takes all steps; and the sweep over its symbols gives the derivative, which
-is read in the same two ways. The products of the inputs are one product for all steps, before the recurrence begins.
+The formula is read as a fusion: of tensors it is the layer step by step, and the sweep over its symbols gives the
+derivative. The products of the inputs are one product for all steps, before the recurrence begins.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arguments import array
-from ..core.operation import Elementwise
+from ..core.operation import OPERATIONS, Elementwise
 from ..core.rules import astype, matmul, reshape, transpose
-from ..core.tape import Edge, Node, current, no_grad, unwatched
-from ..core.tensor import FLOATS, Tensor, apply, as_tensor, unmasked
+from ..core.tape import Edge, Node, no_grad, unwatched
+from ..core.tensor import FLOATS, Tensor, apply, as_tensor, saved, unmasked
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import Fusion
-from ..kernels import recurrent as kernels
 from .elementwise import sigmoid
 from .index import take
 from .linear import linear
@@ -75,7 +73,8 @@ def _forked(*operands: Any) -> tuple[Any, ...]:
     return h, h, c, c, *gates
 
 
-COUNT, GATES = len(kernels.OPERANDS), kernels.GATES
+GATES = 4
+COUNT = 2 * GATES + 1
 STRONG = (False,) * COUNT
 CELL, _ = trace(_cell, COUNT, eager=True)
 FORKED, _ = trace(_forked, COUNT, eager=True)
@@ -83,8 +82,12 @@ WANTED = (*[True] * GATES, *[False] * GATES, True)  # r is added to x, so its co
 
 
 @functools.cache
-def _derivative(h: bool, c: bool, gates: bool) -> tuple[Fusion, tuple[int, ...]]:
-    """The cell's derivative by x and c for cotangents from outside, and what it reads, by number among ROWS."""
+def derivative(h: bool, c: bool, gates: bool) -> tuple[Fusion, tuple[int, ...]]:
+    """The cell's derivative by x and c for cotangents from outside, and what it reads, by number.
+
+    They are the cotangents of h, from outside and from the step after, of c alike and of the gates; then the operands
+    and the outputs of the cell.
+    """
     given = (h, True, c, True, *[gates] * GATES)
     fusion, reads, _ = FORKED.derivative(given, WANTED, True)
     outputs = (0, 0, 1, 1, *range(2, 2 + GATES))  # a forked output is one row
@@ -92,22 +95,24 @@ def _derivative(h: bool, c: bool, gates: bool) -> tuple[Fusion, tuple[int, ...]]
     return fusion, (*[n for n, flag in enumerate(given) if flag], *[len(given) + n for n in rows])
 
 
-def _steps(x: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> list[np.ndarray]:
-    """The states, from the first on, and the gates, step by step."""
+def _forward(*arrays: np.ndarray) -> list[np.ndarray]:
+    """The states, from the first on, and the gates, step by step: of x, the recurrent weight, and the first h and c."""
+    x, weight, h, c = map(Tensor, arrays)
     hs, cs, gates = [h], [c], []
-    for step in x:
-        h, c, *rest = CELL([*_quarters(step), *_quarters(matmul(h, weight)), c], STRONG)
-        hs.append(h)
-        cs.append(c)
-        gates.append(concatenate(rest, -1))
-    return [stack(values).array for values in (hs, cs, gates)]
+    with no_grad(), unwatched():
+        for step in x:
+            h, c, *rest = CELL([*_quarters(step), *_quarters(matmul(h, weight)), c], STRONG)
+            hs.append(h)
+            cs.append(c)
+            gates.append(concatenate(rest, -1))
+        return [stack(values).array for values in (hs, cs, gates)]
 
 
 def _steps_back(
     cotangents: Sequence[Tensor | None], weight: Tensor, h: Tensor, c: Tensor, gates: Tensor
 ) -> list[Tensor]:
     """The cotangents of x and of the first h and c, step by step, by operations that can be recorded."""
-    fusion, reads = _derivative(*[cotangent is not None for cotangent in cotangents])
+    fusion, reads = derivative(*[cotangent is not None for cotangent in cotangents])
     weight = transpose(weight)
     dh, dc = (Tensor(np.zeros_like(h.array[0])) for _ in range(2))
     found: list[Tensor] = []
@@ -132,6 +137,13 @@ def _of_weight(h: Tensor, dx: Tensor) -> Tensor:
     return matmul(transpose(reshape(h, (length * batch, width))), reshape(dx, (length * batch, GATES * width)))
 
 
+def _backward(cotangents: Sequence[np.ndarray | None], *arrays: np.ndarray) -> list[np.ndarray]:
+    """As _steps_back, of arrays: none of it is recorded."""
+    with unwatched():
+        back = _steps_back([None if c is None else Tensor(c) for c in cotangents], *map(Tensor, arrays))
+    return [tensor.array for tensor in back]
+
+
 class Recurrence:
     """The steps of a layer as one operation: from x, the recurrent weight, h and c to h, c and the gates of each step.
 
@@ -140,18 +152,17 @@ class Recurrence:
 
     name, depends = "lstm", None
 
+    def __init__(self) -> None:
+        self.forward: Callable[..., Sequence[np.ndarray]] = _forward
+
     def compute(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Any]:
-        if kernels.by_kernel(arrays[0].shape):
-            h, c, gates = kernels.forward(CELL.expression, *arrays)
-        else:
-            with no_grad(), unwatched():
-                h, c, gates = _steps(*map(Tensor, arrays))
-        return [h[1:], c[1:], gates], (h, c, gates)
+        h, c, gates = self.forward(*arrays)
+        return [h[1:], c[1:], gates], (h, c)
 
     def node(
         self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], memo: Any
     ) -> list[Edge | None]:
-        node = Node(self, edges, (arrays[1], *memo), None, len(results))
+        node = Node(self, edges, (*arrays[1:], *results), memo, len(results))
         return [(node, n) for n in range(len(results))]
 
     def reads(self, node: Node) -> tuple[int, ...]:
@@ -159,19 +170,15 @@ class Recurrence:
         return 1, 2, 3, 4, 5, 6
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
-        given = [cotangent is not None for cotangent in cotangents]
-        saved = self._on_the_tape(node) if current().recording else [*map(Tensor, node.saved)]
-        operands = [*[c for c in cotangents if c is not None], *saved]
-        recorded = current().recording  # then step by step, by operations that are recorded
-        dx, dh, dc = _steps_back(cotangents, *saved) if recorded else apply(PULLBACK, operands, *given)
-        return [dx, _of_weight(saved[1][:-1], dx) if wanted[1] else None, dh, dc]
-
-    def _on_the_tape(self, node: Node) -> list[Tensor]:
-        """What the node saved, with its edges."""
-        weight, h, c, gates = node.saved
-        later = [Tensor(array, (node, n)) for n, array in enumerate((h[1:], c[1:], gates))]
-        first = [expand_dims(Tensor(array[0], edge), 0) for array, edge in zip((h, c), node.inputs[2:])]
-        return [Tensor(weight, node.inputs[1]), *[concatenate(pair) for pair in zip(first, later)], later[2]]
+        weight, *first, hs, cs, gates = saved(node)
+        if gates.requires_grad:  # then step by step, by operations that are recorded
+            h, c = [concatenate([expand_dims(x, 0), later]) for x, later in zip(first, (hs, cs))]
+            dx, dh, dc = _steps_back(cotangents, weight, h, c, gates)
+        else:
+            h, c = map(Tensor, node.context)
+            operands = [*[g for g in cotangents if g is not None], weight, h, c, gates]
+            dx, dh, dc = apply(PULLBACK, operands, *[g is not None for g in cotangents])
+        return [dx, _of_weight(h[:-1], dx) if wanted[1] else None, dh, dc]
 
 
 class Pullback:
@@ -180,19 +187,16 @@ class Pullback:
 
     name, depends = "lstm.vjp", None
 
+    def __init__(self) -> None:
+        self.forward: Callable[..., Sequence[np.ndarray]] = _backward
+
     def compute(self, arrays: Sequence[np.ndarray], *given: bool) -> tuple[Sequence[np.ndarray], None]:
         rest = iter(arrays)
-        cotangents = [next(rest) if flag else None for flag in given]
-        saved = [*rest]
-        if kernels.by_kernel(saved[-1].shape):
-            fusion, reads = _derivative(*given)
-            return kernels.backward(fusion.expression, reads, cotangents, *saved), None
-        with unwatched():
-            back = _steps_back([None if c is None else Tensor(c) for c in cotangents], *map(Tensor, saved))
-        return [tensor.array for tensor in back], None
+        return self.forward([next(rest) if flag else None for flag in given], *rest), None
 
 
-RECURRENCE, PULLBACK = Recurrence(), Pullback()
+RECURRENCE = OPERATIONS["lstm"] = Recurrence()
+PULLBACK = OPERATIONS["lstm.vjp"] = Pullback()
 
 
 def lstm(

@@ -17,7 +17,6 @@ from ..core.operation import Elementwise
 from ..core.rules import divide, equal, log, power, reciprocal, sqrt, where
 from ..core.tape import leading_to, reachable
 from ..fusion.symbols import Symbol, substitute
-from ..kernels.notation import write_as
 
 
 def _numpy_quotient(x: Any, y: Any) -> Any:
@@ -47,11 +46,6 @@ scale: Elementwise = Elementwise(
     x=lambda g, out, x, y: where(equal(y, 1.0), g, quotient(g * y * out, x)),
     y=lambda g, out, x: g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
 )  # fmt: skip
-
-# A number less itself is 0 only if the number is finite; the operator | leaves no branches in a kernel.
-write_as(quotient, "({0} / {1} if ({0} / {1} - {0} / {1} == 0) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)")
-write_as(inverse, "({one} / {0} if ({one} / {0} - {one} / {0} == 0) | ({0} - {0} != 0) else 0)")
-write_as(scale, "({0} ** {1} if (abs({0} ** {1}) != math.inf) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)")
 
 # By operation: what takes its place in a rule, and which argument must not be a number of the tower alone.
 REPLACED = {divide: (quotient, 1), reciprocal: (inverse, 0), sqrt: (root, 0), power: (scale, 0)}

@@ -1,0 +1,36 @@
+"""Fusions, and large elementwise operations as fusions, by kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.operation import ArraySpec, Elementwise, hand_over
+from ..core.tensor import Tensor
+from ..fusion.fusion import Fusion, Mask, fused, plan_by
+from ..ops.normalization import Channelwise
+from .backend import compiler_is_off
+from .folded import Folded
+from .plan import SMALL, KernelPlan, elementwise_backend
+
+
+def _plan(
+    fusion: Fusion, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
+) -> KernelPlan:
+    kind = Folded if isinstance(fusion, Channelwise) else KernelPlan
+    return kind(fusion.expression, arrays, weak, shape, like, fusion.eager)
+
+
+def _by_fusion(op: Elementwise, operands: Sequence[Tensor]) -> Tensor:
+    return fused(op)(operands)[0]
+
+
+def _follow(chosen: str) -> None:
+    """Let kernels compute as the backend says."""
+    sizes = {"numba": 0, "numpy": math.inf, "auto": math.inf if compiler_is_off() else SMALL}
+    plan_by(_plan, chosen)
+    hand_over(sizes[chosen], _by_fusion)
+
+
+elementwise_backend.follow(_follow)
