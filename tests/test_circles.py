@@ -50,14 +50,34 @@ def drawn(circle):
     return " -> ".join(circle)
 
 
+IMPORTS = {
+    name: imported(name, path.read_text(encoding="utf-8"), path.name == "__init__.py", FILES)
+    for name, path in FILES.items()
+}
+
+
 def test_no_module_imports_itself_by_way_of_others():
-    imports = {
-        name: imported(name, path.read_text(encoding="utf-8"), path.name == "__init__.py", FILES)
-        for name, path in FILES.items()
-    }
-    assert imports["tinyhyper.inspect.svg"] >= {"tinyhyper.inspect.records", "tinyhyper.errors"}
-    found = list(map(drawn, circles(imports)))
+    assert IMPORTS["tinyhyper.inspect.svg"] >= {"tinyhyper.inspect.records", "tinyhyper.errors"}
+    found = list(map(drawn, circles(IMPORTS)))
     assert not found, "\n".join(["modules that import each other:", *found])
+
+
+@pytest.mark.parametrize(
+    "ring, known", [("core", {"core"}), ("fusion", {"core", "fusion"}), ("ops", {"core", "fusion", "ops"})]
+)
+def test_a_ring_knows_none_further_out(ring, known):
+    """By way of others too. (Rings are folders; the modules beside them belong to none.)"""
+    found = [name for name in FILES if name.startswith(f"tinyhyper.{ring}.")]
+    for name in found:
+        found += IMPORTS[name] - {*found}
+    assert {name.split(".")[1] for name in found if name.count(".") > 1} == known
+
+
+def test_only_the_package_itself_imports_kernels():
+    """So deleting the folder leaves all else as it is."""
+    found = [name for name, known in IMPORTS.items() if any(one.startswith("tinyhyper.kernels") for one in known)]
+    outside = [name for name in found if name.startswith("tinyhyper") and not name.startswith("tinyhyper.kernels")]
+    assert outside == ["tinyhyper"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 # ruff: isort: skip_file
 
-from . import data, inspect, kernels, nn, optim
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING
+
+from . import data, inspect, nn, optim
 from .calls import no_grad
 from .checkpoint import load, save
 from .derivatives import gradients
@@ -13,7 +16,6 @@ from .errors import (
 )  # fmt: skip
 from .functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .inspect import detect_anomaly, record
-from .kernels import num_threads, set_num_threads
 from .ops.convolution import conv2d
 from .core.rules import absolute as abs
 from .core.rules import (
@@ -55,12 +57,27 @@ __all__ = [
     "broadcast_to", "clip", "concatenate", "conv2d", "cos", "cosh", "cross_entropy", "cumsum", "data",
     "detect_anomaly", "diagonal", "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1",
     "flip", "floor", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "inner",
-    "inspect", "isnan", "jacobian", "jvp", "kernels", "less", "less_equal", "linear", "load", "log", "log1p",
+    "inspect", "isnan", "jacobian", "jvp", "less", "less_equal", "linear", "load", "log", "log1p",
     "log_softmax", "logaddexp", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum", "mean", "min",
-    "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "num_threads", "optim",
+    "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "optim",
     "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat",
-    "reshape", "roll", "save", "set_num_threads", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
+    "reshape", "roll", "save", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
     "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take",
     "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var",
     "vjp", "where",
 ]  # fmt: skip
+
+if TYPE_CHECKING or PathFinder.find_spec(f"{__name__}.kernels", __path__):
+    from . import kernels
+    from .kernels import num_threads, set_num_threads
+
+    __all__ += ["kernels", "num_threads", "set_num_threads"]
+else:  # pragma: no cover - a copy without the folder is tested in a process of its own
+
+    def __getattr__(name):
+        if name in ("kernels", "num_threads", "set_num_threads"):
+            raise MissingAttributeError(
+                f"tinyhyper.{name}: the folder tinyhyper/kernels is not installed here, so NumPy computes everything, "
+                "on one thread. To have it, install the whole of tinyhyper"
+            )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
