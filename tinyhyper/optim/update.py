@@ -8,18 +8,14 @@ from functools import cache
 from typing import Any
 
 from ..closures import reads, version
-from ..core.coordinates import hold
 from ..core.tensor import Tensor
 from ..core.tower import Absent, Coordinates, Optimizer, Options
 from ..errors import DtypeError
 from ..fusion.fuse import repeated
 from ..fusion.fusion import Fusion
 from ..fusion.symbols import Symbol, used
-from ..kernels.notation import write_as
 from .hooks import Hook
 from .vanishing import vanishing
-
-write_as(hold, "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))")
 
 
 class RuleFusion(Fusion):
