@@ -11,7 +11,7 @@ import pytest
 from drawn_towers import SEEDS, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
-from test_towers import loss_of, make_params
+from small_model import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper.core.tape import Node, mode

@@ -5,23 +5,16 @@ losses, every level's hyperparameters in their internal coordinates after each s
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_towers import follow, towers
+from golden_towers import GOLDEN, follow, towers
+from small_model import recorded_loss
 
 import tinyhyper as th
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 
-GOLDEN = Path(__file__).parent / "golden"
 TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
-
-
-def loss_of(params, x, y):
-    """The recorded model: tanh on both layers, then mean cross-entropy. Weights are (out, in)."""
-    hidden = th.tanh(x @ params["layer1.weight"].T + params["layer1.bias"])
-    return th.cross_entropy(th.tanh(hidden @ params["layer2.weight"].T + params["layer2.bias"]), y)
 
 
 def test_every_record_has_a_tower():
@@ -31,7 +24,7 @@ def test_every_record_has_a_tower():
 
 @pytest.mark.parametrize("name", TOWERS)
 def test_tower_follows_its_record(name):
-    follow(np.load(GOLDEN / f"{name}.npz"), TOWERS[name](), th.tensor, loss_of)
+    follow(np.load(GOLDEN / f"{name}.npz"), TOWERS[name](), th.tensor, recorded_loss)
 
 
 @pytest.mark.parametrize("name", ["sgd_sgd", "adam_sgd"])
@@ -41,4 +34,4 @@ def test_a_wrong_step_size_is_noticed(name):
     top = optimizer.levels[-1]
     top.parameters["alpha"] = th.tensor(top.parameters["alpha"].item() * (1 + 1e-6))
     with pytest.raises(AssertionError):
-        follow(np.load(GOLDEN / f"{name}.npz"), optimizer, th.tensor, loss_of)
+        follow(np.load(GOLDEN / f"{name}.npz"), optimizer, th.tensor, recorded_loss)

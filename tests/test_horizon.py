@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optimizers import RULES
-from test_towers import loss_of, make_params
+from small_model import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper.core import tape

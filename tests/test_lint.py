@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_towers import GOLDEN, follow, towers
 from hypothesis import given
 from hypothesis import strategies as st
-from test_golden import GOLDEN, TOWERS, follow
+from small_model import recorded_loss
 
 import tinyhyper as th
 from tinyhyper.core.tape import mode
@@ -15,9 +16,11 @@ from tinyhyper.inspect import lint
 from tinyhyper.inspect.findings import Finding, Findings
 from tinyhyper.inspect.lint import check
 from tinyhyper.inspect.recorder import Recorder
+from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.stack import OPTIMIZERS
 
 HERE = Path(__file__).name
+TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
 
 
 def loop(
@@ -287,7 +290,7 @@ def test_the_golden_towers_are_all_right(name, steps):
     record = dict(np.load(GOLDEN / f"{name}.npz"))
     record["X"] = record["X"][:steps]
     with th.record() as tape:
-        follow(Record(record), TOWERS[name](), lambda *what: None)
+        follow(Record(record), TOWERS[name](), th.tensor, recorded_loss, lambda *what: None)
     found = check(tape)
     counts = f"{steps} step{'s' * (steps > 1)}, {len(tape.nodes)} nodes and {len(tape.cuts)} cuts"
     assert str(found) == f"nothing to report: {counts} were checked"

@@ -9,7 +9,7 @@ import pytest
 from drawn_towers import SEEDS, WAYS, snapshot, towers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_towers import loss_of, make_params
+from small_model import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper.core import tape

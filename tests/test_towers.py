@@ -12,23 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_model import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp, from_string
 
 OPTIMIZERS = (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW)
-
-
-def make_params(rng, dtype=np.float64):
-    return {
-        "w": th.tensor(rng.standard_normal((3, 2)).astype(dtype), requires_grad=True),
-        "b": th.tensor(rng.standard_normal(2).astype(dtype), requires_grad=True),
-    }
-
-
-def loss_of(params, x):
-    """A small smooth loss in which every weight matters."""
-    return th.sum(th.square(th.tanh(x @ params["w"] + params["b"]) - 0.3))
 
 
 def run(optimizer, params, rng, steps):

@@ -1,8 +1,11 @@
 """The recorded towers, and how to follow a record. NumPy alone: the core follows them where there is nothing else."""
 
 import re
+from pathlib import Path
 
 import numpy as np
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def towers(SGD, AdaGrad, RMSProp, Adam):
@@ -34,15 +37,16 @@ def towers(SGD, AdaGrad, RMSProp, Adam):
     }
 
 
-def follow(record, optimizer, tensor, loss_of):
-    """Run the tower over the record's batches and hold every number against it, to 1e-9.
+def close(got, expected, what):
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=0, err_msg=what)
 
-    loss_of: the recorded model, loss_of(params, x, y): tanh on both layers, then mean cross-entropy.
+
+def follow(record, optimizer, tensor, loss_of, close=close):
+    """Run the tower over the record's batches and hold every number against it.
+
+    loss_of: the recorded model, loss_of(params, x, y): tanh on both layers, then mean cross-entropy; weights are
+    (out, in).
     """
-
-    def close(got, expected, what):
-        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=0, err_msg=what)
-
     params = {k[5:]: tensor(record[k], requires_grad=True) for k in record.files if k.startswith("init.layer")}
     for key in record.files:
         if match := re.fullmatch(r"init\.level(\d+)\.(.+)", key):
