@@ -7,11 +7,8 @@ import gc
 import os
 
 import pytest
+from backends import THERE, compiler_is_off, elementwise_backend, kernels
 from hypothesis import HealthCheck, settings
-
-from tinyhyper.kernels import convolution, matmul, recurrent, scatter, softmax, totals
-from tinyhyper.kernels.backend import compiler_is_off
-from tinyhyper.kernels.plan import elementwise_backend
 
 pytest_plugins = ["tinyhyper.testing.plugin"]
 
@@ -43,7 +40,7 @@ def _backend_as_before():
 @pytest.fixture
 def as_compiled(monkeypatch):
     """Whatever is left to kernels where there is a compiler, is so without one too: they run as plain Python then."""
-    if compiler_is_off():
+    if THERE and compiler_is_off():
         elementwise_backend("numba")  # plans are remembered by the backend that was in force
-        for module in (convolution, matmul, recurrent, scatter, softmax, totals):
-            monkeypatch.setattr(module, "compiler_is_off", lambda: False)
+        for name in ("convolution", "matmul", "recurrent", "scatter", "softmax", "totals"):
+            monkeypatch.setattr(kernels(name), "compiler_is_off", lambda: False)

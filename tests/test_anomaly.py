@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import compiler_is_off, elementwise_backend
 from drawn_towers import SEEDS, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +16,6 @@ from small_model import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper.core.tape import Node, mode
-from tinyhyper.kernels.backend import compiler_is_off
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.operation import OPERATIONS
 from tinyhyper.optim import SGD, Adam, RMSProp
 from tinyhyper.testing import alive, collector_off

@@ -16,6 +16,7 @@ from pathlib import Path
 import kill_checkpoint
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from drawn_towers import SEEDS, WAYS, Sloped, snapshot, towers
 from factory import imported_without
 from hypothesis import given, settings
@@ -26,7 +27,6 @@ import tinyhyper as th
 from tinyhyper import files
 from tinyhyper.checkpoint import archive, tree
 from tinyhyper.core.tape import Node
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from tinyhyper.testing import alive, collector_off
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.closures import ITEMS, LARGE, Closure, _flat, version
-from tinyhyper.kernels.plan import elementwise_backend
 
 RATE, WORDS, SETTINGS = 2.0, th.tanh, {"deep": {"rate": 2.0}, "list": [2.0]}
 MODULE = types.ModuleType("settings_of_a_test")

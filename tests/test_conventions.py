@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from conventions import (
     BEGIN,
     PAGE,
@@ -17,8 +18,6 @@ from conventions import (
     rows,
     stored,
 )
-
-from tinyhyper.kernels.plan import elementwise_backend
 
 ROWS = pytest.mark.parametrize("row", rows(), ids=lambda row: row.key)
 ELEMENTWISE = pytest.mark.parametrize("row", [*filter(elementwise, rows())], ids=lambda row: row.key)

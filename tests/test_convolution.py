@@ -6,26 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import THERE, compiler_is_off, convolution_backend, kernels
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels import convolution as module
-from tinyhyper.kernels import sweeps, threads
-from tinyhyper.kernels.backend import compiler_is_off
-from tinyhyper.kernels.convolution import convolution_backend
-from tinyhyper.kernels.scratch import scratch
 
 REFERENCE = Path(__file__).parent / "reference" / "convolution.npz"
+
+module, scratch, sweeps, threads = map(kernels, ("convolution", "scratch", "sweeps", "threads"))
 
 
 @pytest.fixture(autouse=True)
 def _as_before():
-    before = threads.num_threads()
+    before = threads.num_threads() if THERE else None
     yield
     convolution_backend("auto")
-    threads.set_num_threads(before)
+    if THERE:
+        threads.set_num_threads(before)
 
 
 def _pair(value):
@@ -193,8 +192,7 @@ def test_a_wrong_kernel_is_noticed(monkeypatch, source, old, new):
 
 
 def test_rows_of_zeros_are_left_out_and_no_others():
-    from tinyhyper.kernels.windows import inside
-
+    inside = kernels("windows").inside
     for row, far, count, low, height in np.ndindex(6, 4, 5, 5, 4):
         far, count, high = far + 1, count + 1, low + height + 1
         first, laps = inside(row, far, count, low, high)
@@ -248,7 +246,7 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, geometry):
     inside = [_within_nan(a) for a in (x, w, g)]
     around = [np.full([n + 6 for n in a.shape], 7, dtype) for a in (g, x, w)]
     for kept in ("images", "sums"):  # nor what an earlier kernel has left behind
-        scratch.give(("convolution", kept, np.dtype(dtype)), np.full(2**16, np.nan, dtype))
+        scratch.scratch.give(("convolution", kept, np.dtype(dtype)), np.full(2**16, np.nan, dtype))
     spots = [room[tuple(slice(3, 3 + n) for n in a.shape)] for room, a in zip(around, (g, x, w))]
     sweeps.sweep(*inside[:2], spots[0], stride, padding)
     sweeps.spread(inside[2], inside[1], spots[1], stride, padding)

@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import COORDINATES, SGD, Adam, RMSProp
 
 BOUNDED = [name for name, coordinate in COORDINATES.items() if math.isfinite(coordinate.low)]

@@ -10,6 +10,7 @@ from shutil import copy, copytree, ignore_patterns
 
 import numpy as np
 import pytest
+from backends import THERE
 from golden_towers import towers
 
 import tinyhyper as th
@@ -22,6 +23,7 @@ from tinyhyper.core.tensor import Protocol, take_over
 CORE = Path(th.__file__).parent / "core"
 TESTS = Path(__file__).parent
 FILES = sorted(CORE.glob("*.py"))
+of_kernels = pytest.mark.skipif(not THERE, reason="kernels/ is not there")
 
 ALONE = """
 import gc, sys, weakref
@@ -169,11 +171,15 @@ def test_it_imports_numpy_and_itself_only(path):
 # ---- Doors to the outer rings.
 
 
-def test_a_door_opens_once():
+@of_kernels
+def test_a_door_of_kernels_opens_once():
     with pytest.raises(ArgumentError, match="matmul has a quicker way already"):
         quicken("matmul", np.matmul)
     with pytest.raises(ArgumentError, match="another way carries out large"):
         hand_over(10, lambda op, operands: None)
+
+
+def test_a_door_opens_once():
     with pytest.raises(ArgumentError, match="Tensor has reshape already"):
         attach(th.Tensor, {"reshape": None})
     with pytest.raises(ArgumentError, match="NumPy's calls are answered by NumPy already"):
@@ -187,6 +193,7 @@ def test_without_an_outer_ring_the_calls_of_numpy_are_refused():
         Protocol().function(np.sum, (), (), {})
 
 
+@of_kernels
 def test_a_quicker_way_gives_what_the_core_gives():
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal(shape).astype("f4") for shape in [(130, 90), (130, 110)])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import mpmath
 import numpy as np
 import pytest
+from backends import elementwise_backend, kernels
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels import plan
-from tinyhyper.kernels.plan import elementwise_backend
 
+plan = kernels("plan")
 ROUNDINGS = 16
 DTYPES = ("float32", "float64")
 EVERY_DTYPE = pytest.mark.parametrize("dtype", DTYPES)

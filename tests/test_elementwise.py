@@ -5,13 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from factory import CONSTANT, NONZERO, POSITIVE, REAL, Row, assert_close, broadcasting, example, property_test, row_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.interop import NUMPY_FUNCTIONS
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.elementwise import RULES
 from tinyhyper.ops.operation import OPERATIONS
 from tinyhyper.testing.operations import ELEMENTWISE, between

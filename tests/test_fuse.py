@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from factory import assert_close, leaves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 
 UNARY = [
     "tanh",

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from factory import SEEDS, SHAPES, Row, example, property_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
 from tinyhyper.core import tape
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.testing import check_gradients
 from tinyhyper.testing.arrangements import INDICES
 

@@ -9,10 +9,10 @@ import warnings
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from optimizers import RULES
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, Hyperparameter, Optimizer, RMSProp
 
 COPIES = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]

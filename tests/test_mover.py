@@ -6,6 +6,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from drawn_towers import SEEDS, WAYS, snapshot, towers
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,6 @@ from small_model import loss_of, make_params
 
 import tinyhyper as th
 from tinyhyper.core import tape
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, Adam, RMSProp
 from tinyhyper.testing import alive
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.normalization import normalize_batch
 from tinyhyper.testing.operations import between
 

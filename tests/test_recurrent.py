@@ -8,27 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import THERE, compiler_is_off, kernels, recurrent_backend
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels import recurrent as kernels
-from tinyhyper.kernels import threads
-from tinyhyper.kernels.backend import compiler_is_off
-from tinyhyper.kernels.recurrent import recurrent_backend
 from tinyhyper.nn import LSTM, CharLSTM, cut
 from tinyhyper.testing import collector_off
 
 REFERENCE = Path(__file__).parent / "reference" / "recurrent.npz"
 
+module, threads = kernels("recurrent"), kernels("threads")
+
 
 @pytest.fixture(autouse=True)
 def _as_before():
-    before = threads.num_threads()
+    before = threads.num_threads() if THERE else None
     yield
     recurrent_backend("auto")
-    th.set_num_threads(before)
+    if THERE:
+        threads.set_num_threads(before)
 
 
 # ---- The factory's properties
@@ -127,22 +127,22 @@ def test_second_derivatives_do_not_depend_on_the_backend(seed, sizes, which):
 @given(seed=SEEDS, batch=st.integers(2, 30))
 def test_threads_change_no_bit(seed, batch):
     recurrent_backend("numba")
-    before, kernels.PART = kernels.PART, 1
+    before, module.PART = module.PART, 1
     try:
         found = []
         for count in (1, 2, 3, 2):
-            th.set_num_threads(count)
+            threads.set_num_threads(count)
             found.append(run(operands(seed, 3, batch, 2, 5)))
     finally:
-        kernels.PART = before
+        module.PART = before
     for other in found[3:] if compiler_is_off() else found:  # BLAS multiplies few rows otherwise than many
         assert all(one.tobytes() == two.tobytes() for one, two in zip(found[1], other))
 
 
 def test_the_batch_is_shared_by_threads_where_it_pays():
-    th.set_num_threads(2)
-    assert kernels._parts((50, 50, 512)) == [(0, 25), (25, 50)]
-    assert kernels._parts((2, 50, 512)) == [(0, 50)] and kernels._parts((500, 1, 4000)) == [(0, 1)]
+    threads.set_num_threads(2)
+    assert module._parts((50, 50, 512)) == [(0, 25), (25, 50)]
+    assert module._parts((2, 50, 512)) == [(0, 50)] and module._parts((500, 1, 4000)) == [(0, 1)]
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
@@ -157,7 +157,7 @@ def test_watching_does_not_change_a_bit(backend):
 
 @pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
 def test_long_sequences_go_to_the_kernel_and_short_ones_do_not():
-    assert kernels.by_kernel((50, 50, 512)) and not kernels.by_kernel((1, 1, 512))
+    assert module.by_kernel((50, 50, 512)) and not module.by_kernel((1, 1, 512))
 
 
 # ---- What must be true of a sequence

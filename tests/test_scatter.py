@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
+from backends import kernels
 from factory import SEEDS
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels.scatter import add_rows
 
 
 def scatter(rows, where, shape):
     out = np.zeros(shape)
-    add_rows(rows, where, out)
+    kernels("scatter").add_rows(rows, where, out)
     return out
 
 

@@ -4,13 +4,13 @@ import re
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from hypothesis import given
 from hypothesis import strategies as st
 from optimizers import RULES
 
 import tinyhyper as th
 from tinyhyper.core.tensor import Tensor, leaf
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.optim.horizon import Seam
 from tinyhyper.testing import check_hypergradients, hypergradients, towers

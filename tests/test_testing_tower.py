@@ -4,12 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim.ranges import in_range
 from tinyhyper.testing import towers
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from factory import SEEDS
 from hypothesis import given
 from hypothesis import strategies as st
 from optimizers import RULES
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.optim import COORDINATES, SGD, Hyperparameter, Optimizer
 from tinyhyper.optim.vanishing import REPLACED, inverse, quotient, root, scale
 from tinyhyper.testing import check_gradients

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 import torch_library
 import torch_tower
+from backends import elementwise_backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.testing import programs, towers
 from tinyhyper.testing.operations import ELEMENTWISE
 

@@ -22,13 +22,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from backends import elementwise_backend
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper import GraphReleasedError
 from tinyhyper.core.operation import Elementwise
-from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.ops.elementwise import RULES
 from tinyhyper.testing import broadcastable_shapes, collector_off, operations
 from tinyhyper.testing.differences import jacobians, size_of, slope

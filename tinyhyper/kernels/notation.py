@@ -12,6 +12,7 @@ from ..fusion.expression import Expression
 from ..ops.elementwise import at_least, at_most
 from ..optim import vanishing
 
+# By name, or by the operation where its name is that of another.
 SOURCES: dict[Elementwise | str, str] = {
     "equal": "{0} == {1}",
     "not_equal": "{0} != {1}",
@@ -70,11 +71,6 @@ SOURCES: dict[Elementwise | str, str] = {
     at_most: "({0} if {0} <= {1} or {0} != {0} else {1})",
     "as_float": "{0}",
 }
-
-
-def write_as(op: Elementwise, source: str) -> None:
-    """How a kernel writes an operation whose name says something else, or nothing, in the table."""
-    SOURCES[op] = source
 
 
 def source(op: Elementwise) -> str:
