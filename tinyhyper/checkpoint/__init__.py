@@ -1,13 +1,13 @@
 """Checkpoints: a run in a file, and back, to the same numbers as if it had never stopped.
 
-After a step the moved weights lead back to the hyperparameters that they were moved by. This edge is saved as well, so
-the hypergradients of the very next `backward()` are those of the run that went on.
+After a step the moved weights lead back to the hyperparameters that they were moved by. A file holds what that step has
+read, and the step is made again: so the hypergradients of the very next `backward()` are those of the run that went on.
 
 | file | what is in it |
 | --- | --- |
 | `archive` | the file: how it is written, and what is refused |
 | `tree` | nested data as JSON and arrays |
-| `run` | weights and a tower, with gradients and the graph behind them, as nested data |
+| `run` | weights and a tower, with gradients and what the last step has read, as nested data |
 """
 
 from __future__ import annotations

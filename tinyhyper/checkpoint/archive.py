@@ -22,7 +22,8 @@ from .. import files
 from ..errors import CheckpointError, CheckpointMissingError
 from . import tree
 
-FORMAT, VERSION = "tinyhyper checkpoint", 1
+FORMAT, VERSION = "tinyhyper checkpoint", 2
+READS = (1, VERSION)  # of 1, what is no tower
 ENTRY = "tinyhyper.json"
 NAME_AT = 30  # where a zip file has the name of its first entry
 SEAL = b"sha256 "
@@ -132,7 +133,7 @@ def _unpack(path: str | os.PathLike[str], found: ZipFile, size: int) -> dict[str
     if sum(max(entry.file_size, entry.compress_size) for entry in entries) > size:
         raise CheckpointError(f"{path}: this is no checkpoint; its entries would be larger than the file")
     head = json.loads(found.read(ENTRY))
-    if head["format"] != FORMAT or head["version"] != VERSION:
+    if head["format"] != FORMAT or head["version"] not in READS:
         raise CheckpointError(
             f"{path}: this is a {head['format']} of version {head['version']}; this tinyhyper reads version {VERSION} "
             f"of a {FORMAT}"

@@ -1,15 +1,18 @@
-"""A run as nested data, and back: weights and a tower, their gradients, and the graph behind them."""
+"""A run as nested data, and back: weights and a tower, their gradients, and what the last step has read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..core.tape import Edge
+import numpy as np
+
+from ..core.tape import Node
 from ..core.tensor import FLOATS, Tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
-from ..optim import live, saving
+from ..optim import saving
+from ..optim.boundary import Boundary, Carry, Value, Values, carry, make_again, values
 from ..optim.clipping import Limits
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
@@ -18,61 +21,109 @@ from .tree import constant_or_leaf
 Content = dict[str, Any]
 
 
+class Consumed(Node):
+    """Stands for a graph that had been consumed when the run was saved."""
+
+    __slots__ = ()
+    name = "step before the checkpoint"
+
+    def __init__(self) -> None:
+        super().__init__(Consumed)
+        self.release()
+
+
 def model(params: Mapping[str, Tensor]) -> Content:
     """The values alone."""
-    return {"params": _entries(params, lambda w: {"value": w.array, "requires_grad": w.requires_grad}), "tower": None}
+    bare = {name: value._replace(gradient=None) for name, value in values(params).items()}
+    return {"params": _entries(params, bare), "tower": None}
 
 
 def leaves(content: Content) -> dict[str, Tensor]:
     """The parameters without what is behind them."""
+    return _tensors({name: {**e, "gradient": None, "leaf": True} for name, e in content["params"].items()}, {})
 
-    return _tensors(content["params"], lambda entry: constant_or_leaf(entry["value"], entry["requires_grad"]))
 
-
-def _entries(tensors: Mapping[str, Tensor], entry: Callable[[Tensor], Content]) -> Content:
-    """An entry for each tensor, by name; a further name of one tensor says which other name it has."""
+def _entries(tensors: Mapping[str, Tensor], found: Values) -> Content:
+    """The values of tensors, by name; a further name of one tensor says which other name it has."""
     first: dict[int, str] = {}
     names = {name: first.setdefault(id(w), name) for name, w in tensors.items()}
-    return {name: entry(w) | ({} if names[name] == name else {"same": names[name]}) for name, w in tensors.items()}
+    return {
+        name: found[name]._asdict() | {"leaf": w.is_leaf} | ({} if names[name] == name else {"same": names[name]})
+        for name, w in tensors.items()
+    }
 
 
-def _tensors(entries: Content, tensor: Callable[[Content], Tensor]) -> dict[str, Tensor]:
-    """The tensors of the entries; one tensor where it was one."""
+def _tensors(entries: Content, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the entries; one tensor where it was one. made: those that have edges."""
     found: dict[str, Tensor] = {}
     for name, entry in entries.items():
-        found[name] = found[entry["same"]] if "same" in entry else tensor(entry)
+        found[name] = found[entry["same"]] if "same" in entry else _tensor(entry, made.get(name))
     return found
 
 
 def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
-    """All that the rest of a run depends on. Raises GraphError inside a window of the horizon."""
-    window, named = optimizer.hooks[Window], [params, *[level.parameters for level in optimizer.levels]]
+    """All that the rest of a run depends on. Raises GraphError where that is more than arrays."""
+    window, levels = optimizer.hooks[Window], optimizer.levels
     begun = window.steps > 0 and window.horizon != 1
     ended = begun and window.cuts and any(w.grad is not None for w in params.values())
     if begun and not ended:
         raise GraphError(_inside(window))
-    graph = live.Description(optimizer, [tensor for tensors in named for tensor in tensors.values()], ended)
-    owed = {id(tensor): gradient for tensor, gradient in window.owed()}
+    now, last = carry(levels, params), optimizer.hooks[Boundary].last
+    owed = {id(tensor): gradient.array for tensor, gradient in window.owed()}
 
-    def entry(tensor: Tensor) -> dict[str, Any]:
-        gradient, more = tensor.grad, owed.get(id(tensor))
-        if more is not None:
-            gradient = more if gradient is None else gradient.plus(more)
-        return {
-            "value": tensor.array,
-            "requires_grad": tensor.requires_grad,
-            "gradient": None if gradient is None else gradient.array,
-            "edge": graph.number(tensor.edge),
-        }
+    def entries(tensors: Mapping[str, Tensor], found: Values) -> Content:
+        for name, value in found.items():
+            if (more := owed.get(id(tensors[name]))) is not None:
+                found[name] = value._replace(gradient=more if value.gradient is None else value.gradient + more)
+        return _entries(tensors, found)
 
-    weights, *hyperparameters = [_entries(tensors, entry) for tensors in named]
     tower = {
         "settings": settings(optimizer),
         "levels": saving.described(optimizer),
-        "hyperparameters": hyperparameters,
-        "graph": graph.entries,
+        "rules": [{name: _rule(level, name) for name in level._updates} for level in levels],
+        "hyperparameters": [entries(level.parameters, u) for level, u in zip(levels, now.hyperparameters)],
+        "consumed": ended or _consumed(params, optimizer),
+        "last": None if last is None else _plain(last._asdict()),
     }
-    return {"params": weights, "tower": tower}
+    return {"params": entries(params, now.weights), "tower": tower}
+
+
+def _consumed(params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
+    """Whether no edge is left of the last step; if not, all are there. Raises GraphError for anything between."""
+    places = {f"params[{name!r}]": w for name, w in params.items()}
+    for height, level in enumerate(optimizer.levels):
+        places |= {f"{key} of level {height}": tensor for key, tensor in level.parameters.items()}
+    nodes = {place: w.edge[0] for place, w in places.items() if w.edge is not None and w.edge[0].op is not None}
+    alive = [place for place, node in nodes.items() if not node.released]
+    rules = {update.fusion for level in optimizer.levels for update, _ in level._updates.values()}
+    for place in alive:
+        if nodes[place].op not in rules:
+            raise GraphError(
+                f"save: {place} leads to {nodes[place]!r}, and no file can hold the graph of a program. Save after a "
+                "step of the tower, or between backward() and the step; detach what else has been computed"
+            )
+        if len(alive) < len(nodes) or nodes[place].serial < optimizer.hooks[Boundary].since:
+            raise GraphError(
+                f"save: {place} still leads to a step of the tower, which a later step or backward() has left. A file "
+                "holds the edges of the last step, all or none: save right after a step of all the weights, or when "
+                "the last backward() has gone through all of them"
+            )
+    return not alive
+
+
+def _rule(level: Optimizer, name: str) -> str:
+    """What the rule for a target computes, but for the constants in it."""
+    expression = level._update(name)[0].fusion.expression
+    return repr(([(op.name, args) for op, args in expression.lines], expression.outputs))
+
+
+def _plain(found: Any) -> Any:
+    """Nested values as nested dicts."""
+    if isinstance(found, Value):
+        return found._asdict()
+    if isinstance(found, dict):
+        return {key: _plain(value) for key, value in found.items()}
+    return [_plain(item) for item in found] if isinstance(found, list) else found
 
 
 def _inside(window: Window) -> str:
@@ -89,29 +140,71 @@ def _inside(window: Window) -> str:
 def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     """Let a tower go on from what was saved of it; its weights. Raises ArgumentError before anything has changed."""
     tower = content["tower"]
+    if "graph" in tower:
+        raise ArgumentError(
+            "tinyhyper 0.1.0 saved it with the graph of a tower, which is read no longer. Load the weights without an "
+            "optimizer, or let that version write the optimizer's state_dict()"
+        )
     levels = saving.checked(optimizer, tower)
     for name, mine in settings(optimizer).items():
         if tower["settings"][name] != mine:
             raise ArgumentError(f"the tower was saved with {name}={tower['settings'][name]!r}, this one has {mine!r}")
-    saved = [content["params"], *tower["hyperparameters"]]
-    shapes = {entry["value"].shape for entries in saved for entry in entries.values()}
-    edges = live.rebuilt(optimizer, tower["graph"], shapes)
-    read = {number for entry in tower["graph"] for number in entry.get("edges", ())}
-    weights, *hyperparameters = [_tensors(entries, lambda entry: _tensor(entry, edges, read)) for entries in saved]
-    for height, (level, parameters) in enumerate(zip(optimizer.levels, hyperparameters, strict=True)):
-        if set(parameters) != set(level.parameters) or any(tensor.ndim for tensor in parameters.values()):
+    for height, (level, rules) in enumerate(zip(optimizer.levels, tower["rules"], strict=True)):
+        for name, rule in rules.items():
+            if _rule(level, name) != rule:
+                raise ArgumentError(f"level {height}: {type(level).__name__}.rule is another rule than was saved")
+    now, last = [content["params"], *tower["hyperparameters"]], None
+    for height, (level, entries) in enumerate(zip(optimizer.levels, now[1:], strict=True)):
+        if set(entries) != set(level.parameters) or any(entry["value"].ndim for entry in entries.values()):
             raise ArgumentError(f"level {height} does not have {', '.join(level.parameters)}, each a number")
-    for height, (moved, entry) in enumerate(zip((weights, *hyperparameters), levels)):
-        for name, kept in entry["state"].items():
-            w = moved.get(name)
-            if w is not None and any((s.shape, s.dtype) != (w.shape, w.dtype) for s in kept.values()):
-                raise ArgumentError(f"level {height}: the state of {name!r} is not {w.dtype} of shape {w.shape}")
+    _check_states(now, [entry["state"] for entry in levels])
+    made: list[Mapping[str, Tensor]] = [{} for _ in now]
+    if tower["last"] is not None:
+        last = _last(tower["last"], optimizer, now)
+        twin = saving.twin(optimizer)
+        made = [make_again(twin, last), *[level.parameters for level in twin.levels]]
+    weights, *hyperparameters = [_tensors(entries, again) for entries, again in zip(now, made)]
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
-    if all(w.grad is None for w in weights.values()):  # a step had been made: the next one may be skipped
-        optimizer.hooks[Guard].settle(optimizer, weights, optimizer.hooks[Window].cuts)
+    optimizer.hooks[Boundary].last = last
+    optimizer.hooks[Guard].settle(optimizer, weights, optimizer.hooks[Window].cuts)
+    for entries, tensors in zip(now, (weights, *hyperparameters)):
+        for name, tensor in tensors.items():
+            if entries[name]["gradient"] is not None:
+                tensor.grad = constant_or_leaf(entries[name]["gradient"], False)
+            if tower["consumed"] and tensor.edge is not None:
+                tensor.edge[0].release()
     return weights
+
+
+def _check_states(targets: list[Content], states: list[dict[str, dict[str, np.ndarray]]]) -> None:
+    """Raise ArgumentError unless the states of each level are like what it moves."""
+    for height, (entries, kept) in enumerate(zip(targets, states)):
+        for name, own in kept.items():
+            w = entries.get(name, {}).get("value")
+            if w is not None and any((s.shape, s.dtype) != (w.shape, w.dtype) for s in own.values()):
+                raise ArgumentError(f"level {height}: the state of {name!r} is not {w.dtype} of shape {w.shape}")
+
+
+def _last(saved: Content, optimizer: Optimizer, now: list[Content]) -> Carry:
+    """What the last step has read. Raises ArgumentError where that is not like what it has made."""
+    before = [saved["weights"], *saved["hyperparameters"]]
+    for targets, made in zip(before, now, strict=True):
+        for name, entry in targets.items():
+            like = made.get(name, entry)["value"]
+            arrays = [array for array in (entry["value"], entry["gradient"]) if array is not None]
+            if entry["value"].dtype != like.dtype or any(
+                array.shape != like.shape or array.dtype not in FLOATS for array in arrays
+            ):
+                raise ArgumentError(f"the last step has not read what it has made {name!r} of, of shape {like.shape}")
+    _check_states(before, saved["states"])
+    for level, entries, states in zip(optimizer.levels, before[1:], saved["states"], strict=True):
+        kept = {name: level._update(name)[0].kept for name in states}
+        if set(entries) != set(level.parameters) or any(set(states[name]) != set(kept[name]) for name in states):
+            raise ArgumentError(f"the last step has read another {type(level).__name__}")
+    found = [{name: Value(**entry) for name, entry in targets.items()} for targets in before]
+    return Carry(found[0], found[1:], saved["states"], saved["t"])
 
 
 def settings(optimizer: Optimizer) -> dict[str, Any]:
@@ -125,15 +218,13 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _tensor(entry: Mapping[str, Any], edges: Mapping[int, Edge], read: Container[int]) -> Tensor:
-    number, gradient = entry["edge"], entry["gradient"]
-    tensor = constant_or_leaf(entry["value"], number is not None)
-    if number is not None:
-        tensor.edge = edges[number]
-        live.check(tensor, number in read)
+def _tensor(entry: Content, made: Tensor | None) -> Tensor:
+    """The tensor of an entry. made: what the last step, made again, has made of it."""
+    value, gradient = entry["value"], entry["gradient"]
+    tensor = constant_or_leaf(value, entry["requires_grad"])
+    if gradient is not None and (gradient.shape != tensor.shape or gradient.dtype not in FLOATS):
+        raise ArgumentError(f"{gradient.dtype} of shape {gradient.shape} is no gradient of shape {tensor.shape}")
+    if tensor.edge is not None and not (entry["leaf"] and (made is None or not made.is_leaf)):
+        tensor.edge = (Consumed(), 0) if made is None else made.edge
         tensor.retain_grad()
-    if gradient is not None:
-        tensor.grad = constant_or_leaf(gradient, False)
-        if gradient.shape != tensor.shape or gradient.dtype not in FLOATS:
-            raise ArgumentError(f"{gradient.dtype} of shape {gradient.shape} is no gradient of shape {tensor.shape}")
     return tensor

@@ -96,6 +96,7 @@ class Move(NamedTuple):
     states: dict[str, dict[str, Tensor]]
 
     def apply(self) -> None:
+        """Change it."""
         self.level.t += 1
         self.level._states = {**self.level._states, **self.states}
         self.targets.update(self.moved)
@@ -235,9 +236,7 @@ class Optimizer:
         levels = levels if cuts else (self,)
         watcher = current().tape
         with recording(), UNWATCHED if watcher is None else watcher.stepping(self):
-            moves: list[Move] = []
-            for height in reversed(range(len(levels))):
-                moves.append(_move(levels, height, params, moves[-1].moved if moves else {}, cuts))
+            moves = moves_of(levels, params, cuts)
             if all(_ask("accepts", levels, params, moves)):
                 for move in moves:
                     move.apply()
@@ -289,6 +288,14 @@ class Optimizer:
 def _ask(hook: str, *args: Any) -> list[Any]:
     """What the functions say that outer rings have added."""
     return [function(*args) for function in HOOKS[hook]]
+
+
+def moves_of(levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], cuts: bool) -> list[Move]:
+    """What a step of these levels would change, top first; changes nothing."""
+    moves: list[Move] = []
+    for height in reversed(range(len(levels))):
+        moves.append(_move(levels, height, params, moves[-1].moved if moves else {}, cuts))
+    return moves
 
 
 def _move(

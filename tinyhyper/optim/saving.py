@@ -83,6 +83,19 @@ def copied(level: Optimizer) -> dict[str, Any]:
     }
 
 
+def twin(tower: Optimizer) -> Optimizer:
+    """A tower of the same levels at the same values, which begins a window."""
+    copied_levels = []
+    for original in tower.levels:
+        level = object.__new__(type(original))
+        vars(level).update(copied(original), _above=None)
+        copied_levels.append(level)
+    for level, above in zip(copied_levels, copied_levels[1:]):
+        level.optimizer = above
+    put(copied_levels[0], checked(tower, tower.state_dict()))
+    return copied_levels[0]
+
+
 def _restore(level: Optimizer, state: dict[str, Any]) -> None:
     vars(level).update(state)
     put_above(level, level.optimizer)

@@ -56,7 +56,8 @@ def check_hypergradients(
         raise DtypeError(f"check_hypergradients: {tower!r} is not an optimizer")
     if not any(level._tuned for level in tower.levels):
         raise ArgumentError(f"check_hypergradients: nothing is tuned in {tower}. Give it optimizer= or horizon=None")
-    tower, weights, loss = _copied(tower), _leaves(params), _with_step(loss)
+    tower, weights, loss = saving.twin(tower), _leaves(params), _with_step(loss)
+    tower.hooks[Guard].choice = None
     window = tower.hooks[Window]
     frozen: Frozen | None = None
     for step in range(steps + 1):
@@ -224,19 +225,6 @@ def _start(level: Optimizer, key: str, w: Array, values: Mapping[str, Tensor]) -
     row = level.state[key]
     follows = isinstance(row, str) and level.hooks[Window].horizon is None and row in level._tuned
     return np.full(w.shape, values[str(row)].item() if follows else level._initial[key])
-
-
-def _copied(tower: Optimizer) -> Optimizer:
-    """A tower of the same levels at the same values, which begins a window."""
-    copy = None
-    for original in reversed(tower.levels):
-        level = object.__new__(type(original))
-        vars(level).update(saving.copied(original), _above=None)
-        level.hooks[Guard].choice = None
-        level.optimizer, copy = copy, level
-    assert copy is not None
-    saving.put(copy, saving.checked(tower, tower.state_dict()))
-    return copy
 
 
 def _leaves(params: Mapping[str, Any]) -> dict[str, Tensor]:

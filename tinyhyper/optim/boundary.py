@@ -1,0 +1,103 @@
+"""The boundary of a step: what crosses it is arrays.
+
+Turned round, a step is: move by the gradients that are there; loss; backward. So what crosses from one step to the next
+is arrays by name, and the edges from what is moved to the hyperparameters begin and end within. Where they are needed
+again, as when a run goes on from a file, the step is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.tape import Node, recording, unwatched
+from ..core.tensor import Tensor, leaf
+from ..core.tower import Optimizer, moves_of
+from .hooks import Hook
+from .horizon import Window
+
+Arrays = dict[str, np.ndarray]
+
+
+class Value(NamedTuple):
+    """A weight, or a hyperparameter in its coordinate. gradient: None where none has come."""
+
+    value: np.ndarray
+    gradient: np.ndarray | None
+    requires_grad: bool
+
+    def tensor(self) -> Tensor:
+        """A tensor with nothing behind it."""
+        made = Tensor(self.value)
+        made.grad = None if self.gradient is None else Tensor(self.gradient)
+        return leaf(made) if self.requires_grad else made
+
+
+Values = dict[str, Value]
+
+
+class Carry(NamedTuple):
+    """What crosses the boundary: weights; of each level, bottom first, its hyperparameters, the states of what it
+    moves, and how many steps it has made.
+    """
+
+    weights: Values
+    hyperparameters: list[Values]
+    states: list[dict[str, Arrays]]
+    t: list[int]
+
+
+def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
+    """What there is now. The arrays are those of the tensors: nobody writes to them."""
+    return Carry(
+        values(params),
+        [values(level.parameters) for level in levels],
+        [{name: {key: s.array for key, s in kept.items()} for name, kept in level._states.items()} for level in levels],
+        [level.t for level in levels],
+    )
+
+
+def values(tensors: Mapping[str, Tensor]) -> Values:
+    """Tensors as arrays."""
+    return {
+        name: Value(tensor.array, None if tensor.grad is None else tensor.grad.array, tensor.edge is not None)
+        for name, tensor in tensors.items()
+    }
+
+
+def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
+    """Let a tower make the step that followed on this; the moved weights, with their edges.
+
+    Nothing of the tower as it was is used, but its rules and what its levels do to gradients.
+    """
+    levels = optimizer.levels
+    for level, hyperparameters, states, t in zip(levels, *before[1:], strict=True):
+        level.t = t
+        level._states = {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
+        level.parameters.update({key: value.tensor() for key, value in hyperparameters.items()})
+    params = {name: value.tensor() for name, value in before.weights.items()}
+    with recording(), unwatched():
+        for move in moves_of(levels, params, cuts=True):
+            move.apply()
+    return params
+
+
+class Boundary(Hook):
+    """Keeps what the last step has read, where each step cuts. since: nodes of that step have this serial or more."""
+
+    def __init__(self, level: Optimizer) -> None:
+        self.last: Carry | None = None
+        self.since = self._serial = 0
+        self._next: Carry | None = None
+
+    def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        if levels[0].hooks[Window].horizon == 1:
+            self._next, self._serial = carry(levels, params), Node().serial
+
+    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        self.last, self.since, self._next = self._next, self._serial, None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Boundary, (None,)  # a copy has no graph, so no step of it is made again
