@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_model import loss_of, make_params
 
 import tinyhyper as th
-from tinyhyper.core.tape import Node, mode
+from tinyhyper.core.tape import Node, current
 from tinyhyper.ops.operation import OPERATIONS
 from tinyhyper.optim import SGD, Adam, RMSProp
 from tinyhyper.testing import alive, collector_off
@@ -29,10 +29,10 @@ def leaf(*values):
 
 def anomaly(function, *args):
     """The message of the anomaly in a call."""
-    before = mode.tape
+    before = current().tape
     with pytest.raises(th.AnomalyError) as error, th.detect_anomaly():
         function(*args)
-    assert mode.tape is before
+    assert current().tape is before
     return str(error.value)
 
 
@@ -336,15 +336,15 @@ def test_layers_raise_no_false_alarm():
 
 
 def test_it_is_off_outside_and_after_an_error_and_nests():
-    assert mode.tape is None
+    assert current().tape is None
     with th.detect_anomaly():
-        watch = mode.tape
+        watch = current().tape
         with th.detect_anomaly():
-            assert mode.tape is not watch
+            assert current().tape is not watch
         with th.record() as tape:
             th.log(leaf(0.0))
-        assert mode.tape is watch and len(tape.nodes) == 2
-    assert mode.tape is None
+        assert current().tape is watch and len(tape.nodes) == 2
+    assert current().tape is None
 
     @th.detect_anomaly()
     def decorated(depth):
@@ -352,7 +352,7 @@ def test_it_is_off_outside_and_after_an_error_and_nests():
 
     with pytest.raises(th.AnomalyError):
         decorated(2)
-    assert mode.tape is None
+    assert current().tape is None
     th.log(leaf(0.0))
 
 
@@ -362,7 +362,7 @@ def test_it_keeps_no_graph_alive():
     with th.detect_anomaly(), collector_off():
         for _ in range(6):
             train(optimizer, params, 1)
-            counts.append((alive(Node, th.Tensor), len(mode.tape._origins)))
+            counts.append((alive(Node, th.Tensor), len(current().tape._origins)))
     assert counts[2:] == counts[2:3] * 4
 
 

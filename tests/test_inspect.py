@@ -11,7 +11,7 @@ import recordings
 from recordings import by_hand, tower
 
 import tinyhyper as th
-from tinyhyper.core.tape import mode
+from tinyhyper.core.tape import current
 from tinyhyper.core.tensor import leaf
 from tinyhyper.finite import norm
 from tinyhyper.inspect.gradients import contributions
@@ -139,7 +139,7 @@ def test_nothing_is_recorded_outside():
     (x * 3.0).backward()
     x.detach()
     assert counts == (len(tape.nodes), len(tape.edges), len(tape.cuts))
-    assert mode.tape is None
+    assert current().tape is None
 
 
 def test_recordings_nest_and_survive_errors():
@@ -152,7 +152,7 @@ def test_recordings_nest_and_survive_errors():
         th.exp(x)
     assert [node.op for node in outer.nodes if node.op] == ["multiply", "exp"]
     assert [node.op for node in inner.nodes if node.op] == ["tanh"]
-    assert mode.tape is None
+    assert current().tape is None
 
 
 def test_threads_do_not_share_a_tape():
@@ -160,7 +160,7 @@ def test_threads_do_not_share_a_tape():
     seen = []
 
     def work():
-        seen.append(mode.tape)
+        seen.append(current().tape)
         with th.record() as tape:
             th.exp(x)
         seen.append([node.op for node in tape.nodes if node.op])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_model import recorded_loss
 
 import tinyhyper as th
-from tinyhyper.core.tape import mode
+from tinyhyper.core.tape import current, switched
 from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect import lint
 from tinyhyper.inspect.findings import Finding, Findings
@@ -117,7 +117,7 @@ def tuned_without_cut(alpha, g):
 
 def tuned_twice(alpha, g):
     between = retained(tuned(alpha, g))
-    mode.tape.label(between, "alpha", "hyperparameter", 0, None, (0.0, 1.0))
+    current().tape.label(between, "alpha", "hyperparameter", 0, None, (0.0, 1.0))
     return tuned(between, g)
 
 
@@ -478,10 +478,9 @@ def test_steps_recorded_without_their_losses_are_no_finding():
     tape = Recorder()
     for _ in range(3):
         th.sum(params["w"] ** 2.0).backward()
-        mode.tape = tape
-        optimizer.step(params)
-        th.mean(params["w"].detach())
-        mode.tape = None
+        with switched(tape=tape):
+            optimizer.step(params)
+            th.mean(params["w"].detach())
     assert tape.steps == 3 and not check(tape), str(check(tape))
 
 

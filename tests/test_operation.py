@@ -135,3 +135,30 @@ def test_a_vjp_that_gives_what_is_no_cotangent_is_named(vjp, error, words, monke
     with pytest.raises(error, match=words):
         out.backward([1.0, 1.0])
     assert x.grad is None
+
+
+def test_a_vjp_may_say_that_nothing_flows(monkeypatch):
+    monkeypatch.setattr("tinyhyper.ops.operation.OPERATIONS", dict(OPERATIONS))
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    (operation(x=lambda g: None)(double)(x) + x).backward([1.0, 1.0])
+    assert x.grad.data.tolist() == [1.0, 1.0]
+
+
+def test_every_vjp_may_ask_where_it_stands_and_what_the_operands_are(monkeypatch):
+    monkeypatch.setattr("tinyhyper.ops.operation.OPERATIONS", dict(OPERATIONS))
+    asked = []
+
+    def vjp(g, spec, specs, position):
+        asked.append((position, spec.shape, [s.dtype for s in specs]))
+        return g
+
+    def first(x, y, /):
+        return x + 0.0 * y
+
+    def all_of(xs, /):
+        return sum(xs)
+
+    x, y = (th.tensor([1.0], requires_grad=True) for _ in range(2))
+    operation(x=vjp, y=vjp)(first)(x, y).backward()
+    operation(xs=vjp)(all_of)([x, y]).backward()
+    assert asked == [(n, (1,), [np.float64, np.float64]) for n in (0, 1, 0, 1)]

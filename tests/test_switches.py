@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.core.tape import current, mode
+from tinyhyper.core.tape import current
 from tinyhyper.ops.operation import OPERATIONS, operation
 
 SWITCHES = [th.no_grad, th.detect_anomaly, th.record]
@@ -77,12 +77,12 @@ def test_generators_that_take_turns():
     @th.detect_anomaly()
     def watched():
         for _ in range(3):
-            yield mode.tape
+            yield current().tape
 
     first, second = watched(), watched()
     tapes = [next(generator) for _ in range(3) for generator in (first, second)]
     assert tapes[0] is tapes[2] is tapes[4] is not tapes[1] is tapes[3] is tapes[5]
-    assert mode.tape is None
+    assert current().tape is None
 
 
 def test_an_anomaly_in_a_generator_is_found():

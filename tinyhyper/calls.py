@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from .core.tape import Switch
+from .core.tape import State, current, state
 from .errors import CallError, DtypeError
 
 
@@ -28,8 +28,22 @@ class Parenthesized(type):
         """Never reached, but Python looks for it first."""
 
 
-class Block(Switch, metaclass=Parenthesized):
-    """A mode inside a block, or inside the decorated function, generator or coroutine."""
+class Block(metaclass=Parenthesized):
+    """A state inside a block, or inside the decorated function, generator or coroutine: the field `name` is `value`."""
+
+    name = "recording"
+    value: Any = False
+
+    def __init__(self) -> None:
+        self._before: list[State] = []
+
+    def __enter__(self) -> Any:
+        before = current()
+        self._before.append(before)
+        state.set(before._replace(**{self.name: self.value}))
+
+    def __exit__(self, *error: object) -> None:
+        state.set(self._before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return inside(type(self), function)

@@ -52,6 +52,6 @@ def gradients(
     seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
     edges = [x.edge for x in ins if x.edge]
     found = backward(seeds, edges, retain_graph=retain_graph, create_graph=create_graph)
-    owned = distinct([cotangent for _, cotangent in found], [cotangent for _, cotangent in seeds])
+    owned = distinct([cotangent for _, cotangent in found])
     by_position = dict(zip([position for position, _ in found], owned))
     return tuple(by_position[n] if n in by_position else Tensor(np.zeros(x.shape, x.dtype)) for n, x in enumerate(ins))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .core.rules import positive, reshape
-from .core.tape import Node, mode, reachable, recording
+from .core.tape import Node, current, reachable, recording
 from .core.tensor import FLOATS, Tensor, as_tensor, in_dtype, leaf
 from .derivatives import gradients
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
@@ -158,7 +158,7 @@ class _Call:
                 raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
         if len({n % len(args) for n in numbers}) < len(numbers):
             raise ArgumentError(f"{name}: argnums {argnums!r} has one of {len(args)} positional arguments twice")
-        self.recorded, self.began = mode.recording, Node().serial
+        self.recorded, self.began = current().recording, Node().serial
         self.variables: list[Tensor] = []
         arguments = list(args)
         with recording():
@@ -213,7 +213,7 @@ class _Call:
             return [*map(_zeros_like, self.variables)]
         outs, given = [out for out, _ in pairs], [c for _, c in pairs]
         nodes = [c.edge[0] for c in given if c is not None and c.edge]
-        create = linear or mode.recording and (self.connected or bool(nodes))
+        create = linear or current().recording and (self.connected or bool(nodes))
         found = list(gradients(outs, self.variables, given, retain_graph=retain, create_graph=create))
         return self.released(found, nodes) if create and not linear else found
 

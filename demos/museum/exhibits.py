@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinyhyper as th
-from tinyhyper.core.tape import mode
+from tinyhyper.core.tape import current
 from tinyhyper.core.tensor import leaf
 from tinyhyper.optim import COORDINATES, Hyperparameter, Optimizer
 
@@ -28,8 +28,8 @@ Loss = Callable[[Params], th.Tensor]
 def named(name: str, tensor: th.Tensor, role: Any = "weights") -> th.Tensor:
     """What a step has made: it keeps its gradient, and a recording is told what it is."""
     kept = tensor.retain_grad() if tensor.requires_grad else leaf(tensor)
-    if mode.tape is not None:
-        mode.tape.label(kept, name, role, 0, None, (0.0, np.inf) if role == "hyperparameter" else None)
+    if current().tape is not None:
+        current().tape.label(kept, name, role, 0, None, (0.0, np.inf) if role == "hyperparameter" else None)
     return kept
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import tinyhyper as th
-from tinyhyper.core.tape import mode, reachable
+from tinyhyper.core.tape import current, reachable
 from tinyhyper.optim import Optimizer
 
 from . import exhibits
@@ -54,7 +54,7 @@ def run(optimizer: Any, rng: np.random.Generator, count: int = STEPS, **flags: b
         loss(params).backward(**flags)
         yield loss, params
         # A step by hand has to tell a recording of itself.
-        with nullcontext() if mode.tape is None or isinstance(optimizer, Optimizer) else mode.tape.stepping():
+        with nullcontext() if current().tape is None or isinstance(optimizer, Optimizer) else current().tape.stepping():
             optimizer.step(params)
 
 

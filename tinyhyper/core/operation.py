@@ -16,16 +16,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .errors import ArgumentError, CallError, DtypeError, ShapeError, TinyhyperError
-from .tape import Edge, Node, Pieces, quietly
-from .tensor import PLAIN, Tensor, apply, as_tensor, saved
+from .errors import ArgumentError, CallError, TinyhyperError
+from .tape import QUIET, Edge, Node, is_quiet, quietly
+from .tensor import FLOAT64, Tensor, apply, as_tensor, saved
 
 OPERATIONS: dict[str, Any] = {}
-READERS: dict[type, Callable[..., Any]] = {}  # what else than a tensor reads an elementwise operation, by its type
-FLOAT64 = np.dtype(np.float64)
-NO_OPTIONS: dict[str, Any] = {}
+READERS: dict[type, Callable[..., Any]] = {}  # what reads operands that are no tensors, by type: reader(op, args)
 FLOATS_AND_CONDITIONS = {"f", "b"}
-SPEC = attrgetter("shape", "dtype", "strides")
+NUMBERS = {float, int, bool}
+SPEC, SHAPE_AND_DTYPE = attrgetter("shape", "dtype", "strides"), attrgetter("shape", "dtype")
+Saves = tuple[tuple[int, ...], tuple[str, ...]]  # the arrays a node saved: operands by number, then the output; names
 
 
 class ArraySpec(NamedTuple):
@@ -37,61 +37,45 @@ class ArraySpec(NamedTuple):
 
 
 class Operation:
-    """A named operation: `forward` over arrays, and `vjps` by input name (`xs` for the items of a sequence).
+    """A named operation: `forward` over arrays, and `vjps` by input name.
 
-    A node's context is a tuple: the names of what it saved, shape, dtype and strides of each input, and the options.
+    A node's context is a tuple: what it saved, shape and dtype of each operand, and the options.
+    gives_floats: whether integers become float64.  refuses: what errors of forward are about the operands.
     """
 
-    depends = None
+    depends, gives_floats = None, False
+    refuses: tuple[type[Exception], ...] = (ValueError, IndexError, TypeError)
 
     def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
         self.name, self.forward, self.vjps = name, forward, vjps
-        annotated = inspect.signature(forward).parameters.values()
-        parameters = [p.replace(annotation=p.empty) for p in annotated]  # those are of the arrays
+        parameters = [p.replace(annotation=p.empty) for p in self.parameters()]  # those are of the arrays
         self.signature = inspect.Signature(parameters)
         self.inputs = tuple([p.name for p in parameters if p.kind is p.POSITIONAL_ONLY])
-        self.defaults = {p.name: p.default for p in parameters if p.name not in self.inputs}
-        self._prepare()
+        self.defaults = {p.name: p.default for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+        self.least = [p.default for p in parameters].count(inspect.Parameter.empty)
+        self.needs = {key: tuple(inspect.signature(vjp).parameters)[1:] for key, vjp in vjps.items()}
+        self.measures = any({"spec", "specs", "position"}.intersection(needs) for needs in self.needs.values())
+        self._saves: dict[tuple[bool, ...], Saves] = {}
 
-    def _prepare(self) -> None:
-        """Find out what each VJP needs. Raises ArgumentError for one that nobody can give it, or of no input."""
-        self.names = tuple(self.defaults)
-        self.least = len(self.inputs) + [*self.defaults.values()].count(inspect.Parameter.empty)
-        self.sequence = self.inputs == ("xs",)
-        self.constants = set(() if self.sequence else self.inputs).difference(self.vjps)
-        self.needs = {key: tuple(inspect.signature(vjp).parameters)[1:] for key, vjp in self.vjps.items()}
-        self.measures = {key: {"spec", "specs", "position"}.intersection(needs) for key, needs in self.needs.items()}
-        self._saves: dict[tuple[bool, ...], tuple[tuple[int, ...], tuple[str, ...]]] = {}
-        if not self.inputs:
-            raise ArgumentError(f"operation: {self.name} has no inputs; its tensors stand before a `/`: f(x, y, /)")
-        known = (*self.inputs, "out", *self.names, "spec", "specs", "position")
-        for key, needs in self.needs.items():
-            if key not in self.inputs:
-                raise ArgumentError(f"operation: {self.name} has no input {key!r}, but {', '.join(self.inputs)}")
-            if unknown := [need for need in needs if need not in known]:
-                raise ArgumentError(
-                    f"operation: the VJP of {key} in {self.name} asks for {unknown[0]!r}; beside the cotangent, its "
-                    f"first parameter, there are {', '.join(known)}"
-                )
+    def parameters(self) -> Iterable[inspect.Parameter]:
+        """Those of forward: the positional-only ones are inputs, the others options."""
+        return inspect.signature(self.forward).parameters.values()
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """The inputs, and every option, of a call. Raises CallError for a wrong one."""
-        count, names = len(self.inputs), self.names
-        if len(args) == count and not kwargs and self.least == count:
-            return args[0] if self.sequence else args, self.defaults
-        options = {**self.defaults, **dict(zip(names, args[count:]))} if names else self.defaults
-        if kwargs or not self.least <= len(args) <= count + len(names):
+        count, options = len(self.inputs), self.defaults
+        if kwargs or not self.least <= len(args) <= count + len(options):
             try:
                 bound = self.signature.bind(*args, **kwargs).arguments
             except TypeError as error:
                 raise CallError(f"{self.name}: {error}; it is {self.name}{self.signature}") from None
-            options = {name: bound.get(name, default) for name, default in self.defaults.items()}
-        return args[0] if self.sequence else args[:count], options
+            options = {name: bound.get(name, default) for name, default in options.items()}
+        elif len(args) > count:
+            options = {**options, **dict(zip(options, args[count:]))}
+        return args[:count], options
 
     def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
         """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
-        if self.sequence and not isinstance(values, Iterable):
-            raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(values).__name__}")
         return apply(self, [v if type(v) is Tensor else self._constant(v) for v in values], options)[0]
 
     def _constant(self, value: Any) -> Tensor:
@@ -99,126 +83,92 @@ class Operation:
 
     def compute(self, arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
         """The result for these arrays, and what its node is to know of the call."""
+        if self.gives_floats and arrays[0].dtype.kind != "f" and "f" not in {array.dtype.kind for array in arrays}:
+            arrays = [array.astype(FLOAT64) for array in arrays]
         try:
-            out = quietly(self.forward, *((arrays,) if self.sequence else arrays), **options)
+            out = self.forward(*arrays, **options) if is_quiet() else QUIET.copy().run(self.forward, *arrays, **options)
         except TinyhyperError:
             raise
-        except (ValueError, IndexError, TypeError) as error:
-            shapes = ", ".join([f"{name} {array.shape}" for name, array in zip(self._names(len(arrays)), arrays)])
-            shown = "".join([f", {name}={value!r}" for name, value in options.items() if value is not None])
-            kind = ArgumentError if isinstance(error, TypeError) else ShapeError
-            raise kind(f"{self.name}({shapes}{shown}): {error}") from error
+        except self.refuses as error:
+            raise Tensor.protocol.refusal(self, arrays, options, error) from error
         return [out if type(out) is np.ndarray else np.asarray(out)], options
 
     def node(
-        self,
-        edges: tuple[Edge | None, ...],
-        arrays: Sequence[np.ndarray],
-        results: Sequence[np.ndarray],
-        options: dict[str, Any],
+        self, edges: tuple[Edge | None, ...], arrays: list[np.ndarray], results: list[np.ndarray], options: Any
     ) -> list[Edge | None]:
         """The output's edge on the tape; None if no gradient flows."""
-        if self.constants:
-            keys = self._keys(len(edges))
-            edges = tuple([None if name in self.constants else edge for name, edge in zip(keys, edges)])
+        if len(self.vjps) < len(self.inputs):
+            edges = tuple([edge if name in self.vjps else None for name, edge in zip(self.inputs, edges)])
         flags = tuple([edge is not None for edge in edges])
         if True not in flags or results[0].dtype.kind != "f":
             return [None]
-        places, names = self._saves.get(flags) or self._save(flags)
-        values = [*arrays, results[0]]
-        return [(Node(self, edges, [values[n] for n in places], (names, [*map(SPEC, arrays)], options)), 0)]
+        values, saves = [*arrays, results[0]], self._saves.get(flags) or self._save(flags)
+        specs = [ArraySpec(*SPEC(array)) for array in arrays] if self.measures else [*map(SHAPE_AND_DTYPE, arrays)]
+        return [(Node(self, edges, [values[n] for n in saves[0]], (saves, specs, options)), 0)]
 
     def reads(self, node: Node) -> tuple[int, ...]:
         """Which arrays a node saved: operands by number, then the output."""
-        return self._saves[tuple([edge is not None for edge in node.inputs])][0]
+        return node.context[0][0]
 
-    def _save(self, flags: tuple[bool, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """What a node saves for these inputs' sake: operands by number, then the output; and how VJPs call it."""
-        names = (*self._names(len(flags)), "out")
-        needs = {need for key, flag in zip(self._keys(len(flags)), flags) if flag for need in self.needs[key]}
-        places = [n for n, name in enumerate(names) if name in needs or ("xs" in needs and name != "out")]
-        self._saves[flags] = tuple(places), tuple([names[n] for n in places])
+    def _save(self, flags: tuple[bool, ...]) -> Saves:
+        """What a node saves for the sake of these inputs."""
+        needs = {need for name, flag in zip(self.inputs, flags) if flag for need in self.needs[name]}
+        found = [(n, name) for n, name in enumerate((*self.inputs, "out")) if name in needs]
+        self._saves[flags] = tuple([n for n, _ in found]), tuple([name for _, name in found])
         return self._saves[flags]
-
-    def _names(self, count: int) -> tuple[str, ...]:
-        return tuple([f"x{n}" for n in range(count)]) if self.sequence else self.inputs
-
-    def _keys(self, count: int) -> tuple[str, ...]:
-        return ("xs",) * count if self.sequence else self.inputs
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         """The cotangents of the wanted inputs, each by its own VJP."""
-        saves, specs, options = node.context
-        known = dict(zip(saves, saved(node)), **options)
-        if self.sequence:
-            known["xs"] = [known.get(name) for name in self._names(len(specs))]
-        found: list[Tensor | None] = []
-        for key, spec, use in zip(self._keys(len(specs)), specs, wanted):
-            cotangent = None
-            if use:
-                if self.measures[key]:
-                    known["specs"] = tuple(map(ArraySpec._make, specs))
-                    known["spec"], known["position"] = known["specs"][len(found)], len(found)
-                cotangent = self.vjps[key](cotangents[0], *[known[need] for need in self.needs[key]])
+        (_, names), specs, options = node.context
+        known = dict(zip(names, saved(node)), **options)
+        found: list[Tensor | None] = [None] * len(specs)
+        for n, name in enumerate(self.inputs):
+            if wanted[n]:
+                spec, needs = specs[n], self.needs[name]
+                if self.measures:
+                    known.update(spec=spec, specs=specs, position=n)
+                cotangent = self.vjps[name](cotangents[0], *[known[need] for need in needs])
                 if type(cotangent) is not Tensor or cotangent.array.shape != spec[0] or cotangent.dtype is not spec[1]:
-                    cotangent = self._fit(key, cotangent, spec)
-            found.append(cotangent)
+                    cotangent = self.fit(name, cotangent, spec)
+                found[n] = cotangent
         return found
 
-    def _fit(self, key: str, cotangent: Any, spec: Sequence[Any]) -> Any:
-        """As fit; raises ShapeError or DtypeError for what cannot be the cotangent of that input."""
-        if cotangent is None or type(cotangent) is Pieces:
-            return cotangent
-        if type(cotangent) is not Tensor:
-            kind = type(cotangent).__name__
-            raise DtypeError(
-                f"{self.name}: the VJP of {key} gives a {kind}, not a tensor; write it with th's functions"
-            )
-        try:
-            return fit(cotangent, *spec[:2])
-        except ShapeError:
-            raise ShapeError(
-                f"{self.name}: the VJP of {key} gives a cotangent of shape {cotangent.shape}, which does not fit an "
-                f"input of shape {spec[0]}"
-            ) from None
+    def fit(self, name: str, cotangent: Any, spec: Sequence[Any]) -> Any:
+        """What a VJP gives, as the cotangent of an input of this shape and dtype."""
+        return fit(cotangent, *spec[:2])
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
 
-def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
 
-    The function's positional-only parameters are inputs, the others options; a first parameter `xs` is a sequence.
-    Raises CallError for a decorator without VJPs in parentheses, ArgumentError for VJPs that do not fit the function,
-    and for the name of an operation of the library.
+    The function's positional-only parameters are inputs, the others options.
     """
-    if forgotten:
-        raise CallError("operation: the VJPs are missing; write @operation(x=lambda g, ...), one for each input x")
-
-    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
-        name = forward.__name__.strip("_")
-        if name in OPERATIONS and _own(OPERATIONS[name].forward) and not _own(forward):
-            raise ArgumentError(f"operation: {name} is an operation of the library already; choose another name")
-        op = OPERATIONS[name] = Operation(name, forward, vjps)
-
-        @functools.wraps(forward)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return op(*op.bind(args, kwargs))
-
-        call.__signature__ = op.signature  # type: ignore[attr-defined]
-        return call
-
-    return decorate
+    return lambda forward: entered(Operation(forward.__name__.strip("_"), forward, vjps))
 
 
-def quicken(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an outer ring compute an operation quicker: forward(x, ...), as the operation's own, which it gives back."""
-    op = OPERATIONS[name]
-    if hasattr(op.forward, "quick"):
+def entered(op: Operation) -> Callable[..., Any]:
+    """Enter an operation into the table; the function that applies it."""
+    OPERATIONS[op.name] = op
+
+    @functools.wraps(op.forward)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return op(*op.bind(args, kwargs))
+
+    call.__signature__ = op.signature  # type: ignore[attr-defined]
+    return call
+
+
+def quicken(name: str, forward: Callable[..., Any] | None = None, **vjps: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an outer ring carry out an operation quicker, once: by a function, by VJPs. Gives back its own function."""
+    op, own = OPERATIONS[name], OPERATIONS[name].forward
+    if hasattr(op, "quick"):
         raise ArgumentError(f"quicken: {name} has a quicker way already")
-    forward.quick = True  # type: ignore[attr-defined]
-    op.forward, own = forward, op.forward
+    op.forward, op.quick = forward or own, True
+    if vjps:
+        Operation.__init__(op, name, op.forward, op.vjps | vjps)
     return own
 
 
@@ -229,23 +179,13 @@ def hand_over(size: float, way: Callable[[Elementwise, Sequence[Tensor]], Tensor
     Elementwise.large, Elementwise.way = size, way
 
 
-def _own(function: Callable[..., Any]) -> bool:
-    return function.__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
 def fit(cotangent: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
     """A cotangent summed down to its source's shape and in its dtype: the one place where broadcasting is undone."""
-    if cotangent.array.shape != shape:
+    if cotangent.shape != shape:
         cotangent = OPERATIONS["sum_to"]([cotangent], {"shape": shape})
-    if cotangent.array.dtype != dtype:
+    if cotangent.dtype != dtype:
         cotangent = OPERATIONS["astype"]([cotangent], {"dtype": dtype})
     return cotangent
-
-
-class Number(Tensor):
-    """A number that a tower's hyperparameters alone decide: it takes on the dtype of the array that it meets."""
-
-    __slots__ = ()
 
 
 class Elementwise(Operation):
@@ -257,20 +197,21 @@ class Elementwise(Operation):
 
     large: ClassVar[float] = math.inf
     way: ClassVar[Callable[..., Any] | None] = None
+    refuses = (ValueError, TypeError, RuntimeError, OverflowError)
     __signature__: inspect.Signature
 
     def __init__(self, name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> None:
-        self.name, self.forward, self.vjps, self.defaults = name, forward, vjps, {}
-        known = ("x", "y")[: forward.nin] if isinstance(forward, np.ufunc) else ("condition", "x", "y")
-        own = not isinstance(forward, np.ufunc) and forward is not np.where
-        self.inputs = tuple(inspect.signature(forward).parameters) if own else known
-        positional = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in self.inputs]
-        self.signature = self.__signature__ = inspect.Signature(positional)
-        self.__name__ = self.__qualname__ = name
-        self.__doc__ = doc
-        ones = [np.ones(1, np.int64)] * len(self.inputs)
-        self.gives_floats = quietly(forward, *ones).dtype.kind == "f"
-        self._prepare()
+        super().__init__(name, forward, vjps)
+        self.__signature__, self.__name__, self.__qualname__, self.__doc__ = self.signature, name, name, doc
+        self.gives_floats = quietly(forward, *[np.ones(1, np.int64)] * len(self.inputs)).dtype.kind == "f"
+
+    def parameters(self) -> Iterable[inspect.Parameter]:
+        names: Iterable[str] = ("condition", "x", "y")
+        if isinstance(self.forward, np.ufunc):
+            names = ("x", "y")[: self.forward.nin]
+        elif self.forward is not np.where:
+            names = inspect.signature(self.forward).parameters
+        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
 
     def __call__(self, *args: Any) -> Any:
         if len(args) != len(self.inputs):
@@ -278,129 +219,50 @@ class Elementwise(Operation):
         large = self.large
         for arg in args:
             if type(arg) is not Tensor or arg.array.size >= large:
-                return self._large_or_mixed(args)
-        return apply(self, args, NO_OPTIONS)[0]
+                return self._read(args)
+        return apply(self, args, self.defaults)[0]
 
-    def _large_or_mixed(self, args: Sequence[Any]) -> Any:
+    def _read(self, args: Sequence[Any]) -> Any:
+        """Large tensors, and operands that are no tensors: numbers and arrays, unless there is a reader for them."""
         kinds = {*map(type, args)}
-        for kind in kinds.intersection(READERS):
-            return READERS[kind](self, args)
         if kinds == {Tensor}:
             by_way = {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS
-            return Elementwise.way(self, args) if by_way else apply(self, args, NO_OPTIONS)[0]  # type: ignore[misc]
-        operands = [None if type(arg) in (float, int, bool) else as_operand(arg, self.name) for arg in args]
-        if Number in kinds:
-            return self._of_numbers(operands, args)
-        dtypes = [x.array.dtype for x, name in zip(operands, self.inputs) if x is not None and name != "condition"]
-        return self(*[self._number(a, dtypes) if x is None else x for x, a in zip(operands, args)])
-
-    def _of_numbers(self, operands: Sequence[Tensor | None], args: Sequence[Any]) -> Tensor:
-        """Numbers of a tower give another one; beside an array they are cast to its dtype, on the tape."""
-        arrays = [x.array.dtype for x in operands if type(x) is Tensor and x.array.dtype.kind == "f"]
-        wide = np.result_type(*arrays) if arrays else FLOAT64
-        tensors = [Tensor(np.array(a, wide)) if x is None else Tensor(x.array, x.edge) for x, a in zip(operands, args)]
-        out = self(*[fit(t, t.shape, wide) if t.array.dtype.kind == "f" else t for t in tensors])
-        return out if arrays else Number(out.array, out.edge)
-
-    def _number(self, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
-        """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""
-        value = held(value, self.name) if type(value) is int else value
-        if not dtypes:
-            return Tensor(np.array(value))
-        wide = np.result_type(*dtypes, 1.0 if self.gives_floats else value)
-        try:
-            return Tensor(np.array(value, wide))
-        except OverflowError as error:
-            if self.vjps:
-                raise ArgumentError(f"{self.name}: {error}") from error
-            return Tensor(np.array(value))  # a comparison is exact
-
-    def compute(self, arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
-        widens = self.gives_floats and arrays[0].dtype.kind != "f" and "f" not in {a.dtype.kind for a in arrays}
-        try:
-            out = quietly(self.forward, *([array.astype(FLOAT64) for array in arrays] if widens else arrays))
-        except TypeError as error:
-            dtypes = " and ".join([str(array.dtype) for array in arrays])
-            raise DtypeError(f"{self.name} of {dtypes}: {error}") from None
-        except (ValueError, RuntimeError, OverflowError) as error:
-            broadcast(self.name, arrays)
-            raise ArgumentError(f"{self.name}: {error}") from error
-        return [out if type(out) is np.ndarray else np.asarray(out)], options
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return named, (self.name,)  # another process has its own table
+            return Elementwise.way(self, args) if by_way else apply(self, args, self.defaults)[0]  # type: ignore[misc]
+        for kind in (*kinds, object):
+            if kind in READERS:
+                return READERS[kind](self, args)
+        operands = [x if type(x) in NUMBERS else as_tensor(x) for x in args]
+        dtype = np.result_type(*[getattr(x, "array", x) for x in operands[-2:]])  # a condition, the first of 3, is none
+        operands = [Tensor(np.array(x, dtype)) if type(x) in NUMBERS else x for x in operands]
+        return apply(self, operands, self.defaults)[0]
 
     def __repr__(self) -> str:
         return f"<elementwise operation {self.name}>"
 
 
-def named(name: str) -> Operation:
-    """The operation of a name."""
-    return OPERATIONS[name]
+class Number(Tensor):
+    """A number that a tower's hyperparameters alone decide: it takes on the dtype of the array that it meets."""
+
+    __slots__ = ()
+
+
+def _of_numbers(op: Elementwise, args: Sequence[Any]) -> Tensor:
+    """Numbers of a tower give another one; beside an array they are cast to its dtype, on the tape."""
+    operands = [x if type(x) in NUMBERS else as_tensor(x) for x in args]
+    arrays = [x.array.dtype for x in operands if type(x) is Tensor and x.array.dtype.kind == "f"]
+    wide = np.result_type(*arrays) if arrays else FLOAT64
+    tensors = [Tensor(np.array(x, wide)) if type(x) in NUMBERS else Tensor(x.array, x.edge) for x in operands]
+    out = op(*[fit(t, t.shape, wide) if t.array.dtype.kind == "f" else t for t in tensors])
+    return out if arrays else Number(out.array, out.edge)
+
+
+READERS[Number] = _of_numbers
 
 
 def rule(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:
     """Enter an elementwise operation into the table."""
     op = OPERATIONS[name] = Elementwise(name, forward, doc, **vjps)
     return op
-
-
-def broadcast(name: str, arrays: Sequence[Any], *shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape to which arrays, and further shapes, broadcast. Raises ShapeError."""
-    try:
-        return np.broadcast_shapes(*[array.shape for array in arrays], *shapes)
-    except RuntimeError:
-        axes = max(array.ndim for array in arrays)
-        raise ShapeError(
-            f"{name}: an operand has {axes} axes, but NumPy broadcasts 32 at most; merge some by reshape"
-        ) from None
-    except ValueError:
-        raise ShapeError(
-            f"{name}: shapes {' and '.join(str(array.shape) for array in arrays)} do not broadcast together "
-            "(axes must be equal or 1, counted from the last)"
-        ) from None
-
-
-def as_operand(value: Any, name: str) -> Tensor:
-    """As as_tensor; an error names the operation."""
-    try:
-        return as_tensor(value)
-    except TinyhyperError as error:
-        raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
-
-
-def held(value: int, name: str) -> int | float:
-    """An integer that 64 bits hold; a larger one as a float, as NumPy has it beside floats. Raises ArgumentError."""
-    if -(2**63) <= value < 2**64:
-        return value
-    try:
-        return float(value)
-    except OverflowError:
-        raise ArgumentError(f"{name}: an integer of {value.bit_length()} bits is too large even for a float") from None
-
-
-def foreign(kind: type) -> bool:
-    """Whether a class has rules of its own for NumPy's functions: then its operators have the word, as in NumPy."""
-    return kind not in PLAIN and getattr(kind, "__array_ufunc__", OURS[0]) not in OURS
-
-
-OURS = (
-    np.ndarray.__array_ufunc__, Tensor.__array_ufunc__, np.ndarray.__array_function__, Tensor.__array_function__
-)  # fmt: skip
-
-
-def forward(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function as an operator, which leaves the word to an operand of another library."""
-
-    def operator(self: Any, other: Any) -> Any:
-        return NotImplemented if type(other) not in PLAIN and foreign(type(other)) else function(self, other)
-
-    return operator
-
-
-def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As forward, where the other operand is on the left."""
-    return forward(lambda self, other: function(other, self))
 
 
 def attach(cls: type, members: dict[str, Any]) -> None:

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from types import EllipsisType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .errors import DtypeError
-from .operation import ArraySpec, Elementwise, attach, forward, operation, reflected, rule
-from .tape import Pieces
-from .tensor import FLOATS, Tensor, apply, unmasked
+from .operation import ArraySpec, Elementwise, attach, operation, rule
+from .tensor import FLOAT32, FLOAT64, Tensor, check_dtype
 
 Axes = int | tuple[int, ...] | None
-FLOAT32, FLOAT64 = FLOATS
 
 # Constants of the gradient: comparisons and steps.
 equal = rule("equal", np.equal, "x == y, as booleans.")
@@ -74,18 +70,13 @@ def _slope_of_power(x: Any, y: Any) -> Any:
 
 
 # Shapes.
-
 @operation(x=lambda g, spec: reshape(g, spec.shape))
 def reshape(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
     """x in another shape; one length may be -1. Raises ShapeError if the sizes differ."""
     return x.reshape(shape)
 
 
-def _inverse(axes: Sequence[int] | None) -> list[int] | None:
-    return None if axes is None else np.argsort([n % len(axes) for n in axes]).tolist()
-
-
-@operation(x=lambda g, axes: transpose(g, _inverse(axes)))
+@operation(x=lambda g, axes: transpose(g, None if axes is None else np.argsort([n % g.ndim for n in axes]).tolist()))
 def transpose(x: np.ndarray, /, axes: Sequence[int] | None = None) -> np.ndarray:
     """x with its axes in another order, reversed if None."""
     return x.transpose(axes)
@@ -101,50 +92,36 @@ def swapaxes(x: np.ndarray, /, axis1: int, axis2: int) -> np.ndarray:
 def broadcast_to(x: np.ndarray, /, shape: int | tuple[int, ...]) -> np.ndarray:
     """x repeated along new axes and axes of length 1, to the shape. Raises ShapeError if it does not broadcast."""
     out = np.empty(shape, x.dtype)  # no view: kernels and BLAS are slow on steps of 0
-    np.copyto(out, x)
+    out[...] = x
     return out
 
 
 @operation(x=lambda g, spec: broadcast_to(g, spec.shape))
 def sum_to(x: np.ndarray, /, shape: tuple[int, ...]) -> np.ndarray:
     """The sum of x over the axes that broadcasting from `shape` would have added: the transpose of broadcast_to."""
-    if not broadcasts(shape, x.shape):
-        raise ValueError(f"{shape} does not broadcast to {x.shape}")
     return summed_to(x, shape, x.dtype if x.dtype.kind == "f" else np.add.reduce(np.empty(0, x.dtype)).dtype)
-
-
-def broadcasts(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Whether one shape broadcasts to another, of any number of axes; NumPy would compare 32 at most."""
-    paired = zip(reversed(shape), reversed(whole))
-    return len(shape) <= len(whole) and all(length in (1, other) for length, other in paired)
 
 
 def summed_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """The sum of `array` over every axis that broadcasting had added to `shape`, in `dtype`."""
     if array.shape != shape:
-        wide = FLOAT64 if array.dtype.kind == "f" else None
-        array = np.add.reduce(array, _added_axes(array.shape, shape), wide).reshape(shape)
+        kept = (1,) * (array.ndim - len(shape)) + tuple(shape)
+        axes = tuple([n for n, (length, whole) in enumerate(zip(kept, array.shape)) if length != whole])
+        if len(kept) > array.ndim or any(kept[n] != 1 for n in axes):
+            raise ValueError(f"{shape} does not broadcast to {array.shape}")
+        array = np.add.reduce(array, axes, FLOAT64 if array.dtype.kind == "f" else None).reshape(shape)
     return array.astype(dtype, copy=False)
-
-
-@functools.lru_cache(maxsize=1024)
-def _added_axes(wide: tuple[int, ...], narrow: tuple[int, ...]) -> tuple[int, ...]:
-    extra = len(wide) - len(narrow)
-    return (*range(extra), *[extra + i for i, n in enumerate(narrow) if n == 1 and wide[extra + i] != 1])
 
 
 @operation(x=lambda g: g)
 def astype(x: np.ndarray, /, dtype: npt.DTypeLike) -> np.ndarray:
     """x in another dtype; a gradient flows between float32 and float64. Raises DtypeError for complex and the like."""
     wanted = np.dtype(dtype)
-    if wanted not in FLOATS and wanted.kind not in "iub":
-        raise DtypeError(f"astype: dtype {wanted} is not supported; use float32, float64, an integer type or bool")
+    check_dtype(wanted, f"astype: dtype {wanted}")
     return x.astype(wanted, copy=False)
 
 
 # Reductions.
-
-
 @functools.lru_cache(maxsize=4096)
 def lengths(shape: tuple[int, ...], axis: Axes) -> tuple[tuple[int, ...], int]:
     """The shape with the reduced axes of length 1, and how many elements each result is made from."""
@@ -188,38 +165,17 @@ def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndar
 
 
 # Indexing.
-
-BASIC = (int, slice, EllipsisType, type(None), np.integer)
-
-
-@operation(x=lambda g, spec, index: Pieces(_scatter, spec.shape, g, index))
+@operation(x=lambda g, spec, index: add_at(g, index, spec.shape))
 def _getitem(x: np.ndarray, /, index: Any) -> np.ndarray:
     return x[index]
 
 
-@operation(xs=lambda g, position, indices: _getitem(g, indices[position]))
-def _scatter(xs: Sequence[np.ndarray], /, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    return scattered(xs, indices, shape, np.add.at)
-
-
-def scattered(xs: Sequence[np.ndarray], indices: Sequence[Any], shape: tuple[int, ...], add: Any) -> np.ndarray:
-    """Zeros of a shape, with each of the arrays added where an index takes its elements."""
-    dtype, numbered = xs[0].dtype, [_by_number(index) for index in indices]
-    out = np.zeros(shape, np.float64 if True in numbered else dtype)
-    for x, index, numbers in zip(xs, indices, numbered):
-        if numbers:
-            add(out, index, x.astype(np.float64, copy=False))
-        elif len(xs) == 1:
-            out[index] = x
-        else:
-            out[index] += x  # slices and masks take nothing twice
-    return out.astype(dtype, copy=False)
-
-
-def _by_number(index: Any) -> bool:
-    """Whether an array of integers is in the index, so that it may take an element several times."""
-    items = index if type(index) is tuple else (index,)
-    return any(type(item) is np.ndarray and item.dtype.kind != "b" for item in items)
+@operation(x=lambda g, index: _getitem(g, index))
+def add_at(x: np.ndarray, /, index: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros of a shape, with x added where the index takes its elements: the transpose of indexing."""
+    out = np.zeros(shape)
+    np.add.at(out, index, x)
+    return out.astype(x.dtype, copy=False)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
@@ -228,78 +184,31 @@ def getitem(x: Any, index: Any) -> Tensor:
     A gradient accumulates over elements that are taken several times. Raises ShapeError for an index out of bounds,
     DtypeError for one that is not of integers or booleans.
     """
-    if type(index) is tuple:
-        index = tuple([item if type(item) in BASIC else frozen(item) for item in index])
-    elif type(index) not in BASIC:
-        index = frozen(index)
-    return _getitem(x, index)
+    return _getitem(x, Tensor.protocol.index(index))
 
 
-def frozen(item: Any) -> Any:
-    """An index of our own: one that is an array could be overwritten before the backward pass."""
-    if type(item) in BASIC or isinstance(item, (bool, np.bool_)):
-        return item
-    try:
-        array = np.array(item.array if isinstance(item, Tensor) else item)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise DtypeError(f"index: a {type(item).__name__} makes no array of integers or booleans: {error}") from error
-    if array.size == 0 and not isinstance(item, (np.ndarray, Tensor)):
-        array = array.astype(np.intp)
-    if array.dtype.kind not in "iub":
-        raise DtypeError(f"index: an index is of integers or booleans, not {array.dtype}")
-    unmasked(item, "index", array.ndim)
-    return array
-
-
-# Products.
-
-def _as_matrix(g: Tensor, specs: tuple[ArraySpec, ...]) -> Tensor:
-    """The cotangent of a product, with the axes that vectors among its factors had left out."""
-    if len(specs[1].shape) == 1:
+# Products. A vector is a matrix of one row if it is first, else of one column.
+def as_matrix(g: Tensor, x: Sequence[int], y: Sequence[int]) -> Tensor:
+    """The cotangent of a product of these shapes, with the axes that vectors had left out."""
+    if len(y) == 1:
         g = reshape(g, (*g.shape, 1))
-    return reshape(g, (*g.shape[:-1], 1, g.shape[-1])) if len(specs[0].shape) == 1 else g
+    return reshape(g, (*g.shape[:-1], 1, g.shape[-1])) if len(x) == 1 else g
 
 
-def _lying_like(spec: ArraySpec, x: Tensor, y: Tensor, left: bool, right: bool) -> Tensor:
-    """A product, by columns if the operand lies by columns: the gradient of a transposed weight needs no copy."""
-    if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
-        return swapaxes(_matmul(y, x, not right, not left), -1, -2)
-    return _matmul(x, y, left, right)
-
-
-def _matmul_x(g: Tensor, y: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], left: bool, right: bool) -> Tensor:
-    if left:
-        return _lying_like(spec, y, g, right, True)
-    if len(spec.shape) > 1 and y.ndim > 1:
-        return _lying_like(spec, g, y, False, not right)
+def _matmul_x(g: Tensor, y: Tensor, spec: ArraySpec) -> Tensor:
     columns = reshape(y, (-1, 1)) if y.ndim == 1 else y
-    found = _lying_like(spec, _as_matrix(g, specs), columns, False, True)
-    return found if len(spec.shape) > 1 else reshape(sum_to(found, (1, *spec.shape)), spec.shape)
+    return matmul(as_matrix(g, spec.shape, y.shape), swapaxes(columns, -1, -2))
 
 
-def _matmul_y(g: Tensor, x: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], left: bool, right: bool) -> Tensor:
-    if right:
-        return _lying_like(spec, g, x, True, left)
-    if not left and len(spec.shape) <= 2 < x.ndim:  # a stack that shares one matrix is one product of many rows
-        rows, g = x, _as_matrix(g, specs)
-        rows, g = (reshape(t, (math.prod(t.shape[:-1]), t.shape[-1])) for t in (rows, g))
-    elif x.ndim > 1 and len(spec.shape) > 1:
-        return _lying_like(spec, x, g, not left, False)
-    else:
-        rows, g = reshape(x, (1, -1)) if x.ndim == 1 else x, _as_matrix(g, specs)
-    found = _lying_like(spec, rows, g, True, False)
-    return found if len(spec.shape) > 1 else reshape(found, spec.shape)
+def _matmul_y(g: Tensor, x: Tensor, spec: ArraySpec) -> Tensor:
+    rows = reshape(x, (1, -1)) if x.ndim == 1 else x
+    found = matmul(swapaxes(rows, -1, -2), as_matrix(g, x.shape, spec.shape))
+    return found if len(spec.shape) > 1 else reshape(found, found.shape[:-1])
 
 
 @operation(x=_matmul_x, y=_matmul_y)
-def _matmul(x: np.ndarray, y: np.ndarray, /, left: bool = False, right: bool = False) -> np.ndarray:
-    """x @ y, of which left and right say whether the matrices of x, of y, are transposed first."""
-    return np.matmul(turned(x, left), turned(y, right))
-
-
-def turned(x: np.ndarray, transposed: bool) -> np.ndarray:
-    """The array, or, if transposed, the one whose matrices are."""
-    return x.swapaxes(-1, -2) if transposed else x
+def _matmul(x: np.ndarray, y: np.ndarray, /) -> np.ndarray:
+    return np.matmul(x, y)
 
 
 def matmul(x: Any, y: Any) -> Tensor:
@@ -312,44 +221,43 @@ def matmul(x: Any, y: Any) -> Tensor:
 
 def pow(x: Any, y: Any) -> Any:
     """x ** y; a whole power of 2 is a square, which is exact and quick."""
-    return square(x) if type(y) is int and y == 2 or type(y) is float and y == 2 and not _whole(x) else power(x, y)
+    whole = isinstance(x, int) or getattr(x, "dtype", FLOAT64).kind != "f"
+    return square(x) if type(y) is int and y == 2 or type(y) is float and y == 2 and not whole else power(x, y)
 
 
-def _whole(x: Any) -> bool:
-    return isinstance(x, int) or (hasattr(x, "dtype") and x.dtype.kind != "f")
+# Python's operators.
+OURS = (np.ndarray.__array_ufunc__, Tensor.__array_ufunc__)
+KNOWN = {Tensor, np.ndarray, float, int, bool, np.float64, np.float32}  # told at once
 
 
-def plus(x: Tensor, other: Any) -> Any:
-    """x + other, for the sums of the sweep."""
-    return Pieces(other.join, x.shape, x, ...).plus(other) if type(other) is Pieces else apply(add, (x, other), {})[0]
+def foreign(kind: type) -> bool:
+    """Whether a class answers NumPy's calls by itself: then its operators have the word, as in NumPy."""
+    return getattr(kind, "__array_ufunc__", OURS[0]) not in OURS
+
+
+def forward(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as an operator, which leaves the word to an operand of another library."""
+    return lambda self, other: (
+        function(self, other) if type(other) in KNOWN or not foreign(type(other)) else NotImplemented
+    )
 
 
 def operators() -> dict[str, Any]:
     """Python's arithmetic and comparison operators, for a class that reads the rules."""
     two: dict[str, Any] = {
-        "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": pow,
-        "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
+        "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": pow, "matmul": matmul
     }  # fmt: skip
-    members: dict[str, Any] = {f"__{name}__": forward(function) for name, function in two.items()}
-    members |= {f"__r{name}__": reflected(two[name]) for name in ("add", "sub", "mul", "truediv", "pow")}
-    for name, function in {"neg": negative, "pos": positive, "abs": absolute}.items():
-        members[f"__{name}__"] = lambda self, function=function: function(self)
+    order: dict[str, Any] = {"lt": less, "le": less_equal, "gt": greater, "ge": greater_equal}
+    members: dict[str, Any] = {f"__{name}__": forward(function) for name, function in (two | order).items()}
+    members |= {f"__r{name}__": forward(lambda self, other, f=f: f(other, self)) for name, f in two.items()}
     for name, function in {"eq": equal, "ne": not_equal}.items():
         members[f"__{name}__"] = forward(
             lambda self, other, function=function: NotImplemented if other is None else function(self, other)
         )
+    for name, function in {"neg": negative, "pos": positive, "abs": absolute}.items():
+        members[f"__{name}__"] = lambda self, function=function: function(self)
     return members
 
 
-attach(
-    Tensor,
-    operators()
-    | {
-        "__getitem__": getitem,
-        "__matmul__": forward(matmul),
-        "__rmatmul__": reflected(matmul),
-        "T": property(transpose, doc="The tensor with its axes reversed."),
-        "astype": astype,
-        "plus": plus,
-    },
-)
+attach(Tensor, operators() | {"__getitem__": getitem, "astype": astype})
+attach(Tensor, {"T": property(transpose, doc="The tensor with its axes reversed.")})

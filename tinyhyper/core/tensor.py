@@ -6,7 +6,8 @@ tensors are never written to, and `data` shows them read-only: what the tape has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,44 @@ import numpy as np
 import numpy.typing as npt
 from numpy import ndarray
 
-from .errors import ArgumentError, DtypeError, GraphError, ShapeError, TinyhyperError, UnsupportedError
+from .errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
 from .tape import Edge, Node, backward, current
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOAT32, FLOAT64 = FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ARRAY, EDGE = attrgetter("array"), attrgetter("edge")
-PLAIN: set[type] = {ndarray, float, int, bool, np.float64, np.float32}  # and Tensor: what needs no closer look
-UNMASKED = (
-    "a masked array would lose its mask. Fill in a value, x.filled(0.0), and keep the mask beside it: "
-    "th.where(x.mask, 0.0, y)"
-)
+
+
+class Protocol:
+    """What becomes of values, indices, NumPy's calls and errors. An outer ring may say more, once."""
+
+    def array(self, values: Any, name: str, dtype: npt.DTypeLike | None) -> ndarray:
+        """A new array of the values."""
+        return np.array(values, dtype, order="C")
+
+    def check(self, array: Any) -> None:
+        """Raise DtypeError for what a tensor cannot hold."""
+        if not isinstance(array, ndarray):
+            raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
+
+    def index(self, index: Any) -> Any:
+        """An index of our own: an array in it could be overwritten before the backward pass."""
+        return copy.deepcopy(index)
+
+    def refusal(self, op: Any, arrays: Sequence[ndarray], options: dict[str, Any], error: Exception) -> Exception:
+        """The error for an operation that NumPy, or a user's own function, has refused."""
+        shown = [f"{name} {array.shape}" for name, array in zip(op.inputs, arrays)]
+        shown += [f"{name}={value!r}" for name, value in options.items() if value is not None]
+        kind = ArgumentError if isinstance(error, TypeError) else ShapeError
+        return kind(f"{op.name}({', '.join(shown)}): {error}")
+
+    def gradient(self, tensor: Any) -> None:
+        """Raise DtypeError or ShapeError if somebody put into `.grad` what no gradient can be added to."""
+
+    def ufunc(self, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
+        raise UnsupportedError(f"numpy.{ufunc.__name__}: put the tensor on the left, or make both tensors")
+
+    def function(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        raise UnsupportedError(f"numpy.{function.__name__} of a tensor: apply it to x.numpy()")
 
 
 class Tensor:
@@ -35,30 +64,27 @@ class Tensor:
     """
 
     __slots__ = ("array", "edge", "grad", "mark", "__weakref__")
+    protocol = Protocol()
 
-    def __init__(self, array: np.ndarray, edge: Edge | None = None) -> None:
+    def __init__(self, array: ndarray, edge: Edge | None = None) -> None:
         if type(array) is not ndarray:
-            unmasked(array, "Tensor", 1)
-            if not isinstance(array, ndarray):
-                raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
+            self.protocol.check(array)
         self.array = array
         self.edge = edge
         self.grad: Tensor | None = None
         self.mark: Any
 
-    if TYPE_CHECKING:  # attached from the tables of rules
+    if TYPE_CHECKING:  # attached from tables
 
         def __getattr__(self, name: str) -> Any: ...
-        def _unary(self) -> Tensor: ...
-        def _binary(self, other: Any) -> Tensor: ...
+        def _attached(self, *others: Any) -> Any: ...
 
-        __neg__ = __abs__ = _unary
-        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _binary
-        __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __gt__ = __ge__ = __lt__ = __le__ = __getitem__ = _binary
-        def __float__(self) -> float: ...
+        __neg__ = __abs__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _attached
+        __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __gt__ = __ge__ = __lt__ = __le__ = _attached
+        __getitem__ = __len__ = __iter__ = __float__ = _attached
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> ndarray:
         """The values, as a read-only view. Assigning gives the tensor a copy; a recorded graph keeps the old values."""
         view = self.array.view()
         view.flags.writeable = False
@@ -73,7 +99,7 @@ class Tensor:
             raise ShapeError(f"data: the tensor has shape {self.shape}, the new values have {array.shape}")
         self.array, self.mark = array.astype(self.dtype, copy=False), None
 
-    def numpy(self) -> np.ndarray:
+    def numpy(self) -> ndarray:
         """The values as a read-only array; no gradient flows through it."""
         return self.data
 
@@ -83,31 +109,12 @@ class Tensor:
             raise ShapeError(f"item: a tensor of shape {self.array.shape} has {self.array.size} elements, not one")
         return self.array.item()
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.array.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.array.ndim
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether gradients flow to this tensor."""
-        return self.edge is not None
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether this tensor was made by the user, not by an operation on the graph."""
-        return self.edge is None or self.edge[0].op is None
+    shape = property(attrgetter("array.shape"))
+    dtype = property(attrgetter("array.dtype"))
+    ndim = property(attrgetter("array.ndim"))
+    size = property(attrgetter("array.size"))
+    requires_grad = property(lambda self: self.edge is not None, doc="Whether gradients flow to this tensor.")
+    is_leaf = property(lambda self: self.edge is None or self.edge[0].op is None, doc="Whether no operation made it.")
 
     def detach(self, reason: str | None = None) -> Tensor:
         """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it and its reason."""
@@ -135,51 +142,17 @@ class Tensor:
         """
         deposit([seed_for(self, gradient, "backward")], self, retain_graph=retain_graph, create_graph=create_graph)
 
-    def __reduce__(self) -> Any:
-        if not self.is_leaf:
-            raise GraphError(
-                "copying or pickling a tensor that was computed would lose its graph. Copy its values, "
-                "th.tensor(x.numpy(), requires_grad=True), or save an optimizer by its state_dict()"
-            )
-        return _copied, (self.array, self.requires_grad, self.grad)
-
     def __setitem__(self, index: Any, value: Any) -> None:
         raise UnsupportedError(
             "tensors are never written to, as the tape may hold them. Make a new one: th.where(mask, new, x), "
             "or change x.numpy().copy() and assign it to x.data"
         )
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self.edge is not None:
-            raise DtypeError(
-                "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
-                "it, or use an operation with a rule (tinyhyper.ops lists them); of a masked array, take x.filled()"
-            )
-        return np.array(self.array, dtype=dtype)
-
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        return protocol.ufunc(ufunc, method, args, kwargs)
+        return Tensor.protocol.ufunc(ufunc, method, args, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return protocol.function(function, types, args, kwargs)
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise DtypeError("len: a 0-d tensor has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[n] for n in range(len(self)))
-
-    def __bool__(self) -> bool:
-        if self.array.size != 1:
-            raise ShapeError(f"the truth of a tensor of shape {self.array.shape} is not one value: say any() or all()")
-        return bool(self.item())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
-    __hash__ = object.__hash__
+        return Tensor.protocol.function(function, types, args, kwargs)
 
     def __repr__(self) -> str:
         values = np.array2string(self.array, separator=", ", prefix="tensor(")
@@ -187,28 +160,11 @@ class Tensor:
         return f"tensor({values}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
 
-PLAIN.add(Tensor)
-
-
-class Protocol:
-    """What NumPy's functions do when a tensor is among their arguments: an outer ring says so, once."""
-
-    def ufunc(self, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
-        raise UnsupportedError(f"numpy.{ufunc.__name__}: put the tensor on the left, or make both tensors")
-
-    def function(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        raise UnsupportedError(f"numpy.{function.__name__} of a tensor: apply it to x.numpy()")
-
-
-protocol = Protocol()
-
-
 def take_over(outer: Protocol) -> None:
     """Let an outer ring answer NumPy's calls. Raises ArgumentError if one does already."""
-    global protocol
-    if type(protocol) is not Protocol:
-        raise ArgumentError(f"NumPy's calls are answered by {type(protocol).__name__} already")
-    protocol = outer
+    if type(Tensor.protocol) is not Protocol:
+        raise ArgumentError(f"NumPy's calls are answered by {type(Tensor.protocol).__name__} already")
+    Tensor.protocol = outer
 
 
 def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
@@ -255,43 +211,17 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
     return leaf(result) if requires_grad else result
 
 
-def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> np.ndarray:
-    """A new array of the values, of a dtype that a tensor can have. Raises ArgumentError or DtypeError."""
-    try:
-        array = np.array(values, dtype=dtype, order="C")
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    except TinyhyperError:
-        raise
-    except (ValueError, TypeError, OverflowError, RuntimeError, np.ma.MaskError) as error:
-        raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
-    if array.dtype not in FLOATS and array.dtype.kind not in "iub":
-        raise DtypeError(
-            f"{name}: dtype {array.dtype}, of a {type(values).__name__}, is not supported; use float32, float64, an "
-            "integer type or bool"
-        )
-    if type(values) not in PLAIN:
-        unmasked(values, name, array.ndim + bool(np.isnan(array).any()))
+def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> ndarray:
+    """A new array of the values. Raises DtypeError for a dtype that no tensor has."""
+    array = Tensor.protocol.array(values, name, dtype)
+    check_dtype(array.dtype, f"{name}: dtype {array.dtype}, of a {type(values).__name__},")
     return array
 
 
-def unmasked(values: Any, name: str, depth: int) -> None:
-    """Raise DtypeError if a masked array is among values nested so deep."""
-    if type(values) not in PLAIN and _masked(values, depth):
-        raise DtypeError(f"{name}: {UNMASKED}")
-
-
-def _masked(values: Any, depth: int) -> bool:
-    """As unmasked says. (Numbers are not looked at: one that is masked is NaN.)"""
-    if isinstance(values, (list, tuple, Sequence)):  # the first two are told at once
-        return depth > 1 and any(_masked(item, depth - 1) for item in values)
-    return isinstance(values, np.ma.MaskedArray)
-
-
-def _copied(array: np.ndarray, requires_grad: bool, grad: Tensor | None) -> Tensor:
-    """A copy of a leaf, with its gradient; its axes have the same order in memory, on which sums depend."""
-    copy = Tensor(array.copy("K"))
-    copy.grad = grad
-    return leaf(copy) if requires_grad else copy
+def check_dtype(dtype: np.dtype, what: str) -> None:
+    """Raise DtypeError for a dtype that no tensor has."""
+    if dtype not in FLOATS and dtype.kind not in "iub":
+        raise DtypeError(f"{what} is not supported; use float32, float64, an integer type or bool")
 
 
 def leaf(constant: Tensor) -> Tensor:
@@ -340,10 +270,10 @@ def deposit(
     found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
     for tensor, _ in found:
         if tensor.grad is not None:
-            _check_gradient(tensor)
-    for (tensor, _), gradient in zip(found, distinct([g for _, g in found], [g for _, g in seeds])):
+            Tensor.protocol.gradient(tensor)
+    for (tensor, _), gradient in zip(found, distinct([g for _, g in found])):
         if tensor.grad is not None:
-            gradient = in_dtype(tensor.grad, tensor).plus(gradient)
+            gradient = in_dtype(tensor.grad, tensor) + gradient
         tensor.grad = gradient
         if tape is not None:
             tape.gradient(tensor, gradient, loss)
@@ -351,30 +281,11 @@ def deposit(
         tape.swept(loss, seeds[0][1])
 
 
-def distinct(cotangents: Sequence[Tensor], lent: Sequence[Tensor]) -> list[Tensor]:
-    """The cotangents, each a tensor of its own, and none of those lent; a view that lies askew is copied."""
-    seen, found = set(map(id, lent)), []
-    for cotangent in cotangents:
-        array = cotangent.array
-        askew = array.base is not None and not array.flags.c_contiguous
-        if askew or id(cotangent) in seen:
-            cotangent = Tensor(array.copy() if askew else array, cotangent.edge)
-        seen.add(id(cotangent))
-        found.append(cotangent)
-    return found
-
-
-def _check_gradient(tensor: Tensor) -> None:
-    """Raise DtypeError or ShapeError if somebody put into `.grad` what no gradient can be added to."""
-    grad: Any = tensor.grad
-    if not isinstance(grad, Tensor):
-        raise DtypeError(
-            f"backward: .grad of a tensor of shape {tensor.shape} is a {type(grad).__name__}, not a tensor"
-        )
-    if grad.shape != tensor.shape:
-        raise ShapeError(f"backward: .grad of a tensor of shape {tensor.shape} has shape {grad.shape}")
-    if grad.dtype not in FLOATS:
-        raise DtypeError(f"backward: .grad of a tensor of {tensor.dtype} is of {grad.dtype}; make it {tensor.dtype}")
+def distinct(cotangents: Sequence[Tensor]) -> list[Tensor]:
+    """The cotangents, each a tensor of its own, of an array that lies in rows if it is not its own."""
+    arrays = [c.array for c in cotangents]
+    arrays = [a if a.base is None or a.flags.c_contiguous else a.copy() for a in arrays]
+    return [Tensor(array, cotangent.edge) for array, cotangent in zip(arrays, cotangents)]
 
 
 def in_dtype(gradient: Tensor, tensor: Tensor) -> Tensor:

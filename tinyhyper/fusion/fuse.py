@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..closures import Closure, Draws
-from ..core.operation import as_operand, held
 from ..core.tensor import Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
+from ..operands import as_operand, held
 from .fusion import Fusion, Mask
 from .symbols import Symbol
 

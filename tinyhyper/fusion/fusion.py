@@ -13,10 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..core.operation import SPEC, ArraySpec, Elementwise, broadcast
+from ..core.operation import SPEC, ArraySpec, Elementwise
 from ..core.tape import Edge, Node, add_to, leading_to, reachable, sweep
 from ..core.tensor import FLOATS, Tensor, apply, saved
 from ..errors import ArgumentError
+from ..operands import broadcast
 from .plan import Plan
 from .symbols import Symbol, lower, substitute, used
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.operation import READERS, Elementwise, Operation, attach, held
+from ..core.operation import READERS, Elementwise, Operation, attach
 from ..core.rules import operators
 from ..errors import UnsupportedError
+from ..operands import held
 from .expression import Expression, Line
 
 _serials = count()
@@ -43,10 +44,6 @@ class Symbol:
             op.vjps[name](cotangents[0], *[known[need] for need in op.needs[name]]) if use and name in op.vjps else None
             for name, use in zip(op.inputs, wanted)
         ]
-
-    def plus(self, other: Symbol) -> Symbol:
-        """self + other."""
-        return self + other  # type: ignore[operator]
 
     def __bool__(self) -> bool:
         raise UnsupportedError(

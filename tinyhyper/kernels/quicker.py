@@ -1,39 +1,70 @@
-"""The core's operations that kernels compute quicker."""
+"""The core's operations that kernels compute quicker, and the VJPs that go with them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..core import rules
-from ..core.operation import quicken
+from ..core.operation import ArraySpec, quicken
+from ..core.rules import as_matrix, reshape, sum_to, swapaxes
+from ..core.tensor import Tensor
 from .matmul import matmul
 from .scatter import add_rows
 from .totals import total
 
 
-def _matmul(x: np.ndarray, y: np.ndarray, left: bool, right: bool) -> np.ndarray:
-    return matmul(rules.turned(x, left), rules.turned(y, right))
-
-
-def _sum(x: np.ndarray, axis: rules.Axes, keepdims: bool) -> np.ndarray:
+def _sum(x: np.ndarray, /, axis: rules.Axes = None, keepdims: bool = False) -> np.ndarray:
     whole = axis is None and not keepdims
     return rules.like(total(x) if whole else rules.total(x, axis, keepdims), x)
 
 
-def _scatter(xs: Any, indices: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return rules.scattered(xs, indices, shape, _add_at)
+def _scatter(xs: Any, /, indices: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows by number, which a kernel adds up; NumPy does all else."""
+    if not all(type(index) is np.ndarray and index.dtype.kind != "b" for index in indices):
+        return _scatter_by_numpy(xs, indices, shape)
+    out = np.zeros(shape)
+    for x, index in zip(xs, indices):
+        add_rows(x, index, out)
+    return out.astype(xs[0].dtype, copy=False)
 
 
-def _add_at(out: np.ndarray, index: Any, x: np.ndarray) -> None:
-    items = index if type(index) is tuple else (index,)
-    if len(items) == 1:
-        add_rows(x, items[0], out)
-    else:
-        np.add.at(out, index, x)
+def _matmul(x: np.ndarray, y: np.ndarray, /, left: bool = False, right: bool = False) -> np.ndarray:
+    """x @ y, of which left and right say whether the matrices of x, of y, are transposed first."""
+    return matmul(x.swapaxes(-1, -2) if left else x, y.swapaxes(-1, -2) if right else y)
 
 
-quicken("matmul", _matmul)
+def _lying_like(spec: ArraySpec, x: Tensor, y: Tensor, left: bool, right: bool) -> Tensor:
+    """A product, by columns if the operand lies by columns: the gradient of a transposed weight needs no copy."""
+    if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
+        return swapaxes(rules._matmul(y, x, not right, not left), -1, -2)
+    return rules._matmul(x, y, left, right)
+
+
+def _matmul_x(g: Tensor, y: Tensor, spec: ArraySpec, left: bool, right: bool) -> Tensor:
+    if left:
+        return _lying_like(spec, y, g, right, True)
+    if len(spec.shape) > 1 and y.ndim > 1:
+        return _lying_like(spec, g, y, False, not right)
+    columns = reshape(y, (-1, 1)) if y.ndim == 1 else y
+    found = _lying_like(spec, as_matrix(g, spec.shape, y.shape), columns, False, True)
+    return found if len(spec.shape) > 1 else reshape(sum_to(found, (1, *spec.shape)), spec.shape)
+
+
+def _matmul_y(g: Tensor, x: Tensor, spec: ArraySpec, left: bool, right: bool) -> Tensor:
+    if right:
+        return _lying_like(spec, g, x, True, left)
+    if x.ndim > 1 and len(spec.shape) > 1 and (left or x.ndim == 2 or len(spec.shape) > 2):
+        return _lying_like(spec, x, g, not left, False)
+    rows, g = reshape(x, (1, -1)) if x.ndim == 1 else x, as_matrix(g, x.shape, spec.shape)
+    if len(spec.shape) <= 2 < x.ndim:  # a stack that shares one matrix is one product of many rows
+        rows, g = (reshape(t, (math.prod(t.shape[:-1]), t.shape[-1])) for t in (rows, g))
+    found = _lying_like(spec, rows, g, True, False)
+    return found if len(spec.shape) > 1 else reshape(found, spec.shape)
+
+
+quicken("matmul", _matmul, x=_matmul_x, y=_matmul_y)
 quicken("sum", _sum)
-quicken("scatter", _scatter)
+_scatter_by_numpy = quicken("scatter", _scatter)

@@ -25,12 +25,12 @@ import numpy as np
 
 from ..core import rules
 from ..core.operation import attach as attach_to
-from ..core.operation import foreign
-from ..core.tensor import UNMASKED, Tensor
+from ..core.rules import foreign
+from ..core.tensor import Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
 from ..fusion.symbols import Symbol
-from ..interop import NUMPY_FUNCTIONS
-from . import elementwise, index, linalg, reduce, shape
+from ..interop import NUMPY_FUNCTIONS, UNMASKED
+from . import elementwise, index, linalg, methods, reduce, shape  # noqa: F401  methods registers
 from .elementwise import NUMPY_ALIASES, RULES
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -148,7 +148,7 @@ def attach() -> None:
     }
     refused = {f"__{side}{name}__": _refused(*told) for name, told in WITHOUT_RULE.items() for side in ("", "r")}
     attach_to(Tensor, METHODS | members | refused)
-    names = ("__array_ufunc__", "__array_function__", "__matmul__", "__rmatmul__", *refused)
+    names = ("__array_ufunc__", "__array_function__", *refused)
     attach_to(Symbol, {name: getattr(Tensor, name) for name in names})  # which tell a fused function what it cannot do
     for name, rule in (RULES | NUMPY_ALIASES).items():
         NUMPY_FUNCTIONS[name] = _numpy(name, rule, " ".join([*inspect.signature(rule).parameters, "out"]))

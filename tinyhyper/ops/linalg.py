@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import integers
-from ..core.operation import ArraySpec, operation
+from ..core.operation import ArraySpec
 from ..core.rules import broadcast_to, matmul, multiply, reshape, transpose
 from ..core.tensor import FLOATS, Tensor, as_tensor
 from ..errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
+from .operation import operation
 from .shape import expand_dims, ravel
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..closures import version
-from ..core.rules import broadcasts, matmul
+from ..core.rules import matmul
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
 from ..fusion.fuse import operand, trace
@@ -32,7 +32,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     if bias is not None:
         tensor, number = operand(bias, "linear")
         shape = operands[0].shape
-        if not broadcasts(tensor.shape, shape):
+        if not _broadcasts(tensor.shape, shape):
             raise ShapeError(f"linear: a bias of shape {tensor.shape} does not broadcast to the result's {shape}")
         operands, weak = [*operands, tensor], [False, number]
     return fusion(operands, tuple(weak))[0]
@@ -53,3 +53,9 @@ def _after(activation: Callable[[Any], Any] | None, version: int, biased: bool) 
     if several:
         raise ArgumentError(f"linear: {after.__name__} returns several values; an activation returns one")
     return fusion
+
+
+def _broadcasts(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether one shape broadcasts to another, of any number of axes; NumPy would compare 32 at most."""
+    paired = zip(reversed(shape), reversed(whole))
+    return len(shape) <= len(whole) and all(length in (1, other) for length, other in paired)

@@ -1,5 +1,124 @@
-"""Where a user's own operation is made; it stands in `core.operation`."""
+"""Operations of one's own, which are checked, and operations on a sequence of tensors."""
 
-from ..core.operation import OPERATIONS, ArraySpec, Operation, fit, operation
+from __future__ import annotations
 
-__all__ = ["OPERATIONS", "Operation", "ArraySpec", "fit", "operation"]
+from collections.abc import Callable, Iterable, Sequence
+from inspect import Parameter
+from typing import Any
+
+from ..core.operation import OPERATIONS, ArraySpec, Elementwise, Operation, attach, entered, fit
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, CallError, DtypeError, ShapeError
+
+__all__ = ["OPERATIONS", "ArraySpec", "Operation", "fit", "operation"]
+
+
+class Checked(Operation):
+    """An operation whose VJPs were written by somebody who has to be told what does not fit."""
+
+    def check(self) -> Operation:
+        """The operation itself. Raises ArgumentError for a VJP that nobody can give what it needs, or of no input."""
+        if not self.inputs:
+            raise ArgumentError(f"operation: {self.name} has no inputs; its tensors stand before a `/`: f(x, y, /)")
+        known = (*self.inputs, "out", *self.defaults, "spec", "specs", "position")
+        for key, needs in self.needs.items():
+            if key not in self.inputs:
+                raise ArgumentError(f"operation: {self.name} has no input {key!r}, but {', '.join(self.inputs)}")
+            if unknown := [need for need in needs if need not in known]:
+                raise ArgumentError(
+                    f"operation: the VJP of {key} in {self.name} asks for {unknown[0]!r}; beside the cotangent, its "
+                    f"first parameter, there are {', '.join(known)}"
+                )
+        return self
+
+    def fit(self, key: str, cotangent: Any, spec: Sequence[Any]) -> Any:
+        """Raises ShapeError or DtypeError for what cannot be the cotangent of that input."""
+        if cotangent is None:
+            return None
+        if type(cotangent) is not Tensor:
+            kind = type(cotangent).__name__
+            raise DtypeError(
+                f"{self.name}: the VJP of {key} gives a {kind}, not a tensor; write it with th's functions"
+            )
+        try:
+            return super().fit(key, cotangent, spec)
+        except ShapeError:
+            raise ShapeError(
+                f"{self.name}: the VJP of {key} gives a cotangent of shape {cotangent.shape}, which does not fit an "
+                f"input of shape {spec[0]}"
+            ) from None
+
+
+class Joined(Checked):
+    """An operation on a sequence `xs`: one operation for each length."""
+
+    def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
+        super().__init__(name, forward, vjps)
+        self.lengths: dict[int, Items] = {}
+
+    def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
+        [xs] = values
+        if not isinstance(xs, Iterable):
+            raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(xs).__name__}")
+        xs = [*xs]
+        if (op := self.lengths.get(len(xs))) is None:
+            op = self.lengths[len(xs)] = Items(self, len(xs))
+        return op(xs, options)
+
+
+class Items(Operation):
+    """An operation on a sequence of one length, whose items are its inputs."""
+
+    def __init__(self, whole: Joined, count: int) -> None:
+        self.whole, names = whole, [f"x{n}" for n in range(count)]
+        self._parameters = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in names]
+        super().__init__(
+            whole.name, lambda *xs, **options: whole.forward(xs, **options), dict.fromkeys(names, self._vjp)
+        )
+        needs = whole.needs["xs"]
+        self.needs = dict.fromkeys(names, (*(names if "xs" in needs else ()), *[n for n in needs if n != "xs"]))
+        self.measures = whole.measures
+
+    def parameters(self) -> Iterable[Parameter]:
+        return self._parameters
+
+    def _vjp(self, g: Tensor, *values: Any) -> Any:
+        known, needs = dict(zip(self.needs[self.inputs[0]], values)), self.whole.needs["xs"]
+        if "xs" in needs:
+            known["xs"] = [known[name] for name in self.inputs]
+        return self.whole.vjps["xs"](g, *[known[need] for need in needs])
+
+    def fit(self, name: str, cotangent: Any, spec: Sequence[Any]) -> Any:
+        return self.whole.fit("xs", cotangent, spec)
+
+
+def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
+
+    The function's positional-only parameters are inputs, the others options; a first parameter `xs` is a sequence.
+    Raises CallError for a decorator without VJPs in parentheses, ArgumentError for VJPs that do not fit the function,
+    and for the name of an operation of the library.
+    """
+    if forgotten:
+        raise CallError("operation: the VJPs are missing; write @operation(x=lambda g, ...), one for each input x")
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
+        name = forward.__name__.strip("_")
+        if name in OPERATIONS and _own(OPERATIONS[name].forward) and not _own(forward):
+            raise ArgumentError(f"operation: {name} is an operation of the library already; choose another name")
+        op = Checked(name, forward, vjps)
+        return entered((Joined(name, forward, vjps) if op.inputs == ("xs",) else op).check())
+
+    return decorate
+
+
+def _own(function: Callable[..., Any]) -> bool:
+    return function.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def named(name: str) -> Operation:
+    """The operation of a name."""
+    return OPERATIONS[name]
+
+
+attach(Elementwise, {"__reduce__": lambda self: (named, (self.name,))})  # another process has its own table

@@ -17,10 +17,11 @@ from ..arguments import array
 from ..core.operation import OPERATIONS, Elementwise
 from ..core.rules import astype, matmul, reshape, transpose
 from ..core.tape import Edge, Node, no_grad, unwatched
-from ..core.tensor import FLOATS, Tensor, apply, as_tensor, saved, unmasked
+from ..core.tensor import FLOATS, Tensor, apply, as_tensor, saved
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import Fusion
+from ..interop import unmasked
 from .elementwise import sigmoid
 from .index import take
 from .linear import linear

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments import integer, integers
-from ..core.operation import ArraySpec, operation
+from ..core.operation import ArraySpec
 from ..core.rules import Axes, getitem, reshape
-from ..core.tensor import Tensor, as_tensor, unmasked
+from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
+from ..interop import unmasked
 from .index import checked_axis, take
+from .operation import operation
 
 PAD_MODES = ("edge", "reflect", "symmetric", "wrap")
 

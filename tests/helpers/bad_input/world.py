@@ -10,7 +10,7 @@ import numpy as np
 
 import tinyhyper as th
 from demos import stacks
-from tinyhyper.core.tape import mode
+from tinyhyper.core.tape import current
 
 
 class Foreign:
@@ -120,4 +120,4 @@ def _switches() -> Any:
     """What is chosen for all calls."""
     kernels = th.kernels
     backends = kernels.elementwise_backend(), kernels.matmul_backend(), kernels.convolution_backend()
-    return backends, th.num_threads(), str(kernels.cache_dir()), mode.recording, mode.tape
+    return backends, th.num_threads(), str(kernels.cache_dir()), current().recording, current().tape
