@@ -12,7 +12,7 @@ The Ultimate Optimizer", NeurIPS 2022.)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -41,6 +41,7 @@ HOOKS: dict[str, list[Callable[..., Any]]] = {  # outer rings add functions to t
 }
 Coordinates: TypeAlias = "tuple[tuple[str, Coordinate | None], ...]"
 Options: TypeAlias = "tuple[tuple[str, Any], ...]"
+Targets: TypeAlias = "MutableMapping[str, Tensor]"
 
 
 class Absent:
@@ -91,7 +92,7 @@ class Move(NamedTuple):
     """What a level's step would change: the moved targets and their new states, made before anything is changed."""
 
     level: Optimizer
-    targets: MutableMapping[str, Tensor]
+    targets: Targets
     moved: dict[str, Tensor]
     states: dict[str, dict[str, Tensor]]
 
@@ -169,16 +170,19 @@ class Optimizer:
                 raise ArgumentError(f"{name} has no hyperparameter {row!r}; it has {', '.join(self.table)}")
         self._options: Options = tuple(given.items())
         self._rates = dict(values["alpha"]) if isinstance(values.get("alpha"), Mapping) else None
+        rates: dict[str, Any] = {"alpha": values.get("alpha")}
+        if self._rates is not None:
+            rates = {name + RATE: rate for name, rate in self._rates.items()}
+        self._rows = {key: row for row in self.table for key in (rates if row == "alpha" else [row])}
         self._in_use = {n for n, row in self.table.items() if not row.optional or values[n] != 0 or n in (tune or ())}
         chosen = {n for n in self._in_use if self.table[n].tuned} if tune is None else set(tune)
-        self._rows = dict(self._keys())
         tuning = self._above is not None or any(_ask("tunes", keywords))
         self._tuned = tuple([key for key, row in self._rows.items() if row in chosen]) if tuning else ()
         self._coordinates = {n: coordinate_of(coordinates.get(n, row.coordinate)) for n, row in self.table.items()}
         self._coordinates |= {row: self._coordinates[row].inside() for row in chosen if self._tuned}
         self.parameters: dict[str, Tensor] = {}
         for key, row in self._rows.items():
-            value = self._rates[key.removesuffix(RATE)] if self._rates is not None and row == "alpha" else values[row]
+            value = rates[key] if row == "alpha" else values[row]
             try:
                 constant = Tensor(np.array(self._coordinates[row].locate(value, key, key in self._tuned)))
                 self.table[row].check(key, value)
@@ -221,7 +225,7 @@ class Optimizer:
         with unwatched():
             return float(self._coordinates[self._rows[key]].value(Tensor(np.array(internal))).item())
 
-    def step(self, params: MutableMapping[str, Tensor] = None) -> None:  # type: ignore[assignment]
+    def step(self, params: Targets = None) -> None:  # type: ignore[assignment]
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
 
         params: tensors by name, with the gradients of `loss.backward()`; a missing gradient counts as zero. Inside a
@@ -258,19 +262,11 @@ class Optimizer:
 
     def _start(self, key: str, w: Tensor, cuts: bool) -> Tensor:
         """The state before the first step. Where nothing is cut, a hyperparameter at which it starts is not either."""
-        row = self.state[key]
+        row: Any = self.state[key]
         if row in self._tuned and not cuts:
             start = self._coordinates[row].value(self.parameters[row])
             return (start + np.zeros(w.shape)).astype(w.dtype)
         return Tensor(np.full(w.shape, self._initial[key], w.dtype))
-
-    def _keys(self) -> Iterator[tuple[str, str]]:
-        """The parameters' names, each with its row of the table: rates by name have a parameter each."""
-        for row in self.table:
-            if row == "alpha" and self._rates is not None:
-                yield from [(name + RATE, row) for name in self._rates]
-            else:
-                yield row, row
 
     def __str__(self) -> str:
         return " / ".join([level._described() for level in self.levels])
@@ -290,7 +286,7 @@ def _ask(hook: str, *args: Any) -> list[Any]:
     return [function(*args) for function in HOOKS[hook]]
 
 
-def moves_of(levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], cuts: bool) -> list[Move]:
+def moves_of(levels: Sequence[Optimizer], params: Targets, cuts: bool) -> list[Move]:
     """What a step of these levels would change, top first; changes nothing."""
     moves: list[Move] = []
     for height in reversed(range(len(levels))):
@@ -298,16 +294,10 @@ def moves_of(levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], c
     return moves
 
 
-def _move(
-    levels: Sequence[Optimizer],
-    height: int,
-    params: MutableMapping[str, Tensor],
-    fresh: Mapping[str, Tensor],
-    cuts: bool,
-) -> Move:
+def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targets, cuts: bool) -> Move:
     """Where a level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
-    level, watcher, moved, states = levels[height], current().tape, {}, {}
-    names, targets = (levels[height - 1]._tuned, levels[height - 1].parameters) if height else (params, params)
+    level, below, watcher, moved, states = levels[height], levels[height - 1], current().tape, {}, {}
+    names, targets = (below._tuned, below.parameters) if height else (params, params)
     hyperparameters = {**level.parameters, **fresh, "t": Tensor(np.array(level.t + 1.0))}
     gradients = {name: gradient_of(targets[name]) for name in names}
     for function in HOOKS["gradients"]:
@@ -330,9 +320,7 @@ def _move(
     return Move(level, targets, moved, states)
 
 
-def apply_cut(
-    rule: Update, w: Tensor, g: Tensor, state: Iterable[Tensor], hyperparameters: Mapping[str, Tensor]
-) -> Sequence[Tensor]:
+def apply_cut(rule: Any, w: Tensor, g: Tensor, state: Iterable[Tensor], hyperparameters: Targets) -> Sequence[Tensor]:
     """The whole algorithm: everything but the hyperparameters is cut from the graph."""
     return rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **hyperparameters)
 
