@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.core.tower import Absent
-from tinyhyper.fusion.symbols import Symbol
+from tinyhyper.fusion.symbols import Absent, Symbol
 
 
 def test_a_symbol_prints_what_it_was_made_of():

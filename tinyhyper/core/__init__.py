@@ -1,1 +1,1 @@
-"""The engine in NumPy alone. Read it in this order: errors, tape, tensor, operation, rules."""
+"""The engine in NumPy alone: errors, tape, tensor, operation, rules, coordinates, tower, optimizers, in this order."""

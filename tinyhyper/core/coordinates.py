@@ -101,21 +101,6 @@ class Hyperparameter(NamedTuple):
     optional: bool = False
     range: tuple[float, float] = (0.0, math.inf)
 
-    def check(self, name: str, value: float) -> None:
-        """Raise ArgumentError for a value to start with that makes no sense."""
-        if not self.admits(value):
-            raise ArgumentError(f"{name}={value} is outside its range, from {ends(self.range)}")
-
-    def admits(self, value: float) -> bool:
-        """Whether a value that nothing has moved makes sense. A default outside the range says that any does."""
-        low, high = self.range
-        return low <= value <= high or not low <= self.default <= high
-
-
-def ends(span: tuple[float, float]) -> str:
-    """A range in words."""
-    return f"{span[0]:.4g} up" if span[1] == math.inf else f"{span[0]:.4g} to {span[1]:.4g}"
-
 
 def coordinate_of(choice: Coordinate | str) -> Coordinate:
     """The coordinate itself, or the one of a name. Raises ArgumentError for a name of none."""

@@ -22,7 +22,6 @@ from .tensor import FLOAT64, Tensor, apply, as_tensor, saved
 
 OPERATIONS: dict[str, Any] = {}
 READERS: dict[type, Callable[..., Any]] = {}  # what reads operands that are no tensors, by type: reader(op, args)
-FLOATS_AND_CONDITIONS = {"f", "b"}
 NUMBERS = {float, int, bool}
 SPEC, SHAPE_AND_DTYPE = attrgetter("shape", "dtype", "strides"), attrgetter("shape", "dtype")
 Saves = tuple[tuple[int, ...], tuple[str, ...]]  # the arrays a node saved: operands by number, then the output; names
@@ -226,7 +225,7 @@ class Elementwise(Operation):
         """Large tensors, and operands that are no tensors: numbers and arrays, unless there is a reader for them."""
         kinds = {*map(type, args)}
         if kinds == {Tensor}:
-            by_way = {x.array.dtype.kind for x in args} <= FLOATS_AND_CONDITIONS
+            by_way = {x.array.dtype.kind for x in args} <= {"f", "b"}  # floats and conditions
             return Elementwise.way(self, args) if by_way else apply(self, args, self.defaults)[0]  # type: ignore[misc]
         for kind in (*kinds, object):
             if kind in READERS:

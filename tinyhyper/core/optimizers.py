@@ -4,10 +4,6 @@ In a rule, w is the weight, g its gradient, then comes the state, then by name t
 asks for it, t, the number of this step counted from 1. The rule returns the new weight and the new state.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 from .coordinates import SQRT, UNIT, Hyperparameter
 from .rules import reciprocal, sqrt
 from .tower import Optimizer
@@ -36,7 +32,7 @@ class SGD(Optimizer):
     state = {"velocity": 0.0}
 
     @staticmethod
-    def rule(w: Any, g: Any, velocity: Any, *, alpha: Any, mu: Any, weight_decay: Any, nesterov: bool = False) -> Any:
+    def rule(w, g, velocity, *, alpha, mu, weight_decay, nesterov=False):
         g = weight_decay * w + g
         velocity = mu * velocity + g
         return w - alpha * (mu * velocity + g if nesterov else velocity), velocity
@@ -50,7 +46,7 @@ class AdaGrad(Optimizer):
     squares = ("total",)
 
     @staticmethod
-    def rule(w: Any, g: Any, total: Any, *, alpha: Any, eps: Any, weight_decay: Any) -> Any:
+    def rule(w, g, total, *, alpha, eps, weight_decay):
         g = weight_decay * w + g
         total = total + g * g
         return w - alpha * g / sqrt(total + eps), total
@@ -64,7 +60,7 @@ class AdaDelta(Optimizer):
     squares = ("squares", "steps")
 
     @staticmethod
-    def rule(w: Any, g: Any, squares: Any, steps: Any, *, alpha: Any, rho: Any, eps: Any, weight_decay: Any) -> Any:
+    def rule(w, g, squares, steps, *, alpha, rho, eps, weight_decay):
         g = weight_decay * w + g
         squares = rho * squares + (1.0 - rho) * g * g
         step = g * sqrt(steps + eps) / sqrt(squares + eps)
@@ -79,7 +75,7 @@ class RMSProp(Optimizer):
     squares = ("squares",)
 
     @staticmethod
-    def rule(w: Any, g: Any, squares: Any, *, alpha: Any, gamma: Any, eps: Any, weight_decay: Any) -> Any:
+    def rule(w, g, squares, *, alpha, gamma, eps, weight_decay):
         g = weight_decay * w + g
         squares = gamma * squares + (1.0 - gamma) * g * g
         return w - alpha * g / sqrt(squares + eps), squares
@@ -99,9 +95,7 @@ class Adam(Optimizer):
     squares = ("v",)
 
     @staticmethod
-    def rule(
-        w: Any, g: Any, m: Any, v: Any, *, alpha: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any, t: Any
-    ) -> Any:
+    def rule(w, g, m, v, *, alpha, beta1, beta2, eps, weight_decay, t):
         step, m, v = moments(weight_decay * w + g, m, v, beta1, beta2, eps, t)
         return w - alpha * step, m, v
 
@@ -114,14 +108,12 @@ class AdamW(Optimizer):
     squares = Adam.squares
 
     @staticmethod
-    def rule(
-        w: Any, g: Any, m: Any, v: Any, *, alpha: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any, t: Any
-    ) -> Any:
+    def rule(w, g, m, v, *, alpha, beta1, beta2, eps, weight_decay, t):
         step, m, v = moments(g, m, v, beta1, beta2, eps, t)
         return w - alpha * (weight_decay * w + step), m, v
 
 
-def moments(g: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, t: Any) -> Any:
+def moments(g, m, v, beta1, beta2, eps, t):
     """Adam's direction, and its running averages of the gradient and of its square."""
     m = beta1 * m + (1.0 - beta1) * g
     v = beta2 * v + (1.0 - beta2) * g * g

@@ -142,12 +142,6 @@ class Tensor:
         """
         deposit([seed_for(self, gradient, "backward")], self, retain_graph=retain_graph, create_graph=create_graph)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise UnsupportedError(
-            "tensors are never written to, as the tape may hold them. Make a new one: th.where(mask, new, x), "
-            "or change x.numpy().copy() and assign it to x.data"
-        )
-
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         return Tensor.protocol.ufunc(ufunc, method, args, kwargs)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from .coordinates import Coordinate, Hyperparameter, coordinate_of
-from .errors import ArgumentError, CallError
+from .errors import CallError
 from .operation import Number
 from .tape import UNWATCHED, current, recording, unwatched
 from .tensor import Tensor, in_dtype, leaf
@@ -44,31 +44,10 @@ Options: TypeAlias = "tuple[tuple[str, Any], ...]"
 Targets: TypeAlias = "MutableMapping[str, Tensor]"
 
 
-class Absent:
-    """A zero that removes what it multiplies: a momentum or a weight decay that is not in use."""
-
-    __array_ufunc__ = None  # an operand beside it leaves the word to it
-
-    def __add__(self, other: Any) -> Any:
-        return other
-
-    def __sub__(self, other: Any) -> Any:
-        return -other
-
-    def __mul__(self, other: Any) -> Absent:
-        return self
-
-    def __neg__(self) -> Absent:
-        return self
-
-    __radd__ = __rsub__ = __add__
-    __rmul__ = __truediv__ = __mul__
-
-
 class Update:
     """The rule of an optimizer, called on a weight, its gradient, its states, and hyperparameters by name.
 
-    It takes hyperparameters out of their coordinates; one that has none is absent.
+    It takes hyperparameters out of their coordinates; one that has none is not in use, and 0.
     kept: the states that the rule reads.  names: the hyperparameters that it reads, and `t` if it does.
     """
 
@@ -81,7 +60,7 @@ class Update:
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> Sequence[Tensor]:
         numbers = {name: Number(tensor.array, tensor.edge) for name, tensor in hyperparameters.items()}
         values = {
-            name: Absent() if coordinate is None else coordinate.value(numbers.pop(name))
+            name: 0.0 if coordinate is None else coordinate.value(numbers.pop(name))
             for name, coordinate in self._coordinates.items()
         }
         results = self._rule(w, g, *state, **values, **numbers, **self._options)
@@ -157,17 +136,13 @@ class Optimizer:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            hints = "".join([HINTS.get(key, "") for key in kwargs])
-            raise CallError(f"{name}: {error}. It is {name}{signature}{hints}") from None
+            hints = [HINTS.get(key, "") for key in kwargs]
+            raise CallError(f"{name}: {error}. It is {name}{signature}{''.join(hints)}") from None
         bound.apply_defaults()
-        given = bound.arguments
-        _ask("given", type(self), given)
+        _ask("given", type(self), given := bound.arguments)
         keywords, values = {key: given.pop(key) for key in KEYWORDS}, {row: given.pop(row) for row in self.table}
         self._above: Optimizer | None = keywords["optimizer"]
         tune, coordinates = keywords["tune"], keywords["coordinates"] or {}
-        for row in (*(tune or ()), *coordinates):
-            if row not in self.table:
-                raise ArgumentError(f"{name} has no hyperparameter {row!r}; it has {', '.join(self.table)}")
         self._options: Options = tuple(given.items())
         self._rates = dict(values["alpha"]) if isinstance(values.get("alpha"), Mapping) else None
         rates: dict[str, Any] = {"alpha": values.get("alpha")}
@@ -183,11 +158,8 @@ class Optimizer:
         self.parameters: dict[str, Tensor] = {}
         for key, row in self._rows.items():
             value = rates[key] if row == "alpha" else values[row]
-            try:
-                constant = Tensor(np.array(self._coordinates[row].locate(value, key, key in self._tuned)))
-                self.table[row].check(key, value)
-            except ArgumentError as error:
-                raise ArgumentError(f"{name}: {error}") from None
+            internal = self._coordinates[row].locate(value, f"{name}: {key}", key in self._tuned)
+            constant = Tensor(np.array(internal))
             self.parameters[key] = leaf(constant) if key in self._tuned else constant
         self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
         self._states: dict[str, dict[str, Tensor]] = {}

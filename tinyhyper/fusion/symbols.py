@@ -88,6 +88,27 @@ class Constant(Symbol):
         self.value = value
 
 
+class Absent:
+    """A zero that removes what it multiplies: a momentum or a weight decay that is not in use."""
+
+    __array_ufunc__ = None  # an operand beside it leaves the word to it
+
+    def __add__(self, other: Any) -> Any:
+        return other
+
+    def __sub__(self, other: Any) -> Any:
+        return -other
+
+    def __mul__(self, other: Any) -> Absent:
+        return self
+
+    def __neg__(self) -> Absent:
+        return self
+
+    __radd__ = __rsub__ = __add__
+    __rmul__ = __truediv__ = __mul__
+
+
 def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
     """The outputs as an expression over the inputs: without what they do not need, and with what they share once."""
     constants: dict[tuple[type, Any], int] = {}

@@ -15,8 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
-from ..core.coordinates import ends
-from ..optim.ranges import in_range, kept_inside
+from ..optim.ranges import ends, in_range, kept_inside
 from .findings import Finding, Findings, finding
 from .finite import not_finite
 from .graph import Graph

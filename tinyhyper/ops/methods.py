@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
-from ..errors import DtypeError, GraphError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError, UnsupportedError
 
 
 def __len__(x: Tensor) -> int:
@@ -32,6 +32,13 @@ def __format__(x: Tensor, spec: str) -> str:
     return format(x.item(), spec) if spec else str(x)
 
 
+def __setitem__(x: Tensor, index: Any, value: Any) -> None:
+    raise UnsupportedError(
+        "tensors are never written to, as the tape may hold them. Make a new one: th.where(mask, new, x), "
+        "or change x.numpy().copy() and assign it to x.data"
+    )
+
+
 def __reduce__(x: Tensor) -> Any:
     if not x.is_leaf:
         raise GraphError(
@@ -48,4 +55,5 @@ def copied(array: np.ndarray, requires_grad: bool, grad: Tensor | None) -> Tenso
     return leaf(copy) if requires_grad else copy
 
 
-attach(Tensor, {method.__name__: method for method in (__len__, __iter__, __bool__, __format__, __reduce__)})
+METHODS = (__len__, __iter__, __bool__, __format__, __setitem__, __reduce__)
+attach(Tensor, {method.__name__: method for method in METHODS})

@@ -16,6 +16,7 @@ from ..core.tensor import Tensor
 from ..core.tower import HINTS, HOOKS, KEYWORDS, RATE, Numbers, Optimizer
 from ..errors import ArgumentError, DtypeError, GraphError, MissingAttributeError, ShapeError, UnsupportedError
 from .hooks import Hook, extend
+from .ranges import admits, ends
 
 OTHER_NAMES = {  # what other libraries call it, and what it is called here
     "lr": "alpha", "learning_rate": "alpha", "step_size": "alpha", "momentum": "mu", "betas": "beta1 and beta2",
@@ -30,6 +31,13 @@ class Checks(Hook):
     def __init__(self, level: Optimizer) -> None:
         level.parameters = Parameters(level.parameters)
         self.below: Callable[[], Optimizer | None] = nobody
+        for key, name in level._rows.items():
+            coordinate, (low, high) = level._coordinates[name], level.table[name].range
+            if coordinate.low < low or coordinate.high > high:
+                value = level.meaning(key, level.parameters[key].item())
+                if not admits(level.table[name], value):
+                    where = ends((low, high))
+                    raise ArgumentError(f"{type(level).__name__}: {key}={value} is outside its range, from {where}")
 
     def before(self, levels: Sequence[Optimizer], params: Any) -> None:
         _step(levels, params)
@@ -85,6 +93,8 @@ def _given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
         raise ArgumentError(f"{name}: tune takes a tuple of names, such as tune=({tune!r},)")
     if coordinates and not isinstance(coordinates, Mapping):
         raise ArgumentError(f"{name}: coordinates={coordinates!r} is not a dict from names to coordinates")
+    for unknown in {*(tune or ()), *(coordinates or ())} - set(optimizer.table):
+        raise ArgumentError(f"{name} has no hyperparameter {unknown!r}; it has {', '.join(optimizer.table)}")
     for row in optimizer.table:
         value = arguments[row]
         if row == "alpha" and isinstance(value, Mapping):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import TypeAlias
 
-from ..core.coordinates import ends
+from ..core.coordinates import Hyperparameter
 from ..core.tensor import Tensor
 from ..core.tower import RATE, Optimizer
 from ..sites import warn
@@ -16,6 +16,17 @@ from .nonfinite import Guard
 Span: TypeAlias = "tuple[float, float]"
 RUNAWAY = 1e6
 SLOWER = "make the steps of the level above smaller"
+
+
+def ends(span: Span) -> str:
+    """A range in words."""
+    return f"{span[0]:.4g} up" if span[1] == math.inf else f"{span[0]:.4g} to {span[1]:.4g}"
+
+
+def admits(row: Hyperparameter, value: float) -> bool:
+    """Whether a value that nothing has moved makes sense. A default outside the range says that any does."""
+    low, high = row.range
+    return low <= value <= high or not low <= row.default <= high
 
 
 def in_range(value: float, span: Span) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..arguments import whole
-from ..core.coordinates import ends
 from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
 from .checks import Parameters, number, put_above
 from .horizon import Window
+from .ranges import admits, ends
 
 SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its constructor, and keeps
 
@@ -198,7 +198,7 @@ def _check_numbers(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -
             value, row = level.meaning(key, internal), level.table[level._rows[key]]
             if not math.isfinite(value) or (math.isinf(internal) and key in level._tuned):
                 raise ArgumentError(f"{where}: {key} is {internal}")
-            if key not in level._tuned and not row.admits(value):
+            if key not in level._tuned and not admits(row, value):
                 raise ArgumentError(f"{where}: {key} is {value}, outside its range from {ends(row.range)}")
         for target, kept in {"a new parameter": entry["initial"], **entry["state"]}.items():
             for key, state in kept.items():

@@ -9,11 +9,11 @@ from typing import Any
 
 from ..closures import reads, version
 from ..core.tensor import Tensor
-from ..core.tower import Absent, Coordinates, Optimizer, Options
+from ..core.tower import Coordinates, Optimizer, Options
 from ..errors import DtypeError
 from ..fusion.fuse import repeated
 from ..fusion.fusion import Fusion
-from ..fusion.symbols import Symbol, used
+from ..fusion.symbols import Absent, Symbol, used
 from .hooks import Hook
 from .vanishing import vanishing
 
