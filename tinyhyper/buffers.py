@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
-from .core.tape import Node, current, quietly
-from .core.tensor import Tensor, array_of
+from .core.tape import Node, quietly
+from .core.tensor import Tensor, array_of, recorded
 from .errors import ArgumentError, DtypeError, ShapeError
 from .finite import all_finite, described
 
@@ -33,7 +33,7 @@ def note(layer: str, arguments: Iterable[Any], own: Table) -> None:
     layer: its name.  arguments: of the call, with params among them, which may be of several towers.
     Under `no_grad()` there is nothing to skip, and nothing is noted.
     """
-    if not current().recording:
+    if not recorded():
         return
     params = next((argument for argument in arguments if isinstance(argument, Mapping)), {})
     own_first = sorted(params, key=lambda name: not str(name).startswith(f"{layer}."))

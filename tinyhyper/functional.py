@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from .core.rules import positive, reshape
-from .core.tape import Node, current, reachable, recording
-from .core.tensor import FLOATS, Tensor, as_tensor, in_dtype, leaf
+from .core.tape import Node, reachable, recording
+from .core.tensor import FLOATS, Tensor, as_tensor, in_dtype, leaf, recorded
 from .derivatives import gradients
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
 from .ops.shape import stack
@@ -144,7 +144,7 @@ class _Call:
     """One call of a function on copies of its arguments, recorded.
 
     variables: the copies differentiated by.  result: what the function gave; outputs: the tensors in it.
-    results: the outputs as the caller gets them.  connected: whether one of these is on a graph.
+    results: the outputs as the caller gets them.
     """
 
     def __init__(
@@ -158,12 +158,12 @@ class _Call:
                 raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
         if len({n % len(args) for n in numbers}) < len(numbers):
             raise ArgumentError(f"{name}: argnums {argnums!r} has one of {len(args)} positional arguments twice")
-        self.recorded, self.began = current().recording, Node().serial
+        self.began = Node().serial
         self.variables: list[Tensor] = []
         arguments = list(args)
+        for n in numbers:
+            arguments[n] = mapped(args[n], self._variable)
         with recording():
-            for n in numbers:
-                arguments[n] = mapped(args[n], self._variable)
             self.result = f(*arguments, **kwargs)
             self.outputs = [self._output(out) for out in leaves(self.result)]
         by = tuple([args[n] for n in numbers])  # as the caller has them: the function may change its copies
@@ -171,10 +171,9 @@ class _Call:
         for x in self.variables:
             if x.edge and isinstance(node := x.edge[0], _Variable):
                 node.open = False
-        nodes = reachable(out.edge[0] for out in self.outputs if out.edge) if self.recorded else []
+        nodes = reachable(out.edge[0] for out in self.outputs if out.edge and recorded(out))
         older = bool(nodes) and nodes[-1].serial < self.began
         self.results = self.released(self.outputs) if older else [Tensor(out.array) for out in self.outputs]
-        self.connected = any(result.edge is not None for result in self.results)
 
     def _variable(self, value: Any) -> Tensor:
         if not isinstance(value, (Tensor, np.ndarray, np.generic, float, int)):
@@ -182,8 +181,7 @@ class _Call:
         x = as_tensor(value)
         if x.dtype not in FLOATS:
             raise DtypeError(f"{self.name}: cannot differentiate by values of {x.dtype}; make them float32 or float64")
-        on_graph = self.recorded and x.edge is not None
-        variable = positive(x) if on_graph else Tensor(x.array, (_Variable(), 0)).retain_grad()
+        variable = positive(x) if recorded(x) else Tensor(x.array, (_Variable(), 0)).retain_grad()
         self.variables.append(variable)
         return variable
 
@@ -213,7 +211,7 @@ class _Call:
             return [*map(_zeros_like, self.variables)]
         outs, given = [out for out, _ in pairs], [c for _, c in pairs]
         nodes = [c.edge[0] for c in given if c is not None and c.edge]
-        create = linear or current().recording and (self.connected or bool(nodes))
+        create = linear or self._recorded(given)
         found = list(gradients(outs, self.variables, given, retain_graph=retain, create_graph=create))
         return self.released(found, nodes) if create and not linear else found
 
@@ -231,8 +229,8 @@ class _Call:
             pairs = [(p, d) for p, d in zip(pulled, directions) if p.edge is not None and d is not None]
             slopes = [*map(_zeros_like, by)]
             if pairs:
-                create = self.recorded and (self.connected or any(d.edge is not None for _, d in pairs))
                 outs, given = zip(*pairs)
+                create = self._recorded(given)
                 slopes = [*gradients(outs, by, given, retain_graph=True, create_graph=create)]
             found = iter(self.released(slopes))
             return [_zeros_like(out) if c is None else next(found) for c, out in zip(cotangents, self.outputs)]
@@ -251,6 +249,10 @@ class _Call:
         columns = [[along([None] * n + [unit]) for unit in _units(x)] for n, x in enumerate(self.variables)]
         for k, out in enumerate(self.outputs):
             yield [_stacked([c[k] for c in found], -1, out, x) for x, found in zip(self.variables, columns)]
+
+    def _recorded(self, given: Sequence[Tensor | None]) -> bool:
+        """Whether derivatives are to be on the graph: a result is, or one of the cotangents or directions given."""
+        return any(tensor is not None and recorded(tensor) for tensor in (*self.results, *given))
 
     def released(self, tensors: Sequence[Tensor], given: Sequence[Node] = ()) -> list[Tensor]:
         """Tensors as the caller gets them: on the graph only where they depend on given nodes or on older leaves."""

@@ -182,6 +182,11 @@ def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
     return outputs
 
 
+def recorded(*tensors: Tensor) -> bool:
+    """Whether what is computed of these tensors now goes on the graph."""
+    return current()[0] and None not in map(EDGE, tensors)
+
+
 def saved(node: Node) -> list[Tensor]:
     """What a node has saved, as tensors: on the graph where the sweep is recorded."""
     if not current()[0]:
