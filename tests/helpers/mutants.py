@@ -11,7 +11,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
 
 PACKAGE = Path(__file__).resolve().parents[2] / "tinyhyper"
-FILES = ("core/*.py", "interop.py", "derivatives.py", "ops/*.py", "optim/*.py")
+FILES = ("core/*.py", "interop.py", "derivatives.py", "fusion/*.py", "ops/*.py", "optim/*.py")
 
 # Each operator is replaced by its opposite, a comparison also by the one that differs at equality. Left out: the other
 # ten replacements of every operator, most of which no array takes; and names exchanged for other names.

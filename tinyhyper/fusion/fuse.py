@@ -32,7 +32,7 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
 
 
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function of elementwise operations one node on the tape, with one kernel each way.
+    """Make a function of elementwise operations one node on the tape; kernels compute it in one pass each way.
 
     Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run on
     symbols, not at each call: once for each way of calling it, and again when what it closes over has changed (see

@@ -65,7 +65,7 @@ class Way(NamedTuple):
 class Fusion:
     """Elementwise outputs as symbols over input symbols; called on tensors, it is one operation.
 
-    eager: whether it is an operation of the library, of which many are small: no time is to be spent on each.
+    eager: whether small arrays are to be computed by NumPy, whatever an outer ring can do.
     planner, mark: an outer ring makes the plans by `planner(fusion, arrays, weak, shape, like)`. Those that are made
       under another mark are made again.
     """

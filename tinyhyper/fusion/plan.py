@@ -24,7 +24,7 @@ class Plan:
 
     __slots__ = (
         "weak", "shape", "dtypes", "samples", "expression", "types", "loose", "alias", "outs", "whole", "contexts",
-        "ready", "single",
+        "ready", "scalars", "single",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +52,7 @@ class Plan:
         self.expression = expression._replace(outputs=tuple(expression.outputs[n] for n in computed))
         self.outs = [ArraySpec(shapes[n], self.dtypes[n]) for n in computed]
         self.contexts: dict[Any, Any] = {}
-        self.ready = self._is_ready()
+        self.ready, self.scalars = self._is_ready(), weak if True in weak else None
         alone = self.ready and False in weak and [line.args for line in expression.lines] == [(*range(len(arrays)),)]
         self.single = expression.lines[0].op.forward if alone else None
 
@@ -77,8 +77,8 @@ class Plan:
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs that are no inputs, each an array of its own."""
         inputs: Sequence[Any] = arrays
-        if True in self.weak:
-            inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, self.weak)]
+        if self.scalars is not None:
+            inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, self.scalars)]
         if self.single is not None:
             return [np.asarray(quietly(self.single, *inputs))]
         values = quietly(run, self.expression, inputs, self.loose)
