@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tinyhyper.core.operation import ArraySpec
 from tinyhyper.fusion.fuse import trace
+from tinyhyper.fusion.plan import Plan
 from tinyhyper.kernels.folded import WIDE, Folded
 from tinyhyper.kernels.plan import KernelPlan, elementwise_backend
 
@@ -23,11 +24,9 @@ def _plans(arrays, like=None):
     expression = trace(_both, 2)[0].expression
     shape = np.broadcast_shapes(*[array.shape for array in arrays])
     samples = None if like is None else [ArraySpec(s, arrays[0].dtype) for s in like]
-    plans = []
-    for kind, backend in ((Folded, "numba"), (KernelPlan, "numba"), (KernelPlan, "numpy")):
-        elementwise_backend(backend)
-        plans.append(kind(expression, arrays, (False, False), shape, samples, eager=True))
-    return plans
+    elementwise_backend("numba")
+    plans = [kind(expression, arrays, (False, False), shape, samples, eager=True) for kind in (Folded, KernelPlan)]
+    return [*plans, Plan(expression, arrays, (False, False), shape, samples)]
 
 
 @pytest.mark.slow

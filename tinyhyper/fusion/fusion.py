@@ -62,15 +62,20 @@ class Way(NamedTuple):
     gives: tuple[int, ...]
 
 
+def plan_by_numpy(
+    fusion: Fusion, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
+) -> Plan:
+    return Plan(fusion.expression, arrays, weak, shape, like)
+
+
 class Fusion:
     """Elementwise outputs as symbols over input symbols; called on tensors, it is one operation.
 
     eager: whether small arrays are to be computed by NumPy, whatever an outer ring can do.
-    planner, mark: an outer ring makes the plans by `planner(fusion, arrays, weak, shape, like)`. Those that are made
-      under another mark are made again.
+    planner: what makes its plans.  mark: under another one they are made again.
     """
 
-    planner: ClassVar[Callable[..., Plan] | None] = None
+    planner: ClassVar[Callable[..., Plan]] = plan_by_numpy
     mark: ClassVar[Any] = None
 
     def __init__(self, name: str, inputs: Sequence[Symbol], outputs: Sequence[Any], eager: bool) -> None:
@@ -183,17 +188,10 @@ class Fusion:
         if (plan := self._plans.get(key)) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
-                plan = self._plans[key] = self._plan(arrays, weak, shape, like)
+                plan = self._plans[key] = self.planner(arrays, weak, shape, like)
             except (ValueError, OverflowError) as error:  # as in __call__, of a constant
                 raise ArgumentError(f"{self.name}: {error}") from error
         return plan
-
-    def _plan(
-        self, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
-    ) -> Plan:
-        if Fusion.planner is not None:
-            return Fusion.planner(self, arrays, weak, shape, like)
-        return Plan(self.expression, arrays, weak, shape, like)
 
     def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
         """What a node is to remember, by the edges of its operands; None if no gradient flows."""
@@ -232,6 +230,6 @@ _FUSED: dict[Elementwise, Fusion] = {}
 
 def plan_by(planner: Callable[..., Plan], mark: Any) -> None:
     """Let an outer ring plan how fusions are computed. Only its own mark can change."""
-    if Fusion.planner not in (None, planner):
+    if Fusion.planner not in (plan_by_numpy, planner):
         raise ArgumentError("plan_by: fusions are planned by another way already")
     Fusion.planner, Fusion.mark = planner, mark

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..core.operation import ArraySpec, Elementwise, hand_over
 from ..core.tensor import Tensor
-from ..fusion.fusion import Fusion, Mask, fused, plan_by
+from ..fusion.fusion import Fusion, Mask, fused, plan_by, plan_by_numpy
+from ..fusion.plan import Plan
 from ..ops.normalization import Channelwise
 from .backend import compiler_is_off
 from .folded import Folded
@@ -17,7 +18,9 @@ from .plan import SMALL, KernelPlan, elementwise_backend
 
 def _plan(
     fusion: Fusion, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
-) -> KernelPlan:
+) -> Plan:
+    if elementwise_backend.chosen == "numpy":
+        return plan_by_numpy(fusion, arrays, weak, shape, like)
     kind = Folded if isinstance(fusion, Channelwise) else KernelPlan
     return kind(fusion.expression, arrays, weak, shape, like, fusion.eager)
 

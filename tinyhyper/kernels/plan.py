@@ -31,7 +31,7 @@ elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 
 
 class KernelPlan(Plan):
-    """A plan by the backend that is chosen when it is made.
+    """A plan by the rule, or by a kernel if numba is chosen when it is made.
 
     eager: whether small arrays may be computed by NumPy.  kernel: None if all are.
     """
@@ -88,8 +88,8 @@ class KernelPlan(Plan):
         integers = any(dtype.kind in "iu" for dtype in [*dtypes, *self.types[len(self.types) - len(lines) :]])
         if not size or integers or not is_written(self.expression):
             return False
-        if elementwise_backend.chosen != "auto":
-            return elementwise_backend.chosen == "numba"
+        if elementwise_backend.chosen == "numba":
+            return True
         return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(self.expression)))
 
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
