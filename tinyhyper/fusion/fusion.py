@@ -65,6 +65,7 @@ class Way(NamedTuple):
 def plan_by_numpy(
     fusion: Fusion, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
 ) -> Plan:
+    """NumPy's plan."""
     return Plan(fusion.expression, arrays, weak, shape, like)
 
 

@@ -167,7 +167,7 @@ def used(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[bool]:
 
 
 def read(op: Operation, args: Sequence[Any]) -> Symbol:
-    """An operation applied to symbols: it is written down. Raises UnsupportedError for what no kernel can hold."""
+    """An operation applied to symbols: it is written down. Raises UnsupportedError for what no expression can hold."""
     if not isinstance(op, Elementwise):
         raise UnsupportedError(f"{op.name} is not elementwise, so it cannot be used in a fused function")
     for arg in args:

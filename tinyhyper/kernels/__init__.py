@@ -1,4 +1,7 @@
-"""Array kernels: products, convolutions, the compiler from expressions to elementwise kernels. They know no tape."""
+"""Quicker ways for operations that exist: products, convolutions, rows, and the compiler from expressions to kernels.
+
+The inner rings offer the doors, and nothing but the package itself imports this one. Array kernels know no tape.
+"""
 
 from ..folders import cache_dir, set_cache_dir
 from . import fusions, quicker, recurrent, softmax  # noqa: F401  they register
