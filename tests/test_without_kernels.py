@@ -60,12 +60,10 @@ import sys
 
 class Without:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("numba", "llvmlite"):
+        if name.partition(".")[0] in ("numba", "llvmlite") or name.startswith("tinyhyper.kernels"):
             raise ImportError(f"{name} is imported")
 
-# An installed package's own finder would look for kernels/ in that package.
-pythons = [finder for finder in sys.meta_path if finder.__module__.startswith("_frozen_importlib")]
-sys.meta_path[:] = [Without(), *pythons]
+sys.meta_path.insert(0, Without())
 import importlib, pkgutil
 import tinyhyper as th
 """

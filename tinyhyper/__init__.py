@@ -2,7 +2,7 @@
 
 # ruff: isort: skip_file
 
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 from . import data, inspect, nn, optim
@@ -67,7 +67,8 @@ __all__ = [
     "vjp", "where",
 ]  # fmt: skip
 
-if TYPE_CHECKING or find_spec(f"{__name__}.kernels"):
+# In this folder alone: where another copy is installed, kernels/ of that one would be found as well.
+if TYPE_CHECKING or PathFinder.find_spec(f"{__name__}.kernels", __path__):
     from . import kernels
     from .kernels import num_threads, set_num_threads
 
