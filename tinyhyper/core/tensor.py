@@ -127,8 +127,7 @@ class Tensor:
         """Keep `.grad` on this tensor though it is not a leaf; returns the tensor. Raises GraphError for a constant."""
         if self.edge is None:
             raise GraphError("retain_grad: this tensor does not require a gradient, so none will ever reach it")
-        node, index = self.edge
-        node.keep(index, self)
+        self.edge[0].keep(self.edge[1], self)
         return self
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -282,9 +281,8 @@ def deposit(
 
 def distinct(cotangents: Sequence[Tensor]) -> list[Tensor]:
     """The cotangents, each a tensor of its own, of an array that lies in rows if it is not its own."""
-    arrays = [c.array for c in cotangents]
-    arrays = [a if a.base is None or a.flags.c_contiguous else a.copy() for a in arrays]
-    return [Tensor(array, cotangent.edge) for array, cotangent in zip(arrays, cotangents)]
+    pairs = [(c.array, c.edge) for c in cotangents]
+    return [Tensor(a if a.base is None or a.flags.c_contiguous else a.copy(), edge) for a, edge in pairs]
 
 
 def in_dtype(gradient: Tensor, tensor: Tensor) -> Tensor:
