@@ -1,12 +1,14 @@
 """The public operations as a whole."""
 
+import gc
 import inspect
 
 import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.ops.operation import OPERATIONS, operation
+from tinyhyper.ops.operation import KEPT, OPERATIONS, operation
+from tinyhyper.testing import collector_off
 
 PLAIN = (int, bool, str, type(None))
 
@@ -162,3 +164,14 @@ def test_every_vjp_may_ask_where_it_stands_and_what_the_operands_are(monkeypatch
     operation(x=vjp, y=vjp)(first)(x, y).backward()
     operation(xs=vjp)(all_of)([x, y]).backward()
     assert asked == [(n, (1,), [np.float64, np.float64]) for n in (0, 1, 0, 1)]
+
+
+@pytest.mark.parametrize("length", [KEPT, KEPT + 1])
+def test_a_sequence_may_be_of_any_length_and_leaves_nothing_to_collect(length):
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    gc.collect()
+    with collector_off():
+        for _ in range(2):
+            (th.stack([x] * length) * np.arange(length)[:, None]).backward(np.ones((length, 2)))
+        assert gc.collect() == 0
+    assert x.grad.data.tolist() == [length * (length - 1.0)] * 2

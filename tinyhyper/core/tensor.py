@@ -47,7 +47,7 @@ class Protocol:
         return kind(f"{op.name}({', '.join(shown)}): {error}")
 
     def gradient(self, tensor: Any) -> None:
-        """Raise DtypeError or ShapeError if somebody put into `.grad` what no gradient can be added to."""
+        """An outer ring raises an error here if somebody put into `.grad` what no gradient can be added to."""
 
     def ufunc(self, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
         raise UnsupportedError(f"numpy.{ufunc.__name__}: put the tensor on the left, or make both tensors")

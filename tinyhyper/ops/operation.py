@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from inspect import Parameter
 from typing import Any
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise, Operation, attach, entered, fit
@@ -11,6 +10,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, CallError, DtypeError, ShapeError
 
 __all__ = ["OPERATIONS", "ArraySpec", "Operation", "fit", "operation"]
+KEPT = 64  # items: operations on longer sequences are made anew at each call
 
 
 class Checked(Operation):
@@ -61,8 +61,9 @@ class Joined(Checked):
         if not isinstance(xs, Iterable):
             raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(xs).__name__}")
         xs = [*xs]
-        if (op := self.lengths.get(len(xs))) is None:
-            op = self.lengths[len(xs)] = Items(self, len(xs))
+        op = self.lengths.get(len(xs)) or Items(self, len(xs))
+        if len(xs) <= KEPT:
+            self.lengths[len(xs)] = op
         return op(xs, options)
 
 
@@ -70,23 +71,18 @@ class Items(Operation):
     """An operation on a sequence of one length, whose items are its inputs."""
 
     def __init__(self, whole: Joined, count: int) -> None:
-        self.whole, names = whole, [f"x{n}" for n in range(count)]
-        self._parameters = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in names]
-        super().__init__(
-            whole.name, lambda *xs, **options: whole.forward(xs, **options), dict.fromkeys(names, self._vjp)
-        )
-        needs = whole.needs["xs"]
-        self.needs = dict.fromkeys(names, (*(names if "xs" in needs else ()), *[n for n in needs if n != "xs"]))
-        self.measures = whole.measures
+        names, asked = tuple([f"x{n}" for n in range(count)]), whole.needs["xs"]
+        needs = (*(names if "xs" in asked else ()), *[need for need in asked if need != "xs"])
 
-    def parameters(self) -> Iterable[Parameter]:
-        return self._parameters
+        def vjp(g: Tensor, *values: Any) -> Any:
+            known = dict(zip(needs, values))
+            if "xs" in asked:
+                known["xs"] = [known[name] for name in names]
+            return whole.vjps["xs"](g, *[known[need] for need in asked])
 
-    def _vjp(self, g: Tensor, *values: Any) -> Any:
-        known, needs = dict(zip(self.needs[self.inputs[0]], values)), self.whole.needs["xs"]
-        if "xs" in needs:
-            known["xs"] = [known[name] for name in self.inputs]
-        return self.whole.vjps["xs"](g, *[known[need] for need in needs])
+        self.whole, self.name, self.inputs, self.measures = whole, whole.name, names, whole.measures
+        self.forward = lambda *xs, **options: whole.forward(xs, **options)
+        self.vjps, self.needs, self._saves = dict.fromkeys(names, vjp), dict.fromkeys(names, needs), {}
 
     def fit(self, name: str, cotangent: Any, spec: Sequence[Any]) -> Any:
         return self.whole.fit("xs", cotangent, spec)
