@@ -13,8 +13,7 @@ import numpy.typing as npt
 from .asking import by_name
 from .core.operation import Elementwise, attach
 from .core.rules import KNOWN, foreign
-from .core.tape import current
-from .core.tensor import FLOATS, Protocol, Tensor, take_over
+from .core.tensor import FLOATS, Protocol, Tensor, recorded, take_over
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
 from .operands import broadcast
 
@@ -153,7 +152,7 @@ def __int__(x: Tensor) -> int:
 
 def _converted(x: Tensor, name: str) -> Any:
     value = x.item()
-    on_graph = x.edge is not None and current().recording and not x.edge[0].released
+    on_graph = recorded(x) and x.edge is not None and not x.edge[0].released
     if on_graph and not by_name(sys._getframe(2)):
         raise DtypeError(
             f"{name}: an element of a NumPy array, a function of math and the like take a plain number, which "
