@@ -13,7 +13,9 @@ from backends import elementwise_backend
 from optimizers import RULES
 
 import tinyhyper as th
-from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, Hyperparameter, Optimizer, RMSProp
+from tinyhyper.core import tower
+from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, Hyperparameter, Optimizer, RMSProp, hooks
+from tinyhyper.optim.hooks import Hook
 
 COPIES = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 TOWERS = {
@@ -322,3 +324,41 @@ def test_help_explains_every_argument(kind):
         (told,) = [line for line in lines if re.match(rf"{name}\b.*: ", line)]
         assert name not in kind.table or f"({parameter.default!r}" in told
     assert len(lines) > 12 and not any(len(line) > 116 for line in lines)
+
+
+class Halving(Hook):
+    """Gradients are read by halves, where somebody asks for it."""
+
+    keywords = {"halve": False}
+
+    def __init__(self, level, halve):
+        self.halve = halve
+
+    def gradients(self, gradients):
+        return {name: g * 0.5 for name, g in gradients.items()} if self.halve else gradients
+
+    def __str__(self):
+        return "halve" if self.halve else ""
+
+
+@pytest.fixture
+def halving(monkeypatch):
+    """A hook of one's own, for the time of a test."""
+    monkeypatch.setattr(tower, "KEYWORDS", {**tower.KEYWORDS})
+    monkeypatch.setattr(hooks, "KEYWORDS", tower.KEYWORDS)
+    for name, functions in tower.HOOKS.items():
+        monkeypatch.setitem(tower.HOOKS, name, [*functions])
+    hooks.extend(Halving)
+
+
+def test_a_hook_of_ones_own_has_a_keyword_and_reads_the_gradients_of_its_level(halving):
+    moved = []
+    for halve in (False, True):
+        params, optimizer = {"w": th.tensor([1.0], requires_grad=True)}, SGD(0.25, optimizer=SGD(0.0), halve=halve)
+        th.sum(params["w"] * 4.0).backward()
+        optimizer.step(params)
+        moved.append(params["w"].item())
+        assert ("halve)" in str(optimizer)) == halve and optimizer.optimizer.hooks[Halving].halve is False
+    assert moved == [0.0, 0.5]
+    with pytest.raises(th.ArgumentError, match="Halving: halve is a keyword of every optimizer already"):
+        hooks.extend(Halving)

@@ -15,7 +15,14 @@ Operands: TypeAlias = "tuple[Tensor, Tensor, Tensors, Tensors]"
 
 
 class Labels:
-    """The part of a watcher that a tower's levels call; a subclass has `label` and `labelled`."""
+    """The part of a watcher that a tower's levels call."""
+
+    if TYPE_CHECKING:  # a subclass has these
+
+        def label(
+            self, tensor: Tensor, name: str, role: Any, level: int, coordinate: Any = None, range: Any = None
+        ) -> None: ...
+        def labelled(self, tensor: Tensor) -> bool: ...
 
     def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
         """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
@@ -39,16 +46,6 @@ class Labels:
             row = level._rows.get(key)
             facts = (None, None) if row is None else (level._coordinates[row], level.table[row].range)
             self.label(tensor, key, "hyperparameter", height, *facts)
-
-    def label(
-        self, tensor: Tensor, name: str, role: Any, level: int, coordinate: Any = None, range: Any = None
-    ) -> None:
-        """Give a tensor a name."""
-        raise NotImplementedError
-
-    def labelled(self, tensor: Tensor) -> bool:
-        """Whether a tensor has a label."""
-        raise NotImplementedError
 
 
 def _text(name: Any) -> str:

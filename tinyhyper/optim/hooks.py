@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..core.tensor import Tensor
-from ..core.tower import HOOKS, KEYWORDS, Move, Optimizer
+from ..core.tower import HOOKS, KEYWORDS, Optimizer
 from ..errors import ArgumentError
 
 
 class Hook:
-    """What is added to a level. A subclass overrides the methods of its concern.
+    """What is added to a level. A subclass is made with the level and the values of its keywords.
 
-    In a step the hooks of the bottom level are called, but for `gradients`, which is called at each level.
+    It may have any of these methods: `before(levels, params)`, `accepts(levels, params, moves)` and
+    `after(levels, params)` of the bottom level are called in a step, `gradients(gradients)` at each level; `HOOKS` says
+    what they mean. `str(hook)` is shown beside the level's hyperparameters.
     keywords: of the constructor, with their defaults.
     """
 
     keywords: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(self, level: Optimizer, **values: Any) -> None:
-        """values: those of the keywords. Raises ArgumentError for what makes no sense."""
 
-    def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        """A step begins."""
-
-    def gradients(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The gradients as the level's rule reads them."""
-        return gradients
-
-    def accepts(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], moves: Sequence[Move]) -> bool:
-        """Whether a step that is made, and has not changed anything yet, is to be."""
-        return True
-
-    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        """A step has changed what it moves."""
-
-    def __str__(self) -> str:
-        """How a level shows it; nothing where it is as by default."""
-        return ""
-
-
-def extend(hook: type[Hook]) -> None:
+def extend(hook: type[Any]) -> None:
     """Add a hook to every level. Raises ArgumentError if one of its keywords is there already."""
     if taken := KEYWORDS.keys() & hook.keywords.keys():
         raise ArgumentError(f"{hook.__name__}: {', '.join(taken)} is a keyword of every optimizer already")
@@ -52,9 +32,9 @@ def extend(hook: type[Hook]) -> None:
 
     HOOKS["made"].append(made)
     for name in ("before", "accepts", "after"):
-        if (method := getattr(hook, name)) is not getattr(Hook, name):
+        if (method := getattr(hook, name, None)) is not None:
             HOOKS[name].append(lambda levels, *args, method=method: method(levels[0].hooks[hook], levels, *args))
-    if hook.gradients is not Hook.gradients:
-        HOOKS["gradients"].append(lambda level, gradients: level.hooks[hook].gradients(gradients))
-    if hook.__str__ is not Hook.__str__:
+    if (method := getattr(hook, "gradients", None)) is not None:
+        HOOKS["gradients"].append(lambda level, gradients: method(level.hooks[hook], gradients))
+    if hook.__str__ is not object.__str__:
         HOOKS["shown"].append(lambda level: str(level.hooks[hook]))
