@@ -35,11 +35,12 @@ import mutation_page
 ROOT = Path(__file__).resolve().parents[2]
 KILLERS, FEW = 20, 3  # tests that are run first, and files whose tests come next
 SLOWEST, MOST = 3.0, 100.0  # seconds: of a test that is used, and of the tests of one lot
-SURFACE = "tests/test_operation.py"  # looks at signatures, so it runs no line of any operation
+SURFACE = "tests/ops/test_operation.py"  # looks at signatures, so it runs no line of any operation
 PATIENCE, WAITING = 3.0, 10.0  # times the tests' own: processor time that they may take, and time on the clock
 START = 30.0  # seconds to import and collect
 MEMORY = 4 << 30  # bytes that the tests of a fault may take
-LEFT_OUT = ("tests/test_page.py", "tests/test_experiment.py", "tests/test_demos.py", "tests/test_soak.py")  # processes
+PROCESSES = ("inspect/test_page", "demos/test_experiment", "demos/test_demos", "demos/test_soak")
+LEFT_OUT = [f"tests/{name}.py" for name in PROCESSES]
 
 
 class Verdict(NamedTuple):
@@ -94,11 +95,15 @@ class Reach:
         known = [test for test, _ in killers.most_common(KILLERS) if test in self.seconds]
         lines = self.lines[fault.file]
         stem = Path(fault.file).stem.strip("_")
-        names = (SURFACE, f"tests/test_{stem}")
-        alike = {test for test, seconds in self.seconds.items() if test.startswith(names) and seconds < SLOWEST}
+        own = f"/test_{stem}"
+        alike = {
+            test
+            for test, seconds in self.seconds.items()
+            if (test.startswith(SURFACE) or own in test.partition("::")[0]) and seconds < SLOWEST
+        }
         tests = lines.get(fault.line) or next((lines[n] for n in sorted(lines) if n > fault.line and lines[n]), alike)
         files = self._files(tests)
-        order = sorted(files, key=lambda file: (not file.startswith(f"tests/test_{stem}"), -len(files[file]), file))
+        order = sorted(files, key=lambda file: (own not in file, -len(files[file]), file))
         first = [test for file in order[:FEW] for test in files[file]]
         first = [*dict.fromkeys([*known, *first])]
         rest = [test for lot in (tests, alike, self._near(fault.file)) for test in self._mixed(lot - set(first))]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 
-REFERENCE = Path(__file__).parent / "reference" / "resnet.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "resnet.npz"
 
 
 def _network():

@@ -16,7 +16,7 @@ from demos import bugs, digits, horizon
 from demos.__main__ import DEMOS, main, parse
 from demos.settings import Settings, UsageError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

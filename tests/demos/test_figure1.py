@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from pictures import collisions, run_together
 from recordings import by_hand
-from test_svg import collisions, run_together
 
 from demos import figure1
 from demos.__main__ import main

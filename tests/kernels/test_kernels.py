@@ -2,7 +2,6 @@
 
 import os
 import py_compile
-import subprocess
 import sys
 import zipfile
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kernel_runs import KERNEL, PROGRAM, output_of, run
 
 import tinyhyper as th
 from tinyhyper import files
@@ -24,35 +24,6 @@ from tinyhyper.kernels.notation import source
 from tinyhyper.kernels.plan import SMALL, KernelPlan, elementwise_backend
 
 slow = pytest.mark.slow
-
-PROGRAM = """
-import numpy as np
-import tinyhyper as th
-x = th.tensor(np.linspace(-1, 1, 7), requires_grad=True)
-y = th.fuse(lambda a, b: (a * b + 0.25, th.tanh(a)))(x, th.tensor(2.0, requires_grad=True))
-th.sum(y[0] * y[1]).backward()
-print(x.grad.data.tobytes().hex())
-"""
-
-
-def run(folder, program=PROGRAM, wait=True, **environment):
-    """The program in a process of its own, with its kernels in the folder; what it prints."""
-    settings_ = {**os.environ, "TINYHYPER_CACHE": str(folder), "PYTHONPATH": os.pathsep.join(sys.path), **environment}
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", program],
-        env=settings_,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    return output_of(process) if wait else process
-
-
-def output_of(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and err == "", err
-    return out
-
 
 @pytest.fixture(scope="module")
 def expected():
@@ -441,12 +412,6 @@ def test_more_loops_than_a_kernel_has_are_left_to_numpy():
 
 
 # ---- The cache, in this process.
-
-KERNEL = """
-def kernel(x, out):
-    out[0] = x[0] + 0.{serial}
-"""
-
 
 @pytest.fixture
 def folder(tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tinyhyper as th
 from tinyhyper.nn import Dropout, Embedding, Linear
 
-REFERENCE = Path(__file__).parent / "reference" / "dense.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "dense.npz"
 SIDE = st.integers(1, 4)
 
 

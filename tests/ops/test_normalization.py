@@ -13,7 +13,7 @@ import tinyhyper as th
 from tinyhyper.ops.normalization import normalize_batch
 from tinyhyper.testing.operations import between
 
-REFERENCE = Path(__file__).parent / "reference" / "normalization.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "normalization.npz"
 
 
 def formula(x, weight, bias, residual=0.0, mean=None, variance=None, eps=1e-5, activation=lambda out: out):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 
-REFERENCE = Path(__file__).parent / "reference" / "convolution.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "convolution.npz"
 
 module, scratch, sweeps, threads = map(kernels, ("convolution", "scratch", "sweeps", "threads"))
 

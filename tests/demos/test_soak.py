@@ -38,7 +38,7 @@ def test_ten_runs_end_where_one_does_and_the_way_is_shown(here, tmp_path, capsys
 
 
 def test_the_docs_show_what_was_found():
-    docs = Path(__file__).parents[1] / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     found = json.loads((docs / "figures" / "soak.json").read_text())
     samples = [soak.Sample(**sample) for sample in found["samples"]]
     assert found["same"] and samples[-1].step == soak.STEPS

@@ -1,31 +1,23 @@
 """The picture is well-formed and legible, and shows the cuts that were made and no others."""
 
 import os
-import re
-from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import SPACE, classes, collisions, inside, run_together, texts
 from recordings import by_hand, tower, trained
 
 import tinyhyper as th
 from tinyhyper.inspect.figure import Key, figure
 
-SPACE = "{http://www.w3.org/2000/svg}"
 STACKS = ["sgd", "sgd/sgd", "adam/sgd", "sgd(0.1, mu=0.9)/adam/sgd", "adam-alpha/rmsprop/sgd", "/".join(["sgd"] * 11)]
 
 
 def parsed(tape, step=None, **emphasis):
     return ElementTree.fromstring(th.inspect.svg(tape, step, **emphasis))
-
-
-def classes(root, name):
-    """The elements of a class, without the legend's."""
-    found = [element for element in root.iter() if name in element.get("class", "").split()]
-    return [element for element in found if "th-key" not in element.get("class", "")]
 
 
 def flows(tape):
@@ -161,87 +153,6 @@ def test_drawing_changes_nothing_and_repeats():
     assert th.inspect.svg(tape) == th.inspect.svg(tape)
     assert str(tape) == before
     assert np.isfinite([float(parsed(tape).get(name)) for name in ("width", "height")]).all()
-
-
-SIZES = {"th-title": 19, "th-small": 13, "th-reason": 13}
-ANCHORS = {"start": 0, "middle": 0.5, "end": 1}
-
-
-def texts(root):
-    """Every text with about the rectangle that it covers: left, top, right, bottom."""
-    groups = {id(child): group for group in root.iter() for child in group}
-    found = []
-    for text in root.iter(SPACE + "text"):
-        size = SIZES.get(text.get("class"), 15)
-        moved = re.findall(r"[-.\d]+", groups[id(text)].get("transform", "translate(0 0)"))
-        x, y = (float(text.get(name)) + float(by) for name, by in zip("xy", moved))
-        width = 0.48 * size * len(text.text)
-        left = x - width * ANCHORS[text.get("text-anchor")]
-        found.append((text.text, (left, y - 0.75 * size, left + width, y + 0.22 * size)))
-    return found
-
-
-def points(path):
-    """Points along an arrow, about 2 apart."""
-    corners = []
-    for letter, numbers in re.findall(r"([MLHVQCh])([^MLHVQCh]*)", path):
-        values = [float(number) for number in numbers.split()]
-        x, y = corners[-1] if corners else (0, 0)
-        if letter == "H":
-            values = [values[0], y]
-        elif letter == "h":
-            values = [x + values[0], y]
-        elif letter == "V":
-            values = [x, values[0]]
-        corners += zip(values[::2], values[1::2])
-    found = []
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        count = int(np.hypot(x1 - x0, y1 - y0) / 2) + 2
-        found.append(np.linspace((x0, y0), (x1, y1), count))
-    return np.concatenate(found)
-
-
-def arrows(root):
-    """Every arrow's flow and points."""
-    return [(path.get("class"), points(path.get("d"))) for path in classes(root, "th-arrow")]
-
-
-def inside(root, shrink=0):
-    """The rectangles of the boxes."""
-    for rect in classes(root, "th-box"):
-        x, y, wide, high = (float(rect.get(name)) for name in ("x", "y", "width", "height"))
-        yield x + shrink, y + shrink, x + wide - shrink, y + high - shrink
-
-
-def collisions(root):
-    """What runs over a text, a text that leaves the picture, or an arrow that runs through a box."""
-    width, height = float(root.get("width")), float(root.get("height"))
-    boxes = texts(root)
-    found = [one for one, (x0, y0, x1, y1) in boxes if not (0 <= x0 and x1 <= width and 0 <= y0 and y1 <= height)]
-    for (one, a), (other, b) in combinations(boxes, 2):
-        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
-            found.append(f"{one} | {other}")
-    for one, (x0, y0, x1, y1) in boxes:
-        for left, top, right, bottom in inside(root):
-            meet = left < x1 and x0 < right and top < y1 and y0 < bottom
-            if meet and not (left < x0 and x1 < right and top < y0 and y1 < bottom):
-                found.append(f"{one} | box")
-    for flow, line in arrows(root):
-        for one, (x0, y0, x1, y1) in [*boxes, *(("box", corners) for corners in inside(root, shrink=2))]:
-            if ((line >= (x0, y0)) & (line <= (x1, y1))).all(axis=1).any():
-                found.append(f"{one} | {flow}")
-    return found
-
-
-def run_together(root):
-    """The flows of arrows that are drawn over each other for longer than a crossing."""
-    found = []
-    for (one, a), (other, b) in combinations(arrows(root), 2):
-        if one != other:
-            near = np.hypot(*(a[:, None] - b[None]).transpose(2, 0, 1)).min(axis=1) < 4
-            if near.sum() > 8:
-                found.append((one, other))
-    return found
 
 
 levels = st.sampled_from(["sgd", "sgd(0.1, mu=0.9)", "adam", "adam-alpha", "rmsprop", "adagrad(1e-3)"])

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 import tinyhyper as th
 from tinyhyper.testing.operations import between
 
-REFERENCE = Path(__file__).parent / "reference" / "pooling.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "pooling.npz"
 SPREAD = between(-2, 2, ())
 
 

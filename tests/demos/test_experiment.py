@@ -28,7 +28,7 @@ from demos.paper.run import Stopped, Store, plain
 from demos.settings import Settings, UsageError
 from tinyhyper import files
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STACKS = (
     "sgd",
     "sgd/sgd",

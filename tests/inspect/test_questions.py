@@ -358,7 +358,7 @@ def test_a_tree_of_one_value():
 
 
 def test_the_docs_name_every_key_of_the_json():
-    text = (Path(__file__).parent.parent / "docs" / "inspect.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "inspect.md").read_text(encoding="utf-8")
     keys, waiting = set(), [json.loads(run("sgd/sgd")[0].to_json())]
     while waiting:
         value = waiting.pop()

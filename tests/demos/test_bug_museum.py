@@ -13,7 +13,7 @@ from demos import museum
 from demos.museum import EXHIBITS, exhibits, properties
 from tinyhyper.testing import check_hypergradients
 
-PAGE = Path(__file__).parent.parent / "docs" / "bugs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "bugs.md"
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -17,7 +17,7 @@ import tinyhyper as th
 from tinyhyper.nn import LSTM, CharLSTM, cut
 from tinyhyper.testing import collector_off
 
-REFERENCE = Path(__file__).parent / "reference" / "recurrent.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "recurrent.npz"
 
 module, threads = kernels("recurrent"), kernels("threads")
 

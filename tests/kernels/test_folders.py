@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_kernels import KERNEL, PROGRAM, run
+from kernel_runs import KERNEL, PROGRAM, run
 
 import tinyhyper as th
 from tinyhyper import files, folders

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from demos.paper import results
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_page_of_the_docs_is_what_its_files_give(monkeypatch):

@@ -22,7 +22,7 @@ from tinyhyper.core.tensor import Protocol, leaf, take_over
 from tinyhyper.ops.index import scatter
 
 CORE = Path(th.__file__).parent / "core"
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 FILES = sorted(CORE.glob("*.py"))
 of_kernels = pytest.mark.skipif(not THERE, reason="kernels/ is not there")
 
