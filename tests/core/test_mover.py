@@ -494,3 +494,16 @@ def test_gradients_that_lie_otherwise_in_memory():
             optimizer.step(params)
         found.append((snapshot(optimizer, {}), params["a"].data.tolist()))
     assert found[0] == found[1] == found[2]
+
+
+def test_the_count_of_steps_is_a_tensor_that_each_step_carries_on():
+    """A recording shows that the next t is the last one and 1, where a rule reads it."""
+    params, optimizer = make_params(np.random.default_rng(0)), Adam(0.01, optimizer=SGD(1e-4))
+    with th.record() as tape:
+        for _ in range(2):
+            loss_of(params, th.tensor(np.ones((4, 3)))).backward()
+            optimizer.step(params)
+    counts = [node for node in tape.nodes if any(out.label is not None and out.label.name == "t" for out in node.outputs)]
+    assert [node.op for node in counts] == ["add", "add"]
+    assert counts[0].number in [edge.source for edge in tape.edges if edge.target == counts[1].number]
+    assert [level.t for level in optimizer.levels] == [2, 2]

@@ -37,7 +37,6 @@ HOOKS: dict[str, list[Callable[..., Any]]] = {  # outer rings add functions to t
     "gradients": [],  # (level, gradients) -> the gradients as the level's rule reads them
     "accepts": [],  # (levels, params, moves) -> whether a step that is made, and has changed nothing yet, is to be
     "after": [],  # (levels, params), after a step
-    "shown": [],  # (level) -> texts to show beside its hyperparameters
 }
 Coordinates: TypeAlias = "tuple[tuple[str, Coordinate | None], ...]"
 Options: TypeAlias = "tuple[tuple[str, Any], ...]"
@@ -74,10 +73,11 @@ class Move(NamedTuple):
     targets: Targets
     moved: dict[str, Tensor]
     states: dict[str, dict[str, Tensor]]
+    t: Tensor
 
     def apply(self) -> None:
         """Change it."""
-        self.level.t += 1
+        self.level._t = self.t
         self.level._states = {**self.level._states, **self.states}
         self.targets.update(self.moved)
 
@@ -164,7 +164,7 @@ class Optimizer:
         self._initial = {key: values[value] if isinstance(value, str) else value for key, value in self.state.items()}
         self._states: dict[str, dict[str, Tensor]] = {}
         self._updates: dict[str, tuple[Any, dict[str, str]]] = {}
-        self.t = 0
+        self._t = Tensor(np.array(0.0))
         self.hooks: dict[Any, Any] = {}
         _ask("made", self, keywords)
         self.optimizer = self._above  # now that nothing else can fail
@@ -186,6 +186,11 @@ class Optimizer:
         while (above := found[-1]._above) is not None:
             found.append(above)
         return tuple(found)
+
+    @property
+    def t(self) -> int:
+        """How many steps this level has made."""
+        return int(self._t.item())
 
     @property
     def hyperparameters(self) -> Numbers:
@@ -240,18 +245,6 @@ class Optimizer:
             return (start + np.zeros(w.shape)).astype(w.dtype)
         return Tensor(np.full(w.shape, self._initial[key], w.dtype))
 
-    def __str__(self) -> str:
-        return " / ".join([level._described() for level in self.levels])
-
-    def _described(self) -> str:
-        values, tuned = self.hyperparameters, self._tuned
-        rows = [(n, row) for n, row in self._rows.items() if row in self._in_use]
-        shown = [f"{key}={values[key]:.6g}" for key, row in rows if self.table[row].tuned or key in tuned]
-        shown += [f"{key}={value}" for key, value in self._options if value]
-        return f"{type(self).__name__}({', '.join([*shown, *filter(None, _ask('shown', self))])})"
-
-    __repr__ = __str__
-
 
 def _ask(hook: str, *args: Any) -> list[Any]:
     """What the functions say that outer rings have added."""
@@ -270,7 +263,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
     """Where a level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
     level, below, watcher, moved, states = levels[height], levels[height - 1], current().tape, {}, {}
     names, targets = (below._tuned, below.parameters) if height else (params, params)
-    hyperparameters = {**level.parameters, **fresh, "t": Tensor(np.array(level.t + 1.0))}
+    hyperparameters, t = {**level.parameters, **fresh}, Tensor(np.array(level.t + 1.0))
     gradients = {name: gradient_of(targets[name]) for name in names}
     for function in HOOKS["gradients"]:
         gradients = function(level, gradients)
@@ -278,6 +271,8 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
     for name, g in gradients.items():
         w, (rule, keys) = targets[name], level._update(name)
         if keys is not read:  # which targets of one rule share
+            if "t" in keys and "t" not in hyperparameters:
+                hyperparameters["t"] = t = level._t + 1.0  # on the tape, where somebody watches
             read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
         kept = level._states.get(name) or {key: level._start(key, w, cuts) for key in rule.kept}
         state = [kept[key] for key in rule.kept]
@@ -289,7 +284,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
         states[name] = dict(zip(rule.kept, new_state))
         if watcher is not None:
             watcher.moved(levels, height, name, moved[name], states[name])
-    return Move(level, targets, moved, states)
+    return Move(level, targets, moved, states, t)
 
 
 def apply_cut(rule: Any, w: Tensor, g: Tensor, state: Iterable[Tensor], hyperparameters: Targets) -> Sequence[Tensor]:

@@ -74,7 +74,7 @@ def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
     """
     levels = optimizer.levels
     for level, hyperparameters, states, t in zip(levels, *before[1:], strict=True):
-        level.t = t
+        level._t = Tensor(np.array(float(t)))
         level._states = {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
         level.parameters.update({key: value.tensor() for key, value in hyperparameters.items()})
     params = {name: value.tensor() for name, value in before.weights.items()}

@@ -1,10 +1,11 @@
-"""What `help(th.optim.Adam)` says of each argument, made from the table of the optimizer."""
+"""What an optimizer says of itself: `help(th.optim.Adam)` of each argument, from its table; `str()` of its values."""
 
 from __future__ import annotations
 
 import inspect
 import textwrap
 
+from ..core.operation import attach
 from ..core.tower import KEYWORDS, Optimizer
 
 MEANING = {
@@ -34,7 +35,8 @@ MEANING = {
 
 
 def register() -> None:
-    """Add its arguments to the docstring of each optimizer."""
+    """Add its arguments to the docstring of each optimizer, and show levels with their values."""
+    attach(Optimizer, {"__str__": _shown, "__repr__": _shown})
     for cls in Optimizer.__subclasses__():
         cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or cls.__name__)}\n\n{_arguments(cls)}"
 
@@ -47,3 +49,15 @@ def _arguments(optimizer: type[Optimizer]) -> str:
         shown = name if name in KEYWORDS else f"{name} ({parameter.default!r}{where})"
         lines += textwrap.wrap(f"{shown}: {MEANING[name]}", 116, subsequent_indent="  ")
     return "\n".join([*lines, "Raises ArgumentError for an unknown name, and for a value outside its range."])
+
+
+def _shown(optimizer: Optimizer) -> str:
+    return " / ".join(map(_level, optimizer.levels))
+
+
+def _level(level: Optimizer) -> str:
+    values, tuned = level.hyperparameters, level._tuned
+    rows = [(key, level.table[row]) for key, row in level._rows.items() if row in level._in_use]
+    shown = [f"{key}={values[key]:.6g}" for key, row in rows if row.tuned or key in tuned]
+    shown += [f"{key}={value}" for key, value in level._options if value]
+    return f"{type(level).__name__}({', '.join([*shown, *filter(None, map(str, level.hooks.values()))])})"

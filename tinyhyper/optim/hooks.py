@@ -14,11 +14,14 @@ class Hook:
 
     It may have any of these methods: `before(levels, params)`, `accepts(levels, params, moves)` and
     `after(levels, params)` of the bottom level are called in a step, `gradients(gradients)` at each level; `HOOKS` says
-    what they mean. `str(hook)` is shown beside the level's hyperparameters.
+    what they mean. A hook's `__str__` says how its level is shown; nothing where it is as by default.
     keywords: of the constructor, with their defaults.
     """
 
     keywords: ClassVar[Mapping[str, Any]] = {}
+
+    def __str__(self) -> str:
+        return ""
 
 
 def extend(hook: type[Any]) -> None:
@@ -36,5 +39,3 @@ def extend(hook: type[Any]) -> None:
             HOOKS[name].append(lambda levels, *args, method=method: method(levels[0].hooks[hook], levels, *args))
     if (method := getattr(hook, "gradients", None)) is not None:
         HOOKS["gradients"].append(lambda level, gradients: method(level.hooks[hook], gradients))
-    if hook.__str__ is not object.__str__:
-        HOOKS["shown"].append(lambda level: str(level.hooks[hook]))

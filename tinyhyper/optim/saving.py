@@ -151,7 +151,7 @@ def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, An
 def put(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
     """Let the tower go on from these levels."""
     for level, entry in zip(optimizer.levels, entries):
-        level.t, level.skipped = entry["t"], entry["skipped"]
+        level._t, level.skipped = Tensor(np.array(float(entry["t"]))), entry["skipped"]
         for key, value in entry["parameters"].items():
             constant = Tensor(np.array(value))
             level.parameters[key] = leaf(constant) if key in level._tuned else constant
