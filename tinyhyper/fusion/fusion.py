@@ -25,41 +25,43 @@ Mask = tuple[bool, ...]
 UNKNOWN = object()
 
 
-class Derivative(NamedTuple):
+class VJP(NamedTuple):
     """A VJP: a fusion of the cotangents and of what the forward pass saved.
 
-    reads: the forward operands and then outputs that it needs, by number.  gives: the inputs that get a cotangent.
+    reads: the forward operands and then outputs that it needs, by number.  wrt: the inputs that get a cotangent.
     """
 
     fusion: Fusion
     reads: tuple[int, ...]
-    gives: tuple[int, ...]
+    wrt: tuple[int, ...]
 
 
-class Context(NamedTuple):
-    """What a node remembers beside its arrays: shared by all nodes of the same shapes.
+class SavedSpec(NamedTuple):
+    """What all nodes of the same shapes share: which arrays are saved, and which outputs carry a gradient.
 
-    reads: what it saved, as in Derivative.  flows: the outputs that carry a gradient.  ways: its pullbacks so far.
+    reads: what it saved, as in VJP.  uses_outputs: whether saved outputs are read, not computed again.
+    differentiable: which outputs carry a gradient.
+    vjps: those compiled so far, by the cotangents that are given and the inputs that are wanted.
     """
 
     plan: Plan
     reads: tuple[int, ...]
-    through: bool
-    flows: Mask
-    ways: dict[tuple[Mask, Mask], Way]
+    uses_outputs: bool
+    differentiable: Mask
+    vjps: dict[tuple[Mask, Mask], CompiledVJP]
 
 
-class Way(NamedTuple):
-    """A pullback for some cotangents and some inputs, ready to be called.
+class CompiledVJP(NamedTuple):
+    """The VJP for one choice of cotangents that are given and of inputs that need one, ready to be called.
 
-    reads: places in what the node saved.  gives: as in Derivative.
+    reads: places in what the node saved.  wrt: as in VJP.
     """
 
     fusion: Fusion
     reads: tuple[int, ...]
     weak: Mask
     like: tuple[ArraySpec, ...]
-    gives: tuple[int, ...]
+    wrt: tuple[int, ...]
 
 
 def plan_by_numpy(
@@ -83,7 +85,7 @@ class Fusion:
         self.name, self.inputs, self.outputs, self.eager = name, tuple(inputs), tuple(outputs), eager
         self.expression = lower(self.outputs, self.inputs)
         self._plans: dict[Any, Plan] = {}
-        self._derivatives: dict[Any, Derivative] = {}
+        self._derivatives: dict[Any, VJP] = {}
 
     def __call__(
         self, operands: Sequence[Tensor], weak: Mask = (), like: tuple[ArraySpec, ...] | None = None
@@ -115,15 +117,15 @@ class Fusion:
             return [None] * len(results)
         values = (*arrays, *results)
         node = Node(self, edges, [values[n] for n in context.reads], context, len(results))
-        return [(node, n) if flow else None for n, flow in enumerate(context.flows)]
+        return [(node, n) if flow else None for n, flow in enumerate(context.differentiable)]
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
-        context: Context = node.context
-        way = self.way(context, tuple([c is not None for c in cotangents]), wanted)
+        context: SavedSpec = node.context
+        vjp = self.vjp(context, tuple([c is not None for c in cotangents]), wanted)
         kept = saved(node)
-        operands = [*[c for c in cotangents if c is not None], *[kept[place] for place in way.reads]]
+        operands = [*[c for c in cotangents if c is not None], *[kept[place] for place in vjp.reads]]
         found: list[Tensor | None] = [None] * len(wanted)
-        for n, result in zip(way.gives, apply(way.fusion, operands, way.weak, way.like)):
+        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.weak, vjp.like)):
             found[n] = result
         return found
 
@@ -137,28 +139,28 @@ class Fusion:
         found = [set(reachable([out])) if isinstance(out, Symbol) else set() for out in self.outputs]
         return tuple(tuple(n for n, symbol in enumerate(self.inputs) if symbol in read) for read in found)
 
-    def way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+    def vjp(self, context: SavedSpec, given: Mask, wanted: Mask) -> CompiledVJP:
         """The pullback for the cotangents that are given and the inputs wanted."""
-        return context.ways.get((given, wanted)) or self._make_way(context, given, wanted)
+        return context.vjps.get((given, wanted)) or self._compile_vjp(context, given, wanted)
 
-    def _make_way(self, context: Context, given: Mask, wanted: Mask) -> Way:
+    def _compile_vjp(self, context: SavedSpec, given: Mask, wanted: Mask) -> CompiledVJP:
         plan, width = context.plan, len(self.inputs)
-        fusion, reads, gives = self.derivative(given, wanted, context.through)
+        fusion, reads, wrt = self.derivative(given, wanted, context.uses_outputs)
         weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
         places = tuple(map(context.reads.index, reads))
-        way = context.ways[given, wanted] = Way(
-            fusion, places, weak, tuple([plan.samples[n] for n in gives]), gives
+        vjp = context.vjps[given, wanted] = CompiledVJP(
+            fusion, places, weak, tuple([plan.samples[n] for n in wrt]), wrt
         )
-        return way
+        return vjp
 
-    def derivative(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
-        """The VJP for the cotangents that are given and the inputs wanted, reading saved outputs if `through`."""
-        key = (given, wanted, through)
+    def derivative(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
+        """The VJP for the cotangents that are given and the inputs wanted, reading saved outputs if `uses_outputs`."""
+        key = (given, wanted, uses_outputs)
         if key not in self._derivatives:
             self._derivatives[key] = self._derive(*key)
         return self._derivatives[key]
 
-    def _derive(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+    def _derive(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
         cotangents = [Symbol() for flag in given if flag]
         pending: dict[Any, list[Any]] = {}
         for out, cotangent in zip([out for out, flag in zip(self.outputs, given) if flag], cotangents):
@@ -169,8 +171,8 @@ class Fusion:
         found = {
             node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.op is None
         }
-        gives = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
-        results = [found[self.inputs[n]] for n in gives]
+        wrt = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
+        results = [found[self.inputs[n]] for n in wrt]
 
         fresh = [Symbol() for _ in (*self.inputs, *self.outputs)]
         computed = {
@@ -178,10 +180,10 @@ class Fusion:
             for out, new in zip(self.outputs, fresh[len(self.inputs) :])
             if isinstance(out, Symbol) and out.op
         }
-        results = substitute(results, {**dict(zip(self.inputs, fresh)), **(computed if through else {})})
+        results = substitute(results, {**dict(zip(self.inputs, fresh)), **(computed if uses_outputs else {})})
         reads = tuple(n for n, read in enumerate(used(results, fresh)) if read)
         inputs = [*cotangents, *[fresh[n] for n in reads]]
-        return Derivative(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, gives)
+        return VJP(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, wrt)
 
     def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
@@ -194,28 +196,28 @@ class Fusion:
                 raise ArgumentError(f"{self.name}: {error}") from error
         return plan
 
-    def context(self, plan: Plan, edges: Sequence[Edge | None]) -> Context | None:
+    def context(self, plan: Plan, edges: Sequence[Edge | None]) -> SavedSpec | None:
         """What a node is to remember, by the edges of its operands; None if no gradient flows."""
         wanted = tuple([edge is not None for edge in edges])
         if (context := plan.contexts.get(wanted, UNKNOWN)) is UNKNOWN:
             context = plan.contexts[wanted] = self._make_context(plan, wanted)
         return context
 
-    def _make_context(self, plan: Plan, wanted: Mask) -> Context | None:
+    def _make_context(self, plan: Plan, wanted: Mask) -> SavedSpec | None:
         """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them.
 
         A sum is not read: what the derivative needs is its terms.
         """
         floats = tuple(dtype in FLOATS for dtype in plan.dtypes)
-        flows = tuple(
-            flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), wanted, False).gives)
+        differentiable = tuple(
+            flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), wanted, False).wrt)
             for n, flag in enumerate(floats)
         )
-        if not any(flows):
+        if not any(differentiable):
             return None
-        kept, computed = (self.derivative(flows, wanted, through).reads for through in (True, False))
-        through = plan.whole and len(kept) <= len(computed)
-        return Context(plan, kept if through else computed, through, flows, {})
+        kept, computed = (self.derivative(differentiable, wanted, uses_outputs).reads for uses_outputs in (True, False))
+        uses_outputs = plan.whole and len(kept) <= len(computed)
+        return SavedSpec(plan, kept if uses_outputs else computed, uses_outputs, differentiable, {})
 
 
 def fused(op: Elementwise) -> Fusion:

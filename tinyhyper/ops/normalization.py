@@ -22,7 +22,7 @@ from ..core.tape import Node
 from ..core.tensor import FLOATS, Tensor, as_tensor, saved
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
-from ..fusion.fusion import Derivative, Fusion, Mask
+from ..fusion.fusion import VJP, Fusion, Mask
 from ..fusion.symbols import Symbol
 
 FLOAT64 = np.dtype(np.float64)
@@ -34,7 +34,7 @@ SUMMED = (False, False, False, True, True)  # those whose gradients are sums, as
 class Channelwise(Fusion):
     """A fusion of arrays of few channels with numbers for each channel."""
 
-    def _derive(self, given: Mask, wanted: Mask, through: bool) -> Derivative:
+    def _derive(self, given: Mask, wanted: Mask, through: bool) -> VJP:
         derivative = super()._derive(given, wanted, through)
         vjp = derivative.fusion
         return derivative._replace(fusion=Channelwise(vjp.name, vjp.inputs, vjp.outputs, vjp.eager))
@@ -50,7 +50,7 @@ class Normalization(Channelwise):
 
     def __init__(self, name: str, inputs: Sequence[Symbol], outputs: Sequence[Any], eager: bool) -> None:
         super().__init__(name, inputs, outputs, eager)
-        self._wholes: dict[bool, Derivative] = {}
+        self._wholes: dict[bool, VJP] = {}
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         if not wanted[X]:
@@ -61,13 +61,13 @@ class Normalization(Channelwise):
             cotangents = found[RESIDUAL:]
             whole, reads, _ = _normalization(True, None, False)._whole(False)  # type: ignore[attr-defined]
         else:
-            whole, reads, _ = self._whole(node.context.through)
+            whole, reads, _ = self._whole(node.context.uses_outputs)
         slope, share = _shares(kept, *found[WEIGHT : BIAS + 1])
         operands = [cotangents[0], *[kept[n] for n in reads], slope, share]
         [found[X]] = whole(operands, (False,) * len(operands), (node.context.plan.samples[X],))
         return found
 
-    def _whole(self, through: bool) -> Derivative:
+    def _whole(self, through: bool) -> VJP:
         """The whole gradient of the input, in one pass. The last of its operands are the slope and the share."""
         if through not in self._wholes:
             vjp, reads, gives = self.derivative((True,), (True, *[False] * (len(self.inputs) - 1)), through)
@@ -77,7 +77,7 @@ class Normalization(Channelwise):
             through_statistics = add(share, multiply(subtract(symbols[X], symbols[MEAN]), slope))
             gradient = subtract(vjp.outputs[0], through_statistics)
             fusion = Channelwise(vjp.name, [cotangent, *symbols.values(), slope, share], [gradient], self.eager)
-            self._wholes[through] = Derivative(fusion, tuple(symbols), gives)
+            self._wholes[through] = VJP(fusion, tuple(symbols), gives)
         return self._wholes[through]
 
 
