@@ -142,8 +142,8 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     tower = content["tower"]
     if "graph" in tower:
         raise ArgumentError(
-            "tinyhyper 0.1.0 saved it with the graph of a tower, which is read no longer. Load the weights without an "
-            "optimizer, or let that version write the optimizer's state_dict()"
+            "an earlier tinyhyper 0.1.0 saved it with the graph of a tower, which is read no longer. Load the weights "
+            "without an optimizer, or let that one write the optimizer's state_dict()"
         )
     levels = saving.checked(optimizer, tower)
     for name, mine in settings(optimizer).items():

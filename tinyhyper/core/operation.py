@@ -21,7 +21,7 @@ from .tape import QUIET, Edge, Node, is_quiet, quietly
 from .tensor import FLOAT64, Tensor, apply, as_tensor, saved
 
 OPERATIONS: dict[str, Any] = {}
-READERS: dict[type, Callable[..., Any]] = {}  # what reads operands that are no tensors, by type: reader(op, args)
+READERS: dict[type, Callable[..., Any]] = {}  # by type, what reads other operands: reader(op, args)
 NUMBERS = {float, int, bool}
 SPEC, SHAPE_AND_DTYPE = attrgetter("shape", "dtype", "strides"), attrgetter("shape", "dtype")
 Saves = tuple[tuple[int, ...], tuple[str, ...]]  # the arrays a node saved: operands by number, then the output; names

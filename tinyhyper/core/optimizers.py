@@ -82,7 +82,7 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015). v starts at eps, since the square root has no derivative at 0."""
+    """Adam (Kingma and Ba, 2015). v starts at eps, as the square root's slope at 0 is infinite."""
 
     table = {
         "alpha": Hyperparameter(0.001),

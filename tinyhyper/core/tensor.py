@@ -141,6 +141,11 @@ class Tensor:
         """
         deposit([seed_for(self, gradient, "backward")], self, retain_graph=retain_graph, create_graph=create_graph)
 
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.shape} is not one value: say any() or all()")
+        return bool(self.item())
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         return Tensor.protocol.ufunc(ufunc, method, args, kwargs)
 

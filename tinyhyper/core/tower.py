@@ -46,8 +46,8 @@ Targets: TypeAlias = "MutableMapping[str, Tensor]"
 class Update:
     """The rule of an optimizer, called on a weight, its gradient, its states, and hyperparameters by name.
 
-    It takes hyperparameters out of their coordinates; one that has none is not in use, and 0.
-    kept: the states that the rule reads.  names: the hyperparameters that it reads, and `t` if it does.
+    It takes hyperparameters out of their coordinates; one without a coordinate is not in use, and is read as 0.
+    kept: the states that are kept from step to step.  names: the hyperparameters that it reads, and `t` if it does.
     """
 
     def __init__(self, optimizer: type[Optimizer], coordinates: Coordinates, options: Options) -> None:
@@ -111,7 +111,7 @@ class Optimizer:
     squares: in a subclass, the states that add up or average squares, which are never below 0.
     `parameters` are the tensors that the level above tunes, by name, each in its coordinate; `t` is how many steps this
     level has made.
-    Raises ArgumentError for unknown names and for values outside their coordinate's range.
+    Raises CallError for an unknown keyword, ArgumentError for a value outside its coordinate's range.
     """
 
     table: ClassVar[Mapping[str, Any]]
@@ -205,10 +205,10 @@ class Optimizer:
     def step(self, params: Targets = None) -> None:  # type: ignore[assignment]
         """Move every level by its gradients, top first, and put the moved tensors into `params`.
 
-        params: tensors by name, with the gradients of `loss.backward()`; a missing gradient counts as zero. Inside a
-        window of the horizon only the weights move, and their gradients are those of a recorded `backward()`.
-        Raises GraphError, ShapeError or TypeError before anything has changed; so does AnomalyError, which comes with
-        on_nonfinite="raise" alone.
+        params: tensors by name, with the gradients of `loss.backward()`; where one has a gradient, a missing one counts
+        as zero. Inside a window of a horizon only the weights move, by the gradients of a recorded `backward()`.
+        What hooks refuse is an error before anything has changed: of the gradients, the names, the shapes, or of a step
+        that would not stay finite.
         """
         levels = self.levels
         for before in reversed(HOOKS["before"]):
@@ -238,7 +238,7 @@ class Optimizer:
         return self._updates[name]
 
     def _start(self, key: str, w: Tensor, cuts: bool) -> Tensor:
-        """The state before the first step. Where nothing is cut, a hyperparameter at which it starts is not either."""
+        """The state before the first step. Without a cut, a hyperparameter at which it starts stays on the graph."""
         row: Any = self.state[key]
         if row in self._tuned and not cuts:
             start = self._coordinates[row].value(self.parameters[row])

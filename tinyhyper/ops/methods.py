@@ -1,4 +1,4 @@
-"""What makes a tensor at home in Python: its length, its truth, how it is written, copied and pickled."""
+"""What makes a tensor at home in Python: its length, how it is written, copied and pickled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
-from ..errors import DtypeError, GraphError, ShapeError, UnsupportedError
+from ..errors import DtypeError, GraphError, UnsupportedError
 
 
 def __len__(x: Tensor) -> int:
@@ -20,12 +20,6 @@ def __len__(x: Tensor) -> int:
 
 def __iter__(x: Tensor) -> Iterator[Tensor]:
     return (x[n] for n in range(len(x)))
-
-
-def __bool__(x: Tensor) -> bool:
-    if x.size != 1:
-        raise ShapeError(f"the truth of a tensor of shape {x.shape} is not one value: say any() or all()")
-    return bool(x.item())
 
 
 def __format__(x: Tensor, spec: str) -> str:
@@ -55,5 +49,5 @@ def copied(array: np.ndarray, requires_grad: bool, grad: Tensor | None) -> Tenso
     return leaf(copy) if requires_grad else copy
 
 
-METHODS = (__len__, __iter__, __bool__, __format__, __setitem__, __reduce__)
+METHODS = (__len__, __iter__, __format__, __setitem__, __reduce__)
 attach(Tensor, {method.__name__: method for method in METHODS})

@@ -1,6 +1,7 @@
 """Optimizers whose hyperparameters are tuned by optimizers, to any height.
 
-The tower and the equations are in the core. Here is what a plain tower does not need, as hooks around its steps.
+The tower and the equations are in the core. Here is what a plain tower does not need: hooks around its steps, methods
+by which it is saved and shown, and each rule as one operation.
 """
 
 from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter

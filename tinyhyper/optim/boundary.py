@@ -1,8 +1,8 @@
 """The boundary of a step: what crosses it is arrays.
 
-Turned round, a step is: move by the gradients that are there; loss; backward. So what crosses from one step to the next
-is arrays by name, and the edges from what is moved to the hyperparameters begin and end within. Where they are needed
-again, as when a run goes on from a file, the step is made again.
+Counted from `step()` on, a step is: move by the gradients that are there; loss; backward. So what crosses from one step
+to the next is arrays by name, and the edges from what is moved to the hyperparameters begin and end within. Where they
+are needed again, as when a run goes on from a file, the step is made again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def values(tensors: Mapping[str, Tensor]) -> Values:
 def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
     """Let a tower make the step that followed on this; the moved weights, with their edges.
 
-    Nothing of the tower as it was is used, but its rules and what its levels do to gradients.
+    Only the rules of the tower are used, and what its levels do to gradients.
     """
     levels = optimizer.levels
     for level, hyperparameters, states, t in zip(levels, *before[1:], strict=True):

@@ -26,7 +26,7 @@ HINTS.update({name: f". {name} is called {own} here" for name, own in OTHER_NAME
 
 
 class Checks(Hook):
-    """What an optimizer refuses. `below` is the level that it is above of, if there is one."""
+    """What an optimizer refuses. `below` is the level directly below, if there is one."""
 
     def __init__(self, level: Optimizer) -> None:
         level.parameters = Parameters(level.parameters)

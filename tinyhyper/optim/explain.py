@@ -21,8 +21,8 @@ MEANING = {
     "optimizer": "the level above, which tunes the hyperparameters of this one. None: nothing tunes them.",
     "tune": "a tuple of the hyperparameters that the level above tunes. None: all that are in use, but for eps.",
     "coordinates": 'a dict from a hyperparameter to "linear", "log", "sqrt" or "unit", in which it is tuned.',
-    "horizon": "for how many steps nothing is cut and the hyperparameters stand still. None: for ever; then no level "
-    "above is needed. At the bottom level only.",
+    "horizon": "how many steps lie between two cuts; the hyperparameters move at the cut alone. None: nothing is ever "
+    "cut, and no level above is needed. At the bottom level only.",
     "objective": 'of what the hypergradients are: the "last" loss before the cut, or the "sum" of all since the one '
     "before. At the bottom level only.",
     "clip_value": "what each element of a gradient that this level reads is held to, by size. None: nothing.",
@@ -48,7 +48,7 @@ def _arguments(optimizer: type[Optimizer]) -> str:
         where = "" if coordinate == "linear" else f", tuned in {coordinate} coordinates"
         shown = name if name in KEYWORDS else f"{name} ({parameter.default!r}{where})"
         lines += textwrap.wrap(f"{shown}: {MEANING[name]}", 116, subsequent_indent="  ")
-    return "\n".join([*lines, "Raises ArgumentError for an unknown name, and for a value outside its range."])
+    return "\n".join([*lines, "Raises CallError for an unknown keyword, ArgumentError for a value outside its range."])
 
 
 def _shown(optimizer: Optimizer) -> str:

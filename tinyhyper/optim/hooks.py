@@ -14,7 +14,7 @@ class Hook:
 
     It may have any of these methods: `before(levels, params)`, `accepts(levels, params, moves)` and
     `after(levels, params)` of the bottom level are called in a step, `gradients(gradients)` at each level; `HOOKS` says
-    what they mean. A hook's `__str__` says how its level is shown; nothing where it is as by default.
+    what they mean. A hook's `__str__` says how its level is shown: empty at default settings.
     keywords: of the constructor, with their defaults.
     """
 

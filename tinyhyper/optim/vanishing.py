@@ -3,7 +3,7 @@
 A running average of squares decays to exactly 0 where a weight's gradient is 0 for long enough. There a root has an
 infinite slope, and 0 * inf would make NaN of the hypergradient of the whole model. So in a rule a quotient by 0 is 0, a
 negative power of 0 is 0, and so are the slopes of roots at 0; it is the same where the divisor is so near 0 that the
-quotient of two numbers is none. Elsewhere nothing differs.
+quotient of two numbers overflows. Elsewhere nothing differs.
 """
 
 from __future__ import annotations
