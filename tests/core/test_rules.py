@@ -73,3 +73,19 @@ def test_a_rule_sees_at_each_step_what_it_closes_over(monkeypatch, height):
         return [level.hyperparameters["alpha"] for level in optimizer.levels], params["w"].data.tolist()
 
     assert run(Scaled) == run(ScaledByName)
+
+
+@pytest.mark.parametrize(
+    "rule, error, words",
+    [
+        (lambda w, g, *, alpha: w - alpha * (g if g > 0.0 else -g), th.UnsupportedError, "cannot branch on a value"),
+        (lambda w, g, *, alpha: w - alpha * g / th.sum(g), th.UnsupportedError, "sum is not elementwise"),
+        (lambda w, g, *, alpha: w - alpha * g.mean(), th.MissingAttributeError, "one element, which has no 'mean'"),
+    ],
+)
+def test_a_rule_that_is_not_elementwise_is_told_by_the_name_of_its_optimizer(rule, error, words):
+    mine = type("Mine", (th.optim.Optimizer,), {"table": {"alpha": 0.1}, "rule": staticmethod(rule)})
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    th.sum(params["w"]).backward()
+    with pytest.raises(error, match=f"Mine.rule, which is run as a fused function: .*{words}"):
+        mine().step(params)

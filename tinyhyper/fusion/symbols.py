@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.operation import READERS, Elementwise, Operation, attach
 from ..core.rules import operators
-from ..errors import UnsupportedError
+from ..errors import MissingAttributeError, UnsupportedError
 from ..operands import held
 from .expression import Expression, Line
 
@@ -44,6 +44,12 @@ class Symbol:
             op.vjps[name](cotangents[0], *[known[need] for need in op.needs[name]]) if use and name in op.vjps else None
             for name, use in zip(op.inputs, wanted)
         ]
+
+    def __getattr__(self, name: str) -> Any:
+        raise MissingAttributeError(
+            f"a fused function sees one element, which has no {name!r}: write it with operators and with elementwise "
+            "functions, such as th.tanh(x)"
+        )
 
     def __bool__(self) -> bool:
         raise UnsupportedError(

@@ -10,7 +10,7 @@ from typing import Any
 from ..closures import reads, version
 from ..core.tensor import Tensor
 from ..core.tower import Coordinates, Optimizer, Options
-from ..errors import DtypeError
+from ..errors import DtypeError, MissingAttributeError, UnsupportedError
 from ..fusion.fuse import repeated
 from ..fusion.fusion import Fusion
 from ..fusion.symbols import Absent, Symbol, used
@@ -85,7 +85,10 @@ def _traced(
         values = {key: Absent() if c is None else c.value(inputs[key]) for key, c in coordinates}
         if "t" in inspect.signature(rule).parameters:
             values["t"] = inputs["t"] = Symbol()
-        result = rule(w, g, *states.values(), **values, **dict(options))
+        try:
+            result = rule(w, g, *states.values(), **values, **dict(options))
+        except (UnsupportedError, MissingAttributeError) as error:
+            raise type(error)(f"{name}.rule, which is run as a fused function: {error}") from None
         new_w, *new_state = result if isinstance(result, (tuple, list)) else (result,)
         if len(new_state) != len(state):
             raise DtypeError(
