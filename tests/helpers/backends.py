@@ -26,6 +26,7 @@ else:
     def elementwise_backend(name="numpy"):
         if name == "numba":
             skip()
+        return "numpy"
 
     convolution_backend = recurrent_backend = elementwise_backend
 
