@@ -117,7 +117,7 @@ def summed_to(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.
 def astype(x: np.ndarray, /, dtype: npt.DTypeLike) -> np.ndarray:
     """x in another dtype; a gradient flows between float32 and float64. Raises DtypeError for complex and the like."""
     wanted = np.dtype(dtype)
-    check_dtype(wanted, f"astype: dtype {wanted}")
+    check_dtype(wanted, "astype")
     return x.astype(wanted, copy=False)
 
 

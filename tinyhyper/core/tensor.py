@@ -217,14 +217,14 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | 
 def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> ndarray:
     """A new array of the values. Raises DtypeError for a dtype that no tensor has."""
     array = Tensor.protocol.array(values, name, dtype)
-    check_dtype(array.dtype, f"{name}: dtype {array.dtype}, of a {type(values).__name__},")
+    check_dtype(array.dtype, name, f", of a {type(values).__name__},")
     return array
 
 
-def check_dtype(dtype: np.dtype, what: str) -> None:
+def check_dtype(dtype: np.dtype, name: str, of: str = "") -> None:
     """Raise DtypeError for a dtype that no tensor has."""
     if dtype not in FLOATS and dtype.kind not in "iub":
-        raise DtypeError(f"{what} is not supported; use float32, float64, an integer type or bool")
+        raise DtypeError(f"{name}: dtype {dtype}{of} is not supported; use float32, float64, an integer type or bool")
 
 
 def leaf(constant: Tensor) -> Tensor:
