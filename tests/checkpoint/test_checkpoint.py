@@ -190,6 +190,16 @@ def test_where_a_part_of_the_graph_has_been_consumed_saving_is_refused(name, pat
     assert not path.exists()
 
 
+def test_a_weight_is_saved_by_the_name_by_which_the_last_step_has_moved_it(path):
+    """By another name its edge could not be made again, and the next backward pass would not go on."""
+    optimizer, params = Adam(0.01, optimizer=SGD(1e-4)), weights(2, (np.float64,) * 2, "CC")
+    loss_of(params, np.random.default_rng(2)).backward()
+    optimizer.step(params)
+    with pytest.raises(th.GraphError, match=r"params\['net.w'\] still leads to a step"):
+        th.save(path, {f"net.{name}": w for name, w in params.items()}, optimizer)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("name", [name for name in TOWERS if name != "SGD"])
 def test_what_had_been_consumed_is_refused_after_loading(name, path):
     optimizer, params = TOWERS[name](), weights(2, (np.float64,) * 2, "CC")

@@ -90,6 +90,8 @@ def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
 
 def _consumed(params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
     """Whether no edge is left of the last step; if not, all are there. Raises GraphError for anything between."""
+    last = optimizer.hooks[Boundary].last
+    rest = {f"params[{name!r}]" for name in params if last is not None and name not in last.weights}
     places = {f"params[{name!r}]": w for name, w in params.items()}
     for height, level in enumerate(optimizer.levels):
         places |= {f"{key} of level {height}": tensor for key, tensor in level.parameters.items()}
@@ -102,7 +104,7 @@ def _consumed(params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
                 f"save: {place} leads to {nodes[place]!r}, and no file can hold the graph of a program. Save after a "
                 "step of the tower, or between backward() and the step; detach what else has been computed"
             )
-        if len(alive) < len(nodes) or nodes[place].serial < optimizer.hooks[Boundary].since:
+        if len(alive) < len(nodes) or place in rest:  # what the last step has not moved
             raise GraphError(
                 f"save: {place} still leads to a step of the tower, which a later step or backward() has left. A file "
                 "holds the edges of the last step, all or none: save right after a step of all the weights, or when "

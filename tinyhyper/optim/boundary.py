@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.tape import Node, recording, unwatched
+from ..core.tape import recording, unwatched
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer, moves_of
 from .hooks import Hook
@@ -54,9 +54,19 @@ def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
     return Carry(
         values(params),
         [values(level.parameters) for level in levels],
-        [{name: {key: s.array for key, s in kept.items()} for name, kept in level._states.items()} for level in levels],
+        [arrays(level._states) for level in levels],
         [level.t for level in levels],
     )
+
+
+def arrays(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Arrays]:
+    """The states of targets as arrays."""
+    return {name: {key: state.array for key, state in kept.items()} for name, kept in states.items()}
+
+
+def tensors(states: Mapping[str, Arrays]) -> dict[str, dict[str, Tensor]]:
+    """The states of targets as tensors again, with nothing behind them."""
+    return {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
 
 
 def values(tensors: Mapping[str, Tensor]) -> Values:
@@ -75,7 +85,7 @@ def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
     levels = optimizer.levels
     for level, hyperparameters, states, t in zip(levels, *before[1:], strict=True):
         level._t = Tensor(np.array(float(t)))
-        level._states = {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
+        level._states = tensors(states)
         level.parameters.update({key: value.tensor() for key, value in hyperparameters.items()})
     params = {name: value.tensor() for name, value in before.weights.items()}
     with recording(), unwatched():
@@ -85,19 +95,18 @@ def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
 
 
 class Boundary(Hook):
-    """Keeps what the last step has read, where each step cuts. since: nodes of that step have this serial or more."""
+    """Keeps what the last step has read, where each step cuts."""
 
     def __init__(self, level: Optimizer) -> None:
         self.last: Carry | None = None
-        self.since = self._serial = 0
         self._next: Carry | None = None
 
     def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
         if levels[0].hooks[Window].horizon == 1:
-            self._next, self._serial = carry(levels, params), Node().serial
+            self._next = carry(levels, params)
 
     def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        self.last, self.since, self._next = self._next, self._serial, None
+        self.last, self._next = self._next, None
 
     def __reduce__(self) -> tuple[object, ...]:
         return Boundary, (None,)  # a copy has no graph, so no step of it is made again

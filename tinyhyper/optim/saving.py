@@ -14,6 +14,7 @@ from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
+from .boundary import arrays, tensors, values
 from .checks import Parameters, number, put_above
 from .horizon import Window
 from .ranges import admits, ends
@@ -55,7 +56,7 @@ def _level(level: Optimizer) -> dict[str, Any]:
         "skipped": level.skipped,
         "parameters": {key: value.item() for key, value in level.parameters.items()},
         "initial": dict(level._initial),
-        "state": {name: {key: value.array for key, value in kept.items()} for name, kept in level._states.items()},
+        "state": arrays(level._states),
     }
 
 
@@ -75,10 +76,8 @@ def copied(level: Optimizer) -> dict[str, Any]:
     return {
         **vars(level),
         "hooks": {hook: copy.deepcopy(own) for hook, own in level.hooks.items()},
-        "parameters": Parameters({key: _without_graph(tensor) for key, tensor in level.parameters.items()}),
-        "_states": {
-            name: {key: Tensor(value.array) for key, value in kept.items()} for name, kept in level._states.items()
-        },
+        "parameters": Parameters({key: value.tensor() for key, value in values(level.parameters).items()}),
+        "_states": tensors(arrays(level._states)),
         "_updates": {},
     }
 
@@ -99,13 +98,6 @@ def twin(tower: Optimizer) -> Optimizer:
 def _restore(level: Optimizer, state: dict[str, Any]) -> None:
     vars(level).update(state)
     put_above(level, level.optimizer)
-
-
-def _without_graph(tensor: Tensor) -> Tensor:
-    bare = Tensor(tensor.array)
-    if tensor.grad is not None:
-        bare.grad = Tensor(tensor.grad.array)
-    return leaf(bare) if tensor.requires_grad else bare
 
 
 def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
@@ -156,9 +148,7 @@ def put(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
             constant = Tensor(np.array(value))
             level.parameters[key] = leaf(constant) if key in level._tuned else constant
         level._initial = entry["initial"]
-        level._states = {
-            name: {key: Tensor(array) for key, array in kept.items()} for name, kept in entry["state"].items()
-        }
+        level._states = tensors(entry["state"])
         level.hooks[Window].restart()
 
 

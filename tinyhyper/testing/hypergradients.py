@@ -22,6 +22,7 @@ from ..core.tower import Optimizer
 from ..derivatives import gradients as gradients_of
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..optim import saving
+from ..optim.boundary import arrays
 from ..optim.clipping import Limits
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
@@ -97,7 +98,7 @@ class Frozen:
             Operands(
                 {name: w.numpy() for name, w in targets.items()},
                 {name: np.zeros(w.shape) if w.grad is None else w.grad.numpy() for name, w in targets.items()},
-                {name: {key: s.numpy() for key, s in kept.items()} for name, kept in level._states.items()},
+                arrays(level._states),
                 level.t,
             )
             for level, targets in zip(self.levels, moved)
