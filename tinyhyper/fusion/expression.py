@@ -13,9 +13,8 @@ import numpy as np
 
 from ..core.operation import Elementwise
 from ..core.tape import quietly
+from ..core.tensor import FLOAT64
 from ..errors import DtypeError
-
-FLOAT64 = np.dtype(np.float64)
 
 
 class Line(NamedTuple):

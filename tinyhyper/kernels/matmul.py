@@ -30,12 +30,12 @@ import math
 
 import numpy as np
 
+from ..core.tensor import FLOATS
 from ..errors import ShapeError
 from . import threads
 from .backend import Backend, compiler_is_off
 from .product import Product
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 LEAST = 2**20  # multiplications
 THIN = 4  # rows or columns
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tensor import FLOAT32, FLOAT64
 from . import cache, plan, threads
 from .backend import compiler_is_off
 from .parts import Parts
@@ -19,7 +20,6 @@ def kernel(x, out):
 """
 
 SHARED = 2_000_000  # elements, from which on threads share the sum: about as long as other kernels take then (`parts`)
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def total(x: np.ndarray) -> Any:

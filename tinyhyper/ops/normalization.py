@@ -19,13 +19,12 @@ from ..closures import version
 from ..core.operation import ArraySpec
 from ..core.rules import add, astype, less, multiply, sqrt, subtract, where
 from ..core.tape import Node
-from ..core.tensor import FLOATS, Tensor, as_tensor, saved
+from ..core.tensor import FLOAT64, FLOATS, Tensor, as_tensor, saved
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import VJP, Fusion, Mask
 from ..fusion.symbols import Symbol
 
-FLOAT64 = np.dtype(np.float64)
 SAMPLED = 256  # places from which the means are guessed
 X, MEAN, INVERSE, WEIGHT, BIAS, RESIDUAL = range(6)  # the operands of a normalization
 SUMMED = (False, False, False, True, True)  # those whose gradients are sums, as its weight and its bias
@@ -34,8 +33,8 @@ SUMMED = (False, False, False, True, True)  # those whose gradients are sums, as
 class Channelwise(Fusion):
     """A fusion of arrays of few channels with numbers for each channel."""
 
-    def _derive(self, given: Mask, wanted: Mask, through: bool) -> VJP:
-        derivative = super()._derive(given, wanted, through)
+    def _derive(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
+        derivative = super()._derive(given, wanted, uses_outputs)
         vjp = derivative.fusion
         return derivative._replace(fusion=Channelwise(vjp.name, vjp.inputs, vjp.outputs, vjp.eager))
 

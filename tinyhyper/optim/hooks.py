@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..core.tower import HOOKS, KEYWORDS, Optimizer
@@ -22,6 +22,22 @@ class Hook:
 
     def __str__(self) -> str:
         return ""
+
+
+def at_the_bottom(hook: type[Hook], level: Optimizer, why: str) -> None:
+    """Raise ArgumentError if the level above has a hook, not at default settings, that is for the bottom level."""
+    if level.optimizer is not None and (shown := str(level.optimizer.hooks[hook])):
+        keywords = " and ".join(hook.keywords)
+        raise ArgumentError(
+            f"{type(level).__name__}: the level above has {shown}, but {why}: give {keywords} to the bottom level alone"
+        )
+
+
+def one_of(choices: Sequence[Any], level: Optimizer, keyword: str, value: Any) -> None:
+    """Raise ArgumentError for a keyword's value that is no choice."""
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ArgumentError(f"{type(level).__name__}: {keyword}={value!r} is not one of {known}")
 
 
 def extend(hook: type[Any]) -> None:

@@ -17,7 +17,7 @@ from ..core.tape import Edge, Node, backward, unwatched
 from ..core.tensor import Tensor, deposit
 from ..core.tower import HOOKS, Optimizer
 from ..errors import ArgumentError, GraphError
-from .hooks import Hook, extend
+from .hooks import Hook, at_the_bottom, extend, one_of
 
 OBJECTIVES = ("last", "sum")
 
@@ -181,18 +181,13 @@ class Window(Hook):
 
 def _check(level: Optimizer, horizon: Any, objective: Any) -> None:
     """The horizon is a number of steps or None, and belongs to the bottom level of a tower that tunes something."""
-    name, above = type(level).__name__, level.optimizer
+    name = type(level).__name__
     if horizon is not None and (isinstance(horizon, bool) or not isinstance(horizon, Integral) or horizon < 1):
         raise ArgumentError(
             f"{name}: horizon={horizon!r} is neither a number of steps, 1 or more, nor None, which never cuts"
         )
-    if objective not in OBJECTIVES:
-        raise ArgumentError(f"{name}: objective={objective!r} is not one of {', '.join(map(repr, OBJECTIVES))}")
-    if above is not None and (window := str(above.hooks[Window])):
-        raise ArgumentError(
-            f"{name}: the level above has {window}, but it moves once a window of the bottom level: "
-            "give horizon and objective to the bottom level alone"
-        )
+    one_of(OBJECTIVES, level, "objective", objective)
+    at_the_bottom(Window, level, "it moves once a window of the bottom level")
     if horizon not in (1, None) and not level._tuned:
         raise ArgumentError(
             f"{name}: horizon={horizon}, but nothing is tuned. Give an optimizer= that tunes something (the horizon "

@@ -17,10 +17,10 @@ from .. import buffers
 from ..core.tape import reachable
 from ..core.tensor import Tensor
 from ..core.tower import Move, Optimizer
-from ..errors import AnomalyError, ArgumentError
+from ..errors import AnomalyError
 from ..finite import all_finite, described
 from ..sites import warn
-from .hooks import Hook
+from .hooks import Hook, at_the_bottom, one_of
 from .horizon import Window
 
 CHOICES = (None, "raise", "skip")
@@ -34,14 +34,8 @@ class Guard(Hook):
     keywords = {"on_nonfinite": None}
 
     def __init__(self, level: Optimizer, on_nonfinite: Any) -> None:
-        name, above = type(level).__name__, level.optimizer
-        if on_nonfinite not in CHOICES:
-            raise ArgumentError(f"{name}: on_nonfinite={on_nonfinite!r} is not one of {', '.join(map(repr, CHOICES))}")
-        if above is not None and (guard := str(above.hooks[Guard])):
-            raise ArgumentError(
-                f"{name}: the level above has {guard}, but a step moves all levels or none: "
-                "give on_nonfinite to the bottom level alone"
-            )
+        one_of(CHOICES, level, "on_nonfinite", on_nonfinite)
+        at_the_bottom(Guard, level, "a step moves all levels or none")
         level.skipped = 0
         self.__setstate__({"choice": on_nonfinite})
 
