@@ -1,0 +1,5 @@
+"""A recorded step as a program: recorded, run, and handed back to the eager engine."""
+
+from .replay import replay
+
+__all__ = ["replay"]

@@ -1,0 +1,130 @@
+"""A program: the recorded step as data, and how NumPy runs it.
+
+A program has one body for each step of a window (one body where every step cuts). An instruction reads and writes
+slots. A slot is a place for an array: of a value that crosses from step to step, of the batch, of a constant, or of
+what an instruction has made. Everything that a step reads of an earlier one is in a slot that `moves` fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..core.operation import ArraySpec
+from .trace import Key, Part
+
+Kind = Literal["value", "batch", "constant", "made", "earlier"]
+
+
+class Slot(NamedTuple):
+    """A place for an array. name: of the value, the batch's entry or the operation."""
+
+    kind: Kind
+    name: str
+    spec: ArraySpec
+
+
+class Reading(NamedTuple):
+    """In the arguments of an operation: the array of a slot."""
+
+    slot: int
+
+
+class Instruction(NamedTuple):
+    """One operation.
+
+    op, call: what `apply` was given.  reads, writes, frees: slots; what is freed is read by nothing after it.
+    fills: whether there are slots in the arguments of `call`.  cuts: for each operand why it was detached, None if not.
+    part, file, line: where in the step, and in the code.
+    """
+
+    op: Any
+    call: tuple[Any, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    frees: tuple[int, ...]
+    fills: bool
+    cuts: tuple[str | None, ...]
+    part: Part
+    file: str
+    line: int
+
+
+class Entry(NamedTuple):
+    """An entry of the batch that a slot holds. copies: whether the loss had made an array of its own of it."""
+
+    position: int
+    slot: int
+    dtype: np.dtype
+    copies: bool
+
+
+class Body(NamedTuple):
+    """One step.
+
+    moves: (from, to), first of all.  after: by value, the slot that holds it when the step is over; counted: the
+    values that grow by 1.  gradients: by value, the slot of its gradient.
+    finite: the slots that hold no NaN and no infinity in a good step.
+    """
+
+    moves: tuple[tuple[int, int], ...]
+    batch: tuple[Entry, ...]
+    instructions: tuple[Instruction, ...]
+    after: tuple[tuple[int, int], ...]
+    counted: tuple[int, ...]
+    gradients: Mapping[Key, int]
+    finite: tuple[int, ...]
+    loss: int
+
+
+class Program(NamedTuple):
+    """What a step does.
+
+    constants: their arrays, by slot.  keys: the slot of each value.  bodies: one for each step of a window.
+    kept: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
+    """
+
+    slots: tuple[Slot, ...]
+    constants: Mapping[int, np.ndarray]
+    keys: Mapping[Key, int]
+    bodies: tuple[Body, ...]
+    kept: Mapping[int, tuple[int, str, Any]]
+
+    def empty(self) -> list[Any]:
+        """An array for each slot: the constants, and None."""
+        return [self.constants.get(slot) for slot in range(len(self.slots))]
+
+
+def run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
+    """Carry out one step on the arrays of the slots, by what the eager engine calls."""
+    for source, target in body.moves:
+        arrays[target] = arrays[source]
+    for position, slot, dtype, copies in body.batch:
+        arrays[slot] = np.array(batch[position], dtype, order="C") if copies else batch[position]
+    for op, call, reads, writes, frees, fills, *_ in body.instructions:
+        if fills:
+            call = tuple([filled(argument, arrays) for argument in call])
+        results, _ = op.compute([arrays[slot] for slot in reads], *call)
+        for slot, result in zip(writes, results):
+            arrays[slot] = result
+        for slot in frees:
+            arrays[slot] = None
+    fresh = [arrays[made] for _, made in body.after]
+    for (slot, _), array in zip(body.after, fresh):
+        arrays[slot] = array
+    for slot in body.counted:
+        arrays[slot] = arrays[slot] + 1.0
+
+
+def filled(argument: Any, arrays: Sequence[Any]) -> Any:
+    """An argument of an operation, with the arrays that it reads."""
+    kind = type(argument)
+    if kind is Reading:
+        return arrays[argument.slot]
+    if kind in (tuple, list):
+        return kind([filled(item, arrays) for item in argument])
+    if kind is dict:
+        return {key: filled(item, arrays) for key, item in argument.items()}
+    return argument
