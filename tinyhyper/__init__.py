@@ -46,6 +46,7 @@ from .ops.shape import (
     tril, triu,
 )  # fmt: skip
 from .core.tensor import Tensor, tensor
+from .program import replay
 
 __version__ = "0.1.0"
 
@@ -61,7 +62,7 @@ __all__ = [
     "log_softmax", "logaddexp", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum", "mean", "min",
     "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "optim",
     "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat",
-    "reshape", "roll", "save", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
+    "replay", "reshape", "roll", "save", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
     "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take",
     "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var",
     "vjp", "where",

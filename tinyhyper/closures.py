@@ -42,10 +42,11 @@ class Closure:
     """What a function closes over, as it was when last looked at.
 
     watched: how to read each value, and what it was; empty for a function that reads nothing which may change.
+    apart: objects that may change.
     """
 
-    def __init__(self, function: Any) -> None:
-        self._function, self.count = function, 0
+    def __init__(self, function: Any, apart: Sequence[Any] = ()) -> None:
+        self._function, self._apart, self.count = function, apart, 0
         self.watched: tuple[tuple[Callable[[Any], Any], Any, Any], ...] = ((Same, None, None),)  # of nothing looked at
 
     def changed(self) -> bool:
@@ -53,9 +54,13 @@ class Closure:
         for read, key, value in self.watched:
             if (now := read(key)) is not value and not _same(now, value):
                 self.count += 1  # before it is known for unchanged, in this thread or another
-                self.watched = tuple([(*how, _kept(how[0](how[1]))) for how in Search(self._function).reads])
+                self.watched = tuple([(*how, _kept(value)) for how, value in self._reads()])
                 return True
         return False
+
+    def _reads(self) -> list[tuple[Read, Any]]:
+        found = [(how, how[0](how[1])) for how in Search(self._function).reads]
+        return [(how, value) for how, value in found if not any(value is one for one in self._apart)]
 
 
 _closure = functools.lru_cache(maxsize=MOST)(Closure)

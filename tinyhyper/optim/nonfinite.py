@@ -91,13 +91,14 @@ class Guard(Hook):
         self._skipping = True
 
     def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        weights, self._weights, self._called, self._skipping = self._weights, [], Notes(), False
+        weights, self._weights, self._called = self._weights, [], Notes()
         if self.choice == "skip":
             buffers.forget(weights)
             self.settle(levels[0], params, self._cuts)
 
     def settle(self, optimizer: Optimizer, params: Mapping[str, Tensor], cuts: bool) -> None:
         """A step was good: note what there is to put back."""
+        self._skipping = False
         if self.choice != "skip":
             return
         if cuts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .build import same_op
+from .places import same_op
 from .program import Program
 from .trace import Trace
 
@@ -27,8 +27,8 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
         arrays[slot] = _array(traces[n], kind, index)
     for key, slot in program.keys.items():
         arrays[slot] = traces[newest].after[key]
-    alike = [(slot.spec.shape, slot.spec.dtype) == (a.shape, a.dtype) for slot, a in zip(program.slots, arrays) if a is not None]
-    return arrays if all(alike) else None
+    pairs = [(slot.spec, array) for slot, array in zip(program.slots, arrays) if array is not None]
+    return arrays if all((spec.shape, spec.dtype) == (array.shape, array.dtype) for spec, array in pairs) else None
 
 
 def _array(trace: Trace, kind: str, index: Any) -> np.ndarray:

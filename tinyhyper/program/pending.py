@@ -16,57 +16,58 @@ from ..core.tape import current
 from ..core.tensor import Tensor, leaf
 from .values import Key
 
-ARRAY = Tensor.array  # the slot of Tensor, which `Pending` covers
+ARRAY: Any = vars(Tensor)["array"]  # the slot, which `Pending` covers
+DATA: Any = vars(Tensor)["data"]
 
 
-class Moment(Protocol):
-    """The end of a step, which has left values."""
+class Look(Protocol):
+    """Where to look for the values of a step."""
 
     def array(self, key: Key) -> np.ndarray: ...
-    def hand_over(self) -> None: ...
+    def hand_over(self) -> None:
+        """Let the tensors of the step be as an eager step leaves them, if it is the last one."""
 
 
 class Pending(Tensor):
     """A tensor that a replayed step has left; it becomes a Tensor when its edge or its gradient is asked for.
 
-    Its mark is the moment that it is of, and its key there.
+    Its mark says where to look, and its key there.
     """
 
     __slots__ = ()
 
     def _array(self) -> np.ndarray:
         try:
-            return ARRAY.__get__(self)  # type: ignore[attr-defined]
+            return ARRAY.__get__(self)
         except AttributeError:
-            moment, key = self.mark
-            ARRAY.__set__(self, array := moment.array(key))  # type: ignore[attr-defined]
+            look, key = self.mark
+            ARRAY.__set__(self, array := look.array(key))
             return array
 
     def _fill(self) -> Tensor:
         """Become a Tensor: of the last step with its edge, of an earlier one as a leaf."""
-        moment, key = self.mark
-        moment.hand_over()
+        look, key = self.mark
+        look.hand_over()
         if type(self) is Pending:
-            become(self, Tensor(moment.array(key)))
-            leaf(self)
+            become(self, leaf(Tensor(look.array(key))))
         return self
 
     array = property(_array)
     edge = property(lambda self: self._fill().edge, lambda self, edge: setattr(self._fill(), "edge", edge))
     grad = property(lambda self: self._fill().grad, lambda self, grad: setattr(self._fill(), "grad", grad))
-    data = property(lambda self: Tensor.data.fget(self), lambda self, value: Tensor.data.fset(self._fill(), value))
+    data = property(DATA.fget, lambda self, value: setattr(self._fill(), "data", value))
 
 
-def pending(moment: Moment, keys: Sequence[Key]) -> list[Tensor]:
+def pending(look: Look, keys: Sequence[Key]) -> list[Tensor]:
     """Tensors for the values of these keys."""
-    found = [Pending.__new__(Pending) for _ in keys]
+    found: list[Tensor] = [Pending.__new__(Pending) for _ in keys]
     for tensor, key in zip(found, keys):
-        tensor.mark = moment, key
+        tensor.mark = look, key
     return found
 
 
 def become(tensor: Tensor, made: Tensor) -> None:
-    """Let a pending tensor be what was made."""
+    """Let a tensor be what was made, and receive its gradient."""
     tensor.__class__ = Tensor
     tensor.array, tensor.edge, tensor.grad, tensor.mark = made.array, made.edge, None, None
     if tensor.edge is not None:
@@ -74,7 +75,7 @@ def become(tensor: Tensor, made: Tensor) -> None:
 
 
 def _read(op: Any, args: Sequence[Any]) -> Any:
-    """An operation of pending tensors: of the tensors that they become, or of their values where nothing is recorded."""
+    """An operation of pending tensors: of what they become, or of their values alone where nothing is recorded."""
     args = [(x._fill() if current().recording else Tensor(x.array)) if type(x) is Pending else x for x in args]
     return op(*args) if isinstance(op, Elementwise) else args[0]
 

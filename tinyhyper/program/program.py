@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.operation import ArraySpec
-from .trace import Key, Part
+from .trace import Part
+from .values import Key
 
 Kind = Literal["value", "batch", "constant", "made", "earlier"]
 

@@ -1,15 +1,17 @@
-"""Replay: a step is carried out a few times by the eager engine, recorded, and from then on run as a program."""
+"""Replay: a step is made a few times by the eager engine, recorded, and from then on run as a program."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..arguments import named
-from ..closures import Draws, version
+from ..arguments import named as check_named
+from ..arguments import whole
+from ..closures import Closure, Draws
 from ..core.tape import RECORDING, current, switched
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
@@ -17,143 +19,222 @@ from ..errors import ArgumentError, DtypeError, GraphError
 from ..finite import all_finite
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
-from .build import Builder, Difference
+from ..optim.ranges import RangeWatch
+from .batches import Batches, Histories
+from .build import Builder
+from .compare import differs
 from .enter import entered
+from .moment import Batch, Cut, Moment, Since
+from .places import Difference
 from .program import Body, Program, run
 from .trace import Trace
 from .values import Key
-from .visible import Cut, Visible
+from .visible import Visible
 
+CHANGES = "What the loss reads beside its arguments is another thing at each step; give it to the step with the batch"
 TRIES = 4  # windows that may differ from the one before, one after another, until replay is refused
 
 
-class Moment:
-    """The end of a step. arrays: of the slots, which nobody changes."""
+class Look:
+    """Where pending tensors look for their values."""
 
-    def __init__(self, replay: Replay, program: Program, arrays: list[Any]) -> None:
-        self._replay, self._program, self.arrays = replay, program, arrays
-
-    def array(self, key: Key) -> np.ndarray:
-        """A value."""
-        return self.arrays[self._program.keys[key]]
-
-    def values(self) -> dict[Key, np.ndarray]:
-        """All values."""
-        return {key: self.arrays[slot] for key, slot in self._program.keys.items()}
+    def __init__(self, replay: Replay, moment: Moment) -> None:
+        self._replay, self.moment = replay, moment
+        self.array = moment.array
 
     def hand_over(self) -> None:
-        """Let what users see be as after an eager step, if this is the last one."""
-        self._replay.hand_over(self)
+        self._replay.hand_over(self.moment)
 
 
 class Replay:
-    """A training step, made by `replay`. program: what it does, None until it has been recorded."""
+    """A training step, made by `replay`.
 
-    def __init__(self, loss: Callable[..., Tensor], params: MutableMapping[str, Tensor], optimizer: Optimizer) -> None:
+    program: what it does, None until it has been recorded.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        params: MutableMapping[str, Tensor],
+        optimizer: Optimizer,
+        carry: MutableMapping[str, Any],
+        exact: bool,
+        verify: int | None,
+    ) -> None:
         self.program: Program | None = None
-        self._loss, self._visible = loss, Visible(params, optimizer)
+        self.exact, self.verify = exact, verify
+        self._loss, self._visible = loss, Visible(params, optimizer, carry)
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
         self._checks = optimizer.hooks[Guard].choice is not None
-        self._moment: Moment | None = None
-        self._pending = False  # whether what users see is filled in when they look
-        self._cut: tuple[Body, list[Any], list[Any]] | None = None  # the last step that cut: its arrays before, after
-        self._since: list[Sequence[Any]] = []
+        self._closure = Closure(loss, apart=(carry, params))
+        self._closure.changed()  # from now on
+        self._levels = optimizer.levels
+        self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
+        self._ahead = False  # whether users do not see this moment yet
+        self._pending = False  # whether what they see is filled in when they look
+        self._compared: Moment | None = None  # the last one at which the program was held against the eager engine
+        self._steps = self._compared_at = 0  # that the program has made
+        self._alike: Batch | None = None  # the recorded batch, if all were the same
         self._traces: list[tuple[int, Trace]] = []
         self._signature: tuple[Any, ...] = ()
-        self._version, self._tries = version(loss), 0
-        self._refused: Difference | None = None
+        self._tries = 0
+        self._refused: GraphError | None = None
         self._lock = threading.RLock()
 
     def __call__(self, *batch: Any) -> float:
         """Make one step; returns the loss.
 
         batch: what the loss takes after params: arrays, tensors, plain values.
-        Raises GraphError where steps differ in what they compute, so that no program can be made of them.
+        Raises GraphError where steps differ in what they compute, so that no program can be made of them, and where the
+        program is found to compute something else than the loss does now.
         """
         with self._lock:
-            arrays = [entry.array if isinstance(entry, Tensor) else entry for entry in batch]
-            before = self._begin(signature := tuple(map(_shown, batch)))
-            if before is not None and (value := self._run(before, arrays)) is not None:
-                return value
-            return self._eager(batch, arrays, signature)
+            try:
+                return self._step(batch)
+            finally:
+                self._show()
+
+    def over(
+        self,
+        *stacks: Any,
+        index: Any = None,
+        steps: int | None = None,
+        keep: Sequence[str] = (),
+        every: int | None = None,
+        call: Callable[[int, np.ndarray], Any] | None = None,
+    ) -> Any:
+        """Make many steps; returns the losses, or the losses and a dict of histories if `keep` names any.
+
+        stacks: of each argument that the loss takes after params, what it is at each step, along the first axis.
+        index: integers, (steps, batch). Then the stacks are whole data sets, of which each step takes these rows.
+        steps: how many, where the loss takes no batch.
+        keep: hyperparameters, such as "alpha" or "level1.alpha"; a history is the value after each step.
+        every, call: call(made, losses) after every so many steps; if it returns something true, no more are made.
+        Raises as a call does, and ArgumentError or ShapeError where the arguments do not fit together.
+        """
+        with self._lock:
+            batches = Batches(stacks, index, steps)
+            histories = Histories(self._visible, keep)
+            pause = len(batches) if every is None else whole("over: every", every)
+            losses: list[float] = []
+            try:
+                for made, batch in enumerate(batches, 1):
+                    losses.append(self._step(batch))
+                    histories.note(self._moment if self._ahead else None)
+                    if call is not None and (made % pause == 0 or made == len(batches)):
+                        self._show()
+                        if call(made, np.array(losses)):
+                            break
+            finally:
+                self._show()
+            return (np.array(losses), histories.values()) if keep else np.array(losses)
 
     def hand_over(self, moment: Moment) -> None:
         """Let what users see be as after an eager step, if this moment is the last one."""
         with self._lock:
-            if not self._pending or moment is not self._moment or self._cut is None:
-                return
-            self._pending = False
-            (body, before, after), keys = self._cut, self.program.keys
-            cut = Cut(
-                {key: before[slot] for key, slot in keys.items()},
-                {key: after[slot] for key, slot in body.gradients.items()},
-            )
-            self._visible.hand_over(moment.values(), cut, self._since, self._step)
+            if self._pending and moment is self._moment:
+                self._pending = False
+                self._visible.hand_over(moment, self._eager_step)
 
-    def _begin(self, signature: tuple[Any, ...]) -> list[Any] | None:
-        """The arrays with which the program goes on; None if it cannot make this step."""
+    def _step(self, batch: Batch) -> float:
+        """A step by the program if it can, else by the eager engine."""
+        signature = tuple(map(_shown, batch))
+        if self._closure.changed():
+            self._begin_anew(CHANGES)
+        changed = self._changed(signature)
+        if changed is not None and (loss := self._run(changed, batch)) is not None:
+            return loss
+        return self._eager(batch, signature)
+
+    def _changed(self, signature: tuple[Any, ...]) -> Mapping[Key, np.ndarray] | None:
+        """The values that were set by hand, if the program can make the next step; None if it cannot."""
         moment = self._moment
-        if (
-            moment is None
-            or current() != RECORDING
-            or signature != self._signature
-            or version(self._loss) != self._version
-            or (changed := self._visible.changed(moment)) is None
-        ):
+        if moment is None or self.program is None or current() != RECORDING or signature != self._signature:
             return None
-        if not changed:
-            return moment.arrays
-        arrays = moment.arrays[:]
-        for key, array in changed.items():
-            arrays[self.program.keys[key]] = array
-        return arrays
+        if self._ahead:
+            return {}
+        return self._visible.changed() if moment.steps == self._window.steps else None
 
-    def _run(self, before: list[Any], batch: Sequence[Any]) -> float | None:
+    def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
-        n = self._window.steps % self._period
-        body, after = self.program.bodies[n], before[:]
-        run(body, after, batch)
-        if self._checks and not all(all_finite(after[slot]) for slot in body.finite):
+        assert self.program is not None and self._moment is not None
+        before = self._moment.having(changed)
+        n, arrays = before.steps % self._period, [*before.arrays]
+        body = self.program.bodies[n]
+        run(body, arrays, _arrays(batch))
+        if self._checks and not all(all_finite(arrays[slot]) for slot in body.finite):
             return None
-        if n == 0:
-            self._cut, self._since = (body, before, after), []
-        else:
-            self._since.append([np.array(x, order="K") if isinstance(x, np.ndarray) else x for x in batch])
-        self._window.steps += 1
-        self._moment, self._pending = Moment(self, self.program, after), True
-        self._visible.put(self._moment)
-        return float(after[body.loss])
+        cut: Callable[[], Cut] = partial(_cut, body, before, arrays) if n == 0 else before.cut
+        since = () if n == 0 else (*before.since, Since(changed, tuple(map(_kept, batch))))
+        after = Moment(before.keys, arrays, cut, since, before.steps + 1)
+        self._compare(before, after, arrays[body.loss], batch)
+        self._window.steps, self._moment, self._ahead, self._pending = after.steps, after, True, False
+        return arrays[body.loss].item()
 
-    def _eager(self, batch: Sequence[Any], arrays: Sequence[Any], signature: tuple[Any, ...]) -> float:
+    def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
+        """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""
+        self._steps += 1
+        count, new = self._steps, self._alike is not None and not _same(self._alike, _arrays(batch))
+        if not new and count & (count - 1) and not (self.verify and count % self.verify == 0):
+            return
+        self._show()
+        made = {key: after.array(key) for key in after.keys}
+        what = differs(before, made, loss, self._visible, batch, self._eager_step, self.exact)
+        if what is None:
+            self._compared, self._compared_at, self._alike = after, count, None if new else self._alike
+            return
+        dropped = count - self._compared_at
+        assert self._compared is not None
+        self._moment, self._ahead, self.program, self._traces = self._compared, True, None, []
+        self._window.steps = self._compared.steps
+        raise GraphError(
+            f"replay: the program no longer computes what the loss does: {what}. The last {dropped} steps are dropped, "
+            "and the run stands where program and loss last agreed. Something has changed that a recording cannot see; "
+            "give it to the step with the batch, or as an array in carry="
+        )
+
+    def _show(self) -> None:
+        """Let users see where the program stands."""
+        if self._ahead:
+            assert self._moment is not None
+            self._ahead, self._pending = False, True
+            self._visible.put(self._moment, Look(self, self._moment))
+            RangeWatch.after(self._levels[0].hooks[RangeWatch], self._levels, self._visible.params)
+
+    def _eager(self, batch: Batch, signature: tuple[Any, ...]) -> float:
         """Make a step by the eager engine, and learn from it."""
         if self._refused is not None:
             raise self._refused
+        self._show()
         visible, moment = self._visible, self._moment
         if moment is not None:
             self.hand_over(moment)
         self._moment = None
         if current() != RECORDING:
             self._traces.clear()
-            return self._step(visible.params, batch).item()
+            return self._eager_step(visible.params, batch).item()
         n, skipped = self._window.steps % self._period, visible.optimizer.skipped
-        trace = Trace(visible.values(), arrays)
+        trace = Trace(visible.tensors(), visible.arrays(), tuple(map(_kept, batch)))
         try:
             with switched(tape=trace):
-                loss = self._step(visible.params, batch)
+                loss = self._eager_step(visible.params, batch)
         except BaseException:
             self._traces.clear()
             raise
-        trace.close(visible.values(), loss)
+        trace.close(visible.arrays(), loss.array)
         if visible.optimizer.skipped > skipped:
-            self._moment, self._pending = moment, False
+            self._moment = moment
             visible.note()
         else:
             self._learn(n, trace, signature)
         return loss.item()
 
-    def _step(self, params: MutableMapping[str, Tensor], batch: Sequence[Any]) -> Tensor:
+    def _eager_step(
+        self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None
+    ) -> Tensor:
         """An eager step; the loss."""
+        optimizer = optimizer or self._visible.optimizer
         draws = Draws([self._loss])
         before = draws.state()
         loss = self._loss(params, *batch)
@@ -165,14 +246,18 @@ class Replay:
             )
         if not isinstance(loss, Tensor):
             raise DtypeError(f"replay: the loss is a tensor of one element, not a {type(loss).__name__}")
-        loss.backward(create_graph=not self._window.cuts)
-        self._visible.optimizer.step(params)
+        loss.backward(create_graph=not optimizer.hooks[Window].cuts)
+        optimizer.step(params)
         return loss
+
+    def _begin_anew(self, why: str) -> None:
+        """The program, if there is one, is that of another loss: record again, unless that has failed too often."""
+        self.program, self._traces, self._tries = None, self._traces[-2 * self._period :], self._tries + 1
+        if self._tries > TRIES:
+            self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {why}")
 
     def _learn(self, n: int, trace: Trace, signature: tuple[Any, ...]) -> None:
         """Make a program of the last steps, or go into it."""
-        if (now := version(self._loss)) != self._version:
-            self.program, self._version, self._traces = None, now, []
         if self.program is None and signature != self._signature:
             self._signature, self._traces = signature, []
         period = self._period
@@ -182,15 +267,47 @@ class Replay:
         if self.program is None and n == period - 1 and len(self._traces) == 3 * period:
             try:
                 self.program = Builder([trace for _, trace in self._traces], period).program()
-                self._tries = 0
             except Difference as error:
-                self._tries += 1
-                self._refused = error if self._tries >= TRIES else None
+                self._begin_anew(str(error))
+            else:
+                self._tries = self._steps = 0
+                first, *rest = [trace.batch for _, trace in self._traces]
+                self._alike = first if all(_same(first, batch) for batch in rest) else None
         if self.program is not None and len(self._traces) >= period:
             latest = [trace for _, trace in sorted(self._traces[-period:], key=lambda pair: pair[0])]
             if (arrays := entered(self.program, latest, n)) is not None:
-                self._moment, self._pending = Moment(self, self.program, arrays), False
+                cut = Cut(latest[0].before, latest[0].gradients, latest[0].after)
+                row = [trace for _, trace in self._traces[len(self._traces) - n - 1 :]]
+                since = tuple([Since(_set(*pair), pair[1].given) for pair in zip(row, row[1:])])
+                self._moment = Moment(self.program.keys, arrays, lambda: cut, since, self._window.steps)
+                self._compared, self._compared_at = self._moment, self._steps
                 self._visible.note()
+
+
+def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
+    """What a step that cuts has read. arrays: of the slots, after it."""
+    values = {key: before.array(key) for key in before.keys}
+    carried = {key: arrays[slot] for key, slot in before.keys.items() if key[0] == "carry"}
+    return Cut(values, {key: arrays[slot] for key, slot in body.gradients.items()}, carried)
+
+
+def _set(one: Trace, other: Trace) -> dict[Key, np.ndarray]:
+    """The values that were set by hand between two calls."""
+    return {key: array for key, array in other.before.items() if array is not one.after.get(key)}
+
+
+def _arrays(batch: Batch) -> list[Any]:
+    return [entry.array if isinstance(entry, Tensor) else entry for entry in batch]
+
+
+def _kept(entry: Any) -> Any:
+    """An entry of a batch, for later: one that is an array could be overwritten."""
+    return entry.copy("K") if isinstance(entry, np.ndarray) else entry
+
+
+def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two batches of one signature hold the same."""
+    return all(np.array_equal(x, y) for x, y in zip(one, other))
 
 
 def _shown(entry: Any) -> Any:
@@ -199,20 +316,40 @@ def _shown(entry: Any) -> Any:
         return Tensor, entry.array.shape, entry.array.dtype
     if isinstance(entry, np.ndarray):
         return np.ndarray, entry.shape, entry.dtype
-    return type(entry), entry
+    if isinstance(entry, (int, float, str, bool, type(None), np.generic)):
+        return type(entry), entry
+    raise DtypeError(
+        f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {type(entry).__name__}"
+    )
 
 
-def replay(loss: Callable[..., Tensor], params: MutableMapping[str, Tensor], optimizer: Optimizer) -> Replay:
-    """A training step that is recorded once and then run as a program.
+def replay(
+    loss: Callable[..., Tensor],
+    params: MutableMapping[str, Tensor],
+    optimizer: Optimizer,
+    *,
+    carry: MutableMapping[str, Any] | None = None,
+    exact: bool = False,
+    verify: int | None = None,
+) -> Replay:
+    """A training step that is recorded once, and then run as a program.
 
     loss: loss(params, *batch), a scalar tensor.  params: tensors by name, which each step replaces.
     optimizer: a tower, with a horizon.
+    carry: arrays or tensors by name that the loss reads, and replaces by what it has computed.
+    exact: whether each instruction is what the eager engine would call, so that all numbers are its own.
+    verify: hold each so many-th step against an eager one; the steps 1, 2, 4, 8 and so on always are.
+    Raises DtypeError or ArgumentError for what is no loss, no params, no tower or no carry, and for horizon=None.
     """
-    named("replay", params, MutableMapping)
+    check_named("replay", params, MutableMapping)
     if not callable(loss):
         raise ArgumentError(f"replay: the loss is a function, loss(params, *batch), not a {type(loss).__name__}")
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
     if optimizer.hooks[Window].horizon is None:
-        raise ArgumentError("replay: with horizon=None no step is like the one before; give a horizon")
-    return Replay(loss, params, optimizer)
+        raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
+    if carry is not None and not isinstance(carry, MutableMapping):
+        raise DtypeError(f"replay: carry is a dict of named arrays, not a {type(carry).__name__}")
+    if verify is not None:
+        verify = whole("replay: verify", verify)
+    return Replay(loss, params, optimizer, {} if carry is None else carry, exact, verify)

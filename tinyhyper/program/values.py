@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 
@@ -12,7 +14,7 @@ Key = tuple[Any, ...]
 
 
 def values_of(params: Mapping[str, Tensor], levels: Sequence[Optimizer]) -> dict[Key, Tensor]:
-    """The tensors of all values."""
+    """The tensors of a tower and of what it moves."""
     found: dict[Key, Tensor] = {("weight", name): tensor for name, tensor in params.items()}
     for height, level in enumerate(levels):
         found["t", height] = level._t
@@ -24,10 +26,25 @@ def values_of(params: Mapping[str, Tensor], levels: Sequence[Optimizer]) -> dict
     return found
 
 
+def arrays_of(carry: Mapping[str, Any]) -> dict[Key, np.ndarray]:
+    """What the loss carries, as the very arrays."""
+    return {("carry", name): whole(x.array if isinstance(x, Tensor) else x) for name, x in carry.items()}
+
+
+def whole(array: np.ndarray) -> np.ndarray:
+    """The array that a view shows, where it shows all of it: `x.numpy()` is such a view."""
+    base = array.base
+    return base if isinstance(base, np.ndarray) and _place(base) == _place(array) else array
+
+
+def _place(array: np.ndarray) -> tuple[Any, ...]:
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
+
+
 def named(key: Key) -> str:
     """A value's name: "alpha" at the bottom, "level1.alpha" above; a weight's is its own."""
     kind, *rest = key
-    if kind == "weight":
+    if kind in ("weight", "carry"):
         return str(rest[0])
     height, *names = rest
     return ".".join([*([f"level{height}"] if height else []), *map(str, names or ["t"])])

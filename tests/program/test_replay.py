@@ -1,0 +1,412 @@
+"""A replayed run is the eager run: every loss, every value, every edge, whatever is done in between."""
+
+import itertools
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from drawn_towers import bits, snapshot
+from golden_towers import GOLDEN, towers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_model import recorded_loss
+
+import tinyhyper as th
+from tinyhyper import testing
+from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
+from tinyhyper.optim.horizon import Window
+
+SEEDS = st.integers(0, 10_000)
+TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
+ACTIONS = ("nothing", "look", "use", "set", "alpha", "replace", "step", "shape", "load", "grad")
+
+
+def loss_of(params, x, y):
+    return th.mean(th.square(th.tanh(x @ params["w"] + params["b"]) - y))
+
+
+def make(optimizer, dtype=np.float64, seed=0):
+    """A run: weights and a tower."""
+    rng = np.random.default_rng(seed)
+    arrays = {"w": rng.standard_normal((3, 2)), "b": rng.standard_normal(2)}
+    return {name: th.tensor(x.astype(dtype), requires_grad=True) for name, x in arrays.items()}, optimizer
+
+
+def batches(count, dtype=np.float64, seed=1, rows=4):
+    rng = np.random.default_rng(seed)
+    return [
+        (rng.standard_normal((rows, 3)).astype(dtype), rng.standard_normal((rows, 2)).astype(dtype))
+        for _ in range(count)
+    ]
+
+
+def eager_step(loss, params, optimizer, batch):
+    value = loss(params, *batch)
+    value.backward(create_graph=not optimizer.hooks[Window].cuts)
+    optimizer.step(params)
+    return value.item()
+
+
+def act(action, params, optimizer):
+    """What a user may do between two steps."""
+    window = optimizer.hooks[Window]
+    if action == "look":
+        assert all(np.isfinite(w.numpy()).all() for w in params.values())
+        str(optimizer)
+    elif action == "use":
+        assert params["w"].requires_grad and params["w"].grad is None
+    elif action == "set":
+        params["w"].data = params["w"].numpy() * 0.5
+    elif action == "alpha" and optimizer.optimizer is not None:
+        for name in optimizer._tuned[:1]:
+            optimizer.parameters[name].data = optimizer.parameters[name].numpy() * 0.75
+    elif action == "replace" and window.horizon == 1:
+        params["b"] = th.tensor(params["b"].numpy() + 0.1, requires_grad=True)
+    elif action == "step" and window.horizon == 1:
+        eager_step(loss_of, params, optimizer, batches(1, params["w"].dtype, seed=7)[0])
+    elif action == "load":
+        optimizer.load_state_dict(optimizer.state_dict())
+        if window.horizon != 1:
+            for name, w in params.items():
+                params[name] = th.tensor(w.numpy(), requires_grad=True)
+    elif action == "grad" and window.horizon == 1:
+        th.sum(params["w"]).backward(retain_graph=True)
+
+
+def named(height, key):
+    return f"level{height}.{key}" if height else key
+
+
+def assert_same(one, other):
+    (params, optimizer), (others, twin) = one, other
+    assert snapshot(optimizer, params) == snapshot(twin, others)
+
+
+@settings(max_examples=25)
+@given(
+    tower=testing.towers(("w", "b")),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=SEEDS,
+    actions=st.lists(st.tuples(st.integers(0, 27), st.sampled_from(ACTIONS)), max_size=4),
+)
+def test_a_replayed_run_has_the_bits_of_the_eager_one(tower, dtype, seed, actions):
+    eager, replayed = (make(tower.build(), dtype, seed) for _ in range(2))
+    train = th.replay(loss_of, *replayed, exact=True)
+    for n, batch in enumerate(batches(28, dtype, seed)):
+        for at, action in actions:
+            if at == n:
+                for run in (eager, replayed):
+                    act(action, *run)
+                if action == "shape":
+                    batch = tuple(entry[:2] for entry in batch)
+        assert repr(train(*batch)) == repr(eager_step(loss_of, *eager, batch))
+    assert_same(eager, replayed)
+    if not actions:
+        assert train.program is not None
+    for batch in batches(3, dtype, seed + 1):
+        assert eager_step(loss_of, *replayed, batch) == eager_step(loss_of, *eager, batch)
+    assert_same(eager, replayed)
+
+
+@settings(max_examples=10)
+@given(tower=testing.towers(("w", "b")), seed=SEEDS, parts=st.lists(st.integers(0, 20), min_size=1, max_size=3))
+def test_many_steps_at_once_are_as_one_by_one(tower, seed, parts):
+    eager, replayed = (make(tower.build(), np.float64, seed) for _ in range(2))
+    train = th.replay(loss_of, *replayed, exact=True)
+    levels = eager[1].levels
+    names = [named(height, key) for height, level in enumerate(levels) for key in level.parameters]
+    for count in parts:
+        given_batches = batches(count, seed=seed + count)
+        expected, histories = [], {name: [] for name in names}
+        for batch in given_batches:
+            expected.append(eager_step(loss_of, *eager, batch))
+            for height, level in enumerate(levels):
+                for key, value in level.hyperparameters.items():
+                    histories[named(height, key)].append(value)
+        stacks = [np.array([b[n] for b in given_batches]).reshape(count, 4, 3 - n) for n in range(2)]
+        losses, kept = train.over(*stacks, keep=names)
+        np.testing.assert_array_equal(losses, expected)
+        for name in names:
+            np.testing.assert_allclose(kept[name], histories[name], rtol=1e-15)
+        assert_same(eager, replayed)
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_a_replayed_tower_follows_its_record(name):
+    record = np.load(GOLDEN / f"{name}.npz")
+    params = {k[5:]: th.tensor(record[k], requires_grad=True) for k in record.files if k.startswith("init.layer")}
+    tower = TOWERS[name]()
+    train = th.replay(recorded_loss, params, tower)
+    for t, (x, y) in enumerate(zip(record["X"], record["y"])):
+        np.testing.assert_allclose(train(x, y), record["trace.loss"][t], rtol=1e-9)
+        for height, level in enumerate(tower.levels):
+            for key, value in level.parameters.items():
+                if (recorded := f"trace.level{height}.{key}") in record.files:
+                    np.testing.assert_allclose(value.item(), record[recorded][t], rtol=1e-9)
+    assert train.program is not None
+    for name, w in params.items():
+        np.testing.assert_allclose(w.numpy(), record[f"final.{name}"], rtol=1e-9)
+
+
+def adam():
+    return Adam(1e-2, optimizer=SGD(1e-4))
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_what_the_loss_carries_is_replayed_and_seen(horizon):
+    def carrying(state):
+        def loss(params, x, y):
+            out = th.tanh(x @ params["w"] + params["b"] + 0.5 * th.tensor(state["h"]))
+            state["h"], state["n"] = th.mean(out, 0).numpy(), (th.tensor(1.0) + state["n"]).detach()
+            return th.mean(th.square(out - y))
+
+        return loss
+
+    states = [{"h": np.zeros(2), "n": th.tensor(0.0)} for _ in range(2)]
+    eager, replayed = (make(Adam(1e-2, optimizer=SGD(1e-4), horizon=horizon)) for _ in range(2))
+    losses = [carrying(state) for state in states]
+    train = th.replay(losses[1], *replayed, carry=states[1], exact=True)
+    for n, batch in enumerate(batches(30)):
+        assert train(*batch) == eager_step(losses[0], *eager, batch)
+        assert states[0]["h"].tobytes() == states[1]["h"].tobytes() and states[1]["n"].item() == n + 1
+        if n == 17:
+            for state in states:
+                state["h"] = np.ones(2)
+        if n == 22:
+            assert replayed[0]["w"].requires_grad
+    assert train.program is not None
+    assert_same(eager, replayed)
+
+
+def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
+    rows = rng.integers(-20, 20, (15, 4))
+    one, other = make(adam()), make(adam())
+    losses = th.replay(loss_of, *one, exact=True).over(x, y, index=rows)
+    np.testing.assert_array_equal(losses, th.replay(loss_of, *other, exact=True).over(x[rows], y[rows]))
+    assert_same(one, other)
+
+
+def test_steps_without_a_batch_are_counted():
+    x, y = batches(1)[0]
+    one, other = make(adam()), make(adam())
+    train = th.replay(lambda params: loss_of(params, x, y), *one, exact=True)
+    np.testing.assert_array_equal(train.over(steps=12), [eager_step(loss_of, *other, (x, y)) for _ in range(12)])
+
+
+def test_a_call_between_steps_sees_the_run_and_may_end_it():
+    params, tower = make(adam())
+    stacks = [np.array(entries) for entries in zip(*batches(30))]
+    seen = []
+
+    def call(made, losses):
+        seen.append((made, len(losses), tower.t, params["w"].numpy().copy()))
+        return made >= 20
+
+    losses = th.replay(loss_of, params, tower, exact=True).over(*stacks, every=8, call=call)
+    assert [entry[:3] for entry in seen] == [(n, n, n) for n in (8, 16, 24)] and len(losses) == 24
+    assert not np.array_equal(seen[0][3], seen[1][3])
+
+
+def test_a_skipped_step_leaves_a_replayed_run_as_it_was():
+    eager, replayed = (make(Adam(1e-2, optimizer=SGD(1e-4), on_nonfinite="skip")) for _ in range(2))
+    train = th.replay(loss_of, *replayed, exact=True)
+    for n, (x, y) in enumerate(batches(30)):
+        x = x * np.nan if n in (9, 14, 15) else x
+        if n in (9, 14):
+            for step in (lambda x=x, y=y: train(x, y), lambda x=x, y=y: eager_step(loss_of, *eager, (x, y))):
+                with pytest.warns(th.AnomalyWarning, match="the step is skipped"):
+                    step()
+        else:
+            assert repr(train(x, y)) == repr(eager_step(loss_of, *eager, (x, y)))
+    assert replayed[1].skipped == 3 and train.program is not None
+    assert_same(eager, replayed)
+
+
+def test_a_step_that_is_refused_changes_nothing():
+    params, tower = make(Adam(1e-2, optimizer=SGD(1e-4), on_nonfinite="raise"))
+    train = th.replay(loss_of, params, tower, exact=True)
+    for batch in batches(8):
+        train(*batch)
+    before = snapshot(tower, params)
+    x, y = batches(1)[0]
+    with pytest.raises(th.AnomalyError):
+        train(x * np.nan, y)
+    for w in [*params.values(), *tower.parameters.values()]:
+        w.grad = None
+    assert snapshot(tower, params) == before
+
+
+def test_a_run_is_saved_and_goes_on_elsewhere(tmp_path):
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed, exact=True)
+    for batch in batches(10):
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+    th.save(tmp_path / "run", *replayed)
+    loaded = adam()
+    params = th.load(tmp_path / "run", loaded).params
+    for batch in batches(5, seed=3):
+        assert eager_step(loss_of, params, loaded, batch) == eager_step(loss_of, *eager, batch) == train(*batch)
+
+
+def test_under_a_recording_a_step_is_eager_and_recorded():
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed, exact=True)
+    for batch in batches(10):
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+    tapes = []
+    for step in (lambda b: train(*b), lambda b: eager_step(loss_of, *eager, b)):
+        with th.record() as tape:
+            step(batches(1, seed=5)[0])
+        tapes.append([(node.op, node.kind, len(node.outputs)) for node in tape.nodes])
+    assert tapes[0] == tapes[1]
+    with th.detect_anomaly():
+        assert train(*batches(1)[0]) == eager_step(loss_of, *eager, batches(1)[0])
+
+
+def test_a_tensor_that_was_taken_before_keeps_its_values():
+    params, tower = make(adam())
+    train = th.replay(loss_of, params, tower, exact=True)
+    taken = []
+    for batch in batches(12):
+        train(*batch)
+        taken.append((params["w"], tower.parameters["alpha"]))
+    other, twin = make(adam())
+    for batch, (w, alpha) in zip(batches(12), taken):
+        eager_step(loss_of, other, twin, batch)
+        assert bits(w) == bits(other["w"]) and bits(alpha) == bits(twin.parameters["alpha"])
+
+
+def replayed_until_refused(loss, count=40):
+    train = th.replay(loss, *make(adam()), exact=True)
+    for batch in batches(count):
+        train(*batch)
+
+
+def test_what_differs_between_two_recordings_is_refused():
+    steps = itertools.count(1)
+    with pytest.raises(th.GraphError, match=r"multiply reads an array of shape \(\).*test_replay.py:\d+"):
+        replayed_until_refused(lambda params, x, y: loss_of(params, x, y) * (1.0 / next(steps)))
+
+    def branch(params, x, y):
+        return loss_of(params, x, y) * 2.0 if next(steps) % 2 else -loss_of(params, x, y)
+
+    with pytest.raises(th.GraphError, match=r"(multiply|negative).*where the one before it had"):
+        replayed_until_refused(branch)
+
+
+def test_a_loss_that_draws_is_refused_before_anything_changes():
+    rng = np.random.default_rng(0)
+    params, tower = make(adam())
+    before, state = snapshot(tower, params), repr(rng.bit_generator.state)
+    train = th.replay(lambda params, x, y: loss_of(params, x * rng.random(3), y), params, tower)
+    with pytest.raises(th.GraphError, match="draws random numbers"):
+        train(*batches(1)[0])
+    assert snapshot(tower, params) == before and repr(rng.bit_generator.state) == state
+
+
+def test_what_the_loss_closes_over_is_compared_at_each_call():
+    scale, table = [1.0], {"shift": np.zeros(2)}
+
+    def loss(params, x, y):
+        return loss_of(params, x, th.tensor(y) + table["shift"]) * scale[0]
+
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed, exact=True)
+    for n, batch in enumerate(batches(24)):
+        if n == 9:
+            scale[0] = 0.5
+        if n == 16:
+            table["shift"][:] = 0.25
+        assert train(*batch) == eager_step(loss, *eager, batch)
+    assert train.program is not None
+
+
+def test_a_change_that_no_guard_sees_is_found_by_comparing():
+    hidden = np.zeros((1000, 2))  # so large that only its identity is watched
+
+    def loss(params, x, y):
+        return loss_of(params, x, th.tensor(y) + hidden[0])
+
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed, exact=True, verify=5)
+    for batch in batches(9):
+        assert train(*batch) == eager_step(loss, *eager, batch)
+    agreed = snapshot(*reversed(eager))
+    hidden[0] = 1.0
+    with pytest.raises(th.GraphError, match=r"The last \d+ steps are dropped"):
+        for batch in batches(6, seed=4):
+            train(*batch)
+    assert snapshot(*reversed(replayed)) == agreed
+    for batch in batches(9, seed=6):
+        assert train(*batch) == eager_step(loss, *eager, batch)
+
+
+def test_wrong_arguments_are_refused():
+    params, tower = make(adam())
+    for wrong, message in (
+        ((None, params, tower), "the loss is a function"),
+        ((loss_of, [], tower), "params is a dict"),
+        ((loss_of, params, None), "the optimizer is a tower"),
+        ((loss_of, params, SGD(0.1, horizon=None)), "horizon=None"),
+    ):
+        with pytest.raises(th.TinyhyperError, match=message):
+            th.replay(*wrong)
+    with pytest.raises(th.DtypeError, match="carry"):
+        th.replay(loss_of, params, tower, carry=3)
+    with pytest.raises(th.ArgumentError, match="verify"):
+        th.replay(loss_of, params, tower, verify=0)
+    train = th.replay(loss_of, params, tower)
+    x, y = (np.array(entries) for entries in zip(*batches(3)))
+    for stacks, options, message in (
+        ((), {}, "steps="),
+        ((x, y), {"steps": 3}, "leave out steps="),
+        ((x, y[:2]), {}, "3 and 2 entries"),
+        ((x, 3.0), {}, "a number has none"),
+        ((x, y), {"keep": ("beta",)}, "keep='beta'.*level1.alpha"),
+        ((x, y), {"every": 0, "call": print}, "every"),
+        ((x[0], y[0]), {"index": np.zeros((2, 2))}, "integers"),
+        ((x[0], y[0]), {"index": np.zeros(2, int)}, r"\(steps, batch\)"),
+        ((x[0], y[0]), {"index": np.full((2, 2), 9)}, "there are 4 rows"),
+    ):
+        with pytest.raises(th.TinyhyperError, match=message):
+            train.over(*stacks, **options)
+    with pytest.raises(th.DtypeError, match="an array, a tensor, a number or a text, not a list"):
+        train([1.0], y[0])
+    with pytest.raises(th.DtypeError, match="the loss is a tensor of one element, not a float"):
+        th.replay(lambda params: 3.0, params, tower)()
+
+
+def test_two_threads_take_turns():
+    params, tower = make(adam())
+    train = th.replay(loss_of, params, tower, exact=True)
+    batch = batches(1)[0]
+    threads = [threading.Thread(target=lambda: [train(*batch) for _ in range(20)]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other, twin = make(adam())
+    for _ in range(40):
+        eager_step(loss_of, other, twin, batch)
+    assert tower.t == 40 and snapshot(tower, params) == snapshot(twin, other)
+
+
+def test_pending_tensors_are_copied_and_shown_as_others():
+    params, tower = make(adam())
+    train = th.replay(loss_of, params, tower, exact=True)
+    for batch in batches(8):
+        train(*batch)
+    assert "tensor(" in repr(params["w"]) and len(params["w"]) == 3
+    with th.no_grad():
+        assert (params["b"] * 2.0).shape == (2,) and th.sum(params["b"]).shape == ()
+    train(*batches(1)[0])
+    leaf = params["b"]
+    train.over(*[np.array(entries) for entries in zip(*batches(2))])
+    assert leaf.requires_grad and pickle.loads(pickle.dumps(leaf)).shape == (2,)
+    assert th.sum(params["b"] * 2.0).requires_grad
+    train(*batches(1)[0])
+    params["w"].grad = th.tensor(np.ones((3, 2)))
+    assert params["w"].grad.shape == (3, 2)

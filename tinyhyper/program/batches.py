@@ -1,0 +1,91 @@
+"""What many steps take and give: a batch for each, and the histories of hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arguments import whole
+from ..core.tape import unwatched
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .moment import Batch, Moment
+from .values import Key, named
+from .visible import Visible
+
+
+class Batches:
+    """A batch for each of a number of steps.
+
+    stacks: an entry of the batch each.  index: integers, (steps, batch), the rows that each step takes of them.
+    """
+
+    def __init__(self, stacks: Sequence[Any], index: Any, steps: int | None) -> None:
+        arrays = [stack.array if isinstance(stack, Tensor) else np.asarray(stack) for stack in stacks]
+        if not stacks:
+            if index is not None or steps is None:
+                raise ArgumentError("over: say steps=, the number of steps, where the loss takes no batch; no index=")
+            self._count = whole("over: steps", steps)
+        else:
+            if steps is not None:
+                raise ArgumentError("over: the stacks, or index=, say how many steps there are; leave out steps=")
+            if any(not array.ndim for array in arrays):
+                raise ShapeError("over: a stack has an entry for each step along its first axis; a number has none")
+            lengths = [len(array) for array in arrays]
+            if len({*lengths}) > 1:
+                raise ShapeError(f"over: the stacks have {' and '.join(map(str, lengths))} entries, not equally many")
+            self._count = lengths[0]
+        self.index = None if index is None else self._rows(index)
+        self._tensors = [isinstance(stack, Tensor) for stack in stacks]
+        self.arrays = arrays
+
+    def _rows(self, index: Any) -> np.ndarray:
+        """The rows of each step, counted from the first."""
+        rows = np.asarray(index.array if isinstance(index, Tensor) else index)
+        if rows.dtype.kind not in "iu":
+            raise DtypeError(f"over: index holds the numbers of rows, integers, not {rows.dtype}")
+        if rows.ndim != 2:
+            raise ShapeError(f"over: index has shape {rows.shape}; it is (steps, batch)")
+        if rows.size and not -self._count <= rows.min() <= rows.max() < self._count:
+            raise ArgumentError(f"over: index goes from {rows.min()} to {rows.max()}, and there are {self._count} rows")
+        self._count = len(rows)
+        return rows
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self._count):
+            rows = step if self.index is None else self.index[step]
+            entries = [np.asarray(array[rows]) for array in self.arrays]
+            yield [Tensor(entry) if is_tensor else entry for entry, is_tensor in zip(entries, self._tensors)]
+
+
+class Histories:
+    """The values of hyperparameters after each step. Raises ArgumentError for a name that none has."""
+
+    def __init__(self, visible: Visible, keep: Sequence[str]) -> None:
+        self._visible = visible
+        known = {named(key): key for key in visible.tensors() if key[0] == "hyperparameter"}
+        for name in keep:
+            if name not in known:
+                raise ArgumentError(f"over: keep={name!r} is no hyperparameter of the tower; it has {', '.join(known)}")
+        self._keys: dict[str, Key] = {name: known[name] for name in keep}
+        self._internal: dict[str, list[float]] = {name: [] for name in keep}
+
+    def note(self, moment: Moment | None) -> None:
+        """A step is over. moment: where the program stands; None if users see the values."""
+        for name, key in self._keys.items():
+            array = self._visible.tensors()[key].array if moment is None else moment.array(key)
+            self._internal[name].append(array.item())
+
+    def values(self) -> dict[str, np.ndarray]:
+        """The values a person means, in the order of the steps."""
+        found = {}
+        for name, (_, height, key) in self._keys.items():
+            level = self._visible.levels[height]
+            with unwatched():
+                found[name] = level._coordinates[level._rows[key]].value(Tensor(np.array(self._internal[name]))).array
+        return found

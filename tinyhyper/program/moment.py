@@ -1,0 +1,109 @@
+"""Moments: where a replayed run stands at the end of a step, as plain arrays; and how it goes on eagerly from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.tape import recording, unwatched
+from ..core.tensor import Tensor
+from ..core.tower import Optimizer
+from ..optim.boundary import Boundary, Carry, Value, make_again
+from ..optim.horizon import Window
+from ..optim.nonfinite import Guard
+from .values import Key, values_of
+
+Batch = Sequence[Any]
+
+
+class Cut(NamedTuple):
+    """What the last step that cut has read. values, gradients: by key.  carried: what the loss carries, after it."""
+
+    values: Mapping[Key, np.ndarray]
+    gradients: Mapping[Key, np.ndarray]
+    carried: Mapping[Key, np.ndarray]
+
+
+class Since(NamedTuple):
+    """A step after the cut. changed: the values that were set by hand before it.  batch: its own."""
+
+    changed: Mapping[Key, np.ndarray]
+    batch: Batch
+
+
+class Moment(NamedTuple):
+    """The end of a step.
+
+    keys, arrays: the slot of each value, and the arrays of the slots, which nobody changes.
+    cut: gives what the last step that cut has read.  since: the steps after it.  steps: of the window.
+    """
+
+    keys: Mapping[Key, int]
+    arrays: Sequence[Any]
+    cut: Callable[[], Cut]
+    since: tuple[Since, ...]
+    steps: int
+
+    def array(self, key: Key) -> np.ndarray:
+        """A value."""
+        return self.arrays[self.keys[key]]
+
+    def having(self, changed: Mapping[Key, np.ndarray]) -> Moment:
+        """The same with other values."""
+        if not changed:
+            return self
+        arrays = [*self.arrays]
+        for key, array in changed.items():
+            arrays[self.keys[key]] = array
+        return self._replace(arrays=arrays)
+
+
+def live(
+    moment: Moment, optimizer: Optimizer, eager: Callable[[MutableMapping[str, Tensor], Batch], Any]
+) -> dict[str, Tensor]:
+    """Let a tower stand where it stood at a moment, with the edges of its last window; the weights.
+
+    The step that cut is made again from what it has read, and the steps since then by `eager`.
+    """
+    window, cut = optimizer.hooks[Window], moment.cut()
+    before = _carry(cut, optimizer)
+    params = make_again(optimizer, before)
+    window.restart()
+    window.steps = moment.steps - len(moment.since) - 1
+    optimizer.hooks[Boundary].last = before if window.horizon == 1 else None
+    optimizer.hooks[Guard].settle(optimizer, params, cuts=True)
+    window.join(params)
+    with recording(), unwatched():
+        for changed, batch in moment.since:
+            tensors = values_of(params, optimizer.levels)
+            for key in changed.keys() & tensors.keys():
+                tensors[key].array = changed[key]
+            eager(params, batch)
+    return params
+
+
+def restore(made: Tensor, array: np.ndarray) -> None:
+    """Put a value in. Where it has the bits of what was made, the tensor keeps its array, which its graph knows."""
+    if made.array.tobytes() != array.tobytes():
+        made.array = array
+
+
+def _carry(cut: Cut, optimizer: Optimizer) -> Carry:
+    """What a step has read, as it is saved."""
+
+    def value(key: Key, requires_grad: bool) -> Value:
+        return Value(cut.values[key], cut.gradients.get(key), requires_grad)
+
+    levels = optimizer.levels
+    weights = {key[1]: value(key, True) for key in cut.values if key[0] == "weight"}
+    states: list[dict[str, dict[str, np.ndarray]]] = [{} for _ in levels]
+    for key, array in cut.values.items():
+        if key[0] == "state":
+            states[key[1]].setdefault(key[2], {})[key[3]] = array
+    hyperparameters = [
+        {name: value(("hyperparameter", height, name), name in level._tuned) for name in level.parameters}
+        for height, level in enumerate(levels)
+    ]
+    return Carry(weights, hyperparameters, states, [int(cut.values["t", height]) for height in range(len(levels))])

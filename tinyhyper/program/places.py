@@ -1,0 +1,203 @@
+"""Where the arrays come from that a call reads, and whether two windows of calls read the same.
+
+A place is counted from the call that reads: how many calls ago, and what it was there: a value by key, an entry of the
+batch, or what an operation has made. Nothing here knows an optimizer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import GraphError
+from ..sites import Site
+from .trace import Event, Trace
+
+
+class Place(NamedTuple):
+    """Where an array comes from. ago: how many calls before.  kind, index: which value, entry or result there."""
+
+    ago: int
+    kind: str
+    index: Any
+
+
+class Read(NamedTuple):
+    """An array that an operation reads, or an argument of it, in this call and in that of a window before.
+
+    nodes: the serials of the nodes that had saved it, as in Event.  what: the operation.
+    """
+
+    one: Any
+    other: Any
+    nodes: tuple[int | None, int | None]
+    what: str
+    site: Site
+
+
+class Same(NamedTuple):
+    """In place of an array that both windows have alike: a constant."""
+
+    array: np.ndarray
+
+
+class Copied(NamedTuple):
+    """An entry of the batch of which the loss has made an array of its own."""
+
+    position: int
+    dtype: np.dtype
+
+
+class Difference(GraphError):
+    """The two windows are not one program. site: of the operation that tells them apart."""
+
+
+class Arrays:
+    """The places of the arrays in a row of traces."""
+
+    def __init__(self, traces: Sequence[Trace]) -> None:
+        self._born = [trace.born for trace in traces]
+        self._made: list[dict[int, tuple[str, Any]]] = []
+        self._values = [{id(array): ("value", key) for key, array in trace.before.items()} for trace in traces]
+        known: set[int] = set()  # what an operation gives unchanged, it has not made
+        for trace, values in zip(traces, self._values):
+            made: dict[int, tuple[str, Any]] = {}
+            known |= values.keys()
+            for position, array in enumerate(trace.batch):
+                if isinstance(array, np.ndarray):
+                    made.setdefault(id(array), ("batch", position))
+            for n, event in enumerate(trace.events):
+                for output, array in enumerate(event.writes):
+                    if id(array) not in known:
+                        made.setdefault(id(array), ("made", (n, output)))
+            known |= made.keys()
+            self._made.append(made)
+
+    def place(self, call: int, array: np.ndarray, node: int | None) -> Place | None:
+        """Where an array that this call reads comes from; None if from nowhere that is known.
+
+        node: the serial of the node that had saved it, if one had; then it is what it was when the node was made.
+        """
+        if (found := self._made[call].get(id(array))) is not None:
+            return Place(0, *found)
+        origin = call if node is None else max(bisect_right(self._born, node) - 1, 0)
+        for then in (*range(origin, -1, -1), *range(origin + 1, call)):  # the latter are left at a seam
+            found = self._made[then].get(id(array)) or self._values[then].get(id(array))
+            if found is not None:
+                return Place(call - then, *found)
+        return None
+
+    def note(self, call: int, array: np.ndarray, kind: str, index: Any) -> None:
+        """From now on an array of this call is known."""
+        self._made[call][id(array)] = kind, index
+
+
+class Pair:
+    """Two windows of calls, compared: what is read, by place, is the same in both."""
+
+    def __init__(self, traces: Sequence[Trace], length: int) -> None:
+        self.traces, self.length = traces, length
+        self.arrays = Arrays(traces)
+        for call in range(length, len(traces)):
+            self._note_copies(call)
+
+    def read(self, call: int, read: Read) -> Place | Same:
+        """The place of an array that both calls read: this one, and the one a window before it."""
+        places = [
+            self.arrays.place(number, array, node)
+            for number, array, node in zip((call - self.length, call), (read.one, read.other), read.nodes)
+        ]
+        if places[0] != places[1]:
+            raise Difference(f"{read.what} reads something else than a step before, {where(read.site)}")
+        if places[1] is not None:
+            return places[1]
+        if not equal(read.one, read.other):
+            raise Difference(
+                f"{read.what} reads an array of shape {read.other.shape} that is another one at each step and no part "
+                f"of the batch, {where(read.site)}. Compute it by operations on tensors, or give it to the step with "
+                "the batch"
+            )
+        return Same(read.other)
+
+    def _note_copies(self, call: int) -> None:
+        """Know the arrays that are copies of the batch, in this call and in that of a window before."""
+        before = call - self.length
+        first, second = self.traces[before], self.traces[call]
+        for event, later in zip(first.events, second.events):
+            for one, other in zip(_read_by(event), _read_by(later)):
+                place = self.arrays.place(before, one, event.node)
+                unknown = self.arrays.place(call, other, later.node) is None
+                if unknown and (place is None or place.kind in ("copied", "value")):
+                    for kind, index, x, y in self._sources(first, second, other.dtype):
+                        if _is_copy(one, x) and _is_copy(other, y):
+                            self.arrays.note(before, one, kind, index)
+                            self.arrays.note(call, other, kind, index)
+                            break
+
+    def _sources(self, first: Trace, second: Trace, dtype: np.dtype) -> list[tuple[str, Any, Any, Any]]:
+        """Of what an array of a dtype can be a copy: of what the loss carries, unless that stays, or of the batch."""
+        carried = [(key, first.before[key], second.before[key]) for key in second.before if key[0] == "carry"]
+        found = [("value", key, x, y) for key, x, y in carried if y.dtype == dtype and not equal(x, y)]
+        batches = zip(first.batch, second.batch)
+        return [*found, *[("copied", Copied(n, dtype), x, y) for n, (x, y) in enumerate(batches)]]
+
+    def argument(self, call: int, read: Read) -> Any:
+        """An argument of an operation that both have; places stand for the arrays in it."""
+        one, other = read.one, read.other
+        if isinstance(other, np.ndarray) and isinstance(one, np.ndarray):
+            return self.read(call, read)
+        if type(one) is type(other) and type(other) in (tuple, list) and len(one) == len(other):
+            return type(other)([self.argument(call, read._replace(one=a, other=b)) for a, b in zip(one, other)])
+        if type(one) is type(other) is dict and [*one] == [*other]:
+            return {key: self.argument(call, read._replace(one=one[key], other=other[key])) for key in other}
+        if one is not other and not _alike(one, other):
+            raise Difference(
+                f"{read.what} has the argument {other!r} where it had {one!r} a step before, {where(read.site)}"
+            )
+        return other
+
+
+def where(site: Site) -> str:
+    return f"at {site[0]}:{site[1]}"
+
+
+def equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return (one.shape, one.dtype) == (other.shape, other.dtype) and one.tobytes() == other.tobytes()
+
+
+def _read_by(event: Event) -> list[np.ndarray]:
+    """The arrays that an operation reads, those in its arguments too."""
+    return [*event.reads, *_arrays(event.call)]
+
+
+def _arrays(argument: Any) -> list[np.ndarray]:
+    if isinstance(argument, np.ndarray):
+        return [argument]
+    if type(argument) is dict:
+        argument = argument.values()
+    elif type(argument) not in (tuple, list):
+        return []
+    return [array for item in argument for array in _arrays(item)]
+
+
+def _is_copy(array: np.ndarray, entry: Any) -> bool:
+    """Whether an array holds what an entry of the batch does, be it in another dtype."""
+    if not isinstance(entry, np.ndarray) or array.shape != entry.shape or array.dtype.kind != entry.dtype.kind:
+        return False
+    return bool(np.array_equal(array, entry.astype(array.dtype), equal_nan=array.dtype.kind == "f"))
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two arguments are the same: NaN is NaN, and a function is itself alone."""
+    return type(one) is type(other) and (one == other or one != one and other != other)
+
+
+def same_op(one: Any, other: Any) -> bool:
+    """Whether two operations compute the same; a function that is fused anew at each call makes a new one."""
+    if one is other:
+        return True
+    expressions = getattr(one, "expression", None), getattr(other, "expression", None)
+    return one.name == other.name and expressions[0] is not None and expressions[0] == expressions[1]
