@@ -1,0 +1,241 @@
+"""Entries: what a program calls gives what the operation gives, and writes nowhere else."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from factory import CONSTANT, arranged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from words import calls_of, computed, spec
+
+import tinyhyper as th
+from tinyhyper.core.operation import Elementwise
+from tinyhyper.kernels import entries, recipes
+from tinyhyper.kernels.accuracy import LIBRARY, MAX_ULPS, NEAR_ULPS
+from tinyhyper.kernels.backend import compiler_is_off
+from tinyhyper.kernels.plan import SMALL, elementwise_backend
+from tinyhyper.ops.operation import operation
+from tinyhyper.testing.functions import leaves
+from tinyhyper.testing.operations import OPERATIONS
+
+OTHERS = {"conv2d", "avg_pool2d", "max_pool2d", "batch_norm", "lstm"}  # no shapes drawn at random fit them
+ROWS = {  # by name, the function and a strategy of examples
+    **{
+        name: (partial(row.call, th) if row.call else getattr(th, name), arranged(row))
+        for name, row in OPERATIONS.items()
+        if name not in OTHERS
+    },
+    **{row.name: (row.function, row.examples) for row in CONSTANT},
+}
+ULPS = {**MAX_ULPS, **NEAR_ULPS, **dict.fromkeys(LIBRARY, 1.0)}
+# Every signature is compiled, which takes long: with the compiler, few operations are tested unless there is time.
+FEW = ("add", "tanh", "where", "less")
+slow_if_compiled = pytest.param if compiler_is_off() else lambda name: pytest.param(name, marks=pytest.mark.slow)
+EVERY = [name if name in FEW else slow_if_compiled(name) for name in ROWS]
+
+
+@st.composite
+def lying(draw, array, dtype):
+    """The values in a dtype, in an array that may lie by columns, backwards or with gaps."""
+    array = array.astype(dtype) if array.dtype.kind == "f" else array
+    how = draw(st.sampled_from(["rows", "columns", "backwards", "gaps"]))
+    if how == "columns":
+        return np.array(array, order="F")
+    if how == "backwards" and array.ndim:
+        return np.array(array[::-1])[::-1]
+    return np.repeat(array, 2, axis=-1)[..., ::2] if how == "gaps" and array.ndim else array
+
+
+def carried_out(function, arrays, options):
+    """What the engine carries out for a function: forward, backward, and the backward pass of that."""
+
+    def run():
+        xs = [th.tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays]
+        out = function(*xs, **options)
+        xs = [x for x in xs if x.requires_grad]
+        if out.requires_grad:
+            seed = th.tensor(np.linspace(0.5, 1.5, out.size, dtype=out.dtype).reshape(out.shape))
+            grads = th.gradients(out, xs, seed, create_graph=True)
+            grads = [g for g in grads if g.requires_grad]
+            th.gradients(grads, xs, [g.detach() for g in grads])
+
+    return calls_of(run)
+
+
+def same_bits(found, expected):
+    if expected.dtype.kind != "f":
+        return np.array_equal(found, expected)
+    same = found.view(f"u{found.itemsize}") == expected.view(f"u{found.itemsize}")
+    return bool(np.all(same | (np.isnan(found) & np.isnan(expected))))
+
+
+def assert_agrees(op, call, arrays, outputs=None):
+    """An entry, if there is one, gives the operation's bits where it says so, else what the kernels' accuracy allows:
+    of a single function its ulps and NumPy's own, of more a few roundings of all that is added up."""
+    expected, _ = op.compute(arrays, *call)
+    found = computed(op, call, arrays, outputs or expected)
+    if found is None:
+        return None
+    results, exact, _ = found
+    for ours, theirs in zip(results, expected):
+        if ours is None:
+            continue
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        if exact or theirs.dtype.kind != "f":
+            assert same_bits(ours, theirs), f"{op.name}:\n{ours}\n{theirs}"
+        elif isinstance(op, Elementwise) and op.name in ULPS:
+            assert_close(ours, theirs, (ULPS[op.name] + 4) * np.spacing(np.abs(theirs)), op.name)
+        else:
+            sizes = [np.sum(np.abs(x), dtype=np.float64) for x in (*arrays, *expected) if x.dtype.kind == "f"]
+            assert_close(ours, theirs, 16 * np.finfo(ours.dtype).eps * (1 + sum(sizes)) ** 2, op.name)
+    return exact
+
+
+def assert_close(ours, theirs, allowed, name):
+    different = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    off = np.abs(np.subtract(ours, theirs, dtype=np.float64))
+    assert not np.any(different & ~(off <= allowed)), f"{name} is off by {np.max(off)}:\n{ours}\n{theirs}"
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=30 if compiler_is_off() else 10)
+@given(data=st.data())
+def test_an_entry_gives_what_the_operation_gives(name, data):
+    function, examples = ROWS[name]
+    case, dtype = data.draw(examples), data.draw(st.sampled_from([np.float32, np.float64]))
+    arrays = [data.draw(lying(array, dtype)) for array in case.arrays]
+    for op, call, operands, _ in carried_out(function, arrays, case.options):
+        assert_agrees(op, call, operands)
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=10)
+@given(rows=st.integers(1, 60), columns=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))
+def test_where_eager_runs_a_kernel_the_entry_has_its_bits(dtype, rows, columns, seed):
+    """A fusion of the user's, of any size: its own kernel, the one of its gradient, and sums down to a row."""
+    rng = np.random.default_rng(seed)
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((rows, columns), (columns,), ())]
+
+    def run():
+        x, b, c = leaves(arrays)
+        out = curved(x, b, c)
+        out.backward(th.tensor(rng.standard_normal(out.shape).astype(dtype)))
+
+    threads = th.kernels.num_threads()
+    th.kernels.set_num_threads(1)
+    try:
+        fusions = [made for made in calls_of(run) if made[0].name.startswith("curved")]
+        assert len(fusions) == 2
+        for op, call, operands, _ in fusions:
+            assert assert_agrees(op, call, operands) is True
+    finally:
+        th.kernels.set_num_threads(threads)
+
+
+@th.fuse
+def curved(x, b, c):
+    return th.tanh(x + b) * c + x / (1 + b * b)
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+@pytest.mark.parametrize("name", ["tanh", "exp", "multiply", "add"])
+def test_large_operations_have_eagers_bits(name):
+    rng = np.random.default_rng(3)
+    arrays = [rng.standard_normal((SMALL // 20, 20)) for _ in range(2)][: 1 + (name in ("multiply", "add"))]
+    made = carried_out(ROWS[name][0], arrays, {})
+    exact = [assert_agrees(op, call, operands) for op, call, operands, _ in made]
+    assert exact and all(exact)
+
+
+def test_an_entry_is_exact_to_the_backend_that_is_forced():
+    op, call, operands, outputs = calls_of(lambda: curved(*leaves([np.ones((50, 40)), np.ones(40), np.ones(())])))[0]
+    try:
+        for n, backend in enumerate(("numpy", "numba")):
+            elementwise_backend(backend)
+            found = entries.recipe(op, call, tuple(map(spec, operands)), tuple(map(spec, outputs)))
+            assert found.exact is bool(n)
+    finally:
+        elementwise_backend("auto")
+
+
+def both(x, y):
+    return x * y, x + y
+
+
+def test_an_output_that_is_not_wanted_is_not_computed():
+    arrays = [np.arange(6.0).reshape(2, 3), np.ones(3)]
+    op, call, operands, outputs = calls_of(lambda: th.fuse(both)(*leaves(arrays)))[0]
+    assert assert_agrees(op, call, operands, [None, outputs[1]])
+    found = computed(op, call, operands, [outputs[0], None])
+    assert found[0][1] is None and np.array_equal(found[0][0], outputs[0])
+
+
+def test_an_operand_that_passes_unchanged_is_copied():
+    arrays = [np.arange(6.0).reshape(2, 3), np.ones(3)]
+
+    def run():
+        out = th.fuse(lambda x, b: x + b)(*leaves(arrays))
+        out.backward(th.tensor(np.arange(6.0).reshape(2, 3)))
+
+    backward = calls_of(run)[1]
+    assert backward[0].name.endswith(".vjp")
+    assert backward[3][0] is backward[2][0]
+    assert assert_agrees(*backward[:3]) is False
+
+
+@pytest.mark.parametrize(
+    "op, arrays",
+    [
+        (th.core.rules.add, [np.arange(3), np.arange(3)]),
+        (th.core.rules.add, [np.ones((0, 3)), np.ones(3)]),
+        (th.core.rules.tanh, [np.arange(3)]),
+    ],
+    ids=["of integers", "of nothing", "of integers to floats"],
+)
+def test_what_no_kernel_computes_has_no_entry(op, arrays):
+    outputs, _ = op.compute(arrays, {})
+    assert computed(op, ({},), arrays, outputs) is None
+
+
+def test_more_loops_than_a_kernel_has_have_no_entry():
+    x = np.ones((2,) * 20).transpose(*range(0, 20, 2), *range(1, 20, 2))
+    assert computed(th.core.rules.add, ({},), [x, np.ones((2,) * 20)], [x]) is None
+
+
+def test_an_operation_of_ones_own_has_no_entry():
+    @operation(x=lambda g: g)
+    def mine(x, /):
+        return x + 1
+
+    for made in calls_of(lambda: mine(th.tensor([1.0]))):
+        assert computed(*made) is None
+
+
+@pytest.mark.skipif(not compiler_is_off(), reason="kernels are compiled")
+def test_where_nothing_is_compiled_there_are_no_entries():
+    given = spec(np.ones(3))
+    assert entries.entry(th.core.rules.add, ({},), [given, given], [given]) is None
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+def test_a_function_is_shared_by_all_shapes():
+    found = [
+        entries.entry(th.core.rules.add, ({},), [spec(np.ones(n))] * 2, [spec(np.ones(n))]) for n in (2, 3, 1_000)
+    ]
+    assert len({e.address for e in found}) == 1
+    assert len({e.words for e in found}) == 3
+
+
+LYING = [np.ones(3, np.float32), np.ones((2, 3), order="F"), np.ones((4, 6))[::2], np.ones(2) > 0]
+
+
+@pytest.mark.parametrize("array", LYING)
+def test_an_argument_has_the_type_that_callers_in_python_give_it(array):
+    numba = pytest.importorskip("numba")
+    from tinyhyper.kernels import wrapper
+
+    kind, _ = recipes.array(0, array.dtype, array.shape, array.strides)
+    assert wrapper.numba_type(kind) == numba.typeof(array)
+    assert wrapper.numba_type(recipes.Kind("int64", layout="pair")) == numba.typeof((1, 2))

@@ -1,0 +1,58 @@
+"""Operations as C functions: what a recorded program calls instead of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.operation import ArraySpec, Elementwise
+from ..fusion.fusion import Fusion, fused
+from . import expressions, native
+from .backend import compiler_is_off
+from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
+
+__all__ = ["FLAG", "Entry", "Operand", "Output", "entry"]
+
+
+class Entry(NamedTuple):
+    """A C function, `void entry(int64 *words)`, that carries out an operation. It cannot raise.
+
+    words: integers; an Operand or Output where the address of that array belongs, FLAG where that of a program's flag.
+    exact: whether the result has the bits of op.compute.  keep: what must stay alive as long as it is called.
+    """
+
+    address: int
+    words: tuple[Any, ...]
+    exact: bool
+    keep: Any
+
+
+def entry(
+    op: Any, call: tuple[Any, ...], operands: Sequence[ArraySpec], outputs: Sequence[ArraySpec | None]
+) -> Entry | None:
+    """The C function for what `op.compute(arrays, *call)` computes; None if there is none.
+
+    operands: how the arrays lie that are read.  outputs: those that are written to, in rows; None for one that is not
+    wanted.
+    """
+    found = None if compiler_is_off() else recipe(op, call, tuple(operands), tuple(outputs))
+    return None if found is None else _entry(found)
+
+
+def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> Recipe | None:
+    """As `entry`, before anything is compiled."""
+    if isinstance(op, Fusion):
+        return expressions.recipe(op, call[0], operands, outputs)
+    if isinstance(op, Elementwise):
+        return expressions.recipe(fused(op), (False,) * len(operands), operands, outputs, alone=True)
+    return None
+
+
+def _entry(found: Recipe) -> Entry | None:  # pragma: no cover - compiled
+    address = native.address(found.source, found.kinds)
+    rooms = [np.empty(word.numbers) for word in found.words if isinstance(word, Room)]
+    addresses = iter([room.ctypes.data for room in rooms])
+    words = tuple([next(addresses) if isinstance(word, Room) else word for word in found.words])
+    return Entry(address, words, found.exact, rooms) if address else None
