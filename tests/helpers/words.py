@@ -100,7 +100,7 @@ def computed(op, call, arrays, outputs):
 
     def number(word):
         if isinstance(word, Room):
-            rooms.append(np.empty(word.numbers))
+            rooms.append(word.make())
             return rooms[-1].ctypes.data
         if isinstance(word, (Operand, Output)):
             return (ins if isinstance(word, Operand) else outs)[word.number].address()
@@ -142,7 +142,7 @@ def plainly(recipe, words):
 
 def read(kind, words):
     """The array that words say."""
-    dtype, address = np.dtype(kind.dtype), next(words)
+    dtype, address = np.dtype(kind.dtype), next(words) + (next(words) if kind.layout == "A" else 0)
     shape = [next(words) for _ in range(kind.ndim)]
     strides = [next(words) for _ in shape] if kind.layout == "A" else np.empty(shape, dtype, kind.layout).strides
     reach = [(n - 1) * step for n, step in zip(shape, strides)]

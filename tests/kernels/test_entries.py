@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from words import calls_of, computed, spec
 
 import tinyhyper as th
+from tinyhyper.core import operation as engine
 from tinyhyper.core.operation import Elementwise
 from tinyhyper.kernels import entries, recipes
 from tinyhyper.kernels.accuracy import LIBRARY, MAX_ULPS, NEAR_ULPS
 from tinyhyper.kernels.backend import compiler_is_off
+from tinyhyper.kernels.matmul import matmul_backend
 from tinyhyper.kernels.plan import SMALL, elementwise_backend
 from tinyhyper.ops.operation import operation
 from tinyhyper.testing.functions import leaves
@@ -149,6 +151,41 @@ def test_large_operations_have_eagers_bits(name):
     assert exact and all(exact)
 
 
+MATMUL = engine.OPERATIONS["matmul"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]), stack=st.sampled_from([(), (), (3,), (2, 3)]))
+def test_products_of_any_shapes_that_lie_anyhow(data, dtype, stack):
+    rows, inner, columns = (data.draw(st.integers(1, most)) for most in (30, 40, 70))
+    left, right = data.draw(st.booleans()), data.draw(st.booleans())
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    shapes = [(*stack, *((inner, rows) if left else (rows, inner))), (columns, inner) if right else (inner, columns)]
+    x, y = (data.draw(lying(rng.standard_normal(shape), dtype)) for shape in shapes)
+    exact = assert_agrees(MATMUL, ({"left": left, "right": right},), [x, y])
+    assert exact is False or (exact is None and len(stack) > 1)
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3, 4)), ((2, 3), (3,)), ((3,), (3,)), ((2, 1, 3, 2), (5, 2, 4))])
+def test_products_of_vectors_and_of_stacks_that_broadcast(shapes):
+    arrays = [np.random.default_rng(1).standard_normal(shape) for shape in shapes]
+    assert assert_agrees(MATMUL, ({"left": False, "right": False},), arrays) is False
+
+
+def test_a_product_by_tiles_has_eagers_bits():
+    arrays = [np.random.default_rng(1).standard_normal(shape) for shape in ((20, 30), (30, 40))]
+    matmul_backend("numba")
+    try:
+        assert assert_agrees(MATMUL, ({"left": False, "right": False},), arrays) is True
+    finally:
+        matmul_backend("auto")
+
+
+def test_a_stack_that_no_strides_express_has_no_entry():
+    x, y = np.ones((2, 3, 4, 5)).swapaxes(0, 1), np.ones((3, 2, 5, 6))
+    assert assert_agrees(MATMUL, ({"left": False, "right": False},), [x, y]) is None
+
+
 def test_an_entry_is_exact_to_the_backend_that_is_forced():
     op, call, operands, outputs = calls_of(lambda: curved(*leaves([np.ones((50, 40)), np.ones(40), np.ones(())])))[0]
     try:
@@ -172,12 +209,13 @@ def test_an_output_that_is_not_wanted_is_not_computed():
     assert found[0][1] is None and np.array_equal(found[0][0], outputs[0])
 
 
-def test_an_operand_that_passes_unchanged_is_copied():
-    arrays = [np.arange(6.0).reshape(2, 3), np.ones(3)]
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_operand_that_passes_unchanged_is_copied(dtype):
+    arrays = [np.arange(6, dtype=dtype).reshape(2, 3), np.ones(3, dtype)]
 
     def run():
         out = th.fuse(lambda x, b: x + b)(*leaves(arrays))
-        out.backward(th.tensor(np.arange(6.0).reshape(2, 3)))
+        out.backward(th.tensor(np.arange(6, dtype=dtype).reshape(2, 3)))
 
     backward = calls_of(run)[1]
     assert backward[0].name.endswith(".vjp")
@@ -236,6 +274,6 @@ def test_an_argument_has_the_type_that_callers_in_python_give_it(array):
     numba = pytest.importorskip("numba")
     from tinyhyper.kernels import wrapper
 
-    kind, _ = recipes.array(0, array.dtype, array.shape, array.strides)
+    kind, _ = recipes.array(0, array)
     assert wrapper.numba_type(kind) == numba.typeof(array)
     assert wrapper.numba_type(recipes.Kind("int64", layout="pair")) == numba.typeof((1, 2))

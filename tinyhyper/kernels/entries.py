@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..core.operation import ArraySpec, Elementwise
+from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import expressions, native
+from . import expressions, multiply, native
 from .backend import compiler_is_off
 from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
 
@@ -27,6 +25,10 @@ class Entry(NamedTuple):
     words: tuple[Any, ...]
     exact: bool
     keep: Any
+
+
+# By name, what makes the recipe of an operation, from its operands, its output and its options.
+RECIPES: dict[str, Callable[..., Recipe | None]] = {"matmul": multiply.recipe}
 
 
 def entry(
@@ -47,12 +49,13 @@ def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> 
         return expressions.recipe(op, call[0], operands, outputs)
     if isinstance(op, Elementwise):
         return expressions.recipe(fused(op), (False,) * len(operands), operands, outputs, alone=True)
-    return None
+    make = RECIPES.get(op.name)
+    return make(operands, outputs[0], **call[0]) if make and OPERATIONS[op.name] is op else None
 
 
 def _entry(found: Recipe) -> Entry | None:  # pragma: no cover - compiled
     address = native.address(found.source, found.kinds)
-    rooms = [np.empty(word.numbers) for word in found.words if isinstance(word, Room)]
+    rooms = [word.make() for word in found.words if isinstance(word, Room)]
     addresses = iter([room.ctypes.data for room in rooms])
     words = tuple([next(addresses) if isinstance(word, Room) else word for word in found.words])
     return Entry(address, words, found.exact, rooms) if address else None

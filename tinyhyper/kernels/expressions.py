@@ -7,13 +7,14 @@ import math
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from ..core.tape import quietly
 from ..fusion.expression import Expression, in_floats, value_dtypes
 from ..fusion.fusion import Fusion, Mask
 from ..ops.normalization import Channelwise
 from . import compiler, plan, threads
 from .parts import pays
-from .recipes import Operand, Output, Recipe, Specs, Wanted, array, made, total
+from .recipes import Operand, Output, Recipe, Specs, Wanted, array, lie, made, total
 
 # Operations that round once, or not at all, and of zeros and NaN make what NumPy makes of them.
 ALIKE = {
@@ -50,7 +51,9 @@ def _recipe(
         return None
     places = [*map(Operand, range(count)), *map(Output, wanted)]
     arguments = [
-        array(place, x.dtype, view, steps) if isinstance(place, Operand) or all(varies) else total(place, x.dtype, view)
+        array(place, lie(ArraySpec(view, x.dtype, steps)))
+        if isinstance(place, Operand) or all(varies)
+        else total(place, x.dtype, view)
         for place, x, view, steps, varies in zip(places, arrays, *layout)
     ]
     signature = compiler.Signature(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,8 +16,8 @@ class Kind(NamedTuple):
     """What a kernel's argument is, and of which words it is made.
 
     dtype: its name.  ndim: of an array.
-    layout: "C" or "F" for an array that lies so: its address and lengths; "A" for any other: address, lengths and
-    strides in bytes; "" for a number, "pair" for two.
+    layout: "C" or "F" for an array that lies so: its address and lengths; "A" for any other: its address, how many
+    bytes further it begins, lengths, and strides in bytes; "" for a number, "pair" for two.
     total: of a result that is a sum, its dtype. It is added up in float64, from 0 on. If the dtype is another, the
     words are those of a float64 array, and then the address of the result.
     """
@@ -40,9 +41,9 @@ class Output(NamedTuple):
 
 
 class Room(NamedTuple):
-    """A word: the address of memory for so many numbers of float64, which nobody else uses."""
+    """A word: the address of an array of the entry's own, which is made for it."""
 
-    numbers: int
+    make: Callable[[], np.ndarray]
 
 
 class Flag(NamedTuple):
@@ -69,26 +70,31 @@ Wanted: TypeAlias = "tuple[ArraySpec | None, ...]"  # of outputs; None for one t
 Argument: TypeAlias = "tuple[Kind, tuple[Any, ...]]"  # of a kernel, and its words
 
 
+def lie(spec: ArraySpec) -> np.ndarray:
+    """An array that lies as a spec says: for its views, not for what is in it."""
+    return np.lib.stride_tricks.as_strided(np.empty(1, spec.dtype), spec.shape, spec.strides)
+
+
 def made(source: str, arguments: Sequence[Argument], exact: bool) -> Recipe:
     """The recipe for a kernel with these arguments."""
     words = tuple([word for _, words in arguments for word in words])
     return Recipe(source, tuple([kind for kind, _ in arguments]), words, exact)
 
 
-def array(place: Any, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> Argument:
+def array(place: Any, like: np.ndarray) -> Argument:
     """An array as an argument, at the place that a word says."""
-    for layout, axes in ("C", range(len(shape))[::-1]), ("F", range(len(shape))):
-        step, even = dtype.itemsize, True
-        for axis in axes:
-            even &= strides[axis] == step
-            step *= shape[axis]
-        if even:
-            return Kind(dtype.name, len(shape), layout), (place, *shape)
-    return Kind(dtype.name, len(shape), "A"), (place, *shape, *strides)
+    if like.flags.forc:
+        return Kind(like.dtype.name, like.ndim, "C" if like.flags.c_contiguous else "F"), (place, *like.shape)
+    return anyhow(place, like)
+
+
+def anyhow(place: Any, like: np.ndarray, offset: int = 0) -> Argument:
+    """An array as an argument of a kernel that is told all strides."""
+    return Kind(like.dtype.name, like.ndim, "A"), (place, offset, *like.shape, *like.strides)
 
 
 def total(place: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Argument:
     """A result that a kernel adds up, in float64, as an argument."""
     if dtype == FLOAT64:
         return Kind("float64", len(shape), "C", "float64"), (place, *shape)
-    return Kind("float64", len(shape), "C", dtype.name), (Room(max(1, int(np.prod(shape)))), *shape, place)
+    return Kind("float64", len(shape), "C", dtype.name), (Room(partial(np.empty, shape)), *shape, place)

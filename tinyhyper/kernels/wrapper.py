@@ -29,8 +29,9 @@ def numba_type(kind: Kind) -> types.Type:
 
 def compiled(kernel: Any, signature: tuple[types.Type, ...]) -> Any:  # pragma: no cover - compiled
     """The kernel for a signature, compiled as for callers in Python, but without what these need."""
-    if (found := kernel.overloads.get(signature)) is not None:
-        return found
+    for known, found in kernel.overloads.items():
+        if tuple([t.copy(readonly=False) if isinstance(t, types.Array) else t for t in known]) == signature:
+            return found
     compiler, flags = kernel._compiler, Flags()
     target = compiler.targetdescr
     target.options.parse_as_flags(flags, compiler.targetoptions)
@@ -80,7 +81,8 @@ def _array(  # pragma: no cover - compiled
     array = context.make_array(kind)(context, builder)
     element = context.get_data_type(kind.dtype)
     size = LONG(context.get_abi_sizeof(element))
-    data = builder.inttoptr(read(), element.as_pointer())
+    place = builder.add(read(), read()) if kind.layout == "A" else read()
+    data = builder.inttoptr(place, element.as_pointer())
     shape = [read() for _ in range(kind.ndim)]
     if kind.layout == "A":
         strides = [read() for _ in shape]
