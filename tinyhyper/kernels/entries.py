@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import expressions, multiply, native
+from . import expressions, moves, multiply, native
 from .backend import compiler_is_off
 from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
 
@@ -28,7 +29,14 @@ class Entry(NamedTuple):
 
 
 # By name, what makes the recipe of an operation, from its operands, its output and its options.
-RECIPES: dict[str, Callable[..., Recipe | None]] = {"matmul": multiply.recipe}
+RECIPES: dict[str, Callable[..., Recipe | None]] = {
+    "matmul": multiply.recipe,
+    **dict.fromkeys(("reshape", "ravel", "expand_dims", "squeeze", "broadcast_to", "astype"), moves.copied),
+    **{name: partial(moves.viewed, name) for name in ("transpose", "swapaxes", "moveaxis", "flip", "getitem")},
+    "sum": moves.summed,
+    "mean": moves.meant,
+    "sum_to": moves.summed_to,
+}
 
 
 def entry(

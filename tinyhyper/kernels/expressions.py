@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from ..fusion.fusion import Fusion, Mask
 from ..ops.normalization import Channelwise
 from . import compiler, plan, threads
 from .parts import pays
-from .recipes import Operand, Output, Recipe, Specs, Wanted, array, lie, made, total
+from .recipes import Operand, Output, Recipe, Specs, Wanted, anyhow, array, lie, made, total
 
 # Operations that round once, or not at all, and of zeros and NaN make what NumPy makes of them.
 ALIKE = {
@@ -43,24 +45,44 @@ def _recipe(
     whole, types = _typed(fusion, dtypes, weak)
     expression = whole._replace(outputs=tuple([whole.outputs[n] for n in wanted]))
     shape = np.broadcast_shapes(*[x.shape for x in (*operands, *outs)])
-    if not plan.holds(expression, operands, weak, types, math.prod(shape)):
+    layout = loops(shape, (*operands, *outs))
+    if layout is None or not plan.holds(expression, operands, weak, types, math.prod(shape)):
         return None
-    arrays, count = (*operands, *outs), len(operands)
-    layout = compiler.merge_axes(shape, [x.shape for x in arrays], [x.strides for x in arrays])
-    if len(layout.varies[0]) > len(compiler.INDEX):
-        return None
-    places = [*map(Operand, range(count)), *map(Output, wanted)]
-    arguments = [
-        array(place, lie(ArraySpec(view, x.dtype, steps)))
-        if isinstance(place, Operand) or all(varies)
-        else total(place, x.dtype, view)
-        for place, x, view, steps, varies in zip(places, arrays, *layout)
-    ]
-    signature = compiler.Signature(
-        expression, dtypes, weak, tuple([out.dtype for out in outs]),
-        tuple(layout.varies[:count]), tuple(layout.varies[count:]),
-    )  # fmt: skip
     exact = _is_exact(fusion, whole, expression, outs, layout, math.prod(shape), alone)
+    places = [*map(Operand, range(len(operands))), *map(Output, wanted)]
+    return written(expression, weak, places, (*operands, *outs), layout, exact)
+
+
+def loops(shape: tuple[int, ...], arrays: Specs) -> compiler.Layout | None:
+    """How arrays lie along the loops over a shape; None if these are more than a kernel has."""
+    layout = compiler.merge_axes(shape, [x.shape for x in arrays], [x.strides for x in arrays])
+    return layout if len(layout.varies[0]) <= len(compiler.INDEX) else None
+
+
+def written(
+    expression: Expression,
+    weak: Mask,
+    places: Sequence[Any],
+    arrays: Specs,
+    layout: compiler.Layout,
+    exact: bool,
+    offset: int = 0,
+) -> Recipe:
+    """The recipe of an expression's kernel.
+
+    places, arrays: of its inputs, and then of its outputs.  offset: how many bytes behind its place the first begins.
+    """
+    arguments, count = [], expression.inputs
+    for n, (place, x, view, steps, along) in enumerate(zip(places, arrays, *layout)):
+        merged = lie(ArraySpec(view, x.dtype, steps))
+        if n >= count and not all(along):
+            arguments.append(total(place, x.dtype, view))
+        else:
+            arguments.append(anyhow(place, merged, offset) if offset and n == 0 else array(place, merged))
+    dtypes, varies = tuple([x.dtype for x in arrays]), tuple(layout.varies)
+    signature = compiler.Signature(
+        expression, dtypes[:count], weak, dtypes[count:], varies[:count], varies[count:]
+    )
     return made(_write(signature), arguments, exact)
 
 

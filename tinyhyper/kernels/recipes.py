@@ -75,6 +75,11 @@ def lie(spec: ArraySpec) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(np.empty(1, spec.dtype), spec.shape, spec.strides)
 
 
+def rows(shape: tuple[int, ...], dtype: np.dtype) -> ArraySpec:
+    """How an array lies whose elements follow each other."""
+    return ArraySpec(shape, dtype, np.empty(shape, dtype).strides)
+
+
 def made(source: str, arguments: Sequence[Argument], exact: bool) -> Recipe:
     """The recipe for a kernel with these arguments."""
     words = tuple([word for _, words in arguments for word in words])
