@@ -142,13 +142,36 @@ def curved(x, b, c):
 
 
 @pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
-@pytest.mark.parametrize("name", ["tanh", "exp", "multiply", "add"])
-def test_large_operations_have_eagers_bits(name):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["tanh", "multiply", "softmax", "log_softmax", "cross_entropy"])
+def test_large_operations_have_eagers_bits(name, dtype):
     rng = np.random.default_rng(3)
-    arrays = [rng.standard_normal((SMALL // 20, 20)) for _ in range(2)][: 1 + (name in ("multiply", "add"))]
-    made = carried_out(ROWS[name][0], arrays, {})
-    exact = [assert_agrees(op, call, operands) for op, call, operands, _ in made]
-    assert exact and all(exact)
+    arrays = [rng.standard_normal((SMALL // 10, 20)).astype(dtype)]
+    arrays += {"multiply": [arrays[0] + 1], "cross_entropy": [rng.integers(0, 20, len(arrays[0]))]}.get(name, [])
+    made = [each for each in carried_out(ROWS[name][0], arrays, {}) if each[0].name.startswith(name)]
+    assert made and all(assert_agrees(op, call, operands) for op, call, operands, _ in made)
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+def test_a_large_sum_of_float32_has_eagers_bits():
+    x = np.random.default_rng(3).standard_normal((50, 40)).astype(np.float32)
+    assert assert_agrees(engine.OPERATIONS["sum"], ({"axis": None, "keepdims": False},), [x]) is True
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 3, 1], [2, -1, 0], [7, 7, 7]])
+def test_a_label_out_of_range_sets_the_flag(labels):
+    x, labels, scale = np.random.default_rng(0).standard_normal((3, 3)), np.array(labels), np.ones(())
+    wrong = bool(np.any((labels < 0) | (labels > 2)))
+    for name, operands, out in (("cross_entropy", [x, labels], scale), ("excess", [scale, x, labels], x)):
+        assert computed(engine.OPERATIONS[name], ({},), operands, [out])[2] is wrong
+    if wrong:
+        with pytest.raises(th.ArgumentError):
+            th.cross_entropy(x, labels)
+
+
+def test_rows_of_integers_have_no_entry():
+    x = np.arange(6).reshape(2, 3)
+    assert assert_agrees(engine.OPERATIONS["softmax"], ({"axis": -1},), [x]) is None
 
 
 MATMUL = engine.OPERATIONS["matmul"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import expressions, moves, multiply, native
+from . import expressions, moves, multiply, native, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
 
@@ -36,6 +36,12 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     "sum": moves.summed,
     "mean": moves.meant,
     "sum_to": moves.summed_to,
+    "cross_entropy": softmax.loss_recipe,
+    "excess": softmax.excess_recipe,
+    "softmax": partial(softmax.softmax_recipe, softmax.SHARES),
+    "log_softmax": partial(softmax.softmax_recipe, softmax.LOGARITHMS),
+    "centred": partial(softmax.projection_recipe, softmax.WEIGHTED),
+    "balanced": partial(softmax.projection_recipe, softmax.SPREAD),
 }
 
 
