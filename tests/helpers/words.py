@@ -89,8 +89,11 @@ def computed(op, call, arrays, outputs):
     wanted = [None if x is None else ArraySpec(x.shape, x.dtype, np.empty(x.shape, x.dtype).strides) for x in outputs]
     given = op, call, tuple(map(spec, arrays)), tuple(wanted)
     found = entries.recipe(*given) if compiler_is_off() else entries.entry(*given)
-    if found is None:
-        return None
+    return None if found is None else run(found, arrays, wanted, op.name)
+
+
+def run(found, arrays, wanted, name):
+    """What an entry, or where nothing is compiled its recipe, makes of arrays: outputs, exactness, and the flag."""
     ins, outs = [Guarded(spec(x)) for x in arrays], [None if x is None else Guarded(x) for x in wanted]
     for guarded, array in zip(ins, arrays):
         guarded.array[...] = array
@@ -111,11 +114,11 @@ def computed(op, call, arrays, outputs):
         plainly(found, words.tolist())
     else:
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(found.address)(words.ctypes.data)
-    assert not any(x.touched(was) for x, was in zip(ins, before)), f"{op.name} writes to its operands, or around them"
+    assert not any(x.touched(was) for x, was in zip(ins, before)), f"{name} writes to its operands, or around them"
     for out in outs:
         if out is not None:
             ends = np.concatenate([out.whole[:GUARD], out.whole[-GUARD:]])
-            assert np.all(ends == BYTE), f"{op.name} writes around its output"
+            assert np.all(ends == BYTE), f"{name} writes around its output"
     return [None if x is None else x.array for x in outs], found.exact, bool(flag[0])
 
 

@@ -7,12 +7,13 @@ import pytest
 from factory import CONSTANT, arranged
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from words import calls_of, computed, spec
+from hypothesis.extra import numpy as hnp
+from words import calls_of, computed, run, spec
 
 import tinyhyper as th
 from tinyhyper.core import operation as engine
 from tinyhyper.core.operation import Elementwise
-from tinyhyper.kernels import entries, recipes
+from tinyhyper.kernels import entries, places, recipes
 from tinyhyper.kernels.accuracy import LIBRARY, MAX_ULPS, NEAR_ULPS
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.matmul import matmul_backend
@@ -167,6 +168,41 @@ def test_a_label_out_of_range_sets_the_flag(labels):
     if wrong:
         with pytest.raises(th.ArgumentError):
             th.cross_entropy(x, labels)
+
+
+@given(
+    n=st.integers(1, 6), width=st.lists(st.integers(1, 3), max_size=2), dtype=st.sampled_from(["f4", "f8", "u1", "i8"]),
+    numbers=st.lists(st.integers(-9, 9), min_size=1, max_size=8),
+)  # fmt: skip
+@settings(max_examples=30)
+def test_rows_are_copied_by_their_numbers_and_one_out_of_range_sets_the_flag(n, width, dtype, numbers):
+    whole = np.arange(n * int(np.prod(width, dtype=int))).reshape(n, *width).astype(dtype)
+    numbers, out = np.array(numbers), spec(np.empty((len(numbers), *width), dtype))
+    given = spec(whole), spec(numbers)
+    found = places.rows(given, out) if compiler_is_off() else entries.rows(*given, out)
+    [copied], exact, flag = run(found, [whole, numbers], [out], "rows")
+    assert exact and flag == bool(np.any((numbers < -n) | (numbers >= n)))
+    assert flag or np.array_equal(copied, whole[numbers])
+
+
+@given(
+    x=hnp.arrays(st.sampled_from(["f4", "f8"]), hnp.array_shapes(min_side=1), elements=st.floats(width=32)),
+    bad=st.sampled_from([None, np.inf, -np.inf, np.nan]),
+)
+@settings(max_examples=30)
+def test_an_element_that_is_not_finite_sets_the_flag(x, bad):
+    x = np.where(np.isfinite(x), x, np.finfo(x.dtype).max)
+    if bad is not None:
+        x[(-1,) * x.ndim] = bad
+    found = places.finite(spec(x)) if compiler_is_off() else entries.finite(spec(x))
+    assert run(found, [x], [], "finite")[2] is (bad is not None)
+
+
+def test_what_is_not_of_floats_or_has_gaps_is_not_checked():
+    for x in (np.arange(3), np.ones(6)[::2], np.ones(0)):
+        assert places.finite(spec(x)) is None
+        assert entries.finite(spec(x)) is None
+    assert entries.rows(spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))) is None
 
 
 def test_rows_of_integers_have_no_entry():
