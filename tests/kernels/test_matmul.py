@@ -170,7 +170,7 @@ def multiplied(a, b, skips):
     plan.packs = (*plan.packs[:2], skips)
     out, room = np.empty(plan.shape, a.dtype), plan.room()
     (call,) = plan.calls(*plan.views(a, b, out), room)
-    plan.kernel(*call)
+    product.kernel(plan.dtype)[0](*call)
     return out, room[0][2]
 
 
@@ -239,7 +239,7 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, sizes, order):
     around = np.full((rows + 30, columns + 70), 7, dtype)
     plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1)
     (call,) = plan.calls(a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns], plan.room())
-    plan.kernel(*call)
+    product.kernel(plan.dtype)[0](*call)
     wanted = np.full_like(around, 7)
     wanted[5 : 5 + rows, 5 : 5 + columns] = 6 * inner
     np.testing.assert_array_equal(around, wanted)
@@ -287,8 +287,9 @@ def test_a_wrong_kernel_is_noticed(monkeypatch, old, new):
     """The comparisons above must fail for a kernel with a fault in its blocks."""
     assert old in product.SOURCE
     monkeypatch.setattr(product, "SOURCE", product.SOURCE.replace(old, new))
+    product.source.cache_clear()
     product.kernel.cache_clear()
-    module._product.cache_clear()
+    module.product_of.cache_clear()
     try:
         with pytest.raises(AssertionError):
             test_large_products_by_blocks(np.float32, "C", (13, 1030, 33))
@@ -296,8 +297,9 @@ def test_a_wrong_kernel_is_noticed(monkeypatch, old, new):
             test_infinity_beneath_columns_of_zeros()
     finally:
         monkeypatch.undo()
+        product.source.cache_clear()
         product.kernel.cache_clear()
-        module._product.cache_clear()
+        module.product_of.cache_clear()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

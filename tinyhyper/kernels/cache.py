@@ -76,13 +76,17 @@ def load(source: str) -> Callable[..., None]:
     Where nothing is compiled it computes with NumPy's scalars, quietly.
     """
     if source not in _loaded:
-        digest = hashlib.sha256(_basis() + source.encode()).hexdigest()[:32]
-        text = HEADER.format(digest=digest, names=NAMES) + source
-        module = _module(f"tinyhyper_kernel_{digest}", text)
+        name = digest(source)
+        module = _module(f"tinyhyper_kernel_{name}", HEADER.format(digest=name, names=NAMES) + source)
         if compiler_is_off():
             vars(module)["math"] = _CMath()
         _loaded[source] = functools.partial(quietly, module.kernel) if compiler_is_off() else module.kernel
     return _loaded[source]
+
+
+def digest(source: str) -> str:
+    """What a kernel's files are named by."""
+    return hashlib.sha256(_basis() + source.encode()).hexdigest()[:32]
 
 
 class _CMath:

@@ -31,10 +31,12 @@ Mask: TypeAlias = "tuple[bool, ...]"
 class Layout(NamedTuple):
     """How arrays lie along the merged loops.
 
-    views: the shape to give each array; varies: along which loops each one varies.
+    views: the shape to give each array, and steps, the strides that it then has; varies: along which loops each one
+    varies.
     """
 
     views: list[tuple[int, ...]]
+    steps: list[tuple[int, ...]]
     varies: list[tuple[bool, ...]]
 
 
@@ -55,7 +57,8 @@ def merge_axes(shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]], stride
     views = [
         tuple(int(np.prod([shape[axis] for axis in group])) for group, v in zip(axes, vary) if v) for vary in varies
     ]
-    return Layout(views, varies)
+    last = [tuple(step[group[-1]] for group, v in zip(axes, vary) if v) for step, vary in zip(steps, varies)]
+    return Layout(views, last, varies)
 
 
 def _joins(sizes: tuple[int, ...], steps: tuple[int, ...], outer: int, inner: int) -> bool:

@@ -47,10 +47,10 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Raises ShapeError if the inner axes differ, the outer ones do not broadcast, or an operand is 0-d.
     """
-    return _tiled(a, b) if _by_tiles(a, b) else _blas(a, b)
+    return _tiled(a, b) if by_tiles(a, b) else _blas(a, b)
 
 
-def _by_tiles(a: np.ndarray, b: np.ndarray) -> bool:
+def by_tiles(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether the kernel is to multiply, not BLAS."""
     chosen = matmul_backend.chosen
     return _kernel_wins(a, b) if chosen == "auto" else chosen == "numba"
@@ -85,7 +85,7 @@ def _tiled(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return _blas(a, b)
     x, y = _ready(a if a.ndim > 1 else a[None], dtype), _ready(b if b.ndim > 1 else b[:, None], dtype)
     rows = x
-    if y.ndim == 2 < x.ndim and x.size and _is_one_matrix(x):
+    if y.ndim == 2 < x.ndim and x.size and is_one_matrix(x):
         rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     try:
         if not (x.size and y.size):
@@ -113,7 +113,7 @@ def _ready(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return x if x.dtype == dtype and x.flags.aligned else np.array(x, dtype)
 
 
-def _is_one_matrix(x: np.ndarray) -> bool:
+def is_one_matrix(x: np.ndarray) -> bool:
     """Whether the rows of all matrices of a stack lie evenly spaced."""
     sizes, steps = x.shape, x.strides
     return all(steps[axis] == steps[axis + 1] * sizes[axis + 1] for axis in range(x.ndim - 2))
@@ -121,10 +121,10 @@ def _is_one_matrix(x: np.ndarray) -> bool:
 
 def _plan(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Product:
     """How to multiply arrays of these shapes and strides."""
-    return _product((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads())
+    return product_of((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads())
 
 
-_product = functools.lru_cache(maxsize=4096)(Product)
+product_of = functools.lru_cache(maxsize=4096)(Product)
 
 
 def _misfit(a: np.ndarray, b: np.ndarray) -> ShapeError:

@@ -49,7 +49,9 @@ class KernelPlan(Plan):
     ) -> None:
         super().__init__(expression, arrays, weak, shape, like)
         self.kernel: Callable[..., None] | None = None
-        if self.outs and self._wants_kernel(eager, math.prod(shape)):
+        size = math.prod(shape)
+        chosen = by_kernel(self.expression, size, eager)
+        if self.outs and chosen and holds(self.expression, self.samples, weak, self.types, size):
             self._compile(arrays)
 
     def _compile(self, arrays: Sequence[np.ndarray]) -> None:
@@ -83,15 +85,6 @@ class KernelPlan(Plan):
         rounds = layout.views[along.index(True)][0]
         return Parts(kernel, rounds, along, len(self.samples)) if rounds >= LEAST else None
 
-    def _wants_kernel(self, eager: bool, size: int) -> bool:
-        lines, dtypes = self.expression.lines, [x.dtype for x, is_weak in zip(self.samples, self.weak) if not is_weak]
-        integers = any(dtype.kind in "iu" for dtype in [*dtypes, *self.types[len(self.types) - len(lines) :]])
-        if not size or integers or not is_written(self.expression):
-            return False
-        if elementwise_backend.chosen == "numba":
-            return True
-        return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(self.expression)))
-
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
             return super()._compute(arrays)
@@ -111,6 +104,22 @@ class KernelPlan(Plan):
 
     def _narrowed(self, results: list[np.ndarray]) -> list[np.ndarray]:
         return [result.astype(out.dtype, copy=False) for result, out in zip(results, self.outs)]
+
+
+def by_kernel(expression: Expression, size: int, eager: bool) -> bool:
+    """Whether a kernel is to compute so many elements."""
+    if elementwise_backend.chosen != "auto":
+        return elementwise_backend.chosen == "numba"
+    return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(expression)))
+
+
+def holds(
+    expression: Expression, inputs: Sequence[ArraySpec], weak: Sequence[bool], types: Sequence[np.dtype], size: int
+) -> bool:
+    """Whether a kernel can compute an expression, whose values have these types, for so many elements."""
+    dtypes = [x.dtype for x, is_weak in zip(inputs, weak) if not is_weak]
+    integers = any(dtype.kind in "iu" for dtype in [*dtypes, *types[len(types) - len(expression.lines) :]])
+    return size > 0 and not integers and is_written(expression)
 
 
 def is_library_call(expression: Expression) -> bool:

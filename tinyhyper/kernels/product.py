@@ -86,15 +86,24 @@ class Tile(NamedTuple):
 @functools.cache
 def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
     """The compiled product for a dtype, for arrays of any strides. It is compiled once, not for every layout."""
+    from . import tiles
+
+    largest, text = source(dtype)
+    multiply = cache.load(text)
+    if hasattr(multiply, "compile"):
+        tiles.compile_once(multiply, dtype)
+    return multiply, largest
+
+
+@functools.cache
+def source(dtype: np.dtype) -> tuple[Tile, str]:
+    """The largest tile for a dtype, and the kernel's source."""
     from . import tiles, vectors
 
     largest = Tile(vectors.SHAPE.rows, tiles.VECTORS * vectors.lanes(dtype.itemsize), vectors.SHAPE.step)
     basis = cache.text_of("tiles", "vectors", "zeros")
     digest = hashlib.sha256(basis).hexdigest()  # a kernel on the disk is of the same tiles
-    multiply = cache.load(SOURCE.format(digest=digest, **largest._asdict()))
-    if hasattr(multiply, "compile"):
-        tiles.compile_once(multiply, dtype)
-    return multiply, largest
+    return largest, SOURCE.format(digest=digest, **largest._asdict())
 
 
 class Part(NamedTuple):
@@ -108,11 +117,10 @@ class Part(NamedTuple):
 class Product:
     """How to multiply stacks of matrices of given shapes, strides and dtype."""
 
-    __slots__ = ("kernel", "shape", "dtype", "flat", "pairs", "parts", "block", "left", "by_columns", "right", "packs")
+    __slots__ = ("shape", "dtype", "flat", "pairs", "parts", "block", "left", "by_columns", "right", "packs")
 
     def __init__(self, a: Lie, b: Lie, dtype: np.dtype, workers: int) -> None:
-        self.kernel, tile = kernel(dtype)
-        self.dtype = dtype
+        self.dtype, (tile, _) = dtype, source(dtype)
         (rows, inner), columns = a[0][-2:], b[0][-1]
         stacks = a[0][:-2], b[0][:-2]
         stack = np.broadcast_shapes(*stacks)
@@ -150,7 +158,7 @@ class Product:
         """a @ b, for arrays of the plan's shapes and strides."""
         out = np.empty(self.shape, self.dtype)
         room = scratch.take(self, self.room)
-        threads.run(self.kernel, self.calls(*self.views(a, b, out), room))
+        threads.run(kernel(self.dtype)[0], self.calls(*self.views(a, b, out), room))
         scratch.give(self, room)
         return out
 
@@ -172,12 +180,14 @@ class Product:
 
     def room(self) -> list[Room]:
         """For each part, room for the strips that are moved, and for the numbers of the columns that are multiplied."""
+        left, right, picks = self.rooms()
+        return [(left(), right(), picks()) for _ in self.parts]
+
+    def rooms(self) -> tuple[Callable[[], np.ndarray], ...]:
+        """What makes the room of one part."""
         order: Any = "F" if self.by_columns else "C"
-        every = np.arange(self.block[0], dtype=np.intp)
-        return [
-            (np.empty(self.left, self.dtype, order), np.empty(self.right, self.dtype), np.stack([every] * 3))
-            for _ in self.parts
-        ]
+        left, right = (functools.partial(np.empty, shape, self.dtype) for shape in (self.left, self.right))
+        return functools.partial(left, order), right, functools.partial(np.stack, [np.arange(self.block[0])] * 3)
 
 
 def _up(length: int, unit: int) -> int:

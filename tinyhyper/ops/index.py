@@ -22,7 +22,7 @@ MANY = 4096  # elements that pieces of a cotangent may hold, however small the w
 @operation(xs=lambda g, position, indices: _getitem(g, indices[position]))
 def scatter(xs: Sequence[np.ndarray], /, indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     """Zeros of a shape, with each of the arrays added where an index takes its elements."""
-    dtype, numbered = xs[0].dtype, [_by_number(index) for index in indices]
+    dtype, numbered = xs[0].dtype, [by_number(index) for index in indices]
     out = np.zeros(shape, np.float64 if True in numbered else dtype)
     for x, index, numbers in zip(xs, indices, numbered):
         if numbers:
@@ -32,7 +32,7 @@ def scatter(xs: Sequence[np.ndarray], /, indices: Sequence[Any], shape: tuple[in
     return out.astype(dtype, copy=False)
 
 
-def _by_number(index: Any) -> bool:
+def by_number(index: Any) -> bool:
     """Whether an array of integers is in the index, so that it may take an element several times."""
     items = index if type(index) is tuple else (index,)
     return any(type(item) is np.ndarray and item.dtype.kind != "b" for item in items)

@@ -1,0 +1,90 @@
+"""Operations as C functions: what a recorded program calls instead of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..core.operation import OPERATIONS, ArraySpec, Elementwise
+from ..fusion.fusion import Fusion, fused
+from . import expressions, moves, multiply, native, places, softmax
+from .backend import compiler_is_off
+from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
+
+__all__ = ["FLAG", "Entry", "Operand", "Output", "entry", "finite", "rows"]
+
+
+class Entry(NamedTuple):
+    """A C function, `void entry(int64 *words)`, that carries out an operation. It cannot raise.
+
+    words: integers; an Operand or Output where the address of that array belongs, FLAG where that of a program's flag.
+    exact: whether the result has the bits of op.compute.  keep: what must stay alive as long as it is called.
+    """
+
+    address: int
+    words: tuple[Any, ...]
+    exact: bool
+    keep: Any
+
+
+# By name, what makes the recipe of an operation, from its operands, its output and its options.
+RECIPES: dict[str, Callable[..., Recipe | None]] = {
+    "matmul": multiply.recipe,
+    **dict.fromkeys(("reshape", "ravel", "expand_dims", "squeeze", "broadcast_to", "astype"), moves.copied),
+    **{name: partial(moves.viewed, name) for name in ("transpose", "swapaxes", "moveaxis", "flip")},
+    **{name: partial(places.taken, name) for name in ("roll", "tile")},
+    **{name: partial(places.joined, name) for name in ("concatenate", "stack")},
+    "getitem": places.indexed,
+    "scatter": places.scattered,
+    "sum": moves.summed,
+    "mean": moves.meant,
+    "sum_to": moves.summed_to,
+    "cross_entropy": softmax.loss_recipe,
+    "excess": softmax.excess_recipe,
+    "softmax": partial(softmax.softmax_recipe, softmax.SHARES),
+    "log_softmax": partial(softmax.softmax_recipe, softmax.LOGARITHMS),
+    "centred": partial(softmax.projection_recipe, softmax.WEIGHTED),
+    "balanced": partial(softmax.projection_recipe, softmax.SPREAD),
+}
+
+
+def entry(
+    op: Any, call: tuple[Any, ...], operands: Sequence[ArraySpec], outputs: Sequence[ArraySpec | None]
+) -> Entry | None:
+    """The C function for what `op.compute(arrays, *call)` computes; None if there is none.
+
+    operands: how the arrays lie that are read.  outputs: those that are written to, in rows; None for one that is not
+    wanted.
+    """
+    return None if compiler_is_off() else _entry(recipe(op, call, tuple(operands), tuple(outputs)))
+
+
+def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> Recipe | None:
+    """As `entry`, before anything is compiled."""
+    if isinstance(op, Fusion):
+        return expressions.recipe(op, call[0], operands, outputs)
+    if isinstance(op, Elementwise):
+        return expressions.recipe(fused(op), (False,) * len(operands), operands, outputs, alone=True)
+    make = RECIPES.get(op.name)
+    return make(operands, outputs[0], **call[0]) if make and OPERATIONS[op.name] is getattr(op, "whole", op) else None
+
+
+def rows(whole: ArraySpec, numbers: ArraySpec, out: ArraySpec) -> Entry | None:
+    """The C function that copies rows of Operand(0), by the numbers in Operand(1). One out of range sets the flag."""
+    return None if compiler_is_off() else _entry(places.rows((whole, numbers), out))
+
+
+def finite(x: ArraySpec) -> Entry | None:
+    """The C function that sets the flag if an element of Operand(0) is not finite."""
+    return None if compiler_is_off() else _entry(places.finite(x))
+
+
+def _entry(found: Recipe | None) -> Entry | None:  # pragma: no cover - compiled
+    address = native.address(found.source, found.kinds) if found else 0
+    if not found or not address:
+        return None
+    rooms = [word.make() for word in found.words if isinstance(word, Room)]
+    addresses = iter([room.ctypes.data for room in rooms])
+    words = tuple([next(addresses) if isinstance(word, Room) else word for word in found.words])
+    return Entry(address, words, found.exact, rooms)

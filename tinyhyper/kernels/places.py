@@ -1,0 +1,131 @@
+"""Elements by their places as recipes: indexing by arrays, what is joined, and the transposes of both.
+
+An index that an operation is called with is the same at every step: so where each element goes is known beforehand.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.operation import OPERATIONS, ArraySpec
+from ..core.tensor import FLOAT64, FLOATS
+from ..ops.index import by_number
+from .moves import viewed
+from .recipes import FLAG, Argument, Operand, Output, Recipe, Room, Specs, array, lie, made, total
+
+TAKE = """
+def kernel(x, places, out):
+    for n in range(len(places)):
+        out[n] = x[places[n]]
+"""
+PUT = """
+    for n in range(len(places{0})):
+        out[places{0}[n]] {1} x{0}[n]"""
+ROWS = """
+def kernel(x, numbers, out, wrong):
+    for n in range(len(numbers)):
+        row = numbers[n] + len(x) if numbers[n] < 0 else numbers[n]
+        if row < 0 or row >= len(x):
+            wrong[0] = 1
+            return
+        for j in range(x.shape[1]):
+            out[n, j] = x[row, j]
+"""
+FINITE = """
+def kernel(x, wrong):
+    total = {dtype}(0)
+    for n in range(len(x)):
+        total = add(total, x[n] * 0)
+    if total != 0:
+        wrong[0] = 1
+"""
+MOST = 2**20  # elements, each of which needs a place
+
+
+def taken(name: str, operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
+    """An operation that takes its elements from its operand: the places are what it takes from their numbers."""
+    [x] = map(lie, operands)
+    if not (x.flags.c_contiguous and x.dtype == out.dtype and 0 < math.prod(out.shape) <= MOST):
+        return None
+    places = OPERATIONS[name].forward(np.arange(x.size).reshape(x.shape), **options)
+    arguments = [array(Operand(0), np.empty(x.size, x.dtype)), _kept(places), _flat(out)]
+    return made(TAKE, arguments, exact=True)
+
+
+def indexed(operands: Specs, out: ArraySpec, index: Any) -> Recipe | None:
+    """x[index], which may be a view."""
+    return viewed("getitem", operands, out, index=index) or taken("getitem", operands, out, index=index)
+
+
+def joined(name: str, operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
+    """An operation whose result has each element of its operands once."""
+    ends = np.cumsum([math.prod(x.shape) for x in operands])
+    if not _in_rows(operands, out) or any(x.dtype != out.dtype for x in operands):
+        return None
+    numbers = np.split(np.arange(ends[-1]), ends[:-1])
+    sources = OPERATIONS[name].forward([n.reshape(x.shape) for n, x in zip(numbers, operands)], **options)
+    places = np.split(np.argsort(sources, axis=None), ends[:-1])
+    return made(_put(len(operands), "="), [*_pieces(operands, places), _flat(out)], exact=True)
+
+
+def scattered(operands: Specs, out: ArraySpec, indices: Sequence[Any], shape: tuple[int, ...]) -> Recipe | None:
+    """Zeros, with operands added where indices say. Sums are added up in float64, and in the order that NumPy takes."""
+    if not _in_rows(operands, out) or out.dtype not in FLOATS:
+        return None
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    sums = total(Output(0), out.dtype, (numbers.size,))
+    exact = len(operands) == 1 or out.dtype == FLOAT64 or any(map(by_number, indices))
+    return made(_put(len(operands), "+="), [*_pieces(operands, [numbers[index] for index in indices]), sums], exact)
+
+
+def rows(operands: Specs, out: ArraySpec) -> Recipe | None:
+    """Rows of the first operand, by the numbers in the second; one that is out of range sets the flag."""
+    x, numbers = map(lie, operands)
+    if not x.flags.c_contiguous or not math.prod(out.shape):
+        return None
+    matrix, result = (np.empty((len(a), math.prod(a.shape[1:])), a.dtype) for a in (x, lie(out)))
+    arguments = [array(Operand(0), matrix), array(Operand(1), numbers), array(Output(0), result), _flag()]
+    return made(ROWS, arguments, exact=True)
+
+
+def finite(x: ArraySpec) -> Recipe | None:
+    """A check that sets the flag if an element of a float array is not finite."""
+    if x.dtype not in FLOATS or not lie(x).flags.forc or not math.prod(x.shape):
+        return None
+    flat = array(Operand(0), np.empty(math.prod(x.shape), x.dtype))
+    return made(FINITE.format(dtype=x.dtype.name), [flat, _flag()], exact=True)
+
+
+def _in_rows(operands: Specs, out: ArraySpec) -> bool:
+    sizes = [math.prod(x.shape) for x in (*operands, out)]
+    return all(lie(x).flags.c_contiguous for x in operands) and 0 < min(sizes) and sum(sizes) <= MOST
+
+
+@functools.cache
+def _put(count: int, assignment: str) -> str:
+    names = ", ".join(f"x{n}, places{n}" for n in range(count))
+    return f"\ndef kernel({names}, out):" + "".join(PUT.format(n, assignment) for n in range(count)) + "\n"
+
+
+def _pieces(operands: Specs, places: Sequence[np.ndarray]) -> list[Argument]:
+    pairs = enumerate(zip(operands, places))
+    return [a for n, (x, p) in pairs for a in (array(Operand(n), np.empty(math.prod(x.shape), x.dtype)), _kept(p))]
+
+
+def _kept(places: np.ndarray) -> Argument:
+    """Places as an argument."""
+    flat = np.ascontiguousarray(places, np.int64).ravel()
+    return array(Room(lambda: flat), flat)
+
+
+def _flat(out: ArraySpec) -> Argument:
+    return array(Output(0), np.empty(math.prod(out.shape), out.dtype))
+
+
+def _flag() -> Argument:
+    return array(FLAG, np.zeros(1, np.int64))
