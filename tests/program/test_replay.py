@@ -10,6 +10,7 @@ from drawn_towers import bits, snapshot
 from golden_towers import GOLDEN, towers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replayed import batches, eager_step, loss_of, make, named
 from small_model import recorded_loss
 
 import tinyhyper as th
@@ -20,32 +21,6 @@ from tinyhyper.optim.horizon import Window
 SEEDS = st.integers(0, 10_000)
 TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
 ACTIONS = ("nothing", "look", "use", "set", "alpha", "replace", "step", "shape", "load", "grad")
-
-
-def loss_of(params, x, y):
-    return th.mean(th.square(th.tanh(x @ params["w"] + params["b"]) - y))
-
-
-def make(optimizer, dtype=np.float64, seed=0):
-    """A run: weights and a tower."""
-    rng = np.random.default_rng(seed)
-    arrays = {"w": rng.standard_normal((3, 2)), "b": rng.standard_normal(2)}
-    return {name: th.tensor(x.astype(dtype), requires_grad=True) for name, x in arrays.items()}, optimizer
-
-
-def batches(count, dtype=np.float64, seed=1, rows=4):
-    rng = np.random.default_rng(seed)
-    return [
-        (rng.standard_normal((rows, 3)).astype(dtype), rng.standard_normal((rows, 2)).astype(dtype))
-        for _ in range(count)
-    ]
-
-
-def eager_step(loss, params, optimizer, batch):
-    value = loss(params, *batch)
-    value.backward(create_graph=not optimizer.hooks[Window].cuts)
-    optimizer.step(params)
-    return value.item()
 
 
 def act(action, params, optimizer):
@@ -72,10 +47,6 @@ def act(action, params, optimizer):
                 params[name] = th.tensor(w.numpy(), requires_grad=True)
     elif action == "grad" and window.horizon == 1:
         th.sum(params["w"]).backward(retain_graph=True)
-
-
-def named(height, key):
-    return f"level{height}.{key}" if height else key
 
 
 def assert_same(one, other):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,36 +56,43 @@ class Batches:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Batch]:
-        for step in range(self._count):
-            rows = step if self.index is None else self.index[step]
-            entries = [np.asarray(array[rows]) for array in self.arrays]
-            yield [Tensor(entry) if is_tensor else entry for entry, is_tensor in zip(entries, self._tensors)]
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step."""
+        entries = [array[0] for array in self.part(step, step + 1)]
+        return [Tensor(entry) if tensor else entry for entry, tensor in zip(map(np.asarray, entries), self._tensors)]
+
+    def part(self, first: int, last: int) -> list[np.ndarray]:
+        """The stacks of some steps."""
+        rows: Any = slice(first, last) if self.index is None else self.index[first:last]
+        return [array[rows] for array in self.arrays]
 
 
 class Histories:
-    """The values of hyperparameters after each step. Raises ArgumentError for a name that none has."""
+    """The values of hyperparameters after each step. Raises ArgumentError for a name that none has.
 
-    def __init__(self, visible: Visible, keep: Sequence[str]) -> None:
-        self._visible = visible
+    keys: of the values.  internal: an array for each, in its coordinate, with room for all steps.
+    """
+
+    def __init__(self, visible: Visible, keep: Sequence[str], steps: int) -> None:
         known = {named(key): key for key in visible.tensors() if key[0] == "hyperparameter"}
         for name in keep:
             if name not in known:
                 raise ArgumentError(f"over: keep={name!r} is no hyperparameter of the tower; it has {', '.join(known)}")
-        self._keys: dict[str, Key] = {name: known[name] for name in keep}
-        self._internal: dict[str, list[float]] = {name: [] for name in keep}
+        self._visible, self._names = visible, tuple(keep)
+        self.keys: tuple[Key, ...] = tuple([known[name] for name in keep])
+        self.internal = [np.empty(steps) for _ in keep]
 
-    def note(self, moment: Moment | None) -> None:
+    def note(self, step: int, moment: Moment | None) -> None:
         """A step is over. moment: where the program stands; None if users see the values."""
-        for name, key in self._keys.items():
-            array = self._visible.tensors()[key].array if moment is None else moment.array(key)
-            self._internal[name].append(array.item())
+        tensors = self._visible.tensors() if moment is None and self.keys else {}
+        for key, history in zip(self.keys, self.internal):
+            history[step] = (tensors[key].array if moment is None else moment.array(key)).item()
 
-    def values(self) -> dict[str, np.ndarray]:
-        """The values a person means, in the order of the steps."""
+    def values(self, steps: int) -> dict[str, np.ndarray]:
+        """The values a person means, of so many steps, by name."""
         found = {}
-        for name, (_, height, key) in self._keys.items():
+        for name, (_, height, key), history in zip(self._names, self.keys, self.internal):
             level = self._visible.levels[height]
             with unwatched():
-                found[name] = level._coordinates[level._rows[key]].value(Tensor(np.array(self._internal[name]))).array
+                found[name] = level._coordinates[level._rows[key]].value(Tensor(history[:steps])).array
         return found

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.operation import SPEC, ArraySpec
 from ..sites import Site
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
-from .program import Body, Entry, Instruction, Kind, Program, Reading, Slot
+from .program import Body, Entry, Instruction, Kind, Program, Reading, Slot, slots_in
 from .trace import Event, Trace
 from .values import Key, named
 
@@ -104,7 +104,7 @@ class Builder:
         arguments = self.pair.argument(call, whole)
         found = self._readings(n, arguments)
         writes = tuple([self._here(n, "made", (number, output)) for output in range(len(second.writes))])
-        return Instruction(op, found, reads, writes, (), found != arguments, second.cuts, second.part, *site)
+        return Instruction(op, found, reads, writes, (), bool(slots_in(found)), second.cuts, second.part, *site)
 
     def _readings(self, n: int, argument: Any) -> Any:
         """An argument with the slots of its arrays."""
@@ -122,7 +122,7 @@ class Builder:
         instructions, rest = draft
         last: dict[int, int] = {}
         for number, instruction in enumerate(instructions):
-            for slot in (*instruction.reads, *instruction.writes, *_slots(instruction.call)):
+            for slot in (*instruction.reads, *instruction.writes, *slots_in(instruction.call)):
                 if self.slots[slot].kind == "made" and slot not in self._kept:
                     last[slot] = number
         frees: list[list[int]] = [[] for _ in instructions]
@@ -189,14 +189,3 @@ class Builder:
     def _new(self, kind: Kind, name: str, array: np.ndarray) -> int:
         self.slots.append(Slot(kind, name, ArraySpec(*SPEC(array))))
         return len(self.slots) - 1
-
-
-def _slots(argument: Any) -> list[int]:
-    """The slots in the arguments of an operation."""
-    if isinstance(argument, Reading):
-        return [argument.slot]
-    if type(argument) is dict:
-        argument = argument.values()
-    elif type(argument) not in (tuple, list):
-        return []
-    return [slot for item in argument for slot in _slots(item)]

@@ -21,7 +21,9 @@ DATA: Any = vars(Tensor)["data"]
 
 
 class Look(Protocol):
-    """Where to look for the values of a step."""
+    """Where to look for the values of a step. stays: whether it is always the same step."""
+
+    stays: bool
 
     def array(self, key: Key) -> np.ndarray: ...
     def hand_over(self) -> None:
@@ -41,7 +43,9 @@ class Pending(Tensor):
             return ARRAY.__get__(self)
         except AttributeError:
             look, key = self.mark
-            ARRAY.__set__(self, array := look.array(key))
+            array = look.array(key)
+            if look.stays:
+                ARRAY.__set__(self, array)
             return array
 
     def _fill(self) -> Tensor:

@@ -119,7 +119,7 @@ def run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
         arrays[slot] = arrays[slot] + 1.0
 
 
-def filled(argument: Any, arrays: Sequence[Any]) -> Any:
+def filled(argument: Any, arrays: Any) -> Any:
     """An argument of an operation, with the arrays that it reads."""
     kind = type(argument)
     if kind is Reading:
@@ -129,3 +129,14 @@ def filled(argument: Any, arrays: Sequence[Any]) -> Any:
     if kind is dict:
         return {key: filled(item, arrays) for key, item in argument.items()}
     return argument
+
+
+def slots_in(argument: Any) -> list[int]:
+    """The slots in the arguments of an operation."""
+    if isinstance(argument, Reading):
+        return [argument.slot]
+    if type(argument) is dict:
+        argument = argument.values()
+    elif type(argument) not in (tuple, list):
+        return []
+    return [slot for item in argument for slot in slots_in(item)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from ..core.tape import RECORDING, current, switched
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError, GraphError
-from ..finite import all_finite
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from ..optim.ranges import RangeWatch
@@ -26,24 +24,31 @@ from .compare import differs
 from .enter import entered
 from .moment import Batch, Cut, Moment, Since
 from .places import Difference
-from .program import Body, Program, run
+from .program import Program
+from .runners import Natively, arrays_in, by_numpy, natively, own, plain
 from .trace import Trace
 from .values import Key
 from .visible import Visible
 
 CHANGES = "What the loss reads beside its arguments is another thing at each step; give it to the step with the batch"
+PART = 64  # steps, of which the rows of whole data sets are copied at once
 TRIES = 4  # windows that may differ from the one before, one after another, until replay is refused
 
 
 class Look:
-    """Where pending tensors look for their values."""
+    """Where pending tensors look for their values: at a moment, or at the last one."""
 
-    def __init__(self, replay: Replay, moment: Moment) -> None:
-        self._replay, self.moment = replay, moment
-        self.array = moment.array
+    def __init__(self, replay: Replay, moment: Moment | None = None) -> None:
+        self._replay, self._moment, self.stays = replay, moment, moment is not None
+
+    def array(self, key: Key) -> np.ndarray:
+        """A value."""
+        return (self._moment or self._replay.moment).array(key)
 
     def hand_over(self) -> None:
-        self._replay.hand_over(self.moment)
+        """Let what users see be as after an eager step, if this moment is the last one."""
+        if not self.stays or self._moment is self._replay.moment:
+            self._replay.hand_over()
 
 
 class Replay:
@@ -62,6 +67,7 @@ class Replay:
         verify: int | None,
     ) -> None:
         self.program: Program | None = None
+        self._natively: Natively | None = None  # the same program in memory
         self.exact, self.verify = exact, verify
         self._loss, self._visible = loss, Visible(params, optimizer, carry)
         self._window: Window = optimizer.hooks[Window]
@@ -80,6 +86,7 @@ class Replay:
         self._signature: tuple[Any, ...] = ()
         self._tries = 0
         self._refused: GraphError | None = None
+        self._last = Look(self)
         self._lock = threading.RLock()
 
     def __call__(self, *batch: Any) -> float:
@@ -115,27 +122,72 @@ class Replay:
         """
         with self._lock:
             batches = Batches(stacks, index, steps)
-            histories = Histories(self._visible, keep)
-            pause = len(batches) if every is None else whole("over: every", every)
-            losses: list[float] = []
+            count, made = len(batches), 0
+            losses, histories = np.empty(count), Histories(self._visible, keep, count)
+            pause = count if every is None else whole("over: every", every)
             try:
-                for made, batch in enumerate(batches, 1):
-                    losses.append(self._step(batch))
-                    histories.note(self._moment if self._ahead else None)
-                    if call is not None and (made % pause == 0 or made == len(batches)):
+                while made < count:
+                    made += self._some(batches, made, min(count, made - made % pause + pause), losses, histories)
+                    if call is not None and (made % pause == 0 or made == count):
                         self._show()
-                        if call(made, np.array(losses)):
+                        if call(made, losses[:made].copy()):
                             break
             finally:
                 self._show()
-            return (np.array(losses), histories.values()) if keep else np.array(losses)
+                self._levels[0].hooks[RangeWatch].after(self._levels, self._visible.params)
+            return (losses[:made], histories.values(made)) if keep else losses[:made]
 
-    def hand_over(self, moment: Moment) -> None:
-        """Let what users see be as after an eager step, if this moment is the last one."""
+    def _some(self, batches: Batches, first: int, last: int, losses: np.ndarray, histories: Histories) -> int:
+        """Some of the steps from the first on, at once where that can be; how many."""
+        batch = batches[first]
+        last = min(last, first + (PART if batches.index is not None else last), first + self._until_compared())
+        if last > first + 1 and (moment := self._in_memory(batch, histories.keys)) is not None:
+            assert self._natively is not None
+            found = np.empty(last - first, self._natively.native.loss.shared.dtype)
+            row = [batches[step] for step in range(first, last)] if self._period > 1 else []
+            out = [found, *[history[first:last] for history in histories.internal]]
+            moment, made = self._natively.many(moment, batches.part(first, last), row, out)
+            if made:
+                losses[first : first + made] = found[:made]
+                self._steps += made
+                self._stand(moment)
+                return made
+        losses[first] = self._step(batch)
+        histories.note(first, self._moment if self._ahead else None)
+        return 1
+
+    def _until_compared(self) -> int:
+        """How many steps the program makes until one is to be held against the eager engine."""
+        steps, verify = self._steps, self.verify
+        due = min(1 << steps.bit_length(), steps - steps % verify + verify if verify else 1 << steps.bit_length())
+        return due - 1 - steps
+
+    def _in_memory(self, batch: Batch, watched: tuple[Key, ...]) -> Moment | None:
+        """The moment from which steps can be made at once; None if they cannot."""
+        moment = self._moment
+        if self._natively is None or self.program is None or moment is None or self._alike is not None:
+            return None
+        if self._closure.changed():
+            self._begin_anew(CHANGES)
+            return None
+        if self._changed(tuple(map(_shown, batch))) != {}:
+            return None
+        if self._natively.watched != watched:
+            self._natively = Natively(self.program, watched, self._checks)
+        return moment if self._natively.goes_on(moment) else None
+
+    @property
+    def moment(self) -> Moment:
+        """Where the program stands."""
+        assert self._moment is not None
+        return self._moment
+
+    def hand_over(self) -> None:
+        """Let what users see be as after an eager step."""
         with self._lock:
-            if self._pending and moment is self._moment:
+            if self._pending:
                 self._pending = False
-                self._visible.hand_over(moment, self._eager_step)
+                self._visible.hand_over(self.moment, self._eager_step)
 
     def _step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine."""
@@ -158,36 +210,42 @@ class Replay:
 
     def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
-        assert self.program is not None and self._moment is not None
-        before = self._moment.having(changed)
-        n, arrays = before.steps % self._period, [*before.arrays]
-        body = self.program.bodies[n]
-        run(body, arrays, _arrays(batch))
-        if self._checks and not all(all_finite(arrays[slot]) for slot in body.finite):
+        before, program = self._moment, self.program
+        assert before is not None and program is not None
+        if not changed and self._natively is not None and self._natively.goes_on(before):
+            made = self._natively.step(before, batch)
+        else:
+            made = by_numpy(program, before, changed, batch, self._checks)
+        if made is None:
             return None
-        cut: Callable[[], Cut] = partial(_cut, body, before, arrays) if n == 0 else before.cut
-        since = () if n == 0 else (*before.since, Since(changed, tuple(map(_kept, batch))))
-        after = Moment(before.keys, arrays, cut, since, before.steps + 1)
-        self._compare(before, after, arrays[body.loss], batch)
-        self._window.steps, self._moment, self._ahead, self._pending = after.steps, after, True, False
-        return arrays[body.loss].item()
+        after, loss = made
+        self._compare(before.having(changed), after, loss, batch)
+        self._stand(after)
+        return loss.item()
+
+    def _stand(self, moment: Moment) -> None:
+        """The program stands at a moment that users do not see yet."""
+        self._window.steps, self._moment, self._ahead, self._pending = moment.steps, moment, True, False
 
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""
         self._steps += 1
-        count, new = self._steps, self._alike is not None and not _same(self._alike, _arrays(batch))
+        count, new = self._steps, self._alike is not None and not _same(self._alike, batch)
         if not new and count & (count - 1) and not (self.verify and count % self.verify == 0):
             return
         self._show()
-        made = {key: after.array(key) for key in after.keys}
-        what = differs(before, made, loss, self._visible, batch, self._eager_step, self.exact)
+        self._levels[0].hooks[RangeWatch].after(self._levels, self._visible.params)
+        program = self.program
+        assert program is not None
+        steps = (lambda: (after, loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
+        what = differs(before, steps, self._visible, batch, self._eager_step)
         if what is None:
-            self._compared, self._compared_at, self._alike = after, count, None if new else self._alike
+            self._compared, self._compared_at, self._alike = plain(after), count, None if new else self._alike
             return
         dropped = count - self._compared_at
         assert self._compared is not None
-        self._moment, self._ahead, self.program, self._traces = self._compared, True, None, []
-        self._window.steps = self._compared.steps
+        self._stand(self._compared)
+        self.program, self._natively, self._traces = None, None, []
         raise GraphError(
             f"replay: the program no longer computes what the loss does: {what}. The last {dropped} steps are dropped, "
             "and the run stands where program and loss last agreed. Something has changed that a recording cannot see; "
@@ -197,10 +255,11 @@ class Replay:
     def _show(self) -> None:
         """Let users see where the program stands."""
         if self._ahead:
-            assert self._moment is not None
             self._ahead, self._pending = False, True
-            self._visible.put(self._moment, Look(self, self._moment))
-            RangeWatch.after(self._levels[0].hooks[RangeWatch], self._levels, self._visible.params)
+            look = Look(self, self.moment)
+            self._visible.put(look, self._last)
+            if self._natively is not None:
+                self._natively.look(look, self.moment)
 
     def _eager(self, batch: Batch, signature: tuple[Any, ...]) -> float:
         """Make a step by the eager engine, and learn from it."""
@@ -208,14 +267,13 @@ class Replay:
             raise self._refused
         self._show()
         visible, moment = self._visible, self._moment
-        if moment is not None:
-            self.hand_over(moment)
+        self.hand_over()
         self._moment = None
         if current() != RECORDING:
             self._traces.clear()
             return self._eager_step(visible.params, batch).item()
         n, skipped = self._window.steps % self._period, visible.optimizer.skipped
-        trace = Trace(visible.tensors(), visible.arrays(), tuple(map(_kept, batch)))
+        trace = Trace(visible.tensors(), visible.arrays(), tuple(map(own, batch)))
         try:
             with switched(tape=trace):
                 loss = self._eager_step(visible.params, batch)
@@ -252,7 +310,8 @@ class Replay:
 
     def _begin_anew(self, why: str) -> None:
         """The program, if there is one, is that of another loss: record again, unless that has failed too often."""
-        self.program, self._traces, self._tries = None, self._traces[-2 * self._period :], self._tries + 1
+        self.program = self._natively = None
+        self._traces, self._tries = self._traces[-2 * self._period :], self._tries + 1
         if self._tries > TRIES:
             self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {why}")
 
@@ -271,8 +330,9 @@ class Replay:
                 self._begin_anew(str(error))
             else:
                 self._tries = self._steps = 0
-                first, *rest = [trace.batch for _, trace in self._traces]
-                self._alike = first if all(_same(first, batch) for batch in rest) else None
+                self._natively = None if self.exact else natively(self.program, (), self._checks)
+                first, *rest = [trace.given for _, trace in self._traces]
+                self._alike = first if first and all(_same(first, batch) for batch in rest) else None
         if self.program is not None and len(self._traces) >= period:
             latest = [trace for _, trace in sorted(self._traces[-period:], key=lambda pair: pair[0])]
             if (arrays := entered(self.program, latest, n)) is not None:
@@ -284,30 +344,14 @@ class Replay:
                 self._visible.note()
 
 
-def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
-    """What a step that cuts has read. arrays: of the slots, after it."""
-    values = {key: before.array(key) for key in before.keys}
-    carried = {key: arrays[slot] for key, slot in before.keys.items() if key[0] == "carry"}
-    return Cut(values, {key: arrays[slot] for key, slot in body.gradients.items()}, carried)
-
-
 def _set(one: Trace, other: Trace) -> dict[Key, np.ndarray]:
     """The values that were set by hand between two calls."""
     return {key: array for key, array in other.before.items() if array is not one.after.get(key)}
 
 
-def _arrays(batch: Batch) -> list[Any]:
-    return [entry.array if isinstance(entry, Tensor) else entry for entry in batch]
-
-
-def _kept(entry: Any) -> Any:
-    """An entry of a batch, for later: one that is an array could be overwritten."""
-    return entry.copy("K") if isinstance(entry, np.ndarray) else entry
-
-
 def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether two batches of one signature hold the same."""
-    return all(np.array_equal(x, y) for x, y in zip(one, other))
+    return all(x is y or np.array_equal(*arrays_in([x, y])) for x, y in zip(one, other))
 
 
 def _shown(entry: Any) -> Any:

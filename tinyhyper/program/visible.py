@@ -11,7 +11,7 @@ from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..optim.horizon import Window
 from .moment import Moment, live, restore
-from .pending import Look, Pending, become, pending
+from .pending import Look, become, pending
 from .values import Key, arrays_of, values_of
 
 
@@ -21,8 +21,8 @@ class Seen(NamedTuple):
     place: MutableMapping[Any, Tensor]
     name: Any
     tensor: Tensor
-    array: np.ndarray | None
-    edge: Any
+    array: np.ndarray | None = None
+    edge: Any = None
 
 
 class Visible:
@@ -35,6 +35,8 @@ class Visible:
         self.levels = optimizer.levels
         self._seen: dict[Key, Seen] = {}
         self._inside: list[tuple[Tensor, Any]] = []  # of each level, t and the states
+        self._shown: Any = None  # in which these look, if they are pending
+        self._moved: list[tuple[MutableMapping[Any, Tensor], Key, Any]] = []
         self._carried: dict[str, Any] = {}
 
     def tensors(self) -> dict[Key, Tensor]:
@@ -45,20 +47,33 @@ class Visible:
         """The arrays of all values."""
         return {key: tensor.array for key, tensor in self.tensors().items()} | arrays_of(self.carry)
 
-    def put(self, moment: Moment, look: Look) -> None:
-        """Put tensors that are filled in when somebody looks where a step has moved something."""
-        weights = [("weight", name) for name in self.params]
-        self.params.update(zip([*self.params], pending(look, weights)))
+    def put(self, look: Look, last: Look) -> None:
+        """Put tensors that are filled in when somebody looks where a step has moved something.
+
+        look: where those look that users can take, and keep.  last: where the levels' own look, of the last step.
+        """
+        if self._shown is not last:
+            self._put_inside(last)
+        seen = self._seen
+        for (place, key, name), tensor in zip(self._moved, pending(look, [key for _, key, _ in self._moved])):
+            dict.__setitem__(place, name, tensor) if isinstance(place, dict) else place.update({name: tensor})
+            seen[key] = Seen(place, name, tensor)
+        if self.carry:
+            self.put_carry(look.array)
+            self._carried = dict(self.carry)
+
+    def _put_inside(self, last: Look) -> None:
+        """Let the levels' own tensors look for the values of the last step, whichever that is."""
+        self._shown, self._inside = last, []
+        self._moved = [(self.params, ("weight", name), name) for name in self.params]
         for height, level in enumerate(self.levels):
-            tuned = [("hyperparameter", height, name) for name in level._tuned]
-            dict.update(level.parameters, zip(level._tuned, pending(look, tuned)))
-            [level._t] = pending(look, [("t", height)])
+            self._moved += [(level.parameters, ("hyperparameter", height, name), name) for name in level._tuned]
+            [level._t] = pending(last, [("t", height)])
             level._states = {
-                target: dict(zip(kept, pending(look, [("state", height, target, name) for name in kept])))
+                target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))
                 for target, kept in level._states.items()
             }
-        self.put_carry(moment.array)
-        self.note()
+            self._inside.append((level._t, level._states))
 
     def put_carry(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """Give the loss what it has left in `carry`, for it to read: arrays where it had left arrays."""
@@ -70,39 +85,41 @@ class Visible:
             self.carry[name] = Tensor(array) if isinstance(before, Tensor) else array
 
     def note(self) -> None:
-        """Remember what is there."""
+        """Remember what is there, none of it pending."""
         found: dict[Key, tuple[Any, str]] = {("weight", name): (self.params, name) for name in self.params}
         for height, level in enumerate(self.levels):
             found |= {("hyperparameter", height, name): (level.parameters, name) for name in level.parameters}
-        self._seen = {}
-        for key, (place, name) in found.items():
-            tensor = place[name]
-            array, edge = (None, None) if type(tensor) is Pending else (tensor.array, tensor.edge)
-            self._seen[key] = Seen(place, name, tensor, array, edge)
+        self._seen = {
+            key: Seen(place, name, tensor := place[name], tensor.array, tensor.edge)
+            for key, (place, name) in found.items()
+        }
         self._inside = [(level._t, level._states) for level in self.levels]
-        self._carried = dict(self.carry)
+        self._carried, self._shown = dict(self.carry), None
 
     def changed(self) -> dict[Key, np.ndarray] | None:
         """The values that were set by hand since they were noted; None where more than values has changed."""
-        if len(self.params) + sum(len(level.parameters) for level in self.levels) != len(self._seen):
-            return None
+        found: dict[Key, np.ndarray] = {}
+        count = len(self.params)
         for level, above, (t, states) in zip(self.levels, (*self.levels[1:], None), self._inside):
             if level._t is not t or level._states is not states or level._above is not above:
                 return None
-        found: dict[Key, np.ndarray] = {}
+            count += len(level.parameters)
+        if count != len(self._seen):
+            return None
         for key, (place, name, tensor, array, edge) in self._seen.items():
             if place.get(name) is not tensor:
                 return None
-            if type(tensor) is not Pending:
+            if array is not None:
                 if tensor.edge is not edge or tensor.grad is not None:
                     return None
                 if tensor.array is not array:
                     found[key] = tensor.array
-        if self.carry.keys() != self._carried.keys():
-            return None
-        for name, value in self.carry.items():
-            if value is not self._carried[name]:
-                found |= arrays_of({name: value})
+        if self.carry:
+            if self.carry.keys() != self._carried.keys():
+                return None
+            for name, value in self.carry.items():
+                if value is not self._carried[name]:
+                    found |= arrays_of({name: value})
         return found
 
     def hand_over(self, moment: Moment, eager: Callable[..., Any]) -> None:

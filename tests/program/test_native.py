@@ -1,0 +1,179 @@
+"""A program in memory makes what the eager engine makes, within rounding."""
+
+import numpy as np
+import pytest
+from backends import compiler_is_off
+from drawn_towers import snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replayed import batches, eager_step, loss_of, make, named
+
+import tinyhyper as th
+from tinyhyper import testing
+from tinyhyper.optim import SGD, Adam
+
+SEEDS = st.integers(0, 10_000)
+
+
+def distance(one, other):
+    """The largest difference, as a share of the largest element."""
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    return np.max(np.abs(one - other), initial=0.0) / max(np.max(np.abs(other), initial=0.0), 1e-300)
+
+
+def assert_close(one, other, tolerance=1e-12):
+    (params, optimizer), (others, twin) = one, other
+    for name, w in params.items():
+        assert distance(w.numpy(), others[name].numpy()) <= tolerance, name
+    for level, its in zip(optimizer.levels, twin.levels):
+        assert level.t == its.t
+        for key, value in level.hyperparameters.items():
+            assert distance(value, its.hyperparameters[key]) <= tolerance, key
+        for name, kept in level.state_dict()["levels"][0]["state"].items():
+            for key, state in kept.items():
+                assert distance(state, its.state_dict()["levels"][0]["state"][name][key]) <= tolerance, (name, key)
+
+
+@settings(max_examples=15)
+@given(
+    tower=testing.towers(("w", "b")),
+    seed=SEEDS,
+    looks=st.lists(st.tuples(st.integers(0, 49), st.sampled_from(["look", "use", "set", "step"])), max_size=3),
+)
+def test_a_run_in_memory_is_the_eager_one_within_rounding(tower, seed, looks):
+    """Of 50 steps in float64, whatever is done in between."""
+    eager, replayed = (make(tower.build(), np.float64, seed) for _ in range(2))
+    train = th.replay(loss_of, *replayed)
+    for n, batch in enumerate(batches(50, seed=seed)):
+        for params, optimizer in (eager, replayed):
+            for at, what in looks:
+                if at == n and what == "look":
+                    params["w"].numpy()
+                elif at == n and what == "use":
+                    assert params["w"].requires_grad
+                elif at == n and what == "set":
+                    params["w"].data = params["w"].numpy() * 0.5
+                elif at == n and what == "step" and "horizon" not in str(optimizer):
+                    eager_step(loss_of, params, optimizer, batch)
+        assert distance(train(*batch), eager_step(loss_of, *eager, batch)) <= 1e-12
+    assert_close(replayed, eager)
+    for batch in batches(3, seed=seed + 1):
+        eager_step(loss_of, *eager, batch)
+        eager_step(loss_of, *replayed, batch)
+    assert_close(replayed, eager)
+
+
+@settings(max_examples=10)
+@given(tower=testing.towers(("w", "b")), seed=SEEDS, parts=st.lists(st.integers(0, 40), min_size=1, max_size=3))
+def test_many_steps_in_memory_are_as_one_by_one(tower, seed, parts):
+    eager, replayed = (make(tower.build(), np.float64, seed) for _ in range(2))
+    train = th.replay(loss_of, *replayed)
+    levels = eager[1].levels
+    names = [named(height, key) for height, level in enumerate(levels) for key in level.parameters]
+    for count in parts:
+        given_batches = batches(count, seed=seed + count)
+        expected, histories = [], {name: [] for name in names}
+        for batch in given_batches:
+            expected.append(eager_step(loss_of, *eager, batch))
+            for height, level in enumerate(levels):
+                for key, value in level.hyperparameters.items():
+                    histories[named(height, key)].append(value)
+        stacks = [np.array([b[n] for b in given_batches]).reshape(count, 4, 3 - n) for n in range(2)]
+        losses, kept = train.over(*stacks, keep=names)
+        assert distance(losses, expected) <= 1e-12
+        for name in names:
+            assert distance(kept[name], histories[name]) <= 1e-12
+        assert_close(replayed, eager)
+
+
+def adam(**options):
+    return Adam(1e-2, optimizer=SGD(1e-4), **options)
+
+
+def test_tensors_that_were_taken_keep_their_values_while_memory_is_used_again():
+    params, tower = make(adam())
+    other, twin = make(adam())
+    train, exact = th.replay(loss_of, params, tower), th.replay(loss_of, other, twin, exact=True)
+    stacks = [np.array(entries) for entries in zip(*batches(9))]
+    taken, expected = [], []
+    for batch in batches(20):
+        train(*batch), exact(*batch)
+        taken.append((params["w"], tower.parameters["alpha"]))
+        expected.append((other["w"].numpy(), twin.parameters["alpha"].numpy()))
+    train.over(*stacks)
+    for tensors, arrays in zip(taken, expected):
+        for tensor, array in zip(tensors, arrays):
+            assert distance(tensor.numpy(), array) <= 1e-12 and tensor.requires_grad
+
+
+def test_a_step_that_is_not_finite_is_skipped_in_the_middle_of_many():
+    x, y = (np.array(entries) for entries in zip(*batches(40)))
+    x[[17, 30]] = np.nan
+    eager, replayed = make(adam(on_nonfinite="skip")), make(adam(on_nonfinite="skip"))
+    with pytest.warns(th.AnomalyWarning, match="skipped"):
+        expected = [eager_step(loss_of, *eager, batch) for batch in zip(x, y)]
+    with pytest.warns(th.AnomalyWarning, match="skipped"):
+        losses = th.replay(loss_of, *replayed).over(x, y)
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)
+    assert replayed[1].skipped == 2
+    assert_close(replayed, eager)
+
+
+def test_rows_of_whole_data_sets_are_gathered():
+    rng = np.random.default_rng(0)
+    x, y, rows = rng.standard_normal((20, 3)), rng.standard_normal((20, 2)), rng.integers(0, 20, (150, 4))
+    one, other = make(adam()), make(adam())
+    losses = th.replay(loss_of, *one).over(x, y, index=rows)
+    np.testing.assert_array_equal(losses, th.replay(loss_of, *other).over(x[rows], y[rows]))
+    assert_close(one, other, 0.0)
+
+
+def test_what_has_no_c_function_is_carried_out_by_python():
+    def loss(params, x, y):
+        picked = th.einsum("ij,jk->ik", th.tensor(x), params["w"])[np.array([0, 2, 0])]
+        return th.mean(th.square(picked + params["b"] - y[:3]))
+
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed)
+    with pytest.raises(th.GraphError, match="no part of the batch"):  # y[:3] is NumPy's
+        train.over(*[np.array(entries) for entries in zip(*batches(30))])
+
+    def better(params, x, y):
+        picked = th.einsum("ij,jk->ik", th.tensor(x), params["w"])[np.array([0, 2, 0])]
+        return th.mean(th.square(picked + params["b"] - th.tensor(y)[:3]))
+
+    eager, replayed = make(adam()), make(adam())
+    losses = th.replay(better, *replayed).over(*[np.array(entries) for entries in zip(*batches(30))])
+    assert distance(losses, [eager_step(better, *eager, batch) for batch in batches(30)]) <= 1e-12
+    assert_close(replayed, eager)
+
+
+def test_labels_out_of_range_are_refused_at_their_step():
+    def loss(params, x, labels):
+        return th.cross_entropy(x @ params["w"] + params["b"], labels)
+
+    params, tower = make(adam())
+    train = th.replay(loss, params, tower)
+    labels = np.random.default_rng(0).integers(0, 2, (20, 4))
+    x = np.array([batch[0] for batch in batches(20)])
+    train.over(x[:15], labels[:15])
+    before = snapshot(tower, params)
+    labels[15:] = 2
+    with pytest.raises(th.ArgumentError, match="label 2 is out of range"):
+        train.over(x[15:], labels[15:])
+    assert snapshot(tower, params) == before
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="numba is off, so nothing is native")
+def test_large_arrays_have_the_bits_of_the_eager_engine():
+    """From 1,000 elements on both run the same kernels. (The sum is NumPy's, but no gradient depends on it.)"""
+    rng, first = np.random.default_rng(0), np.linspace(-1, 1, 4096).reshape(64, 64)
+    runs = [({"w": th.tensor(first, requires_grad=True)}, adam()) for _ in range(2)]
+
+    def loss(params, x):
+        return th.sum(th.square(th.tanh(params["w"] * x)))
+
+    x = rng.standard_normal((30, 64, 64))
+    losses = th.replay(loss, *runs[0]).over(x)
+    np.testing.assert_allclose(losses, [eager_step(loss, *runs[1], (batch,)) for batch in x], rtol=1e-14)
+    assert snapshot(*reversed(runs[0])) == snapshot(*reversed(runs[1]))

@@ -1,0 +1,108 @@
+"""Into a native program and out of it: the arrays of a moment, to its buffers and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .moment import Cut, Moment, Since
+from .native import TURNS, Native
+
+
+class Memory:
+    """The buffers of a native program, as the slots of moments."""
+
+    def __init__(self, native: Native) -> None:
+        self.native, self._program = native, native.program
+        self._length = len(self._program.bodies)
+        self._begun = 0
+        self._counts: dict[int, np.ndarray] = {}
+        self._kept = {slot: n for slot, (n, _, _) in self._program.kept.items()}
+
+    def load(self, moment: Moment) -> bool:
+        """Go on from a moment. False, where a value was set by hand that lies where another is still needed."""
+        native, length = self.native, self._length
+        ahead = native.call + length * (TURNS + 1)
+        native.call = self._begun = ahead + (moment.steps - ahead) % length
+        filled: dict[int, np.ndarray] = {}
+        for slot in (*self._program.keys.values(), *self._kept):
+            array = moment.arrays[slot]
+            if slot in native.versions.counted:
+                self._counts[slot] = array
+                continue
+            buffer = self._buffer(slot, native.call)
+            assert buffer is not None
+            known = filled.setdefault(id(buffer), array)
+            if known is not array and known.tobytes() != array.tobytes():
+                return False
+            np.copyto(buffer, array)
+        return True
+
+    def moment(self, steps: int, since: tuple[Since, ...]) -> Moment:
+        """The moment before the next step. steps: of the window.  since: the steps after the last cut."""
+        return Moment(self._program.keys, Snapshot(self), partial(self.cut, self.native.call), since, steps)
+
+    def array(self, slot: int, call: int) -> Any:
+        """What a slot holds before a step; an array of its own. None for what no later step reads."""
+        if slot in self._program.constants:
+            return self._program.constants[slot]
+        if slot in self.native.versions.counted:
+            return self._counts[slot] + float(self._times(slot, call))
+        buffer = self._buffer(slot, call)
+        return None if buffer is None else buffer.copy()
+
+    def cut(self, call: int) -> Cut:
+        """What the last step before this one that cut has read."""
+        first = call - 1 - (call - 1) % self._length
+        values = {key: self.array(slot, first) for key, slot in self._program.keys.items()}
+        carried = {k: self.array(slot, first + 1) for k, slot in self._program.keys.items() if k[0] == "carry"}
+        turn, versions = first // self._length, self.native.versions
+        gradients = {
+            key: self.native.at(versions.read(0, slot), turn).copy()
+            for key, slot in self._program.bodies[0].gradients.items()
+        }
+        return Cut(values, gradients, carried)
+
+    def _times(self, slot: int, call: int) -> int:
+        """How often a value has been counted since the moment that was loaded, before a step."""
+        counting = [n for n, body in enumerate(self._program.bodies) if slot in body.counted]
+        return sum((call - n - 1) // self._length - (self._begun - n - 1) // self._length for n in counting)
+
+    def _buffer(self, slot: int, call: int) -> np.ndarray | None:
+        """Where the array lies that a slot holds before a step."""
+        native, (turn, n) = self.native, divmod(call, self._length)
+        if self._program.slots[slot].kind == "value":
+            return native.at(native.versions.read(n, slot), turn)
+        if slot not in self._kept:
+            return None
+        m = self._kept[slot]
+        last = turn if m < n else turn - 1
+        return native.at(native.versions.left(m, slot), last)
+
+
+class Snapshot(Sequence[Any]):
+    """The arrays of a moment, fetched when they are asked for.
+
+    They are there until another window has been run; values that were kept stay.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory, self.call = memory, memory.native.call
+        self._kept: dict[int, Any] = {}
+
+    def is_of(self, memory: Memory) -> bool:
+        """Whether this is where a program stands in memory."""
+        return self._memory is memory and self.call == memory.native.call
+
+    def keep(self, slots: Iterable[int]) -> None:
+        """Fetch arrays, as the buffers will be written to."""
+        self._kept = {slot: self[slot] for slot in slots}
+
+    def __getitem__(self, slot: Any) -> Any:
+        return self._kept[slot] if slot in self._kept else self._memory.array(slot, self.call)
+
+    def __len__(self) -> int:
+        return len(self._memory.native.program.slots)

@@ -1,0 +1,140 @@
+"""Two ways to make the steps of a program: by NumPy, one operation after another, or by C functions in memory."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..core.tensor import Tensor
+from ..finite import all_finite
+from . import native
+from .memory import Memory, Snapshot
+from .moment import Batch, Cut, Moment, Since
+from .native import Native
+from .program import Body, Program, run
+from .values import Key
+
+Made = tuple[Moment, Any]  # where a step has led to, and its loss
+
+
+def arrays_in(batch: Batch) -> list[Any]:
+    """The entries of a batch, tensors as arrays."""
+    return [entry.array if isinstance(entry, Tensor) else entry for entry in batch]
+
+
+def own(entry: Any) -> Any:
+    """An entry of a batch, for later: one that is an array could be overwritten."""
+    return entry.copy("K") if isinstance(entry, np.ndarray) else entry
+
+
+def by_numpy(
+    program: Program, moment: Moment, changed: Mapping[Key, np.ndarray], batch: Batch, checks: bool
+) -> Made | None:
+    """A step by what the eager engine calls. None where something is not finite, if that is checked.
+
+    changed: values that were set by hand since the moment.
+    """
+    before = moment.having(changed)
+    n, arrays = before.steps % len(program.bodies), [*before.arrays]
+    body = program.bodies[n]
+    run(body, arrays, arrays_in(batch))
+    if checks and not all(all_finite(arrays[slot]) for slot in body.finite):
+        return None
+    cut: Callable[[], Cut] = partial(_cut, body, before, arrays) if n == 0 else before.cut
+    since = _since(program, before, changed, batch)
+    return Moment(before.keys, arrays, cut, since, before.steps + 1), arrays[body.loss]
+
+
+def _since(program: Program, before: Moment, changed: Mapping[Key, np.ndarray], batch: Batch) -> tuple[Since, ...]:
+    """The steps since the last cut, with the one that follows on a moment."""
+    cuts = before.steps % len(program.bodies) == 0
+    return () if cuts else (*before.since, Since(changed, tuple(map(own, batch))))
+
+
+def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
+    """What a step that cuts has read. arrays: of the slots, after it."""
+    values = {key: before.array(key) for key in before.keys}
+    carried = {key: arrays[slot] for key, slot in before.keys.items() if key[0] == "carry"}
+    return Cut(values, {key: arrays[slot] for key, slot in body.gradients.items()}, carried)
+
+
+def plain(moment: Moment) -> Moment:
+    """A moment with arrays of its own, whatever becomes of the buffers that it may lie in."""
+    cut = moment.cut()
+    return moment._replace(arrays=[*moment.arrays], cut=lambda: cut)
+
+
+class Natively:
+    """The steps of a program by C functions. watched: the values of which `many` gives histories."""
+
+    def __init__(self, program: Program, watched: tuple[Key, ...], checks: bool) -> None:
+        self.program, self.watched = program, watched
+        self.native = Native(program, watched, checks)
+        self.memory = Memory(self.native)
+        self._looks: list[tuple[Any, Snapshot]] = []
+
+    def goes_on(self, moment: Moment) -> bool:
+        """Whether it stands at a moment, or can go there."""
+        arrays = moment.arrays
+        if isinstance(arrays, Snapshot) and arrays.is_of(self.memory):
+            return True
+        self._keep_seen(self.native.call + self.native.reach + 1)
+        return self.memory.load(moment)
+
+    def look(self, look: Any, moment: Moment) -> None:
+        """Somebody may look at a moment as long as this object lives."""
+        if isinstance(moment.arrays, Snapshot):
+            self._looks.append((weakref.ref(look), moment.arrays))
+
+    def _keep_seen(self, last: int) -> None:
+        """Before the steps up to `last`, fetch what can still be seen of moments whose buffers they write to."""
+        while self._looks and self._looks[0][1].call + self.native.reach < last:
+            look, arrays = self._looks.pop(0)
+            if look() is not None:
+                arrays.keep(self.program.keys.values())
+
+    def step(self, moment: Moment, batch: Batch) -> Made | None:
+        """A step from the moment at which it stands. None where it would not be good."""
+        native, arrays = self.native, arrays_in(batch)
+        self._keep_seen(native.call + 1)
+        for (position, _), stream in native.batch.items():
+            stream.give(arrays[position])
+        for stream in (native.loss, *native.watched.values()):
+            stream.share()
+        if not native.run(native.call + 1):
+            return None
+        since = _since(self.program, moment, {}, batch) if len(self.program.bodies) > 1 else ()
+        return self.memory.moment(moment.steps + 1, since), native.loss.shared
+
+    def many(
+        self, moment: Moment, stacks: Sequence[np.ndarray], batches: Sequence[Batch], out: Sequence[np.ndarray]
+    ) -> tuple[Moment, int]:
+        """Steps from the moment at which it stands, until one would not be good; where they lead to, and how many.
+
+        stacks: of each entry of the batch.  batches: the same, as the loss would take them.  out: arrays for the losses and the histories of what is watched, with room for all.
+        """
+        native = self.native
+        first, count = native.call, len(out[0])
+        self._keep_seen(first + count)
+        for (position, dtype), stream in native.batch.items():
+            stream.follow(np.ascontiguousarray(stacks[position], dtype), first)
+        for stream, array in zip((native.loss, *native.watched.values()), out, strict=True):
+            stream.follow(array, first)
+        native.run(first + count)
+        made = native.call - first
+        steps, row = moment.steps + made, batches[:made]
+        for batch in row:
+            moment = moment._replace(since=_since(self.program, moment, {}, batch), steps=moment.steps + 1)
+        return self.memory.moment(steps, moment.since), made
+
+
+def natively(program: Program, watched: tuple[Key, ...], checks: bool) -> Natively | None:
+    """The program in memory; None where no kernels are there for it."""
+    if native.machine is None:
+        return None
+    found = Natively(program, watched, checks)
+    return found if found.native.is_native else None
