@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import expressions, moves, multiply, native, places, softmax
+from . import expressions, moves, multiply, native, places, reductions, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
 
@@ -37,6 +37,7 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     **{name: partial(places.joined, name) for name in ("concatenate", "stack")},
     "getitem": places.indexed,
     "scatter": places.scattered,
+    **{name: partial(reductions.recipe, name) for name in reductions.STEPS},
     "sum": moves.summed,
     "mean": moves.meant,
     "sum_to": moves.summed_to,
