@@ -56,6 +56,21 @@ def test_a_damaged_function_is_compiled_anew(folder, damage):
     assert run(folder[0], ENTRY).split() == [folder[1], "False"]
 
 
+RUNTIME = """
+import numpy as np
+from tinyhyper.core.operation import SPEC, ArraySpec
+from tinyhyper.kernels.entries import rows
+x, numbers, out = (ArraySpec(*SPEC(a)) for a in (np.ones((3, 2)), np.arange(2), np.ones((2, 2))))
+print(rows(x, numbers, out) is not None)
+"""
+
+
+@slow
+def test_what_calls_the_compilers_run_time_functions_is_found_again(tmp_path):
+    assert run(tmp_path, RUNTIME) == run(tmp_path, RUNTIME) == "True\n"
+    assert len([*tmp_path.glob("tinyhyper_words_*.nbc")]) == 1
+
+
 @slow
 def test_what_was_compiled_with_other_settings_counts_as_missing(folder):
     assert run(folder[0], ENTRY, NUMBA_LOOP_VECTORIZE="0").split()[1] == "True"

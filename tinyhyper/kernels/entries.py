@@ -56,13 +56,15 @@ def entry(
     """The C function for what `op.compute(arrays, *call)` computes; None if there is none.
 
     operands: how the arrays lie that are read.  outputs: those that are written to, in rows; None for one that is not
-    wanted.
+    wanted. What is written to must lie apart from all that is read, and every array at a multiple of its item's size.
     """
     return None if compiler_is_off() else _entry(recipe(op, call, tuple(operands), tuple(outputs)))
 
 
 def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> Recipe | None:
     """As `entry`, before anything is compiled."""
+    if not all(x.dtype.isnative and not any(step % x.dtype.itemsize for step in x.strides) for x in operands):
+        return None
     if isinstance(op, Fusion):
         return expressions.recipe(op, call[0], operands, outputs)
     if isinstance(op, Elementwise):
