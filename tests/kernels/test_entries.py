@@ -288,8 +288,10 @@ def test_an_operand_that_passes_unchanged_is_copied(dtype):
         (th.core.rules.add, [np.arange(3), np.arange(3)]),
         (th.core.rules.add, [np.ones((0, 3)), np.ones(3)]),
         (th.core.rules.tanh, [np.arange(3)]),
+        (th.core.rules.add, [np.ones(3, np.dtype("f8").newbyteorder()), np.ones(3)]),
+        (th.core.rules.add, [np.zeros(3, [("a", "f8"), ("b", "i1")])["a"], np.ones(3)]),
     ],
-    ids=["of integers", "of nothing", "of integers to floats"],
+    ids=["of integers", "of nothing", "of integers to floats", "of another byte order", "at odd places"],
 )
 def test_what_no_kernel_computes_has_no_entry(op, arrays):
     outputs, _ = op.compute(arrays, {})

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import expressions, moves, multiply, native, places, softmax
+from . import expressions, moves, multiply, native, places, reductions, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
 
@@ -37,6 +37,7 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     **{name: partial(places.joined, name) for name in ("concatenate", "stack")},
     "getitem": places.indexed,
     "scatter": places.scattered,
+    **{name: partial(reductions.recipe, name) for name in reductions.STEPS},
     "sum": moves.summed,
     "mean": moves.meant,
     "sum_to": moves.summed_to,
@@ -55,13 +56,15 @@ def entry(
     """The C function for what `op.compute(arrays, *call)` computes; None if there is none.
 
     operands: how the arrays lie that are read.  outputs: those that are written to, in rows; None for one that is not
-    wanted.
+    wanted. What is written to must lie apart from all that is read, and every array at a multiple of its item's size.
     """
     return None if compiler_is_off() else _entry(recipe(op, call, tuple(operands), tuple(outputs)))
 
 
 def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> Recipe | None:
     """As `entry`, before anything is compiled."""
+    if not all(x.dtype.isnative and not any(step % x.dtype.itemsize for step in x.strides) for x in operands):
+        return None
     if isinstance(op, Fusion):
         return expressions.recipe(op, call[0], operands, outputs)
     if isinstance(op, Elementwise):

@@ -97,11 +97,21 @@ def _placed(code: Code) -> int:  # pragma: no cover - compiled
     import llvmlite.binding as llvm
 
     if not all(map(llvm.address_of_symbol, code.needs)):
-        return 0
+        _load_runtime()
+        if not all(map(llvm.address_of_symbol, code.needs)):
+            return 0
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.machine_code))
     engine.finalize_object()
     return int(engine.get_function_address(code.name))
+
+
+def _load_runtime() -> None:  # pragma: no cover - compiled
+    """Make numba's run-time functions known, which few kernels call."""
+    from numba.core.registry import cpu_target
+    from numba.core.runtime import rtsys
+
+    rtsys.initialize(cpu_target.target_context)
 
 
 def _compile(base: str, kernel: Any, kinds: Sequence[Kind]) -> Code:  # pragma: no cover - compiled
