@@ -126,8 +126,8 @@ class Operation:
                 spec, needs = specs[n], self.needs[name]
                 if self.measures:
                     known.update(spec=spec, specs=specs, position=n)
-                cotangent = self.vjps[name](cotangents[0], *[known[need] for need in needs])
-                if type(cotangent) is not Tensor or cotangent.array.shape != spec[0] or cotangent.dtype is not spec[1]:
+                cotangent = self.vjps[name](cotangents[0], *map(known.__getitem__, needs))
+                if type(cotangent) is not Tensor or (a := cotangent.array).shape != spec[0] or a.dtype is not spec[1]:
                     cotangent = self.fit(name, cotangent, spec)
                 found[n] = cotangent
         return found

@@ -20,7 +20,6 @@ from .errors import ArgumentError, DtypeError, GraphError, ShapeError, Unsupport
 from .tape import Edge, Node, backward, current
 
 FLOAT32, FLOAT64 = FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-ARRAY, EDGE = attrgetter("array"), attrgetter("edge")
 
 
 class Protocol:
@@ -173,14 +172,12 @@ def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
     """
     recording, watcher = current()
     began = 0 if watcher is None else perf_counter_ns()
-    arrays = [*map(ARRAY, operands)]
+    arrays = [x.array for x in operands]
     results, memo = op.compute(arrays, *call)
-    outputs = [*map(Tensor, results)]
-    if recording:
-        edges = tuple(map(EDGE, operands))
-        if edges.count(None) < len(edges):
-            for output, edge in zip(outputs, op.node(edges, arrays, results, memo)):
-                output.edge = edge
+    if recording and any(edges := tuple([x.edge for x in operands])):
+        outputs = [*map(Tensor, results, op.node(edges, arrays, results, memo))]
+    else:
+        outputs = [*map(Tensor, results)]
     if watcher is not None:
         watcher.operation(op, operands, outputs, call, perf_counter_ns() - began)
     return outputs
@@ -188,7 +185,7 @@ def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
 
 def recorded(*tensors: Tensor) -> bool:
     """Whether what is computed of these tensors now goes on the graph."""
-    return current()[0] and None not in map(EDGE, tensors)
+    return current()[0] and None not in [x.edge for x in tensors]
 
 
 def saved(node: Node) -> list[Tensor]:

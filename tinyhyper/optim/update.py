@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from ..closures import reads, version
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, apply
 from ..core.tower import Coordinates, Optimizer, Options
 from ..errors import DtypeError, MissingAttributeError, UnsupportedError
 from ..fusion.fuse import repeated
@@ -43,7 +43,7 @@ class FusedUpdate:
         self.weak = (False,) * (2 + len(kept)) + (True,) * len(names)
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
-        return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self.weak)
+        return apply(self.fusion, [w, g, *state, *map(hyperparameters.__getitem__, self.names)], self.weak, None)
 
 
 class Closures(Hook):
