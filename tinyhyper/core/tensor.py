@@ -71,9 +71,9 @@ class Tensor:
         self.array = array
         self.edge = edge
         self.grad: Tensor | None = None
-        self.mark: Any
 
-    if TYPE_CHECKING:  # attached from tables
+    if TYPE_CHECKING:  # attached from tables, but for mark
+        mark: Any
 
         def __getattr__(self, name: str) -> Any: ...
         def _attached(self, *others: Any) -> Any: ...
@@ -164,16 +164,16 @@ def take_over(outer: Protocol) -> None:
     Tensor.protocol = outer
 
 
-def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
+def apply(op: Any, operands: Sequence[Tensor], call: Any = None) -> list[Tensor]:
     """Carry out an operation: compute its outputs, put it on the tape, show it to whoever watches.
 
-    op: computes arrays, `compute(arrays, *call)`, and makes its node, `node(edges, arrays, results, memo)`, which gives
-    an edge for each output.  call: its arguments beside the operands.
+    op: computes arrays, `compute(arrays, call)`, and makes its node, `node(edges, arrays, results, memo)`, which gives
+    an edge for each output.  call: what it is told beside the operands.
     """
     recording, watcher = current()
     began = 0 if watcher is None else perf_counter_ns()
     arrays = [x.array for x in operands]
-    results, memo = op.compute(arrays, *call)
+    results, memo = op.compute(arrays, call)
     if recording and any(edges := tuple([x.edge for x in operands])):
         outputs = [*map(Tensor, results, op.node(edges, arrays, results, memo))]
     else:

@@ -54,13 +54,12 @@ class SavedSpec(NamedTuple):
 class CompiledVJP(NamedTuple):
     """The VJP for one choice of cotangents that are given and of inputs that need one, ready to be called.
 
-    reads: places in what the node saved.  wrt: as in VJP.
+    reads: places in what the node saved.  call: as for `Fusion.compute`.  wrt: as in VJP.
     """
 
     fusion: Fusion
     reads: tuple[int, ...]
-    weak: Mask
-    like: tuple[ArraySpec, ...]
+    call: tuple[Mask, tuple[ArraySpec, ...]]
     wrt: tuple[int, ...]
 
 
@@ -97,11 +96,13 @@ class Fusion:
         Raises ShapeError for shapes that do not broadcast, DtypeError for dtypes that an operation has not,
         ArgumentError for integers whose result is none.
         """
-        return apply(self, operands, weak or (False,) * len(operands), like)
+        return apply(self, operands, (weak or (False,) * len(operands), like))
 
     def compute(
-        self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[ArraySpec, ...] | None
+        self, arrays: Sequence[np.ndarray], call: tuple[Mask, tuple[ArraySpec, ...] | None]
     ) -> tuple[Sequence[np.ndarray], Plan]:
+        """The outputs, and their plan. call: weak and like, as in __call__."""
+        weak, like = call
         plan = self.plan(arrays, weak, like)
         try:
             return plan.run(arrays), plan
@@ -127,7 +128,7 @@ class Fusion:
         vjp = context.vjps.get((given, wanted)) or self.vjp(context, given, wanted)
         operands = [*[c for c in cotangents if c is not None], *[kept[place] for place in vjp.reads]]
         found: list[Tensor | None] = [None] * len(wanted)
-        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.weak, vjp.like)):
+        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.call)):
             found[n] = result
         return found
 
@@ -147,9 +148,8 @@ class Fusion:
         fusion, reads, wrt = self.derivative(given, wanted, context.uses_outputs)
         weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
         places = tuple(map(context.reads.index, reads))
-        vjp = context.vjps[given, wanted] = CompiledVJP(
-            fusion, places, weak, tuple([plan.samples[n] for n in wrt]), wrt
-        )
+        call = weak, tuple([plan.samples[n] for n in wrt])
+        vjp = context.vjps[given, wanted] = CompiledVJP(fusion, places, call, wrt)
         return vjp
 
     def derivative(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
