@@ -24,7 +24,7 @@ def read(op: Elementwise, args: Sequence[Any]) -> Any:
 def _number(op: Elementwise, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
     """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""
     value = held(value, op.name) if type(value) is int else value
-    if [dtype.kind for dtype in dtypes] == ["f"]:
+    if len(dtypes) == 1 and dtypes[0].kind == "f":
         return Tensor(np.array(value, dtypes[0]))
     wide = np.result_type(*dtypes, 1.0 if op.gives_floats else value) if dtypes else None
     try:
