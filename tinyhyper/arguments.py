@@ -71,7 +71,7 @@ def array(what: str, values: Any) -> np.ndarray:
 
 def named(what: str, params: Any, kind: type = Mapping) -> None:
     """Parameters are named. Raises DtypeError for what is no dict."""
-    if not isinstance(params, kind):
+    if not isinstance(params, (dict, kind)):
         raise DtypeError(f"{what}: params is a dict of named tensors, not a {type(params).__name__}")
 
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .core.operation import READERS, Elementwise
+from .core.operation import NUMBERS, READERS, Elementwise
 from .core.tensor import Tensor, as_tensor
 from .errors import ArgumentError, ShapeError, TinyhyperError
 
 
 def read(op: Elementwise, args: Sequence[Any]) -> Any:
     """An elementwise operation of tensors, numbers and what makes an array."""
-    operands = [None if type(arg) in (float, int, bool) else as_operand(arg, op.name) for arg in args]
+    operands = [
+        arg if type(arg) is Tensor else None if type(arg) in NUMBERS else as_operand(arg, op.name) for arg in args
+    ]
     dtypes = [x.array.dtype for x, name in zip(operands, op.inputs) if x is not None and name != "condition"]
     return op(*[_number(op, arg, dtypes) if x is None else x for x, arg in zip(operands, args)])
 
@@ -22,6 +24,8 @@ def read(op: Elementwise, args: Sequence[Any]) -> Any:
 def _number(op: Elementwise, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
     """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""
     value = held(value, op.name) if type(value) is int else value
+    if len(dtypes) == 1 and dtypes[0].kind == "f":
+        return Tensor(np.array(value, dtypes[0]))
     wide = np.result_type(*dtypes, 1.0 if op.gives_floats else value) if dtypes else None
     try:
         return Tensor(np.array(value, wide))

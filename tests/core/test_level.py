@@ -362,3 +362,27 @@ def test_a_hook_of_ones_own_has_a_keyword_and_reads_the_gradients_of_its_level(h
     assert moved == [0.0, 0.5]
     with pytest.raises(th.ArgumentError, match="Halving: halve is a keyword of every optimizer already"):
         hooks.extend(Halving)
+
+
+class Idle(Hook):
+    """Refuses whatever it is asked, and says that it is not in use."""
+
+    def __init__(self, level):
+        self.in_use = ()
+
+    def before(self, *args):
+        raise AssertionError
+
+    cuts = property(before)
+    gradients = accepts = after = before
+
+
+def test_a_hook_that_is_not_in_use_is_not_asked_and_neither_is_its_copy(halving):
+    hooks.extend(Idle)
+    optimizer, params = SGD(0.1, optimizer=SGD(0.01)), weights()
+    steps(optimizer, params, 2)
+    steps(copy.deepcopy(optimizer), params, 2)
+    assert optimizer.t == 2
+    optimizer.hooks[Idle].in_use = hooks.EVENTS
+    with pytest.raises(AssertionError):
+        steps(optimizer, params, 1)

@@ -34,7 +34,7 @@ class Consumed(Node):
 
 def model(params: Mapping[str, Tensor]) -> Content:
     """The values alone."""
-    bare = {name: value._replace(gradient=None) for name, value in values(params).items()}
+    bare: Values = {name: (array, None, flows) for name, (array, _, flows) in values(params).items()}
     return {"params": _entries(params, bare), "tower": None}
 
 
@@ -46,9 +46,10 @@ def leaves(content: Content) -> dict[str, Tensor]:
 def _entries(tensors: Mapping[str, Tensor], found: Values) -> Content:
     """The values of tensors, by name; a further name of one tensor says which other name it has."""
     first: dict[int, str] = {}
-    names = {name: first.setdefault(id(w), name) for name, w in tensors.items()}
     return {
-        name: found[name]._asdict() | {"leaf": w.is_leaf} | ({} if names[name] == name else {"same": names[name]})
+        name: Value(*found[name])._asdict()
+        | {"leaf": w.is_leaf}
+        | ({} if (own := first.setdefault(id(w), name)) == name else {"same": own})
         for name, w in tensors.items()
     }
 
@@ -64,17 +65,16 @@ def _tensors(entries: Content, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
     """All that the rest of a run depends on. Raises GraphError where that is more than arrays."""
     window, levels = optimizer.hooks[Window], optimizer.levels
-    begun = window.steps > 0 and window.horizon != 1
-    ended = begun and window.cuts and any(w.grad is not None for w in params.values())
-    if begun and not ended:
+    ended = window.steps > 0 and window.cuts and any(w.grad is not None for w in params.values())
+    if window.steps and not ended:
         raise GraphError(_inside(window))
     now, last = carry(levels, params), optimizer.hooks[Boundary].last
     owed = {id(tensor): gradient.array for tensor, gradient in window.owed()}
 
     def entries(tensors: Mapping[str, Tensor], found: Values) -> Content:
-        for name, value in found.items():
+        for name, (array, gradient, flows) in found.items():
             if (more := owed.get(id(tensors[name]))) is not None:
-                found[name] = value._replace(gradient=more if value.gradient is None else value.gradient + more)
+                found[name] = array, more if gradient is None else gradient + more, flows
         return _entries(tensors, found)
 
     tower = {
@@ -121,8 +121,8 @@ def _rule(level: Optimizer, name: str) -> str:
 
 def _plain(found: Any) -> Any:
     """Nested values as nested dicts."""
-    if isinstance(found, Value):
-        return found._asdict()
+    if isinstance(found, tuple):
+        return Value(*found)._asdict()
     if isinstance(found, dict):
         return {key: _plain(value) for key, value in found.items()}
     return [_plain(item) for item in found] if isinstance(found, list) else found
@@ -205,7 +205,7 @@ def _last(saved: Content, optimizer: Optimizer, now: list[Content]) -> Carry:
         kept = {name: level._update(name)[0].kept for name in states}
         if set(entries) != set(level.parameters) or any(set(states[name]) != set(kept[name]) for name in states):
             raise ArgumentError(f"the last step has read another {type(level).__name__}")
-    found = [{name: Value(**entry) for name, entry in targets.items()} for targets in before]
+    found: list[Values] = [{name: Value(**entry) for name, entry in targets.items()} for targets in before]
     return Carry(found[0], found[1:], saved["states"], saved["t"])
 
 

@@ -120,16 +120,16 @@ class Operation:
         """The cotangents of the wanted inputs, each by its own VJP."""
         (_, names), specs, options = node.context
         known = dict(zip(names, saved(node)), **options)
-        found: list[Tensor | None] = [None] * len(specs)
-        for n, name in enumerate(self.inputs):
-            if wanted[n]:
-                spec, needs = specs[n], self.needs[name]
+        found: list[Tensor | None] = []
+        for name, spec, use in zip(self.inputs, specs, wanted):
+            cotangent = None
+            if use:
                 if self.measures:
-                    known.update(spec=spec, specs=specs, position=n)
-                cotangent = self.vjps[name](cotangents[0], *[known[need] for need in needs])
-                if type(cotangent) is not Tensor or cotangent.array.shape != spec[0] or cotangent.dtype is not spec[1]:
+                    known.update(spec=spec, specs=specs, position=len(found))
+                cotangent = self.vjps[name](cotangents[0], *map(known.__getitem__, self.needs[name]))
+                if type(cotangent) is not Tensor or (a := cotangent.array).shape != spec[0] or a.dtype is not spec[1]:
                     cotangent = self.fit(name, cotangent, spec)
-                found[n] = cotangent
+            found.append(cotangent)
         return found
 
     def fit(self, name: str, cotangent: Any, spec: Sequence[Any]) -> Any:

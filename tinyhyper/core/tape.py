@@ -113,14 +113,14 @@ def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
     """Every node that the roots depend on, no further than seams if `to_seams`, each before its inputs."""
-    found, waiting = set(), list(roots)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            if not (to_seams and node.seam):
-                waiting += [edge[0] for edge in node.inputs if edge is not None]
-    return sorted(found, key=SERIAL, reverse=True)
+    found = {*roots}
+    for node in (waiting := [*found]):  # which grows
+        if not (to_seams and node.seam):
+            for edge in node.inputs:
+                if edge is not None and edge[0] not in found:
+                    found.add(edge[0])
+                    waiting.append(edge[0])
+    return sorted(waiting, key=SERIAL, reverse=True)
 
 
 def leading_to(nodes: Sequence[Any], targets: Iterable[Any]) -> set[Any]:
@@ -179,9 +179,9 @@ def _backward(
 ) -> list[tuple[Any, Any]]:
     state.set(inside)  # in a context of its own
     stops = inside.recording and targets is None
-    nodes, wanted = reachable([edge[0] for edge, _ in seeds], stops), None
-    ends = [node for node, _ in targets or ()]
+    nodes, wanted, ends = reachable([edge[0] for edge, _ in seeds], stops), None, []
     if targets is not None:
+        ends = [node for node, _ in targets]
         wanted = leading_to(nodes, {*ends, *filter(RELEASED, nodes)})
         nodes = [node for node in nodes if node in wanted]
     for node in filter(RELEASED, nodes):

@@ -20,7 +20,6 @@ from .errors import ArgumentError, DtypeError, GraphError, ShapeError, Unsupport
 from .tape import Edge, Node, backward, current
 
 FLOAT32, FLOAT64 = FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-ARRAY, EDGE = attrgetter("array"), attrgetter("edge")
 
 
 class Protocol:
@@ -72,9 +71,9 @@ class Tensor:
         self.array = array
         self.edge = edge
         self.grad: Tensor | None = None
-        self.mark: Any
 
-    if TYPE_CHECKING:  # attached from tables
+    if TYPE_CHECKING:  # attached from tables, but for mark
+        mark: Any
 
         def __getattr__(self, name: str) -> Any: ...
         def _attached(self, *others: Any) -> Any: ...
@@ -165,22 +164,20 @@ def take_over(outer: Protocol) -> None:
     Tensor.protocol = outer
 
 
-def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
+def apply(op: Any, operands: Sequence[Tensor], call: Any = None) -> list[Tensor]:
     """Carry out an operation: compute its outputs, put it on the tape, show it to whoever watches.
 
-    op: computes arrays, `compute(arrays, *call)`, and makes its node, `node(edges, arrays, results, memo)`, which gives
-    an edge for each output.  call: its arguments beside the operands.
+    op: computes arrays, `compute(arrays, call)`, and makes its node, `node(edges, arrays, results, memo)`, which gives
+    an edge for each output.  call: what it is told beside the operands.
     """
     recording, watcher = current()
     began = 0 if watcher is None else perf_counter_ns()
-    arrays = [*map(ARRAY, operands)]
-    results, memo = op.compute(arrays, *call)
-    outputs = [*map(Tensor, results)]
-    if recording:
-        edges = tuple(map(EDGE, operands))
-        if edges.count(None) < len(edges):
-            for output, edge in zip(outputs, op.node(edges, arrays, results, memo)):
-                output.edge = edge
+    arrays = [x.array for x in operands]
+    results, memo = op.compute(arrays, call)
+    if recording and any(edges := tuple([x.edge for x in operands])):
+        outputs = [*map(Tensor, results, op.node(edges, arrays, results, memo))]
+    else:
+        outputs = [*map(Tensor, results)]
     if watcher is not None:
         watcher.operation(op, operands, outputs, call, perf_counter_ns() - began)
     return outputs
@@ -188,7 +185,7 @@ def apply(op: Any, operands: Sequence[Tensor], *call: Any) -> list[Tensor]:
 
 def recorded(*tensors: Tensor) -> bool:
     """Whether what is computed of these tensors now goes on the graph."""
-    return current()[0] and None not in map(EDGE, tensors)
+    return current()[0] and None not in [x.edge for x in tensors]
 
 
 def saved(node: Node) -> list[Tensor]:

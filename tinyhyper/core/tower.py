@@ -32,11 +32,6 @@ HOOKS: dict[str, list[Callable[..., Any]]] = {  # outer rings add functions to t
     "tunes": [],  # (keywords) -> whether gradients flow to hyperparameters though no level is above
     "made": [],  # (level, keywords), when all is made
     "put_above": [],  # (level, level above), before it is there
-    "before": [],  # (levels, params), before a step; what is added last comes first
-    "cuts": [],  # (level) -> whether this step cuts; if not, the weights alone move
-    "gradients": [],  # (level, gradients) -> the gradients as the level's rule reads them
-    "accepts": [],  # (levels, params, moves) -> whether a step that is made, and has changed nothing yet, is to be
-    "after": [],  # (levels, params), after a step
 }
 Coordinates: TypeAlias = "tuple[tuple[str, Coordinate | None], ...]"
 Options: TypeAlias = "tuple[tuple[str, Any], ...]"
@@ -110,7 +105,7 @@ class Optimizer:
     coordinates: by name, "linear", "log", "sqrt" or "unit" instead of the table's.
     squares: in a subclass, the states that add up or average squares, which are never below 0.
     `parameters` are the tensors that the level above tunes, by name, each in its coordinate; `t` is how many steps this
-    level has made.
+    level has made; `hooks` are what outer rings have added to it.
     Raises CallError for an unknown keyword, ArgumentError for a value outside its coordinate's range.
     """
 
@@ -210,18 +205,22 @@ class Optimizer:
         What hooks refuse is an error before anything has changed: of the gradients, the names, the shapes, or of a step
         that would not stay finite.
         """
-        levels = self.levels
-        for before in reversed(HOOKS["before"]):
+        levels, now = self.levels, current()
+        for before in reversed(self._asked("before")):
             before(levels, params)
-        cuts = all(_ask("cuts", self))
+        cuts = all(self._asked("cuts"))
         levels = levels if cuts else (self,)
-        watcher = current().tape
-        with recording(), UNWATCHED if watcher is None else watcher.stepping(self):
+        with UNWATCHED if now.recording else recording(), UNWATCHED if now.tape is None else now.tape.stepping(self):
             moves = moves_of(levels, params, cuts)
-            if all(_ask("accepts", levels, params, moves)):
+            if all(accepts(levels, params, moves) for accepts in self._asked("accepts")):
                 for move in moves:
                     move.apply()
-                _ask("after", levels, params)
+                for after in self._asked("after"):
+                    after(levels, params)
+
+    def _asked(self, event: str) -> list[Any]:
+        """What the level's hooks have for an event of a step, those that are `in_use` for it: see `optim/hooks.py`."""
+        return [getattr(hook, event) for hook in self.hooks.values() if event in hook.in_use]
 
     def _update(self, name: str) -> tuple[Any, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
@@ -263,10 +262,11 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
     """Where a level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
     level, below, watcher, moved, states = levels[height], levels[height - 1], current().tape, {}, {}
     names, targets = (below._tuned, below.parameters) if height else (params, params)
-    hyperparameters, t = {**level.parameters, **fresh}, Tensor(np.array(level.t + 1.0))
+    hyperparameters = {**level.parameters, **fresh}
+    t = Tensor(np.array(level._t.array.item() + 1.0))
     gradients = {name: gradient_of(targets[name]) for name in names}
-    for function in HOOKS["gradients"]:
-        gradients = function(level, gradients)
+    for function in level._asked("gradients"):
+        gradients = function(gradients)
     read: Any = None
     for name, g in gradients.items():
         w, (rule, keys) = targets[name], level._update(name)

@@ -54,13 +54,12 @@ class SavedSpec(NamedTuple):
 class CompiledVJP(NamedTuple):
     """The VJP for one choice of cotangents that are given and of inputs that need one, ready to be called.
 
-    reads: places in what the node saved.  wrt: as in VJP.
+    reads: places in what the node saved.  call: as for `Fusion.compute`.  wrt: as in VJP.
     """
 
     fusion: Fusion
     reads: tuple[int, ...]
-    weak: Mask
-    like: tuple[ArraySpec, ...]
+    call: tuple[Mask, tuple[ArraySpec, ...]]
     wrt: tuple[int, ...]
 
 
@@ -97,11 +96,13 @@ class Fusion:
         Raises ShapeError for shapes that do not broadcast, DtypeError for dtypes that an operation has not,
         ArgumentError for integers whose result is none.
         """
-        return apply(self, operands, weak or (False,) * len(operands), like)
+        return apply(self, operands, (weak or (False,) * len(operands), like))
 
     def compute(
-        self, arrays: Sequence[np.ndarray], weak: Mask, like: tuple[ArraySpec, ...] | None
+        self, arrays: Sequence[np.ndarray], call: tuple[Mask, tuple[ArraySpec, ...] | None]
     ) -> tuple[Sequence[np.ndarray], Plan]:
+        """The outputs, and their plan. call: weak and like, as in __call__."""
+        weak, like = call
         plan = self.plan(arrays, weak, like)
         try:
             return plan.run(arrays), plan
@@ -112,7 +113,9 @@ class Fusion:
         self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], plan: Plan
     ) -> list[Edge | None]:
         """The outputs' edges; None for one that carries no gradient."""
-        context = self.context(plan, edges)
+        flows = tuple([edge is not None for edge in edges])
+        if (context := plan.contexts.get(flows, UNKNOWN)) is UNKNOWN:
+            context = plan.contexts[flows] = self.context(plan, flows)
         if context is None:
             return [None] * len(results)
         values = (*arrays, *results)
@@ -121,11 +124,11 @@ class Fusion:
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         context: SavedSpec = node.context
-        vjp = self.vjp(context, tuple([c is not None for c in cotangents]), wanted)
-        kept = saved(node)
+        given, kept = tuple([c is not None for c in cotangents]), saved(node)
+        vjp = context.vjps.get((given, wanted)) or self.vjp(context, given, wanted)
         operands = [*[c for c in cotangents if c is not None], *[kept[place] for place in vjp.reads]]
         found: list[Tensor | None] = [None] * len(wanted)
-        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.weak, vjp.like)):
+        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.call)):
             found[n] = result
         return found
 
@@ -141,16 +144,12 @@ class Fusion:
 
     def vjp(self, context: SavedSpec, given: Mask, wanted: Mask) -> CompiledVJP:
         """The pullback for the cotangents that are given and the inputs wanted."""
-        return context.vjps.get((given, wanted)) or self._compile_vjp(context, given, wanted)
-
-    def _compile_vjp(self, context: SavedSpec, given: Mask, wanted: Mask) -> CompiledVJP:
         plan, width = context.plan, len(self.inputs)
         fusion, reads, wrt = self.derivative(given, wanted, context.uses_outputs)
         weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
         places = tuple(map(context.reads.index, reads))
-        vjp = context.vjps[given, wanted] = CompiledVJP(
-            fusion, places, weak, tuple([plan.samples[n] for n in wrt]), wrt
-        )
+        call = weak, tuple([plan.samples[n] for n in wrt])
+        vjp = context.vjps[given, wanted] = CompiledVJP(fusion, places, call, wrt)
         return vjp
 
     def derivative(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
@@ -196,17 +195,11 @@ class Fusion:
                 raise ArgumentError(f"{self.name}: {error}") from error
         return plan
 
-    def context(self, plan: Plan, edges: Sequence[Edge | None]) -> SavedSpec | None:
-        """What a node is to remember, by the edges of its operands; None if no gradient flows."""
-        wanted = tuple([edge is not None for edge in edges])
-        if (context := plan.contexts.get(wanted, UNKNOWN)) is UNKNOWN:
-            context = plan.contexts[wanted] = self._make_context(plan, wanted)
-        return context
+    def context(self, plan: Plan, wanted: Mask) -> SavedSpec | None:
+        """What a node is to remember, by which operands have edges; None if no gradient flows.
 
-    def _make_context(self, plan: Plan, wanted: Mask) -> SavedSpec | None:
-        """None if no gradient flows. Saved outputs are read where that saves no more arrays than recomputing them.
-
-        A sum is not read: what the derivative needs is its terms.
+        Saved outputs are read where that saves no more arrays than recomputing them. A sum is not read: what the
+        derivative needs is its terms.
         """
         floats = tuple(dtype in FLOATS for dtype in plan.dtypes)
         differentiable = tuple(

@@ -50,7 +50,7 @@ class Watch(Watcher):
     # Called by the engine.
 
     def operation(
-        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], nanoseconds: int
+        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: Any, nanoseconds: int
     ) -> None:
         """An operation was computed. Raises AnomalyError if it made a NaN or an infinity."""
         site = self._site or caller(sys._getframe(1))

@@ -35,7 +35,7 @@ class Fault(NamedTuple):
     place: Index
 
 
-def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: tuple[Any, ...]) -> Fault | None:
+def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: Any) -> Fault | None:
     """The fault of the first element that is not finite; None if all of them came in with an operand or a constant."""
     arrays, results = [x.array for x in operands], [x.array for x in outputs]
     if isinstance(op, Fusion):

@@ -67,7 +67,7 @@ class Rerun:
         if node.kind == "operation":
             op, call, recorded = self.program.calls[node.number]
             with recording() if recorded else no_grad():
-                return apply(op, operands, *call)
+                return apply(op, operands, call)
         if node.kind == "gradient" and operands:
             return operands
         if operands and operands[0].edge is not None:  # made of a detached value, to which a gradient flows here

@@ -49,11 +49,11 @@ class Recorder(Watcher, EventRecording):
     # Called by the engine.
 
     def operation(
-        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], nanoseconds: int
+        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: Any, nanoseconds: int
     ) -> None:
         """An operation was computed; an output with an edge is on the graph.
 
-        call: the arguments of `op` beside the operands.
+        call: what `op` was told beside the operands.
         """
         key, read = self._key, []
         for operand in operands:

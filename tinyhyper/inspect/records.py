@@ -163,13 +163,13 @@ class Program(NamedTuple):
     """What a second run of the recorded operations needs.
 
     arrays: by node, the values that no recorded operation computed.
-    calls: by node, the operation, its arguments beside the operands, and whether it recorded a gradient.
+    calls: by node, the operation, what it was told beside the operands, and whether it recorded a gradient.
     cotangents: by loss, the sum of the cotangents that its backward passes started with.
     dtypes: by cut, the dtype of the detached tensor, which a copy may have changed.
     """
 
     arrays: dict[int, np.ndarray]
-    calls: dict[int, tuple[Any, tuple[Any, ...], bool]]
+    calls: dict[int, tuple[Any, Any, bool]]
     cotangents: dict[Place, np.ndarray]
     dtypes: list[np.dtype]
 

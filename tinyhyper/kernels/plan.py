@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 
@@ -34,9 +34,10 @@ class KernelPlan(Plan):
     """A plan by the rule, or by a kernel if numba is chosen when it is made.
 
     eager: whether small arrays may be computed by NumPy.  kernel: None if all are.
+    makers: of arrays for the outputs; a sum is built up in float64.  reshaped: arrays that the kernel wants in a shape.
     """
 
-    __slots__ = ("kernel", "parts", "stores", "reshaped", "narrow")
+    __slots__ = ("kernel", "parts", "makers", "reshaped", "narrow")
 
     def __init__(
         self,
@@ -61,19 +62,20 @@ class KernelPlan(Plan):
         if len(layout.varies[0]) > len(compiler.INDEX):
             return
         count = len(arrays)
-        self.reshaped = [(n, view) for n, view in enumerate(layout.views[:count]) if view != arrays[n].shape]
+        self.reshaped = [(n, view) for n, view in enumerate(layout.views) if view != every[n].shape]
         self.kernel = compiler.kernel(
             compiler.Signature(
                 self.expression, tuple([a.dtype for a in arrays]), self.weak, tuple(out.dtype for out in self.outs),
                 tuple(layout.varies[:count]), tuple(layout.varies[count:]),
             )
         )  # fmt: skip
-        self.stores = [
-            Store(out.shape, out.dtype, not all(varies), None if view == out.shape else view)
-            for out, view, varies in zip(self.outs, layout.views[count:], layout.varies[count:])
+        totals = [not all(varies) for varies in layout.varies[count:]]
+        self.makers: list[Callable[[], np.ndarray]] = [
+            partial(np.zeros, out.shape) if total else partial(np.empty, out.shape, out.dtype)
+            for out, total in zip(self.outs, totals)
         ]
         self.parts = self._shared(self.kernel, layout)
-        self.narrow = any(store.total and store.dtype != np.float64 for store in self.stores)
+        self.narrow = any(total and out.dtype != np.float64 for out, total in zip(self.outs, totals))
 
     def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
@@ -88,14 +90,10 @@ class KernelPlan(Plan):
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
             return super()._compute(arrays)
-        args = [*arrays]
+        results = [make() for make in self.makers]
+        args = [*arrays, *results]
         for n, merged in self.reshaped:
             args[n] = args[n].reshape(merged)
-        results = []
-        for shape, dtype, total, view in self.stores:
-            result = np.zeros(shape) if total else np.empty(shape, dtype)
-            results.append(result)
-            args.append(result if view is None else result.reshape(view))
         if self.parts is None or threads.num_threads() == 1:
             self.kernel(*args)
         else:
@@ -125,12 +123,3 @@ def holds(
 def is_library_call(expression: Expression) -> bool:
     """Whether it is a single operation that a kernel would leave to the C library: NumPy computes it at any size."""
     return len(expression.lines) == 1 and expression.lines[0].op.name in LIBRARY
-
-
-class Store(NamedTuple):
-    """An output to compute: `total` if it is a sum, built up in float64; `view`, the shape the kernel wants it in."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    total: bool
-    view: tuple[int, ...] | None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import rules
-from ..core.operation import ArraySpec, quicken
+from ..core.operation import OPERATIONS, ArraySpec, quicken
 from ..core.rules import as_matrix, reshape, sum_to, swapaxes
 from ..core.tensor import Tensor
 from .matmul import matmul
@@ -39,8 +39,8 @@ def _matmul(x: np.ndarray, y: np.ndarray, /, left: bool = False, right: bool = F
 def _lying_like(spec: ArraySpec, x: Tensor, y: Tensor, left: bool, right: bool) -> Tensor:
     """A product, by columns if the operand lies by columns: the gradient of a transposed weight needs no copy."""
     if len(spec.shape) == 2 and spec.strides[0] < spec.strides[1]:
-        return swapaxes(rules._matmul(y, x, not right, not left), -1, -2)
-    return rules._matmul(x, y, left, right)
+        return swapaxes(OPERATIONS["matmul"]([y, x], {"left": not right, "right": not left}), -1, -2)
+    return OPERATIONS["matmul"]([x, y], {"left": left, "right": right})
 
 
 def _matmul_x(g: Tensor, y: Tensor, spec: ArraySpec, left: bool, right: bool) -> Tensor:

@@ -156,7 +156,7 @@ class Recurrence:
     def __init__(self) -> None:
         self.forward: Callable[..., Sequence[np.ndarray]] = _forward
 
-    def compute(self, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Any]:
+    def compute(self, arrays: Sequence[np.ndarray], call: None) -> tuple[list[np.ndarray], Any]:
         h, c, gates = self.forward(*arrays)
         return [h[1:], c[1:], gates], (h, c)
 
@@ -178,7 +178,7 @@ class Recurrence:
         else:
             h, c = map(Tensor, node.context)
             operands = [*[g for g in cotangents if g is not None], weight, h, c, gates]
-            dx, dh, dc = apply(PULLBACK, operands, *[g is not None for g in cotangents])
+            dx, dh, dc = apply(PULLBACK, operands, [g is not None for g in cotangents])
         return [dx, _of_weight(h[:-1], dx) if wanted[1] else None, dh, dc]
 
 
@@ -191,7 +191,7 @@ class Pullback:
     def __init__(self) -> None:
         self.forward: Callable[..., Sequence[np.ndarray]] = _backward
 
-    def compute(self, arrays: Sequence[np.ndarray], *given: bool) -> tuple[Sequence[np.ndarray], None]:
+    def compute(self, arrays: Sequence[np.ndarray], given: Sequence[bool]) -> tuple[Sequence[np.ndarray], None]:
         rest = iter(arrays)
         return self.forward([next(rest) if flag else None for flag in given], *rest), None
 

@@ -8,7 +8,7 @@ are needed again, as when a run goes on from a file, the step is made again.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Value(NamedTuple):
         return leaf(made) if self.requires_grad else made
 
 
-Values = dict[str, Value]
+Values: TypeAlias = "dict[str, tuple[np.ndarray, np.ndarray | None, bool]]"  # a Value each; every step makes many
 
 
 class Carry(NamedTuple):
@@ -72,7 +72,7 @@ def tensors(states: Mapping[str, Arrays]) -> dict[str, dict[str, Tensor]]:
 def values(tensors: Mapping[str, Tensor]) -> Values:
     """Tensors as arrays."""
     return {
-        name: Value(tensor.array, None if tensor.grad is None else tensor.grad.array, tensor.edge is not None)
+        name: (tensor.array, None if tensor.grad is None else tensor.grad.array, tensor.edge is not None)
         for name, tensor in tensors.items()
     }
 
@@ -86,8 +86,8 @@ def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
     for level, hyperparameters, states, t in zip(levels, *before[1:], strict=True):
         level._t = Tensor(np.array(float(t)))
         level._states = tensors(states)
-        level.parameters.update({key: value.tensor() for key, value in hyperparameters.items()})
-    params = {name: value.tensor() for name, value in before.weights.items()}
+        level.parameters.update({key: Value(*value).tensor() for key, value in hyperparameters.items()})
+    params = {name: Value(*value).tensor() for name, value in before.weights.items()}
     with recording(), unwatched():
         for move in moves_of(levels, params, cuts=True):
             move.apply()

@@ -203,15 +203,15 @@ def _step(levels: Sequence[Optimizer], params: Any) -> None:
         if not isinstance(w, Tensor) or w.edge is None:
             what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
             raise DtypeError(f"{place}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
-        grad, shape, dtype = w.grad, w.array.shape, w.array.dtype
+        grad, array = w.grad, w.array
         if grad is not None:
             reached = True
-            if not isinstance(grad, Tensor) or grad.array.shape != shape or grad.array.dtype.kind != "f":
+            if not isinstance(grad, Tensor) or grad.array.shape != array.shape or grad.array.dtype.kind != "f":
                 raise _wrong_gradient(f"{place}: params[{name!r}]", w)
         for key, state in (states[name].items() if name in states else ()):
-            if state.array.shape != shape or state.array.dtype != dtype:
+            if state.array.shape != array.shape or state.array.dtype != array.dtype:
                 raise ShapeError(
-                    f"{place}: params[{name!r}] is {dtype} of shape {shape}, but its state {key!r} "
+                    f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
                     f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
                 )
     if len(set(map(id, params.values()))) != len(params):
@@ -243,9 +243,8 @@ def _hypergradients(levels: Sequence[Optimizer]) -> None:
     for level in levels[:-1]:
         for key in level._tuned:
             tensor = level.parameters[key]
-            grad = tensor.grad
-            if grad is not None and (
-                not isinstance(grad, Tensor) or grad.shape != tensor.shape or grad.dtype.kind != "f"
+            if (grad := tensor.grad) is not None and (
+                not isinstance(grad, Tensor) or grad.array.shape != tensor.array.shape or grad.array.dtype.kind != "f"
             ):
                 raise _wrong_gradient(f"{type(levels[0]).__name__}.step: {type(level).__name__}'s {key}", tensor)
 

@@ -8,17 +8,28 @@ from typing import Any, ClassVar
 from ..core.tower import HOOKS, KEYWORDS, Optimizer
 from ..errors import ArgumentError
 
+EVENTS = (  # of a step, for which hooks are asked: those of each level for `gradients`, else those of the bottom level
+    "before",  # (levels, params); what is added last comes first
+    "cuts",  # whether this step cuts; if not, the weights alone move
+    "gradients",  # (gradients) -> the gradients as the level's rule reads them
+    "accepts",  # (levels, params, moves) -> whether a step that is made, and has changed nothing yet, is to be
+    "after",  # (levels, params)
+)
+
 
 class Hook:
     """What is added to a level. A subclass is made with the level and the values of its keywords.
 
-    It may have any of these methods: `before(levels, params)`, `accepts(levels, params, moves)` and
-    `after(levels, params)` of the bottom level are called in a step, `gradients(gradients)` at each level; `HOOKS` says
-    what they mean. A hook's `__str__` says how its level is shown: empty at default settings.
+    It has methods for what it needs of EVENTS. Its `__str__` says how its level is shown: empty at default settings.
     keywords: of the constructor, with their defaults.
+    in_use: what it has of EVENTS; nothing where its settings leave it idle.
     """
 
     keywords: ClassVar[Mapping[str, Any]] = {}
+    in_use: Sequence[str]
+
+    def __init_subclass__(cls) -> None:
+        cls.in_use = tuple([event for event in EVENTS if hasattr(cls, event)])
 
     def __str__(self) -> str:
         return ""
@@ -50,8 +61,3 @@ def extend(hook: type[Any]) -> None:
         level.hooks[hook] = hook(level, **{key: keywords[key] for key in hook.keywords})
 
     HOOKS["made"].append(made)
-    for name in ("before", "accepts", "after"):
-        if (method := getattr(hook, name, None)) is not None:
-            HOOKS[name].append(lambda levels, *args, method=method: method(levels[0].hooks[hook], levels, *args))
-    if (method := getattr(hook, "gradients", None)) is not None:
-        HOOKS["gradients"].append(lambda level, gradients: method(level.hooks[hook], gradients))

@@ -87,15 +87,16 @@ class Window(Hook):
 
     def __init__(self, level: Optimizer, horizon: Any, objective: Any) -> None:
         _check(level, horizon, objective)
-        self.horizon: int | None = horizon
-        self.objective = objective
-        self.restart()
+        self.__setstate__({"horizon": horizon, "objective": objective})
 
     def __getstate__(self) -> dict[str, Any]:
         return {"horizon": self.horizon, "objective": self.objective}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.horizon: int | None = state["horizon"]
+        self.objective: str = state["objective"]
+        if self.horizon == 1:
+            self.in_use = ()  # each step cuts
         self.restart()
 
     def restart(self) -> None:
@@ -115,9 +116,6 @@ class Window(Hook):
             self.gather()
         else:
             self.check(params, f"{type(levels[0]).__name__}.step")
-
-    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        self.join(params)
 
     def check(self, params: Mapping[str, Tensor], place: str) -> None:
         """Raise GraphError if the next step is inside the window and would silently make it shorter."""
@@ -155,16 +153,15 @@ class Window(Hook):
             for seam, kept in before.items():
                 seam.left, seam.partly = kept
 
-    def join(self, params: MutableMapping[str, Tensor]) -> None:
-        """Put the weights that a step has made behind a seam, unless the next step cuts anyway."""
+    def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        """Put the weights that a step has made behind a seam."""
         if self.objective == "last":
             self._collect()  # what is of a loss that does not count
         self.steps += 1
-        if self.horizon != 1:
-            self.seam = Seam(tuple(w.edge for w in params.values()), self.touched)
-            self.places = {name: n for n, name in enumerate(params)}
-            for name, n in self.places.items():
-                params[name] = Tensor(params[name].array, (self.seam, n)).retain_grad()
+        self.seam = Seam(tuple(w.edge for w in params.values()), self.touched)
+        self.places = {name: n for n, name in enumerate(params)}
+        for name, n in self.places.items():
+            params[name] = Tensor(params[name].array, (self.seam, n)).retain_grad()
 
     def _collect(self) -> list[tuple[Edge, Tensor]]:
         """All that was left at the window's seams; it is left no more."""
@@ -198,5 +195,4 @@ def _check(level: Optimizer, horizon: Any, objective: Any) -> None:
 def register() -> None:
     """Give every tower a window."""
     extend(Window)
-    HOOKS["cuts"].append(lambda level: level.hooks[Window].cuts)
     HOOKS["tunes"].append(lambda keywords: keywords["horizon"] is None)

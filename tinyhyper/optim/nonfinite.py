@@ -46,12 +46,12 @@ class Guard(Hook):
         self.choice: str | None = state["choice"]
         self._skipping, self._weights = False, list[Tensor]()
         self._window, self._last, self._called = Notes(), Notes(), Notes()
+        if self.choice is None:
+            self.in_use = ()
         if self.choice == "skip":
             buffers.skipping.add(self)
 
     def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        if self.choice is None:
-            return
         window = levels[0].hooks[Window]
         self._weights, self._cuts, self._called = list(params.values()), window.cuts, Notes()
         window.retains = True
@@ -64,8 +64,6 @@ class Guard(Hook):
 
     def accepts(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], moves: Sequence[Move]) -> bool:
         """Raises AnomalyError, or skips the step, where a gradient, a new value or a new state is not finite."""
-        if self.choice is None:
-            return True
         for what, array in _read_and_made(levels, params, moves):
             if not all_finite(array):
                 found = f"{type(levels[0]).__name__}.step: {what(levels)} is {described(array)}"

@@ -14,7 +14,7 @@ from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
-from .boundary import arrays, tensors, values
+from .boundary import Value, arrays, tensors, values
 from .checks import Parameters, number, put_above
 from .horizon import Window
 from .ranges import admits, ends
@@ -62,8 +62,7 @@ def _level(level: Optimizer) -> dict[str, Any]:
 
 def outside_window(level: Optimizer) -> dict[str, Any]:
     """What a copy of a level begins with. Raises GraphError where it would lose a graph that counts."""
-    window = level.hooks[Window]
-    if window.steps and window.horizon != 1:
+    if level.hooks[Window].steps:
         raise GraphError(
             "copying a tower in a window of its horizon would lose the window's graph. Copy it before its first step, "
             "take its state_dict(), or th.save() it between the backward() and the step() with which a window begins"
@@ -76,7 +75,7 @@ def copied(level: Optimizer) -> dict[str, Any]:
     return {
         **vars(level),
         "hooks": {hook: copy.deepcopy(own) for hook, own in level.hooks.items()},
-        "parameters": Parameters({key: value.tensor() for key, value in values(level.parameters).items()}),
+        "parameters": Parameters({key: Value(*value).tensor() for key, value in values(level.parameters).items()}),
         "_states": tensors(arrays(level._states)),
         "_updates": {},
     }

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from ..closures import reads, version
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, apply
 from ..core.tower import Coordinates, Optimizer, Options
 from ..errors import DtypeError, MissingAttributeError, UnsupportedError
 from ..fusion.fuse import repeated
@@ -35,15 +35,15 @@ class FusedUpdate:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
     kept: the names of the state that the rule really reads.  names: the hyperparameters it reads.
-    weak: which operands take on the dtype of the others: the hyperparameters.
+    call: what the fusion is told: the hyperparameters take on the dtype of the others.
     """
 
     def __init__(self, fusion: Fusion, names: tuple[str, ...], kept: tuple[str, ...]) -> None:
         self.fusion, self.names, self.kept = fusion, names, kept
-        self.weak = (False,) * (2 + len(kept)) + (True,) * len(names)
+        self.call = (False,) * (2 + len(kept)) + (True,) * len(names), None
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
-        return self.fusion([w, g, *state, *[hyperparameters[name] for name in self.names]], self.weak)
+        return apply(self.fusion, [w, g, *state, *map(hyperparameters.__getitem__, self.names)], self.call)
 
 
 class Closures(Hook):

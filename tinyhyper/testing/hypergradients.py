@@ -58,7 +58,7 @@ def check_hypergradients(
     if not any(level._tuned for level in tower.levels):
         raise ArgumentError(f"check_hypergradients: nothing is tuned in {tower}. Give it optimizer= or horizon=None")
     tower, weights, loss = saving.twin(tower), _leaves(params), _with_step(loss)
-    tower.hooks[Guard].choice = None
+    tower.hooks[Guard] = Guard(tower, None)
     window = tower.hooks[Window]
     frozen: Frozen | None = None
     for step in range(steps + 1):
