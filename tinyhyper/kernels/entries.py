@@ -51,9 +51,9 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
 
 
 def entry(
-    op: Any, call: tuple[Any, ...], operands: Sequence[ArraySpec], outputs: Sequence[ArraySpec | None]
+    op: Any, call: Any, operands: Sequence[ArraySpec], outputs: Sequence[ArraySpec | None]
 ) -> Entry | None:
-    """The C function for what `op.compute(arrays, *call)` computes; None if there is none.
+    """The C function for what `op.compute(arrays, call)` computes; None if there is none.
 
     operands: how the arrays lie that are read.  outputs: those that are written to, in rows; None for one that is not
     wanted. What is written to must lie apart from all that is read, and every array at a multiple of its item's size.
@@ -61,7 +61,7 @@ def entry(
     return None if compiler_is_off() else _entry(recipe(op, call, tuple(operands), tuple(outputs)))
 
 
-def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> Recipe | None:
+def recipe(op: Any, call: Any, operands: Specs, outputs: Wanted) -> Recipe | None:
     """As `entry`, before anything is compiled."""
     if not all(x.dtype.isnative and not any(step % x.dtype.itemsize for step in x.strides) for x in operands):
         return None
@@ -70,7 +70,7 @@ def recipe(op: Any, call: tuple[Any, ...], operands: Specs, outputs: Wanted) -> 
     if isinstance(op, Elementwise):
         return expressions.recipe(fused(op), (False,) * len(operands), operands, outputs, alone=True)
     make = RECIPES.get(op.name)
-    return make(operands, outputs[0], **call[0]) if make and OPERATIONS[op.name] is getattr(op, "whole", op) else None
+    return make(operands, outputs[0], **call) if make and OPERATIONS[op.name] is getattr(op, "whole", op) else None
 
 
 def rows(whole: ArraySpec, numbers: ArraySpec, out: ArraySpec) -> Entry | None:

@@ -23,8 +23,8 @@ def differs(
 ) -> str | None:  # fmt: skip
     """What an eager step makes else of a moment, in words; None if it makes the same.
 
-    steps: what the program makes of it; if that is not the same, then what it makes by what the eager engine calls, where
-    only a program of another loss differs: a step may be so badly conditioned that the last bit matters.
+    steps: what the program makes of it; and where that is another thing, what it makes by what the eager engine calls.
+    There only the program of another loss differs: a step may be so badly conditioned that the last bit matters.
     step: step(params, batch, optimizer) makes a step.
     """
     tower, kept = twin(visible.optimizer), dict(visible.carry)

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.tape import recording, unwatched
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..optim.boundary import Boundary, Carry, Value, make_again
+from ..optim.boundary import Boundary, Carry, make_again
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from .values import Key, values_of
@@ -70,11 +70,12 @@ def live(
     window, cut = optimizer.hooks[Window], moment.cut()
     before = _carry(cut, optimizer)
     params = make_again(optimizer, before)
-    window.restart()
-    window.steps = moment.steps - len(moment.since) - 1
     optimizer.hooks[Boundary].last = before if window.horizon == 1 else None
     optimizer.hooks[Guard].settle(optimizer, params, cuts=True)
-    window.join(params)
+    if window.horizon != 1:
+        window.restart()
+        window.steps = moment.steps - len(moment.since) - 1
+        window.after(optimizer.levels, params)
     with recording(), unwatched():
         for changed, batch in moment.since:
             tensors = values_of(params, optimizer.levels)
@@ -93,8 +94,8 @@ def restore(made: Tensor, array: np.ndarray) -> None:
 def _carry(cut: Cut, optimizer: Optimizer) -> Carry:
     """What a step has read, as it is saved."""
 
-    def value(key: Key, requires_grad: bool) -> Value:
-        return Value(cut.values[key], cut.gradients.get(key), requires_grad)
+    def value(key: Key, requires_grad: bool) -> tuple[np.ndarray, np.ndarray | None, bool]:
+        return cut.values[key], cut.gradients.get(key), requires_grad
 
     levels = optimizer.levels
     weights = {key[1]: value(key, True) for key in cut.values if key[0] == "weight"}

@@ -128,7 +128,7 @@ class Native:
     def _copy(self, source: int | Stream, target: int | Stream) -> Row:
         """The array of one place copied to another."""
         spec = self._spec(target if isinstance(target, int) else source)
-        entry = self._entries.entry(OPERATIONS["astype"], ({"dtype": spec.dtype},), [spec], [spec])
+        entry = self._entries.entry(OPERATIONS["astype"], {"dtype": spec.dtype}, [spec], [spec])
         return Row(entry, (source,), (target,))
 
     def _spec(self, slot: int | Stream) -> ArraySpec:
@@ -242,7 +242,7 @@ class Native:
         op, call = row.instruction.op, row.instruction.call
         if row.inside:
             inside = {slot: x.at(self.call) if isinstance(x, Stream) else x for slot, x in row.inside.items()}
-            call = tuple([filled(argument, inside) for argument in call])
-        results, _ = op.compute(reads, *call)
+            call = filled(call, inside)
+        results, _ = op.compute(reads, call)
         for array, result in zip(writes, results):
             np.copyto(array, result)

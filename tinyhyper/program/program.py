@@ -42,7 +42,7 @@ class Instruction(NamedTuple):
     """
 
     op: Any
-    call: tuple[Any, ...]
+    call: Any
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     frees: tuple[int, ...]
@@ -106,8 +106,8 @@ def run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
         arrays[slot] = np.array(batch[position], dtype, order="C") if copies else batch[position]
     for op, call, reads, writes, frees, fills, *_ in body.instructions:
         if fills:
-            call = tuple([filled(argument, arrays) for argument in call])
-        results, _ = op.compute([arrays[slot] for slot in reads], *call)
+            call = filled(call, arrays)
+        results, _ = op.compute([arrays[slot] for slot in reads], call)
         for slot, result in zip(writes, results):
             arrays[slot] = result
         for slot in frees:

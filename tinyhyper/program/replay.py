@@ -206,7 +206,7 @@ class Replay:
             return None
         if self._ahead:
             return {}
-        return self._visible.changed() if moment.steps == self._window.steps else None
+        return self._visible.changed() if self._period == 1 or moment.steps == self._window.steps else None
 
     def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
@@ -225,7 +225,9 @@ class Replay:
 
     def _stand(self, moment: Moment) -> None:
         """The program stands at a moment that users do not see yet."""
-        self._window.steps, self._moment, self._ahead, self._pending = moment.steps, moment, True, False
+        self._moment, self._ahead, self._pending = moment, True, False
+        if self._period > 1:
+            self._window.steps = moment.steps
 
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""

@@ -115,7 +115,8 @@ class Natively:
     ) -> tuple[Moment, int]:
         """Steps from the moment at which it stands, until one would not be good; where they lead to, and how many.
 
-        stacks: of each entry of the batch.  batches: the same, as the loss would take them.  out: arrays for the losses and the histories of what is watched, with room for all.
+        stacks: of each entry of the batch.  batches: the same, as the loss would take them.
+        out: arrays for the losses and for the histories of what is watched, as long as there are to be steps.
         """
         native = self.native
         first, count = native.call, len(out[0])

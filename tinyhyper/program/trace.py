@@ -34,7 +34,7 @@ class Event(NamedTuple):
     """
 
     op: Any
-    call: tuple[Any, ...]
+    call: Any
     reads: tuple[np.ndarray, ...]
     writes: tuple[np.ndarray, ...]
     keys: tuple[Key | None, ...]
@@ -64,7 +64,7 @@ class Trace(Watcher):
         self._cuts: dict[int, str] = {}
 
     def operation(
-        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: tuple[Any, ...], nanoseconds: int
+        self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: Any, nanoseconds: int
     ) -> None:
         """An operation was carried out."""
         reads, writes = (tuple([tensor.array for tensor in tensors]) for tensors in (operands, outputs))
@@ -81,7 +81,7 @@ class Trace(Watcher):
         self._cuts[id(detached)] = reason or "detach"
         self._keys[id(detached)] = detached, self._keys[id(source)][1] if id(source) in self._keys else None
         if detached.array is not source.array:
-            site, call = self._site or caller(sys._getframe(2)), ({"dtype": detached.dtype},)
+            site, call = self._site or caller(sys._getframe(2)), {"dtype": detached.dtype}
             read = (source.array,), (detached.array,), (self._keys[id(detached)][1],), (None,)
             self.events.append(Event(OPERATIONS["astype"], call, *read, self._part(), site, None))
 

@@ -131,7 +131,7 @@ class Visible:
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
         own = {key: (place, name, place.get(name)) for key, (place, name, *_) in seen.items()}
-        before = None if window["steps"] == moment.steps else dict(window)
+        before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         self.put_carry(moment.cut().carried.__getitem__)
         params = live(moment, self.optimizer, eager)
         for key, made in values_of(params, self.levels).items():
@@ -144,6 +144,6 @@ class Visible:
                     place[name] = tensor
         for level, t, states in theirs:
             level._t, level._states = t, states
-        window.update(before or {})
+        window.update(before)
         self.put_carry(moment.array)
         self.note()
