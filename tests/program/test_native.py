@@ -11,6 +11,7 @@ from replayed import batches, eager_step, loss_of, make, named
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.program import native, replaying, runners
 
 SEEDS = st.integers(0, 10_000)
 
@@ -177,3 +178,28 @@ def test_large_arrays_have_the_bits_of_the_eager_engine():
     losses = th.replay(loss, *runs[0]).over(x)
     np.testing.assert_allclose(losses, [eager_step(loss, *runs[1], (batch,)) for batch in x], rtol=1e-14)
     assert snapshot(*reversed(runs[0])) == snapshot(*reversed(runs[1]))
+
+
+@pytest.fixture
+def by_python(monkeypatch):
+    """Nothing has a C function, and yet the program is run in memory."""
+    monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
+    monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
+    monkeypatch.setattr(replaying, "natively", runners.Natively)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_program_in_memory_can_do_without_c_functions(by_python, horizon):
+    x, y = (np.array(entries) for entries in zip(*batches(60)))
+    x[[31, 47]] = np.nan
+    eager, replayed = (make(adam(on_nonfinite="skip", horizon=horizon)) for _ in range(2))
+    train = th.replay(loss_of, *replayed)
+    with pytest.warns(th.AnomalyWarning, match="skipped"):
+        expected = [eager_step(loss_of, *eager, batch) for batch in zip(x, y)]
+    with pytest.warns(th.AnomalyWarning, match="skipped"):
+        losses = [*train.over(x[:40], y[:40]), *[train(*batch) for batch in zip(x[40:], y[40:])]]
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)
+    assert_close(replayed, eager)
+    with pytest.raises(th.ArgumentError, match="label 2"):
+        labelled = th.replay(lambda p, x, labels: th.cross_entropy(x @ p["w"] + p["b"], labels), *make(adam()))
+        labelled.over(x[:30], np.repeat([[0, 1, 0, 1]] * 29 + [[0, 1, 2, 0]], 1, axis=0))

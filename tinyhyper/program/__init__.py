@@ -1,5 +1,5 @@
 """A recorded step as a program: recorded, run, and handed back to the eager engine."""
 
-from .replay import replay
+from .replaying import replay
 
 __all__ = ["replay"]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec
+from ..finite import all_finite
 from .program import Body, Instruction, Program, filled, slots_in
 from .streams import Stream
 from .values import Key
@@ -111,8 +112,7 @@ class Native:
             inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)} if instruction.fills else {}
             rows.append(row._replace(reads=reads, inside=inside))
         if checks:
-            found = [(slot, self._entries.finite(self._spec(slot))) for slot in body.finite]
-            rows += [Row(entry, (slot,), ()) for slot, entry in found if entry]
+            rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
         rows.append(self._copy(body.loss, self.loss))
         after = dict(body.after)
         return [*rows, *[self._copy(after.get(slot := self.program.keys[k], slot), s) for k, s in self.watched.items()]]
@@ -223,13 +223,13 @@ class Native:
         line = 0
         while self.call < last:
             self.call, line = self._driver.run(self.call, line, last)
+            row = self._python.get((self.call % self._phases, line))
+            if not self.flag[0] and row is not None and self.call < last:
+                self._by_python(row)
+                line += 1
             if self.flag[0]:
                 self.flag[0] = 0
                 return False
-            row = self._python.get((self.call % self._phases, line))
-            if row is not None and self.call < last:
-                self._by_python(row)
-                line += 1
         return True
 
     def _by_python(self, row: Row) -> None:
@@ -237,7 +237,9 @@ class Native:
         reads = [x.at(self.call) if isinstance(x, Stream) else x for x in row.reads]
         writes = [x.at(self.call) if isinstance(x, Stream) else x for x in row.writes]
         if row.instruction is None:
-            np.copyto(writes[0], reads[0])
+            for array in writes:
+                np.copyto(array, reads[0])
+            self.flag[0] = not writes and not all_finite(reads[0])
             return
         op, call = row.instruction.op, row.instruction.call
         if row.inside:

@@ -50,7 +50,7 @@ class Stream:
 
     def at(self, call: int) -> np.ndarray:
         """The part of a step."""
-        return self._stack if self._first is None else self._stack[call - self._first]
+        return self._stack if self._first is None else self._stack[call - self._first, ...]
 
     def _point(self, stack: np.ndarray, first: int | None, stride: int) -> None:
         self._stack, self._first = stack, first
