@@ -19,7 +19,7 @@ class Stream:
         self.shared = np.empty(shape, dtype)
         self.words: list[list[int]] = [[] for _ in range(phases)]
         self._patches: Any = None
-        self._stack = self.shared
+        self._stack: np.ndarray | None = None
         self._first: int | None = None
 
     def join(self, patches: np.ndarray, place: int) -> int:
@@ -33,7 +33,7 @@ class Stream:
 
     def share(self) -> np.ndarray:
         """Let all steps share an array, which is the stream's own."""
-        if self._stack is not self.shared or self._first is not None or not self._patches[..., 1].any():
+        if self._stack is not self.shared:
             self._point(self.shared, None, 0)
         return self.shared
 
@@ -50,6 +50,7 @@ class Stream:
 
     def at(self, call: int) -> np.ndarray:
         """The part of a step."""
+        assert self._stack is not None
         return self._stack if self._first is None else self._stack[call - self._first, ...]
 
     def _point(self, stack: np.ndarray, first: int | None, stride: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
+from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +17,21 @@ from .values import Key, arrays_of, values_of
 
 
 class Seen(NamedTuple):
-    """A tensor as it was put somewhere. array, edge: None while it is pending."""
+    """A tensor as it was somewhere."""
 
     place: MutableMapping[Any, Tensor]
     name: Any
     tensor: Tensor
-    array: np.ndarray | None = None
-    edge: Any = None
+    array: np.ndarray
+    edge: Any
+
+
+class Group(NamedTuple):
+    """What moves in one place, by name and by key."""
+
+    place: MutableMapping[Any, Tensor]
+    names: tuple[Any, ...]
+    keys: tuple[Key, ...]
 
 
 class Visible:
@@ -36,7 +45,8 @@ class Visible:
         self._seen: dict[Key, Seen] = {}
         self._inside: list[tuple[Tensor, Any]] = []  # of each level, t and the states
         self._shown: Any = None  # in which these look, if they are pending
-        self._moved: list[tuple[MutableMapping[Any, Tensor], Key, Any]] = []
+        self._moved: list[Group] = []
+        self._pending: list[list[Tensor]] = []  # of each group, the tensors that were put there last
         self._carried: dict[str, Any] = {}
 
     def tensors(self) -> dict[Key, Tensor]:
@@ -54,10 +64,9 @@ class Visible:
         """
         if self._shown is not last:
             self._put_inside(last)
-        seen = self._seen
-        for (place, key, name), tensor in zip(self._moved, pending(look, [key for _, key, _ in self._moved])):
-            dict.__setitem__(place, name, tensor) if isinstance(place, dict) else place.update({name: tensor})
-            seen[key] = Seen(place, name, tensor)
+        self._pending = [pending(look, group.keys) for group in self._moved]
+        for (place, names, _), tensors in zip(self._moved, self._pending):
+            (dict.update if isinstance(place, dict) else MutableMapping.update)(place, zip(names, tensors))
         if self.carry:
             self.put_carry(look.array)
             self._carried = dict(self.carry)
@@ -65,15 +74,18 @@ class Visible:
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
         self._shown, self._inside = last, []
-        self._moved = [(self.params, ("weight", name), name) for name in self.params]
+        self._moved = [Group(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
         for height, level in enumerate(self.levels):
-            self._moved += [(level.parameters, ("hyperparameter", height, name), name) for name in level._tuned]
+            keys = tuple([("hyperparameter", height, name) for name in level._tuned])
+            self._moved.append(Group(level.parameters, level._tuned, keys))
             [level._t] = pending(last, [("t", height)])
             level._states = {
                 target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))
                 for target, kept in level._states.items()
             }
             self._inside.append((level._t, level._states))
+        for key in [key for group in self._moved for key in group.keys]:
+            del self._seen[key]
 
     def put_carry(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """Give the loss what it has left in `carry`, for it to read: arrays where it had left arrays."""
@@ -94,7 +106,7 @@ class Visible:
             for key, (place, name) in found.items()
         }
         self._inside = [(level._t, level._states) for level in self.levels]
-        self._carried, self._shown = dict(self.carry), None
+        self._carried, self._shown, self._moved, self._pending = dict(self.carry), None, [], []
 
     def changed(self) -> dict[Key, np.ndarray] | None:
         """The values that were set by hand since they were noted; None where more than values has changed."""
@@ -104,16 +116,17 @@ class Visible:
             if level._t is not t or level._states is not states or level._above is not above:
                 return None
             count += len(level.parameters)
+        for (place, names, _), tensors in zip(self._moved, self._pending):
+            if not all(map(is_, map(place.get, names), tensors)):
+                return None
+            count -= len(names)
         if count != len(self._seen):
             return None
         for key, (place, name, tensor, array, edge) in self._seen.items():
-            if place.get(name) is not tensor:
+            if place.get(name) is not tensor or tensor.edge is not edge or tensor.grad is not None:
                 return None
-            if array is not None:
-                if tensor.edge is not edge or tensor.grad is not None:
-                    return None
-                if tensor.array is not array:
-                    found[key] = tensor.array
+            if tensor.array is not array:
+                found[key] = tensor.array
         if self.carry:
             if self.carry.keys() != self._carried.keys():
                 return None
@@ -127,21 +140,23 @@ class Visible:
 
         eager: eager(params, batch) makes a step.
         """
-        window, seen = vars(self.optimizer.hooks[Window]), self._seen
+        window = vars(self.optimizer.hooks[Window])
+        ours: dict[Key, tuple[Any, Any, Tensor]] = {key: seen[:3] for key, seen in self._seen.items()}
+        for (place, names, keys), tensors in zip(self._moved, self._pending):
+            ours |= {key: (place, name, tensor) for key, name, tensor in zip(keys, names, tensors)}
+        there = {key: place.get(name) for key, (place, name, _) in ours.items()}
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
-        own = {key: (place, name, place.get(name)) for key, (place, name, *_) in seen.items()}
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         self.put_carry(moment.cut().carried.__getitem__)
         params = live(moment, self.optimizer, eager)
         for key, made in values_of(params, self.levels).items():
             restore(made, moment.array(key))
-            if key in own:
-                place, name, tensor = own[key]
-                if tensor is seen[key].tensor:
-                    become(tensor, made)
-                if tensor is not None:
-                    place[name] = tensor
+            if (tensor := there.get(key)) is not None:
+                place, name, own = ours[key]
+                if tensor is own:
+                    become(own, made)
+                place[name] = tensor
         for level, t, states in theirs:
             level._t, level._states = t, states
         window.update(before)
