@@ -7,27 +7,47 @@ the clipped gradient is the constant; in a window of the horizon the clipping is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arguments import real
-from ..core.operation import ArraySpec
-from ..core.rules import equal, multiply, sqrt, square, where
-from ..core.tensor import Tensor
+from ..core.operation import ArraySpec, Operation
+from ..core.rules import equal, reciprocal, sqrt, square, where
+from ..core.tensor import Tensor, apply
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..fusion.fuse import composite, trace
 from ..ops.elementwise import clip, minimum
 from .hooks import Hook
 
-ONE = Tensor(np.array(1.0))
-TOTAL = (ArraySpec((), np.dtype(np.float64)),)
-SQUARE, _ = trace(lambda g, one: square(g * one), 2, eager=True)  # a 0-d float64 makes it float64
-PRODUCT, _ = trace(multiply, 2, eager=True)
-EXACT = 1e-280, 1e280  # between these, no square that matters has overflowed or underflowed
-SMALL = 1e-30  # float32 has factors above this to full precision
+NUMBER = ArraySpec((), np.dtype(np.float64))
+SAFE = 1e-140, 1e140  # between these, no square that matters has overflowed or underflowed
+SQUARE, _ = trace(lambda g, inverse: square(g * inverse), 2, eager=True)  # a 0-d float64 makes it float64
+SCALED, _ = trace(lambda g, inverse, factor, unit: where(equal(factor, unit), g, g * inverse * factor), 4, eager=True)
+
+
+class Unit(Operation):
+    """A power of two, of which arrays are multiples whose squares neither overflow nor underflow; no gradient flows.
+
+    It is 1 where there is no need for another, and infinite where an element is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("unit", lambda *arrays: 1.0, {})
+
+    def compute(self, arrays: Sequence[np.ndarray], call: None) -> tuple[list[np.ndarray], None]:
+        largest = float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
+        safe = largest == 0.0 or SAFE[0] < largest < SAFE[1] or not math.isfinite(largest)
+        unit = 1.0 if safe else math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
+        return [np.array(largest if math.isinf(largest) else unit)], None
+
+    def node(self, edges: Any, arrays: Any, results: Sequence[np.ndarray], memo: None) -> list[None]:
+        return [None]
+
+
+UNIT = Unit()
 
 
 @composite
@@ -37,10 +57,13 @@ def _within(g: Any, limit: Any) -> Any:
 
 @composite
 def _factor(total: Any, limit: Any, unit: Any) -> Any:
-    """The factor of gradients that are given as multiples of the unit, and so is the root of their total."""
+    """The factor of gradients that are given as multiples of the unit, and so is the root of their total.
+
+    Where it is the unit itself, the gradients stay as they are.
+    """
     zero = equal(total, 0.0)
     norm = where(zero, 0.0, sqrt(where(zero, 1.0, total)))
-    return minimum(limit / (norm + 1e-6 / unit), unit)
+    return where(equal(unit, math.inf), unit, minimum(limit / (norm + 1e-6 / unit), unit))
 
 
 def clip_by_value(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
@@ -62,21 +85,14 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
     """
     limit = checked("clip_by_norm: limit", limit)
     _check("clip_by_norm", gradients)
-    total = _total(gradients)
-    factor = _factor(total, limit, 1.0)
-    if EXACT[0] < total.item() < EXACT[1] and factor.item() > SMALL:
-        return {name: PRODUCT([g, factor], (False, True))[0] for name, g in gradients.items()}
-    largest = float(np.max([np.max(np.abs(g.array), initial=0.0) for g in gradients.values()], initial=0.0))
-    if math.isinf(largest):
-        return dict(gradients)
-    unit = math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
-    inverse = Tensor(np.array(1.0 / unit))
-    multiples = {name: PRODUCT([g, inverse], (False, False))[0] for name, g in gradients.items()}
-    factor = _factor(_total(multiples), limit, unit)
-    if factor.item() == unit:
-        return dict(gradients)
+    [unit] = apply(UNIT, [*gradients.values()], None)
+    inverse = reciprocal(unit)
+    total = Tensor(np.array(0.0))
+    for g in gradients.values():
+        total = total + SQUARE([g, inverse], like=(NUMBER,))[0]
+    factor = _factor(total, limit, unit)
     return {
-        name: PRODUCT([multiples[name], factor], (False, False), (ArraySpec(g.shape, g.dtype),))[0]
+        name: SCALED([g, inverse, factor, unit], like=(ArraySpec(g.shape, g.dtype),))[0]
         for name, g in gradients.items()
     }
 
@@ -87,14 +103,6 @@ def _check(what: str, gradients: Any) -> None:
     for name, g in gradients.items():
         if not isinstance(g, Tensor):
             raise DtypeError(f"{what}: the gradient {name!r} is a {type(g).__name__}, not a tensor")
-
-
-def _total(gradients: Mapping[str, Tensor]) -> Tensor:
-    """The sum of the squares of all elements."""
-    total = Tensor(np.array(0.0))
-    for g in gradients.values():
-        total = total + SQUARE([g, ONE], (False, False), TOTAL)[0]
-    return total
 
 
 def checked(what: str, limit: Any) -> float:
