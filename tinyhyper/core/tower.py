@@ -272,7 +272,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
         w, (rule, keys) = targets[name], level._update(name)
         if keys is not read:  # which targets of one rule share
             if "t" in keys and "t" not in hyperparameters:
-                hyperparameters["t"] = t = level._t + 1.0  # on the tape, where somebody watches
+                hyperparameters["t"] = t = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
             read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
         kept = level._states.get(name) or {key: level._start(key, w, cuts) for key in rule.kept}
         state = [kept[key] for key in rule.kept]
