@@ -219,8 +219,8 @@ class Optimizer:
                     after(levels, params)
 
     def _asked(self, event: str) -> list[Any]:
-        """What the level's hooks have for an event of a step, those that are `in_use` for it: see `optim/hooks.py`."""
-        return [getattr(hook, event) for hook in self.hooks.values() if event in hook.in_use]
+        """What the level's hooks that are `in_use` have for an event of a step (see `optim/hooks.py`)."""
+        return [getattr(hook, event) for kind in HOOKS.get(event, ()) if (hook := self.hooks[kind]).in_use]
 
     def _update(self, name: str) -> tuple[Any, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
