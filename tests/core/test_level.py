@@ -368,7 +368,7 @@ class Idle(Hook):
     """Refuses whatever it is asked, and says that it is not in use."""
 
     def __init__(self, level):
-        self.in_use = ()
+        self.in_use = False
 
     def before(self, *args):
         raise AssertionError
@@ -383,6 +383,6 @@ def test_a_hook_that_is_not_in_use_is_not_asked_and_neither_is_its_copy(halving)
     steps(optimizer, params, 2)
     steps(copy.deepcopy(optimizer), params, 2)
     assert optimizer.t == 2
-    optimizer.hooks[Idle].in_use = hooks.EVENTS
+    optimizer.hooks[Idle].in_use = True
     with pytest.raises(AssertionError):
         steps(optimizer, params, 1)

@@ -157,7 +157,7 @@ def sum(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
     return like(total(x, axis, keepdims), x)
 
 
-@operation(x=lambda g, spec, axis: _spread(g / float(lengths(spec.shape, axis)[1]), spec, axis))
+@operation(x=lambda g, spec, axis: _spread(g / Tensor(np.array(lengths(spec.shape, axis)[1], g.dtype)), spec, axis))
 def mean(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The mean over the axes (all if None), NaN of no elements. Raises ShapeError for a wrong axis."""
     x = x if x.dtype.kind == "f" else x.astype(FLOAT64)

@@ -219,8 +219,8 @@ class Optimizer:
                     after(levels, params)
 
     def _asked(self, event: str) -> list[Any]:
-        """What the level's hooks have for an event of a step, those that are `in_use` for it: see `optim/hooks.py`."""
-        return [getattr(hook, event) for hook in self.hooks.values() if event in hook.in_use]
+        """What the level's hooks that are `in_use` have for an event of a step (see `optim/hooks.py`)."""
+        return [getattr(hook, event) for kind in HOOKS.get(event, ()) if (hook := self.hooks[kind]).in_use]
 
     def _update(self, name: str) -> tuple[Any, dict[str, str]]:
         """The rule for one target, and the parameter that each of its hyperparameters is."""
@@ -272,7 +272,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
         w, (rule, keys) = targets[name], level._update(name)
         if keys is not read:  # which targets of one rule share
             if "t" in keys and "t" not in hyperparameters:
-                hyperparameters["t"] = t = level._t + 1.0  # on the tape, where somebody watches
+                hyperparameters["t"] = t = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
             read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
         kept = level._states.get(name) or {key: level._start(key, w, cuts) for key in rule.kept}
         state = [kept[key] for key in rule.kept]

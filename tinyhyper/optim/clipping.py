@@ -121,8 +121,7 @@ class Limits(Hook):
     def __init__(self, level: Optimizer, **given: Any) -> None:
         name = type(level).__name__
         self._limits = {key: v if v is None else checked(f"{name}: {key}", v) for key, v in given.items()}
-        if not any(self._limits.values()):
-            self.in_use = ()
+        self.in_use = any(self._limits.values())
 
     def gradients(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         clip_value, clip_norm = self._limits.values()

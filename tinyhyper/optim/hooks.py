@@ -22,14 +22,11 @@ class Hook:
 
     It has methods for what it needs of EVENTS. Its `__str__` says how its level is shown: empty at default settings.
     keywords: of the constructor, with their defaults.
-    in_use: what it has of EVENTS; nothing where its settings leave it idle.
+    in_use: whether it is asked at all; not where its settings leave it idle.
     """
 
     keywords: ClassVar[Mapping[str, Any]] = {}
-    in_use: Sequence[str]
-
-    def __init_subclass__(cls) -> None:
-        cls.in_use = tuple([event for event in EVENTS if hasattr(cls, event)])
+    in_use = True
 
     def __str__(self) -> str:
         return ""
@@ -61,3 +58,6 @@ def extend(hook: type[Any]) -> None:
         level.hooks[hook] = hook(level, **{key: keywords[key] for key in hook.keywords})
 
     HOOKS["made"].append(made)
+    for event in EVENTS:
+        if hasattr(hook, event):
+            HOOKS.setdefault(event, []).append(hook)

@@ -95,8 +95,7 @@ class Window(Hook):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.horizon: int | None = state["horizon"]
         self.objective: str = state["objective"]
-        if self.horizon == 1:
-            self.in_use = ()  # each step cuts
+        self.in_use = self.horizon != 1  # else each step cuts
         self.restart()
 
     def restart(self) -> None:

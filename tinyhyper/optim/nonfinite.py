@@ -46,8 +46,7 @@ class Guard(Hook):
         self.choice: str | None = state["choice"]
         self._skipping, self._weights = False, list[Tensor]()
         self._window, self._last, self._called = Notes(), Notes(), Notes()
-        if self.choice is None:
-            self.in_use = ()
+        self.in_use = self.choice is not None
         if self.choice == "skip":
             buffers.skipping.add(self)
 
