@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .operation import ArraySpec, Elementwise, attach, operation, rule
+from .operation import ArraySpec, Elementwise, Operation, attach, entered, operation, rule
 from .tensor import FLOAT32, FLOAT64, Tensor, check_dtype
 
 Axes = int | tuple[int, ...] | None
@@ -38,6 +38,7 @@ where: Elementwise = rule(
 absolute = rule("abs", np.abs, "The absolute value; gradient 0 at 0.", x=lambda g, x: g * sign(x))
 # Arithmetic.
 positive = rule("positive", lambda x: +x, "x.", x=lambda g: g)
+in_rows = entered(Operation("in_rows", lambda x, /: x.copy(), {"x": lambda g: g}))  # a copy, in rows
 negative = rule("negative", lambda x: -x, "-x.", x=lambda g: -g)
 add = rule("add", np.add, "x + y.", x=lambda g: g, y=lambda g: g)
 subtract = rule("subtract", np.subtract, "x - y.", x=lambda g: g, y=lambda g: -g)
@@ -259,5 +260,5 @@ def operators() -> dict[str, Any]:
     return members
 
 
-attach(Tensor, operators() | {"__getitem__": getitem, "astype": astype})
+attach(Tensor, operators() | {"__getitem__": getitem, "astype": astype, "_in_rows": in_rows})
 attach(Tensor, {"T": property(transpose, doc="The tensor with its axes reversed.")})

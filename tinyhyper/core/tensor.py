@@ -283,8 +283,8 @@ def deposit(
 
 def distinct(cotangents: Sequence[Tensor]) -> list[Tensor]:
     """The cotangents, each a tensor of its own, of an array that lies in rows if it is not its own."""
-    pairs = [(c.array, c.edge) for c in cotangents]
-    return [Tensor(a if a.base is None or a.flags.c_contiguous else a.copy(), edge) for a, edge in pairs]
+    own = [c if c.array.base is None or c.array.flags.c_contiguous else c._in_rows() for c in cotangents]
+    return [Tensor(c.array, c.edge) for c in own]
 
 
 def in_dtype(gradient: Tensor, tensor: Tensor) -> Tensor:

@@ -37,13 +37,13 @@ class Unit(Operation):
     def __init__(self) -> None:
         super().__init__("unit", lambda *arrays: 1.0, {})
 
-    def compute(self, arrays: Sequence[np.ndarray], call: None) -> tuple[list[np.ndarray], None]:
+    def compute(self, arrays: Sequence[np.ndarray], call: Any) -> tuple[list[np.ndarray], Any]:
         largest = float(np.max([np.max(np.abs(array), initial=0.0) for array in arrays], initial=0.0))
         safe = largest == 0.0 or SAFE[0] < largest < SAFE[1] or not math.isfinite(largest)
         unit = 1.0 if safe else math.ldexp(1.0, min(max(math.frexp(largest)[1], -1000), 1000))
         return [np.array(largest if math.isinf(largest) else unit)], None
 
-    def node(self, edges: Any, arrays: Any, results: Sequence[np.ndarray], memo: None) -> list[None]:
+    def node(self, edges: Any, arrays: Any, results: Any, memo: Any) -> list[Any]:
         return [None]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..core.operation import SPEC, ArraySpec
 from ..sites import Site
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
-from .program import Body, Entry, Instruction, Kind, Program, Reading, Slot, slots_in
+from .program import Body, Entry, Instruction, Kind, Program, Slot
+from .readings import Reading, slots_in
 from .trace import Event, Trace
 from .values import Key, named
 
@@ -43,7 +44,8 @@ class Builder:
         """The program."""
         drafts = [self._draft(n) for n in range(self.length)]
         bodies = tuple([self._body(n, draft) for n, draft in enumerate(drafts)])
-        return Program(tuple(self.slots), self.constants, self.keys, bodies, self._sources)
+        ways = tuple([("np",) * len(body.instructions) for body in bodies])
+        return Program(tuple(self.slots), self.constants, self.keys, bodies, self._sources, ways)
 
     def _draft(self, n: int) -> tuple[list[Instruction], dict[str, Any]]:
         """The instructions of a body, which free nothing yet, and what is left when it is over."""
@@ -136,7 +138,7 @@ class Builder:
         place = self.pair.read(call, read)
         if isinstance(place, Same):
             if (slot := self._places.get(id(place.array))) is None:
-                slot = self._places[id(place.array)] = self._new("constant", "constant", place.array)
+                slot = self._places[id(place.array)] = self._new("constant", constant(place.array), place.array)
                 self.constants[slot] = place.array
             return slot
         return self._slot(n, place)
@@ -189,3 +191,8 @@ class Builder:
     def _new(self, kind: Kind, name: str, array: np.ndarray) -> int:
         self.slots.append(Slot(kind, name, ArraySpec(*SPEC(array))))
         return len(self.slots) - 1
+
+
+def constant(array: np.ndarray) -> str:
+    """What to call a constant: a number by its value."""
+    return f"{array.item():.6g}" if array.size == 1 else "a constant"

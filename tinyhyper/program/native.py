@@ -14,7 +14,8 @@ import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec
 from ..finite import all_finite
-from .program import Body, Instruction, Program, filled, slots_in
+from .program import Body, Instruction, Program
+from .readings import filled, slots_in
 from .streams import Stream
 from .values import Key
 from .versions import Version, Versions
@@ -72,6 +73,7 @@ class Native:
         self.loss = self._stream(program.bodies[0].loss)
         self.watched = {key: self._stream(program.keys[key]) for key in watched}
         self._carried = self._find_carried()
+        self.ways: list[tuple[str, ...]] = []  # as in Program
         self._rows = rows = [self._body(n, body, checks) for n, body in enumerate(program.bodies)]
         self.is_native = any(row.entry and row.instruction for body in rows for row in body)
         self._buffers: dict[int, list[np.ndarray]] = {}
@@ -97,33 +99,33 @@ class Native:
 
     def _body(self, n: int, body: Body, checks: bool) -> list[Row]:
         """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them."""
-        rows, batch = [], {}
+        rows: list[Row] = []
+        batch: dict[int, Stream] = {}
         for position, slot, dtype, _ in body.batch:
             stream = self.batch.setdefault((position, dtype), Stream(self._spec(slot).shape, dtype, self._phases))
             if slot in self._carried:
                 rows.append(self._copy(stream, slot))
             else:
                 batch[slot] = stream
-        for instruction in body.instructions:
-            if {*instruction.writes} <= {*instruction.frees}:  # nobody reads what it makes
-                continue
-            row = self._row(instruction)
-            reads = tuple([batch.get(slot, slot) for slot in row.reads])
-            inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)} if instruction.fills else {}
-            rows.append(row._replace(reads=reads, inside=inside))
+        made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i)}
+        self.ways.append(tuple([_way(made[n]) if n in made else "" for n in range(len(body.instructions))]))
+        rows += made.values()
         if checks:
             rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
         rows.append(self._copy(body.loss, self.loss))
         after = dict(body.after)
         return [*rows, *[self._copy(after.get(slot := self.program.keys[k], slot), s) for k, s in self.watched.items()]]
 
-    def _row(self, instruction: Instruction) -> Row:
+    def _row(self, instruction: Instruction, batch: Mapping[int, Stream]) -> Row:
+        """The line of an instruction. batch: the slots that lie outside."""
         entry = None
         if not instruction.fills:
             operands = [self._spec(slot) for slot in instruction.reads]
             outputs = [None if slot in instruction.frees else self._spec(slot) for slot in instruction.writes]
             entry = self._entries.entry(instruction.op, instruction.call, operands, outputs)
-        return Row(entry, instruction.reads, instruction.writes, instruction)
+        reads = tuple([batch.get(slot, slot) for slot in instruction.reads])
+        inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)}
+        return Row(entry, reads, instruction.writes, instruction, inside)
 
     def _copy(self, source: int | Stream, target: int | Stream) -> Row:
         """The array of one place copied to another."""
@@ -248,3 +250,13 @@ class Native:
         results, _ = op.compute(reads, call)
         for array, result in zip(writes, results):
             np.copyto(array, result)
+
+
+def _is_unread(instruction: Instruction) -> bool:
+    """Whether nothing reads what an instruction makes."""
+    return {*instruction.writes} <= {*instruction.frees}
+
+
+def _way(row: Row) -> str:
+    """How an instruction is carried out, as in `Program.ways`."""
+    return "np" if row.entry is None else "=" if row.entry.exact else "~"

@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.operation import ArraySpec
+from .listing import listing
+from .readings import filled
 from .trace import Part
 from .values import Key
 
@@ -25,12 +27,6 @@ class Slot(NamedTuple):
     kind: Kind
     name: str
     spec: ArraySpec
-
-
-class Reading(NamedTuple):
-    """In the arguments of an operation: the array of a slot."""
-
-    slot: int
 
 
 class Instruction(NamedTuple):
@@ -84,6 +80,7 @@ class Program(NamedTuple):
     """What a step does.
 
     constants: their arrays, by slot.  keys: the slot of each value.  bodies: one for each step of a window.
+    ways: of each body, how each instruction is carried out: "=" or "~" by a C function, "py" by Python.
     kept: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
     """
 
@@ -92,6 +89,10 @@ class Program(NamedTuple):
     keys: Mapping[Key, int]
     bodies: tuple[Body, ...]
     kept: Mapping[int, tuple[int, str, Any]]
+    ways: tuple[tuple[str, ...], ...]
+
+    def __str__(self) -> str:
+        return listing(self)
 
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""
@@ -117,26 +118,3 @@ def run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
         arrays[slot] = array
     for slot in body.counted:
         arrays[slot] = arrays[slot] + 1.0
-
-
-def filled(argument: Any, arrays: Any) -> Any:
-    """An argument of an operation, with the arrays that it reads."""
-    kind = type(argument)
-    if kind is Reading:
-        return arrays[argument.slot]
-    if kind in (tuple, list):
-        return kind([filled(item, arrays) for item in argument])
-    if kind is dict:
-        return {key: filled(item, arrays) for key, item in argument.items()}
-    return argument
-
-
-def slots_in(argument: Any) -> list[int]:
-    """The slots in the arguments of an operation."""
-    if isinstance(argument, Reading):
-        return [argument.slot]
-    if type(argument) is dict:
-        argument = argument.values()
-    elif type(argument) not in (tuple, list):
-        return []
-    return [slot for item in argument for slot in slots_in(item)]

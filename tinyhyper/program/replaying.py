@@ -333,6 +333,8 @@ class Replay:
             else:
                 self._tries = self._steps = 0
                 self._natively = None if self.exact else natively(self.program, (), self._checks)
+                if self._natively is not None:
+                    self.program = self.program._replace(ways=tuple(self._natively.native.ways))
                 first, *rest = [trace.given for _, trace in self._traces]
                 self._alike = first if first and all(_same(first, batch) for batch in rest) else None
         if self.program is not None and len(self._traces) >= period:

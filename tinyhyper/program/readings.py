@@ -1,0 +1,34 @@
+"""Slots in the arguments of an operation, beside its operands: of an index that comes with the batch, for one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Reading(NamedTuple):
+    """In the arguments of an operation: the array of a slot."""
+
+    slot: int
+
+
+def filled(argument: Any, arrays: Any) -> Any:
+    """An argument of an operation, with the arrays that it reads."""
+    kind = type(argument)
+    if kind is Reading:
+        return arrays[argument.slot]
+    if kind in (tuple, list):
+        return kind([filled(item, arrays) for item in argument])
+    if kind is dict:
+        return {key: filled(item, arrays) for key, item in argument.items()}
+    return argument
+
+
+def slots_in(argument: Any) -> list[int]:
+    """The slots in the arguments of an operation."""
+    if isinstance(argument, Reading):
+        return [argument.slot]
+    if type(argument) is dict:
+        argument = argument.values()
+    elif type(argument) not in (tuple, list):
+        return []
+    return [slot for item in argument for slot in slots_in(item)]
