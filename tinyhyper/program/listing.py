@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +14,45 @@ PARTS = {
     "step": "the optimizer's step",
 }
 KEY = (
-    "✂: cut, the value is read and no gradient flows back.  ': of the step before.\n= by a C function, with the bits of the "
-    "eager engine; ~ within rounding of them; np by what the eager engine calls; nothing, where nobody reads the result."
+    "* what the step leaves in place of a value; ∂ a gradient; ' of the step before; ✂ cut: no gradient flows back\n"
+    "= by a C function, with the bits of the eager engine; ~ within rounding of them; np by what the eager engine calls;\n"
+    "nothing where nobody reads the result"
 )
 WIDTH = 60
 
 
 def listing(program: Any) -> str:
     """The program, line by line."""
-    names = {slot: _name(slot, row) for slot, row in enumerate(program.slots)}
-    for body in program.bodies:
-        for source, target in body.moves:
-            names[target] = f"{names[source]}'"
-    lines = []
-    for n, (body, marks) in enumerate(zip(program.bodies, program.ways)):
+    names = _names(program)
+    lines: list[str] = []
+    for n, (body, ways) in enumerate(zip(program.bodies, program.ways)):
         if len(program.bodies) > 1:
-            lines += [f"step {n + 1} of {len(program.bodies)} in a window"]
-        lines += _body(program, body, marks, names)
+            lines.append(f"step {n + 1} of {len(program.bodies)} in a window:")
+        part = None
+        for instruction, way in zip(body.instructions, ways):
+            if instruction.part != part:
+                part = instruction.part
+                lines.append(PARTS[part])
+            lines.append(f"  {way:2} {_line(program, instruction, names)}")
+        lines += [f"     {names[slot]}* = {names[slot]} + 1" for slot in body.counted]
     return "\n".join([*lines, KEY])
 
 
-def _body(program: Any, body: Any, marks: Sequence[str], names: Mapping[int, str]) -> list[str]:
-    lines, part = [], None
-    for instruction, mark in zip(body.instructions, marks):
-        if instruction.part != part:
-            part = instruction.part
-            lines.append(f"  {PARTS[part]}")
-        lines.append(f"    {mark:2} {_line(program, instruction, names)}")
-    lines.append("  what the next step begins with")
-    lines += [f"       {names[slot]} = {names[made]}" for slot, made in body.after]
-    return [*lines, *[f"       {names[slot]} = {names[slot]} + 1" for slot in body.counted]]
+def _names(program: Any) -> dict[int, str]:
+    """What to call the array of each slot."""
+    names = {n: f"%{n}" if slot.kind == "made" else slot.name for n, slot in enumerate(program.slots)}
+    for body in program.bodies:
+        for key, slot in body.gradients.items():
+            if program.slots[slot].kind == "made":
+                names[slot] = f"∂{names[program.keys[key]]}"
+    for body in program.bodies:
+        for slot, made in body.after:
+            if program.slots[made].kind == "made":
+                names[made] = f"{names[slot]}*"
+    for body in program.bodies:
+        for source, target in body.moves:
+            names[target] = f"{names[source]}'"
+    return names
 
 
 def _line(program: Any, instruction: Any, names: Mapping[int, str]) -> str:
