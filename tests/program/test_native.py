@@ -11,7 +11,7 @@ from replayed import batches, eager_step, loss_of, make, named
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import native, replaying, runners
+from tinyhyper.program import native, runners, session
 
 SEEDS = st.integers(0, 10_000)
 
@@ -185,7 +185,7 @@ def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(replaying, "natively", runners.Natively)
+    monkeypatch.setattr(session, "natively", runners.Natively)
 
 
 @pytest.mark.parametrize("horizon", [1, 3])

@@ -381,3 +381,69 @@ def test_pending_tensors_are_copied_and_shown_as_others():
     train(*batches(1)[0])
     params["w"].grad = th.tensor(np.ones((3, 2)))
     assert params["w"].grad.shape == (3, 2)
+
+
+def test_runs_side_by_side_are_those_made_alone():
+    x, y = (np.array(entries) for entries in zip(*batches(60)))
+    original = make(adam())
+    train = th.replay(loss_of, *original)
+    train.over(x[:20], y[:20])
+    before = snapshot(*reversed(original))
+    starts = [make(Adam(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed) for seed in range(5)]
+    losses, runs = train.sweep(starts, (x, y), workers=2)
+    assert losses.shape == (5, 60) and snapshot(*reversed(original)) == before
+    for seed, (row, run) in enumerate(zip(losses, runs)):
+        alone = make(Adam(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed)
+        np.testing.assert_array_equal(th.replay(loss_of, *alone).over(x, y), row)
+        assert_same(alone, run)
+        assert starts[seed][1].t == 0
+    rows = np.arange(60)[:, None] % 4 + np.zeros((60, 4), int)
+    losses, _ = th.replay(lambda params, x: th.sum(x @ params["w"]), *make(SGD(0.1))).sweep(
+        [make(SGD(0.1))], (x[0],), index=rows
+    )
+    assert losses.shape == (1, 60)
+
+
+def test_wrong_starts_are_refused():
+    train = th.replay(loss_of, *make(adam()))
+    with pytest.raises(th.ArgumentError, match="a start is a pair"):
+        train.sweep([adam()], steps=3)
+    with pytest.raises(th.DtypeError, match="a dict of named tensors, and a tower"):
+        train.sweep([(adam(), adam())], steps=3)
+    with pytest.raises(th.ArgumentError, match="carries"):
+        th.replay(loss_of, *make(adam()), carry={"h": np.zeros(2)}).sweep([], steps=3)
+
+
+@pytest.mark.parametrize("size", [1e-145, 1.0, 1e145])
+def test_clipping_follows_the_gradients_it_meets(size):
+    """What is clipped at one step is not at another; the program chooses as the eager engine does."""
+    tower = {"clip_value": 3.0 * size, "clip_norm": 1.5 * size}
+    eager, replayed = (make(SGD(1e-2 / size, optimizer=SGD(1e-4 / size, clip_norm=0.1), **tower)) for _ in range(2))
+
+    def loss(params, x, y):
+        return loss_of(params, x, y) * th.mean(x) * size
+
+    train = th.replay(loss, *replayed, exact=True)
+    for n, (x, y) in enumerate(batches(30)):
+        batch = x * (10.0 if n % 3 else 0.1), y
+        assert train(*batch) == eager_step(loss, *eager, batch)
+    assert train.program is not None
+    assert_same(eager, replayed)
+
+
+def test_a_program_prints_what_a_step_does():
+    params, tower = make(adam())
+    train = th.replay(loss_of, params, tower, exact=True)
+    assert train.program is None
+    for batch in batches(6):
+        train(*batch)
+    text = str(train.program)
+    assert "the loss\n" in text and "∂w = matmul(batch[0], " in text and "replayed.py:" in text
+    assert "alpha* = SGD.rule(✂ alpha, ✂ ∂alpha, level1.alpha)" in text
+    assert "w*, w.m*, w.v* = Adam.rule(✂ w, ✂ ∂w, ✂ w.m, ✂ w.v, alpha*, beta1*, beta2*, eps, t*)" in text
+    assert "level1.t* = level1.t + 1" in text and "  np " in text and "  ~  " not in text.split("\n* ")[0]
+    params, tower = make(Adam(1e-2, optimizer=SGD(1e-4), horizon=2))
+    train = th.replay(loss_of, params, tower)
+    for batch in batches(10):
+        train(*batch)
+    assert "step 2 of 2 in a window:" in str(train.program)

@@ -15,7 +15,7 @@ PARTS = {
 }
 KEY = (
     "* what the step leaves in place of a value; ∂ a gradient; ' of the step before; ✂ cut: no gradient flows back\n"
-    "= by a C function, with the bits of the eager engine; ~ within rounding of them; np by what the eager engine calls;\n"
+    "= by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;\n"
     "nothing where nobody reads the result"
 )
 WIDTH = 60

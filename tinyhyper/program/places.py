@@ -153,7 +153,7 @@ class Pair:
             return type(other)([self.argument(call, read._replace(one=a, other=b)) for a, b in zip(one, other)])
         if type(one) is type(other) is dict and [*one] == [*other]:
             return {key: self.argument(call, read._replace(one=one[key], other=other[key])) for key in other}
-        if one is not other and not _alike(one, other):
+        if one is not other and not alike(one, other):
             raise Difference(
                 f"{read.what} has the argument {other!r} where it had {one!r} a step before, {where(read.site)}"
             )
@@ -190,7 +190,7 @@ def _is_copy(array: np.ndarray, entry: Any) -> bool:
     return bool(np.array_equal(array, entry.astype(array.dtype), equal_nan=array.dtype.kind == "f"))
 
 
-def _alike(one: Any, other: Any) -> bool:
+def alike(one: Any, other: Any) -> bool:
     """Whether two arguments are the same: NaN is NaN, and a function is itself alone."""
     return type(one) is type(other) and (one == other or one != one and other != other)
 

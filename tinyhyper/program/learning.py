@@ -1,0 +1,112 @@
+"""From eager steps to a program: a step is recorded until two windows that follow one another are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..closures import Closure
+from ..core.tensor import Tensor
+from ..errors import GraphError
+from .build import Builder
+from .enter import entered
+from .moment import Batch, Cut, Moment, Since
+from .places import Difference
+from .program import Program
+from .runners import arrays_in
+from .trace import Trace
+from .values import Key
+
+CHANGES = "What the loss reads beside its arguments is another thing at each step; give it to the step with the batch"
+TRIES = 4  # windows that may differ from the one before, one after another, until replay is refused
+
+
+class Learner:
+    """What is known of a loss from its last steps.
+
+    period: how many steps a window has.  apart: what the loss may read though it changes.
+    program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
+    alike: the batch, if all recorded ones were the same.
+    """
+
+    def __init__(self, loss: Callable[..., Tensor], period: int, apart: Sequence[Any]) -> None:
+        self.program: Program | None = None
+        self.signature: tuple[Any, ...] = ()
+        self.alike: Batch | None = None
+        self._period, self._tries = period, 0
+        self._refused: GraphError | None = None
+        self._traces: list[tuple[int, Trace]] = []
+        self._closure = Closure(loss, apart)
+        self._closure.changed()  # from now on
+
+    def look(self) -> None:
+        """Forget the program if what the loss closes over has changed."""
+        if self._closure.changed():
+            self._begin_anew(CHANGES)
+
+    def check(self) -> None:
+        """Raise GraphError if there will be no program."""
+        if self._refused is not None:
+            raise self._refused
+
+    def forget(self) -> None:
+        """The program is not that of the loss, or the steps were not recorded: begin anew."""
+        self.program, self._traces = None, []
+
+    def lose(self) -> None:
+        """A step was made that is not recorded: what comes does not follow on what was."""
+        self._traces = []
+
+    def _begin_anew(self, why: str) -> None:
+        """Record again, unless that has failed too often."""
+        self.program, self._traces, self._tries = None, self._traces[-2 * self._period :], self._tries + 1
+        if self._tries > TRIES:
+            self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {why}")
+
+    def learn(self, n: int, trace: Trace, signature: tuple[Any, ...]) -> bool:
+        """Take note of step n of a window. True if that has made a program."""
+        if self.program is None and signature != self.signature:
+            self.signature, self._traces = signature, []
+        period = self._period
+        self._traces = [*self._traces[1 - 3 * period :], (n, trace)]
+        if [m for m, _ in self._traces] != [(n - ago) % period for ago in reversed(range(len(self._traces)))]:
+            self._traces = [(n, trace)]
+        if self.program is not None or n != period - 1 or len(self._traces) < 3 * period:
+            return False
+        traces = [trace for _, trace in self._traces]
+        try:
+            self.program = Builder(traces, period).program()
+        except Difference as error:
+            self._begin_anew(str(error))
+            return False
+        first, *rest = [trace.given for trace in traces]
+        self.alike = first if first and all(same(first, batch) for batch in rest) else None
+        self._tries = 0
+        return True
+
+    def moment(self, n: int, steps: int) -> Moment | None:
+        """Where the program stands after the last step, which was step n of a window; None if that was another step.
+
+        steps: of the window.
+        """
+        if self.program is None or len(self._traces) < self._period:
+            return None
+        latest = [trace for _, trace in sorted(self._traces[-self._period :], key=lambda pair: pair[0])]
+        if (arrays := entered(self.program, latest, n)) is None:
+            return None
+        cut = Cut(latest[0].before, latest[0].gradients, latest[0].after)
+        row = [trace for _, trace in self._traces[len(self._traces) - n - 1 :]]
+        since = tuple([Since(_set(*pair), pair[1].given) for pair in zip(row, row[1:])])
+        return Moment(self.program.keys, arrays, lambda: cut, since, steps)
+
+
+def _set(one: Trace, other: Trace) -> dict[Key, np.ndarray]:
+    """The values that were set by hand between two calls."""
+    return {key: array for key, array in other.before.items() if array is not one.after.get(key)}
+
+
+def same(one: Batch, other: Batch) -> bool:
+    """Whether two batches of one signature hold the same."""
+    return all(x is y or np.array_equal(*arrays_in([x, y])) for x, y in zip(one, other))

@@ -1,0 +1,37 @@
+"""Many runs of one program, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..core.tensor import Tensor, tensor
+from ..core.tower import Optimizer
+from ..errors import ArgumentError, DtypeError
+from ..optim.saving import twin
+
+Start = tuple[dict[str, Tensor], Optimizer]
+
+
+def copies(starts: Any) -> list[Start]:
+    """Runs of their own that begin where others are. Raises DtypeError or ArgumentError for what are no runs."""
+    found = []
+    for start in starts:
+        if not isinstance(start, tuple) or len(start) != 2:
+            raise ArgumentError(f"sweep: a start is a pair (params, optimizer), not {type(start).__name__}")
+        params, optimizer = start
+        if not isinstance(params, Mapping) or not isinstance(optimizer, Optimizer):
+            raise DtypeError("sweep: a start is a pair (params, optimizer): a dict of named tensors, and a tower")
+        own = {name: tensor(w.numpy(), requires_grad=True) for name, w in params.items()}
+        found.append((own, twin(optimizer)))
+    return found
+
+
+def side_by_side(runs: Sequence[Callable[[], np.ndarray]], workers: int | None) -> np.ndarray:
+    """The losses of all runs, (runs, steps), made by threads."""
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        return np.array([*pool.map(lambda run: run(), runs)])
