@@ -203,3 +203,67 @@ def test_a_program_in_memory_can_do_without_c_functions(by_python, horizon):
     with pytest.raises(th.ArgumentError, match="label 2"):
         labelled = th.replay(lambda p, x, labels: th.cross_entropy(x @ p["w"] + p["b"], labels), *make(adam()))
         labelled.over(x[:30], np.repeat([[0, 1, 0, 1]] * 29 + [[0, 1, 2, 0]], 1, axis=0))
+
+
+@pytest.fixture(params=["c", "python"])
+def either(request):
+    """By C functions, and by Python in memory."""
+    if request.param == "python":
+        request.getfixturevalue("by_python")
+
+
+def test_an_index_may_come_with_the_batch(either):
+    def loss(params, ids, weights):
+        return th.sum(params["w"][ids] * weights) ** 2 + th.sum(th.square(params["b"] - th.tensor(params["w"])[0]))
+
+    rng = np.random.default_rng(0)
+    ids, weights = rng.integers(0, 3, (40, 5)), rng.standard_normal((40, 5, 2))
+    eager, exact, replayed = make(adam()), make(adam()), make(adam())
+    expected = [eager_step(loss, *eager, batch) for batch in zip(ids, weights)]
+    assert [*th.replay(loss, *exact, exact=True).over(ids, weights)] == expected
+    np.testing.assert_allclose(th.replay(loss, *replayed).over(ids, weights), expected, rtol=1e-12)
+    assert_close(replayed, eager)
+
+
+def test_tensors_numbers_and_large_arrays_are_batches(either):
+    def loss(params, x, scale, name):
+        assert name == "a name"
+        return th.mean(th.square(x @ params["w"])) * scale
+
+    x = np.random.default_rng(0).standard_normal((20, 1100, 3))
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed)
+    for n, rows in enumerate(x):
+        batch = (th.tensor(rows) if n < 14 else rows, 2.0 if n < 10 else 3.0, "a name")
+        assert distance(train(*batch), eager_step(loss, *eager, batch)) <= 1e-12
+    assert_close(replayed, eager)
+    losses = th.replay(lambda params, x: th.mean(x @ params["w"]), *make(SGD(0.1))).over(th.tensor(x))
+    assert losses.shape == (20,)
+
+
+def test_a_hyperparameter_set_by_hand_inside_a_window_is_kept(either):
+    eager, replayed = make(adam(horizon=2)), make(adam(horizon=2))
+    train = th.replay(loss_of, *replayed)
+    for n, batch in enumerate(batches(40)):
+        if n in (15, 26):
+            for _, tower in (eager, replayed):
+                tower.parameters["alpha"].data = tower.parameters["alpha"].numpy() * 0.5
+        if n == 27:
+            assert replayed[0]["w"].requires_grad
+        assert distance(train(*batch), eager_step(loss_of, *eager, batch)) <= 1e-12
+    assert_close(replayed, eager)
+
+
+def test_what_was_taken_is_kept_when_memory_is_used_again(either):
+    params, tower = make(adam())
+    train = th.replay(loss_of, params, tower)
+    for batch in batches(12):
+        train(*batch)
+    for batch in batches(2):
+        train(*batch)
+    taken = params["w"]
+    other = th.replay(loss_of, *(alone := make(adam())), exact=True)
+    for batch in [*batches(12), *batches(2)]:
+        other(*batch)
+    train.over(*[np.array(entries) for entries in zip(*batches(20))], keep=("alpha",))
+    assert distance(taken.numpy(), alone[0]["w"].numpy()) <= 1e-12

@@ -17,6 +17,7 @@ import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
+from tinyhyper.program.compare import distance
 
 SEEDS = st.integers(0, 10_000)
 TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
@@ -447,3 +448,57 @@ def test_a_program_prints_what_a_step_does():
     for batch in batches(10):
         train(*batch)
     assert "step 2 of 2 in a window:" in str(train.program)
+
+
+@pytest.mark.parametrize("what", ["argument", "length", "gradients", "kept"])
+def test_steps_that_differ_are_told_apart(what):
+    steps, kept = itertools.count(), []
+
+    def loss(params, x, y):
+        odd = next(steps) % 2
+        value = loss_of(params, x, y)
+        if what == "argument":
+            return th.sum(th.sum(th.square(params["w"]), axis=odd)) + value
+        if what == "gradients":
+            return loss_of({"w": params["w"], "b": params["b"].detach() if odd else params["b"]}, x, y)
+        if what == "kept":
+            kept.append(value.detach())
+            return value + (kept[-5] if len(kept) > 5 else 0.0 * kept[0])
+        return value + th.sum(params["b"]) if odd else value
+
+    with pytest.raises(th.GraphError, match="no two steps are alike"):
+        replayed_until_refused(loss)
+
+
+def test_more_and_fewer_weights_are_another_step():
+    params, tower = make(adam())
+    state = {"h": np.zeros(2)}
+
+    def loss(params, x, y):
+        return loss_of(params, x, y) + sum(th.sum(w) for w in params.values())
+
+    train = th.replay(loss, params, tower)
+    for batch in batches(10):
+        train(*batch)
+    assert train.program is not None
+    params["c"] = th.tensor([1.0], requires_grad=True)
+    for batch in batches(10):
+        train(*batch)
+    assert params["c"].item() != 1.0
+
+    def carrying(params, x, y):
+        state["h"] = th.mean(th.tensor(x) @ params["w"], 0).numpy()
+        return loss_of(params, x, y)
+
+    other = th.replay(carrying, *make(adam()), carry=state)
+    for n, batch in enumerate(batches(16)):
+        if n == 10:
+            state["more"] = np.ones(3)
+        other(*batch)
+
+
+def test_a_comparison_sees_shapes_and_nan():
+
+    assert distance(np.ones(2), np.ones(3)) == np.inf == distance(np.ones(2), np.zeros(2))
+    assert distance(np.array([np.nan, 1.0]), np.array([np.nan, 1.0])) == 0.0
+    assert distance(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 0.5

@@ -58,8 +58,7 @@ class Builder:
                                  f"{first.op.name}, {where(first.site)}")
             instructions.append(self._instruction(n, call, number, first, second))
         if len(one.events) != len(other.events):
-            longer = max(one.events, other.events, key=len)
-            event = longer[len(instructions)]
+            event = max(one.events, other.events, key=len)[len(instructions)]
             raise Difference(f"one of two steps ends before {event.op.name}, {where(event.site)}")
         if one.after.keys() != other.after.keys() or other.before.keys() != other.after.keys():
             raise Difference("a step has other weights or states than the one before it")

@@ -188,7 +188,7 @@ class Native:
                 if row.entry is None:
                     inside = {slot: self._place(n, turn, place, True) for slot, place in row.inside.items()}
                     self._python[phase, line] = Row(None, tuple(reads), tuple(writes), row.instruction, inside)
-                else:
+                else:  # pragma: no cover - compiled
                     tables[phase, line] = row.entry.address, self._write_words(phase, row.entry.words, reads, writes)
         streams = [*self.batch.values(), self.loss, *self.watched.values()]
         patches = np.zeros((self._phases, sum(max(map(len, s.words)) for s in streams), 3), np.int64)
@@ -200,7 +200,9 @@ class Native:
 
     _nowhere = np.zeros(1, np.int64)  # a word that nothing reads
 
-    def _write_words(self, phase: int, words: Sequence[Any], reads: Sequence[Any], writes: Sequence[Any]) -> int:
+    def _write_words(  # pragma: no cover - compiled
+        self, phase: int, words: Sequence[Any], reads: Sequence[Any], writes: Sequence[Any]
+    ) -> int:
         """Write the words of a C function; where they lie."""
         found = np.zeros(max(len(words), 1), np.int64)
         first = found.ctypes.data

@@ -89,7 +89,7 @@ class Visible:
 
     def put_carry(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """Give the loss what it has left in `carry`, for it to read: arrays where it had left arrays."""
-        for name, before in self.carry.items():
+        for name, before in [(name, self.carry[name]) for name in self._carried if name in self.carry]:
             array = array_of(("carry", name))
             if not isinstance(before, Tensor):
                 array = array.view()
@@ -147,6 +147,7 @@ class Visible:
         there = {key: place.get(name) for key, (place, name, _) in ours.items()}
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
+        set_by_hand = {name: x for name, x in self.carry.items() if x is not self._carried.get(name)}
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         self.put_carry(moment.cut().carried.__getitem__)
         params = live(moment, self.optimizer, eager)
@@ -161,4 +162,5 @@ class Visible:
             level._t, level._states = t, states
         window.update(before)
         self.put_carry(moment.array)
+        self.carry.update(set_by_hand)
         self.note()
