@@ -205,6 +205,35 @@ def test_what_is_not_of_floats_or_has_gaps_is_not_checked():
     assert entries.rows(spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))) is None
 
 
+@pytest.mark.parametrize("name, bounds", [("argmax", [np.nan, 3.0]), ("argmin", [-1.0, np.nan])])
+def test_the_first_of_equals_and_a_nan_first_of_all(name, bounds):
+    for x in ([1.0, 3.0, 3.0], [2.0, *bounds, np.nan, -1.0], [bounds[0]] * 2):
+        assert assert_agrees(engine.OPERATIONS[name], ({"axis": None, "keepdims": False},), [np.array(x)]) is True
+
+
+def test_padding_by_a_number_of_its_own():
+    for values, known in ((2.5, True), ((1.0, 2.0), False)):
+        call = {"pad_width": ((1, 2), (0, 1)), "constant_values": values}
+        exact = assert_agrees(engine.OPERATIONS["pad"], (call,), [np.arange(6.0).reshape(2, 3)])
+        assert exact is (True if known else None)
+
+
+BEYOND = """
+def kernel(x, out):
+    out[len(out)] = x[0]
+"""
+
+
+def test_the_check_sees_a_write_beyond_an_output_and_one_to_an_operand():
+    x = np.ones(3)
+    arguments = [recipes.array(recipes.Operand(0), x), recipes.array(recipes.Output(0), x)]
+    for source, what in ((BEYOND, "around"), (BEYOND.replace("out[len(out)] = x[0]", "x[0] = out[0]"), "operands")):
+        bad = recipes.made(source, arguments, exact=True)
+        error = IndexError if compiler_is_off() and what == "around" else AssertionError
+        with pytest.raises(error, match="out of bounds" if error is IndexError else what):
+            run(bad if compiler_is_off() else entries._entry(bad), [x], [spec(x)], "bad")
+
+
 def test_rows_of_integers_have_no_entry():
     x = np.arange(6).reshape(2, 3)
     assert assert_agrees(engine.OPERATIONS["softmax"], ({"axis": -1},), [x]) is None

@@ -34,6 +34,7 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     **dict.fromkeys(("reshape", "ravel", "expand_dims", "squeeze", "broadcast_to", "astype"), moves.copied),
     **{name: partial(moves.viewed, name) for name in ("transpose", "swapaxes", "moveaxis", "flip")},
     **{name: partial(places.taken, name) for name in ("roll", "tile")},
+    **{name: partial(places.filled, name) for name in ("pad", "tril", "triu")},
     **{name: partial(places.joined, name) for name in ("concatenate", "stack")},
     "getitem": places.indexed,
     "scatter": places.scattered,
