@@ -41,7 +41,8 @@ def _made_up(spec: ArraySpec) -> np.ndarray:
     """An array of zeros that lies as a spec says."""
     reach = [(n - 1) * step for n, step in zip(spec.shape, spec.strides)]
     before, after = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
-    return np.ndarray(spec.shape, spec.dtype, bytearray(before + after + spec.dtype.itemsize), before, spec.strides)
+    memory: Any = np.zeros(before + after + spec.dtype.itemsize, np.uint8)
+    return np.ndarray(spec.shape, spec.dtype, memory, before, spec.strides)
 
 
 def _address(array: np.ndarray) -> int:

@@ -77,7 +77,8 @@ def _stamp() -> tuple[Any, ...]:  # pragma: no cover - compiled
     versions = np.__version__, *[metadata.version(name) for name in ("numba", "llvmlite")]
     processor = llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     told = [*sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))]
-    return (sys.version, *versions, *processor, *told, cache.text_of("native", "recipes", "wrapper"))
+    around = hashlib.sha256(cache.text_of("native", "recipes", "wrapper")).hexdigest()
+    return (sys.version, *versions, *processor, *told, around)
 
 
 @functools.cache
