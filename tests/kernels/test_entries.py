@@ -202,13 +202,22 @@ def test_what_is_not_of_floats_or_has_gaps_is_not_checked():
     for x in (np.arange(3), np.ones(6)[::2], np.ones(0)):
         assert places.finite(spec(x)) is None
         assert entries.finite(spec(x)) is None
-    assert entries.rows(spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))) is None
+    gaps = spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))
+    assert places.rows(gaps[:2], gaps[2]) is None
+    assert entries.rows(*gaps) is None
 
 
 @pytest.mark.parametrize("name, bounds", [("argmax", [np.nan, 3.0]), ("argmin", [-1.0, np.nan])])
 def test_the_first_of_equals_and_a_nan_first_of_all(name, bounds):
     for x in ([1.0, 3.0, 3.0], [2.0, *bounds, np.nan, -1.0], [bounds[0]] * 2):
         assert assert_agrees(engine.OPERATIONS[name], ({"axis": None, "keepdims": False},), [np.array(x)]) is True
+
+
+@pytest.mark.parametrize("count, known", [(2, True), (places.PIECES, True), (places.PIECES + 1, False)])
+def test_what_is_joined_of_many_pieces_has_no_entry(count, known):
+    [(op, call, operands, _)] = calls_of(lambda: th.stack([th.tensor([1.0, 2.0])] * count))
+    found = entries.recipe(op, call, tuple(map(spec, operands)), (spec(np.ones((count, 2))),))
+    assert (found is not None) == known
 
 
 def test_padding_by_a_number_of_its_own():

@@ -50,6 +50,7 @@ def kernel(x, wrong):
         wrong[0] = 1
 """
 MOST = 2**20  # elements, each of which needs a place
+PIECES = 16  # operands, each of which has a loop of its own
 
 
 def taken(name: str, operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
@@ -120,7 +121,8 @@ def finite(x: ArraySpec) -> Recipe | None:
 
 def _in_rows(operands: Specs, out: ArraySpec) -> bool:
     sizes = [math.prod(x.shape) for x in (*operands, out)]
-    return all(lie(x).flags.c_contiguous for x in operands) and 0 < min(sizes) and sum(sizes) <= MOST
+    few = len(operands) <= PIECES and sum(sizes) <= MOST
+    return few and min(sizes) > 0 and all(lie(x).flags.c_contiguous for x in operands)
 
 
 @functools.cache
