@@ -25,6 +25,8 @@ from . import cache
 from .disk import Store
 from .recipes import Kind
 
+LIBRARY = {"cos", "exp", "exp2", "log", "log10", "log2", "pow", "sin"}  # instructions of LLVM that are calls of C's
+
 
 class Code(NamedTuple):
     """A function's machine code. name: what it is called there.  needs: the functions that it calls."""
@@ -131,5 +133,13 @@ def _compile(base: str, kernel: Any, kinds: Sequence[Kind]) -> Code:  # pragma: 
         library.add_linking_library(compiled.library)
         library.finalize()
         _, _, (machine_code, bitcode) = library.serialize_using_object_code()
-    declared = [f.name for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
-    return Code(name, machine_code, tuple([f for f in declared if not f.startswith("llvm.")]))
+    declared = [_called(f.name) for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
+    return Code(name, machine_code, tuple(filter(None, declared)))
+
+
+def _called(name: str) -> str:
+    """The function that machine code calls for one that LLVM declares; nothing if it needs none."""
+    if not name.startswith("llvm."):
+        return name
+    _, function, *kinds = name.split(".")
+    return "" if function not in LIBRARY else f"{function}f" if kinds[-1].endswith("f32") else function
