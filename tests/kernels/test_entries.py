@@ -294,6 +294,14 @@ def test_an_entry_is_exact_to_the_backend_that_is_forced():
         elementwise_backend("auto")
 
 
+def test_what_is_not_said_to_lie_otherwise_lies_in_rows():
+    lies = spec(np.ones((3, 4)))
+    bare = lies._replace(strides=())
+    given = [(lies, lies, lies), (bare, bare, bare), (lies, bare, lies), (lies, lies, spec(np.ones((4, 3)).T))]
+    found = {entries.recipe(th.core.rules.add, ({},), (x, y), (out,)) for x, y, out in given}
+    assert len(found) == 1
+
+
 def both(x, y):
     return x * y, x + y
 
