@@ -68,9 +68,11 @@ class Driver:
         a step, after about PAUSE seconds, where no instruction is Python's.
         """
         words = self._words
-        words[0], words[1] = step, instruction
-        words[2] = min(last, step + self._steps) if self._alone else last
-        began = perf_counter()
+        words[0], words[1], words[2] = step, instruction, last
+        if not self._alone or last - step < 2:
+            self._start()
+            return words[0], words[1]
+        words[2], began = min(last, step + self._steps), perf_counter()
         self._start()
         if made := words[0] - step:
             self._steps = max(1, int(PAUSE * made / max(perf_counter() - began, 1e-6)))
