@@ -202,7 +202,45 @@ def test_what_is_not_of_floats_or_has_gaps_is_not_checked():
     for x in (np.arange(3), np.ones(6)[::2], np.ones(0)):
         assert places.finite(spec(x)) is None
         assert entries.finite(spec(x)) is None
-    assert entries.rows(spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))) is None
+    gaps = spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))
+    assert places.rows(gaps[:2], gaps[2]) is None
+    assert entries.rows(*gaps) is None
+
+
+@pytest.mark.parametrize("name, bounds", [("argmax", [np.nan, 3.0]), ("argmin", [-1.0, np.nan])])
+def test_the_first_of_equals_and_a_nan_first_of_all(name, bounds):
+    for x in ([1.0, 3.0, 3.0], [2.0, *bounds, np.nan, -1.0], [bounds[0]] * 2):
+        assert assert_agrees(engine.OPERATIONS[name], ({"axis": None, "keepdims": False},), [np.array(x)]) is True
+
+
+@pytest.mark.parametrize("count, known", [(2, True), (places.PIECES, True), (places.PIECES + 1, False)])
+def test_what_is_joined_of_many_pieces_has_no_entry(count, known):
+    [(op, call, operands, _)] = calls_of(lambda: th.stack([th.tensor([1.0, 2.0])] * count))
+    found = entries.recipe(op, call, tuple(map(spec, operands)), (spec(np.ones((count, 2))),))
+    assert (found is not None) == known
+
+
+def test_padding_by_a_number_of_its_own():
+    for values, known in ((2.5, True), ((1.0, 2.0), False)):
+        call = {"pad_width": ((1, 2), (0, 1)), "constant_values": values}
+        exact = assert_agrees(engine.OPERATIONS["pad"], (call,), [np.arange(6.0).reshape(2, 3)])
+        assert exact is (True if known else None)
+
+
+BEYOND = """
+def kernel(x, out):
+    out[len(out)] = x[0]
+"""
+
+
+def test_the_check_sees_a_write_beyond_an_output_and_one_to_an_operand():
+    x = np.ones(3)
+    arguments = [recipes.array(recipes.Operand(0), x), recipes.array(recipes.Output(0), x)]
+    for source, what in ((BEYOND, "around"), (BEYOND.replace("out[len(out)] = x[0]", "x[0] = out[0]"), "operands")):
+        bad = recipes.made(source, arguments, exact=True)
+        error = IndexError if compiler_is_off() and what == "around" else AssertionError
+        with pytest.raises(error, match="out of bounds" if error is IndexError else what):
+            run(bad if compiler_is_off() else entries._entry(bad), [x], [spec(x)], "bad")
 
 
 def test_rows_of_integers_have_no_entry():
@@ -254,6 +292,14 @@ def test_an_entry_is_exact_to_the_backend_that_is_forced():
             assert found.exact is bool(n)
     finally:
         elementwise_backend("auto")
+
+
+def test_what_is_not_said_to_lie_otherwise_lies_in_rows():
+    lies = spec(np.ones((3, 4)))
+    bare = lies._replace(strides=())
+    given = [(lies, lies, lies), (bare, bare, bare), (lies, bare, lies), (lies, lies, spec(np.ones((4, 3)).T))]
+    found = {entries.recipe(th.core.rules.add, ({},), (x, y), (out,)) for x, y, out in given}
+    assert len(found) == 1
 
 
 def both(x, y):

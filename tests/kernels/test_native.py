@@ -12,8 +12,12 @@ from tinyhyper.kernels import entries, native
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.recipes import Kind
 
-pytestmark = pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
-slow = pytest.mark.slow
+compiled = pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
+
+
+def slow(test):
+    return compiled(pytest.mark.slow(test))
+
 
 ENTRY = """
 import ctypes, sys
@@ -82,10 +86,20 @@ def test_where_no_file_can_be_kept_a_function_is_in_memory(tmp_path, folder):
     assert run(tmp_path / "file", ENTRY).split() == [folder[1], "True"]
 
 
+@compiled
 def test_what_calls_a_function_that_is_not_there_is_not_run():
     assert native._placed(native.Code("f", b"", ("a_function_that_is_nowhere",))) == 0
 
 
+CALLED = {"llvm.pow.f64": "pow", "llvm.exp.f32": "expf", "llvm.fma.f64": "", "llvm.pow.v8f32": "powf", "tanf": "tanf"}
+
+
+@pytest.mark.parametrize("declared, called", CALLED.items())
+def test_which_functions_machine_code_calls(declared, called):
+    assert native._called(declared) == called
+
+
+@compiled
 def test_what_cannot_be_run_has_no_entry(monkeypatch):
     monkeypatch.setattr(native, "address", lambda source, kinds: 0)
     assert entries.entry(th.core.rules.add, ({},), [spec(np.ones(3))] * 2, [spec(np.ones(3))]) is None
@@ -98,10 +112,11 @@ def kernel(x, out):
 """
 
 
+@compiled
 def test_a_function_is_made_once_though_many_threads_ask_for_it(monkeypatch):
     made = []
-    compiled = native._compile
-    monkeypatch.setattr(native, "_compile", lambda *what: made.append(what) or compiled(*what))
+    compiling = native._compile
+    monkeypatch.setattr(native, "_compile", lambda *what: made.append(what) or compiling(*what))
     monkeypatch.setattr(native, "cache_dir", lambda: (_ for _ in ()).throw(th.ArgumentError("no folder")))
     source, kinds = KERNEL.format(id(made)), (Kind("float64", 1), Kind("float64", 1))
     with ThreadPoolExecutor(8) as pool:
@@ -109,6 +124,7 @@ def test_a_function_is_made_once_though_many_threads_ask_for_it(monkeypatch):
     assert len(found) == len(made) == 1 and 0 not in found
 
 
+@compiled
 def test_a_caller_runs_a_kernel_over_its_arrays():
     x, out = np.arange(5.0), np.zeros(5)
     native.caller(KERNEL.format(2), x, out)()

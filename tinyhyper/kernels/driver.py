@@ -42,10 +42,11 @@ class Driver:
     """Runs the native instructions of a program, one step after another, from where it is told to.
 
     tables: int64, (phases, instructions, 2): for each instruction the addresses of a C function and of its words. Step
-    s has those of tables[s % phases]. A function of 0 is an instruction that Python carries out.
+    s has those of tables[s % phases]. A function of 0 is an instruction that Python carries out; which ones are so must
+    not change.
     patches: int64, (phases, n, 3): the address of a word that is set when a step s begins, a number b, and a stride d;
     the word becomes b + s * d.
-    flag: int64, (1,): an instruction that sets it to anything but 0 is the last one to run.
+    flag: int64, (1,): an instruction that sets it to anything but 0 is the last one to run; the caller clears it.
     """
 
     def __init__(self, tables: np.ndarray, patches: np.ndarray, flag: np.ndarray) -> None:
@@ -67,9 +68,11 @@ class Driver:
         a step, after about PAUSE seconds, where no instruction is Python's.
         """
         words = self._words
-        words[0], words[1] = step, instruction
-        words[2] = min(last, step + self._steps) if self._alone else last
-        began = perf_counter()
+        words[0], words[1], words[2] = step, instruction, last
+        if not self._alone or last - step < 2:
+            self._start()
+            return words[0], words[1]
+        words[2], began = min(last, step + self._steps), perf_counter()
         self._start()
         if made := words[0] - step:
             self._steps = max(1, int(PAUSE * made / max(perf_counter() - began, 1e-6)))

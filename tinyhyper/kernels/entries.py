@@ -10,7 +10,7 @@ from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
 from . import expressions, moves, multiply, native, places, reductions, softmax
 from .backend import compiler_is_off
-from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted
+from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted, in_rows
 
 __all__ = ["FLAG", "Entry", "Operand", "Output", "entry", "finite", "rows"]
 
@@ -34,6 +34,7 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     **dict.fromkeys(("reshape", "ravel", "expand_dims", "squeeze", "broadcast_to", "astype"), moves.copied),
     **{name: partial(moves.viewed, name) for name in ("transpose", "swapaxes", "moveaxis", "flip")},
     **{name: partial(places.taken, name) for name in ("roll", "tile")},
+    **{name: partial(places.filled, name) for name in ("pad", "tril", "triu")},
     **{name: partial(places.joined, name) for name in ("concatenate", "stack")},
     "getitem": places.indexed,
     "scatter": places.scattered,
@@ -55,14 +56,17 @@ def entry(
 ) -> Entry | None:
     """The C function for what `op.compute(arrays, call)` computes; None if there is none.
 
-    operands: how the arrays lie that are read.  outputs: those that are written to, in rows; None for one that is not
-    wanted. What is written to must lie apart from all that is read, and every array at a multiple of its item's size.
+    operands: how the arrays lie that are read; in rows if that is not said.  outputs: those that are written to, which
+    lie in rows; None for one that is not wanted. What is written to must lie apart from all that is read, and every
+    array at a multiple of its item's size.
     """
     return None if compiler_is_off() else _entry(recipe(op, call, tuple(operands), tuple(outputs)))
 
 
 def recipe(op: Any, call: Any, operands: Specs, outputs: Wanted) -> Recipe | None:
     """As `entry`, before anything is compiled."""
+    operands = tuple([x if len(x.strides) == len(x.shape) else in_rows(*x[:2]) for x in operands])
+    outputs = tuple([None if out is None else in_rows(*out[:2]) for out in outputs])
     if not all(x.dtype.isnative and not any(step % x.dtype.itemsize for step in x.strides) for x in operands):
         return None
     if isinstance(op, Fusion):

@@ -15,7 +15,7 @@ from ..fusion.expression import AS_FLOAT, Expression, Line
 from . import plan, threads, totals
 from .backend import compiler_is_off
 from .expressions import loops, written
-from .recipes import Operand, Output, Recipe, Room, Specs, array, lie, made, rows, total
+from .recipes import Operand, Output, Recipe, Room, Specs, array, in_rows, lie, made, total
 
 ITSELF = Expression(1, (), (), (0,))
 TOTAL = Expression(1, (), (Line(AS_FLOAT, (0,)),), (1,))
@@ -25,7 +25,7 @@ MEAN = Expression(2, (), (Line(AS_FLOAT, (0,)), Line(divide, (2, 1))), (3,))
 def copied(operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
     """All elements in their order, in another shape or dtype, or repeated along axes."""
     [x] = operands
-    return _copy(x, 0, rows(x.shape, out.dtype) if math.prod(x.shape) == math.prod(out.shape) else out)
+    return _copy(x, 0, in_rows(x.shape, out.dtype) if math.prod(x.shape) == math.prod(out.shape) else out)
 
 
 def viewed(name: str, operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
@@ -41,7 +41,8 @@ def _made_up(spec: ArraySpec) -> np.ndarray:
     """An array of zeros that lies as a spec says."""
     reach = [(n - 1) * step for n, step in zip(spec.shape, spec.strides)]
     before, after = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
-    return np.ndarray(spec.shape, spec.dtype, bytearray(before + after + spec.dtype.itemsize), before, spec.strides)
+    memory: Any = np.zeros(before + after + spec.dtype.itemsize, np.uint8)
+    return np.ndarray(spec.shape, spec.dtype, memory, before, spec.strides)
 
 
 def _address(array: np.ndarray) -> int:
@@ -83,7 +84,7 @@ def summed_to(operands: Specs, out: ArraySpec, shape: tuple[int, ...]) -> Recipe
 def _sum(expression: Expression, x: ArraySpec, kept: tuple[int, ...], dtype: np.dtype, *numbers: int) -> Recipe | None:
     """An expression of x and numbers, summed to a shape that has as many axes as x."""
     rooms = [Room(functools.partial(np.array, float(number))) for number in numbers]
-    arrays = (x, *[ArraySpec((), FLOAT64)] * len(rooms), rows(kept, dtype))
+    arrays = (x, *[ArraySpec((), FLOAT64)] * len(rooms), in_rows(kept, dtype))
     layout = loops(x.shape, arrays)
     if layout is None or x.dtype.kind != "f" or not math.prod(x.shape):
         return None

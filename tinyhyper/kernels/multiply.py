@@ -1,6 +1,6 @@
 """Products as recipes: by the kernel of tiles, which without Python around it is quicker than BLAS for small ones too.
 
-Of a matrix and a vector, whose kernel is quicker without tiles, NumPy's BLAS is no quicker either.
+A matrix and a vector are multiplied by loops of their own, which are quicker than tiles.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from . import cache
 from .disk import Store
 from .recipes import Kind
 
+LIBRARY = {"cos", "exp", "exp2", "log", "log10", "log2", "pow", "sin"}  # instructions of LLVM that are calls of C's
+
 
 class Code(NamedTuple):
     """A function's machine code. name: what it is called there.  needs: the functions that it calls."""
@@ -77,7 +79,8 @@ def _stamp() -> tuple[Any, ...]:  # pragma: no cover - compiled
     versions = np.__version__, *[metadata.version(name) for name in ("numba", "llvmlite")]
     processor = llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     told = [*sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))]
-    return (sys.version, *versions, *processor, *told, cache.text_of("native", "recipes", "wrapper"))
+    around = hashlib.sha256(cache.text_of("native", "recipes", "wrapper")).hexdigest()
+    return (sys.version, *versions, *processor, *told, around)
 
 
 @functools.cache
@@ -130,5 +133,13 @@ def _compile(base: str, kernel: Any, kinds: Sequence[Kind]) -> Code:  # pragma: 
         library.add_linking_library(compiled.library)
         library.finalize()
         _, _, (machine_code, bitcode) = library.serialize_using_object_code()
-    declared = [f.name for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
-    return Code(name, machine_code, tuple([f for f in declared if not f.startswith("llvm.")]))
+    declared = [_called(f.name) for f in llvm.parse_bitcode(bitcode).functions if f.is_declaration]
+    return Code(name, machine_code, tuple(filter(None, declared)))
+
+
+def _called(name: str) -> str:
+    """The function that machine code calls for one that LLVM declares; nothing if it needs none."""
+    if not name.startswith("llvm."):
+        return name
+    _, function, *kinds = name.split(".")
+    return "" if function not in LIBRARY else f"{function}f" if kinds[-1].endswith("f32") else function

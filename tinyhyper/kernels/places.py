@@ -23,6 +23,11 @@ def kernel(x, places, out):
     for n in range(len(places)):
         out[n] = x[places[n]]
 """
+FILL = """
+def kernel(x, places, other, out):
+    for n in range(len(places)):
+        out[n] = x[places[n] - 1] if places[n] > 0 else other[()]
+"""
 PUT = """
     for n in range(len(places{0})):
         out[places{0}[n]] {1} x{0}[n]"""
@@ -45,6 +50,7 @@ def kernel(x, wrong):
         wrong[0] = 1
 """
 MOST = 2**20  # elements, each of which needs a place
+PIECES = 16  # operands, each of which has a loop of its own
 
 
 def taken(name: str, operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
@@ -55,6 +61,18 @@ def taken(name: str, operands: Specs, out: ArraySpec, **options: Any) -> Recipe 
     places = OPERATIONS[name].forward(np.arange(x.size).reshape(x.shape), **options)
     arguments = [array(Operand(0), np.empty(x.size, x.dtype)), _kept(places), _flat(out)]
     return made(TAKE, arguments, exact=True)
+
+
+def filled(name: str, operands: Specs, out: ArraySpec, constant_values: Any = 0, **options: Any) -> Recipe | None:
+    """An operation that takes elements from its operand, and puts a constant where it takes none."""
+    [x] = map(lie, operands)
+    if np.ndim(constant_values) or not _in_rows(operands, out):
+        return None
+    if name == "pad":
+        options["constant_values"] = 0
+    places = OPERATIONS[name].forward(np.arange(1, x.size + 1).reshape(x.shape), **options)
+    other = array(Room(functools.partial(np.array, constant_values, x.dtype)), np.empty((), x.dtype))
+    return made(FILL, [array(Operand(0), np.empty(x.size, x.dtype)), _kept(places), other, _flat(out)], exact=True)
 
 
 def indexed(operands: Specs, out: ArraySpec, index: Any) -> Recipe | None:
@@ -103,7 +121,8 @@ def finite(x: ArraySpec) -> Recipe | None:
 
 def _in_rows(operands: Specs, out: ArraySpec) -> bool:
     sizes = [math.prod(x.shape) for x in (*operands, out)]
-    return all(lie(x).flags.c_contiguous for x in operands) and 0 < min(sizes) and sum(sizes) <= MOST
+    few = len(operands) <= PIECES and sum(sizes) <= MOST
+    return few and min(sizes) > 0 and all(lie(x).flags.c_contiguous for x in operands)
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def lie(spec: ArraySpec) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(np.empty(1, spec.dtype), spec.shape, spec.strides)
 
 
-def rows(shape: tuple[int, ...], dtype: np.dtype) -> ArraySpec:
+def in_rows(shape: tuple[int, ...], dtype: np.dtype) -> ArraySpec:
     """How an array lies whose elements follow each other."""
     return ArraySpec(shape, dtype, np.empty(shape, dtype).strides)
 

@@ -1,4 +1,5 @@
-"""Reductions as recipes: loops over the axes before those that are reduced, over these, and over those behind them.
+"""Reductions as recipes, and what is like them: loops over the axes before those that are reduced, over these, and over
+those behind them.
 
 They compute as `ops/reduce.py` and `ops/nn.py` do, sums in float64.
 """
@@ -45,12 +46,16 @@ STEPS: dict[str, Sequence[str]] = {
         *SUM, "mean, s = s / n, 0.0", "s = add(s, float64(v) - mean)", "rest = s / n",
         "out[o, k, i] = (float64(v) - mean) - rest",
     ),
+    "cumsum": ("s = 0.0", "s += float64(v); out[o, k, i] = s"),
+    "argmax": ("top, at = x[o, 0, i], 0", "if v > top or (v != v and top == top): top, at = v, k", "out[o, i] = at"),
+    "argmin": ("top, at = x[o, 0, i], 0", "if v < top or (v != v and top == top): top, at = v, k", "out[o, i] = at"),
     "logsumexp": (*POWERS, "out[o, i] = math.log(s) + top"),
     "shares": (
         *POWERS, "total = {dtype}(s) if s != 0 else {dtype}(math.inf)",
         "out[o, k, i] = special.exp_{short}(v - top) / total",
     ),
 }  # fmt: skip
+ALIKE = {"cumsum", "argmax", "argmin"}  # they have NumPy's bits
 
 
 def recipe(
@@ -66,7 +71,7 @@ def recipe(
     whole = np.empty([math.prod(part) for part in (x.shape[:first], x.shape[first:end], x.shape[end:])], x.dtype)
     result = whole if "out[o, k, i]" in STEPS[name][-1] else whole[:, 0]
     arguments = [array(Operand(0), whole), array(Output(0), np.empty(result.shape, out.dtype))]
-    return made(_source(name, x.dtype, float(ddof)), arguments, exact=False)
+    return made(_source(name, x.dtype, float(ddof)), arguments, exact=name in ALIKE)
 
 
 @functools.cache

@@ -21,14 +21,13 @@ from . import cache, plan
 from .backend import compiler_is_off
 from .recipes import FLAG, Argument, Operand, Output, Recipe, Room, Specs, array, lie, made
 
-# In blocks of as many rows as `powers` has. For each row, `powers[r]` holds e^(x - top) and `total` their sum when its
+# In blocks of as many rows as `tops` has. For each row, `powers` holds e^(x - top) and `total` their sum when its
 # {body} is reached. Of labels it has the others' alone, and `power` the label's: added to that of a sure label they
 # would be rounded away.
 SOURCE = """
 def kernel(x, powers, tops, {arguments}):
     n, classes = x.shape
     rows = len(tops)
-    flat = powers.reshape(rows * classes)
     loss = 0.0
 {before}
     for first in range(0, n, rows):
@@ -40,15 +39,15 @@ def kernel(x, powers, tops, {arguments}):
                 top = value if value > top or value != value else top
             tops[r] = top
             for j in range(classes):
-                powers[r, j] = x[first + r, j] - top
+                powers[r * classes + j] = x[first + r, j] - top
         for k in range(count * classes):
-            flat[k] = special.exp_{short}(flat[k])
+            powers[k] = special.exp_{short}(powers[k])
         for r in range(count):
             i = first + r
 {aside}
             total = 0.0
             for j in range(classes):
-                total = add(total, float64(powers[r, j]{but}))
+                total = add(total, float64(powers[r * classes + j]{but}))
 {body}
 {after}
 """
@@ -59,17 +58,17 @@ CHECK = """    for i in range(n):
             return"""
 EACH = """
     each = scale[()] / n"""
-ASIDE = "            label, power = labels[i], float64(powers[r, labels[i]])"
+ASIDE = "            label, power = labels[i], float64(powers[r * classes + labels[i]])"
 BUT = " if j != label else 0"
 LOSS = """            loss += math.log1p(total + (power - 1)) - (x[i, label] - tops[r])"""
 EXCESS = """            factor = {dtype}(each / (total + power))
             for j in range(classes):
-                out[i, j] = powers[r, j] * factor
+                out[i, j] = powers[r * classes + j] * factor
             out[i, label] = {dtype}(-each * (total / (total + power)))"""
 MEAN = "    mean[()] = loss / n"
 SOFTMAX = """            factor = {dtype}(1.0 / total)
             for j in range(classes):
-                out[i, j] = powers[r, j] * factor"""
+                out[i, j] = powers[r * classes + j] * factor"""
 LOGARITHM = """            size = {dtype}(math.log(total))
             for j in range(classes):
                 out[i, j] = x[i, j] - tops[r] - size"""
@@ -210,7 +209,7 @@ def _by_rows(source: str, *arrays: np.ndarray, room: bool = False) -> np.ndarray
 def _room(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where a kernel puts the powers and the largest numbers of a block of rows."""
     rows = min(len(x), max(1, BLOCK // x.shape[1]))
-    return np.empty((rows, x.shape[1]), x.dtype), np.empty(rows, x.dtype)
+    return np.empty(rows * x.shape[1], x.dtype), np.empty(rows, x.dtype)
 
 
 @functools.cache

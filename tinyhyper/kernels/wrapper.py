@@ -15,7 +15,7 @@ from numba.np.arrayobj import populate_array
 if TYPE_CHECKING:
     from .recipes import Kind
 
-LONG, BYTE = ir.IntType(64), ir.IntType(8)
+LONG = ir.IntType(64)
 Read = Callable[[], ir.Value]
 
 
