@@ -158,7 +158,7 @@ class Recurrence:
 
     def compute(self, arrays: Sequence[np.ndarray], call: None) -> tuple[list[np.ndarray], Any]:
         h, c, gates = self.forward(*arrays)
-        return [h[1:], c[1:], gates], (h, c)
+        return [h[1:], c[1:], gates], None
 
     def node(
         self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], memo: Any
@@ -175,16 +175,16 @@ class Recurrence:
         if gates.requires_grad:  # then step by step, by operations that are recorded
             h, c = [concatenate([expand_dims(x, 0), later]) for x, later in zip(first, (hs, cs))]
             dx, dh, dc = _steps_back(cotangents, weight, h, c, gates)
+            before = h[:-1]
         else:
-            h, c = map(Tensor, node.context)
-            operands = [*[g for g in cotangents if g is not None], weight, h, c, gates]
-            dx, dh, dc = apply(PULLBACK, operands, [g is not None for g in cotangents])
-        return [dx, _of_weight(h[:-1], dx) if wanted[1] else None, dh, dc]
+            operands = [*[g for g in cotangents if g is not None], weight, *first, hs, cs, gates]
+            dx, dh, dc, before = apply(PULLBACK, operands, [g is not None for g in cotangents])
+        return [dx, _of_weight(before, dx) if wanted[1] else None, dh, dc]
 
 
 class Pullback:
     """The way back through all steps, from the cotangents that there are and what was saved to the cotangents of x and
-    of the first h and c, as one operation that is not recorded."""
+    of the first h and c, and to h before each step; as one operation that is not recorded."""
 
     name, depends = "lstm.vjp", None
 
@@ -193,7 +193,16 @@ class Pullback:
 
     def compute(self, arrays: Sequence[np.ndarray], given: Sequence[bool]) -> tuple[Sequence[np.ndarray], None]:
         rest = iter(arrays)
-        return self.forward([next(rest) if flag else None for flag in given], *rest), None
+        cotangents = [next(rest) if flag else None for flag in given]
+        weight, h0, c0, hs, cs, gates = rest
+        h, c = _with_first(h0, hs), _with_first(c0, cs)
+        return [*self.forward(cotangents, weight, h, c, gates), h[:-1]], None
+
+
+def _with_first(first: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """The states from the first on; no copy, if those after it are still where the forward pass has put them."""
+    whole, shape = later.base, (len(later) + 1, *first.shape)
+    return whole if isinstance(whole, np.ndarray) and whole.shape == shape else np.concatenate([first[None], later])
 
 
 RECURRENCE = OPERATIONS["lstm"] = Recurrence()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,10 @@ class Builder:
         call = len(self.traces) - self.length + n
         one, other = self.traces[call - self.length], self.traces[call]
         instructions = []
-        for number, (first, second) in enumerate(zip(one.events, other.events)):
-            if not same_op(first.op, second.op) or len(first.reads) != len(second.reads):
-                raise Difference(f"a step has {second.op.name}, {where(second.site)}, where the one before it had "
-                                 f"{first.op.name}, {where(first.site)}")
+        for number, (first, second) in enumerate(zip_longest(one.events, other.events)):
+            if first is None or second is None or not same_op(first.op, second.op):
+                raise Difference(f"a step has {_told(second)} where the one before it had {_told(first)}")
             instructions.append(self._instruction(n, call, number, first, second))
-        if len(one.events) != len(other.events):
-            event = max(one.events, other.events, key=len)[len(instructions)]
-            raise Difference(f"one of two steps ends before {event.op.name}, {where(event.site)}")
         if one.after.keys() != other.after.keys() or other.before.keys() != other.after.keys():
             raise Difference("a step has other weights or states than the one before it")
         after, counted = [], []
@@ -69,8 +66,6 @@ class Builder:
                 counted.append(slot)
             elif found != slot:
                 after.append((slot, found))
-        if one.gradients.keys() != other.gradients.keys():
-            raise Difference("a step has gradients of other weights than the one before it")
         gradients = {
             key: self._read(n, call, Read(g, other.gradients[key], NONE, f"the gradient of {named(key)}", END))
             for key, g in one.gradients.items()
@@ -190,6 +185,11 @@ class Builder:
     def _new(self, kind: Kind, name: str, array: np.ndarray) -> int:
         self.slots.append(Slot(kind, name, ArraySpec(*SPEC(array))))
         return len(self.slots) - 1
+
+
+def _told(event: Event | None) -> str:
+    """An operation and its line."""
+    return "nothing more" if event is None else f"{event.op.name} {where(event.site)}"
 
 
 def constant(array: np.ndarray) -> str:

@@ -63,10 +63,6 @@ def _line(program: Any, instruction: Any, names: Mapping[int, str]) -> str:
     return f"{left:{WIDTH}}  {shapes}  {Path(instruction.file).name}:{instruction.line}"
 
 
-def _name(slot: int, row: Any) -> str:
-    return f"%{slot}" if row.kind == "made" else row.name
-
-
 def _shown(row: Any) -> str:
     shape = "×".join(map(str, row.spec.shape))
     return f"{row.spec.dtype.name} {shape}".rstrip()
