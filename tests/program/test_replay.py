@@ -15,9 +15,14 @@ from small_model import recorded_loss
 
 import tinyhyper as th
 from tinyhyper import testing
+from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
+from tinyhyper.program.build import Builder
 from tinyhyper.program.compare import distance
+from tinyhyper.program.trace import Trace
+from tinyhyper.program.values import values_of
+from tinyhyper.program.visible import Visible
 
 SEEDS = st.integers(0, 10_000)
 TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
@@ -476,6 +481,26 @@ def test_steps_that_differ_are_told_apart(what):
             train(*batch)
 
 
+def test_what_was_made_before_the_window_is_no_part_of_a_step():
+    params, tower = make(adam())
+    kept, traces = [], []
+
+    def loss(params, x, y):
+        kept.append(loss_of(params, x, y))
+        return kept[-1] + (kept[-3].detach() if len(kept) > 2 else 0.0)
+
+    for batch in batches(7):
+        trace = Trace(values_of(params, tower.levels), Visible(params, tower, {}).arrays(), batch)
+        with switched(tape=trace):
+            value = loss(params, *batch)
+            value.backward()
+            tower.step(params)
+        trace.close(Visible(params, tower, {}).arrays(), value.array)
+        traces.append(trace)
+    with pytest.raises(th.GraphError, match="what was there 2 steps before, and its window has 1"):
+        Builder(traces, 1).program()
+
+
 def test_more_and_fewer_weights_are_another_step():
     params, tower = make(adam())
     state = {"h": np.zeros(2)}
@@ -484,15 +509,13 @@ def test_more_and_fewer_weights_are_another_step():
         return loss_of(params, x, y) + sum(th.sum(w) for w in params.values())
 
     train = th.replay(loss, params, tower)
-    for name in "cd":  # before there is a program, and after
-        for batch in batches(3 if name == "c" else 10):
+    for name, count in (("c", 3), ("d", 10), ("b", 10)):  # before there is a program, and after
+        for batch in batches(count):
             train(*batch)
-        params[name] = th.tensor([1.0], requires_grad=True)
+        params[name] = th.tensor([1.0, 1.0], requires_grad=True)
     assert train.program is not None
-    params["b"] = th.tensor(params["b"].numpy(), requires_grad=True)
-    for batch in batches(10):
-        train(*batch)
-    assert params["c"].item() != 1.0 != params["d"].item()
+    train(*batches(1)[0])
+    assert 1.0 not in [*params["c"].numpy(), *params["d"].numpy(), *params["b"].numpy()]
 
     def carrying(params, x, y):
         state["h"] = th.mean(th.tensor(x) @ params["w"], 0).numpy()
@@ -510,3 +533,14 @@ def test_a_comparison_sees_shapes_and_nan():
     assert distance(np.ones(2), np.ones(3)) == np.inf == distance(np.ones(2), np.zeros(2))
     assert distance(np.array([np.nan, 1.0]), np.array([np.nan, 1.0])) == 0.0
     assert distance(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 0.5
+
+
+def test_steps_made_outside_and_values_loaded_are_gone_on_from():
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed, exact=True)
+    for n, batch in enumerate(batches(30)):
+        for run in (eager, replayed):
+            if n in (9, 21):
+                act("step" if n == 9 else "load", *run)
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+    assert_same(eager, replayed)
