@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import warnings
 from argparse import ArgumentParser
-from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +26,7 @@ CLASSES = 10
 # Where each optimizer starts by default: far below what works well, and where it just about breaks. Further up the
 # tanh outputs saturate at the first step, no gradient is left, and no optimizer recovers.
 STARTS = {
-    "sgd": (1e-5, 2.5),
+    "sgd": (1e-5, 2.0),
     "adagrad": (1e-5, 1.5),
     "adadelta": (1e-3, 30.0),
     "rmsprop": (1e-5, 0.02),
@@ -70,6 +69,11 @@ def logits(params: Params, images: np.ndarray) -> th.Tensor:
     return th.linear(hidden, params["layer2.weight"], params["layer2.bias"], th.tanh)
 
 
+def loss(params: Params, images: np.ndarray, labels: np.ndarray) -> th.Tensor:
+    """The cross entropy of a minibatch."""
+    return th.cross_entropy(logits(params, images), labels)
+
+
 def test_error(params: Params, data: th.data.Split) -> float:
     """Per cent of the test images that are taken for another digit."""
     with th.no_grad():
@@ -77,31 +81,35 @@ def test_error(params: Params, data: th.data.Split) -> float:
     return 100 * float(np.mean(guesses != data.test_labels))
 
 
-def epochs(data: th.data.Split, count: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The minibatches of all epochs, each epoch in a new order."""
-    for _ in range(count):
-        yield from th.data.batches(data.train_images, data.train_labels, BATCH, rng)
-
-
 def train(run: report.Run, data: th.data.Split, count: int, seed: int, progress: tqdm) -> report.Result:
     """One stack from one start. Stops where the loss is no longer a number, which the report says."""
     warnings.simplefilter("ignore", th.AnomalyWarning)
     rng = np.random.default_rng(seed)
-    params = initial(rng)
+    params, images, labels = initial(rng), data.train_images, data.train_labels
     optimizer = th.optim.from_string(run.stack, alpha=run.alpha)
-    alphas, losses = [optimizer.hyperparameters["alpha"]], []
+    alphas, losses = [np.array([optimizer.hyperparameters["alpha"]])], []
     started = time.perf_counter()
-    for images, labels in epochs(data, count, rng):
-        loss = th.cross_entropy(logits(params, images), labels)
-        loss.backward()
-        optimizer.step(params)
-        losses.append(loss.item())
-        alphas.append(optimizer.hyperparameters["alpha"])
-        progress.update()
-        if not np.isfinite([losses[-1], alphas[-1]]).all():
+    step = th.replay(loss, params, optimizer)
+    for _ in range(count):
+        *whole, rest = (rows for rows, _ in th.data.batches(np.arange(len(labels)), labels, BATCH, rng))
+        found, kept = step.over(images, labels, index=whole, keep=("alpha",))
+        losses += [found, np.array([step(images[rest], labels[rest])])]
+        alphas += [kept["alpha"], np.array([optimizer.hyperparameters["alpha"]])]
+        progress.update(len(whole) + 1)
+        if not np.isfinite([losses[-1][-1], alphas[-1][-1]]).all():
             break
     seconds = time.perf_counter() - started
-    return report.Result(run, alphas, losses, test_error(params, data), seconds)
+    made = finite(np.concatenate(losses), np.concatenate(alphas)[1:])
+    return report.Result(
+        run, np.concatenate(alphas)[: made + 1].tolist(), np.concatenate(losses)[:made].tolist(),
+        test_error(params, data), seconds,
+    )  # fmt: skip
+
+
+def finite(*curves: np.ndarray) -> int:
+    """How many steps there are up to the first at which something is not finite, with that."""
+    bad = np.flatnonzero(~np.isfinite(curves).all(axis=0))
+    return int(bad[0]) + 1 if bad.size else len(curves[0])
 
 
 def two_steps(data: th.data.Split) -> th.inspect.Recording:
@@ -109,7 +117,8 @@ def two_steps(data: th.data.Split) -> th.inspect.Recording:
     params = {"w": th.tensor(np.zeros((64, CLASSES), np.float32), requires_grad=True)}
     optimizer = th.optim.from_string("sgd(0.01)/sgd(0.001)")
     with th.record() as tape:
-        for images, labels in (next(epochs(data, 1, np.random.default_rng(step))) for step in range(2)):
+        for step in range(2):
+            images, labels = next(th.data.batches(data.train_images, data.train_labels, BATCH, step))
             loss = th.cross_entropy(th.tanh(images @ params["w"]), labels)
             loss.backward()
             optimizer.step(params)
