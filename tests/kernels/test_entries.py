@@ -210,7 +210,7 @@ def test_what_is_not_of_floats_or_has_gaps_is_not_checked():
 @pytest.mark.parametrize("name, bounds", [("argmax", [np.nan, 3.0]), ("argmin", [-1.0, np.nan])])
 def test_the_first_of_equals_and_a_nan_first_of_all(name, bounds):
     for x in ([1.0, 3.0, 3.0], [2.0, *bounds, np.nan, -1.0], [bounds[0]] * 2):
-        assert assert_agrees(engine.OPERATIONS[name], ({"axis": None, "keepdims": False},), [np.array(x)]) is True
+        assert assert_agrees(engine.OPERATIONS[name], {"axis": None, "keepdims": False}, [np.array(x)]) is True
 
 
 @pytest.mark.parametrize("count, known", [(2, True), (places.PIECES, True), (places.PIECES + 1, False)])
@@ -298,7 +298,7 @@ def test_what_is_not_said_to_lie_otherwise_lies_in_rows():
     lies = spec(np.ones((3, 4)))
     bare = lies._replace(strides=())
     given = [(lies, lies, lies), (bare, bare, bare), (lies, bare, lies), (lies, lies, spec(np.ones((4, 3)).T))]
-    found = {entries.recipe(th.core.rules.add, ({},), (x, y), (out,)) for x, y, out in given}
+    found = {entries.recipe(th.core.rules.add, {}, (x, y), (out,)) for x, y, out in given}
     assert len(found) == 1
 
 

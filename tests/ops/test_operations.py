@@ -35,7 +35,7 @@ WITHOUT_GRADIENT = [
     *[Row(name, getattr(np, name), arranged(OPERATIONS["sum"]), differentiable=False) for name in ("any", "all")],
 ]
 OTHER_NAMES = {
-    *("fuse", "gradients", "load", "no_grad", "num_threads", "record", "save", "set_num_threads", "tensor"),
+    *("fuse", "gradients", "load", "no_grad", "num_threads", "record", "replay", "save", "set_num_threads", "tensor"),
     *("grad", "value_and_grad", "vjp", "jvp", "hvp", "jacobian", "hessian"),
     "pow",  # another name of power
     "astype",  # its option decides the dtype that a row would promise
