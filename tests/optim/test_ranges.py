@@ -9,8 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.optim import SGD
+from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 
+FRACTIONS = {"mu", "rho", "gamma", "beta1", "beta2"}
+ROWS = [(cls, row) for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW) for row in cls.table]
 FAR = {  # in its coordinate, the numbers at which an alpha that was `value` has run off
     "linear": lambda value: (-1e6 * max(value, 1.0), 1e6 * max(value, 1.0)),
     "sqrt": lambda value: (-1e3 * math.sqrt(max(value, 1.0)), 1e3 * math.sqrt(max(value, 1.0))),
@@ -58,3 +60,13 @@ def test_the_low_end_belongs_to_a_range_and_the_high_end_does_not(mu):
     assert len(found) == outside
     for words in found:
         assert f"is {mu:.4g}, outside its range from 0 to 1. To do: " in words and "{'mu': 'unit'}" in words
+
+
+@pytest.mark.parametrize("cls, row", ROWS)
+def test_an_optimizer_begins_inside_its_ranges_and_nowhere_else(cls, row):
+    for wrong in (-1e-9, *([1.0 + 1e-9] if row in FRACTIONS else [])):
+        with pytest.raises(th.ArgumentError, match=f"^{cls.__name__}: {row}="):
+            cls(**{row: wrong})
+    for right in (cls().hyperparameters[row], 0.5, *([] if row in FRACTIONS else [2.0])):
+        optimizer = cls(**{row: right}, tune=(row,), optimizer=SGD(1.0), on_nonfinite="raise")
+        assert told(optimizer, row, optimizer.parameters[row].numpy()) == []
