@@ -14,6 +14,22 @@ def test_every_rule_has_its_equation():
     assert EQUATIONS.keys() == {type(make()).__name__ for make in RULES.values()}
 
 
+DEFAULTS = {
+    "SGD": {"alpha": 0.01, "mu": 0.0, "weight_decay": 0.0},
+    "AdaGrad": {"alpha": 0.01, "eps": 1e-10, "weight_decay": 0.0},
+    "AdaDelta": {"alpha": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    "RMSProp": {"alpha": 0.01, "gamma": 0.99, "eps": 1e-8, "weight_decay": 0.0},
+    "Adam": {"alpha": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
+    "AdamW": {"alpha": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_values_that_are_not_given_are_the_usual_ones(name):
+    optimizer = getattr(th.optim, name)()
+    assert dict(optimizer.hyperparameters) == pytest.approx(DEFAULTS[name], rel=1e-12)
+
+
 @pytest.mark.parametrize("plain", [True, False], ids=["defaults", "everything"])
 @pytest.mark.parametrize("name", RULES)
 @given(seed=SEEDS)

@@ -285,6 +285,28 @@ def test_an_optimizer_of_ones_own():
     assert optimizer.hyperparameters["beta"] != 0.9 and str(optimizer).startswith("SignMomentum(alpha=")
 
 
+def test_a_state_that_only_its_own_next_value_reads_is_kept():
+    class Measured(th.optim.Optimizer):
+        table = {"alpha": 0.1}
+        state = {"travelled": 0.0, "unused": 5.0}
+
+        @staticmethod
+        def rule(w, g, travelled, unused, *, alpha):
+            step = alpha * g
+            return w - step, travelled + abs(step), unused
+
+    rng = np.random.default_rng(3)
+    params, optimizer = {"w": th.tensor(rng.standard_normal(4), requires_grad=True)}, Measured()
+    places = [params["w"].numpy()]
+    for _ in range(3):
+        th.sum(th.sin(3.0 * params["w"])).backward()
+        optimizer.step(params)
+        places.append(params["w"].numpy())
+    kept = optimizer.state_dict()["levels"][0]["state"]["w"]
+    np.testing.assert_allclose(kept["travelled"], np.abs(np.diff(places, axis=0)).sum(0), rtol=1e-12)
+    assert set(kept) == {"travelled"}
+
+
 def test_a_rule_that_forgets_its_state_is_told():
     class Forgetful(th.optim.Optimizer):
         table = {"alpha": th.optim.Hyperparameter(0.01)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,9 +42,9 @@ class Fault(NamedTuple):
         return f"{self.file}:{self.operator}:{self.occurrence}"
 
 
-def faults() -> list[Fault]:
+def faults(files: Iterable[str] = FILES) -> list[Fault]:
     """All of them, by file."""
-    return [fault for pattern in FILES for path in sorted(PACKAGE.glob(pattern)) for fault in _of(path)]
+    return [fault for pattern in files for path in sorted(PACKAGE.glob(pattern)) for fault in _of(path)]
 
 
 def _of(path: Path) -> list[Fault]:

@@ -1,6 +1,6 @@
-"""Mutation testing: which of the faults planted in tape, tensor, ops and optim do the tests catch?
+"""Mutation testing: which of the faults planted in core, fusion, ops and optim do the tests catch?
 
-    PYTHONPATH=. python tests/helpers/mutation.py FOLDER [--sample 1000]
+    PYTHONPATH=. python tests/helpers/mutation.py FOLDER [--files "core/*.py" "optim/*.py"] [--sample 1000 --seed 1]
 
 plants each fault of mutants.py in a process of its own, which runs tests that come near it until one fails. Results are
 kept in FOLDER, so a run that was stopped goes on. In the end docs/mutation.md is written: the score, and what survives,
@@ -39,8 +39,7 @@ SURFACE = "tests/ops/test_operation.py"  # looks at signatures, so it runs no li
 PATIENCE, WAITING = 3.0, 10.0  # times the tests' own: processor time that they may take, and time on the clock
 START = 30.0  # seconds to import and collect
 MEMORY = 4 << 30  # bytes that the tests of a fault may take
-PROCESSES = ("inspect/test_page", "demos/test_experiment", "demos/test_demos", "demos/test_soak")
-LEFT_OUT = [f"tests/{name}.py" for name in PROCESSES]
+LEFT_OUT = ("inspect/test_page", "demos/test_experiment", "demos/test_demos", "demos/test_soak")
 
 
 class Verdict(NamedTuple):
@@ -59,7 +58,7 @@ class Verdict(NamedTuple):
 def measure(folder: Path) -> None:
     """Run the tests once without a fault: which lines each one runs, and how long it takes."""
     environment = {**os.environ, "CI": "1", "COVERAGE_FILE": str(folder / "lines")}
-    tests = ["-m", "pytest", "-q", "-m", "", "-n", "auto", *[f"--ignore={file}" for file in LEFT_OUT]]
+    tests = ["-m", "pytest", "-q", "-m", "", "-n", "auto", *[f"--ignore=tests/{name}.py" for name in LEFT_OUT]]
     cover = ["--cov=tinyhyper", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
     times = f"--junitxml={folder / 'tests.xml'}"
     subprocess.run([sys.executable, *tests, *cover, times], cwd=ROOT, env=environment, check=True)
@@ -104,8 +103,7 @@ class Reach:
         tests = lines.get(fault.line) or next((lines[n] for n in sorted(lines) if n > fault.line and lines[n]), alike)
         files = self._files(tests)
         order = sorted(files, key=lambda file: (own not in file, -len(files[file]), file))
-        first = [test for file in order[:FEW] for test in files[file]]
-        first = [*dict.fromkeys([*known, *first])]
+        first = [*dict.fromkeys([*known, *[test for file in order[:FEW] for test in files[file]]])]
         rest = [test for lot in (tests, alike, self._near(fault.file)) for test in self._mixed(lot - set(first))]
         return [self._within(lot) for lot in (first, [*dict.fromkeys(rest)]) if lot]
 
@@ -279,7 +277,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where results are kept")
+    parser.add_argument("--files", nargs="+", default=mutants.FILES, help="patterns below tinyhyper/")
     parser.add_argument("--sample", type=int, help="so many of the faults, at random; all of them if not given")
+    parser.add_argument("--seed", type=int, default=0, help="draws the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--again", action="store_true", help="also what survived before, as there may be new tests")
     options = parser.parse_args()
@@ -287,14 +287,11 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "lines").exists():
         measure(folder)
-    faults = mutants.faults()
-    chosen = list(faults)
-    random.Random(0).shuffle(chosen)
-    chosen = chosen[: options.sample]  # a larger sample holds the smaller one
+    faults = mutants.faults(options.files)
+    chosen = random.Random(options.seed).sample(faults, len(faults))[: options.sample]  # a larger one holds this
     try_all(folder, chosen, options.jobs, options.again)
-    verdicts = known(folder)
-    tried = [(fault, verdicts[fault.key].result) for fault in chosen]
-    found = [(fault.file, result, mutants.shown(fault)) for fault, result in tried if result != "not a program"]
+    results = {key: verdict.result for key, verdict in known(folder).items() if verdict.result != "not a program"}
+    found = [(f.file, results[f.key], mutants.shown(f)) for f in chosen if f.key in results]
     mutation_page.store(len(faults), found)
     mutation_page.write()
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.core.rules import sum_to
@@ -77,6 +79,26 @@ def test_numpys_linalg_takes_the_last_two_axes():
 def test_sum_to_refuses_a_shape_that_does_not_broadcast_to_the_tensors(shape):
     with pytest.raises(th.ShapeError, match=r"sum_to\(x \(2,\), .* does not broadcast to \(2,\)$"):
         th.sum_to(th.tensor(np.ones(2)), shape)
+
+
+LENGTHS = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+
+
+@given(shape=LENGTHS, whole=LENGTHS, near=st.booleans())
+def test_sum_to_undoes_what_broadcast_to_does_and_nothing_else(shape, whole, near):
+    if near:  # most shapes that are drawn apart do not fit
+        whole = tuple(length if length != 1 else 2 for length in shape)
+        shape = shape[1:]
+    x = np.arange(np.prod(whole)).reshape(whole)
+    try:
+        np.broadcast_to(np.empty(shape), whole)
+    except ValueError:
+        with pytest.raises(th.ShapeError, match="^sum_to"):
+            th.sum_to(x, shape)
+    else:
+        kept = (1,) * (len(whole) - len(shape)) + shape
+        axes = tuple(n for n, length in enumerate(kept) if length == 1)
+        np.testing.assert_array_equal(th.sum_to(x, shape).data, x.sum(axes).reshape(shape))
 
 
 def test_more_than_32_axes_where_nothing_is_broadcast():

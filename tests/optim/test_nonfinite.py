@@ -255,18 +255,6 @@ def test_without_it_the_step_is_made():
     assert np.isnan(params["w"].numpy()).all() and optimizer.skipped == 0 and optimizer.t == 1
 
 
-@pytest.mark.parametrize("mu, told", [(-0.1, ["-0.1, outside its range from 0 to 1"]), (0.5, []), (1.5, ["1.5, out"])])
-def test_a_momentum_has_a_range_with_two_ends(mu, told):
-    optimizer, params = SGD(0.1, 0.9, optimizer=SGD(1e-3), on_nonfinite="raise"), make_params(np.random.default_rng(0))
-    optimizer.parameters["mu"].data = mu
-    for w in params.values():
-        w.grad = th.tensor(np.zeros(w.shape))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        optimizer.step(params)
-    assert len(caught) == len(told) and all(words in str(w.message) for words, w in zip(told, caught))
-
-
 @pytest.mark.parametrize("choice", ["raise", "skip"])
 def test_a_hyperparameter_that_leaves_its_range_is_told_until_it_is_back(choice):
     optimizer = SGD(0.1, optimizer=SGD(1.0), on_nonfinite=choice)
