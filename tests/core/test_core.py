@@ -201,6 +201,7 @@ def test_without_an_outer_ring_numbers_and_arrays_are_operands_and_errors_name_t
     x = th.tensor(np.float32([1.0, 2.0]))
     assert (2 * x + [1.0, 2.0] + True).dtype == np.float64 and (2 * x).dtype == np.float32
     assert th.where(np.array([True, False]), x, 0.0).data.tolist() == [1.0, 0.0]
+    assert th.where(np.array([1.0, 0.0]), x, 0.0).dtype == np.float32  # a condition decides no dtype
     with pytest.raises(th.ShapeError, match=r"add\(x \(2,\), y \(3,\)\): .*broadcast"):
         x + np.ones(3)
 
@@ -234,7 +235,11 @@ def test_pieces_give_what_the_core_gives(index):
     x, index = th.tensor(np.ones((4, 3)), requires_grad=True), Protocol().index(index)
     out = x[index]
     out.backward(cotangent := np.cos(np.arange(out.size)).reshape(out.shape))
-    np.testing.assert_array_equal(rules.add_at(cotangent, index, x.shape).data, x.grad.data)
+    pieces = th.tensor(cotangent, requires_grad=True)
+    added = rules.add_at(pieces, index, x.shape)
+    np.testing.assert_array_equal(added.data, x.grad.data)
+    added.backward(weights := np.arange(12.0).reshape(4, 3))
+    np.testing.assert_array_equal(pieces.grad.data, weights[index])
 
 
 SHAPES = [(3,), (2, 3), (4, 2, 3), (5, 1, 2, 3)]

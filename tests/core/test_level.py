@@ -323,6 +323,8 @@ def test_help_explains_every_argument(kind):
     for name, parameter in inspect.signature(kind).parameters.items():
         (told,) = [line for line in lines if re.match(rf"{name}\b.*: ", line)]
         assert name not in kind.table or f"({parameter.default!r}" in told
+        coordinate = kind.table[name].coordinate.name if name in kind.table else "linear"
+        assert re.findall(r", tuned in (\w+) coordinates\): ", told) == [coordinate] * (coordinate != "linear")
     assert len(lines) > 12 and not any(len(line) > 116 for line in lines)
 
 

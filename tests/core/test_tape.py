@@ -193,6 +193,15 @@ def test_gradients_given_to_two_tensors_are_two_tensors():
     assert [t.data.tolist() for t in tensors] == [[5.0, 5.0], *[[1.0, 1.0]] * 3]
 
 
+@given(order=st.permutations(range(3)))
+def test_a_gradient_lies_in_rows_if_it_is_a_view(order):
+    x = th.tensor(np.zeros((2, 3, 4)), requires_grad=True)
+    y = x.transpose(order)
+    y.backward(cotangent := np.arange(24.0).reshape(y.shape))
+    assert x.grad.array.base is None or x.grad.array.flags.c_contiguous
+    np.testing.assert_array_equal(x.grad.data, cotangent.transpose(np.argsort(order)))
+
+
 def test_a_wrong_argument_of_backward_is_refused():
     with pytest.raises(TypeError):
         leaf(1.0).backward(None, True)  # retain_graph is a keyword

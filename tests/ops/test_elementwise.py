@@ -219,6 +219,12 @@ def test_a_whole_number_to_the_power_of_a_float_is_a_float(x):
         assert found.dtype == np.float64 and np.array_equal(found.data, np.asarray(x, np.float64) ** 2)
 
 
+@pytest.mark.parametrize("y", [2, 2.0])
+def test_the_power_of_2_of_a_float_is_a_square(y):
+    assert (th.tensor([3.0], requires_grad=True) ** y).edge[0].op.name == "square"
+    assert (th.tensor([3]) ** y).dtype == (np.int64 if type(y) is int else np.float64)
+
+
 def test_second_derivatives_of_powers_at_zero():
     """Polynomial features at 0: x ** 0, x ** 1, x ** 2 have second derivatives 0, 0, 2."""
     for k, expected in enumerate([0.0, 0.0, 2.0]):

@@ -13,6 +13,7 @@ from small_model import loss_of, make_params
 import tinyhyper as th
 from tinyhyper.core import tape
 from tinyhyper.optim import SGD, Adam, from_string
+from tinyhyper.optim.boundary import Boundary
 from tinyhyper.testing import alive
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -672,6 +673,17 @@ def test_a_horizon_is_read_and_printed(stack, expected):
 
 
 # Saving.
+
+
+@pytest.mark.parametrize("horizon, made_again", [(1, True), (2, False), (None, False)])
+def test_only_where_each_step_cuts_is_the_last_one_noted(horizon, made_again):
+    """Elsewhere a file does not make it again, and its arrays need not be kept."""
+    rng = np.random.default_rng(25)
+    optimizer, params = SGD(0.05, optimizer=SGD(1e-3), horizon=horizon), make_params(rng)
+    for x in batches(rng, 3):
+        loss_of(params, x).backward(create_graph=True)
+        optimizer.step(params)
+        assert (optimizer.hooks[Boundary].last is not None) == made_again
 
 
 def test_a_load_begins_a_new_window():

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.optim import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 
 FRACTIONS = {"mu", "rho", "gamma", "beta1", "beta2"}
 ROWS = [(cls, row) for cls in (SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW) for row in cls.table]
@@ -60,6 +60,13 @@ def test_the_low_end_belongs_to_a_range_and_the_high_end_does_not(mu):
     assert len(found) == outside
     for words in found:
         assert f"is {mu:.4g}, outside its range from 0 to 1. To do: " in words and "{'mu': 'unit'}" in words
+
+
+@pytest.mark.parametrize("coordinate", ["log", "sqrt"])
+@pytest.mark.parametrize("mu, outside", [(0.5, False), (1.5, True)])
+def test_an_end_that_the_coordinate_leaves_open_is_watched(coordinate, mu, outside):
+    optimizer = SGD(0.1, 0.9, coordinates={"mu": coordinate}, optimizer=SGD(1e-3), on_nonfinite="raise")
+    assert len(told(optimizer, "mu", COORDINATES[coordinate].internal(mu))) == outside
 
 
 @pytest.mark.parametrize("cls, row", ROWS)

@@ -117,6 +117,13 @@ def test_at_0_they_and_their_slopes_are_0():
     assert slope.item() == 1.0
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.5, 2.0, 3.0])
+def test_at_0_the_slope_in_the_power_has_slopes_of_0(power):
+    x, y = (th.tensor([value], requires_grad=True) for value in (0.0, power))
+    (slope,) = th.gradients(th.sum(scale(x, y)), [y], create_graph=True)
+    assert [found.item() for found in (slope, *th.gradients(th.sum(slope), [x, y]))] == [0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_what_is_not_finite_itself_is_seen(dtype):
     """So a gradient of infinity, or a weight of NaN, is not taken for one that stands still."""
