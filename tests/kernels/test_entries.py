@@ -223,7 +223,7 @@ def test_what_is_joined_of_many_pieces_has_no_entry(count, known):
 def test_padding_by_a_number_of_its_own():
     for values, known in ((2.5, True), ((1.0, 2.0), False)):
         call = {"pad_width": ((1, 2), (0, 1)), "constant_values": values}
-        exact = assert_agrees(engine.OPERATIONS["pad"], (call,), [np.arange(6.0).reshape(2, 3)])
+        exact = assert_agrees(engine.OPERATIONS["pad"], call, [np.arange(6.0).reshape(2, 3)])
         assert exact is (True if known else None)
 
 

@@ -509,11 +509,11 @@ def test_more_and_fewer_weights_are_another_step():
         return loss_of(params, x, y) + sum(th.sum(w) for w in params.values())
 
     train = th.replay(loss, params, tower)
-    for name, count in (("c", 3), ("d", 10), ("b", 10)):  # before there is a program, and after
+    for name, count in (("c", 3), ("d", 10), ("b", 15)):  # before there is a program, and after
         for batch in batches(count):
             train(*batch)
         params[name] = th.tensor([1.0, 1.0], requires_grad=True)
-    assert train.program is not None
+    assert train.program is not None and "d* = " in str(train.program)
     train(*batches(1)[0])
     assert 1.0 not in [*params["c"].numpy(), *params["d"].numpy(), *params["b"].numpy()]
 
@@ -544,3 +544,12 @@ def test_steps_made_outside_and_values_loaded_are_gone_on_from():
                 act("step" if n == 9 else "load", *run)
         assert train(*batch) == eager_step(loss_of, *eager, batch)
     assert_same(eager, replayed)
+
+
+def test_another_shape_that_stays_gets_a_program_of_its_own():
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed, exact=True)
+    for rows in (4, 7):
+        for batch in batches(20, rows=rows):
+            assert train(*batch) == eager_step(loss_of, *eager, batch)
+        assert f"float64 {rows}×2" in str(train.program)

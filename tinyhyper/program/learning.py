@@ -29,12 +29,14 @@ class Learner:
     period: how many steps a window has.  apart: what the loss may read though it changes.
     program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
     alike: the batch, if all recorded ones were the same.
+    missed: how many steps the program could not make since it has made one.
     """
 
     def __init__(self, loss: Callable[..., Tensor], period: int, apart: Sequence[Any]) -> None:
         self.program: Program | None = None
         self.signature: tuple[Any, ...] = ()
         self.alike: Batch | None = None
+        self.missed = 0
         self._period, self._tries = period, 0
         self._refused: GraphError | None = None
         self._traces: list[tuple[int, Trace]] = []
@@ -67,6 +69,9 @@ class Learner:
 
     def learn(self, n: int, trace: Trace, signature: tuple[Any, ...]) -> bool:
         """Take note of step n of a window. True if that has made a program."""
+        self.missed += 1
+        if self.missed > TRIES * self._period:  # the steps are others now
+            self.program = None
         if self.program is None and signature != self.signature:
             self.signature, self._traces = signature, []
         period = self._period
@@ -83,7 +88,7 @@ class Learner:
             return False
         first, *rest = [trace.given for trace in traces]
         self.alike = first if first and all(same(first, batch) for batch in rest) else None
-        self._tries = 0
+        self._tries = self.missed = 0
         return True
 
     def moment(self, n: int, steps: int) -> Moment | None:

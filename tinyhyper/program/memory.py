@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,17 @@ class Memory:
     def __init__(self, native: Native) -> None:
         self.native, self._program = native, native.program
         self._length = len(self._program.bodies)
-        self._begun = 0
+        self._begun = 0  # the step before which a moment was loaded
+        self._cut_before: Callable[[], Cut] = lambda: Cut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
         self._kept = {slot: n for slot, (n, _, _) in self._program.kept.items()}
 
     def load(self, moment: Moment) -> bool:
         """Go on from a moment. False, where a value was set by hand that lies where another is still needed."""
         native, length = self.native, self._length
+        if length > 1:
+            cut = moment.cut()  # which may be of buffers that are written to now
+            self._cut_before = lambda: cut
         ahead = native.call + length * (TURNS + 1)
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled: dict[int, np.ndarray] = {}
@@ -43,7 +47,9 @@ class Memory:
 
     def moment(self, steps: int, since: tuple[Since, ...]) -> Moment:
         """The moment before the next step. steps: of the window.  since: the steps after the last cut."""
-        return Moment(self._program.keys, Snapshot(self), partial(self.cut, self.native.call), since, steps)
+        call = self.native.call
+        cut = partial(self.cut, call) if self._cutting(call) >= self._begun else self._cut_before
+        return Moment(self._program.keys, Snapshot(self), cut, since, steps)
 
     def array(self, slot: int, call: int) -> Any:
         """What a slot holds before a step; an array of its own. None for what no later step reads."""
@@ -56,7 +62,7 @@ class Memory:
 
     def cut(self, call: int) -> Cut:
         """What the last step before this one that cut has read."""
-        first = call - 1 - (call - 1) % self._length
+        first = self._cutting(call)
         values = {key: self.array(slot, first) for key, slot in self._program.keys.items()}
         carried = {k: self.array(slot, first + 1) for k, slot in self._program.keys.items() if k[0] == "carry"}
         turn, versions = first // self._length, self.native.versions
@@ -65,6 +71,10 @@ class Memory:
             for key, slot in self._program.bodies[0].gradients.items()
         }
         return Cut(values, gradients, carried)
+
+    def _cutting(self, call: int) -> int:
+        """The last step before this one that cut."""
+        return call - 1 - (call - 1) % self._length
 
     def _times(self, slot: int, call: int) -> int:
         """How often a value has been counted since the moment that was loaded, before a step."""

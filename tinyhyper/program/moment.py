@@ -51,13 +51,19 @@ class Moment(NamedTuple):
         return self.arrays[self.keys[key]]
 
     def having(self, changed: Mapping[Key, np.ndarray]) -> Moment:
-        """The same with other values."""
+        """The same with other values, and then with arrays of its own."""
         if not changed:
             return self
-        arrays = [*self.arrays]
+        own = self.plain()
+        arrays = [*own.arrays]
         for key, array in changed.items():
             arrays[self.keys[key]] = array
-        return self._replace(arrays=arrays)
+        return own._replace(arrays=arrays)
+
+    def plain(self) -> Moment:
+        """The same with arrays of its own, whatever becomes of the buffers that it may lie in."""
+        cut = self.cut()
+        return self._replace(arrays=[*self.arrays], cut=lambda: cut)
 
 
 def live(

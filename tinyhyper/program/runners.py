@@ -62,12 +62,6 @@ def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
     return Cut(values, {key: arrays[slot] for key, slot in body.gradients.items()}, carried)
 
 
-def plain(moment: Moment) -> Moment:
-    """A moment with arrays of its own, whatever becomes of the buffers that it may lie in."""
-    cut = moment.cut()
-    return moment._replace(arrays=[*moment.arrays], cut=lambda: cut)
-
-
 class Natively:
     """The steps of a program by C functions. watched: the values of which `many` gives histories."""
 

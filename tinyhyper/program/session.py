@@ -21,7 +21,7 @@ from .batches import Batches, Histories
 from .compare import differs
 from .learning import Learner, same
 from .moment import Batch, Moment
-from .runners import Natively, by_numpy, natively, own, plain
+from .runners import Natively, by_numpy, natively, own
 from .trace import Trace
 from .values import Key
 from .visible import Visible
@@ -171,7 +171,7 @@ class Session:
 
     def _stand(self, moment: Moment) -> None:
         """The program stands at a moment that users do not see yet."""
-        self._moment, self._ahead, self._pending = moment, True, False
+        self._moment, self._ahead, self._pending, self.learner.missed = moment, True, False, 0
         if self._period > 1:
             self._window.steps = moment.steps
 
@@ -197,7 +197,7 @@ class Session:
         steps = (lambda: (after, loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
         what = differs(before, steps, self.visible, batch, self._eager_step)
         if what is None:
-            self._compared, self._compared_at = plain(after), self._steps
+            self._compared, self._compared_at = after.plain(), self._steps
             learner.alike = None if new else learner.alike
             return
         assert self._compared is not None
