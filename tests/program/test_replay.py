@@ -444,7 +444,7 @@ def test_a_program_prints_what_a_step_does():
     for batch in batches(6):
         train(*batch)
     text = str(train.program)
-    assert "the loss\n" in text and "∂w = matmul(batch[0], " in text and "replayed.py:" in text
+    assert "the loss\n" in text and "∂w = matmul(" in text and "replayed.py:" in text
     assert "alpha* = SGD.rule(✂ alpha, ✂ ∂alpha, level1.alpha)" in text
     assert "w*, w.m*, w.v* = Adam.rule(✂ w, ✂ ∂w, ✂ w.m, ✂ w.v, alpha*, beta1*, beta2*, eps, t*)" in text
     assert "level1.t* = level1.t + 1" in text and "  np " in text and "  ~  " not in text.split("\n* ")[0]
