@@ -99,11 +99,9 @@ def train(run: report.Run, data: th.data.Split, count: int, seed: int, progress:
         if not np.isfinite([losses[-1][-1], alphas[-1][-1]]).all():
             break
     seconds = time.perf_counter() - started
-    made = finite(np.concatenate(losses), np.concatenate(alphas)[1:])
-    return report.Result(
-        run, np.concatenate(alphas)[: made + 1].tolist(), np.concatenate(losses)[:made].tolist(),
-        test_error(params, data), seconds,
-    )  # fmt: skip
+    curve, rates = np.concatenate(losses), np.concatenate(alphas)
+    made = finite(curve, rates[1:])
+    return report.Result(run, rates[: made + 1].tolist(), curve[:made].tolist(), test_error(params, data), seconds)
 
 
 def finite(*curves: np.ndarray) -> int:

@@ -52,7 +52,7 @@ class Copied(NamedTuple):
 
 
 class Difference(GraphError):
-    """The two windows are not one program. site: of the operation that tells them apart."""
+    """The two windows are not one program."""
 
 
 class Arrays:

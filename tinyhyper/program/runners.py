@@ -32,13 +32,12 @@ def own(entry: Any) -> Any:
 
 
 def by_numpy(
-    program: Program, moment: Moment, changed: Mapping[Key, np.ndarray], batch: Batch, checks: bool
+    program: Program, before: Moment, changed: Mapping[Key, np.ndarray], batch: Batch, checks: bool
 ) -> Made | None:
     """A step by what the eager engine calls. None where something is not finite, if that is checked.
 
-    changed: values that were set by hand since the moment.
+    changed: the values of `before` that were set by hand.
     """
-    before = moment.having(changed)
     n, arrays = before.steps % len(program.bodies), [*before.arrays]
     body = program.bodies[n]
     run(body, arrays, arrays_in(batch))

@@ -144,7 +144,7 @@ class Session:
 
     def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
-        before, program = self.moment, self.learner.program
+        before, program = self.moment.having(changed), self.learner.program
         assert program is not None
         if not changed and self._natively is not None and self._natively.goes_on(before):
             made = self._natively.step(before, batch)
@@ -153,7 +153,7 @@ class Session:
         if made is None:
             return None
         after, loss = made
-        self._compare(before.having(changed), after, loss, batch)
+        self._compare(before, after, loss, batch)
         self._stand(after)
         return loss.item()
 
@@ -179,8 +179,9 @@ class Session:
         """How many steps the program makes until one is to be held against the eager engine."""
         if not self.compares:
             return sys.maxsize
-        steps, verify = self._steps, self.verify
-        due = min(1 << steps.bit_length(), steps - steps % verify + verify if verify else 1 << steps.bit_length())
+        steps, due = self._steps, 1 << self._steps.bit_length()
+        if self.verify:
+            due = min(due, steps - steps % self.verify + self.verify)
         return due - 1 - steps
 
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
