@@ -34,3 +34,23 @@ def eager_step(loss, params, optimizer, batch):
 
 def named(height, key):
     return f"level{height}.{key}" if height else key
+
+
+def in_parts(train, eager, parts, seed):
+    """Many steps at once, part by part, of a replay and of an eager run.
+
+    Yields the losses of both, and the histories of all hyperparameters, by name, of both.
+    """
+    params, tower = eager
+    for count in parts:
+        given = batches(count, seed=seed + count)
+        expected = []
+        histories = {named(height, key): [] for height, level in enumerate(tower.levels) for key in level.parameters}
+        for batch in given:
+            expected.append(eager_step(loss_of, params, tower, batch))
+            for height, level in enumerate(tower.levels):
+                for key, value in level.hyperparameters.items():
+                    histories[named(height, key)].append(value)
+        stacks = [np.array([batch[n] for batch in given]).reshape(count, 4, 3 - n) for n in range(2)]
+        losses, kept = train.over(*stacks, keep=[*histories])
+        yield losses, expected, kept, histories

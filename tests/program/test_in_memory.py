@@ -6,7 +6,7 @@ from backends import compiler_is_off
 from drawn_towers import snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replayed import batches, eager_step, loss_of, make, named
+from replayed import batches, eager_step, in_parts, loss_of, make
 
 import tinyhyper as th
 from tinyhyper import testing
@@ -69,20 +69,9 @@ def test_a_run_in_memory_is_the_eager_one_within_rounding(tower, seed, looks):
 def test_many_steps_in_memory_are_as_one_by_one(tower, seed, parts):
     eager, replayed = (make(tower.build(), np.float64, seed) for _ in range(2))
     train = th.replay(loss_of, *replayed)
-    levels = eager[1].levels
-    names = [named(height, key) for height, level in enumerate(levels) for key in level.parameters]
-    for count in parts:
-        given_batches = batches(count, seed=seed + count)
-        expected, histories = [], {name: [] for name in names}
-        for batch in given_batches:
-            expected.append(eager_step(loss_of, *eager, batch))
-            for height, level in enumerate(levels):
-                for key, value in level.hyperparameters.items():
-                    histories[named(height, key)].append(value)
-        stacks = [np.array([b[n] for b in given_batches]).reshape(count, 4, 3 - n) for n in range(2)]
-        losses, kept = train.over(*stacks, keep=names)
+    for losses, expected, kept, histories in in_parts(train, eager, parts, seed):
         assert distance(losses, expected) <= 1e-12
-        for name in names:
+        for name in histories:
             assert distance(kept[name], histories[name]) <= 1e-12
         assert_close(replayed, eager)
 

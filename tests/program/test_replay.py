@@ -10,7 +10,7 @@ from drawn_towers import bits, snapshot
 from golden_towers import GOLDEN, towers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replayed import batches, eager_step, loss_of, make, named
+from replayed import batches, eager_step, in_parts, loss_of, make
 from small_model import recorded_loss
 
 import tinyhyper as th
@@ -71,7 +71,7 @@ def test_a_replayed_run_has_the_bits_of_the_eager_one(tower, dtype, seed, action
     eager, replayed = (make(tower.build(), dtype, seed) for _ in range(2))
     train = th.replay(loss_of, *replayed, exact=True)
     for n, batch in enumerate(batches(28, dtype, seed)):
-        for at, action in actions:
+        for at, action in sorted(actions, key=lambda pair: pair[1] != "use"):  # before another leaves a gradient
             if at == n:
                 for run in (eager, replayed):
                     act(action, *run)
@@ -91,20 +91,9 @@ def test_a_replayed_run_has_the_bits_of_the_eager_one(tower, dtype, seed, action
 def test_many_steps_at_once_are_as_one_by_one(tower, seed, parts):
     eager, replayed = (make(tower.build(), np.float64, seed) for _ in range(2))
     train = th.replay(loss_of, *replayed, exact=True)
-    levels = eager[1].levels
-    names = [named(height, key) for height, level in enumerate(levels) for key in level.parameters]
-    for count in parts:
-        given_batches = batches(count, seed=seed + count)
-        expected, histories = [], {name: [] for name in names}
-        for batch in given_batches:
-            expected.append(eager_step(loss_of, *eager, batch))
-            for height, level in enumerate(levels):
-                for key, value in level.hyperparameters.items():
-                    histories[named(height, key)].append(value)
-        stacks = [np.array([b[n] for b in given_batches]).reshape(count, 4, 3 - n) for n in range(2)]
-        losses, kept = train.over(*stacks, keep=names)
+    for losses, expected, kept, histories in in_parts(train, eager, parts, seed):
         np.testing.assert_array_equal(losses, expected)
-        for name in names:
+        for name in histories:
             np.testing.assert_allclose(kept[name], histories[name], rtol=1e-15)
         assert_same(eager, replayed)
 
