@@ -542,3 +542,15 @@ def test_another_shape_that_stays_gets_a_program_of_its_own():
         for batch in batches(20, rows=rows):
             assert train(*batch) == eager_step(loss_of, *eager, batch)
         assert f"float64 {rows}×2" in str(train.program)
+
+
+def test_a_window_that_begins_anew_is_recorded_anew():
+    eager, replayed = (make(Adam(1e-2, optimizer=SGD(1e-4), horizon=3)) for _ in range(2))
+    train = th.replay(loss_of, *replayed, exact=True)
+    for n, batch in enumerate(batches(24)):
+        for run in (eager, replayed):
+            if n == 4:  # in the middle of a window
+                act("load", *run)
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+    assert train.program is not None
+    assert_same(eager, replayed)
