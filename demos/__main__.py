@@ -18,7 +18,7 @@ DEMOS = {
     "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
     "bugs": "the symptoms of sixteen wrong hyperoptimizers, beside the right ones, as docs/bugs.md has them",
     "soak": "a million steps of a small tower: memory, time, and the same end as ten runs joined by checkpoints",
-    "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes about a minute",
+    "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes two minutes",
     "paper table1": "Table 1: 18 stacks on MNIST, and the plain optimizers again with what was learned",
     "paper walls": "how large a top step size may be: the walls past which four stacks diverge",
     "paper resnet": "Figure 2: ResNet-20 on CIFAR-10 from nine settings, and a learned decay of alpha",

@@ -55,8 +55,8 @@ def remembered(plan: Plan) -> list[Task]:
 
 
 def peaks(task: Task) -> list[Row]:
-    """The rows that train."""
-    return [row for row in task.rows if row.variant != "floor"]
+    """The rows that train, a call a step."""
+    return [row for row in task.rows if row.variant not in ("floor", "exact", "over", "loop")]
 
 
 def measure(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:

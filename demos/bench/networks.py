@@ -43,7 +43,7 @@ class Network(Problem):
         text = rng.integers(0, SYMBOLS, (LENGTH + 1, self.batch))
         return text[:-1], text[1:]
 
-    def loss(self, library: Any, params: Any, inputs: Any, targets: Any) -> Any:
+    def loss(self, library: Any, params: Any, inputs: Any = None, targets: Any = None) -> Any:
         """The cross-entropy; for tinyhyper alone, as its layers compute it."""
         logits = self.model(params, inputs)
         if self.name == "charlstm":

@@ -59,7 +59,7 @@ class Problem:
             return inputs, rng.integers(0, self.classes, self.batch)
         return inputs, rng.random((self.batch, 1), dtype=np.float32)
 
-    def loss(self, library: Any, params: Any, inputs: Any, targets: Any) -> Any:
+    def loss(self, library: Any, params: Any, inputs: Any = None, targets: Any = None) -> Any:
         """The loss, in the operations of a library: `layer`, `cross_entropy`, `mean_square` and `sum_square`."""
         if not self.layers:
             total = library.sum_square(params["p0"])
