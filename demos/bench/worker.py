@@ -17,7 +17,8 @@ CHECKED_STEPS = 8  # after which the runs of all peers must have come to the sam
 WARM_UP = 0.03  # seconds at the start of each turn, in which processors and threads wake up
 UNCOUNTED = 2  # calls before those that count
 SAMPLE = 20e-6  # seconds: shorter calls are timed several at a time
-LOOP = 10e-3  # seconds: a peer's own loop is timed for so long at a time
+LOOP = 20e-3  # seconds: a peer's own loop is timed for at least so long at a time, and
+SPREAD = 30  # times as long as for one step, as a call of it has a cost of its own
 MOST_SAMPLES = 50
 BEYOND_MEMORY = "takes more than the memory there is"
 
@@ -54,7 +55,7 @@ class Peer:
                 first = part.result()
                 loop(CHECKED_STEPS)
                 results[name] = first, part.result()
-            self.samples[name] = samples(loop, LOOP if own else SAMPLE, seconds)
+            self.samples[name] = samples(loop, own is not None, seconds)
         return results
 
     def turn(self) -> dict[str, list[float]]:
@@ -133,14 +134,24 @@ def timed(loop: Callable[[int], Any], inner: int) -> float:
     return (time.perf_counter() - begun) / inner
 
 
-def samples(loop: Callable[[int], Any], least: float, seconds: float) -> tuple[int, int]:
-    """Steps in a row that make a sample of `least` seconds, and samples that make a turn of so many."""
+def samples(loop: Callable[[int], Any], own: bool, seconds: float) -> tuple[int, int]:
+    """Steps in a row that make a sample, and samples that make a turn of so many seconds.
+
+    own: whether the loop is the peer's own. Then a call of it has a cost of its own, which is to be spread out.
+    """
     loop(1)
-    inner = 1
-    while inner * (each := max(min(timed(loop, inner), timed(loop, inner)), 1e-9)) < least / 2:
+    each, inner = quickest(loop, 1), 1
+    least = max(LOOP, SPREAD * each) if own else SAMPLE
+    while inner * each < least / 2:
         inner *= 2
+        each = quickest(loop, inner)
     inner = max(1, round(least / each))
     return inner, min(max(round(seconds / (each * inner)), 2), MOST_SAMPLES)
+
+
+def quickest(loop: Callable[[int], Any], inner: int) -> float:
+    """The least seconds of a step in some tries, as of replay's steps one in a while is also made eagerly."""
+    return max(1e-9, min(timed(loop, inner) for _ in range(3)))
 
 
 def status(key: str) -> int:

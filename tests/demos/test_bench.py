@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,6 +167,21 @@ def test_chains_are_as_long_as_they_are_called():
 
 
 # Turns and workers
+
+
+@given(st.floats(1e-9, 1e-2), st.floats(0, 0.1), st.booleans())
+def test_a_sample_is_long_enough_for_the_clock_and_for_what_a_call_of_a_loop_costs(each, call, own):
+    now = [0.0]
+
+    def loop(count):
+        now[0] += count * each + call * own
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        inner, count = worker.samples(loop, own, 0.1)
+    sample = inner * each + call * own
+    assert sample >= 0.4 * (worker.LOOP if own else worker.SAMPLE) and 2 <= count <= worker.MOST_SAMPLES
+    assert call * own <= 0.1 * sample
 
 
 def test_peers_take_turns_and_a_missing_one_is_left_out_with_a_word():

@@ -74,20 +74,11 @@ def training(problem: Problem, tower: Tower, variant: str) -> Training:
 
     if not variant:
         return Training(step, result)
-    replayed = th.replay(loss, params, bottom, exact=variant == "exact")
     if variant == "call":
-        return Training(lambda: replayed(*batch), result)
-    stacks = [entry.numpy()[None] for entry in batch]
-
-    def loop(count: int) -> None:
-        if not batch:
-            replayed.over(steps=count)
-            return
-        if len(stacks[0]) < count:
-            stacks[:] = [np.repeat(stack[:1], count, 0) for stack in stacks]
-        replayed.over(*[stack[:count] for stack in stacks])
-
-    return Training(lambda: loop(1), result, loop)
+        train = th.replay(loss, params, bottom)
+        return Training(lambda: train(*batch), result)
+    many = th.replay(lambda params: loss(params, *batch), params, bottom, exact=variant == "exact")
+    return Training(lambda: many.over(steps=1), result, lambda count: many.over(steps=count))
 
 
 def hyperstep(workload: Workload, variant: str) -> Training:
