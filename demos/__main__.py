@@ -17,7 +17,7 @@ DEMOS = {
     "figure1": "the paper's Figure 1 and the tower of height 3: which edges are cut, and why alpha gets a gradient",
     "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
     "bugs": "the symptoms of sixteen wrong hyperoptimizers, beside the right ones, as docs/bugs.md has them",
-    "soak": "a million steps of a small tower: memory, time, and the same end as ten runs joined by checkpoints",
+    "soak": "ten million replayed steps: memory and time; and whether runs joined by checkpoints end as one does",
     "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes two minutes",
     "paper table1": "Table 1: 18 stacks on MNIST, and the plain optimizers again with what was learned",
     "paper walls": "how large a top step size may be: the walls past which four stacks diverge",

@@ -42,7 +42,7 @@ MATRIX_ROWS = (
     Row("NumPy", "numpy"),
     Row("PyTorch", "torch"),
 )
-HEIGHTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+HEIGHTS = (0, 1, 3, 10, 30, 100, 300, 1000)
 PUBLISHED_HEIGHTS = 500  # the package calls itself once a level, and Python allows a thousand
 KINDS = {
     "hyperstep": "hypersteps", "network": "networks", "towers": "towers", "operation": "operations", "chain": "chains",
