@@ -24,18 +24,18 @@ DATA, PAGE, PICTURE = "performance.json", "performance.md", "performance.png"
 def options(parser: ArgumentParser) -> None:
     """The options of this demo."""
     parser.add_argument(
-        "--threads", action="append", type=whole, help="how many; may be repeated (default: 1 and all; quick: all)"
+        "--threads", action="append", type=whole, help="how many; may be repeated (default: 1 and all; quick: 1)"
     )
     parser.add_argument("--only", action="append", metavar="KIND", help=", ".join(plan.KINDS.values()))
     shared("quick", "again", "out")(parser)
 
 
 def chosen_threads(settings: Settings) -> list[int]:
-    """The thread counts to measure: 1 and all, in quick all, unless others were asked for. Raises UsageError."""
+    """The thread counts to measure: 1 and all, in quick 1, unless others were asked for. Raises UsageError."""
     most = available()
     if too_many := [threads for threads in settings.threads if threads > most]:
         raise UsageError(f"--threads {too_many[0]}: this process may use {most}")
-    return sorted(set(settings.threads or ((most,) if settings.quick else (1, most))))
+    return sorted(set(settings.threads or ((1,) if settings.quick else (1, most))))
 
 
 def check(only: tuple[str, ...]) -> None:

@@ -338,8 +338,8 @@ def test_a_tower_must_be_straight_and_not_only_cheap_on_average():
         times = {str(h): {plan.OVER: h * 1e-8} for h in (0, 100, 900)} | {"1000": {plan.OVER: last}}
         return Run(made(records=[record("towers", "towers", 1, times)]))
 
-    assert goals.judge(run(1000e-8), goal("level"))[1] == "met"
-    assert goals.judge(run(1500e-8), goal("level"))[1] == "missed"
+    assert goals.judge(run(1000e-8), goal("level of a tower, over"))[1] == "met"
+    assert goals.judge(run(1500e-8), goal("level of a tower, over"))[1] == "missed"
 
 
 def full():
