@@ -18,6 +18,7 @@ from tinyhyper import testing
 from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
+from tinyhyper.program import visible
 from tinyhyper.program.build import Builder
 from tinyhyper.program.compare import distance
 from tinyhyper.program.trace import Trace
@@ -232,17 +233,22 @@ def test_under_a_recording_a_step_is_eager_and_recorded():
         assert train(*batches(1)[0]) == eager_step(loss_of, *eager, batches(1)[0])
 
 
-def test_a_tensor_that_was_taken_before_keeps_its_values():
-    params, tower = make(adam())
-    train = th.replay(loss_of, params, tower, exact=True)
-    taken = []
-    for batch in batches(12):
-        train(*batch)
-        taken.append((params["w"], tower.parameters["alpha"]))
-    other, twin = make(adam())
-    for batch, (w, alpha) in zip(batches(12), taken):
-        eager_step(loss_of, other, twin, batch)
-        assert bits(w) == bits(other["w"]) and bits(alpha) == bits(twin.parameters["alpha"])
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_tensor_that_was_taken_before_keeps_its_values(exact, counts, monkeypatch):
+    monkeypatch.setattr(visible, "COUNTS", counts)
+    (params, tower), (other, twin) = make(adam()), make(adam())
+    train, alike = th.replay(loss_of, params, tower, exact=exact), th.replay(loss_of, other, twin, exact=exact)
+    seen, taken = [], []
+    for n, batch in enumerate(batches(24)):
+        train(*batch), alike(*batch)
+        seen.append((bits(other["w"]), bits(twin.parameters["alpha"])))
+        if n % 3 != 1:  # between two steps that nobody looks at there is one that somebody does
+            taken.append((n, params["w"], tower.parameters["alpha"]))
+        if n % 4 == 3:
+            assert bits(params["b"]) == bits(other["b"])
+    for n, w, alpha in taken:
+        assert (bits(w), bits(alpha)) == seen[n]
 
 
 def replayed_until_refused(loss, count=40):

@@ -57,7 +57,7 @@ class Row(NamedTuple):
 class Native:
     """A program that a driver runs. call: the number of the next step, from which the turn of the buffers follows.
 
-    reach: how many steps later the arrays before a step are still there.
+    length: of a window.  reach: how many steps later the arrays before a step are still there.
     batch: a stream for each entry, by its position and dtype.  loss: where it goes.
     watched: streams for values, by key.
     """
@@ -66,9 +66,10 @@ class Native:
         assert machine is not None
         self._entries = machine.entries
         self.program, self.versions, self.call = program, Versions(program), 0
-        self._length, self._turns = len(program.bodies), TURNS
-        self._phases, self.reach = self._length * self._turns, self._length
+        self.length, self._turns = len(program.bodies), TURNS
+        self._phases, self.reach = self.length * self._turns, self.length
         self.flag = np.zeros(1, np.int64)
+        self._flag = self.flag.data  # the same for Python, to which an element of an array is slow
         self.batch: dict[tuple[int, np.dtype], Stream] = {}
         self.loss = self._stream(program.bodies[0].loss)
         self.watched = {key: self._stream(program.keys[key]) for key in watched}
@@ -180,7 +181,7 @@ class Native:
         """The driver's tables and patches."""
         tables = np.zeros((self._phases, max(map(len, rows)), 2), np.int64)
         for phase in range(self._phases):
-            turn, n = divmod(phase, self._length)
+            turn, n = divmod(phase, self.length)
             for line in range(tables.shape[1]):
                 row = rows[n][min(line, len(rows[n]) - 1)]  # shorter bodies end with more of the same copies
                 reads = [self._place(n, turn, slot, True) for slot in row.reads]
@@ -222,17 +223,24 @@ class Native:
 
     # Running it.
 
+    def give(self, batch: Sequence[np.ndarray]) -> None:
+        """Let the next step have these arrays, and leave its loss, and what is watched, in the streams' own arrays."""
+        for (position, _), stream in self.batch.items():
+            stream.give(batch[position])
+        self.loss.share()
+        for stream in self.watched.values():
+            stream.share()
+
     def run(self, last: int) -> bool:
         """Make all steps before `last`. False where one would not be good: the steps before it are made."""
-        line = 0
+        line, flag = 0, self._flag
         while self.call < last:
             self.call, line = self._driver.run(self.call, line, last)
-            row = self._python.get((self.call % self._phases, line))
-            if not self.flag[0] and row is not None and self.call < last:
+            if not flag[0] and self.call < last and (row := self._python.get((self.call % self._phases, line))):
                 self._by_python(row)
                 line += 1
-            if self.flag[0]:
-                self.flag[0] = 0
+            if flag[0]:
+                flag[0] = 0
                 return False
         return True
 
@@ -243,7 +251,7 @@ class Native:
         if row.instruction is None:
             for array in writes:
                 np.copyto(array, reads[0])
-            self.flag[0] = not writes and not all_finite(reads[0])
+            self._flag[0] = not writes and not all_finite(reads[0])
             return
         op, call = row.instruction.op, row.instruction.call
         if row.inside:

@@ -30,18 +30,23 @@ PART = 64  # steps, of which the rows of whole data sets are copied at once
 
 
 class Look:
-    """Where pending tensors look for their values: at a moment, or at the last one."""
+    """Where pending tensors look for their values: at a moment, or at the last one.
 
-    def __init__(self, session: Session, moment: Moment | None = None) -> None:
-        self._session, self._moment, self.stays = session, moment, moment is not None
+    seen: whether one has.  by: what has made the step.
+    """
+
+    def __init__(self, session: Session, moment: Moment | None = None, by: Natively | None = None) -> None:
+        self._session, self.moment, self.by = session, moment, by
+        self.stays, self.seen = moment is not None, False
 
     def array(self, key: Key) -> np.ndarray:
         """A value."""
-        return (self._moment or self._session.moment).array(key)
+        self.seen = True
+        return (self.moment or self._session.moment).array(key)
 
     def hand_over(self) -> None:
         """Let what users see be as after an eager step, if this moment is the last one."""
-        if not self.stays or self._moment is self._session.moment:
+        if not self.stays or self.moment is self._session.moment:
             self._session.hand_over()
 
 
@@ -74,6 +79,7 @@ class Session:
         self._ahead = False  # whether users do not see this moment yet
         self._pending = False  # whether what they see is filled in when they look
         self._steps = self._compared_at = 0  # that the program has made
+        self._due = 1  # the step that is to be held against the eager engine
         self._compared: Moment | None = None  # the last one at which it was held against the eager engine
         self._last = Look(self)
 
@@ -95,7 +101,7 @@ class Session:
     def some(self, batches: Batches, first: int, last: int, losses: np.ndarray, histories: Histories) -> int:
         """Some of the steps from the first on, at once where that can be; how many."""
         batch = batches[first]
-        last = min(last, first + (PART if batches.index is not None else last), first + self._until_compared())
+        last = min(last, first + (PART if batches.index is not None else last), first + self._due - 1 - self._steps)
         if last > first + 1 and (moment := self._in_memory(batch, histories.keys)) is not None:
             assert self._natively is not None
             found = np.empty(last - first, self._natively.native.loss.shared.dtype)
@@ -112,13 +118,22 @@ class Session:
         return 1
 
     def show(self) -> None:
-        """Let users see where the program stands."""
-        if self._ahead:
-            self._ahead, self._pending = False, True
-            look = Look(self, self.moment)
-            self.visible.put(look, self._last)
+        """Let users see where the program stands: by new tensors, unless nobody can tell those that are there from new
+        ones.
+        """
+        if not self._ahead:
+            return
+        self._ahead, self._pending = False, True
+        visible, moment, look = self.visible, self.moment, self.visible.look
+        if look is not None and not look.seen and look.by is self._natively and not visible.is_held():
+            look.moment = moment
+        else:
+            look = Look(self, moment, self._natively)
+            visible.put(look, self._last)
             if self._natively is not None:
-                self._natively.look(look, self.moment)
+                self._natively.look(look)
+        if visible.carry:
+            visible.carry_on(moment.array)
 
     def watch(self) -> None:
         """Warn of hyperparameters that have run off."""
@@ -144,11 +159,12 @@ class Session:
 
     def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
-        before, program = self.moment.having(changed), self.learner.program
-        assert program is not None
+        before, program = self._moment, self.learner.program
+        assert before is not None and program is not None
         if not changed and self._natively is not None and self._natively.goes_on(before):
             made = self._natively.step(before, batch)
         else:
+            before = before.having(changed)
             made = by_numpy(program, before, changed, batch, self._checks)
         if made is None:
             return None
@@ -175,22 +191,21 @@ class Session:
         if self._period > 1:
             self._window.steps = moment.steps
 
-    def _until_compared(self) -> int:
-        """How many steps the program makes until one is to be held against the eager engine."""
+    def _next_compared(self) -> int:
+        """The next step that is to be held against the eager engine."""
         if not self.compares:
             return sys.maxsize
         steps, due = self._steps, 1 << self._steps.bit_length()
-        if self.verify:
-            due = min(due, steps - steps % self.verify + self.verify)
-        return due - 1 - steps
+        return min(due, steps - steps % self.verify + self.verify) if self.verify else due
 
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""
-        due, learner = self._until_compared() == 0, self.learner
+        learner = self.learner
         new = self.compares and learner.alike is not None and not same(learner.alike, batch)
         self._steps += 1
-        if not due and not new:
+        if self._steps < self._due and not new:
             return
+        self._due = self._next_compared()
         self.show()
         self.watch()
         program = learner.program
@@ -249,6 +264,7 @@ class Session:
         program = self.learner.program
         assert program is not None
         self._steps, self._natively = 0, None
+        self._due = self._next_compared()
         if not self.exact and (found := natively(program, (), self._checks)) is not None:
             self._natively = found
             self.learner.program = program._replace(ways=tuple(found.native.ways))

@@ -17,6 +17,7 @@ class Stream:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, phases: int) -> None:
         self.shared = np.empty(shape, dtype)
+        self._is_small = self.shared.nbytes <= SMALL
         self.words: list[list[int]] = [[] for _ in range(phases)]
         self._patches: Any = None
         self._stack: np.ndarray | None = None
@@ -31,16 +32,16 @@ class Stream:
         self.share()
         return place + width
 
-    def share(self) -> np.ndarray:
+    def share(self) -> None:
         """Let all steps share an array, which is the stream's own."""
         if self._stack is not self.shared:
             self._point(self.shared, None, 0)
-        return self.shared
 
     def give(self, array: np.ndarray) -> None:
         """Let the next step have an array."""
-        if self.shared.nbytes <= SMALL:
-            np.copyto(self.share(), array)
+        if self._is_small:
+            self.share()
+            self.shared[...] = array
         else:
             self._point(np.ascontiguousarray(array, self.shared.dtype), None, 0)
 
