@@ -11,7 +11,8 @@ from replayed import batches, eager_step, in_parts, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import native, runners, session
+from tinyhyper.program import native, session
+from tinyhyper.program.layout import Layout
 
 SEEDS = st.integers(0, 10_000)
 
@@ -174,7 +175,7 @@ def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(session, "natively", runners.Natively)
+    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given, native.machine.entries))
 
 
 @pytest.mark.parametrize("horizon", [1, 3])

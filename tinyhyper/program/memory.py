@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .layout import TURNS
 from .moment import Cut, Moment, Since
-from .native import TURNS, Native
+from .native import Native
 
 
 class Memory:

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..finite import all_finite
 from . import native
+from .layout import Layout
 from .memory import Memory, Snapshot
 from .moment import Batch, Cut, Moment, Since
 from .native import Native
@@ -64,9 +65,9 @@ def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
 class Natively:
     """The steps of a program by C functions. watched: the values of which `many` gives histories."""
 
-    def __init__(self, program: Program, watched: tuple[Key, ...], checks: bool) -> None:
-        self.program, self.watched = program, watched
-        self.native = Native(program, watched, checks)
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.program, self.watched = layout, layout.program, tuple(layout.watched)
+        self.native = Native(layout)
         self.memory = Memory(self.native)
         self._looks: list[Any] = []  # weak references
 
@@ -126,9 +127,9 @@ class Natively:
         return self.memory.moment(steps, moment.since), made
 
 
-def natively(program: Program, watched: tuple[Key, ...], checks: bool) -> Natively | None:
-    """The program in memory; None where no kernels are there for it."""
+def laid_out(program: Program, watched: tuple[Key, ...], checks: bool) -> Layout | None:
+    """How a program lies in memory; None where no kernels are there for it."""
     if native.machine is None:
         return None
-    found = Natively(program, watched, checks)
-    return found if found.native.is_native else None
+    found = Layout(program, watched, checks, native.machine.entries)
+    return found if found.is_native else None

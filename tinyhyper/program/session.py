@@ -21,7 +21,8 @@ from .batches import Batches, Histories
 from .compare import differs
 from .learning import Learner, same
 from .moment import Batch, Moment
-from .runners import Natively, by_numpy, natively, own
+from .program import Program
+from .runners import Natively, by_numpy, laid_out, own
 from .trace import Trace
 from .values import Key
 from .visible import Visible
@@ -182,7 +183,7 @@ class Session:
         if self._changed(tuple(map(_shown, batch))) != {}:
             return None
         if self._natively.watched != watched:
-            self._natively = Natively(program, watched, self._checks)
+            self._lie(program, watched)
         return moment if self._natively.goes_on(moment) else None
 
     def _stand(self, moment: Moment) -> None:
@@ -265,9 +266,14 @@ class Session:
         assert program is not None
         self._steps, self._natively = 0, None
         self._due = self._next_compared()
-        if not self.exact and (found := natively(program, (), self._checks)) is not None:
-            self._natively = found
-            self.learner.program = program._replace(ways=tuple(found.native.ways))
+        if not self.exact:
+            self._lie(program, ())
+
+    def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
+        """Let the program be carried out in memory, if there are kernels."""
+        if (layout := laid_out(program, watched, self._checks)) is not None:
+            self._natively = Natively(layout)
+            self.learner.program = program._replace(ways=tuple(layout.ways))
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None
