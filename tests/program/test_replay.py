@@ -18,9 +18,12 @@ from tinyhyper import testing
 from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
+from tinyhyper.optim.saving import twin
 from tinyhyper.program import visible
 from tinyhyper.program.build import Builder
 from tinyhyper.program.compare import distance
+from tinyhyper.program.replaying import Replay
+from tinyhyper.program.session import Session
 from tinyhyper.program.trace import Trace
 from tinyhyper.program.values import values_of
 from tinyhyper.program.visible import Visible
@@ -382,6 +385,46 @@ def test_pending_tensors_are_copied_and_shown_as_others():
     train(*batches(1)[0])
     params["w"].grad = th.tensor(np.ones((3, 2)))
     assert params["w"].grad.shape == (3, 2)
+
+
+@settings(max_examples=15)
+@given(tower=testing.towers(("w", "b")), others=st.lists(testing.towers(("w", "b")), max_size=2), told=st.booleans())
+def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others, told):
+    x, y = (np.array(entries) for entries in zip(*batches(15)))
+    train = th.replay(loss_of, *make(tower.build()), exact=True)
+    if told:
+        train.over(x, y)
+    towers = [tower, *others, tower]
+    losses, runs = train.sweep([make(t.build(), seed=n) for n, t in enumerate(towers)], (x, y))
+    for n, (tower, row, run) in enumerate(zip(towers, losses, runs)):
+        alone = make(tower.build(), seed=n)
+        np.testing.assert_array_equal(th.replay(loss_of, *alone, exact=True).over(x, y), row)
+        assert_same(alone, run)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        adam(),
+        Adam(1e-2, tune=("beta1",), optimizer=SGD(1e-4)),
+        Adam(1e-2, tune=("beta2",), optimizer=SGD(1e-4)),
+        Adam({"w": 0.01, "b": 0.02}, tune=("alpha",), optimizer=SGD(1e-4)),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), clip_norm=0.1),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), coordinates={"alpha": "log"}),
+        SGD(1e-2, optimizer=Adam(1e-4)),
+    ],
+    ids=str,
+)
+def test_a_run_that_is_like_the_first_takes_its_program_and_no_other_run_does(other):
+    x, y = (np.array(entries) for entries in zip(*batches(8)))
+    train = th.replay(loss_of, *make(Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4))), exact=True)
+    train.over(x, y)
+    run = Session(loss_of, *make(twin(other)), {}, True, None, train._session)
+    Replay(run).over(x, y)
+    assert run.learner.program is not None and run.learner.program is not train.program
+    same = Session(loss_of, *make(Adam(3e-2, tune=("alpha",), optimizer=SGD(2e-4))), {}, True, None, train._session)
+    Replay(same).over(x, y)
+    assert same.learner.program is train.program
 
 
 def test_runs_side_by_side_are_those_made_alone():

@@ -51,7 +51,7 @@ class Layout:
     entries: `kernels.entries`.  watched: the values of which there are to be histories.  checks: whether what is not
     finite ends a run.
     batch: by position and dtype of an entry.  loss, watched: where these go; watched by key.
-    rows: of each body.  ways: as in Program.
+    program: the one that was given, with the ways in which its instructions are carried out.  rows: of each body.
     offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
     constants: with the offset of each.
     words: of all C functions.  moving: the numbers of those that are offsets.
@@ -60,7 +60,7 @@ class Layout:
     """
 
     def __init__(self, program: Program, watched: Sequence[Key], checks: bool, entries: Any) -> None:
-        self.program, self.versions, self._entries = program, Versions(program), entries
+        self.program, self.versions, self._entries, self.checks = program, Versions(program), entries, checks
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
         self.outside: list[tuple[Outside, list[list[int]]]] = []
@@ -68,8 +68,9 @@ class Layout:
         self.loss = self._add_outside(self._spec(program.bodies[0].loss))
         self.watched = {key: self._add_outside(self._spec(program.keys[key])) for key in watched}
         self._carried = self._find_carried()
-        self.ways: list[tuple[str, ...]] = []
-        self.rows = [self._body(n, body, checks) for n, body in enumerate(program.bodies)]
+        ways: list[tuple[str, ...]] = []
+        self.rows = [self._body(n, body, ways) for n, body in enumerate(program.bodies)]
+        self.program = program._replace(ways=tuple(ways))
         self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
         self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
         self.flag = self._reserve(8)
@@ -79,6 +80,10 @@ class Layout:
         self._place_rooms()
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
+
+    def serves(self, watched: Sequence[Key], checks: bool) -> bool:
+        """Whether it was made with these."""
+        return (*self.watched,) == (*watched,) and self.checks == checks
 
     # What there is to do.
 
@@ -100,8 +105,11 @@ class Layout:
             found |= {self.versions.read(n, slot).slot for slot in self.program.keys.values()}
         return found
 
-    def _body(self, n: int, body: Body, checks: bool) -> list[Row]:
-        """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them."""
+    def _body(self, n: int, body: Body, ways: list[tuple[str, ...]]) -> list[Row]:
+        """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them.
+
+        ways: of the bodies before, to which its own are added.
+        """
         rows: list[Row] = []
         batch: dict[int, Outside] = {}
         for position, slot, dtype, _ in body.batch:
@@ -112,9 +120,9 @@ class Layout:
             else:
                 batch[slot] = self.batch[position, dtype]
         made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i)}
-        self.ways.append(tuple([_way(made[n]) if n in made else "" for n in range(len(body.instructions))]))
+        ways.append(tuple([_way(made[n]) if n in made else "" for n in range(len(body.instructions))]))
         rows += made.values()
-        if checks:
+        if self.checks:
             rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
         rows.append(self._copy(body.loss, self.loss))
         after = dict(body.after)

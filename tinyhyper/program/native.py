@@ -16,19 +16,20 @@ from .versions import Version
 
 
 class Machine(NamedTuple):
-    """Where C functions and their driver come from: `kernels.entries` and `kernels.driver`."""
+    """Where C functions, their driver and threads come from: the modules of kernels/ of these names."""
 
     entries: Any
     driver: Any
+    threads: Any
 
 
 machine: Machine | None = None
 
 
-def run_by(entries: Any, driver: Any) -> None:
+def run_by(entries: Any, driver: Any, threads: Any) -> None:
     """Let kernels carry out programs."""
     global machine
-    machine = Machine(entries, driver)
+    machine = Machine(entries, driver, threads)
 
 
 class Native:

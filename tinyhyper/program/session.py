@@ -19,6 +19,7 @@ from ..optim.nonfinite import Guard
 from ..optim.ranges import RangeWatch
 from .batches import Batches, Histories
 from .compare import differs
+from .layout import Layout
 from .learning import Learner, same
 from .moment import Batch, Moment
 from .program import Program
@@ -55,7 +56,7 @@ class Session:
     """A loss, what it is minimized over, and where the run stands.
 
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
-    compares: whether steps are held against eager ones.
+    like: a run of which the program may be the same; then no step is held against an eager one.
     """
 
     def __init__(
@@ -66,14 +67,18 @@ class Session:
         carry: MutableMapping[str, Any],
         exact: bool,
         verify: int | None,
+        like: Session | None = None,
     ) -> None:
-        self.exact, self.verify, self.compares = exact, verify, True
+        self.exact, self.verify = exact, verify
         self.loss, self.visible = loss, Visible(params, optimizer, carry)
         self.lock = threading.RLock()
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
-        self.learner = Learner(loss, self._period, (carry, params))
+        self._known: Program | None = None if like is None else like.learner.program
+        self._compares = True
+        self.learner: Learner = Learner(loss, self._period, (carry, params), self._known)
         self._checks = optimizer.hooks[Guard].choice is not None
+        self._layout: Layout | None = None if like is None else like._layout
         self._watch: RangeWatch = optimizer.hooks[RangeWatch]
         self._natively: Natively | None = None  # the program in memory
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
@@ -105,10 +110,12 @@ class Session:
         last = min(last, first + (PART if batches.index is not None else last), first + self._due - 1 - self._steps)
         if last > first + 1 and (moment := self._in_memory(batch, histories.keys)) is not None:
             assert self._natively is not None
+            stacks = batches.part(first, last)
+            last = first + self.learner.count_alike(stacks, last - first)
             found = np.empty(last - first, self._natively.native.loss.shared.dtype)
             row = [batches[step] for step in range(first, last)] if self._period > 1 else []
             out = [found, *[history[first:last] for history in histories.internal]]
-            moment, made = self._natively.many(moment, batches.part(first, last), row, out)
+            moment, made = self._natively.many(moment, stacks, row, out)
             if made:
                 losses[first : first + made] = found[:made]
                 self._steps += made
@@ -178,7 +185,7 @@ class Session:
         """The moment from which steps can be made at once; None if they cannot."""
         self.learner.look()
         moment, program = self._moment, self.learner.program
-        if self._natively is None or program is None or moment is None or self.learner.alike is not None:
+        if self._natively is None or program is None or moment is None:
             return None
         if self._changed(tuple(map(_shown, batch))) != {}:
             return None
@@ -194,7 +201,7 @@ class Session:
 
     def _next_compared(self) -> int:
         """The next step that is to be held against the eager engine."""
-        if not self.compares:
+        if not self._compares:
             return sys.maxsize
         steps, due = self._steps, 1 << self._steps.bit_length()
         return min(due, steps - steps % self.verify + self.verify) if self.verify else due
@@ -202,7 +209,7 @@ class Session:
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""
         learner = self.learner
-        new = self.compares and learner.alike is not None and not same(learner.alike, batch)
+        new = self._compares and learner.alike is not None and not same(learner.alike, batch)
         self._steps += 1
         if self._steps < self._due and not new:
             return
@@ -264,16 +271,19 @@ class Session:
         """There is a program."""
         program = self.learner.program
         assert program is not None
-        self._steps, self._natively = 0, None
+        self._steps, self._natively, self._compares = 0, None, program is not self._known
         self._due = self._next_compared()
         if not self.exact:
             self._lie(program, ())
 
     def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
         """Let the program be carried out in memory, if there are kernels."""
-        if (layout := laid_out(program, watched, self._checks)) is not None:
-            self._natively = Natively(layout)
-            self.learner.program = program._replace(ways=tuple(layout.ways))
+        layout = self._layout
+        if layout is None or layout.program is not program or not layout.serves(watched, self._checks):
+            layout = laid_out(program, watched, self._checks)
+        if layout is not None:
+            self._natively, self.learner.program = Natively(layout), layout.program
+            self._layout = self._layout if watched else layout
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None
