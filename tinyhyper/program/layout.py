@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec
+from .lowering import lowered
 from .program import Body, Instruction, Program
 from .readings import slots_in
 from .values import Key
@@ -51,7 +52,8 @@ class Layout:
     entries: `kernels.entries`.  watched: the values of which there are to be histories.  checks: whether what is not
     finite ends a run.
     batch: by position and dtype of an entry.  loss, watched: where these go; watched by key.
-    program: the one that was given, with the ways in which its instructions are carried out.  rows: of each body.
+    program: the one that was given, with the ways in which its instructions are carried out.
+    lowered: as it is for the machine.  rows: of each body.
     offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
     constants: with the offset of each.
     words: of all C functions.  moving: the numbers of those that are offsets.
@@ -60,7 +62,8 @@ class Layout:
     """
 
     def __init__(self, program: Program, watched: Sequence[Key], checks: bool, entries: Any) -> None:
-        self.program, self.versions, self._entries, self.checks = program, Versions(program), entries, checks
+        self.lowered, numbers = lowered(program)
+        self.versions, self._entries, self.checks = Versions(self.lowered), entries, checks
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
         self.outside: list[tuple[Outside, list[list[int]]]] = []
@@ -69,8 +72,9 @@ class Layout:
         self.watched = {key: self._add_outside(self._spec(program.keys[key])) for key in watched}
         self._carried = self._find_carried()
         ways: list[tuple[str, ...]] = []
-        self.rows = [self._body(n, body, ways) for n, body in enumerate(program.bodies)]
-        self.program = program._replace(ways=tuple(ways))
+        self.rows = [self._body(n, body, ways) for n, body in enumerate(self.lowered.bodies)]
+        found = [tuple([way[n] for n in places]) for way, places in zip(ways, numbers)]
+        self.program = program._replace(ways=tuple(found))
         self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
         self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
         self.flag = self._reserve(8)
@@ -89,7 +93,7 @@ class Layout:
 
     def _spec(self, slot: int) -> ArraySpec:
         """How an array lies in a buffer: in rows."""
-        return self.program.slots[slot].spec._replace(strides=())
+        return self.lowered.slots[slot].spec._replace(strides=())
 
     def _add_outside(self, spec: ArraySpec) -> Outside:
         found = Outside(len(self.outside), spec)
@@ -98,11 +102,11 @@ class Layout:
 
     def _find_carried(self) -> set[int]:
         """The slots of which a later step, or somebody who looks after it, reads the array."""
-        found = set(self.program.bodies[0].gradients.values()) | set(self.program.kept)
-        for n, body in enumerate(self.program.bodies):
+        found = set(self.lowered.bodies[0].gradients.values()) | set(self.lowered.kept)
+        for n, body in enumerate(self.lowered.bodies):
             reads = [self.versions.read(n, slot) for i in body.instructions for slot in i.reads]
             found |= {version.slot for version in reads if version.ago}
-            found |= {self.versions.read(n, slot).slot for slot in self.program.keys.values()}
+            found |= {self.versions.read(n, slot).slot for slot in self.lowered.keys.values()}
         return found
 
     def _body(self, n: int, body: Body, ways: list[tuple[str, ...]]) -> list[Row]:
@@ -126,7 +130,7 @@ class Layout:
             rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
         rows.append(self._copy(body.loss, self.loss))
         after = dict(body.after)
-        return [*rows, *[self._copy(after.get(slot := self.program.keys[k], slot), s) for k, s in self.watched.items()]]
+        return [*rows, *[self._copy(after.get(slot := self.lowered.keys[k], slot), s) for k, s in self.watched.items()]]
 
     def _row(self, instruction: Instruction, batch: Mapping[int, Outside]) -> Row:
         """The line of an instruction. batch: the slots that lie outside."""
@@ -149,17 +153,18 @@ class Layout:
 
     def _reserve(self, size: int) -> int:
         """The offset of new memory."""
-        offset = self.size
-        self.size += rounded(size)
+        size = rounded(size)
+        offset = -(-self.size // min(size, ALIGN)) * min(size, ALIGN)
+        self.size = offset + size
         return offset
 
     def _allocate(self) -> None:
         """Buffers for each slot: several if it is carried, else one that other slots share before and after."""
         free: dict[int, list[int]] = {}
         for slot in self._carried:
-            stays = self.program.slots[slot].kind == "value"  # nothing moves it
+            stays = self.lowered.slots[slot].kind == "value"  # nothing moves it
             self.offsets[slot] = [self._reserve(self._bytes(slot)) for _ in range(1 if stays else TURNS)]
-        for slot, array in self.program.constants.items():
+        for slot, array in self.lowered.constants.items():
             self.offsets[slot] = [self._reserve(array.nbytes)]
             self.constants.append((self.offsets[slot][0], array))
         for row in [row for body in self.rows for row in body]:
@@ -171,7 +176,7 @@ class Layout:
                 free.setdefault(rounded(self._bytes(slot)), []).extend(self.offsets[slot])
 
     def _bytes(self, slot: int) -> int:
-        shape, dtype, _ = self.program.slots[slot].spec
+        shape, dtype, _ = self.lowered.slots[slot].spec
         return math.prod(shape) * dtype.itemsize
 
     def _place_rooms(self) -> None:
@@ -237,8 +242,8 @@ class Layout:
 
 
 def rounded(size: int) -> int:
-    """A number of bytes, rounded up to whole lines of the cache."""
-    return max(-(-size // ALIGN), 1) * ALIGN
+    """A number of bytes, rounded up: to whole lines of the cache, or to a part of one into which it fits."""
+    return -(-size // ALIGN) * ALIGN if size > ALIGN // 2 else max(8, 1 << (size - 1).bit_length())
 
 
 def _is_unread(instruction: Instruction) -> bool:

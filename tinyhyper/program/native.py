@@ -81,7 +81,7 @@ class Native:
         """Where a version lies, in a turn."""
         place = version.slot, self.layout.offset(version, turn)
         if (found := self._arrays.get(place)) is None:
-            shape, dtype, _ = self.program.slots[version.slot].spec
+            shape, dtype, _ = self.layout.lowered.slots[version.slot].spec
             found = self._arrays[place] = self._array(place[1], shape, dtype)
         return found
 
