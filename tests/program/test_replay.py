@@ -149,6 +149,40 @@ def test_what_the_loss_carries_is_replayed_and_seen(horizon):
     assert_same(eager, replayed)
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_running_statistics_of_layers_are_replayed(exact):
+    class Model(th.nn.Layer):
+        def __init__(self):
+            super().__init__("model", parts=[th.nn.Conv2d("conv", 3, 4, 3), th.nn.BatchNorm2d("norm", 4)])
+
+        def __call__(self, params, x):
+            conv, norm = self.parts
+            return norm(params, conv(params, x))
+
+    def run():
+        model = Model()
+        return model, model.parameters(seed=0, dtype=np.float64), adam()
+
+    def loss_with(model):
+        return lambda params, x: th.mean(th.square(th.relu(model(params, x)) - 0.5))
+
+    (eager, *ours), (replayed, *theirs) = run(), run()
+    train = th.replay(loss_with(replayed), *theirs, carry=replayed.live_buffers, exact=exact)
+    for n, x in enumerate(np.random.default_rng(0).standard_normal((20, 2, 5, 5, 3))):
+        error = distance(np.array(train(x)), np.array(eager_step(loss_with(eager), *ours, (x,))))
+        assert error <= (0.0 if exact else 1e-12)
+        for name, buffer in eager.buffers.items():
+            assert distance(replayed.buffers[name], buffer) <= (0.0 if exact else 1e-12)
+        if n == 12:
+            for model in (eager, replayed):
+                model.load_buffers({name: buffer * 0.5 for name, buffer in model.buffers.items()})
+    assert train.program is not None
+    with pytest.raises(th.GraphError, match="carry="):
+        wrong = th.replay(loss_with(replayed), *theirs)
+        for x in np.random.default_rng(0).standard_normal((20, 2, 5, 5, 3)):
+            wrong(x)
+
+
 def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
@@ -468,6 +502,7 @@ def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others,
         Adam({"w": 0.01, "b": 0.02}, tune=("alpha",), optimizer=SGD(1e-4)),
         Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), clip_norm=0.1),
         Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), coordinates={"alpha": "log"}),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), horizon=2),
         SGD(1e-2, optimizer=Adam(1e-4)),
     ],
     ids=str,

@@ -86,7 +86,7 @@ class Learner:
         traces = [trace for _, trace in self._traces]
         try:
             known = self._known
-            follows_known = known is not None and follows(known, traces)
+            follows_known = known is not None and len(known.bodies) == period and follows(known, traces)
             self.program = known if follows_known else Builder(traces, period).program()
         except Difference as error:
             self._begin_anew(str(error))

@@ -118,7 +118,7 @@ class Pair:
             raise Difference(
                 f"{read.what} reads an array of shape {read.other.shape} that is another one at each step and no part "
                 f"of the batch, {where(read.site)}. Compute it by operations on tensors, or give it to the step with "
-                "the batch"
+                "the batch; what the loss replaces at each step itself belongs in carry="
             )
         return Same(read.other)
 
