@@ -165,6 +165,15 @@ class Native:
         first = -room.ctypes.data % ALIGN
         return np.frombuffer(room.data, dtype, int(np.prod(shape)), first).reshape(shape)
 
+    def buffers(self) -> dict[int, tuple[int, ...]]:
+        """As in Program. The buffers that instructions share come first."""
+        numbers: dict[int, int] = {}
+        slots = [slot for slot in self._buffers if slot not in self.program.constants]
+        return {
+            slot: tuple([numbers.setdefault(id(buffer), len(numbers) + 1) for buffer in self._buffers[slot]])
+            for slot in sorted(slots, key=lambda slot: (slot in self._carried, slot))
+        }
+
     def at(self, version: Version, turn: int) -> np.ndarray:
         """Where a version lies, in a turn."""
         buffers = self._buffers[version.slot]

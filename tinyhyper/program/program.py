@@ -8,13 +8,16 @@ what an instruction has made. Everything that a step reads of an earlier one is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..core.operation import ArraySpec
+from ..inspect.schema import dumps
 from .listing import listing
 from .readings import filled
+from .sheet import sheet
 from .trace import Part
 from .values import Key
 
@@ -82,6 +85,7 @@ class Program(NamedTuple):
     constants: their arrays, by slot.  keys: the slot of each value.  bodies: one for each step of a window.
     ways: of each body, how each instruction is carried out: "=" or "~" by a C function, "py" by Python.
     kept: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
+    buffers: by slot, the numbers of those in which its array lies, in turn; none where NumPy makes arrays.
     """
 
     slots: tuple[Slot, ...]
@@ -90,9 +94,14 @@ class Program(NamedTuple):
     bodies: tuple[Body, ...]
     kept: Mapping[int, tuple[int, str, Any]]
     ways: tuple[tuple[str, ...], ...]
+    buffers: Mapping[int, tuple[int, ...]] = MappingProxyType({})
 
     def __str__(self) -> str:
-        return listing(self)
+        return listing(sheet(self))
+
+    def to_json(self) -> str:
+        """The program as JSON: its arrays, and the instructions of each step."""
+        return dumps(sheet(self))
 
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""

@@ -251,7 +251,7 @@ class Session:
         self._steps, self._natively = 0, None
         if not self.exact and (found := natively(program, (), self._checks)) is not None:
             self._natively = found
-            self.learner.program = program._replace(ways=tuple(found.native.ways))
+            self.learner.program = program._replace(ways=tuple(found.native.ways), buffers=found.native.buffers())
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None

@@ -1,0 +1,98 @@
+"""What is printed of a program, and what its JSON holds, is what it does."""
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replayed import batches, loss_of, make
+
+import tinyhyper as th
+from tinyhyper import testing
+from tinyhyper.inspect.schema import reader
+from tinyhyper.kernels.backend import compiler_is_off
+from tinyhyper.optim import SGD, Adam
+from tinyhyper.program.listing import WIDTH, listing
+from tinyhyper.program.sheet import Sheet, sheet
+
+
+def program(tower, exact=False, seed=0):
+    """The program of a small run."""
+    train = th.replay(loss_of, *make(tower, seed=seed), exact=exact)
+    for batch in batches(28, seed=seed):
+        train(*batch)
+    return train.program
+
+
+def lines(found):
+    return [line for step in found.steps for line in step.instructions]
+
+
+@settings(max_examples=20)
+@given(tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
+def test_a_listing_is_what_a_program_does(tower, exact, seed):
+    made = program(tower.build(), exact, seed)
+    found, instructions = sheet(made), [i for body in made.bodies for i in body.instructions]
+    rows = lines(found)
+    assert [line.number for line in rows] == [*range(1, len(instructions) + 1)]
+    for line, instruction in zip(rows, instructions):
+        assert (line.op, line.reads, line.writes) == (instruction.op.name, instruction.reads, instruction.writes)
+        assert (line.cuts, line.file, line.line) == (instruction.cuts, instruction.file, instruction.line)
+    readers = {array.number: [r.number for r in rows if array.number in r.reads + r.inside] for array in found.arrays}
+    for array, slot in zip(found.arrays, made.slots):
+        assert (array.shape, array.dtype, array.kind) == (slot.spec.shape, slot.spec.dtype.name, slot.kind)
+        assert (array.first is not None) == (array.kind == "made")
+        if array.last is not None:
+            assert array.last == max([array.first, *readers[array.number]]) and not array.carried
+        elif array.kind == "made":
+            assert array.carried or array.number in [step.loss for step in found.steps]
+        if array.first is not None and any(number <= array.first for number in readers[array.number]):
+            assert array.carried
+        assert len({*array.buffers}) == len(array.buffers) and not (exact and array.buffers)
+    for one, other in combinations([a for a in found.arrays if a.first and a.buffers], 2):
+        if {*one.buffers} & {*other.buffers}:
+            assert one.last < other.first or other.last < one.first
+    text = str(made)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.count("✂") - 1 == sum(cut is not None for line in rows for cut in line.cuts)
+    assert listing(reader(Sheet)(json.loads(made.to_json()), "")) == text
+
+
+def test_a_listing_says_what_is_transposed_and_where_an_index_lies():
+    def loss(params, ids):
+        return th.sum(th.mean(params["w"][ids] @ params["w"].T, axis=1))
+
+    train = th.replay(loss, *make(SGD(0.1)), exact=True)
+    for _ in range(6):
+        train(np.array([0, 2, 2, 1]))
+    text = str(train.program)
+    assert "%1 = getitem(w, batch[0])" in text and "%3 = matmul(%1, %2)" in text and "%4 = mean(%3, axis=1)" in text
+    assert "%10 = matmul(%9, %2ᵀ)" in text and "%11 = matmul(%9ᵀ, %1)" in text
+    ids = next(array for array in json.loads(train.program.to_json())["arrays"] if array["name"] == "batch[0]")
+    assert (ids["shape"], ids["dtype"], ids["kind"]) == ([4], "int64", "batch")
+
+
+def test_names_of_any_characters_and_constants_that_are_no_numbers_are_written():
+    name, data = "w\x1b[31m\n\ud800", np.array([np.nan, np.inf])
+    params = {name: th.tensor([1.0, 2.0], requires_grad=True)}
+    train = th.replay(lambda params: th.sum(params[name] * data) * np.inf, params, SGD(0.0), exact=True)
+    for _ in range(6):
+        train()
+    assert r"w\x1b[31m\n\ud800* = SGD.rule(" in str(train.program)
+    arrays = json.loads(train.program.to_json().encode())["arrays"]
+    assert arrays[0]["name"] == name
+    assert {(array["name"], array["value"]) for array in arrays if array["kind"] == "constant"} >= {
+        ("a constant", None), ("inf", "Infinity")
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(compiler_is_off(), reason="numba is off, so nothing is native")
+def test_buffers_are_printed_with_what_they_hold():
+    made = program(Adam(1e-2, optimizer=SGD(1e-4)))
+    text, arrays = str(made), sheet(made).arrays
+    assert "%1 = matmul(batch[0], w)" in text and " to 2 #1 " in text and "carried ×3" in text
+    buffers = {number: array for array in arrays for number in array.buffers}
+    assert f"{len(buffers)} buffers hold {sum(array.nbytes for array in buffers.values()):,} bytes" in text
+    assert sorted(buffers) == [*range(1, len(buffers) + 1)]
