@@ -2,11 +2,13 @@
 
 import json
 from itertools import combinations
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import SPACE, classes, inside, texts
 from replayed import batches, loss_of, make
 
 import tinyhyper as th
@@ -14,6 +16,7 @@ from tinyhyper import testing
 from tinyhyper.inspect.schema import reader
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.program import drawing
 from tinyhyper.program.listing import WIDTH, listing
 from tinyhyper.program.sheet import Sheet, sheet
 
@@ -96,3 +99,44 @@ def test_buffers_are_printed_with_what_they_hold():
     buffers = {number: array for array in arrays for number in array.buffers}
     assert f"{len(buffers)} buffers hold {sum(array.nbytes for array in buffers.values()):,} bytes" in text
     assert sorted(buffers) == [*range(1, len(buffers) + 1)]
+
+
+@settings(max_examples=20)
+@given(tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
+def test_a_picture_shows_each_instruction_and_each_array_as_long_as_it_is_there(tower, exact, seed):
+    made = program(tower.build(), exact, seed)
+    found, root = sheet(made), ElementTree.fromstring(made.svg())
+    rows, width, height = lines(found), float(root.get("width")), float(root.get("height"))
+    numbers = {array.number for array in found.arrays if array.value is not None}
+    read = [{*zip(row.reads, map(bool, row.cuts)), *[(slot, False) for slot in row.inside]} for row in rows]
+    assert len(classes(root, "th-scissors")) == sum(len({slot for slot, cut in pairs if cut}) for pairs in read)
+    whole = [{*dict(pairs)} - {slot for slot, cut in pairs if cut} - numbers for pairs in read]
+    assert len(classes(root, "th-read")) == sum(map(len, whole))
+    middles = [top + (bottom - top) / 2 for _, top, _, bottom in inside(root)]
+    assert len(middles) == len(rows) and middles == sorted(middles)
+    places = []
+    for group in root.iter(SPACE + "g"):
+        if group.get("data-array") is not None:
+            array, bar = found.arrays[int(group.get("data-array"))], group.find(SPACE + "rect")
+            x, top, wide, high = (float(bar.get(name)) for name in ("x", "y", "width", "height"))
+            assert 0 <= x <= x + wide <= width and 0 <= top <= top + high <= height
+            over = [row.number for row, middle in zip(rows, middles) if top < middle < top + high]
+            first, reads = array.first or len(rows) + 1, [row.number for row in rows if array.number in row.reads]
+            if "th-live-before" in bar.get("class").split():
+                assert over[0] == 1 and {*over} >= {number for number in reads if number < first}
+            else:
+                assert over == [*range(first, (array.last or len(rows)) + 1)]
+                assert f"th-live-{rows[first - 1].part}" in bar.get("class").split()
+            places.append((x, top, x + wide, top + high))
+    for a, b in combinations(places, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_a_long_program_is_drawn_as_far_as_it_can_be_read(tmp_path, monkeypatch):
+    made = program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True)
+    count = len(lines(sheet(made)))
+    assert "not drawn" not in made.svg()
+    monkeypatch.setattr(drawing, "MOST", 9)
+    root = ElementTree.fromstring(made.save_svg(tmp_path / "program.svg").read_text(encoding="utf-8"))
+    assert len(classes(root, "th-box")) == 9
+    assert any(f"{count - 9} more instructions are not drawn" in text for text, _ in texts(root))

@@ -18,7 +18,8 @@ KEY = """\
 * what the step leaves in place of a value; ∂ a gradient; ' of the step before; ✂ cut: no gradient flows back
 = by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
 nothing where nobody reads the result
-to 9: freed after instruction 9; carried: a later step reads it, or users see it"""
+to 9: freed after instruction 9; carried: a later step reads it, or users see it;
+returned: the loss"""
 TURNS = "#2: in buffer 2; ×3: in three buffers, to which steps write in turn"
 WIDTH, LEFT = 110, 8  # of a line, and of the number and the way of an instruction
 
@@ -95,5 +96,5 @@ def life(sheet: Sheet, slot: int) -> str:
     array, turns = sheet.arrays[slot], len(sheet.arrays[slot].buffers)
     if array.last == array.first:
         return "unread"
-    text = "carried" if array.carried else "the loss" if array.last is None else f"to {array.last}"
+    text = "carried" if array.carried else "returned" if array.last is None else f"to {array.last}"
     return f"{text} ×{turns}" if turns > 1 else f"{text} #{array.buffers[0]}" if turns else text

@@ -7,14 +7,18 @@ what an instruction has made. Everything that a step reads of an earlier one is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..core.operation import ArraySpec
+from ..files import write
 from ..inspect.schema import dumps
+from .drawing import Drawing
 from .listing import listing
 from .readings import filled
 from .sheet import sheet
@@ -102,6 +106,14 @@ class Program(NamedTuple):
     def to_json(self) -> str:
         """The program as JSON: its arrays, and the instructions of each step."""
         return dumps(sheet(self))
+
+    def svg(self) -> str:
+        """The program as a picture: instructions from top to bottom, and how long each array is there."""
+        return Drawing(sheet(self)).text()
+
+    def save_svg(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to a file, which appears whole or not at all; returns its path."""
+        return write(path, self.svg())
 
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""

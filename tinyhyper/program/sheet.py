@@ -155,6 +155,8 @@ def _names(program: Any, steps: Sequence[Step]) -> list[str]:
             for n, slot in enumerate(line.writes, start=1):
                 names[slot] = f"%{line.number}" if len(line.writes) == 1 else f"%{line.number}.{n}"
     for body, tag in zip(program.bodies, tags):
+        if program.slots[body.loss].kind == "made":
+            names[body.loss] = f"loss{tag}"
         for key, slot in body.gradients.items():
             if program.slots[slot].kind == "made":
                 names[slot] = f"∂{names[program.keys[key]]}{tag}"
