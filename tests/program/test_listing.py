@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from backends import compiler_is_off
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import SPACE, classes, inside, texts
@@ -14,7 +15,6 @@ from replayed import batches, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.inspect.schema import reader
-from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import drawing
 from tinyhyper.program.listing import WIDTH, listing
@@ -29,16 +29,12 @@ def program(tower, exact=False, seed=0):
     return train.program
 
 
-def lines(found):
-    return [line for step in found.steps for line in step.instructions]
-
-
 @settings(max_examples=20)
 @given(tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
 def test_a_listing_is_what_a_program_does(tower, exact, seed):
     made = program(tower.build(), exact, seed)
     found, instructions = sheet(made), [i for body in made.bodies for i in body.instructions]
-    rows = lines(found)
+    rows = found.lines
     assert [line.number for line in rows] == [*range(1, len(instructions) + 1)]
     for line, instruction in zip(rows, instructions):
         assert (line.op, line.reads, line.writes) == (instruction.op.name, instruction.reads, instruction.writes)
@@ -106,7 +102,7 @@ def test_buffers_are_printed_with_what_they_hold():
 def test_a_picture_shows_each_instruction_and_each_array_as_long_as_it_is_there(tower, exact, seed):
     made = program(tower.build(), exact, seed)
     found, root = sheet(made), ElementTree.fromstring(made.svg())
-    rows, width, height = lines(found), float(root.get("width")), float(root.get("height"))
+    rows, width, height = found.lines, float(root.get("width")), float(root.get("height"))
     numbers = {array.number for array in found.arrays if array.value is not None}
     read = [{*zip(row.reads, map(bool, row.cuts)), *[(slot, False) for slot in row.inside]} for row in rows]
     assert len(classes(root, "th-scissors")) == sum(len({slot for slot, cut in pairs if cut}) for pairs in read)
@@ -134,7 +130,7 @@ def test_a_picture_shows_each_instruction_and_each_array_as_long_as_it_is_there(
 
 def test_a_long_program_is_drawn_as_far_as_it_can_be_read(tmp_path, monkeypatch):
     made = program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True)
-    count = len(lines(sheet(made)))
+    count = len(sheet(made).lines)
     assert "not drawn" not in made.svg()
     monkeypatch.setattr(drawing, "MOST", 9)
     root = ElementTree.fromstring(made.save_svg(tmp_path / "program.svg").read_text(encoding="utf-8"))

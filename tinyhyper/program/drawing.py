@@ -70,8 +70,7 @@ class Drawing(Canvas):
     """A program laid out and drawn."""
 
     def __init__(self, sheet: Sheet) -> None:
-        every = [line for step in sheet.steps for line in step.instructions]
-        self.sheet, self.lines, self.hidden = sheet, every[:MOST], len(every[MOST:])
+        self.sheet, self.lines, self.hidden = sheet, sheet.lines[:MOST], len(sheet.lines[MOST:])
         self.bars = bars(sheet, self.lines)
         words = [(line.op, _makes(sheet, line), site(line)) for line in self.lines]
         op, makes, place = (max(map(len, column)) for column in zip(("", "", ""), *words))

@@ -74,13 +74,14 @@ class Native:
         self.watched = {key: self._stream(program.keys[key]) for key in watched}
         self._carried = self._find_carried()
         self.ways: list[tuple[str, ...]] = []  # as in Program
-        self._rows = rows = [self._body(n, body, checks) for n, body in enumerate(program.bodies)]
+        self.rows = rows = [self._body(n, body, checks) for n, body in enumerate(program.bodies)]
         self.is_native = any(row.entry and row.instruction for body in rows for row in body)
         self._buffers: dict[int, list[np.ndarray]] = {}
         self._allocate(rows)
         self._words: list[np.ndarray] = []
-        self._python: dict[tuple[int, int], Row] = {}
-        self._driver = machine.driver.Driver(*self._tables(rows), self.flag)
+        self.python: dict[tuple[int, int], Row] = {}
+        self.tables, patches = self._tables(rows)
+        self._driver = machine.driver.Driver(self.tables, patches, self.flag)
 
     # What there is to do.
 
@@ -196,7 +197,7 @@ class Native:
                 writes = [self._place(n, turn, slot, False) for slot in row.writes]
                 if row.entry is None:
                     inside = {slot: self._place(n, turn, place, True) for slot, place in row.inside.items()}
-                    self._python[phase, line] = Row(None, tuple(reads), tuple(writes), row.instruction, inside)
+                    self.python[phase, line] = Row(None, tuple(reads), tuple(writes), row.instruction, inside)
                 else:  # pragma: no cover - compiled
                     tables[phase, line] = row.entry.address, self._write_words(phase, row.entry.words, reads, writes)
         streams = [*self.batch.values(), self.loss, *self.watched.values()]
@@ -236,16 +237,16 @@ class Native:
         line = 0
         while self.call < last:
             self.call, line = self._driver.run(self.call, line, last)
-            row = self._python.get((self.call % self._phases, line))
+            row = self.python.get((self.call % self._phases, line))
             if not self.flag[0] and row is not None and self.call < last:
-                self._by_python(row)
+                self.by_python(row)
                 line += 1
             if self.flag[0]:
                 self.flag[0] = 0
                 return False
         return True
 
-    def _by_python(self, row: Row) -> None:
+    def by_python(self, row: Row) -> None:
         """Carry out what has no C function."""
         reads = [x.at(self.call) if isinstance(x, Stream) else x for x in row.reads]
         writes = [x.at(self.call) if isinstance(x, Stream) else x for x in row.writes]

@@ -21,6 +21,7 @@ from .batches import Batches, Histories
 from .compare import differs
 from .learning import Learner, same
 from .moment import Batch, Moment
+from .program import Program
 from .runners import Natively, by_numpy, natively, own
 from .trace import Trace
 from .values import Key
@@ -110,6 +111,11 @@ class Session:
         losses[first] = self.step(batch)
         histories.note(first, self._moment if self._ahead else None)
         return 1
+
+    def standing(self, batch: Batch) -> tuple[Program, Moment, bool] | None:
+        """The program, where it stands, and whether that is in memory; None if it could not make the next step."""
+        program, changed = self.learner.program, self._changed(tuple(map(_shown, batch)))
+        return None if program is None or changed is None else (program, self.moment, self._natively is not None)
 
     def show(self) -> None:
         """Let users see where the program stands."""

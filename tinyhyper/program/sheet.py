@@ -96,6 +96,11 @@ class Sheet:
     arrays: tuple[Array, ...]
     steps: tuple[Step, ...]
 
+    @property
+    def lines(self) -> list[Line]:
+        """The instructions of all steps."""
+        return [line for step in self.steps for line in step.instructions]
+
 
 def sheet(program: Any) -> Sheet:
     """The records of a program."""
