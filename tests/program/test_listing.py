@@ -128,6 +128,11 @@ def test_a_picture_shows_each_instruction_and_each_array_as_long_as_it_is_there(
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
+def test_a_notebook_shows_the_picture_and_the_listing():
+    made = program(SGD(0.1), exact=True)
+    assert made.svg() in made._repr_html_() and "= SGD.rule(✂ w, ✂ ∂w, alpha)" in made._repr_html_()
+
+
 def test_a_long_program_is_drawn_as_far_as_it_can_be_read(tmp_path, monkeypatch):
     made = program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True)
     count = len(sheet(made).lines)

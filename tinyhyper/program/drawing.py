@@ -129,12 +129,13 @@ class Drawing(Canvas):
                 right[number] = max(right.get(number, 0), self._x(bar))
         for line in self.lines:
             y = self.y[line.number]
-            self.add("path", d=f"M{self.right:g} {y:g} H{right[line.number]:g}", class_="th-wire")
+            path = f"M{self.right:g} {y:g} H{right[line.number]:g}"
+            self.add("path", d=path, class_="th-wire", data_line=line.number)
 
     def _box(self, line: Line) -> None:
         """An instruction: how it is carried out, its number, operation, what it makes, and where it is from."""
         y, group = self.y[line.number], self.add("g", data_line=line.number)
-        self.add("title", group, text=f"{formula(self.sheet, line)}, {site(line)}")
+        self.add("title", group, text=formula(self.sheet, line))
         self.write(EDGE, y + 5, line.way, "th-small", group)
         x, wide = EDGE + 22, self.right - EDGE - 22
         self.add("rect", group, x=x, y=y - ROW / 2 + 2, width=wide, height=ROW - 4, rx=6, class_="th-box")

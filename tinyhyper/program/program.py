@@ -17,8 +17,10 @@ import numpy as np
 
 from ..core.operation import ArraySpec
 from ..files import write
+from ..inspect.explorer import program_page
+from ..inspect.plain import markup
 from ..inspect.schema import dumps
-from .drawing import Drawing
+from .drawing import TITLE, Drawing
 from .listing import listing
 from .readings import filled
 from .sheet import sheet
@@ -114,6 +116,14 @@ class Program(NamedTuple):
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
         return write(path, self.svg())
+
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
+        return write(path, program_page(TITLE, self.to_json(), self.svg()))
+
+    def _repr_html_(self) -> str:
+        text = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
+        return f"<div>{self.svg()}{text}</div>"
 
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""
