@@ -141,3 +141,11 @@ def test_a_long_program_is_drawn_as_far_as_it_can_be_read(tmp_path, monkeypatch)
     root = ElementTree.fromstring(made.save_svg(tmp_path / "program.svg").read_text(encoding="utf-8"))
     assert len(classes(root, "th-box")) == 9
     assert any(f"{count - 9} more instructions are not drawn" in text for text, _ in texts(root))
+
+
+def test_a_gradient_is_named_after_the_coordinate_in_which_a_value_is_tuned():
+    text = str(program(Adam(1e-2, optimizer=SGD(1e-4), coordinates={"alpha": "log"}), exact=True))
+    assert "= SGD.rule(✂ alpha, ✂ ∂log alpha, level1.alpha)" in text
+    assert "= SGD.rule(✂ beta1, ✂ ∂unit beta1, level1.alpha)" in text
+    assert "✂ ∂w," in text
+    assert "✂ ∂alpha, " in str(program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True))

@@ -15,7 +15,8 @@ PARTS = {
     "step": "the optimizer's step",
 }
 KEY = """\
-* what the step leaves in place of a value; ∂ a gradient; ' of the step before; ✂ cut: no gradient flows back
+* what the step leaves in place of a value; ' of the step before; ✂ cut: no gradient flows back
+∂ a gradient; ∂log, ∂sqrt and ∂unit are with respect to the coordinate in which a value is tuned
 = by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
 nothing where nobody reads the result
 to 9: freed after instruction 9; carried: a later step reads it, or users see it;

@@ -92,6 +92,7 @@ class Program(NamedTuple):
     ways: of each body, how each instruction is carried out: "=" or "~" by a C function, "py" by Python.
     kept: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
     buffers: by slot, the numbers of those in which its array lies, in turn; none where NumPy makes arrays.
+    coordinates: by value, that in which it is tuned, if it is another than its own.
     """
 
     slots: tuple[Slot, ...]
@@ -101,6 +102,7 @@ class Program(NamedTuple):
     kept: Mapping[int, tuple[int, str, Any]]
     ways: tuple[tuple[str, ...], ...]
     buffers: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    coordinates: Mapping[Key, str] = MappingProxyType({})
 
     def __str__(self) -> str:
         return listing(sheet(self))

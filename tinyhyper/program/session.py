@@ -24,7 +24,7 @@ from .moment import Batch, Moment
 from .program import Program
 from .runners import Natively, by_numpy, natively, own
 from .trace import Trace
-from .values import Key
+from .values import Key, coordinates_of
 from .visible import Visible
 
 PART = 64  # steps, of which the rows of whole data sets are copied at once
@@ -255,9 +255,11 @@ class Session:
         program = self.learner.program
         assert program is not None
         self._steps, self._natively = 0, None
+        program = program._replace(coordinates=coordinates_of(self.visible.levels))
         if not self.exact and (found := natively(program, (), self._checks)) is not None:
             self._natively = found
-            self.learner.program = program._replace(ways=tuple(found.native.ways), buffers=found.native.buffers())
+            program = program._replace(ways=tuple(found.native.ways), buffers=found.native.buffers())
+        self.learner.program = program
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None

@@ -164,7 +164,8 @@ def _names(program: Any, steps: Sequence[Step]) -> list[str]:
             names[body.loss] = f"loss{tag}"
         for key, slot in body.gradients.items():
             if program.slots[slot].kind == "made":
-                names[slot] = f"∂{names[program.keys[key]]}{tag}"
+                coordinate = f"{program.coordinates[key]} " if key in program.coordinates else ""
+                names[slot] = f"∂{coordinate}{names[program.keys[key]]}{tag}"
     for step, tag in zip(steps, tags):
         for slot, made in step.after:
             if program.slots[made].kind == "made":
