@@ -17,7 +17,7 @@ from tinyhyper import testing
 from tinyhyper.inspect.schema import reader
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import drawing
-from tinyhyper.program.listing import WIDTH, listing
+from tinyhyper.program.listing import WIDTH, formula, listing
 from tinyhyper.program.sheet import Sheet, sheet
 
 
@@ -31,8 +31,14 @@ def program(tower, exact=False, seed=0):
 
 @settings(max_examples=20)
 @given(tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
-def test_a_listing_is_what_a_program_does(tower, exact, seed):
+def test_what_is_shown_of_a_program_is_what_it_does(tower, exact, seed):
     made = program(tower.build(), exact, seed)
+    assert_listed(made, exact)
+    assert_drawn(made)
+
+
+def assert_listed(made, exact):
+    """The records hold what the program does, and the listing is made of them."""
     found, instructions = sheet(made), [i for body in made.bodies for i in body.instructions]
     rows = found.lines
     assert [line.number for line in rows] == [*range(1, len(instructions) + 1)]
@@ -57,6 +63,35 @@ def test_a_listing_is_what_a_program_does(tower, exact, seed):
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.count("✂") - 1 == sum(cut is not None for line in rows for cut in line.cuts)
     assert listing(reader(Sheet)(json.loads(made.to_json()), "")) == text
+
+
+def assert_drawn(made):
+    """The picture shows each instruction, and each array as long as it is there."""
+    found, root = sheet(made), ElementTree.fromstring(made.svg())
+    rows, width, height = found.lines, float(root.get("width")), float(root.get("height"))
+    numbers = {array.number for array in found.arrays if array.value is not None}
+    read = [{*zip(row.reads, map(bool, row.cuts)), *[(slot, False) for slot in row.inside]} for row in rows]
+    assert len(classes(root, "th-scissors")) == sum(len({slot for slot, cut in pairs if cut}) for pairs in read)
+    whole = [{*dict(pairs)} - {slot for slot, cut in pairs if cut} - numbers for pairs in read]
+    assert len(classes(root, "th-read")) == sum(map(len, whole))
+    middles = [top + (bottom - top) / 2 for _, top, _, bottom in inside(root)]
+    assert len(middles) == len(rows) and middles == sorted(middles)
+    places = []
+    for group in root.iter(SPACE + "g"):
+        if group.get("data-array") is not None:
+            array, bar = found.arrays[int(group.get("data-array"))], group.find(SPACE + "rect")
+            x, top, wide, high = (float(bar.get(name)) for name in ("x", "y", "width", "height"))
+            assert 0 <= x <= x + wide <= width and 0 <= top <= top + high <= height
+            over = [row.number for row, middle in zip(rows, middles) if top < middle < top + high]
+            first, reads = array.first or len(rows) + 1, [row.number for row in rows if array.number in row.reads]
+            if "th-live-before" in bar.get("class").split():
+                assert over[0] == 1 and {*over} >= {number for number in reads if number < first}
+            else:
+                assert over == [*range(first, (array.last or len(rows)) + 1)]
+                assert f"th-live-{rows[first - 1].part}" in bar.get("class").split()
+            places.append((x, top, x + wide, top + high))
+    for a, b in combinations(places, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
 def test_a_listing_says_what_is_transposed_and_where_an_index_lies():
@@ -97,35 +132,13 @@ def test_buffers_are_printed_with_what_they_hold():
     assert sorted(buffers) == [*range(1, len(buffers) + 1)]
 
 
-@settings(max_examples=20)
-@given(tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
-def test_a_picture_shows_each_instruction_and_each_array_as_long_as_it_is_there(tower, exact, seed):
-    made = program(tower.build(), exact, seed)
-    found, root = sheet(made), ElementTree.fromstring(made.svg())
-    rows, width, height = found.lines, float(root.get("width")), float(root.get("height"))
-    numbers = {array.number for array in found.arrays if array.value is not None}
-    read = [{*zip(row.reads, map(bool, row.cuts)), *[(slot, False) for slot in row.inside]} for row in rows]
-    assert len(classes(root, "th-scissors")) == sum(len({slot for slot, cut in pairs if cut}) for pairs in read)
-    whole = [{*dict(pairs)} - {slot for slot, cut in pairs if cut} - numbers for pairs in read]
-    assert len(classes(root, "th-read")) == sum(map(len, whole))
-    middles = [top + (bottom - top) / 2 for _, top, _, bottom in inside(root)]
-    assert len(middles) == len(rows) and middles == sorted(middles)
-    places = []
-    for group in root.iter(SPACE + "g"):
-        if group.get("data-array") is not None:
-            array, bar = found.arrays[int(group.get("data-array"))], group.find(SPACE + "rect")
-            x, top, wide, high = (float(bar.get(name)) for name in ("x", "y", "width", "height"))
-            assert 0 <= x <= x + wide <= width and 0 <= top <= top + high <= height
-            over = [row.number for row, middle in zip(rows, middles) if top < middle < top + high]
-            first, reads = array.first or len(rows) + 1, [row.number for row in rows if array.number in row.reads]
-            if "th-live-before" in bar.get("class").split():
-                assert over[0] == 1 and {*over} >= {number for number in reads if number < first}
-            else:
-                assert over == [*range(first, (array.last or len(rows)) + 1)]
-                assert f"th-live-{rows[first - 1].part}" in bar.get("class").split()
-            places.append((x, top, x + wide, top + high))
-    for a, b in combinations(places, 2):
-        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+def test_where_files_have_long_names_instructions_stand_above_their_places():
+    found = sheet(program(SGD(0.1), exact=True))
+    for line in found.lines:
+        line.file = "a" * 100
+    text = listing(found)
+    assert all(f" {formula(found, line)}\n" in text for line in found.lines)
+    assert text.count(f"{'a' * 100}:") == len(found.lines)
 
 
 def test_a_notebook_shows_the_picture_and_the_listing():
@@ -149,3 +162,15 @@ def test_a_gradient_is_named_after_the_coordinate_in_which_a_value_is_tuned():
     assert "= SGD.rule(✂ beta1, ✂ ∂unit beta1, level1.alpha)" in text
     assert "✂ ∂w," in text
     assert "✂ ∂alpha, " in str(program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True))
+
+
+def test_long_names_stand_below_the_words_and_in_their_bars():
+    name = "encoder.layers.11.attention.output.weight"
+    params = {name: th.tensor(np.ones((2, 2)), requires_grad=True)}
+    train = th.replay(lambda params: th.sum(th.square(params[name])), params, SGD(0.1), exact=True)
+    for _ in range(6):
+        train()
+    root = ElementTree.fromstring(train.program.svg())
+    words = max(float(text.get("y")) for text in root.findall(SPACE + "text") if text.text.startswith("Time"))
+    tops = [float(bar.get("y")) for bar in classes(root, "th-live")]
+    assert min(tops) - 0.7 * 6.5 * len(name) > words

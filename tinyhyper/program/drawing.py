@@ -16,7 +16,7 @@ from .listing import PARTS, formula, shape, site
 from .sheet import Array, Line, Sheet
 
 MOST = 200  # instructions in a picture
-ROW, PART, LINE, NAMES, EDGE = 28, 27, 21, 88, 18  # heights: of an instruction, a title, a text, the names; the margin
+ROW, PART, LINE, EDGE = 28, 27, 21, 18  # heights: of an instruction, a title, a text; the margin
 LETTER, SMALL = 8.2, 7.3  # about the widths of letters
 TITLE = "A step as a program"
 WORDS = "Time runs down. A bar is an array: from the instruction that makes it to the last one that reads it."
@@ -79,7 +79,8 @@ class Drawing(Canvas):
         self.pitch = min(max([36.0, *[SMALL * len(bar.name) + 10 for bar in self.bars if bar.first]]), 120.0)
         self.y: dict[float, float] = {}
         self.titles: list[tuple[float, str]] = []
-        self.top = 28.0 + LINE + NAMES
+        slanted = max([len(bar.name) for bar in self.bars if not bar.first], default=0)
+        self.top = 48 + LINE + 0.77 * SMALL * slanted  # the sine of their angle
         self.bottom = self._stack() + 14
         columns = 1 + max([bar.column for bar in self.bars], default=0)
         width = max(self.right + 14 + self.pitch * columns + 60, 2 * EDGE + SMALL * len(WAYS))

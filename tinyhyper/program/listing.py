@@ -19,8 +19,7 @@ KEY = """\
 ∂ a gradient; ∂log, ∂sqrt and ∂unit are with respect to the coordinate in which a value is tuned
 = by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
 nothing where nobody reads the result
-to 9: freed after instruction 9; carried: a later step reads it, or users see it;
-returned: the loss"""
+to 9: freed after instruction 9; carried: a later step reads it, or users see it; returned: the loss"""
 TURNS = "#2: in buffer 2; ×3: in three buffers, to which steps write in turn"
 WIDTH, LEFT = 110, 8  # of a line, and of the number and the way of an instruction
 
@@ -44,7 +43,7 @@ def listing(sheet: Sheet) -> str:
         rows += [f"{'':{LEFT}}{name}* = {name} + 1" for name in names]
     sizes = {buffer: array.nbytes for array in sheet.arrays for buffer in array.buffers}
     memory = [TURNS, f"{len(sizes)} buffers hold {sum(sizes.values()):,} bytes"] if sizes else []
-    return "\n".join([*map(plain, _aligned(rows)), KEY, *memory])
+    return "\n".join([*map(plain, _aligned(rows)), "", KEY, *memory])
 
 
 def _aligned(rows: Sequence[Row | str]) -> Iterator[str]:
@@ -52,7 +51,7 @@ def _aligned(rows: Sequence[Row | str]) -> Iterator[str]:
     table = [row for row in rows if not isinstance(row, str)]
     shapes, lives = (max(map(len, column)) for column in zip(*[pair for row in table for pair in row[2]]))
     room = WIDTH - LEFT - shapes - lives - max([len(row[3]) for row in table]) - 6
-    width = max([len(row[1]) for row in table if len(row[1]) <= room])
+    width = max([len(row[1]) for row in table if len(row[1]) <= room], default=0)
     for row in rows:
         if isinstance(row, str):
             yield row

@@ -18,7 +18,7 @@ from .program import Program, run
 from .runners import Natively, arrays_in
 from .sheet import sheet
 
-ROUND = 2e-4  # seconds that a round of many calls is to take
+ROUND = 5e-5  # seconds that a round of many calls is to take
 COLUMNS = ("no.", "operation", "part", "by", "bytes", "us", "%")
 MEASURED = "Bytes are of the arrays that an instruction reads and writes; us are microseconds: medians of {} rounds. "
 IN_MEMORY = (
