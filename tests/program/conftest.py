@@ -2,7 +2,8 @@
 
 import pytest
 
-from tinyhyper.program import native, runners, session
+from tinyhyper.program import native, session
+from tinyhyper.program.layout import Layout
 
 
 @pytest.fixture
@@ -10,7 +11,7 @@ def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(session, "natively", runners.Natively)
+    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given, native.machine.entries))
 
 
 @pytest.fixture(params=["c", "python"])

@@ -262,3 +262,24 @@ def test_without_kernels_numpy_runs_the_program(monkeypatch):
     for batch in batches(12):
         assert train(*batch) == eager_step(loss_of, *eager, batch)
     assert "  np " in str(train.program)
+
+
+def test_steps_with_one_batch_are_made_at_once_until_another_comes():
+    x, y = (np.array(entries) for entries in zip(*batches(1)))
+    x, y = np.repeat(x, 60, 0), np.repeat(y, 60, 0)
+    x[41] += 1.0
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed)
+    expected = [eager_step(loss_of, *eager, batch) for batch in zip(x, y)]
+    np.testing.assert_allclose(train.over(x, y), expected, rtol=1e-12)
+    assert_close(replayed, eager)
+
+
+def test_what_the_loss_does_with_the_first_batch_alone_is_found_when_another_comes():
+    x, y = (np.array(entries) for entries in zip(*batches(1)))
+    first = x[0].copy()
+    train = th.replay(lambda p, x, y: loss_of(p, first if np.array_equal(x, first) else x * 2.0, y), *make(adam()))
+    x, y = np.repeat(x, 60, 0), np.repeat(y, 60, 0)
+    x[41] += 1.0
+    with pytest.raises(th.GraphError, match="no longer computes what the loss does"):
+        train.over(x, y)

@@ -14,6 +14,15 @@ from tinyhyper.optim import SGD, Adam
 from tinyhyper.program.sheet import sheet
 
 
+def assert_complete(found, program):
+    """Each instruction that is carried out is there, in order; what has no number is computed for several."""
+    lines = [line for line in sheet(program).lines if line.way]
+    numbered = [row for row in found.rows if row[0].strip()]
+    assert [row[:4] for row in numbered] == [(f"{line.number:>3}", line.op, line.part, line.way) for line in lines]
+    assert {row[1].partition(".scalars")[1] for row in found.rows[:-2] if not row[0].strip()} <= {".scalars"}
+    assert all(row[5] > 0.0 for row in found.rows)
+
+
 def adam(**options):
     return Adam(1e-2, optimizer=SGD(1e-4), **options)
 
@@ -34,8 +43,7 @@ def test_a_run_that_is_profiled_makes_the_steps_of_one_that_is_not(tower, exact,
         if n in at and trains[0].program is not None:
             taken = runs[0][0]["w"]
             before = taken.numpy().copy()
-            rows = trains[0].profile(*given[0], repeat=1).rows
-            assert len(rows) == 2 + sum(line.way != "" for line in sheet(trains[0].program).lines)
+            assert_complete(trains[0].profile(*given[0], repeat=1), trains[0].program)
             np.testing.assert_array_equal(taken.numpy(), before)
         assert trains[0](*batch) == trains[1](*batch)
         if alone:
@@ -53,16 +61,13 @@ def profiled(train, batch=None, repeat=3):
 def test_bytes_are_what_is_read_and_written_and_the_sums_stand_below(exact, either):
     train = th.replay(loss_of, *make(adam()), exact=exact)
     found = profiled(train)
+    assert_complete(found, train.program)
     *rows, together, whole = found.rows
-    size, part = {}, 0.0
-    for line, row in zip([line for line in sheet(train.program).lines if line.way], rows):
-        assert row[:4] == (f"{line.number:>3}", line.op, line.part, line.way) and row[5] > 0.0
-        size[line.op, line.part] = row[4]
-        part += row[5]
+    size = {row[1:3]: row[4] for row in rows}
     assert size["matmul", "loss"] == 8 * (4 * 3 + 3 * 2 + 4 * 2)  # x @ w
     assert size["square", "loss"] == 8 * (4 * 2 + 4 * 2)
     assert together[4] == whole[4] == sum(row[4] for row in rows)
-    np.testing.assert_allclose([together[5], sum(row[6] for row in rows)], [part, 100.0])
+    np.testing.assert_allclose([sum(row[n] for row in rows) for n in (5, 6)], [together[5], 100.0])
     np.testing.assert_allclose(whole[6], 100 * whole[5] / together[5])
     assert "a whole step" in str(found) and "us" in found.svg()
 
@@ -85,7 +90,7 @@ def test_a_window_is_profiled_as_a_whole(exact, either):
     train = th.replay(loss_of, *make(adam(horizon=2)), exact=exact)
     found = profiled(train)
     assert "a window of 2 steps" in str(found)
-    assert len(found.rows) == 2 + sum(line.way != "" for line in sheet(train.program).lines)
+    assert_complete(found, train.program)
 
 
 def test_what_cannot_be_profiled_is_refused(by_python):

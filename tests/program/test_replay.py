@@ -18,8 +18,12 @@ from tinyhyper import testing
 from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
+from tinyhyper.optim.saving import twin
+from tinyhyper.program import visible
 from tinyhyper.program.build import Builder
 from tinyhyper.program.compare import distance
+from tinyhyper.program.replaying import Replay
+from tinyhyper.program.session import Session
 from tinyhyper.program.trace import Trace
 from tinyhyper.program.values import values_of
 from tinyhyper.program.visible import Visible
@@ -232,17 +236,22 @@ def test_under_a_recording_a_step_is_eager_and_recorded():
         assert train(*batches(1)[0]) == eager_step(loss_of, *eager, batches(1)[0])
 
 
-def test_a_tensor_that_was_taken_before_keeps_its_values():
-    params, tower = make(adam())
-    train = th.replay(loss_of, params, tower, exact=True)
-    taken = []
-    for batch in batches(12):
-        train(*batch)
-        taken.append((params["w"], tower.parameters["alpha"]))
-    other, twin = make(adam())
-    for batch, (w, alpha) in zip(batches(12), taken):
-        eager_step(loss_of, other, twin, batch)
-        assert bits(w) == bits(other["w"]) and bits(alpha) == bits(twin.parameters["alpha"])
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_tensor_that_was_taken_before_keeps_its_values(exact, counts, monkeypatch):
+    monkeypatch.setattr(visible, "COUNTS", counts)
+    (params, tower), (other, twin) = make(adam()), make(adam())
+    train, alike = th.replay(loss_of, params, tower, exact=exact), th.replay(loss_of, other, twin, exact=exact)
+    seen, taken = [], []
+    for n, batch in enumerate(batches(24)):
+        train(*batch), alike(*batch)
+        seen.append((bits(other["w"]), bits(twin.parameters["alpha"])))
+        if n % 3 != 1:  # between two steps that nobody looks at there is one that somebody does
+            taken.append((n, params["w"], tower.parameters["alpha"]))
+        if n % 4 == 3:
+            assert bits(params["b"]) == bits(other["b"])
+    for n, w, alpha in taken:
+        assert (bits(w), bits(alpha)) == seen[n]
 
 
 def replayed_until_refused(loss, count=40):
@@ -376,6 +385,46 @@ def test_pending_tensors_are_copied_and_shown_as_others():
     train(*batches(1)[0])
     params["w"].grad = th.tensor(np.ones((3, 2)))
     assert params["w"].grad.shape == (3, 2)
+
+
+@settings(max_examples=15)
+@given(tower=testing.towers(("w", "b")), others=st.lists(testing.towers(("w", "b")), max_size=2), told=st.booleans())
+def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others, told):
+    x, y = (np.array(entries) for entries in zip(*batches(15)))
+    train = th.replay(loss_of, *make(tower.build()), exact=True)
+    if told:
+        train.over(x, y)
+    towers = [tower, *others, tower]
+    losses, runs = train.sweep([make(t.build(), seed=n) for n, t in enumerate(towers)], (x, y))
+    for n, (tower, row, run) in enumerate(zip(towers, losses, runs)):
+        alone = make(tower.build(), seed=n)
+        np.testing.assert_array_equal(th.replay(loss_of, *alone, exact=True).over(x, y), row)
+        assert_same(alone, run)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        adam(),
+        Adam(1e-2, tune=("beta1",), optimizer=SGD(1e-4)),
+        Adam(1e-2, tune=("beta2",), optimizer=SGD(1e-4)),
+        Adam({"w": 0.01, "b": 0.02}, tune=("alpha",), optimizer=SGD(1e-4)),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), clip_norm=0.1),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), coordinates={"alpha": "log"}),
+        SGD(1e-2, optimizer=Adam(1e-4)),
+    ],
+    ids=str,
+)
+def test_a_run_that_is_like_the_first_takes_its_program_and_no_other_run_does(other):
+    x, y = (np.array(entries) for entries in zip(*batches(8)))
+    train = th.replay(loss_of, *make(Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4))), exact=True)
+    train.over(x, y)
+    run = Session(loss_of, *make(twin(other)), {}, True, None, train._session)
+    Replay(run).over(x, y)
+    assert run.learner.program is not None and run.learner.program is not train.program
+    same = Session(loss_of, *make(Adam(3e-2, tune=("alpha",), optimizer=SGD(2e-4))), {}, True, None, train._session)
+    Replay(same).over(x, y)
+    assert same.learner.program is train.program
 
 
 def test_runs_side_by_side_are_those_made_alone():

@@ -41,7 +41,9 @@ def listing(sheet: Sheet) -> str:
             rows.append((f"{line.number:>3}  {line.way}", formula(sheet, line), [*made], site(line)))
         names = [sheet.arrays[slot].name for slot in step.counted]
         rows += [f"{'':{LEFT}}{name}* = {name} + 1" for name in names]
-    sizes = {buffer: array.nbytes for array in sheet.arrays for buffer in array.buffers}
+    sizes: dict[int, int] = {}
+    for array in sheet.arrays:
+        sizes |= {buffer: max(array.nbytes, sizes.get(buffer, 0)) for buffer in array.buffers}
     memory = [TURNS, f"{len(sizes)} buffers hold {sum(sizes.values()):,} bytes"] if sizes else []
     return "\n".join([*map(plain, _aligned(rows)), "", KEY, *memory])
 

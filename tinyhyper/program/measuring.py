@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
+from math import prod
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import GraphError
 from ..inspect.answers import Answer
 from . import native
+from .layout import TURNS, Layout, carried_out
 from .moment import Batch, Moment
-from .program import Program, run
+from .native import Native
+from .program import Instruction, Program, run
+from .readings import slots_in
 from .runners import Natively, arrays_in
-from .sheet import sheet
 
 ROUND = 5e-5  # seconds that a round of many calls is to take
 COLUMNS = ("no.", "operation", "part", "by", "bytes", "us", "%")
 MEASURED = "Bytes are of the arrays that an instruction reads and writes; us are microseconds: medians of {} rounds. "
 IN_MEMORY = (
     "A C function is called many times in a row on the same arrays, so these are in the processor's caches. What is "
-    "carried out by Python (np) is measured likewise, with the copy of its result to a buffer. A whole step is one of "
-    "many in a row, with copies of the batch and the loss."
+    "carried out by Python (np) is measured likewise, with the copy of its result to a buffer. What several rules need "
+    "of the same scalars is computed once, by an instruction without a number. A whole step is one of many in a row, "
+    "with copies of the batch and the loss."
 )
+BY_NUMPY = "Each operation is timed where it stands in a step. A whole step is all of them, and what lies in between."
 BY_HAND = "a value was set by hand within a window. Make as many steps as a window has first"
 REFUSED = "the program cannot make a step with this batch. Make that step, and the error says why"
-BY_NUMPY = "Each operation is timed where it stands in a step. A whole step is all of them, and what lies in between."
 
-Times = tuple[Sequence[float], float]  # seconds: of each instruction, 0 if it is not carried out; of a whole window
+
+class Cost(NamedTuple):
+    """What an instruction costs. number: in the listing; None for one that is not there."""
+
+    number: int | None
+    instruction: Instruction
+    way: str
+    nbytes: int
+    seconds: float
 
 
 def profile(program: Program, moment: Moment, in_memory: bool, batch: Batch, repeat: int) -> Answer:
     """What each instruction costs where the program goes on from a moment. Raises GraphError where it cannot."""
-    found, measured = sheet(program), _in_memory if in_memory else _by_numpy
-    seconds, whole = measured(program, moment.plain(), arrays_in(batch), repeat)
-    together, rows = sum(seconds), list[tuple[Any, ...]]()
-    for line, time in zip(found.lines, seconds):
-        if line.way:
-            arrays = [found.arrays[slot] for slot in {*line.reads, *line.inside, *line.writes}]
-            size = sum(array.nbytes for array in arrays if array.last != array.first or array.first is None)
-            rows.append((f"{line.number:>3}", line.op, line.part, line.way, size, 1e6 * time, 100 * time / together))
-    size = sum(row[4] for row in rows)
+    costs, whole = (_in_memory if in_memory else _by_numpy)(program, moment.plain(), arrays_in(batch), repeat)
+    together, size = sum(cost.seconds for cost in costs), sum(cost.nbytes for cost in costs)
+    rows: list[tuple[Any, ...]] = [
+        (
+            f"{cost.number or '':>3}", cost.instruction.op.name, cost.instruction.part, cost.way, cost.nbytes,
+            1e6 * cost.seconds, 100 * cost.seconds / together,
+        )
+        for cost in costs
+    ]  # fmt: skip
+    name = "a whole step" if len(program.bodies) == 1 else f"a window of {len(program.bodies)} steps"
     rows.append(("", "all of them", "", "", size, 1e6 * together, 100.0))
-    name = "a whole step" if len(found.steps) == 1 else f"a window of {len(found.steps)} steps"
     rows.append(("", name, "", "", size, 1e6 * whole, 100 * whole / together))
     words = MEASURED.format(repeat) + (IN_MEMORY if in_memory else BY_NUMPY)
     return Answer("What does each instruction of a step cost?", words, COLUMNS, rows, "us")
+
+
+def _nbytes(program: Program, instruction: Instruction) -> int:
+    """How large the arrays are that an instruction reads, and writes for others to read."""
+    slots = {*instruction.reads, *slots_in(instruction.call), *{*instruction.writes}.difference(instruction.frees)}
+    specs = [program.slots[slot].spec for slot in slots]
+    return sum(prod(spec.shape) * spec.dtype.itemsize for spec in specs)
 
 
 class Clock:
@@ -65,13 +83,13 @@ class Clock:
         return result
 
 
-def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> Times:
+def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
+    """The cost of each instruction that NumPy carries out, and the seconds of a whole window."""
     bodies, length = program.bodies, len(program.bodies)
-    clocks = [[Clock(instruction.op) for instruction in body.instructions] for body in bodies]
-    timed = [
-        body._replace(instructions=tuple([i._replace(op=clock) for i, clock in zip(body.instructions, row)]))
-        for body, row in zip(bodies, clocks)
-    ]
+    instructions = [instruction for body in bodies for instruction in body.instructions]
+    clocks = [Clock(instruction.op) for instruction in instructions]
+    pairs = iter([i._replace(op=clock) for i, clock in zip(instructions, clocks)])
+    timed = [body._replace(instructions=tuple([next(pairs) for _ in body.instructions])) for body in bodies]
     whole = []
     for _ in range(repeat):
         for window in (timed, bodies):
@@ -79,37 +97,44 @@ def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: in
             for step in range(moment.steps, moment.steps + length):
                 run(window[step % length], arrays, batch)
         whole.append(perf_counter() - began)
-    return [median(clock.seconds) for clock in chain(*clocks)], median(whole)
+    costs = [
+        Cost(number, instruction, "np", _nbytes(program, instruction), median(clock.seconds))
+        for number, (instruction, clock) in enumerate(zip(instructions, clocks), start=1)
+    ]
+    return costs, median(whole)
 
 
-def _in_memory(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> Times:
-    made, length = Natively(program, (), checks=False), len(program.bodies)
+def _in_memory(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
+    """The cost of each instruction that is carried out in memory, and the seconds of a whole window."""
+    assert native.machine is not None
+    layout = Layout(program, (), False, native.machine.entries)
+    made = Natively(layout)
     memory = made.native
-    for (position, _), stream in memory.batch.items():
-        stream.give(batch[position])
-    memory.loss.share()
 
     def windows(count: int) -> float:
         if not made.memory.load(moment):
             raise GraphError(f"profile: {BY_HAND}")
         began = perf_counter()
-        if not memory.run(memory.call + length * count):  # pragma: no cover - compiled
+        if not memory.run(memory.call + memory.length * count):  # pragma: no cover - compiled
             raise GraphError(f"profile: {REFUSED}")
         return perf_counter() - began
 
+    memory.give(batch)
     whole = _median(windows, repeat, 1 << 8)
-    windows(native.TURNS)  # so that all tables say where the batch lies
-    numbers = {id(i): n for n, i in enumerate(chain(*[body.instructions for body in program.bodies]))}
-    seconds = [0.0] * len(numbers)
-    for n, rows in enumerate(memory.rows):
-        for line, row in enumerate(rows):
-            if row.instruction is not None:
+    windows(TURNS)  # so that all tables say where the batch lies
+    costs, first = [], 1
+    for n, (body, numbers) in enumerate(zip(layout.lowered.bodies, layout.numbers)):
+        listed = {id(body.instructions[place]): first + number for number, place in enumerate(numbers)}
+        for line, row in enumerate(layout.rows[n]):
+            if (i := row.instruction) is not None:
                 again = _by_python(memory, n, line) if row.entry is None else _by_driver(memory, n, line)
-                seconds[numbers[id(row.instruction)]] = _median(again, repeat, 1 << 16)
-    return seconds, whole
+                seconds, size = _median(again, repeat, 1 << 16), _nbytes(layout.lowered, i)
+                costs.append(Cost(listed.get(id(i)), i, carried_out(row), size, seconds))
+        first += len(numbers)
+    return costs, whole
 
 
-def _by_python(memory: native.Native, n: int, line: int) -> Callable[[int], float]:
+def _by_python(memory: Native, n: int, line: int) -> Callable[[int], float]:
     """Carries out a line of a table many times, and says how long that takes."""
 
     def again(count: int) -> float:
@@ -121,7 +146,7 @@ def _by_python(memory: native.Native, n: int, line: int) -> Callable[[int], floa
     return again
 
 
-def _by_driver(memory: native.Native, n: int, line: int) -> Callable[[int], float]:  # pragma: no cover - compiled
+def _by_driver(memory: Native, n: int, line: int) -> Callable[[int], float]:  # pragma: no cover - compiled
     """As `_by_python`: the steps of a driver are the line alone."""
     assert native.machine is not None
     table = memory.tables[n : n + 1, line : line + 1].copy()

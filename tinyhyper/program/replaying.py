@@ -18,7 +18,7 @@ from .batches import Batches, Histories
 from .measuring import profile
 from .program import Program
 from .session import Session
-from .sweeping import copies, side_by_side
+from .sweeping import Start, copies, on_one_thread, side_by_side
 
 
 class Replay:
@@ -117,11 +117,16 @@ class Replay:
         if session.visible.carry:
             raise ArgumentError("sweep: what one loss carries is of one run; make each run by a replay of its own")
         runs = copies(starts)
-        trains = [Replay(Session(session.loss, *run, {}, session.exact, session.verify)) for run in runs]
-        for train in trains:
-            train._session.compares = self.program is None  # else this run has told that the loss has a program
-        calls = [partial(train.over, *batches, index=index, steps=steps) for train in trains]
-        return side_by_side(calls, workers), runs
+
+        def make(run: Start, like: Session) -> tuple[Session, np.ndarray]:
+            made = Session(session.loss, *run, {}, session.exact, session.verify, like)
+            return made, Replay(made).over(*batches, index=index, steps=steps)
+
+        with session.lock, on_one_thread():
+            first = [make(run, session) for run in runs[: session.learner.program is None]]
+            like = first[0][0] if first else session
+            rest = side_by_side([partial(make, run, like) for run in runs[len(first) :]], workers)
+        return np.array([losses for _, losses in (*first, *rest)]), runs
 
 
 def replay(
