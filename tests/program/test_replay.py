@@ -369,6 +369,63 @@ def test_two_threads_take_turns():
     assert tower.t == 40 and snapshot(tower, params) == snapshot(twin, other)
 
 
+def anew(params, tower):
+    params["b"] = th.tensor(np.ones(2), requires_grad=True)
+
+
+def another(params, tower):
+    params["c"] = th.tensor(np.ones(2), requires_grad=True)
+
+
+def renamed(params, tower):
+    params["c"] = params.pop("b")
+
+
+def set_alpha(params, tower):
+    tower.parameters["alpha"] = th.tensor(0.1, requires_grad=True)
+
+
+def set_top(params, tower):
+    tower.optimizer.parameters["alpha"].data = 0.01
+
+
+@pytest.mark.parametrize("change", [anew, another, renamed, set_alpha, set_top])
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_users_put_there_counts_though_they_then_ask_for_an_edge(exact, change):
+    def loss(params, x, y):
+        return th.mean(th.square(th.tanh(x @ params["w"] + sum(params[name] for name in params if name != "w")) - y))
+
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed, exact=exact)
+    for n, batch in enumerate(batches(20)):
+        if n == 10:
+            for params, tower in (eager, replayed):
+                change(params, tower)
+                assert params["w"].requires_grad
+        assert distance(np.array(train(*batch)), np.array(eager_step(loss, *eager, batch))) <= 1e-12
+    assert train.program is not None and [*eager[0]] == [*replayed[0]]
+
+
+def test_what_users_carry_counts_though_they_then_ask_for_an_edge():
+    state = {"h": np.zeros(2)}
+
+    def loss(params, x, y):
+        out = th.tanh(x @ params["w"] + params["b"] + 0.5 * th.tensor(state["h"]))
+        state["h"] = th.mean(out, 0).numpy()
+        return th.mean(th.square(out - y))
+
+    run, losses = make(adam()), []
+    train = th.replay(loss, *run, carry=state, exact=True)
+    for n, batch in enumerate(batches(20)):
+        if n >= 10:
+            state["h"] = np.ones(2)
+            assert run[0]["w"].requires_grad
+            before = loss(run[0], *batch).item()
+            state["h"] = np.ones(2)
+            losses.append((before, train(*batch)))
+    assert losses and all(before == after for before, after in losses)
+
+
 def test_pending_tensors_are_copied_and_shown_as_others():
     params, tower = make(adam())
     train = th.replay(loss_of, params, tower, exact=True)

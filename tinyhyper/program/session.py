@@ -48,7 +48,7 @@ class Look:
 
     def hand_over(self) -> None:
         """Let what users see be as after an eager step, if this moment is the last one."""
-        if not self.stays or self.moment is self._session.moment:
+        if not self.stays or self._session.stands_at(self.moment):
             self._session.hand_over()
 
 
@@ -94,6 +94,10 @@ class Session:
         """Where the program stands."""
         assert self._moment is not None
         return self._moment
+
+    def stands_at(self, moment: Moment | None) -> bool:
+        """Whether the program stands there."""
+        return moment is self._moment
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""

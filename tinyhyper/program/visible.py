@@ -167,20 +167,30 @@ class Visible:
         there = {key: place.get(name) for key, (place, name, _) in ours.items()}
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
+        values = [(s.tensor, s.tensor.array) for s in self._seen.values() if s.tensor.array is not s.array]
         set_by_hand = {name: x for name, x in self.carry.items() if x is not self._carried.get(name)}
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         self.put_carry(moment.cut().carried.__getitem__)
         params = live(moment, self.optimizer, eager)
+        found = {name: self.params.pop(name) for name in [*self.params] if ("weight", name) not in ours}
         for key, made in values_of(params, self.levels).items():
             restore(made, moment.array(key))
-            if (tensor := there.get(key)) is not None:
+            if key in ours:
                 place, name, own = ours[key]
-                if tensor is own:
-                    become(own, made)
+                become(own, made)
+                place[name] = own
+        self.put_carry(moment.array)
+        self.note()  # before what users have put there is put back, which is a change
+        for tensor, array in values:
+            tensor.array = array
+        for key, tensor in there.items():
+            place, name, own = ours[key]
+            if tensor is None:
+                del place[name]
+            elif tensor is not own:
                 place[name] = tensor
+        self.params.update(found)
         for level, t, states in theirs:
             level._t, level._states = t, states
         window.update(before)
-        self.put_carry(moment.array)
         self.carry.update(set_by_hand)
-        self.note()
