@@ -11,8 +11,7 @@ from replayed import batches, eager_step, in_parts, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import native, session
-from tinyhyper.program.layout import Layout
+from tinyhyper.program import native
 
 SEEDS = st.integers(0, 10_000)
 
@@ -170,14 +169,6 @@ def test_large_arrays_have_the_bits_of_the_eager_engine():
     assert snapshot(*reversed(runs[0])) == snapshot(*reversed(runs[1]))
 
 
-@pytest.fixture
-def by_python(monkeypatch):
-    """Nothing has a C function, and yet the program is run in memory."""
-    monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
-    monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given, native.machine.entries))
-
-
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_program_in_memory_can_do_without_c_functions(by_python, horizon):
     x, y = (np.array(entries) for entries in zip(*batches(60)))
@@ -193,13 +184,6 @@ def test_a_program_in_memory_can_do_without_c_functions(by_python, horizon):
     with pytest.raises(th.ArgumentError, match="label 2"):
         labelled = th.replay(lambda p, x, labels: th.cross_entropy(x @ p["w"] + p["b"], labels), *make(adam()))
         labelled.over(x[:30], np.repeat([[0, 1, 0, 1]] * 29 + [[0, 1, 2, 0]], 1, axis=0))
-
-
-@pytest.fixture(params=["c", "python"])
-def either(request):
-    """By C functions, and by Python in memory."""
-    if request.param == "python":
-        request.getfixturevalue("by_python")
 
 
 def test_an_index_may_come_with_the_batch(either):

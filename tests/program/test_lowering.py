@@ -37,7 +37,8 @@ def test_what_is_computed_once_for_all_targets_has_the_same_bits(name, dtype, mo
     expected, other = trained(TOWERS[name](), dtype)
     for one, alike in zip(found, expected):
         assert one.tobytes() == alike.tobytes()
-    assert str(train.program) == str(other.program)
+    one, alike = (run.program._replace(buffers={}) for run in (train, other))  # which hold scalars in one of them
+    assert str(one) == str(alike)
 
 
 def test_rules_of_many_targets_share_what_they_compute_of_scalars():

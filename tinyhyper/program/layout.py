@@ -53,7 +53,7 @@ class Layout:
     finite ends a run.
     batch: by position and dtype of an entry.  loss, watched: where these go; watched by key.
     program: the one that was given, with the ways in which its instructions are carried out.
-    lowered: as it is for the machine.  rows: of each body.
+    lowered, numbers: as it is for the machine, and where its instructions are there.  rows: of each body.
     offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
     constants: with the offset of each.
     words: of all C functions.  moving: the numbers of those that are offsets.
@@ -62,7 +62,7 @@ class Layout:
     """
 
     def __init__(self, program: Program, watched: Sequence[Key], checks: bool, entries: Any) -> None:
-        self.lowered, numbers = lowered(program)
+        self.lowered, self.numbers = lowered(program)
         self.versions, self._entries, self.checks = Versions(self.lowered), entries, checks
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
@@ -73,13 +73,13 @@ class Layout:
         self._carried = self._find_carried()
         ways: list[tuple[str, ...]] = []
         self.rows = [self._body(n, body, ways) for n, body in enumerate(self.lowered.bodies)]
-        found = [tuple([way[n] for n in places]) for way, places in zip(ways, numbers)]
-        self.program = program._replace(ways=tuple(found))
+        found = [tuple([way[n] for n in places]) for way, places in zip(ways, self.numbers)]
         self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
         self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
         self.flag = self._reserve(8)
         self.offsets: dict[int, list[int]] = {}
         self._allocate()
+        self.program = program._replace(ways=tuple(found), buffers=self._buffers(len(program.slots)))
         self._rooms: dict[int, int] = {}
         self._place_rooms()
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
@@ -124,7 +124,7 @@ class Layout:
             else:
                 batch[slot] = self.batch[position, dtype]
         made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i)}
-        ways.append(tuple([_way(made[n]) if n in made else "" for n in range(len(body.instructions))]))
+        ways.append(tuple([carried_out(made[n]) if n in made else "" for n in range(len(body.instructions))]))
         rows += made.values()
         if self.checks:
             rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
@@ -174,6 +174,13 @@ class Layout:
                     self.offsets[slot] = [free[size].pop() if free.get(size) else self._reserve(size)]
             for slot in row.instruction.frees if row.instruction else ():
                 free.setdefault(rounded(self._bytes(slot)), []).extend(self.offsets[slot])
+
+    def _buffers(self, slots: int) -> dict[int, tuple[int, ...]]:
+        """The buffers of the first slots, as in Program. Those that instructions share have the first numbers."""
+        used = [slot for slot in self.offsets if slot < slots and slot not in self.lowered.constants]
+        used.sort(key=lambda slot: (slot in self._carried, slot))
+        numbers = {offset: n for n, offset in enumerate(dict.fromkeys([o for s in used for o in self.offsets[s]]), 1)}
+        return {slot: tuple([numbers[offset] for offset in self.offsets[slot]]) for slot in used}
 
     def _bytes(self, slot: int) -> int:
         shape, dtype, _ = self.lowered.slots[slot].spec
@@ -251,6 +258,6 @@ def _is_unread(instruction: Instruction) -> bool:
     return {*instruction.writes} <= {*instruction.frees}
 
 
-def _way(row: Row) -> str:
+def carried_out(row: Row) -> str:
     """How an instruction is carried out, as in `Program.ways`."""
     return "np" if row.entry is None else "=" if row.entry.exact else "~"

@@ -51,13 +51,13 @@ class Native:
             self._array(offset, array.shape, array.dtype)[...] = array
         self._words = layout.words.copy()
         self._words[layout.moving] += first
-        tables = layout.tables.copy()
+        self.tables = tables = layout.tables.copy()
         tables[..., 1] = self._words.ctypes.data + 8 * tables[..., 1]
         streams = [Stream(x.spec, [self._words.ctypes.data + 8 * np.array(w) for w in n]) for x, n in layout.outside]
         self.batch = {key: streams[x.number] for key, x in layout.batch.items()}
         self.loss = streams[layout.loss.number]
         self.watched = {key: streams[x.number] for key, x in layout.watched.items()}
-        self._python = {
+        self.python = {
             (phase, line): self._placed(phase, row, streams)
             for phase in range(layout.phases)
             for line, row in layout.lines(phase)
@@ -113,15 +113,15 @@ class Native:
         line, flag = 0, self._flag
         while self.call < last:
             self.call, line = self._driver.run(self.call, line, last)
-            if not flag[0] and self.call < last and (row := self._python.get((self.call % self.layout.phases, line))):
-                self._by_python(row)
+            if not flag[0] and self.call < last and (row := self.python.get((self.call % self.layout.phases, line))):
+                self.by_python(row)
                 line += 1
             if flag[0]:
                 flag[0] = 0
                 return False
         return True
 
-    def _by_python(self, row: Row) -> None:
+    def by_python(self, row: Row) -> None:
         """Carry out what has no C function."""
         reads = [x.at(self.call) if isinstance(x, Stream) else x for x in row.reads]
         writes = [x.at(self.call) if isinstance(x, Stream) else x for x in row.writes]

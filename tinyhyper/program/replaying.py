@@ -11,9 +11,11 @@ import numpy as np
 from ..arguments import named, whole
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..errors import ArgumentError, DtypeError
+from ..errors import ArgumentError, DtypeError, GraphError
+from ..inspect.answers import Answer
 from ..optim.horizon import Window
 from .batches import Batches, Histories
+from .measuring import profile
 from .program import Program
 from .session import Session
 from .sweeping import Start, copies, on_one_thread, side_by_side
@@ -77,6 +79,22 @@ class Replay:
                 self._session.show()
                 session.watch()
             return (losses[:made], histories.values(made)) if keep else losses[:made]
+
+    def profile(self, *batch: Any, repeat: int = 20) -> Answer:
+        """What each instruction of a step costs: bytes that it reads and writes, and microseconds.
+
+        batch: as a call takes it.  repeat: how many rounds there are; of each time the median counts.
+        All is measured on copies, so the run stays where it is. Raises ArgumentError for a repeat that is no integer
+        >= 1, and GraphError where the program could not make the next step.
+        """
+        with self._session.lock:
+            repeat, found = whole("profile: repeat", repeat), self._session.standing(batch)
+            if found is None:
+                raise GraphError(
+                    "profile: there is no program that could make the next step with this batch. Make a few steps "
+                    "first, with batches of this shape"
+                )
+            return profile(*found, batch, repeat)
 
     def sweep(
         self,

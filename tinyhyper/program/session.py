@@ -25,7 +25,7 @@ from .moment import Batch, Moment
 from .program import Program
 from .runners import Natively, by_numpy, laid_out, own
 from .trace import Trace
-from .values import Key
+from .values import Key, coordinates_of
 from .visible import Visible
 
 PART = 64  # steps, of which the rows of whole data sets are copied at once
@@ -128,6 +128,11 @@ class Session:
         losses[first] = self.step(batch)
         histories.note(first, self._moment if self._ahead else None)
         return 1
+
+    def standing(self, batch: Batch) -> tuple[Program, Moment, bool] | None:
+        """The program, where it stands, and whether that is in memory; None if it could not make the next step."""
+        program, changed = self.learner.program, self._changed(tuple(map(_shown, batch)))
+        return None if program is None or changed is None else (program, self.moment, self._natively is not None)
 
     def show(self) -> None:
         """Let users see where the program stands: by new tensors, unless nobody can tell those that are there from new
@@ -277,6 +282,8 @@ class Session:
         assert program is not None
         self._steps, self._natively, self._compares = 0, None, program is not self._known
         self._due = self._next_compared()
+        if self._compares:
+            self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
         if not self.exact:
             self._lie(program, ())
 
