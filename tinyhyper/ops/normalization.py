@@ -93,7 +93,7 @@ def _fusion(function: Callable[..., Any], count: int, kind: type[Fusion] = Fusio
 
 
 def _guess(x: np.ndarray, /) -> np.ndarray:
-    """The mean of each channel over some places. No gradient flows through it, as the statistics do not depend on it."""
+    """The mean of each channel over some places, on which statistics do not depend, so no gradient flows back."""
     rows = x.reshape(-1, x.shape[-1])
     return rows[:: max(len(rows) // SAMPLED, 1)].mean(0, dtype=FLOAT64).astype(x.dtype)
 
