@@ -23,7 +23,6 @@ from demos import figure1
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-QUESTIONS = FIGURES / "questions"
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?P<shown>\n?^```text(?P<varies> varies)?\n.*?^```\n)?", re.MULTILINE | re.DOTALL
 )
@@ -79,8 +78,8 @@ def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch)
     text = page.read_text()
     assert rendered(text, page.name) == text
     for picture in tmp_path.glob("*.svg"):
-        if page.name == "questions.md":
-            assert picture.read_text(encoding="utf-8") == (QUESTIONS / picture.name).read_text(encoding="utf-8")
+        if (folder := FIGURES / page.stem).exists():
+            assert picture.read_text(encoding="utf-8") == (folder / picture.name).read_text(encoding="utf-8")
 
 
 def test_the_pictures_are_those_of_the_demo():
@@ -111,12 +110,11 @@ def test_links_lead_somewhere(page):
 
 
 if __name__ == "__main__":
-    QUESTIONS.mkdir(exist_ok=True)
-    os.chdir(tempfile.mkdtemp())
     for page in PAGES:
+        os.chdir(tempfile.mkdtemp())
         page.write_text(rendered(page.read_text(), page.name, anew=True))
-        if page.name == "questions.md":
-            for picture in Path.cwd().glob("*.svg"):
-                shutil.copy(picture, QUESTIONS)
+        for picture in Path.cwd().glob("*.svg"):
+            if (FIGURES / page.stem).exists():
+                shutil.copy(picture, FIGURES / page.stem)
     for name, picture in figure1.pictures():
         (FIGURES / name).write_text(picture.svg, encoding="utf-8")

@@ -71,10 +71,10 @@ __all__ = [
 # In this folder alone: where another copy is installed, kernels/ of that one would be found as well.
 if TYPE_CHECKING or PathFinder.find_spec(f"{__name__}.kernels", __path__):
     from . import kernels
-    from .kernels import driver, entries
+    from .kernels import driver, entries, threads
     from .program.native import run_by
 
-    run_by(entries, driver)
+    run_by(entries, driver, threads)
     from .kernels import num_threads, set_num_threads
 
     __all__ += ["kernels", "num_threads", "set_num_threads"]

@@ -14,7 +14,7 @@ from tinyhyper.core.tape import switched
 from tinyhyper.kernels import cache, entries
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.entries import Operand, Output
-from tinyhyper.kernels.recipes import FLAG, Room
+from tinyhyper.kernels.recipes import FLAG, Room, Table
 
 GUARD, BYTE = 64, 0xA5
 
@@ -102,8 +102,8 @@ def run(found, arrays, wanted, name):
     rooms = []
 
     def number(word):
-        if isinstance(word, Room):
-            rooms.append(word.make())
+        if isinstance(word, (Room, Table)):
+            rooms.append(np.full(word.size, BYTE, np.uint8) if isinstance(word, Room) else word.make())
             return rooms[-1].ctypes.data
         if isinstance(word, (Operand, Output)):
             return (ins if isinstance(word, Operand) else outs)[word.number].address()

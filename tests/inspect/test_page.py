@@ -49,8 +49,17 @@ def chain(length):
     return tape
 
 
+def program(name="w"):
+    params = {name: th.tensor([0.5, -0.5], requires_grad=True)}
+    tower = th.optim.SGD(0.1, optimizer=th.optim.SGD(0.01))
+    train = th.replay(lambda params, x: th.sum(th.square(params[name] - x)), params, tower, exact=True)
+    for _ in range(6):
+        train(np.ones(2))
+    return train.program
+
+
 def embedded(text):
-    return json.loads(re.search(r'<script type="application/json" id="tape">(.*?)</script>', text, re.DOTALL)[1])
+    return json.loads(re.search(r'<script type="application/json" id="\w+">(.*?)</script>', text, re.DOTALL)[1])
 
 
 # As text.
@@ -61,7 +70,7 @@ def test_the_page_holds_the_whole_recording():
     assert embedded(page(tape)) == json.loads(tape.to_json())
 
 
-@pytest.mark.parametrize("title", [ODD, "{{tape}}", "a & b", None])
+@pytest.mark.parametrize("title", [ODD, "{{data}}", "a & b", None])
 def test_no_text_of_the_recording_becomes_markup(title):
     tape = trained(name=ODD, steps=1, ghosts=False)
     plain = page(trained(steps=1, ghosts=False))
@@ -85,6 +94,16 @@ def test_a_saved_page_is_whole_and_alone(tmp_path):
     path = save_html(tape, tmp_path / "run.html")
     assert path.read_text(encoding="utf-8") == page(tape)
     assert os.listdir(tmp_path) == ["run.html"]
+
+
+@pytest.mark.parametrize("name", [ODD, "{{data}}", "w"])
+def test_the_page_of_a_program_holds_it_and_asks_for_nothing(tmp_path, name):
+    shown, plain = (program(one).save_html(tmp_path / "page.html").read_text(encoding="utf-8") for one in (name, "w"))
+    assert embedded(shown)["arrays"][0]["name"] == name
+    for tag in ("</script>", "<b>", "<svg", "<title>"):
+        assert shown.count(tag) == plain.count(tag)
+    assert "default-src 'none'" in shown and "{{scripts}}" not in shown
+    assert not re.search(r"<(?:script|img|link|iframe)[^>]*\s(?:src|href)\s*=", shown)
 
 
 # In a browser.
@@ -112,7 +131,7 @@ class Reader:
         self.driver, self.folder = driver, folder
 
     def open(self, tape):
-        self.driver.get(save_html(tape, self.folder / "page.html").as_uri())
+        self.driver.get(tape.save_html(self.folder / "page.html").as_uri())
         return self
 
     def ask(self, script, *given):
@@ -468,3 +487,29 @@ def test_nothing_that_a_recording_says_runs_in_a_notebook_or_a_picture(reader):
         reader.driver.get(draw(reader.folder / "picture.svg").as_uri())
         assert reader.ask("return [window.ran, document.documentElement.tagName]") == [None, "svg"]
         assert reader.ask("return document.querySelectorAll('parsererror, script, img').length") == 0
+
+
+def test_a_program_says_what_its_instructions_and_arrays_are(reader):
+    shown = program()
+    reader.open(shown)
+    lines = json.loads(shown.to_json())["steps"][0]["instructions"]
+    assert f"{len(lines)} instructions" in reader.says() and "in backward" in reader.says()
+    rule = next(line for line in lines if line["op"] == "SGD.rule" and len(line["reads"]) == 3 and line["cuts"][0])
+    reader.driver.find_element("css selector", f"g[data-line='{rule['number']}'] text").click()
+    said = reader.says()
+    assert f"{rule['number']} SGD.rule" in said and "SGD.rule(✂ " in said and "test_page.py:" in said
+    assert said.count("no gradient flows back") == 2 and "by what the eager engine calls" in said
+    lit = "return [...document.querySelectorAll('g.on')].map((one) => one.dataset.array ?? null)"
+    assert {int(number) for number in reader.ask(lit) if number is not None} == {*rule["reads"], *rule["writes"]}
+    reader.keys("\ue013", to="stage")  # up
+    assert f"{rule['number'] - 1} {lines[rule['number'] - 2]['op']}" in reader.says()
+    made = lines[rule["number"] - 2]["writes"][0]
+    reader.driver.find_element("css selector", f"g[data-array='{made}'] > text").click()
+    assert "made by" in reader.says() and "carried on" in reader.says()
+    reader.driver.find_element("css selector", "#details dd button").click()
+    assert f"{rule['number'] - 1} {lines[rule['number'] - 2]['op']}" in reader.says()
+    reader.screenshot("program")
+    reader.keys("\ue00c", to="stage")  # Escape
+    assert "instructions" in reader.says() and reader.ask("return document.querySelectorAll('.on').length") == 0
+    reader.keys("\ue015", to="stage")  # down
+    assert "1 subtract" in reader.says()

@@ -70,6 +70,17 @@ def test_buffers_are_copies_and_can_be_loaded(layer, data):
     assert all(np.array_equal(array, before[name] + 7.0) for name, array in layer.buffers.items())
 
 
+@given(layer=trees().filter(lambda layer: layer.buffers))
+def test_live_buffers_are_those_of_the_layers(layer):
+    live = layer.live_buffers
+    assert [*live] == [*layer.buffers] and len(live) == len(layer.buffers)
+    for name in live:
+        live[name] = live[name] + 3.0
+    assert all(np.array_equal(array, layer.buffers[name]) for name, array in live.items())
+    with pytest.raises(th.ArgumentError, match="stays"):
+        live.popitem()
+
+
 @given(layer=trees().filter(lambda layer: layer.buffers), data=st.data())
 def test_wrong_buffers_are_refused_before_anything_has_changed(layer, data):
     before = layer.buffers

@@ -11,7 +11,7 @@ from replayed import batches, eager_step, in_parts, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import native, runners, session
+from tinyhyper.program import native
 
 SEEDS = st.integers(0, 10_000)
 
@@ -169,14 +169,6 @@ def test_large_arrays_have_the_bits_of_the_eager_engine():
     assert snapshot(*reversed(runs[0])) == snapshot(*reversed(runs[1]))
 
 
-@pytest.fixture
-def by_python(monkeypatch):
-    """Nothing has a C function, and yet the program is run in memory."""
-    monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
-    monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(session, "natively", runners.Natively)
-
-
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_program_in_memory_can_do_without_c_functions(by_python, horizon):
     x, y = (np.array(entries) for entries in zip(*batches(60)))
@@ -192,13 +184,6 @@ def test_a_program_in_memory_can_do_without_c_functions(by_python, horizon):
     with pytest.raises(th.ArgumentError, match="label 2"):
         labelled = th.replay(lambda p, x, labels: th.cross_entropy(x @ p["w"] + p["b"], labels), *make(adam()))
         labelled.over(x[:30], np.repeat([[0, 1, 0, 1]] * 29 + [[0, 1, 2, 0]], 1, axis=0))
-
-
-@pytest.fixture(params=["c", "python"])
-def either(request):
-    """By C functions, and by Python in memory."""
-    if request.param == "python":
-        request.getfixturevalue("by_python")
 
 
 def test_an_index_may_come_with_the_batch(either):
@@ -277,3 +262,24 @@ def test_without_kernels_numpy_runs_the_program(monkeypatch):
     for batch in batches(12):
         assert train(*batch) == eager_step(loss_of, *eager, batch)
     assert "  np " in str(train.program)
+
+
+def test_steps_with_one_batch_are_made_at_once_until_another_comes():
+    x, y = (np.array(entries) for entries in zip(*batches(1)))
+    x, y = np.repeat(x, 60, 0), np.repeat(y, 60, 0)
+    x[41] += 1.0
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed)
+    expected = [eager_step(loss_of, *eager, batch) for batch in zip(x, y)]
+    np.testing.assert_allclose(train.over(x, y), expected, rtol=1e-12)
+    assert_close(replayed, eager)
+
+
+def test_what_the_loss_does_with_the_first_batch_alone_is_found_when_another_comes():
+    x, y = (np.array(entries) for entries in zip(*batches(1)))
+    first = x[0].copy()
+    train = th.replay(lambda p, x, y: loss_of(p, first if np.array_equal(x, first) else x * 2.0, y), *make(adam()))
+    x, y = np.repeat(x, 60, 0), np.repeat(y, 60, 0)
+    x[41] += 1.0
+    with pytest.raises(th.GraphError, match="no longer computes what the loss does"):
+        train.over(x, y)

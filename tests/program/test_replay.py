@@ -18,8 +18,12 @@ from tinyhyper import testing
 from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
+from tinyhyper.optim.saving import twin
+from tinyhyper.program import visible
 from tinyhyper.program.build import Builder
 from tinyhyper.program.compare import distance
+from tinyhyper.program.replaying import Replay
+from tinyhyper.program.session import Session
 from tinyhyper.program.trace import Trace
 from tinyhyper.program.values import values_of
 from tinyhyper.program.visible import Visible
@@ -145,6 +149,40 @@ def test_what_the_loss_carries_is_replayed_and_seen(horizon):
     assert_same(eager, replayed)
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_running_statistics_of_layers_are_replayed(exact):
+    class Model(th.nn.Layer):
+        def __init__(self):
+            super().__init__("model", parts=[th.nn.Conv2d("conv", 3, 4, 3), th.nn.BatchNorm2d("norm", 4)])
+
+        def __call__(self, params, x):
+            conv, norm = self.parts
+            return norm(params, conv(params, x))
+
+    def run():
+        model = Model()
+        return model, model.parameters(seed=0, dtype=np.float64), adam()
+
+    def loss_with(model):
+        return lambda params, x: th.mean(th.square(th.relu(model(params, x)) - 0.5))
+
+    (eager, *ours), (replayed, *theirs) = run(), run()
+    train = th.replay(loss_with(replayed), *theirs, carry=replayed.live_buffers, exact=exact)
+    for n, x in enumerate(np.random.default_rng(0).standard_normal((20, 2, 5, 5, 3))):
+        error = distance(np.array(train(x)), np.array(eager_step(loss_with(eager), *ours, (x,))))
+        assert error <= (0.0 if exact else 1e-12)
+        for name, buffer in eager.buffers.items():
+            assert distance(replayed.buffers[name], buffer) <= (0.0 if exact else 1e-12)
+        if n == 12:
+            for model in (eager, replayed):
+                model.load_buffers({name: buffer * 0.5 for name, buffer in model.buffers.items()})
+    assert train.program is not None
+    with pytest.raises(th.GraphError, match="carry="):
+        wrong = th.replay(loss_with(replayed), *theirs)
+        for x in np.random.default_rng(0).standard_normal((20, 2, 5, 5, 3)):
+            wrong(x)
+
+
 def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
@@ -232,17 +270,22 @@ def test_under_a_recording_a_step_is_eager_and_recorded():
         assert train(*batches(1)[0]) == eager_step(loss_of, *eager, batches(1)[0])
 
 
-def test_a_tensor_that_was_taken_before_keeps_its_values():
-    params, tower = make(adam())
-    train = th.replay(loss_of, params, tower, exact=True)
-    taken = []
-    for batch in batches(12):
-        train(*batch)
-        taken.append((params["w"], tower.parameters["alpha"]))
-    other, twin = make(adam())
-    for batch, (w, alpha) in zip(batches(12), taken):
-        eager_step(loss_of, other, twin, batch)
-        assert bits(w) == bits(other["w"]) and bits(alpha) == bits(twin.parameters["alpha"])
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_tensor_that_was_taken_before_keeps_its_values(exact, counts, monkeypatch):
+    monkeypatch.setattr(visible, "COUNTS", counts)
+    (params, tower), (other, twin) = make(adam()), make(adam())
+    train, alike = th.replay(loss_of, params, tower, exact=exact), th.replay(loss_of, other, twin, exact=exact)
+    seen, taken = [], []
+    for n, batch in enumerate(batches(24)):
+        train(*batch), alike(*batch)
+        seen.append((bits(other["w"]), bits(twin.parameters["alpha"])))
+        if n % 3 != 1:  # between two steps that nobody looks at there is one that somebody does
+            taken.append((n, params["w"], tower.parameters["alpha"]))
+        if n % 4 == 3:
+            assert bits(params["b"]) == bits(other["b"])
+    for n, w, alpha in taken:
+        assert (bits(w), bits(alpha)) == seen[n]
 
 
 def replayed_until_refused(loss, count=40):
@@ -360,6 +403,63 @@ def test_two_threads_take_turns():
     assert tower.t == 40 and snapshot(tower, params) == snapshot(twin, other)
 
 
+def anew(params, tower):
+    params["b"] = th.tensor(np.ones(2), requires_grad=True)
+
+
+def another(params, tower):
+    params["c"] = th.tensor(np.ones(2), requires_grad=True)
+
+
+def renamed(params, tower):
+    params["c"] = params.pop("b")
+
+
+def set_alpha(params, tower):
+    tower.parameters["alpha"] = th.tensor(0.1, requires_grad=True)
+
+
+def set_top(params, tower):
+    tower.optimizer.parameters["alpha"].data = 0.01
+
+
+@pytest.mark.parametrize("change", [anew, another, renamed, set_alpha, set_top])
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_users_put_there_counts_though_they_then_ask_for_an_edge(exact, change):
+    def loss(params, x, y):
+        return th.mean(th.square(th.tanh(x @ params["w"] + sum(params[name] for name in params if name != "w")) - y))
+
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed, exact=exact)
+    for n, batch in enumerate(batches(20)):
+        if n == 10:
+            for params, tower in (eager, replayed):
+                change(params, tower)
+                assert params["w"].requires_grad
+        assert distance(np.array(train(*batch)), np.array(eager_step(loss, *eager, batch))) <= 1e-12
+    assert train.program is not None and [*eager[0]] == [*replayed[0]]
+
+
+def test_what_users_carry_counts_though_they_then_ask_for_an_edge():
+    state = {"h": np.zeros(2)}
+
+    def loss(params, x, y):
+        out = th.tanh(x @ params["w"] + params["b"] + 0.5 * th.tensor(state["h"]))
+        state["h"] = th.mean(out, 0).numpy()
+        return th.mean(th.square(out - y))
+
+    run, losses = make(adam()), []
+    train = th.replay(loss, *run, carry=state, exact=True)
+    for n, batch in enumerate(batches(20)):
+        if n >= 10:
+            state["h"] = np.ones(2)
+            assert run[0]["w"].requires_grad
+            before = loss(run[0], *batch).item()
+            state["h"] = np.ones(2)
+            losses.append((before, train(*batch)))
+    assert losses and all(before == after for before, after in losses)
+
+
 def test_pending_tensors_are_copied_and_shown_as_others():
     params, tower = make(adam())
     train = th.replay(loss_of, params, tower, exact=True)
@@ -376,6 +476,47 @@ def test_pending_tensors_are_copied_and_shown_as_others():
     train(*batches(1)[0])
     params["w"].grad = th.tensor(np.ones((3, 2)))
     assert params["w"].grad.shape == (3, 2)
+
+
+@settings(max_examples=15)
+@given(tower=testing.towers(("w", "b")), others=st.lists(testing.towers(("w", "b")), max_size=2), told=st.booleans())
+def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others, told):
+    x, y = (np.array(entries) for entries in zip(*batches(15)))
+    train = th.replay(loss_of, *make(tower.build()), exact=True)
+    if told:
+        train.over(x, y)
+    towers = [tower, *others, tower]
+    losses, runs = train.sweep([make(t.build(), seed=n) for n, t in enumerate(towers)], (x, y))
+    for n, (tower, row, run) in enumerate(zip(towers, losses, runs)):
+        alone = make(tower.build(), seed=n)
+        np.testing.assert_array_equal(th.replay(loss_of, *alone, exact=True).over(x, y), row)
+        assert_same(alone, run)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        adam(),
+        Adam(1e-2, tune=("beta1",), optimizer=SGD(1e-4)),
+        Adam(1e-2, tune=("beta2",), optimizer=SGD(1e-4)),
+        Adam({"w": 0.01, "b": 0.02}, tune=("alpha",), optimizer=SGD(1e-4)),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), clip_norm=0.1),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), coordinates={"alpha": "log"}),
+        Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4), horizon=2),
+        SGD(1e-2, optimizer=Adam(1e-4)),
+    ],
+    ids=str,
+)
+def test_a_run_that_is_like_the_first_takes_its_program_and_no_other_run_does(other):
+    x, y = (np.array(entries) for entries in zip(*batches(8)))
+    train = th.replay(loss_of, *make(Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4))), exact=True)
+    train.over(x, y)
+    run = Session(loss_of, *make(twin(other)), {}, True, None, train._session)
+    Replay(run).over(x, y)
+    assert run.learner.program is not None and run.learner.program is not train.program
+    same = Session(loss_of, *make(Adam(3e-2, tune=("alpha",), optimizer=SGD(2e-4))), {}, True, None, train._session)
+    Replay(same).over(x, y)
+    assert same.learner.program is train.program
 
 
 def test_runs_side_by_side_are_those_made_alone():

@@ -49,5 +49,12 @@ class Canvas:
         if text:
             self.add("text", parent, text=text, x=x, y=y, class_=style, text_anchor=anchor)
 
+    def scissors(self, group: ElementTree.Element) -> None:
+        """Draw scissors around (0, 0) of a group, opening to the right."""
+        self.add("circle", group, cx=0, cy=0, r=12, class_="th-back")
+        self.add("circle", group, cx=-6, cy=-5, r=3)
+        self.add("circle", group, cx=-6, cy=5, r=3)
+        self.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
+
     def __str__(self) -> str:
         return ElementTree.tostring(self.root, encoding="unicode") + "\n"

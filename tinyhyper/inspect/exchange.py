@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -11,9 +10,8 @@ from ..errors import ArgumentError
 from .links import check_links
 from .memory import alive
 from .paths import Paths
-from .plain import SURROGATES
 from .records import Cut, Edge, Inside, Node, Place, Recording
-from .schema import reader, refuse
+from .schema import dumps, reader, refuse
 
 FORMAT, VERSION = "tinyhyper.tape", 1
 FACTS = ("title", "steps", "objective", "horizon", "ends")
@@ -84,9 +82,7 @@ def to_json(tape: Recording) -> str:
         for now in alive(tape)
     ]
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
-    file = File(FORMAT, VERSION, **records, alive=held, paths=_paths(tape))
-    text = json.dumps(_plain(file), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # UTF-8 cannot hold them
+    return dumps(File(FORMAT, VERSION, **records, alive=held, paths=_paths(tape)))
 
 
 def from_json(text: str) -> Recording:
@@ -146,14 +142,3 @@ def _paths(tape: Recording) -> list[Gradient]:
             ]
             found.append(Gradient(node.of, node.loss, sum(part.value for part in parts), parts))
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Records as dicts, sequences as lists, and words for the numbers that JSON does not have."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
-        return {name: _plain(getattr(value, name)) for name in fields}
-    return value

@@ -1,12 +1,13 @@
-"""The explorer: a recording as one page that needs neither a server nor a network.
+"""The explorer: a recording, or a program, as one page that needs neither a server nor a network.
 
-The parts of the page stand in `page/`; this module puts them together. The page shows the recording's JSON.
+The parts of the pages stand in `page/`; this module puts them together. A page shows the JSON of what it is of.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..files import write
@@ -16,24 +17,36 @@ from .plain import markup
 from .records import Recording
 
 LIBRARIES = ("cytoscape", "dagre")
-SCRIPTS = ("tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page", "controls")
+SCRIPTS = (
+    "elements", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page", "controls",
+)  # fmt: skip
 
 
 def page(tape: Recording) -> str:
-    """The page, as text. Nothing in the recording can become markup: "<" is written as an escape."""
-    parts = {
-        "title": markup(tape.title or "A recording"),
-        "style": part("page.css"),
-        "tape": to_json(tape).replace("<", "\\u003c"),
-        "libraries": "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES),
-        "scripts": "\n".join(_script(f"{name}.js") for name in SCRIPTS),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("page.html"))
+    """The page of a recording, as text."""
+    libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
+    return _filled("page.html", SCRIPTS, tape.title or "A recording", to_json(tape), libraries=libraries)
+
+
+def program_page(title: str, data: str, picture: str) -> str:
+    """The page of a program, as text. data: its JSON.  picture: its SVG."""
+    return _filled("program.html", ("elements", "program"), title, data, picture=picture)
 
 
 def save_html(tape: Recording, path: str | os.PathLike[str]) -> Path:
     """Write the page to a file, which appears whole or not at all; returns its path."""
     return write(path, page(tape))
+
+
+def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> str:
+    """A page. Nothing in the title and the data can become markup: "<" is written as an escape."""
+    parts |= {
+        "title": markup(title),
+        "style": part("page.css"),
+        "data": data.replace("<", "\\u003c"),
+        "scripts": "\n".join(_script(f"{script}.js") for script in scripts),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part(name))
 
 
 def _script(name: str) -> str:

@@ -1,10 +1,11 @@
-"""JSON read by type hints: a reader checks a value against a hint and returns what the hint says.
+"""Records as JSON, and JSON read by type hints: a reader checks a value against a hint and returns what the hint says.
 
 Every error is an ArgumentError with the place of the value, as in `nodes[3].outputs[0].shape`.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from functools import cache, partial
@@ -12,12 +13,30 @@ from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, get_args, get_origin, get_type_hints
 
 from ..errors import ArgumentError
+from .plain import SURROGATES
 
 Reader: TypeAlias = Callable[[Any, str], Any]
 
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that JSON does not have
 MOST = 2**53  # every reader of JSON holds the integers up to it
 TYPES = {str: "text", bool: "a boolean"}
+
+
+def dumps(record: Any) -> str:
+    """A dataclass of plain records as JSON."""
+    text = json.dumps(_plain(record), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # UTF-8 cannot hold them
+
+
+def _plain(value: Any) -> Any:
+    """Records as dicts, sequences as lists, and words for the numbers that JSON does not have."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
+        return {name: _plain(getattr(value, name)) for name in fields}
+    return value
 
 
 def refuse(at: str, what: str) -> NoReturn:

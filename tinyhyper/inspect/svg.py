@@ -166,7 +166,7 @@ class Drawing(Canvas):
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        _draw_scissors(self, group)
+        self.scissors(group)
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if arrow.source.kind == "gradient":
             self.write(-17, 4, reasons, "th-reason", group, "end")
@@ -209,18 +209,10 @@ class Drawing(Canvas):
             self.add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
             if flow == "cut":
                 place = f"translate({x + 22:g} {y - 5:g})"
-                _draw_scissors(self, self.add("g", class_="th-scissors th-key", transform=place))
+                self.scissors(self.add("g", class_="th-scissors th-key", transform=place))
             self.write(x + 62, y, LEGEND[flow], "th-small")
         if self.cuts:
             places = list(dict.fromkeys(map(site, self.cuts.values())))
             more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
             text = f"the cuts drawn here were made in {', '.join(places[:3])}{more}"
             self.write(80, self.height - 20, text, "th-small")
-
-
-def _draw_scissors(canvas: Canvas, group: ElementTree.Element) -> None:
-    """Scissors around (0, 0), opening to the right."""
-    canvas.add("circle", group, cx=0, cy=0, r=12, class_="th-back")
-    canvas.add("circle", group, cx=-6, cy=-5, r=3)
-    canvas.add("circle", group, cx=-6, cy=5, r=3)
-    canvas.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")

@@ -10,22 +10,22 @@ from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
 from . import expressions, moves, multiply, native, places, reductions, softmax
 from .backend import compiler_is_off
-from .recipes import FLAG, Operand, Output, Recipe, Room, Specs, Wanted, in_rows
+from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
 
-__all__ = ["FLAG", "Entry", "Operand", "Output", "entry", "finite", "rows"]
+__all__ = ["FLAG", "Entry", "Operand", "Output", "Room", "Table", "entry", "finite", "rows"]
 
 
 class Entry(NamedTuple):
     """A C function, `void entry(int64 *words)`, that carries out an operation. It cannot raise.
 
-    words: integers; an Operand or Output where the address of that array belongs, FLAG where that of a program's flag.
-    exact: whether the result has the bits of op.compute.  keep: what must stay alive as long as it is called.
+    words: integers, and what stands for an address: an Operand, an Output, a Room, a Table, or FLAG.
+    kinds: of the arguments that they make.  exact: whether the result has the bits of op.compute.
     """
 
     address: int
     words: tuple[Any, ...]
+    kinds: tuple[Kind, ...]
     exact: bool
-    keep: Any
 
 
 # By name, what makes the recipe of an operation, from its operands, its output and its options.
@@ -65,7 +65,7 @@ def entry(
 
 def recipe(op: Any, call: Any, operands: Specs, outputs: Wanted) -> Recipe | None:
     """As `entry`, before anything is compiled."""
-    operands = tuple([x if len(x.strides) == len(x.shape) else in_rows(*x[:2]) for x in operands])
+    operands = tuple(map(_lying, operands))
     outputs = tuple([None if out is None else in_rows(*out[:2]) for out in outputs])
     if not all(x.dtype.isnative and not any(step % x.dtype.itemsize for step in x.strides) for x in operands):
         return None
@@ -77,21 +77,23 @@ def recipe(op: Any, call: Any, operands: Specs, outputs: Wanted) -> Recipe | Non
     return make(operands, outputs[0], **call) if make and OPERATIONS[op.name] is getattr(op, "whole", op) else None
 
 
+def _lying(x: ArraySpec) -> ArraySpec:
+    """How an array lies: in rows if that is not said."""
+    return x if len(x.strides) == len(x.shape) else in_rows(*x[:2])
+
+
 def rows(whole: ArraySpec, numbers: ArraySpec, out: ArraySpec) -> Entry | None:
     """The C function that copies rows of Operand(0), by the numbers in Operand(1). One out of range sets the flag."""
-    return None if compiler_is_off() else _entry(places.rows((whole, numbers), out))
+    return None if compiler_is_off() else _entry(places.rows((_lying(whole), _lying(numbers)), in_rows(*out[:2])))
 
 
 def finite(x: ArraySpec) -> Entry | None:
     """The C function that sets the flag if an element of Operand(0) is not finite."""
-    return None if compiler_is_off() else _entry(places.finite(x))
+    return None if compiler_is_off() else _entry(places.finite(_lying(x)))
 
 
 def _entry(found: Recipe | None) -> Entry | None:  # pragma: no cover - compiled
     address = native.address(found.source, found.kinds) if found else 0
     if not found or not address:
         return None
-    rooms = [word.make() for word in found.words if isinstance(word, Room)]
-    addresses = iter([room.ctypes.data for room in rooms])
-    words = tuple([next(addresses) if isinstance(word, Room) else word for word in found.words])
-    return Entry(address, words, found.exact, rooms)
+    return Entry(address, found.words, found.kinds, found.exact)

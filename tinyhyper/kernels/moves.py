@@ -15,7 +15,7 @@ from ..fusion.expression import AS_FLOAT, Expression, Line
 from . import plan, threads, totals
 from .backend import compiler_is_off
 from .expressions import loops, written
-from .recipes import Operand, Output, Recipe, Room, Specs, array, in_rows, lie, made, total
+from .recipes import Operand, Output, Recipe, Specs, Table, array, in_rows, lie, made, total
 
 ITSELF = Expression(1, (), (), (0,))
 TOTAL = Expression(1, (), (Line(AS_FLOAT, (0,)),), (1,))
@@ -83,7 +83,7 @@ def summed_to(operands: Specs, out: ArraySpec, shape: tuple[int, ...]) -> Recipe
 
 def _sum(expression: Expression, x: ArraySpec, kept: tuple[int, ...], dtype: np.dtype, *numbers: int) -> Recipe | None:
     """An expression of x and numbers, summed to a shape that has as many axes as x."""
-    rooms = [Room(functools.partial(np.array, float(number))) for number in numbers]
+    rooms = [Table(functools.partial(np.array, float(number))) for number in numbers]
     arrays = (x, *[ArraySpec((), FLOAT64)] * len(rooms), in_rows(kept, dtype))
     layout = loops(x.shape, arrays)
     if layout is None or x.dtype.kind != "f" or not math.prod(x.shape):

@@ -16,7 +16,7 @@ from ..core.operation import OPERATIONS, ArraySpec
 from ..core.tensor import FLOAT64, FLOATS
 from ..ops.index import by_number
 from .moves import viewed
-from .recipes import FLAG, Argument, Operand, Output, Recipe, Room, Specs, array, lie, made, total
+from .recipes import FLAG, Argument, Operand, Output, Recipe, Specs, Table, array, lie, made, total
 
 TAKE = """
 def kernel(x, places, out):
@@ -71,7 +71,7 @@ def filled(name: str, operands: Specs, out: ArraySpec, constant_values: Any = 0,
     if name == "pad":
         options["constant_values"] = 0
     places = OPERATIONS[name].forward(np.arange(1, x.size + 1).reshape(x.shape), **options)
-    other = array(Room(functools.partial(np.array, constant_values, x.dtype)), np.empty((), x.dtype))
+    other = array(Table(functools.partial(np.array, constant_values, x.dtype)), np.empty((), x.dtype))
     return made(FILL, [array(Operand(0), np.empty(x.size, x.dtype)), _kept(places), other, _flat(out)], exact=True)
 
 
@@ -139,7 +139,7 @@ def _pieces(operands: Specs, places: Sequence[np.ndarray]) -> list[Argument]:
 def _kept(places: np.ndarray) -> Argument:
     """Places as an argument."""
     flat = np.ascontiguousarray(places, np.int64).ravel()
-    return array(Room(lambda: flat), flat)
+    return array(Table(lambda: flat), flat)
 
 
 def _flat(out: ArraySpec) -> Argument:

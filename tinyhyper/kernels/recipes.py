@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -41,7 +42,13 @@ class Output(NamedTuple):
 
 
 class Room(NamedTuple):
-    """A word: the address of an array of the entry's own, which is made for it."""
+    """A word: the address of so many bytes, in which the function finds nothing and leaves nothing."""
+
+    size: int
+
+
+class Table(NamedTuple):
+    """A word: the address of an array of the function's own, which is made for it."""
 
     make: Callable[[], np.ndarray]
 
@@ -75,6 +82,7 @@ def lie(spec: ArraySpec) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(np.empty(1, spec.dtype), spec.shape, spec.strides)
 
 
+@lru_cache(maxsize=4096)
 def in_rows(shape: tuple[int, ...], dtype: np.dtype) -> ArraySpec:
     """How an array lies whose elements follow each other."""
     return ArraySpec(shape, dtype, np.empty(shape, dtype).strides)
@@ -102,4 +110,4 @@ def total(place: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Argument:
     """A result that a kernel adds up, in float64, as an argument."""
     if dtype == FLOAT64:
         return Kind("float64", len(shape), "C", "float64"), (place, *shape)
-    return Kind("float64", len(shape), "C", dtype.name), (Room(partial(np.empty, shape)), *shape, place)
+    return Kind("float64", len(shape), "C", dtype.name), (Room(8 * math.prod(shape)), *shape, place)

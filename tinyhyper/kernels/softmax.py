@@ -181,7 +181,7 @@ def _of_rows(source: str, operands: Specs, axis: Axes, room: bool = False) -> Re
 
 
 def _room_for(x: np.ndarray) -> list[Argument]:
-    return [array(Room(functools.partial(np.empty, a.shape, a.dtype)), a) for a in _room(x)]
+    return [array(Room(a.nbytes), a) for a in _room(x)]
 
 
 def _indices(labels: np.ndarray) -> np.ndarray:

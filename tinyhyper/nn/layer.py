@@ -13,7 +13,7 @@ that no gradient moves.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,6 +118,14 @@ class Layer:
         """
         return {name: layer.own[short].copy() for name, (layer, short) in self._rows("own").items()}
 
+    @property
+    def live_buffers(self) -> MutableMapping[str, np.ndarray]:
+        """The buffers themselves, by full name: the layers go on from what is put there. See `carry` of th.replay.
+
+        Raises ArgumentError as `buffers` does.
+        """
+        return _Live(self._rows("own"))
+
     def load_buffers(self, saved: Mapping[str, np.ndarray]) -> None:
         """Go on from saved `buffers`. Raises as `checked_buffers` does, before anything has changed."""
         fresh = self.checked_buffers(saved)
@@ -165,6 +173,30 @@ class Layer:
         options = [f"{option}={getattr(self, option)!r}" for option in self.options]
         inside = [part for part in (shapes, *options, *map(repr, self.parts)) if part]
         return f"{type(self).__name__}({', '.join([repr(self.name), *inside])})"
+
+
+class _Live(MutableMapping[str, np.ndarray]):
+    """The buffers of layers. rows: whose each is, and its short name there, by full name."""
+
+    def __init__(self, rows: dict[str, tuple[Layer, str]]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        layer, short = self._rows[name]
+        return layer.own[short]
+
+    def __setitem__(self, name: str, value: np.ndarray) -> None:
+        layer, short = self._rows[name]
+        layer.own[short] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise ArgumentError(f"live_buffers: a layer keeps its buffers, so {name!r} stays; put another array there")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def _noting(call: Callable[..., Any]) -> Callable[..., Any]:

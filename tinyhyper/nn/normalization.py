@@ -9,8 +9,7 @@ import numpy as np
 
 from ..arguments import number, whole
 from ..core.tensor import Tensor, as_tensor
-from ..finite import all_finite
-from ..ops.normalization import batch_norm, normalize_batch
+from ..ops.normalization import batch_norm, gathered, normalize_batch
 from .initial import Initial, constant
 from .layer import Layer
 
@@ -52,9 +51,6 @@ class BatchNorm2d(Layer):
             running = Tensor(own["running_mean"]), Tensor(own["running_var"])
             return batch_norm(x, weight, bias, *running, self.eps, activation, residual)
         out, mean, variance = normalize_batch(x, weight, bias, self.eps, activation, residual)
-        count = x.size // x.shape[-1]
-        finite = all_finite(variance)  # as it never is where the mean is not
-        for short, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
-            moved = (1 - self.momentum) * own[short] + self.momentum * value
-            own[short] = moved if finite else np.where(np.isfinite(variance), moved, own[short])
+        moved = gathered([*own.values()], mean, variance, x.size // x.shape[-1], self.momentum)
+        own.update(zip(own, moved))
         return out

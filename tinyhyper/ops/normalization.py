@@ -16,10 +16,10 @@ import numpy as np
 
 from ..arguments import number
 from ..closures import version
-from ..core.operation import ArraySpec
-from ..core.rules import add, astype, less, multiply, sqrt, subtract, where
+from ..core.operation import ArraySpec, Operation
+from ..core.rules import add, astype, equal, less, multiply, sqrt, subtract, where
 from ..core.tape import Node
-from ..core.tensor import FLOAT64, FLOATS, Tensor, as_tensor, saved
+from ..core.tensor import FLOAT64, FLOATS, Tensor, apply, as_tensor, saved
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import VJP, Fusion, Mask
@@ -92,6 +92,12 @@ def _fusion(function: Callable[..., Any], count: int, kind: type[Fusion] = Fusio
     return kind(traced.name.strip("_"), traced.inputs, traced.outputs, eager=True)
 
 
+def _guess(x: np.ndarray, /) -> np.ndarray:
+    """The mean of each channel over some places, on which statistics do not depend, so no gradient flows back."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows[:: max(len(rows) // SAMPLED, 1)].mean(0, dtype=FLOAT64).astype(x.dtype)
+
+
 def _moments(x: Any, shift: Any) -> Any:
     deviation = x - shift
     return deviation, deviation * deviation
@@ -109,7 +115,18 @@ def _share(inverse: Any, weight: Any, to_weight: Any, to_bias: Any, count: Any) 
     return scale * inverse * to_weight, scale * to_bias
 
 
+def _gathered(own_mean: Any, own_variance: Any, mean: Any, variance: Any, count: Any, momentum: Any) -> Any:
+    moved = [
+        (1.0 - momentum) * own + momentum * value
+        for own, value in ((own_mean, mean), (own_variance, variance * (count / (count - 1.0))))
+    ]
+    finite = equal(variance - variance, 0.0)  # as it never is where the mean is not
+    return where(finite, moved[0], own_mean), where(finite, moved[1], own_variance)
+
+
+GUESS = Operation("guess", _guess, {})
 MOMENTS, STATISTICS, SHARES = _fusion(_moments, 2, Channelwise), _fusion(_statistics, 5), _fusion(_share, 5)
+GATHERED = _fusion(_gathered, 6)
 
 
 def batch_norm(
@@ -145,7 +162,7 @@ def batch_norm(
 
 def normalize_batch(
     x: Any, weight: Any, bias: Any, eps: float, activation: Callable[[Any], Any] | None, residual: Any
-) -> tuple[Tensor, np.ndarray, np.ndarray]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """As batch_norm by the batch's own statistics; and these, in float64, the variance with the divisor n."""
     x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
     _check(x, residual, weight=weight, bias=bias)
@@ -158,7 +175,17 @@ def normalize_batch(
     weak = (False, False, False, True, True)
     mean, variance, inverse = STATISTICS([total, squares, shift, *numbers], weak, (own, wide, own))
     out = _apply(True, [x, mean, inverse, weight, bias], activation, residual)
-    return out, mean.array, variance.array
+    return out, Tensor(mean.array), Tensor(variance.array)
+
+
+def gathered(running: Sequence[np.ndarray], mean: Tensor, variance: Tensor, count: int, momentum: float) -> list[Any]:
+    """Running statistics, mean and variance, moved by `momentum` of the way to those of a batch.
+
+    variance: with the divisor n, and moved to with n - 1.  count: n. A channel of which one is not finite stays.
+    """
+    numbers = [Tensor(np.array(float(value))) for value in (count, momentum)]
+    weak = (False,) * 4 + (True,) * 2
+    return [moved.array for moved in GATHERED([*map(Tensor, running), mean, variance, *numbers], weak)]
 
 
 def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,9 +194,7 @@ def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     A variance from such sums is exact where the guess is near. As the guess is the mean of k of the n values, its
     distance from the mean, squared, is at most n / k times the variance.
     """
-    rows = x.array.reshape(-1, x.shape[-1])
-    some = rows[:: max(len(rows) // SAMPLED, 1)]
-    shift = Tensor(some.mean(0, dtype=FLOAT64).astype(x.dtype))
+    [shift] = apply(GUESS, [x], {})
     total, squares = MOMENTS([x, shift], (False, False), (ArraySpec(shift.shape, FLOAT64),) * 2)
     return total, squares, shift
 

@@ -13,7 +13,7 @@ from ..sites import Site
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
 from .program import Body, Entry, Instruction, Kind, Program, Slot
 from .readings import Reading, slots_in
-from .trace import Event, Trace
+from .trace import Event, Part, Trace
 from .values import Key, named
 
 END: Site = ("the end of the step", 0)
@@ -91,7 +91,7 @@ class Builder:
         whole = Read(first.call, second.call, (first.node, second.node), op.name, site)
         reads = tuple(
             [
-                self._read(n, call, whole._replace(one=a, other=b)) if key is None else self.keys[key]
+                self._read(n, call, whole._replace(one=a, other=b), second.part) if key is None else self.keys[key]
                 for key, a, b in zip(first.keys, first.reads, second.reads)
             ]
         )
@@ -125,9 +125,14 @@ class Builder:
         freeing = [i._replace(frees=tuple(slots)) for i, slots in zip(instructions, frees)]
         return Body((*self._earlier[n], *self._values[n]), tuple(self._entries[n]), tuple(freeing), **rest)
 
-    def _read(self, n: int, call: int, read: Read) -> int:
-        """The slot of an array that body n reads."""
+    def _read(self, n: int, call: int, read: Read, part: Part | None = None) -> int:
+        """The slot of an array that body n reads, in a part of the step."""
         place = self.pair.read(call, read)
+        if part == "loss" and isinstance(place, Place) and place.ago:
+            raise Difference(
+                f"{read.what} reads an array of shape {read.other.shape} of the step before, {where(read.site)}. What "
+                "the loss keeps from step to step belongs in carry="
+            )
         if isinstance(place, Same):
             if (slot := self._places.get(id(place.array))) is None:
                 slot = self._places[id(place.array)] = self._new("constant", constant(place.array), place.array)

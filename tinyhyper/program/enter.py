@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-from .places import alike, equal, same_op
-from .program import Instruction, Program
+from .places import alike, equal, is_copy, same_op
+from .program import Body, Instruction, Program
 from .readings import Reading
 from .trace import Event, Trace
 
@@ -19,17 +20,60 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
     traces: the last one of each body.  newest: which of them is the newest.
     """
     arrays = program.empty()
-    for body, trace in zip(program.bodies, traces, strict=True):
-        if len(body.instructions) != len(trace.events) or trace.after.keys() != program.keys.keys():
-            return None
-        if not all(_is_made_by(program, *pair) for pair in zip(body.instructions, trace.events)):
-            return None
+    if not all(map(_is_made, repeat(program), program.bodies, traces)):
+        return None
     for slot, (n, kind, index) in program.kept.items():
         arrays[slot] = _array(traces[n], kind, index)
     for key, slot in program.keys.items():
         arrays[slot] = traces[newest].after[key]
     pairs = [(slot.spec, array) for slot, array in zip(program.slots, arrays) if array is not None]
     return arrays if all((spec.shape, spec.dtype) == (array.shape, array.dtype) for spec, array in pairs) else None
+
+
+def follows(program: Program, traces: Sequence[Trace]) -> bool:
+    """Whether windows were made as a program says, each operation from the arrays that it reads there.
+
+    traces: of these windows, and of one before them.
+    """
+    length = len(program.bodies)
+    arrays = entered(program, traces[:length], length - 1)
+    later = [*zip(program.bodies * (len(traces) // length), traces)][length:]
+    made = [*map(_is_made, repeat(program), *zip(*later))]
+    return arrays is not None and all(made) and all(_agrees(program, arrays, *pair) for pair in later)
+
+
+def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bool:
+    """Whether a step has read and left the arrays that its program says. arrays: of the slots, which it changes."""
+    if trace.gradients.keys() != body.gradients.keys() or any(i.fills for i in body.instructions):
+        return False
+    for source, target in body.moves:
+        arrays[target] = arrays[source]
+    for entry in body.batch:
+        arrays[entry.slot] = trace.batch[entry.position]
+    found = [(program.keys[key], array) for key, array in trace.before.items()]
+    found += [(slot, trace.gradients[key]) for key, slot in body.gradients.items()]
+    for instruction, event in zip(body.instructions, trace.events):
+        found += zip(instruction.reads, event.reads)
+        found += [(program.keys[key], array) for key, array in zip(event.keys, event.reads) if key is not None]
+        for slot, array in zip(instruction.writes, event.writes):
+            arrays[slot] = array
+    made, counted = dict(body.after), [key for key, slot in program.keys.items() if slot in body.counted]
+    found += [(made.get(program.keys[k], program.keys[k]), x) for k, x in trace.after.items() if k not in counted]
+    copied = {entry.slot for entry in body.batch if entry.copies}
+    constant = program.constants.keys()  # which are the same
+    found = [(slot, x) for slot, x in (*found, (body.loss, trace.loss)) if slot not in constant]
+    agrees = all(arrays[slot] is x or slot in copied and is_copy(x, arrays[slot]) for slot, x in found)
+    counts = all(trace.after[key] == trace.before[key] + 1.0 for key in counted)
+    for key, slot in program.keys.items():
+        arrays[slot] = trace.after[key]
+    return agrees and counts
+
+
+def _is_made(program: Program, body: Body, trace: Trace) -> bool:
+    """Whether the operations of a step are those of its program."""
+    pairs = zip(body.instructions, trace.events)
+    alike = len(body.instructions) == len(trace.events) and trace.after.keys() == program.keys.keys()
+    return alike and all(_is_made_by(program, *pair) for pair in pairs)
 
 
 def _is_made_by(program: Program, instruction: Instruction, event: Event) -> bool:

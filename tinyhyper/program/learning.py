@@ -11,7 +11,7 @@ from ..closures import Closure
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from .build import Builder
-from .enter import entered
+from .enter import entered, follows
 from .moment import Batch, Cut, Moment, Since
 from .places import Difference
 from .program import Program
@@ -30,14 +30,17 @@ class Learner:
     program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
     alike: the batch, if all recorded ones were the same.
     missed: how many steps the program could not make since it has made one.
+    known: a program that may be that of the loss.
     """
 
-    def __init__(self, loss: Callable[..., Tensor], period: int, apart: Sequence[Any]) -> None:
+    def __init__(
+        self, loss: Callable[..., Tensor], period: int, apart: Sequence[Any], known: Program | None = None
+    ) -> None:
         self.program: Program | None = None
         self.signature: tuple[Any, ...] = ()
         self.alike: Batch | None = None
         self.missed = 0
-        self._period, self._tries = period, 0
+        self._period, self._tries, self._known = period, 0, known
         self._refused: GraphError | None = None
         self._traces: list[tuple[int, Trace]] = []
         self._closure = Closure(loss, apart)
@@ -82,14 +85,27 @@ class Learner:
             return False
         traces = [trace for _, trace in self._traces]
         try:
-            self.program = Builder(traces, period).program()
+            known = self._known
+            follows_known = known is not None and len(known.bodies) == period and follows(known, traces)
+            self.program = known if follows_known else Builder(traces, period).program()
         except Difference as error:
             self._begin_anew(str(error))
             return False
         first, *rest = [trace.given for trace in traces]
-        self.alike = first if first and all(same(first, batch) for batch in rest) else None
+        self.alike = first if first and not follows_known and all(same(first, batch) for batch in rest) else None
         self._tries = self.missed = 0
         return True
+
+    def count_alike(self, stacks: Sequence[np.ndarray], steps: int) -> int:
+        """How many of some steps, from the first on, have the batch that all recorded ones had; all if these differed.
+
+        stacks: of each entry of the batch.
+        """
+        if self.alike is None:
+            return steps
+        pairs = zip(stacks, arrays_in(self.alike))
+        alike = np.all([(stack == entry).reshape(len(stack), -1).all(1) for stack, entry in pairs], 0)
+        return len(alike) if alike.all() else int(np.argmin(alike))
 
     def moment(self, n: int, steps: int) -> Moment | None:
         """Where the program stands after the last step, which was step n of a window; None if that was another step.

@@ -1,68 +1,102 @@
-"""A program as text: one line for each instruction."""
+"""A program as text: for each instruction what it makes, how long that is there, and where the instruction is from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import wrap
 
-from .readings import slots_in
+from ..inspect.plain import plain
+from .sheet import Line, Sheet
 
 PARTS = {
     "loss": "the loss",
     "backward": "backward: the gradients, and those of the hyperparameters",
     "step": "the optimizer's step",
 }
-KEY = (
-    "* what the step leaves in place of a value; ∂ a gradient; ' of the step before; ✂ cut: no gradient flows back\n"
-    "= by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;\n"
-    "nothing where nobody reads the result"
-)
-WIDTH = 60
+KEY = """\
+* what the step leaves in place of a value; ' of the step before; ✂ cut: no gradient flows back
+∂ a gradient; ∂log, ∂sqrt and ∂unit are with respect to the coordinate in which a value is tuned
+= by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
+nothing where nobody reads the result
+to 9: freed after instruction 9; carried: a later step reads it, or users see it; returned: the loss"""
+TURNS = "#2: in buffer 2; ×3: in three buffers, to which steps write in turn"
+WIDTH, LEFT = 110, 8  # of a line, and of the number and the way of an instruction
+
+Row = tuple[str, str, Sequence[tuple[str, str]], str]  # before an instruction, it, what it makes, and where it is from
 
 
-def listing(program: Any) -> str:
+def listing(sheet: Sheet) -> str:
     """The program, line by line."""
-    names = _names(program)
-    lines: list[str] = []
-    for n, (body, ways) in enumerate(zip(program.bodies, program.ways)):
-        if len(program.bodies) > 1:
-            lines.append(f"step {n + 1} of {len(program.bodies)} in a window:")
+    rows: list[Row | str] = [("no.", "instruction", [("makes", "there")], "from")]
+    for n, step in enumerate(sheet.steps, start=1):
+        if len(sheet.steps) > 1:
+            rows.append(f"step {n} of {len(sheet.steps)} in a window:")
         part = None
-        for instruction, way in zip(body.instructions, ways):
-            if instruction.part != part:
-                part = instruction.part
-                lines.append(PARTS[part])
-            lines.append(f"  {way:2} {_line(program, instruction, names)}")
-        lines += [f"     {names[slot]}* = {names[slot]} + 1" for slot in body.counted]
-    return "\n".join([*lines, KEY])
+        for line in step.instructions:
+            if line.part != part:
+                part = line.part
+                rows.append(PARTS[part])
+            made = dict.fromkeys([(shape(sheet, slot), life(sheet, slot)) for slot in line.writes])
+            rows.append((f"{line.number:>3}  {line.way}", formula(sheet, line), [*made], site(line)))
+        names = [sheet.arrays[slot].name for slot in step.counted]
+        rows += [f"{'':{LEFT}}{name}* = {name} + 1" for name in names]
+    sizes: dict[int, int] = {}
+    for array in sheet.arrays:
+        sizes |= {buffer: max(array.nbytes, sizes.get(buffer, 0)) for buffer in array.buffers}
+    memory = [TURNS, f"{len(sizes)} buffers hold {sum(sizes.values()):,} bytes"] if sizes else []
+    return "\n".join([*map(plain, _aligned(rows)), "", KEY, *memory])
 
 
-def _names(program: Any) -> dict[int, str]:
-    """What to call the array of each slot."""
-    names = {n: f"%{n}" if slot.kind == "made" else slot.name for n, slot in enumerate(program.slots)}
-    for body in program.bodies:
-        for key, slot in body.gradients.items():
-            if program.slots[slot].kind == "made":
-                names[slot] = f"∂{names[program.keys[key]]}"
-    for body in program.bodies:
-        for slot, made in body.after:
-            if program.slots[made].kind == "made":
-                names[made] = f"{names[slot]}*"
-    for body in program.bodies:
-        for source, target in body.moves:
-            names[target] = f"{names[source]}'"
-    return names
+def _aligned(rows: Sequence[Row | str]) -> Iterator[str]:
+    """Lines with their columns aligned. An instruction that is too long for its column has lines of its own."""
+    table = [row for row in rows if not isinstance(row, str)]
+    shapes, lives = (max(map(len, column)) for column in zip(*[pair for row in table for pair in row[2]]))
+    room = WIDTH - LEFT - shapes - lives - max([len(row[3]) for row in table]) - 6
+    width = max([len(row[1]) for row in table if len(row[1]) <= room], default=0)
+    for row in rows:
+        if isinstance(row, str):
+            yield row
+            continue
+        head, text, made, place = row
+        if len(text) > width:
+            for line in wrap(text, WIDTH - LEFT, subsequent_indent="    "):
+                yield f"{head:{LEFT}}{line}"
+                head = ""
+            text = ""
+        for a, b in made:
+            yield f"{head:{LEFT}}{text:{width}}  {a:{shapes}}  {b:{lives}}  {place}".rstrip()
+            head = text = place = ""
 
 
-def _line(program: Any, instruction: Any, names: Mapping[int, str]) -> str:
-    reads = [f"✂ {names[slot]}" if cut else names[slot] for slot, cut in zip(instruction.reads, instruction.cuts)]
-    reads += [names[slot] for slot in slots_in(instruction.call)]
-    left = f"{', '.join(names[slot] for slot in instruction.writes)} = {instruction.op.name}({', '.join(reads)})"
-    shapes = ", ".join(_shown(program.slots[slot]) for slot in instruction.writes)
-    return f"{left:{WIDTH}}  {shapes}  {Path(instruction.file).name}:{instruction.line}"
+def formula(sheet: Sheet, line: Line) -> str:
+    """An instruction as it would be written."""
+    arrays, options = [sheet.arrays[slot] for slot in line.reads], dict(line.options)
+    names = [f"{a.name}'" if a.first is not None and a.first > line.number else a.name for a in arrays]
+    if line.op == "matmul":  # whose options say which operand is transposed
+        names = [f"{name}ᵀ" if options.pop(side, "") else name for name, side in zip(names, ("left", "right"))]
+    options.pop("shape", None)  # that of the result
+    read = [f"✂ {name}" if cut else name for name, cut in zip(names, line.cuts)]
+    read += [sheet.arrays[slot].name for slot in line.inside]
+    read += [f"{name}={value}" for name, value in options.items()]
+    return f"{', '.join([sheet.arrays[slot].name for slot in line.writes])} = {line.op}({', '.join(read)})"
 
 
-def _shown(row: Any) -> str:
-    shape = "×".join(map(str, row.spec.shape))
-    return f"{row.spec.dtype.name} {shape}".rstrip()
+def site(line: Line) -> str:
+    """Where an instruction comes from."""
+    return f"{Path(line.file).name}:{line.line}"
+
+
+def shape(sheet: Sheet, slot: int) -> str:
+    """The dtype and shape of an array."""
+    array = sheet.arrays[slot]
+    return f"{array.dtype} {'×'.join(map(str, array.shape))}".rstrip()
+
+
+def life(sheet: Sheet, slot: int) -> str:
+    """How long an array that an instruction makes is there, and in which buffers."""
+    array, turns = sheet.arrays[slot], len(sheet.arrays[slot].buffers)
+    if array.last == array.first:
+        return "unread"
+    text = "carried" if array.carried else "returned" if array.last is None else f"to {array.last}"
+    return f"{text} ×{turns}" if turns > 1 else f"{text} #{array.buffers[0]}" if turns else text

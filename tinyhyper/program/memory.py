@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from .layout import TURNS
 from .moment import Cut, Moment, Since
-from .native import TURNS, Native
+from .native import Native
 
 
 class Memory:
@@ -47,9 +48,8 @@ class Memory:
 
     def moment(self, steps: int, since: tuple[Since, ...]) -> Moment:
         """The moment before the next step. steps: of the window.  since: the steps after the last cut."""
-        call = self.native.call
-        cut = partial(self.cut, call) if self._cutting(call) >= self._begun else self._cut_before
-        return Moment(self._program.keys, Snapshot(self), cut, since, steps)
+        arrays = Snapshot(self)
+        return Moment(self._program.keys, arrays, arrays.cut, since, steps)
 
     def array(self, slot: int, call: int) -> Any:
         """What a slot holds before a step; an array of its own. None for what no later step reads."""
@@ -62,7 +62,9 @@ class Memory:
 
     def cut(self, call: int) -> Cut:
         """What the last step before this one that cut has read."""
-        first = self._cutting(call)
+        first = call - 1 - (call - 1) % self._length
+        if first < self._begun:
+            return self._cut_before()
         values = {key: self.array(slot, first) for key, slot in self._program.keys.items()}
         carried = {k: self.array(slot, first + 1) for k, slot in self._program.keys.items() if k[0] == "carry"}
         turn, versions = first // self._length, self.native.versions
@@ -71,10 +73,6 @@ class Memory:
             for key, slot in self._program.bodies[0].gradients.items()
         }
         return Cut(values, gradients, carried)
-
-    def _cutting(self, call: int) -> int:
-        """The last step before this one that cut."""
-        return call - 1 - (call - 1) % self._length
 
     def _times(self, slot: int, call: int) -> int:
         """How often a value has been counted since the moment that was loaded, before a step."""
@@ -99,9 +97,10 @@ class Snapshot(Sequence[Any]):
     They are there until another window has been run; values that were kept stay.
     """
 
+    _kept: Mapping[int, Any] = MappingProxyType({})
+
     def __init__(self, memory: Memory) -> None:
         self._memory, self.call = memory, memory.native.call
-        self._kept: dict[int, Any] = {}
 
     def is_of(self, memory: Memory) -> bool:
         """Whether this is where a program stands in memory."""
@@ -110,6 +109,10 @@ class Snapshot(Sequence[Any]):
     def keep(self, slots: Iterable[int]) -> None:
         """Fetch arrays, as the buffers will be written to."""
         self._kept = {slot: self[slot] for slot in slots}
+
+    def cut(self) -> Cut:
+        """What the last step that cut has read."""
+        return self._memory.cut(self.call)
 
     def __getitem__(self, slot: Any) -> Any:
         return self._kept[slot] if slot in self._kept else self._memory.array(slot, self.call)

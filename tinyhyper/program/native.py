@@ -1,249 +1,134 @@
-"""A program in memory: buffers, and tables of C functions and of what they read and write, for a driver to run.
-
-What lives from step to step lies in one of several buffers that are written to in turn; tables are written once for
-each turn, so that a step is only calls. What has no C function is carried out by Python in between.
+"""A program in memory, as a layout says, which a driver runs: C functions, with Python in between where there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.operation import OPERATIONS, ArraySpec
 from ..finite import all_finite
-from .program import Body, Instruction, Program
-from .readings import filled, slots_in
+from .layout import ALIGN, Layout, Outside, Row
+from .readings import filled
 from .streams import Stream
-from .values import Key
-from .versions import Version, Versions
-
-TURNS = 3  # buffers: of what a step makes, of what it reads, and of what the step before it has read
-ALIGN = 64
+from .versions import Version
 
 
 class Machine(NamedTuple):
-    """Where C functions and their driver come from: `kernels.entries` and `kernels.driver`."""
+    """Where C functions, their driver and threads come from: the modules of kernels/ of these names."""
 
     entries: Any
     driver: Any
+    threads: Any
 
 
 machine: Machine | None = None
 
 
-def run_by(entries: Any, driver: Any) -> None:
+def run_by(entries: Any, driver: Any, threads: Any) -> None:
     """Let kernels carry out programs."""
     global machine
-    machine = Machine(entries, driver)
-
-
-class Row(NamedTuple):
-    """One line of a table, in every turn of the buffers.
-
-    entry: the C function, None for what Python does.  reads, writes: slots, and streams; in a table, arrays.
-    instruction: of the program; None for what the machine adds.  inside: the arrays in its arguments, by slot.
-    """
-
-    entry: Any
-    reads: tuple[Any, ...]
-    writes: tuple[Any, ...]
-    instruction: Instruction | None = None
-    inside: Mapping[int, Any] = MappingProxyType({})
+    machine = Machine(entries, driver, threads)
 
 
 class Native:
-    """A program that a driver runs. call: the number of the next step, from which the turn of the buffers follows.
+    """A run in memory of its own. call: the number of the next step, from which the turn of the buffers follows.
 
-    reach: how many steps later the arrays before a step are still there.
+    length: of a window.  reach: how many steps later the arrays before a step are still there.
     batch: a stream for each entry, by its position and dtype.  loss: where it goes.
     watched: streams for values, by key.
     """
 
-    def __init__(self, program: Program, watched: Sequence[Key], checks: bool) -> None:
+    def __init__(self, layout: Layout) -> None:
         assert machine is not None
-        self._entries = machine.entries
-        self.program, self.versions, self.call = program, Versions(program), 0
-        self._length, self._turns = len(program.bodies), TURNS
-        self._phases, self.reach = self._length * self._turns, self._length
-        self.flag = np.zeros(1, np.int64)
-        self.batch: dict[tuple[int, np.dtype], Stream] = {}
-        self.loss = self._stream(program.bodies[0].loss)
-        self.watched = {key: self._stream(program.keys[key]) for key in watched}
-        self._carried = self._find_carried()
-        self.ways: list[tuple[str, ...]] = []  # as in Program
-        self._rows = rows = [self._body(n, body, checks) for n, body in enumerate(program.bodies)]
-        self.is_native = any(row.entry and row.instruction for body in rows for row in body)
-        self._buffers: dict[int, list[np.ndarray]] = {}
-        self._allocate(rows)
-        self._words: list[np.ndarray] = []
-        self._python: dict[tuple[int, int], Row] = {}
-        self._driver = machine.driver.Driver(*self._tables(rows), self.flag)
-
-    # What there is to do.
-
-    def _stream(self, slot: int) -> Stream:
-        spec = self.program.slots[slot].spec
-        return Stream(spec.shape, spec.dtype, self._phases)
-
-    def _find_carried(self) -> set[int]:
-        """The slots of which a later step, or somebody who looks after it, reads the array."""
-        found = set(self.program.bodies[0].gradients.values()) | set(self.program.kept)
-        for n, body in enumerate(self.program.bodies):
-            reads = [self.versions.read(n, slot) for i in body.instructions for slot in i.reads]
-            found |= {version.slot for version in reads if version.ago}
-            found |= {self.versions.read(n, slot).slot for slot in self.program.keys.values()}
-        return found
-
-    def _body(self, n: int, body: Body, checks: bool) -> list[Row]:
-        """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them."""
-        rows: list[Row] = []
-        batch: dict[int, Stream] = {}
-        for position, slot, dtype, _ in body.batch:
-            stream = self.batch.setdefault((position, dtype), Stream(self._spec(slot).shape, dtype, self._phases))
-            if slot in self._carried:
-                rows.append(self._copy(stream, slot))
-            else:
-                batch[slot] = stream
-        made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i)}
-        self.ways.append(tuple([_way(made[n]) if n in made else "" for n in range(len(body.instructions))]))
-        rows += made.values()
-        if checks:
-            rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
-        rows.append(self._copy(body.loss, self.loss))
-        after = dict(body.after)
-        return [*rows, *[self._copy(after.get(slot := self.program.keys[k], slot), s) for k, s in self.watched.items()]]
-
-    def _row(self, instruction: Instruction, batch: Mapping[int, Stream]) -> Row:
-        """The line of an instruction. batch: the slots that lie outside."""
-        entry = None
-        if not instruction.fills:
-            operands = [self._spec(slot) for slot in instruction.reads]
-            outputs = [None if slot in instruction.frees else self._spec(slot) for slot in instruction.writes]
-            entry = self._entries.entry(instruction.op, instruction.call, operands, outputs)
-        reads = tuple([batch.get(slot, slot) for slot in instruction.reads])
-        inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)}
-        return Row(entry, reads, instruction.writes, instruction, inside)
-
-    def _copy(self, source: int | Stream, target: int | Stream) -> Row:
-        """The array of one place copied to another."""
-        spec = self._spec(target if isinstance(target, int) else source)
-        entry = self._entries.entry(OPERATIONS["astype"], {"dtype": spec.dtype}, [spec], [spec])
-        return Row(entry, (source,), (target,))
-
-    def _spec(self, slot: int | Stream) -> ArraySpec:
-        """How an array lies in a buffer: in rows."""
-        array = slot.shared if isinstance(slot, Stream) else np.empty(*self.program.slots[slot].spec[:2])
-        return ArraySpec(array.shape, array.dtype, array.strides)
-
-    # Where it lies.
-
-    def _allocate(self, rows: Sequence[Sequence[Row]]) -> None:
-        """A buffer for each slot: several if it is carried, else one that other slots share before and after."""
-        free: dict[ArraySpec, list[np.ndarray]] = {}
-        for slot in self._carried:
-            stays = self.program.slots[slot].kind == "value"  # nothing moves it
-            self._buffers[slot] = [self._new(slot) for _ in range(1 if stays else self._turns)]
-        for slot, array in self.program.constants.items():
-            self._buffers[slot] = [np.ascontiguousarray(array).reshape(array.shape)]
-        for body in rows:
-            for row in body:
-                for slot in row.writes:
-                    if isinstance(slot, int) and slot not in self._buffers:
-                        shared = free.setdefault(self._spec(slot), [])
-                        self._buffers[slot] = [shared.pop() if shared else self._new(slot)]
-                for slot in row.instruction.frees if row.instruction else ():
-                    free.setdefault(self._spec(slot), []).extend(self._buffers[slot])
-
-    def _new(self, slot: int) -> np.ndarray:
-        """A buffer that begins where a line of the processor's cache does."""
-        shape, dtype, _ = self.program.slots[slot].spec
-        size = max(int(np.prod(shape)) * dtype.itemsize, 1)
-        room = np.zeros(size + ALIGN, np.uint8)
-        first = -room.ctypes.data % ALIGN
-        return np.frombuffer(room.data, dtype, int(np.prod(shape)), first).reshape(shape)
-
-    def at(self, version: Version, turn: int) -> np.ndarray:
-        """Where a version lies, in a turn."""
-        buffers = self._buffers[version.slot]
-        return buffers[(turn - version.ago) % len(buffers)]
-
-    def _place(self, n: int, turn: int, slot: int | Stream, reads: bool) -> np.ndarray | Stream:
-        """What body n reads or writes."""
-        if isinstance(slot, Stream):
-            return slot
-        return self.at(self.versions.read(n, slot) if reads else Version(slot, 0), turn)
-
-    def _tables(self, rows: Sequence[Sequence[Row]]) -> tuple[np.ndarray, np.ndarray]:
-        """The driver's tables and patches."""
-        tables = np.zeros((self._phases, max(map(len, rows)), 2), np.int64)
-        for phase in range(self._phases):
-            turn, n = divmod(phase, self._length)
-            for line in range(tables.shape[1]):
-                row = rows[n][min(line, len(rows[n]) - 1)]  # shorter bodies end with more of the same copies
-                reads = [self._place(n, turn, slot, True) for slot in row.reads]
-                writes = [self._place(n, turn, slot, False) for slot in row.writes]
-                if row.entry is None:
-                    inside = {slot: self._place(n, turn, place, True) for slot, place in row.inside.items()}
-                    self._python[phase, line] = Row(None, tuple(reads), tuple(writes), row.instruction, inside)
-                else:  # pragma: no cover - compiled
-                    tables[phase, line] = row.entry.address, self._write_words(phase, row.entry.words, reads, writes)
-        streams = [*self.batch.values(), self.loss, *self.watched.values()]
-        patches = np.zeros((self._phases, sum(max(map(len, s.words)) for s in streams), 3), np.int64)
+        self.layout, self.program, self.versions = layout, layout.program, layout.versions
+        self.call, self.length, self.reach = 0, layout.length, layout.length
+        self._memory = aligned(layout.size)
+        self._arrays: dict[tuple[int, int], np.ndarray] = {}
+        first = self._memory.ctypes.data
+        for offset, array in layout.constants:
+            self._array(offset, array.shape, array.dtype)[...] = array
+        self._words = layout.words.copy()
+        self._words[layout.moving] += first
+        self.tables = tables = layout.tables.copy()
+        tables[..., 1] = self._words.ctypes.data + 8 * tables[..., 1]
+        streams = [Stream(x.spec, [self._words.ctypes.data + 8 * np.array(w) for w in n]) for x, n in layout.outside]
+        self.batch = {key: streams[x.number] for key, x in layout.batch.items()}
+        self.loss = streams[layout.loss.number]
+        self.watched = {key: streams[x.number] for key, x in layout.watched.items()}
+        self.python = {
+            (phase, line): self._placed(phase, row, streams)
+            for phase in range(layout.phases)
+            for line, row in layout.lines(phase)
+            if row.entry is None
+        }
+        patches = np.zeros((layout.phases, sum(stream.width for stream in streams), 3), np.int64)
         patches[..., 0] = self._nowhere.ctypes.data
         place = 0
         for stream in streams:
             place = stream.join(patches, place)
-        return tables, patches
+        flag = self._array(layout.flag, (1,), np.dtype(np.int64))
+        self._flag = flag.data  # for Python, to which an element of an array is slow
+        self._driver = machine.driver.Driver(tables, patches, flag)
 
     _nowhere = np.zeros(1, np.int64)  # a word that nothing reads
 
-    def _write_words(  # pragma: no cover - compiled
-        self, phase: int, words: Sequence[Any], reads: Sequence[Any], writes: Sequence[Any]
-    ) -> int:
-        """Write the words of a C function; where they lie."""
-        found = np.zeros(max(len(words), 1), np.int64)
-        first = found.ctypes.data
-        for k, word in enumerate(words):
-            if isinstance(word, int):
-                found[k] = word
-            elif word is self._entries.FLAG:
-                found[k] = self.flag.ctypes.data
-            else:
-                place = (reads if isinstance(word, self._entries.Operand) else writes)[word.number]
-                if isinstance(place, Stream):
-                    place.words[phase].append(first + 8 * k)
-                else:
-                    found[k] = place.ctypes.data
-        self._words.append(found)
-        return first
+    def _array(self, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return np.ndarray(shape, dtype, self._memory.data, offset)
 
-    # Running it.
+    def at(self, version: Version, turn: int) -> np.ndarray:
+        """Where a version lies, in a turn."""
+        place = version.slot, self.layout.offset(version, turn)
+        if (found := self._arrays.get(place)) is None:
+            shape, dtype, _ = self.layout.lowered.slots[version.slot].spec
+            found = self._arrays[place] = self._array(place[1], shape, dtype)
+        return found
+
+    def _placed(self, phase: int, row: Row, streams: Sequence[Stream]) -> Row:
+        """A line of a phase that Python carries out, with arrays and streams for slots."""
+        turn, n = divmod(phase, self.length)
+
+        def array(slot: Any, reads: bool) -> Any:
+            if isinstance(slot, Outside):
+                return streams[slot.number]
+            return self.at(self.versions.read(n, slot) if reads else Version(slot, 0), turn)
+
+        return row._replace(
+            reads=tuple([array(slot, True) for slot in row.reads]),
+            writes=tuple([array(slot, False) for slot in row.writes]),
+            inside={slot: array(place, True) for slot, place in row.inside.items()},
+        )
+
+    def give(self, batch: Sequence[np.ndarray]) -> None:
+        """Let the next step have these arrays, and leave its loss, and what is watched, in the streams' own arrays."""
+        for (position, _), stream in self.batch.items():
+            stream.give(batch[position])
+        self.loss.share()
+        for stream in self.watched.values():
+            stream.share()
 
     def run(self, last: int) -> bool:
         """Make all steps before `last`. False where one would not be good: the steps before it are made."""
-        line = 0
+        line, flag = 0, self._flag
         while self.call < last:
             self.call, line = self._driver.run(self.call, line, last)
-            row = self._python.get((self.call % self._phases, line))
-            if not self.flag[0] and row is not None and self.call < last:
-                self._by_python(row)
+            if not flag[0] and self.call < last and (row := self.python.get((self.call % self.layout.phases, line))):
+                self.by_python(row)
                 line += 1
-            if self.flag[0]:
-                self.flag[0] = 0
+            if flag[0]:
+                flag[0] = 0
                 return False
         return True
 
-    def _by_python(self, row: Row) -> None:
+    def by_python(self, row: Row) -> None:
         """Carry out what has no C function."""
         reads = [x.at(self.call) if isinstance(x, Stream) else x for x in row.reads]
         writes = [x.at(self.call) if isinstance(x, Stream) else x for x in row.writes]
         if row.instruction is None:
             for array in writes:
                 np.copyto(array, reads[0])
-            self.flag[0] = not writes and not all_finite(reads[0])
+            self._flag[0] = not writes and not all_finite(reads[0])
             return
         op, call = row.instruction.op, row.instruction.call
         if row.inside:
@@ -254,11 +139,8 @@ class Native:
             np.copyto(array, result)
 
 
-def _is_unread(instruction: Instruction) -> bool:
-    """Whether nothing reads what an instruction makes."""
-    return {*instruction.writes} <= {*instruction.frees}
-
-
-def _way(row: Row) -> str:
-    """How an instruction is carried out, as in `Program.ways`."""
-    return "np" if row.entry is None else "=" if row.entry.exact else "~"
+def aligned(size: int) -> np.ndarray:
+    """Bytes that begin where a line of the processor's cache does."""
+    room = np.zeros(size + ALIGN, np.uint8)
+    first = -room.ctypes.data % ALIGN
+    return room[first : first + size]

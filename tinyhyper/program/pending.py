@@ -21,9 +21,16 @@ DATA: Any = vars(Tensor)["data"]
 
 
 class Look(Protocol):
-    """Where to look for the values of a step. stays: whether it is always the same step."""
+    """Where to look for the values of a step.
 
+    moment: the end of that step.  stays: whether it is always the same step.
+    seen: whether somebody has looked.  by: what has made the step.
+    """
+
+    moment: Any
     stays: bool
+    seen: bool
+    by: Any
 
     def array(self, key: Key) -> np.ndarray: ...
     def hand_over(self) -> None:

@@ -118,7 +118,7 @@ class Pair:
             raise Difference(
                 f"{read.what} reads an array of shape {read.other.shape} that is another one at each step and no part "
                 f"of the batch, {where(read.site)}. Compute it by operations on tensors, or give it to the step with "
-                "the batch"
+                "the batch; what the loss replaces at each step itself belongs in carry="
             )
         return Same(read.other)
 
@@ -132,7 +132,7 @@ class Pair:
                 unknown = self.arrays.place(call, other, later.node) is None
                 if unknown and (place is None or place.kind in ("copied", "value")):
                     for kind, index, x, y in self._sources(first, second, other.dtype):
-                        if _is_copy(one, x) and _is_copy(other, y):
+                        if is_copy(one, x) and is_copy(other, y):
                             self.arrays.note(before, one, kind, index)
                             self.arrays.note(call, other, kind, index)
                             break
@@ -183,7 +183,7 @@ def _arrays(argument: Any) -> list[np.ndarray]:
     return [array for item in argument for array in _arrays(item)]
 
 
-def _is_copy(array: np.ndarray, entry: Any) -> bool:
+def is_copy(array: np.ndarray, entry: Any) -> bool:
     """Whether an array holds what an entry of the batch does, be it in another dtype."""
     if not isinstance(entry, np.ndarray) or array.shape != entry.shape or array.dtype.kind != entry.dtype.kind:
         return False

@@ -7,14 +7,23 @@ what an instruction has made. Everything that a step reads of an earlier one is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..core.operation import ArraySpec
+from ..files import write
+from ..inspect.explorer import program_page
+from ..inspect.plain import markup
+from ..inspect.schema import dumps
+from .drawing import TITLE, Drawing
 from .listing import listing
 from .readings import filled
+from .sheet import sheet
 from .trace import Part
 from .values import Key
 
@@ -82,6 +91,8 @@ class Program(NamedTuple):
     constants: their arrays, by slot.  keys: the slot of each value.  bodies: one for each step of a window.
     ways: of each body, how each instruction is carried out: "=" or "~" by a C function, "py" by Python.
     kept: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
+    buffers: by slot, the numbers of those in which its array lies, in turn; none where NumPy makes arrays.
+    coordinates: by value, that in which it is tuned, if it is another than its own.
     """
 
     slots: tuple[Slot, ...]
@@ -90,9 +101,31 @@ class Program(NamedTuple):
     bodies: tuple[Body, ...]
     kept: Mapping[int, tuple[int, str, Any]]
     ways: tuple[tuple[str, ...], ...]
+    buffers: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    coordinates: Mapping[Key, str] = MappingProxyType({})
 
     def __str__(self) -> str:
-        return listing(self)
+        return listing(sheet(self))
+
+    def to_json(self) -> str:
+        """The program as JSON: its arrays, and the instructions of each step."""
+        return dumps(sheet(self))
+
+    def svg(self) -> str:
+        """The program as a picture: instructions from top to bottom, and how long each array is there."""
+        return Drawing(sheet(self)).text()
+
+    def save_svg(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to a file, which appears whole or not at all; returns its path."""
+        return write(path, self.svg())
+
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
+        return write(path, program_page(TITLE, self.to_json(), self.svg()))
+
+    def _repr_html_(self) -> str:
+        text = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
+        return f"<div>{self.svg()}{text}</div>"
 
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""

@@ -11,12 +11,14 @@ import numpy as np
 from ..arguments import named, whole
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..errors import ArgumentError, DtypeError
+from ..errors import ArgumentError, DtypeError, GraphError
+from ..inspect.answers import Answer
 from ..optim.horizon import Window
 from .batches import Batches, Histories
+from .measuring import profile
 from .program import Program
 from .session import Session
-from .sweeping import copies, side_by_side
+from .sweeping import Start, copies, on_one_thread, side_by_side
 
 
 class Replay:
@@ -78,6 +80,22 @@ class Replay:
                 session.watch()
             return (losses[:made], histories.values(made)) if keep else losses[:made]
 
+    def profile(self, *batch: Any, repeat: int = 20) -> Answer:
+        """What each instruction of a step costs: bytes that it reads and writes, and microseconds.
+
+        batch: as a call takes it.  repeat: how many rounds there are; of each time the median counts.
+        All is measured on copies, so the run stays where it is. Raises ArgumentError for a repeat that is no integer
+        >= 1, and GraphError where the program could not make the next step.
+        """
+        with self._session.lock:
+            repeat, found = whole("profile: repeat", repeat), self._session.standing(batch)
+            if found is None:
+                raise GraphError(
+                    "profile: there is no program that could make the next step with this batch. Make a few steps "
+                    "first, with batches of this shape"
+                )
+            return profile(*found, batch, repeat)
+
     def sweep(
         self,
         starts: Iterable[tuple[Mapping[str, Tensor], Optimizer]],
@@ -99,11 +117,16 @@ class Replay:
         if session.visible.carry:
             raise ArgumentError("sweep: what one loss carries is of one run; make each run by a replay of its own")
         runs = copies(starts)
-        trains = [Replay(Session(session.loss, *run, {}, session.exact, session.verify)) for run in runs]
-        for train in trains:
-            train._session.compares = self.program is None  # else this run has told that the loss has a program
-        calls = [partial(train.over, *batches, index=index, steps=steps) for train in trains]
-        return side_by_side(calls, workers), runs
+
+        def make(run: Start, like: Session) -> tuple[Session, np.ndarray]:
+            made = Session(session.loss, *run, {}, session.exact, session.verify, like)
+            return made, Replay(made).over(*batches, index=index, steps=steps)
+
+        with session.lock, on_one_thread():
+            first = [make(run, session) for run in runs[: session.learner.program is None]]
+            like = first[0][0] if first else session
+            rest = side_by_side([partial(make, run, like) for run in runs[len(first) :]], workers)
+        return np.array([losses for _, losses in (*first, *rest)]), runs
 
 
 def replay(

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..finite import all_finite
 from . import native
+from .layout import Layout
 from .memory import Memory, Snapshot
 from .moment import Batch, Cut, Moment, Since
 from .native import Native
@@ -64,11 +65,11 @@ def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
 class Natively:
     """The steps of a program by C functions. watched: the values of which `many` gives histories."""
 
-    def __init__(self, program: Program, watched: tuple[Key, ...], checks: bool) -> None:
-        self.program, self.watched = program, watched
-        self.native = Native(program, watched, checks)
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.program, self.watched = layout, layout.program, tuple(layout.watched)
+        self.native = Native(layout)
         self.memory = Memory(self.native)
-        self._looks: list[tuple[Any, Snapshot]] = []
+        self._looks: list[Any] = []  # weak references
 
     def goes_on(self, moment: Moment) -> bool:
         """Whether it stands at a moment, or can go there."""
@@ -78,29 +79,29 @@ class Natively:
         self._keep_seen(self.native.call + self.native.reach + 1)
         return self.memory.load(moment)
 
-    def look(self, look: Any, moment: Moment) -> None:
-        """Somebody may look at a moment as long as this object lives."""
-        if isinstance(moment.arrays, Snapshot):
-            self._looks.append((weakref.ref(look), moment.arrays))
+    def look(self, look: Any) -> None:
+        """Somebody may look at `look.moment` as long as `look` lives."""
+        self._looks.append(weakref.ref(look))
 
     def _keep_seen(self, last: int) -> None:
         """Before the steps up to `last`, fetch what can still be seen of moments whose buffers they write to."""
-        while self._looks and self._looks[0][1].call + self.native.reach < last:
-            look, arrays = self._looks.pop(0)
-            if look() is not None:
-                arrays.keep(self.program.keys.values())
+        while self._looks:
+            if (look := self._looks[0]()) is not None:
+                arrays = look.moment.arrays
+                if isinstance(arrays, Snapshot):
+                    if arrays.call + self.native.reach >= last:
+                        return
+                    arrays.keep(self.program.keys.values())
+            del self._looks[0]
 
     def step(self, moment: Moment, batch: Batch) -> Made | None:
         """A step from the moment at which it stands. None where it would not be good."""
-        native, arrays = self.native, arrays_in(batch)
+        native = self.native
         self._keep_seen(native.call + 1)
-        for (position, _), stream in native.batch.items():
-            stream.give(arrays[position])
-        for stream in (native.loss, *native.watched.values()):
-            stream.share()
+        native.give(arrays_in(batch))
         if not native.run(native.call + 1):
             return None
-        since = _since(self.program, moment, {}, batch) if len(self.program.bodies) > 1 else ()
+        since = _since(self.program, moment, {}, batch) if native.length > 1 else ()
         return self.memory.moment(moment.steps + 1, since), native.loss.shared
 
     def many(
@@ -126,9 +127,9 @@ class Natively:
         return self.memory.moment(steps, moment.since), made
 
 
-def natively(program: Program, watched: tuple[Key, ...], checks: bool) -> Natively | None:
-    """The program in memory; None where no kernels are there for it."""
+def laid_out(program: Program, watched: tuple[Key, ...], checks: bool) -> Layout | None:
+    """How a program lies in memory; None where no kernels are there for it."""
     if native.machine is None:
         return None
-    found = Natively(program, watched, checks)
-    return found if found.native.is_native else None
+    found = Layout(program, watched, checks, native.machine.entries)
+    return found if found.is_native else None

@@ -19,29 +19,36 @@ from ..optim.nonfinite import Guard
 from ..optim.ranges import RangeWatch
 from .batches import Batches, Histories
 from .compare import differs
+from .layout import Layout
 from .learning import Learner, same
 from .moment import Batch, Moment
-from .runners import Natively, by_numpy, natively, own
+from .program import Program
+from .runners import Natively, by_numpy, laid_out, own
 from .trace import Trace
-from .values import Key
+from .values import Key, coordinates_of
 from .visible import Visible
 
 PART = 64  # steps, of which the rows of whole data sets are copied at once
 
 
 class Look:
-    """Where pending tensors look for their values: at a moment, or at the last one."""
+    """Where pending tensors look for their values: at a moment, or at the last one.
 
-    def __init__(self, session: Session, moment: Moment | None = None) -> None:
-        self._session, self._moment, self.stays = session, moment, moment is not None
+    seen: whether one has.  by: what has made the step.
+    """
+
+    def __init__(self, session: Session, moment: Moment | None = None, by: Natively | None = None) -> None:
+        self._session, self.moment, self.by = session, moment, by
+        self.stays, self.seen = moment is not None, False
 
     def array(self, key: Key) -> np.ndarray:
         """A value."""
-        return (self._moment or self._session.moment).array(key)
+        self.seen = True
+        return (self.moment or self._session.moment).array(key)
 
     def hand_over(self) -> None:
         """Let what users see be as after an eager step, if this moment is the last one."""
-        if not self.stays or self._moment is self._session.moment:
+        if not self.stays or self._session.stands_at(self.moment):
             self._session.hand_over()
 
 
@@ -49,7 +56,7 @@ class Session:
     """A loss, what it is minimized over, and where the run stands.
 
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
-    compares: whether steps are held against eager ones.
+    like: a run of which the program may be the same; then no step is held against an eager one.
     """
 
     def __init__(
@@ -60,20 +67,25 @@ class Session:
         carry: MutableMapping[str, Any],
         exact: bool,
         verify: int | None,
+        like: Session | None = None,
     ) -> None:
-        self.exact, self.verify, self.compares = exact, verify, True
+        self.exact, self.verify = exact, verify
         self.loss, self.visible = loss, Visible(params, optimizer, carry)
         self.lock = threading.RLock()
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
-        self.learner = Learner(loss, self._period, (carry, params))
+        self._known: Program | None = None if like is None else like.learner.program
+        self._compares = True
+        self.learner: Learner = Learner(loss, self._period, (carry, params), self._known)
         self._checks = optimizer.hooks[Guard].choice is not None
+        self._layout: Layout | None = None if like is None else like._layout
         self._watch: RangeWatch = optimizer.hooks[RangeWatch]
         self._natively: Natively | None = None  # the program in memory
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
         self._ahead = False  # whether users do not see this moment yet
         self._pending = False  # whether what they see is filled in when they look
         self._steps = self._compared_at = 0  # that the program has made
+        self._due = 1  # the step that is to be held against the eager engine
         self._compared: Moment | None = None  # the last one at which it was held against the eager engine
         self._last = Look(self)
 
@@ -82,6 +94,10 @@ class Session:
         """Where the program stands."""
         assert self._moment is not None
         return self._moment
+
+    def stands_at(self, moment: Moment | None) -> bool:
+        """Whether the program stands there."""
+        return moment is self._moment
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""
@@ -95,13 +111,15 @@ class Session:
     def some(self, batches: Batches, first: int, last: int, losses: np.ndarray, histories: Histories) -> int:
         """Some of the steps from the first on, at once where that can be; how many."""
         batch = batches[first]
-        last = min(last, first + (PART if batches.index is not None else last), first + self._until_compared())
+        last = min(last, first + (PART if batches.index is not None else last), first + self._due - 1 - self._steps)
         if last > first + 1 and (moment := self._in_memory(batch, histories.keys)) is not None:
             assert self._natively is not None
+            stacks = batches.part(first, last)
+            last = first + self.learner.count_alike(stacks, last - first)
             found = np.empty(last - first, self._natively.native.loss.shared.dtype)
             row = [batches[step] for step in range(first, last)] if self._period > 1 else []
             out = [found, *[history[first:last] for history in histories.internal]]
-            moment, made = self._natively.many(moment, batches.part(first, last), row, out)
+            moment, made = self._natively.many(moment, stacks, row, out)
             if made:
                 losses[first : first + made] = found[:made]
                 self._steps += made
@@ -111,14 +129,28 @@ class Session:
         histories.note(first, self._moment if self._ahead else None)
         return 1
 
+    def standing(self, batch: Batch) -> tuple[Program, Moment, bool] | None:
+        """The program, where it stands, and whether that is in memory; None if it could not make the next step."""
+        program, changed = self.learner.program, self._changed(tuple(map(_shown, batch)))
+        return None if program is None or changed is None else (program, self.moment, self._natively is not None)
+
     def show(self) -> None:
-        """Let users see where the program stands."""
-        if self._ahead:
-            self._ahead, self._pending = False, True
-            look = Look(self, self.moment)
-            self.visible.put(look, self._last)
+        """Let users see where the program stands: by new tensors, unless nobody can tell those that are there from new
+        ones.
+        """
+        if not self._ahead:
+            return
+        self._ahead, self._pending = False, True
+        visible, moment, look = self.visible, self.moment, self.visible.look
+        if look is not None and not look.seen and look.by is self._natively and not visible.is_held():
+            look.moment = moment
+        else:
+            look = Look(self, moment, self._natively)
+            visible.put(look, self._last)
             if self._natively is not None:
-                self._natively.look(look, self.moment)
+                self._natively.look(look)
+        if visible.carry:
+            visible.carry_on(moment.array)
 
     def watch(self) -> None:
         """Warn of hyperparameters that have run off."""
@@ -144,11 +176,12 @@ class Session:
 
     def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
-        before, program = self.moment.having(changed), self.learner.program
-        assert program is not None
+        before, program = self._moment, self.learner.program
+        assert before is not None and program is not None
         if not changed and self._natively is not None and self._natively.goes_on(before):
             made = self._natively.step(before, batch)
         else:
+            before = before.having(changed)
             made = by_numpy(program, before, changed, batch, self._checks)
         if made is None:
             return None
@@ -161,12 +194,12 @@ class Session:
         """The moment from which steps can be made at once; None if they cannot."""
         self.learner.look()
         moment, program = self._moment, self.learner.program
-        if self._natively is None or program is None or moment is None or self.learner.alike is not None:
+        if self._natively is None or program is None or moment is None:
             return None
         if self._changed(tuple(map(_shown, batch))) != {}:
             return None
         if self._natively.watched != watched:
-            self._natively = Natively(program, watched, self._checks)
+            self._lie(program, watched)
         return moment if self._natively.goes_on(moment) else None
 
     def _stand(self, moment: Moment) -> None:
@@ -175,22 +208,21 @@ class Session:
         if self._period > 1:
             self._window.steps = moment.steps
 
-    def _until_compared(self) -> int:
-        """How many steps the program makes until one is to be held against the eager engine."""
-        if not self.compares:
+    def _next_compared(self) -> int:
+        """The next step that is to be held against the eager engine."""
+        if not self._compares:
             return sys.maxsize
         steps, due = self._steps, 1 << self._steps.bit_length()
-        if self.verify:
-            due = min(due, steps - steps % self.verify + self.verify)
-        return due - 1 - steps
+        return min(due, steps - steps % self.verify + self.verify) if self.verify else due
 
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""
-        due, learner = self._until_compared() == 0, self.learner
-        new = self.compares and learner.alike is not None and not same(learner.alike, batch)
+        learner = self.learner
+        new = self._compares and learner.alike is not None and not same(learner.alike, batch)
         self._steps += 1
-        if not due and not new:
+        if self._steps < self._due and not new:
             return
+        self._due = self._next_compared()
         self.show()
         self.watch()
         program = learner.program
@@ -248,10 +280,21 @@ class Session:
         """There is a program."""
         program = self.learner.program
         assert program is not None
-        self._steps, self._natively = 0, None
-        if not self.exact and (found := natively(program, (), self._checks)) is not None:
-            self._natively = found
-            self.learner.program = program._replace(ways=tuple(found.native.ways))
+        self._steps, self._natively, self._compares = 0, None, program is not self._known
+        self._due = self._next_compared()
+        if self._compares:
+            self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
+        if not self.exact:
+            self._lie(program, ())
+
+    def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
+        """Let the program be carried out in memory, if there are kernels."""
+        layout = self._layout
+        if layout is None or layout.program is not program or not layout.serves(watched, self._checks):
+            layout = laid_out(program, watched, self._checks)
+        if layout is not None:
+            self._natively, self.learner.program = Natively(layout), layout.program
+            self._layout = self._layout if watched else layout
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None

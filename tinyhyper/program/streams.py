@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ..core.operation import ArraySpec
 
 SMALL = 1 << 14  # bytes up to which an array is copied for a single step, rather than asked where it lies
 
@@ -13,34 +16,35 @@ class Stream:
     """What the batch brings at each step, or where the loss of each step goes.
 
     words: by phase of the program, the addresses of the words that say where the part of a step lies.
+    width: how many there are, at most.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, phases: int) -> None:
-        self.shared = np.empty(shape, dtype)
-        self.words: list[list[int]] = [[] for _ in range(phases)]
+    def __init__(self, spec: ArraySpec, words: Sequence[np.ndarray]) -> None:
+        self.shared = np.empty(spec.shape, spec.dtype)
+        self._is_small = self.shared.nbytes <= SMALL
+        self._words, self.width = words, max(map(len, words))
         self._patches: Any = None
         self._stack: np.ndarray | None = None
         self._first: int | None = None
 
     def join(self, patches: np.ndarray, place: int) -> int:
         """Have its words among the driver's patches, from a place on; the place of the next one."""
-        width = max(map(len, self.words))
-        for phase, words in enumerate(self.words):
+        for phase, words in enumerate(self._words):
             patches[phase, place : place + len(words), 0] = words
-        self._patches = patches[:, place : place + width]
+        self._patches = patches[:, place : place + self.width]
         self.share()
-        return place + width
+        return place + self.width
 
-    def share(self) -> np.ndarray:
+    def share(self) -> None:
         """Let all steps share an array, which is the stream's own."""
         if self._stack is not self.shared:
             self._point(self.shared, None, 0)
-        return self.shared
 
     def give(self, array: np.ndarray) -> None:
         """Let the next step have an array."""
-        if self.shared.nbytes <= SMALL:
-            np.copyto(self.share(), array)
+        if self._is_small:
+            self.share()
+            self.shared[...] = array
         else:
             self._point(np.ascontiguousarray(array, self.shared.dtype), None, 0)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 from ..core.tensor import Tensor, tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..optim.saving import twin
+from . import native
 
 Start = tuple[dict[str, Tensor], Optimizer]
 
@@ -31,7 +31,22 @@ def copies(starts: Any) -> list[Start]:
     return found
 
 
-def side_by_side(runs: Sequence[Callable[[], np.ndarray]], workers: int | None) -> np.ndarray:
-    """The losses of all runs, (runs, steps), made by threads."""
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Let kernels and BLAS use one thread each."""
+    if native.machine is None:
+        yield
+        return
+    threads = native.machine.threads
+    before = threads.num_threads()
+    threads.set_num_threads(1)
+    try:
+        yield
+    finally:
+        threads.set_num_threads(before)
+
+
+def side_by_side(calls: Sequence[Callable[[], Any]], workers: int | None) -> list[Any]:
+    """What all calls give, made by threads."""
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        return np.array([*pool.map(lambda run: run(), runs)])
+        return [*pool.map(lambda call: call(), calls)]

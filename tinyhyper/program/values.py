@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.coordinates import LINEAR
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 
@@ -24,6 +25,16 @@ def values_of(params: Mapping[str, Tensor], levels: Sequence[Optimizer]) -> dict
             for name, tensor in states.items():
                 found["state", height, target, name] = tensor
     return found
+
+
+def coordinates_of(levels: Sequence[Optimizer]) -> dict[Key, str]:
+    """The hyperparameters that are tuned in another coordinate than their own, with its name."""
+    return {
+        ("hyperparameter", height, name): level._coordinates[row].name
+        for height, level in enumerate(levels)
+        for name, row in level._rows.items()
+        if level._coordinates[row].name != LINEAR.name
+    }
 
 
 def arrays_of(carry: Mapping[str, Any]) -> dict[Key, np.ndarray]:

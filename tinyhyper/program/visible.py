@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, MutableMapping
 from operator import is_
 from typing import Any, NamedTuple
@@ -14,6 +15,9 @@ from ..optim.horizon import Window
 from .moment import Moment, live, restore
 from .pending import Look, become, pending
 from .values import Key, arrays_of, values_of
+
+# Whether an object knows how many hold it: not where threads run without the interpreter's lock.
+COUNTS = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Seen(NamedTuple):
@@ -35,18 +39,24 @@ class Group(NamedTuple):
 
 
 class Visible:
-    """The tensors of a tower and of what it moves. carry: what the loss reads and replaces beside the weights."""
+    """The tensors of a tower and of what it moves.
+
+    carry: what the loss reads and replaces beside the weights.  look: where the tensors look that were put there last.
+    """
 
     def __init__(
         self, params: MutableMapping[str, Tensor], optimizer: Optimizer, carry: MutableMapping[str, Any]
     ) -> None:
         self.params, self.optimizer, self.carry = params, optimizer, carry
         self.levels = optimizer.levels
+        self.look: Look | None = None
         self._seen: dict[Key, Seen] = {}
         self._inside: list[tuple[Tensor, Any]] = []  # of each level, t and the states
         self._shown: Any = None  # in which these look, if they are pending
         self._moved: list[Group] = []
-        self._pending: list[list[Tensor]] = []  # of each group, the tensors that were put there last
+        self._pending: list[Tensor] = []  # that were put there last
+        self._holders: list[int] = []  # how many hold each of them
+        self._there: list[Any] = []  # the objects, as they were put there
         self._carried: dict[str, Any] = {}
 
     def tensors(self) -> dict[Key, Tensor]:
@@ -64,12 +74,23 @@ class Visible:
         """
         if self._shown is not last:
             self._put_inside(last)
-        self._pending = [pending(look, group.keys) for group in self._moved]
-        for (place, names, _), tensors in zip(self._moved, self._pending):
+        self._pending = pending(look, [key for group in self._moved for key in group.keys])
+        tensors = iter(self._pending)
+        for place, names, _ in self._moved:
             (dict.update if isinstance(place, dict) else MutableMapping.update)(place, zip(names, tensors))
-        if self.carry:
-            self.put_carry(look.array)
-            self._carried = dict(self.carry)
+        self.look, self._there = look, self._objects()
+        self._holders = [*map(sys.getrefcount, self._pending)]
+
+    def is_held(self) -> bool:
+        """Whether somebody may have taken one of the tensors that were put there last."""
+        return not COUNTS or self._holders != [*map(sys.getrefcount, self._pending)]
+
+    def _objects(self) -> list[Any]:
+        """The objects that are there, and the names of the weights."""
+        found: list[Any] = [*self.params, *self.params.values()]
+        for level in self.levels:
+            found += [level._t, level._states, level._above, *level.parameters.values()]
+        return found
 
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
@@ -86,6 +107,11 @@ class Visible:
             self._inside.append((level._t, level._states))
         for key in [key for group in self._moved for key in group.keys]:
             del self._seen[key]
+
+    def carry_on(self, array_of: Callable[[Key], np.ndarray]) -> None:
+        """A step has left this in `carry`."""
+        self.put_carry(array_of)
+        self._carried = dict(self.carry)
 
     def put_carry(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """Give the loss what it has left in `carry`, for it to read: arrays where it had left arrays."""
@@ -107,23 +133,16 @@ class Visible:
         }
         self._inside = [(level._t, level._states) for level in self.levels]
         self._carried, self._shown, self._moved, self._pending = dict(self.carry), None, [], []
+        self.look, self._there = None, self._objects()
 
     def changed(self) -> dict[Key, np.ndarray] | None:
         """The values that were set by hand since they were noted; None where more than values has changed."""
-        found: dict[Key, np.ndarray] = {}
-        count = len(self.params)
-        for level, above, (t, states) in zip(self.levels, (*self.levels[1:], None), self._inside):
-            if level._t is not t or level._states is not states or level._above is not above:
-                return None
-            count += len(level.parameters)
-        for (place, names, _), tensors in zip(self._moved, self._pending):
-            if not all(map(is_, map(place.get, names), tensors)):
-                return None
-            count -= len(names)
-        if count != len(self._seen):
+        objects = self._objects()
+        if len(objects) != len(self._there) or not all(map(is_, objects, self._there)):
             return None
-        for key, (place, name, tensor, array, edge) in self._seen.items():
-            if place.get(name) is not tensor or tensor.edge is not edge or tensor.grad is not None:
+        found: dict[Key, np.ndarray] = {}
+        for key, (_, _, tensor, array, edge) in self._seen.items():
+            if tensor.edge is not edge or tensor.grad is not None:
                 return None
             if tensor.array is not array:
                 found[key] = tensor.array
@@ -142,25 +161,36 @@ class Visible:
         """
         window = vars(self.optimizer.hooks[Window])
         ours: dict[Key, tuple[Any, Any, Tensor]] = {key: seen[:3] for key, seen in self._seen.items()}
-        for (place, names, keys), tensors in zip(self._moved, self._pending):
+        tensors = iter(self._pending)
+        for place, names, keys in self._moved:
             ours |= {key: (place, name, tensor) for key, name, tensor in zip(keys, names, tensors)}
         there = {key: place.get(name) for key, (place, name, _) in ours.items()}
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
+        values = [(s.tensor, s.tensor.array) for s in self._seen.values() if s.tensor.array is not s.array]
         set_by_hand = {name: x for name, x in self.carry.items() if x is not self._carried.get(name)}
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         self.put_carry(moment.cut().carried.__getitem__)
         params = live(moment, self.optimizer, eager)
+        found = {name: self.params.pop(name) for name in [*self.params] if ("weight", name) not in ours}
         for key, made in values_of(params, self.levels).items():
             restore(made, moment.array(key))
-            if (tensor := there.get(key)) is not None:
+            if key in ours:
                 place, name, own = ours[key]
-                if tensor is own:
-                    become(own, made)
+                become(own, made)
+                place[name] = own
+        self.put_carry(moment.array)
+        self.note()  # before what users have put there is put back, which is a change
+        for tensor, array in values:
+            tensor.array = array
+        for key, tensor in there.items():
+            place, name, own = ours[key]
+            if tensor is None:
+                del place[name]
+            elif tensor is not own:
                 place[name] = tensor
+        self.params.update(found)
         for level, t, states in theirs:
             level._t, level._states = t, states
         window.update(before)
-        self.put_carry(moment.array)
         self.carry.update(set_by_hand)
-        self.note()

@@ -2,7 +2,6 @@
 /* The curves under the graph: each hyperparameter, the loss and the memory over the steps. */
 
 const CURVE = { width: 190, height: 78, left: 8, right: 8, top: 8, bottom: 8 };
-const SVG = "http://www.w3.org/2000/svg";
 
 /* The curves of a recording: a name, and pairs of step and value. */
 function curvesOf(tape) {
@@ -91,22 +90,4 @@ class Curves {
     const figure = h("figure", { class: "panel" }, h("figcaption", {}, h("span", {}, curve.name), number), drawing);
     return { curve, x, y, line, dot, number, figure };
   }
-}
-
-/* An HTML element: attributes, listeners (functions), children. */
-function h(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function svg(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function filled(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== false && value !== null) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== ""));
-  return element;
 }

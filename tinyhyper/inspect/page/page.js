@@ -225,7 +225,6 @@ class Explorer {
   }
 }
 
-const at = (id) => document.getElementById(id);
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
 /* By lane, the names in it. */

@@ -1,0 +1,21 @@
+"""Programs in memory, by C functions and without any."""
+
+import pytest
+
+from tinyhyper.program import native, session
+from tinyhyper.program.layout import Layout
+
+
+@pytest.fixture
+def by_python(monkeypatch):
+    """Nothing has a C function, and yet the program is run in memory."""
+    monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
+    monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
+    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given, native.machine.entries))
+
+
+@pytest.fixture(params=["c", "python"])
+def either(request):
+    """By C functions, and by Python in memory."""
+    if request.param == "python":
+        request.getfixturevalue("by_python")

@@ -1,0 +1,263 @@
+"""How a program lies in memory: where each array does, and what the C functions of each step read and write there.
+
+All places are counted from where the memory of a run begins, so that many runs can share a layout. What lives from step
+to step lies in one of several buffers that are written to in turn, and there are words for each turn, so that a step is
+only calls. What has no C function is carried out by Python in between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.operation import OPERATIONS, ArraySpec
+from .lowering import lowered
+from .program import Body, Instruction, Program
+from .readings import slots_in
+from .values import Key
+from .versions import Version, Versions
+
+TURNS = 3  # buffers: of what a step makes, of what it reads, and of what the step before it has read
+ALIGN = 64  # bytes: a line of the processor's cache
+
+
+class Outside(NamedTuple):
+    """In place of a slot, an array outside: of the batch, or where the loss or a history of a value goes."""
+
+    number: int
+    spec: ArraySpec
+
+
+class Row(NamedTuple):
+    """One line of a table, in every turn of the buffers.
+
+    entry: the C function, None for what Python does.  reads, writes: slots, or what lies outside.
+    instruction: of the program; None for what the machine adds.  inside: the slots in its arguments.
+    """
+
+    entry: Any
+    reads: tuple[Any, ...]
+    writes: tuple[Any, ...]
+    instruction: Instruction | None = None
+    inside: Mapping[int, Any] = MappingProxyType({})
+
+
+class Layout:
+    """Where a program's arrays lie, and the words of its C functions.
+
+    entries: `kernels.entries`.  watched: the values of which there are to be histories.  checks: whether what is not
+    finite ends a run.
+    batch: by position and dtype of an entry.  loss, watched: where these go; watched by key.
+    program: the one that was given, with the ways in which its instructions are carried out.
+    lowered, numbers: as it is for the machine, and where its instructions are there.  rows: of each body.
+    offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
+    constants: with the offset of each.
+    words: of all C functions.  moving: the numbers of those that are offsets.
+    tables: (phases, lines, 2), a C function and the number of its first word; 0 for what Python does.
+    outside: for each phase the numbers of the words that say where it lies, by number.
+    """
+
+    def __init__(self, program: Program, watched: Sequence[Key], checks: bool, entries: Any) -> None:
+        self.lowered, self.numbers = lowered(program)
+        self.versions, self._entries, self.checks = Versions(self.lowered), entries, checks
+        self.length = len(program.bodies)
+        self.phases = self.length * TURNS
+        self.outside: list[tuple[Outside, list[list[int]]]] = []
+        self.batch: dict[tuple[int, np.dtype], Outside] = {}
+        self.loss = self._add_outside(self._spec(program.bodies[0].loss))
+        self.watched = {key: self._add_outside(self._spec(program.keys[key])) for key in watched}
+        self._carried = self._find_carried()
+        ways: list[tuple[str, ...]] = []
+        self.rows = [self._body(n, body, ways) for n, body in enumerate(self.lowered.bodies)]
+        found = [tuple([way[n] for n in places]) for way, places in zip(ways, self.numbers)]
+        self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
+        self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
+        self.flag = self._reserve(8)
+        self.offsets: dict[int, list[int]] = {}
+        self._allocate()
+        self.program = program._replace(ways=tuple(found), buffers=self._buffers(len(program.slots)))
+        self._rooms: dict[int, int] = {}
+        self._place_rooms()
+        self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
+        self.words, self.moving = self._write_words()
+
+    def serves(self, watched: Sequence[Key], checks: bool) -> bool:
+        """Whether it was made with these."""
+        return (*self.watched,) == (*watched,) and self.checks == checks
+
+    # What there is to do.
+
+    def _spec(self, slot: int) -> ArraySpec:
+        """How an array lies in a buffer: in rows."""
+        return self.lowered.slots[slot].spec._replace(strides=())
+
+    def _add_outside(self, spec: ArraySpec) -> Outside:
+        found = Outside(len(self.outside), spec)
+        self.outside.append((found, [[] for _ in range(self.phases)]))
+        return found
+
+    def _find_carried(self) -> set[int]:
+        """The slots of which a later step, or somebody who looks after it, reads the array."""
+        found = set(self.lowered.bodies[0].gradients.values()) | set(self.lowered.kept)
+        for n, body in enumerate(self.lowered.bodies):
+            reads = [self.versions.read(n, slot) for i in body.instructions for slot in i.reads]
+            found |= {version.slot for version in reads if version.ago}
+            found |= {self.versions.read(n, slot).slot for slot in self.lowered.keys.values()}
+        return found
+
+    def _body(self, n: int, body: Body, ways: list[tuple[str, ...]]) -> list[Row]:
+        """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them.
+
+        ways: of the bodies before, to which its own are added.
+        """
+        rows: list[Row] = []
+        batch: dict[int, Outside] = {}
+        for position, slot, dtype, _ in body.batch:
+            if (position, dtype) not in self.batch:
+                self.batch[position, dtype] = self._add_outside(self._spec(slot)._replace(dtype=dtype))
+            if slot in self._carried:
+                rows.append(self._copy(self.batch[position, dtype], slot))
+            else:
+                batch[slot] = self.batch[position, dtype]
+        made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i)}
+        ways.append(tuple([carried_out(made[n]) if n in made else "" for n in range(len(body.instructions))]))
+        rows += made.values()
+        if self.checks:
+            rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
+        rows.append(self._copy(body.loss, self.loss))
+        after = dict(body.after)
+        return [*rows, *[self._copy(after.get(slot := self.lowered.keys[k], slot), s) for k, s in self.watched.items()]]
+
+    def _row(self, instruction: Instruction, batch: Mapping[int, Outside]) -> Row:
+        """The line of an instruction. batch: the slots that lie outside."""
+        entry = None
+        if not instruction.fills:
+            operands = [self._spec(slot) for slot in instruction.reads]
+            outputs = [None if slot in instruction.frees else self._spec(slot) for slot in instruction.writes]
+            entry = self._entries.entry(instruction.op, instruction.call, operands, outputs)
+        reads = tuple([batch.get(slot, slot) for slot in instruction.reads])
+        inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)}
+        return Row(entry, reads, instruction.writes, instruction, inside)
+
+    def _copy(self, source: int | Outside, target: int | Outside) -> Row:
+        """The array of one place copied to another."""
+        spec = target.spec if isinstance(target, Outside) else self._spec(target)
+        entry = self._entries.entry(OPERATIONS["astype"], {"dtype": spec.dtype}, [spec], [spec])
+        return Row(entry, (source,), (target,))
+
+    # Where it lies.
+
+    def _reserve(self, size: int) -> int:
+        """The offset of new memory."""
+        size = rounded(size)
+        offset = -(-self.size // min(size, ALIGN)) * min(size, ALIGN)
+        self.size = offset + size
+        return offset
+
+    def _allocate(self) -> None:
+        """Buffers for each slot: several if it is carried, else one that other slots share before and after."""
+        free: dict[int, list[int]] = {}
+        for slot in self._carried:
+            stays = self.lowered.slots[slot].kind == "value"  # nothing moves it
+            self.offsets[slot] = [self._reserve(self._bytes(slot)) for _ in range(1 if stays else TURNS)]
+        for slot, array in self.lowered.constants.items():
+            self.offsets[slot] = [self._reserve(array.nbytes)]
+            self.constants.append((self.offsets[slot][0], array))
+        for row in [row for body in self.rows for row in body]:
+            for slot in row.writes:
+                if not isinstance(slot, Outside) and slot not in self.offsets:
+                    size = rounded(self._bytes(slot))
+                    self.offsets[slot] = [free[size].pop() if free.get(size) else self._reserve(size)]
+            for slot in row.instruction.frees if row.instruction else ():
+                free.setdefault(rounded(self._bytes(slot)), []).extend(self.offsets[slot])
+
+    def _buffers(self, slots: int) -> dict[int, tuple[int, ...]]:
+        """The buffers of the first slots, as in Program. Those that instructions share have the first numbers."""
+        used = [slot for slot in self.offsets if slot < slots and slot not in self.lowered.constants]
+        used.sort(key=lambda slot: (slot in self._carried, slot))
+        numbers = {offset: n for n, offset in enumerate(dict.fromkeys([o for s in used for o in self.offsets[s]]), 1)}
+        return {slot: tuple([numbers[offset] for offset in self.offsets[slot]]) for slot in used}
+
+    def _bytes(self, slot: int) -> int:
+        shape, dtype, _ = self.lowered.slots[slot].spec
+        return math.prod(shape) * dtype.itemsize
+
+    def _place_rooms(self) -> None:
+        """Memory for what C functions have of their own: tables, and room, which they share as none keeps it."""
+        largest = 0
+        for row in [row for body in self.rows for row in body if row.entry]:  # pragma: no cover - compiled
+            used = 0
+            for word in row.entry.words:
+                if isinstance(word, self._entries.Room):
+                    self._rooms[id(word)], used = used, used + rounded(word.size)
+                elif isinstance(word, self._entries.Table) and id(word) not in self._rooms:
+                    array = word.make()
+                    self._rooms[id(word)] = self._reserve(array.nbytes)
+                    self.constants.append((self._rooms[id(word)], array))
+            largest = max(largest, used)
+        self._room = self._reserve(largest)
+
+    def place(self, phase: int, slot: Any, reads: bool) -> Any:
+        """What a phase reads or writes: the offset of a slot's array, or what lies outside."""
+        if isinstance(slot, Outside):
+            return slot
+        turn, n = divmod(phase, self.length)
+        return self.offset(self.versions.read(n, slot) if reads else Version(slot, 0), turn)
+
+    def offset(self, version: Version, turn: int) -> int:
+        """Where a version lies, in a turn."""
+        offsets = self.offsets[version.slot]
+        return offsets[(turn - version.ago) % len(offsets)]
+
+    def lines(self, phase: int) -> Iterator[tuple[int, Row]]:
+        """The numbered lines of a phase; those of a shorter body end with more of the same copies."""
+        rows = self.rows[phase % self.length]
+        return ((line, rows[min(line, len(rows) - 1)]) for line in range(self.tables.shape[1]))
+
+    def _write_words(self) -> tuple[np.ndarray, np.ndarray]:
+        """The words of all C functions, and the numbers of those that are offsets."""
+        words: list[int] = []
+        moving: list[int] = []
+        for phase in range(self.phases):
+            for line, row in self.lines(phase):
+                if row.entry is None:
+                    continue
+                self.tables[phase, line] = row.entry.address, len(words)  # pragma: no cover - compiled
+                for word in row.entry.words:  # pragma: no cover - compiled
+                    place = word if isinstance(word, int) else self._word(phase, row, word)
+                    if isinstance(place, Outside):
+                        self.outside[place.number][1][phase].append(len(words))
+                    elif place is not word:
+                        moving.append(len(words))
+                    words.append(0 if isinstance(place, Outside) else place)
+        return np.array(words, np.int64), np.array(moving, np.int64)
+
+    def _word(self, phase: int, row: Row, word: Any) -> Any:  # pragma: no cover - compiled
+        """What a word stands for that is no number."""
+        if word is self._entries.FLAG:
+            return self.flag
+        if isinstance(word, self._entries.Room):
+            return self._room + self._rooms[id(word)]
+        if isinstance(word, self._entries.Table):
+            return self._rooms[id(word)]
+        reads = isinstance(word, self._entries.Operand)
+        return self.place(phase, (row.reads if reads else row.writes)[word.number], reads)
+
+
+def rounded(size: int) -> int:
+    """A number of bytes, rounded up: to whole lines of the cache, or to a part of one into which it fits."""
+    return -(-size // ALIGN) * ALIGN if size > ALIGN // 2 else max(8, 1 << (size - 1).bit_length())
+
+
+def _is_unread(instruction: Instruction) -> bool:
+    """Whether nothing reads what an instruction makes."""
+    return {*instruction.writes} <= {*instruction.frees}
+
+
+def carried_out(row: Row) -> str:
+    """How an instruction is carried out, as in `Program.ways`."""
+    return "np" if row.entry is None else "=" if row.entry.exact else "~"
