@@ -44,7 +44,11 @@ class Residual(Training):
     def __init__(self, run: Run, data: th.data.Split) -> None:
         model = th.nn.resnet20()
         optimizer = with_rates(run.stack, run.options.get("rates"))
-        super().__init__(model.parameters(run.seed), optimizer, self.cross_entropy)
+
+        def loss(params: Mapping[str, th.Tensor], images: np.ndarray, labels: np.ndarray) -> th.Tensor:
+            return th.cross_entropy(model(params, images), labels)
+
+        super().__init__(model.parameters(run.seed), optimizer, loss)
         self.model, self.seed = model, run.seed
         self.decay = run.options.get("decay", [])
         images, tests = run.options.get("images"), run.options.get("tests")
@@ -55,7 +59,7 @@ class Residual(Training):
         self.history = {"recent": [], "losses": [], "errors": [], "hyperparameters": [self.optimizer.hyperparameters]}
 
     def stepper(self) -> Callable[..., float]:
-        """Steps of the eager engine: BatchNorm2d gathers its running statistics by NumPy, which no program would do."""
+        """Steps of the eager engine: replay takes as long, as nearly all of it is convolution, and far more memory."""
         return self.eagerly
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,10 +67,6 @@ class Residual(Training):
         rows = training.rows(self.seed, step, len(self.data.train_labels), BATCH)
         rng = np.random.default_rng([self.seed, 1 + epoch, batch])
         return th.data.crop_and_flip(self.data.train_images[rows], rng), self.data.train_labels[rows]
-
-    def cross_entropy(self, params: Mapping[str, th.Tensor], images: np.ndarray, labels: np.ndarray) -> th.Tensor:
-        """The loss of a batch."""
-        return th.cross_entropy(self.model(params, th.Tensor(images)), labels)
 
     def after(self, step: int, loss: float) -> None:
         history = self.history

@@ -75,12 +75,10 @@ def scaled(images: np.ndarray, out: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def logits(params: Mapping[str, th.Tensor], images: np.ndarray) -> th.Tensor:
+def logits(params: Mapping[str, th.Tensor], images: Any) -> th.Tensor:
     """(n, 784) images to (n, 10) scores."""
-    scores = th.Tensor(images)
-    for layer in LAYERS:
-        scores = layer(params, scores)
-    return scores
+    first, second = LAYERS
+    return second(params, first(params, images))
 
 
 def loss(params: Mapping[str, th.Tensor], images: np.ndarray, labels: np.ndarray) -> th.Tensor:

@@ -51,7 +51,7 @@ class Training:
         return th.replay(self.loss, self.params, self.optimizer, carry=self.carried)
 
     def eagerly(self, *batch: Any) -> float:
-        """A step that is not replayed, for a loss that does more than a program would."""
+        """A step that is not replayed."""
         loss = self.loss(self.params, *batch)
         loss.backward()
         self.optimizer.step(self.params)
