@@ -30,6 +30,11 @@ class Network(Problem):
 
         return th.nn.resnet20() if self.name == "resnet20" else th.nn.CharLSTM(self.name, SYMBOLS)
 
+    @property
+    def carry(self) -> Any:
+        """The running statistics of batch normalization."""
+        return self.model.live_buffers
+
     def weights(self) -> Arrays:
         """float32, by name, output channels last."""
         return {name: p.numpy() for name, p in self.model.parameters(self.seed).items()}

@@ -48,6 +48,7 @@ def markdown(run: Run) -> str:
         warm_up=round(1000 * worker.WARM_UP),
         checked=worker.CHECKED_STEPS + 1,
         remembered=memory.STEPS,
+        small_batch=memory.SMALL_BATCH,
         small=f"{'-'.join(map(str, SMALL_MLP.layers))} at batch {SMALL_MLP.batch}",
         sample=f"{worker.SAMPLE * 1e6:g}",
         loop=f"{worker.LOOP * 1e3:g}",

@@ -36,6 +36,11 @@ class Problem:
     seed: int = 0
 
     @property
+    def carry(self) -> Any:
+        """What the loss reads and replaces, if anything."""
+        return None
+
+    @property
     def classes(self) -> int:
         """How many classes there are to tell apart; 0 if it is numbers that are fitted."""
         return self.layers[-1] if self.layers and self.layers[-1] > 1 else 0

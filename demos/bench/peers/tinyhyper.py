@@ -75,7 +75,7 @@ def training(problem: Problem, tower: Tower, variant: str) -> Training:
     if not variant:
         return Training(step, result)
     if variant == "call":
-        train = th.replay(loss, params, bottom)
+        train = th.replay(loss, params, bottom, carry=problem.carry)
         return Training(lambda: train(*batch), result)
     many = th.replay(lambda params: loss(params, *batch), params, bottom, exact=variant == "exact")
     return Training(lambda: many.over(steps=1), result, lambda count: many.over(steps=count))
