@@ -73,7 +73,12 @@ def goal_lines(run: Run) -> list[list[str]]:
 
 
 def goals_table(run: Run) -> Table:
-    return Table("Goals", ["what", "goal", *map(threads_name, run.threads), "verdict"], goal_lines(run), words=True)
+    note = (
+        "Over and a call a step are ways to replay, as told below; the net is 2-16-16-1 at batch 32; the floor is the "
+        "products of the MLP's step alone. A goal of one thread says nothing of two."
+    )
+    heads = ["what", "goal", *map(threads_name, run.threads), "verdict"]
+    return Table("Goals", heads, goal_lines(run), note, words=True)
 
 
 def goals_on_screen(run: Run) -> str:
