@@ -306,6 +306,17 @@ def test_what_differs_between_two_recordings_is_refused():
         replayed_until_refused(branch)
 
 
+def test_a_step_that_differs_while_others_are_recorded_is_left_behind():
+    eager, replayed = (make(AdaGrad({"w": 0.003}, optimizer=SGD(1e-8))) for _ in range(2))
+    train = th.replay(loss_of, *replayed, exact=True)
+    for n, batch in enumerate(batches(12)):
+        if n == 3:
+            for run in (eager, replayed):
+                act("grad", *run)
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+    assert train.program is not None
+
+
 def test_a_loss_that_draws_is_refused_before_anything_changes():
     rng = np.random.default_rng(0)
     params, tower = make(adam())
