@@ -98,7 +98,7 @@ class Natively:
         """A step from the moment at which it stands. None where it would not be good."""
         native = self.native
         self._keep_seen(native.call + 1)
-        native.give(arrays_in(batch))
+        native.give(batch)
         if not native.run(native.call + 1):
             return None
         since = _since(self.program, moment, {}, batch) if native.length > 1 else ()
