@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
+from ..errors import DtypeError
 from ..finite import all_finite
 from . import native
 from .layout import Layout
@@ -25,6 +26,23 @@ Made = tuple[Moment, Any]  # where a step has led to, and its loss
 def arrays_in(batch: Batch) -> list[Any]:
     """The entries of a batch, tensors as arrays."""
     return [entry.array if isinstance(entry, Tensor) else entry for entry in batch]
+
+
+def signature_of(batch: Batch) -> tuple[Any, ...]:
+    """What two batches have in common for which one program serves. Raises DtypeError for what is no batch."""
+    return tuple(map(_shown, batch))
+
+
+def _shown(entry: Any) -> Any:
+    if isinstance(entry, Tensor):
+        return Tensor, entry.array.shape, entry.array.dtype
+    if isinstance(entry, np.ndarray):
+        return np.ndarray, entry.shape, entry.dtype
+    if isinstance(entry, (int, float, str, bool, type(None), np.generic)):
+        return type(entry), entry
+    raise DtypeError(
+        f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {type(entry).__name__}"
+    )
 
 
 def own(entry: Any) -> Any:

@@ -22,34 +22,14 @@ from .compare import differs
 from .layout import Layout
 from .learning import Learner, same
 from .moment import Batch, Moment
+from .pending import Look
 from .program import Program
-from .runners import Natively, by_numpy, laid_out, own
+from .runners import Natively, by_numpy, laid_out, own, signature_of
 from .trace import Trace
 from .values import Key, coordinates_of
 from .visible import Visible
 
 PART = 64  # steps, of which the rows of whole data sets are copied at once
-
-
-class Look:
-    """Where pending tensors look for their values: at a moment, or at the last one.
-
-    seen: whether one has.  by: what has made the step.
-    """
-
-    def __init__(self, session: Session, moment: Moment | None = None, by: Natively | None = None) -> None:
-        self._session, self.moment, self.by = session, moment, by
-        self.stays, self.seen = moment is not None, False
-
-    def array(self, key: Key) -> np.ndarray:
-        """A value."""
-        self.seen = True
-        return (self.moment or self._session.moment).array(key)
-
-    def hand_over(self) -> None:
-        """Let what users see be as after an eager step, if this moment is the last one."""
-        if not self.stays or self._session.stands_at(self.moment):
-            self._session.hand_over()
 
 
 class Session:
@@ -101,7 +81,7 @@ class Session:
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""
-        signature = tuple(map(_shown, batch))
+        signature = signature_of(batch)
         self.learner.look()
         changed = self._changed(signature)
         if changed is not None and (loss := self._run(changed, batch)) is not None:
@@ -131,7 +111,7 @@ class Session:
 
     def standing(self, batch: Batch) -> tuple[Program, Moment, bool] | None:
         """The program, where it stands, and whether that is in memory; None if it could not make the next step."""
-        program, changed = self.learner.program, self._changed(tuple(map(_shown, batch)))
+        program, changed = self.learner.program, self._changed(signature_of(batch))
         return None if program is None or changed is None else (program, self.moment, self._natively is not None)
 
     def show(self) -> None:
@@ -196,7 +176,7 @@ class Session:
         moment, program = self._moment, self.learner.program
         if self._natively is None or program is None or moment is None:
             return None
-        if self._changed(tuple(map(_shown, batch))) != {}:
+        if self._changed(signature_of(batch)) != {}:
             return None
         if self._natively.watched != watched:
             self._lie(program, watched)
@@ -315,16 +295,3 @@ class Session:
         loss.backward(create_graph=not optimizer.hooks[Window].cuts)
         optimizer.step(params)
         return loss
-
-
-def _shown(entry: Any) -> Any:
-    """What two entries of batches have in common for which one program serves."""
-    if isinstance(entry, Tensor):
-        return Tensor, entry.array.shape, entry.array.dtype
-    if isinstance(entry, np.ndarray):
-        return np.ndarray, entry.shape, entry.dtype
-    if isinstance(entry, (int, float, str, bool, type(None), np.generic)):
-        return type(entry), entry
-    raise DtypeError(
-        f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {type(entry).__name__}"
-    )
