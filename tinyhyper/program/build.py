@@ -133,10 +133,10 @@ class Builder:
     def _read(self, n: int, call: int, read: Read, part: Part | None = None) -> int:
         """The slot of an array that body n reads, in a part of the step."""
         place = self.pair.read(call, read)
-        if part == "loss" and isinstance(place, Place) and place.ago:
+        if isinstance(place, Place) and place.ago > (0 if part == "loss" else self.length):
             raise Difference(
-                f"{read.what} reads an array of shape {read.other.shape} of the step before, {where(read.site)}. What "
-                "the loss keeps from step to step belongs in carry="
+                f"{read.what} reads an array of shape {read.other.shape} of {place.ago} steps before, "
+                f"{where(read.site)}. What the loss keeps from step to step belongs in carry="
             )
         if isinstance(place, Same):
             if (slot := self._places.get(id(place.array))) is None:
@@ -148,8 +148,6 @@ class Builder:
     def _slot(self, n: int, place: Place) -> int:
         """The slot of a place, counted from body n."""
         ago, kind, index = place
-        if ago > self.length:
-            raise Difference(f"a step reads what was there {ago} steps before, and its window has {self.length}")
         if not ago:
             return self._here(n, kind, index)
         m = (n - ago) % self.length

@@ -146,9 +146,9 @@ class Natively:
         return self.memory.moment(steps, moment.since), made
 
 
-def laid_out(program: Program, watched: tuple[Key, ...], checks: bool) -> Layout | None:
-    """How a program lies in memory; None where no kernels are there for it."""
-    if native.machine is None:
-        return None
-    found = Layout(program, watched, checks, native.machine.entries)
+def laid_out(program: Program, watched: tuple[Key, ...], checks: bool, known: Layout | None) -> Layout | None:
+    """How a program lies in memory, as is known or anew; None where no kernels are there for it."""
+    if native.machine is None or known is not None and known.serves(program, watched, checks):
+        return known
+    found = Layout(program, watched, checks, native.machine)
     return found if found.is_native else None

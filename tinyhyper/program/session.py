@@ -29,6 +29,9 @@ from .trace import Trace
 from .values import Key, coordinates_of
 from .visible import Visible
 
+Known = tuple[Program, "Layout | None"]
+NOTHING: tuple[Program | None, Layout | None] = None, None
+
 PART = 64  # steps, of which the rows of whole data sets are copied at once
 
 
@@ -36,7 +39,7 @@ class Session:
     """A loss, what it is minimized over, and where the run stands.
 
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
-    like: a run of which the program may be the same; then no step is held against an eager one.
+    known: a program that this run may have too, and how it lies in memory; then no step is held against an eager one.
     """
 
     def __init__(
@@ -47,18 +50,17 @@ class Session:
         carry: MutableMapping[str, Any],
         exact: bool,
         verify: int | None,
-        like: Session | None = None,
+        known: Known | None = None,
     ) -> None:
         self.exact, self.verify = exact, verify
         self.loss, self.visible = loss, Visible(params, optimizer, carry)
         self.lock = threading.RLock()
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
-        self._known: Program | None = None if like is None else like.learner.program
+        self._known, self._layout = known or NOTHING
         self._compares = True
         self.learner: Learner = Learner(loss, self._period, (carry, params), self._known)
         self._checks = optimizer.hooks[Guard].choice is not None
-        self._layout: Layout | None = None if like is None else like._layout
         self._watch: RangeWatch = optimizer.hooks[RangeWatch]
         self._natively: Natively | None = None  # the program in memory
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
@@ -178,7 +180,7 @@ class Session:
             return None
         if self._changed(signature_of(batch)) != {}:
             return None
-        if self._natively.watched != watched:
+        if not self._natively.layout.serves(program, watched, self._checks):
             self._lie(program, watched)
         return moment if self._natively.goes_on(moment) else None
 
@@ -264,17 +266,20 @@ class Session:
         self._due = self._next_compared()
         if self._compares:
             self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
-        if not self.exact:
-            self._lie(program, ())
+        self._lie(program, ())
 
-    def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
-        """Let the program be carried out in memory, if there are kernels."""
-        layout = self._layout
-        if layout is None or layout.program is not program or not layout.serves(watched, self._checks):
-            layout = laid_out(program, watched, self._checks)
+    def known(self) -> Known | None:
+        """The program, and how it lies in memory; None if there is no program."""
+        program = self.learner.program
+        return None if program is None else (program, self._lie(program, ()))
+
+    def _lie(self, program: Program, watched: tuple[Key, ...]) -> Layout | None:
+        """Let the program be carried out in memory, if there are kernels; how it lies there."""
+        layout = None if self.exact else laid_out(program, watched, self._checks, self._layout)
         if layout is not None:
             self._natively, self.learner.program = Natively(layout), layout.program
             self._layout = self._layout if watched else layout
+        return layout
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None
