@@ -14,7 +14,7 @@ from tinyhyper.kernels.threads import available
 
 from .. import output
 from ..settings import Settings, UsageError, shared, whole
-from . import machine, memory, page, picture, plan, startup
+from . import machine, memory, page, picture, plan, startup, sweeps
 from .run import Run
 from .turns import Crew
 
@@ -24,18 +24,18 @@ DATA, PAGE, PICTURE = "performance.json", "performance.md", "performance.png"
 def options(parser: ArgumentParser) -> None:
     """The options of this demo."""
     parser.add_argument(
-        "--threads", action="append", type=whole, help="how many; may be repeated (default: 1 and all; quick: all)"
+        "--threads", action="append", type=whole, help="how many; may be repeated (default: 1 and all; quick: 1)"
     )
     parser.add_argument("--only", action="append", metavar="KIND", help=", ".join(plan.KINDS.values()))
     shared("quick", "again", "out")(parser)
 
 
 def chosen_threads(settings: Settings) -> list[int]:
-    """The thread counts to measure: 1 and all, in quick all, unless others were asked for. Raises UsageError."""
+    """The thread counts to measure: 1 and all, in quick 1, unless others were asked for. Raises UsageError."""
     most = available()
     if too_many := [threads for threads in settings.threads if threads > most]:
         raise UsageError(f"--threads {too_many[0]}: this process may use {most}")
-    return sorted(set(settings.threads or ((most,) if settings.quick else (1, most))))
+    return sorted(set(settings.threads or ((1,) if settings.quick else (1, most))))
 
 
 def check(only: tuple[str, ...]) -> None:
@@ -53,8 +53,8 @@ def gone(data: dict[str, Any], name: str) -> dict[str, str]:
 def measure(chosen: plan.Plan, threads: list[int], only: tuple[str, ...], data: dict[str, Any]) -> None:
     """Put everything that is asked for into `data`, as it comes in."""
     tasks = plan.tasks(chosen, only)
-    start, peaks = ((not only or kind in only) for kind in ("start", "memory"))
-    total = len(tasks) * len(threads) + start * len(startup.chosen(chosen)) + peaks * memory.count(chosen)
+    most, sweep, start, peaks = max(threads), *((not only or kind in only) for kind in ("sweep", "start", "memory"))
+    total = len(tasks) * len(threads) + sweep + start * len(startup.chosen(chosen)) + peaks * memory.count(chosen)
     with tqdm(total=total, leave=False, disable=None) as progress:
         for count in threads:
             with Crew(count) as crew:
@@ -62,14 +62,18 @@ def measure(chosen: plan.Plan, threads: list[int], only: tuple[str, ...], data: 
                     progress.set_description(f"{task.name}, threads: {count}")
                     data["records"].append(crew.measure(task, chosen.rounds, gone(data, task.name)))
                     progress.update()
+        if sweep:
+            progress.set_description("sweep")
+            data["sweeps"] += sweeps.measure(chosen, most)
+            progress.update()
         if start:
             progress.set_description("fresh processes")
-            for record in startup.measure(max(threads), chosen):
+            for record in startup.measure(most, chosen):
                 data["starts"].append(record)
                 progress.update()
         if peaks:
             progress.set_description("memory")
-            for record in memory.measure(chosen, max(threads)):
+            for record in memory.measure(chosen, most):
                 data["memory" if "height" not in record["name"] else "growth"].append(record)
                 progress.update()
 
@@ -88,7 +92,7 @@ def main(settings: Settings) -> int:
     else:
         chosen = plan.QUICK if settings.quick else plan.FULL
         data = {"machine": machine.facts(threads), "rounds": chosen.rounds}
-        data |= {"records": [], "starts": [], "memory": [], "growth": []}
+        data |= {"records": [], "sweeps": [], "starts": [], "memory": [], "growth": []}
         begun = time.perf_counter()
         try:
             measure(chosen, threads, settings.only, data)

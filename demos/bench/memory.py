@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from tinyhyper.kernels.threads import available
@@ -13,6 +14,7 @@ from .problems import SMALL_MLP
 from .turns import Left, Row, Task, Worker
 
 STEPS = 12  # of each run whose peak is measured
+SMALL_BATCH = 8  # of a network's small run
 FLAT_HEIGHTS = (1,)  # of the towers whose memory must stay flat: minutes each
 
 
@@ -33,7 +35,8 @@ def asked(running: set[Worker], record: dict[str, Any], peer: str, threads: int,
 def peak(running: set[Worker], task: Task, row: Row, threads: int) -> dict[str, Any]:
     """A record of one workload in one row."""
     workload = task.arguments[0]
-    small, full = ((w, row.variant) for w in (workload._replace(problem=SMALL_MLP), workload))
+    problem = SMALL_MLP if task.kind == "hyperstep" else replace(workload.problem, batch=SMALL_BATCH)
+    small, full = ((w, row.variant) for w in (workload._replace(problem=problem), workload))
     record = {"name": task.name, "label": row.label, "threads": threads}
     return asked(running, record, row.peer, threads, "memory", task.kind, small, full, STEPS)
 
@@ -51,12 +54,12 @@ def count(plan: Plan) -> int:
 
 def remembered(plan: Plan) -> list[Task]:
     """The workloads whose memory is measured."""
-    return [task for task in tasks(plan, ("hypersteps",)) if task.name in plan.remembered]
+    return [task for task in tasks(plan, ("hypersteps", "networks")) if task.name in plan.remembered]
 
 
 def peaks(task: Task) -> list[Row]:
-    """The rows that train."""
-    return [row for row in task.rows if row.variant != "floor"]
+    """The rows that train, a call a step."""
+    return [row for row in task.rows if row.variant not in ("floor", "exact", "over", "loop")]
 
 
 def measure(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,11 @@ class Network(Problem):
 
         return th.nn.resnet20() if self.name == "resnet20" else th.nn.CharLSTM(self.name, SYMBOLS)
 
+    @property
+    def carry(self) -> Any:
+        """The running statistics of batch normalization."""
+        return self.model.live_buffers
+
     def weights(self) -> Arrays:
         """float32, by name, output channels last."""
         return {name: p.numpy() for name, p in self.model.parameters(self.seed).items()}
@@ -43,7 +48,7 @@ class Network(Problem):
         text = rng.integers(0, SYMBOLS, (LENGTH + 1, self.batch))
         return text[:-1], text[1:]
 
-    def loss(self, library: Any, params: Any, inputs: Any, targets: Any) -> Any:
+    def loss(self, library: Any, params: Any, inputs: Any = None, targets: Any = None) -> Any:
         """The cross-entropy; for tinyhyper alone, as its layers compute it."""
         logits = self.model(params, inputs)
         if self.name == "charlstm":

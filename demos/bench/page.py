@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from . import memory, tables, worker
+from . import memory, startup, tables, worker
 from .agreement import TOLERANCE
 from .problems import SMALL_MLP
 from .run import Run
@@ -48,8 +48,11 @@ def markdown(run: Run) -> str:
         warm_up=round(1000 * worker.WARM_UP),
         checked=worker.CHECKED_STEPS + 1,
         remembered=memory.STEPS,
+        small_batch=memory.SMALL_BATCH,
         small=f"{'-'.join(map(str, SMALL_MLP.layers))} at batch {SMALL_MLP.batch}",
         sample=f"{worker.SAMPLE * 1e6:g}",
+        loop=f"{worker.LOOP * 1e3:g}",
+        ready=next(start.steps for start in startup.STARTS if start.label == startup.REPLAY),
         tolerance=f"{TOLERANCE:g}",
     )
 

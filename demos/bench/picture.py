@@ -1,4 +1,4 @@
-"""A run as a picture: hypersteps, towers, single operations, matrix products."""
+"""A run as a picture: hypersteps over towers, single operations and matrix products."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ..report import COLOURS
 from .goals import RIVALS, tower_times
-from .plan import BACKENDS, FLOOR, KINDS, OURS, PUBLISHED
+from .plan import BACKENDS, FLOOR_ROW, KINDS, OURS, TOWER_LABELS, TRAINING_ROWS
 from .run import Rows, Run, best
 from .statistics import ratio
 
 MARKERS = "osD^vPX*h"
-OURS_COLOUR, *PEER_COLOURS = (COLOURS[2], *COLOURS[:2], *COLOURS[3:])
+LIBRARIES = {
+    "tinyhyper": COLOURS[2], "numpy": COLOURS[4], "jax": COLOURS[1], "torch": COLOURS[0], "torch_compile": COLOURS[3],
+    "mygrad": COLOURS[5], "autograd": COLOURS[6],
+}  # fmt: skip
 
 
 def plain(axis: Any) -> None:
@@ -45,56 +48,51 @@ def grid(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def styles() -> dict[str, dict[str, Any]]:
+    """By label of a training row: a colour for each library, and a marker for each of its rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for peer, colour in LIBRARIES.items():
+        labels = [row.label for row in (*TRAINING_ROWS, FLOOR_ROW) if row.peer == peer]
+        found |= {label: {"color": colour, "marker": marker} for label, marker in zip(labels, MARKERS)}
+    return found
+
+
 def draw_hypersteps(axes: Axes, run: Run, threads: int) -> None:
-    """A line of dots a workload: median and quartiles of each peer, as multiples of tinyhyper's time."""
-    names = [name for name in run.names("hyperstep") if OURS in run.training(name, threads)]
-    labels = dict.fromkeys(label for name in names for label in run.training(name, threads))
-    style = {
-        label: (PEER_COLOURS[n % len(PEER_COLOURS)], MARKERS[n % len(MARKERS)], 0.7 * (n + 1) / len(labels) - 0.35)
-        for n, label in enumerate(label for label in labels if label != OURS)
-    }
-    axes.axvline(1, color=OURS_COLOUR, linewidth=1.6)
-    for place in range(len(names)):
+    """A row for each workload, and in it a line for each peer: the median, and a bar from quartile to quartile."""
+    names = [name for name in run.names("hyperstep") if run.training(name, threads)]
+    found = [run.training(name, threads) for name in names]
+    shown = {label: style for label, style in styles().items() if any(label in rows for rows in found)}
+    for place, rows in enumerate(found):
         axes.axhline(place + 0.5, color="#CCCCCC", linewidth=0.7)
-    for place, name in enumerate(names):
-        rows = run.training(name, threads)
-        ours = rows[OURS]["median"]
-        for label, (colour, marker, aside) in style.items():
-            if label not in rows:
-                continue
-            line = place + aside
-            low, high = (q / ours for q in rows[label]["quartiles"])
-            axes.plot([low, high], [line, line], color=colour, linewidth=1.2, alpha=0.6)
-            face = "none" if label == FLOOR else colour
-            x = rows[label]["median"] / ours
-            axes.plot(x, line, marker, color=colour, markerfacecolor=face, markersize=5, label=label)
-    axes.set_yticks(
-        range(len(names)),
-        [f"{name}\n{run.training(name, threads)[OURS]['median'] * 1e3:.3g} ms" for name in names],
-        fontsize=8.5,
-    )
+        for n, (label, style) in enumerate(shown.items()):
+            if label in rows:
+                line = place + 0.84 * (n + 0.5) / len(shown) - 0.42
+                axes.plot([q * 1e6 for q in rows[label]["quartiles"]], [line, line], color=style["color"], alpha=0.6)
+                axes.plot(rows[label]["median"] * 1e6, line, markersize=5, linestyle="none", label=label, **style)
+    axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xscale("log")
-    axes.set_xticks([t for t in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]])
     plain(axes.xaxis)
-    axes.set_xlabel("time of a step / tinyhyper's (line at 1; its time stands at the left); bars: quartiles")
+    axes.set_xlabel("microseconds a step; bars: quartiles")
     axes.set_title("Hypersteps")
-    named(axes, 3, loc="upper center", bbox_to_anchor=(0.5, -0.13))
+    named(axes, 1, loc="center left", bbox_to_anchor=(1.0, 0.5))
     grid(axes)
     axes.grid(visible=False, axis="y")
 
 
 def draw_towers(axes: Axes, run: Run, threads: int) -> None:
     """The time of a step over the height; the levels above 0 on a logarithmic axis, 0 at its left end."""
-    for label, colour, marker in zip((OURS, *PUBLISHED), (OURS_COLOUR, *PEER_COLOURS[:2]), "osD"):
+    known = styles()
+    for label in TOWER_LABELS:
         if times := tower_times(run, threads, label):
             heights = [max(height, 0.5) for height in times]
-            axes.plot(heights, [t * 1e6 for t in times.values()], marker + "-", color=colour, markersize=4.5,
-                      linewidth=1.4, label=label)  # fmt: skip
+            axes.plot(heights, [t * 1e6 for t in times.values()], "-", markersize=4.5, linewidth=1.4, label=label,
+                      **known[label])  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([0.5, 1, 10, 100, 1000], ["0", "1", "10", "100", "1000"])
     axes.xaxis.set_minor_formatter(NullFormatter())
+    plain(axes.yaxis)
     axes.set_xlabel("levels above the bottom")
     axes.set_ylabel("microseconds a step")
     axes.set_title("Towers of SGD")
@@ -120,7 +118,7 @@ def draw_ratios(axes: Axes, lines: dict[str, list[tuple[int, float]]], goal: flo
 
 def draw_operations(axes: Axes, run: Run, threads: int) -> None:
     draw_ratios(axes, operation_lines(run, threads), 0.9, "time of the best peer / tinyhyper's")
-    axes.set_title("Single operations, forward: above 1, tinyhyper is faster")
+    axes.set_title("Single operations, forward: above 1, faster")
     axes.set_xlabel("elements")
 
 
@@ -183,10 +181,11 @@ def product_ratios(run: Run, threads: int) -> dict[str, dict[str, list[float]]]:
 
 
 def picture(run: Run) -> bytes:
-    """A PNG of four panels, at the largest thread count."""
-    threads = max(run.threads)
-    figure = Figure(figsize=(13, 11), layout="constrained")
-    panels = figure.subplots(2, 2)
+    """A PNG of four panels, at the smallest thread count."""
+    threads = min(run.threads)
+    figure = Figure(figsize=(15, 13.5), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1.4, 1])
+    panels = [halves[0].subplots(), *halves[1].subplots(1, 3)]
     figure.suptitle(f"{run.data['machine']['processor']}, threads: {threads}", fontsize=11)
     drawn = {
         "hyperstep": lambda axes: draw_hypersteps(axes, run, threads),
@@ -194,7 +193,7 @@ def picture(run: Run) -> bytes:
         "operation": lambda axes: draw_operations(axes, run, threads),
         "matmul": lambda axes: draw_products(axes, run, threads),
     }
-    for axes, (kind, draw) in zip(panels.flat, drawn.items()):
+    for axes, (kind, draw) in zip(panels, drawn.items()):
         if run.parts(kind, threads):
             draw(axes)
         else:

@@ -10,21 +10,30 @@ from .problems import HYPERSTEPS, MLP, SMALL
 from .turns import Row, Task
 
 OURS = "tinyhyper"
+OVER, CALLED, EXACT = "replay, over", "replay, call a step", "replay, exact"
 PUBLISHED = ("published package", "published, create_graph")
-COMPILED = ("JAX, jitted", "torch.compile")
+JAX, JAX_LOOP = "JAX, call a step", "JAX, fori_loop"
+COMPILED = (JAX, JAX_LOOP, "torch.compile")
+BY_HAND = "NumPy by hand"
 NO_TOWER, CHANNELS_LAST, FLOOR = "plain PyTorch", "plain PyTorch, channels last", "floor"
 TRAINING_ROWS = (
     Row(OURS, "tinyhyper"),
+    Row(EXACT, "tinyhyper", "exact"),
+    Row(CALLED, "tinyhyper", "call"),
+    Row(OVER, "tinyhyper", "over"),
     Row(PUBLISHED[0], "torch", "published"),
     Row(PUBLISHED[1], "torch", "create_graph"),
     Row(NO_TOWER, "torch", "plain"),
-    Row(COMPILED[0], "jax"),
-    Row(COMPILED[1], "torch_compile"),
+    Row(JAX, "jax"),
+    Row(JAX_LOOP, "jax", "loop"),
+    Row("torch.compile", "torch_compile"),
     Row("MyGrad", "mygrad"),
     Row("autograd", "autograd"),
-    Row("NumPy by hand", "numpy"),
+    Row(BY_HAND, "numpy"),
 )
-NETWORK_ROWS = (*TRAINING_ROWS[:4], Row(CHANNELS_LAST, "torch", "channels_last"))
+TOWER_LABELS = (OURS, CALLED, OVER, *PUBLISHED)
+NETWORK_LABELS = (OURS, CALLED, *PUBLISHED, NO_TOWER)
+CHANNELS_ROW = Row(CHANNELS_LAST, "torch", "channels_last")
 FLOOR_ROW = Row(FLOOR, "numpy", "floor")
 ELEMENT_ROWS = (Row(OURS, "tinyhyper"), Row("NumPy", "numpy"), Row("PyTorch", "torch"), Row("MyGrad", "mygrad"))
 BACKENDS = tuple(f"{OURS}, {backend}" for backend in ("auto", "numba", "blas"))
@@ -33,11 +42,11 @@ MATRIX_ROWS = (
     Row("NumPy", "numpy"),
     Row("PyTorch", "torch"),
 )
-HEIGHTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+HEIGHTS = (0, 1, 3, 10, 30, 100, 300, 1000)
 PUBLISHED_HEIGHTS = 500  # the package calls itself once a level, and Python allows a thousand
 KINDS = {
     "hyperstep": "hypersteps", "network": "networks", "towers": "towers", "operation": "operations", "chain": "chains",
-    "matmul": "matmul", "linear": "linear", "start": "start", "memory": "memory",
+    "matmul": "matmul", "linear": "linear", "sweep": "sweep", "start": "start", "memory": "memory",
 }  # fmt: skip
 
 
@@ -46,8 +55,9 @@ class Plan:
     """How much is measured.
 
     rounds: turns of each row.  sizes, chain_sizes: elements of single operations and of chains.  heights: of towers.
-    remembered: the workloads whose memory is measured.  starts: fresh processes of each kind.  steps: of the run whose
-    memory must stay flat.  without: peers that would take too long.
+    remembered: the workloads whose memory is measured.  starts: fresh processes of each kind, and sweeps.
+    steps: of the run whose memory must stay flat.  swept: steps of each run of a sweep.
+    without: peers that would take too long.
     """
 
     rounds: int
@@ -62,6 +72,7 @@ class Plan:
     remembered: tuple[str, ...]
     starts: int
     steps: int
+    swept: int
     without: tuple[str, ...] = ()
 
 
@@ -75,13 +86,14 @@ FULL = Plan(
     chain_sizes=tuple(CHAIN_SIZES),
     shapes=PLAIN,
     transposed=TRANSPOSED,
-    remembered=tuple(name for name in HYPERSTEPS if HYPERSTEPS[name].problem is not SMALL),
+    remembered=(*(name for name in HYPERSTEPS if HYPERSTEPS[name].problem is not SMALL), IMAGES),
     starts=2,
-    steps=1_000_000,
+    steps=10_000_000,
+    swept=5_000,
 )
 QUICK = Plan(
     rounds=3,
-    workloads=("MLP, SGD/SGD", "MLP, Adam/SGD"),
+    workloads=("MLP, Adam/SGD", "teaching-size net, Adam/SGD"),
     networks=(),
     heights=(0, 1, 10, 100),
     operations=("add", "tanh"),
@@ -89,10 +101,11 @@ QUICK = Plan(
     chain_sizes=(10_000, 1_000_000),
     shapes=(PLAIN[0], PLAIN[4]),
     transposed=(TRANSPOSED[0], TRANSPOSED[16]),
-    remembered=("MLP, SGD/SGD",),
+    remembered=("MLP, Adam/SGD",),
     starts=1,
-    steps=10_000,
-    without=("torch_compile", "autograd"),
+    steps=100_000,
+    swept=500,
+    without=("torch_compile", "autograd", "digits"),
 )
 
 
@@ -109,12 +122,17 @@ def hypersteps(plan: Plan) -> list[Task]:
     return tasks
 
 
+def labelled(labels: tuple[str, ...]) -> tuple[Row, ...]:
+    """The rows of these labels, in the order of all."""
+    return tuple(row for row in TRAINING_ROWS if row.label in labels)
+
+
 def networks(plan: Plan) -> list[Task]:
     tasks = []
     for name in plan.networks:
-        rows = tuple(row for row in NETWORK_ROWS if row.label != CHANNELS_LAST or name == IMAGES)
+        rows = labelled(NETWORK_LABELS) + ((CHANNELS_ROW,) if name == IMAGES else ())
         # In float32 no two ResNets stay together: rounding turns the sign of some arguments of relu, and that grows.
-        alike = (OURS, *PUBLISHED) if name != IMAGES else ()
+        alike = (OURS, CALLED, *PUBLISHED) if name != IMAGES else ()
         tasks.append(Task("network", name, (NETWORKS[name],), rows, alike, 1.0))
     return tasks
 
@@ -122,11 +140,13 @@ def networks(plan: Plan) -> list[Task]:
 def towers(plan: Plan) -> list[Task]:
     low = [height for height in plan.heights if height <= PUBLISHED_HEIGHTS]
     high = [height for height in plan.heights if height > PUBLISHED_HEIGHTS]
-    rows = tuple(row for row in TRAINING_ROWS if row.label in (OURS, *PUBLISHED))
     together = Task(
-        "towers", f"towers of SGD to height {low[-1]}", (low,), rows, tuple(row.label for row in rows), 0.03
+        "towers", f"towers of SGD to height {low[-1]}", (low,), labelled(TOWER_LABELS), TOWER_LABELS, 0.03
     )
-    alone = [Task("towers", f"a tower of height {height}", ([height],), rows[:1], (), 0.1) for height in high]
+    ours = TOWER_LABELS[:3]
+    alone = [
+        Task("towers", f"a tower of height {height}", ([height],), labelled(ours), ours, 0.1) for height in high
+    ]
     return [together, *alone]
 
 

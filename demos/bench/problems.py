@@ -36,6 +36,11 @@ class Problem:
     seed: int = 0
 
     @property
+    def carry(self) -> Any:
+        """What the loss reads and replaces, if anything."""
+        return None
+
+    @property
     def classes(self) -> int:
         """How many classes there are to tell apart; 0 if it is numbers that are fitted."""
         return self.layers[-1] if self.layers and self.layers[-1] > 1 else 0
@@ -59,7 +64,7 @@ class Problem:
             return inputs, rng.integers(0, self.classes, self.batch)
         return inputs, rng.random((self.batch, 1), dtype=np.float32)
 
-    def loss(self, library: Any, params: Any, inputs: Any, targets: Any) -> Any:
+    def loss(self, library: Any, params: Any, inputs: Any = None, targets: Any = None) -> Any:
         """The loss, in the operations of a library: `layer`, `cross_entropy`, `mean_square` and `sum_square`."""
         if not self.layers:
             total = library.sum_square(params["p0"])

@@ -10,9 +10,10 @@ Times = dict[tuple[str, str], list[list[float]]]  # by row and part, the seconds
 
 
 def summary(turns: list[list[float]]) -> dict[str, Any]:
-    """Seconds: median and quartiles of all calls, and the median of each turn."""
-    first, median, third = np.percentile(np.concatenate(turns), [25, 50, 75])
+    """Seconds: the least, the median and the quartiles of all calls, and the median of each turn."""
+    least, first, median, third = np.percentile(np.concatenate(turns), [0, 25, 50, 75])
     return {
+        "least": float(least),
         "median": float(median),
         "quartiles": [float(first), float(third)],
         "turns": [float(np.median(turn)) for turn in turns],

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import goals
+from . import goals, sweeps
 from .goals import tower_times
-from .plan import BACKENDS, OURS, PUBLISHED
+from .plan import BACKENDS, OURS, OVER, TOWER_LABELS
 from .run import Run, best
 from .statistics import ratio, slope
 
@@ -58,11 +58,6 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-def spread(row: dict[str, Any]) -> list[str]:
-    """Median and quartiles."""
-    return [duration(row["median"]), "–".join(duration(q).split()[0] for q in row["quartiles"])]
-
-
 def words(left_out: dict[str, str]) -> str:
     """What is missing, and why."""
     return "; ".join(f"{label}: {why}" for label, why in left_out.items())
@@ -103,6 +98,7 @@ def trainings(run: Run, kind: str) -> list[Table]:
     tables = []
     for name in run.names(kind):
         by_threads = {t: run.training(name, t) for t in run.threads}
+        base = OVER if any(OVER in rows for rows in by_threads.values()) else OURS
         labels = list(dict.fromkeys(label for rows in by_threads.values() for label in rows))
         lines = []
         for label in labels:
@@ -111,10 +107,11 @@ def trainings(run: Run, kind: str) -> list[Table]:
                 if label not in rows:
                     line += ["", "", ""]
                     continue
-                line += [*spread(rows[label]), f"{ratio(rows[label], rows[OURS]):.2f}×" if OURS in rows else ""]
+                gain = f"{ratio(rows[label], rows[base]):.2f}×" if base in rows else ""
+                line += [duration(rows[label]["median"]), duration(rows[label]["least"]), gain]
                 errors += [rows[label]["error"]] if rows[label]["error"] is not None else []
             lines.append([*line, f"{max(errors):.0e}" if errors else ""])
-        heads = [head for t in run.threads for head in (threads_name(t), "quartiles", "ratio")]
+        heads = [head for t in run.threads for head in (threads_name(t), "least", "ratio")]
         tables.append(Table(name, ["", *heads, "off by"], lines, words(run.left_out(kind, name))))
     return tables
 
@@ -122,7 +119,7 @@ def trainings(run: Run, kind: str) -> list[Table]:
 def towers(run: Run) -> list[Table]:
     tables = []
     for threads in run.threads:
-        columns = {label: tower_times(run, threads, label) for label in (OURS, *PUBLISHED)}
+        columns = {label: tower_times(run, threads, label) for label in TOWER_LABELS}
         columns = {label: times for label, times in columns.items() if times}
         heights = sorted({height for times in columns.values() for height in times})
         lines = [[str(h), *(duration(times[h]) if h in times else "" for times in columns.values())] for h in heights]
@@ -130,7 +127,7 @@ def towers(run: Run) -> list[Table]:
         lines.append(["each level", *("" if value is None else duration(value) for value in slopes)])
         if heights:
             title = f"Towers of SGD: a step by height, {threads_name(threads)}"
-            tables.append(Table(title, ["levels above", *columns], lines))
+            tables.append(Table(title, ["levels", *columns], lines))
     return tables
 
 
@@ -215,8 +212,17 @@ def starts(run: Run) -> list[Table]:
     for record in run.data["starts"]:
         cells = [duration(float(np.median(record[s]))) if record[s] else "" for s in STATES]
         lines.append([f"{record['label']}, {record['threads']}", *cells, record.get("left_out", "")])
-    note = "The first hypersteps are two, as the first has no hypergradient. After each name: the number of threads."
-    return [Table("Fresh processes", ["", "import", "first steps, cold", "warm", ""], lines, note)] if lines else []
+    note = "After each name: the number of threads."
+    return [Table("Fresh processes", ["", "import", "cold", "warm", ""], lines, note)] if lines else []
+
+
+def sweep(run: Run) -> list[Table]:
+    lines = [
+        [str(record["cores"]), duration(min(record["seconds"])) if record["seconds"] else record["left_out"]]
+        for record in run.data["sweeps"]
+    ]
+    title = f"A sweep of {sweeps.RUNS} runs: {sweeps.WORKLOAD}"
+    return [Table(title, ["cores", "least"], lines)] if lines else []
 
 
 def memory(run: Run) -> list[Table]:
@@ -241,4 +247,4 @@ def memory(run: Run) -> list[Table]:
     return tables
 
 
-SECTIONS = (hypersteps, networks, towers, operations, chains, products, starts, memory)
+SECTIONS = (hypersteps, networks, towers, operations, chains, products, sweep, starts, memory)

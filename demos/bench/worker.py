@@ -17,6 +17,8 @@ CHECKED_STEPS = 8  # after which the runs of all peers must have come to the sam
 WARM_UP = 0.03  # seconds at the start of each turn, in which processors and threads wake up
 UNCOUNTED = 2  # calls before those that count
 SAMPLE = 20e-6  # seconds: shorter calls are timed several at a time
+LOOP = 20e-3  # seconds: a peer's own loop is timed for at least so long at a time, and
+SPREAD = 30  # times as long as for one step, as a call of it has a cost of its own
 MOST_SAMPLES = 50
 BEYOND_MEMORY = "takes more than the memory there is"
 
@@ -30,7 +32,7 @@ class Peer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.steps: dict[str, Callable[[], Any]] = {}
+        self.loops: dict[str, Callable[[int], Any]] = {}
         self.samples: dict[str, tuple[int, int]] = {}
 
     def load(self) -> None:
@@ -46,14 +48,14 @@ class Peer:
         parts = made if isinstance(made, dict) else {"": made}
         results = {}
         for name, part in parts.items():
-            self.steps[name] = getattr(part, "step", part)
+            own = getattr(part, "loop", None)
+            loop = self.loops[name] = own or repeated(getattr(part, "step", part))
             if hasattr(part, "result"):
                 part.step()
                 first = part.result()
-                for _ in range(CHECKED_STEPS):
-                    part.step()
+                loop(CHECKED_STEPS)
                 results[name] = first, part.result()
-            self.samples[name] = samples(self.steps[name], seconds)
+            self.samples[name] = samples(loop, own is not None, seconds)
         return results
 
     def turn(self) -> dict[str, list[float]]:
@@ -61,17 +63,17 @@ class Peer:
         times: dict[str, list[float]] = {}
         end = time.perf_counter() + WARM_UP
         while time.perf_counter() < end:
-            next(iter(self.steps.values()))()
-        for name, step in self.steps.items():
+            next(iter(self.loops.values()))(1)
+        for name, loop in self.loops.items():
             inner, count = self.samples[name]
             for _ in range(UNCOUNTED):
-                step()
-            times[name] = [timed(step, inner) for _ in range(count)]
+                loop(1)
+            times[name] = [timed(loop, inner) for _ in range(count)]
         return times
 
     def drop(self) -> None:
         """Forget the task."""
-        self.steps, self.samples = {}, {}
+        self.loops, self.samples = {}, {}
         gc.collect()
 
     def memory(self, kind: str, small: tuple[Any, ...], arguments: tuple[Any, ...], steps: int) -> dict[str, int]:
@@ -89,19 +91,23 @@ class Peer:
 
     def train(self, kind: str, arguments: tuple[Any, ...], steps: int) -> None:
         """Some steps of a training run."""
-        step = getattr(self.module, kind)(*arguments).step
-        for _ in range(steps):
-            step()
+        repeated(getattr(self.module, kind)(*arguments).step)(steps)
 
     def growth(self, height: int, steps: int) -> dict[str, int]:
         """Bytes that the process holds after a twentieth of the steps of a small tower, and after all of them."""
-        step = self.module.towers([height], "")[str(height)].step
-        held = []
-        for count in (steps // 20, steps - steps // 20):
+        loop = self.module.towers([height], "over")[str(height)].loop
+        part, held = max(1, steps // 100), []
+        for count in (5, 95):
             for _ in range(count):
-                step()
+                loop(part)
             held.append(status("VmRSS"))
-        return {"early": held[0], "late": held[1], "steps": steps}
+        return {"early": held[0], "late": held[1], "steps": 100 * part}
+
+    def sweep(self, workload: Any, runs: int, steps: int, workers: int) -> float:
+        """The seconds of a sweep of so many runs; one alone goes first, for which kernels are compiled."""
+        sweep = self.module.sweep(workload, steps, workers)
+        sweep(1)
+        return runs * timed(sweep, runs)
 
     def pools(self) -> list[dict[str, Any]]:
         """The thread pools of the libraries that are loaded."""
@@ -111,20 +117,41 @@ class Peer:
         return [{key: pool[key] for key in shown if pool.get(key)} for pool in threadpool_info()]
 
 
-def timed(step: Callable[[], Any], inner: int) -> float:
-    """Seconds of one call, of so many in a row."""
+def repeated(step: Callable[[], Any]) -> Callable[[int], None]:
+    """A loop of calls."""
+
+    def loop(count: int) -> None:
+        for _ in range(count):
+            step()
+
+    return loop
+
+
+def timed(loop: Callable[[int], Any], inner: int) -> float:
+    """Seconds of one step, of so many in a row."""
     begun = time.perf_counter()
-    for _ in range(inner):
-        step()
+    loop(inner)
     return (time.perf_counter() - begun) / inner
 
 
-def samples(step: Callable[[], Any], seconds: float) -> tuple[int, int]:
-    """Calls in a row that make a sample, and samples that make a turn."""
-    step()
-    each = max(min(timed(step, 1), timed(step, 1)), 1e-8)
-    inner = max(1, round(SAMPLE / each))
+def samples(loop: Callable[[int], Any], own: bool, seconds: float) -> tuple[int, int]:
+    """Steps in a row that make a sample, and samples that make a turn of so many seconds.
+
+    own: whether the loop is the peer's own. Then a call of it has a cost of its own, which is to be spread out.
+    """
+    loop(1)
+    each, inner = quickest(loop, 1), 1
+    least = max(LOOP, SPREAD * each) if own else SAMPLE
+    while inner * each < least / 2:
+        inner *= 2
+        each = quickest(loop, inner)
+    inner = max(1, round(least / each))
     return inner, min(max(round(seconds / (each * inner)), 2), MOST_SAMPLES)
+
+
+def quickest(loop: Callable[[int], Any], inner: int) -> float:
+    """The least seconds of a step in some tries, as of replay's steps one in a while is also made eagerly."""
+    return max(1e-9, min(timed(loop, inner) for _ in range(3)))
 
 
 def status(key: str) -> int:

@@ -10,12 +10,12 @@ A new experiment is two things.
        def fitted(run, data): ...          # the run, where it depends on how much data there is (optional)
        COST = 1.3                          # roughly, milliseconds a step: the longest run comes first
 
-       class Model(Training): ...          # `loss`, `after` and `result`; `Training` says what a checkpoint holds
+       class Model(Training): ...          # `batch`, `after` and `result`; `Training` says what a checkpoint holds
 
        def perform(run, place):
            return train(partial(Model, run, load(place.data)), run, place)
 
-   `train` does the rest: backward, the optimizer's step, checkpoints, the stop where the loss is no longer a number.
+   `train` does the rest: replayed steps, checkpoints, the stop where the loss is no longer a number.
    An epoch's order is best drawn from `default_rng([run.seed, 1 + epoch])`, which needs no generator that is kept.
 
 2. An `Experiment` in a module of its own, demos/paper/NAME.py, with one line in the table of demos/__main__.py:

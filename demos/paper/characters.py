@@ -9,6 +9,7 @@ Its result: the test perplexity, that of training by hundreds of steps, the hype
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ import numpy as np
 
 import tinyhyper as th
 from tinyhyper.data.text import HELD_OUT
-from tinyhyper.nn.recurrent import State
 
 from ..stacks import with_rates
 from . import Place, Run, Training, train
@@ -49,35 +49,46 @@ def steps(characters: int) -> int:
     return math.ceil((characters - 1) // BATCH / LENGTH)
 
 
+def silence() -> dict[str, th.Tensor]:
+    """The network's state before the first character."""
+    return {f"{name}{n}": th.Tensor(np.zeros((BATCH, HIDDEN), np.float32)) for n in range(LAYERS) for name in "hc"}
+
+
+def reader(network: th.nn.CharLSTM, carried: dict[str, th.Tensor]) -> Callable[..., th.Tensor]:
+    """A loss: the mean over the characters of a batch, (length, rows), whose targets come one row after the other.
+
+    carried: the state before the batch, which is replaced by that behind it.
+    """
+
+    def loss(params: Mapping[str, th.Tensor], inputs: np.ndarray, targets: np.ndarray) -> th.Tensor:
+        logits, state = network(params, inputs, [(carried[f"h{n}"], carried[f"c{n}"]) for n in range(LAYERS)])
+        for n, pair in enumerate(state):
+            carried.update({f"{name}{n}": x.detach("carried state") for name, x in zip("hc", pair)})
+        return th.cross_entropy(logits.reshape(targets.size, -1), targets)
+
+    return loss
+
+
 class Writer(Training):
     """A run; the text is read from front to back, again and again."""
 
     def __init__(self, run: Run, text: th.data.Text) -> None:
         self.network = th.nn.CharLSTM("model", len(text.characters), HIDDEN, LAYERS)
-        super().__init__(self.network.parameters(run.seed), with_rates(run.stack, run.options.get("rates")))
+        optimizer, carried = with_rates(run.stack, run.options.get("rates")), silence()
+        super().__init__(self.network.parameters(run.seed), optimizer, reader(self.network, carried))
+        self.carried = carried
         self.seed, self.text, self.written = run.seed, text, run.options.get("sample", 0)
         self.start = beginning(text)
         self.batches = list(th.data.sequences(text.train_ids[: run.options.get("characters")], BATCH, LENGTH))
         self.tests = list(th.data.sequences(text.test_ids[: run.options.get("tests")], BATCH, LENGTH))
-        self.state: State | None = None
         self.history = {"recent": [], "losses": [], "hyperparameters": [self.optimizer.hyperparameters]}
 
-    def loss(self, step: int) -> th.Tensor:
-        batch = step % len(self.batches)
-        before = None if batch == 0 else th.nn.cut(self.state or self.saved())
-        loss, self.state = self.read(self.batches[batch], before)
-        self.carried = {f"{name}{n}": x.numpy() for n, pair in enumerate(self.state) for name, x in zip("hc", pair)}
-        return loss
-
-    def read(self, batch: tuple[np.ndarray, np.ndarray], state: State | None) -> tuple[th.Tensor, State]:
-        """The mean loss over the characters of a batch, and the state behind it."""
-        inputs, targets = batch
-        logits, state = self.network(self.params, inputs.T, state)
-        return th.cross_entropy(logits.reshape(targets.size, -1), targets.T.ravel()), state
-
-    def saved(self) -> State:
-        """The state that a checkpoint has brought."""
-        return [(th.tensor(self.carried[f"h{n}"]), th.tensor(self.carried[f"c{n}"])) for n in range(LAYERS)]
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        n = step % len(self.batches)
+        if n == 0:
+            self.carried.update(silence())
+        inputs, targets = self.batches[n]
+        return inputs.T, targets.T.ravel()
 
     def after(self, step: int, loss: float) -> None:
         history = self.history
@@ -89,11 +100,11 @@ class Writer(Training):
 
     def perplexity(self) -> float:
         """e to the mean loss over the characters of the test text."""
-        total, count, state = 0.0, 0, None
+        total, count, read = 0.0, 0, reader(self.network, silence())
         with th.no_grad():
-            for batch in self.tests:
-                loss, state = self.read(batch, state)
-                total, count = total + loss.item() * batch[1].size, count + batch[1].size
+            for inputs, targets in self.tests:
+                loss = read(self.params, inputs.T, targets.T.ravel())
+                total, count = total + loss.item() * targets.size, count + targets.size
         return float(np.exp(total / count))
 
     def sample(self) -> str:

@@ -8,6 +8,7 @@ Its result: test error in per cent and, by epoch, the mean training loss, the te
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,12 @@ class Residual(Training):
 
     def __init__(self, run: Run, data: th.data.Split) -> None:
         model = th.nn.resnet20()
-        super().__init__(model.parameters(run.seed), with_rates(run.stack, run.options.get("rates")))
+        optimizer = with_rates(run.stack, run.options.get("rates"))
+
+        def loss(params: Mapping[str, th.Tensor], images: np.ndarray, labels: np.ndarray) -> th.Tensor:
+            return th.cross_entropy(model(params, images), labels)
+
+        super().__init__(model.parameters(run.seed), optimizer, loss)
         self.model, self.seed = model, run.seed
         self.decay = run.options.get("decay", [])
         images, tests = run.options.get("images"), run.options.get("tests")
@@ -52,12 +58,15 @@ class Residual(Training):
         self.epoch = steps(1, len(self.data.train_labels))
         self.history = {"recent": [], "losses": [], "errors": [], "hyperparameters": [self.optimizer.hyperparameters]}
 
-    def loss(self, step: int) -> th.Tensor:
+    def stepper(self) -> Callable[..., float]:
+        """Steps of the eager engine: replay takes as long, as nearly all of it is convolution, and far more memory."""
+        return self.eagerly
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, batch = divmod(step, self.epoch)
         rows = training.rows(self.seed, step, len(self.data.train_labels), BATCH)
         rng = np.random.default_rng([self.seed, 1 + epoch, batch])
-        images = th.data.crop_and_flip(self.data.train_images[rows], rng)
-        return th.cross_entropy(self.scores(images), self.data.train_labels[rows])
+        return th.data.crop_and_flip(self.data.train_images[rows], rng), self.data.train_labels[rows]
 
     def after(self, step: int, loss: float) -> None:
         history = self.history

@@ -7,6 +7,7 @@ loss and alpha; and the lowest alpha of all steps (None where alpha is tuned as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -66,19 +67,23 @@ def fitted(run: Run, folder: Path | None) -> Run:
     return replace(run, steps=steps(run.steps // steps(1), images), options={**run.options, "images": images})
 
 
-def scaled(images: np.ndarray, out: np.ndarray) -> th.Tensor:
-    """Bytes as numbers in [0, 1], written into `out`; the tensor is only good until `out` is written again."""
+def scaled(images: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Bytes as numbers in [0, 1], written into `out`."""
     numbers = out[: len(images)]
     np.copyto(numbers, images)
     numbers *= 1 / WHITE
-    return th.Tensor(numbers)
+    return numbers
 
 
-def logits(params: dict[str, th.Tensor], images: th.Tensor) -> th.Tensor:
+def logits(params: Mapping[str, th.Tensor], images: Any) -> th.Tensor:
     """(n, 784) images to (n, 10) scores."""
-    for layer in LAYERS:
-        images = layer(params, images)
-    return images
+    first, second = LAYERS
+    return second(params, first(params, images))
+
+
+def loss(params: Mapping[str, th.Tensor], images: np.ndarray, labels: np.ndarray) -> th.Tensor:
+    """The cross-entropy of a batch."""
+    return th.cross_entropy(logits(params, images), labels)
 
 
 def tower(run: Run) -> th.optim.Optimizer:
@@ -100,11 +105,12 @@ class Perceptron(Training):
 
     def __init__(self, run: Run, data: Data) -> None:
         rng = np.random.default_rng(run.seed)
-        super().__init__({name: w for layer in LAYERS for name, w in layer.parameters(rng).items()}, tower(run))
+        params = {name: w for layer in LAYERS for name, w in layer.parameters(rng).items()}
+        super().__init__(params, tower(run), loss)
         self.seed, self.data = run.seed, data
         self.images = run.options.get("images", len(data.images))
         self.epoch = steps(1, self.images)
-        # One batch at a time: `backward` has released the one before when the next is written.
+        # One batch at a time: the step before is over when the next is written.
         self.bytes = np.empty((BATCH, PIXELS), np.uint8)
         self.floats = np.empty((BATCH, PIXELS), np.float32)
         self.history = {"recent": [], "losses": [], "alphas": [], "lowest": self.internal()}
@@ -113,10 +119,10 @@ class Perceptron(Training):
         """The bottom's alpha, in its coordinate."""
         return self.optimizer.parameters["alpha"].item()
 
-    def loss(self, step: int) -> th.Tensor:
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         rows = training.rows(self.seed, step, self.images, BATCH)
         taken = np.take(self.data.images, rows, axis=0, out=self.bytes[: len(rows)], mode="clip")
-        return th.cross_entropy(logits(self.params, scaled(taken, self.floats)), self.data.labels[rows])
+        return scaled(taken, self.floats), self.data.labels[rows]
 
     def after(self, step: int, loss: float) -> None:
         history, alpha = self.history, self.internal()

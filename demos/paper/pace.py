@@ -27,12 +27,12 @@ def perform(run: Run, place: Place) -> dict[str, Any]:
     heights, rounds = run.options["heights"], run.options["rounds"]
     data, count = mnist.load(place.data), run.steps // rounds
     towers = [mnist.Perceptron(Run(run.experiment, run.kind, stack(h), run.seed, run.steps), data) for h in heights]
+    steppers = [tower.stepper() for tower in towers]
     times: list[list[float]] = [[] for _ in heights]
     for turn in range(rounds + 1):
-        for tower, found in zip(towers, times):
+        for tower, make, found in zip(towers, steppers, times):
             begun = time.perf_counter()
             for step in range(count):
-                tower.loss((turn * count + step) % tower.epoch).backward()
-                tower.optimizer.step(tower.params)
+                make(*tower.batch((turn * count + step) % tower.epoch))
             found.append(1e3 * (time.perf_counter() - begun) / count)
     return {"heights": list(heights), "milliseconds": [median(found[1:]) for found in times]}

@@ -1,11 +1,15 @@
-"""The loop that trains a run: interrupted at any step, it goes on to the same numbers."""
+"""The loop that trains a run: interrupted at any step, it goes on to the same numbers.
+
+Steps are replayed (docs/replay.md). After an interruption a few are made by the eager engine before there is a program
+again; what the program's listing marks with ~ is rounded otherwise there.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,23 +24,38 @@ from .run import Place, Run, Stopped
 class Training:
     """A run under way. A checkpoint holds these attributes; all else must follow from the run and the step.
 
-    params: named tensors.  optimizer: what moves them.  model: a layer whose buffers count, or None.
-    carried: arrays that one step hands to the next.  history: what was recorded so far, JSON-able (finite or not).
+    params: named tensors.  optimizer: what moves them.  loss: loss(params, *batch), which reads `carried` if anything.
+    model: a layer whose buffers count, or None.  carried: arrays or tensors that one step hands to the next.
+    history: what was recorded so far, JSON-able (finite or not).
     """
 
     params: dict[str, th.Tensor]
     optimizer: th.optim.Optimizer
+    loss: Callable[..., th.Tensor]
     model: th.nn.Layer | None
-    carried: dict[str, np.ndarray]
+    carried: dict[str, Any]
     history: dict[str, Any]
 
-    def __init__(self, params: dict[str, th.Tensor], optimizer: th.optim.Optimizer) -> None:
-        self.params, self.optimizer = params, optimizer
+    def __init__(
+        self, params: dict[str, th.Tensor], optimizer: th.optim.Optimizer, loss: Callable[..., th.Tensor]
+    ) -> None:
+        self.params, self.optimizer, self.loss = params, optimizer, loss
         self.model, self.carried, self.history = None, {}, {}
 
-    def loss(self, step: int) -> th.Tensor:
-        """The loss of the batch of this step; steps are counted from 0."""
+    def batch(self, step: int) -> Sequence[Any]:
+        """What the loss takes at this step beside params; steps are counted from 0."""
         raise NotImplementedError
+
+    def stepper(self) -> Callable[..., float]:
+        """What makes a step of a batch, and gives its loss."""
+        return th.replay(self.loss, self.params, self.optimizer, carry=self.carried)
+
+    def eagerly(self, *batch: Any) -> float:
+        """A step that is not replayed."""
+        loss = self.loss(self.params, *batch)
+        loss.backward()
+        self.optimizer.step(self.params)
+        return loss.item()
 
     def after(self, step: int, loss: float) -> None:
         """Record something about a step that was just made."""
@@ -55,6 +74,7 @@ def train(begin: Callable[[], Training], run: Run, place: Place) -> dict[str, An
     """
     path, label = place.checkpoint(run), [th.__version__, run.key, place.fingerprint]
     training, step, seconds = resume(begin, path, label)
+    make = training.stepper()
     loss, now = 0.0, time.monotonic()
     began, look, save = now - seconds, now, now + place.every
     while step < run.steps and math.isfinite(loss):
@@ -65,10 +85,7 @@ def train(begin: Callable[[], Training], run: Run, place: Place) -> dict[str, An
                 save = time.monotonic() + place.every
             if stopping:
                 raise Stopped(run.key)
-        tensor = training.loss(step)
-        tensor.backward()
-        loss = tensor.item()
-        training.optimizer.step(training.params)
+        loss = make(*training.batch(step))
         training.after(step, loss)
         step += 1
     ended = {"steps": step, "diverged": not math.isfinite(loss)}
@@ -102,7 +119,8 @@ def resume(begin: Callable[[], Training], path: Path, label: list[Any]) -> tuple
             raise ValueError("it is of another version, run or data")
         if training.model is not None:
             training.model.load_buffers(saved["buffers"])
-        training.carried, training.history = saved["carried"], saved["history"]
+        training.carried.update(saved["carried"])
+        training.history = saved["history"]
         return training, saved["step"], saved["seconds"]
     except th.CheckpointMissingError:
         return training, 0, 0.0

@@ -73,10 +73,10 @@ class Cut(tiny_training.Tiny):
         super().__init__(run)
         self.at = at
 
-    def loss(self, step):
+    def batch(self, step):
         if step == self.at:
             raise Interrupted
-        return super().loss(step)
+        return super().batch(step)
 
 
 @pytest.mark.slow

@@ -48,14 +48,14 @@ class Interrupted(Exception):
 def outcome(kind, run, data, place, at=None):
     """The result as JSON has it; interrupted at a step, if one is given."""
     training = kind(run, data)
-    usual = training.loss
+    usual = training.batch
 
-    def loss(step):
+    def batch(step):
         if step == at:
             raise Interrupted
         return usual(step)
 
-    training.loss = loss
+    training.batch = batch
     result = train(lambda: training, run, place)
     del result["seconds"]
     return plain(result)
@@ -121,11 +121,14 @@ def test_the_state_is_carried_within_an_epoch_and_cut():
     training = kind(run, data)
     count = len(training.batches)
     assert count > 3
+    begins = []
     with th.record() as tape:
         for step in range(count + 1):
-            training.loss(step)
-    steps = sum(cut.reason == "carried state" for cut in tape.cuts) / (2 * characters.LAYERS)
-    assert steps == count - 1  # not before the first batch, nor where the text begins anew
+            batch = training.batch(step)
+            begins.append(not any(state.numpy().any() for state in training.carried.values()))
+            training.loss(training.params, *batch)
+    assert begins == [True, *[False] * (count - 1), True]  # the first batch, and where the text begins anew
+    assert sum(cut.reason == "carried state" for cut in tape.cuts) == 2 * characters.LAYERS * (count + 1)
 
 
 def test_perplexity_is_of_all_test_characters():

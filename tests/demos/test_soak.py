@@ -14,9 +14,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 def here(monkeypatch):
-    """No processes of their own, and forty steps."""
+    """No processes of their own, and few steps."""
     monkeypatch.setattr(soak, "apart", lambda call, *arguments: call(*arguments))
-    monkeypatch.setattr(soak, "QUICK", 40)
+    monkeypatch.setattr(soak, "QUICK", 400)
+    monkeypatch.setattr(soak, "QUICK_JOINED", 60)
+    monkeypatch.setattr(soak, "PART", 25)
     monkeypatch.setattr(soak, "SAMPLES", 8)
 
 
@@ -30,8 +32,9 @@ def test_ten_runs_end_where_one_does_and_the_way_is_shown(here, tmp_path, capsys
     status, out, found = run(tmp_path, capsys)
     assert status == 0 and found["same"] and found["towers"][0] == found["towers"][1]
     assert found["command"] == "python -m demos soak --quick"
-    assert [sample["step"] for sample in found["samples"]] == list(range(5, 41, 5))
+    assert [sample["step"] for sample in found["samples"]] == list(range(50, 401, 50))
     assert len({(sample["nodes"], sample["tensors"]) for sample in found["samples"]}) == 1, "what is alive stays flat"
+    assert f"It ended at {found['end']}." in out and "One run of 60 steps" in out
     assert "10 runs joined by checkpoints ended at the same bytes" in out
     assert out.rstrip().endswith(f"In {tmp_path}: soak.png, soak.json")
     assert (tmp_path / "soak.png").read_bytes().startswith(PNG)
@@ -42,7 +45,8 @@ def test_the_docs_show_what_was_found():
     found = json.loads((docs / "figures" / "soak.json").read_text())
     samples = [soak.Sample(**sample) for sample in found["samples"]]
     assert found["same"] and samples[-1].step == soak.STEPS
-    assert soak.table(samples, found["same"], found["towers"]) in (docs / "checkpoints.md").read_text()
+    told = soak.table(samples, found["end"], found["joined"], found["same"], found["towers"])
+    assert told in (docs / "checkpoints.md").read_text()
 
 
 def without_the_live_edge(run, path):

@@ -36,13 +36,16 @@ class Tiny(Training):
         rng = np.random.default_rng(run.seed)
         weights = {"w": rng.standard_normal((6, 3)), "b": rng.standard_normal(3)}
         params = {name: th.tensor(x.astype(np.float32), requires_grad=True) for name, x in weights.items()}
-        super().__init__(params, th.optim.from_string(run.stack))
+        super().__init__(params, th.optim.from_string(run.stack), self.weighted)
         self.model = Counter()
         self.carried = {"state": np.zeros(3)}
         self.history = {"losses": []}
         self.run = run
 
-    def loss(self, step):
+    def stepper(self):
+        return self.eagerly  # the counter counts each call
+
+    def batch(self, step):
         options = self.run.options
         if "slow" in options and Path(options["slow"]).exists():
             time.sleep(0.05)
@@ -50,9 +53,11 @@ class Tiny(Training):
             self.accident(options)
         noise = np.random.default_rng([self.run.seed, step]).standard_normal(3)
         self.carried["state"] = 0.5 * self.carried["state"] + noise
-        out = th.tanh(th.Tensor(DATA) @ self.params["w"] + self.params["b"])
-        loss = th.sum(self.model(self.params, out) * self.carried["state"].astype(np.float32)) / 4
-        return loss * np.float32(np.nan) if "explode" in options and step >= options["at"] else loss
+        return [np.float32(np.nan if "explode" in options and step >= options["at"] else 1)]
+
+    def weighted(self, params, factor):
+        out = th.tanh(th.Tensor(DATA) @ params["w"] + params["b"])
+        return th.sum(self.model(params, out) * self.carried["state"].astype(np.float32)) / 4 * factor
 
     def accident(self, options):
         if "fail" in options:

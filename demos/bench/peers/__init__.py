@@ -26,10 +26,11 @@ class Result(NamedTuple):
 
 
 class Training(NamedTuple):
-    """A step of a training run, and where the run stands."""
+    """A step of a training run, where the run stands, and the peer's own loop over so many steps, if it has one."""
 
     step: Callable[[], Any]
     result: Callable[[], Result]
+    loop: Callable[[int], Any] | None = None
 
 
 def floats(values: Any) -> dict[str, float]:

@@ -15,10 +15,12 @@ def training(
     workload: Workload,
     convert: Callable[[Any], Any],
     compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
+    looped: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> Training:
     """Steps of `rules.advance` with a library's operations.
 
     convert: a NumPy array as the library's.  compiled: what makes a function of a carry fast.
+    looped: what makes of it a function that takes a number of steps first, and makes them in the library's own loop.
     """
     problem, tower = workload.problem, workload.tower
     inputs, targets = map(convert, problem.data())
@@ -44,4 +46,11 @@ def training(
         moved, hyperparameters = rules.finish(library, tower, held[0])
         return Result(arrays(moved), floats(hyperparameters) if len(tower) > 1 else {})
 
-    return Training(step, result)
+    if looped is None:
+        return Training(step, result)
+    many = looped(advance)
+
+    def loop(count: int) -> None:
+        held[0] = library.wait(many(count, held[0], inputs, targets))
+
+    return Training(step, result, loop)

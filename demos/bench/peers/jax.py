@@ -1,12 +1,14 @@
-"""JAX: the whole hyperstep jitted, its buffers handed on."""
+"""JAX: the whole hyperstep jitted, its buffers handed on; a call a step, or in JAX's own loop."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ..problems import Workload
 from . import Training, functional
@@ -46,5 +48,15 @@ class Library:
         return out, lambda gradient: pull(gradient)[0], extra
 
 
+def looped(advance: Callable[..., Any]) -> Callable[..., Any]:
+    """Many steps in one call."""
+
+    def many(count: Any, carry: Any, inputs: Any, targets: Any) -> Any:
+        return lax.fori_loop(0, count, lambda _, carry: advance(carry, inputs, targets), carry)
+
+    return jax.jit(many, donate_argnums=1)
+
+
 def hyperstep(workload: Workload, variant: str) -> Training:
-    return functional.training(Library, workload, jnp.array, partial(jax.jit, donate_argnums=0))
+    own = looped if variant == "loop" else None
+    return functional.training(Library, workload, jnp.array, partial(jax.jit, donate_argnums=0), own)

@@ -1,9 +1,10 @@
-"""tinyhyper itself."""
+"""tinyhyper itself: the eager engine, and a step that is replayed."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import tinyhyper as th
 
 from ..elements import CHAINS, Shape, matrices, operands
 from ..problems import TINY, Problem, Tower, Workload, tower_of_sgd
+from ..worker import CHECKED_STEPS
 from . import Result, Training, floats
 
 OPTIMIZERS: dict[str, type[th.optim.Optimizer]] = {
@@ -41,17 +43,28 @@ class Library:
         return th.sum(x**2)
 
 
-def training(problem: Problem, tower: Tower) -> Training:
-    """Steps of a tower on a problem."""
+def start(problem: Problem, tower: Tower) -> tuple[dict[str, th.Tensor], th.optim.Optimizer]:
+    """First weights, and the tower that is to move them."""
     top, *below = reversed(tower)
     bottom = OPTIMIZERS[top.rule](top.alpha)
     for level in below:
         bottom = OPTIMIZERS[level.rule](level.alpha, optimizer=bottom)
-    params = {name: th.tensor(w, requires_grad=True) for name, w in problem.weights().items()}
-    inputs, targets = map(th.tensor, problem.data())
+    return {name: th.tensor(w, requires_grad=True) for name, w in problem.weights().items()}, bottom
+
+
+def training(problem: Problem, tower: Tower, variant: str) -> Training:
+    """Steps of a tower on a problem.
+
+    variant: "" for the eager engine; replayed are "call", a call a step, "over", many steps at once, and "exact", the
+    same by what the eager engine calls.
+    """
+    params, bottom = start(problem, tower)
+    batch = tuple(map(th.tensor, problem.data())) if problem.batch else ()
+
+    loss = partial(problem.loss, Library)
 
     def step() -> None:
-        problem.loss(Library, params, inputs, targets).backward()
+        loss(params, *batch).backward()
         bottom.step(params)
 
     def result() -> Result:
@@ -59,18 +72,37 @@ def training(problem: Problem, tower: Tower) -> Training:
         hyperparameters = {name: p.item() for name, p in tuned.items() if p.requires_grad}
         return Result({name: p.numpy() for name, p in params.items()}, floats(hyperparameters))
 
-    return Training(step, result)
+    if not variant:
+        return Training(step, result)
+    if variant == "call":
+        train = th.replay(loss, params, bottom, carry=problem.carry)
+        return Training(lambda: train(*batch), result)
+    many = th.replay(lambda params: loss(params, *batch), params, bottom, exact=variant == "exact")
+    return Training(lambda: many.over(steps=1), result, lambda count: many.over(steps=count))
 
 
 def hyperstep(workload: Workload, variant: str) -> Training:
-    return training(workload.problem, workload.tower)
+    return training(workload.problem, workload.tower, variant)
 
 
 network = hyperstep
 
 
+def sweep(workload: Workload, steps: int, workers: int) -> Callable[[int], Any]:
+    """So many runs side by side, from weights of their own."""
+    problem, tower = workload.problem, workload.tower
+    batches = [np.repeat(entry[None], steps, 0) for entry in problem.data()]
+    train = th.replay(partial(problem.loss, Library), *start(problem, tower))
+    train.over(*[stack[:CHECKED_STEPS] for stack in batches])
+
+    def sweep(runs: int) -> None:
+        train.sweep([start(replace(problem, seed=n), tower) for n in range(runs)], batches, workers=workers)
+
+    return sweep
+
+
 def towers(heights: list[int], variant: str) -> dict[str, Training]:
-    return {str(height): training(TINY, tower_of_sgd(height)) for height in heights}
+    return {str(height): training(TINY, tower_of_sgd(height), variant) for height in heights}
 
 
 def operation(name: str, sizes: list[int], backward: bool, variant: str) -> dict[str, Callable[[], Any]]:
