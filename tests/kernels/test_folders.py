@@ -398,7 +398,7 @@ def test_the_source_that_runs_is_not_the_one_in_the_folder(tmp_path, mark):
 def computed(monkeypatch):
     """What a new kernel computes, in this process."""
     monkeypatch.setattr(cache, "_loaded", {})
-    cache._notice.cache_clear()
+    cache.notice.cache_clear()
 
     def compute(serial):
         out = np.zeros(1)

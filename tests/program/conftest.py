@@ -11,7 +11,7 @@ def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given, native.machine.entries))
+    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given[:3], native.machine))
 
 
 @pytest.fixture(params=["c", "python"])

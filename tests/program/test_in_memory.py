@@ -262,9 +262,12 @@ def test_without_kernels_numpy_runs_the_program(monkeypatch):
     for batch in batches(12):
         assert train(*batch) == eager_step(loss_of, *eager, batch)
     assert "  np " in str(train.program)
+    x, y = (np.array(entries) for entries in zip(*batches(12)))
+    losses, _ = train.sweep([make(adam())], (x, y))
+    np.testing.assert_array_equal(losses[0], th.replay(loss_of, *make(adam())).over(x, y))
 
 
-def test_steps_with_one_batch_are_made_at_once_until_another_comes():
+def test_steps_with_one_batch_are_made_at_once_until_another_comes(either):
     x, y = (np.array(entries) for entries in zip(*batches(1)))
     x, y = np.repeat(x, 60, 0), np.repeat(y, 60, 0)
     x[41] += 1.0

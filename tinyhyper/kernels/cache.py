@@ -112,7 +112,7 @@ def _kept(name: str, text: str) -> str:
             publish(path, text.encode())
         return str(path)
     except ArgumentError as error:
-        _notice(str(error))
+        notice(f"kernels are compiled in memory: {error}")
     except OSError:
         pass
     return f"<{name}>"
@@ -126,10 +126,10 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 @functools.cache
-def _notice(reason: str) -> None:
-    """Say, once in a process, why it has to compile what another has compiled before."""
+def notice(text: str) -> None:
+    """Say something on stderr, once in a process."""
     with suppress(OSError, ValueError):  # nobody may be there to read it
-        print(f"tinyhyper: kernels are compiled in memory: {reason}", file=sys.stderr)
+        print(f"tinyhyper: {text}", file=sys.stderr)
 
 
 def text_of(*names: str) -> bytes:

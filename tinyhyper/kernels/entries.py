@@ -54,7 +54,7 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
 def entry(
     op: Any, call: Any, operands: Sequence[ArraySpec], outputs: Sequence[ArraySpec | None]
 ) -> Entry | None:
-    """The C function for what `op.compute(arrays, call)` computes; None if there is none.
+    """The C function for what `op.compute(arrays, call)` computes; None if there is none, or if threads share the work.
 
     operands: how the arrays lie that are read; in rows if that is not said.  outputs: those that are written to, which
     lie in rows; None for one that is not wanted. What is written to must lie apart from all that is read, and every

@@ -28,7 +28,7 @@ ALIKE = {
 def recipe(
     fusion: Fusion, weak: Mask, operands: Specs, outputs: Wanted, alone: bool = False
 ) -> Recipe | None:
-    """A fusion's kernel, for the outputs that are wanted; None if no kernel can compute them.
+    """A fusion's kernel, for the outputs that are wanted; None if no kernel can compute them, or threads share it.
 
     alone: whether it stands for a single operation, which NumPy computes at any size.
     """
@@ -47,6 +47,8 @@ def _recipe(
     shape = np.broadcast_shapes(*[x.shape for x in (*operands, *outs)])
     layout = loops(shape, (*operands, *outs))
     if layout is None or not plan.holds(expression, operands, weak, types, math.prod(shape)):
+        return None
+    if not alone and _is_shared(expression, math.prod(shape), layout, outs):
         return None
     exact = _is_exact(fusion, whole, expression, outs, layout, math.prod(shape), alone)
     places = [*map(Operand, range(len(operands))), *map(Output, wanted)]
@@ -107,14 +109,17 @@ def _is_exact(
 ) -> bool:
     """Whether the kernel gives the bits that eager gives: always the same, or because it computes by the same kernel.
 
-    Sums are the same if the kernel has the same outputs, and no threads share it.
+    Sums are the same if the kernel has the same outputs.
     """
     sums = not all(map(all, layout.varies[-len(outs) :]))
     if not sums and all(line.op.name in ALIKE for line in expression.lines):
         return True
     if alone or isinstance(fusion, Channelwise) or not plan.by_kernel(whole, size, fusion.eager):
         return False
-    computed = tuple([number for number in whole.outputs if number >= whole.inputs])
+    return not sums or expression.outputs == tuple([number for number in whole.outputs if number >= whole.inputs])
+
+
+def _is_shared(expression: Expression, size: int, layout: compiler.Layout, outs: Specs) -> bool:
+    """Whether it runs so long that threads share it."""
     itemsize = max(out.dtype.itemsize for out in outs)
-    shared = threads.num_threads() > 1 and pays(expression, size, [True in v for v in layout.varies], itemsize)
-    return not sums or (expression.outputs == computed and not shared)
+    return threads.num_threads() > 1 and pays(expression, size, [True in v for v in layout.varies], itemsize)

@@ -124,6 +124,11 @@ def _plan(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Product:
     return product_of((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads())
 
 
+def is_shared(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether threads share the product of two matrices, or stacks of such, of one dtype."""
+    return threads.num_threads() > 1 and len(_plan(a, b, a.dtype).parts) > 1
+
+
 product_of = functools.lru_cache(maxsize=4096)(Product)
 
 

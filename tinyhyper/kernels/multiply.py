@@ -34,7 +34,10 @@ def kernel(columns, vector, out):
 
 
 def recipe(operands: Specs, out: ArraySpec, left: bool = False, right: bool = False) -> Recipe | None:
-    """x @ y, of which left and right say whether the matrices of x, of y, are transposed first."""
+    """x @ y, of which left and right say whether the matrices of x, of y, are transposed first.
+
+    None for a product that threads share, too.
+    """
     x, y = (lie(spec).swapaxes(-1, -2) if flipped else lie(spec) for spec, flipped in zip(operands, (left, right)))
     if x.dtype != y.dtype or x.dtype not in FLOATS or not (x.size and y.size):
         return None
@@ -47,9 +50,9 @@ def recipe(operands: Specs, out: ArraySpec, left: bool = False, right: bool = Fa
             return _by_vector(Operand(0), x, Operand(1), y[:, 0])
         if len(x) == 1 and y.flags.forc:
             return _by_vector(Operand(1), y.T, Operand(0), x[0])
-    if all(matmul.is_one_matrix(z[..., 0]) for z in (x, y)):
-        return _by_tiles(x, y, exact)
-    return None  # no strides express a stack along one axis
+    if not all(matmul.is_one_matrix(z[..., 0]) for z in (x, y)):  # no strides express a stack along one axis
+        return None
+    return None if exact and matmul.is_shared(x, y) else _by_tiles(x, y, exact)
 
 
 def _by_tiles(x: np.ndarray, y: np.ndarray, exact: bool) -> Recipe:

@@ -65,6 +65,7 @@ def _find(source: str, kinds: tuple[Kind, ...]) -> int:  # pragma: no cover - co
         return _placed(_compile(name, cache.load(source), kinds))
     found = store.load(kinds)
     if found is None:
+        cache.notice(f"what a replayed step calls is compiled, which can take seconds, and kept in {cache_dir()}")
         found = _compile(name, cache.load(source), kinds)
         with suppress(OSError, ArgumentError):
             store.save(kinds, tuple(found))

@@ -43,20 +43,25 @@ class Builder:
 
     def program(self) -> Program:
         """The program."""
+        for n in range(-self.length, 0):
+            self._compare(self.traces[n - self.length], self.traces[n])
         drafts = [self._draft(n) for n in range(self.length)]
         bodies = tuple([self._body(n, draft) for n, draft in enumerate(drafts)])
         ways = tuple([("np",) * len(body.instructions) for body in bodies])
         return Program(tuple(self.slots), self.constants, self.keys, bodies, self._sources, ways)
 
+    def _compare(self, one: Trace, other: Trace) -> None:
+        """Raise Difference where two steps have other operations, which are compared before what they read is."""
+        for first, second in zip_longest(one.events, other.events):
+            if first is None or second is None or not same_op(first.op, second.op):
+                raise Difference(f"a step has {_told(second)} where the one before it had {_told(first)}")
+
     def _draft(self, n: int) -> tuple[list[Instruction], dict[str, Any]]:
         """The instructions of a body, which free nothing yet, and what is left when it is over."""
         call = len(self.traces) - self.length + n
         one, other = self.traces[call - self.length], self.traces[call]
-        instructions = []
-        for number, (first, second) in enumerate(zip_longest(one.events, other.events)):
-            if first is None or second is None or not same_op(first.op, second.op):
-                raise Difference(f"a step has {_told(second)} where the one before it had {_told(first)}")
-            instructions.append(self._instruction(n, call, number, first, second))
+        pairs = enumerate(zip(one.events, other.events))
+        instructions = [self._instruction(n, call, number, *pair) for number, pair in pairs]
         after, counted = [], []
         for key, slot in self.keys.items():
             found = self._after(n, call, key)
@@ -128,10 +133,10 @@ class Builder:
     def _read(self, n: int, call: int, read: Read, part: Part | None = None) -> int:
         """The slot of an array that body n reads, in a part of the step."""
         place = self.pair.read(call, read)
-        if part == "loss" and isinstance(place, Place) and place.ago:
+        if isinstance(place, Place) and place.ago > (0 if part == "loss" else self.length):
             raise Difference(
-                f"{read.what} reads an array of shape {read.other.shape} of the step before, {where(read.site)}. What "
-                "the loss keeps from step to step belongs in carry="
+                f"{read.what} reads an array of shape {read.other.shape} of {place.ago} steps before, "
+                f"{where(read.site)}. What the loss keeps from step to step belongs in carry="
             )
         if isinstance(place, Same):
             if (slot := self._places.get(id(place.array))) is None:
@@ -143,8 +148,6 @@ class Builder:
     def _slot(self, n: int, place: Place) -> int:
         """The slot of a place, counted from body n."""
         ago, kind, index = place
-        if ago > self.length:
-            raise Difference(f"a step reads what was there {ago} steps before, and its window has {self.length}")
         if not ago:
             return self._here(n, kind, index)
         m = (n - ago) % self.length

@@ -44,14 +44,13 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
 
 def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bool:
     """Whether a step has read and left the arrays that its program says. arrays: of the slots, which it changes."""
-    if trace.gradients.keys() != body.gradients.keys() or any(i.fills for i in body.instructions):
-        return False
+    known = trace.gradients.keys() == body.gradients.keys() and not any(i.fills for i in body.instructions)
     for source, target in body.moves:
         arrays[target] = arrays[source]
     for entry in body.batch:
         arrays[entry.slot] = trace.batch[entry.position]
-    found = [(program.keys[key], array) for key, array in trace.before.items()]
-    found += [(slot, trace.gradients[key]) for key, slot in body.gradients.items()]
+    found: list[tuple[int, Any]] = [(program.keys[key], array) for key, array in trace.before.items()]
+    found += [(slot, trace.gradients.get(key)) for key, slot in body.gradients.items()]
     for instruction, event in zip(body.instructions, trace.events):
         found += zip(instruction.reads, event.reads)
         found += [(program.keys[key], array) for key, array in zip(event.keys, event.reads) if key is not None]
@@ -66,7 +65,7 @@ def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bo
     counts = all(trace.after[key] == trace.before[key] + 1.0 for key in counted)
     for key, slot in program.keys.items():
         arrays[slot] = trace.after[key]
-    return agrees and counts
+    return known and agrees and counts
 
 
 def _is_made(program: Program, body: Body, trace: Trace) -> bool:

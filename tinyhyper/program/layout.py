@@ -49,8 +49,8 @@ class Row(NamedTuple):
 class Layout:
     """Where a program's arrays lie, and the words of its C functions.
 
-    entries: `kernels.entries`.  watched: the values of which there are to be histories.  checks: whether what is not
-    finite ends a run.
+    watched: the values of which there are to be histories.  checks: whether what is not finite ends a run.
+    machine: where C functions come from.
     batch: by position and dtype of an entry.  loss, watched: where these go; watched by key.
     program: the one that was given, with the ways in which its instructions are carried out.
     lowered, numbers: as it is for the machine, and where its instructions are there.  rows: of each body.
@@ -61,9 +61,11 @@ class Layout:
     outside: for each phase the numbers of the words that say where it lies, by number.
     """
 
-    def __init__(self, program: Program, watched: Sequence[Key], checks: bool, entries: Any) -> None:
+    def __init__(self, program: Program, watched: Sequence[Key], checks: bool, machine: Any) -> None:
         self.lowered, self.numbers = lowered(program)
-        self.versions, self._entries, self.checks = Versions(self.lowered), entries, checks
+        self.versions, self.checks = Versions(self.lowered), checks
+        self._entries, self._threads = machine.entries, machine.threads
+        self._count = self._threads.num_threads()
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
         self.outside: list[tuple[Outside, list[list[int]]]] = []
@@ -85,9 +87,10 @@ class Layout:
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
 
-    def serves(self, watched: Sequence[Key], checks: bool) -> bool:
-        """Whether it was made with these."""
-        return (*self.watched,) == (*watched,) and self.checks == checks
+    def serves(self, program: Program, watched: Sequence[Key], checks: bool) -> bool:
+        """Whether it was made for these, and for as many threads as there are now."""
+        alike = self.program.bodies is program.bodies and (*self.watched,) == (*watched,) and self.checks == checks
+        return alike and self._count == self._threads.num_threads()
 
     # What there is to do.
 
@@ -201,7 +204,7 @@ class Layout:
             largest = max(largest, used)
         self._room = self._reserve(largest)
 
-    def place(self, phase: int, slot: Any, reads: bool) -> Any:
+    def _place(self, phase: int, slot: Any, reads: bool) -> Any:  # pragma: no cover - compiled
         """What a phase reads or writes: the offset of a slot's array, or what lies outside."""
         if isinstance(slot, Outside):
             return slot
@@ -245,7 +248,7 @@ class Layout:
         if isinstance(word, self._entries.Table):
             return self._rooms[id(word)]
         reads = isinstance(word, self._entries.Operand)
-        return self.place(phase, (row.reads if reads else row.writes)[word.number], reads)
+        return self._place(phase, (row.reads if reads else row.writes)[word.number], reads)
 
 
 def rounded(size: int) -> int:

@@ -107,7 +107,7 @@ def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: in
 def _in_memory(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
     """The cost of each instruction that is carried out in memory, and the seconds of a whole window."""
     assert native.machine is not None
-    layout = Layout(program, (), False, native.machine.entries)
+    layout = Layout(program, (), False, native.machine)
     made = Natively(layout)
     memory = made.native
 

@@ -20,7 +20,7 @@ class Memory:
         self.native, self._program = native, native.program
         self._length = len(self._program.bodies)
         self._begun = 0  # the step before which a moment was loaded
-        self._cut_before: Callable[[], Cut] = lambda: Cut({}, {}, {})  # of the last cut before that
+        self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
         self._kept = {slot: n for slot, (n, _, _) in self._program.kept.items()}
 
@@ -29,7 +29,7 @@ class Memory:
         native, length = self.native, self._length
         if length > 1:
             cut = moment.cut()  # which may be of buffers that are written to now
-            self._cut_before = lambda: cut
+            self._cut_before = lambda first: cut
         ahead = native.call + length * (TURNS + 1)
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled: dict[int, np.ndarray] = {}
@@ -63,8 +63,10 @@ class Memory:
     def cut(self, call: int) -> Cut:
         """What the last step before this one that cut has read."""
         first = call - 1 - (call - 1) % self._length
-        if first < self._begun:
-            return self._cut_before()
+        return self._cut_before(first) if first < self._begun else self._cut_at(first)
+
+    def _cut_at(self, first: int) -> Cut:
+        """What a step that cuts has read."""
         values = {key: self.array(slot, first) for key, slot in self._program.keys.items()}
         carried = {k: self.array(slot, first + 1) for k, slot in self._program.keys.items() if k[0] == "carry"}
         turn, versions = first // self._length, self.native.versions

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.tensor import Tensor
 from ..finite import all_finite
 from .layout import ALIGN, Layout, Outside, Row
 from .readings import filled
@@ -100,10 +101,11 @@ class Native:
             inside={slot: array(place, True) for slot, place in row.inside.items()},
         )
 
-    def give(self, batch: Sequence[np.ndarray]) -> None:
-        """Let the next step have these arrays, and leave its loss, and what is watched, in the streams' own arrays."""
+    def give(self, batch: Sequence[Any]) -> None:
+        """Let the next step have a batch, and leave its loss, and what is watched, in the streams' own arrays."""
         for (position, _), stream in self.batch.items():
-            stream.give(batch[position])
+            entry = batch[position]
+            stream.give(entry.array if isinstance(entry, Tensor) else entry)
         self.loss.share()
         for stream in self.watched.values():
             stream.share()

@@ -7,34 +7,41 @@ next step before anybody has looked; so an array is fetched when it is read, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..core.operation import READERS, Elementwise
 from ..core.tape import current
 from ..core.tensor import Tensor, leaf
+from .moment import Moment
 from .values import Key
 
 ARRAY: Any = vars(Tensor)["array"]  # the slot, which `Pending` covers
 DATA: Any = vars(Tensor)["data"]
 
 
-class Look(Protocol):
-    """Where to look for the values of a step.
+class Look:
+    """Where pending tensors look for their values: at the end of a step, or of the last one.
 
-    moment: the end of that step.  stays: whether it is always the same step.
-    seen: whether somebody has looked.  by: what has made the step.
+    session: the run.  moment: the end of that step; None for the last one.  by: what has made it.
+    stays: whether it is always the same step.  seen: whether somebody has looked.
     """
 
-    moment: Any
-    stays: bool
-    seen: bool
-    by: Any
+    def __init__(self, session: Any, moment: Moment | None = None, by: Any = None) -> None:
+        self._session, self.moment, self.by = session, moment, by
+        self.stays, self.seen = moment is not None, False
 
-    def array(self, key: Key) -> np.ndarray: ...
+    def array(self, key: Key) -> np.ndarray:
+        """A value."""
+        self.seen = True
+        array: np.ndarray = (self.moment or self._session.moment).array(key)
+        return array
+
     def hand_over(self) -> None:
-        """Let the tensors of the step be as an eager step leaves them, if it is the last one."""
+        """Let the tensors be as an eager step leaves them, if this is the last one."""
+        if not self.stays or self._session.stands_at(self.moment):
+            self._session.hand_over()
 
 
 class Pending(Tensor):

@@ -17,7 +17,7 @@ from ..optim.horizon import Window
 from .batches import Batches, Histories
 from .measuring import profile
 from .program import Program
-from .session import Session
+from .session import Known, Session
 from .sweeping import Start, copies, on_one_thread, side_by_side
 
 
@@ -118,14 +118,15 @@ class Replay:
             raise ArgumentError("sweep: what one loss carries is of one run; make each run by a replay of its own")
         runs = copies(starts)
 
-        def make(run: Start, like: Session) -> tuple[Session, np.ndarray]:
-            made = Session(session.loss, *run, {}, session.exact, session.verify, like)
+        def make(run: Start, known: Known | None) -> tuple[Session, np.ndarray]:
+            made = Session(session.loss, *run, {}, session.exact, session.verify, known)
             return made, Replay(made).over(*batches, index=index, steps=steps)
 
         with session.lock, on_one_thread():
-            first = [make(run, session) for run in runs[: session.learner.program is None]]
-            like = first[0][0] if first else session
-            rest = side_by_side([partial(make, run, like) for run in runs[len(first) :]], workers)
+            known = session.known()
+            first = [make(run, None) for run in runs[: known is None]]
+            known = first[0][0].known() if first else known
+            rest = side_by_side([partial(make, run, known) for run in runs[len(first) :]], workers)
         return np.array([losses for _, losses in (*first, *rest)]), runs
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.tape import quietly
 from ..core.tensor import Tensor
+from ..errors import DtypeError
 from ..finite import all_finite
 from . import native
 from .layout import Layout
@@ -27,6 +29,23 @@ def arrays_in(batch: Batch) -> list[Any]:
     return [entry.array if isinstance(entry, Tensor) else entry for entry in batch]
 
 
+def signature_of(batch: Batch) -> tuple[Any, ...]:
+    """What two batches have in common for which one program serves. Raises DtypeError for what is no batch."""
+    return tuple(map(_shown, batch))
+
+
+def _shown(entry: Any) -> Any:
+    if isinstance(entry, Tensor):
+        return Tensor, entry.array.shape, entry.array.dtype
+    if isinstance(entry, np.ndarray):
+        return np.ndarray, entry.shape, entry.dtype
+    if isinstance(entry, (int, float, str, bool, type(None), np.generic)):
+        return type(entry), entry
+    raise DtypeError(
+        f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {type(entry).__name__}"
+    )
+
+
 def own(entry: Any) -> Any:
     """An entry of a batch, for later: one that is an array could be overwritten."""
     return entry.copy("K") if isinstance(entry, np.ndarray) else entry
@@ -41,7 +60,7 @@ def by_numpy(
     """
     n, arrays = before.steps % len(program.bodies), [*before.arrays]
     body = program.bodies[n]
-    run(body, arrays, arrays_in(batch))
+    quietly(run, body, arrays, arrays_in(batch))
     if checks and not all(all_finite(arrays[slot]) for slot in body.finite):
         return None
     cut: Callable[[], Cut] = partial(_cut, body, before, arrays) if n == 0 else before.cut
@@ -98,7 +117,7 @@ class Natively:
         """A step from the moment at which it stands. None where it would not be good."""
         native = self.native
         self._keep_seen(native.call + 1)
-        native.give(arrays_in(batch))
+        native.give(batch)
         if not native.run(native.call + 1):
             return None
         since = _since(self.program, moment, {}, batch) if native.length > 1 else ()
@@ -127,9 +146,9 @@ class Natively:
         return self.memory.moment(steps, moment.since), made
 
 
-def laid_out(program: Program, watched: tuple[Key, ...], checks: bool) -> Layout | None:
-    """How a program lies in memory; None where no kernels are there for it."""
-    if native.machine is None:
-        return None
-    found = Layout(program, watched, checks, native.machine.entries)
+def laid_out(program: Program, watched: tuple[Key, ...], checks: bool, known: Layout | None) -> Layout | None:
+    """How a program lies in memory, as is known or anew; None where no kernels are there for it."""
+    if native.machine is None or known is not None and known.serves(program, watched, checks):
+        return known
+    found = Layout(program, watched, checks, native.machine)
     return found if found.is_native else None

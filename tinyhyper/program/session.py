@@ -22,41 +22,24 @@ from .compare import differs
 from .layout import Layout
 from .learning import Learner, same
 from .moment import Batch, Moment
+from .pending import Look
 from .program import Program
-from .runners import Natively, by_numpy, laid_out, own
+from .runners import Natively, by_numpy, laid_out, own, signature_of
 from .trace import Trace
 from .values import Key, coordinates_of
 from .visible import Visible
 
+Known = tuple[Program, "Layout | None"]
+NOTHING: tuple[Program | None, Layout | None] = None, None
+
 PART = 64  # steps, of which the rows of whole data sets are copied at once
-
-
-class Look:
-    """Where pending tensors look for their values: at a moment, or at the last one.
-
-    seen: whether one has.  by: what has made the step.
-    """
-
-    def __init__(self, session: Session, moment: Moment | None = None, by: Natively | None = None) -> None:
-        self._session, self.moment, self.by = session, moment, by
-        self.stays, self.seen = moment is not None, False
-
-    def array(self, key: Key) -> np.ndarray:
-        """A value."""
-        self.seen = True
-        return (self.moment or self._session.moment).array(key)
-
-    def hand_over(self) -> None:
-        """Let what users see be as after an eager step, if this moment is the last one."""
-        if not self.stays or self._session.stands_at(self.moment):
-            self._session.hand_over()
 
 
 class Session:
     """A loss, what it is minimized over, and where the run stands.
 
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
-    like: a run of which the program may be the same; then no step is held against an eager one.
+    known: a program that this run may have too, and how it lies in memory; then no step is held against an eager one.
     """
 
     def __init__(
@@ -67,18 +50,17 @@ class Session:
         carry: MutableMapping[str, Any],
         exact: bool,
         verify: int | None,
-        like: Session | None = None,
+        known: Known | None = None,
     ) -> None:
         self.exact, self.verify = exact, verify
         self.loss, self.visible = loss, Visible(params, optimizer, carry)
         self.lock = threading.RLock()
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
-        self._known: Program | None = None if like is None else like.learner.program
+        self._known, self._layout = known or NOTHING
         self._compares = True
         self.learner: Learner = Learner(loss, self._period, (carry, params), self._known)
         self._checks = optimizer.hooks[Guard].choice is not None
-        self._layout: Layout | None = None if like is None else like._layout
         self._watch: RangeWatch = optimizer.hooks[RangeWatch]
         self._natively: Natively | None = None  # the program in memory
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
@@ -101,7 +83,7 @@ class Session:
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""
-        signature = tuple(map(_shown, batch))
+        signature = signature_of(batch)
         self.learner.look()
         changed = self._changed(signature)
         if changed is not None and (loss := self._run(changed, batch)) is not None:
@@ -131,7 +113,7 @@ class Session:
 
     def standing(self, batch: Batch) -> tuple[Program, Moment, bool] | None:
         """The program, where it stands, and whether that is in memory; None if it could not make the next step."""
-        program, changed = self.learner.program, self._changed(tuple(map(_shown, batch)))
+        program, changed = self.learner.program, self._changed(signature_of(batch))
         return None if program is None or changed is None else (program, self.moment, self._natively is not None)
 
     def show(self) -> None:
@@ -196,9 +178,9 @@ class Session:
         moment, program = self._moment, self.learner.program
         if self._natively is None or program is None or moment is None:
             return None
-        if self._changed(tuple(map(_shown, batch))) != {}:
+        if self._changed(signature_of(batch)) != {}:
             return None
-        if self._natively.watched != watched:
+        if not self._natively.layout.serves(program, watched, self._checks):
             self._lie(program, watched)
         return moment if self._natively.goes_on(moment) else None
 
@@ -284,17 +266,20 @@ class Session:
         self._due = self._next_compared()
         if self._compares:
             self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
-        if not self.exact:
-            self._lie(program, ())
+        self._lie(program, ())
 
-    def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
-        """Let the program be carried out in memory, if there are kernels."""
-        layout = self._layout
-        if layout is None or layout.program is not program or not layout.serves(watched, self._checks):
-            layout = laid_out(program, watched, self._checks)
+    def known(self) -> Known | None:
+        """The program, and how it lies in memory; None if there is no program."""
+        program = self.learner.program
+        return None if program is None else (program, self._lie(program, ()))
+
+    def _lie(self, program: Program, watched: tuple[Key, ...]) -> Layout | None:
+        """Let the program be carried out in memory, if there are kernels; how it lies there."""
+        layout = None if self.exact else laid_out(program, watched, self._checks, self._layout)
         if layout is not None:
             self._natively, self.learner.program = Natively(layout), layout.program
             self._layout = self._layout if watched else layout
+        return layout
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None
@@ -315,16 +300,3 @@ class Session:
         loss.backward(create_graph=not optimizer.hooks[Window].cuts)
         optimizer.step(params)
         return loss
-
-
-def _shown(entry: Any) -> Any:
-    """What two entries of batches have in common for which one program serves."""
-    if isinstance(entry, Tensor):
-        return Tensor, entry.array.shape, entry.array.dtype
-    if isinstance(entry, np.ndarray):
-        return np.ndarray, entry.shape, entry.dtype
-    if isinstance(entry, (int, float, str, bool, type(None), np.generic)):
-        return type(entry), entry
-    raise DtypeError(
-        f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {type(entry).__name__}"
-    )

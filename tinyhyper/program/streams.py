@@ -43,7 +43,8 @@ class Stream:
     def give(self, array: np.ndarray) -> None:
         """Let the next step have an array."""
         if self._is_small:
-            self.share()
+            if self._stack is not self.shared:
+                self.share()
             self.shared[...] = array
         else:
             self._point(np.ascontiguousarray(array, self.shared.dtype), None, 0)

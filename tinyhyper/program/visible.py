@@ -19,6 +19,8 @@ from .values import Key, arrays_of, values_of
 # Whether an object knows how many hold it: not where threads run without the interpreter's lock.
 COUNTS = getattr(sys, "_is_gil_enabled", lambda: True)()
 
+END = object()  # after the last one of a list, where in another one there may be more
+
 
 class Seen(NamedTuple):
     """A tensor as it was somewhere."""
@@ -90,6 +92,7 @@ class Visible:
         found: list[Any] = [*self.params, *self.params.values()]
         for level in self.levels:
             found += [level._t, level._states, level._above, *level.parameters.values()]
+        found.append(END)
         return found
 
     def _put_inside(self, last: Look) -> None:
@@ -137,8 +140,7 @@ class Visible:
 
     def changed(self) -> dict[Key, np.ndarray] | None:
         """The values that were set by hand since they were noted; None where more than values has changed."""
-        objects = self._objects()
-        if len(objects) != len(self._there) or not all(map(is_, objects, self._there)):
+        if not all(map(is_, self._objects(), self._there)):
             return None
         found: dict[Key, np.ndarray] = {}
         for key, (_, _, tensor, array, edge) in self._seen.items():
