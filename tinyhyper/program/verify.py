@@ -166,7 +166,7 @@ class Verifier:
         return [result], [result]
 
     def _told(self, row: Row) -> Sequence[tuple[Any, int, int, int]]:
-        """What the words of a row say of arrays: word, dtype and bytes. In place of a word, Python has what it reads."""
+        """What the words of a row say of arrays: word, dtype, bytes. Python has for a word what it reads or writes."""
         if row.entry is not None:
             return self._entries.reaches(row.entry.kinds, row.entry.words)
         operands = map(self._entries.Operand, range(len(row.reads) + len(row.inside)))
