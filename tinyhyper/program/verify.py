@@ -17,6 +17,7 @@ from ..errors import GraphError
 from .layout import Layout, Outside, Row
 from .places import where
 from .results import LOADED, NOTHING, History, Results, later, results_of
+from .versions import Version
 
 OWN = -1  # in place of a slot, what a function has of its own
 
@@ -205,8 +206,10 @@ class Verifier:
         """What a turn of a body reads and writes: blocks, times, results, which are written, and whose they are."""
         layout, python = self._layout, body.places < 0
         offsets = layout.words[np.where(python, 0, base + body.places)] if len(layout.words) else 0 * body.places
-        for n in np.flatnonzero(python):
-            offsets[n] = layout.place(phase, body.slots[n], bool(body.times[n] % 2 == 0))
+        turn, n = divmod(phase, layout.length)
+        for k in np.flatnonzero(python):
+            slot = body.slots[k]
+            offsets[k] = layout.offset(Version(slot, 0) if body.times[k] % 2 else layout.versions.read(n, slot), turn)
         blocks = self._blocks.find(offsets, body.last)
         self._refuse(blocks < 0, body, "is given the place of no array for")
         writes, lines = body.times % 2 == 1, body.times // 2
