@@ -4,6 +4,7 @@ import pytest
 
 from tinyhyper.program import native, session
 from tinyhyper.program.layout import Layout
+from tinyhyper.program.verify import verify
 
 
 @pytest.fixture
@@ -11,7 +12,13 @@ def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
-    monkeypatch.setattr(session, "laid_out", lambda *given: Layout(*given[:3], native.machine))
+
+    def laid_out(*given):
+        layout = Layout(*given[:3], native.machine)
+        verify(layout, native.machine.entries)
+        return layout
+
+    monkeypatch.setattr(session, "laid_out", laid_out)
 
 
 @pytest.fixture(params=["c", "python"])

@@ -59,6 +59,11 @@ class Driver:
         else:  # pragma: no cover - compiled
             self._start = native.caller(SOURCE, self._place, tables, patches)
 
+    @property
+    def step(self) -> int:
+        """Every instruction of the steps before this one was carried out, also where a signal has raised an error."""
+        return int(self._words[0])
+
     def run(self, step: int, instruction: int, last: int) -> tuple[int, int]:
         """Run from an instruction of a step on, to the end of the step before `last`. The step and the instruction from
         which to go on: (last, 0) at the end. It stops before

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
@@ -12,7 +16,7 @@ from . import expressions, moves, multiply, native, places, reductions, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
 
-__all__ = ["FLAG", "Entry", "Operand", "Output", "Room", "Table", "entry", "finite", "rows"]
+__all__ = ["FLAG", "Entry", "Operand", "Output", "Room", "Table", "entry", "finite", "reaches", "rows"]
 
 
 class Entry(NamedTuple):
@@ -26,6 +30,18 @@ class Entry(NamedTuple):
     words: tuple[Any, ...]
     kinds: tuple[Kind, ...]
     exact: bool
+
+
+class Reach(NamedTuple):
+    """An array of which a kernel is told. word: which one is its address.
+
+    dtype: by its number, `np.dtype.num`.  first, last: the bytes from there on that the array has.
+    """
+
+    word: int
+    dtype: int
+    first: int
+    last: int
 
 
 # By name, what makes the recipe of an operation, from its operands, its output and its options.
@@ -90,6 +106,32 @@ def rows(whole: ArraySpec, numbers: ArraySpec, out: ArraySpec) -> Entry | None:
 def finite(x: ArraySpec) -> Entry | None:
     """The C function that sets the flag if an element of Operand(0) is not finite."""
     return None if compiler_is_off() else _entry(places.finite(_lying(x)))
+
+
+@functools.lru_cache(maxsize=4096)
+def reaches(kinds: Sequence[Kind], words: Sequence[Any]) -> tuple[Reach, ...]:
+    """The arrays of which words tell a kernel."""
+    found, at = [], 0
+    for kind in kinds:
+        if kind.layout not in ("C", "F", "A"):
+            at += 2 if kind.layout == "pair" else 1
+            continue
+        word, anyhow, dtype = at, kind.layout == "A", np.dtype(kind.dtype)
+        first = words[at + 1] if anyhow else 0
+        shape = words[at + 1 + anyhow : (at := at + 1 + anyhow + kind.ndim)]
+        size = math.prod(shape)
+        last = first + size * dtype.itemsize
+        if anyhow and size:
+            ends = [(n - 1) * step for n, step in zip(shape, words[at:])]
+            last = first + sum(max(end, 0) for end in ends) + dtype.itemsize
+            first += sum(min(end, 0) for end in ends)
+        at += kind.ndim if anyhow else 0
+        found.append(Reach(word, dtype.num, first, last))
+        if kind.total not in ("", kind.dtype):
+            narrow = np.dtype(kind.total)
+            found.append(Reach(at, narrow.num, 0, size * narrow.itemsize))
+            at += 1
+    return tuple(found)
 
 
 def _entry(found: Recipe | None) -> Entry | None:  # pragma: no cover - compiled

@@ -22,7 +22,6 @@ class Memory:
         self._begun = 0  # the step before which a moment was loaded
         self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
-        self._kept = {slot: n for slot, (n, _, _) in self._program.kept.items()}
 
     def load(self, moment: Moment) -> bool:
         """Go on from a moment. False, where a value was set by hand that lies where another is still needed."""
@@ -33,7 +32,7 @@ class Memory:
         ahead = native.call + length * (TURNS + 1)
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled: dict[int, np.ndarray] = {}
-        for slot in (*self._program.keys.values(), *self._kept):
+        for slot in (*self._program.keys.values(), *self._program.kept):
             array = moment.arrays[slot]
             if slot in native.versions.counted:
                 self._counts[slot] = array
@@ -83,14 +82,8 @@ class Memory:
 
     def _buffer(self, slot: int, call: int) -> np.ndarray | None:
         """Where the array lies that a slot holds before a step."""
-        native, (turn, n) = self.native, divmod(call, self._length)
-        if self._program.slots[slot].kind == "value":
-            return native.at(native.versions.read(n, slot), turn)
-        if slot not in self._kept:
-            return None
-        m = self._kept[slot]
-        last = turn if m < n else turn - 1
-        return native.at(native.versions.left(m, slot), last)
+        found = self.native.versions.before(call, slot)
+        return None if found is None else self.native.at(*found)
 
 
 class Snapshot(Sequence[Any]):
@@ -102,11 +95,11 @@ class Snapshot(Sequence[Any]):
     _kept: Mapping[int, Any] = MappingProxyType({})
 
     def __init__(self, memory: Memory) -> None:
-        self._memory, self.call = memory, memory.native.call
+        self.memory, self.call = memory, memory.native.call
 
     def is_of(self, memory: Memory) -> bool:
         """Whether this is where a program stands in memory."""
-        return self._memory is memory and self.call == memory.native.call
+        return self.memory is memory and self.call == memory.native.call
 
     def keep(self, slots: Iterable[int]) -> None:
         """Fetch arrays, as the buffers will be written to."""
@@ -114,10 +107,10 @@ class Snapshot(Sequence[Any]):
 
     def cut(self) -> Cut:
         """What the last step that cut has read."""
-        return self._memory.cut(self.call)
+        return self.memory.cut(self.call)
 
     def __getitem__(self, slot: Any) -> Any:
-        return self._kept[slot] if slot in self._kept else self._memory.array(slot, self.call)
+        return self._kept[slot] if slot in self._kept else self.memory.array(slot, self.call)
 
     def __len__(self) -> int:
-        return len(self._memory.native.program.slots)
+        return len(self.memory.native.program.slots)

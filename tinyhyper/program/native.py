@@ -113,14 +113,19 @@ class Native:
     def run(self, last: int) -> bool:
         """Make all steps before `last`. False where one would not be good: the steps before it are made."""
         line, flag = 0, self._flag
-        while self.call < last:
-            self.call, line = self._driver.run(self.call, line, last)
-            if not flag[0] and self.call < last and (row := self.python.get((self.call % self.layout.phases, line))):
-                self.by_python(row)
-                line += 1
-            if flag[0]:
-                flag[0] = 0
-                return False
+        try:
+            while self.call < last:
+                self.call, line = self._driver.run(self.call, line, last)
+                row = self.python.get((self.call % self.layout.phases, line))
+                if row is not None and not flag[0] and self.call < last:
+                    self.by_python(row)
+                    line += 1
+                if flag[0]:
+                    flag[0] = 0
+                    return False
+        except BaseException:  # a signal raises it before what the driver has made is known
+            self.call = max(self.call, self._driver.step)
+            raise
         return True
 
     def by_python(self, row: Row) -> None:

@@ -41,9 +41,13 @@ class Replay:
         """
         with self._session.lock:
             try:
-                return self._session.step(batch)
-            finally:
-                self._session.show()
+                try:
+                    return self._session.step(batch)
+                finally:
+                    self._session.show()
+            except BaseException:
+                self._session.settle()
+                raise
 
     def over(
         self,
@@ -72,11 +76,14 @@ class Replay:
                 while made < count:
                     made += session.some(batches, made, min(count, made - made % pause + pause), losses, histories)
                     if call is not None and (made % pause == 0 or made == count):
-                        self._session.show()
+                        session.show()
                         if call(made, losses[:made].copy()):
                             break
+                session.show()
+            except BaseException:
+                session.settle()
+                raise
             finally:
-                self._session.show()
                 session.watch()
             return (losses[:made], histories.values(made)) if keep else losses[:made]
 

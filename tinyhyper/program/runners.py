@@ -20,8 +20,10 @@ from .moment import Batch, Cut, Moment, Since
 from .native import Native
 from .program import Body, Program, run
 from .values import Key
+from .verify import verify
 
 Made = tuple[Moment, Any]  # where a step has led to, and its loss
+NOWHERE: tuple[Any, int, Sequence[Batch]] = None, 0, ()
 
 
 def arrays_in(batch: Batch) -> list[Any]:
@@ -89,6 +91,7 @@ class Natively:
         self.native = Native(layout)
         self.memory = Memory(self.native)
         self._looks: list[Any] = []  # weak references
+        self._from = NOWHERE  # where `many` began: moment, call, and batches
 
     def goes_on(self, moment: Moment) -> bool:
         """Whether it stands at a moment, or can go there."""
@@ -115,7 +118,7 @@ class Natively:
 
     def step(self, moment: Moment, batch: Batch) -> Made | None:
         """A step from the moment at which it stands. None where it would not be good."""
-        native = self.native
+        native, self._from = self.native, NOWHERE
         self._keep_seen(native.call + 1)
         native.give(batch)
         if not native.run(native.call + 1):
@@ -133,22 +136,37 @@ class Natively:
         """
         native = self.native
         first, count = native.call, len(out[0])
+        self._from = moment, first, batches
         self._keep_seen(first + count)
         for (position, dtype), stream in native.batch.items():
             stream.follow(np.ascontiguousarray(stacks[position], dtype), first)
         for stream, array in zip((native.loss, *native.watched.values()), out, strict=True):
             stream.follow(array, first)
         native.run(first + count)
-        made = native.call - first
-        steps, row = moment.steps + made, batches[:made]
-        for batch in row:
-            moment = moment._replace(since=_since(self.program, moment, {}, batch), steps=moment.steps + 1)
-        return self.memory.moment(steps, moment.since), made
+        return self.reached(moment), native.call - first
+
+    def reached(self, moment: Moment) -> Moment:
+        """Where a run stands that was at a moment, though a signal has raised an error since: after whole steps.
+
+        That is where `many` has come to. What `step` has made counts as not made, unless it has told of it.
+        """
+        start, first, batches = self._from
+        if start is moment and (made := self.native.call - first):
+            steps = moment.steps + made
+            for batch in batches[:made]:
+                moment = moment._replace(since=_since(self.program, moment, {}, batch), steps=moment.steps + 1)
+            return self.memory.moment(steps, moment.since)
+        arrays = moment.arrays
+        is_past = isinstance(arrays, Snapshot) and arrays.memory is self.memory and not arrays.is_of(self.memory)
+        return moment.plain() if is_past else moment
 
 
 def laid_out(program: Program, watched: tuple[Key, ...], checks: bool, known: Layout | None) -> Layout | None:
-    """How a program lies in memory, as is known or anew; None where no kernels are there for it."""
+    """How a program lies in memory, as is known or anew and verified; None where no kernels are there for it."""
     if native.machine is None or known is not None and known.serves(program, watched, checks):
         return known
     found = Layout(program, watched, checks, native.machine)
-    return found if found.is_native else None
+    if not found.is_native:
+        return None
+    verify(found, native.machine.entries)
+    return found

@@ -83,9 +83,8 @@ class Session:
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""
-        signature = signature_of(batch)
         self.learner.look()
-        changed = self._changed(signature)
+        changed = self._changed(signature := signature_of(batch))
         if changed is not None and (loss := self._run(changed, batch)) is not None:
             return loss
         return self._eager(batch, signature)
@@ -117,14 +116,14 @@ class Session:
         return None if program is None or changed is None else (program, self.moment, self._natively is not None)
 
     def show(self) -> None:
-        """Let users see where the program stands: by new tensors, unless nobody can tell those that are there from new
-        ones.
-        """
+        """Let users see where the program stands, by new tensors unless nobody can tell those there from new ones."""
         if not self._ahead:
             return
-        self._ahead, self._pending = False, True
+        self._pending = True
+        if self._period > 1:
+            self._window.steps = self.moment.steps
         visible, moment, look = self.visible, self.moment, self.visible.look
-        if look is not None and not look.seen and look.by is self._natively and not visible.is_held():
+        if look and not look.seen and look.by is self._natively and not visible.is_held():
             look.moment = moment
         else:
             look = Look(self, moment, self._natively)
@@ -133,6 +132,14 @@ class Session:
                 self._natively.look(look)
         if visible.carry:
             visible.carry_on(moment.array)
+        self._ahead = False
+
+    def settle(self) -> None:
+        """Stand, and show it, after whole steps, where a signal has raised an error between any two lines."""
+        natively, moment = self._natively, self._moment
+        if natively and moment and (reached := natively.reached(moment)) is not moment:
+            self._stand(reached)
+        self.show()
 
     def watch(self) -> None:
         """Warn of hyperparameters that have run off."""
@@ -141,20 +148,21 @@ class Session:
     def hand_over(self) -> None:
         """Let what users see be as after an eager step."""
         with self.lock:
-            if self._pending:
-                self._pending = False
-                self.visible.hand_over(self.moment, self._eager_step)
-
-    # By the program.
+            pending, self._pending = self._pending, False
+            try:
+                if pending:
+                    self.visible.hand_over(self.moment, self._eager_step)
+            except BaseException:
+                self._pending = pending
+                raise
 
     def _changed(self, signature: tuple[Any, ...]) -> Mapping[Key, np.ndarray] | None:
         """The values that were set by hand, if the program can make the next step; None if it cannot."""
         moment, learner = self._moment, self.learner
         if moment is None or learner.program is None or current() != RECORDING or signature != learner.signature:
             return None
-        if self._ahead:
-            return {}
-        return self.visible.changed() if self._period == 1 or moment.steps == self._window.steps else None
+        goes_on = self._period == 1 or moment.steps == self._window.steps
+        return {} if self._ahead else self.visible.changed() if goes_on else None
 
     def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
         """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
@@ -176,9 +184,7 @@ class Session:
         """The moment from which steps can be made at once; None if they cannot."""
         self.learner.look()
         moment, program = self._moment, self.learner.program
-        if self._natively is None or program is None or moment is None:
-            return None
-        if self._changed(signature_of(batch)) != {}:
+        if self._natively is None or program is None or moment is None or self._changed(signature_of(batch)) != {}:
             return None
         if not self._natively.layout.serves(program, watched, self._checks):
             self._lie(program, watched)
@@ -187,8 +193,6 @@ class Session:
     def _stand(self, moment: Moment) -> None:
         """The program stands at a moment that users do not see yet."""
         self._moment, self._ahead, self._pending, self.learner.missed = moment, True, False, 0
-        if self._period > 1:
-            self._window.steps = moment.steps
 
     def _next_compared(self) -> int:
         """The next step that is to be held against the eager engine."""
@@ -225,8 +229,6 @@ class Session:
             "agreed. Something has changed that a recording cannot see; give it to the step with the batch, or as an "
             "array in carry="
         )
-
-    # By the eager engine.
 
     def _eager(self, batch: Batch, signature: tuple[Any, ...]) -> float:
         """Make a step by the eager engine, and learn from it."""

@@ -50,6 +50,16 @@ class Versions:
             return self._value(m, source).earlier(int(m > n))
         return self.left(m, source).earlier(1)
 
+    def before(self, call: int, slot: int) -> tuple[Version, int] | None:
+        """What a slot holds before a step, and in which turn; None for what no later step reads."""
+        turn, n = divmod(call, self._length)
+        if self._program.slots[slot].kind == "value":
+            return self.read(n, slot), turn
+        if slot not in self._program.kept:
+            return None
+        m = self._program.kept[slot][0]
+        return self.left(m, slot), turn if m < n else turn - 1
+
     def left(self, m: int, slot: int) -> Version:
         """What body m has left in a slot of its own."""
         if self._program.slots[slot].kind == "earlier":

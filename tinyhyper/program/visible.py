@@ -74,6 +74,7 @@ class Visible:
 
         look: where those look that users can take, and keep.  last: where the levels' own look, of the last step.
         """
+        self.look = None
         if self._shown is not last:
             self._put_inside(last)
         self._pending = pending(look, [key for group in self._moved for key in group.keys])
@@ -97,19 +98,20 @@ class Visible:
 
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
-        self._shown, self._inside = last, []
-        self._moved = [Group(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
+        inside: list[tuple[Tensor, Any]] = []
+        moved = [Group(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
         for height, level in enumerate(self.levels):
             keys = tuple([("hyperparameter", height, name) for name in level._tuned])
-            self._moved.append(Group(level.parameters, level._tuned, keys))
+            moved.append(Group(level.parameters, level._tuned, keys))
             [level._t] = pending(last, [("t", height)])
             level._states = {
                 target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))
                 for target, kept in level._states.items()
             }
-            self._inside.append((level._t, level._states))
-        for key in [key for group in self._moved for key in group.keys]:
-            del self._seen[key]
+            inside.append((level._t, level._states))
+        for key in [key for group in moved for key in group.keys]:
+            self._seen.pop(key, None)
+        self._moved, self._inside, self._shown = moved, inside, last
 
     def carry_on(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """A step has left this in `carry`."""
@@ -172,27 +174,37 @@ class Visible:
         values = [(s.tensor, s.tensor.array) for s in self._seen.values() if s.tensor.array is not s.array]
         set_by_hand = {name: x for name, x in self.carry.items() if x is not self._carried.get(name)}
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
-        self.put_carry(moment.cut().carried.__getitem__)
-        params = live(moment, self.optimizer, eager)
-        found = {name: self.params.pop(name) for name in [*self.params] if ("weight", name) not in ours}
-        for key, made in values_of(params, self.levels).items():
-            restore(made, moment.array(key))
-            if key in ours:
+        found = {name: tensor for name, tensor in self.params.items() if ("weight", name) not in ours}
+
+        def make() -> None:
+            self.put_carry(moment.cut().carried.__getitem__)
+            params = live(moment, self.optimizer, eager)
+            for name in found:
+                self.params.pop(name, None)
+            for key, made in values_of(params, self.levels).items():
+                restore(made, moment.array(key))
+                if key in ours:
+                    place, name, own = ours[key]
+                    become(own, made)
+                    place[name] = own
+            self.put_carry(moment.array)
+            self.note()  # before what users have put there is put back, which is a change
+            for tensor, array in values:
+                tensor.array = array
+            for key, there_now in there.items():
                 place, name, own = ours[key]
-                become(own, made)
-                place[name] = own
-        self.put_carry(moment.array)
-        self.note()  # before what users have put there is put back, which is a change
-        for tensor, array in values:
-            tensor.array = array
-        for key, tensor in there.items():
-            place, name, own = ours[key]
-            if tensor is None:
-                del place[name]
-            elif tensor is not own:
-                place[name] = tensor
-        self.params.update(found)
-        for level, t, states in theirs:
-            level._t, level._states = t, states
-        window.update(before)
-        self.carry.update(set_by_hand)
+                if there_now is None:
+                    del place[name]
+                elif there_now is not own:
+                    place[name] = there_now
+            self.params.update(found)
+            for level, t, states in theirs:
+                level._t, level._states = t, states
+            window.update(before)
+            self.carry.update(set_by_hand)
+
+        try:
+            make()
+        except BaseException:  # a signal may raise an error in the midst of it, and half of it must not be left
+            make()
+            raise

@@ -1,0 +1,257 @@
+"""Whether a program may run in memory: a C function cannot raise, and a wrong address can end the process.
+
+Its tables are read as the driver will read them, word by word, in every turn of the buffers. Each instruction must find
+there the very results that NumPy has in its slots; numbers stand for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import GraphError
+from .layout import Layout, Outside, Row
+from .places import where
+from .results import LOADED, NOTHING, History, Results, later, results_of
+from .versions import Version
+
+OWN = -1  # in place of a slot, what a function has of its own
+
+
+def verify(layout: Layout, entries: Any) -> None:
+    """Check a program before it runs. entries: `kernels.entries`.
+
+    Raises GraphError, by operation, file and line, unless
+
+    each word that is an address is that of an array of the size and dtype of which the C function is told;
+    what an instruction writes lies apart from what it reads;
+    what an instruction reads, and what users see of a step, is in memory what NumPy would have made.
+    """
+    Verifier(layout, entries).verify()
+
+
+class Accesses(NamedTuple):
+    """What the rows of a body read and write, in all turns.
+
+    words: of all rows, one after another, with 0 for what another turn changes.  moving: which of them are offsets.
+    starts: of each line, how many words are before it.  outside: row, what lies outside, and which word says where.
+    rows, slots: of each access of memory. Its numbers are
+
+    results; times, twice the line, and 1 more for what is written; places, which word is the offset, -1 for Python;
+    last, how many bytes are read or written.
+    """
+
+    words: list[int]
+    moving: list[int]
+    starts: list[int]
+    outside: list[tuple[Row, Outside, int]]
+    rows: list[Row]
+    slots: list[int]
+    results: np.ndarray
+    times: np.ndarray
+    places: np.ndarray
+    last: np.ndarray
+
+
+class Blocks:
+    """Memory in blocks: what has a byte in common lies in one block."""
+
+    def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
+        """bounds: of each array, the first byte and the one after its last."""
+        self._begins, last = np.array(sorted(bounds), np.int64).reshape(-1, 2).T
+        apart = np.append(True, self._begins[1:] >= np.maximum.accumulate(last)[:-1])
+        self._block = np.cumsum(apart) - 1
+        self.last = np.maximum.reduceat(last, np.flatnonzero(apart))
+
+    def find(self, offsets: Any, sizes: Any = 0) -> np.ndarray:
+        """The blocks of the arrays that begin at offsets; -1 where none does, or where so many bytes go beyond it."""
+        place = np.minimum(np.searchsorted(self._begins, offsets), len(self._begins) - 1)
+        block = self._block[place]
+        return np.where((self._begins[place] == offsets) & (offsets + sizes <= self.last[block]), block, -1)
+
+
+class Verifier:
+    """Checks a program in memory."""
+
+    def __init__(self, layout: Layout, entries: Any) -> None:
+        self._layout, self._program, self._entries = layout, layout.lowered, entries
+        self._sizes = {offset: array.nbytes for offset, array in layout.constants}
+        sizes = [(o, layout._bytes(slot)) for slot, offsets in layout.offsets.items() for o in offsets]
+        sizes += [*self._sizes.items(), (layout.flag, 8)]
+        self._blocks = Blocks([(offset, offset + size) for offset, size in sizes])
+        kept = [slot for slot in layout.offsets if self._program.slots[slot].kind in ("constant", "value")]
+        stays = {slot: layout.offsets[slot][0] for slot in kept}
+        self._loaded = {slot: LOADED - self._block(offset) for slot, offset in stays.items()}
+        self._stay = np.unique(self._blocks.find(np.array([*stays.values(), *self._sizes], np.int64)))
+
+    def verify(self) -> None:
+        """Raise GraphError where the program must not run."""
+        layout = self._layout
+        if self._blocks.last[-1] > layout._room or layout._room > layout.size:
+            raise self._fault(None, "has arrays in memory that it does not have, or that functions have for themselves")
+        rows = [[row for _, row in layout.lines(n)] for n in range(layout.length)]
+        results = results_of(self._program, self._loaded, {id(row.instruction) for row in chain(*rows)})
+        bodies = [self._accesses(*each) for each in zip(range(layout.length), rows, results)]
+        step, base, moving = 2 * layout.tables.shape[1] + 1, 0, list[int]()
+        history = History(layout.phases * step, self._stay)
+        for phase in range(layout.phases):
+            turn, n = divmod(phase, layout.length)
+            self._check_words(phase, rows[n], bodies[n], base)
+            noted = self._turn(phase, bodies[n], base), self._seen(phase, results[n], step)
+            for blocks, times, numbers, writes, whose, slots in noted:
+                history.note(np.array([blocks, phase * step + times, later(numbers, turn)]), writes, whose, slots)
+            moving += [base + word for word in bodies[n].moving]
+            base += len(bodies[n].words)
+        if moving != layout.moving.tolist() or base != len(layout.words):
+            raise self._fault(None, "takes other words for offsets than its functions")
+        for row, slot in history.missed():
+            raise self._fault(row, f"does not find {self._name(slot)} in memory")
+
+    def _accesses(self, n: int, lines: Sequence[Row], results: Results) -> Accesses:
+        """What the rows of body n read and write."""
+        layout, entries, body = self._layout, self._entries, self._program.bodies[n]
+        words, moving, starts, numbers = list[int](), list[int](), list[int](), list[int]()
+        outside, rows, slots = list[tuple[Row, Outside, int]](), list[Row](), list[Any]()
+        slot: Any
+        batch = {results.batch[entry.slot]: layout.batch[entry.position, entry.dtype] for entry in body.batch}
+        out: dict[Any, int] = {layout.loss: results.made.get(body.loss, NOTHING)}
+        out |= {place: results.left[self._program.keys[key]] for key, place in layout.watched.items()}
+        for line, row in enumerate(lines):
+            reads, writes = self._wanted(row, results, out)
+            operands = *row.reads, *row.inside.values()
+            starts.append(len(words))
+            for word, dtype, first, last in self._told(row):
+                place, slot = row.entry.words[word] if row.entry else word, OWN
+                if isinstance(place, entries.Operand):
+                    slot, result, time = operands[place.number], reads[place.number], 2 * line
+                elif isinstance(place, entries.Output):
+                    slot, result, time = row.writes[place.number], writes[place.number], 2 * line + 1
+                elif isinstance(place, entries.Table):
+                    result, time = LOADED - self._block(self._own(place)[0]), 2 * line
+                number, size = (dtype, self._own(place)[1]) if slot == OWN else self._extent(slot)
+                if first < 0 or last > size or dtype not in (number, -1):
+                    raise self._fault(row, f"is told of another array than {self._name(slot)}")
+                if isinstance(slot, Outside):
+                    outside.append((row, slot, len(words) + word if row.entry else -1))
+                    if time % 2 == 0 and batch.get(result) is not slot:
+                        raise self._fault(row, "is told of another part of the batch than NumPy reads")
+                elif slot != OWN or isinstance(place, entries.Table):
+                    rows.append(row)
+                    slots.append(slot)
+                    numbers += result, time, -1 if row.entry is None else len(words) + word, last
+            for word in row.entry.words if row.entry else ():
+                inside = not isinstance(word, int)
+                if isinstance(word, (entries.Operand, entries.Output)):
+                    of = operands if isinstance(word, entries.Operand) else row.writes
+                    inside, known = not isinstance(of[word.number], Outside), 0
+                else:
+                    known = self._own(word)[0] if inside else word
+                moving += [len(words)] * inside
+                words.append(known)
+        if not out.keys() <= {place for _, place, _ in outside}:
+            raise self._fault(None, "does not give out the loss and what is watched")
+        return Accesses(words, moving, starts, outside, rows, slots, *np.array(numbers, np.int64).reshape(-1, 4).T)
+
+    def _wanted(self, row: Row, results: Results, out: Mapping[Any, int]) -> tuple[Sequence[int], Sequence[int]]:
+        """The results that a row reads and writes. out: of what goes outside."""
+        if (instruction := row.instruction) is not None:
+            return results.reads[id(instruction)], results.writes[id(instruction)]
+        if not row.writes:  # a check
+            return [results.made.get(row.reads[0], NOTHING)], []
+        [target] = row.writes  # of a copy
+        result = out[target] if isinstance(target, Outside) else results.batch[target]
+        return [result], [result]
+
+    def _told(self, row: Row) -> Sequence[tuple[Any, int, int, int]]:
+        """What the words of a row say of arrays: word, dtype, bytes. Python has for a word what it reads or writes."""
+        if row.entry is not None:
+            return self._entries.reaches(row.entry.kinds, row.entry.words)
+        operands = map(self._entries.Operand, range(len(row.reads) + len(row.inside)))
+        return [(place, -1, 0, 0) for place in (*operands, *map(self._entries.Output, range(len(row.writes))))]
+
+    def _own(self, word: Any) -> tuple[int, int]:
+        """Where the flag lies, or what a function has of its own, and how many bytes that are."""
+        if word is self._entries.FLAG:
+            return self._layout.flag, 8
+        offset = self._layout._rooms[id(word)]
+        is_room = isinstance(word, self._entries.Room)
+        return (self._layout._room + offset, word.size) if is_room else (offset, self._sizes[offset])
+
+    def _extent(self, slot: int | Outside) -> tuple[int, int]:
+        """The dtype of an array, by number, and how many bytes it has."""
+        spec = slot.spec if isinstance(slot, Outside) else self._program.slots[slot].spec
+        return spec.dtype.num, math.prod(spec.shape) * spec.dtype.itemsize
+
+    def _check_words(self, phase: int, rows: Sequence[Row], body: Accesses, base: int) -> None:
+        """Check all words of a phase but those that are offsets of slots."""
+        called = [(row.entry.address, base + first) if row.entry else (0, 0) for row, first in zip(rows, body.starts)]
+        if called != [*map(tuple, self._layout.tables[phase].tolist())]:
+            raise self._fault(None, "calls other functions than its own, or with other words")
+        found = self._layout.words[base : base + len(body.words)].copy()
+        found[body.places[body.places >= 0]] = 0
+        fixed = np.array(body.words, np.int64)
+        fixed[body.places[body.places >= 0]] = 0
+        if not np.array_equal(found, fixed):
+            raise self._fault(None, "gives a function other words than its own")
+        told = [sorted(numbers[phase]) for _, numbers in self._layout.outside]
+        for row, place, word in body.outside:
+            if row.entry is not None and base + word not in told[place.number]:
+                raise self._fault(row, "is not told where the batch or its results lie")
+
+    def _turn(self, phase: int, body: Accesses, base: int) -> tuple[Any, ...]:
+        """What a turn of a body reads and writes: blocks, times, results, which are written, and whose they are."""
+        layout, python = self._layout, body.places < 0
+        offsets = layout.words[np.where(python, 0, base + body.places)] if len(layout.words) else 0 * body.places
+        turn, n = divmod(phase, layout.length)
+        for k in np.flatnonzero(python):
+            slot = body.slots[k]
+            offsets[k] = layout.offset(Version(slot, 0) if body.times[k] % 2 else layout.versions.read(n, slot), turn)
+        blocks = self._blocks.find(offsets, body.last)
+        self._refuse(blocks < 0, body, "is given the place of no array for")
+        writes, lines = body.times % 2 == 1, body.times // 2
+        both = blocks * layout.tables.shape[1] + lines
+        self._refuse(~writes & np.isin(both, both[writes]), body, "writes over what it reads,")
+        if len({*both[writes].tolist()}) < np.count_nonzero(writes):
+            raise self._fault(None, "has an instruction that writes two results to one place")
+        return blocks, body.times, body.results, writes, body.rows, body.slots
+
+    def _seen(self, call: int, results: Results, step: int) -> tuple[Any, ...]:
+        """What is fetched from memory after a step, and as late as it may be; as `_turn` does."""
+        layout, versions, found = self._layout, self._layout.versions, list[tuple[int, int, int]]()
+        for slot in {*self._program.keys.values(), *self._program.kept} - versions.counted:
+            place = versions.before(call + 1, slot)
+            assert place is not None
+            found += (slot, layout.offset(*place), 0), (slot, layout.offset(*place), layout.length)
+        if call % layout.length == 0:
+            for slot in self._program.bodies[0].gradients.values():
+                found.append((slot, layout.offset(versions.read(0, slot), call // layout.length), layout.length - 1))
+        slots, offsets, steps = zip(*found)
+        left = np.array([results.left.get(slot, NOTHING) for slot in slots], np.int64)
+        times, never = step - 1 + step * np.array(steps), np.zeros(len(slots), bool)
+        return self._blocks.find(np.array(offsets)), times, left, never, [None] * len(slots), slots
+
+    def _block(self, offset: int) -> int:
+        return int(self._blocks.find(offset))
+
+    def _refuse(self, wrong: np.ndarray, body: Accesses, what: str) -> None:
+        """Raise GraphError for the first access that is wrong."""
+        for n in np.flatnonzero(wrong):
+            raise self._fault(body.rows[n], f"{what} {self._name(body.slots[n])}")
+
+    def _name(self, slot: Any) -> str:
+        if slot == OWN or isinstance(slot, Outside):
+            return "one of its own" if slot == OWN else "the batch or its results"
+        kind, name, _ = self._program.slots[slot]
+        return f"the result of {name}" if kind == "made" else name
+
+    def _fault(self, row: Row | None, what: str) -> GraphError:
+        instruction = None if row is None else row.instruction
+        which = "it" if instruction is None else f"{instruction.op.name} {where((instruction.file, instruction.line))}"
+        return GraphError(
+            f"replay: the program is not run, as {which} {what}. This is a fault of tinyhyper's. With exact=True NumPy "
+            "runs it"
+        )
