@@ -20,8 +20,14 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
     traces: the last one of each body.  newest: which of them is the newest.
     """
     arrays = program.empty()
-    if not all(map(_is_made, repeat(program), program.bodies, traces)):
-        return None
+    for body, trace in zip(program.bodies, traces, strict=True):
+        if not _is_made(program, body, trace):
+            return None
+        known = program.empty()
+        for key, array in trace.before.items():
+            known[program.keys[key]] = array
+        if not _agrees(program, known, body, trace):
+            return None
     for slot, (n, kind, index) in program.kept.items():
         arrays[slot] = _array(traces[n], kind, index)
     for key, slot in program.keys.items():
@@ -39,12 +45,16 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
     arrays = entered(program, traces[:length], length - 1)
     later = [*zip(program.bodies * (len(traces) // length), traces)][length:]
     made = [*map(_is_made, repeat(program), *zip(*later))]
-    return arrays is not None and all(made) and all(_agrees(program, arrays, *pair) for pair in later)
+    if arrays is None or not all(made) or any(i.fills for body in program.bodies for i in body.instructions):
+        return False
+    return all(_agrees(program, arrays, *pair) for pair in later)
 
 
 def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bool:
-    """Whether a step has read and left the arrays that its program says. arrays: of the slots, which it changes."""
-    known = trace.gradients.keys() == body.gradients.keys() and not any(i.fills for i in body.instructions)
+    """Whether a step has read and left the arrays that its program says.
+
+    arrays: of the slots, None where that is not known; it becomes those after the step.
+    """
     for source, target in body.moves:
         arrays[target] = arrays[source]
     for entry in body.batch:
@@ -61,17 +71,19 @@ def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bo
     copied = {entry.slot for entry in body.batch if entry.copies}
     constant = program.constants.keys()  # which are the same
     found = [(slot, x) for slot, x in (*found, (body.loss, trace.loss)) if slot not in constant]
-    agrees = all(arrays[slot] is x or slot in copied and is_copy(x, arrays[slot]) for slot, x in found)
+    there = [(arrays[slot], x, slot in copied) for slot, x in found]
+    agrees = all(known is x or known is None or copies and is_copy(x, known) for known, x, copies in there)
     counts = all(trace.after[key] == trace.before[key] + 1.0 for key in counted)
     for key, slot in program.keys.items():
         arrays[slot] = trace.after[key]
-    return known and agrees and counts
+    return agrees and counts and trace.gradients.keys() == body.gradients.keys()
 
 
 def _is_made(program: Program, body: Body, trace: Trace) -> bool:
     """Whether the operations of a step are those of its program."""
     pairs = zip(body.instructions, trace.events)
-    alike = len(body.instructions) == len(trace.events) and trace.after.keys() == program.keys.keys()
+    keys = program.keys.keys()
+    alike = len(body.instructions) == len(trace.events) and trace.after.keys() == keys >= trace.before.keys()
     return alike and all(_is_made_by(program, *pair) for pair in pairs)
 
 
