@@ -95,8 +95,8 @@ def look_at_an_edge(runs):
 @pytest.mark.parametrize(
     "action, exact, horizon, apart",
     [
-        (one, False, 1, 1), (one, True, 1, 3), (several, False, 1, 2), (several, False, 3, 5),
-        (look_at_an_edge, False, 1, 7),
+        (one, False, 1, 1), (one, True, 1, 4), (several, False, 1, 5), (several, False, 3, 9),
+        (look_at_an_edge, False, 1, 17),
     ],
 )  # fmt: skip
 def test_an_interruption_leaves_whole_steps(action, exact, horizon, apart):
