@@ -8,11 +8,13 @@ import time
 
 import numpy as np
 import pytest
+from backends import kernels
 from drawn_towers import snapshot
 from replayed import batches, eager_step, loss_of, make
 
 import tinyhyper as th
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.program import visible
 from tinyhyper.program.compare import distance
 
 FOLDER = os.path.dirname(sys.modules[th.replay.__module__].__file__)
@@ -101,6 +103,15 @@ def look_at_an_edge(runs):
 )  # fmt: skip
 def test_an_interruption_leaves_whole_steps(action, exact, horizon, apart):
     """At every so many-th line; what follows, by the program or eagerly, goes on from there."""
+    interrupt_at_lines(action, exact, horizon, apart)
+
+
+@pytest.mark.parametrize("action, apart", [(one, 9), (several, 31)])
+def test_an_interruption_leaves_whole_steps_by_python_in_memory(by_python, action, apart):
+    interrupt_at_lines(action, False, 1, apart)
+
+
+def interrupt_at_lines(action, exact, horizon, apart):
     runs = Runs(exact, horizon)
     for line in range(1, LINES, apart):
         interrupt = Interrupt(line)
@@ -150,3 +161,44 @@ def test_ctrl_c_in_the_midst_of_many_steps():
                 rows = 100 + np.arange(tower.t - 100, last - 100) % (len(x) - 100)
                 train.over(x[rows], y[rows])
         assert snapshot(*reversed(interrupted)) == snapshot(*reversed(whole))
+
+
+def once(monkeypatch, owner, name):
+    """Let a function raise KeyboardInterrupt once it has done its work, whenever `told` is not empty."""
+    told, function = [], getattr(owner, name)
+
+    def interrupted(*args):
+        found = function(*args)
+        if told:
+            told.pop()
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(owner, name, interrupted)
+    return told
+
+
+def test_a_signal_acts_as_soon_as_the_driver_returns(either, monkeypatch):
+    runs, told = Runs(False, 1), once(monkeypatch, kernels("driver").Driver, "run")
+    for action in (one, several):
+        told.append("now")
+        with pytest.raises(KeyboardInterrupt):
+            action(runs)
+        runs.assert_alike()
+        one(runs)
+        runs.assert_alike()
+
+
+def test_a_signal_while_edges_are_made_leaves_them_made(monkeypatch):
+    runs, told = Runs(True, 1), once(monkeypatch, visible, "live")
+    one(runs)
+    told.append("now")
+    with pytest.raises(KeyboardInterrupt):
+        runs.replayed[0]["w"].requires_grad  # noqa: B018
+    runs.assert_alike()
+    for params in (runs.eager[0], runs.replayed[0]):
+        assert params["w"].requires_grad and not params["w"].is_leaf
+    given = batch(runs.eager[1].t)
+    for run in (runs.eager, runs.replayed):
+        eager_step(loss_of, *run, given)
+    runs.assert_alike()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..optim.nonfinite import Guard
 from ..optim.ranges import RangeWatch
 from .batches import Batches, Histories
 from .compare import differs
+from .forks import lock_of
 from .layout import Layout
 from .learning import Learner, same
 from .moment import Batch, Moment
@@ -54,7 +54,7 @@ class Session:
     ) -> None:
         self.exact, self.verify = exact, verify
         self.loss, self.visible = loss, Visible(params, optimizer, carry)
-        self.lock = threading.RLock()
+        self.lock = lock_of(self)
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
         self._known, self._layout = known or NOTHING
@@ -148,8 +148,9 @@ class Session:
     def hand_over(self) -> None:
         """Let what users see be as after an eager step."""
         with self.lock:
-            pending, self._pending = self._pending, False
+            pending = self._pending
             try:
+                self._pending = False
                 if pending:
                     self.visible.hand_over(self.moment, self._eager_step)
             except BaseException:
@@ -237,6 +238,8 @@ class Session:
         visible, moment = self.visible, self._moment
         self.hand_over()
         self._moment = None
+        if visible.has_other_levels():
+            self.learner.forget()
         if current() != RECORDING:
             self.learner.lose()
             return self._eager_step(visible.params, batch).item()

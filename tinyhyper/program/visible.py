@@ -113,6 +113,11 @@ class Visible:
             self._seen.pop(key, None)
         self._moved, self._inside, self._shown = moved, inside, last
 
+    def has_other_levels(self) -> bool:
+        """Whether a level of the tower has been replaced; the new ones are known from now on."""
+        before, self.levels = self.levels, self.optimizer.levels
+        return before != self.levels
+
     def carry_on(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """A step has left this in `carry`."""
         self.put_carry(array_of)
@@ -176,7 +181,11 @@ class Visible:
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         found = {name: tensor for name, tensor in self.params.items() if ("weight", name) not in ours}
 
+        above = [level._above for level in self.levels]
+
         def make() -> None:
+            for level, own_above in zip(self.levels, (*self.levels[1:], None)):
+                level._above = own_above
             self.put_carry(moment.cut().carried.__getitem__)
             params = live(moment, self.optimizer, eager)
             for name in found:
@@ -200,6 +209,8 @@ class Visible:
             self.params.update(found)
             for level, t, states in theirs:
                 level._t, level._states = t, states
+            for level, its_above in zip(self.levels, above):
+                level._above = its_above
             window.update(before)
             self.carry.update(set_by_hand)
 
