@@ -286,3 +286,15 @@ def test_what_the_loss_does_with_the_first_batch_alone_is_found_when_another_com
     x[41] += 1.0
     with pytest.raises(th.GraphError, match="no longer computes what the loss does"):
         train.over(x, y)
+
+
+def test_a_batch_that_the_loss_takes_as_it_is_may_be_overwritten(either):
+    def loss(params, x):
+        return th.sum(th.square(th.Tensor(x) @ params["w"] + params["b"]))
+
+    eager, replayed = make(adam()), make(adam())
+    train, x = th.replay(loss, *replayed), np.empty((4, 3))
+    for n, (batch, _) in enumerate(batches(20)):
+        x[:] = batch
+        assert distance(train(x), eager_step(loss, *eager, (x,))) <= 1e-12, n
+    assert_close(replayed, eager)

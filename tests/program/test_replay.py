@@ -149,6 +149,28 @@ def test_what_the_loss_carries_is_replayed_and_seen(horizon):
     assert_same(eager, replayed)
 
 
+@pytest.mark.parametrize("kept", [th.Tensor.detach, th.Tensor.numpy])
+def test_the_state_of_a_recurrent_net_is_carried(kept):
+    net = th.nn.LSTM("net", 3, 4, 1)
+    params = net.parameters(seed=0, dtype=np.float64)
+    runs = [({name: th.tensor(w.numpy(), requires_grad=True) for name, w in params.items()}, adam()) for _ in range(2)]
+    states = [{name: th.tensor(np.zeros((2, 4))) for name in "hc"} for _ in runs]
+
+    def loss_with(state):
+        def loss(params, x):
+            out, ((h, c),) = net(params, x, [(th.Tensor(np.asarray(state["h"])), th.Tensor(np.asarray(state["c"])))])
+            state.update(h=kept(h), c=kept(c))
+            return th.mean(th.square(out - 0.3))
+
+        return loss
+
+    train = th.replay(loss_with(states[1]), *runs[1], carry=states[1], exact=True)
+    for x in np.random.default_rng(0).standard_normal((14, 5, 2, 3)):
+        assert train(x) == eager_step(loss_with(states[0]), *runs[0], (x,))
+        assert np.asarray(states[0]["h"]).tobytes() == np.asarray(states[1]["h"]).tobytes()
+    assert train.program is not None
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_running_statistics_of_layers_are_replayed(exact):
     class Model(th.nn.Layer):

@@ -159,17 +159,17 @@ def take_no_turns(layout, choose):
 
 
 def write_what_stays(layout, choose):
-    """A constant, or a value that no step changes, is written over."""
+    """A value that no step changes is written over."""
     kinds = {slot: layout.lowered.slots[slot].kind for slot in layout.offsets}
     read = {layout.versions.read(n, slot).slot for n, _, row in lines(layout) for slot in inside(row.reads)}
-    stays = choose(slot for slot in read if kinds[slot] in ("constant", "value"))
+    stays = choose(slot for slot in read if kinds.get(slot) == "value")
     written = choose(slot for _, _, row in lines(layout) for slot in row.writes if alike(layout, stays, slot))
     layout.offsets[written] = layout.offsets[stays]
 
 
 def write_to_an_operand(layout, choose):
     n, _, row = choose(lines(layout))
-    slot = choose(slot for place, slot in enumerate(row.reads) if is_read(row, place))
+    slot = choose(slot for place, slot in enumerate(row.reads) if is_read(row, place) and slot not in layout.given)
     version = layout.versions.read(n, slot)
     written = choose(written for written in row.writes if is_written(row, written) and written != version.slot)
     layout.offsets[written] = [layout.offset(version, turn) for turn in range(3)]

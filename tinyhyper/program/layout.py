@@ -32,6 +32,10 @@ class Outside(NamedTuple):
     spec: ArraySpec
 
 
+class Address(int):
+    """Of a constant: no offset."""
+
+
 class Row(NamedTuple):
     """One line of a table, in every turn of the buffers.
 
@@ -55,7 +59,7 @@ class Layout:
     program: the one that was given, with the ways in which its instructions are carried out.
     lowered, numbers: as it is for the machine, and where its instructions are there.  rows: of each body.
     offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
-    constants: with the offset of each.
+    given: the program's constants, which all runs share.  constants: what functions have of their own, with offsets.
     words: of all C functions.  moving: the numbers of those that are offsets.
     tables: (phases, lines, 2), a C function and the number of its first word; 0 for what Python does.
     outside: for each phase the numbers of the words that say where it lies, by number.
@@ -77,6 +81,8 @@ class Layout:
         self.rows = [self._body(n, body, ways) for n, body in enumerate(self.lowered.bodies)]
         found = [tuple([way[n] for n in places]) for way, places in zip(ways, self.numbers)]
         self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
+        self.given = {n: np.ascontiguousarray(x).reshape(x.shape) for n, x in program.constants.items()}
+        self.addresses = {slot: Address(array.ctypes.data) for slot, array in self.given.items()}
         self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
         self.flag = self._reserve(8)
         self.offsets: dict[int, list[int]] = {}
@@ -110,7 +116,7 @@ class Layout:
             reads = [self.versions.read(n, slot) for i in body.instructions for slot in i.reads]
             found |= {version.slot for version in reads if version.ago}
             found |= {self.versions.read(n, slot).slot for slot in self.lowered.keys.values()}
-        return found
+        return found - self.lowered.constants.keys()
 
     def _body(self, n: int, body: Body, ways: list[tuple[str, ...]]) -> list[Row]:
         """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them.
@@ -167,9 +173,6 @@ class Layout:
         for slot in self._carried:
             stays = self.lowered.slots[slot].kind == "value"  # nothing moves it
             self.offsets[slot] = [self._reserve(self._bytes(slot)) for _ in range(1 if stays else TURNS)]
-        for slot, array in self.lowered.constants.items():
-            self.offsets[slot] = [self._reserve(array.nbytes)]
-            self.constants.append((self.offsets[slot][0], array))
         for row in [row for body in self.rows for row in body]:
             for slot in row.writes:
                 if not isinstance(slot, Outside) and slot not in self.offsets:
@@ -180,7 +183,7 @@ class Layout:
 
     def _buffers(self, slots: int) -> dict[int, tuple[int, ...]]:
         """The buffers of the first slots, as in Program. Those that instructions share have the first numbers."""
-        used = [slot for slot in self.offsets if slot < slots and slot not in self.lowered.constants]
+        used = [slot for slot in self.offsets if slot < slots]
         used.sort(key=lambda slot: (slot in self._carried, slot))
         numbers = {offset: n for n, offset in enumerate(dict.fromkeys([o for s in used for o in self.offsets[s]]), 1)}
         return {slot: tuple([numbers[offset] for offset in self.offsets[slot]]) for slot in used}
@@ -234,7 +237,7 @@ class Layout:
                     place = word if isinstance(word, int) else self._word(phase, row, word)
                     if isinstance(place, Outside):
                         self.outside[place.number][1][phase].append(len(words))
-                    elif place is not word:
+                    elif place is not word and type(place) is not Address:
                         moving.append(len(words))
                     words.append(0 if isinstance(place, Outside) else place)
         return np.array(words, np.int64), np.array(moving, np.int64)
@@ -248,7 +251,8 @@ class Layout:
         if isinstance(word, self._entries.Table):
             return self._rooms[id(word)]
         reads = isinstance(word, self._entries.Operand)
-        return self._place(phase, (row.reads if reads else row.writes)[word.number], reads)
+        slot = (row.reads if reads else row.writes)[word.number]
+        return self.addresses.get(slot) or self._place(phase, slot, reads)
 
 
 def rounded(size: int) -> int:

@@ -32,6 +32,7 @@ class Memory:
         ahead = native.call + length * (TURNS + 1)
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled: dict[int, np.ndarray] = {}
+        given = native.layout.given.values()  # nobody writes to
         for slot in (*self._program.keys.values(), *self._program.kept):
             array = moment.arrays[slot]
             if slot in native.versions.counted:
@@ -39,10 +40,11 @@ class Memory:
                 continue
             buffer = self._buffer(slot, native.call)
             assert buffer is not None
-            known = filled.setdefault(id(buffer), array)
+            known = filled.setdefault(id(buffer), buffer if any(buffer is x for x in given) else array)
             if known is not array and known.tobytes() != array.tobytes():
                 return False
-            np.copyto(buffer, array)
+            if known is not buffer:
+                np.copyto(buffer, array)
         return True
 
     def moment(self, steps: int, since: tuple[Since, ...]) -> Moment:

@@ -80,6 +80,8 @@ class Native:
 
     def at(self, version: Version, turn: int) -> np.ndarray:
         """Where a version lies, in a turn."""
+        if version.slot in self.layout.given:
+            return self.layout.given[version.slot]
         place = version.slot, self.layout.offset(version, turn)
         if (found := self._arrays.get(place)) is None:
             shape, dtype, _ = self.layout.lowered.slots[version.slot].spec

@@ -59,6 +59,7 @@ class Arrays:
     """The places of the arrays in a row of traces."""
 
     def __init__(self, traces: Sequence[Trace]) -> None:
+        self._traces, self._where = traces, dict[int, dict[Any, tuple[str, Any]]]()
         self._born = [trace.born for trace in traces]
         self._made: list[dict[int, tuple[str, Any]]] = []
         self._values = [{id(array): ("value", key) for key, array in trace.before.items()} for trace in traces]
@@ -66,9 +67,10 @@ class Arrays:
         for trace, values in zip(traces, self._values):
             made: dict[int, tuple[str, Any]] = {}
             known |= values.keys()
-            for position, array in enumerate(trace.batch):
-                if isinstance(array, np.ndarray):
-                    made.setdefault(id(array), ("batch", position))
+            for entries in (trace.batch, trace.taken):
+                for position, array in enumerate(entries):
+                    if isinstance(array, np.ndarray):
+                        made.setdefault(id(array), ("batch", position))
             for n, event in enumerate(trace.events):
                 for output, array in enumerate(event.writes):
                     if id(array) not in known:
@@ -88,7 +90,16 @@ class Arrays:
             found = self._made[then].get(id(array)) or self._values[then].get(id(array))
             if found is not None:
                 return Place(call - then, *found)
-        return None
+        found = None if array.base is None else self._lying(call).get(_lies(array))
+        return None if found is None else Place(0, *found)
+
+    def _lying(self, call: int) -> dict[Any, tuple[str, Any]]:
+        """What the operations of a call have made, by where it lies: `x.numpy()` is another object than the array."""
+        if (found := self._where.get(call)) is None:
+            made, events = self._made[call], self._traces[call].events
+            arrays = [array for event in events for array in event.writes if id(array) in made]
+            found = self._where[call] = {_lies(array): made[id(array)] for array in reversed(arrays)}
+        return found
 
     def note(self, call: int, array: np.ndarray, kind: str, index: Any) -> None:
         """From now on an array of this call is known."""
@@ -158,6 +169,11 @@ class Pair:
                 f"{read.what} has the argument {other!r} where it had {one!r} a step before, {where(read.site)}"
             )
         return other
+
+
+def _lies(array: np.ndarray) -> tuple[Any, ...]:
+    """Where an array lies, and how."""
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
 
 
 def where(site: Site) -> str:

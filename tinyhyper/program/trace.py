@@ -47,17 +47,25 @@ class Event(NamedTuple):
 class Trace(Watcher):
     """A watcher of one call.
 
-    tensors: of the values, by key.  before, after: their arrays.  given: what the loss was called with, and batch: as
-    arrays.  gradients: by key, what backward passes have left.  born: the serial of a node at its beginning.
+    tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with; given: the same
+    in copies that nobody overwrites, and batch: these as arrays.  gradients: by key, what backward passes have left.
+    born: the serial of a node at its beginning.
     """
 
-    def __init__(self, tensors: Mapping[Key, Tensor], before: Mapping[Key, np.ndarray], given: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[Key, Tensor],
+        before: Mapping[Key, np.ndarray],
+        given: Sequence[Any],
+        taken: Sequence[Any] = (),
+    ) -> None:
         super().__init__()
         self.events: list[Event] = []
         self.before, self.born = before, Node().serial
         self.after: Mapping[Key, np.ndarray] = {}
         self.gradients: dict[Key, np.ndarray] = {}
-        self.given, self.batch = given, [entry.array if isinstance(entry, Tensor) else entry for entry in given]
+        self.given, self.taken = given, taken
+        self.batch = [entry.array if isinstance(entry, Tensor) else entry for entry in given]
         self.loss = np.array(np.nan)
         self._keys: dict[int, tuple[Tensor, Key | None]] = {id(x): (x, key) for key, x in tensors.items()}
         self._stepping = False

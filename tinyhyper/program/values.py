@@ -39,17 +39,7 @@ def coordinates_of(levels: Sequence[Optimizer]) -> dict[Key, str]:
 
 def arrays_of(carry: Mapping[str, Any]) -> dict[Key, np.ndarray]:
     """What the loss carries, as the very arrays."""
-    return {("carry", name): whole(x.array if isinstance(x, Tensor) else x) for name, x in carry.items()}
-
-
-def whole(array: np.ndarray) -> np.ndarray:
-    """The array that a view shows, where it shows all of it: `x.numpy()` is such a view."""
-    base = array.base
-    return base if isinstance(base, np.ndarray) and _place(base) == _place(array) else array
-
-
-def _place(array: np.ndarray) -> tuple[Any, ...]:
-    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
+    return {("carry", name): x.array if isinstance(x, Tensor) else x for name, x in carry.items()}
 
 
 def named(key: Key) -> str:

@@ -19,6 +19,7 @@ from .places import where
 from .results import LOADED, NOTHING, History, Results, later, results_of
 from .versions import Version
 
+GIVEN = 1 << 32  # from here on the numbers of constants
 OWN = -1  # in place of a slot, what a function has of its own
 
 
@@ -83,9 +84,10 @@ class Verifier:
         sizes = [(o, layout._bytes(slot)) for slot, offsets in layout.offsets.items() for o in offsets]
         sizes += [*self._sizes.items(), (layout.flag, 8)]
         self._blocks = Blocks([(offset, offset + size) for offset, size in sizes])
-        kept = [slot for slot in layout.offsets if self._program.slots[slot].kind in ("constant", "value")]
+        kept = [slot for slot in layout.offsets if self._program.slots[slot].kind == "value"]
         stays = {slot: layout.offsets[slot][0] for slot in kept}
         self._loaded = {slot: LOADED - self._block(offset) for slot, offset in stays.items()}
+        self._loaded |= {slot: LOADED - GIVEN - slot for slot in layout.given}
         self._stay = np.unique(self._blocks.find(np.array([*stays.values(), *self._sizes], np.int64)))
 
     def verify(self) -> None:
@@ -135,7 +137,10 @@ class Verifier:
                 number, size = (dtype, self._own(place)[1]) if slot == OWN else self._extent(slot)
                 if first < 0 or last > size or dtype not in (number, -1):
                     raise self._fault(row, f"is told of another array than {self._name(slot)}")
-                if isinstance(slot, Outside):
+                if slot in layout.given:
+                    if result != self._loaded[slot]:
+                        raise self._fault(row, f"is told of {self._name(slot)}, which NumPy does not read,")
+                elif isinstance(slot, Outside):
                     outside.append((row, slot, len(words) + word if row.entry else -1))
                     if time % 2 == 0 and batch.get(result) is not slot:
                         raise self._fault(row, "is told of another part of the batch than NumPy reads")
@@ -147,7 +152,8 @@ class Verifier:
                 inside = not isinstance(word, int)
                 if isinstance(word, (entries.Operand, entries.Output)):
                     of = operands if isinstance(word, entries.Operand) else row.writes
-                    inside, known = not isinstance(of[word.number], Outside), 0
+                    known = layout.addresses.get(of[word.number], 0)
+                    inside = not known and not isinstance(of[word.number], Outside)
                 else:
                     known = self._own(word)[0] if inside else word
                 moving += [len(words)] * inside
@@ -225,9 +231,10 @@ class Verifier:
         for slot in {*self._program.keys.values(), *self._program.kept} - versions.counted:
             place = versions.before(call + 1, slot)
             assert place is not None
-            found += (slot, layout.offset(*place), 0), (slot, layout.offset(*place), layout.length)
+            if place[0].slot not in layout.given:
+                found += (slot, layout.offset(*place), 0), (slot, layout.offset(*place), layout.length)
         if call % layout.length == 0:
-            for slot in self._program.bodies[0].gradients.values():
+            for slot in {*self._program.bodies[0].gradients.values()} - layout.given.keys():
                 found.append((slot, layout.offset(versions.read(0, slot), call // layout.length), layout.length - 1))
         slots, offsets, steps = zip(*found)
         left = np.array([results.left.get(slot, NOTHING) for slot in slots], np.int64)
