@@ -5,8 +5,7 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from .figure import FIXED, Box, Figure, Key
 from .names import LOSS, Name
-from .plain import plain
-from .text import short
+from .plain import plain, short
 
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
@@ -14,7 +13,7 @@ LEGEND = {
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
 }
-LONGEST = {"box": 13, "remark": 19, "lane": 25}  # in characters
+LONGEST = {"box": 13, "gradient": 10, "remark": 19, "lane": 25}  # in characters
 
 
 class Captions:
@@ -53,7 +52,10 @@ class Captions:
         if key.kind == "loss":
             return f"{LOSS.exact if exact else LOSS.name}[{key.step}]"
         names = self.figure.fixed[key.lane] if key.step == FIXED else self.figure.boxes[key].names
-        called = ", ".join(own(name, key.lane).exact if exact else full_name(name, key.lane) for name in names)
+        found = {name: own(name, key.lane).exact if exact else full_name(name, key.lane) for name in names}
+        if key.kind == "gradient":
+            found = {name: tuned(self.figure.boxes[key], name, text) for name, text in found.items()}
+        called = ", ".join(found.values())
         several = f"({called})" if len(names) > 1 else called
         if key.kind == "gradient":
             return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
@@ -70,14 +72,19 @@ class Captions:
         if key.kind == "gradient":
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "of no loss shown"
-            one = short_name(names[0], key.lane) if len(names) == 1 else many
-            return f"∂loss/∂{one if len(one) <= 8 else many}", remark
+            one = tuned(box, names[0], short_name(names[0], key.lane)) if len(names) == 1 else many
+            return f"∂loss/∂{one if len(one) <= LONGEST['gradient'] else many}", remark
         if box.state:
             remark = "with " + ", ".join(sorted(box.state))
         elif len(names) > 1:
             remark = ", ".join(names)
         one = full_name(names[0], key.lane) if len(names) == 1 else f"{len(names)} {many}"
         return f"{clip(one, LONGEST['box'])}[{key.step}]", clip(remark, LONGEST["remark"])
+
+    def title(self, box: Box) -> str:
+        """All that is in a box."""
+        names = [self.name(box.key), *box.names, *sorted(box.state)]
+        return ", ".join(names + [f"∂loss/∂{name} = {short(value)}" for name, value in box.meant.items()])
 
     def lane(self, lane: int) -> tuple[str, list[str]]:
         """A lane's heading, and the lines below it."""
@@ -132,6 +139,11 @@ class Captions:
             value = own(name, key.lane)
             names += [f"{called}[{key.step}]" for called in (full_name(name, key.lane), value.title, value.exact)]
         return list(dict.fromkeys(names))
+
+
+def tuned(box: Box, name: str, called: str) -> str:
+    """What a gradient in a box is with respect to."""
+    return f"{box.coordinates[name]} {called}" if name in box.coordinates else called
 
 
 def short_name(name: str, lane: int) -> str:

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..core.tape import unwatched
+from ..core.coordinates import LINEAR
+from ..core.tape import backward, recording, unwatched
+from ..core.tensor import Tensor, leaf
 from ..finite import norm
 from ..sites import Site
 from .ghosts import compute_ghosts
@@ -74,6 +76,21 @@ def facts(array: np.ndarray) -> Facts:
     return array.shape, array.dtype, None, norm(array) if array.dtype.kind == "f" else None
 
 
+def _named(coordinate: Any) -> str | None:
+    """What a gradient in a coordinate is named by; None where the coordinate is the value itself."""
+    return None if coordinate is None or coordinate.name == LINEAR.name else str(coordinate.name)
+
+
+def _slope(coordinate: Any, internal: float) -> float:
+    """The derivative of the value in a coordinate with respect to the internal number."""
+    u = leaf(Tensor(np.array(internal)))
+    with recording():
+        value = coordinate.value(u)
+    assert value.edge is not None and u.edge is not None
+    ((_, slope),) = backward([(value.edge, Tensor(np.ones(())))], [u.edge], retain_graph=False, create_graph=False)
+    return float(slope.item())
+
+
 class EventRecording(Recording):
     """A recording that makes its records from events when somebody asks for them."""
 
@@ -112,8 +129,10 @@ class EventRecording(Recording):
         for (number, n), label, coordinate in labels:
             output = self._nodes[number].outputs[n]
             output.label = label
-            if coordinate is not None and output.value is not None:
+            label.coordinate = _named(coordinate)
+            if coordinate is not None and output.value is not None and label.role != "gradient":
                 label.value = float(coordinate.value(output.value))
+                label.slope = None if label.coordinate is None else _slope(coordinate, output.value)
         gone, self._gone = self._gone, []
         for number, last in gone:
             self._nodes[number].until = last if last and number < self.ends[last - 1] else None

@@ -15,7 +15,7 @@ from .plain import SURROGATES
 from .records import Cut, Edge, Inside, Node, Place, Recording
 from .schema import reader, refuse
 
-FORMAT, VERSION = "tinyhyper.tape", 1
+FORMAT, VERSION = "tinyhyper.tape", 2
 FACTS = ("title", "steps", "objective", "horizon", "ends")
 LISTS = ("nodes", "edges", "cuts", "insides")
 PARTS = 24  # of a gradient

@@ -31,12 +31,16 @@ class Box:
     """A box of the figure.
 
     names: the values in it, each with its number if it is one.  state: the names of the optimizer's state.
+    coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
+    meant: of such a gradient, by name, the gradient with respect to the value itself.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
     """
 
     key: Key
     names: dict[str, float | None] = field(default_factory=dict)
     state: set[str] = field(default_factory=set)
+    coordinates: dict[str, str] = field(default_factory=dict)
+    meant: dict[str, float] = field(default_factory=dict)
     rule: str | None = None
     number: float | None = None
 
@@ -150,7 +154,12 @@ class _Boxes:
             if node.of is not None and node.of in self.where:
                 label = self.tape.output(node.of).label
                 box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
-                box.names[label.name if label is not None else ""] = node.outputs[0].value
+                name, value = ("" if label is None else label.name), node.outputs[0].value
+                box.names[name] = value
+                if label is not None and label.coordinate is not None:
+                    box.coordinates[name] = label.coordinate
+                    if value is not None and label.slope:
+                        box.meant[name] = value / label.slope
         self.losses = self._losses()
         for loss in sorted(self.losses, reverse=True):
             self._gather(loss)
@@ -210,6 +219,8 @@ class _Boxes:
             box.state.add(label.name.rpartition(".")[2])
         else:
             box.names[label.name] = value
+            if key.kind == "gradient" and label.coordinate is not None:
+                box.coordinates[label.name] = label.coordinate
             if node.op is not None and node.op.endswith(".rule"):
                 box.rule = node.op.removesuffix(".rule")
 

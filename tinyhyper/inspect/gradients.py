@@ -12,8 +12,9 @@ from .answers import Answer, picture
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .paths import Part, Paths
+from .plain import short
 from .records import Cut, Place, Recording, walk
-from .text import count, short, site
+from .text import count, site
 
 ARROW = " → "
 
@@ -53,18 +54,25 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     parts = sorted((p for loss in losses for p in found.parts(place, loss)), key=lambda p: -abs(size(p.value)))
     values = contributions(parts)
     shares = [f"{100 * value / sum(values):.3g} %" if sum(values) else "–" for value in values]
-    rows = [(_path(graph, part), value, share) for part, value, share in zip(parts, values, shares)]
+    columns: tuple[str, ...] = ("path", "contribution", "share")
+    rows: list[tuple[Any, ...]] = [
+        (_path(graph, part), value, share) for part, value, share in zip(parts, values, shares)
+    ]
+    if graph.coordinate(place):
+        columns += (f"to ∂loss/∂{graph.known(place, timeless=True)}",)
+        rows = [(*row, graph.meant(place, row[1])) for row in rows]
     name = graph.name(place)
     if parts:
         text = _came(graph, place, gradient, losses, parts)
     else:
         text = (
-            f"backward() left {short(graph.number(gradient))} in the .grad of {name}, and no path from a loss to it is "
-            "in this recording: the loss was computed before it began. Record from the forward pass on to see them."
+            f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}, and no path from a "
+            "loss to it is in this recording: the loss was computed before it began. Record from the forward pass on "
+            "to see them."
         )
     drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".")
     question = f"Why does {name} get a gradient, and along which paths?"
-    return Answer(question, text, ("path", "contribution", "share"), rows, "contribution", drawing)
+    return Answer(question, text, columns, rows, "contribution", drawing)
 
 
 def why_zero(tape: Recording, of: str) -> Answer:
@@ -83,7 +91,7 @@ def why_zero(tape: Recording, of: str) -> Answer:
     elif graph.number(gradient) == 0:
         return _numerically(graph, question, place, gradient)
     else:
-        text = f"It is not zero: backward() left {short(graph.number(gradient))} in the .grad of {name}."
+        text = f"It is not zero: backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}."
     return Answer(question, text, draw=picture(tape, [place], (), text))
 
 
@@ -93,14 +101,16 @@ def ghosts(tape: Recording) -> Answer:
         ghosts_of(tape)
     graph = Graph(tape)
     found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
-    rows = [(cut.number, cut.step, graph.name(cut.place), cut.reason, cut.ghost, cut.severed) for cut in found]
+    names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
+    rows = [(c.number, c.step, name, c.reason, c.ghost, c.severed) for c, name in zip(found, names)]
     text = "No backward pass came to a cut."
     if found:
         text = (
-            f"A gradient of {short(found[0].ghost)} ended at cut {found[0].number}, at {graph.cut_name(found[0])}: the "
-            f"largest of {len(found)}. {count(len(tape.cuts) - len(found), 'cut')} had no loss after them."
+            f"A gradient of {graph.left(found[0].place, found[0].ghost)} ended at cut {found[0].number}, at "
+            f"{graph.cut_name(found[0])}: the largest of {len(found)}. "
+            f"{count(len(tape.cuts) - len(found), 'cut')} had no loss after them."
         )
-    columns = ("cut", "step", "of", "reason", "ended here", "a graph was behind")
+    columns = ("cut", "step", "with respect to", "reason", "ended here", "a graph was behind")
     return Answer("What would have flowed through the cuts?", text, columns, rows, "ended here")
 
 
@@ -116,7 +126,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         old, new, node = before.get(place), after[place], tape.node(place)
         if old is not None and np.array_equal(old, new, equal_nan=True):
             continue
-        name = graph.known(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
+        name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:
             rows.append((name, None if old is None else size(old), size(new)))
     changed = "changes no gradient" if not rows else f"changes {count(len(rows), 'gradient')}"
@@ -199,7 +209,7 @@ def _unreached(graph: Graph, question: str, place: Place) -> Answer:
             f"There is no path: no loss was computed from anything that {name} took part in. The step that reads it "
             "moves the weights, and only a loss of those weights depends on it."
         )
-    rows = [(graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
+    rows = [(graph.tuned(cut.place) or graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
     drawing = picture(graph.tape, [place], [cut.number for cut in stopping], text)
     return Answer(question, text, ("cut", "reason", "line", "gradient that ended there"), rows, draw=drawing)
 
@@ -211,7 +221,7 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     number, left = sum(part.paths for part in parts), graph.number(gradient)
     text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(number, 'path')} without a cut; "
     text += f"together {'they contribute' if number > 1 else 'it contributes'} {short(total)}. "
-    text += f"backward() left {short(left)} in its .grad."
+    text += f"backward() left {graph.left(place, left)} in its .grad."
     if left is not None and not np.isclose(left, total, 1e-6, 1e-12):
         text += " That is more than this loss contributed: .grad adds up what several passes contribute."
     between = sorted({place for part in parts for place in part.through[1:-1]})

@@ -27,7 +27,8 @@ class Labels:
     def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
         """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
         w, g, states, hyperparameters = operands
-        self.label(g, _text(name), "gradient", height)
+        below = levels[height - 1]
+        self.label(g, _text(name), "gradient", height, below._coordinates[below._rows[name]] if height else None)
         self.moved(levels, height, name, w, states)
         for key, tensor in hyperparameters.items():
             self._hyperparameter(tensor, key, height, levels[height])

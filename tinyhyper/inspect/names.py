@@ -79,16 +79,26 @@ class Names:
             of = node.of if depth < NESTED else None
             loss = node.loss if depth < NESTED else None
             over = loss and self.known(loss, timeless, depth + 1) or "loss"
-            under = of and self.known(of, timeless, depth + 1)
+            under = of and self.tuned(of, timeless, depth + 1)
             return f"∂{over}/∂{under or 'leaf' + sized(self.nodes[node.of[0]].outputs[node.of[1]])}"
         label = output.label
         if label is not None and label.role == "gradient":
-            return f"∂loss/∂{self.title(named(label))}"
+            return f"∂loss/∂{label.coordinate + ' ' if label.coordinate else ''}{self.title(named(label))}"
         if label is None and place not in self.losses:
             return None
         title = self.title(LOSS if label is None else named(label))
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
         return title if fixed or timeless else f"{title}[{node.step}]"
+
+    def tuned(self, place: Place, timeless: bool = False, depth: int = 0) -> str | None:
+        """What a gradient is with respect to: the name of a value, after the coordinate in which it is tuned."""
+        name, coordinate = self.known(place, timeless, depth), self.coordinate(place)
+        return f"{coordinate} {name}" if name and coordinate else name
+
+    def coordinate(self, place: Place) -> str | None:
+        """The coordinate in which an optimizer tunes a value; None for the value itself."""
+        label = self.nodes[place[0]].outputs[place[1]].label
+        return None if label is None or label.role == "gradient" else label.coordinate
 
     def name(self, place: Place) -> str:
         """What `print(tape)` calls a value: its name, or its operation or kind."""

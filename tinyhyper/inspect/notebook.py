@@ -9,10 +9,10 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from .figure import steps_of
-from .plain import markup, table
+from .plain import markup, short, table
 from .records import Recording
 from .svg import svg
-from .text import count, printed, short
+from .text import count, printed
 
 MOST = 8
 BEGIN = 5

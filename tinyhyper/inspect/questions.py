@@ -15,8 +15,9 @@ from .gradients import ARROW, listed
 from .graph import Graph
 from .memory import alive, nbytes
 from .names import LOSS
+from .plain import short
 from .records import Node, Place, Recording
-from .text import count, short, site
+from .text import count, site
 
 MOST = 3  # edges told in words
 NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
@@ -121,23 +122,27 @@ def moved(tape: Recording, of: str) -> Answer:
     of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
     """
     graph = Graph(tape)
+    moves = [(_move(graph, place), place) for place in graph.find(of)]
+    made = [(m.old, place, m.gradient, m.by) for m, place in moves if m.old is not None and m.gradient is not None]
+    question, what = f"Which level moved {of}, and by how much?", ""
+    if not made:
+        text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
+        return Answer(question, text, draw=picture(tape, (), (), text))
+    columns: tuple[str, ...] = ("change", "gradient")
+    _, last, gradient, by = made[-1]
+    if graph.coordinate(last):  # the level above moves it in another coordinate
+        name, what = graph.known(last, timeless=True), f"{graph.tuned(last, timeless=True)}: "
+        columns = (f"change of {what[:-2]}", f"∂loss/∂{what[:-2]}", f"∂loss/∂{name}")
     rows: list[tuple[Any, ...]] = []
-    trail: list[Place] = []
-    for place in graph.find(of):
-        old, gradient, by = _move(graph, place)
-        if old is not None and gradient is not None:
-            numbers = graph.number(old), graph.number(place), _change(graph, old, place), graph.number(gradient)
-            rows.append((tape.node(place).step, *numbers, by))
-            trail = [gradient, place]
-    text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
-    if rows:
-        text = f"{of} was moved {count(len(rows), 'time')} by {rows[-1][5]}, "
-        text += f"from {short(rows[0][1])} to {short(rows[-1][2])}"
-        total = sum(row[3] for row in rows if row[3] is not None)
-        text += f" ({total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
-    columns = ("step", "from", "to", "change", "gradient", "by")
-    question, drawing = f"Which level moved {of}, and by how much?", picture(tape, trail, (), text)
-    return Answer(question, text, columns, rows, "change", drawing)
+    for old, new, slope, level in made:
+        number = graph.number(slope)
+        numbers = _change(graph, old, new), number, graph.meant(old, number)
+        rows.append((tape.node(new).step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
+    text = f"{of} was moved {count(len(rows), 'time')} by {by}, from {short(rows[0][1])} to {short(rows[-1][2])}"
+    total = sum(row[3] for row in rows if row[3] is not None)
+    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
+    drawing = picture(tape, [gradient, last], (), text)
+    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], drawing)
 
 
 def left_range(tape: Recording, of: str) -> Answer:
@@ -218,9 +223,9 @@ def _move(graph: Graph, place: Place) -> Move:
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:
-    """How far a number moved; None for an array."""
-    before, after = graph.number(old), graph.number(new)
-    return None if graph.tape.output(new).value is None or before is None or after is None else after - before
+    """How far a number moved, in the coordinate in which it was moved; None for an array."""
+    before, after = graph.tape.output(old).value, graph.tape.output(new).value
+    return None if before is None or after is None else after - before
 
 
 def _relations(graph: Graph) -> dict[tuple[str, str], str]:

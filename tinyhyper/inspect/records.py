@@ -27,6 +27,8 @@ class Label:
 
     value: the number that a user sees, if the tensor holds it in another coordinate.
     range: the values (low, high) that make sense; None if all do.
+    coordinate: the name of the coordinate in which the tensor holds it; None for the value itself.
+    slope: the derivative of the value with respect to what the tensor holds; None if they are the same.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Label:
     level: int
     value: float | None = None
     range: tuple[float, float] | None = None
+    coordinate: str | None = None
+    slope: float | None = None
 
 
 @dataclass(slots=True)

@@ -177,7 +177,7 @@ class Drawing(Canvas):
         x, y = self.layout.center(box.key)
         group = self.add("g")
         caption, remark = self.captions.box(box)
-        self.add("title", group, text=", ".join([self.captions.name(box.key), *box.names, *sorted(box.state)]))
+        self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
         self.write(x, y + (-2 if remark else 5), caption, "", group, "middle")
         self.write(x, y + 16, remark, "th-small", group, "middle")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .graph import Graph
 from .names import sized
-from .plain import plain
+from .plain import plain, short
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
 
 FOLDER = Path(__file__).parents[1]
@@ -118,7 +118,7 @@ class Trees(Graph):
         node, name = self.tape.nodes[number], self.name(branch.place)
         value = content(node.outputs[branch.place[1]])
         if edge is not None and edge.cut is not None:
-            return Line(f"{start}✂ {name}", value, _cut(self.tape.cuts[edge.cut]), 1), []
+            return Line(f"{start}✂ {name}", value, _cut(self.tape.cuts[edge.cut], self.coordinate(edge.place)), 1), []
         if edge is not None and edge.flow == "value":
             return Line(start + name, value, "constant" if node.kind == "constant" else "no gradient recorded", 1), []
         if number in self.shown:
@@ -192,11 +192,6 @@ def site(row: Node | Cut) -> str:
     return f"{shorten(row.file)}:{row.line}"
 
 
-def short(value: float | None) -> str:
-    """A number in few digits; a dash if it is not known."""
-    return "–" if value is None else f"{value + 0.0:.4g}"
-
-
 def count(number: int, noun: str) -> str:
     """So many of something: 1 step, 2 steps."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -207,10 +202,11 @@ def content(output: Output) -> str:
     return sized(output) if output.number is None else short(output.number)
 
 
-def _cut(cut: Cut) -> str:
+def _cut(cut: Cut, coordinate: str | None) -> str:
     if cut.ghost is None:
         return f"{cut.reason}, {site(cut)}" if cut.reason else site(cut)
-    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}, {site(cut).rpartition('/')[2]}"
+    inside = f" in {coordinate}" if coordinate else ""
+    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}{inside}, {site(cut).rpartition('/')[2]}"
 
 
 def _wrapped(line: Line, stem: str) -> list[Line]:

@@ -52,6 +52,19 @@ class Tape {
     return numeric(output.label?.value ?? output.value);
   }
 
+  /* A gradient in the coordinate of a place, as one with respect to the value itself; null where they are the same. */
+  meant(place, gradient) {
+    const slope = numeric(this.output(place).label?.slope ?? null);
+    return slope && gradient !== null ? gradient / slope : null;
+  }
+
+  /* The coordinate in which a gradient is, before a name; nothing where it is the value's own. place: of the gradient,
+     or of what it is with respect to. */
+  coordinate(place) {
+    const label = this.output(this.nodes[place[0]].of ?? place).label;
+    return label?.coordinate ? `${label.coordinate} ` : "";
+  }
+
   /* What an edge does to gradients, given the cuts that are switched off: such an edge is "asked" about. */
   flow(edge) {
     if (edge.cut === null || !this.without.has(edge.cut)) return edge.flow;
