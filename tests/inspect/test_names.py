@@ -69,7 +69,7 @@ def test_a_name_of_several_values_is_refused_with_the_ways_to_ask_for_each(names
 
 def test_a_checkpoint_holds_the_hyperparameter_beside_a_weight_of_its_name():
     tape, params = named_run(["alpha", "loss"])
-    rows = [row for row in inspect.checkpoint(tape).rows if row[-1] == "its value"]
+    rows = [row for row in inspect.checkpoint(tape).rows if row[-1] == "value"]
     names = [row[0] for row in rows]
     assert len(set(names)) == len(names)
     assert {'weights["alpha"][2]', 'hyperparameter["alpha"][2]', 'weights["loss"][2]', "level1.alpha[2]"} <= set(names)

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from xml.etree import ElementTree
 
@@ -15,9 +16,11 @@ from recordings import run, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.checkpoint import archive
 from tinyhyper.core.tape import reachable
 from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.optim import SGD
 
 
 def by_hand(alphas=(0.1, 0.1), tuned=True, ghosts=True, cut=True):
@@ -253,12 +256,58 @@ def test_a_level_more_adds_its_own_edges_only():
     assert [row for row in answer.rows if row[2] != "–"] == [("level1.alpha", "alpha", "no gradient", "kept")]
 
 
-def test_the_checkpoint_holds_every_value_and_what_the_live_edge_saved():
+def file_of(path):
+    """The arrays of a checkpoint: shape and bytes of each, a larger one once."""
+    found, met, waiting = [], set(), [archive.read(path)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, np.ndarray) and not (value.ndim and id(value) in met):
+            found.append((str(value.shape), value.nbytes))
+            met.add(id(value))
+    return sorted(found)
+
+
+@given(stacks, st.sampled_from([1, 1, 2, None]), st.integers(0, 5), st.booleans())
+def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, horizon, steps, last):
+    optimizer = th.optim.from_string(stack)
+    if horizon != 1:
+        optimizer = SGD(0.05, mu=0.5, horizon=horizon, optimizer=SGD(1e-3))
+    params = {name: th.tensor(value, requires_grad=True) for name, value in (("w", [1.0, -2.0]), ("b", 0.5))}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        with th.record() as tape:
+            for n in range(steps + last):
+                (th.sum(th.tanh(params["w"]) ** 2) * params["b"] ** 2).backward(create_graph=horizon != 1)
+                if n < steps:
+                    optimizer.step(params)
+        answer = inspect.checkpoint(tape)
+        kept = inspect.kept_alive(tape)
+        if not steps:
+            assert "none is there any more" in answer.text
+            return
+        try:
+            th.save(path, params, optimizer)
+        except th.GraphError as error:
+            assert answer.text == f"No file can hold this run as it is now. {error}." and not answer.rows
+            assert kept.rows[-1][1] > 0
+        else:
+            assert sorted(row[1:3] for row in answer.rows) == file_of(path)
+            again = horizon == 1 and len(optimizer.levels) > 1 and kept.rows[-1][1] > 0
+            assert ("makes that step again" in answer.text) == again
+            assert ("of the whole window" in answer.text) == (horizon != 1)
+            assert ("Nothing is tuned" in answer.text) == (len(optimizer.levels) == 1)
+        again = inspect.Recording.from_json(tape.to_json())
+        assert str(inspect.checkpoint(again)) == str(answer)
+
+
+def test_the_checkpoint_holds_every_value_and_what_the_last_step_has_read():
     tape, params, optimizer = run("adam/sgd")
     answer = inspect.checkpoint(tape)
     kept = column(answer, "what")
     assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "level1.alpha", "w.m[3]", "b.v[3]"} <= set(kept)
-    assert {"∂loss[2]/∂w[2]", "w.m[2]"} <= set(kept)
+    assert {"∂loss[2]/∂w[2]", "w.m[2]", "∂loss[2]/∂unit beta1[2]"} <= set(kept)
     assert "the first hypergradients after loading are zero" in answer.text
     assert "nothing else is needed" in inspect.checkpoint(run("sgd")[0]).text
 

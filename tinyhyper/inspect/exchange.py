@@ -13,6 +13,7 @@ from .memory import alive
 from .paths import Paths
 from .plain import SURROGATES
 from .records import Cut, Edge, Inside, Node, Place, Recording
+from .saved import Saved
 from .schema import reader, refuse
 
 FORMAT, VERSION = "tinyhyper.tape", 2
@@ -74,6 +75,8 @@ class File:
     cuts: list[Cut]
     insides: list[Inside]
     alive: list[Held]
+    saved: list[Saved] | None
+    refused: str | None
     paths: list[Gradient]
 
 
@@ -84,7 +87,9 @@ def to_json(tape: Recording) -> str:
         for now in alive(tape)
     ]
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
-    file = File(FORMAT, VERSION, **records, alive=held, paths=_paths(tape))
+    refused = tape.saved if isinstance(tape.saved, str) else None
+    saved = None if isinstance(tape.saved, str) else tape.saved
+    file = File(FORMAT, VERSION, **records, alive=held, saved=saved, refused=refused, paths=_paths(tape))
     text = json.dumps(_plain(file), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # UTF-8 cannot hold them
 
@@ -95,6 +100,7 @@ def from_json(text: str) -> Recording:
     tape = Recording()
     for name in (*FACTS, "paths"):
         setattr(tape, name, getattr(file, name))
+    tape.saved = file.saved if file.refused is None else file.refused
     for name in LISTS:
         getattr(tape, name).extend(getattr(file, name))
     tape.closed = True

@@ -14,9 +14,10 @@ from .finite import not_finite
 from .gradients import ARROW, listed
 from .graph import Graph
 from .memory import alive, nbytes
-from .names import LOSS
+from .names import LOSS, Name
 from .plain import short
 from .records import Node, Place, Recording
+from .saved import Saved
 from .text import count, site
 
 MOST = 3  # edges told in words
@@ -56,27 +57,41 @@ def kept_alive(tape: Recording) -> Answer:
 
 
 def checkpoint(tape: Recording) -> Answer:
-    """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
-    graph, at_end = Graph(tape), alive(tape)[-1]
-    values = [places[-1] for name, places in graph.places.items() if name != LOSS]
-    live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
-    edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
-    rows = [
-        (graph.name(place), str(tape.output(place).shape), nbytes(tape, place), why)
-        for places, why in ((values, "its value"), (edge, "saved by the live edge"))
-        for place in places
-    ]
-    held, extra = (sum(nbytes(tape, place) for place in places) for places in (values, edge))
-    text = f"Its values: {count(len(values), 'tensor')}, {held} bytes. "
-    if live:
+    """What `th.save` writes when the recording ends: values, gradients, and what the last step has read."""
+    graph, holders = Graph(tape), alive(tape)[-1].holders
+    question, columns = "What must a checkpoint hold?", ("what", "shape", "bytes", "why")
+    if isinstance(tape.saved, str):
+        return Answer(question, f"No file can hold this run as it is now. {tape.saved}.")
+    if tape.saved is None:
+        last = [places[-1] for name, places in graph.places.items() if name != LOSS]
+        rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "value") for p in last]
+        text = "th.save(path, params, optimizer) writes no more than an optimizer knows, and none is there any more: "
+        text += "save these values yourself, where no graph is alive, or keep the optimizer until the recording ends."
+        return Answer(question, text, columns, rows, "bytes")
+    whys = [row.why.replace(" read", ", read by the last step") for row in tape.saved]
+    rows = [(_saved_name(graph, row), str(row.shape), row.bytes, why) for row, why in zip(tape.saved, whys)]
+    groups = {why: [row.bytes for row in tape.saved if row.why.endswith(why)] for why in ("value", "gradient", "read")}
+    amounts = {why: f"{count(len(sizes), 'array')} of {sum(sizes)} bytes" for why, sizes in groups.items()}
+    text = f"The values as they are now, {amounts['value']}, and the gradients in .grad, {amounts['gradient']}. "
+    live = {number for name, reached in holders.items() if name is not None for number in reached}
+    hyperparameters = [row.place for row in tape.saved if row.role == "hyperparameter" and row.place is not None]
+    tuned = any(tape.node(place).kind != "constant" for place in hyperparameters)
+    if not tuned:
+        text += "Nothing is tuned, so nothing else is needed."
+    elif not groups["read"]:
+        text += "The hypergradients of the whole window are among these, so no step has to be made again."
+    elif live:
         text += (
             "With them alone the first hypergradients after loading are zero: nothing leads from the weights to the "
-            f"hyperparameters. The live edge is {count(len(live), 'node')} that saved "
-            f"{count(len(edge), 'more array')}, {extra} bytes; a checkpoint that holds them too continues exactly."
+            f"hyperparameters. So a file also holds what the last step has read, {amounts['read']}: th.load makes that "
+            f"step again, with the {count(len(live), 'node')} of its graph."
         )
     else:
-        text += "No edge leads from the weights to a hyperparameter, so nothing else is needed."
-    return Answer("What must a checkpoint hold?", text, ("what", "shape", "bytes", "why"), rows, "bytes")
+        text += (
+            f"What the last step has read, {amounts['read']}, is there too, though backward() has consumed the graph "
+            "that the step had made: the gradients that came of it are in the file."
+        )
+    return Answer(question, text, columns, rows, "bytes")
 
 
 def differences(first: Recording, second: Recording) -> Answer:
@@ -194,6 +209,14 @@ def first_nonfinite(tape: Recording) -> Answer:
     rows = [(graph.name(edge.place), graph.number(edge.place)) for edge in graph.into[node.number]]
     text = f"At step {node.step}, {site(node)}: {found.what}. To do: {found.advice}."
     return Answer(question, text, ("it read", "value or norm"), rows)
+
+
+def _saved_name(graph: Graph, row: Saved) -> str:
+    """What an array of a checkpoint is called."""
+    if row.place is not None and (name := graph.known(row.place)) is not None:
+        return name
+    title = graph.title(Name(row.role, row.level, row.name))
+    return f"∂loss/∂{title}" if row.why.startswith("gradient") else title
 
 
 def _part(node: Node) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,6 +23,7 @@ from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
 from .records import Cut, Kind, Label, Place, Program, Role
+from .saved import saved
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Recorder(Watcher, EventRecording):
         self._labelled: set[Place] = set()
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
+        self._run: tuple[weakref.ref[Optimizer], Mapping[str, Tensor]] | None = None
 
     # Called by the engine.
 
@@ -118,6 +120,10 @@ class Recorder(Watcher, EventRecording):
             window = title.hooks[Window]
             self.objective, self.horizon = window.objective, window.horizon
 
+    def holds(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
+        """A step of the optimizer has moved these parameters."""
+        self._run = weakref.ref(optimizer), params
+
     def stepped(self) -> None:
         """An optimizer step has ended: note which nodes are still alive."""
         held, self._held = self._held, []
@@ -176,11 +182,14 @@ class Recorder(Watcher, EventRecording):
         mark = self._mark(tensor)
         if mark is not None:
             return mark if mark[3] is None or tensor.edge is None else None
-        entry = self._by_array.get(id(tensor.array))
-        if entry is None or entry[0]() is not tensor.array:
-            return None
-        tensor.mark = entry[1]
-        return entry[1]
+        if (known := self._array_mark(tensor.array)) is not None:
+            tensor.mark = known
+        return known
+
+    def _array_mark(self, array: np.ndarray) -> Mark | None:
+        """The mark of what has this array."""
+        entry = self._by_array.get(id(array))
+        return None if entry is None or entry[0]() is not array else entry[1]
 
     def _place(self, tensor: Tensor) -> Mark:
         """The mark of a tensor; one that is met for the first time becomes a node."""
@@ -217,7 +226,10 @@ class Recorder(Watcher, EventRecording):
         self._by_array[id(array)] = (weakref.ref(array), mark)
 
     def close(self) -> None:
-        """The recording is over: note which nodes are still alive, and forget the tensors."""
+        """The recording is over: note what `th.save` would write and which nodes are alive, and forget the tensors."""
+        if self._run is not None and (optimizer := self._run[0]()) is not None:
+            self.saved = saved(self._run[1], optimizer, self._array_mark)
+        self._run = None
         self.stepped()
         self._gone += [(number, len(self.ends)) for _, number in self._held]
         self._by_array.clear()

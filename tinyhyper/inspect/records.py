@@ -26,9 +26,8 @@ class Label:
     """The name that an optimizer gives to a value, the value's role, and its level in the tower.
 
     value: the number that a user sees, if the tensor holds it in another coordinate.
-    range: the values (low, high) that make sense; None if all do.
-    coordinate: the name of the coordinate in which the tensor holds it; None for the value itself.
-    slope: the derivative of the value with respect to what the tensor holds; None if they are the same.
+    range: the values (low, high) that make sense; None if all do.  coordinate: in which the tensor holds it, by name;
+    None for the value itself.  slope: the derivative of the value with respect to what the tensor holds.
     """
 
     name: str
@@ -194,9 +193,10 @@ class Recording:
 
     title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.
     objective, horizon: of the recorded tower: "last" or "sum", and the number of steps between two cuts.
-    ends: how many nodes there were at the end of each step, and when the recording ended.
+    ends: how many nodes there were at the end of each step, and at last.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
-    closed: whether the block has ended.  program: what a second run needs, if ghosts are recorded.
+    saved: what `th.save` would write at the end, or why not.  closed: whether the block has ended.
+    program: what a second run needs, if ghosts are recorded.
     """
 
     def __init__(self) -> None:
@@ -206,6 +206,7 @@ class Recording:
         self.horizon: int | None = 1
         self.ends: list[int] = []
         self.paths: list[Any] = []
+        self.saved: list[Any] | str | None = None
         self.closed = False
         self.program: Program | None = None
         self.ghosts: Ghosts | None = None
@@ -215,7 +216,6 @@ class Recording:
         self._insides: list[Inside] = []
 
     if TYPE_CHECKING:  # attached from the table of tinyhyper.inspect
-
         @staticmethod
         def from_json(text: str) -> Recording: ...
         def ghost(self, cut: Cut | int) -> np.ndarray: ...
