@@ -115,9 +115,9 @@ def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     "of, tape, words",
     [
         ("alpha[2]", lambda: run("sgd/sgd")[0], "It is not zero: backward() left"),
-        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (weights)"),
+        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (hyperparameter)"),
         ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no path yet: no loss was computed after alpha[3]"),
-        ("level1.alpha", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
+        ("kappa", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
         ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "it contributes 0: backward() left 0 for mu[1]"),
         ("alpha", lambda: by_hand(cut=False), "is cut: by alpha[0] (here)"),
         ("alpha", lambda: by_hand(tuned=False), "is a constant"),
@@ -249,11 +249,11 @@ def test_fixed_and_tuned_alpha_differ_in_one_edge():
 def test_a_level_more_adds_its_own_edges_only():
     answer = inspect.differences(run("sgd/sgd")[0], run("sgd/sgd/sgd")[0])
     assert {row[:2] for row in answer.rows if row[2] == "–"} == {
-        ("level1.alpha", "level1.alpha"),
-        ("∂loss/∂level1.alpha", "level1.alpha"),
-        ("level2.alpha", "level1.alpha"),
+        ("kappa", "kappa"),
+        ("∂loss/∂kappa", "kappa"),
+        ("level2.alpha", "kappa"),
     }
-    assert [row for row in answer.rows if row[2] != "–"] == [("level1.alpha", "alpha", "no gradient", "kept")]
+    assert [row for row in answer.rows if row[2] != "–"] == [("kappa", "alpha", "no gradient", "kept")]
 
 
 def file_of(path):
@@ -306,7 +306,7 @@ def test_the_checkpoint_holds_every_value_and_what_the_last_step_has_read():
     tape, params, optimizer = run("adam/sgd")
     answer = inspect.checkpoint(tape)
     kept = column(answer, "what")
-    assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "level1.alpha", "w.m[3]", "b.v[3]"} <= set(kept)
+    assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "kappa", "w.m[3]", "b.v[3]"} <= set(kept)
     assert {"∂loss[2]/∂w[2]", "w.m[2]", "∂loss[2]/∂unit beta1[2]"} <= set(kept)
     assert "the first hypergradients after loading are zero" in answer.text
     assert "nothing else is needed" in inspect.checkpoint(run("sgd")[0]).text
@@ -319,7 +319,7 @@ def test_moves_are_by_the_level_above_and_add_up():
     assert column(answer, "to") == values[1:] and column(answer, "from") == values[:-1]
     assert column(answer, "change") == pytest.approx(np.diff(values))
     assert column(answer, "change") == pytest.approx([-0.01 * g for g in column(answer, "gradient")])
-    assert set(column(answer, "by")) == {"SGD of level 1 (level1.alpha = 0.01)"}
+    assert set(column(answer, "by")) == {"SGD of level 1 (kappa = 0.01)"}
     assert set(column(inspect.moved(tape, "w"), "change")) == {None}
 
 
@@ -373,7 +373,7 @@ def test_no_operation_takes_longer_than_all_of_them():
 
 @pytest.mark.parametrize("ask", [inspect.paths, inspect.why_zero, inspect.moved, inspect.left_range])
 def test_an_unknown_name_is_refused_with_those_there_are(ask):
-    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, level1.alpha, loss, w\. .*tune="):
+    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, kappa, loss, w\. .*tune="):
         ask(run("sgd/sgd")[0], "mu")
 
 
@@ -402,8 +402,8 @@ def test_json_holds_what_is_not_finite():
 def test_a_tree_of_one_value():
     tape, _, _ = run("sgd/sgd")
     tree = tape.tree(of="alpha").splitlines()
-    assert tree[3].startswith("alpha[3] = SGD.rule") and len(tree) == 7
-    assert tape.tree(of="alpha[1]").splitlines()[3].startswith("alpha[1] = SGD.rule")
+    assert tree[4].startswith("alpha[3] = SGD.rule") and len(tree) == 8
+    assert tape.tree(of="alpha[1]").splitlines()[4].startswith("alpha[1] = SGD.rule")
 
 
 def test_the_docs_name_every_key_of_the_json():

@@ -10,7 +10,8 @@ import tinyhyper as th
 
 def test_the_tree_of_two_steps():
     lines = str(tower()).splitlines()
-    branches = [" ".join(line[:44].split()) for line in lines[2:]]
+    branches = [" ".join(line[:44].split()) for line in lines[3:]]
+    assert lines[2] == "kappa is the alpha of level 1."
     assert branches == [
         "── step 2 ────────────────────────",
         "w0[2] = SGD.rule",
@@ -19,7 +20,7 @@ def test_the_tree_of_two_steps():
         "└─ alpha[2] = SGD.rule",
         "├─ ✂ alpha[1]",
         "├─ ✂ ∂loss[1]/∂alpha[1]",
-        "└─ level1.alpha",
+        "└─ kappa",
         "── step 1 ────────────────────────",
         "loss[1] = add(0, ·) ← mean ← square ← tanh",
         "└─ w0[1] = SGD.rule",
@@ -28,13 +29,13 @@ def test_the_tree_of_two_steps():
         "└─ alpha[1] = SGD.rule",
         "├─ ✂ alpha[0]",
         "├─ ✂ ∂loss/∂alpha",
-        "└─ level1.alpha",
+        "└─ kappa",
         "── step 0 ────────────────────────",
         "loss[0] = add(0, ·) ← mean ← square ← tanh",
         "└─ w0[0]",
     ]
-    assert "weights, tinyhyper/core/tower.py:" in lines[4]
-    assert lines[3].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
+    assert "weights, tinyhyper/core/tower.py:" in lines[5] and "hyperparameter, tinyhyper/core/tower.py:" in lines[8]
+    assert lines[4].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
 
 
 @pytest.mark.parametrize("text", ["sgd", "sgd/sgd", "adam/sgd", "adam/adam/sgd", "/".join(["sgd"] * 8)])

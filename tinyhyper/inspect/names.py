@@ -1,7 +1,8 @@
 """What the values of a recording are called, and how one asks for them.
 
-A value is called as its optimizer calls it: `w`, `alpha`, `level1.alpha`, `w.m`. Where two would share a name, each is
-called by its role as well: `weights["alpha"]`, `hyperparameter["alpha"]`. A step follows in brackets: `alpha[2]`.
+A value is called as its optimizer calls it: `w`, `alpha`, `w.m`; above the first level with its level, `level1.mu`. The
+alpha of level 1 is the paper's `kappa`, and can be asked for as `level1.alpha` too. Where two would share a name, each
+is called by its role as well: `weights["alpha"]`, `hyperparameter["alpha"]`. A step follows in brackets: `alpha[2]`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .plain import plain
 from .records import Label, Output, Place, Recording
 
 STEP = re.compile(r"(?P<name>.*)\[(?P<step>[0-9]{1,18})\]", re.DOTALL)
+KAPPA, TIE = "kappa", "kappa is the alpha of level 1"
 NESTED = 2  # how deep the name of a gradient of a gradient goes
 
 
@@ -27,9 +29,19 @@ class Name(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name, with its level if it belongs to a level above the first."""
-        level = self.level - 1 if self.role == "state" else self.level
-        return f"level{level}.{plain(self.name)}" if level > 0 else plain(self.name)
+        """What the value is called: its name, with its level if that is above the first."""
+        owner, *rest = self.name.split(".") if self.role == "state" else [self.name]
+        return ".".join([KAPPA, *rest]) if (owner, self._owner) == ("alpha", 1) else self.by_level
+
+    @property
+    def by_level(self) -> str:
+        """The name with its level, also where there is another name for it."""
+        return f"level{self._owner}.{plain(self.name)}" if self._owner > 0 else plain(self.name)
+
+    @property
+    def _owner(self) -> int:
+        """The level that a hyperparameter is of; for a state, that of what it is a state of."""
+        return self.level - 1 if self.role == "state" else self.level
 
     @property
     def exact(self) -> str:
@@ -68,6 +80,7 @@ class Names:
         self.titles: dict[str, set[Name]] = defaultdict(set)
         for name in self.places:
             self.titles[name.title].add(name)
+            self.titles[name.by_level].add(name)
         self.exact = {name.exact: name for name in self.places}
         self.unclear = {name for title in self.titles for name in self._alike(title)}
 
@@ -119,7 +132,7 @@ class Names:
         return names if len(names) > 1 else set()
 
     def find(self, asked: str) -> list[Place]:
-        """The values of a name, oldest first: "alpha" for every step, "alpha[2]" for one, "level1.alpha", "w.m".
+        """The values of a name, oldest first: "alpha" for every step, "alpha[2]" for one, "kappa", "w.m".
 
         Raises ArgumentError for an unknown name, with those there are, and for a name of several values.
         """

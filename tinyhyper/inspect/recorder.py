@@ -22,6 +22,7 @@ from ..errors import ArgumentError, GraphError
 from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
+from .labels import Operands
 from .records import Cut, Kind, Label, Place, Program, Role
 from .saved import saved
 from .watcher import Watcher
@@ -46,6 +47,7 @@ class Recorder(Watcher, EventRecording):
         self._labelled: set[Place] = set()
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
+        self._height = 0
         self._run: tuple[weakref.ref[Optimizer], Mapping[str, Tensor]] | None = None
 
     # Called by the engine.
@@ -88,6 +90,7 @@ class Recorder(Watcher, EventRecording):
             node, output = self._value(source, mark, self.steps), 0
         site = caller(sys._getframe(2), LAYERS)  # an optimizer's cut shows its own line, a layer's shows its user's
         number, reason = len(self._cuts), None if reason is None else str(reason)
+        reason = "hyperparameter" if self._height and reason == "weights" else reason
         self._cuts.append(Cut(number, node, output, reason, *site, self.steps, source.shape, source.edge is not None))
         if self.program is not None:
             self.program.dtypes.append(detached.dtype)
@@ -110,6 +113,11 @@ class Recorder(Watcher, EventRecording):
 
     # Called by an optimizer.
 
+    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
+        """A level is about to move a target: what is cut as weights is a hyperparameter above the first level."""
+        super().moving(levels, height, name, operands)
+        self._height = height
+
     def step(self, title: Any = None) -> None:
         """An optimizer step begins. title: of the recording, if this is its first step, or the optimizer itself."""
         self._refuse_if_closed("step")
@@ -126,7 +134,7 @@ class Recorder(Watcher, EventRecording):
 
     def stepped(self) -> None:
         """An optimizer step has ended: note which nodes are still alive."""
-        held, self._held = self._held, []
+        held, self._held, self._height = self._held, [], 0
         for entry in held:
             node = entry[0]()
             if node is None or node.released:

@@ -23,7 +23,7 @@ from .records import Recording
 from .text import site
 
 TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
-LETTER, LARGE = 8.0, 10.2  # about the width of a letter, in a line and in the title
+LETTER, LARGE = 8.0, 12.0  # about the width of a letter, in a line and in the title
 TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .graph import Graph
-from .names import sized
+from .names import KAPPA, TIE, sized
 from .plain import plain, short
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
 
@@ -63,6 +63,8 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
     text = [f"{plain(tape.title or 'Recording')}: {counts}, {count(len(tape.cuts), 'cut')} ✂"]
     if tape.cuts:
         text.append(KEY)
+    if any(name.title == KAPPA for name in trees.places):
+        text.append(f"{TIE}.")
     shown = lines if limit is None or len(lines) <= limit else lines[:limit]
     text += map(_fit, shown)
     if len(shown) < len(lines):

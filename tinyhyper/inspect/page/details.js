@@ -27,7 +27,7 @@ class Details {
     const meant = tape.value(place);
     const rows = [
       meant !== null ? ["value", short(meant)] : ["norm", short(numeric(output.norm))],
-      meant !== inner && [tape.coordinate(place) + output.label.name, short(inner)],
+      meant !== inner && [tape.coordinate(place) + called(output.label.name, output.label.level + 1), short(inner)],
       output.label?.range && ["range", `${short(numeric(output.label.range[0]))} to ${short(numeric(output.label.range[1]))}`],
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
@@ -61,8 +61,8 @@ class Details {
     const { of } = this.tape.nodes[place[0]];
     const gradient = of ? this.tape.output(place) : this.tape.gradients.get(keyOf(place))?.at(-1).outputs[0];
     const meant = gradient ? this.tape.meant(of ?? place, numeric(gradient.value)) : null;
-    const name = this.tape.output(of ?? place).label?.name;
-    return meant === null ? [] : [[`∂loss/∂${name}`, short(meant)]];
+    const label = this.tape.output(of ?? place).label;
+    return meant === null ? [] : [[`∂loss/∂${called(label.name, label.level + 1)}`, short(meant)]];
   }
 
   ghosts(cuts) {
@@ -84,7 +84,7 @@ class Details {
         value === null ? `${short(numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : short(value),
         this.gradient(place).replace("none came here", "–"), ghost === null ? "–" : short(ghost),
       ];
-      const name = this.tape.output(place).label?.name ?? nameOfPlace(this.tape, this.lanes, place);
+      const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
     });
     const heads = ["name", "value or norm", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));

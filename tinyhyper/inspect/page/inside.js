@@ -107,7 +107,7 @@ function nameOfPlace(tape, lanes, place) {
   if (box?.kind === "loss" && box.names.get("loss")[0] === place[0]) return `loss[${node.step}]`;
   if (node.of) return `∂loss/∂${tape.coordinate(place)}${nameOfPlace(tape, lanes, node.of)}`;
   if (!label) return node.op ?? (tape.value(place) === null ? node.kind : short(tape.value(place)));
-  const name = fullName(label.name, lane);
+  const name = called(label.name, lane);
   if (label.role === "gradient") return `∂loss/∂${tape.coordinate(place)}${name}`;
   return node.kind === "constant" && label.role === "hyperparameter" ? name : `${name}[${node.step}]`;
 }
