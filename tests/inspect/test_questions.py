@@ -132,6 +132,48 @@ def test_the_operand_that_made_a_gradient_zero_is_named():
     assert sorted(column(answer, "because")) == [f"SGD.rule read {name}.velocity[0] = 0" for name in ("b", "w")]
 
 
+@given(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=1, max_size=3))
+def test_a_weight_that_starts_at_zero_is_not_to_blame_for_the_gradient_of_mu(starts):
+    def loss(params):
+        return sum((w + 1.0) ** 2 for w in params.values())
+
+    params = {f"w{n}": start for n, start in enumerate(starts)}
+    tape = trained("sgd(0.1, mu=0.5)/sgd(0.001)", 2, params, loss, ghosts=True)
+    because = column(inspect.why_zero(tape, "mu[1]"), "because")
+    assert sorted(because) == [f"SGD.rule read {name}.velocity[0] = 0" for name in params]
+
+
+def test_zeros_are_blamed_each_where_one_would_do_and_together_where_both_must():
+    alpha = th.tensor(0.1, requires_grad=True)
+    one, other, innocent = (th.tensor(0.0) for _ in range(3))
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        for tensor, name in ((one, "one"), (other, "other"), (innocent, "innocent")):
+            tape.label(tensor, name, "weights", 0)
+        w = (alpha * one) * other + innocent
+        tape.label(w, "w", "weights", 0)
+        (w * 3.0).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["add read one[0], other[0] = 0"]
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        tape.label(one, "one", "weights", 0)
+        tape.label(innocent, "innocent", "weights", 0)
+        w = th.tanh(alpha * one) + innocent
+        tape.label(w, "w", "weights", 0)
+        alpha.grad = None
+        (w * 3.0).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["add read one[0] = 0"]
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        tape.label(innocent, "innocent", "weights", 0)
+        w = th.maximum(alpha, 5.0) + innocent
+        tape.label(w, "w", "weights", 0)
+        alpha.grad = None
+        (w * 3.0).backward()
+    (because,) = column(inspect.why_zero(tape, "alpha"), "because")
+    assert because.startswith("maximum is flat there, test_questions.py:")
+
+
 def test_parts_that_cancel_are_told_from_zeros():
     x = th.tensor(1.0, requires_grad=True)
     with th.record(ghosts=True) as tape:

@@ -15,6 +15,7 @@ from .paths import Part, Paths
 from .plain import short
 from .records import Cut, Place, Recording, walk
 from .text import count, site
+from .zeros import Step
 
 ARROW = " → "
 
@@ -152,24 +153,28 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
         return Answer(question, text, draw=picture(tape, [place], (), text))
-    parts = Paths(tape).parts(place, loss)
+    found = Paths(tape)
+    parts = found.parts(place, loss)
     if any(size(part.value) for part in parts):
         text = f"The parts that came to {name} cancel each other."
-    rows = [(_path(graph, part), size(part.value), _because(graph, part)) for part in parts]
+    rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
     drawing = picture(tape, parts[0].through if parts else [place], (), text)
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=drawing)
 
 
-def _because(graph: Graph, part: Part) -> str:
-    """Why the contribution of one path is 0: a cotangent on it that is 0, or an operand that multiplies it."""
+def _because(graph: Graph, paths: Paths, part: Part) -> str:
+    """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it."""
     if size(part.value):
         return ""
     for place in part.through[1:-1]:
         if graph.tape.output(place).gradient == 0:
             return f"the gradient with respect to {graph.name(place)} is 0 already"
-    reader = part.through[-2]
-    zeros = [graph.name(e.place) for e in graph.into[reader[0]] if graph.tape.output(e.place).norm == 0]
-    return f"{graph.tape.node(reader).op} read {', '.join(dict.fromkeys(zeros))} = 0" if zeros else "a factor is 0"
+    step = None if part.paths > 1 else Step(paths.rerun, *part.through[-2:])
+    if step is not None and (zeros := step.to_blame()):
+        return f"{graph.nodes[part.through[-2][0]].op} read {', '.join(map(graph.name, zeros))} = 0"
+    if step is not None and (number := step.flat()) is not None:
+        return f"{graph.nodes[number].op} is flat there, {site(graph.nodes[number])}"
+    return "a factor is 0"
 
 
 def _stopping(graph: Graph, place: Place) -> list[Cut]:
