@@ -12,9 +12,11 @@ from .plain import plain, short
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
     "cut": "cut by detach(): the value passes, the gradient stops",
+    "asked": "without its cut: the gradient would flow back along it",
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
 }
+CARRY = "the path of a value: it passes the cut, a gradient does not"
 LONGEST = {"box": 13, "gradient": 17, "remark": 17, "lane": 25}  # in characters
 
 

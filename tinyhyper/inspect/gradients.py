@@ -71,7 +71,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
             "loss to it is in this recording: the loss was computed before it began. Record from the forward pass on "
             "to see them."
         )
-    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".")
+    each = [(part.through, value) for part, value in zip(parts, values)]
+    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", branches=each)
     question = f"Why does {name} get a gradient, and along which paths?"
     return Answer(question, text, columns, rows, "contribution", drawing)
 
@@ -134,7 +135,8 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, the same run {changed}."
     if not made.severed:
         text += " No graph was behind the value that it cut."
-    columns, drawing = ("gradient with respect to", "with it", "without it"), picture(tape, (), [made.number], text)
+    columns = ("gradient with respect to", "with it", "without it")
+    drawing = picture(tape, (), (), text, opened=[made.number])
     return Answer(f"What if cut {made.number} were not made?", text, columns, rows, draw=drawing)
 
 
@@ -158,7 +160,9 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     if any(size(part.value) for part in parts):
         text = f"The parts that came to {name} cancel each other."
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
-    drawing = picture(tape, parts[0].through if parts else [place], (), text)
+    reasons = listed(why for *_, why in rows if why)
+    caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
+    drawing = picture(tape, parts[0].through if parts else [place], (), caption)
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=drawing)
 
 

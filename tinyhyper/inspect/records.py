@@ -18,7 +18,7 @@ Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
 Place: TypeAlias = tuple[int, int]  # the number of a node and the index of one of its outputs
-STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}  # a path has the strongest flow of its edges
+STRENGTH: dict[str, int] = {"kept": 0, "asked": 1, "value": 2, "cut": 3}  # a path has the strongest flow of its edges
 
 
 @dataclass(slots=True)
