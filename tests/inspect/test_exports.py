@@ -56,7 +56,7 @@ def test_dot_has_a_cluster_for_each_step_and_shows_flows_apart():
     assert re.findall(r"subgraph cluster_(\d+)", text) == ["0", "1", "2"]
     edges = [facts for _, target, facts in statements(text) if target is not None]
     for edge, facts in zip(tape.edges, edges):
-        reason = None if edge.cut is None else f"✂ {tape.cuts[edge.cut].reason}"
+        reason = None if edge.cut is None else f"✂{edge.cut} {tape.cuts[edge.cut].reason}"
         assert said(facts, "label") == reason
         assert (said(facts, "style") == "dashed") == (edge.flow == "cut")
         assert (said(facts, "color") == "#c8c8c8") == (edge.flow == "value")

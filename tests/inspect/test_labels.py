@@ -120,6 +120,7 @@ def test_pictures_the_tree_and_the_checks_name_the_coordinate():
     drawn, tree = inspect.svg(tape), tape.tree()
     assert re.search(r"∂loss\[1\]/∂\([^)]*log alpha[^)]*\)", drawn)
     assert "unit beta1" in drawn and "∂loss/∂beta1 = " in drawn
+    tree = re.sub(r"✂\d+", "✂", tree)
     assert "✂ ∂loss[2]/∂log alpha[2]" in tree and "✂ ∂loss/∂log alpha" in tree and "✂ ∂loss/∂unit beta1" in tree
     assert "in log, tower.py" in tree and "∂loss[1]/∂w[1]" in tree
     one = trained(SGD(0.1, coordinates={"alpha": "log"}, optimizer=SGD(1e-3)), 3, ghosts=True)

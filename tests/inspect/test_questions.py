@@ -98,6 +98,28 @@ def test_the_paths_name_each_weight_and_its_share():
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
 
 
+@given(stacks, st.integers(0, 5))
+def test_the_shares_of_the_paths_sum_to_one_and_none_is_minus_zero(stack, seed):
+    tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
+    for key in optimizer._tuned:
+        shares = column(inspect.paths(tape, key), "share")
+        assert not any(share.startswith("-0 ") for share in shares)
+        if "–" not in shares:
+            numbers = [float(share.removesuffix(" %")) for share in shares]
+            assert sum(numbers) == pytest.approx(100.0, abs=1e-3 * sum(map(abs, numbers)))
+
+
+def test_a_share_of_nothing_is_zero():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        a, b = x * 2.0, x * -0.0
+        tape.label(a, "a", "weights", 0)
+        tape.label(b, "b", "weights", 0)
+        (a + b).backward()
+    assert column(inspect.paths(tape, "alpha"), "share") == ["100 %", "0 %"]
+
+
 def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     x = th.tensor([1.0, -2.0], requires_grad=True)
     with th.record(ghosts=True) as tape:

@@ -54,7 +54,7 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     losses = found.losses(gradient)
     parts = sorted((p for loss in losses for p in found.parts(place, loss)), key=lambda p: -abs(size(p.value)))
     values = contributions(parts)
-    shares = [f"{100 * value / sum(values):.3g} %" if sum(values) else "–" for value in values]
+    shares = [f"{short(100 * value / sum(values))} %" if sum(values) else "–" for value in values]
     columns: tuple[str, ...] = ("path", "contribution", "share")
     rows: list[tuple[Any, ...]] = [
         (_path(graph, part), value, share) for part, value, share in zip(parts, values, shares)

@@ -128,8 +128,8 @@ class Drawing(Canvas):
                 self._scissors(*self.layout.route(arrow).mark, arrow)
             elif arrow.flow == "asked":
                 x, y = self.layout.route(arrow).mark
-                cuts = ", ".join(str(cut.number) for cut in arrow.cuts)
-                self.write(x, y + 20, f"without cut {cuts}", "th-asked-for", None, "middle")
+                cuts = _numbered([cut.number for cut in arrow.cuts])
+                self.write(x, y + 20, f"without {cuts}", "th-asked-for", None, "middle")
         if len(self.amounts) > len(self.joints):
             for (number, _), amount in self.amounts.items():
                 self._amount(self.figure.arrows[number], amount)
@@ -206,9 +206,11 @@ class Drawing(Canvas):
         _draw_scissors(self, group)
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if arrow.source.kind == "gradient":
-            self.write(-17, 4, reasons, "th-reason", group, "end")
+            x, y, anchor = -17, -6, "end"
         else:
-            self.write(0, -18, reasons, "th-reason", group, "middle")
+            x, y, anchor = 0, -33, "middle"
+        self.write(x, y, reasons, "th-reason", group, anchor)
+        self.write(x, y + 15, _numbered([cut.number for cut in arrow.cuts]), "th-reason", group, anchor)
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
@@ -253,6 +255,12 @@ class Drawing(Canvas):
             more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
             text = f"the cuts drawn here were made in {', '.join(places[:3])}{more}"
             self.write(80, self.height - 20, text, "th-small")
+
+
+def _numbered(cuts: Sequence[int]) -> str:
+    """Cuts by their numbers: the first and the last of many."""
+    numbers = ", ".join(map(str, sorted(cuts))) if len(cuts) <= 3 else f"{min(cuts)} … {max(cuts)}"
+    return f"cut {numbers}" if len(cuts) == 1 else f"cuts {numbers}"
 
 
 def _draw_scissors(canvas: Canvas, group: ElementTree.Element) -> None:

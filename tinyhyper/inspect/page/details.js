@@ -159,7 +159,7 @@ class Details {
   }
 
   cutLine(cut) {
-    return `✂ ${cut.reason ?? "cut"} of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
+    return `✂ cut ${cut.number}, ${cut.reason ?? "no reason given"}, of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
   }
 
   /* An arrow, with its cuts, and a switch for each where it can be reached. */
@@ -206,8 +206,9 @@ class Details {
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
     return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, name }) => {
-      const number = cuts.length > 1 ? `${cuts.length} × ` : "";
-      return h("li", {}, this.toggle(cuts, `${number}${cuts[0].reason ?? "cut"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
+      const numbers = cuts.map((cut) => cut.number);
+      const called = cuts.length > 1 ? `${cuts.length} cuts, ${numbers[0]} … ${numbers.at(-1)}` : `cut ${numbers[0]}`;
+      return h("li", {}, this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
     });
   }
 

@@ -17,8 +17,9 @@ function short(value) {
   return digits.replace(/^-/, "−");
 }
 
-/* A file's name, with its folders where it belongs to the package. */
+/* A file's name, with its folders where it belongs to the package; a notebook's code is of a cell. */
 function shorten(file) {
+  if (/[\\/]ipykernel_\d+[\\/]\d+\.py$|^<ipython-input-.*>$/.test(file)) return "cell";
   const parts = file.split(/[\\/]/);
   const folder = parts.slice(0, -1).lastIndexOf("tinyhyper");
   return parts.slice(folder).join("/");
