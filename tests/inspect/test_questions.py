@@ -656,9 +656,12 @@ def test_a_tape_prints_how_much_is_in_it_and_shows_a_picture_and_the_tree():
     assert repr(tape) == f"<Recording: 3 steps, {counts}>"
     page = tape._repr_html_()
     assert page.startswith("<div><svg") and escape(str(tape)) in page
-    with th.record() as empty:
+    with th.record() as bare:
         th.tensor(1.0) * 2.0
-    assert empty._repr_html_().startswith("<div><details>") and "&lt;" not in empty._repr_html_()
+    assert bare._repr_html_().startswith("<div><svg") and "&lt;" not in bare._repr_html_()
+    with th.record() as empty:
+        pass
+    assert empty._repr_html_().startswith("<div><details>")
 
 
 def test_a_recording_that_begins_between_two_steps_is_asked_what_moved_a_value():

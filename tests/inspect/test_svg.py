@@ -128,13 +128,20 @@ def test_which_steps_are_shown():
         th.inspect.svg(tape, 7)
 
 
-def test_without_a_step_there_is_nothing_to_draw():
+def test_without_a_step_the_graph_is_drawn_and_nothing_only_if_there_is_nothing():
     x = th.tensor([1.0], requires_grad=True)
     with th.record() as tape:
         th.sum(x).backward()
+    assert tape._repr_svg_() == th.inspect.svg(tape) and "<svg" in tape._repr_html_()
     with pytest.raises(th.ArgumentError, match="record at least one step"):
-        th.inspect.svg(tape)
-    assert tape._repr_svg_() is None
+        th.inspect.svg(tape, 1)
+    with pytest.raises(th.ArgumentError, match="record at least one step"):
+        th.inspect.svg(tape, trail=["x"])
+    with th.record() as empty:
+        pass
+    with pytest.raises(th.ArgumentError, match="holds nothing to draw"):
+        th.inspect.svg(empty)
+    assert empty._repr_svg_() is None
 
 
 def test_a_saved_picture_is_whole_and_alone(tmp_path):

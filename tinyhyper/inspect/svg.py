@@ -19,7 +19,8 @@ from ..errors import ArgumentError
 from ..files import write
 from .canvas import Canvas, part
 from .captions import CARRY, LEGEND, Captions
-from .figure import Arrow, Box, Figure, Key, figure
+from .diagram import diagram
+from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
 from .plain import short
 from .records import Recording
@@ -46,13 +47,16 @@ def svg(
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
     or by `figure.Key`.  marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
-    Raises ArgumentError if the recording holds no optimizer step, or if a box, arrow or cut asked for is not drawn.
+    Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.
+    Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """
+    if not steps_of(tape) and step is None and not trail:
+        return diagram(tape, marks, caption)
     return Drawing(figure(tape, step), trail, marks, caption).text()
 
 
 def save_svg(tape: Recording, path: str | os.PathLike[str]) -> Path:
-    """Write the picture of two consecutive steps to a file, which appears whole or not at all; returns its path."""
+    """Write the picture to a file, which appears whole or not at all; returns its path."""
     return write(path, svg(tape))
 
 
@@ -98,9 +102,9 @@ class Drawing(Canvas):
         self.add("style", text=part("picture.css"))
         definitions = self.add("defs")
         for flow in LEGEND:
-            self._tip(definitions, flow, 12)
+            self.tip(definitions, flow, 12)
         for style in TRAILS:
-            self._tip(definitions, style, 26)
+            self.tip(definitions, style, 26)
         self.add("rect", width=self.width, height=self.height, class_="th-ground")
         for n, line in enumerate(self.titles):
             self.write(18, TOP + TITLE * n, line, "th-title")
@@ -178,12 +182,6 @@ class Drawing(Canvas):
     def _marked(self, arrow: Arrow) -> str:
         return " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
 
-    def _tip(self, definitions: ElementTree.Element, flow: str, size: int) -> None:
-        box = {"viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
-        tip = self.add("marker", definitions, id=f"th-{flow}")
-        tip.attrib.update(box, markerWidth=f"{size}", markerHeight=f"{size}", markerUnits="userSpaceOnUse")
-        self.add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
-
     def _band(self, n: int, step: int) -> None:
         x, top = HEADER + n * PITCH, self.layout.top
         wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else PITCH - 8
@@ -199,11 +197,10 @@ class Drawing(Canvas):
         self.add("path", group, d=path, class_=style, marker_end=f"url(#th-{arrow.flow})")
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self.add("g", class_="th-scissors" + self._marked(arrow), transform=f"translate({x:.1f} {y:.1f})")
+        group = self.scissors(x, y, self._marked(arrow))
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        _draw_scissors(self, group)
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if arrow.source.kind == "gradient":
             x, y, anchor = -17, -6, "end"
@@ -247,8 +244,7 @@ class Drawing(Canvas):
             style = f"th-arrow th-{flow} th-key"
             self.add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
             if flow == "cut":
-                place = f"translate({x + 22:g} {y - 5:g})"
-                _draw_scissors(self, self.add("g", class_="th-scissors th-key", transform=place))
+                self.scissors(x + 22, y - 5, "th-key")
             self.write(x + 62, y, LEGEND.get(flow, CARRY), "th-small")
         if self.cuts:
             places = list(dict.fromkeys(map(site, self.cuts.values())))
@@ -261,11 +257,3 @@ def _numbered(cuts: Sequence[int]) -> str:
     """Cuts by their numbers: the first and the last of many."""
     numbers = ", ".join(map(str, sorted(cuts))) if len(cuts) <= 3 else f"{min(cuts)} … {max(cuts)}"
     return f"cut {numbers}" if len(cuts) == 1 else f"cuts {numbers}"
-
-
-def _draw_scissors(canvas: Canvas, group: ElementTree.Element) -> None:
-    """Scissors around (0, 0), opening to the right."""
-    canvas.add("circle", group, cx=0, cy=0, r=12, class_="th-back")
-    canvas.add("circle", group, cx=-6, cy=-5, r=3)
-    canvas.add("circle", group, cx=-6, cy=5, r=3)
-    canvas.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
