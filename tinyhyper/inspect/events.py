@@ -25,6 +25,7 @@ class Event(NamedTuple):
     outputs: the facts of each.  operands: the mark of each.  kept: for each operand, whether a gradient flows to it.
     serial: of the engine's node.  saved: the arrays kept for the VJP, as indices into the operands and outputs.
     of, loss: the marks of a gradient's tensor and of its loss.  vjp_of: the operation whose VJP it is a part of.
+    called: the name of a value in the user's code.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Event(NamedTuple):
     of: Mark | None = None
     loss: Mark | None = None
     vjp_of: str | None = None
+    called: str | None = None
 
     def node(self, number: int) -> Node:
         """The record of the node, which has this number."""
@@ -53,6 +55,7 @@ class Event(NamedTuple):
         )
         node.of, node.loss = self.of and self.of[1:3], self.loss and self.loss[1:3]
         node.seconds, node.vjp_of = self.nanoseconds and 1e-9 * self.nanoseconds, self.vjp_of
+        node.called = self.called
         if self.saved:
             places = [mark[1:3] for mark in self.operands] + [(number, n) for n in range(len(outputs))]
             node.saved = tuple(places[n] for n in self.saved)

@@ -21,7 +21,9 @@ NESTED = 2  # how deep the name of a gradient of a gradient goes
 
 
 class Name(NamedTuple):
-    """What a value is to an optimizer, the same at each step. A loss is a role of its own."""
+    """What a value is to an optimizer, the same at each step. A loss is a role of its own, and so is a value that only
+    the user's code has a name for.
+    """
 
     role: str
     level: int
@@ -75,14 +77,23 @@ class Names:
             for n, output in enumerate(node.outputs):
                 if output.label is not None and output.label.role != "gradient":
                     self.places[named(output.label)].append((node.number, n))
+                elif output.label is None and node.called is not None:
+                    self.places[Name("value", 0, node.called)].append((node.number, n))
         if self.losses:
             self.places[LOSS] += sorted(self.losses)
         self.titles: dict[str, set[Name]] = defaultdict(set)
-        for name in self.places:
-            self.titles[name.title].add(name)
-            self.titles[name.by_level].add(name)
         self.exact = {name.exact: name for name in self.places}
+        for name in self.places:
+            if name.role != "value":
+                self.titles[name.title].add(name)
+                self.titles[name.by_level].add(name)
         self.unclear = {name for title in self.titles for name in self._alike(title)}
+        for name in self.places:
+            if name.role == "value":  # what an optimizer has a name for keeps it
+                self.titles[name.title].add(name)
+                if self._alike(name.title):
+                    self.titles[name.title].remove(name)
+                    self.unclear.add(name)
 
     def known(self, place: Place, timeless: bool = False, depth: int = 0) -> str | None:
         """The name of a value with the step that made it, or None if it has none. timeless: without steps."""
@@ -98,7 +109,10 @@ class Names:
         if label is not None and label.role == "gradient":
             return f"∂loss/∂{label.coordinate + ' ' if label.coordinate else ''}{self.title(named(label))}"
         if label is None and place not in self.losses:
-            return None
+            if node.called is None:
+                return None
+            title = self.title(Name("value", 0, node.called))
+            return title if timeless or not self.tape.steps else f"{title}[{node.step}]"
         title = self.title(LOSS if label is None else named(label))
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
         return title if fixed or timeless else f"{title}[{node.step}]"
@@ -175,7 +189,7 @@ class Names:
 
     def _absent(self, asked: str) -> ArgumentError:
         there = ", ".join(sorted(map(self.title, self.places)))
-        there = there or "nothing with a name, which an optimizer or tape.label gives"
+        there = there or "nothing with a name"
         absent = " A momentum or weight decay of 0 is absent: name it in tune=(...) to tune it from 0."
         hint = absent if asked.rpartition(".")[2] in ("mu", "weight_decay") else ""
         return ArgumentError(f"no operation of this recording read or made {asked!r}; it holds {there}.{hint}")

@@ -25,6 +25,7 @@ from .events import Event, EventRecording, Mark, facts
 from .labels import Operands
 from .records import Cut, Kind, Label, Place, Program, Role
 from .saved import saved
+from .variables import called
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -218,7 +219,11 @@ class Recorder(Watcher, EventRecording):
         if tensor.edge is not None:
             made = tensor.edge[0]
             kind, op, serial = ("leaf" if made.op is None else "earlier"), made.op, made.serial
-        return self._add(kind, op, tensor, step, () if through is None else (through,), serial=serial)
+        known = None
+        if through is None and not self._sweep and (kind != "constant" or tensor.array.ndim):
+            known = called(tensor, sys._getframe(1))
+        operands = () if through is None else (through,)
+        return self._add(kind, op, tensor, step, operands, serial=serial, called=known)
 
     def _add(self, kind: Kind, op: Any, tensor: Tensor, step: int, operands: tuple[Mark, ...], **rest: Any) -> int:
         """Add the event of a value or gradient, and return its number."""

@@ -69,12 +69,12 @@ class Node:
     kind: operation; leaf (a tensor that requires a gradient); constant; earlier (made by an operation before the
     recording began); gradient (stored in a tensor's `.grad` by `backward`).
     file, line: the first frame outside the tinyhyper package.  step: how many optimizer steps had begun.
-    sweep: whether a backward pass computed it.  serial: the serial number of the engine's node; None without one.
+    sweep: whether a backward pass computed it.  serial: of the engine's node, if there is one.
     of, loss: for a gradient, the place of the tensor whose `.grad` it is, and the place of the loss.
     seconds: how long the operation took.  saved: the places whose arrays the node kept for its VJP.
-    until: the last step at whose end the node was alive; None if it was released before the first step ended.
+    until: the last step at whose end the node was alive, if there is one.
     depends: for each output, the operands that it depends on; None if every output depends on all of them.
-    inside: for a fused operation, its index in `Recording.insides`.
+    inside: for a fused operation, its index in `Recording.insides`.  called: the name of a value in the user's code.
     vjp_of: in a backward pass, the operation whose VJP this is a part of.
     """
 
@@ -95,6 +95,7 @@ class Node:
     depends: tuple[tuple[int, ...], ...] | None = None
     inside: int | None = None
     vjp_of: str | None = None
+    called: str | None = None
 
 
 @dataclass(slots=True)
@@ -201,8 +202,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.title: str | None = None
-        self.steps = 0
-        self.objective = "last"
+        self.steps, self.objective = 0, "last"
         self.horizon: int | None = 1
         self.ends: list[int] = []
         self.paths: list[Any] = []
@@ -251,7 +251,7 @@ class Recording:
 
     @property
     def insides(self) -> list[Inside]:
-        """The operations inside the fused ones; each fused operation stands here once."""
+        """The operations inside the fused ones, each once."""
         self.read()
         return self._insides
 
