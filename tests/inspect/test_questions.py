@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recordings import run, stacks, trained
 
@@ -196,6 +196,16 @@ def test_zeros_are_blamed_each_where_one_would_do_and_together_where_both_must()
     assert because.startswith("maximum is flat there, test_questions.py:")
 
 
+def test_elements_that_cancel_are_no_zeros():
+    alpha = th.tensor(0.1, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        w = alpha * th.tensor([1.0, -1.0])
+        tape.label(w, "w", "weights", 0)
+        th.sum(w).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["what came along it adds up to 0"]
+
+
 def test_parts_that_cancel_are_told_from_zeros():
     x = th.tensor(1.0, requires_grad=True)
     with th.record(ghosts=True) as tape:
@@ -333,6 +343,7 @@ def file_of(path):
     return sorted(found)
 
 
+@example("sgd(0.05)", 2, 2, True)
 @given(stacks, st.sampled_from([1, 1, 2, None]), st.integers(0, 5), st.booleans())
 def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, horizon, steps, last):
     optimizer = th.optim.from_string(stack)

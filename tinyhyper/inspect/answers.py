@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from ..files import write
+from .diagram import diagram
 from .figure import Key, figure, steps_of
 from .plain import markup, plain, plain_lines, table
 from .records import Place, Recording
@@ -80,14 +82,14 @@ def picture(
     opened: Collection[int] = (),
     branches: Sequence[tuple[Sequence[Place], float]] = (),
 ) -> Callable[[], str] | None:
-    """The graph of the steps around a path or some cuts, to be drawn on demand; None if no step was recorded.
+    """The graph of the steps around a path or some cuts, to be drawn on demand; without steps, the whole graph.
 
     opened: cuts that are left out.  branches: all paths of a gradient, each with its contribution.
     """
     steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in (*marks, *opened)]
     known = steps_of(tape)
     if not known:
-        return None
+        return partial(diagram, tape, (), caption) if tape.nodes else None
 
     def draw() -> str:
         first = None

@@ -178,7 +178,7 @@ def _because(graph: Graph, paths: Paths, part: Part) -> str:
         return f"{graph.nodes[part.through[-2][0]].op} read {', '.join(map(graph.name, zeros))} = 0"
     if step is not None and (number := step.flat()) is not None:
         return f"{graph.nodes[number].op} is flat there, {site(graph.nodes[number])}"
-    return "a factor is 0"
+    return "what came along it adds up to 0"
 
 
 def _stopping(graph: Graph, place: Place) -> list[Cut]:

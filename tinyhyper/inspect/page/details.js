@@ -137,7 +137,7 @@ class Details {
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
       const value = numeric(part.value);
-      const percent = total ? `, ${Math.round((100 * value) / total)} %` : "";
+      const percent = total ? `, ${short(Math.round((100 * value) / total))} %` : "";
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
       const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;
