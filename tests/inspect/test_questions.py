@@ -344,6 +344,9 @@ def file_of(path):
 
 
 @example("sgd(0.05)", 2, 2, True)
+@example("sgd(0.05)/sgd(0.05)", 1, 2, True)
+@example("sgd(0.05)/sgd(0.05)", 1, 2, False)
+@example("sgd(0.05)", 1, 2, True)
 @given(stacks, st.sampled_from([1, 1, 2, None]), st.integers(0, 5), st.booleans())
 def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, horizon, steps, last):
     optimizer = th.optim.from_string(stack)
