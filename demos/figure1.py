@@ -11,7 +11,8 @@ from typing import NamedTuple
 import tinyhyper as th
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import Figure, Key, figure
-from tinyhyper.inspect.text import short, shorten
+from tinyhyper.inspect.plain import short
+from tinyhyper.inspect.text import shorten
 
 from . import output
 from .settings import Settings, shared

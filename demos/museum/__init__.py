@@ -128,7 +128,7 @@ EXHIBITS = {
     ),
     "state by tensor": Exhibit(
         exhibits.Momentum, exhibits.StateByTensor, properties.remembers,
-        ("cuts",), "constant", rates=(0.05, 1e-6),
+        ("cuts",), "before[5]", rates=(0.05, 1e-6),
     ),
 }  # fmt: skip
 

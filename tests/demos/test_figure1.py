@@ -47,7 +47,7 @@ def test_the_cuts_that_are_listed_are_the_old_weights_and_the_gradient_of_each_l
     expected = set()
     for called in NAMES[: height + 1]:
         new, old = f"{called}[{LAST}]", f"{called}[{LAST - 1}]"
-        expected.add((old, "✂", new, "weights", "at", *line))
+        expected.add((old, "✂", new, "weights" if called == "w" else "hyperparameter", "at", *line))
         expected.add((f"∂loss[{LAST - 1}]/∂{old}", "✂", new, "gradient", "at", *line))
     assert listed == expected and len(picture.cuts) == len(expected)
 

@@ -41,7 +41,7 @@ class Calls:
     def cut(self, *what):
         pass
 
-    gradient = swept = cut
+    gradient = swept = holds = cut
 
 
 def calls_of(function, *args):

@@ -264,7 +264,7 @@ def train(optimizer, params, steps, seed=0):
     [
         (lambda: SGD(1e200), r"as level 0 moves w, .*, step 1"),
         (lambda: SGD(0.1, optimizer=SGD(1e200)), r"as level 1 moves alpha, .*, step 1"),
-        (lambda: SGD(0.1, optimizer=SGD(0.1, optimizer=SGD(1e200))), r"as level 2 moves level1.alpha, .*, step 1"),
+        (lambda: SGD(0.1, optimizer=SGD(0.1, optimizer=SGD(1e200))), r"as level 2 moves kappa, .*, step 1"),
     ],
 )
 def test_a_step_is_named_with_its_level_and_changes_nothing(make, words):

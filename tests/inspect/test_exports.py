@@ -56,16 +56,16 @@ def test_dot_has_a_cluster_for_each_step_and_shows_flows_apart():
     assert re.findall(r"subgraph cluster_(\d+)", text) == ["0", "1", "2"]
     edges = [facts for _, target, facts in statements(text) if target is not None]
     for edge, facts in zip(tape.edges, edges):
-        reason = None if edge.cut is None else f"✂ {tape.cuts[edge.cut].reason}"
+        reason = None if edge.cut is None else f"✂{edge.cut} {tape.cuts[edge.cut].reason}"
         assert said(facts, "label") == reason
         assert (said(facts, "style") == "dashed") == (edge.flow == "cut")
         assert (said(facts, "color") == "#c8c8c8") == (edge.flow == "value")
-    assert {"weights", "gradient", "state"} == {cut.reason for cut in tape.cuts}
+    assert {"weights", "hyperparameter", "gradient", "state"} == {cut.reason for cut in tape.cuts}
 
 
 def test_dot_calls_values_what_the_tree_calls_them():
     labels = [said(facts, "label") for _, target, facts in statements(to_dot(tower())) if target is None]
-    for name in ("w[0]\\n[2]", "loss[0]\\nadd\\n5", "∂loss[0]/∂w[0]\\n[2]", "level1.alpha\\n0.01"):
+    for name in ("w[0]\\n[2]", "loss[0]\\nadd\\n5", "∂loss[0]/∂w[0]\\n[2]", "kappa\\n0.01"):
         assert name in labels
     assert any(label.startswith("w[1], w.m[1], w.v[1]\\nAdam.rule") for label in labels)
 

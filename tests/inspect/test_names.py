@@ -69,10 +69,10 @@ def test_a_name_of_several_values_is_refused_with_the_ways_to_ask_for_each(names
 
 def test_a_checkpoint_holds_the_hyperparameter_beside_a_weight_of_its_name():
     tape, params = named_run(["alpha", "loss"])
-    rows = [row for row in inspect.checkpoint(tape).rows if row[-1] == "its value"]
+    rows = [row for row in inspect.checkpoint(tape).rows if row[-1] == "value"]
     names = [row[0] for row in rows]
     assert len(set(names)) == len(names)
-    assert {'weights["alpha"][2]', 'hyperparameter["alpha"][2]', 'weights["loss"][2]', "level1.alpha[2]"} <= set(names)
+    assert {'weights["alpha"][2]', 'hyperparameter["alpha"][2]', 'weights["loss"][2]', "kappa[2]"} <= set(names)
     assert {'level1.state["alpha.m"][2]', 'state["alpha.m"][2]'} <= set(names)
 
 
@@ -131,3 +131,48 @@ def test_a_picture_refuses_the_name_of_two_boxes_and_tells_both():
     assert captions.find('weights["alpha"][1]') != captions.find('hyperparameter["alpha"][1]')
     with pytest.raises(th.DtypeError, match="by its name"):
         inspect.moved(tape, 3)
+
+
+@given(st.lists(st.sampled_from(HOSTILE), max_size=3, unique=True), st.integers(1, 4))
+def test_a_value_has_one_name_in_text_in_pictures_and_to_ask_for_it(names, height):
+    tower = th.optim.SGD(1e-3)
+    for _ in range(height):
+        tower = th.optim.Adam(1e-3, optimizer=tower)
+    params = {name: th.tensor([1.0, 0.5], requires_grad=True) for name in names or ["w"]}
+    with th.record() as tape:
+        for _ in range(3):
+            sum(th.sum(w * w) for w in params.values()).backward()
+            tower.step(params)
+    graph, captions = inspect.graph.Graph(tape), Captions(figure(tape))
+    for name, places in graph.places.items():
+        if name.role != "hyperparameter" or name.name == "t":
+            continue
+        title = graph.title(name)
+        assert graph.find(title) == places and graph.find(name.exact) == places
+        if title == name.title:
+            greek = (name.name, name.level) == ("alpha", 1)
+            assert title == ("kappa" if greek else f"level{name.level}.{name.name}" if name.level else name.name)
+            by_level = f"level{name.level}.{name.name}" if name.level else name.name
+            assert graph.find(by_level) == places
+            if tape.node(places[-1]).kind != "constant":
+                key = captions.find(f"{title}[3]")
+                assert key == captions.find(f"{by_level}[3]") and title in captions.title(captions.figure.boxes[key])
+
+
+def test_what_is_called_kappa_is_said():
+    tall, short = named_run(["w"])[0], named_run(["kappa"])[0]
+    assert tall.tree().splitlines()[2] == "kappa is the alpha of level 1."
+    assert "kappa is the alpha" not in th.inspect.tree(tape_of_one_level())
+    assert str(inspect.paths(tall, "level1.alpha")) == str(inspect.paths(tall, "kappa"))
+    assert "level1.alpha" not in inspect.paths(tall, "kappa").text
+    assert inspect.paths(short, "level1.alpha").text
+    with pytest.raises(th.ArgumentError, match="may be one of several values"):
+        inspect.paths(short, "kappa")
+
+
+def tape_of_one_level():
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    with th.record() as tape:
+        th.sum(params["w"]).backward()
+        th.optim.SGD(0.1).step(params)
+    return tape

@@ -284,7 +284,7 @@ def test_a_click_shows_the_path_of_a_hypergradient_and_what_came_along(reader, t
 def test_where_every_path_is_cut_the_cuts_are_named(reader, tape):
     reader.open(tape)
     reader.click("alpha[0]")
-    assert "Every path ends at a cut" in reader.says() and "✂ weights of alpha[0]" in reader.says()
+    assert "Every path ends at a cut" in reader.says() and "✂ cut 0, hyperparameter, of alpha[0]" in reader.says()
     assert reader.names("path") == {"alpha[0]"}
     assert reader.flows("barrier") == 1
 
@@ -293,7 +293,7 @@ def test_a_switch_shows_the_graph_without_a_cut(reader, tape):
     reader.open(tape)
     before = reader.flows("cut")
     labels = reader.element("cuts").find_elements("tag name", "label")
-    next(label for label in labels if label.text.startswith("weights: alpha[0]")).click()
+    next(label for label in labels if label.text.startswith("cut 0, hyperparameter: alpha[0]")).click()
     assert reader.flows("asked") == 1 and reader.flows("cut") == before - 1
     reader.click("alpha[0]")
     assert {"alpha[0]", "alpha[1]", "weight[1]", "loss[1]"} <= reader.names("path")

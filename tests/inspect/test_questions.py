@@ -4,20 +4,23 @@ import json
 from collections import defaultdict
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recordings import run, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.checkpoint import archive
 from tinyhyper.core.tape import reachable
 from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.optim import SGD
 
 
 def by_hand(alphas=(0.1, 0.1), tuned=True, ghosts=True, cut=True):
@@ -95,6 +98,28 @@ def test_the_paths_name_each_weight_and_its_share():
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
 
 
+@given(stacks, st.integers(0, 5))
+def test_the_shares_of_the_paths_sum_to_one_and_none_is_minus_zero(stack, seed):
+    tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
+    for key in optimizer._tuned:
+        shares = column(inspect.paths(tape, key), "share")
+        assert not any(share.startswith("-0 ") for share in shares)
+        if "–" not in shares:
+            numbers = [float(share.removesuffix(" %")) for share in shares]
+            assert sum(numbers) == pytest.approx(100.0, abs=1e-3 * sum(map(abs, numbers)))
+
+
+def test_a_share_of_nothing_is_zero():
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(x, "alpha", "hyperparameter", 0)
+        a, b = x * 2.0, x * -0.0
+        tape.label(a, "a", "weights", 0)
+        tape.label(b, "b", "weights", 0)
+        (a + b).backward()
+    assert column(inspect.paths(tape, "alpha"), "share") == ["100 %", "0 %"]
+
+
 def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     x = th.tensor([1.0, -2.0], requires_grad=True)
     with th.record(ghosts=True) as tape:
@@ -112,9 +137,9 @@ def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     "of, tape, words",
     [
         ("alpha[2]", lambda: run("sgd/sgd")[0], "It is not zero: backward() left"),
-        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (weights)"),
+        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (hyperparameter)"),
         ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no path yet: no loss was computed after alpha[3]"),
-        ("level1.alpha", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
+        ("kappa", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
         ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "it contributes 0: backward() left 0 for mu[1]"),
         ("alpha", lambda: by_hand(cut=False), "is cut: by alpha[0] (here)"),
         ("alpha", lambda: by_hand(tuned=False), "is a constant"),
@@ -127,6 +152,58 @@ def test_why_a_gradient_is_zero(of, tape, words):
 def test_the_operand_that_made_a_gradient_zero_is_named():
     answer = inspect.why_zero(run("sgd(0.1, mu=0.5)/sgd")[0], "mu")
     assert sorted(column(answer, "because")) == [f"SGD.rule read {name}.velocity[0] = 0" for name in ("b", "w")]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=1, max_size=3))
+def test_a_weight_that_starts_at_zero_is_not_to_blame_for_the_gradient_of_mu(starts):
+    def loss(params):
+        return sum((w + 1.0) ** 2 for w in params.values())
+
+    params = {f"w{n}": start for n, start in enumerate(starts)}
+    tape = trained("sgd(0.1, mu=0.5)/sgd(0.001)", 2, params, loss, ghosts=True)
+    because = column(inspect.why_zero(tape, "mu[1]"), "because")
+    assert sorted(because) == [f"SGD.rule read {name}.velocity[0] = 0" for name in params]
+
+
+def test_zeros_are_blamed_each_where_one_would_do_and_together_where_both_must():
+    alpha = th.tensor(0.1, requires_grad=True)
+    one, other, innocent = (th.tensor(0.0) for _ in range(3))
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        for tensor, name in ((one, "one"), (other, "other"), (innocent, "innocent")):
+            tape.label(tensor, name, "weights", 0)
+        w = (alpha * one) * other + innocent
+        tape.label(w, "w", "weights", 0)
+        (w * 3.0).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["add read one[0], other[0] = 0"]
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        tape.label(one, "one", "weights", 0)
+        tape.label(innocent, "innocent", "weights", 0)
+        w = th.tanh(alpha * one) + innocent
+        tape.label(w, "w", "weights", 0)
+        alpha.grad = None
+        (w * 3.0).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["add read one[0] = 0"]
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        tape.label(innocent, "innocent", "weights", 0)
+        w = th.maximum(alpha, 5.0) + innocent
+        tape.label(w, "w", "weights", 0)
+        alpha.grad = None
+        (w * 3.0).backward()
+    (because,) = column(inspect.why_zero(tape, "alpha"), "because")
+    assert because.startswith("maximum is flat there, test_questions.py:")
+
+
+def test_elements_that_cancel_are_no_zeros():
+    alpha = th.tensor(0.1, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        tape.label(alpha, "alpha", "hyperparameter", 0)
+        w = alpha * th.tensor([1.0, -1.0])
+        tape.label(w, "w", "weights", 0)
+        th.sum(w).backward()
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["what came along it adds up to 0"]
 
 
 def test_parts_that_cancel_are_told_from_zeros():
@@ -246,19 +323,69 @@ def test_fixed_and_tuned_alpha_differ_in_one_edge():
 def test_a_level_more_adds_its_own_edges_only():
     answer = inspect.differences(run("sgd/sgd")[0], run("sgd/sgd/sgd")[0])
     assert {row[:2] for row in answer.rows if row[2] == "–"} == {
-        ("level1.alpha", "level1.alpha"),
-        ("∂loss/∂level1.alpha", "level1.alpha"),
-        ("level2.alpha", "level1.alpha"),
+        ("kappa", "kappa"),
+        ("∂loss/∂kappa", "kappa"),
+        ("level2.alpha", "kappa"),
     }
-    assert [row for row in answer.rows if row[2] != "–"] == [("level1.alpha", "alpha", "no gradient", "kept")]
+    assert [row for row in answer.rows if row[2] != "–"] == [("kappa", "alpha", "no gradient", "kept")]
 
 
-def test_the_checkpoint_holds_every_value_and_what_the_live_edge_saved():
+def file_of(path):
+    """The arrays of a checkpoint: shape and bytes of each, a larger one once."""
+    found, met, waiting = [], set(), [archive.read(path)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, np.ndarray) and not (value.ndim and id(value) in met):
+            found.append((str(value.shape), value.nbytes))
+            met.add(id(value))
+    return sorted(found)
+
+
+@example("sgd(0.05)", 2, 2, True)
+@example("sgd(0.05)/sgd(0.05)", 1, 2, True)
+@example("sgd(0.05)/sgd(0.05)", 1, 2, False)
+@example("sgd(0.05)", 1, 2, True)
+@given(stacks, st.sampled_from([1, 1, 2, None]), st.integers(0, 5), st.booleans())
+def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, horizon, steps, last):
+    optimizer = th.optim.from_string(stack)
+    if horizon != 1:
+        optimizer = SGD(0.05, mu=0.5, horizon=horizon, optimizer=SGD(1e-3))
+    params = {name: th.tensor(value, requires_grad=True) for name, value in (("w", [1.0, -2.0]), ("b", 0.5))}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        with th.record() as tape:
+            for n in range(steps + last):
+                (th.sum(th.tanh(params["w"]) ** 2) * params["b"] ** 2).backward(create_graph=horizon != 1)
+                if n < steps:
+                    optimizer.step(params)
+        answer = inspect.checkpoint(tape)
+        kept = inspect.kept_alive(tape)
+        if not steps:
+            assert "none is there any more" in answer.text
+            return
+        try:
+            th.save(path, params, optimizer)
+        except th.GraphError as error:
+            assert answer.text == f"No file can hold this run as it is now. {error}." and not answer.rows
+            assert kept.rows[-1][1] > 0
+        else:
+            assert sorted(row[1:3] for row in answer.rows) == file_of(path)
+            again = horizon == 1 and len(optimizer.levels) > 1 and kept.rows[-1][1] > 0
+            assert ("makes that step again" in answer.text) == again
+            assert ("of the whole window" in answer.text) == (horizon != 1)
+            assert ("Nothing is tuned" in answer.text) == (len(optimizer.levels) == 1)
+        again = inspect.Recording.from_json(tape.to_json())
+        assert str(inspect.checkpoint(again)) == str(answer)
+
+
+def test_the_checkpoint_holds_every_value_and_what_the_last_step_has_read():
     tape, params, optimizer = run("adam/sgd")
     answer = inspect.checkpoint(tape)
     kept = column(answer, "what")
-    assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "level1.alpha", "w.m[3]", "b.v[3]"} <= set(kept)
-    assert {"∂loss[2]/∂w[2]", "w.m[2]"} <= set(kept)
+    assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "kappa", "w.m[3]", "b.v[3]"} <= set(kept)
+    assert {"∂loss[2]/∂w[2]", "w.m[2]", "∂loss[2]/∂unit beta1[2]"} <= set(kept)
     assert "the first hypergradients after loading are zero" in answer.text
     assert "nothing else is needed" in inspect.checkpoint(run("sgd")[0]).text
 
@@ -270,7 +397,7 @@ def test_moves_are_by_the_level_above_and_add_up():
     assert column(answer, "to") == values[1:] and column(answer, "from") == values[:-1]
     assert column(answer, "change") == pytest.approx(np.diff(values))
     assert column(answer, "change") == pytest.approx([-0.01 * g for g in column(answer, "gradient")])
-    assert set(column(answer, "by")) == {"SGD of level 1 (level1.alpha = 0.01)"}
+    assert set(column(answer, "by")) == {"SGD of level 1 (kappa = 0.01)"}
     assert set(column(inspect.moved(tape, "w"), "change")) == {None}
 
 
@@ -324,7 +451,7 @@ def test_no_operation_takes_longer_than_all_of_them():
 
 @pytest.mark.parametrize("ask", [inspect.paths, inspect.why_zero, inspect.moved, inspect.left_range])
 def test_an_unknown_name_is_refused_with_those_there_are(ask):
-    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, level1.alpha, loss, w\. .*tune="):
+    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, kappa, loss, w\. .*tune="):
         ask(run("sgd/sgd")[0], "mu")
 
 
@@ -353,8 +480,8 @@ def test_json_holds_what_is_not_finite():
 def test_a_tree_of_one_value():
     tape, _, _ = run("sgd/sgd")
     tree = tape.tree(of="alpha").splitlines()
-    assert tree[3].startswith("alpha[3] = SGD.rule") and len(tree) == 7
-    assert tape.tree(of="alpha[1]").splitlines()[3].startswith("alpha[1] = SGD.rule")
+    assert tree[4].startswith("alpha[3] = SGD.rule") and len(tree) == 8
+    assert tape.tree(of="alpha[1]").splitlines()[4].startswith("alpha[1] = SGD.rule")
 
 
 def test_the_docs_name_every_key_of_the_json():
@@ -543,9 +670,12 @@ def test_a_tape_prints_how_much_is_in_it_and_shows_a_picture_and_the_tree():
     assert repr(tape) == f"<Recording: 3 steps, {counts}>"
     page = tape._repr_html_()
     assert page.startswith("<div><svg") and escape(str(tape)) in page
-    with th.record() as empty:
+    with th.record() as bare:
         th.tensor(1.0) * 2.0
-    assert empty._repr_html_().startswith("<div><details>") and "&lt;" not in empty._repr_html_()
+    assert bare._repr_html_().startswith("<div><svg") and "&lt;" not in bare._repr_html_()
+    with th.record() as empty:
+        pass
+    assert empty._repr_html_().startswith("<div><details>")
 
 
 def test_a_recording_that_begins_between_two_steps_is_asked_what_moved_a_value():

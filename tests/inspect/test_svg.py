@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import SPACE, classes, collisions, inside, run_together, texts
-from recordings import by_hand, tower, trained
+from recordings import by_hand, run, tower, trained
 
 import tinyhyper as th
+from tinyhyper import inspect
 from tinyhyper.inspect.figure import Key, figure
+from tinyhyper.optim import SGD
 
 STACKS = ["sgd", "sgd/sgd", "adam/sgd", "sgd(0.1, mu=0.9)/adam/sgd", "adam-alpha/rmsprop/sgd", "/".join(["sgd"] * 11)]
 
@@ -126,13 +128,20 @@ def test_which_steps_are_shown():
         th.inspect.svg(tape, 7)
 
 
-def test_without_a_step_there_is_nothing_to_draw():
+def test_without_a_step_the_graph_is_drawn_and_nothing_only_if_there_is_nothing():
     x = th.tensor([1.0], requires_grad=True)
     with th.record() as tape:
         th.sum(x).backward()
+    assert tape._repr_svg_() == th.inspect.svg(tape) and "<svg" in tape._repr_html_()
     with pytest.raises(th.ArgumentError, match="record at least one step"):
-        th.inspect.svg(tape)
-    assert tape._repr_svg_() is None
+        th.inspect.svg(tape, 1)
+    with pytest.raises(th.ArgumentError, match="record at least one step"):
+        th.inspect.svg(tape, trail=["x"])
+    with th.record() as empty:
+        pass
+    with pytest.raises(th.ArgumentError, match="holds nothing to draw"):
+        th.inspect.svg(empty)
+    assert empty._repr_svg_() is None
 
 
 def test_a_saved_picture_is_whole_and_alone(tmp_path):
@@ -226,8 +235,78 @@ def test_a_trail_goes_by_the_kept_arrow_where_there_is_a_choice():
 
 
 def test_a_trail_along_an_arrow_points_with_it():
-    bands = trail_of(parsed(tower(), trail=("loss[1]", "∂loss[1]/∂alpha[1]", "alpha[2]")))
-    assert [part.get("marker-end") for part in bands if part.get("d")] == ["url(#th-trail)"] * 3
+    root = parsed(tower(), trail=("loss[1]", "∂loss[1]/∂alpha[1]", "alpha[2]"))
+    assert [part.get("marker-end") for part in trail_of(root) if part.get("d")] == ["url(#th-trail)"] * 2
+    (cut,) = classes(root, "th-carry")
+    assert cut.get("marker-end") == "url(#th-carry)" and cut.get("d") in {p.get("d") for p in classes(root, "th-cut")}
+
+
+def pictures_of_questions():
+    tape, _, _ = run("sgd(0.1, mu=0.5)/sgd(0.01)")
+    tall = trained(SGD(0.1, mu=0.5, horizon=2, optimizer=SGD(0.01)), 3, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True,
+                   create_graph=True)  # fmt: skip
+    return {
+        "moved": inspect.moved(tape, "alpha"),
+        "left_range": inspect.left_range(run("sgd(3)/sgd(5)", steps=4, seed=1)[0], "alpha"),
+        "without": inspect.without(tape, next(c.number for c in tape.cuts if c.reason == "state" and c.step == 2)),
+        "parts": inspect.paths(tall, "alpha"),
+        "paths": inspect.paths(tape, "alpha"),
+    }
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return pictures_of_questions()
+
+
+@pytest.mark.parametrize("name", ["moved", "left_range", "without", "parts", "paths"])
+def test_the_picture_of_an_answer_can_be_read(answers, name):
+    root = ElementTree.fromstring(answers[name].svg())
+    assert collisions(root) == [] and run_together(root) == []
+
+
+@pytest.mark.parametrize("name", ["moved", "left_range"])
+def test_the_path_of_a_value_through_a_cut_is_not_drawn_as_that_of_a_gradient(answers, name):
+    root = ElementTree.fromstring(answers[name].svg())
+    assert trail_of(root) == [] and classes(root, "th-branch") == []
+    bands = [part for part in classes(root, "th-carry") if part.get("d")]
+    cuts = {path.get("d") for path in classes(root, "th-cut")}
+    assert len(bands) == 2 and bands[1].get("d") in cuts and bands[1].get("marker-end")
+    assert any("a gradient does not" in text for text, _ in texts(root))
+
+
+def test_no_gradients_path_is_drawn_through_a_cut(answers):
+    for name in ("parts", "paths"):
+        root = ElementTree.fromstring(answers[name].svg())
+        cuts = {path.get("d") for path in classes(root, "th-cut")}
+        bands = {part.get("d") for part in [*trail_of(root), *classes(root, "th-branch")] if part.get("d")}
+        assert classes(root, "th-carry") == [] and not bands & cuts
+
+
+def test_all_paths_of_a_gradient_are_drawn_with_what_came_along_each_arrow(answers):
+    root, answer = ElementTree.fromstring(answers["parts"].svg()), answers["parts"]
+    kept = {path.get("d") for path in classes(root, "th-kept")}
+    chosen = {part.get("d") for part in trail_of(root) if part.get("marker-start")}
+    others = {part.get("d") for part in classes(root, "th-branch")}
+    amounts = [float(text.text) for text in classes(root, "th-amount")]
+    assert len(answer.rows) == 6 and len(chosen) == 2 and len(others) == 4 and chosen | others <= kept
+    total = sum(row[1] for row in answer.rows)
+    direct = sum(row[1] for row in answer.rows if row[0].count("→") == 2)
+    through = sum(row[1] for row in answer.rows if "∂" in row[0])
+    wanted = [total, direct, total - direct, total - direct - through, through, through]
+    assert sorted(amounts) == pytest.approx(sorted(wanted), rel=1e-3)
+    assert classes(ElementTree.fromstring(answers["paths"].svg()), "th-amount") == []
+
+
+def test_a_cut_that_is_left_out_is_drawn_as_left_out(answers):
+    root = ElementTree.fromstring(answers["without"].svg())
+    assert len(classes(root, "th-asked")) == 1
+    assert [text.text for text in classes(root, "th-asked-for")] == ["without cut 16"]
+    tape, _, _ = run("sgd(0.1, mu=0.5)/sgd(0.01)")
+    assert [arrow.cuts[0].number for arrow in figure(tape, 1, {16}).arrows if arrow.flow == "asked"] == [16]
+    assert not any(cut.number == 16 for a in figure(tape, 1, {16}).arrows if a.flow == "cut" for cut in a.cuts)
+    idle = next(cut.number for cut in tape.cuts if cut.reason == "gradient" and cut.step == 2)
+    assert not [arrow for arrow in figure(tape, 1, {idle}).arrows if arrow.flow == "asked"]
 
 
 @pytest.mark.parametrize(

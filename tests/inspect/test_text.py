@@ -1,40 +1,47 @@
 """A printed recording shows every cut, and fits the page."""
 
+import re
+import sys
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import tower, trained
 
 import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.inspect.text import shorten
 
 
 def test_the_tree_of_two_steps():
     lines = str(tower()).splitlines()
-    branches = [" ".join(line[:44].split()) for line in lines[2:]]
+    branches = [" ".join(line[:44].split()) for line in lines[3:]]
+    assert lines[2] == "kappa is the alpha of level 1."
     assert branches == [
         "── step 2 ────────────────────────",
         "w0[2] = SGD.rule",
-        "├─ ✂ w0[1]",
-        "├─ ✂ ∂loss[1]/∂w0[1]",
+        "├─ ✂6 w0[1]",
+        "├─ ✂7 ∂loss[1]/∂w0[1]",
         "└─ alpha[2] = SGD.rule",
-        "├─ ✂ alpha[1]",
-        "├─ ✂ ∂loss[1]/∂alpha[1]",
-        "└─ level1.alpha",
+        "├─ ✂4 alpha[1]",
+        "├─ ✂5 ∂loss[1]/∂alpha[1]",
+        "└─ kappa",
         "── step 1 ────────────────────────",
         "loss[1] = add(0, ·) ← mean ← square ← tanh",
         "└─ w0[1] = SGD.rule",
-        "├─ ✂ w0[0]",
-        "├─ ✂ ∂loss[0]/∂w0[0]",
+        "├─ ✂2 w0[0]",
+        "├─ ✂3 ∂loss[0]/∂w0[0]",
         "└─ alpha[1] = SGD.rule",
-        "├─ ✂ alpha[0]",
-        "├─ ✂ ∂loss/∂alpha",
-        "└─ level1.alpha",
+        "├─ ✂0 alpha[0]",
+        "├─ ✂1 ∂loss/∂alpha",
+        "└─ kappa",
         "── step 0 ────────────────────────",
         "loss[0] = add(0, ·) ← mean ← square ← tanh",
         "└─ w0[0]",
     ]
-    assert "weights, tinyhyper/core/tower.py:" in lines[4]
-    assert lines[3].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
+    assert "weights, tinyhyper/core/tower.py:" in lines[5] and "hyperparameter, tinyhyper/core/tower.py:" in lines[8]
+    assert lines[4].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
 
 
 @pytest.mark.parametrize("text", ["sgd", "sgd/sgd", "adam/sgd", "adam/adam/sgd", "/".join(["sgd"] * 8)])
@@ -49,6 +56,47 @@ def test_a_value_read_twice_is_printed_once():
     body = str(tower(parameters=2))
     assert body.count("alpha[2] = SGD.rule") == 1
     assert any("alpha[2] …" in line and "see above" in line for line in body.splitlines())
+
+
+@pytest.mark.parametrize("text", ["sgd", "adam/sgd", "adam/adam/sgd"])
+def test_the_numbers_at_the_cuts_are_those_to_ask_by(text):
+    tape = tower(text, parameters=2)
+    told = {int(number): name for number, name in re.findall(r"✂(\d+) (\S+)", tape.tree().split("\n", 2)[2])}
+    graph = inspect.graph.Graph(tape)
+    assert told == {cut.number: graph.name(cut.place).split()[0] for cut in tape.cuts}
+    drawn = " ".join(re.findall(r">(cuts? [\d, …]+)<", th.inspect.svg(tape)))
+    assert {int(number) for number in re.findall(r"\d+", drawn)} <= told.keys()
+
+
+@given(st.lists(st.sampled_from(["w", "encoder.layers.12.attention.output.weight", "b" * 60]), min_size=1, unique=True))
+def test_the_columns_of_a_tree_stand_one_below_the_other(names):
+    text = "adam/sgd" if len(names) == 1 else "adam/adam/sgd"
+    tape = trained(text, 3, {name: [1.0, -2.0] for name in names}, ghosts=True)
+    lines = [line for line in tape.tree().splitlines()[3:] if not line.startswith("──")]
+    assert max(map(len, lines)) <= 100
+    ends = {len(line[:55].rstrip()) for line in lines if re.match(r".{44} +\S+  \S", line)}
+    assert ends == {55} and sum("tower.py:" in line for line in lines) > 9
+    for line in lines:
+        assert len(line) <= 45 or line[44] == " " or not re.search(r"tower.py:\d+$|recordings.py:\d+$", line)
+
+
+CELLS = ["/tmp/ipykernel_8123/1895376489.py", "C:\\Temp\\ipykernel_8\\12.py", "<ipython-input-3-d41d8cd98f00>"]
+
+
+@pytest.mark.parametrize("file", CELLS)
+def test_code_of_a_notebook_is_of_a_cell(file, monkeypatch):
+    shorten.cache_clear()
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    assert shorten(file) == "cell"
+    shorten.cache_clear()
+    compile = SimpleNamespace(format_code_name=lambda name: ("Cell", "In[3]") if name == file else None)
+    ipython = SimpleNamespace(get_ipython=lambda: SimpleNamespace(compile=compile))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    assert shorten(file) == "cell In[3]" and shorten("/home/me/ipykernel/1.py") == "1.py"
+    shorten.cache_clear()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert shorten(file) == "cell"
+    shorten.cache_clear()
 
 
 @given(st.integers(1, 60), st.booleans())

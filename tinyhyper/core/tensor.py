@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,14 @@ from numpy import ndarray
 from .errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
 from .tape import Edge, Node, backward, current
 
+DType: TypeAlias = "npt.DTypeLike | None"
 FLOAT32, FLOAT64 = FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Protocol:
     """What becomes of values, indices, NumPy's calls and errors. An outer ring may say more, once."""
 
-    def array(self, values: Any, name: str, dtype: npt.DTypeLike | None) -> ndarray:
+    def array(self, values: Any, name: str, dtype: DType) -> ndarray:
         """A new array of the values."""
         return np.array(values, dtype, order="C")
 
@@ -59,10 +60,10 @@ class Tensor:
     """An n-dimensional array whose operations are recorded, so that `backward` can differentiate them.
 
     Made by `tensor`. `array` is the engine's own array, `edge` its place on the graph (None for a constant),
-    `grad` the gradient that `backward` accumulated, a Tensor or None. `mark` is a recording's own, and often unset.
+    `grad` the gradient that `backward` accumulated, a Tensor or None. `mark` and `called` are of recordings, if set.
     """
 
-    __slots__ = ("array", "edge", "grad", "mark", "__weakref__")
+    __slots__ = ("array", "edge", "grad", "mark", "called", "__weakref__")
     protocol = Protocol()
 
     def __init__(self, array: ndarray, edge: Edge | None = None) -> None:
@@ -196,22 +197,23 @@ def saved(node: Node) -> list[Tensor]:
     return [Tensor(array, edges[place]) for array, place in zip(node.saved, node.op.reads(node))]
 
 
-def tensor(array_like: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> Tensor:
+def tensor(array_like: Any, requires_grad: bool = False, dtype: DType = None, *, name: Any = None) -> Tensor:
     """A new leaf with a copy of the values; of a tensor's values too, so that no gradient flows to it.
 
-    dtype: float32, float64, an integer type or bool; what NumPy would choose if None.
+    dtype: float32, float64, an integer type or bool; what NumPy would choose if None.  name: what a recording calls it.
     Raises DtypeError for any other dtype, and for a gradient of integers or booleans.
     """
     array = array_of(array_like.array if isinstance(array_like, Tensor) else array_like, "tensor", dtype)
     if requires_grad and array.dtype not in FLOATS:
         raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
     result = Tensor(array)
+    result.called = name  # type: ignore[attr-defined]
     if isinstance(array_like, Tensor) and (tape := current().tape) is not None:
         tape.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
 
 
-def array_of(values: Any, name: str, dtype: npt.DTypeLike | None = None) -> ndarray:
+def array_of(values: Any, name: str, dtype: DType = None) -> ndarray:
     """A new array of the values. Raises DtypeError for a dtype that no tensor has."""
     array = Tensor.protocol.array(values, name, dtype)
     check_dtype(array.dtype, name, f", of a {type(values).__name__},")

@@ -21,8 +21,9 @@ from ..sites import Site, caller
 from .blame import Fault, blame
 from .finite import ADVICE, advice
 from .names import named
+from .plain import short
 from .records import Label
-from .text import short, shorten
+from .text import shorten
 from .watcher import Watcher
 
 if TYPE_CHECKING:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from ..files import write
-from .figure import figure, steps_of
+from .diagram import diagram
+from .figure import Key, figure, steps_of
 from .plain import markup, plain, plain_lines, table
 from .records import Place, Recording
-from .svg import svg
+from .svg import Drawing
 from .table import drawn_table, shown
 from .text import WIDTH
 
@@ -72,26 +74,38 @@ class Answer:
 
 
 def picture(
-    tape: Recording, trail: Sequence[Place] = (), marks: Collection[int] = (), caption: str | None = None
+    tape: Recording,
+    trail: Sequence[Place] = (),
+    marks: Collection[int] = (),
+    caption: str | None = None,
+    *,
+    opened: Collection[int] = (),
+    branches: Sequence[tuple[Sequence[Place], float]] = (),
 ) -> Callable[[], str] | None:
-    """The graph of the steps around a path or some cuts, to be drawn on demand; None if no step was recorded."""
-    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in marks]
+    """The graph of the steps around a path or some cuts, to be drawn on demand; without steps, the whole graph.
+
+    opened: cuts that are left out.  branches: all paths of a gradient, each with its contribution.
+    """
+    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in (*marks, *opened)]
     known = steps_of(tape)
     if not known:
-        return None
+        return partial(diagram, tape, (), caption) if tape.nodes else None
 
     def draw() -> str:
         first = None
         if steps:
             wanted = min(*steps, figure(tape).steps[-1] - 1)
             first = max((step for step in known if step <= wanted), default=known[0])
-        drawn = figure(tape, first)
-        keys = [drawn.where[place] for place in trail if place in drawn.where]
-        boxes = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
+        drawn = figure(tape, first, opened)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in drawn.arrows}
-        if not joined.issuperset(map(frozenset, pairwise(boxes))):  # possible in JSON that another program wrote
-            boxes = []
+
+        def boxes(trail: Sequence[Place]) -> list[Key]:
+            keys = [drawn.where[place] for place in trail if place in drawn.where]
+            found = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
+            return found if joined.issuperset(map(frozenset, pairwise(found))) else []
+
         here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
-        return svg(tape, first, trail=boxes, marks=[n for n in marks if n in here], caption=caption)
+        others = [(boxes(path), amount) for path, amount in branches]
+        return Drawing(drawn, boxes(trail), [n for n in marks if n in here], caption, others).text()
 
     return draw

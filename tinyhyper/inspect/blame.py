@@ -18,7 +18,7 @@ from ..finite import Index, all_finite, first, worded
 from ..fusion.expression import Expression, run, weak_values
 from ..fusion.fusion import Fusion, fused
 from .finite import MEANT
-from .text import short
+from .plain import short
 
 
 class Fault(NamedTuple):

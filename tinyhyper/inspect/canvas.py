@@ -49,12 +49,23 @@ class Canvas:
         if text:
             self.add("text", parent, text=text, x=x, y=y, class_=style, text_anchor=anchor)
 
-    def scissors(self, group: ElementTree.Element) -> None:
-        """Draw scissors around (0, 0) of a group, opening to the right."""
+    def tip(self, definitions: ElementTree.Element, flow: str, size: int) -> None:
+        """Define the tip of an arrow."""
+        box = {"viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
+        tip = self.add("marker", definitions, id=f"th-{flow}")
+        tip.attrib.update(box, markerWidth=f"{size}", markerHeight=f"{size}", markerUnits="userSpaceOnUse")
+        self.add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
+
+    def scissors(
+        self, x: float, y: float, style: str = "", parent: ElementTree.Element | None = None
+    ) -> ElementTree.Element:
+        """Draw scissors, opening to the right; texts beside them can be added."""
+        group = self.add("g", parent, class_=f"th-scissors {style}".rstrip(), transform=f"translate({x:.1f} {y:.1f})")
         self.add("circle", group, cx=0, cy=0, r=12, class_="th-back")
         self.add("circle", group, cx=-6, cy=-5, r=3)
         self.add("circle", group, cx=-6, cy=5, r=3)
         self.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
+        return group
 
     def __str__(self) -> str:
         return ElementTree.tostring(self.root, encoding="unicode") + "\n"

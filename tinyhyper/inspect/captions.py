@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from ..errors import ArgumentError
 from .figure import FIXED, Box, Figure, Key
-from .names import LOSS, Name
-from .plain import plain
-from .text import short
+from .names import KAPPA, LOSS, Name
+from .plain import plain, short
 
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
     "cut": "cut by detach(): the value passes, the gradient stops",
+    "asked": "without its cut: the gradient would flow back along it",
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
 }
-LONGEST = {"box": 13, "remark": 19, "lane": 25}  # in characters
+CARRY = "the path of a value: it passes the cut, a gradient does not"
+LONGEST = {"box": 13, "gradient": 17, "remark": 17, "lane": 25}  # in characters
 
 
 class Captions:
@@ -53,7 +56,10 @@ class Captions:
         if key.kind == "loss":
             return f"{LOSS.exact if exact else LOSS.name}[{key.step}]"
         names = self.figure.fixed[key.lane] if key.step == FIXED else self.figure.boxes[key].names
-        called = ", ".join(own(name, key.lane).exact if exact else full_name(name, key.lane) for name in names)
+        found = {name: own(name, key.lane).exact if exact else own(name, key.lane).title for name in names}
+        if key.kind == "gradient":
+            found = {name: tuned(self.figure.boxes[key], name, text) for name, text in found.items()}
+        called = ", ".join(found.values())
         several = f"({called})" if len(names) > 1 else called
         if key.kind == "gradient":
             return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
@@ -70,14 +76,22 @@ class Captions:
         if key.kind == "gradient":
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "of no loss shown"
-            one = short_name(names[0], key.lane) if len(names) == 1 else many
-            return f"∂loss/∂{one if len(one) <= 8 else many}", remark
+            one = tuned(box, names[0], own(names[0], key.lane).title) if len(names) == 1 else many
+            short_of = tuned(box, names[0], f"…{plain(names[0])}")
+            forms = (f"∂loss/∂{one}", f"∂/∂{one}", f"∂/∂{short_of}", f"∂loss/∂{many}")
+            return next(form for form in forms if len(form) <= LONGEST["gradient"]), remark
         if box.state:
             remark = "with " + ", ".join(sorted(box.state))
         elif len(names) > 1:
-            remark = ", ".join(names)
-        one = full_name(names[0], key.lane) if len(names) == 1 else f"{len(names)} {many}"
+            remark = ", ".join(own(name, key.lane).title for name in names)
+        one = own(names[0], key.lane).title if len(names) == 1 else f"{len(names)} {many}"
         return f"{clip(one, LONGEST['box'])}[{key.step}]", clip(remark, LONGEST["remark"])
+
+    def title(self, box: Box) -> str:
+        """All that is in a box."""
+        lane, names = box.key.lane, [self.name(box.key), *(own(name, box.key.lane).title for name in box.names)]
+        meant = [f"∂loss/∂{own(name, lane).title} = {short(value)}" for name, value in box.meant.items()]
+        return ", ".join([*names, *sorted(box.state), *meant])
 
     def lane(self, lane: int) -> tuple[str, list[str]]:
         """A lane's heading, and the lines below it."""
@@ -85,19 +99,21 @@ class Captions:
         fixed = self.figure.fixed.get(lane, {})
         tuned = list(dict.fromkeys(name for box in boxes for name in box.names))
         names = tuned or list(fixed)
-        heading, lines = "weights", [", ".join(names)] if len(names) > 1 else []
+        titles = [own(name, lane).title for name in names]
+        heading, lines = "weights", wrap(", ".join(titles), LONGEST["lane"])[:2] if len(names) > 1 else []
         if lane:
-            heading = full_name(names[0], lane) if len(names) == 1 else "hyperparameters"
-            lines.append(f"the {names[0]} of level {lane - 1}" if len(names) == 1 else f"of level {lane - 1}")
+            heading = titles[0] if len(names) == 1 else "hyperparameters"
+            of = f"the {names[0]} of " if len(names) == 1 else f"{KAPPA}: alpha of " if KAPPA in titles else "of "
+            lines.append(f"{of}level {lane - 1}")
         if tuned and fixed:
-            lines.append(f"fixed: {', '.join(fixed)}")
+            lines.append(f"fixed: {', '.join(own(name, lane).title for name in fixed)}")
         lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
         return heading, [clip(line, LONGEST["lane"]) for line in lines]
 
     def bar(self, lane: int, room: int) -> str:
         """The bar of a lane of hyperparameters that nothing tunes: the longest text that fits."""
         fixed = self.figure.fixed.get(lane, {})
-        names = [full_name(name, lane) for name in fixed]
+        names = [own(name, lane).title for name in fixed]
         held = [name + ("" if value is None else f" = {short(value)}") for name, value in zip(names, fixed.values())]
         texts = [f"{', '.join(each)}, fixed{why}" for each in (held, names) for why in (": nothing tunes it", "")]
         return next((text for text in texts if len(text) <= room), clip(texts[-1], room))
@@ -130,19 +146,13 @@ class Captions:
         names = [self._called(key), self._called(key, exact=True)]
         for name in self.figure.boxes[key].names if key.kind == "values" else ():
             value = own(name, key.lane)
-            names += [f"{called}[{key.step}]" for called in (full_name(name, key.lane), value.title, value.exact)]
+            names += [f"{called}[{key.step}]" for called in (value.title, value.by_level, value.exact)]
         return list(dict.fromkeys(names))
 
 
-def short_name(name: str, lane: int) -> str:
-    """A name as it is called in its lane: the paper calls the alpha of level 1 kappa."""
-    return "kappa" if lane == 2 and name == "alpha" else plain(name)
-
-
-def full_name(name: str, lane: int) -> str:
-    """A name as it is called outside its lane."""
-    called = short_name(name, lane)
-    return called if called == "kappa" else own(name, lane).title
+def tuned(box: Box, name: str, called: str) -> str:
+    """What a gradient in a box is with respect to."""
+    return f"{box.coordinates[name]} {called}" if name in box.coordinates else called
 
 
 def own(name: str, lane: int) -> Name:

@@ -100,5 +100,5 @@ def _node(node: Node, names: Names) -> Attributes:
 def _edge(tape: Recording, edge: Edge) -> Attributes:
     if edge.cut is None:
         return FLOWS[edge.flow]
-    reason = tape.cuts[edge.cut].reason
-    return {"label": f"✂ {reason}" if reason else "✂", **FLOWS[edge.flow]}
+    label = f"✂{edge.cut} {tape.cuts[edge.cut].reason or ''}".rstrip()
+    return {"label": label, **FLOWS[edge.flow]}

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..core.tape import unwatched
+from ..core.coordinates import LINEAR
+from ..core.tape import backward, recording, unwatched
+from ..core.tensor import Tensor, leaf
 from ..finite import norm
 from ..sites import Site
 from .ghosts import compute_ghosts
@@ -23,6 +25,7 @@ class Event(NamedTuple):
     outputs: the facts of each.  operands: the mark of each.  kept: for each operand, whether a gradient flows to it.
     serial: of the engine's node.  saved: the arrays kept for the VJP, as indices into the operands and outputs.
     of, loss: the marks of a gradient's tensor and of its loss.  vjp_of: the operation whose VJP it is a part of.
+    called: the name of a value in the user's code.
     """
 
     kind: Kind
@@ -39,6 +42,7 @@ class Event(NamedTuple):
     of: Mark | None = None
     loss: Mark | None = None
     vjp_of: str | None = None
+    called: str | None = None
 
     def node(self, number: int) -> Node:
         """The record of the node, which has this number."""
@@ -51,6 +55,7 @@ class Event(NamedTuple):
         )
         node.of, node.loss = self.of and self.of[1:3], self.loss and self.loss[1:3]
         node.seconds, node.vjp_of = self.nanoseconds and 1e-9 * self.nanoseconds, self.vjp_of
+        node.called = self.called
         if self.saved:
             places = [mark[1:3] for mark in self.operands] + [(number, n) for n in range(len(outputs))]
             node.saved = tuple(places[n] for n in self.saved)
@@ -72,6 +77,21 @@ def facts(array: np.ndarray) -> Facts:
     if array.size == 1:
         return array.shape, array.dtype, array.item(), None
     return array.shape, array.dtype, None, norm(array) if array.dtype.kind == "f" else None
+
+
+def _named(coordinate: Any) -> str | None:
+    """What a gradient in a coordinate is named by; None where the coordinate is the value itself."""
+    return None if coordinate is None or coordinate.name == LINEAR.name else str(coordinate.name)
+
+
+def _slope(coordinate: Any, internal: float) -> float:
+    """The derivative of the value in a coordinate with respect to the internal number."""
+    u = leaf(Tensor(np.array(internal)))
+    with recording():
+        value = coordinate.value(u)
+    assert value.edge is not None and u.edge is not None
+    ((_, slope),) = backward([(value.edge, Tensor(np.ones(())))], [u.edge], retain_graph=False, create_graph=False)
+    return float(slope.item())
 
 
 class EventRecording(Recording):
@@ -112,8 +132,10 @@ class EventRecording(Recording):
         for (number, n), label, coordinate in labels:
             output = self._nodes[number].outputs[n]
             output.label = label
-            if coordinate is not None and output.value is not None:
+            label.coordinate = _named(coordinate)
+            if coordinate is not None and output.value is not None and label.role != "gradient":
                 label.value = float(coordinate.value(output.value))
+                label.slope = None if label.coordinate is None else _slope(coordinate, output.value)
         gone, self._gone = self._gone, []
         for number, last in gone:
             self._nodes[number].until = last if last and number < self.ends[last - 1] else None

@@ -11,9 +11,10 @@ from .links import check_links
 from .memory import alive
 from .paths import Paths
 from .records import Cut, Edge, Inside, Node, Place, Recording
+from .saved import Saved
 from .schema import dumps, reader, refuse
 
-FORMAT, VERSION = "tinyhyper.tape", 1
+FORMAT, VERSION = "tinyhyper.tape", 2
 FACTS = ("title", "steps", "objective", "horizon", "ends")
 LISTS = ("nodes", "edges", "cuts", "insides")
 PARTS = 24  # of a gradient
@@ -72,6 +73,8 @@ class File:
     cuts: list[Cut]
     insides: list[Inside]
     alive: list[Held]
+    saved: list[Saved] | None
+    refused: str | None
     paths: list[Gradient]
 
 
@@ -82,7 +85,10 @@ def to_json(tape: Recording) -> str:
         for now in alive(tape)
     ]
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
-    return dumps(File(FORMAT, VERSION, **records, alive=held, paths=_paths(tape)))
+    refused = tape.saved if isinstance(tape.saved, str) else None
+    saved = None if isinstance(tape.saved, str) else tape.saved
+    file = File(FORMAT, VERSION, **records, alive=held, saved=saved, refused=refused, paths=_paths(tape))
+    return dumps(file)
 
 
 def from_json(text: str) -> Recording:
@@ -91,6 +97,7 @@ def from_json(text: str) -> Recording:
     tape = Recording()
     for name in (*FACTS, "paths"):
         setattr(tape, name, getattr(file, name))
+    tape.saved = file.saved if file.refused is None else file.refused
     for name in LISTS:
         getattr(tape, name).extend(getattr(file, name))
     tape.closed = True

@@ -7,13 +7,15 @@ loss. A path between two boxes is one arrow: cut if it is cut anywhere, kept if 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import ArgumentError
-from .records import STRENGTH, Cut, Flow, Label, Node, Place, Recording, by_target, walk
+from .records import STRENGTH, Cut, Edge, Label, Node, Place, Recording, by_target, walk
 
+Drawn: TypeAlias = Literal["kept", "cut", "value", "asked", "backward"]
 FIXED = -1
 STEP_NUMBER = ("hyperparameter", "t")  # a rule's name for the number of its step, which nothing tunes
 
@@ -31,12 +33,16 @@ class Box:
     """A box of the figure.
 
     names: the values in it, each with its number if it is one.  state: the names of the optimizer's state.
+    coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
+    meant: of such a gradient, by name, the gradient with respect to the value itself.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
     """
 
     key: Key
     names: dict[str, float | None] = field(default_factory=dict)
     state: set[str] = field(default_factory=set)
+    coordinates: dict[str, str] = field(default_factory=dict)
+    meant: dict[str, float] = field(default_factory=dict)
     rule: str | None = None
     number: float | None = None
 
@@ -45,12 +51,13 @@ class Box:
 class Arrow:
     """An arrow of the figure.
 
-    flow: kept, cut, value, or backward, from a loss to a gradient.  cuts: those on its paths.
+    flow: kept, cut, value, asked (a cut that is left out), or backward, from a loss to a gradient.  cuts: those on its
+    paths.
     """
 
     source: Key
     target: Key
-    flow: Flow | Literal["backward"]
+    flow: Drawn
     cuts: list[Cut] = field(default_factory=list)
 
 
@@ -96,9 +103,10 @@ def steps_of(tape: Recording) -> list[int]:
     return sorted({step for step, label in labels if label and not label.level and label.role in ("weights", "state")})
 
 
-def figure(tape: Recording, first: int | None = None) -> Figure:
+def figure(tape: Recording, first: int | None = None, opened: Collection[int] = ()) -> Figure:
     """The figure of two consecutive steps: the last two that were recorded, or those from step `first` on.
 
+    opened: the numbers of cuts that are left out.
     Raises ArgumentError if the recording holds no optimizer step.
     """
     steps = steps_of(tape)
@@ -107,7 +115,7 @@ def figure(tape: Recording, first: int | None = None) -> Figure:
             "the picture shows optimizer steps, and this recording holds none: record at least one step "
             "(loss.backward() and opt.step(params)), better two, inside `with th.record() as tape:`"
         )
-    reading = _Boxes(tape)
+    reading = _Boxes(tape, opened)
     if first is None:
         computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
         first = steps[-2 if computed else -3 :][0]
@@ -136,8 +144,8 @@ def figure(tape: Recording, first: int | None = None) -> Figure:
 class _Boxes:
     """The boxes that the places of a recording belong to."""
 
-    def __init__(self, tape: Recording) -> None:
-        self.tape = tape
+    def __init__(self, tape: Recording, opened: Collection[int]) -> None:
+        self.tape, self.opened = tape, opened
         self.into = by_target(tape.edges)
         self.boxes: dict[Key, Box] = {}
         self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
@@ -150,7 +158,12 @@ class _Boxes:
             if node.of is not None and node.of in self.where:
                 label = self.tape.output(node.of).label
                 box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
-                box.names[label.name if label is not None else ""] = node.outputs[0].value
+                name, value = ("" if label is None else label.name), node.outputs[0].value
+                box.names[name] = value
+                if label is not None and label.coordinate is not None:
+                    box.coordinates[name] = label.coordinate
+                    if value is not None and label.slope:
+                        box.meant[name] = value / label.slope
         self.losses = self._losses()
         for loss in sorted(self.losses, reverse=True):
             self._gather(loss)
@@ -171,18 +184,24 @@ class _Boxes:
                 arrow.cuts += [cut for cut in cuts if cut not in arrow.cuts]
         return list(found.values())
 
-    def _paths(self, number: int) -> list[tuple[Key, Flow, list[Cut]]]:
+    def _flow(self, edge: Edge) -> Drawn:
+        """What an edge does to gradients."""
+        if edge.cut is None or edge.cut not in self.opened:
+            return edge.flow
+        return "asked" if self.tape.cuts[edge.cut].severed else "value"
+
+    def _paths(self, number: int) -> list[tuple[Key, Drawn, list[Cut]]]:
         """The boxes that a node was computed from, through nodes in no box, with all cuts on the paths of one flow.
 
         The newest node comes first, so that every path to a node has been followed before the node is left.
         """
-        found: dict[tuple[Key, Flow], dict[int, Cut]] = {}
-        cuts: dict[tuple[int, Flow], dict[int, Cut]] = {(-number, "kept"): {}}
-        waiting: list[tuple[int, Flow]] = [*cuts]
+        found: dict[tuple[Key, Drawn], dict[int, Cut]] = {}
+        cuts: dict[tuple[int, Drawn], dict[int, Cut]] = {(-number, "kept"): {}}
+        waiting: list[tuple[int, Drawn]] = [*cuts]
         while waiting:
             state = heappop(waiting)
             for edge in self.into[-state[0]]:
-                flow: Flow = max(state[1], edge.flow, key=STRENGTH.__getitem__)
+                flow: Drawn = max(state[1], self._flow(edge), key=STRENGTH.__getitem__)
                 passed = cuts[state] if edge.cut is None else {**cuts[state], edge.cut: self.tape.cuts[edge.cut]}
                 key = self.where.get(edge.place)
                 if key is not None:
@@ -210,6 +229,8 @@ class _Boxes:
             box.state.add(label.name.rpartition(".")[2])
         else:
             box.names[label.name] = value
+            if key.kind == "gradient" and label.coordinate is not None:
+                box.coordinates[label.name] = label.coordinate
             if node.op is not None and node.op.endswith(".rule"):
                 box.rule = node.op.removesuffix(".rule")
 

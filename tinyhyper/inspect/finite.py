@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from .findings import Finding, finding
 from .graph import Graph
 from .names import sized
+from .plain import short
 from .records import Node, Output, Place
-from .text import short
 
 RULE = "not finite"
 MEANT = ("pad",)  # operations that make infinities on request, as the margins of max pooling
@@ -105,6 +105,6 @@ def _word(output: Output) -> str:
 def _amount(graph: Graph, place: Place) -> str:
     """A value's name and its number, or its size and norm."""
     output, name = graph.tape.output(place), graph.name(place)
-    if output.value is not None:
-        return f"{name} = {short(output.value)}"
+    if output.number is not None:
+        return f"{name} = {short(output.number)}"
     return f"{name} {sized(output)}" + ("" if output.norm is None else f" of norm {short(output.norm)}")

@@ -12,8 +12,10 @@ from .answers import Answer, picture
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .paths import Part, Paths
+from .plain import short
 from .records import Cut, Place, Recording, walk
-from .text import count, short, site
+from .text import count, site
+from .zeros import Step
 
 ARROW = " → "
 
@@ -52,19 +54,27 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     losses = found.losses(gradient)
     parts = sorted((p for loss in losses for p in found.parts(place, loss)), key=lambda p: -abs(size(p.value)))
     values = contributions(parts)
-    shares = [f"{100 * value / sum(values):.3g} %" if sum(values) else "–" for value in values]
-    rows = [(_path(graph, part), value, share) for part, value, share in zip(parts, values, shares)]
+    shares = [f"{short(100 * value / sum(values))} %" if sum(values) else "–" for value in values]
+    columns: tuple[str, ...] = ("path", "contribution", "share")
+    rows: list[tuple[Any, ...]] = [
+        (_path(graph, part), value, share) for part, value, share in zip(parts, values, shares)
+    ]
+    if graph.coordinate(place):
+        columns += (f"to ∂loss/∂{graph.known(place, timeless=True)}",)
+        rows = [(*row, graph.meant(place, row[1])) for row in rows]
     name = graph.name(place)
     if parts:
         text = _came(graph, place, gradient, losses, parts)
     else:
         text = (
-            f"backward() left {short(graph.number(gradient))} in the .grad of {name}, and no path from a loss to it is "
-            "in this recording: the loss was computed before it began. Record from the forward pass on to see them."
+            f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}, and no path from a "
+            "loss to it is in this recording: the loss was computed before it began. Record from the forward pass on "
+            "to see them."
         )
-    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".")
+    each = [(part.through, value) for part, value in zip(parts, values)]
+    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", branches=each)
     question = f"Why does {name} get a gradient, and along which paths?"
-    return Answer(question, text, ("path", "contribution", "share"), rows, "contribution", drawing)
+    return Answer(question, text, columns, rows, "contribution", drawing)
 
 
 def why_zero(tape: Recording, of: str) -> Answer:
@@ -83,7 +93,7 @@ def why_zero(tape: Recording, of: str) -> Answer:
     elif graph.number(gradient) == 0:
         return _numerically(graph, question, place, gradient)
     else:
-        text = f"It is not zero: backward() left {short(graph.number(gradient))} in the .grad of {name}."
+        text = f"It is not zero: backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}."
     return Answer(question, text, draw=picture(tape, [place], (), text))
 
 
@@ -93,14 +103,16 @@ def ghosts(tape: Recording) -> Answer:
         ghosts_of(tape)
     graph = Graph(tape)
     found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
-    rows = [(cut.number, cut.step, graph.name(cut.place), cut.reason, cut.ghost, cut.severed) for cut in found]
+    names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
+    rows = [(c.number, c.step, name, c.reason, c.ghost, c.severed) for c, name in zip(found, names)]
     text = "No backward pass came to a cut."
     if found:
         text = (
-            f"A gradient of {short(found[0].ghost)} ended at cut {found[0].number}, at {graph.cut_name(found[0])}: the "
-            f"largest of {len(found)}. {count(len(tape.cuts) - len(found), 'cut')} had no loss after them."
+            f"A gradient of {graph.left(found[0].place, found[0].ghost)} ended at cut {found[0].number}, at "
+            f"{graph.cut_name(found[0])}: the largest of {len(found)}. "
+            f"{count(len(tape.cuts) - len(found), 'cut')} had no loss after them."
         )
-    columns = ("cut", "step", "of", "reason", "ended here", "a graph was behind")
+    columns = ("cut", "step", "with respect to", "reason", "ended here", "a graph was behind")
     return Answer("What would have flowed through the cuts?", text, columns, rows, "ended here")
 
 
@@ -116,14 +128,15 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         old, new, node = before.get(place), after[place], tape.node(place)
         if old is not None and np.array_equal(old, new, equal_nan=True):
             continue
-        name = graph.known(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
+        name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:
             rows.append((name, None if old is None else size(old), size(new)))
     changed = "changes no gradient" if not rows else f"changes {count(len(rows), 'gradient')}"
     text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, the same run {changed}."
     if not made.severed:
         text += " No graph was behind the value that it cut."
-    columns, drawing = ("gradient with respect to", "with it", "without it"), picture(tape, (), [made.number], text)
+    columns = ("gradient with respect to", "with it", "without it")
+    drawing = picture(tape, (), (), text, opened=[made.number])
     return Answer(f"What if cut {made.number} were not made?", text, columns, rows, draw=drawing)
 
 
@@ -142,24 +155,30 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
         return Answer(question, text, draw=picture(tape, [place], (), text))
-    parts = Paths(tape).parts(place, loss)
+    found = Paths(tape)
+    parts = found.parts(place, loss)
     if any(size(part.value) for part in parts):
         text = f"The parts that came to {name} cancel each other."
-    rows = [(_path(graph, part), size(part.value), _because(graph, part)) for part in parts]
-    drawing = picture(tape, parts[0].through if parts else [place], (), text)
+    rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
+    reasons = listed(why for *_, why in rows if why)
+    caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
+    drawing = picture(tape, parts[0].through if parts else [place], (), caption)
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=drawing)
 
 
-def _because(graph: Graph, part: Part) -> str:
-    """Why the contribution of one path is 0: a cotangent on it that is 0, or an operand that multiplies it."""
+def _because(graph: Graph, paths: Paths, part: Part) -> str:
+    """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it."""
     if size(part.value):
         return ""
     for place in part.through[1:-1]:
         if graph.tape.output(place).gradient == 0:
             return f"the gradient with respect to {graph.name(place)} is 0 already"
-    reader = part.through[-2]
-    zeros = [graph.name(e.place) for e in graph.into[reader[0]] if graph.tape.output(e.place).norm == 0]
-    return f"{graph.tape.node(reader).op} read {', '.join(dict.fromkeys(zeros))} = 0" if zeros else "a factor is 0"
+    step = None if part.paths > 1 else Step(paths.rerun, *part.through[-2:])
+    if step is not None and (zeros := step.to_blame()):
+        return f"{graph.nodes[part.through[-2][0]].op} read {', '.join(map(graph.name, zeros))} = 0"
+    if step is not None and (number := step.flat()) is not None:
+        return f"{graph.nodes[number].op} is flat there, {site(graph.nodes[number])}"
+    return "what came along it adds up to 0"
 
 
 def _stopping(graph: Graph, place: Place) -> list[Cut]:
@@ -199,7 +218,7 @@ def _unreached(graph: Graph, question: str, place: Place) -> Answer:
             f"There is no path: no loss was computed from anything that {name} took part in. The step that reads it "
             "moves the weights, and only a loss of those weights depends on it."
         )
-    rows = [(graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
+    rows = [(graph.tuned(cut.place) or graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
     drawing = picture(graph.tape, [place], [cut.number for cut in stopping], text)
     return Answer(question, text, ("cut", "reason", "line", "gradient that ended there"), rows, draw=drawing)
 
@@ -211,7 +230,7 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     number, left = sum(part.paths for part in parts), graph.number(gradient)
     text = f"{start} reach{'es' if len(losses) == 1 else ''} {name} along {count(number, 'path')} without a cut; "
     text += f"together {'they contribute' if number > 1 else 'it contributes'} {short(total)}. "
-    text += f"backward() left {short(left)} in its .grad."
+    text += f"backward() left {graph.left(place, left)} in its .grad."
     if left is not None and not np.isclose(left, total, 1e-6, 1e-12):
         text += " That is more than this loss contributed: .grad adds up what several passes contribute."
     between = sorted({place for part in parts for place in part.through[1:-1]})

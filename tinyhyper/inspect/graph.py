@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .names import Names
+from .plain import short
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
 
 
@@ -81,6 +82,20 @@ class Graph(Names):
         """The last gradient that a backward pass left in a value's `.grad`, as a place; None if none did."""
         found = [node.number for node in self.nodes if node.kind == "gradient" and node.of == place]
         return (found[-1], 0) if found else None
+
+    def meant(self, place: Place, gradient: float | None) -> float | None:
+        """A gradient in the coordinate of a value, as one with respect to the value itself; None where there is none,
+        or where no other coordinate is.
+        """
+        label = self.label(place)
+        return None if gradient is None or label is None or not label.slope else gradient / label.slope
+
+    def left(self, place: Place, gradient: float | None) -> str:
+        """What backward() left in the `.grad` of a value, in words; in both coordinates, where there are two."""
+        meant, text = self.meant(place, gradient), short(gradient)
+        if self.coordinate(place):
+            text += f" = ∂loss/∂{self.tuned(place)}"
+        return text if meant is None else f"{text} (∂loss/∂{self.known(place)} = {short(meant)})"
 
     def cut_name(self, cut: Cut) -> str:
         """What a cut stopped, with its reason."""

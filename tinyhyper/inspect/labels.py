@@ -27,7 +27,8 @@ class Labels:
     def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
         """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
         w, g, states, hyperparameters = operands
-        self.label(g, _text(name), "gradient", height)
+        below = levels[height - 1]
+        self.label(g, as_text(name), "gradient", height, below._coordinates[below._rows[name]] if height else None)
         self.moved(levels, height, name, w, states)
         for key, tensor in hyperparameters.items():
             self._hyperparameter(tensor, key, height, levels[height])
@@ -37,9 +38,9 @@ class Labels:
         if height:
             self._hyperparameter(w, name, height - 1, levels[height - 1])
         else:
-            self.label(w, _text(name), "weights", 0)
+            self.label(w, as_text(name), "weights", 0)
         for key, tensor in states.items():
-            self.label(tensor, f"{_text(name)}.{key}", "state", height)
+            self.label(tensor, f"{as_text(name)}.{key}", "state", height)
 
     def _hyperparameter(self, tensor: Tensor, key: str, height: int, level: Optimizer) -> None:
         if not self.labelled(tensor):
@@ -48,6 +49,6 @@ class Labels:
             self.label(tensor, key, "hyperparameter", height, *facts)
 
 
-def _text(name: Any) -> str:
+def as_text(name: Any) -> str:
     """The name of a parameter as text, whatever its key in the dict is."""
     return name if isinstance(name, str) and name else repr(name)

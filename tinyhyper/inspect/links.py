@@ -8,6 +8,7 @@ from collections import defaultdict
 import numpy as np
 
 from .records import Cut, Edge, Inside, Label, Node, Output, Place, Recording
+from .saved import Saved
 from .schema import MOST, refuse
 
 DTYPES = {"bool", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -26,6 +27,8 @@ def check_links(tape: Recording) -> None:
     for check, rows in ((links.node, "nodes"), (links.cut, "cuts"), (links.inside, "insides")):
         for n, row in enumerate(getattr(tape, rows)):
             check(n, row, f"{rows}[{n}]")
+    for n, row in enumerate(tape.saved if isinstance(tape.saved, list) else ()):
+        links.saved(row, f"saved[{n}]")
     for n, path in enumerate(tape.paths):
         links.place(path.target, f"paths[{n}].target")
         links.place(path.loss, f"paths[{n}].loss")
@@ -119,6 +122,11 @@ class Links:
                 refuse(f"{at}.lines[{k}]", f"reads {max(args)}, which is not there yet")
         if max(inside.outputs, default=-1) >= known + len(inside.lines):
             refuse(f"{at}.outputs", f"has {max(inside.outputs)}, which is not there")
+
+    def saved(self, row: Saved, at: str) -> None:
+        _label(Label(row.name, row.role, row.level), at)
+        _shape(row.shape, 8, at)
+        self.place(row.place, f"{at}.place")
 
     def _numbered(self, n: int, row: Node | Cut, at: str) -> None:
         if row.number != n:

@@ -20,8 +20,9 @@ from .findings import Finding, Findings, finding
 from .finite import not_finite
 from .graph import Graph
 from .growth import growing
+from .plain import short
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
-from .text import count, short, shorten
+from .text import count, shorten
 
 
 def check(tape: Recording) -> Findings:
@@ -256,7 +257,7 @@ def _meaning(output: Output) -> tuple[float, tuple[float, float], bool]:
     label, value = output.label, math.nan if output.number is None else output.number
     if label is None or label.range is None:
         return value, (-math.inf, math.inf), True
-    return value, label.range, label.value in (None, output.value)
+    return value, label.range, label.coordinate is None
 
 
 RULES: tuple[Callable[[Graph], Iterator[Finding]], ...] = (

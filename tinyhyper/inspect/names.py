@@ -1,7 +1,8 @@
 """What the values of a recording are called, and how one asks for them.
 
-A value is called as its optimizer calls it: `w`, `alpha`, `level1.alpha`, `w.m`. Where two would share a name, each is
-called by its role as well: `weights["alpha"]`, `hyperparameter["alpha"]`. A step follows in brackets: `alpha[2]`.
+A value is called as its optimizer calls it: `w`, `alpha`, `w.m`; above the first level with its level, `level1.mu`. The
+alpha of level 1 is the paper's `kappa`, and can be asked for as `level1.alpha` too. Where two would share a name, each
+is called by its role as well: `weights["alpha"]`, `hyperparameter["alpha"]`. A step follows in brackets: `alpha[2]`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from .plain import plain
 from .records import Label, Output, Place, Recording
 
 STEP = re.compile(r"(?P<name>.*)\[(?P<step>[0-9]{1,18})\]", re.DOTALL)
+KAPPA, TIE = "kappa", "kappa is the alpha of level 1"
 NESTED = 2  # how deep the name of a gradient of a gradient goes
 
 
 class Name(NamedTuple):
-    """What a value is to an optimizer, the same at each step. A loss is a role of its own."""
+    """What a value is to an optimizer, the same at each step. A loss is a role of its own, and so is a value that only
+    the user's code has a name for.
+    """
 
     role: str
     level: int
@@ -27,9 +31,19 @@ class Name(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name, with its level if it belongs to a level above the first."""
-        level = self.level - 1 if self.role == "state" else self.level
-        return f"level{level}.{plain(self.name)}" if level > 0 else plain(self.name)
+        """What the value is called: its name, with its level if that is above the first."""
+        owner, *rest = self.name.split(".") if self.role == "state" else [self.name]
+        return ".".join([KAPPA, *rest]) if (owner, self._owner) == ("alpha", 1) else self.by_level
+
+    @property
+    def by_level(self) -> str:
+        """The name with its level, also where there is another name for it."""
+        return f"level{self._owner}.{plain(self.name)}" if self._owner > 0 else plain(self.name)
+
+    @property
+    def _owner(self) -> int:
+        """The level that a hyperparameter is of; for a state, that of what it is a state of."""
+        return self.level - 1 if self.role == "state" else self.level
 
     @property
     def exact(self) -> str:
@@ -63,13 +77,23 @@ class Names:
             for n, output in enumerate(node.outputs):
                 if output.label is not None and output.label.role != "gradient":
                     self.places[named(output.label)].append((node.number, n))
+                elif output.label is None and node.called is not None:
+                    self.places[Name("value", 0, node.called)].append((node.number, n))
         if self.losses:
             self.places[LOSS] += sorted(self.losses)
         self.titles: dict[str, set[Name]] = defaultdict(set)
-        for name in self.places:
-            self.titles[name.title].add(name)
         self.exact = {name.exact: name for name in self.places}
+        for name in self.places:
+            if name.role != "value":
+                self.titles[name.title].add(name)
+                self.titles[name.by_level].add(name)
         self.unclear = {name for title in self.titles for name in self._alike(title)}
+        for name in self.places:
+            if name.role == "value":  # what an optimizer has a name for keeps it
+                self.titles[name.title].add(name)
+                if self._alike(name.title):
+                    self.titles[name.title].remove(name)
+                    self.unclear.add(name)
 
     def known(self, place: Place, timeless: bool = False, depth: int = 0) -> str | None:
         """The name of a value with the step that made it, or None if it has none. timeless: without steps."""
@@ -79,16 +103,29 @@ class Names:
             of = node.of if depth < NESTED else None
             loss = node.loss if depth < NESTED else None
             over = loss and self.known(loss, timeless, depth + 1) or "loss"
-            under = of and self.known(of, timeless, depth + 1)
+            under = of and self.tuned(of, timeless, depth + 1)
             return f"∂{over}/∂{under or 'leaf' + sized(self.nodes[node.of[0]].outputs[node.of[1]])}"
         label = output.label
         if label is not None and label.role == "gradient":
-            return f"∂loss/∂{self.title(named(label))}"
+            return f"∂loss/∂{label.coordinate + ' ' if label.coordinate else ''}{self.title(named(label))}"
         if label is None and place not in self.losses:
-            return None
+            if node.called is None:
+                return None
+            title = self.title(Name("value", 0, node.called))
+            return title if timeless or not self.tape.steps else f"{title}[{node.step}]"
         title = self.title(LOSS if label is None else named(label))
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
         return title if fixed or timeless else f"{title}[{node.step}]"
+
+    def tuned(self, place: Place, timeless: bool = False, depth: int = 0) -> str | None:
+        """What a gradient is with respect to: the name of a value, after the coordinate in which it is tuned."""
+        name, coordinate = self.known(place, timeless, depth), self.coordinate(place)
+        return f"{coordinate} {name}" if name and coordinate else name
+
+    def coordinate(self, place: Place) -> str | None:
+        """The coordinate in which an optimizer tunes a value; None for the value itself."""
+        label = self.nodes[place[0]].outputs[place[1]].label
+        return None if label is None or label.role == "gradient" else label.coordinate
 
     def name(self, place: Place) -> str:
         """What `print(tape)` calls a value: its name, or its operation or kind."""
@@ -109,7 +146,7 @@ class Names:
         return names if len(names) > 1 else set()
 
     def find(self, asked: str) -> list[Place]:
-        """The values of a name, oldest first: "alpha" for every step, "alpha[2]" for one, "level1.alpha", "w.m".
+        """The values of a name, oldest first: "alpha" for every step, "alpha[2]" for one, "kappa", "w.m".
 
         Raises ArgumentError for an unknown name, with those there are, and for a name of several values.
         """
@@ -152,7 +189,7 @@ class Names:
 
     def _absent(self, asked: str) -> ArgumentError:
         there = ", ".join(sorted(map(self.title, self.places)))
-        there = there or "nothing with a name, which an optimizer or tape.label gives"
+        there = there or "nothing with a name"
         absent = " A momentum or weight decay of 0 is absent: name it in tune=(...) to tune it from 0."
         hint = absent if asked.rpartition(".")[2] in ("mu", "weight_decay") else ""
         return ArgumentError(f"no operation of this recording read or made {asked!r}; it holds {there}.{hint}")

@@ -8,11 +8,10 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from .figure import steps_of
-from .plain import markup, table
+from .plain import markup, short, table
 from .records import Recording
 from .svg import svg
-from .text import count, printed, short
+from .text import count, printed
 
 MOST = 8
 BEGIN = 5
@@ -20,8 +19,8 @@ GAP = "…"
 
 
 def recording_svg(tape: Recording) -> str | None:
-    """The picture of the last two steps; None if no step was recorded."""
-    return svg(tape) if steps_of(tape) else None
+    """The picture of the last two steps, or of the graph without steps; None if nothing was recorded."""
+    return svg(tape) if tape.nodes else None
 
 
 def recording_html(tape: Recording) -> str:

@@ -39,7 +39,12 @@ class Paths:
 
     def __init__(self, tape: Recording, limit: int = 200) -> None:
         self.tape, self.limit = tape, limit
-        named = {(node.number, n) for node in tape.nodes for n, out in enumerate(node.outputs) if out.label is not None}
+        named = {
+            (node.number, n)
+            for node in tape.nodes
+            for n, out in enumerate(node.outputs)
+            if out.label is not None or node.called is not None
+        }
         self.rerun = Rerun(tape, gates=named)
         self._place = {gate.edge[0]: place for place, gate in self.rerun.gates.items() if gate.edge is not None}
         self._next: dict[Place, list[Place]] = {}

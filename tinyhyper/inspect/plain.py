@@ -26,6 +26,11 @@ def plain_lines(text: str) -> str:
     return ODD_IN_LINES.sub(_written, text)
 
 
+def short(value: float | None) -> str:
+    """A number in few digits; a dash if it is not known."""
+    return "–" if value is None else f"{value + 0.0:.4g}"
+
+
 def markup(text: str) -> str:
     """Text as it stands in HTML."""
     return escape(plain_lines(text))

@@ -14,9 +14,11 @@ from .finite import not_finite
 from .gradients import ARROW, listed
 from .graph import Graph
 from .memory import alive, nbytes
-from .names import LOSS
+from .names import LOSS, Name
+from .plain import short
 from .records import Node, Place, Recording
-from .text import count, short, site
+from .saved import Saved
+from .text import count, site
 
 MOST = 3  # edges told in words
 NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
@@ -55,27 +57,41 @@ def kept_alive(tape: Recording) -> Answer:
 
 
 def checkpoint(tape: Recording) -> Answer:
-    """What a checkpoint must hold so that the next hypergradient is right: values, and what the live edge saved."""
-    graph, at_end = Graph(tape), alive(tape)[-1]
-    values = [places[-1] for name, places in graph.places.items() if name != LOSS]
-    live = {number for name, reached in at_end.holders.items() if name is not None for number in reached}
-    edge = sorted({place for number in live for place in tape.nodes[number].saved} - set(values))
-    rows = [
-        (graph.name(place), str(tape.output(place).shape), nbytes(tape, place), why)
-        for places, why in ((values, "its value"), (edge, "saved by the live edge"))
-        for place in places
-    ]
-    held, extra = (sum(nbytes(tape, place) for place in places) for places in (values, edge))
-    text = f"Its values: {count(len(values), 'tensor')}, {held} bytes. "
-    if live:
+    """What `th.save` writes when the recording ends: values, gradients, and what the last step has read."""
+    graph, holders = Graph(tape), alive(tape)[-1].holders
+    question, columns = "What must a checkpoint hold?", ("what", "shape", "bytes", "why")
+    if isinstance(tape.saved, str):
+        return Answer(question, f"No file can hold this run as it is now. {tape.saved}.")
+    if tape.saved is None:
+        last = [places[-1] for name, places in graph.places.items() if name != LOSS]
+        rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "value") for p in last]
+        text = "th.save(path, params, optimizer) writes no more than an optimizer knows, and none is there any more: "
+        text += "save these values yourself, where no graph is alive, or keep the optimizer until the recording ends."
+        return Answer(question, text, columns, rows, "bytes")
+    whys = [row.why.replace(" read", ", read by the last step") for row in tape.saved]
+    rows = [(_saved_name(graph, row), str(row.shape), row.bytes, why) for row, why in zip(tape.saved, whys)]
+    groups = {why: [row.bytes for row in tape.saved if row.why.endswith(why)] for why in ("value", "gradient", "read")}
+    amounts = {why: f"{count(len(sizes), 'array')} of {sum(sizes)} bytes" for why, sizes in groups.items()}
+    text = f"The values as they are now, {amounts['value']}, and the gradients in .grad, {amounts['gradient']}. "
+    live = {number for name, reached in holders.items() if name is not None for number in reached}
+    hyperparameters = [row.place for row in tape.saved if row.role == "hyperparameter" and row.place is not None]
+    tuned = any(tape.node(place).kind != "constant" for place in hyperparameters)
+    if not tuned:
+        text += "Nothing is tuned, so nothing else is needed."
+    elif not groups["read"]:
+        text += "The hypergradients of the whole window are among these, so no step has to be made again."
+    elif live:
         text += (
             "With them alone the first hypergradients after loading are zero: nothing leads from the weights to the "
-            f"hyperparameters. The live edge is {count(len(live), 'node')} that saved "
-            f"{count(len(edge), 'more array')}, {extra} bytes; a checkpoint that holds them too continues exactly."
+            f"hyperparameters. So a file also holds what the last step has read, {amounts['read']}: th.load makes that "
+            f"step again, with the {count(len(live), 'node')} of its graph."
         )
     else:
-        text += "No edge leads from the weights to a hyperparameter, so nothing else is needed."
-    return Answer("What must a checkpoint hold?", text, ("what", "shape", "bytes", "why"), rows, "bytes")
+        text += (
+            f"What the last step has read, {amounts['read']}, is there too, though backward() has consumed the graph "
+            "that the step had made: the gradients that came of it are in the file."
+        )
+    return Answer(question, text, columns, rows, "bytes")
 
 
 def differences(first: Recording, second: Recording) -> Answer:
@@ -121,23 +137,27 @@ def moved(tape: Recording, of: str) -> Answer:
     of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
     """
     graph = Graph(tape)
+    moves = [(_move(graph, place), place) for place in graph.find(of)]
+    made = [(m.old, place, m.gradient, m.by) for m, place in moves if m.old is not None and m.gradient is not None]
+    question, what = f"Which level moved {of}, and by how much?", ""
+    if not made:
+        text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
+        return Answer(question, text, draw=picture(tape, (), (), text))
+    columns: tuple[str, ...] = ("change", "gradient")
+    _, last, gradient, by = made[-1]
+    if graph.coordinate(last):  # the level above moves it in another coordinate
+        name, what = graph.known(last, timeless=True), f"{graph.tuned(last, timeless=True)}: "
+        columns = (f"change of {what[:-2]}", f"∂loss/∂{what[:-2]}", f"∂loss/∂{name}")
     rows: list[tuple[Any, ...]] = []
-    trail: list[Place] = []
-    for place in graph.find(of):
-        old, gradient, by = _move(graph, place)
-        if old is not None and gradient is not None:
-            numbers = graph.number(old), graph.number(place), _change(graph, old, place), graph.number(gradient)
-            rows.append((tape.node(place).step, *numbers, by))
-            trail = [gradient, place]
-    text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
-    if rows:
-        text = f"{of} was moved {count(len(rows), 'time')} by {rows[-1][5]}, "
-        text += f"from {short(rows[0][1])} to {short(rows[-1][2])}"
-        total = sum(row[3] for row in rows if row[3] is not None)
-        text += f" ({total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
-    columns = ("step", "from", "to", "change", "gradient", "by")
-    question, drawing = f"Which level moved {of}, and by how much?", picture(tape, trail, (), text)
-    return Answer(question, text, columns, rows, "change", drawing)
+    for old, new, slope, level in made:
+        number = graph.number(slope)
+        numbers = _change(graph, old, new), number, graph.meant(old, number)
+        rows.append((tape.node(new).step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
+    text = f"{of} was moved {count(len(rows), 'time')} by {by}, from {short(rows[0][1])} to {short(rows[-1][2])}"
+    total = sum(row[3] for row in rows if row[3] is not None)
+    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
+    drawing = picture(tape, [gradient, last], (), text)
+    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], drawing)
 
 
 def left_range(tape: Recording, of: str) -> Answer:
@@ -191,6 +211,14 @@ def first_nonfinite(tape: Recording) -> Answer:
     return Answer(question, text, ("it read", "value or norm"), rows)
 
 
+def _saved_name(graph: Graph, row: Saved) -> str:
+    """What an array of a checkpoint is called."""
+    if row.place is not None and (name := graph.known(row.place)) is not None:
+        return name
+    title = graph.title(Name(row.role, row.level, row.name))
+    return f"∂loss/∂{title}" if row.why.startswith("gradient") else title
+
+
 def _part(node: Node) -> str:
     return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
 
@@ -218,9 +246,9 @@ def _move(graph: Graph, place: Place) -> Move:
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:
-    """How far a number moved; None for an array."""
-    before, after = graph.number(old), graph.number(new)
-    return None if graph.tape.output(new).value is None or before is None or after is None else after - before
+    """How far a number moved, in the coordinate in which it was moved; None for an array."""
+    before, after = graph.tape.output(old).value, graph.tape.output(new).value
+    return None if before is None or after is None else after - before
 
 
 def _relations(graph: Graph) -> dict[tuple[str, str], str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,7 +22,10 @@ from ..errors import ArgumentError, GraphError
 from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
+from .labels import Operands
 from .records import Cut, Kind, Label, Place, Program, Role
+from .saved import saved
+from .variables import called
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ class Recorder(Watcher, EventRecording):
         self._labelled: set[Place] = set()
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
+        self._height = 0
+        self._run: tuple[weakref.ref[Optimizer], Mapping[str, Tensor]] | None = None
 
     # Called by the engine.
 
@@ -86,6 +91,7 @@ class Recorder(Watcher, EventRecording):
             node, output = self._value(source, mark, self.steps), 0
         site = caller(sys._getframe(2), LAYERS)  # an optimizer's cut shows its own line, a layer's shows its user's
         number, reason = len(self._cuts), None if reason is None else str(reason)
+        reason = "hyperparameter" if self._height and reason == "weights" else reason
         self._cuts.append(Cut(number, node, output, reason, *site, self.steps, source.shape, source.edge is not None))
         if self.program is not None:
             self.program.dtypes.append(detached.dtype)
@@ -108,6 +114,11 @@ class Recorder(Watcher, EventRecording):
 
     # Called by an optimizer.
 
+    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
+        """A level is about to move a target: what is cut as weights is a hyperparameter above the first level."""
+        super().moving(levels, height, name, operands)
+        self._height = height
+
     def step(self, title: Any = None) -> None:
         """An optimizer step begins. title: of the recording, if this is its first step, or the optimizer itself."""
         self._refuse_if_closed("step")
@@ -118,9 +129,13 @@ class Recorder(Watcher, EventRecording):
             window = title.hooks[Window]
             self.objective, self.horizon = window.objective, window.horizon
 
+    def holds(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
+        """A step of the optimizer has moved these parameters."""
+        self._run = weakref.ref(optimizer), params
+
     def stepped(self) -> None:
         """An optimizer step has ended: note which nodes are still alive."""
-        held, self._held = self._held, []
+        held, self._held, self._height = self._held, [], 0
         for entry in held:
             node = entry[0]()
             if node is None or node.released:
@@ -176,11 +191,14 @@ class Recorder(Watcher, EventRecording):
         mark = self._mark(tensor)
         if mark is not None:
             return mark if mark[3] is None or tensor.edge is None else None
-        entry = self._by_array.get(id(tensor.array))
-        if entry is None or entry[0]() is not tensor.array:
-            return None
-        tensor.mark = entry[1]
-        return entry[1]
+        if (known := self._array_mark(tensor.array)) is not None:
+            tensor.mark = known
+        return known
+
+    def _array_mark(self, array: np.ndarray) -> Mark | None:
+        """The mark of what has this array."""
+        entry = self._by_array.get(id(array))
+        return None if entry is None or entry[0]() is not array else entry[1]
 
     def _place(self, tensor: Tensor) -> Mark:
         """The mark of a tensor; one that is met for the first time becomes a node."""
@@ -201,7 +219,11 @@ class Recorder(Watcher, EventRecording):
         if tensor.edge is not None:
             made = tensor.edge[0]
             kind, op, serial = ("leaf" if made.op is None else "earlier"), made.op, made.serial
-        return self._add(kind, op, tensor, step, () if through is None else (through,), serial=serial)
+        known = None
+        if through is None and not self._sweep and (kind != "constant" or tensor.array.ndim):
+            known = called(tensor, sys._getframe(1))
+        operands = () if through is None else (through,)
+        return self._add(kind, op, tensor, step, operands, serial=serial, called=known)
 
     def _add(self, kind: Kind, op: Any, tensor: Tensor, step: int, operands: tuple[Mark, ...], **rest: Any) -> int:
         """Add the event of a value or gradient, and return its number."""
@@ -217,7 +239,10 @@ class Recorder(Watcher, EventRecording):
         self._by_array[id(array)] = (weakref.ref(array), mark)
 
     def close(self) -> None:
-        """The recording is over: note which nodes are still alive, and forget the tensors."""
+        """The recording is over: note what `th.save` would write and which nodes are alive, and forget the tensors."""
+        if self._run is not None and (optimizer := self._run[0]()) is not None:
+            self.saved = saved(self._run[1], optimizer, self._array_mark)
+        self._run = None
         self.stepped()
         self._gone += [(number, len(self.ends)) for _, number in self._held]
         self._by_array.clear()

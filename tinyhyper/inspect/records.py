@@ -18,7 +18,7 @@ Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
 Flow = Literal["kept", "cut", "value"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
 Place: TypeAlias = tuple[int, int]  # the number of a node and the index of one of its outputs
-STRENGTH: dict[str, int] = {"kept": 0, "value": 1, "cut": 2}  # a path has the strongest flow of its edges
+STRENGTH: dict[str, int] = {"kept": 0, "asked": 1, "value": 2, "cut": 3}  # a path has the strongest flow of its edges
 
 
 @dataclass(slots=True)
@@ -26,7 +26,8 @@ class Label:
     """The name that an optimizer gives to a value, the value's role, and its level in the tower.
 
     value: the number that a user sees, if the tensor holds it in another coordinate.
-    range: the values (low, high) that make sense; None if all do.
+    range: the values (low, high) that make sense; None if all do.  coordinate: in which the tensor holds it, by name;
+    None for the value itself.  slope: the derivative of the value with respect to what the tensor holds.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Label:
     level: int
     value: float | None = None
     range: tuple[float, float] | None = None
+    coordinate: str | None = None
+    slope: float | None = None
 
 
 @dataclass(slots=True)
@@ -66,12 +69,12 @@ class Node:
     kind: operation; leaf (a tensor that requires a gradient); constant; earlier (made by an operation before the
     recording began); gradient (stored in a tensor's `.grad` by `backward`).
     file, line: the first frame outside the tinyhyper package.  step: how many optimizer steps had begun.
-    sweep: whether a backward pass computed it.  serial: the serial number of the engine's node; None without one.
+    sweep: whether a backward pass computed it.  serial: of the engine's node, if there is one.
     of, loss: for a gradient, the place of the tensor whose `.grad` it is, and the place of the loss.
     seconds: how long the operation took.  saved: the places whose arrays the node kept for its VJP.
-    until: the last step at whose end the node was alive; None if it was released before the first step ended.
+    until: the last step at whose end the node was alive, if there is one.
     depends: for each output, the operands that it depends on; None if every output depends on all of them.
-    inside: for a fused operation, its index in `Recording.insides`.
+    inside: for a fused operation, its index in `Recording.insides`.  called: the name of a value in the user's code.
     vjp_of: in a backward pass, the operation whose VJP this is a part of.
     """
 
@@ -92,6 +95,7 @@ class Node:
     depends: tuple[tuple[int, ...], ...] | None = None
     inside: int | None = None
     vjp_of: str | None = None
+    called: str | None = None
 
 
 @dataclass(slots=True)
@@ -190,18 +194,19 @@ class Recording:
 
     title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.
     objective, horizon: of the recorded tower: "last" or "sum", and the number of steps between two cuts.
-    ends: how many nodes there were at the end of each step, and when the recording ended.
+    ends: how many nodes there were at the end of each step, and at last.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
-    closed: whether the block has ended.  program: what a second run needs, if ghosts are recorded.
+    saved: what `th.save` would write at the end, or why not.  closed: whether the block has ended.
+    program: what a second run needs, if ghosts are recorded.
     """
 
     def __init__(self) -> None:
         self.title: str | None = None
-        self.steps = 0
-        self.objective = "last"
+        self.steps, self.objective = 0, "last"
         self.horizon: int | None = 1
         self.ends: list[int] = []
         self.paths: list[Any] = []
+        self.saved: list[Any] | str | None = None
         self.closed = False
         self.program: Program | None = None
         self.ghosts: Ghosts | None = None
@@ -211,7 +216,6 @@ class Recording:
         self._insides: list[Inside] = []
 
     if TYPE_CHECKING:  # attached from the table of tinyhyper.inspect
-
         @staticmethod
         def from_json(text: str) -> Recording: ...
         def ghost(self, cut: Cut | int) -> np.ndarray: ...
@@ -247,7 +251,7 @@ class Recording:
 
     @property
     def insides(self) -> list[Inside]:
-        """The operations inside the fused ones; each fused operation stands here once."""
+        """The operations inside the fused ones, each once."""
         self.read()
         return self._insides
 

@@ -7,23 +7,29 @@ Everything drawn comes from the recording. A band is what one step computed; sci
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
+from typing import TypeAlias
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
 from .canvas import Canvas, part
-from .captions import LEGEND, Captions
-from .figure import Arrow, Box, Figure, Key, figure
+from .captions import CARRY, LEGEND, Captions
+from .diagram import diagram
+from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
+from .plain import short
 from .records import Recording
 from .text import site
 
 TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
-LETTER, LARGE = 8.0, 10.2  # about the width of a letter, in a line and in the title
+LETTER, LARGE = 8.0, 12.0  # about the width of a letter, in a line and in the title
+TRAILS = ("trail", "carry", "branch")  # along a gradient's path, along a value's, along a gradient's other paths
+Joint: TypeAlias = "tuple[int, str]"  # the number of an arrow, and the end at which a path leaves it
 TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
 
 
@@ -41,18 +47,21 @@ def svg(
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
     or by `figure.Key`.  marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
-    Raises ArgumentError if the recording holds no optimizer step, or if a box, arrow or cut asked for is not drawn.
+    Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.
+    Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """
+    if not steps_of(tape) and step is None and not trail:
+        return diagram(tape, marks, caption)
     return Drawing(figure(tape, step), trail, marks, caption).text()
 
 
 def save_svg(tape: Recording, path: str | os.PathLike[str]) -> Path:
-    """Write the picture of two consecutive steps to a file, which appears whole or not at all; returns its path."""
+    """Write the picture to a file, which appears whole or not at all; returns its path."""
     return write(path, svg(tape))
 
 
 class Drawing(Canvas):
-    """A figure laid out and drawn."""
+    """A figure laid out and drawn. branches: the paths of a gradient, each with its contribution."""
 
     def __init__(
         self,
@@ -60,13 +69,20 @@ class Drawing(Canvas):
         trail: Sequence[str | tuple[int, int, str]] = (),
         marks: Collection[int] = (),
         caption: str | None = None,
+        branches: Sequence[tuple[Sequence[Key], float]] = (),
     ) -> None:
         self.figure, self.captions = shown, Captions(shown)
         self.trail = [self.captions.find(box) for box in trail]
         self.joints = [self._joint(*pair) for pair in pairwise(self.trail)]
+        self.style = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
+        self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
+        for keys, amount in branches:
+            for pair in pairwise(keys):
+                self.amounts[self._joint(*pair)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
-        self.flows = [flow for flow in LEGEND if any(arrow.flow == flow for arrow in shown.arrows)]
+        self.flows: list[str] = [flow for flow in LEGEND if any(arrow.flow == flow for arrow in shown.arrows)]
+        self.flows += ["carry"] if any(self._style(joint) == "carry" for joint in self.joints) else []
         self.width = Layout(shown, 0).width
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.titles = wrap(self.title, int((self.width - 36) / LARGE))
@@ -86,24 +102,27 @@ class Drawing(Canvas):
         self.add("style", text=part("picture.css"))
         definitions = self.add("defs")
         for flow in LEGEND:
-            self._tip(definitions, flow, 12)
-        self._tip(definitions, "trail", 26)
+            self.tip(definitions, flow, 12)
+        for style in TRAILS:
+            self.tip(definitions, style, 26)
         self.add("rect", width=self.width, height=self.height, class_="th-ground")
         for n, line in enumerate(self.titles):
             self.write(18, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
             self.write(76 if self.trail else 18, self.first + LINE * n, line, "")
         if self.trail:
-            self.add("path", d=f"M62 {self.first - 5} H18", class_="th-trail", marker_end="url(#th-trail)")
+            ends = {"marker_end" if self.style == "trail" else "marker_start": f"url(#th-{self.style})"}
+            self.add("path", None, "", d=f"M62 {self.first - 5} H18", class_=f"th-{self.style}", **ends)
         for n, step in enumerate(self.figure.steps):
             self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
+        for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
+            style = self._style(joint) if joint in self.joints else "branch"
+            path = self.layout.route(self.figure.arrows[joint[0]]).path
+            self.add("path", None, "", d=path, class_=f"th-{style}", **{f"marker_{joint[1]}": f"url(#th-{style})"})
         for key in self.trail:
-            self._rect(None, key, "th-trail")
-        for arrow, end in self.joints:
-            tip = {f"marker_{end}": "url(#th-trail)"}
-            self.add("path", None, "", d=self.layout.route(arrow).path, class_="th-trail", **tip)
+            self._rect(None, key, f"th-{self.style}")
         for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
             self._arrow(arrow)
         for box in self.figure.boxes.values():
@@ -111,16 +130,34 @@ class Drawing(Canvas):
         for arrow in self.figure.arrows:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
+            elif arrow.flow == "asked":
+                x, y = self.layout.route(arrow).mark
+                cuts = _numbered([cut.number for cut in arrow.cuts])
+                self.write(x, y + 20, f"without {cuts}", "th-asked-for", None, "middle")
+        if len(self.amounts) > len(self.joints):
+            for (number, _), amount in self.amounts.items():
+                self._amount(self.figure.arrows[number], amount)
         self._legend()
         return str(self)
 
-    def _joint(self, here: Key, there: Key) -> tuple[Arrow, str]:
-        """The arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
-        for arrow in sorted(self.figure.arrows, key=lambda arrow: arrow.flow != "kept"):
+    def _amount(self, arrow: Arrow, amount: float) -> None:
+        """What came along an arrow, beside it."""
+        x, y = self.layout.route(arrow).mark
+        (x0, y0), (x1, y1) = self.layout.center(arrow.source), self.layout.center(arrow.target)
+        if x0 == x1:
+            self.write(x + 12, y + 4, short(amount), "th-amount")
+        elif y0 == y1:
+            self.write(x, y + 20, short(amount), "th-amount", None, "middle")
+        else:
+            self.write(x - 10, y + 12, short(amount), "th-amount", None, "end")
+
+    def _joint(self, here: Key, there: Key) -> Joint:
+        """The number of the arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
+        for number, arrow in sorted(enumerate(self.figure.arrows), key=lambda one: one[1].flow != "kept"):
             if (arrow.source, arrow.target) == (there, here):
-                return arrow, "start"
+                return number, "start"
             if (arrow.source, arrow.target) == (here, there):
-                return arrow, "end"
+                return number, "end"
         name = self.captions.name
         ends = {end for arrow in self.figure.arrows for end in (arrow.source, arrow.target)}
         joined = [end for end in ends if any({here, end} == {a.source, a.target} for a in self.figure.arrows)]
@@ -128,6 +165,10 @@ class Drawing(Canvas):
             f"trail: no arrow joins {name(here)} and {name(there)}; arrows join {name(here)} and "
             f"{', '.join(sorted(name(end) for end in joined)) or 'nothing'}"
         )
+
+    def _style(self, joint: Joint) -> str:
+        """How a trail looks along an arrow. Along one that is cut a value passes, and no gradient."""
+        return "carry" if joint[1] == "end" and self.figure.arrows[joint[0]].flow == "cut" else "trail"
 
     def _marks(self, marks: Collection[int]) -> set[int]:
         for number in marks:
@@ -140,12 +181,6 @@ class Drawing(Canvas):
 
     def _marked(self, arrow: Arrow) -> str:
         return " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
-
-    def _tip(self, definitions: ElementTree.Element, flow: str, size: int) -> None:
-        box = {"viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
-        tip = self.add("marker", definitions, id=f"th-{flow}")
-        tip.attrib.update(box, markerWidth=f"{size}", markerHeight=f"{size}", markerUnits="userSpaceOnUse")
-        self.add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
 
     def _band(self, n: int, step: int) -> None:
         x, top = HEADER + n * PITCH, self.layout.top
@@ -162,22 +197,23 @@ class Drawing(Canvas):
         self.add("path", group, d=path, class_=style, marker_end=f"url(#th-{arrow.flow})")
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self.add("g", class_="th-scissors" + self._marked(arrow), transform=f"translate({x:.1f} {y:.1f})")
+        group = self.scissors(x, y, self._marked(arrow))
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        self.scissors(group)
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if arrow.source.kind == "gradient":
-            self.write(-17, 4, reasons, "th-reason", group, "end")
+            x, y, anchor = -17, -6, "end"
         else:
-            self.write(0, -18, reasons, "th-reason", group, "middle")
+            x, y, anchor = 0, -33, "middle"
+        self.write(x, y, reasons, "th-reason", group, anchor)
+        self.write(x, y + 15, _numbered([cut.number for cut in arrow.cuts]), "th-reason", group, anchor)
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
         group = self.add("g")
         caption, remark = self.captions.box(box)
-        self.add("title", group, text=", ".join([self.captions.name(box.key), *box.names, *sorted(box.state)]))
+        self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
         self.write(x, y + (-2 if remark else 5), caption, "", group, "middle")
         self.write(x, y + 16, remark, "th-small", group, "middle")
@@ -208,11 +244,16 @@ class Drawing(Canvas):
             style = f"th-arrow th-{flow} th-key"
             self.add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
             if flow == "cut":
-                place = f"translate({x + 22:g} {y - 5:g})"
-                self.scissors(self.add("g", class_="th-scissors th-key", transform=place))
-            self.write(x + 62, y, LEGEND[flow], "th-small")
+                self.scissors(x + 22, y - 5, "th-key")
+            self.write(x + 62, y, LEGEND.get(flow, CARRY), "th-small")
         if self.cuts:
             places = list(dict.fromkeys(map(site, self.cuts.values())))
             more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
             text = f"the cuts drawn here were made in {', '.join(places[:3])}{more}"
             self.write(80, self.height - 20, text, "th-small")
+
+
+def _numbered(cuts: Sequence[int]) -> str:
+    """Cuts by their numbers: the first and the last of many."""
+    numbers = ", ".join(map(str, sorted(cuts))) if len(cuts) <= 3 else f"{min(cuts)} … {max(cuts)}"
+    return f"cut {numbers}" if len(cuts) == 1 else f"cuts {numbers}"

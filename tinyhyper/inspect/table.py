@@ -7,8 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from .canvas import Canvas, part
-from .plain import plain
-from .text import short
+from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words

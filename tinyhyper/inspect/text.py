@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from .graph import Graph
-from .names import sized
-from .plain import plain
+from .names import KAPPA, TIE, sized
+from .plain import plain, short
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
 
 FOLDER = Path(__file__).parents[1]
@@ -29,7 +30,8 @@ ORIGINS = {
     "earlier": "made before the recording",
     "gradient": "put there by backward()",
 }
-KEY = "✂ is a cut: the value passes, the gradient stops. It flows on along all branches but constants."
+KEY = "✂ is a cut, with its number: the value passes, the gradient stops. Constants get no gradient."
+CELL = re.compile(r"[\\/]ipykernel_\d+[\\/]\d+\.py$|^<ipython-input-.*>$")  # where a notebook's code comes from
 
 
 class Line(NamedTuple):
@@ -63,6 +65,8 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
     text = [f"{plain(tape.title or 'Recording')}: {counts}, {count(len(tape.cuts), 'cut')} ✂"]
     if tape.cuts:
         text.append(KEY)
+    if any(name.title == KAPPA for name in trees.places):
+        text.append(f"{TIE}.")
     shown = lines if limit is None or len(lines) <= limit else lines[:limit]
     text += map(_fit, shown)
     if len(shown) < len(lines):
@@ -118,7 +122,8 @@ class Trees(Graph):
         node, name = self.tape.nodes[number], self.name(branch.place)
         value = content(node.outputs[branch.place[1]])
         if edge is not None and edge.cut is not None:
-            return Line(f"{start}✂ {name}", value, _cut(self.tape.cuts[edge.cut]), 1), []
+            remark = _cut(self.tape.cuts[edge.cut], self.coordinate(edge.place))
+            return Line(f"{start}✂{edge.cut} {name}", value, remark, 1), []
         if edge is not None and edge.flow == "value":
             return Line(start + name, value, "constant" if node.kind == "constant" else "no gradient recorded", 1), []
         if number in self.shown:
@@ -180,7 +185,13 @@ class Trees(Graph):
 
 @cache
 def shorten(file: str) -> str:
-    """A file's name; with its folders if it is of the package, here or where the recording was made."""
+    """A file's name; with its folders if it is of the package, here or where the recording was made. A notebook's code
+    is of a cell, whose prompt is named if IPython knows it.
+    """
+    if CELL.search(file):
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        known = shell and shell.compile.format_code_name(file)  # ("Cell", "In[3]")
+        return f"cell {known[1]}" if known else "cell"
     parts = re.split(r"[\\/]", file)
     folders = [n for n, part in enumerate(parts[:-1]) if part == FOLDER.name]
     own = folders and os.path.exists(FOLDER.joinpath(*parts[folders[-1] + 1 :]))
@@ -190,11 +201,6 @@ def shorten(file: str) -> str:
 def site(row: Node | Cut) -> str:
     """The line of code that a node or cut comes from."""
     return f"{shorten(row.file)}:{row.line}"
-
-
-def short(value: float | None) -> str:
-    """A number in few digits; a dash if it is not known."""
-    return "–" if value is None else f"{value + 0.0:.4g}"
 
 
 def count(number: int, noun: str) -> str:
@@ -207,10 +213,11 @@ def content(output: Output) -> str:
     return sized(output) if output.number is None else short(output.number)
 
 
-def _cut(cut: Cut) -> str:
+def _cut(cut: Cut, coordinate: str | None) -> str:
     if cut.ghost is None:
         return f"{cut.reason}, {site(cut)}" if cut.reason else site(cut)
-    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}, {site(cut).rpartition('/')[2]}"
+    inside = f" in {coordinate}" if coordinate else ""
+    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}{inside}, {site(cut).rpartition('/')[2]}"
 
 
 def _wrapped(line: Line, stem: str) -> list[Line]:
@@ -226,15 +233,15 @@ def _wrapped(line: Line, stem: str) -> list[Line]:
 
 
 def _fit(line: Line) -> str:
-    """A line in three columns, at most WIDTH wide."""
+    """A line in three columns, at most WIDTH wide; where the first is too long, the others follow on a line below."""
     line = line._replace(left=plain(line.left), remark=plain(line.remark))
     if not line.value:
         return line.left[:WIDTH]
     room = WIDTH - COLUMN - VALUE - 3
     remark = line.remark if len(line.remark) <= room else "…" + line.remark[1 - room :]
-    right = f"{line.value:>{VALUE}}  {remark}"
-    if len(line.left) > COLUMN:
-        right = right.lstrip()
-    room = WIDTH - len(right) - 1
-    left = line.left if len(line.left) <= room else line.left[: room - 1] + "…"
-    return f"{left:<{min(COLUMN, room)}} {right}".rstrip()
+    left = line.left if len(line.left) <= COLUMN else f"{_clipped(line.left)}\n{'':{COLUMN}}"
+    return f"{left:<{COLUMN}} {line.value:>{VALUE}}  {remark}".rstrip()
+
+
+def _clipped(left: str) -> str:
+    return left if len(left) <= WIDTH else left[: WIDTH - 1] + "…"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from .labels import Labels
 
 if TYPE_CHECKING:
     from ..core.tape import Node
+    from ..core.tensor import Tensor
+    from ..core.tower import Optimizer
 
 
 class Watcher(Labels):
@@ -63,6 +65,9 @@ class Watcher(Labels):
 
     def step(self, title: Any = None) -> None:
         """A step begins."""
+
+    def holds(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
+        """A step of the optimizer has moved these parameters."""
 
     def stepped(self) -> None:
         """A step has ended."""

@@ -166,7 +166,7 @@ class Drawing(Canvas):
 
     def _read(self, x: float, y: float, cut: bool, parent: Element, style: str = "") -> None:
         if cut:
-            self.scissors(self.add("g", parent, transform=f"translate({x:g} {y:g})", class_=f"th-scissors{style}"))
+            self.scissors(x, y, style.strip(), parent)
         else:
             self.add("circle", parent, cx=x, cy=y, r=4.5, class_=f"th-read{style}")
 

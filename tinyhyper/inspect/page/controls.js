@@ -129,7 +129,7 @@ Object.assign(Explorer.prototype, {
   heading(lane) {
     const { names, fixed, rules } = this.lanes.lanes.get(lane);
     const all = [...(names.size ? names : fixed)];
-    const title = lane === 0 ? "weights" : all.length === 1 ? fullName(all[0], lane) : "hyperparameters";
+    const title = lane === 0 ? "weights" : all.length === 1 ? called(all[0], lane) : "hyperparameters";
     const remarks = [
       lane > 0 && `${all.length === 1 ? `the ${all[0]} of ` : ""}level ${lane - 1}`,
       names.size > 0 && fixed.size > 0 && `fixed: ${[...fixed].join(", ")}`,
@@ -177,11 +177,13 @@ function summary(tape) {
 function legend(tape) {
   const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
   const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
+  const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
+  const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
     const line = svg("path", { d: "M2 10H58", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
     const mark = flow === "cut" ? svg("text", { x: 22, y: 15 }, "✂\uFE0E") : "";
     return h("li", {}, svg("svg", { width: 60, height: 20, "aria-hidden": "true" }, line, mark), h("span", {}, SAYING[flow]));
-  });
+  }).concat(names);
 }
 
 window.explorer = new Explorer(JSON.parse(at("tape").textContent));

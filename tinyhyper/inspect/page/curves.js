@@ -16,8 +16,8 @@ function curvesOf(tape) {
     node.outputs.forEach((output, n) => {
       const label = output.label;
       if (label?.role !== "hyperparameter" || node.kind === "constant") return;
-      levels.set(fullName(label.name, label.level + 1), label.level);
-      add(fullName(label.name, label.level + 1), node.step, tape.value([node.number, n]));
+      levels.set(called(label.name, label.level + 1), label.level);
+      add(called(label.name, label.level + 1), node.step, tape.value([node.number, n]));
     });
   }
   for (const now of tape.alive) if (now.step <= tape.steps) add("memory alive, bytes", now.step, now.bytes);

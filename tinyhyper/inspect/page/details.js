@@ -27,10 +27,11 @@ class Details {
     const meant = tape.value(place);
     const rows = [
       meant !== null ? ["value", short(meant)] : ["norm", short(numeric(output.norm))],
-      meant !== inner && ["in its coordinate", short(inner)],
+      meant !== inner && [tape.coordinate(place) + called(output.label.name, output.label.level + 1), short(inner)],
       output.label?.range && ["range", `${short(numeric(output.label.range[0]))} to ${short(numeric(output.label.range[1]))}`],
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
+      ...this.meant(place),
       cuts.length && ["ghost at ✂", this.ghosts(cuts)],
       ["made by", `${node.op ?? node.kind}${node.sweep ? ", in a backward pass" : ""}`],
       node.seconds !== null && ["took", `${short(node.seconds * 1e6)} µs`],
@@ -43,15 +44,32 @@ class Details {
   gradient(place) {
     const deposited = (this.tape.gradients.get(keyOf(place)) ?? []).map((node) => node.outputs[0]);
     const known = numeric(this.tape.output(place).gradient);
-    if (known !== null && known !== undefined) return short(known);
-    if (deposited.length) return deposited.map((output) => short(numeric(output.value ?? output.norm))).join("; ");
+    const inside = this.inside(place);
+    if (known !== null && known !== undefined) return short(known) + inside;
+    if (deposited.length) return deposited.map((output) => short(numeric(output.value ?? output.norm)) + inside).join("; ");
     return "none came here";
+  }
+
+  /* In which coordinate a gradient is, if that is another than the value's own. */
+  inside(place) {
+    const label = this.tape.output(place).label;
+    return label?.coordinate && label.role !== "gradient" ? ` in ${label.coordinate}` : "";
+  }
+
+  /* The gradient with respect to the value itself, if its coordinate is another. place: of the value or the gradient. */
+  meant(place) {
+    const { of } = this.tape.nodes[place[0]];
+    const gradient = of ? this.tape.output(place) : this.tape.gradients.get(keyOf(place))?.at(-1).outputs[0];
+    const meant = gradient ? this.tape.meant(of ?? place, numeric(gradient.value)) : null;
+    const label = this.tape.output(of ?? place).label;
+    return meant === null ? [] : [[`∂loss/∂${called(label.name, label.level + 1)}`, short(meant)]];
   }
 
   ghosts(cuts) {
     const ghost = this.tape.ghost(cuts);
     const behind = cuts.some((cut) => cut.severed);
-    if (ghost !== null) return behind ? short(ghost) : `${short(ghost)}, no graph behind`;
+    const inside = ghost === null ? "" : this.inside([cuts[0].source, cuts[0].output]);
+    if (ghost !== null) return short(ghost) + inside + (behind ? "" : ", no graph behind");
     if (!behind) return "none: no graph behind";
     return this.tape.haunted ? "none: no loss came after" : "not recorded";
   }
@@ -66,7 +84,7 @@ class Details {
         value === null ? `${short(numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : short(value),
         this.gradient(place).replace("none came here", "–"), ghost === null ? "–" : short(ghost),
       ];
-      const name = this.tape.output(place).label?.name ?? nameOfPlace(this.tape, this.lanes, place);
+      const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
     });
     const heads = ["name", "value or norm", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));
@@ -111,13 +129,15 @@ class Details {
     const largest = Math.max(0, ...path.parts.map((part) => Math.abs(numeric(part.value))));
     const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
-    const title = `∂${name(path.loss)}/∂${name(path.target)} = ${short(total)}`;
+    const meant = this.tape.meant(path.target, total);
+    const title = `∂${name(path.loss)}/∂${this.tape.coordinate(path.target)}${name(path.target)} = ${short(total)}`
+      + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);
     if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here, and nothing came along any.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
       const value = numeric(part.value);
-      const percent = total ? `, ${Math.round((100 * value) / total)} %` : "";
+      const percent = total ? `, ${short(Math.round((100 * value) / total))} %` : "";
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
       const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;
@@ -139,7 +159,7 @@ class Details {
   }
 
   cutLine(cut) {
-    return `✂ ${cut.reason ?? "cut"} of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
+    return `✂ cut ${cut.number}, ${cut.reason ?? "no reason given"}, of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
   }
 
   /* An arrow, with its cuts, and a switch for each where it can be reached. */
@@ -186,8 +206,9 @@ class Details {
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
     return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, name }) => {
-      const number = cuts.length > 1 ? `${cuts.length} × ` : "";
-      return h("li", {}, this.toggle(cuts, `${number}${cuts[0].reason ?? "cut"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
+      const numbers = cuts.map((cut) => cut.number);
+      const called = cuts.length > 1 ? `${cuts.length} cuts, ${numbers[0]} … ${numbers.at(-1)}` : `cut ${numbers[0]}`;
+      return h("li", {}, this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
     });
   }
 

@@ -105,10 +105,11 @@ function nameOfPlace(tape, lanes, place) {
   const lane = label ? label.level + (label.role === "hyperparameter" ? 1 : 0) : 0;
   const box = lanes.box(place);
   if (box?.kind === "loss" && box.names.get("loss")[0] === place[0]) return `loss[${node.step}]`;
-  if (node.of) return `∂loss/∂${nameOfPlace(tape, lanes, node.of)}`;
+  if (node.of) return `∂loss/∂${tape.coordinate(place)}${nameOfPlace(tape, lanes, node.of)}`;
+  if (!label && node.called !== null) return node.called;
   if (!label) return node.op ?? (tape.value(place) === null ? node.kind : short(tape.value(place)));
-  const name = fullName(label.name, lane);
-  if (label.role === "gradient") return `∂loss/∂${name}`;
+  const name = called(label.name, lane);
+  if (label.role === "gradient") return `∂loss/∂${tape.coordinate(place)}${name}`;
   return node.kind === "constant" && label.role === "hyperparameter" ? name : `${name}[${node.step}]`;
 }
 

@@ -48,20 +48,23 @@ class Lanes {
     if (label.role !== "state" && node.op?.endsWith(".rule")) entry.rules.add(node.op.slice(0, -".rule".length));
     if (label.role === "state") box.state.add(label.name.slice(label.name.lastIndexOf(".") + 1));
     else box.names.set(label.name, [node.number, n]);
+    if (kind === "gradient") box.coordinates.set(label.name, this.tape.coordinate([node.number, n]));
   }
 
   _placeGradient(node) {
     const of = this.box(node.of);
     if (!of || of.kind !== "values") return;
     const label = this.tape.output(node.of).label;
-    this._join([node.number, 0], of.lane, label.name, node.step, "gradient").names.set(label.name, [node.number, 0]);
+    const box = this._join([node.number, 0], of.lane, label.name, node.step, "gradient");
+    box.names.set(label.name, [node.number, 0]);
+    box.coordinates.set(label.name, this.tape.coordinate(node.of));
   }
 
   _join(place, lane, name, step, kind) {
     const row = kind === "loss" || this.apart(lane) ? name : TOGETHER;
     const id = `${lane}|${row}|${step}|${kind}`;
     if (!this.boxes.has(id)) {
-      this.boxes.set(id, { id, lane, row, step, kind, places: [], names: new Map(), state: new Set() });
+      this.boxes.set(id, { id, lane, row, step, kind, places: [], names: new Map(), coordinates: new Map(), state: new Set() });
     }
     const box = this.boxes.get(id);
     if (!this.where.has(keyOf(place))) box.places.push(place);
@@ -149,11 +152,11 @@ class Lanes {
   }
 }
 
-/* A name as the paper writes it: the alpha of level 1 is kappa. */
-const called = (name, lane) => (lane === 2 && name === "alpha" ? "kappa" : name);
-
-/* A name where its lane does not show. */
-const fullName = (name, lane) => (lane > 1 && called(name, lane) === name ? `level${lane - 1}.${name}` : called(name, lane));
+/* What the inspector calls a value: with its level above the first, but for the alpha of level 1, the paper's kappa. */
+function called(name, lane) {
+  if (lane === 2 && /^alpha(\.|$)/.test(name)) return name.replace("alpha", "kappa");
+  return lane > 1 ? `level${lane - 1}.${name}` : name;
+}
 
 const many = (box) => (box.lane ? "values" : "weights");
 
@@ -162,7 +165,8 @@ function nameOf(box) {
   const names = [...box.names.keys()];
   const at = box.step === null ? "" : `[${box.step}]`;
   if (box.kind === "loss") return `loss${at}`;
-  const one = names.length === 1 ? fullName(names[0], box.lane) : `${names.length} ${many(box)}`;
+  const coordinate = box.coordinates.get(names[0]) ?? "";
+  const one = names.length === 1 ? coordinate + called(names[0], box.lane) : `${names.length} ${many(box)}`;
   return box.kind === "gradient" ? `∂loss${at}/∂${one}${at}` : one + at;
 }
 
@@ -177,8 +181,12 @@ function captionOf(box, tape) {
   }
   if (box.kind === "loss") return `loss[${box.step}]\n${number}`;
   const one = names.length === 1 ? called(names[0], box.lane) : `${names.length} ${many(box)}`;
-  const by = names.length > 1 ? many(box) : clip(one, 9);
-  if (box.kind === "gradient") return `∂loss/∂${by}${number && `\n${number}`}`;
+  if (box.kind === "gradient") {
+    const coordinate = names.length > 1 ? "" : box.coordinates.get(names[0]);
+    const by = names.length > 1 ? many(box) : one;
+    const forms = [`∂loss/∂${coordinate}${by}`, `∂/∂${coordinate}${by}`, clip(`∂/∂${coordinate}…${names[0]}`, 17)];
+    return `${forms.find((form) => form.length <= 17)}${number && `\n${number}`}`;
+  }
   const state = box.state.size ? `with ${[...box.state].sort().join(", ")}` : "";
   const remark = [number, state || (names.length > 1 ? names.map((name) => called(name, box.lane)).join(", ") : "")];
   return `${clip(one, 12)}[${box.step}]\n${clip(remark.filter(Boolean).join(", "), 17)}`.trimEnd();

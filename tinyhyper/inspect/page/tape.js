@@ -17,8 +17,9 @@ function short(value) {
   return digits.replace(/^-/, "−");
 }
 
-/* A file's name, with its folders where it belongs to the package. */
+/* A file's name, with its folders where it belongs to the package; a notebook's code is of a cell. */
 function shorten(file) {
+  if (/[\\/]ipykernel_\d+[\\/]\d+\.py$|^<ipython-input-.*>$/.test(file)) return "cell";
   const parts = file.split(/[\\/]/);
   const folder = parts.slice(0, -1).lastIndexOf("tinyhyper");
   return parts.slice(folder).join("/");
@@ -50,6 +51,19 @@ class Tape {
   value(place) {
     const output = this.output(place);
     return numeric(output.label?.value ?? output.value);
+  }
+
+  /* A gradient in the coordinate of a place, as one with respect to the value itself; null where they are the same. */
+  meant(place, gradient) {
+    const slope = numeric(this.output(place).label?.slope ?? null);
+    return slope && gradient !== null ? gradient / slope : null;
+  }
+
+  /* The coordinate in which a gradient is, before a name; nothing where it is the value's own. place: of the gradient,
+     or of what it is with respect to. */
+  coordinate(place) {
+    const label = this.output(this.nodes[place[0]].of ?? place).label;
+    return label?.coordinate ? `${label.coordinate} ` : "";
   }
 
   /* What an edge does to gradients, given the cuts that are switched off: such an edge is "asked" about. */

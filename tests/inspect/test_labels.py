@@ -1,0 +1,147 @@
+"""A gradient in a transformed coordinate is named so, and the numbers beside it fit together."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import trained
+
+import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
+
+INTERNAL = {"": float, "log": np.log, "sqrt": np.sqrt, "unit": lambda beta: np.arctanh(2.0 * beta - 1.0)}
+VALUE = {"": float, "log": np.exp, "sqrt": np.square, "unit": lambda u: (np.tanh(u) + 1.0) / 2.0}
+VALUES = {"mu": 0.5, "weight_decay": 0.02, "eps": 1e-3, "alpha": 0.05}
+KAPPA = 1e-6
+LABEL = re.compile(r"∂loss\[2\]/∂(?:(\w+) )?(\w+)\[2\]")
+rules = st.sampled_from([SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW])
+coordinates = st.sampled_from(sorted(COORDINATES))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def by_numpy():
+    """Nothing is compiled here: the values are what is tested."""
+    th.kernels.elementwise_backend("numpy")
+    yield
+    th.kernels.elementwise_backend("auto")
+
+
+def loss(params):
+    return th.sum(th.tanh(params["w"]) ** 2) + th.mean(params["w"] ** 2) * params["b"] ** 2
+
+
+class Run:
+    """Three steps of a tower that tunes all there is; `loss` is the last loss, by one hyperparameter's value."""
+
+    def __init__(self, rule, coordinate, seed=0):
+        generator = np.random.default_rng(seed)
+        params = {name: th.tensor(generator.normal(size=n), requires_grad=True) for name, n in (("w", 3), ("b", ()))}
+        values = {name: VALUES.get(name, row.default) for name, row in rule.table.items()}
+        self.tower = rule(
+            **values, tune=tuple(values), coordinates=dict.fromkeys(values, coordinate), optimizer=SGD(KAPPA)
+        )
+        with th.record(ghosts=True) as self.tape:
+            for _ in range(3):
+                loss(params).backward()
+                if self.tower.t == 1:
+                    self.before = {name: (w.detach(), w.grad.detach()) for name, w in params.items()}
+                    self.states = {name: dict(kept) for name, kept in self.tower._states.items()}
+                self.tower.step(params)
+                if self.tower.t == 2:
+                    self.values = dict(self.tower.hyperparameters)
+        self.graph = Graph(self.tape)
+
+    def loss(self, name, value):
+        values = {key: th.tensor(v) for key, v in {**self.values, name: value}.items()}
+        if "t" in self.tower.rule.__code__.co_varnames:
+            values["t"] = th.tensor(2.0)
+        made = {}
+        for key, (w, g) in self.before.items():
+            state = [self.states.get(key, {}).get(n, th.tensor(np.zeros(w.shape))) for n in self.tower.state]
+            made[key] = self.tower.rule(w, g, *state, **values)[0]
+        return loss(made).item()
+
+    def slope(self, name, coordinate):
+        """The central difference of the last loss in a coordinate, of the fourth order."""
+        u, h = INTERNAL[coordinate](self.values[name]), 2e-5
+        values = [self.loss(name, VALUE[coordinate](u + n * h)) for n in (-2, -1, 1, 2)]
+        return float(np.dot([1.0, -8.0, 8.0, -1.0], values)) / (12.0 * h)
+
+
+def close(value):
+    return pytest.approx(value, rel=2e-5, abs=2e-9)
+
+
+@given(rules, coordinates, st.integers(0, 9))
+def test_a_gradients_label_names_the_coordinate_in_which_differences_give_it(rule, coordinate, seed):
+    run = Run(rule, coordinate, seed)
+    found = {}
+    for node in run.tape.nodes:
+        if node.kind == "gradient" and (label := LABEL.fullmatch(run.graph.name((node.number, 0)))):
+            found[label[2]] = label[1] or "", node.outputs[0].value
+    assert found.keys() == {"w", "b", *run.tower.table} and found.pop("w")[0] == found.pop("b")[0] == ""
+    for name, (named, number) in found.items():
+        assert named == ("" if coordinate == "linear" else coordinate)
+        assert number == close(run.slope(name, named))
+        answer = inspect.paths(run.tape, f"{name}[2]")
+        assert sum(row[1] for row in answer.rows) == close(run.slope(name, named))
+        if named:
+            assert answer.columns[-1] == f"to ∂loss/∂{name}"
+            assert sum(row[-1] for row in answer.rows) == close(run.slope(name, ""))
+            assert f"∂loss/∂{named} {name}[2] (∂loss/∂{name}[2] = " in answer.text
+        else:
+            assert answer.columns[-1] == "share"
+
+
+@given(rules, coordinates, st.integers(0, 9))
+def test_the_numbers_of_moved_fit_together(rule, coordinate, seed):
+    run = Run(rule, coordinate, seed)
+    for name in run.tower.table:
+        answer = inspect.moved(run.tape, name)
+        assert len(answer.rows) == 3
+        named, inner = ("", name) if coordinate == "linear" else (coordinate, f"{coordinate} {name}")
+        change, *gradients = answer.columns[3:-1]
+        assert change == ("change" if not named else f"change of {inner}")
+        assert gradients == ([f"∂loss/∂{inner}", f"∂loss/∂{name}"] if named else ["gradient"])
+        for step, before, after, moved, gradient, *meant in answer.rows:
+            assert moved == pytest.approx(-KAPPA * gradient, rel=1e-6, abs=1e-15)
+            assert INTERNAL[named](after) - INTERNAL[named](before) == pytest.approx(moved, rel=1e-4, abs=1e-12)
+            if step == 3:
+                assert [gradient, *meant[:-1]] == [close(run.slope(name, c)) for c in dict.fromkeys((named, ""))]
+
+
+def test_pictures_the_tree_and_the_checks_name_the_coordinate():
+    adam = Adam(0.1, coordinates={"alpha": "log"}, optimizer=SGD(1e-3))
+    tape = trained(adam, 3, ghosts=True)
+    drawn, tree = inspect.svg(tape), tape.tree()
+    assert re.search(r"∂loss\[1\]/∂\([^)]*log alpha[^)]*\)", drawn)
+    assert "unit beta1" in drawn and "∂loss/∂beta1 = " in drawn
+    tree = re.sub(r"✂\d+", "✂", tree)
+    assert "✂ ∂loss[2]/∂log alpha[2]" in tree and "✂ ∂loss/∂log alpha" in tree and "✂ ∂loss/∂unit beta1" in tree
+    assert "in log, tower.py" in tree and "∂loss[1]/∂w[1]" in tree
+    one = trained(SGD(0.1, coordinates={"alpha": "log"}, optimizer=SGD(1e-3)), 3, ghosts=True)
+    assert ">∂loss/∂log alpha<" in inspect.svg(one)
+    named = {row[2] for row in inspect.ghosts(one).rows}
+    assert {"log alpha[0]", "w[0]", "∂loss[1]/∂log alpha[1]"} <= named and not any("log ∂" in name for name in named)
+    assert [row[0] for row in inspect.without(one, 0).rows] == ["log alpha[0]"]
+    assert "about to leave" not in str(inspect.check(one))
+
+
+def test_a_value_at_the_end_of_a_coordinate_has_no_gradient_of_its_own():
+    graph = Graph(trained(SGD(0.1, mu=0.0, tune=("alpha",), coordinates={"mu": "log"}, optimizer=SGD(1e-3)), 2))
+    assert graph.meant(graph.find("alpha")[-1], 3.0) is None
+    with th.record() as tape:
+        tape.label(th.tensor(-np.inf), "alpha", "hyperparameter", 0, COORDINATES["log"])
+    graph = Graph(tape)
+    assert graph.label((0, 0)).value == graph.label((0, 0)).slope == 0.0
+    assert graph.left((0, 0), 2.0) == "2 = ∂loss/∂log alpha"
+
+
+def test_json_holds_the_coordinate():
+    tape = trained(SGD(0.1, coordinates={"alpha": "log"}, optimizer=SGD(1e-3)), 2)
+    again = inspect.Recording.from_json(tape.to_json())
+    assert str(inspect.moved(again, "alpha")) == str(inspect.moved(tape, "alpha"))

@@ -1,0 +1,75 @@
+"""What makes a contribution 0: the step from one named value to the next is differentiated once more, with one value or
+another at 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from ..core.tape import backward, recording, unwatched
+from ..core.tensor import Tensor, apply, leaf
+from .ghosts import Rerun
+from .records import Place, by_target, walk
+
+
+class Step:
+    """The operations between two neighbours on a path: a place, and the target that it was computed from."""
+
+    def __init__(self, rerun: Rerun, place: Place, target: Place) -> None:
+        self.rerun, self.place, self.target = rerun, place, target
+        into = by_target(rerun.tape.edges)
+        back = walk([place[0]], lambda n: [e.source for e in into[n] if e.flow == "kept" and e.source > target[0]])
+        between = {target[0]}
+        for number in sorted(back):
+            if any(edge.flow == "kept" and edge.source in between for edge in into[number]):
+                between.add(number)
+        self.into = {number: into[number] for number in sorted(between - {target[0]})}
+        read = {edge.place for edges in self.into.values() for edge in edges if edge.source not in between}
+        self.zeros = [zero for zero in sorted(read) if rerun.tape.output(zero).norm == 0]
+
+    def to_blame(self) -> list[Place]:
+        """The values of 0 without which the derivative would not be 0: each of them alone, or else those that must go
+        together; none if nothing of the kind is to blame.
+        """
+        alone = [zero for zero in self.zeros if self._flows([zero])]
+        if alone or not self._flows(self.zeros):
+            return alone
+        return [zero for zero in self.zeros if not self._flows([other for other in self.zeros if other != zero])]
+
+    def flat(self) -> int | None:
+        """The operation whose own slope is 0: the number of its node."""
+        slopes = self._slopes(())
+        for number in reversed(self.into):
+            ahead = any(slope.any() for place, slope in slopes.items() if place[0] == number)
+            read = [edge.place for edge in self.into[number] if edge.flow == "kept"]
+            if ahead and not any(slopes[place].any() for place in read if place in slopes):
+                return number
+        return None
+
+    def _flows(self, ones: Collection[Place]) -> bool:
+        """Whether the derivative is not 0, with some of the values at 1."""
+        return bool(self._slopes(ones)[self.target].any())
+
+    def _slopes(self, ones: Collection[Place]) -> dict[Place, np.ndarray]:
+        """The derivatives of the place with respect to the target and all between, with some of the values at 1."""
+        rerun, made = self.rerun, {self.target: leaf(Tensor(self.rerun.tensors[self.target].array))}
+        with recording(), unwatched():
+            for number, edges in self.into.items():
+                operands = []
+                for edge in edges:
+                    array = rerun.tensors[edge.place].array
+                    array = np.ones_like(array) if edge.place in ones else array
+                    array = array if edge.cut is None else array.astype(rerun.program.dtypes[edge.cut], copy=False)
+                    passes = edge.flow == "kept" and edge.place in made
+                    operands.append(made[edge.place] if passes else Tensor(array))
+                op, call, _ = rerun.program.calls[number]
+                made.update({(number, n): output for n, output in enumerate(apply(op, operands, call))})
+            output = made[self.place]
+            seed = np.linspace(1.0, 2.0, output.size, dtype=output.dtype).reshape(output.shape)
+            ends = {place: tensor.edge for place, tensor in made.items() if tensor.edge is not None}
+            seeds = [(ends[self.place], Tensor(seed))]
+            found = backward(seeds, [*ends.values()], retain_graph=False, create_graph=False)
+        slopes = {place: np.zeros(()) for place in ends}
+        return slopes | {[*ends][n]: gradient.array for n, gradient in found}
