@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from backends import kernels
 from drawn_towers import snapshot
 from replayed import batches, eager_step, loss_of, make
 
@@ -83,6 +84,25 @@ def test_a_process_may_be_forked_while_another_thread_steps():
         stop.set()
         thread.join()
     assert found == repr((trained(), trains[0].over(*STACKS).tobytes(), repr(snapshot(*reversed(idle)))))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_is_not_forked_while_a_function_is_loaded():
+    loading, holds = kernels("native")._loading, threading.Event()
+
+    def load():
+        with loading:
+            holds.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    holds.wait(30)
+    assert in_a_fork(lambda: loading.acquire(timeout=5)) == "True"
+    thread.join()
+    assert loading.acquire(timeout=5)
+    loading.release()
 
 
 def test_a_lock_that_a_vanished_thread_holds_is_told():
