@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -36,6 +37,10 @@ def kernel(place, tables, patches):
 from tinyhyper.kernels.loops import call, load, store
 """
 PAUSE = 0.02  # seconds, after which a run returns, so that Python can act on a signal
+
+if hasattr(os, "register_at_fork"):  # not while a function is loaded: in the child nobody would let go of the lock
+    lock = native._loading
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 class Driver:
