@@ -92,7 +92,7 @@ def alike(layout, one, other):
 
 def lies(layout, n, slot):
     """Where what body n reads in a slot lies in the first turn."""
-    return layout.offset(layout.versions.read(n, slot), 0)
+    return -slot if slot in layout.given else layout.offset(layout.versions.read(n, slot), 0)
 
 
 def is_read(row, place):
