@@ -298,3 +298,16 @@ def test_a_batch_that_the_loss_takes_as_it_is_may_be_overwritten(either):
         x[:] = batch
         assert distance(train(x), eager_step(loss, *eager, (x,))) <= 1e-12, n
     assert_close(replayed, eager)
+
+
+def test_an_index_that_comes_with_the_batch_is_taken_in_memory(either):
+    def loss(params, rows, y):
+        return th.mean(th.square(th.tanh(params["w"][rows] + params["b"]) - y))
+
+    rng = np.random.default_rng(0)
+    rows, y = rng.integers(0, 3, (20, 5)), rng.standard_normal((20, 5, 2))
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss, *replayed)
+    expected = [eager_step(loss, *eager, batch) for batch in zip(rows, y)]
+    np.testing.assert_allclose([*train.over(rows[:12], y[:12]), *map(train, rows[12:], y[12:])], expected, rtol=1e-12)
+    assert_close(replayed, eager)

@@ -145,6 +145,9 @@ def test_what_the_loss_carries_is_replayed_and_seen(horizon):
                 state["h"] = np.ones(2)
         if n == 22:
             assert replayed[0]["w"].requires_grad
+        if n == 26:
+            for state in states:
+                state["more"] = np.zeros(1)
     assert train.program is not None
     assert_same(eager, replayed)
 
@@ -471,6 +474,17 @@ def test_what_users_put_there_counts_though_they_then_ask_for_an_edge(exact, cha
                 assert params["w"].requires_grad
         assert distance(np.array(train(*batch)), np.array(eager_step(loss, *eager, batch))) <= 1e-12
     assert train.program is not None and [*eager[0]] == [*replayed[0]]
+
+
+def test_a_gradient_that_users_put_on_what_nothing_tunes_is_as_in_the_eager_loop():
+    eager, replayed = make(adam()), make(adam())
+    train = th.replay(loss_of, *replayed, exact=True)
+    for n, batch in enumerate(batches(20)):
+        if n == 10:
+            for _, tower in (eager, replayed):
+                tower.optimizer.parameters["alpha"].grad = th.tensor(1.0)
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+    assert_same(eager, replayed)
 
 
 def test_what_users_carry_counts_though_they_then_ask_for_an_edge():

@@ -46,13 +46,12 @@ def _recipe(
     expression = whole._replace(outputs=tuple([whole.outputs[n] for n in wanted]))
     shape = np.broadcast_shapes(*[x.shape for x in (*operands, *outs)])
     layout = loops(shape, (*operands, *outs))
-    if layout is None or not plan.holds(expression, operands, weak, types, math.prod(shape)):
+    if layout is None or not plan.holds(expression, operands, weak, types, size := math.prod(shape)):
         return None
-    if not alone and _is_shared(expression, math.prod(shape), layout, outs):
-        return None
-    exact = _is_exact(fusion, whole, expression, outs, layout, math.prod(shape), alone)
+    shared = not alone and _is_shared(expression, size, layout, outs)
+    exact = _is_exact(fusion, whole, expression, outs, layout, size, alone)
     places = [*map(Operand, range(len(operands))), *map(Output, wanted)]
-    return written(expression, weak, places, (*operands, *outs), layout, exact)
+    return None if shared else written(expression, weak, places, (*operands, *outs), layout, exact)
 
 
 def loops(shape: tuple[int, ...], arrays: Specs) -> compiler.Layout | None:

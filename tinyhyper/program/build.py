@@ -51,7 +51,10 @@ class Builder:
         return Program(tuple(self.slots), self.constants, self.keys, bodies, self._sources, ways)
 
     def _compare(self, one: Trace, other: Trace) -> None:
-        """Raise Difference where two steps have other operations, which are compared before what they read is."""
+        """Raise Difference where two steps have other values or operations; what they read is compared later."""
+        for before, now in ((one.before, other.before), (one.after, other.after)):
+            if others := before.keys() ^ now.keys():
+                raise Difference(f"{', '.join(sorted(map(named, others)))} is there in one step and not in the next")
         for first, second in zip_longest(one.events, other.events):
             if first is None or second is None or not same_op(first.op, second.op):
                 raise Difference(f"a step has {_told(second)} where the one before it had {_told(first)}")

@@ -81,8 +81,8 @@ class Learner:
         if self._traces and any(trace.before[k] is not x for k, x in self._traces[-1][1].after.items() if k[0] == "t"):
             self.lose()  # steps were made outside
         self._traces = [*self._traces[1 - 3 * period :], (n, trace)]
-        if [m for m, _ in self._traces] != [(n - ago) % period for ago in reversed(range(len(self._traces)))]:
-            self._traces = [(n, trace)]
+        in_order = [m for m, _ in self._traces] == [(n - ago) % period for ago in reversed(range(len(self._traces)))]
+        self._traces = self._traces if in_order else [(n, trace)]
         if self.program is not None or n != period - 1 or len(self._traces) < 3 * period:
             return False
         traces = [trace for _, trace in self._traces]

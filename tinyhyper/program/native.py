@@ -49,7 +49,7 @@ class Native:
         self._arrays: dict[tuple[int, int], np.ndarray] = {}
         first = self._memory.ctypes.data
         for offset, array in layout.constants:
-            self._array(offset, array.shape, array.dtype)[...] = array
+            self._array(offset, array.shape, array.dtype)[...] = array  # pragma: no cover - compiled
         self._words = layout.words.copy()
         self._words[layout.moving] += first
         self.tables = tables = layout.tables.copy()

@@ -150,7 +150,8 @@ class Pair:
 
     def _sources(self, first: Trace, second: Trace, dtype: np.dtype) -> list[tuple[str, Any, Any, Any]]:
         """Of what an array of a dtype can be a copy: of what the loss carries, unless that stays, or of the batch."""
-        carried = [(key, first.before[key], second.before[key]) for key in second.before if key[0] == "carry"]
+        both = [key for key in second.before if key[0] == "carry" and key in first.before]
+        carried = [(key, first.before[key], second.before[key]) for key in both]
         found = [("value", key, x, y) for key, x, y in carried if y.dtype == dtype and not equal(x, y)]
         batches = zip(first.batch, second.batch)
         return [*found, *[("copied", Copied(n, dtype), x, y) for n, (x, y) in enumerate(batches)]]

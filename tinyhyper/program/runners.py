@@ -168,5 +168,5 @@ def laid_out(program: Program, watched: tuple[Key, ...], checks: bool, known: La
     found = Layout(program, watched, checks, native.machine)
     if not found.is_native:
         return None
-    verify(found, native.machine.entries)
-    return found
+    verify(found, native.machine.entries)  # pragma: no cover - compiled
+    return found  # pragma: no cover - compiled

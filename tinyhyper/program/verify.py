@@ -135,16 +135,15 @@ class Verifier:
                 elif isinstance(place, entries.Table):
                     result, time = LOADED - self._block(self._own(place)[0]), 2 * line
                 number, size = (dtype, self._own(place)[1]) if slot == OWN else self._extent(slot)
-                if first < 0 or last > size or dtype not in (number, -1):
+                is_constant = slot in layout.given
+                misled = is_constant and result != self._loaded[slot]
+                if misled or first < 0 or last > size or dtype not in (number, -1):
                     raise self._fault(row, f"is told of another array than {self._name(slot)}")
-                if slot in layout.given:
-                    if result != self._loaded[slot]:
-                        raise self._fault(row, f"is told of {self._name(slot)}, which NumPy does not read,")
-                elif isinstance(slot, Outside):
+                if isinstance(slot, Outside):
                     outside.append((row, slot, len(words) + word if row.entry else -1))
                     if time % 2 == 0 and batch.get(result) is not slot:
                         raise self._fault(row, "is told of another part of the batch than NumPy reads")
-                elif slot != OWN or isinstance(place, entries.Table):
+                elif not is_constant and (slot != OWN or isinstance(place, entries.Table)):
                     rows.append(row)
                     slots.append(slot)
                     numbers += result, time, -1 if row.entry is None else len(words) + word, last

@@ -176,7 +176,8 @@ class Visible:
         there = {key: place.get(name) for key, (place, name, _) in ours.items()}
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
-        values = [(s.tensor, s.tensor.array) for s in self._seen.values() if s.tensor.array is not s.array]
+        seen = [(seen.tensor, seen.array) for seen in self._seen.values()]
+        values = [(x, x.array, x.grad) for x, array in seen if x.array is not array or x.grad is not None]
         set_by_hand = {name: x for name, x in self.carry.items() if x is not self._carried.get(name)}
         before = dict(window) if window["horizon"] != 1 and window["steps"] != moment.steps else {}
         found = {name: tensor for name, tensor in self.params.items() if ("weight", name) not in ours}
@@ -198,8 +199,8 @@ class Visible:
                     place[name] = own
             self.put_carry(moment.array)
             self.note()  # before what users have put there is put back, which is a change
-            for tensor, array in values:
-                tensor.array = array
+            for tensor, array, grad in values:
+                tensor.array, tensor.grad = array, grad
             for key, there_now in there.items():
                 place, name, own = ours[key]
                 if there_now is None:
