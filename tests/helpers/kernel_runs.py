@@ -18,6 +18,8 @@ th.sum(y[0] * y[1]).backward()
 print(x.grad.data.tobytes().hex())
 """
 
+COMPILES = "tinyhyper: what a replayed step calls is compiled"  # a line that is not there where all is kept
+
 
 def run(folder, program=PROGRAM, wait=True, **environment):
     """The program in a process of its own, with its kernels in the folder; what it prints."""
@@ -34,5 +36,6 @@ def run(folder, program=PROGRAM, wait=True, **environment):
 
 def output_of(process):
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and err == "", err
+    told = [line for line in err.splitlines() if not line.startswith(COMPILES)]
+    assert process.returncode == 0 and not told, err
     return out

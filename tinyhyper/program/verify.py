@@ -64,6 +64,7 @@ class Blocks:
     def __init__(self, bounds: Sequence[tuple[int, int]]) -> None:
         """bounds: of each array, the first byte and the one after its last."""
         self._begins, last = np.array(sorted(bounds), np.int64).reshape(-1, 2).T
+        last = np.maximum(last, self._begins + 1)  # an array of no bytes lies in the block of what else begins there
         apart = np.append(True, self._begins[1:] >= np.maximum.accumulate(last)[:-1])
         self._block = np.cumsum(apart) - 1
         self.last = np.maximum.reduceat(last, np.flatnonzero(apart))
