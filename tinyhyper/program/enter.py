@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .places import alike, equal, is_copy, same_op
+from .places import alike, equal, is_copy, same_op, shows
 from .program import Body, Instruction, Program
 from .readings import Reading
 from .trace import Event, Trace
@@ -68,11 +68,12 @@ def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bo
             arrays[slot] = array
     made, counted = dict(body.after), [key for key, slot in program.keys.items() if slot in body.counted]
     found += [(made.get(program.keys[k], program.keys[k]), x) for k, x in trace.after.items() if k not in counted]
-    copied = {entry.slot for entry in body.batch if entry.copies}
+    copied = {slot for key, slot in program.keys.items() if key[0] == "carry"}
+    copied |= {entry.slot for entry in body.batch if entry.copies}
     constant = program.constants.keys()  # which are the same
     found = [(slot, x) for slot, x in (*found, (body.loss, trace.loss)) if slot not in constant]
     there = [(arrays[slot], x, slot in copied) for slot, x in found]
-    agrees = all(known is x or known is None or copies and is_copy(x, known) for known, x, copies in there)
+    agrees = all(known is None or shows(x, known) or copies and is_copy(x, known) for known, x, copies in there)
     counts = all(trace.after[key] == trace.before[key] + 1.0 for key in counted)
     for key, slot in program.keys.items():
         arrays[slot] = trace.after[key]
