@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import cycle, repeat
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,9 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
     """
     arrays = program.empty()
     for body, trace in zip(program.bodies, traces, strict=True):
-        if not _is_made(program, body, trace):
-            return None
         known = program.empty()
-        for key, array in trace.before.items():
-            known[program.keys[key]] = array
+        for key in trace.before.keys() & program.keys.keys():
+            known[program.keys[key]] = trace.before[key]
         if not _agrees(program, known, body, trace):
             return None
     for slot, (n, kind, index) in program.kept.items():
@@ -42,19 +40,23 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
     traces: of these windows, and of one before them.
     """
     length = len(program.bodies)
-    arrays = entered(program, traces[:length], length - 1)
-    later = [*zip(program.bodies * (len(traces) // length), traces)][length:]
-    made = [*map(_is_made, repeat(program), *zip(*later))]
-    if arrays is None or not all(made) or any(i.fills for body in program.bodies for i in body.instructions):
+    if any(i.fills for body in program.bodies for i in body.instructions):
         return False
-    return all(_agrees(program, arrays, *pair) for pair in later)
+    if (arrays := entered(program, traces[:length], length - 1)) is None:
+        return False
+    return all(map(_agrees, repeat(program), repeat(arrays), cycle(program.bodies), traces[length:]))
 
 
 def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bool:
-    """Whether a step has read and left the arrays that its program says.
+    """Whether a step has made the operations that its program says, and read and left the arrays that it says.
 
     arrays: of the slots, None where that is not known; it becomes those after the step.
     """
+    keys = program.keys.keys()
+    if len(body.instructions) != len(trace.events) or not trace.after.keys() == keys >= trace.before.keys():
+        return False
+    if not all(map(_is_made_by, repeat(program), body.instructions, trace.events)):
+        return False
     for source, target in body.moves:
         arrays[target] = arrays[source]
     for entry in body.batch:
@@ -78,14 +80,6 @@ def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bo
     for key, slot in program.keys.items():
         arrays[slot] = trace.after[key]
     return agrees and counts and trace.gradients.keys() == body.gradients.keys()
-
-
-def _is_made(program: Program, body: Body, trace: Trace) -> bool:
-    """Whether the operations of a step are those of its program."""
-    pairs = zip(body.instructions, trace.events)
-    keys = program.keys.keys()
-    alike = len(body.instructions) == len(trace.events) and trace.after.keys() == keys >= trace.before.keys()
-    return alike and all(_is_made_by(program, *pair) for pair in pairs)
 
 
 def _is_made_by(program: Program, instruction: Instruction, event: Event) -> bool:

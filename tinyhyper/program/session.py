@@ -276,15 +276,17 @@ class Session:
     def known(self) -> Known | None:
         """The program, and how it lies in memory; None if there is no program."""
         program = self.learner.program
-        return None if program is None else (program, self._lie(program, ()))
+        return None if program is None else (program, self._lying(program, ()))
 
-    def _lie(self, program: Program, watched: tuple[Key, ...]) -> Layout | None:
-        """Let the program be carried out in memory, if there are kernels; how it lies there."""
-        layout = None if self.exact else laid_out(program, watched, self._checks, self._layout)
-        if layout is not None:
+    def _lying(self, program: Program, watched: tuple[Key, ...]) -> Layout | None:
+        """How the program lies in memory; None if NumPy is to carry it out."""
+        return None if self.exact else laid_out(program, watched, self._checks, self._layout)
+
+    def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
+        """Let the program be carried out in memory, if there are kernels."""
+        if (layout := self._lying(program, watched)) is not None:
             self._natively, self.learner.program = Natively(layout), layout.program
             self._layout = self._layout if watched else layout
-        return layout
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None
