@@ -18,6 +18,7 @@ import pytest
 import tiny_training
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupted import Interrupted, stopping
 
 import tinyhyper as th
 from demos.__main__ import main
@@ -62,21 +63,9 @@ def undisturbed(run):
         return finish(replace(run, options={}), Place(Path(folder)))
 
 
-class Interrupted(Exception):
-    pass
-
-
-class Cut(tiny_training.Tiny):
-    """Raises at a step, as if its process had ended there."""
-
-    def __init__(self, run, at):
-        super().__init__(run)
-        self.at = at
-
-    def batch(self, step):
-        if step == self.at:
-            raise Interrupted
-        return super().batch(step)
+def cut(run, at):
+    """A training that is interrupted at a step."""
+    return stopping(tiny_training.Tiny(run), at)
 
 
 @pytest.mark.slow
@@ -86,7 +75,7 @@ def test_a_run_goes_on_from_any_step_to_the_same_numbers(stack, cuts, every, tmp
     run, place = tiny(stack), Place(folder, every=every, look=0)
     for at in cuts:
         with pytest.raises(Interrupted):
-            train(partial(Cut, run, at), run, place)
+            train(partial(cut, run, at), run, place)
             raise Interrupted  # where it had got further before
     assert finish(run, place) == undisturbed(run)
 
@@ -94,8 +83,8 @@ def test_a_run_goes_on_from_any_step_to_the_same_numbers(stack, cuts, every, tmp
 def test_going_on_does_not_begin_anew(tmp_path):
     run, place = tiny(), Place(tmp_path, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(partial(Cut, run, 7), run, place)
-    assert train(partial(Cut, run, 6), run, place)["calls"] == run.steps  # the checkpoint stands before step 7
+        train(partial(cut, run, 7), run, place)
+    assert train(partial(cut, run, 6), run, place)["calls"] == run.steps  # the checkpoint stands before step 7
 
 
 def test_a_run_that_is_told_to_stop_makes_a_checkpoint_at_once(tmp_path):
@@ -124,7 +113,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(length, flip, tmp
     folder = tmp_path_factory.mktemp("damaged")
     run, place = tiny(), Place(folder, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(partial(Cut, run, 5), run, place)
+        train(partial(cut, run, 5), run, place)
     path = place.checkpoint(run)
     content = bytearray(path.read_bytes())
     at = int(length * (len(content) - 1))
@@ -135,10 +124,10 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(length, flip, tmp
 def test_a_checkpoint_that_was_cut_short_is_said_to_be_unusable(tmp_path, capsys):
     run, place = tiny(), Place(tmp_path, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(partial(Cut, run, 5), run, place)
+        train(partial(cut, run, 5), run, place)
     path = place.checkpoint(run)
     path.write_bytes(path.read_bytes()[:-100])
-    train(partial(Cut, run, 99), run, place)
+    train(partial(cut, run, 99), run, place)
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and str(path) in told and "starts anew" in told
 
@@ -146,7 +135,7 @@ def test_a_checkpoint_that_was_cut_short_is_said_to_be_unusable(tmp_path, capsys
 def test_buffers_that_a_model_cannot_have_begin_the_run_anew(tmp_path, capsys, monkeypatch):
     run, place = tiny(), Place(tmp_path, every=0, look=0)
     with pytest.raises(Interrupted):
-        train(partial(Cut, run, 5), run, place)
+        train(partial(cut, run, 5), run, place)
     load = th.load
 
     def spoiled(*args):
@@ -456,8 +445,8 @@ def test_lines_without_a_fingerprint_count_as_of_any_data(tmp_path, monkeypatch)
 def test_a_checkpoint_of_other_data_is_not_used(tmp_path, capsys):
     run, place = tiny(), Place(tmp_path, every=0, look=0, fingerprint="a")
     with pytest.raises(Interrupted):
-        train(partial(Cut, run, 5), run, place)
-    train(partial(Cut, run, 99), run, replace(place, fingerprint="b"))
+        train(partial(cut, run, 5), run, place)
+    train(partial(cut, run, 99), run, replace(place, fingerprint="b"))
     assert "it is of another version, run or data" in capsys.readouterr().err
 
 

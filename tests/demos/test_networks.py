@@ -5,6 +5,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from interrupted import Interrupted, stopping
 from made_up import PNG, line
 
 import tinyhyper as th
@@ -41,22 +42,9 @@ def writer(steps=9):
     return characters.Writer, Run("test", characters.__name__, "adam(2e-3)", 3, steps, options), TEXT
 
 
-class Interrupted(Exception):
-    pass
-
-
 def outcome(kind, run, data, place, at=None):
     """The result as JSON has it; interrupted at a step, if one is given."""
-    training = kind(run, data)
-    usual = training.batch
-
-    def batch(step):
-        if step == at:
-            raise Interrupted
-        return usual(step)
-
-    training.batch = batch
-    result = train(lambda: training, run, place)
+    result = train(lambda: stopping(kind(run, data), at), run, place)
     del result["seconds"]
     return plain(result)
 
