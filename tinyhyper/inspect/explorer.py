@@ -46,7 +46,7 @@ def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: s
         "data": data.replace("<", "\\u003c"),
         "scripts": "\n".join(_script(f"{script}.js") for script in scripts),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part(name))
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name))
 
 
 def _script(name: str) -> str:
