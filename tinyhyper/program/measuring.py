@@ -44,9 +44,13 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def profile(program: Program, moment: Moment, in_memory: bool, batch: Batch, repeat: int) -> Answer:
-    """What each instruction costs where the program goes on from a moment. Raises GraphError where it cannot."""
-    costs, whole = (_in_memory if in_memory else _by_numpy)(program, moment.plain(), arrays_in(batch), repeat)
+def profile(program: Program, moment: Moment, layout: Layout | None, batch: Batch, repeat: int) -> Answer:
+    """What each instruction costs where the program goes on from a moment. Raises GraphError where it cannot.
+
+    layout: how it lies in memory; None if NumPy carries it out.
+    """
+    given = moment.plain(), arrays_in(batch), repeat
+    costs, whole = _by_numpy(program, *given) if layout is None else _in_memory(layout, *given)
     together, size = sum(cost.seconds for cost in costs), sum(cost.nbytes for cost in costs)
     rows: list[tuple[Any, ...]] = [
         (
@@ -58,7 +62,7 @@ def profile(program: Program, moment: Moment, in_memory: bool, batch: Batch, rep
     name = "a whole step" if len(program.bodies) == 1 else f"a window of {len(program.bodies)} steps"
     rows.append(("", "all of them", "", "", size, 1e6 * together, 100.0))
     rows.append(("", name, "", "", size, 1e6 * whole, 100 * whole / together))
-    words = MEASURED.format(repeat) + (IN_MEMORY if in_memory else BY_NUMPY)
+    words = MEASURED.format(repeat) + (BY_NUMPY if layout is None else IN_MEMORY)
     return Answer("What does each instruction of a step cost?", words, COLUMNS, rows, "us")
 
 
@@ -104,10 +108,8 @@ def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: in
     return costs, median(whole)
 
 
-def _in_memory(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
+def _in_memory(layout: Layout, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
     """The cost of each instruction that is carried out in memory, and the seconds of a whole window."""
-    assert native.machine is not None
-    layout = Layout(program, (), False, native.machine)
     made = Natively(layout)
     memory = made.native
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.operation import ArraySpec
+from ..core.tape import quietly
 from ..files import write
 from ..inspect.explorer import program_page
 from ..inspect.plain import markup
@@ -134,6 +135,10 @@ class Program(NamedTuple):
 
 def run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
     """Carry out one step on the arrays of the slots, by what the eager engine calls."""
+    quietly(_run, body, arrays, batch)  # once, and not with each operation
+
+
+def _run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
     for source, target in body.moves:
         arrays[target] = arrays[source]
     for position, slot, dtype, copies in body.batch:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core.tape import quietly
 from ..core.tensor import Tensor
 from ..errors import DtypeError
 from ..finite import all_finite
@@ -62,7 +61,7 @@ def by_numpy(
     """
     n, arrays = before.steps % len(program.bodies), [*before.arrays]
     body = program.bodies[n]
-    quietly(run, body, arrays, arrays_in(batch))
+    run(body, arrays, arrays_in(batch))
     if checks and not all(all_finite(arrays[slot]) for slot in body.finite):
         return None
     cut: Callable[[], Cut] = partial(_cut, body, before, arrays) if n == 0 else before.cut

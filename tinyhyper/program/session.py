@@ -110,10 +110,11 @@ class Session:
         histories.note(first, self._moment if self._ahead else None)
         return 1
 
-    def standing(self, batch: Batch) -> tuple[Program, Moment, bool] | None:
-        """The program, where it stands, and whether that is in memory; None if it could not make the next step."""
+    def standing(self, batch: Batch) -> tuple[Program, Moment, Layout | None] | None:
+        """The program, where it stands, and how it lies in memory; None if it could not make the next step."""
         program, changed = self.learner.program, self._changed(signature_of(batch))
-        return None if program is None or changed is None else (program, self.moment, self._natively is not None)
+        layout = None if self._natively is None else self._natively.layout
+        return None if program is None or changed is None else (program, self.moment, layout)
 
     def show(self) -> None:
         """Let users see where the program stands, by new tensors unless nobody can tell those there from new ones."""
