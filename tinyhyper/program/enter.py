@@ -40,11 +40,10 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
     traces: of these windows, and of one before them.
     """
     length = len(program.bodies)
-    if any(i.fills for body in program.bodies for i in body.instructions):
-        return False
-    if (arrays := entered(program, traces[:length], length - 1)) is None:
-        return False
-    return all(map(_agrees, repeat(program), repeat(arrays), cycle(program.bodies), traces[length:]))
+    fills = any(i.fills for body in program.bodies for i in body.instructions)
+    arrays = None if fills else entered(program, traces[:length], length - 1)
+    later = zip(cycle(program.bodies), traces[length:])
+    return arrays is not None and all(_agrees(program, arrays, *pair) for pair in later)
 
 
 def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bool:
