@@ -64,7 +64,7 @@ def by_numpy(
     run(body, arrays, arrays_in(batch))
     if checks and not all(all_finite(arrays[slot]) for slot in body.finite):
         return None
-    cut: Callable[[], Cut] = partial(_cut, body, before, arrays) if n == 0 else before.cut
+    cut: Callable[[], Cut] = partial(_cut, body, before.keys, before.arrays, arrays) if n == 0 else before.cut
     since = _since(program, before, changed, batch)
     return Moment(before.keys, arrays, cut, since, before.steps + 1), arrays[body.loss]
 
@@ -75,10 +75,10 @@ def _since(program: Program, before: Moment, changed: Mapping[Key, np.ndarray], 
     return () if cuts else (*before.since, Since(changed, tuple(map(own, batch))))
 
 
-def _cut(body: Body, before: Moment, arrays: Sequence[Any]) -> Cut:
-    """What a step that cuts has read. arrays: of the slots, after it."""
-    values = {key: before.array(key) for key in before.keys}
-    carried = {key: arrays[slot] for key, slot in before.keys.items() if key[0] == "carry"}
+def _cut(body: Body, keys: Mapping[Key, int], before: Sequence[Any], arrays: Sequence[Any]) -> Cut:
+    """What a step that cuts has read. before, arrays: of the slots; not the moment, which holds the cut before it."""
+    values = {key: before[slot] for key, slot in keys.items()}
+    carried = {key: arrays[slot] for key, slot in keys.items() if key[0] == "carry"}
     return Cut(values, {key: arrays[slot] for key, slot in body.gradients.items()}, carried)
 
 
