@@ -1,5 +1,7 @@
 """Random programs and towers, replayed: with eager's bits, and in memory within rounding, between guard bytes."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from backends import compiler_is_off
@@ -12,6 +14,7 @@ from replayed import batches, eager_step, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD
+from tinyhyper.program import handles
 from tinyhyper.program.compare import distance
 from tinyhyper.testing.operations import OPERATIONS
 from tinyhyper.testing.program import Program, Step
@@ -79,6 +82,13 @@ FIXED = {"suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCh
 @given(program=testing.programs(max_steps=5))
 def test_programs_have_the_bits_of_the_eager_engine(program):
     compare(program, exact=True)
+
+
+@settings(max_examples=25)
+@given(program=testing.programs(max_steps=5))
+def test_programs_are_known_though_all_arrays_but_numbers_may_go(program):
+    with mock.patch.object(handles, "SMALL", 8):
+        compare(program, exact=True)
 
 
 @settings(max_examples=15, **FIXED)

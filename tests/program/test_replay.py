@@ -22,6 +22,7 @@ from tinyhyper.optim.saving import twin
 from tinyhyper.program import visible
 from tinyhyper.program.build import Builder
 from tinyhyper.program.compare import distance
+from tinyhyper.program.handles import Handles
 from tinyhyper.program.replaying import Replay
 from tinyhyper.program.session import Session
 from tinyhyper.program.trace import Trace
@@ -662,14 +663,14 @@ def test_steps_that_differ_are_told_apart(what):
 
 def test_what_was_made_before_the_window_is_no_part_of_a_step():
     params, tower = make(adam())
-    kept, traces = [], []
+    kept, traces, handles = [], [], Handles()
 
     def loss(params, x, y):
         kept.append(loss_of(params, x, y))
         return kept[-1] + (kept[-3].detach() if len(kept) > 2 else 0.0)
 
     for batch in batches(7):
-        trace = Trace(values_of(params, tower.levels), Visible(params, tower, {}).arrays(), batch)
+        trace = Trace(handles, values_of(params, tower.levels), Visible(params, tower, {}).arrays(), batch)
         with switched(tape=trace):
             value = loss(params, *batch)
             value.backward()

@@ -1,14 +1,113 @@
 """What a replayed run holds: no more than its steps need, however many there are."""
 
 import gc
+from unittest import mock
+from weakref import ref
 
+import numpy as np
 import pytest
-from replayed import batches, loss_of, make
+from hypothesis import given, settings
+from replayed import batches, eager_step, loss_of, make
 
 import tinyhyper as th
+from tinyhyper import testing
+from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.program import handles
+from tinyhyper.program.handles import SMALL, Handles
 from tinyhyper.program.moment import Moment
+from tinyhyper.program.trace import Trace
+from tinyhyper.program.values import values_of
 from tinyhyper.testing.alive import alive
+
+NUMBER = 8  # bytes: all but numbers may go
+
+
+class Living(Trace):
+    """A watcher that notes after each operation which results are there, by number. records: whether it is a trace."""
+
+    def __init__(self, run, records):
+        super().__init__(Handles(), values_of(run.params, run.tower.levels), {}, ())
+        self.records, self.results, self.there = records, [], []
+
+    def operation(self, op, operands, outputs, call, nanoseconds):
+        if self.records:
+            super().operation(op, operands, outputs, call, nanoseconds)
+        self.results += [ref(tensor.array) for tensor in outputs if tensor.array.nbytes > NUMBER]
+        self.there.append({n for n, result in enumerate(self.results) if result() is not None})
+
+    def cut(self, source, detached, reason):
+        if self.records:
+            super().cut(source, detached, reason)
+
+
+class Run:
+    """A random program whose inputs are weights."""
+
+    def __init__(self, program):
+        self.program, self.tower = program, Adam(1e-7, optimizer=SGD(1e-9))
+        self.params = {f"x{n}": th.tensor(x, requires_grad=True) for n, x in enumerate(program.inputs)}
+
+    def loss(self, params):
+        return sum(th.sum(out) for out in self.program.run([*params.values()]))
+
+    def step(self, records):
+        """What is there after each operation, and the numbers of the results that are left as values or gradients."""
+        tape = Living(self, records)
+        with switched(tape=tape):
+            value = self.loss(self.params)
+            value.backward()
+            self.tower.step(self.params)
+        left = [value, *values_of(self.params, self.tower.levels).values()]
+        arrays = {id(tensor.array) for tensor in left} | {id(array) for array in tape.gradients.values()}
+        return tape.there, {n for n, result in enumerate(tape.results) if id(result()) in arrays}
+
+
+@settings(max_examples=50)
+@given(program=testing.programs(max_steps=5))
+def test_recording_keeps_nothing_alive_but_what_a_step_leaves(program):
+    eager, recorded = Run(program), Run(program)
+    for _ in range(2):
+        expected, _ = eager.step(False)
+        with mock.patch.object(handles, "SMALL", NUMBER):
+            found, left = recorded.step(True)
+        for there, more in zip(expected, found, strict=True):
+            assert more - there <= left
+
+
+@pytest.mark.parametrize(("horizon", "later"), [(1, 0), (3, 3)])
+def test_what_is_large_and_recorded_is_gone_when_its_window_is_over(horizon, later, monkeypatch):
+    made, of_result = [], Handles.of_result
+
+    def noted(self, array):
+        made[-1].append(ref(array))
+        return of_result(self, array)
+
+    def loss(params, x, y):
+        hidden = th.tanh(x @ params["w"])
+        return th.mean(th.square(hidden - y)) + 0.0 * th.sum(hidden.reshape(-1)) + th.sum(th.Tensor(hidden.numpy()))
+
+    monkeypatch.setattr(Handles, "of_result", noted)
+    train = th.replay(loss, *make(Adam(1e-2, optimizer=SGD(1e-4), horizon=horizon)))
+    for n, batch in enumerate(batches(5 * horizon, rows=SMALL)):
+        made.append([])
+        train(*batch)
+        if train.program is not None:
+            break
+        there = [result() for results in made[: max(0, n + 1 - later)] for result in results]
+        assert not [array for array in there if array is not None and array.nbytes > SMALL]
+    assert len(made) > 3 * horizon and len(made[0]) > 5
+
+
+@pytest.mark.parametrize("odd", [12, 13, 14])
+def test_a_run_goes_on_in_the_midst_of_a_window_though_some_of_it_is_gone(either, odd):
+    eager, replayed = (make(Adam(1e-2, optimizer=SGD(1e-4), horizon=3)) for _ in range(2))
+    train = th.replay(loss_of, *replayed)
+    given = [batches(1, rows=6)[0] if n == odd else batch for n, batch in enumerate(batches(30, rows=300))]
+    for batch in given:  # after the odd one some steps are made by the eager engine
+        np.testing.assert_allclose(train(*batch), eager_step(loss_of, *eager, batch), rtol=1e-12)
+    for name, w in replayed[0].items():
+        np.testing.assert_allclose(w.numpy(), eager[0][name].numpy(), rtol=1e-11)
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.operation import SPEC, ArraySpec
+from ..core.operation import ArraySpec
 from ..sites import Site
+from .handles import spec_of
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
 from .program import Body, Entry, Instruction, Kind, Program, Slot
 from .readings import Reading, slots_in
@@ -39,7 +40,7 @@ class Builder:
         self._kept: set[int] = set()
         self._sources: dict[int, tuple[int, str, Any]] = {}
         for key, array in traces[-1].after.items():
-            self.keys[key] = self._new("value", named(key), array)
+            self.keys[key] = self._new("value", named(key), spec_of(array))
 
     def program(self) -> Program:
         """The program."""
@@ -73,10 +74,10 @@ class Builder:
             elif found != slot:
                 after.append((slot, found))
         gradients = {
-            key: self._read(n, call, Read(g, other.gradients[key], NONE, f"the gradient of {named(key)}", END))
-            for key, g in one.gradients.items()
+            key: self._left(n, call, array, other.gradients[key], f"the gradient of {named(key)}")
+            for key, array in one.gradients.items()
         }
-        loss = self._read(n, call, Read(one.loss, other.loss, NONE, "the loss", END))
+        loss = self._left(n, call, one.loss, other.loss, "the loss")
         self._kept |= {*[made for _, made in after], *gradients.values(), loss}
         finite = (*gradients.values(), *[made for _, made in after])
         rest = {"after": tuple(after), "counted": tuple(counted), "gradients": gradients, "finite": finite}
@@ -87,10 +88,15 @@ class Builder:
         one, other = self.traces[call - self.length], self.traces[call]
         if all(trace.after[key] is trace.before[key] for trace in (one, other)):
             return self.keys[key]
-        if key[0] == "t" and self.pair.arrays.place(call, other.after[key], None) is None:
+        if key[0] == "t" and self.pair.arrays.place(call, other.handle(other.after[key]), None) is None:
             if all(trace.after[key] == trace.before[key] + 1.0 for trace in (one, other)):
                 return None
-        return self._read(n, call, Read(one.after[key], other.after[key], NONE, named(key), END))
+        return self._left(n, call, one.after[key], other.after[key], named(key))
+
+    def _left(self, n: int, call: int, one: np.ndarray, other: np.ndarray, what: str) -> int:
+        """The slot of an array that two steps have left."""
+        handles = self.traces[call - self.length].handle(one), self.traces[call].handle(other)
+        return self._read(n, call, Read(*handles, NONE, what, END))
 
     def _instruction(self, n: int, call: int, number: int, first: Event, second: Event) -> Instruction:
         site, op = second.site, second.op
@@ -138,13 +144,14 @@ class Builder:
         place = self.pair.read(call, read)
         if isinstance(place, Place) and place.ago > (0 if part == "loss" else self.length):
             raise Difference(
-                f"{read.what} reads an array of shape {read.other.shape} of {place.ago} steps before, "
+                f"{read.what} reads an array of shape {spec_of(read.other).shape} of {place.ago} steps before, "
                 f"{where(read.site)}. What the loss keeps from step to step belongs in carry="
             )
         if isinstance(place, Same):
-            if (slot := self._places.get(id(place.array))) is None:
-                slot = self._places[id(place.array)] = self._new("constant", constant(place.array), place.array)
-                self.constants[slot] = place.array
+            array = place.array
+            if (slot := self._places.get(id(array))) is None:
+                slot = self._places[id(array)] = self._new("constant", constant(array), spec_of(array))
+                self.constants[slot] = array
             return slot
         return self._slot(n, place)
 
@@ -175,10 +182,10 @@ class Builder:
         if kind == "made":
             number, output = index
             event = trace.events[number]
-            slot = self._new("made", event.op.name, event.writes[output])
+            slot = self._new("made", event.op.name, spec_of(event.writes[output]))
         else:
             copied = index if kind == "copied" else Copied(index, trace.batch[index].dtype)
-            slot = self._new("batch", f"batch[{copied.position}]", trace.batch[copied.position])
+            slot = self._new("batch", f"batch[{copied.position}]", spec_of(trace.batch[copied.position]))
             self._entries[n].append(Entry(copied.position, slot, copied.dtype, kind == "copied"))
         self._places[n, kind, index] = slot
         return slot
@@ -191,8 +198,8 @@ class Builder:
             self._values[m].append((self.keys[key], slot))
         return slot
 
-    def _new(self, kind: Kind, name: str, array: np.ndarray) -> int:
-        self.slots.append(Slot(kind, name, ArraySpec(*SPEC(array))))
+    def _new(self, kind: Kind, name: str, spec: ArraySpec) -> int:
+        self.slots.append(Slot(kind, name, spec))
         return len(self.slots) - 1
 
 

@@ -8,30 +8,44 @@ from typing import Any
 
 import numpy as np
 
-from .places import alike, equal, is_copy, same_op, shows
+from .handles import Handle, array_of
+from .places import alike, equal, is_copy, same_op
 from .program import Body, Instruction, Program
 from .readings import Reading
 from .trace import Event, Trace
 
 
 def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any] | None:
-    """The arrays of the slots after eager steps, or None if they are other steps.
+    """The arrays of the slots after eager steps, or None if they are other steps. What is gone no later step reads.
 
     traces: the last one of each body.  newest: which of them is the newest.
     """
+    if (handles := _handles(program, traces, newest)) is None:
+        return None
     arrays = program.empty()
-    for body, trace in zip(program.bodies, traces, strict=True):
-        known = program.empty()
-        for key in trace.before.keys() & program.keys.keys():
-            known[program.keys[key]] = trace.before[key]
-        if not _agrees(program, known, body, trace):
-            return None
-    for slot, (n, kind, index) in program.kept.items():
-        arrays[slot] = _array(traces[n], kind, index)
+    for slot, handle in enumerate(handles):
+        if handle is not None:
+            arrays[slot] = array_of(handle)
     for key, slot in program.keys.items():
         arrays[slot] = traces[newest].after[key]
     pairs = [(slot.spec, array) for slot, array in zip(program.slots, arrays) if array is not None]
     return arrays if all((spec.shape, spec.dtype) == (array.shape, array.dtype) for spec, array in pairs) else None
+
+
+def _handles(program: Program, traces: Sequence[Trace], newest: int) -> list[Handle | None] | None:
+    """The handles of the arrays of the slots after eager steps, or None if they are other steps. As `entered`."""
+    for body, trace in zip(program.bodies, traces, strict=True):
+        known: list[Handle | None] = [None] * len(program.slots)
+        for key in trace.before.keys() & program.keys.keys():
+            known[program.keys[key]] = trace.handle(trace.before[key])
+        if not _agrees(program, known, body, trace):
+            return None
+    handles: list[Handle | None] = [None] * len(program.slots)
+    for slot, (n, kind, index) in program.kept.items():
+        handles[slot] = _handle(traces[n], kind, index)
+    for key, slot in program.keys.items():
+        handles[slot] = traces[newest].handle(traces[newest].after[key])
+    return handles
 
 
 def follows(program: Program, traces: Sequence[Trace]) -> bool:
@@ -41,44 +55,49 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
     """
     length = len(program.bodies)
     fills = any(i.fills for body in program.bodies for i in body.instructions)
-    arrays = None if fills else entered(program, traces[:length], length - 1)
+    handles = None if fills else _handles(program, traces[:length], length - 1)
     later = zip(cycle(program.bodies), traces[length:])
-    return arrays is not None and all(_agrees(program, arrays, *pair) for pair in later)
+    return handles is not None and all(_agrees(program, handles, *pair) for pair in later)
 
 
-def _agrees(program: Program, arrays: list[Any], body: Body, trace: Trace) -> bool:
+def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: Trace) -> bool:
     """Whether a step has made the operations that its program says, and read and left the arrays that it says.
 
-    arrays: of the slots, None where that is not known; it becomes those after the step.
+    handles: of the slots' arrays, None where that is not known; it becomes those after the step.
     """
     keys = program.keys.keys()
     if len(body.instructions) != len(trace.events) or not trace.after.keys() == keys >= trace.before.keys():
         return False
+    if trace.gradients.keys() != body.gradients.keys():
+        return False
     if not all(map(_is_made_by, repeat(program), body.instructions, trace.events)):
         return False
     for source, target in body.moves:
-        arrays[target] = arrays[source]
+        handles[target] = handles[source]
     for entry in body.batch:
-        arrays[entry.slot] = trace.batch[entry.position]
-    found: list[tuple[int, Any]] = [(program.keys[key], array) for key, array in trace.before.items()]
-    found += [(slot, trace.gradients.get(key)) for key, slot in body.gradients.items()]
+        handles[entry.slot] = trace.handle(trace.batch[entry.position])
+    found = [(program.keys[key], trace.handle(array)) for key, array in trace.before.items()]
+    found += [(body.gradients[key], trace.handle(array)) for key, array in trace.gradients.items()]
     for instruction, event in zip(body.instructions, trace.events):
         found += zip(instruction.reads, event.reads)
-        found += [(program.keys[key], array) for key, array in zip(event.keys, event.reads) if key is not None]
-        for slot, array in zip(instruction.writes, event.writes):
-            arrays[slot] = array
+        found += [(program.keys[key], handle) for key, handle in zip(event.keys, event.reads) if key is not None]
+        for slot, handle in zip(instruction.writes, event.writes):
+            handles[slot] = handle
     made, counted = dict(body.after), [key for key, slot in program.keys.items() if slot in body.counted]
-    found += [(made.get(program.keys[k], program.keys[k]), x) for k, x in trace.after.items() if k not in counted]
+    after = {key: trace.handle(array) for key, array in trace.after.items()}
+    found += [(made.get(program.keys[k], program.keys[k]), handle) for k, handle in after.items() if k not in counted]
+    found.append((body.loss, trace.handle(trace.loss)))
     copied = {slot for key, slot in program.keys.items() if key[0] == "carry"}
     copied |= {entry.slot for entry in body.batch if entry.copies}
-    constant = program.constants.keys()  # which are the same
-    found = [(slot, x) for slot, x in (*found, (body.loss, trace.loss)) if slot not in constant]
-    there = [(arrays[slot], x, slot in copied) for slot, x in found]
-    agrees = all(known is None or shows(x, known) or copies and is_copy(x, known) for known, x, copies in there)
+    there = [(handles[slot], handle, slot in copied) for slot, handle in found if slot not in program.constants]
+    agrees = all(
+        known is None or known is handle or copies and is_copy(array_of(handle), array_of(known))
+        for known, handle, copies in there
+    )
     counts = all(trace.after[key] == trace.before[key] + 1.0 for key in counted)
     for key, slot in program.keys.items():
-        arrays[slot] = trace.after[key]
-    return agrees and counts and trace.gradients.keys() == body.gradients.keys()
+        handles[slot] = after[key]
+    return agrees and counts
 
 
 def _is_made_by(program: Program, instruction: Instruction, event: Event) -> bool:
@@ -86,7 +105,7 @@ def _is_made_by(program: Program, instruction: Instruction, event: Event) -> boo
     read = zip(instruction.reads, event.reads)
     return (
         same_op(instruction.op, event.op)
-        and all(equal(program.constants[slot], array) for slot, array in read if slot in program.constants)
+        and all(equal(program.constants[slot], array_of(handle)) for slot, handle in read if slot in program.constants)
         and _same_arguments(instruction.call, event.call)
     )
 
@@ -104,11 +123,9 @@ def _same_arguments(one: Any, other: Any) -> bool:
     return one is other or alike(one, other)
 
 
-def _array(trace: Trace, kind: str, index: Any) -> np.ndarray:
+def _handle(trace: Trace, kind: str, index: Any) -> Handle:
     """What a trace has at a place."""
-    if kind == "value":
-        return trace.before[index]
     if kind == "made":
         return trace.events[index[0]].writes[index[1]]
     position = index.position if kind == "copied" else index
-    return trace.batch[position]
+    return trace.handle(trace.before[index] if kind == "value" else trace.batch[position])

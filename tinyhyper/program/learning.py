@@ -12,6 +12,7 @@ from ..core.tensor import Tensor
 from ..errors import GraphError
 from .build import Builder
 from .enter import entered, follows
+from .handles import Handles
 from .moment import Batch, Cut, Moment, Since
 from .places import Difference
 from .program import Program
@@ -31,6 +32,7 @@ class Learner:
     alike: the batch, if all recorded ones were the same.
     missed: how many steps the program could not make since it has made one.
     known: a program that may be that of the loss.
+    handles: of the arrays that its steps meet.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Learner:
         self.signature: tuple[Any, ...] = ()
         self.alike: Batch | None = None
         self.missed = 0
+        self.handles = Handles()
         self._period, self._tries, self._known = period, 0, known
         self._refused: GraphError | None = None
         self._traces: list[tuple[int, Trace]] = []

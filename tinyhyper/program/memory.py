@@ -33,7 +33,8 @@ class Memory:
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled = {id(array): array for array in native.layout.given.values()}  # constants, which nobody writes to
         for slot in (*self._program.keys.values(), *self._program.kept):
-            array = moment.arrays[slot]
+            if (array := moment.arrays[slot]) is None:
+                continue  # an eager step has let go of it, so no later one reads it
             if slot in native.versions.counted:
                 self._counts[slot] = array
                 continue

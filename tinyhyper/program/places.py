@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import GraphError
 from ..sites import Site
+from .handles import Handle, array_of, spec_of
 from .trace import Event, Trace
 
 
@@ -26,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Read(NamedTuple):
-    """An array that an operation reads, or an argument of it, in this call and in that of a window before.
+    """What an operation reads, by its handle, or an argument of it, in this call and in that of a window before.
 
     nodes: the serials of the nodes that had saved it, as in Event.  what: the operation.
     """
@@ -59,10 +60,9 @@ class Arrays:
     """The places of the arrays in a row of traces."""
 
     def __init__(self, traces: Sequence[Trace]) -> None:
-        self._traces, self._where = traces, dict[int, dict[Any, tuple[str, Any]]]()
         self._born = [trace.born for trace in traces]
-        self._made: list[dict[int, tuple[str, Any]]] = []
-        self._values = [{id(array): ("value", key) for key, array in trace.before.items()} for trace in traces]
+        self._made: list[dict[int, tuple[str, Any]]] = []  # by the `id` of handles
+        self._values = [{id(trace.handle(x)): ("value", key) for key, x in trace.before.items()} for trace in traces]
         known: set[int] = set()  # what an operation gives unchanged, it has not made
         for trace, values in zip(traces, self._values):
             made: dict[int, tuple[str, Any]] = {}
@@ -70,40 +70,31 @@ class Arrays:
             for entries in (trace.batch, trace.taken):
                 for position, array in enumerate(entries):
                     if isinstance(array, np.ndarray):
-                        made.setdefault(id(array), ("batch", position))
+                        made.setdefault(id(trace.handle(array)), ("batch", position))
             for n, event in enumerate(trace.events):
-                for output, array in enumerate(event.writes):
-                    if id(array) not in known:
-                        made.setdefault(id(array), ("made", (n, output)))
+                for output, handle in enumerate(event.writes):
+                    if id(handle) not in known:
+                        made.setdefault(id(handle), ("made", (n, output)))
             known |= made.keys()
             self._made.append(made)
 
-    def place(self, call: int, array: np.ndarray, node: int | None) -> Place | None:
+    def place(self, call: int, handle: Handle, node: int | None) -> Place | None:
         """Where an array that this call reads comes from; None if from nowhere that is known.
 
         node: the serial of the node that had saved it, if one had; then it is what it was when the node was made.
         """
-        if (found := self._made[call].get(id(array))) is not None:
+        number = id(handle)
+        if (found := self._made[call].get(number)) is not None:
             return Place(0, *found)
         origin = call if node is None else max(bisect_right(self._born, node) - 1, 0)
         for then in (*range(origin, -1, -1), *range(origin + 1, call)):  # the latter are left at a seam
-            found = self._made[then].get(id(array)) or self._values[then].get(id(array))
-            if found is not None:
+            if (found := self._made[then].get(number) or self._values[then].get(number)) is not None:
                 return Place(call - then, *found)
-        found = None if array.base is None else self._lying(call).get(_lies(array))
-        return None if found is None else Place(0, *found)
+        return None
 
-    def _lying(self, call: int) -> dict[Any, tuple[str, Any]]:
-        """What the operations of a call have made, by where it lies: `x.numpy()` is another object than the array."""
-        if (found := self._where.get(call)) is None:
-            made, events = self._made[call], self._traces[call].events
-            arrays = [array for event in events for array in event.writes if id(array) in made]
-            found = self._where[call] = {_lies(array): made[id(array)] for array in reversed(arrays)}
-        return found
-
-    def note(self, call: int, array: np.ndarray, kind: str, index: Any) -> None:
+    def note(self, call: int, handle: Handle, kind: str, index: Any) -> None:
         """From now on an array of this call is known."""
-        self._made[call][id(array)] = kind, index
+        self._made[call][id(handle)] = kind, index
 
 
 class Pair:
@@ -118,32 +109,33 @@ class Pair:
     def read(self, call: int, read: Read) -> Place | Same:
         """The place of an array that both calls read: this one, and the one a window before it."""
         places = [
-            self.arrays.place(number, array, node)
-            for number, array, node in zip((call - self.length, call), (read.one, read.other), read.nodes)
+            self.arrays.place(number, handle, node)
+            for number, handle, node in zip((call - self.length, call), (read.one, read.other), read.nodes)
         ]
         if places[0] != places[1]:
             raise Difference(f"{read.what} reads something else than a step before, {where(read.site)}")
         if places[1] is not None:
             return places[1]
-        if not equal(read.one, read.other):
+        one, other = array_of(read.one), array_of(read.other)
+        if one is None or other is None or not equal(one, other):
             raise Difference(
-                f"{read.what} reads an array of shape {read.other.shape} that is another one at each step and no part "
-                f"of the batch, {where(read.site)}. Compute it by operations on tensors, or give it to the step with "
-                "the batch; what the loss replaces at each step itself belongs in carry="
+                f"{read.what} reads an array of shape {spec_of(read.other).shape} that is another one at each step and "
+                f"no part of the batch, {where(read.site)}. Compute it by operations on tensors, or give it to the "
+                "step with the batch; what the loss replaces at each step itself belongs in carry="
             )
-        return Same(read.other)
+        return Same(other)
 
     def _note_copies(self, call: int) -> None:
         """Know the arrays that are copies of the batch, in this call and in that of a window before."""
         before = call - self.length
         first, second = self.traces[before], self.traces[call]
         for event, later in zip(first.events, second.events):
-            for one, other in zip(_read_by(event), _read_by(later)):
+            for one, other in zip(_read_by(first, event), _read_by(second, later)):
                 place = self.arrays.place(before, one, event.node)
                 unknown = self.arrays.place(call, other, later.node) is None
                 if unknown and (place is None or place.kind in ("copied", "value")):
-                    for kind, index, x, y in self._sources(first, second, other.dtype):
-                        if is_copy(one, x) and is_copy(other, y):
+                    for kind, index, x, y in self._sources(first, second, spec_of(other).dtype):
+                        if is_copy(array_of(one), x) and is_copy(array_of(other), y):
                             self.arrays.note(before, one, kind, index)
                             self.arrays.note(call, other, kind, index)
                             break
@@ -160,7 +152,8 @@ class Pair:
         """An argument of an operation that both have; places stand for the arrays in it."""
         one, other = read.one, read.other
         if isinstance(other, np.ndarray) and isinstance(one, np.ndarray):
-            return self.read(call, read)
+            handles = self.traces[call - self.length].handle(one), self.traces[call].handle(other)
+            return self.read(call, read._replace(one=handles[0], other=handles[1]))
         if type(one) is type(other) and type(other) in (tuple, list) and len(one) == len(other):
             return type(other)([self.argument(call, read._replace(one=a, other=b)) for a, b in zip(one, other)])
         if type(one) is type(other) is dict and [*one] == [*other]:
@@ -172,17 +165,6 @@ class Pair:
         return other
 
 
-def shows(one: Any, other: Any) -> bool:
-    """Whether two arrays are one, be it as views of it."""
-    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
-    return one is other or arrays and _lies(one) == _lies(other)
-
-
-def _lies(array: np.ndarray) -> tuple[Any, ...]:
-    """Where an array lies, and how."""
-    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
-
-
 def where(site: Site) -> str:
     return f"at {site[0]}:{site[1]}"
 
@@ -191,9 +173,9 @@ def equal(one: np.ndarray, other: np.ndarray) -> bool:
     return (one.shape, one.dtype) == (other.shape, other.dtype) and one.tobytes() == other.tobytes()
 
 
-def _read_by(event: Event) -> list[np.ndarray]:
-    """The arrays that an operation reads, those in its arguments too."""
-    return [*event.reads, *_arrays(event.call)]
+def _read_by(trace: Trace, event: Event) -> list[Handle]:
+    """The handles of what an operation of a trace reads, in its arguments too."""
+    return [*event.reads, *map(trace.handle, _arrays(event.call))]
 
 
 def _arrays(argument: Any) -> list[np.ndarray]:
@@ -206,9 +188,9 @@ def _arrays(argument: Any) -> list[np.ndarray]:
     return [array for item in argument for array in _arrays(item)]
 
 
-def is_copy(array: np.ndarray, entry: Any) -> bool:
-    """Whether an array holds what an entry of the batch does, be it in another dtype."""
-    if not isinstance(entry, np.ndarray) or array.shape != entry.shape or array.dtype.kind != entry.dtype.kind:
+def is_copy(array: np.ndarray | None, entry: Any) -> bool:
+    """Whether an array that is there holds what an entry of the batch does, be it in another dtype."""
+    if array is None or not isinstance(entry, np.ndarray) or array.dtype.kind != entry.dtype.kind:
         return False
     return bool(np.array_equal(array, entry.astype(array.dtype), equal_nan=array.dtype.kind == "f"))
 

@@ -245,7 +245,8 @@ class Session:
             self.learner.lose()
             return self._eager_step(visible.params, batch).item()
         n, skipped = self._window.steps % self._period, visible.optimizer.skipped
-        trace = Trace(visible.tensors(), visible.arrays(), tuple(map(own, batch)), batch)
+        given = tuple(map(own, batch))
+        trace = Trace(self.learner.handles, visible.tensors(), visible.arrays(), given, batch)
         try:
             with switched(tape=trace):
                 loss = self._eager_step(visible.params, batch)

@@ -1,15 +1,16 @@
 """What one call of a step does: its operations in order, each array known by the object that it is.
 
-No array is written to, and a trace holds those that it has met. So what a later operation reads is the very object that
-an earlier one has made, whatever tensors were put around it in between, cut or not.
+No array is written to. So what a later operation reads is the very object that an earlier one has made, whatever
+tensors were put around it in between, cut or not. What an operation has made lives as long as without the trace.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -19,15 +20,18 @@ from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..inspect.watcher import Watcher
 from ..sites import Site, caller
+from .handles import Handle, Handles, Weak, is_own
 from .values import Key
 
 Part = Literal["loss", "backward", "step"]
+Note = tuple[Callable[[], Any], "Key | None", "str | None"]  # a tensor, the value that it is, and why it was detached
+NOTHING: Note = (lambda: None), None, None
 
 
 class Event(NamedTuple):
     """One operation that was carried out.
 
-    op, call: what `apply` was given.  reads, writes: the arrays.
+    op, call: what `apply` was given.  reads, writes: the handles of the arrays.
     keys: for each operand the value that it is, if it was read from where users see it, and not kept from before.
     cuts: for each operand why it was detached, if it was.
     node: in a backward pass, the serial of the node whose VJP this is a part of.
@@ -35,8 +39,8 @@ class Event(NamedTuple):
 
     op: Any
     call: Any
-    reads: tuple[np.ndarray, ...]
-    writes: tuple[np.ndarray, ...]
+    reads: tuple[Handle, ...]
+    writes: tuple[Handle, ...]
     keys: tuple[Key | None, ...]
     cuts: tuple[str | None, ...]
     part: Part
@@ -47,6 +51,7 @@ class Event(NamedTuple):
 class Trace(Watcher):
     """A watcher of one call.
 
+    handles: of the run's arrays.
     tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with; given: the same
     in copies that nobody overwrites, and batch: these as arrays.  gradients: by key, what backward passes have left.
     born: the serial of a node at its beginning.
@@ -54,6 +59,7 @@ class Trace(Watcher):
 
     def __init__(
         self,
+        handles: Handles,
         tensors: Mapping[Key, Tensor],
         before: Mapping[Key, np.ndarray],
         given: Sequence[Any],
@@ -67,31 +73,55 @@ class Trace(Watcher):
         self.given, self.taken = given, taken
         self.batch = [entry.array if isinstance(entry, Tensor) else entry for entry in given]
         self.loss = np.array(np.nan)
-        self._keys: dict[int, tuple[Tensor, Key | None]] = {id(x): (x, key) for key, x in tensors.items()}
+        self._notes: dict[int, Note] = {id(x): (ref(x), key, None) for key, x in tensors.items()}
         self._stepping = False
-        self._cuts: dict[int, str] = {}
+        self._handles, self._held = handles, list[np.ndarray]()
+        handles.forget()
 
     def operation(
         self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: Any, nanoseconds: int
     ) -> None:
         """An operation was carried out."""
-        reads, writes = (tuple([tensor.array for tensor in tensors]) for tensors in (operands, outputs))
-        keys = tuple([self._keys[id(tensor)][1] if id(tensor) in self._keys else None for tensor in operands])
-        cuts = tuple([self._cuts.get(id(tensor)) for tensor in operands])
+        moved = self._handles_of([x.array for x in operands], [x.array for x in outputs])
+        notes = [note if (note := self._notes.get(id(x), NOTHING))[0]() is x else NOTHING for x in operands]
+        keys, cuts = tuple([note[1] for note in notes]), tuple([note[2] for note in notes])
         site, node = self._site or caller(sys._getframe(1)), None if self._node is None else self._node.serial
-        self.events.append(Event(op, call, reads, writes, keys, cuts, self._part(), site, node))
+        self.events.append(Event(op, call, *moved, keys, cuts, self._part(), site, node))
+
+    def handle(self, array: np.ndarray) -> Handle:
+        """The handle of an array that is there. A view of what an operation of this call has made is known as that."""
+        return self._handles.of(array, (handle for event in self.events for handle in event.writes))
+
+    def _handles_of(
+        self, reads: list[np.ndarray], writes: list[np.ndarray]
+    ) -> tuple[tuple[Handle, ...], tuple[Handle, ...]]:
+        """The handles of what an operation reads, and of what it gives."""
+        taken = tuple([x if is_own(x) else self._of_operand(x) for x in reads])
+        return taken, tuple([x if is_own(x) else self._handles.of_result(x) for x in writes])
+
+    def _of_operand(self, array: np.ndarray) -> Handle:
+        """The handle of what an operation reads; it is held, unless a recorded operation has made it."""
+        handle = self.handle(array)
+        if isinstance(handle, Weak) and not handle.made:
+            self._held.append(array)
+        return handle
+
+    def _key_of(self, tensor: Tensor) -> Key | None:
+        """The value that a tensor is."""
+        note = self._notes.get(id(tensor))
+        return None if note is None or note[0]() is not tensor else note[1]
 
     def _part(self) -> Part:
         return "step" if self._stepping else "backward" if self._sweep else "loss"
 
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
         """A tensor was detached."""
-        self._cuts[id(detached)] = reason or "detach"
-        self._keys[id(detached)] = detached, self._keys[id(source)][1] if id(source) in self._keys else None
+        key = self._key_of(source)
+        self._notes[id(detached)] = ref(detached), key, reason or "detach"
         if detached.array is not source.array:
             site, call = self._site or caller(sys._getframe(2)), {"dtype": detached.dtype}
-            read = (source.array,), (detached.array,), (self._keys[id(detached)][1],), (None,)
-            self.events.append(Event(OPERATIONS["astype"], call, *read, self._part(), site, None))
+            moved = self._handles_of([source.array], [detached.array])
+            self.events.append(Event(OPERATIONS["astype"], call, *moved, (key,), (None,), self._part(), site, None))
 
     @contextmanager
     def stepping(self, title: Any = None) -> Iterator[None]:
@@ -111,8 +141,7 @@ class Trace(Watcher):
 
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
         """A backward pass has left a gradient."""
-        key = self._keys[id(tensor)][1] if id(tensor) in self._keys else None
-        if key is not None:
+        if (key := self._key_of(tensor)) is not None:
             self.gradients[key] = gradient.array
 
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
@@ -121,5 +150,6 @@ class Trace(Watcher):
     def close(self, after: Mapping[Key, np.ndarray], loss: np.ndarray) -> None:
         """The call is over: note the values, and forget the tensors."""
         self.after, self.loss = after, loss
-        self._cuts.clear()
-        self._keys.clear()
+        for array in after.values():  # which may be views of what this call has made
+            self.handle(array)
+        self._notes.clear()
