@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from pictures import collisions, run_together
+from pictures import collisions, leaves, run_together
 from recordings import by_hand
 
 from demos import figure1
@@ -59,8 +59,9 @@ def test_the_way_of_the_gradient_is_said_and_drawn(name, height):
     assert picture.story.startswith(f"{way}: ")
     root = ElementTree.fromstring(picture.svg)
     drawn = [part for part in root.iter() if part.get("class") == "th-trail"]
+    bands = [part for part in drawn if part.get("d")]
     assert len([part for part in drawn if part.tag.endswith("rect")]) == height + 2
-    assert len([part for part in drawn if part.get("marker-start")]) == height + 1
+    assert [leaves(root, band, "start") for band in bands] == [False] + [True] * (height + 1)  # the first is the key
     assert re.sub(r"\s+", " ", root[1].text).startswith(picture.story)
     assert root[0].text == picture.title
     assert collisions(root) == [] and run_together(root) == []

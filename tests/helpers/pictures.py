@@ -55,6 +55,21 @@ def arrows(root):
     return [(path.get("class"), points(path.get("d"))) for path in classes(root, "th-arrow")]
 
 
+def tips(root, flow):
+    """Where the tips of a flow's arrows point at, the legend's included, and whereto: in degrees, 0 to the right."""
+    turns = [re.findall(r"[-.\d]+", tip.get("transform")) for tip in classes(root, f"th-tip-{flow}")]
+    return [((float(x), float(y)), float(turn)) for x, y, turn, _ in turns]
+
+
+def leaves(root, path, end):
+    """Whether an arrow or a band has its tip at that end, and points out of it."""
+    line = points(path.get("d"))[:: 1 if end == "start" else -1]
+    x, y = line[0] - line[1]
+    turn = np.degrees(np.arctan2(y, x))
+    flow = path.get("class").split()[-1].removeprefix("th-")
+    return any(np.allclose(at, line[0]) and np.isclose(turn, to, atol=0.1) for at, to in tips(root, flow))
+
+
 def inside(root, shrink=0):
     """The rectangles of the boxes."""
     for rect in classes(root, "th-box"):

@@ -489,6 +489,84 @@ def test_nothing_that_a_recording_says_runs_in_a_notebook_or_a_picture(reader):
         assert reader.ask("return document.querySelectorAll('parsererror, script, img').length") == 0
 
 
+# In a notebook.
+
+DARK, LIGHT = "rgb(13, 17, 23)", "rgb(255, 255, 255)"
+SYSTEMS = {"dark": "light", "light": "dark"}  # of a notebook's theme: that of a system that differs
+THEMES = [
+    ("light", 'data-jp-theme-light="true"'),
+    ("dark", 'data-jp-theme-light="false"'),
+    ("light", 'class="vscode-light"'),
+    ("dark", 'class="vscode-dark"'),
+    ("dark", 'class="vscode-high-contrast"'),
+    ("light", 'class="vscode-high-contrast vscode-high-contrast-light"'),
+    ("light", ""),
+]
+
+
+def system(reader, theme):
+    """Let the system be light, dark, or as it is."""
+    features = [{"name": "prefers-color-scheme", "value": theme}] if theme else []
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+@pytest.fixture
+def notebook(reader):
+    """Opens a page with cells, in a system of another theme than the notebook's."""
+
+    def opened(theme, body, *cells):
+        system(reader, SYSTEMS[theme])
+        path = reader.folder / "notebook.html"
+        path.write_text(f"<!doctype html><meta charset=utf-8><body {body}>{''.join(cells)}", encoding="utf-8")
+        reader.driver.get(path.as_uri())
+        return reader
+
+    yield opened
+    reader.driver.switch_to.default_content()
+    system(reader, "")
+
+
+@pytest.mark.parametrize("theme, body", THEMES)
+def test_pictures_are_as_light_as_the_notebook_whatever_the_system_is(notebook, tape, theme, body):
+    shown = [th.inspect.svg(tape), th.inspect.ghosts(tape), program()]
+    reader = notebook(theme, body, *[one._repr_html_() for one in shown])
+    grounds = "return [...document.querySelectorAll('.th-ground')].map((one) => getComputedStyle(one).fill)"
+    assert reader.ask(grounds) == [{"dark": DARK, "light": LIGHT}[theme]] * 2  # a table of ghosts is no picture
+    back = "return [...document.querySelectorAll('.th-scissors .th-back')].map((one) => getComputedStyle(one).stroke)"
+    assert set(reader.ask(back)) == {"none"}
+
+
+@pytest.mark.parametrize("theme", SYSTEMS)
+def test_a_picture_in_a_file_of_its_own_is_as_light_as_the_system(reader, tape, theme):
+    system(reader, theme)
+    reader.driver.get(tape.save_svg(reader.folder / "cut.svg").as_uri())
+    ground = "return getComputedStyle(document.querySelector('.th-ground')).fill"
+    assert reader.ask(ground) == {"dark": DARK, "light": LIGHT}[theme]
+    system(reader, "")
+
+
+@pytest.mark.parametrize("theme, body", THEMES)
+def test_the_explorer_opens_in_a_cell_as_light_as_the_notebook_and_can_do_nothing_to_it(notebook, theme, body):
+    tape = hostile_tape()
+    reader = notebook(theme, body, "<p id=cell></p>", tape.explore()._repr_html_(), program().explore()._repr_html_())
+    assert reader.ask("return [window.ran, document.querySelectorAll('#cell, iframe, style').length]") == [None, 5]
+    for frame, ready in ((0, "explorer.cy.nodes('.box').length > 5"), (1, "document.querySelector('#stage rect')")):
+        reader.ask("document.querySelectorAll('iframe')[arguments[0]].scrollIntoView()", frame)  # else it may sleep
+        reader.driver.switch_to.frame(frame)
+        reader.until(lambda ready=ready: reader.ask(f"return Boolean({ready})"))
+        reader.until(lambda: reader.ask("return document.documentElement.dataset.theme") == theme)
+        out = "try { return parent.document.title } catch { return null }"
+        assert reader.ask(out) is None and reader.ask("return window.ran") is None
+        reader.driver.switch_to.default_content()
+    assert reader.ask("return document.querySelectorAll('#cell').length") == 1
+
+
+def test_a_page_is_text_and_says_so(tape):
+    for shown in (tape.explore(), program().explore()):
+        assert str(shown).lower().startswith("<!doctype html>") and len(repr(shown)) < 100
+        assert shown._repr_html_().count("</iframe>") == 1
+
+
 def test_a_program_says_what_its_instructions_and_arrays_are(reader):
     shown = program()
     reader.open(shown)

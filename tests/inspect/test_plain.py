@@ -61,7 +61,7 @@ def test_whatever_a_text_holds_terminals_xml_and_utf8_can_hold_what_is_made_of_i
     assert all(line.isprintable() for line in tape.to_dot().split("\n"))
 
 
-TAGS = {"svg", "g", "title", "desc", "style", "defs", "marker", "path", "rect", "text", "circle"}
+TAGS = {"svg", "g", "title", "desc", "style", "path", "rect", "text", "circle"}
 
 
 @given(TEXTS)

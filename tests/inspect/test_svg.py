@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import SPACE, classes, collisions, inside, run_together, texts
+from pictures import SPACE, classes, collisions, inside, leaves, run_together, texts, tips
 from recordings import by_hand, run, tower, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.inspect.captions import LEGEND
 from tinyhyper.inspect.figure import Key, figure
 from tinyhyper.optim import SGD
 
@@ -81,6 +82,16 @@ def test_the_figure_of_a_tower_of_two_levels_is_exactly_this():
     }
 
 
+@given(st.lists(st.sampled_from(STACKS[:5]), min_size=1, max_size=2), st.integers(1, 3))
+def test_each_arrow_has_its_tip_where_it_ends_and_nothing_has_an_id(stack, steps):
+    """An id that two pictures of a page share is the first one's, and is gone for both when that one is hidden."""
+    root = parsed(tower("/".join(stack), steps))
+    assert not any(element.get("id") for element in root.iter())
+    for flow in ("kept", "cut", "value", "backward"):
+        drawn = classes(root, f"th-{flow}")
+        assert len(tips(root, flow)) == len(drawn) + bool(drawn) and all(leaves(root, path, "end") for path in drawn)
+
+
 def test_a_forgotten_cut_of_the_weights_is_drawn_as_kept():
     right, wrong = by_hand(), by_hand(cut_weights=False)
     edge = (Key(0, 0, "values"), Key(0, 1, "values"))
@@ -129,9 +140,7 @@ def test_which_steps_are_shown():
 
 
 def test_without_a_step_the_graph_is_drawn_and_nothing_only_if_there_is_nothing():
-    x = th.tensor([1.0], requires_grad=True)
-    with th.record() as tape:
-        th.sum(x).backward()
+    tape = record_of_a_graph()
     assert tape._repr_svg_() == th.inspect.svg(tape) and "<svg" in tape._repr_html_()
     with pytest.raises(th.ArgumentError, match="record at least one step"):
         th.inspect.svg(tape, 1)
@@ -142,6 +151,22 @@ def test_without_a_step_the_graph_is_drawn_and_nothing_only_if_there_is_nothing(
     with pytest.raises(th.ArgumentError, match="holds nothing to draw"):
         th.inspect.svg(empty)
     assert empty._repr_svg_() is None
+
+
+def test_a_picture_is_text_and_shows_itself_in_a_notebook():
+    tape = tower()
+    answer = inspect.cuts(tape)
+    for shown in (inspect.svg(tape), answer.svg(), inspect.svg(record_of_a_graph()), tape._repr_svg_()):
+        assert shown._repr_html_() == shown._repr_svg_() == str(shown) and str(shown).startswith("<svg")
+        assert len(repr(shown)) < 100 and "<svg" not in repr(shown)
+        assert ElementTree.fromstring(shown).get("class").startswith("th-picture")
+
+
+def record_of_a_graph():
+    x = th.tensor([1.0], requires_grad=True)
+    with th.record() as tape:
+        th.sum(x).backward()
+    return tape
 
 
 def test_a_saved_picture_is_whole_and_alone(tmp_path):
@@ -172,6 +197,22 @@ def test_no_text_is_run_over_and_arrows_of_different_flow_stay_apart(stack, step
     root = parsed(tower("/".join(stack), steps, parameters))
     assert collisions(root) == []
     assert run_together(root) == []
+
+
+@pytest.mark.parametrize("stack, steps", [("sgd", 1), ("sgd/sgd", 1), ("sgd/sgd", 2), ("adam/sgd", 3)])
+def test_the_legend_is_in_the_picture_where_the_recording_ends_with_a_backward_too(stack, steps):
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer = th.optim.from_string(stack)
+    with th.record() as tape:
+        for _ in range(steps):
+            th.sum(params["w"] ** 2).backward()
+            optimizer.step(params)
+        th.sum(params["w"] ** 2).backward()
+    root = parsed(tape)
+    keys = [text for text in root.iter(SPACE + "text") if text.text in LEGEND.values()]
+    assert len(keys) >= 3 and len({(text.get("x"), text.get("y")) for text in keys}) == len(keys)
+    for text in keys:
+        assert float(text.get("x")) + 0.58 * 13 * len(text.text) < float(root.get("width"))
 
 
 @pytest.mark.parametrize("fault", [{"cut_weights": False}, {"cut_gradient": False}])
@@ -223,22 +264,23 @@ def test_a_trail_runs_along_its_arrows_and_points_where_it_leads(trail):
     swatch, *bands = [part for part in trail_of(root) if part.tag == SPACE + "path"]
     assert (len(boxes), len(bands)) == (4, 3)
     kept = {path.get("d") for path in classes(root, "th-kept")}
-    assert all(band.get("d") in kept and band.get("marker-start") and not band.get("marker-end") for band in bands)
+    assert all(band.get("d") in kept and leaves(root, band, "start") for band in bands)
+    assert not any(leaves(root, band, "end") for band in bands)
     assert "so it goes" in [text.text for text in root.iter(SPACE + "text")]
     assert trail_of(parsed(tower())) == []
 
 
 def test_a_trail_goes_by_the_kept_arrow_where_there_is_a_choice():
     root = parsed(half_cut(), trail=("a[1]", "a[0]"))
-    (band,) = [part for part in trail_of(root) if part.get("marker-start")]
-    assert band.get("d") in {path.get("d") for path in classes(root, "th-kept")}
+    _, band = [part for part in trail_of(root) if part.get("d")]
+    assert leaves(root, band, "start") and band.get("d") in {path.get("d") for path in classes(root, "th-kept")}
 
 
 def test_a_trail_along_an_arrow_points_with_it():
     root = parsed(tower(), trail=("loss[1]", "∂loss[1]/∂alpha[1]", "alpha[2]"))
-    assert [part.get("marker-end") for part in trail_of(root) if part.get("d")] == ["url(#th-trail)"] * 2
+    assert [leaves(root, part, "end") for part in trail_of(root) if part.get("d")] == [True] * 2
     (cut,) = classes(root, "th-carry")
-    assert cut.get("marker-end") == "url(#th-carry)" and cut.get("d") in {p.get("d") for p in classes(root, "th-cut")}
+    assert leaves(root, cut, "end") and cut.get("d") in {p.get("d") for p in classes(root, "th-cut")}
 
 
 def pictures_of_questions():
@@ -271,7 +313,7 @@ def test_the_path_of_a_value_through_a_cut_is_not_drawn_as_that_of_a_gradient(an
     assert trail_of(root) == [] and classes(root, "th-branch") == []
     bands = [part for part in classes(root, "th-carry") if part.get("d")]
     cuts = {path.get("d") for path in classes(root, "th-cut")}
-    assert len(bands) == 2 and bands[1].get("d") in cuts and bands[1].get("marker-end")
+    assert len(bands) == 2 and bands[1].get("d") in cuts and leaves(root, bands[1], "end")
     assert any("a gradient does not" in text for text, _ in texts(root))
 
 
@@ -286,7 +328,9 @@ def test_no_gradients_path_is_drawn_through_a_cut(answers):
 def test_all_paths_of_a_gradient_are_drawn_with_what_came_along_each_arrow(answers):
     root, answer = ElementTree.fromstring(answers["parts"].svg()), answers["parts"]
     kept = {path.get("d") for path in classes(root, "th-kept")}
-    chosen = {part.get("d") for part in trail_of(root) if part.get("marker-start")}
+    _, *chosen = [part for part in trail_of(root) if part.get("d")]
+    assert all(leaves(root, band, "start") for band in chosen)
+    chosen = {part.get("d") for part in chosen}
     others = {part.get("d") for part in classes(root, "th-branch")}
     amounts = [float(text.text) for text in classes(root, "th-amount")]
     assert len(answer.rows) == 6 and len(chosen) == 2 and len(others) == 4 and chosen | others <= kept

@@ -14,7 +14,7 @@ from .answers import Answer
 from .checks import refuse_others
 from .dot import to_dot, to_networkx
 from .exchange import from_json, to_json
-from .explorer import save_html
+from .explorer import page, save_html
 from .findings import Finding, Findings
 from .ghosts import ghost
 from .gradients import cuts, ghosts, paths, why_zero, without
@@ -39,6 +39,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "__str__": printed,
         "_repr_html_": recording_html,
         "_repr_svg_": recording_svg,
+        "explore": page,
         "from_json": staticmethod(from_json),
         "ghost": ghost,
         "save_html": save_html,

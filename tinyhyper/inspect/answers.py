@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import Any
 
 from ..files import write
+from .canvas import Picture
 from .diagram import diagram
 from .figure import Key, figure, steps_of
 from .plain import markup, plain, plain_lines, table
@@ -34,7 +35,7 @@ class Answer:
     columns: tuple[str, ...] = ()
     rows: Sequence[tuple[Any, ...]] = ()
     bar: str | None = None
-    draw: Callable[[], str] | None = None
+    draw: Callable[[], Picture] | None = None
 
     @property
     def _cells(self) -> list[tuple[str, ...]]:
@@ -56,8 +57,8 @@ class Answer:
         words = "\n".join(fill(line, WIDTH) for line in plain_lines(self.text).split("\n"))
         return "\n".join([plain(self.question), words, *(["", *lines] if lines else [])])
 
-    def svg(self) -> str:
-        """The picture."""
+    def svg(self) -> Picture:
+        """The picture, as the text of an SVG, which a notebook shows."""
         if self.draw is not None:
             return self.draw()
         return drawn_table(self.question, self.text, self.columns, self.rows, self.bar)
@@ -81,7 +82,7 @@ def picture(
     *,
     opened: Collection[int] = (),
     branches: Sequence[tuple[Sequence[Place], float]] = (),
-) -> Callable[[], str] | None:
+) -> Callable[[], Picture] | None:
     """The graph of the steps around a path or some cuts, to be drawn on demand; without steps, the whole graph.
 
     opened: cuts that are left out.  branches: all paths of a gradient, each with its contribution.
@@ -91,7 +92,7 @@ def picture(
     if not known:
         return partial(diagram, tape, (), caption) if tape.nodes else None
 
-    def draw() -> str:
+    def draw() -> Picture:
         first = None
         if steps:
             wanted = min(*steps, figure(tape).steps[-1] - 1)
@@ -106,6 +107,6 @@ def picture(
 
         here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
         others = [(boxes(path), amount) for path, amount in branches]
-        return Drawing(drawn, boxes(trail), [n for n in marks if n in here], caption, others).text()
+        return Drawing(drawn, boxes(trail), [n for n in marks if n in here], caption, others).draw()
 
     return draw

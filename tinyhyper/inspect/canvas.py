@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
+from math import atan2, degrees
+from typing import Literal
 from xml.etree import ElementTree
 
 from .plain import plain_lines
+
+# How notebooks and other pages say that they are dark. In others a picture is light; in a file of its own it is as the
+# system is.
+DARK_PAGES = (
+    '[data-jp-theme-light="false"]', '[data-theme="dark"]', '[theme="dark"]', ".vscode-dark",
+    ".vscode-high-contrast:not(.vscode-high-contrast-light)",
+)  # fmt: skip
 
 
 @cache
@@ -15,12 +25,25 @@ def part(name: str) -> str:
     return (files(__package__) / "page" / name).read_text(encoding="utf-8")
 
 
+class Picture(str):
+    """The text of an SVG, which shows itself in a notebook."""
+
+    def __repr__(self) -> str:
+        return f"<a picture, {len(self):,} characters of SVG: a notebook shows it, print() gives its text>"
+
+    def _repr_html_(self) -> str:  # within the page, so that it knows the notebook's theme
+        return str(self)
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
 class Canvas:
     """An SVG element of a size. style: its class."""
 
     def __init__(self, width: float, height: float, style: str) -> None:
         size = {"width": f"{width:.0f}", "height": f"{height:.0f}", "viewBox": f"0 0 {width:.0f} {height:.0f}"}
-        facts = {"xmlns": "http://www.w3.org/2000/svg", "class": style, "role": "img"}
+        facts = {"xmlns": "http://www.w3.org/2000/svg", "class": f"th-picture {style}", "role": "img"}
         self.root = ElementTree.Element("svg", {**facts, **size})
 
     def add(
@@ -49,12 +72,30 @@ class Canvas:
         if text:
             self.add("text", parent, text=text, x=x, y=y, class_=style, text_anchor=anchor)
 
-    def tip(self, definitions: ElementTree.Element, flow: str, size: int) -> None:
-        """Define the tip of an arrow."""
-        box = {"viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
-        tip = self.add("marker", definitions, id=f"th-{flow}")
-        tip.attrib.update(box, markerWidth=f"{size}", markerHeight=f"{size}", markerUnits="userSpaceOnUse")
-        self.add("path", tip, d="M0 1 L10 5 L0 9 z", class_=f"th-tip-{flow}")
+    def style(self, *names: str) -> None:
+        """Add style sheets, each with its darker one."""
+        light, dark = ("".join([part(f"{name}{kind}.css") for name in names]) for kind in ("", ".dark"))
+        inside = ", ".join([f"{page} .th-picture" for page in DARK_PAGES])
+        alone = f"@media (prefers-color-scheme: dark) {{ .th-picture:root {{\n{dark}}} }}"
+        self.add("style", text=f"{light}{inside} {{\n{dark}}}\n{alone}\n")
+
+    def arrow(
+        self,
+        parent: ElementTree.Element | None,
+        path: str,
+        style: str,
+        flow: str,
+        end: Literal["start", "end"] = "end",
+        size: int = 12,
+    ) -> None:
+        """Draw a path of absolute commands with a tip at one of its ends.
+
+        The tip is no marker: a marker is found by its id, and not at all once the first figure that has it is hidden.
+        """
+        self.add("path", parent, d=path, class_=style)
+        (x, y), (x0, y0) = corners(path)[:2] if end == "start" else corners(path)[:-3:-1]
+        turn = f"translate({x:g} {y:g}) rotate({degrees(atan2(y - y0, x - x0)):.1f}) scale({size / 10:g})"
+        self.add("path", parent, d="M-9 -4 L1 0 L-9 4 z", class_=f"th-tip th-tip-{flow}", transform=turn)
 
     def scissors(
         self, x: float, y: float, style: str = "", parent: ElementTree.Element | None = None
@@ -67,5 +108,19 @@ class Canvas:
         self.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
         return group
 
-    def __str__(self) -> str:
-        return ElementTree.tostring(self.root, encoding="unicode") + "\n"
+    def picture(self) -> Picture:
+        """What has been drawn."""
+        return Picture(ElementTree.tostring(self.root, encoding="unicode") + "\n")
+
+
+def corners(path: str) -> list[tuple[float, float]]:
+    """The points that absolute commands of an SVG path name, those that bend it included."""
+    found: list[tuple[float, float]] = []
+    for letter, numbers in re.findall(r"([MLHVQC])([^MLHVQC]*)", path):
+        values = [float(number) for number in numbers.split()]
+        if letter == "H":
+            values.append(found[-1][1])
+        elif letter == "V":
+            values.insert(0, found[-1][0])
+        found += zip(values[::2], values[1::2])
+    return found

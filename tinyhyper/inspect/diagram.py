@@ -12,7 +12,7 @@ from itertools import pairwise
 from textwrap import wrap
 
 from ..errors import ArgumentError
-from .canvas import Canvas, part
+from .canvas import Canvas, Picture
 from .captions import LEGEND, clip
 from .figure import Drawn
 from .names import sized
@@ -27,14 +27,14 @@ LONGEST = 18  # characters in a box
 Join = tuple[int, int, Drawn, "int | None"]  # from a box to a box, what it does to gradients, the cut
 
 
-def diagram(tape: Recording, marks: Collection[int] = (), caption: str | None = None) -> str:
+def diagram(tape: Recording, marks: Collection[int] = (), caption: str | None = None) -> Picture:
     """An SVG of the newest operations of a recording, oldest on the left. marks, caption: as in `svg`.
 
     Raises ArgumentError for a recording that holds nothing, and for a mark at a cut that is not drawn.
     """
     if not tape.nodes:
         raise ArgumentError("this recording holds nothing to draw: record a loss or step in `with th.record() as tape`")
-    return Diagram(tape, marks, caption).text()
+    return Diagram(tape, marks, caption).draw()
 
 
 class Boxes(Trees):
@@ -170,14 +170,11 @@ class Diagram(Canvas):
         """The middle of a box."""
         return LEFT + WIDE / 2 + ACROSS * self.column[box], self.top + DOWN * self.row[box]
 
-    def text(self) -> str:
+    def draw(self) -> Picture:
         """The whole picture."""
         title = self.tape.title or "A graph, read off the recording"
         self.add("title", text=title)
-        self.add("style", text=part("picture.css"))
-        definitions = self.add("defs")
-        for flow in LEGEND:
-            self.tip(definitions, flow, 12)
+        self.style("picture")
         self.add("rect", width="100%", height="100%", class_="th-ground")
         self.write(LEFT, TOP, title, "th-title")
         for n, line in enumerate(self.lines):
@@ -189,11 +186,11 @@ class Diagram(Canvas):
         for n, flow in enumerate(self.flows):
             y = self.bottom + ROW * n
             style = f"th-arrow th-{flow} th-key"
-            self.add("path", d=f"M{LEFT} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
+            self.arrow(None, f"M{LEFT} {y - 5:g} H{LEFT + 52}", style, flow)
             if flow == "cut":
                 self.scissors(LEFT + 22, y - 5, "th-key")
             self.write(LEFT + 62, y, LEGEND[flow], "th-small")
-        return str(self)
+        return self.picture()
 
     def _link(self, source: int, target: int, flow: Drawn, cut: int | None) -> None:
         (x0, y0), (x1, y1) = self.center(source), self.center(target)
@@ -210,7 +207,7 @@ class Diagram(Canvas):
         name = self.boxes.name
         self.add("title", group, text=f"{name((source, 0))} → {name((target, 0))}: {LEGEND[flow]}")
         marked = " th-marked" if cut in self.marks else ""
-        self.add("path", group, d=path, class_=f"th-arrow th-{flow}{marked}", marker_end=f"url(#th-{flow})")
+        self.arrow(group, path, f"th-arrow th-{flow}{marked}", flow)
         if cut is not None:
             (x, y), (there, below) = points[-2:]
             record = self.tape.cuts[cut]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from ..files import write
-from .canvas import part
+from .canvas import DARK_PAGES, part
 from .exchange import to_json
 from .plain import markup
 from .records import Recording
@@ -22,14 +23,35 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def page(tape: Recording) -> str:
-    """The page of a recording, as text."""
+# A cell's frame can be drawn larger at its corner. What is in it can ask for nothing of the page around it, whose
+# theme it knows from the scheme of the frame.
+FRAME = """<style>
+.th-explorer {{ display: block; width: 100%; height: 720px; border: 1px solid #8b949e; box-sizing: border-box }}
+.th-explorer {{ resize: vertical; color-scheme: light }} {dark} {{ color-scheme: dark }}
+</style>
+<iframe class="th-explorer" sandbox="allow-scripts" srcdoc="{page}"></iframe>
+"""
+
+
+class Page(str):
+    """The text of a page, which opens in a notebook's cell."""
+
+    def __repr__(self) -> str:
+        return f"<a page, {len(self):,} characters of HTML: a notebook shows it, print() gives its text>"
+
+    def _repr_html_(self) -> str:
+        dark = ", ".join([f"{page} .th-explorer" for page in DARK_PAGES])
+        return FRAME.format(dark=dark, page=escape(self))
+
+
+def page(tape: Recording) -> Page:
+    """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it."""
     libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
     return _filled("page.html", SCRIPTS, tape.title or "A recording", to_json(tape), libraries=libraries)
 
 
-def program_page(title: str, data: str, picture: str) -> str:
-    """The page of a program, as text. data: its JSON.  picture: its SVG."""
+def program_page(title: str, data: str, picture: str) -> Page:
+    """The page of a program. data: its JSON.  picture: its SVG."""
     return _filled("program.html", ("elements", "program"), title, data, picture=picture)
 
 
@@ -38,7 +60,7 @@ def save_html(tape: Recording, path: str | os.PathLike[str]) -> Path:
     return write(path, page(tape))
 
 
-def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> str:
+def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> Page:
     """A page. Nothing in the title and the data can become markup: "<" is written as an escape."""
     parts |= {
         "title": markup(title),
@@ -46,7 +68,7 @@ def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: s
         "data": data.replace("<", "\\u003c"),
         "scripts": "\n".join(_script(f"{script}.js") for script in scripts),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name))
+    return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name)))
 
 
 def _script(name: str) -> str:

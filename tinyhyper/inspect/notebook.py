@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from .canvas import Picture
 from .plain import markup, short, table
 from .records import Recording
 from .svg import svg
@@ -18,7 +19,7 @@ BEGIN = 5
 GAP = "…"
 
 
-def recording_svg(tape: Recording) -> str | None:
+def recording_svg(tape: Recording) -> Picture | None:
     """The picture of the last two steps, or of the graph without steps; None if nothing was recorded."""
     return svg(tape) if tape.nodes else None
 

@@ -12,12 +12,12 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .canvas import Canvas, part
+from .canvas import Canvas, Picture
 from .captions import CARRY, LEGEND, Captions
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
@@ -27,10 +27,8 @@ from .records import Recording
 from .text import site
 
 TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
-LETTER, LARGE = 8.0, 12.0  # about the width of a letter, in a line and in the title
-TRAILS = ("trail", "carry", "branch")  # along a gradient's path, along a value's, along a gradient's other paths
-Joint: TypeAlias = "tuple[int, str]"  # the number of an arrow, and the end at which a path leaves it
-TWO_COLUMNS = 800  # how wide a picture must be for a legend in two columns
+SMALL, LETTER, LARGE = 7.6, 8.7, 12.0  # about the widths of a letter: in small type, in a line, in the title
+Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
 
 
 def svg(
@@ -40,8 +38,10 @@ def svg(
     trail: Sequence[str | tuple[int, int, str]] = (),
     marks: Collection[int] = (),
     caption: str | None = None,
-) -> str:
+) -> Picture:
     """An SVG of two consecutive optimizer steps, read off the recording: boxes, edges kept, edges cut.
+
+    The text of the SVG, which a notebook shows as a picture, in its own theme.
 
     step: the first of the steps to show; by default the last two are shown.
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
@@ -52,7 +52,7 @@ def svg(
     """
     if not steps_of(tape) and step is None and not trail:
         return diagram(tape, marks, caption)
-    return Drawing(figure(tape, step), trail, marks, caption).text()
+    return Drawing(figure(tape, step), trail, marks, caption).draw()
 
 
 def save_svg(tape: Recording, path: str | os.PathLike[str]) -> Path:
@@ -74,15 +74,16 @@ class Drawing(Canvas):
         self.figure, self.captions = shown, Captions(shown)
         self.trail = [self.captions.find(box) for box in trail]
         self.joints = [self._joint(*pair) for pair in pairwise(self.trail)]
-        self.style = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
+        self.band = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
         self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
         for keys, amount in branches:
             for pair in pairwise(keys):
                 self.amounts[self._joint(*pair)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
-        self.flows: list[str] = [flow for flow in LEGEND if any(arrow.flow == flow for arrow in shown.arrows)]
-        self.flows += ["carry"] if any(self._style(joint) == "carry" for joint in self.joints) else []
+        self.flows = {flow: words for flow, words in LEGEND.items() if any(a.flow == flow for a in shown.arrows)}
+        if any(self._style(joint) == "carry" for joint in self.joints):
+            self.flows["carry"] = CARRY
         self.width = Layout(shown, 0).width
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.titles = wrap(self.title, int((self.width - 36) / LARGE))
@@ -91,28 +92,24 @@ class Drawing(Canvas):
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         self.layout = Layout(shown, self.first + LINE * len(self.lines) - 2)
         self.bottom = self.layout.bottom
-        self.columns = 2 if self.width >= TWO_COLUMNS else 1
+        longest = max(map(len, self.flows.values()), default=0)
+        self.columns = 2 if self.width / 2 >= 80 + SMALL * longest else 1
         self.height = self.bottom + 14 + ROW * (-(-len(self.flows) // self.columns) + bool(self.cuts))
         super().__init__(self.width, self.height, "th-figure")
 
-    def text(self) -> str:
+    def draw(self) -> Picture:
         """The whole picture."""
         self.add("title", text=self.title)
         self.add("desc", text=" ".join([*self.lines, self.captions.description()]))
-        self.add("style", text=part("picture.css"))
-        definitions = self.add("defs")
-        for flow in LEGEND:
-            self.tip(definitions, flow, 12)
-        for style in TRAILS:
-            self.tip(definitions, style, 26)
+        self.style("picture")
         self.add("rect", width=self.width, height=self.height, class_="th-ground")
         for n, line in enumerate(self.titles):
             self.write(18, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
             self.write(76 if self.trail else 18, self.first + LINE * n, line, "")
         if self.trail:
-            ends = {"marker_end" if self.style == "trail" else "marker_start": f"url(#th-{self.style})"}
-            self.add("path", None, "", d=f"M62 {self.first - 5} H18", class_=f"th-{self.style}", **ends)
+            y, back = float(self.first - 5), self.band == "trail"
+            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=26)
         for n, step in enumerate(self.figure.steps):
             self._band(n, step)
         for lane, y in self.layout.y.items():
@@ -120,9 +117,9 @@ class Drawing(Canvas):
         for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
             style = self._style(joint) if joint in self.joints else "branch"
             path = self.layout.route(self.figure.arrows[joint[0]]).path
-            self.add("path", None, "", d=path, class_=f"th-{style}", **{f"marker_{joint[1]}": f"url(#th-{style})"})
+            self.arrow(None, path, f"th-{style}", style, joint[1], size=26)
         for key in self.trail:
-            self._rect(None, key, f"th-{self.style}")
+            self._rect(None, key, f"th-{self.band}")
         for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
             self._arrow(arrow)
         for box in self.figure.boxes.values():
@@ -138,7 +135,7 @@ class Drawing(Canvas):
             for (number, _), amount in self.amounts.items():
                 self._amount(self.figure.arrows[number], amount)
         self._legend()
-        return str(self)
+        return self.picture()
 
     def _amount(self, arrow: Arrow, amount: float) -> None:
         """What came along an arrow, beside it."""
@@ -193,8 +190,7 @@ class Drawing(Canvas):
         name = self.captions.name
         self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
         style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
-        path = self.layout.route(arrow).path
-        self.add("path", group, d=path, class_=style, marker_end=f"url(#th-{arrow.flow})")
+        self.arrow(group, self.layout.route(arrow).path, style, arrow.flow)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
         group = self.scissors(x, y, self._marked(arrow))
@@ -238,14 +234,14 @@ class Drawing(Canvas):
             self.write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
 
     def _legend(self) -> None:
-        for n, flow in enumerate(self.flows):
+        for n, (flow, words) in enumerate(self.flows.items()):
             row, column = divmod(n, self.columns)
             x, y = 18 + self.width / 2 * column, self.bottom + 20 + ROW * row
             style = f"th-arrow th-{flow} th-key"
-            self.add("path", d=f"M{x:g} {y - 5:g} h52", class_=style, marker_end=f"url(#th-{flow})")
+            self.arrow(None, f"M{x:g} {y - 5:g} H{x + 52:g}", style, flow)
             if flow == "cut":
                 self.scissors(x + 22, y - 5, "th-key")
-            self.write(x + 62, y, LEGEND.get(flow, CARRY), "th-small")
+            self.write(x + 62, y, words, "th-small")
         if self.cuts:
             places = list(dict.fromkeys(map(site, self.cuts.values())))
             more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
-from .canvas import Canvas, part
+from .canvas import Canvas, Picture
 from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
@@ -23,7 +23,7 @@ def shown(cell: Any) -> str:
 
 def drawn_table(
     title: str, words: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], bar: str | None
-) -> str:
+) -> Picture:
     """The SVG of a table below its title and some words. bar: the column that is also drawn as bars."""
     lines = [title, *fill(words, LINE).splitlines()]
     numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:MOST]]
@@ -35,7 +35,7 @@ def drawn_table(
     top = ROW * (len(lines) + 1) + 10
     width = max(starts[-1] + (BAR + LEFT if numbers else 0), 2 * LEFT + LETTER * LINE)
     canvas = Canvas(width, top + ROW * len(cells) + 6, "th-answer")
-    canvas.add("style", text=part("picture.css"))
+    canvas.style("picture")
     canvas.add("rect", class_="th-ground", width="100%", height="100%")
     for n, line in enumerate(lines):
         canvas.write(LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
@@ -46,4 +46,4 @@ def drawn_table(
     for n, number in enumerate(numbers, start=1):
         style, length = "th-bar" if number >= 0 else "th-bar th-minus", BAR * abs(number) / longest
         canvas.add("rect", x=starts[-1], y=top + ROW * n + 3, height=ROW - 10, width=f"{length:.1f}", class_=style)
-    return str(canvas)
+    return canvas.picture()

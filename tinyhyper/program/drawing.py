@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from xml.etree.ElementTree import Element
 
-from ..inspect.canvas import Canvas, part
+from ..inspect.canvas import Canvas, Picture
 from .listing import PARTS, formula, shape, site
 from .sheet import Array, Line, Sheet
 
@@ -101,11 +101,11 @@ class Drawing(Canvas):
                 place += ROW
         return place
 
-    def text(self) -> str:
+    def draw(self) -> Picture:
         """The whole picture."""
         self.add("title", text=TITLE)
         self.add("desc", text=" ".join([WORDS, *[f"{formula(self.sheet, line)}." for line in self.lines]]))
-        self.add("style", text=part("picture.css") + part("program.css"))
+        self.style("picture", "program")
         self.add("rect", class_="th-ground", width="100%", height="100%")
         self.write(EDGE, 34, TITLE, "th-title")
         self.write(EDGE, 34 + LINE, WORDS, "th-small")
@@ -117,7 +117,7 @@ class Drawing(Canvas):
         for line in self.lines:
             self._box(line)
         self._legend()
-        return str(self)
+        return self.picture()
 
     def _x(self, bar: Bar) -> float:
         return self.right + 14 + self.pitch * (bar.column + 0.5)

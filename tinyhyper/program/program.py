@@ -18,7 +18,8 @@ import numpy as np
 from ..core.operation import ArraySpec
 from ..core.tape import quietly
 from ..files import write
-from ..inspect.explorer import program_page
+from ..inspect.canvas import Picture
+from ..inspect.explorer import Page, program_page
 from ..inspect.plain import markup
 from ..inspect.schema import dumps
 from .drawing import TITLE, Drawing
@@ -112,17 +113,21 @@ class Program(NamedTuple):
         """The program as JSON: its arrays, and the instructions of each step."""
         return dumps(sheet(self))
 
-    def svg(self) -> str:
+    def svg(self) -> Picture:
         """The program as a picture: instructions from top to bottom, and how long each array is there."""
-        return Drawing(sheet(self)).text()
+        return Drawing(sheet(self)).draw()
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
         return write(path, self.svg())
 
+    def explore(self) -> Page:
+        """The picture as a page to click in, which opens in a notebook's cell."""
+        return program_page(TITLE, self.to_json(), self.svg())
+
     def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
-        return write(path, program_page(TITLE, self.to_json(), self.svg()))
+        return write(path, self.explore())
 
     def _repr_html_(self) -> str:
         text = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
