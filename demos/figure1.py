@@ -60,9 +60,8 @@ def draw(tape: th.inspect.Recording, title: str) -> Picture:
     shown = figure(tape)
     captions = Captions(shown)
     loss = max((key for key in shown.boxes if key.kind == "loss"), key=lambda key: key.step)
-    reached = shown.reached(loss)
-    tuned = [key for key in reached if key.lane]
-    trail = shown.way(loss, tuned[-1] if tuned else reached[-1])
+    tuned = [key for key in shown.reached(loss) if key.lane]
+    trail = shown.trail()
     way = " → ".join(map(captions.name, trail))
     if tuned:
         found = [gradient(shown, captions, key, loss.step) for key in tuned]
@@ -72,7 +71,7 @@ def draw(tape: th.inspect.Recording, title: str) -> Picture:
             f"{way}: the way ends here, as no edge into {captions.name(trail[-1])} is kept. "
             "No hyperparameter gets a gradient."
         )
-    return Picture(th.inspect.svg(tape, trail=trail, caption=story), title, cuts(shown, captions, loss.step), story)
+    return Picture(th.inspect.svg(tape, caption=story), title, cuts(shown, captions, loss.step), story)
 
 
 def gradient(shown: Figure, captions: Captions, key: Key, step: int) -> str:

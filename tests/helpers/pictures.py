@@ -1,12 +1,16 @@
 """Where things are in a picture: its texts, boxes and arrows, and which of them run into each other."""
 
 import re
+from functools import cache
 from itertools import combinations, pairwise
 
 import numpy as np
+from matplotlib.font_manager import findfont
+from PIL import ImageFont
 
 SPACE = "{http://www.w3.org/2000/svg}"
-SIZES = {"th-title": 19, "th-small": 13, "th-reason": 13}
+SMALL = ("th-small", "th-reason", "th-row", "th-amount", "th-asked-for")
+BOLD = ("th-title", "th-lane", "th-amount", "th-head")
 ANCHORS = {"start": 0, "middle": 0.5, "end": 1}
 
 
@@ -16,15 +20,27 @@ def classes(root, name):
     return [element for element in found if "th-key" not in element.get("class", "")]
 
 
+@cache
+def font(bold, size):
+    """DejaVu Sans, the widest of the usual fonts."""
+    return ImageFont.truetype(findfont("DejaVu Sans:bold" if bold else "DejaVu Sans"), size)
+
+
+def size_of(text):
+    """The size of a text's letters."""
+    style = text.get("class")
+    return 19 if style == "th-title" else 14 if style in SMALL else 15
+
+
 def texts(root):
-    """Every text with about the rectangle that it covers: left, top, right, bottom."""
+    """Every text with the rectangle that it covers in that font: left, top, right, bottom."""
     groups = {id(child): group for group in root.iter() for child in group}
     found = []
     for text in root.iter(SPACE + "text"):
-        size = SIZES.get(text.get("class"), 15)
+        size = size_of(text)
         moved = re.findall(r"[-.\d]+", groups[id(text)].get("transform", "translate(0 0)"))
         x, y = (float(text.get(name)) + float(by) for name, by in zip("xy", moved))
-        width = 0.48 * size * len(text.text)
+        width = font(text.get("class") in BOLD, size).getlength(text.text)
         left = x - width * ANCHORS[text.get("text-anchor")]
         found.append((text.text, (left, y - 0.75 * size, left + width, y + 0.22 * size)))
     return found
@@ -68,6 +84,13 @@ def leaves(root, path, end):
     turn = np.degrees(np.arctan2(y, x))
     flow = path.get("class").split()[-1].removeprefix("th-")
     return any(np.allclose(at, line[0]) and np.isclose(turn, to, atol=0.1) for at, to in tips(root, flow))
+
+
+def along(root, band, flow):
+    """Whether a band runs along an arrow: beside it, if it points back."""
+    a, aside = points(band.get("d")), 17 if leaves(root, band, "start") else 0
+    lines = [points(path.get("d")) for path in classes(root, f"th-{flow}")]
+    return any(np.hypot(*(a[:, None] - b[None]).transpose(2, 0, 1)).min(axis=1).max() < aside * 1.5 + 1 for b in lines)
 
 
 def inside(root, shrink=0):

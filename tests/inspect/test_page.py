@@ -549,8 +549,10 @@ def test_a_picture_in_a_file_of_its_own_is_as_light_as_the_system(reader, tape, 
 def test_the_explorer_opens_in_a_cell_as_light_as_the_notebook_and_can_do_nothing_to_it(notebook, theme, body):
     tape = hostile_tape()
     reader = notebook(theme, body, "<p id=cell></p>", tape.explore()._repr_html_(), program().explore()._repr_html_())
-    assert reader.ask("return [window.ran, document.querySelectorAll('#cell, iframe, style').length]") == [None, 5]
-    for frame, ready in ((0, "explorer.cy.nodes('.box').length > 5"), (1, "document.querySelector('#stage rect')")):
+    reader.until(lambda: reader.ask("return document.querySelectorAll('#cell, iframe, style').length") == 5)
+    assert reader.ask("return window.ran") is None
+    drawn = ("window.explorer?.cy.nodes('.box').length > 5", "document.querySelector('#stage rect')")
+    for frame, ready in enumerate(drawn):
         reader.ask("document.querySelectorAll('iframe')[arguments[0]].scrollIntoView()", frame)  # else it may sleep
         reader.driver.switch_to.frame(frame)
         reader.until(lambda ready=ready: reader.ask(f"return Boolean({ready})"))

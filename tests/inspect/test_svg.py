@@ -1,19 +1,22 @@
 """The picture is well-formed and legible, and shows the cuts that were made and no others."""
 
 import os
+import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from pictures import SPACE, classes, collisions, inside, leaves, run_together, texts, tips
+from pictures import SPACE, along, classes, collisions, inside, leaves, run_together, texts, tips
 from recordings import by_hand, run, tower, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.inspect.canvas import Canvas
 from tinyhyper.inspect.captions import LEGEND
 from tinyhyper.inspect.figure import Key, figure
+from tinyhyper.inspect.legend import Legend
 from tinyhyper.optim import SGD
 
 STACKS = ["sgd", "sgd/sgd", "adam/sgd", "sgd(0.1, mu=0.9)/adam/sgd", "adam-alpha/rmsprop/sgd", "/".join(["sgd"] * 11)]
@@ -169,11 +172,17 @@ def record_of_a_graph():
     return tape
 
 
+TOWER, GRAPH = tower(), record_of_a_graph()
+
+
 def test_a_saved_picture_is_whole_and_alone(tmp_path):
     tape = tower()
     path = tape.save_svg(tmp_path / "cut.svg")
     assert path.read_text(encoding="utf-8") == th.inspect.svg(tape)
     assert os.listdir(tmp_path) == ["cut.svg"]
+    tape.save_svg(path, scale=1.5, steps=1)
+    assert path.read_text(encoding="utf-8") == th.inspect.svg(tape, scale=1.5, steps=1)
+    tape.save_svg(path)
     with pytest.raises(FileNotFoundError, match="there is no folder .*missing"):
         tape.save_svg(tmp_path / "missing" / "cut.svg")
     with th.record() as empty, pytest.raises(th.ArgumentError):
@@ -212,7 +221,25 @@ def test_the_legend_is_in_the_picture_where_the_recording_ends_with_a_backward_t
     keys = [text for text in root.iter(SPACE + "text") if text.text in LEGEND.values()]
     assert len(keys) >= 3 and len({(text.get("x"), text.get("y")) for text in keys}) == len(keys)
     for text in keys:
-        assert float(text.get("x")) + 0.58 * 13 * len(text.text) < float(root.get("width"))
+        assert float(text.get("x")) + 0.52 * 14 * len(text.text) < float(root.get("width"))
+
+
+@given(st.sets(st.sampled_from([*LEGEND]), min_size=1), st.integers(480, 1500), st.text("ae.", max_size=90))
+@example({"kept", "cut"}, 700, "e" * 50)
+def test_a_legends_cells_are_in_the_picture_and_apart(flows, width, note):
+    legend = Legend({flow: LEGEND[flow] for flow in LEGEND if flow in flows}, width, note)
+    canvas = Canvas(width, legend.height, "th-figure")
+    legend.draw(canvas, 19)
+    root = ElementTree.fromstring(canvas.picture())
+    assert collisions(root) == [] and len(texts(root)) == len(flows) + bool(note)
+
+
+def test_gradients_that_flow_on_through_gradients_are_drawn_too():
+    tape = by_hand(cut_gradient=False, create_graph=True)
+    root = parsed(tape)
+    assert len(classes(root, "th-kept")) == sum(arrow.flow == "kept" for arrow in figure(tape).arrows) == 10
+    assert all(leaves(root, path, "end") for path in classes(root, "th-kept"))
+    assert all(found.startswith("box") for found in collisions(root))
 
 
 @pytest.mark.parametrize("fault", [{"cut_weights": False}, {"cut_gradient": False}])
@@ -263,17 +290,83 @@ def test_a_trail_runs_along_its_arrows_and_points_where_it_leads(trail):
     boxes = [part for part in trail_of(root) if part.tag == SPACE + "rect"]
     swatch, *bands = [part for part in trail_of(root) if part.tag == SPACE + "path"]
     assert (len(boxes), len(bands)) == (4, 3)
+    assert all(along(root, band, "kept") and leaves(root, band, "start") for band in bands)
     kept = {path.get("d") for path in classes(root, "th-kept")}
-    assert all(band.get("d") in kept and leaves(root, band, "start") for band in bands)
+    assert not kept & {band.get("d") for band in bands}  # on its arrow it would seem one that points both ways
     assert not any(leaves(root, band, "end") for band in bands)
     assert "so it goes" in [text.text for text in root.iter(SPACE + "text")]
-    assert trail_of(parsed(tower())) == []
+    assert trail_of(parsed(tower(), trail=())) == []
+
+
+def test_the_path_of_the_last_losss_gradient_to_the_highest_hyperparameter_is_the_trail_by_default():
+    for stack, trail in [
+        ("sgd", ("loss[1]", "w0[1]")),
+        ("sgd/sgd", ("loss[1]", "w0[1]", "alpha[1]")),
+        ("sgd/sgd/sgd", ("loss[1]", "w0[1]", "alpha[1]", "kappa[1]")),
+    ]:
+        assert inspect.svg(tower(stack)) == inspect.svg(tower(stack), trail=trail)
+    assert figure(tower("sgd/sgd", steps=1)).trail() == [Key(0, 0, "loss"), Key(0, 0, "values")]
+
+
+def size(picture):
+    root = ElementTree.fromstring(picture)
+    return float(root.get("width")), float(root.get("height"))
+
+
+@pytest.mark.parametrize("stack", ["sgd", "sgd/sgd", "sgd/sgd/sgd/sgd", "adam/sgd", "sgd(mu=0.5)/adam/sgd"])
+def test_pictures_fit_a_projector_with_letters_that_the_back_row_reads(stack):
+    picture = inspect.svg(tower(stack, 4))
+    width, height = size(picture)
+    assert width <= 1280 and height <= 720
+    letters = [float(found) for found in re.findall(r"font-size: ([\d.]+)px", picture)]
+    assert min(letters) * min(1280 / width, 720 / height) >= 14
+
+
+@given(st.floats(0.1, 10))
+def test_a_picture_is_scaled_and_else_the_same(scale):
+    for tape in (TOWER, GRAPH):
+        small, large = inspect.svg(tape), inspect.svg(tape, scale=scale)
+        assert np.allclose(size(large), np.array(size(small)) * scale, atol=0.5)
+        plain = [re.sub(r'width="\d+" height="\d+"', "", picture, count=1) for picture in (small, large)]
+        assert plain[0] == plain[1] and plain[0] != small
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, np.inf, np.nan, "2", None])
+def test_a_scale_that_is_none_is_refused(scale):
+    for tape in (TOWER, GRAPH):
+        with pytest.raises(th.ArgumentError, match="scale=.*: it must be a number above 0"):
+            inspect.svg(tape, scale=scale)
+
+
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_as_many_steps_are_shown_as_are_asked_for_and_recorded(recorded, asked):
+    shown = figure(trained("sgd/sgd", recorded), count=asked)
+    assert shown.steps == [*range(max(0, recorded - asked), recorded + 1)]
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, "2"])
+def test_a_number_of_steps_that_is_none_is_refused(steps):
+    with pytest.raises(th.ArgumentError, match="steps=.*: it must be a whole number of steps"):
+        inspect.svg(TOWER, steps=steps)
+
+
+def test_each_hyperparameter_of_a_level_has_its_row_while_they_fit():
+    root = parsed(tower("adam/sgd", 3))
+    rows = [text.text for text in classes(root, "th-row")]
+    for name in ("alpha", "beta1", "beta2"):
+        assert {f"{name}[1]", f"{name}[2]", f"{name}[3]"} <= {*rows}
+    order = [row.removeprefix("∂/").removeprefix("∂") for row in rows if row.startswith("∂")]
+    assert order == ["alpha", "unit beta1", "unit beta2"] * 2  # as the values
+    names = [f"w{n}" for n in range(6)]
+    many = parsed(trained("sgd/sgd", params=dict.fromkeys(names, 1.0)))
+    assert not classes(many, "th-row") and "6 weights[1]" in [text for text, _ in texts(many)]
+    assert "w0, w1, w2, w3, w4, w5" in [text for text, _ in texts(many)]
 
 
 def test_a_trail_goes_by_the_kept_arrow_where_there_is_a_choice():
     root = parsed(half_cut(), trail=("a[1]", "a[0]"))
     _, band = [part for part in trail_of(root) if part.get("d")]
-    assert leaves(root, band, "start") and band.get("d") in {path.get("d") for path in classes(root, "th-kept")}
+    assert leaves(root, band, "start") and along(root, band, "kept") and not along(root, band, "cut")
 
 
 def test_a_trail_along_an_arrow_points_with_it():
@@ -320,20 +413,19 @@ def test_the_path_of_a_value_through_a_cut_is_not_drawn_as_that_of_a_gradient(an
 def test_no_gradients_path_is_drawn_through_a_cut(answers):
     for name in ("parts", "paths"):
         root = ElementTree.fromstring(answers[name].svg())
-        cuts = {path.get("d") for path in classes(root, "th-cut")}
-        bands = {part.get("d") for part in [*trail_of(root), *classes(root, "th-branch")] if part.get("d")}
-        assert classes(root, "th-carry") == [] and not bands & cuts
+        _, *bands = [part for part in [*trail_of(root), *classes(root, "th-branch")] if part.get("d")]
+        assert classes(root, "th-carry") == [] and all(along(root, band, "kept") for band in bands)
 
 
 def test_all_paths_of_a_gradient_are_drawn_with_what_came_along_each_arrow(answers):
     root, answer = ElementTree.fromstring(answers["parts"].svg()), answers["parts"]
-    kept = {path.get("d") for path in classes(root, "th-kept")}
     _, *chosen = [part for part in trail_of(root) if part.get("d")]
     assert all(leaves(root, band, "start") for band in chosen)
-    chosen = {part.get("d") for part in chosen}
-    others = {part.get("d") for part in classes(root, "th-branch")}
+    others = classes(root, "th-branch")
+    assert all(along(root, band, "kept") for band in [*chosen, *others])
+    assert len({band.get("d") for band in [*chosen, *others]}) == 6
     amounts = [float(text.text) for text in classes(root, "th-amount")]
-    assert len(answer.rows) == 6 and len(chosen) == 2 and len(others) == 4 and chosen | others <= kept
+    assert len(answer.rows) == 6 and len(chosen) == 2 and len(others) == 4
     total = sum(row[1] for row in answer.rows)
     direct = sum(row[1] for row in answer.rows if row[0].count("→") == 2)
     through = sum(row[1] for row in answer.rows if "∂" in row[0])

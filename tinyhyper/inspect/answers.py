@@ -107,6 +107,7 @@ def picture(
 
         here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
         others = [(boxes(path), amount) for path, amount in branches]
-        return Drawing(drawn, boxes(trail), [n for n in marks if n in here], caption, others).draw()
+        band = drawn.trail() if caption is None else boxes(trail)
+        return Drawing(drawn, band, [n for n in marks if n in here], caption, others).draw()
 
     return draw

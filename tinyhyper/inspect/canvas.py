@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
-from math import atan2, degrees
+from math import atan2, degrees, inf
 from typing import Literal
 from xml.etree import ElementTree
 
+from ..errors import ArgumentError
 from .plain import plain_lines
 
 # How notebooks and other pages say that they are dark. In others a picture is light; in a file of its own it is as the
@@ -108,8 +109,12 @@ class Canvas:
         self.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
         return group
 
-    def picture(self) -> Picture:
-        """What has been drawn."""
+    def picture(self, scale: float = 1.0) -> Picture:
+        """What has been drawn, so many times as large. Raises ArgumentError if that is no size."""
+        if not isinstance(scale, (int, float)) or not 0 < scale < inf:
+            raise ArgumentError(f"scale={scale!r}: it must be a number above 0, 1 for the usual size")
+        for side in ("width", "height"):
+            self.root.set(side, f"{float(self.root.attrib[side]) * scale:.0f}")
         return Picture(ElementTree.tostring(self.root, encoding="unicode") + "\n")
 
 

@@ -9,15 +9,16 @@ from .figure import FIXED, Box, Figure, Key
 from .names import KAPPA, LOSS, Name
 from .plain import plain, short
 
+FEW = 4  # so many rows a box may have
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
-    "cut": "cut by detach(): the value passes, the gradient stops",
-    "asked": "without its cut: the gradient would flow back along it",
+    "cut": "cut: the value passes, the gradient stops",
+    "asked": "without its cut: the gradient would flow back",
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-LONGEST = {"box": 13, "gradient": 17, "remark": 17, "lane": 25}  # in characters
+LONGEST = {"box": 12, "gradient": 17, "remark": 18, "lane": 25, "row": 21}  # in characters
 
 
 class Captions:
@@ -87,6 +88,20 @@ class Captions:
         one = own(names[0], key.lane).title if len(names) == 1 else f"{len(names)} {many}"
         return f"{clip(one, LONGEST['box'])}[{key.step}]", clip(remark, LONGEST["remark"])
 
+    def rows(self, box: Box) -> list[tuple[str, str]]:
+        """The rows of a box of several values: what each is called, and its number."""
+        order = [*self._tuned(box.key.lane), *box.names]
+        names = sorted(box.names, key=order.index)
+        numbers = ["" if box.names[name] is None else f"{box.names[name]:.3g}" for name in names]
+        at = "" if box.key.kind == "gradient" else f"[{box.key.step}]"
+        rooms = [LONGEST["row"] - len(at) - (len(number) + 1 if number else 0) for number in numbers]
+        forms = [[own(name, box.key.lane).title for name in names], [plain(name) for name in names]]
+        if box.key.kind == "gradient":
+            forms = [[f"{by}{tuned(box, name, plain(name))}" for name in names] for by in ("∂/∂", "∂")]
+        form = next((form for form in forms if all(len(text) <= room for text, room in zip(form, rooms))), forms[-1])
+        found = [(clip(text, room) + at, number) for text, room, number in zip(form, rooms, numbers)]
+        return [*found, (clip(f"with {', '.join(sorted(box.state))}", LONGEST["row"]), "")] if box.state else found
+
     def title(self, box: Box) -> str:
         """All that is in a box."""
         lane, names = box.key.lane, [self.name(box.key), *(own(name, box.key.lane).title for name in box.names)]
@@ -97,10 +112,11 @@ class Captions:
         """A lane's heading, and the lines below it."""
         boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
         fixed = self.figure.fixed.get(lane, {})
-        tuned = list(dict.fromkeys(name for box in boxes for name in box.names))
+        tuned = self._tuned(lane)
         names = tuned or list(fixed)
         titles = [own(name, lane).title for name in names]
-        heading, lines = "weights", wrap(", ".join(titles), LONGEST["lane"])[:2] if len(names) > 1 else []
+        listed = len(names) > (FEW if tuned else 1)
+        heading, lines = "weights", wrap(", ".join(titles), LONGEST["lane"])[:2] if listed else []
         if lane:
             heading = titles[0] if len(names) == 1 else "hyperparameters"
             of = f"the {names[0]} of " if len(names) == 1 else f"{KAPPA}: alpha of " if KAPPA in titles else "of "
@@ -109,6 +125,11 @@ class Captions:
             lines.append(f"fixed: {', '.join(own(name, lane).title for name in fixed)}")
         lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
         return heading, [clip(line, LONGEST["lane"]) for line in lines]
+
+    def _tuned(self, lane: int) -> list[str]:
+        """The names in a lane's boxes of values."""
+        boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
+        return list(dict.fromkeys(name for box in boxes for name in box.names))
 
     def bar(self, lane: int, room: int) -> str:
         """The bar of a lane of hyperparameters that nothing tunes: the longest text that fits."""

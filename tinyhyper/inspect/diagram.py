@@ -15,6 +15,7 @@ from ..errors import ArgumentError
 from .canvas import Canvas, Picture
 from .captions import LEGEND, clip
 from .figure import Drawn
+from .legend import LEFT, Legend
 from .names import sized
 from .plain import short
 from .records import STRENGTH, Place, Recording
@@ -22,19 +23,21 @@ from .text import Trees, site
 
 MOST = 80  # boxes in a picture
 WIDE, HIGH, ACROSS, DOWN = 180, 46, 270, 70  # the size of a box, and from box to box
-LEFT, TOP, LINE, LETTER, ROW = 18, 36, 23, 8.0, 26
+TOP, LINE, LETTER = 36, 23, 8.4
 LONGEST = 18  # characters in a box
 Join = tuple[int, int, Drawn, "int | None"]  # from a box to a box, what it does to gradients, the cut
 
 
-def diagram(tape: Recording, marks: Collection[int] = (), caption: str | None = None) -> Picture:
-    """An SVG of the newest operations of a recording, oldest on the left. marks, caption: as in `svg`.
+def diagram(
+    tape: Recording, marks: Collection[int] = (), caption: str | None = None, scale: float = 1.0
+) -> Picture:
+    """An SVG of the newest operations of a recording, oldest on the left. marks, caption, scale: as in `svg`.
 
-    Raises ArgumentError for a recording that holds nothing, and for a mark at a cut that is not drawn.
+    Raises ArgumentError for a recording that holds nothing, for a mark at a cut that is not drawn, and for a bad scale.
     """
     if not tape.nodes:
         raise ArgumentError("this recording holds nothing to draw: record a loss or step in `with th.record() as tape`")
-    return Diagram(tape, marks, caption).draw()
+    return Diagram(tape, marks, caption).draw(scale)
 
 
 class Boxes(Trees):
@@ -109,14 +112,15 @@ class Diagram(Canvas):
         self.way: dict[tuple[int, int], list[tuple[int, float]]] = {}  # of a long link: column and row between its ends
         self.row = self._rows()
         rows = [*self.row.values(), *(row for way in self.way.values() for _, row in way)]
-        self.flows = [flow for flow in LEGEND if any(link[2] == flow for link in self.boxes.joins)]
+        flows = {flow: words for flow, words in LEGEND.items() if any(link[2] == flow for link in self.boxes.joins)}
         width = LEFT * 2 + ACROSS * max(self.column.values(), default=0) + WIDE
         self.wide = max(width, 560)
         text = self._reached() if caption is None else caption
         self.lines = wrap(text, int((self.wide - 2 * LEFT) / LETTER))
         self.top = TOP + LINE * len(self.lines) + HIGH / 2 + 22
         self.bottom = self.top + DOWN * max(rows, default=0) + HIGH / 2 + 26
-        super().__init__(self.wide, self.bottom + ROW * len(self.flows), "th-figure")
+        self.legend = Legend(flows, self.wide)
+        super().__init__(self.wide, self.bottom + self.legend.height, "th-figure")
 
     def _columns(self) -> dict[int, int]:
         """A box stands to the right of all that it reads, what reads nothing just before its first reader."""
@@ -170,7 +174,7 @@ class Diagram(Canvas):
         """The middle of a box."""
         return LEFT + WIDE / 2 + ACROSS * self.column[box], self.top + DOWN * self.row[box]
 
-    def draw(self) -> Picture:
+    def draw(self, scale: float) -> Picture:
         """The whole picture."""
         title = self.tape.title or "A graph, read off the recording"
         self.add("title", text=title)
@@ -183,14 +187,8 @@ class Diagram(Canvas):
             self._link(*link)
         for box in self.boxes.inside:
             self._box(box)
-        for n, flow in enumerate(self.flows):
-            y = self.bottom + ROW * n
-            style = f"th-arrow th-{flow} th-key"
-            self.arrow(None, f"M{LEFT} {y - 5:g} H{LEFT + 52}", style, flow)
-            if flow == "cut":
-                self.scissors(LEFT + 22, y - 5, "th-key")
-            self.write(LEFT + 62, y, LEGEND[flow], "th-small")
-        return self.picture()
+        self.legend.draw(self, self.bottom + 6)
+        return self.picture(scale)
 
     def _link(self, source: int, target: int, flow: Drawn, cut: int | None) -> None:
         (x0, y0), (x1, y1) = self.center(source), self.center(target)

@@ -63,7 +63,7 @@ class Arrow:
 
 @dataclass
 class Figure:
-    """Two consecutive steps.
+    """Some consecutive steps.
 
     fixed: by lane, the hyperparameters that nothing tunes.  where: the box of a place of the recording.
     """
@@ -78,6 +78,13 @@ class Figure:
     def reached(self, start: Key) -> list[Key]:
         """The boxes that a gradient reaches from a box along kept arrows, nearest first."""
         return list(self._followed(start))[1:]
+
+    def trail(self) -> list[Key]:
+        """The path of the last loss's gradient to the highest hyperparameter, or to the weights if it reaches none."""
+        loss = max((key for key in self.boxes if key.kind == "loss"), key=lambda key: key.step, default=None)
+        reached = [] if loss is None else self.reached(loss)
+        tuned = [key for key in reached if key.lane] or reached
+        return self.way(loss, tuned[-1]) if loss is not None and tuned else []
 
     def way(self, start: Key, end: Key) -> list[Key]:
         """The shortest path of a gradient from one box back to another, both included; empty if each path is cut."""
@@ -103,12 +110,14 @@ def steps_of(tape: Recording) -> list[int]:
     return sorted({step for step, label in labels if label and not label.level and label.role in ("weights", "state")})
 
 
-def figure(tape: Recording, first: int | None = None, opened: Collection[int] = ()) -> Figure:
-    """The figure of two consecutive steps: the last two that were recorded, or those from step `first` on.
+def figure(tape: Recording, first: int | None = None, opened: Collection[int] = (), count: int = 2) -> Figure:
+    """The figure of consecutive steps: the last that were recorded, or those from step `first` on.
 
-    opened: the numbers of cuts that are left out.
-    Raises ArgumentError if the recording holds no optimizer step.
+    opened: the numbers of cuts that are left out.  count: how many steps.
+    Raises ArgumentError if the recording holds no optimizer step, or not that one, or if `count` is no number of steps.
     """
+    if not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"steps={count!r}: it must be a whole number of steps to draw, such as 2")
     steps = steps_of(tape)
     if not steps:
         raise ArgumentError(
@@ -118,17 +127,17 @@ def figure(tape: Recording, first: int | None = None, opened: Collection[int] = 
     reading = _Boxes(tape, opened)
     if first is None:
         computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
-        first = steps[-2 if computed else -3 :][0]
+        first = steps[-count if computed else -count - 1 :][0]
         moved = [key.step for key in reading.boxes if key.lane and key.kind == "values" and key.step in steps]
         if moved and max(moved) <= first:  # hyperparameters do not move in a window: show how it begins
             first = max(max(moved) - 1, steps[0])
     elif first not in steps:
         raise ArgumentError(f"step={first}: this recording holds steps {steps[0]} to {steps[-1]}")
-    shown = [step for step in steps if first <= step <= first + 2]
+    shown = [step for step in steps if first <= step <= first + count]
     boxes = {
         key: box
         for key, box in reading.boxes.items()
-        if key.step in shown and (key.step < first + 2 or key.kind == "values")
+        if key.step in shown and (key.step < first + count or key.kind == "values")
     }
     arrows = [
         arrow

@@ -1,17 +1,23 @@
-"""Where the boxes of a figure stand, and how its arrows run."""
+"""Where the boxes of a figure stand, and how its arrows run.
+
+A lane has two tracks from one step to the next: above, what the new value takes from the old one; below, the gradient,
+and what the new value takes from that. So a tall tower is no tall picture.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from .figure import FIXED, Arrow, Figure, Key
+from .captions import FEW
+from .figure import FIXED, Arrow, Box, Figure, Key
 
-HEADER, PITCH = 176, 316  # the widths of the column of lane names, and of one step
-LANE, BAR = 160, 72  # the heights of a lane, and of one with only a bar
-LABEL, VALUES, ROW, LOSS, FOOT = 28, 38, 86, 156, 46  # down from the top of a band or lane, and below the lowest row
-BOX_WIDTH, BOX_HEIGHT, BAR_HEIGHT, ROUND = 132, 46, 32, 12
-ACROSS = 160  # from values to their gradients
-GRADIENT, CONSTANT, ASIDE = -36, 40, 16  # where on a box an arrow from a gradient or a constant ends; between two
+HEADER = 212  # the width of the column of lane names
+BOX_WIDTH, WIDER, BAR_HEIGHT, ROUND = 148, 171, 32, 12
+BEFORE, AFTER = 36, 52  # between values and their gradients, and from there to the next step
+LOW = 19  # from row to row of a box
+TOP, GAP, FOOT = 28, 39, 14  # above the highest box, between boxes, below the lowest
+CONSTANT, ASIDE = 46, 10  # how far from a box's middle a constant's arrow ends; between two arrows
+OLD, PILL = 14, 26  # down from the top of a box: the upper track, the top of a gradient
 
 
 class Route(NamedTuple):
@@ -21,62 +27,96 @@ class Route(NamedTuple):
     mark: tuple[float, float]
 
 
+def rows(box: Box) -> int:
+    """How many rows the text of a box has: one for each value while they fit, and one for its state."""
+    count = len(box.names) + (len(box.names) > 1 and bool(box.state))
+    return count if 0 < count <= FEW else 1
+
+
 class Layout:
     """Lanes from the bottom up, steps from left to right; a loss stands below its weights.
 
-    top: where the lanes begin.  y: by lane, the height of its values; gradients stand a row below, losses two.
+    top: where the lanes begin.  y: by lane, the middle of its boxes.  high: by lane, how high they are.
+    wide: how wide boxes are.  pitch: how wide a step is.
     bars: lanes with nothing but fixed hyperparameters.  narrow: whether the last step shows no more than its values.
     """
 
     def __init__(self, shown: Figure, top: float) -> None:
         self.steps, self.top = shown.steps, top
-        self.boxes = set(shown.boxes)
+        self.boxes = shown.boxes
         self.arrows = {(arrow.source, arrow.target, arrow.flow) for arrow in shown.arrows}
         lanes = sorted({key.lane for key in shown.boxes} | {arrow.source.lane for arrow in shown.arrows})
         self.bars = {lane for lane in lanes if not any(key.lane == lane for key in shown.boxes)}
+        self.wide = WIDER if any(rows(box) > 1 for box in shown.boxes.values()) else BOX_WIDTH
+        self.pitch = 2 * self.wide + BEFORE + AFTER
+        self.high: dict[int, float] = {}
         self.y: dict[int, float] = {}
-        self.bottom: float = top + LABEL
+        self.bottom: float = top + TOP
         for lane in reversed(lanes):
-            self.y[lane] = self.bottom + (BAR_HEIGHT / 2 if lane in self.bars else VALUES)
-            self.bottom += BAR if lane in self.bars else LANE
-        self.bottom = self.y[lanes[0]] + LOSS + FOOT
+            counts = [rows(box) for key, box in shown.boxes.items() if key.lane == lane and key.kind != "loss"]
+            self.high[lane] = BAR_HEIGHT if lane in self.bars else PILL + _pill(max(counts, default=1))
+            self.y[lane] = self.bottom + self.high[lane] / 2
+            self.bottom += self.high[lane] + GAP
+        self.loss = self.bottom + _pill(1) / 2
+        self.bottom = self.loss + _pill(1) / 2 + FOOT
         self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
-        self.width = HEADER + PITCH * len(self.steps) - (PITCH - BOX_WIDTH - 34 if self.narrow else 0)
+        self.width = HEADER + self.pitch * len(self.steps) - (self.pitch - self.wide - 34 if self.narrow else 0)
 
     def center(self, key: Key) -> tuple[float, float]:
         """The middle of a box."""
-        x = HEADER + 8 + BOX_WIDTH / 2 + PITCH * self.steps.index(key.step)
-        down = {"values": 0, "gradient": ROW, "loss": LOSS}[key.kind]
-        return x + (ACROSS if key.kind == "gradient" else 0), self.y[key.lane] + down
+        x = HEADER + 8 + self.wide / 2 + self.pitch * self.steps.index(key.step)
+        match key.kind:
+            case "loss":
+                return x, self.loss
+            case "gradient":
+                return x + self.wide + BEFORE, self.y[key.lane] + PILL / 2
+        return x, self.y[key.lane]
 
-    def route(self, arrow: Arrow) -> Route:
-        """Where an arrow runs. Two arrows of different flow between the same boxes stay apart."""
+    def height(self, key: Key) -> float:
+        """How high a box is."""
+        match key.kind:
+            case "loss":
+                return _pill(1)
+            case "gradient":
+                return self.high[key.lane] - PILL
+        return self.high[key.lane]
+
+    def route(self, arrow: Arrow, aside: float = 0) -> Route:
+        """Where an arrow runs. Two arrows of different flow between the same boxes stay apart.
+
+        aside: how far beside the arrow's own place.
+        """
         source, target = arrow.source, arrow.target
         x1, y1 = self.center(target)
-        right, up = BOX_WIDTH / 2, BOX_HEIGHT / 2
+        right, up = self.wide / 2, self.height(target) / 2
         if source.step == FIXED:
             bar = source.lane in self.bars
             x = x1 + (0 if bar and source.lane - target.lane == 1 else CONSTANT)
-            return _line(x, self.y[source.lane] + (BAR_HEIGHT / 2 if bar else up), x, y1 - up)
+            return _line(x, self.y[source.lane] + self.high[source.lane] / 2, x, y1 - up)
         x0, y0 = self.center(source)
-        aside = ASIDE if arrow.flow != "cut" and (source, target, "cut") in self.arrows else 0
+        down = self.height(source) / 2
+        aside += ASIDE if arrow.flow != "cut" and (source, target, "cut") in self.arrows else 0
         match source.kind, target.kind:
             case "values", "values" | "loss" if x0 == x1 and (source.lane - target.lane in (0, 1)):
-                return _line(x0 + aside, y0 + up, x1 + aside, y1 - up)
+                return _line(x0 + aside, y0 + down, x1 + aside, y1 - up)
             case "values", "values" | "loss" if x0 == x1:  # past a lane
-                return _bend(x0 + right, y0 + 12, x1 + right, y1 - 12)
-            case "gradient", "values" if source.lane == target.lane:
-                return _elbow(x0 + right, y0 + aside, x1 + GRADIENT + aside, y1 + up)
+                return _bend(x0 + right, y0 + down - 12, x1 + right, y1 - 7)
+            case "gradient", "values" if source.lane == target.lane and x1 > x0:
+                return _level(x0 + right, x1 - right, y0 + aside, x1 - right - 28)
+            case "values", "values" if source.lane == target.lane and x1 > x0:
+                return _level(x0 + right, x1 - right, y0 - down + OLD + aside, x1 - right - 76)
             case "loss", "gradient" if source.step == target.step:
-                return _riser(x0 + right, y0, x1 - right, y1)
+                return _riser(x0 + right, y0, x1 - right, y1, BEFORE / 2 - 2)
+            case "values", "gradient" if source.step == target.step and source.lane == target.lane:
+                return _level(x0 + right, x1 - right, y1 - 11, x1 - right)
+            case "values", "gradient" if source.step == target.step and source.lane < target.lane:
+                return _riser(x0 + right, y0 - 8, x1 - right, y1 + 11, BEFORE / 2 - 10)
             case "values", "values" if source.lane > target.lane and self._free(source, target.step):
-                return _elbow(x0 + right, y0 + ASIDE, x1 + aside, y1 - up)
-        if y0 == y1:
-            level = _line(x0 + right, y0 + aside, x1 - right, y1 + aside)
-            return level._replace(mark=(x1 - PITCH / 2, y1 + aside)) if x1 > x0 else level
-        down = up if y1 > y0 else -up
+                return _elbow(x0 + right, y0 - down + OLD - 6 + aside, x1 + aside, y1 - up)
+        if y1 < y0:
+            up, down = -up, -down
         side = right if x1 > x0 else -right
-        return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - down)
+        return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - up)
 
     def _free(self, source: Key, step: int) -> bool:
         """Whether no box stands to the right of some values, up to a step."""
@@ -85,12 +125,22 @@ class Layout:
         )
 
 
+def _pill(count: int) -> float:
+    """How high a gradient's box of so many rows is."""
+    return 17 + LOW * count if count > 1 else 40
+
+
 def _line(x0: float, y0: float, x1: float, y1: float) -> Route:
     return Route(f"M{x0:g} {y0:g} L{x1:g} {y1:g}", ((x0 + x1) / 2, (y0 + y1) / 2))
 
 
+def _level(x0: float, x1: float, y: float, mark: float) -> Route:
+    """To the right; its scissors stand in the last step that it passes."""
+    return Route(f"M{x0:g} {y:g} H{x1:g}", (mark, y))
+
+
 def _bend(x0: float, y0: float, x1: float, y1: float) -> Route:
-    bend = x1 + 26
+    bend = x1 + 10
     return Route(f"M{x0:g} {y0:g} C{bend:g} {y0:g} {bend:g} {y1:g} {x1:g} {y1:g}", (bend - 6, (y0 + y1) / 2))
 
 
@@ -101,8 +151,8 @@ def _elbow(x0: float, y0: float, x1: float, y1: float) -> Route:
     return Route(path, (x1, (y0 + y1) / 2 - 7))
 
 
-def _riser(x0: float, y0: float, x1: float, y1: float) -> Route:
-    """To the right, up between two columns, and to the right again: from a loss to its gradients."""
-    x, bend = (x0 + x1) / 2, 8
+def _riser(x0: float, y0: float, x1: float, y1: float, across: float) -> Route:
+    """To the right, up between two columns, and to the right again, as from a loss to its gradients."""
+    x, bend = x0 + across, 8
     up = f"M{x0:g} {y0:g} H{x - bend:g} Q{x:g} {y0:g} {x:g} {y0 - bend:g} V{y1 + bend:g}"
     return Route(f"{up} Q{x:g} {y1:g} {x + bend:g} {y1:g} H{x1:g}", (x, (y0 + y1) / 2))

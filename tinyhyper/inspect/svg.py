@@ -12,22 +12,24 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
 from .canvas import Canvas, Picture
-from .captions import CARRY, LEGEND, Captions
+from .captions import CARRY, LEGEND, Captions, clip
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
-from .layout import BAR_HEIGHT, BOX_HEIGHT, BOX_WIDTH, HEADER, PITCH, Layout
+from .layout import BAR_HEIGHT, HEADER, LOW, Layout, rows
+from .legend import Legend
 from .plain import short
 from .records import Recording
 from .text import site
 
-TOP, TITLE, LINE, ROW = 36, 26, 23, 26  # the title's baseline; from line to line of title, caption and legend
-SMALL, LETTER, LARGE = 7.6, 8.7, 12.0  # about the widths of a letter: in small type, in a line, in the title
+TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
+LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
+TIP, BESIDE = 21, 17  # of a band: its tip's size, and how far beside its arrow it runs so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
 
 
@@ -35,29 +37,34 @@ def svg(
     tape: Recording,
     step: int | None = None,
     *,
-    trail: Sequence[str | tuple[int, int, str]] = (),
+    steps: int = 2,
+    trail: Sequence[str | tuple[int, int, str]] | None = None,
     marks: Collection[int] = (),
     caption: str | None = None,
+    scale: float = 1.0,
 ) -> Picture:
-    """An SVG of two consecutive optimizer steps, read off the recording: boxes, edges kept, edges cut.
+    """An SVG of consecutive optimizer steps, read off the recording: boxes, edges kept, edges cut.
 
     The text of the SVG, which a notebook shows as a picture, in its own theme.
 
-    step: the first of the steps to show; by default the last two are shown.
+    step: the first of the steps to show; by default the last are shown.  steps: how many.
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
-    or by `figure.Key`.  marks: the numbers of cuts whose scissors stand out.
+    or by `figure.Key`; by default the path of the last loss's gradient to the highest hyperparameter that it reaches.
+    marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
+    scale: how large the picture is; no larger than the page it is in.
     Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.
     Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """
     if not steps_of(tape) and step is None and not trail:
-        return diagram(tape, marks, caption)
-    return Drawing(figure(tape, step), trail, marks, caption).draw()
+        return diagram(tape, marks, caption, scale)
+    shown = figure(tape, step, count=steps)
+    return Drawing(shown, shown.trail() if trail is None else trail, marks, caption).draw(scale)
 
 
-def save_svg(tape: Recording, path: str | os.PathLike[str]) -> Path:
-    """Write the picture to a file, which appears whole or not at all; returns its path."""
-    return write(path, svg(tape))
+def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
+    """Write the picture to a file, which appears whole or not at all; returns its path. how: as in `th.inspect.svg`."""
+    return write(path, svg(tape, **how))
 
 
 class Drawing(Canvas):
@@ -81,9 +88,9 @@ class Drawing(Canvas):
                 self.amounts[self._joint(*pair)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
-        self.flows = {flow: words for flow, words in LEGEND.items() if any(a.flow == flow for a in shown.arrows)}
+        flows = {flow: words for flow, words in LEGEND.items() if any(a.flow == flow for a in shown.arrows)}
         if any(self._style(joint) == "carry" for joint in self.joints):
-            self.flows["carry"] = CARRY
+            flows["carry"] = CARRY
         self.width = Layout(shown, 0).width
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.titles = wrap(self.title, int((self.width - 36) / LARGE))
@@ -92,12 +99,11 @@ class Drawing(Canvas):
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         self.layout = Layout(shown, self.first + LINE * len(self.lines) - 2)
         self.bottom = self.layout.bottom
-        longest = max(map(len, self.flows.values()), default=0)
-        self.columns = 2 if self.width / 2 >= 80 + SMALL * longest else 1
-        self.height = self.bottom + 14 + ROW * (-(-len(self.flows) // self.columns) + bool(self.cuts))
+        self.legend = Legend(flows, self.width, self._made())
+        self.height = self.bottom + self.legend.height + 8
         super().__init__(self.width, self.height, "th-figure")
 
-    def draw(self) -> Picture:
+    def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
         self.add("title", text=self.title)
         self.add("desc", text=" ".join([*self.lines, self.captions.description()]))
@@ -109,15 +115,16 @@ class Drawing(Canvas):
             self.write(76 if self.trail else 18, self.first + LINE * n, line, "")
         if self.trail:
             y, back = float(self.first - 5), self.band == "trail"
-            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=26)
+            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
         for n, step in enumerate(self.figure.steps):
             self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
         for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
             style = self._style(joint) if joint in self.joints else "branch"
-            path = self.layout.route(self.figure.arrows[joint[0]]).path
-            self.arrow(None, path, f"th-{style}", style, joint[1], size=26)
+            beside = BESIDE if joint[1] == "start" else 0  # against the arrow
+            path = self.layout.route(self.figure.arrows[joint[0]], beside).path
+            self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
         for key in self.trail:
             self._rect(None, key, f"th-{self.band}")
         for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
@@ -129,24 +136,28 @@ class Drawing(Canvas):
                 self._scissors(*self.layout.route(arrow).mark, arrow)
             elif arrow.flow == "asked":
                 x, y = self.layout.route(arrow).mark
-                cuts = _numbered([cut.number for cut in arrow.cuts])
-                self.write(x, y + 20, f"without {cuts}", "th-asked-for", None, "middle")
+                words = f"without {_numbered([cut.number for cut in arrow.cuts])}"
+                low = arrow.source.kind == "gradient"
+                x, y = (x + 26, self._below(arrow.source) + 16) if low else (x - 16, y - 31)
+                self.write(x, y, words, "th-asked-for", None, "end")
         if len(self.amounts) > len(self.joints):
             for (number, _), amount in self.amounts.items():
                 self._amount(self.figure.arrows[number], amount)
-        self._legend()
-        return self.picture()
+        self.legend.draw(self, self.bottom + 20)
+        return self.picture(scale)
 
     def _amount(self, arrow: Arrow, amount: float) -> None:
         """What came along an arrow, beside it."""
         x, y = self.layout.route(arrow).mark
-        (x0, y0), (x1, y1) = self.layout.center(arrow.source), self.layout.center(arrow.target)
-        if x0 == x1:
-            self.write(x + 12, y + 4, short(amount), "th-amount")
-        elif y0 == y1:
-            self.write(x, y + 20, short(amount), "th-amount", None, "middle")
+        kinds = arrow.source.kind, arrow.target.kind
+        if arrow.source.lane != arrow.target.lane or "loss" in kinds:
+            self.write(x - 10, y + 5, short(amount), "th-amount", None, "end")
+        elif "gradient" not in kinds:
+            self.write(x, y - 7, short(amount), "th-amount", None, "middle")
+        elif kinds[0] == "gradient":
+            self.write(x + 26, self._below(arrow.source), short(amount), "th-amount", None, "end")
         else:
-            self.write(x - 10, y + 12, short(amount), "th-amount", None, "end")
+            self.write(x + 2, self._below(arrow.target), short(amount), "th-amount")
 
     def _joint(self, here: Key, there: Key) -> Joint:
         """The number of the arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
@@ -180,8 +191,8 @@ class Drawing(Canvas):
         return " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
 
     def _band(self, n: int, step: int) -> None:
-        x, top = HEADER + n * PITCH, self.layout.top
-        wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else PITCH - 8
+        x, top = HEADER + n * self.layout.pitch, self.layout.top
+        wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else self.layout.pitch - 8
         self.add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
         self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs to the right →"), "th-small")
 
@@ -197,27 +208,39 @@ class Drawing(Canvas):
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
-        if arrow.source.kind == "gradient":
-            x, y, anchor = -17, -6, "end"
+        number = _numbered([cut.number for cut in arrow.cuts])
+        if arrow.source.kind == "gradient":  # where it is from says why
+            self.write(26, self._below(arrow.source) - y, number, "th-reason", group, "end")
+        elif len(number) > 7:
+            self.write(-16, -6, number, "th-reason", group, "end")
         else:
-            x, y, anchor = 0, -33, "middle"
-        self.write(x, y, reasons, "th-reason", group, anchor)
-        self.write(x, y + 15, _numbered([cut.number for cut in arrow.cuts]), "th-reason", group, anchor)
+            reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
+            self.write(-16, -6, clip(reasons, 14), "th-reason", group, "end")
+            self.write(16, -6, number, "th-reason", group)
+
+    def _below(self, box: Key) -> float:
+        """The baseline of a text below a box."""
+        return self.layout.center(box)[1] + self.layout.height(box) / 2 + 15
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
         group = self.add("g")
-        caption, remark = self.captions.box(box)
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        self.write(x, y + (-2 if remark else 5), caption, "", group, "middle")
-        self.write(x, y + 16, remark, "th-small", group, "middle")
+        count = rows(box)
+        if count == 1:
+            caption, remark = self.captions.box(box)
+            self.write(x, y + (-3 if remark else 5), caption, "", group, "middle")
+            self.write(x, y + 14, remark, "th-small", group, "middle")
+        for n, (name, number) in enumerate(self.captions.rows(box) if count > 1 else ()):
+            low, side = y + 5 + LOW * (n - (count - 1) / 2), self.layout.wide / 2 - 10
+            self.write(x - side, low, name, "th-row", group)
+            self.write(x + side, low, number, "th-small", group, "end")
 
     def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
-        x, y = self.layout.center(key)
-        place = {"x": x - BOX_WIDTH / 2, "y": y - BOX_HEIGHT / 2, "rx": BOX_HEIGHT / 2 if key.kind == "gradient" else 6}
-        self.add("rect", group, "", **place, width=BOX_WIDTH, height=BOX_HEIGHT, class_=style)
+        (x, y), high = self.layout.center(key), self.layout.height(key)
+        place = {"x": x - self.layout.wide / 2, "y": y - high / 2, "rx": 19 if key.kind == "gradient" else 6}
+        self.add("rect", group, "", **place, width=self.layout.wide, height=high, class_=style)
 
     def _lane(self, lane: int, y: float) -> None:
         heading, lines = self.captions.lane(lane)
@@ -233,20 +256,11 @@ class Drawing(Canvas):
         if loss is not None:
             self.write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
 
-    def _legend(self) -> None:
-        for n, (flow, words) in enumerate(self.flows.items()):
-            row, column = divmod(n, self.columns)
-            x, y = 18 + self.width / 2 * column, self.bottom + 20 + ROW * row
-            style = f"th-arrow th-{flow} th-key"
-            self.arrow(None, f"M{x:g} {y - 5:g} H{x + 52:g}", style, flow)
-            if flow == "cut":
-                self.scissors(x + 22, y - 5, "th-key")
-            self.write(x + 62, y, words, "th-small")
-        if self.cuts:
-            places = list(dict.fromkeys(map(site, self.cuts.values())))
-            more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
-            text = f"the cuts drawn here were made in {', '.join(places[:3])}{more}"
-            self.write(80, self.height - 20, text, "th-small")
+    def _made(self) -> str:
+        """By which lines of code the cuts were made."""
+        places = list(dict.fromkeys(map(site, self.cuts.values())))
+        more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
+        return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
 
 
 def _numbered(cuts: Sequence[int]) -> str:

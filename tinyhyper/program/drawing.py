@@ -17,7 +17,7 @@ from .sheet import Array, Line, Sheet
 
 MOST = 200  # instructions in a picture
 ROW, PART, LINE, EDGE = 28, 27, 21, 18  # heights: of an instruction, a title, a text; the margin
-LETTER, SMALL = 8.2, 7.3  # about the widths of letters
+LETTER, SMALL = 8.2, 7.9  # about the widths of letters
 TITLE = "A step as a program"
 WORDS = "Time runs down. A bar is an array: from the instruction that makes it to the last one that reads it."
 KINDS = {"before": "there before", "loss": "made by the loss", "backward": "by backward", "step": "by the step"}
