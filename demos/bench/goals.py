@@ -11,6 +11,7 @@ from . import startup, sweeps
 from .networks import CHARACTERS, IMAGES
 from .plan import (
     BACKENDS,
+    BESIDE,
     BY_HAND,
     CALLED,
     CHANNELS_LAST,
@@ -192,6 +193,8 @@ GOALS = (
     Goal("net, a call a step, against over", "at most 2.5×", on(1, longer(NET, CALLED, OVER, 2.5))),
     Goal("net, a call a step, against JAX, a call a step", "8× or more", on(1, faster(NET, CALLED, (JAX,), 8))),
     Goal("200 small parameters, over, against NumPy by hand", "3× or more", on(1, faster(MANY, OVER, (BY_HAND,), 3))),
+    Goal("200 small parameters, over, side by side, against NumPy by hand", "15× or more",
+         on(1, faster(MANY, BESIDE, (BY_HAND,), 15))),
     Goal("200 small parameters, over, against JAX, a call a step", "50× or more",
          on(1, faster(MANY, OVER, (JAX,), 50))),
     Goal("each further level of a tower, over, to height 1000", "at most 25 ns, straight", on(1, level(OVER, 25))),

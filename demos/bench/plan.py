@@ -11,6 +11,7 @@ from .turns import Row, Task
 
 OURS = "tinyhyper"
 OVER, CALLED, EXACT = "replay, over", "replay, call a step", "replay, exact"
+BESIDE = "replay, over, side by side"
 PUBLISHED = ("published package", "published, create_graph")
 JAX, JAX_LOOP = "JAX, call a step", "JAX, fori_loop"
 COMPILED = (JAX, JAX_LOOP, "torch.compile")
@@ -35,6 +36,8 @@ TOWER_LABELS = (OURS, CALLED, OVER, *PUBLISHED)
 NETWORK_LABELS = (OURS, CALLED, *PUBLISHED, NO_TOWER)
 CHANNELS_ROW = Row(CHANNELS_LAST, "torch", "channels_last")
 FLOOR_ROW = Row(FLOOR, "numpy", "floor")
+BESIDE_ROW = Row(BESIDE, "tinyhyper", "beside")
+ROWS_OF = {MLP: (FLOOR_ROW,), SMALL: (BESIDE_ROW,)}
 ELEMENT_ROWS = (Row(OURS, "tinyhyper"), Row("NumPy", "numpy"), Row("PyTorch", "torch"), Row("MyGrad", "mygrad"))
 BACKENDS = tuple(f"{OURS}, {backend}" for backend in ("auto", "numba", "blas"))
 MATRIX_ROWS = (
@@ -113,8 +116,7 @@ def hypersteps(plan: Plan) -> list[Task]:
     tasks = []
     for name in plan.workloads:
         workload = HYPERSTEPS[name]
-        floor = [FLOOR_ROW] if workload.problem is MLP else []
-        rows = (*TRAINING_ROWS, *floor)
+        rows = (*TRAINING_ROWS, *ROWS_OF.get(workload.problem, ()))
         # Without the levels above, plain PyTorch computes the same only where there are none.
         differing = {NO_TOWER, FLOOR} if len(workload.tower) > 1 else {FLOOR}
         alike = tuple(row.label for row in rows if row.label not in differing)

@@ -14,7 +14,7 @@ def by_python(monkeypatch):
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
 
     def laid_out(*given):
-        layout = Layout(*given[:3], native.machine)
+        layout = Layout(*given[:4], native.machine)
         verify(layout, native.machine.entries)
         return layout
 

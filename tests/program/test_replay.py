@@ -561,10 +561,10 @@ def test_a_run_that_is_like_the_first_takes_its_program_and_no_other_run_does(ot
     train = th.replay(loss_of, *make(Adam(1e-2, tune=("alpha",), optimizer=SGD(1e-4))), exact=True)
     train.over(x, y)
     known = train._session.known()
-    run = Session(loss_of, *make(twin(other)), {}, True, None, known)
+    run = Session(loss_of, *make(twin(other)), {}, True, None, False, known)
     Replay(run).over(x, y)
     assert run.learner.program is not None and run.learner.program is not train.program
-    same = Session(loss_of, *make(Adam(3e-2, tune=("alpha",), optimizer=SGD(2e-4))), {}, True, None, known)
+    same = Session(loss_of, *make(Adam(3e-2, tune=("alpha",), optimizer=SGD(2e-4))), {}, True, None, False, known)
     Replay(same).over(x, y)
     assert same.learner.program is train.program
 

@@ -12,7 +12,7 @@ from ..core.operation import ArraySpec
 from ..sites import Site
 from .handles import spec_of
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
-from .program import Body, Entry, Instruction, Kind, Program, Slot
+from .program import Body, Entry, Instruction, Kind, Program, Slot, freeing
 from .readings import Reading, slots_in
 from .trace import Event, Part, Trace
 from .values import Key, named
@@ -128,16 +128,9 @@ class Builder:
 
     def _body(self, n: int, draft: tuple[list[Instruction], dict[str, Any]]) -> Body:
         instructions, rest = draft
-        last: dict[int, int] = {}
-        for number, instruction in enumerate(instructions):
-            for slot in (*instruction.reads, *instruction.writes, *slots_in(instruction.call)):
-                if self.slots[slot].kind == "made" and slot not in self._kept:
-                    last[slot] = number
-        frees: list[list[int]] = [[] for _ in instructions]
-        for slot, number in last.items():
-            frees[number].append(slot)
-        freeing = [i._replace(frees=tuple(slots)) for i, slots in zip(instructions, frees)]
-        return Body((*self._earlier[n], *self._values[n]), tuple(self._entries[n]), tuple(freeing), **rest)
+        loose = {n for n, slot in enumerate(self.slots) if slot.kind == "made"} - self._kept
+        moves, entries = (*self._earlier[n], *self._values[n]), tuple(self._entries[n])
+        return Body(moves, entries, freeing(instructions, loose), **rest)
 
     def _read(self, n: int, call: int, read: Read, part: Part | None = None) -> int:
         """The slot of an array that body n reads, in a part of the step."""

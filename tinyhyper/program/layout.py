@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec
+from .beside import flat
 from .lowering import lowered
 from .program import Body, Instruction, Program
-from .readings import slots_in
+from .readings import Strip, each, slots_in
 from .values import Key
 from .versions import Version, Versions
 
@@ -54,10 +55,10 @@ class Layout:
     """Where a program's arrays lie, and the words of its C functions.
 
     watched: the values of which there are to be histories.  checks: whether what is not finite ends a run.
-    machine: where C functions come from.
+    side_by_side: whether operations that are alike are one.  machine: where C functions come from.
     batch: by position and dtype of an entry.  loss, watched: where these go; watched by key.
     program: the one that was given, with the ways in which its instructions are carried out.
-    lowered, numbers: as it is for the machine, and where its instructions are there.  rows: of each body.
+    lowered, numbers, strips: as it is for the machine, as in `Lowered`.  rows: of each body.
     offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
     given: the program's constants, which all runs share.  constants: what functions have of their own, with offsets.
     words: of all C functions.  moving: the numbers of those that are offsets.
@@ -65,23 +66,25 @@ class Layout:
     outside: for each phase the numbers of the words that say where it lies, by number.
     """
 
-    def __init__(self, program: Program, watched: Sequence[Key], checks: bool, machine: Any) -> None:
-        self.lowered, self.numbers = lowered(program)
-        self.versions, self.checks = Versions(self.lowered), checks
+    def __init__(
+        self, program: Program, watched: Sequence[Key], checks: bool, side_by_side: bool, machine: Any
+    ) -> None:
+        self.lowered, self.numbers, self.strips = lowered(program, side_by_side)
+        self.versions, self.checks, self.side_by_side = Versions(self.lowered), checks, side_by_side
         self._entries, self._threads = machine.entries, machine.threads
         self._count = self._threads.num_threads()
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
         self.outside: list[tuple[Outside, list[list[int]]]] = []
         self.batch: dict[tuple[int, np.dtype], Outside] = {}
-        self.loss = self._add_outside(self._spec(program.bodies[0].loss))
-        self.watched = {key: self._add_outside(self._spec(program.keys[key])) for key in watched}
-        self._carried = self._find_carried()
+        self.loss = self._add_outside(self.spec(program.bodies[0].loss))
+        self.watched = {key: self._add_outside(self.spec(program.keys[key])) for key in watched}
+        self._carried = Versions(program).carried
         ways: list[tuple[str, ...]] = []
         self.rows = [self._body(n, body, ways) for n, body in enumerate(self.lowered.bodies)]
         found = [tuple([way[n] for n in places]) for way, places in zip(ways, self.numbers)]
         self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
-        self.given = {n: np.ascontiguousarray(x).reshape(x.shape) for n, x in program.constants.items()}
+        self.given = {n: np.ascontiguousarray(x).reshape(x.shape) for n, x in self.lowered.constants.items()}
         self.addresses = {slot: Address(array.ctypes.data) for slot, array in self.given.items()}
         self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
         self.flag = self._reserve(8)
@@ -93,30 +96,24 @@ class Layout:
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
 
-    def serves(self, program: Program, watched: Sequence[Key], checks: bool) -> bool:
+    def serves(self, program: Program, watched: Sequence[Key], checks: bool, side_by_side: bool) -> bool:
         """Whether it was made for these, and for as many threads as there are now."""
-        alike = self.program.bodies is program.bodies and (*self.watched,) == (*watched,) and self.checks == checks
-        return alike and self._count == self._threads.num_threads()
+        options = self.checks, self.side_by_side
+        alike = self.program.bodies is program.bodies and (*self.watched,) == (*watched,)
+        return alike and options == (checks, side_by_side) and self._count == self._threads.num_threads()
 
     # What there is to do.
 
-    def _spec(self, slot: int) -> ArraySpec:
+    def spec(self, place: int | Strip) -> ArraySpec:
         """How an array lies in a buffer: in rows."""
-        return self.lowered.slots[slot].spec._replace(strides=())
+        if isinstance(place, Strip):
+            return flat([self.lowered.slots[slot].spec for slot in place])
+        return self.lowered.slots[place].spec._replace(strides=())
 
     def _add_outside(self, spec: ArraySpec) -> Outside:
         found = Outside(len(self.outside), spec)
         self.outside.append((found, [[] for _ in range(self.phases)]))
         return found
-
-    def _find_carried(self) -> set[int]:
-        """The slots of which a later step, or somebody who looks after it, reads the array."""
-        found = set(self.lowered.bodies[0].gradients.values()) | set(self.lowered.kept)
-        for n, body in enumerate(self.lowered.bodies):
-            reads = [self.versions.read(n, slot) for i in body.instructions for slot in i.reads]
-            found |= {version.slot for version in reads if version.ago}
-            found |= {self.versions.read(n, slot).slot for slot in self.lowered.keys.values()}
-        return found - self.lowered.constants.keys()
 
     def _body(self, n: int, body: Body, ways: list[tuple[str, ...]]) -> list[Row]:
         """The lines of a body; the last ones bring its loss, and what is watched, to where the caller wants them.
@@ -127,16 +124,16 @@ class Layout:
         batch: dict[int, Outside] = {}
         for position, slot, dtype, _ in body.batch:
             if (position, dtype) not in self.batch:
-                self.batch[position, dtype] = self._add_outside(self._spec(slot)._replace(dtype=dtype))
+                self.batch[position, dtype] = self._add_outside(self.spec(slot)._replace(dtype=dtype))
             if slot in self._carried:
                 rows.append(self._copy(self.batch[position, dtype], slot))
             else:
                 batch[slot] = self.batch[position, dtype]
-        made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i)}
+        made = {n: self._row(i, batch) for n, i in enumerate(body.instructions) if not _is_unread(i, *i.writes)}
         ways.append(tuple([carried_out(made[n]) if n in made else "" for n in range(len(body.instructions))]))
         rows += made.values()
         if self.checks:
-            rows += [Row(self._entries.finite(self._spec(slot)), (slot,), ()) for slot in body.finite]
+            rows += [Row(self._entries.finite(self.spec(slot)), (slot,), ()) for slot in body.finite]
         rows.append(self._copy(body.loss, self.loss))
         after = dict(body.after)
         return [*rows, *[self._copy(after.get(slot := self.lowered.keys[k], slot), s) for k, s in self.watched.items()]]
@@ -145,16 +142,18 @@ class Layout:
         """The line of an instruction. batch: the slots that lie outside."""
         entry = None
         if not instruction.fills:
-            operands = [self._spec(slot) for slot in instruction.reads]
-            outputs = [None if slot in instruction.frees else self._spec(slot) for slot in instruction.writes]
+            operands = [self.spec(slot) for slot in instruction.reads]
+            outputs = [None if _is_unread(instruction, slot) else self.spec(slot) for slot in instruction.writes]
             entry = self._entries.entry(instruction.op, instruction.call, operands, outputs)
+            if entry and any(isinstance(place, Strip) for place in (*instruction.reads, *instruction.writes)):
+                entry = entry._replace(exact=False)  # of what eager makes of each array  # pragma: no cover - compiled
         reads = tuple([batch.get(slot, slot) for slot in instruction.reads])
         inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)}
         return Row(entry, reads, instruction.writes, instruction, inside)
 
     def _copy(self, source: int | Outside, target: int | Outside) -> Row:
         """The array of one place copied to another."""
-        spec = target.spec if isinstance(target, Outside) else self._spec(target)
+        spec = target.spec if isinstance(target, Outside) else self.spec(target)
         entry = self._entries.entry(OPERATIONS["astype"], {"dtype": spec.dtype}, [spec], [spec])
         return Row(entry, (source,), (target,))
 
@@ -168,18 +167,35 @@ class Layout:
         return offset
 
     def _allocate(self) -> None:
-        """Buffers for each slot: several if it is carried, else one that other slots share before and after."""
-        free: dict[int, list[int]] = {}
-        for slot in self._carried:
+        """Buffers for each slot, or strip: several if it is carried, else one that others share before and after."""
+        free: dict[tuple[int, ...], list[int]] = {}
+        units: dict[int, tuple[int, ...]] = {slot: strip for strip in self.strips for slot in strip}
+        left = dict.fromkeys(units, 0)
+        for slot in self._carried - self.offsets.keys():
             stays = self.lowered.slots[slot].kind == "value"  # nothing moves it
-            self.offsets[slot] = [self._reserve(self._bytes(slot)) for _ in range(1 if stays else TURNS)]
+            unit = units.setdefault(slot, (slot,))
+            if slot == unit[0]:
+                self._divide(unit, [self._reserve(sum(self._sizes(unit))) for _ in range(1 if stays else TURNS)])
         for row in [row for body in self.rows for row in body]:
-            for slot in row.writes:
+            for slot in each(row.writes):
                 if not isinstance(slot, Outside) and slot not in self.offsets:
-                    size = rounded(self._bytes(slot))
-                    self.offsets[slot] = [free[size].pop() if free.get(size) else self._reserve(size)]
+                    sizes = self._sizes(unit := units.setdefault(slot, (slot,)))
+                    self._divide(unit, [free[sizes].pop() if free.get(sizes) else self._reserve(sum(sizes))])
+                    left[unit[0]] = len(unit)
             for slot in row.instruction.frees if row.instruction else ():
-                free.setdefault(rounded(self._bytes(slot)), []).extend(self.offsets[slot])
+                unit = units[slot]
+                left[unit[0]] -= 1
+                if not left[unit[0]]:
+                    free.setdefault(self._sizes(unit), []).extend(self.offsets[unit[0]])
+
+    def _sizes(self, unit: tuple[int, ...]) -> tuple[int, ...]:
+        """How many bytes there are to be for the slots of a unit."""
+        return tuple(map(self._bytes, unit)) if len(unit) > 1 else (rounded(self._bytes(unit[0])),)
+
+    def _divide(self, unit: tuple[int, ...], offsets: list[int]) -> None:
+        """Give to the slots of a unit what begins at offsets."""
+        for slot in unit:
+            self.offsets[slot], offsets = offsets, [offset + self._bytes(slot) for offset in offsets]
 
     def _buffers(self, slots: int) -> dict[int, tuple[int, ...]]:
         """The buffers of the first slots, as in Program. Those that instructions share have the first numbers."""
@@ -212,6 +228,7 @@ class Layout:
         if isinstance(slot, Outside):
             return slot
         turn, n = divmod(phase, self.length)
+        slot = slot[0] if isinstance(slot, Strip) else slot
         return self.offset(self.versions.read(n, slot) if reads else Version(slot, 0), turn)
 
     def offset(self, version: Version, turn: int) -> int:
@@ -260,9 +277,9 @@ def rounded(size: int) -> int:
     return -(-size // ALIGN) * ALIGN if size > ALIGN // 2 else max(8, 1 << (size - 1).bit_length())
 
 
-def _is_unread(instruction: Instruction) -> bool:
-    """Whether nothing reads what an instruction makes."""
-    return {*instruction.writes} <= {*instruction.frees}
+def _is_unread(instruction: Instruction, *places: int | Strip) -> bool:
+    """Whether nothing reads some of what an instruction makes."""
+    return {*each(places)} <= {*instruction.frees}
 
 
 def carried_out(row: Row) -> str:

@@ -1,23 +1,31 @@
-"""A program lowered for the machine: what the rules of many targets compute of the same scalars is computed once.
+"""A program lowered for the machine: fewer instructions, and each value has the bits that it had before.
 
-An optimizer's rule, and its VJP, begin with arithmetic of hyperparameters alone, such as 1 - beta2**t, which for a
-small weight takes longer than the weight's own. Each value has the bits that it had before.
+What an array does not add to its one number, an elementwise operation reads of the number.
+What the rules of many targets compute of the same scalars is an operation of its own. An optimizer's rule, and its VJP,
+begin with arithmetic of hyperparameters alone, such as 1 - beta2**t, which for a small weight takes longer than the
+weight's own.
+What is computed twice is computed once.
+Where that is asked for, operations that are alike become one, in `beside`, where other bits can come of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..core.operation import ArraySpec
+import numpy as np
+
+from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.expression import value_dtypes, weak_values
 from ..fusion.fusion import Fusion, Mask
 from ..fusion.symbols import Symbol, needed, substitute, used
-from .program import Body, Instruction, Program, Slot
+from .beside import Beside
+from .program import Body, Instruction, Program, Slot, freeing
+from .readings import Strip, each, slots_in
 
-Call = tuple[Mask, Any]  # of a fusion
+PLAIN = int, str, type(None), np.dtype  # types of arguments that compare as what they are
 
 
 class Split(NamedTuple):
@@ -36,10 +44,15 @@ class Split(NamedTuple):
 
 
 class Lowered(NamedTuple):
-    """A program, and for each instruction of the one it was made of, by body, the number of the one that gives it."""
+    """A program for the machine.
+
+    numbers: for each instruction of the one it was made of, by body, the number of the one that does its work.
+    strips: the slots that have to follow each other in memory.
+    """
 
     program: Program
     numbers: tuple[tuple[int, ...], ...]
+    strips: tuple[Strip, ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -68,38 +81,90 @@ def split(fusion: Fusion, scalar: Mask, weak: Mask) -> Split | None:
     return Split(scalars, read, read_weak, remains, kept, kept_weak)
 
 
-def lowered(program: Program) -> Lowered:
-    """The same program for the machine."""
+def lowered(program: Program, side_by_side: bool = False) -> Lowered:
+    """The same program for the machine. side_by_side: whether operations that are alike become one."""
     slots = [*program.slots]
-    pairs = [_lower(body, slots) for body in program.bodies]
+    beside = Beside(program, slots)
+    pairs = [_lower(n, body, slots, beside if side_by_side else None) for n, body in enumerate(program.bodies)]
     bodies, numbers = zip(*pairs)
-    return Lowered(program._replace(slots=tuple(slots), bodies=bodies), numbers)
+    constants = {**program.constants, **beside.constants}
+    found = program._replace(slots=tuple(slots), constants=constants, bodies=bodies)
+    return Lowered(found, numbers, tuple(beside.strips))
 
 
-def _lower(body: Body, slots: list[Slot]) -> tuple[Body, tuple[int, ...]]:
-    """A body, with new slots added to the slots; and where its instructions have gone."""
-    splits = [_split(instruction, slots) for instruction in body.instructions]
-    keys: list[Any] = [s and (s.scalars, *[i.reads[n] for n in s.read]) for s, i in zip(splits, body.instructions)]
+def _lower(n: int, body: Body, slots: list[Slot], beside: Beside | None) -> tuple[Body, tuple[int, ...]]:
+    """Body n, with new slots added to the slots; and where its instructions have gone."""
+    first, loose = len(slots), {slot for instruction in body.instructions for slot in instruction.frees}
+    instructions = _split_scalars(_read_numbers(body.instructions, slots), slots)
+    instructions, instead = _once(instructions, loose)
+    loose |= {*range(first, len(slots))}
+    if beside:
+        instructions, others = beside.put(n, instructions, loose)
+        loose |= {*range(first, len(slots))} - beside.constants.keys()
+        instead = others | {slot: others.get(other, other) for slot, other in instead.items()}
+    makers = {slot: number for number, i in enumerate(instructions) for slot in each(i.writes)}
+    numbers = [makers[instead.get(i.writes[0], i.writes[0])] for i in body.instructions]
+    return body._replace(instructions=freeing(instructions, loose)), tuple(numbers)
+
+
+def _read_numbers(instructions: Sequence[Instruction], slots: Sequence[Slot]) -> list[Instruction]:
+    """The same, where elementwise operations read the number that an array is filled with, not the array."""
+    found, numbers = list[Instruction](), dict[int, int]()
+    for instruction in instructions:
+        if instruction.op is OPERATIONS["broadcast_to"] and not slots[instruction.reads[0]].spec.shape:
+            numbers[instruction.writes[0]] = instruction.reads[0]
+        reads = tuple([numbers.get(slot, slot) for slot in instruction.reads])
+        shapes = [[slots[slot].spec.shape for slot in each] for each in (instruction.reads, reads)]
+        if isinstance(instruction.op, (Elementwise, Fusion)) and shapes[0] != shapes[1]:
+            if np.broadcast_shapes(*shapes[0]) == np.broadcast_shapes(*shapes[1]):
+                instruction = instruction._replace(reads=reads)
+        found.append(instruction)
+    return found
+
+
+def _split_scalars(instructions: Sequence[Instruction], slots: list[Slot]) -> list[Instruction]:
+    """The same, where what several compute of the same scalars is an operation of its own."""
+    splits = [_split(instruction, slots) for instruction in instructions]
+    keys: list[Any] = [s and (s.scalars, *[i.reads[n] for n in s.read]) for s, i in zip(splits, instructions)]
     shared = Counter(key for key in keys if key)
-    instructions: list[Instruction] = []
-    numbers: list[int] = []
+    found: list[Instruction] = []
     given: dict[Any, tuple[int, ...]] = {}
-    last: dict[Any, int] = {}
-    for instruction, found, key in zip(body.instructions, splits, keys):
-        if found and shared[key] > 1:
+    for instruction, halves, key in zip(instructions, splits, keys):
+        if halves and shared[key] > 1:
             if key not in given:
-                given[key] = tuple(_add_slots(found, instruction, slots))
-                reads = tuple([instruction.reads[n] for n in found.read])
-                alone = instruction._replace(op=found.scalars, call=(found.read_weak, None), reads=reads, frees=())
-                instructions.append(alone._replace(writes=given[key], cuts=(None,) * len(reads)))
-            reads = (*[instruction.reads[n] for n in found.kept], *given[key])
-            instruction = instruction._replace(op=found.rest, call=(found.kept_weak, instruction.call[1]), reads=reads)
-            last[key] = len(instructions)
-        numbers.append(len(instructions))
-        instructions.append(instruction)
-    for key, number in last.items():
-        instructions[number] = instructions[number]._replace(frees=(*instructions[number].frees, *given[key]))
-    return body._replace(instructions=tuple(instructions)), tuple(numbers)
+                given[key] = tuple(_add_slots(halves, instruction, slots))
+                reads = tuple([instruction.reads[n] for n in halves.read])
+                alone = instruction._replace(op=halves.scalars, call=(halves.read_weak, None), reads=reads)
+                found.append(alone._replace(writes=given[key], cuts=(None,) * len(reads)))
+            reads = (*[instruction.reads[n] for n in halves.kept], *given[key])
+            call = halves.kept_weak, instruction.call[1]
+            instruction = instruction._replace(op=halves.rest, call=call, reads=reads)
+        found.append(instruction)
+    return found
+
+
+def _once(instructions: Sequence[Instruction], loose: set[int]) -> tuple[list[Instruction], dict[int, int]]:
+    """Without those that compute again what others have, and for each slot of these the one that is read instead.
+
+    loose: the slots that nobody reads when the step is over.
+    """
+    found, known, instead = list[Instruction](), dict[Any, Instruction](), dict[int, int]()
+    asked = {slot for instruction in instructions for slot in slots_in(instruction.call)}
+    for instruction in instructions:
+        reads = tuple([instead.get(slot, slot) for slot in instruction.reads])
+        call = tuple(instruction.call.items()) if isinstance(instruction.call, dict) else instruction.call
+        if _is_plain(call):
+            first = known.setdefault((instruction.op, call, reads), instruction)
+            if first is not instruction and {*instruction.writes} <= loose - asked:
+                instead.update(zip(instruction.writes, first.writes))
+                continue
+        found.append(instruction._replace(reads=reads))
+    return found, instead
+
+
+def _is_plain(argument: Any) -> bool:
+    """Whether two arguments that are equal are the same."""
+    return isinstance(argument, PLAIN) or isinstance(argument, tuple) and all(map(_is_plain, argument))
 
 
 def _split(instruction: Instruction, slots: list[Slot]) -> Split | None:

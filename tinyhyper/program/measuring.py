@@ -17,7 +17,7 @@ from .layout import TURNS, Layout, carried_out
 from .moment import Batch, Moment
 from .native import Native
 from .program import Instruction, Program, run
-from .readings import slots_in
+from .readings import each, slots_in
 from .runners import Natively, arrays_in
 
 ROUND = 5e-5  # seconds that a round of many calls is to take
@@ -68,7 +68,8 @@ def profile(program: Program, moment: Moment, layout: Layout | None, batch: Batc
 
 def _nbytes(program: Program, instruction: Instruction) -> int:
     """How large the arrays are that an instruction reads, and writes for others to read."""
-    slots = {*instruction.reads, *slots_in(instruction.call), *{*instruction.writes}.difference(instruction.frees)}
+    made = {*each(instruction.writes)}.difference(instruction.frees)
+    slots = {*each(instruction.reads), *slots_in(instruction.call), *made}
     specs = [program.slots[slot].spec for slot in slots]
     return sum(prod(spec.shape) * spec.dtype.itemsize for spec in specs)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..finite import all_finite
 from .layout import ALIGN, Layout, Outside, Row
-from .readings import filled
+from .readings import Strip, filled
 from .streams import Stream
 from .versions import Version
 
@@ -92,10 +92,14 @@ class Native:
         """A line of a phase that Python carries out, with arrays and streams for slots."""
         turn, n = divmod(phase, self.length)
 
-        def array(slot: Any, reads: bool) -> Any:
-            if isinstance(slot, Outside):
-                return streams[slot.number]
-            return self.at(self.versions.read(n, slot) if reads else Version(slot, 0), turn)
+        def array(place: Any, reads: bool) -> Any:
+            if isinstance(place, Outside):
+                return streams[place.number]
+            slot = place[0] if isinstance(place, Strip) else place
+            version = self.versions.read(n, slot) if reads else Version(slot, 0)
+            if isinstance(place, Strip):
+                return self._array(self.layout.offset(version, turn), *self.layout.spec(place)[:2])
+            return self.at(version, turn)
 
         return row._replace(
             reads=tuple([array(slot, True) for slot in row.reads]),

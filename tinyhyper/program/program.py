@@ -8,7 +8,7 @@ what an instruction has made. Everything that a step reads of an earlier one is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -24,7 +24,7 @@ from ..inspect.plain import markup
 from ..inspect.schema import dumps
 from .drawing import TITLE, Drawing
 from .listing import listing
-from .readings import filled
+from .readings import each, filled, slots_in
 from .sheet import sheet
 from .trace import Part
 from .values import Key
@@ -136,6 +136,18 @@ class Program(NamedTuple):
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""
         return [self.constants.get(slot) for slot in range(len(self.slots))]
+
+
+def freeing(instructions: Sequence[Instruction], loose: Collection[int]) -> tuple[Instruction, ...]:
+    """Instructions that free slots as soon as nothing reads them. loose: those that may be freed."""
+    last: dict[int, int] = {}
+    for number, instruction in enumerate(instructions):
+        used = (*each((*instruction.reads, *instruction.writes)), *slots_in(instruction.call))
+        last |= {slot: number for slot in used if slot in loose}
+    frees: list[list[int]] = [[] for _ in instructions]
+    for slot, number in last.items():
+        frees[number].append(slot)
+    return tuple([i._replace(frees=tuple(slots)) for i, slots in zip(instructions, frees)])
 
 
 def run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
@@ -32,3 +33,12 @@ def slots_in(argument: Any) -> list[int]:
     elif type(argument) not in (tuple, list):
         return []
     return [slot for item in argument for slot in slots_in(item)]
+
+
+class Strip(tuple[int, ...]):
+    """Slots whose arrays lie one after another, so that an instruction can read them, or write to them, as one."""
+
+
+def each(places: Iterable[Any]) -> list[Any]:
+    """The slots that an instruction reads or writes, those of strips one by one."""
+    return [slot for place in places for slot in (place if isinstance(place, Strip) else (place,))]

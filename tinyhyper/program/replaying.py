@@ -126,7 +126,7 @@ class Replay:
         runs = copies(starts)
 
         def make(run: Start, known: Known | None) -> tuple[Session, np.ndarray]:
-            made = Session(session.loss, *run, {}, session.exact, session.verify, known)
+            made = Session(session.loss, *run, {}, session.exact, session.verify, session.side_by_side, known)
             return made, Replay(made).over(*batches, index=index, steps=steps)
 
         with session.lock, on_one_thread():
@@ -145,6 +145,7 @@ def replay(
     carry: MutableMapping[str, Any] | None = None,
     exact: bool = False,
     verify: int | None = None,
+    side_by_side: bool = False,
 ) -> Replay:
     """A training step that is recorded once, and then run as a program.
 
@@ -153,7 +154,10 @@ def replay(
     carry: arrays or tensors by name that the loss reads, and replaces by what it has computed.
     exact: whether each instruction is what the eager engine would call, so that all numbers are its own.
     verify: hold each so many-th step against an eager one; the steps 1, 2, 4, 8 and so on always are.
-    Raises DtypeError or ArgumentError for what is no loss, no params, no tower or no carry, and for horizon=None.
+    side_by_side: whether what is done alike for many weights is one operation on all of them, where there is a program
+    in memory. That is quicker for many small weights, and adds up in another order what all of them contribute.
+    Raises DtypeError or ArgumentError for what is no loss, no params, no tower or no carry, for horizon=None, and
+    for side_by_side of an exact run.
     """
     named("replay", params, MutableMapping)
     if not callable(loss):
@@ -164,6 +168,8 @@ def replay(
         raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
     if carry is not None and not isinstance(carry, MutableMapping):
         raise DtypeError(f"replay: carry is a dict of named arrays, not a {type(carry).__name__}")
+    if exact and side_by_side:
+        raise ArgumentError("replay: what is side by side is added up in another order, so it is not exact")
     if verify is not None:
         verify = whole("replay: verify", verify)
-    return Replay(Session(loss, params, optimizer, {} if carry is None else carry, exact, verify))
+    return Replay(Session(loss, params, optimizer, {} if carry is None else carry, exact, verify, side_by_side))

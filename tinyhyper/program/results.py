@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .layout import TURNS
 from .program import Body, Program
-from .readings import slots_in
+from .readings import each, slots_in
 
 WARM = 2  # windows, after which slots hold what they hold in every later one
 WINDOW = 1 << 32  # between the number of a result and that of the same one a window later
 LOADED = -(1 << 62)  # from here on downwards are the numbers of what is loaded, and stays
 NOTHING = -(1 << 61)  # in place of what nothing has made
+Places = Sequence[Sequence[int]]
 
 
 class Results(NamedTuple):
     """The results in the slots of a body, by number, counted from the beginning of its window.
 
-    reads, writes: of each instruction, by its id.  batch: by slot.
+    reads, writes: of each instruction, by its id, for each place one, or those of a strip.  batch: by slot.
     made, left: by slot, before what was made takes the place of values, and after it.
     """
 
-    reads: Mapping[int, Sequence[int]]
-    writes: Mapping[int, Sequence[int]]
+    reads: Mapping[int, Places]
+    writes: Mapping[int, Places]
     batch: Mapping[int, int]
     made: Mapping[int, int]
     left: Mapping[int, int]
@@ -58,14 +59,14 @@ def _follow(body: Body, held: dict[int, int], numbers: Iterator[int], carried_ou
     held.update(batch)
     reads, writes = {}, {}
     for instruction in body.instructions:
-        slots = instruction.reads
+        places = instruction.reads
         if instruction.fills:
-            slots = (*slots, *dict.fromkeys(slots_in(instruction.call)))
-        found = reads[id(instruction)] = [held.get(slot, NOTHING) for slot in slots]
+            places = (*places, *dict.fromkeys(slots_in(instruction.call)))
+        found = reads[id(instruction)] = [[held.get(slot, NOTHING) for slot in each([place])] for place in places]
         if id(instruction) in carried_out:
-            found = [next(numbers) for _ in instruction.writes]
+            found = [[next(numbers) for _ in each([place])] for place in instruction.writes]
         writes[id(instruction)] = found
-        held.update(zip(instruction.writes, found))
+        held.update(zip(each(instruction.writes), chain(*found)))
         held.update(dict.fromkeys(instruction.frees, NOTHING))
     made = dict(held)
     held.update([(slot, made.get(source, NOTHING)) for slot, source in body.after])

@@ -160,11 +160,14 @@ class Natively:
         return moment.plain() if is_past else moment
 
 
-def laid_out(program: Program, watched: tuple[Key, ...], checks: bool, known: Layout | None) -> Layout | None:
+def laid_out(
+    program: Program, watched: tuple[Key, ...], checks: bool, side_by_side: bool, known: Layout | None
+) -> Layout | None:
     """How a program lies in memory, as is known or anew and verified; None where no kernels are there for it."""
-    if native.machine is None or known is not None and known.serves(program, watched, checks):
+    options = watched, checks, side_by_side
+    if native.machine is None or known is not None and known.serves(program, *options):
         return known
-    found = Layout(program, watched, checks, native.machine)
+    found = Layout(program, *options, native.machine)
     if not found.is_native:
         return None
     verify(found, native.machine.entries)  # pragma: no cover - compiled

@@ -39,6 +39,7 @@ class Session:
     """A loss, what it is minimized over, and where the run stands.
 
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
+    side_by_side: whether operations that are alike are one.
     known: a program that this run may have too, and how it lies in memory; then no step is held against an eager one.
     """
 
@@ -50,9 +51,10 @@ class Session:
         carry: MutableMapping[str, Any],
         exact: bool,
         verify: int | None,
+        side_by_side: bool,
         known: Known | None = None,
     ) -> None:
-        self.exact, self.verify = exact, verify
+        self.exact, self.verify, self.side_by_side = exact, verify, side_by_side
         self.loss, self.visible = loss, Visible(params, optimizer, carry)
         self.lock = lock_of(self)
         self._window: Window = optimizer.hooks[Window]
@@ -188,7 +190,7 @@ class Session:
         moment, program = self._moment, self.learner.program
         if self._natively is None or program is None or moment is None or self._changed(signature_of(batch)) != {}:
             return None
-        if not self._natively.layout.serves(program, watched, self._checks):
+        if not self._natively.layout.serves(program, watched, self._checks, self.side_by_side):
             self._lie(program, watched)
         return moment if self._natively.goes_on(moment) else None
 
@@ -282,7 +284,7 @@ class Session:
 
     def _lying(self, program: Program, watched: tuple[Key, ...]) -> Layout | None:
         """How the program lies in memory; None if NumPy is to carry it out."""
-        return None if self.exact else laid_out(program, watched, self._checks, self._layout)
+        return None if self.exact else laid_out(program, watched, self._checks, self.side_by_side, self._layout)
 
     def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
         """Let the program be carried out in memory, if there are kernels."""

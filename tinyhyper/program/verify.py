@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import GraphError
 from .layout import Layout, Outside, Row
 from .places import where
-from .results import LOADED, NOTHING, History, Results, later, results_of
+from .readings import Strip, each
+from .results import LOADED, NOTHING, History, Places, Results, later, results_of
 from .versions import Version
 
 GIVEN = 1 << 32  # from here on the numbers of constants
@@ -43,7 +44,7 @@ class Accesses(NamedTuple):
     rows, slots: of each access of memory. Its numbers are
 
     results; times, twice the line, and 1 more for what is written; places, which word is the offset, -1 for Python;
-    last, how many bytes are read or written.
+    last, how many bytes are read or written; behind, how many are before them in a strip.
     """
 
     words: list[int]
@@ -56,6 +57,7 @@ class Accesses(NamedTuple):
     times: np.ndarray
     places: np.ndarray
     last: np.ndarray
+    behind: np.ndarray
 
 
 class Blocks:
@@ -119,7 +121,7 @@ class Verifier:
         layout, entries, body = self._layout, self._entries, self._program.bodies[n]
         words, moving, starts, numbers = list[int](), list[int](), list[int](), list[int]()
         outside, rows, slots = list[tuple[Row, Outside, int]](), list[Row](), list[Any]()
-        slot: Any
+        whole: Any
         batch = {results.batch[entry.slot]: layout.batch[entry.position, entry.dtype] for entry in body.batch}
         out: dict[Any, int] = {layout.loss: results.made.get(body.loss, NOTHING)}
         out |= {place: results.left[self._program.keys[key]] for key, place in layout.watched.items()}
@@ -128,26 +130,30 @@ class Verifier:
             operands = *row.reads, *row.inside.values()
             starts.append(len(words))
             for word, dtype, first, last in self._told(row):
-                place, slot = row.entry.words[word] if row.entry else word, OWN
+                place, whole = row.entry.words[word] if row.entry else word, OWN
                 if isinstance(place, entries.Operand):
-                    slot, result, time = operands[place.number], reads[place.number], 2 * line
+                    whole, found, time = operands[place.number], reads[place.number], 2 * line
                 elif isinstance(place, entries.Output):
-                    slot, result, time = row.writes[place.number], writes[place.number], 2 * line + 1
+                    whole, found, time = row.writes[place.number], writes[place.number], 2 * line + 1
                 elif isinstance(place, entries.Table):
-                    result, time = LOADED - self._block(self._own(place)[0]), 2 * line
-                number, size = (dtype, self._own(place)[1]) if slot == OWN else self._extent(slot)
-                is_constant = slot in layout.given
-                misled = is_constant and result != self._loaded[slot]
+                    found, time = [LOADED - self._block(self._own(place)[0])], 2 * line
+                number, size = (dtype, self._own(place)[1]) if whole == OWN else self._extent(whole)
+                is_constant = whole in layout.given
+                misled = is_constant and found != [self._loaded[whole]]
                 if misled or first < 0 or last > size or dtype not in (number, -1):
-                    raise self._fault(row, f"is told of another array than {self._name(slot)}")
-                if isinstance(slot, Outside):
-                    outside.append((row, slot, len(words) + word if row.entry else -1))
-                    if time % 2 == 0 and batch.get(result) is not slot:
+                    raise self._fault(row, f"is told of another array than {self._name(whole)}")
+                if isinstance(whole, Outside):
+                    outside.append((row, whole, len(words) + word if row.entry else -1))
+                    if time % 2 == 0 and batch.get(found[0]) is not whole:
                         raise self._fault(row, "is told of another part of the batch than NumPy reads")
-                elif not is_constant and (slot != OWN or isinstance(place, entries.Table)):
-                    rows.append(row)
-                    slots.append(slot)
-                    numbers += result, time, -1 if row.entry is None else len(words) + word, last
+                elif not is_constant and (whole != OWN or isinstance(place, entries.Table)):
+                    behind = 0
+                    for slot, result in zip(each([whole]), found, strict=True):
+                        part = self._extent(slot)[1] if isinstance(whole, Strip) else last
+                        rows.append(row)
+                        slots.append(slot)
+                        numbers += result, time, -1 if row.entry is None else len(words) + word, part, behind
+                        behind += part
             for word in row.entry.words if row.entry else ():
                 inside = not isinstance(word, int)
                 if isinstance(word, (entries.Operand, entries.Output)):
@@ -160,17 +166,17 @@ class Verifier:
                 words.append(known)
         if not out.keys() <= {place for _, place, _ in outside}:
             raise self._fault(None, "does not give out the loss and what is watched")
-        return Accesses(words, moving, starts, outside, rows, slots, *np.array(numbers, np.int64).reshape(-1, 4).T)
+        return Accesses(words, moving, starts, outside, rows, slots, *np.array(numbers, np.int64).reshape(-1, 5).T)
 
-    def _wanted(self, row: Row, results: Results, out: Mapping[Any, int]) -> tuple[Sequence[int], Sequence[int]]:
+    def _wanted(self, row: Row, results: Results, out: Mapping[Any, int]) -> tuple[Places, Places]:
         """The results that a row reads and writes. out: of what goes outside."""
         if (instruction := row.instruction) is not None:
             return results.reads[id(instruction)], results.writes[id(instruction)]
         if not row.writes:  # a check
-            return [results.made.get(row.reads[0], NOTHING)], []
+            return [[results.made.get(row.reads[0], NOTHING)]], []
         [target] = row.writes  # of a copy
         result = out[target] if isinstance(target, Outside) else results.batch[target]
-        return [result], [result]
+        return [[result]], [[result]]
 
     def _told(self, row: Row) -> Sequence[tuple[Any, int, int, int]]:
         """What the words of a row say of arrays: word, dtype, bytes. Python has for a word what it reads or writes."""
@@ -187,9 +193,9 @@ class Verifier:
         is_room = isinstance(word, self._entries.Room)
         return (self._layout._room + offset, word.size) if is_room else (offset, self._sizes[offset])
 
-    def _extent(self, slot: int | Outside) -> tuple[int, int]:
+    def _extent(self, place: int | Strip | Outside) -> tuple[int, int]:
         """The dtype of an array, by number, and how many bytes it has."""
-        spec = slot.spec if isinstance(slot, Outside) else self._program.slots[slot].spec
+        spec = place.spec if isinstance(place, Outside) else self._layout.spec(place)
         return spec.dtype.num, math.prod(spec.shape) * spec.dtype.itemsize
 
     def _check_words(self, phase: int, rows: Sequence[Row], body: Accesses, base: int) -> None:
@@ -211,7 +217,7 @@ class Verifier:
     def _turn(self, phase: int, body: Accesses, base: int) -> tuple[Any, ...]:
         """What a turn of a body reads and writes: blocks, times, results, which are written, and whose they are."""
         layout, python = self._layout, body.places < 0
-        offsets = layout.words[np.where(python, 0, base + body.places)] if len(layout.words) else 0 * body.places
+        offsets = body.behind + (layout.words[np.where(python, 0, base + body.places)] if len(layout.words) else 0)
         turn, n = divmod(phase, layout.length)
         for k in np.flatnonzero(python):
             slot = body.slots[k]
@@ -249,7 +255,8 @@ class Verifier:
         for n in np.flatnonzero(wrong):
             raise self._fault(body.rows[n], f"{what} {self._name(body.slots[n])}")
 
-    def _name(self, slot: Any) -> str:
+    def _name(self, place: Any) -> str:
+        slot = place[0] if isinstance(place, Strip) else place
         if slot == OWN or isinstance(slot, Outside):
             return "one of its own" if slot == OWN else "the batch or its results"
         kind, name, _ = self._program.slots[slot]

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from .program import Program
+from .readings import each
 
 
 class Version(NamedTuple):
@@ -32,7 +33,7 @@ class Versions:
         self._moves = [{target: source for source, target in body.moves} for body in program.bodies]
         self._owner = {slot: n for n, moves in enumerate(self._moves) for slot in moves}
         for n, body in enumerate(program.bodies):
-            self._owner |= {slot: n for i in body.instructions for slot in i.writes}
+            self._owner |= {slot: n for i in body.instructions for slot in each(i.writes)}
             self._owner |= {entry.slot: n for entry in body.batch}
 
     def read(self, n: int, slot: int) -> Version:
@@ -73,6 +74,17 @@ class Versions:
             if (made := self._after[m].get(slot)) is not None:
                 return self.read(m, made).earlier(int(m >= n))
         return Version(slot, 0)
+
+    @cached_property
+    def carried(self) -> frozenset[int]:
+        """The slots of which a later step, or somebody who looks after it, reads the array."""
+        program = self._program
+        found = {*program.bodies[0].gradients.values(), *program.kept}
+        for n, body in enumerate(program.bodies):
+            reads = [self.read(n, slot) for i in body.instructions for slot in i.reads]
+            found |= {version.slot for version in reads if version.ago}
+            found |= {self.read(n, slot).slot for slot in program.keys.values()}
+        return frozenset(found - program.constants.keys())
 
     @cached_property
     def counted(self) -> frozenset[int]:

@@ -55,8 +55,8 @@ def start(problem: Problem, tower: Tower) -> tuple[dict[str, th.Tensor], th.opti
 def training(problem: Problem, tower: Tower, variant: str) -> Training:
     """Steps of a tower on a problem.
 
-    variant: "" for the eager engine; replayed are "call", a call a step, "over", many steps at once, and "exact", the
-    same by what the eager engine calls.
+    variant: "" for the eager engine; replayed are "call", a call a step, "over", many steps at once, "beside", the same
+    with what is alike side by side, and "exact", the same by what the eager engine calls.
     """
     params, bottom = start(problem, tower)
     batch = tuple(map(th.tensor, problem.data())) if problem.batch else ()
@@ -77,7 +77,8 @@ def training(problem: Problem, tower: Tower, variant: str) -> Training:
     if variant == "call":
         train = th.replay(loss, params, bottom, carry=problem.carry)
         return Training(lambda: train(*batch), result)
-    many = th.replay(lambda params: loss(params, *batch), params, bottom, exact=variant == "exact")
+    exact, beside = variant == "exact", variant == "beside"
+    many = th.replay(lambda params: loss(params, *batch), params, bottom, exact=exact, side_by_side=beside)
     return Training(lambda: many.over(steps=1), result, lambda count: many.over(steps=count))
 
 
