@@ -95,9 +95,25 @@ def test_any_number_of_weights_takes_the_same_instructions():
     )
     assert operations(few.program.bodies[0]) == operations(many.program.bodies[0])
     assert operations(few.program.bodies[0]) == [
-        "subtract", "broadcast_to", "Adam.rule.vjp.scalars", "add", "square", "add", "sum", "multiply", "Adam.rule.vjp",
-        *["SGD.rule"] * 3, "Adam.rule.scalars", "Adam.rule",
+        "subtract", "add", "multiply", "Adam.rule.vjp.scalars", "Adam.rule.vjp", "square", "SGD.rule", "SGD.rule", "add",
+        "sum", "SGD.rule", "Adam.rule.scalars", "broadcast_to", "Adam.rule",
     ]  # fmt: skip
+
+
+def test_the_rules_of_all_layers_are_one_though_their_gradients_come_one_after_another():
+    params, tower = {f"w{n}": th.tensor(np.eye(3), requires_grad=True) for n in range(4)}, Adam(0.1, optimizer=SGD(0.1))
+
+    def loss(params):
+        x = th.tensor(np.linspace(-1, 1, 6).reshape(2, 3))
+        for w in params.values():
+            x = th.tanh(x @ w)
+        return th.mean(x)
+
+    train = th.replay(loss, params, tower, exact=True)
+    train.over(steps=8)
+    found = operations(lowered(train.program, side_by_side=True).program.bodies[0])
+    assert found.count("Adam.rule") == found.count("Adam.rule.vjp") == 1
+    assert found.count("add") == 1  # to t
 
 
 def test_strips_are_of_what_is_carried_or_of_what_is_not():

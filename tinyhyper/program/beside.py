@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -67,11 +67,12 @@ class Beside:
 
         loose: the slots that nobody reads when the step is over.
         """
-        depths, totals = _depths(instructions), self._totals(instructions, loose)
+        totals = self._totals(instructions, loose)
+        heights = _heights(instructions, totals)
         alike: dict[tuple[Alike, int], list[int]] = {}
         for number, instruction in enumerate(instructions):
             if (form := self._form(instruction, totals)) is not None:
-                alike.setdefault((form, depths[number]), []).append(number)
+                alike.setdefault((form, heights[number]), []).append(number)
         new: dict[int, list[Instruction]] = {number: [i] for number, i in enumerate(instructions)}
         instead: dict[int, int] = {}
         groups = [(form, numbers) for (form, _), numbers in alike.items() if len(numbers) > 1]
@@ -87,7 +88,7 @@ class Beside:
                 last, *rest = total.adds
                 new |= {number: [] for number in rest} | {last: self._adds(total, instructions[last])}
                 instead |= {instructions[number].writes[0]: total.slot for number in rest}
-        return [i for number in sorted(new, key=lambda k: (depths[k], k)) for i in new[number]], instead
+        return [i for number in sorted(new, key=lambda k: (-heights[k], k)) for i in new[number]], instead
 
     def _totals(self, instructions: Sequence[Instruction], loose: set[int]) -> dict[int, Total]:
         """What is added up, by the slot of each term that nothing else reads."""
@@ -231,10 +232,16 @@ def flat(specs: Sequence[ArraySpec]) -> ArraySpec:
     return ArraySpec((sum(math.prod(spec.shape) for spec in specs),), dtype, (dtype.itemsize,))
 
 
-def _depths(instructions: Sequence[Instruction]) -> list[int]:
-    """How many instructions have to be carried out one after another before each: none of equal depth needs another."""
-    found, made = list[int](), dict[int, int]()
-    for instruction in instructions:
-        found.append(max([made.get(slot, 0) for slot in (*instruction.reads, *slots_in(instruction.call))], default=0))
-        made |= dict.fromkeys(instruction.writes, found[-1] + 1)
+def _heights(instructions: Sequence[Instruction], totals: Mapping[int, Total]) -> list[int]:
+    """How many instructions have to follow on each, one after another: none of equal height needs another.
+
+    What adds up a total counts as one, as its terms can be added in any order.
+    """
+    last = {number: total.adds[0] for total in totals.values() for number in total.adds}
+    found, above = [0] * len(instructions), dict[int, int]()
+    for number in reversed(range(len(instructions))):
+        instruction, whole = instructions[number], last.get(number, number)
+        found[number] = found[whole] if whole != number else max([above.get(slot, 0) for slot in instruction.writes])
+        for slot in (*instruction.reads, *slots_in(instruction.call)):
+            above[slot] = max(above.get(slot, 0), found[number] + 1)
     return found

@@ -26,7 +26,8 @@ MEASURED = "Bytes are of the arrays that an instruction reads and writes; us are
 IN_MEMORY = (
     "A C function is called many times in a row on the same arrays, so these are in the processor's caches. What is "
     "carried out by Python (np) is measured likewise, with the copy of its result to a buffer. What several rules need "
-    "of the same scalars is computed once, by an instruction without a number. A whole step is one of many in a row, "
+    "of the same scalars is computed once, by an instruction without a number. One that does the work of several has "
+    "the number of the first. A whole step is one of many in a row, "
     "with copies of the batch and the loss."
 )
 BY_NUMPY = "Each operation is timed where it stands in a step. A whole step is all of them, and what lies in between."
@@ -127,7 +128,7 @@ def _in_memory(layout: Layout, moment: Moment, batch: Sequence[Any], repeat: int
     windows(TURNS)  # so that all tables say where the batch lies
     costs, first = [], 1
     for n, (body, numbers) in enumerate(zip(layout.lowered.bodies, layout.numbers)):
-        listed = {id(body.instructions[place]): first + number for number, place in enumerate(numbers)}
+        listed = {id(body.instructions[place]): first + number for number, place in reversed([*enumerate(numbers)])}
         for line, row in enumerate(layout.rows[n]):
             if (i := row.instruction) is not None:
                 again = _by_python(memory, n, line) if row.entry is None else _by_driver(memory, n, line)
