@@ -12,7 +12,6 @@ import builtins
 import dis
 import functools
 import inspect
-import pickle
 import random
 import re
 import sys
@@ -28,7 +27,6 @@ from .core.tensor import Tensor
 PACKAGE = __name__.partition(".")[0]
 FOREIGN = {PACKAGE, "numpy", *sys.stdlib_module_names}
 GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
-GLOBAL = (random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
 CONTAINERS = (list, tuple, dict, set)
 LARGE = 1_000  # elements: arrays with more are told apart by identity alone
 ITEMS = 100  # of a container, and of those inside it: what comes later is told apart by identity alone
@@ -51,12 +49,17 @@ class Closure:
 
     def changed(self) -> bool:
         """Whether a value differs from what it was when this was last asked. True at first."""
-        for read, key, value in self.watched:
-            if (now := read(key)) is not value and not _same(now, value):
-                self.count += 1  # before it is known for unchanged, in this thread or another
-                self.watched = tuple([(*how, _kept(value)) for how, value in self._reads()])
-                return True
-        return False
+        try:
+            for read, key, value in self.watched:
+                if (now := read(key)) is not value and not _same(now, value):
+                    break
+            else:
+                return False
+        except AttributeError:  # one is there no more
+            pass
+        self.count += 1  # before it is known for unchanged, in this thread or another
+        self.watched = tuple([(*how, _kept(value)) for how, value in self._reads()])
+        return True
 
     def _reads(self) -> list[tuple[Read, Any]]:
         found = [(how, how[0](how[1])) for how in Search(self._function).reads]
@@ -80,26 +83,6 @@ def reads(function: Any) -> bool:
     return bool(_closure(function).watched)
 
 
-class Draws:
-    """The random generators that functions may draw from: the global ones and those that the functions close over."""
-
-    def __init__(self, functions: Sequence[Any]) -> None:
-        self._generators: list[Any] = [
-            one.bit_generator if isinstance(one, np.random.Generator) else one
-            for one in (*GLOBAL, *Search(functions).generators)
-            if not isinstance(one, random.SystemRandom)  # it has no state
-        ]
-
-    def state(self) -> bytes:
-        """Another one as soon as a number has been drawn."""
-        return pickle.dumps([one.__getstate__() for one in self._generators])
-
-    def put_back(self, state: bytes) -> None:
-        """To the state that was returned before."""
-        for one, its in zip(self._generators, pickle.loads(state)):
-            one.__setstate__(its)
-
-
 class Inside:
     """In place of an array or a tensor, which may change and be the same object: the state that it was in."""
 
@@ -115,7 +98,13 @@ class Items:
 
 
 def _kept(value: Any) -> Any:
-    return Items(value) if isinstance(value, CONTAINERS) else _item(value)
+    return Items(value) if isinstance(value, CONTAINERS) and not _is_fixed(value) else _item(value)
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether it is a tuple that holds the same as long as it is the same object."""
+    watched = (*CONTAINERS, np.ndarray, Tensor)
+    return type(value) is tuple and len(value) <= ITEMS and not any(isinstance(item, watched) for item in value)
 
 
 def _item(value: Any) -> Any:
@@ -124,13 +113,13 @@ def _item(value: Any) -> Any:
 
 def _same(now: Any, value: Any) -> bool:
     """Whether a value is as it was when it was kept."""
-    if type(value) is not Items:
-        return _state(now) == (value.state if type(value) is Inside else _state(value))
-    items = _flat(now)
-    if len(items) != len(value.values):
+    if not isinstance(value, (Items, tuple)):
+        return _state(now) == _state(value)
+    items, values = _flat(now), (Items(value) if isinstance(value, tuple) else value).values
+    if len(items) != len(values):
         return False
-    for one, other in zip(items, value.values):
-        if one is not other and not _same(one, other):
+    for one, other in zip(items, values):
+        if one is not other and _state(one) != _state(other):
             return False
     return True
 
@@ -140,9 +129,9 @@ def _flat(value: Any) -> list[Any]:
     found: list[Any] = []
     waiting, room = [value], ITEMS
     for item in waiting:
-        if isinstance(item, CONTAINERS) and len(item) <= room:
-            room -= 1 + len(item)
-            found += type(item), len(item), *(item if isinstance(item, dict) else ())
+        if isinstance(item, CONTAINERS) and (size := len(item)) <= room:
+            room -= 1 + size
+            found += type(item), size, *(item if isinstance(item, dict) else ())
             waiting += item.values() if isinstance(item, dict) else item
         else:
             found.append(item)
@@ -163,6 +152,8 @@ def _state(value: Any) -> Any:
     """What is compared of a value: numbers and small arrays by what they hold, other objects by identity."""
     if isinstance(value, (int, float, complex, str, bytes, np.generic)):
         return type(value), repr(value)  # NaN is NaN so, and 0.0 is not -0.0
+    if isinstance(value, Inside):
+        return value.state
     if isinstance(value, Tensor):
         return Same(value.array)  # it is never written to
     if isinstance(value, np.ndarray) and value.size <= LARGE and not value.dtype.hasobject:
@@ -206,8 +197,11 @@ class Search:
             called = getattr(value.func, "__func__", value.func)
             if isinstance(called, FunctionType) and not _foreign(_module(called)):
                 attributes |= _names(called.__code__)[1]
-            for name in ("func", "args", "keywords"):
+            for name in ("func", "args"):
                 self._read(attrgetter(name), value, attributes)
+            for name in value.keywords:
+                self._read(value.keywords.get, name, attributes)
+            self._read(len, value.keywords, attributes)
         elif isinstance(value, CONTAINERS) and type(value) in CONTAINERS:
             for item in list(value.values() if isinstance(value, dict) else value)[:ITEMS]:
                 self._look_into(item, attributes)
@@ -229,7 +223,8 @@ class Search:
         elif found is not None and (
             isinstance(found, (FunctionType, MemberDescriptorType)) or not hasattr(found, "__get__")
         ):
-            self._read(functools.partial(_attribute_of, name), value, attributes)
+            is_there = hasattr(value, name)
+            self._read(attrgetter(name) if is_there else functools.partial(_attribute_of, name), value, attributes)
 
     def _function(self, function: Any, owner: Any) -> None:
         """A function that is called; for a method, the object that it belongs to."""

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import pickle
 import random
 import time
 import types
@@ -161,7 +162,7 @@ def acts():
 
 
 def partial():
-    one = functools.partial(helper, factor=2.0)
+    one = functools.partial(helper, factor=2.5)
     return lambda x: one(x), one
 
 
@@ -282,6 +283,8 @@ CASES = {
     "a container": of_object(container, lambda one: one[0]["rate"][1].append(one[0]["rate"][1].pop() + 1.0)),
     "a function in a container": of_object(acts, lambda one: one.insert(0, th.cos)),
     "what a partial keeps": of_object(partial, lambda one: one.keywords.update(factor=3.0)),
+    "what a partial keeps beside": of_object(partial, lambda one: one.keywords.update(power=3.0)),
+    "what a partial keeps no more": of_object(partial, lambda one: one.keywords.clear()),
     "a partial's function": of_object(partial, lambda one: local("RATE", 3.0)),
     "inside another fused function": of_object(wrapped, with_rate),
     "an attribute of the function": of_object(own_attribute, with_rate),
@@ -373,6 +376,34 @@ def test_any_numbers(values):
         assert closure.changed() == (type(before) is not type(value) or repr(before) != repr(value))
 
 
+NUMBERS = st.floats() | st.integers(-3, 3) | st.booleans() | st.text(max_size=2)
+NESTS = st.recursive(NUMBERS, lambda inner: st.tuples(inner, inner) | st.lists(inner, max_size=2), max_leaves=5)
+
+
+@given(before=NESTS, after=NESTS)
+def test_any_nest_of_tuples_and_lists(before, after):
+    """One that is made again and is equal is no change; what another one, or a list inside one, holds is."""
+    one = Config()
+    one.rate, closure = before, Closure(lambda x: x * one.rate)
+    assert closure.changed() and not closure.changed()
+    one.rate = pickle.loads(pickle.dumps(before))
+    assert not closure.changed()
+    one.rate = after
+    assert closure.changed() == (repr(before) != repr(after)) and not closure.changed()
+    for item in after if isinstance(after, tuple) else ():
+        if isinstance(item, list):
+            item.append(1.0)
+            assert closure.changed() and not closure.changed()
+
+
+def test_an_attribute_that_goes():
+    one = Config()
+    one.late, closure = 2.0, Closure(lambda x: x * one.late)
+    closure.changed()
+    del one.late
+    assert closure.changed() and not closure.changed()
+
+
 def test_what_is_not_a_change():
     """So nothing is run again: other attributes, globals that no code names, equal numbers, what the library holds."""
     one = Config()
@@ -419,6 +450,15 @@ def test_large_things_are_told_apart_by_identity():
         closure.changed()
         one[0] = 1.0
         assert not closure.changed()
+
+
+def test_a_large_tuple_is_told_apart_by_identity():
+    one = Config()
+    one.rate, closure = (0.0,) * (ITEMS + 1), Closure(lambda x: x * one.rate[0])
+    closure.changed()
+    assert not closure.changed()
+    one.rate = (*one.rate,)
+    assert closure.changed() and not closure.changed()
 
 
 def test_of_a_nest_of_containers_so_many_items_are_watched_the_outer_ones_first():

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..closures import Closure, Draws
+from ..closures import Closure
 from ..core.tensor import Tensor
+from ..draws import Draws
 from ..errors import CallError, DtypeError, UnsupportedError
 from ..operands import as_operand, held
 from .fusion import Fusion, Mask

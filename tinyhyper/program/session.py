@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..closures import Draws
 from ..core.tape import RECORDING, current, switched
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..draws import Draws
 from ..errors import DtypeError, GraphError
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
