@@ -288,6 +288,25 @@ def test_what_the_loss_does_with_the_first_batch_alone_is_found_when_another_com
         train.over(x, y)
 
 
+@settings(max_examples=10)
+@given(place=st.integers(0, 11), made=st.sampled_from([np.array, th.tensor]), again=st.booleans())
+def test_and_so_it_is_where_one_element_of_the_batch_of_a_call_is_another(place, made, again):
+    """again: whether each call has arrays, or tensors, of its own."""
+    [(x, y)] = batches(1)
+
+    def loss(p, x, y):
+        values = np.asarray(x.numpy() if isinstance(x, th.Tensor) else x)
+        return loss_of(p, first if np.array_equal(values, first) else x * 2.0, y)
+
+    first, other = x.copy(), x.copy()
+    other.flat[place] += 1.0
+    train, batch = th.replay(loss, *make(adam())), (made(x), made(y))
+    for _ in range(20):
+        train(*((made(x), made(y)) if again else batch))
+    with pytest.raises(th.GraphError, match="no longer computes what the loss does"):
+        train(made(other), batch[1])
+
+
 def test_a_batch_that_the_loss_takes_as_it_is_may_be_overwritten(either):
     def loss(params, x):
         return th.sum(th.square(th.Tensor(x) @ params["w"] + params["b"]))

@@ -51,9 +51,9 @@ def address(source: str, kinds: tuple[Kind, ...]) -> int:  # pragma: no cover - 
 def caller(source: str, *arrays: np.ndarray) -> Callable[[], None]:  # pragma: no cover - compiled
     """What calls the kernel of a source with these arrays, which lie in rows, and lets go of Python's lock."""
     numbers = [number for array in arrays for number in (array.ctypes.data, *array.shape)]
-    words = (ctypes.c_int64 * len(numbers))(*numbers)
+    words = ctypes.byref((ctypes.c_int64 * len(numbers))(*numbers))
     place = address(source, tuple([Kind(array.dtype.name, array.ndim) for array in arrays]))
-    return functools.partial(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(place), words)
+    return functools.partial(ctypes.CFUNCTYPE(None)(place), words)  # told no types, it looks at none
 
 
 def _find(source: str, kinds: tuple[Kind, ...]) -> int:  # pragma: no cover - compiled

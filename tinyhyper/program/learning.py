@@ -41,6 +41,7 @@ class Learner:
         self.program: Program | None = None
         self.signature: tuple[Any, ...] = ()
         self.alike: Batch | None = None
+        self._held: list[tuple[Any, bytes]] = []  # its arrays, and their bytes
         self.missed = 0
         self.handles = Handles()
         self._period, self._tries, self._known = period, 0, known
@@ -97,9 +98,19 @@ class Learner:
             self._begin_anew(str(error))
             return False
         first, *rest = [trace.given for trace in traces]
-        self.alike = first if first and not follows_known and all(same(first, batch) for batch in rest) else None
+        self.alike = first if first and not follows_known and all(_same(first, batch) for batch in rest) else None
+        self._held = [(array, np.asarray(array).tobytes()) for array in arrays_in(first)]
         self._tries = self.missed = 0
         return True
+
+    def is_new(self, batch: Batch) -> bool:
+        """Whether a batch is another than all recorded ones, which were the same; False if they differed."""
+        if self.alike is not None:
+            for (known, bits), entry in zip(self._held, batch):
+                array = entry.array if isinstance(entry, Tensor) else entry
+                if array is not known and np.asarray(array).tobytes() != bits:
+                    return True
+        return False
 
     def count_alike(self, stacks: Sequence[np.ndarray], steps: int) -> int:
         """How many of some steps, from the first on, have the batch that all recorded ones had; all if these differed.
@@ -133,6 +144,6 @@ def _set(one: Trace, other: Trace) -> dict[Key, np.ndarray]:
     return {key: array for key, array in other.before.items() if array is not one.after.get(key)}
 
 
-def same(one: Batch, other: Batch) -> bool:
+def _same(one: Batch, other: Batch) -> bool:
     """Whether two batches of one signature hold the same."""
     return all(x is y or np.array_equal(*arrays_in([x, y])) for x, y in zip(one, other))

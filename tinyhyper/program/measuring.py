@@ -99,7 +99,7 @@ def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: in
     whole = []
     for _ in range(repeat):
         for window in (timed, bodies):
-            arrays, began = [*moment.arrays], perf_counter()
+            arrays, began = [*moment], perf_counter()
             for step in range(moment.steps, moment.steps + length):
                 run(window[step % length], arrays, batch)
         whole.append(perf_counter() - began)

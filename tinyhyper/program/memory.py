@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ class Memory:
     """The buffers of a native program, as the slots of moments."""
 
     def __init__(self, native: Native) -> None:
-        self.native, self._program = native, native.program
+        self.native, self._program, self.keys = native, native.program, native.program.keys
         self._length = len(self._program.bodies)
         self._begun = 0  # the step before which a moment was loaded
         self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
@@ -33,7 +33,7 @@ class Memory:
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled = {id(array): array for array in native.layout.given.values()}  # constants, which nobody writes to
         for slot in (*self._program.keys.values(), *self._program.kept):
-            if (array := moment.arrays[slot]) is None:
+            if (array := moment[slot]) is None:
                 continue  # an eager step has let go of it, so no later one reads it
             if slot in native.versions.counted:
                 self._counts[slot] = array
@@ -46,11 +46,6 @@ class Memory:
             if known is not buffer:
                 np.copyto(buffer, array)
         return True
-
-    def moment(self, steps: int, since: tuple[Since, ...]) -> Moment:
-        """The moment before the next step. steps: of the window.  since: the steps after the last cut."""
-        arrays = Snapshot(self)
-        return Moment(self._program.keys, arrays, arrays.cut, since, steps)
 
     def array(self, slot: int, call: int) -> Any:
         """What a slot holds before a step; an array of its own. None for what no later step reads."""
@@ -88,16 +83,17 @@ class Memory:
         return None if found is None else self.native.at(*found)
 
 
-class Snapshot(Sequence[Any]):
-    """The arrays of a moment, fetched when they are asked for.
+class Snapshot(Moment):
+    """The moment before the next step, whose arrays are fetched when they are asked for.
 
     They are there until another window has been run; values that were kept stay.
     """
 
     _kept: Mapping[int, Any] = MappingProxyType({})
 
-    def __init__(self, memory: Memory) -> None:
-        self.memory, self.call = memory, memory.native.call
+    def __init__(self, memory: Memory, since: tuple[Since, ...], steps: int) -> None:
+        self.memory, self.call, self.keys = memory, memory.native.call, memory.keys
+        self.since, self.steps = since, steps
 
     def is_of(self, memory: Memory) -> bool:
         """Whether this is where a program stands in memory."""

@@ -33,37 +33,47 @@ class Since(NamedTuple):
     batch: Batch
 
 
-class Moment(NamedTuple):
-    """The end of a step.
+class Moment(Sequence[Any]):
+    """The end of a step: the arrays of the slots, which nobody changes.
 
-    keys, arrays: the slot of each value, and the arrays of the slots, which nobody changes.
-    cut: gives what the last step that cut has read.  since: the steps after it.  steps: of the window.
+    keys: the slot of each value.  cut: gives what the last step that cut has read.  since: the steps after it.
+    steps: of the window.
     """
 
-    keys: Mapping[Key, int]
-    arrays: Sequence[Any]
-    cut: Callable[[], Cut]
-    since: tuple[Since, ...]
-    steps: int
+    def __init__(
+        self,
+        keys: Mapping[Key, int],
+        arrays: Sequence[Any],
+        cut: Callable[[], Cut],
+        since: tuple[Since, ...],
+        steps: int,
+    ) -> None:
+        self.keys, self._arrays, self.cut, self.since, self.steps = keys, arrays, cut, since, steps
+
+    def __getitem__(self, slot: Any) -> Any:
+        return self._arrays[slot]
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
     def array(self, key: Key) -> np.ndarray:
         """A value."""
-        return self.arrays[self.keys[key]]
+        found: np.ndarray = self[self.keys[key]]
+        return found
 
     def having(self, changed: Mapping[Key, np.ndarray]) -> Moment:
         """The same with other values, and then with arrays of its own."""
         if not changed:
             return self
-        own = self.plain()
-        arrays = [*own.arrays]
+        arrays, cut = [*self], self.cut()
         for key, array in changed.items():
             arrays[self.keys[key]] = array
-        return own._replace(arrays=arrays)
+        return Moment(self.keys, arrays, lambda: cut, self.since, self.steps)
 
     def plain(self) -> Moment:
         """The same with arrays of its own, whatever becomes of the buffers that it may lie in."""
-        cut = self.cut()
-        return self._replace(arrays=[*self.arrays], cut=lambda: cut)
+        arrays, cut = [*self], self.cut()
+        return Moment(self.keys, arrays, lambda: cut, self.since, self.steps)
 
 
 def live(

@@ -37,8 +37,7 @@ class Native:
     """A run in memory of its own. call: the number of the next step, from which the turn of the buffers follows.
 
     length: of a window.  reach: how many steps later the arrays before a step are still there.
-    batch: a stream for each entry, by its position and dtype.  loss: where it goes.
-    watched: streams for values, by key.
+    loss: the stream that it goes into.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -55,9 +54,10 @@ class Native:
         self.tables = tables = layout.tables.copy()
         tables[..., 1] = self._words.ctypes.data + 8 * tables[..., 1]
         streams = [Stream(x.spec, [self._words.ctypes.data + 8 * np.array(w) for w in n]) for x, n in layout.outside]
-        self.batch = {key: streams[x.number] for key, x in layout.batch.items()}
+        self._batch = [(position, streams[x.number]) for (position, _), x in layout.batch.items()]
         self.loss = streams[layout.loss.number]
-        self.watched = {key: streams[x.number] for key, x in layout.watched.items()}
+        self._outgoing = [streams[x.number] for x in (layout.loss, *layout.watched.values())]
+        self._follow = False  # whether these do not go into their own arrays
         self.python = {
             (phase, line): self._placed(phase, row, streams)
             for phase in range(layout.phases)
@@ -109,12 +109,21 @@ class Native:
 
     def give(self, batch: Sequence[Any]) -> None:
         """Let the next step have a batch, and leave its loss, and what is watched, in the streams' own arrays."""
-        for (position, _), stream in self.batch.items():
+        for position, stream in self._batch:
             entry = batch[position]
             stream.give(entry.array if isinstance(entry, Tensor) else entry)
-        self.loss.share()
-        for stream in self.watched.values():
-            stream.share()
+        if self._follow:
+            for stream in self._outgoing:
+                stream.share()
+            self._follow = False
+
+    def follow(self, stacks: Sequence[np.ndarray], out: Sequence[np.ndarray]) -> None:
+        """Let the next steps have their parts of stacks, and leave losses, and what is watched, in theirs of `out`."""
+        self._follow = True
+        for position, stream in self._batch:
+            stream.follow(np.ascontiguousarray(stacks[position], stream.shared.dtype), self.call)
+        for stream, array in zip(self._outgoing, out, strict=True):
+            stream.follow(array, self.call)
 
     def run(self, last: int) -> bool:
         """Make all steps before `last`. False where one would not be good: the steps before it are made."""
@@ -122,8 +131,7 @@ class Native:
         try:
             while self.call < last:
                 self.call, line = self._driver.run(self.call, line, last)
-                row = self.python.get((self.call % self.layout.phases, line))
-                if row is not None and not flag[0] and self.call < last:
+                if self.call < last and not flag[0] and (row := self._row(line)) is not None:
                     self.by_python(row)
                     line += 1
                 if flag[0]:
@@ -133,6 +141,10 @@ class Native:
             self.call = max(self.call, self._driver.step)
             raise
         return True
+
+    def _row(self, line: int) -> Row | None:
+        """A line of the next step, if Python carries it out."""
+        return self.python.get((self.call % self.layout.phases, line))
 
     def by_python(self, row: Row) -> None:
         """Carry out what has no C function."""

@@ -35,8 +35,8 @@ class Look:
     def array(self, key: Key) -> np.ndarray:
         """A value."""
         self.seen = True
-        array: np.ndarray = (self.moment or self._session.moment).array(key)
-        return array
+        moment: Moment = self._session.moment if self.moment is None else self.moment
+        return moment.array(key)
 
     def hand_over(self) -> None:
         """Let the tensors be as an eager step leaves them, if this is the last one."""

@@ -32,19 +32,21 @@ def arrays_in(batch: Batch) -> list[Any]:
 
 def signature_of(batch: Batch) -> tuple[Any, ...]:
     """What two batches have in common for which one program serves. Raises DtypeError for what is no batch."""
-    return tuple(map(_shown, batch))
-
-
-def _shown(entry: Any) -> Any:
-    if isinstance(entry, Tensor):
-        return Tensor, entry.array.shape, entry.array.dtype
-    if isinstance(entry, np.ndarray):
-        return np.ndarray, entry.shape, entry.dtype
-    if isinstance(entry, (int, float, str, bool, type(None), np.generic)):
-        return type(entry), entry
-    raise DtypeError(
-        f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {type(entry).__name__}"
-    )
+    found: list[Any] = []
+    for entry in batch:
+        if isinstance(entry, Tensor):
+            array = entry.array
+            found += Tensor, array.shape, array.dtype
+        elif isinstance(entry, np.ndarray):
+            found += np.ndarray, entry.shape, entry.dtype
+        elif isinstance(entry, (int, float, str, bool, type(None), np.generic)):
+            found += type(entry), entry
+        else:
+            raise DtypeError(
+                "replay: an argument of the loss is an array, a tensor, a number or a text, not a "
+                f"{type(entry).__name__}"
+            )
+    return (*found,)
 
 
 def own(entry: Any) -> Any:
@@ -59,20 +61,21 @@ def by_numpy(
 
     changed: the values of `before` that were set by hand.
     """
-    n, arrays = before.steps % len(program.bodies), [*before.arrays]
-    body = program.bodies[n]
+    n, held = before.steps % len(program.bodies), [*before]
+    body, arrays = program.bodies[n], [*held]
     run(body, arrays, arrays_in(batch))
     if checks and not all(all_finite(arrays[slot]) for slot in body.finite):
         return None
-    cut: Callable[[], Cut] = partial(_cut, body, before.keys, before.arrays, arrays) if n == 0 else before.cut
-    since = _since(program, before, changed, batch)
+    cut: Callable[[], Cut] = partial(_cut, body, before.keys, held, arrays) if n == 0 else before.cut
+    since = _since(before.since, n == 0, changed, batch)
     return Moment(before.keys, arrays, cut, since, before.steps + 1), arrays[body.loss]
 
 
-def _since(program: Program, before: Moment, changed: Mapping[Key, np.ndarray], batch: Batch) -> tuple[Since, ...]:
-    """The steps since the last cut, with the one that follows on a moment."""
-    cuts = before.steps % len(program.bodies) == 0
-    return () if cuts else (*before.since, Since(changed, tuple(map(own, batch))))
+def _since(
+    before: tuple[Since, ...], cuts: bool, changed: Mapping[Key, np.ndarray], batch: Batch
+) -> tuple[Since, ...]:
+    """The steps since the last cut, with one more. cuts: whether this is a step that does."""
+    return () if cuts else (*before, Since(changed, tuple(map(own, batch))))
 
 
 def _cut(body: Body, keys: Mapping[Key, int], before: Sequence[Any], arrays: Sequence[Any]) -> Cut:
@@ -94,8 +97,7 @@ class Natively:
 
     def goes_on(self, moment: Moment) -> bool:
         """Whether it stands at a moment, or can go there."""
-        arrays = moment.arrays
-        if isinstance(arrays, Snapshot) and arrays.is_of(self.memory):
+        if isinstance(moment, Snapshot) and moment.call == self.native.call and moment.memory is self.memory:
             return True
         self._keep_seen(self.native.call + self.native.reach + 1)
         return self.memory.load(moment)
@@ -108,22 +110,24 @@ class Natively:
         """Before the steps up to `last`, fetch what can still be seen of moments whose buffers they write to."""
         while self._looks:
             if (look := self._looks[0]()) is not None:
-                arrays = look.moment.arrays
-                if isinstance(arrays, Snapshot):
-                    if arrays.call + self.native.reach >= last:
+                moment = look.moment
+                if isinstance(moment, Snapshot):
+                    if moment.call + self.native.reach >= last:
                         return
-                    arrays.keep(self.program.keys.values())
+                    moment.keep(self.program.keys.values())
             del self._looks[0]
 
     def step(self, moment: Moment, batch: Batch) -> Made | None:
         """A step from the moment at which it stands. None where it would not be good."""
         native, self._from = self.native, NOWHERE
-        self._keep_seen(native.call + 1)
+        self._keep_seen(last := native.call + 1)
         native.give(batch)
-        if not native.run(native.call + 1):
+        if not native.run(last):
             return None
-        since = _since(self.program, moment, {}, batch) if native.length > 1 else ()
-        return self.memory.moment(moment.steps + 1, since), native.loss.shared
+        since = moment.since
+        if native.length > 1:
+            since = _since(since, moment.steps % native.length == 0, {}, batch)
+        return Snapshot(self.memory, since, moment.steps + 1), native.loss.shared
 
     def many(
         self, moment: Moment, stacks: Sequence[np.ndarray], batches: Sequence[Batch], out: Sequence[np.ndarray]
@@ -137,10 +141,7 @@ class Natively:
         first, count = native.call, len(out[0])
         self._from = moment, first, batches
         self._keep_seen(first + count)
-        for (position, dtype), stream in native.batch.items():
-            stream.follow(np.ascontiguousarray(stacks[position], dtype), first)
-        for stream, array in zip((native.loss, *native.watched.values()), out, strict=True):
-            stream.follow(array, first)
+        native.follow(stacks, out)
         native.run(first + count)
         return self.reached(moment), native.call - first
 
@@ -151,12 +152,11 @@ class Natively:
         """
         start, first, batches = self._from
         if start is moment and (made := self.native.call - first):
-            steps = moment.steps + made
-            for batch in batches[:made]:
-                moment = moment._replace(since=_since(self.program, moment, {}, batch), steps=moment.steps + 1)
-            return self.memory.moment(steps, moment.since)
-        arrays = moment.arrays
-        is_past = isinstance(arrays, Snapshot) and arrays.memory is self.memory and not arrays.is_of(self.memory)
+            since, length = moment.since, self.native.length
+            for steps, batch in enumerate(batches[:made], start=moment.steps):
+                since = _since(since, steps % length == 0, {}, batch)
+            return Snapshot(self.memory, since, moment.steps + made)
+        is_past = isinstance(moment, Snapshot) and moment.memory is self.memory and not moment.is_of(self.memory)
         return moment.plain() if is_past else moment
 
 

@@ -20,7 +20,7 @@ from .batches import Batches, Histories
 from .compare import differs
 from .forks import lock_of
 from .layout import Layout
-from .learning import Learner, same
+from .learning import Learner
 from .moment import Batch, Moment
 from .pending import Look
 from .program import Program
@@ -85,11 +85,25 @@ class Session:
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""
-        self.learner.look()
+        learner = self.learner
+        learner.look()
         changed = self._changed(signature := signature_of(batch))
-        if changed is not None and (loss := self._run(changed, batch)) is not None:
-            return loss
-        return self._eager(batch, signature)
+        before, natively, program = self._moment, self._natively, learner.program
+        if changed is None or before is None or program is None:
+            return self._eager(batch, signature)
+        if not changed and natively is not None and natively.goes_on(before):
+            made = natively.step(before, batch)
+        else:
+            before = before.having(changed)
+            made = by_numpy(program, before, changed, batch, self._checks)
+        if made is None:  # the eager engine refuses it, and nothing has changed
+            return self._eager(batch, signature)
+        after, loss = made
+        self._steps += 1
+        if self._steps >= self._due or learner.is_new(batch):
+            self._compare(before, after, loss, batch)
+        self._stand(after)
+        return loss.item()
 
     def some(self, batches: Batches, first: int, last: int, losses: np.ndarray, histories: Histories) -> int:
         """Some of the steps from the first on, at once where that can be; how many."""
@@ -140,7 +154,7 @@ class Session:
     def settle(self) -> None:
         """Stand, and show it, after whole steps, where a signal has raised an error between any two lines."""
         natively, moment = self._natively, self._moment
-        if natively and moment and (reached := natively.reached(moment)) is not moment:
+        if natively and moment is not None and (reached := natively.reached(moment)) is not moment:
             self._stand(reached)
         self.show()
 
@@ -168,22 +182,6 @@ class Session:
         goes_on = self._period == 1 or moment.steps == self._window.steps
         return {} if self._ahead else self.visible.changed() if goes_on else None
 
-    def _run(self, changed: Mapping[Key, np.ndarray], batch: Batch) -> float | None:
-        """Make a step by the program. None, and nothing has changed, where the eager engine would refuse it."""
-        before, program = self._moment, self.learner.program
-        assert before is not None and program is not None
-        if not changed and self._natively is not None and self._natively.goes_on(before):
-            made = self._natively.step(before, batch)
-        else:
-            before = before.having(changed)
-            made = by_numpy(program, before, changed, batch, self._checks)
-        if made is None:
-            return None
-        after, loss = made
-        self._compare(before, after, loss, batch)
-        self._stand(after)
-        return loss.item()
-
     def _in_memory(self, batch: Batch, watched: tuple[Key, ...]) -> Moment | None:
         """The moment from which steps can be made at once; None if they cannot."""
         self.learner.look()
@@ -206,12 +204,9 @@ class Session:
         return min(due, steps - steps % self.verify + self.verify) if self.verify else due
 
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
-        """Hold the step against an eager one, now and then. Raises GraphError, at the last moment that was right."""
+        """Hold the last step against an eager one. Raises GraphError, at the last moment that was right."""
         learner = self.learner
-        new = self._compares and learner.alike is not None and not same(learner.alike, batch)
-        self._steps += 1
-        if self._steps < self._due and not new:
-            return
+        new = learner.is_new(batch)
         self._due = self._next_compared()
         self.show()
         self.watch()

@@ -53,6 +53,7 @@ class Visible:
         self.levels = optimizer.levels
         self.look: Look | None = None
         self._seen: dict[Key, Seen] = {}
+        self._watched: list[tuple[Key, Tensor, np.ndarray, Any]] = []  # of what is seen
         self._inside: list[tuple[Tensor, Any]] = []  # of each level, t and the states
         self._shown: Any = None  # in which these look, if they are pending
         self._moved: list[Group] = []
@@ -90,15 +91,15 @@ class Visible:
 
     def _objects(self) -> list[Any]:
         """The objects that are there, and the names of the weights."""
-        found: list[Any] = [*self.params, *self.params.values()]
+        params = self.params
+        found: list[Any] = [*params, *params.values()]
         for level in self.levels:
-            found += [level._t, level._states, level._above, *level.parameters.values()]
+            found += level._t, level._states, level._above, *level.parameters.values()
         found.append(END)
         return found
 
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
-        inside: list[tuple[Tensor, Any]] = []
         moved = [Group(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
         for height, level in enumerate(self.levels):
             keys = tuple([("hyperparameter", height, name) for name in level._tuned])
@@ -108,10 +109,15 @@ class Visible:
                 target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))
                 for target, kept in level._states.items()
             }
-            inside.append((level._t, level._states))
         for key in [key for group in moved for key in group.keys]:
             self._seen.pop(key, None)
-        self._moved, self._inside, self._shown = moved, inside, last
+        self._note_levels()
+        self._moved, self._shown = moved, last
+
+    def _note_levels(self) -> None:
+        """Remember what the levels hold, and what else is not pending."""
+        self._inside = [(level._t, level._states) for level in self.levels]
+        self._watched = [(key, *seen[2:]) for key, seen in self._seen.items()]
 
     def has_other_levels(self) -> bool:
         """Whether a level of the tower has been replaced; the new ones are known from now on."""
@@ -141,7 +147,7 @@ class Visible:
             key: Seen(place, name, tensor := place[name], tensor.array, tensor.edge)
             for key, (place, name) in found.items()
         }
-        self._inside = [(level._t, level._states) for level in self.levels]
+        self._note_levels()
         self._carried, self._shown, self._moved, self._pending = dict(self.carry), None, [], []
         self.look, self._there = None, self._objects()
 
@@ -150,7 +156,7 @@ class Visible:
         if not all(map(is_, self._objects(), self._there)):
             return None
         found: dict[Key, np.ndarray] = {}
-        for key, (_, _, tensor, array, edge) in self._seen.items():
+        for key, tensor, array, edge in self._watched:
             if tensor.edge is not edge or tensor.grad is not None:
                 return None
             if tensor.array is not array:
