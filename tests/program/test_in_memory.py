@@ -316,6 +316,7 @@ def test_a_batch_that_the_loss_takes_as_it_is_may_be_overwritten(either):
     for n, (batch, _) in enumerate(batches(20)):
         x[:] = batch
         assert distance(train(x), eager_step(loss, *eager, (x,))) <= 1e-12, n
+    train.profile(x, repeat=1)  # which is refused where the program could not make the next step
     assert_close(replayed, eager)
 
 

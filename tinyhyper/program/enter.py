@@ -75,7 +75,7 @@ def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: T
     for source, target in body.moves:
         handles[target] = handles[source]
     for entry in body.batch:
-        handles[entry.slot] = trace.handle(trace.batch[entry.position])
+        handles[entry.slot] = trace.handle((trace.batch if entry.copies else trace.taken)[entry.position])
     found = [(program.keys[key], trace.handle(array)) for key, array in trace.before.items()]
     found += [(body.gradients[key], trace.handle(array)) for key, array in trace.gradients.items()]
     for instruction, event in zip(body.instructions, trace.events):

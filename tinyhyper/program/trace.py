@@ -52,8 +52,9 @@ class Trace(Watcher):
     """A watcher of one call.
 
     handles: of the run's arrays.
-    tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with; given: the same
-    in copies that nobody overwrites, and batch: these as arrays.  gradients: by key, what backward passes have left.
+    tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with, as arrays.
+    given: the same in copies that nobody overwrites, and batch: these as arrays.
+    gradients: by key, what backward passes have left.
     born: the serial of a node at its beginning.
     """
 
@@ -70,8 +71,9 @@ class Trace(Watcher):
         self.before, self.born = before, Node().serial
         self.after: Mapping[Key, np.ndarray] = {}
         self.gradients: dict[Key, np.ndarray] = {}
-        self.given, self.taken = given, taken
-        self.batch = [entry.array if isinstance(entry, Tensor) else entry for entry in given]
+        self.given = given
+        arrays = [[entry.array if isinstance(entry, Tensor) else entry for entry in batch] for batch in (given, taken)]
+        self.batch, self.taken = arrays
         self.loss = np.array(np.nan)
         self._notes: dict[int, Note] = {id(x): (ref(x), key, None) for key, x in tensors.items()}
         self._stepping = False
