@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,9 +65,17 @@ def by_numpy(
     run(body, arrays, arrays_in(batch))
     if checks and not all(all_finite(arrays[slot]) for slot in body.finite):
         return None
-    cut: Callable[[], Cut] = partial(_cut, body, before.keys, held, arrays) if n == 0 else before.cut
+    cut = _cut(body, before.keys, held, arrays) if n == 0 else before.cut
     since = _since(before.since, n == 0, changed, batch)
     return Moment(before.keys, arrays, cut, since, before.steps + 1), arrays[body.loss]
+
+
+def _cut(body: Body, keys: Mapping[Key, int], held: Sequence[Any], arrays: Sequence[Any]) -> Callable[[], Cut]:
+    """What a step that cuts has read, and nothing else is kept for it. held, arrays: of the slots, before and after."""
+    carried = {key: arrays[slot] for key, slot in keys.items() if key[0] == "carry"}
+    gradients = {key: arrays[slot] for key, slot in body.gradients.items()}
+    cut = Cut({key: held[slot] for key, slot in keys.items()}, gradients, carried)
+    return lambda: cut
 
 
 def _since(
@@ -76,13 +83,6 @@ def _since(
 ) -> tuple[Since, ...]:
     """The steps since the last cut, with one more. cuts: whether this is a step that does."""
     return () if cuts else (*before, Since(changed, tuple(map(own, batch))))
-
-
-def _cut(body: Body, keys: Mapping[Key, int], before: Sequence[Any], arrays: Sequence[Any]) -> Cut:
-    """What a step that cuts has read. before, arrays: of the slots; not the moment, which holds the cut before it."""
-    values = {key: before[slot] for key, slot in keys.items()}
-    carried = {key: arrays[slot] for key, slot in keys.items() if key[0] == "carry"}
-    return Cut(values, {key: arrays[slot] for key, slot in body.gradients.items()}, carried)
 
 
 class Natively:

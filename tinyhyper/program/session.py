@@ -210,6 +210,7 @@ class Session:
         self._due = self._next_compared()
         self.show()
         self.watch()
+        learner.lose()  # which frees what the eager steps have left
         program = learner.program
         assert program is not None
         steps = (lambda: (after, loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
