@@ -1,6 +1,7 @@
 """What a replayed run holds: no more than its steps need, however many there are."""
 
 import gc
+import mmap
 from unittest import mock
 from weakref import ref
 
@@ -13,9 +14,10 @@ import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import handles
+from tinyhyper.program import handles, native
 from tinyhyper.program.handles import SMALL, Handles
 from tinyhyper.program.moment import Moment
+from tinyhyper.program.native import advise
 from tinyhyper.program.trace import Trace
 from tinyhyper.program.values import values_of
 from tinyhyper.testing.alive import alive
@@ -108,6 +110,25 @@ def test_a_run_goes_on_in_the_midst_of_a_window_though_some_of_it_is_gone(either
         np.testing.assert_allclose(train(*batch), eager_step(loss_of, *eager, batch), rtol=1e-12)
     for name, w in replayed[0].items():
         np.testing.assert_allclose(w.numpy(), eager[0][name].numpy(), rtol=1e-11)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="this system takes no such advice")
+def test_what_lives_within_a_step_is_given_back_while_the_eager_engine_makes_one(by_python, monkeypatch):
+    given_back = []
+
+    def noted(memory, name, *place):
+        advise(memory, name, *place)
+        if name == "MADV_DONTNEED":
+            given_back.append(memory[place[0] :])
+
+    monkeypatch.setattr(native, "LARGE", 0)
+    monkeypatch.setattr(native, "advise", noted)
+    eager, replayed = (make(Adam(1e-2, optimizer=SGD(1e-4))) for _ in range(2))
+    train = th.replay(loss_of, *replayed, verify=3)
+    for batch in batches(20, rows=300):
+        np.testing.assert_allclose(train(*batch), eager_step(loss_of, *eager, batch), rtol=1e-12)
+    assert len(given_back) > 5 and not any(map(any, given_back))
+    assert sum(map(len, given_back)) > 5 * SMALL
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -34,7 +34,7 @@ class Outside(NamedTuple):
 
 
 class Address(int):
-    """Of a constant: no offset."""
+    """Of a constant, or of a table: no offset."""
 
 
 class Row(NamedTuple):
@@ -60,7 +60,8 @@ class Layout:
     program: the one that was given, with the ways in which its instructions are carried out.
     lowered, numbers, strips: as it is for the machine, as in `Lowered`.  rows: of each body.
     offsets: of each slot's buffers, in bytes.  flag: of the program's flag.  size: of all the memory.
-    given: the program's constants, which all runs share.  constants: what functions have of their own, with offsets.
+    scratch: where that begins which nothing is in from step to step.
+    given: the program's constants.  own: the tables of functions, by `id` of the word. All runs share both.
     words: of all C functions.  moving: the numbers of those that are offsets.
     tables: (phases, lines, 2), a C function and the number of its first word; 0 for what Python does.
     outside: for each phase the numbers of the words that say where it lies, by number.
@@ -86,7 +87,7 @@ class Layout:
         self.is_native = any(row.entry and row.instruction for body in self.rows for row in body)
         self.given = {n: np.ascontiguousarray(x).reshape(x.shape) for n, x in self.lowered.constants.items()}
         self.addresses = {slot: Address(array.ctypes.data) for slot, array in self.given.items()}
-        self.size, self.constants = 0, list[tuple[int, np.ndarray]]()
+        self.size, self.own = 0, dict[int, np.ndarray]()
         self.flag = self._reserve(8)
         self.offsets: dict[int, list[int]] = {}
         self._allocate()
@@ -176,6 +177,7 @@ class Layout:
             unit = units.setdefault(slot, (slot,))
             if slot == unit[0]:
                 self._divide(unit, [self._reserve(sum(self._sizes(unit))) for _ in range(1 if stays else TURNS)])
+        self.scratch = self.size
         for row in [row for body in self.rows for row in body]:
             for slot in each(row.writes):
                 if not isinstance(slot, Outside) and slot not in self.offsets:
@@ -209,17 +211,15 @@ class Layout:
         return math.prod(shape) * dtype.itemsize
 
     def _place_rooms(self) -> None:
-        """Memory for what C functions have of their own: tables, and room, which they share as none keeps it."""
+        """What C functions have of their own: tables, and room, which they share as none keeps anything there."""
         largest = 0
         for row in [row for body in self.rows for row in body if row.entry]:  # pragma: no cover - compiled
             used = 0
             for word in row.entry.words:
                 if isinstance(word, self._entries.Room):
                     self._rooms[id(word)], used = used, used + rounded(word.size)
-                elif isinstance(word, self._entries.Table) and id(word) not in self._rooms:
-                    array = word.make()
-                    self._rooms[id(word)] = self._reserve(array.nbytes)
-                    self.constants.append((self._rooms[id(word)], array))
+                elif isinstance(word, self._entries.Table) and id(word) not in self.own:
+                    self.own[id(word)] = np.ascontiguousarray(word.make())
             largest = max(largest, used)
         self._room = self._reserve(largest)
 
@@ -266,7 +266,7 @@ class Layout:
         if isinstance(word, self._entries.Room):
             return self._room + self._rooms[id(word)]
         if isinstance(word, self._entries.Table):
-            return self._rooms[id(word)]
+            return Address(self.own[id(word)].ctypes.data)
         reads = isinstance(word, self._entries.Operand)
         slot = (row.reads if reads else row.writes)[word.number]
         return self.addresses.get(slot) or self._place(phase, slot, reads)

@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import mmap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.tensor import Tensor
 from ..finite import all_finite
-from .layout import ALIGN, Layout, Outside, Row
+from .layout import Layout, Outside, Row
 from .readings import Strip, filled
 from .streams import Stream
 from .versions import Version
+
+# Where processes share what is not private, such pages would not be given back.
+PRIVATE: Any = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+LARGE = 1 << 22  # bytes from which on large pages are asked for, as NumPy does
+TRIM = getattr(ctypes.pythonapi, "malloc_trim", None)  # where there is glibc
 
 
 class Machine(NamedTuple):
@@ -44,11 +52,12 @@ class Native:
         assert machine is not None
         self.layout, self.program, self.versions = layout, layout.program, layout.versions
         self.call, self.length, self.reach = 0, layout.length, layout.length
-        self._memory = aligned(layout.size)
+        self._pages = pages(layout.size)
+        self._memory = np.frombuffer(self._pages, np.uint8, layout.size)
+        if layout.size >= LARGE:
+            trim()
         self._arrays: dict[tuple[int, int], np.ndarray] = {}
         first = self._memory.ctypes.data
-        for offset, array in layout.constants:
-            self._array(offset, array.shape, array.dtype)[...] = array  # pragma: no cover - compiled
         self._words = layout.words.copy()
         self._words[layout.moving] += first
         self.tables = tables = layout.tables.copy()
@@ -107,6 +116,18 @@ class Native:
             inside={slot: array(place, True) for slot, place in row.inside.items()},
         )
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Within, between two steps, the eager engine may have the memory of what lives within a step only."""
+        if self.layout.size - self.layout.scratch < LARGE:
+            yield
+            return
+        advise(self._pages, "MADV_DONTNEED", -(-self.layout.scratch // mmap.PAGESIZE) * mmap.PAGESIZE)
+        try:
+            yield
+        finally:
+            trim()
+
     def give(self, batch: Sequence[Any]) -> None:
         """Let the next step have a batch, and leave its loss, and what is watched, in the streams' own arrays."""
         for position, stream in self._batch:
@@ -164,8 +185,21 @@ class Native:
             np.copyto(array, result)
 
 
-def aligned(size: int) -> np.ndarray:
-    """Bytes that begin where a line of the processor's cache does."""
-    room = np.zeros(size + ALIGN, np.uint8)
-    first = -room.ctypes.data % ALIGN
-    return room[first : first + size]
+def pages(size: int) -> mmap.mmap:
+    """Memory of zeros, in pages of its own, which can be given back one by one."""
+    found = mmap.mmap(-1, size, **PRIVATE)
+    if size >= LARGE:
+        advise(found, "MADV_HUGEPAGE")
+    return found
+
+
+def trim() -> None:
+    """Give the system back what has been freed and the allocator keeps."""
+    if TRIM is not None:
+        TRIM(ctypes.c_size_t(0))
+
+
+def advise(memory: mmap.mmap, name: str, *place: int) -> None:
+    """Tell the system how memory is used, if it takes such advice."""
+    if (advice := getattr(mmap, name, None)) is not None:
+        memory.madvise(advice, *place)

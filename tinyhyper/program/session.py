@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,8 @@ class Session:
         program = learner.program
         assert program is not None
         steps = (lambda: (after, loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
-        what = differs(before, steps, self.visible, batch, self._eager_step)
+        with nullcontext() if self._natively is None else self._natively.native.resting():
+            what = differs(before, steps, self.visible, batch, self._eager_step)
         if what is None:
             self._compared, self._compared_at = after.plain(), self._steps
             learner.alike = None if new else learner.alike

@@ -83,15 +83,13 @@ class Verifier:
 
     def __init__(self, layout: Layout, entries: Any) -> None:
         self._layout, self._program, self._entries = layout, layout.lowered, entries
-        self._sizes = {offset: array.nbytes for offset, array in layout.constants}
         sizes = [(o, layout._bytes(slot)) for slot, offsets in layout.offsets.items() for o in offsets]
-        sizes += [*self._sizes.items(), (layout.flag, 8)]
-        self._blocks = Blocks([(offset, offset + size) for offset, size in sizes])
+        self._blocks = Blocks([(offset, offset + size) for offset, size in (*sizes, (layout.flag, 8))])
         kept = [slot for slot in layout.offsets if self._program.slots[slot].kind == "value"]
         stays = {slot: layout.offsets[slot][0] for slot in kept}
         self._loaded = {slot: LOADED - self._block(offset) for slot, offset in stays.items()}
         self._loaded |= {slot: LOADED - GIVEN - slot for slot in layout.given}
-        self._stay = np.unique(self._blocks.find(np.array([*stays.values(), *self._sizes], np.int64)))
+        self._stay = np.unique(self._blocks.find(np.array([*stays.values()], np.int64)))
 
     def verify(self) -> None:
         """Raise GraphError where the program must not run."""
@@ -135,8 +133,6 @@ class Verifier:
                     whole, found, time = operands[place.number], reads[place.number], 2 * line
                 elif isinstance(place, entries.Output):
                     whole, found, time = row.writes[place.number], writes[place.number], 2 * line + 1
-                elif isinstance(place, entries.Table):
-                    found, time = [LOADED - self._block(self._own(place)[0])], 2 * line
                 number, size = (dtype, self._own(place)[1]) if whole == OWN else self._extent(whole)
                 is_constant = whole in layout.given
                 misled = is_constant and found != [self._loaded[whole]]
@@ -146,7 +142,7 @@ class Verifier:
                     outside.append((row, whole, len(words) + word if row.entry else -1))
                     if time % 2 == 0 and batch.get(found[0]) is not whole:
                         raise self._fault(row, "is told of another part of the batch than NumPy reads")
-                elif not is_constant and (whole != OWN or isinstance(place, entries.Table)):
+                elif not is_constant and whole != OWN:
                     behind = 0
                     for slot, result in zip(each([whole]), found, strict=True):
                         part = self._extent(slot)[1] if isinstance(whole, Strip) else last
@@ -155,13 +151,13 @@ class Verifier:
                         numbers += result, time, -1 if row.entry is None else len(words) + word, part, behind
                         behind += part
             for word in row.entry.words if row.entry else ():
-                inside = not isinstance(word, int)
+                inside = not isinstance(word, (int, entries.Table))
                 if isinstance(word, (entries.Operand, entries.Output)):
                     of = operands if isinstance(word, entries.Operand) else row.writes
                     known = layout.addresses.get(of[word.number], 0)
                     inside = not known and not isinstance(of[word.number], Outside)
                 else:
-                    known = self._own(word)[0] if inside else word
+                    known = word if isinstance(word, int) else self._own(word)[0]
                 moving += [len(words)] * inside
                 words.append(known)
         if not out.keys() <= {place for _, place, _ in outside}:
@@ -189,9 +185,10 @@ class Verifier:
         """Where the flag lies, or what a function has of its own, and how many bytes that are."""
         if word is self._entries.FLAG:
             return self._layout.flag, 8
-        offset = self._layout._rooms[id(word)]
-        is_room = isinstance(word, self._entries.Room)
-        return (self._layout._room + offset, word.size) if is_room else (offset, self._sizes[offset])
+        if isinstance(word, self._entries.Room):
+            return self._layout._room + self._layout._rooms[id(word)], word.size
+        table = self._layout.own[id(word)]
+        return table.ctypes.data, table.nbytes
 
     def _extent(self, place: int | Strip | Outside) -> tuple[int, int]:
         """The dtype of an array, by number, and how many bytes it has."""
