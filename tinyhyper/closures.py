@@ -40,11 +40,12 @@ class Closure:
     """What a function closes over, as it was when last looked at.
 
     watched: how to read each value, and what it was; empty for a function that reads nothing which may change.
-    apart: objects that may change.
+    generators: the random generators that it reaches.  apart: objects that may change.
     """
 
     def __init__(self, function: Any, apart: Sequence[Any] = ()) -> None:
         self._function, self._apart, self.count = function, apart, 0
+        self.generators: Sequence[Any] = ()
         self.watched: tuple[tuple[Callable[[Any], Any], Any, Any], ...] = ((Same, None, None),)  # of nothing looked at
 
     def changed(self) -> bool:
@@ -62,7 +63,8 @@ class Closure:
         return True
 
     def _reads(self) -> list[tuple[Read, Any]]:
-        found = [(how, how[0](how[1])) for how in Search(self._function).reads]
+        search = Search(self._function)
+        self.generators, found = search.generators, [(how, how[0](how[1])) for how in search.reads]
         return [(how, value) for how, value in found if not any(value is one for one in self._apart)]
 
 

@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from .closures import Search
-
 GLOBAL = (random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
 
 
 class Draws:
-    """The random generators that functions may draw from: the global ones and those that the functions close over."""
+    """The random generators that a function may draw from: the global ones, and others that `Search` has found."""
 
-    def __init__(self, functions: Sequence[Any]) -> None:
+    def __init__(self, generators: Sequence[Any]) -> None:
         self._generators: list[Any] = [
             one.bit_generator if isinstance(one, np.random.Generator) else one
-            for one in (*GLOBAL, *Search(functions).generators)
+            for one in (*GLOBAL, *generators)
             if not isinstance(one, random.SystemRandom)  # it has no state
         ]
 

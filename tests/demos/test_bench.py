@@ -350,7 +350,8 @@ def full():
     matrix = {row.label: n + 1.0 for n, row in enumerate(plan.MATRIX_ROWS)}
     trained = {label: n + 1.0 for n, label in enumerate((*plan.NETWORK_LABELS, plan.CHANNELS_LAST))}
     for threads in (1, 2):
-        records += [record("hyperstep", name, threads, {"": rows | {"floor": 0.5, plan.BESIDE: 0.25}}) for name in problems.HYPERSTEPS]
+        trainings = rows | {"floor": 0.5, plan.BESIDE: 0.25}
+        records += [record("hyperstep", name, threads, {"": trainings}) for name in problems.HYPERSTEPS]
         records += [record("network", name, threads, {"": trained}) for name in networks.NETWORKS]
         records.append(record("towers", "towers", threads, {str(h): rows for h in plan.HEIGHTS}))
         sizes = {str(size): elements for size in plan.FULL.sizes}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..closures import Closure
+from ..closures import Closure, Search
 from ..core.tensor import Tensor
 from ..draws import Draws
 from ..errors import CallError, DtypeError, UnsupportedError
@@ -123,7 +123,7 @@ def repeated(name: str, run: Callable[[], tuple[Fusion, Found]], *functions: Any
     Raises UnsupportedError if a second run finds another expression or draws random numbers. Then, as after any error,
     the generators are put back.
     """
-    draws = Draws(functions)
+    draws = Draws(Search(functions).generators)
     start = draws.state()
     try:
         found = run()

@@ -51,13 +51,11 @@ def _handles(program: Program, traces: Sequence[Trace], newest: int) -> list[Han
 def follows(program: Program, traces: Sequence[Trace]) -> bool:
     """Whether windows were made as a program says, each operation from the arrays that it reads there.
 
-    traces: of these windows, and of one before them.
+    traces: of windows in a row. What the first one reads of earlier steps is not known.
     """
-    length = len(program.bodies)
+    handles: list[Handle | None] = [None] * len(program.slots)
     fills = any(i.fills for body in program.bodies for i in body.instructions)
-    handles = None if fills else _handles(program, traces[:length], length - 1)
-    later = zip(cycle(program.bodies), traces[length:])
-    return handles is not None and all(_agrees(program, handles, *pair) for pair in later)
+    return not fills and all(_agrees(program, handles, *pair) for pair in zip(cycle(program.bodies), traces))
 
 
 def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: Trace) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..closures import Closure
 from ..core.tensor import Tensor
+from ..draws import Draws
 from ..errors import GraphError
 from .build import Builder
 from .enter import entered, follows
@@ -55,6 +56,10 @@ class Learner:
         if self._closure.changed():
             self._begin_anew(CHANGES)
 
+    def draws(self) -> Draws:
+        """What the loss may draw from."""
+        return Draws(self._closure.generators)
+
     def check(self) -> None:
         """Raise GraphError if there will be no program."""
         if self._refused is not None:
@@ -91,14 +96,13 @@ class Learner:
             return False
         traces = [trace for _, trace in self._traces]
         try:
-            known = self._known
-            follows_known = known is not None and len(known.bodies) == period and follows(known, traces)
-            self.program = known if follows_known else Builder(traces, period).program()
+            self.program = self._same_as_known(traces) or Builder(traces, period).program()
         except Difference as error:
             self._begin_anew(str(error))
             return False
         first, *rest = [trace.given for trace in traces]
-        self.alike = first if first and not follows_known and all(_same(first, batch) for batch in rest) else None
+        is_new = self.program is not self._known
+        self.alike = first if first and is_new and all(_same(first, batch) for batch in rest) else None
         self._held = [(array, np.asarray(array).tobytes()) for array in arrays_in(first)]
         self._tries = self.missed = 0
         return True
@@ -111,6 +115,17 @@ class Learner:
                 if array is not known and np.asarray(array).tobytes() != bits:
                     return True
         return False
+
+    def _same_as_known(self, traces: Sequence[Trace]) -> Program | None:
+        """The known program, if the windows of these traces follow it; None if the last two do not."""
+        known, period = self._known, self._period
+        if known is None or len(known.bodies) != period:
+            return None
+        if follows(known, traces):
+            return known
+        if follows(known, traces[period:]):
+            raise Difference("a run begins with another step than the one that follows")
+        return None
 
     def count_alike(self, stacks: Sequence[np.ndarray], steps: int) -> int:
         """How many of some steps, from the first on, have the batch that all recorded ones had; all if these differed.

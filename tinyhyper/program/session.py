@@ -12,7 +12,6 @@ import numpy as np
 from ..core.tape import RECORDING, current, switched
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..draws import Draws
 from ..errors import DtypeError, GraphError
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
@@ -295,7 +294,7 @@ class Session:
     ) -> Tensor:
         """An eager step; the loss."""
         optimizer = optimizer or self.visible.optimizer
-        draws = Draws([self.loss])
+        draws = self.learner.draws()
         before = draws.state()
         loss = self.loss(params, *batch)
         if draws.state() != before:
