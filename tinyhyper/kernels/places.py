@@ -137,8 +137,8 @@ def _pieces(operands: Specs, places: Sequence[np.ndarray]) -> list[Argument]:
 
 
 def _kept(places: np.ndarray) -> Argument:
-    """Places as an argument."""
-    flat = np.ascontiguousarray(places, np.int64).ravel()
+    """Places as an argument; there are so few that half a word holds the number of one."""
+    flat = np.ascontiguousarray(places, np.int32).ravel()
     return array(Table(lambda: flat), flat)
 
 
