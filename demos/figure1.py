@@ -1,6 +1,7 @@
 """Figure 1 of the paper, read off recordings: SGD, SGD / SGD, and the tower of height 3 that it does not draw.
 
-`python -m demos figure1` writes the pictures, and prints which edges are cut and where gradients go.
+`python -m demos figure1` writes the pictures, and that of one rule, opened. It prints which edges are cut and where
+gradients go.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ FIGURES = {
     ),
 }
 
+
+RULE = "alpha[3]"  # of the tallest tower, whose kappa is tuned too
 
 options = shared("out")
 
@@ -92,9 +95,11 @@ def cuts(shown: Figure, captions: Captions, step: int) -> list[str]:
 
 
 def pictures() -> Iterator[tuple[str, Picture]]:
-    """The three pictures, each with its file's name."""
+    """The pictures, each with its file's name: those of FIGURES, and the rule of alpha."""
     for name, (stack, title) in FIGURES.items():
-        yield f"{name}.svg", draw(record(stack), title)
+        tape = record(stack)
+        yield f"{name}.svg", draw(tape, title)
+    yield "rule.svg", Picture(th.inspect.svg(tape, inside=RULE, scale=1.5), f"The rule that makes {RULE}", [], "")
 
 
 def main(settings: Settings) -> int:
@@ -102,7 +107,7 @@ def main(settings: Settings) -> int:
     folder = output.prepare(settings.out)
     drawn = dict(pictures())
     told = [
-        "\n".join([picture.title, *picture.cuts, picture.story, f"In {folder / name}\n"])
+        "\n".join([picture.title, *picture.cuts, *filter(None, [picture.story]), f"In {folder / name}\n"])
         for name, picture in drawn.items()
     ]
     output.finish("\n".join(told), folder, {name: picture.svg for name, picture in drawn.items()})

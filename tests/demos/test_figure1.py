@@ -103,7 +103,8 @@ def test_the_demo_writes_the_pictures_and_prints_what_they_show(tmp_path, capsys
     assert main(["figure1", "--out", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.svg" for name in figure1.FIGURES)
+    names = [*figure1.FIGURES, "rule"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.svg" for name in names)
     for name, picture in figure1.pictures():
         assert (tmp_path / name).read_text(encoding="utf-8") == picture.svg
         assert all(line in out for line in [picture.title, *picture.cuts, picture.story, str(Path(tmp_path, name))])

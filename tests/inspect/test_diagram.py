@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pictures import classes, inside, texts
 
 import tinyhyper as th
-from tinyhyper.inspect.diagram import MOST, Boxes, Diagram
+from tinyhyper.inspect.boxes import MOST, Boxes
+from tinyhyper.inspect.diagram import Diagram
 
 STEPS = ["add", "multiply", "tanh", "sum", "detach", "constant", "backward", "no_grad"]
 
@@ -52,7 +53,7 @@ def test_each_operation_is_in_one_box_and_boxes_stand_apart_to_the_right_of_what
         assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
     for a, b in combinations(rects, 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
-    drawing = Diagram(tape, (), None)
+    drawing = Diagram(boxes, (), None)
     for source, target, *_ in boxes.joins:
         assert drawing.column[source] < drawing.column[target]
     for text, (x0, y0, x1, y1) in texts(root):

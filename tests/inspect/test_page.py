@@ -317,7 +317,7 @@ def test_boxes_and_fused_operations_open(reader, tape):
     reader.screenshot("opened")
     reader.mouse(reader.id("silu")).double_click().perform()
     reader.until(lambda: reader.ask("return explorer.open.length") == 2)
-    assert {"negative", "exp", "divide"} <= reader.names("line")
+    assert reader.names("line") == {"1 + exp(-·)", "/"}
     assert "overview › loss[1] › silu" in " ".join(reader.says("trail").split())
     reader.screenshot("fused")
     reader.keys(Keys.ESCAPE)
@@ -330,8 +330,55 @@ def test_a_rule_opens_into_the_lines_of_its_kernel(reader, tape):
     reader.open(tape)
     reader.mouse(reader.id("weight[1]")).double_click().perform()
     reader.until(lambda: reader.ask("return explorer.open.length") == 2)
-    assert {"sqrt", "subtract", "multiply"} <= reader.names("line")
+    assert {"sqrt(· * ·)", "−", "×", "1 - ·"} <= reader.names("line")
+    assert {"beta1[1]", "beta2[1]", "t[1]"} <= reader.names("outer")
     assert reader.flows("cut") >= 4 and reader.flows("kept") > 0
+    said = " ".join(reader.says().split())
+    assert "weight[1] = ✂\uFE0E weight[0] - alpha[1] * (weight.m[1] / (1 - beta1[1] ** t[1]) /" in said
+    inside = """
+        const { clientWidth: width, clientHeight: height } = document.getElementById("graph");
+        return explorer.cy.nodes().every((node) => {
+            const { x1, y1, x2, y2 } = node.renderedBoundingBox();
+            return x1 >= 0 && y1 >= 0 && x2 <= width && y2 <= height;
+        })
+    """
+    assert reader.ask(inside)
+
+
+def test_the_first_view_says_the_rules_of_the_step_and_opens_them(reader):
+    tape = recorded("sgd(0.1)/sgd(0.01)/sgd(1e-3)", 3)
+    reader.open(tape)
+    rules = [" ".join(rule.text.split()) for rule in reader.driver.find_elements("css selector", ".rules")]
+    assert rules == [
+        "alpha[1] = ✂\uFE0E alpha[0] - kappa[1] * ✂\uFE0E ∂loss/∂alpha",
+        "w[1] = ✂\uFE0E w[0] - alpha[1] * ✂\uFE0E ∂loss/∂w[0]",
+    ]
+    reader.screenshot("rules")
+    reader.keys(".")
+    assert "alpha[2] = ✂" in reader.says() and "alpha[1] = ✂" not in reader.says()
+    reader.driver.find_element("css selector", ".rules").click()
+    assert "alpha[2]" in reader.says("trail") and reader.names("line") == {"×", "−"}
+    assert "alpha[2] = ✂" in reader.says()
+    reader.screenshot("rule")
+    reader.ask("explorer.leave(0)")
+    reader.element("uncut").click()
+    reader.click("alpha[2]")
+    assert "alpha[2] = ✂\uFE0E? alpha[1] - kappa[2] * ∂loss/∂alpha[1]" in " ".join(reader.says().split())
+
+
+def test_an_overlong_rule_is_opened_without_an_equation(reader):
+    @th.fuse
+    def long(x):
+        for _ in range(12):
+            x = x * x
+        return x
+
+    x = th.tensor(0.5, requires_grad=True)
+    with th.record() as tape:
+        long(x).backward()
+    reader.open(tape)
+    reader.ask("explorer.enter(explorer.cy.nodes('.fused')[0])")
+    assert reader.names("line") == {"×"} and " = " not in reader.says()
 
 
 def test_all_can_be_done_by_keys(reader, tape):

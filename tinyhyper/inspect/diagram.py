@@ -1,4 +1,4 @@
-"""The picture of a graph without optimizer steps: each operation is a box to the right of what it reads.
+"""The picture of a graph without optimizer steps, or of an opened operation: boxes to the right of what they read.
 
 Operations that follow one another without branching share a box, as they share a line of the printed tree. A backward
 pass is drawn by what it leaves in `.grad`.
@@ -12,99 +12,43 @@ from itertools import pairwise
 from textwrap import wrap
 
 from ..errors import ArgumentError
+from .boxes import Boxes
 from .canvas import Canvas, Picture
 from .captions import LEGEND, clip
 from .figure import Drawn
 from .legend import LEFT, Legend
-from .names import sized
-from .plain import short
-from .records import STRENGTH, Place, Recording
-from .text import Trees, site
+from .opened import Opened
+from .records import Recording
+from .text import site
 
-MOST = 80  # boxes in a picture
-WIDE, HIGH, ACROSS, DOWN = 180, 46, 270, 70  # the size of a box, and from box to box
+HIGH, DOWN = 46, 70  # how high a box is, and from row to row
+NEAR, FAR, CUT = 36, 100, 130  # from column to column of an opened operation, of a graph, and where a link is cut
 TOP, LINE, LETTER = 36, 23, 8.4
-LONGEST = 18  # characters in a box
-Join = tuple[int, int, Drawn, "int | None"]  # from a box to a box, what it does to gradients, the cut
 
 
 def diagram(
-    tape: Recording, marks: Collection[int] = (), caption: str | None = None, scale: float = 1.0
+    tape: Recording,
+    marks: Collection[int] = (),
+    caption: str | None = None,
+    scale: float = 1.0,
+    inside: str | None = None,
 ) -> Picture:
-    """An SVG of the newest operations of a recording, oldest on the left. marks, caption, scale: as in `svg`.
+    """An SVG of the newest operations of a recording, oldest on the left; of one value's, if it is to be opened.
+
+    inside: the name of that value.  marks, caption, scale: as in `svg`.
 
     Raises ArgumentError for a recording that holds nothing, for a mark at a cut that is not drawn, and for a bad scale.
     """
     if not tape.nodes:
         raise ArgumentError("this recording holds nothing to draw: record a loss or step in `with th.record() as tape`")
-    return Diagram(tape, marks, caption).draw(scale)
-
-
-class Boxes(Trees):
-    """Which operations and values have a box, by node, and the links between boxes."""
-
-    def __init__(self, tape: Recording) -> None:
-        super().__init__(tape)
-        self.box: dict[int, int] = {}  # of a node: the number of the box's last node
-        self.inside: dict[int, list[int]] = defaultdict(list)  # the nodes in a box, the last one first
-        for node in reversed(self.nodes):
-            if self._has_box(node.number):
-                here = self._after(node.number)
-                self.box[node.number] = node.number if here is None else self.box[here]
-                self.inside[self.box[node.number]].append(node.number)
-        self.left_out = len(self.inside) - MOST
-        shown = sorted(self.inside)[-MOST:]
-        self.inside = defaultdict(list, {box: self.inside[box] for box in shown})
-        self.joins = self._joins()
-
-    def _has_box(self, number: int) -> bool:
-        """Constants without a name stand in the brackets of what reads them."""
-        node = self.nodes[number]
-        cut = any(edge.cut is not None for edge in self.out[number])
-        return not node.sweep and (node.kind != "constant" or cut or self.known((number, 0)) is not None)
-
-    def _after(self, number: int) -> int | None:
-        """The operation whose box an operation shares: the only one that reads it, and reads nothing else in a box."""
-        readers = [edge for edge in self.out[number] if not self.nodes[edge.target].sweep]
-        node = self.nodes[number]
-        if node.kind != "operation" or len(readers) != 1 or readers[0].cut is not None or self.known((number, 0)):
-            return None
-        target = self.nodes[readers[0].target]
-        read = sum(self._has_box(edge.source) for edge in self.into[target.number])
-        return target.number if target.kind == "operation" and len(node.outputs) == read == 1 else None
-
-    def _joins(self) -> list[Join]:
-        found: dict[tuple[int, int, int | None], Drawn] = {}
-        for box, numbers in self.inside.items():
-            for edge in self.into[numbers[-1]]:
-                source = self.box.get(edge.source)
-                if source in self.inside:
-                    key = source, box, edge.cut
-                    found[key] = min(found.get(key, "cut"), edge.flow, key=STRENGTH.__getitem__)
-            loss = self.nodes[box].loss
-            if loss is not None and (source := self.box.get(loss[0])) in self.inside and source is not None:
-                found[source, box, None] = "backward"
-        return [(source, target, flow, cut) for (source, target, cut), flow in found.items()]
-
-    def caption(self, box: int) -> tuple[str, str]:
-        """The two lines of a box."""
-        place, chain = (box, 0), [self.computed(number) or self.nodes[number].kind for number in self.inside[box]]
-        known, output = self.known(place), self.tape.output((box, 0))
-        value = sized(output) if output.number is None else short(output.number)
-        text = clip(" ← ".join(chain), LONGEST)
-        if known is None:
-            return text, value
-        if self.nodes[box].op is None:
-            return clip(known, LONGEST), value
-        both = f"{text} = {value}"
-        return clip(known, LONGEST), both if len(both) <= LONGEST + 3 else text
+    return Diagram(Boxes(tape) if inside is None else Opened(tape, inside), marks, caption).draw(scale)
 
 
 class Diagram(Canvas):
     """Boxes in columns, each to the right of what it reads; a long link runs through a free row of each column."""
 
-    def __init__(self, tape: Recording, marks: Collection[int], caption: str | None) -> None:
-        self.tape, self.boxes, self.marks = tape, Boxes(tape), set(marks)
+    def __init__(self, boxes: Boxes | Opened, marks: Collection[int], caption: str | None) -> None:
+        self.boxes, self.marks = boxes, set(marks)
         self.cuts = {cut for *_, cut in self.boxes.joins if cut is not None}
         if missing := self.marks - self.cuts:
             raise ArgumentError(f"marks: cut {min(missing)} is not in the picture; its cuts are {sorted(self.cuts)}")
@@ -113,9 +57,10 @@ class Diagram(Canvas):
         self.row = self._rows()
         rows = [*self.row.values(), *(row for way in self.way.values() for _, row in way)]
         flows = {flow: words for flow, words in LEGEND.items() if any(link[2] == flow for link in self.boxes.joins)}
-        width = LEFT * 2 + ACROSS * max(self.column.values(), default=0) + WIDE
-        self.wide = max(width, 560)
-        text = self._reached() if caption is None else caption
+        self.left, self.right = self._sides()
+        self.ports = self._ports()
+        self.wide = max(self.right[-1] + LEFT, 560)
+        text = self.boxes.words if caption is None else caption
         self.lines = wrap(text, int((self.wide - 2 * LEFT) / LETTER))
         self.top = TOP + LINE * len(self.lines) + HIGH / 2 + 22
         self.bottom = self.top + DOWN * max(rows, default=0) + HIGH / 2 + 26
@@ -162,25 +107,43 @@ class Diagram(Canvas):
         way = [place for place in self.way.get(end, []) if place[0] < column]
         return way[-1][1] if way else row[end[0]]
 
-    def _reached(self) -> str:
-        """Which named leaves get a gradient."""
-        graph = self.boxes
-        found = [graph.name((node.number, 0)) for node in graph.nodes if node.kind == "gradient"]
-        words = f"backward() leaves {', '.join(dict.fromkeys(found))}." if found else ""
-        more = f" The newest {MOST} boxes are drawn; tape.save_html(path) draws all." if graph.left_out > 0 else ""
-        return f"{words}{more}".strip()
+    def _sides(self) -> tuple[list[float], list[float]]:
+        """Where the columns begin and end."""
+        cut = {self.column[target] for _, target, _, number in self.boxes.joins if number is not None}
+        apart = FAR if isinstance(self.boxes, Boxes) else NEAR
+        left: list[float] = []
+        right: list[float] = []
+        for column in range(max(self.column.values(), default=0) + 1):
+            left.append(right[-1] + (CUT if column in cut else apart) if right else LEFT)
+            wide = [self.boxes.wide(box) for box, place in self.column.items() if place == column]
+            right.append(left[-1] + max(wide, default=0))
+        return left, right
+
+    def _ports(self) -> dict[tuple[int, int], float]:
+        """By link, how far from the middle of its target's side it ends: one below the other, as they come."""
+        found = {}
+        ends = sorted({(source, target) for source, target, *_ in self.boxes.joins}, key=lambda end: self._from(*end))
+        for box in self.boxes.inside:
+            into = [end for end in ends if end[1] == box]
+            apart = min(15.0, (HIGH - 16) / max(len(into) - 1, 1))
+            found.update({end: apart * (n - (len(into) - 1) / 2) for n, end in enumerate(into)})
+        return found
+
+    def _from(self, source: int, target: int) -> float:
+        """The row from which a link comes to its target."""
+        return self._row_before(self.row, (source, target), self.column[target])
 
     def center(self, box: int) -> tuple[float, float]:
         """The middle of a box."""
-        return LEFT + WIDE / 2 + ACROSS * self.column[box], self.top + DOWN * self.row[box]
+        column = self.column[box]
+        return (self.left[column] + self.right[column]) / 2, self.top + DOWN * self.row[box]
 
     def draw(self, scale: float) -> Picture:
         """The whole picture."""
-        title = self.tape.title or "A graph, read off the recording"
-        self.add("title", text=title)
+        self.add("title", text=self.boxes.heading)
         self.style("picture")
         self.add("rect", width="100%", height="100%", class_="th-ground")
-        self.write(LEFT, TOP, title, "th-title")
+        self.write(LEFT, TOP, self.boxes.heading, "th-title")
         for n, line in enumerate(self.lines):
             self.write(LEFT, TOP + LINE * (n + 1), line)
         for link in sorted(self.boxes.joins, key=lambda join: [*LEGEND][::-1].index(join[2])):
@@ -192,36 +155,36 @@ class Diagram(Canvas):
 
     def _link(self, source: int, target: int, flow: Drawn, cut: int | None) -> None:
         (x0, y0), (x1, y1) = self.center(source), self.center(target)
-        points: list[tuple[float, float]] = [(x0 + WIDE / 2, y0)]
-        for column, row in self.way.get((source, target), []):
-            left, middle = LEFT + ACROSS * column, self.top + DOWN * row
-            points += [(left - 8, middle), (left + WIDE + 8, middle)]
-        points.append((x1 - WIDE / 2, y1))
-        path = f"M{points[0][0]:g} {points[0][1]:g}"
-        for n, ((x, y), (there, below)) in enumerate(pairwise(points)):
-            half = (x + there) / 2
-            path += f" C{half:g} {y:g} {half:g} {below:g} {there:g} {below:g}" if n % 2 == 0 else f" H{there:g}"
+        y1 += self.ports[source, target]
+        way = [(column, self.top + DOWN * row) for column, row in self.way.get((source, target), [])]
+        path, x, y, below = f"M{x0 + self.boxes.wide(source) / 2:g} {y0:g}", 0.0, 0.0, 0.0
+        for (column, y), (after, below) in pairwise([(self.column[source], y0), *way, (self.column[target], y1)]):
+            right, left = self.right[column], self.left[after]
+            x = (right + left) / 2
+            path += f" H{right:g} C{x:g} {y:g} {x:g} {below:g} {left:g} {below:g}"
+        path += f" H{x1 - self.boxes.wide(target) / 2:g}"
         group = self.add("g")
-        name = self.boxes.name
-        self.add("title", group, text=f"{name((source, 0))} → {name((target, 0))}: {LEGEND[flow]}")
+        ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])
+        self.add("title", group, text=f"{ends}: {LEGEND[flow]}")
         marked = " th-marked" if cut in self.marks else ""
         self.arrow(group, path, f"th-arrow th-{flow}{marked}", flow)
         if cut is not None:
-            (x, y), (there, below) = points[-2:]
-            record = self.tape.cuts[cut]
-            mark = self.scissors((x + there) / 2, (y + below) / 2, marked.strip())
+            record = self.boxes.cuts[cut]
+            mark = self.scissors(x, (y + below) / 2, marked.strip())
             self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
-            self.write(0, -31, clip(record.reason or "", 12), "th-reason", mark, "middle")
-            self.write(0, -17, f"cut {cut}", "th-reason", mark, "middle")
+            if isinstance(self.boxes, Boxes) or below == y:
+                self.write(0, -31, clip(record.reason or "", 12), "th-reason", mark, "middle")
+                self.write(0, -17, f"cut {cut}", "th-reason", mark, "middle")
+            else:  # where the link does not run; what it is from says why
+                self.write(14, -6 if below > y else 17, f"cut {cut}", "th-reason", mark)
 
     def _box(self, box: int) -> None:
         x, y = self.center(box)
-        node, group = self.boxes.nodes[box], self.add("g")
-        place: Place = (box, 0)
-        self.add("title", group, text=f"{self.boxes.name(place)}, {site(node)}")
-        kind = "gradient" if node.kind == "gradient" else "loss" if place in self.boxes.losses else "values"
-        size = {"x": x - WIDE / 2, "y": y - HIGH / 2, "rx": HIGH / 2 if kind == "gradient" else 6}
-        self.add("rect", group, "", **size, width=WIDE, height=HIGH, class_=f"th-box th-{kind}")
+        group, wide, kind = self.add("g"), self.boxes.wide(box), self.boxes.kind(box)
+        self.add("title", group, text=self.boxes.about(box))
+        size = {"x": x - wide / 2, "y": y - HIGH / 2, "rx": HIGH / 2 if kind == "gradient" else 6}
+        self.add("rect", group, "", **size, width=wide, height=HIGH, class_=f"th-box th-{kind}")
         first, second = self.boxes.caption(box)
-        self.write(x, y - 2, first, "", group, "middle")
+        sign = len(first) < 3 and not second
+        self.write(x, y - 2 if second else y + 5, first, "th-title" if sign else "", group, "middle")
         self.write(x, y + 16, second, "th-small", group, "middle")

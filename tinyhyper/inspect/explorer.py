@@ -14,8 +14,10 @@ from pathlib import Path
 from ..files import write
 from .canvas import DARK_PAGES, part
 from .exchange import to_json
+from .opened import formulas
 from .plain import markup
 from .records import Recording
+from .schema import dumps
 
 LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = (
@@ -47,7 +49,8 @@ class Page(str):
 def page(tape: Recording) -> Page:
     """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it."""
     libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
-    return _filled("page.html", SCRIPTS, tape.title or "A recording", to_json(tape), libraries=libraries)
+    title, rules = tape.title or "A recording", dumps(formulas(tape))
+    return _filled("page.html", SCRIPTS, title, to_json(tape), formulas=_safe(rules), libraries=libraries)
 
 
 def program_page(title: str, data: str, picture: str) -> Page:
@@ -61,14 +64,19 @@ def save_html(tape: Recording, path: str | os.PathLike[str]) -> Path:
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> Page:
-    """A page. Nothing in the title and the data can become markup: "<" is written as an escape."""
+    """A page. Nothing in the title and the data can become markup."""
     parts |= {
         "title": markup(title),
         "style": part("page.css"),
-        "data": data.replace("<", "\\u003c"),
+        "data": _safe(data),
         "scripts": "\n".join(_script(f"{script}.js") for script in scripts),
     }
     return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name)))
+
+
+def _safe(data: str) -> str:
+    """JSON that cannot become markup: "<" is written as an escape."""
+    return data.replace("<", "\\u003c")
 
 
 def _script(name: str) -> str:

@@ -42,6 +42,7 @@ def svg(
     marks: Collection[int] = (),
     caption: str | None = None,
     scale: float = 1.0,
+    inside: str | None = None,
 ) -> Picture:
     """An SVG of consecutive optimizer steps, read off the recording: boxes, edges kept, edges cut.
 
@@ -53,11 +54,12 @@ def svg(
     marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
     scale: how large the picture is; no larger than the page it is in.
+    inside: a value, by name, such as "alpha[2]": the rule that made it is drawn, operation by operation.
     Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.
     Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """
-    if not steps_of(tape) and step is None and not trail:
-        return diagram(tape, marks, caption, scale)
+    if inside is not None or (not steps_of(tape) and step is None and not trail):
+        return diagram(tape, marks, caption, scale, inside)
     shown = figure(tape, step, count=steps)
     return Drawing(shown, shown.trail() if trail is None else trail, marks, caption).draw(scale)
 

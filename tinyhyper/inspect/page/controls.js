@@ -186,5 +186,5 @@ function legend(tape) {
   }).concat(names);
 }
 
-window.explorer = new Explorer(JSON.parse(at("tape").textContent));
+window.explorer = new Explorer({ ...JSON.parse(at("tape").textContent), formulas: JSON.parse(at("formulas").textContent) });
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));

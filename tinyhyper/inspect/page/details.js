@@ -13,8 +13,15 @@ class Details {
   box(box, paths) {
     const kind = { values: box.lane ? `hyperparameters of level ${box.lane - 1}` : "weights", gradient: "gradient", loss: "loss", fixed: "fixed hyperparameters" }[box.kind];
     const places = box.kind === "loss" ? [box.names.get("loss")] : box.places;
+    const rules = box.kind === "values" ? this.rules([...new Set(places.map(([node]) => node))]) : [];
     const facts = places.length === 1 ? this.facts(places[0]) : this.table(places);
-    return [h("h2", {}, nameOf(box)), h("p", { class: "kind" }, kind), ...(paths ? this.paths(paths) : []), ...facts];
+    return [h("h2", {}, nameOf(box)), h("p", { class: "kind" }, kind), ...rules, ...(paths ? this.paths(paths) : []), ...facts];
+  }
+
+  /* The equations of some operations that are fused, with their cuts. */
+  rules(numbers) {
+    const texts = numbers.flatMap((number) => equations(this.tape, this.lanes, number));
+    return texts.slice(0, 4).map((text) => h("p", { class: "rule" }, ...text.split(/(✂\uFE0E\??)/).map((part) => (part.startsWith("✂") ? h("b", {}, part) : part))));
   }
 
   /* One place: value, shape, gradient, ghost, source line. */

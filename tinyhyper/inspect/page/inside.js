@@ -2,7 +2,7 @@
 /* What is in a box: its operations, each a node, and what they read; and what is in a fused operation. */
 
 const CHIP = { width: 108, height: 42 };
-const GAP = { x: 40, y: 24 };
+const GAP = { x: 26, y: 22 };
 const LEGIBLE = 150; // so many nodes are laid out to be read, more to be searched
 
 /* The operations of a box, as elements; those of the whole recording without a box. */
@@ -37,37 +37,51 @@ function operations(tape, lanes, box) {
   return elements;
 }
 
+/* What a fused operation reads or gives, as it is called in its equations: in its coordinate, where it is computed with. */
+function calledInside(tape, lanes, place, left) {
+  const name = nameOfPlace(tape, lanes, place);
+  return name.startsWith("∂") || left ? name : tape.coordinate(place) + name;
+}
+
+/* The equations of a fused operation; none where they are too long. */
+function equations(tape, lanes, number) {
+  const { texts = [""], left } = tape.formulas[tape.nodes[number].inside] ?? {};
+  if (!texts.every(Boolean)) return [];
+  const reads = tape.into[number].map((edge) => {
+    const cut = ["cut", "asked"].includes(tape.flow(edge)) ? (tape.flow(edge) === "cut" ? "✂\uFE0E " : "✂\uFE0E? ") : "";
+    return cut + calledInside(tape, lanes, [edge.source, edge.output], left.includes(edge.operand));
+  });
+  const gives = texts.map((_, n) => calledInside(tape, lanes, [number, n], false));
+  const filled = (text) => text.replace(/\{(o?)(\d+)\}/g, (_, output, n) => (output ? gives : reads)[Number(n)]);
+  return texts.map((text, n) => `${gives[n]} = ${filled(text)}`);
+}
+
 /* The lines of a fused operation, as elements. */
 function lines(tape, lanes, number) {
-  const node = tape.nodes[number];
-  const inside = tape.insides[node.inside];
+  const { boxes, outputs, left } = tape.formulas[tape.nodes[number].inside];
   const elements = [];
-  const first = inside.operands + inside.constants.length;
-  for (let n = 0; n < inside.operands; n++) {
-    const edge = tape.into[number].find((edge) => edge.operand === n);
-    const place = edge && [edge.source, edge.output];
-    elements.push(chip(`v${n}`, place ? captionOfPlace(tape, lanes, place) : `operand ${n}`, "outer", { place }));
+  const flows = new Map(); // of the values: a gradient flows where it flows to an operand
+  for (const edge of tape.into[number]) {
+    const place = [edge.source, edge.output];
+    const name = calledInside(tape, lanes, place, left.includes(edge.operand));
+    flows.set(edge.operand, tape.flow(edge));
+    elements.push(chip(`v${edge.operand}`, captionOfPlace(tape, lanes, place, name), "outer", { place }));
   }
-  const flows = inside.lines.map(() => "plain"); // of the values in order: a gradient flows where it flows to an operand
-  flows.unshift(...Array.from({ length: first }, (_, n) => {
-    const edge = tape.into[number].find((edge) => edge.operand === n);
-    return n < inside.operands && edge ? tape.flow(edge) : "plain";
-  }));
-  inside.lines.forEach(([, reads], n) => { if (reads.some((read) => ["kept", "asked"].includes(flows[read]))) flows[first + n] = "kept"; });
-  inside.constants.forEach((value, n) =>
-    elements.push(chip(`v${inside.operands + n}`, typeof value === "object" ? "constant" : short(numeric(value)), "constant", {})));
-  inside.lines.forEach(([name, reads], n) => {
-    elements.push(chip(`v${first + n}`, name, "line", { line: { name, reads: reads.length, number } }));
-    reads.forEach((read, operand) => {
-      const edge = read < inside.operands ? tape.into[number].find((edge) => edge.operand === read) : null;
-      elements.push(wire(`v${read}`, `v${first + n}`, flows[read], `${n}.${operand}`, edge));
-    });
+  const join = (reads, target) => [...new Set(reads)].filter((read) => flows.has(read)).forEach((read) => {
+    const edge = tape.into[number].find((one) => one.operand === read) ?? null;
+    elements.push(wire(`v${read}`, target, flows.get(read), `${target}.${read}`, edge));
   });
-  inside.outputs.forEach((value, n) => {
-    elements.push(chip("o" + n, captionOfPlace(tape, lanes, [number, n]), "outer", { place: [number, n] }));
-    elements.push(wire(`v${value}`, `o${n}`, flows[value], `o${n}`, null));
+  for (const [key, [name, reads]] of Object.entries(boxes)) {
+    elements.push(chip(`v${key}`, name, name.length < 3 ? "line sign" : "line", { line: { name, reads: reads.length, number }, width: Math.max(46, 24 + 8 * name.length) }));
+    flows.set(Number(key), reads.some((read) => ["kept", "asked"].includes(flows.get(read))) ? "kept" : "plain");
+    join(reads, `v${key}`);
+  }
+  outputs.forEach((value, n) => {
+    elements.push(chip(`o${n}`, captionOfPlace(tape, lanes, [number, n], calledInside(tape, lanes, [number, n], false)), "outer", { place: [number, n] }));
+    join([value], `o${n}`);
   });
-  return elements;
+  const used = new Set(elements.filter((one) => one.group === "edges").map((one) => one.data.source));
+  return elements.filter(({ group, data, classes }) => group === "edges" || used.has(data.id) || !classes.includes("outer") || data.id.startsWith("o"));
 }
 
 function chip(id, label, classes, data) {
@@ -93,9 +107,9 @@ function captionOfNode(tape, lanes, number) {
   return `${clip(what, 15)}\n${value === null ? sizeOf(output) : short(value)}`;
 }
 
-function captionOfPlace(tape, lanes, place) {
+function captionOfPlace(tape, lanes, place, name = nameOfPlace(tape, lanes, place)) {
   const value = tape.value(place);
-  return `${clip(nameOfPlace(tape, lanes, place), 15)}\n${value === null ? sizeOf(tape.output(place)) : short(value)}`;
+  return `${clip(name, 15)}\n${value === null ? sizeOf(tape.output(place)) : short(value)}`;
 }
 
 /* What a place is called: its label if it has one. */
@@ -127,13 +141,15 @@ function arrange(elements) {
 
 function placedByDagre(nodes, edges) {
   const graph = new dagre.graphlib.Graph({ multigraph: true }).setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: GAP.x });
-  for (const { data } of nodes) graph.setNode(data.id, { ...CHIP });
+  for (const { data } of nodes) graph.setNode(data.id, { width: data.width, height: data.height });
   for (const { data } of edges) graph.setEdge(data.source, data.target, {}, data.id);
   dagre.layout(graph);
   const places = new Map(graph.nodes().map((id) => [id, { x: graph.node(id).x, y: graph.node(id).y }]));
   for (const edge of edges) {
-    const { points } = graph.edge(edge.data.source, edge.data.target, edge.data.id);
-    if (points.length > 2) bend(edge, points.map(({ x, y }) => [x, y]), places);
+    const { source, target, id } = edge.data;
+    const corners = graph.edge(source, target, id).points.slice(1, -1).map(({ x, y }) => [x, y]);
+    const beside = (node, side) => [node.x + (side * node.width) / 2, node.y]; // above and below are other boxes
+    if (corners.length) bend(edge, [beside(graph.node(source), 1), ...corners, beside(graph.node(target), -1)], places);
   }
   return places;
 }

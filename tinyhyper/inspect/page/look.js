@@ -21,6 +21,7 @@ function look() {
     { selector: ".gradient", style: { "corner-radius": 20 } },
     { selector: ".loss", style: { "background-color": colour("loss"), "font-weight": 600 } },
     { selector: ".outer", style: { "border-width": 2.4, "font-weight": 600 } },
+    { selector: ".sign", style: { "font-size": 22, "font-weight": 600 } },
     { selector: ".constant", style: { "border-style": "dotted", color: colour("quiet") } },
     { selector: ".fused", style: { "border-style": "double", "border-width": 5 } },
     { selector: "edge", style: {

@@ -93,6 +93,7 @@ class Explorer {
     at("where").textContent = `step ${this.step} of ${this.tape.steps}`;
     this.mark();
     this.curves.mark(this.step);
+    if (!this.chosen) this.describe();
     if (this.overview) this.follow(moving);
   }
 
@@ -157,8 +158,18 @@ class Explorer {
 
   greeting() {
     return this.overview
-      ? [h("p", {}, "Time runs to the right, each level of the tower is a lane above the weights. Point at anything to read its value. Click a hyperparameter to see the path of its gradient, double-click a box to see its operations.")]
-      : [h("p", {}, "Each box is an operation; gradients flow back along blue edges. Double-click one with a double border: it is fused, and opens.")];
+      ? [...this.rules(), h("p", {}, "Time runs to the right, levels are lanes above the weights. Point at anything to read its value. Click a hyperparameter to see the path of its gradient, double-click a box to open it.")]
+      : [...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation; gradients flow back along blue edges. Double-click one with a double border: it is fused, and opens.")];
+  }
+
+  /* The rules by which the step moves the lowest hyperparameters and the weights; a click opens one. */
+  rules() {
+    const boxes = [...this.lanes.boxes.values()].filter((box) => box.kind === "values" && box.step === this.step);
+    return [1, 0].map((lane) => boxes.find((box) => box.lane === lane)).filter(Boolean).flatMap((box) => {
+      const [rule] = this.details.rules([box.places[0][0]]);
+      const open = () => this.enter(this.cy.getElementById(box.id));
+      return rule ? [h("button", { type: "button", class: "rules", title: "open it", click: open }, rule)] : [];
+    });
   }
 
   openable(element) {

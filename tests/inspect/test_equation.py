@@ -1,0 +1,136 @@
+"""An opened operation: its equation computes what the operation does, and its picture shows what is cut."""
+
+import re
+from itertools import combinations
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import classes, inside, texts
+from recordings import by_hand, squares, trained
+
+import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.inspect.equation import SLOT, Equation
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.opened import equation, formulas
+from tinyhyper.inspect.records import Inside
+
+LEVELS = ["sgd", "sgd(mu=0.5)", "adagrad", "rmsprop", "adam", "adam-alpha", "adamw", "adadelta", "sgd(weight_decay=1)"]
+stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)
+FUNCTIONS = {name: getattr(np, name) for name in ("sqrt", "exp", "tanh", "square")} | {"log": np.log}
+
+
+def value_of(text, reads, gives):
+    """What an equation gives for some numbers."""
+    code = SLOT.sub(lambda slot: f"{'gives' if slot[1] else 'reads'}[{slot[2]}]", text)
+    return eval(code, {**FUNCTIONS, "reads": reads, "gives": gives})
+
+
+@given(stacks)
+def test_the_equation_of_a_rule_gives_what_the_rule_gave(stack):
+    tape = trained(stack, params={"w": 0.7})
+    graph = Graph(tape)
+    rules = [node for node in tape.nodes if node.inside is not None and node.op.endswith(".rule")]
+    assert rules
+    for node in rules:
+        found = equation(graph, node.number)
+        outputs = [tape.output(edge.place) for edge in graph.into[node.number]]
+        reads = [output.number if n in found.left else output.value for n, output in enumerate(outputs)]
+        gives = [output.value for output in node.outputs]
+        for text, given_value in zip(found.texts, gives):
+            assert value_of(text, reads, gives) == pytest.approx(given_value, rel=1e-9, abs=1e-12)
+        assert not any(name in text for text in found.texts for name in ("hold", "tanh"))
+
+
+@given(stacks)
+def test_the_picture_of_a_rule_shows_each_of_its_cuts_and_boxes_that_stand_apart(stack):
+    tape = trained(stack, params={"w": [0.7, 0.3]})
+    node = next(node for node in reversed(tape.nodes) if node.op and node.op.endswith(".rule"))
+    root = ElementTree.fromstring(inspect.svg(tape, inside="w[2]"))
+    cut = {edge.cut for edge in tape.edges if edge.target == node.number and edge.cut is not None}
+    assert {f"cut {number}" for number in cut} == {text.text for text in classes(root, "th-reason")}
+    assert len(classes(root, "th-scissors")) == len(classes(root, "th-cut")) >= len(cut)
+    rects = list(inside(root))
+    for a, b in combinations(rects, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    width, height = float(root.get("width")), float(root.get("height"))
+    for text, (x0, y0, x1, y1) in texts(root):
+        assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+        for left, top, right, bottom in rects:
+            meet = left < x1 and x0 < right and top < y1 and y0 < bottom
+            assert not meet or (left < x0 and x1 < right and top < y0 and y1 < bottom), text
+
+
+def test_the_rule_of_alpha_is_the_lectures_picture():
+    tape = trained("sgd(0.1)/sgd(0.001)/sgd(1e-4)")
+    root = ElementTree.fromstring(inspect.svg(tape, inside="alpha[1]"))
+    words = [text for text, _ in texts(root)]
+    assert "alpha[1] = ✂ alpha[0] - kappa[1] * ✂ ∂loss/∂alpha" in words
+    assert {"−", "×", "alpha[0]", "kappa[1]", "∂loss/∂alpha", "alpha[1]"} <= {*words}
+    assert len(classes(root, "th-cut")) == 2 and len(classes(root, "th-kept")) == 3
+    marked = ElementTree.fromstring(inspect.svg(tape, inside="alpha[1]", marks=[tape.cuts[2].number], scale=2))
+    assert len(classes(marked, "th-marked")) == 2 and float(marked.get("width")) == 2 * float(root.get("width"))
+
+
+def test_adams_betas_and_t_are_as_the_equation_writes_them():
+    text = inspect.svg(trained("adam/sgd", params={"w": 0.5}), inside="w[2]")
+    said = re.sub(r"\s+", " ", " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", text)))
+    step = "w.m[2] / (1 - beta1[2] ** t[2]) / (sqrt(w.v[2] / (1 - beta2[2] ** t[2])) + eps)"
+    assert f"w[2] = ✂ w[1] - alpha[2] * ({step})" in said
+    assert "w.m[2] = beta1[2] * ✂ w.m[1] + (1 - beta1[2]) * ✂ ∂loss[1]/∂w[1]" in said
+
+
+def test_what_is_computed_in_a_coordinate_is_named_so():
+    text = inspect.svg(trained("adam/sgd", params={"w": 0.5}), inside="beta1[2]")
+    assert "unit beta1[2] = ✂ unit beta1[1] - kappa * ✂ ∂loss[1]/∂unit beta1[1]" in re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("name, message", [
+    ("w[1]", r"w\[1\] was made by subtract, one operation, so there is nothing to open"),
+    ("w[0]", r"w\[0\] was made by no recorded operation"),
+    ("q", "no operation of this recording read or made 'q'"),
+])  # fmt: skip
+def test_what_cannot_be_opened_is_refused(name, message):
+    with pytest.raises(th.ArgumentError, match=message):
+        inspect.svg(by_hand(), inside=name)
+
+
+def test_signs_bind_as_pythons_do():
+    def text(*lines, outputs=None):
+        return Equation(Inside("f", 3, [2.0], list(lines), outputs or (3 + len(lines),)), {}).texts[0]
+
+    assert text(("subtract", (1, 2)), ("subtract", (0, 4))) == "{0} - ({1} - {2})"
+    assert text(("subtract", (0, 1)), ("subtract", (4, 2))) == "{0} - {1} - {2}"
+    assert text(("add", (0, 1)), ("multiply", (4, 3))) == "({0} + {1}) * 2"
+    assert text(("power", (0, 1)), ("power", (4, 2))) == "({0} ** {1}) ** {2}"
+    assert text(("negative", (0,)), ("power", (4, 3))) == "(-{0}) ** 2"
+    assert text(("square", (0,)), ("negative", (4,))) == "-{0} ** 2"
+    assert text(("add", (0, 1)), ("reciprocal", (4,)), ("multiply", (2, 5))) == "{2} / ({0} + {1})"
+    assert text(("where", (0, 1, 2)), ("divide", (2, 4))) == "{2} / where({0}, {1}, {2})"
+    assert text(*[("multiply", (n + 3 if n else 0,) * 2) for n in range(12)]) == ""  # 4,096 factors
+
+
+def test_an_operation_that_is_too_long_is_drawn_without_its_equation():
+    @th.fuse
+    def long(x):
+        for _ in range(12):
+            x = x * x
+        return x
+
+    x = th.tensor(0.5, requires_grad=True)
+    with th.record() as tape:
+        long(x).backward()
+    drawn = inspect.svg(tape, inside="loss")
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+    assert "loss[0], as long makes it" in words and not any(" = " in text for text in words)
+    assert formulas(tape)[0]["texts"] == [""]
+
+
+def test_a_page_has_a_formula_for_each_fused_operation():
+    tape = trained("adam/sgd", loss=squares)
+    assert len(formulas(tape)) == len(tape.insides) and all(found["boxes"] for found in formulas(tape))
+    tape.insides.append(tape.insides[0])  # which no node has
+    assert formulas(tape)[-1] == {}
