@@ -160,7 +160,7 @@ def _run(body: Body, arrays: list[Any], batch: Sequence[Any]) -> None:
         arrays[target] = arrays[source]
     for position, slot, dtype, copies in body.batch:
         arrays[slot] = np.array(batch[position], dtype, order="C") if copies else batch[position]
-    for op, call, reads, writes, frees, fills, *_ in body.instructions:
+    for op, call, reads, writes, frees, fills, _, _, _, _ in body.instructions:
         if fills:
             call = filled(call, arrays)
         results, _ = op.compute([arrays[slot] for slot in reads], call)
