@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, count
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .layout import TURNS
 from .program import Body, Program
-from .readings import each, slots_in
+from .readings import Strip, each, slots_in
 
 WARM = 2  # windows, after which slots hold what they hold in every later one
 WINDOW = 1 << 32  # between the number of a result and that of the same one a window later
 LOADED = -(1 << 62)  # from here on downwards are the numbers of what is loaded, and stays
 NOTHING = -(1 << 61)  # in place of what nothing has made
-Places = Sequence[Sequence[int]]
+Places = tuple[Any, ...]  # of each place a number, of a strip several
+
+
+class Held(dict[int, int]):
+    """The results in slots."""
+
+    def __missing__(self, slot: int) -> int:
+        return NOTHING
+
+    def at(self, places: Places) -> Places:
+        """The results at places. In tuples: of thousands of lists the garbage collector would take note."""
+        return tuple([Strip([self[slot] for slot in x]) if type(x) is Strip else self[x] for x in places])
 
 
 class Results(NamedTuple):
     """The results in the slots of a body, by number, counted from the beginning of its window.
 
-    reads, writes: of each instruction, by its id, for each place one, or those of a strip.  batch: by slot.
+    reads, writes: of each instruction, by its id.  batch: by slot.
     made, left: by slot, before what was made takes the place of values, and after it.
     """
 
@@ -39,7 +50,7 @@ def results_of(program: Program, loaded: Mapping[int, int], carried_out: set[int
     loaded: the numbers of what stays, by slot.  carried_out: the ids of the instructions that make something; any other
     is a view of its operand, or is not read.
     """
-    held = dict(loaded)
+    held = Held(loaded)
     for window in range(WARM + 1):
         numbers = count((window - WARM) * WINDOW)
         found = [_follow(body, held, numbers, carried_out) for body in program.bodies]
@@ -51,10 +62,10 @@ def later(results: Any, windows: int) -> Any:
     return np.where(results <= LOADED, results, results + windows * WINDOW)
 
 
-def _follow(body: Body, held: dict[int, int], numbers: Iterator[int], carried_out: set[int]) -> Results:
+def _follow(body: Body, held: Held, numbers: Iterator[int], carried_out: set[int]) -> Results:
     """Make a step, as `program.run` does."""
     for source, target in body.moves:
-        held[target] = held.get(source, NOTHING)
+        held[target] = held[source]
     batch = {entry.slot: next(numbers) for entry in body.batch}
     held.update(batch)
     reads, writes = {}, {}
@@ -62,16 +73,16 @@ def _follow(body: Body, held: dict[int, int], numbers: Iterator[int], carried_ou
         places = instruction.reads
         if instruction.fills:
             places = (*places, *dict.fromkeys(slots_in(instruction.call)))
-        found = reads[id(instruction)] = [[held.get(slot, NOTHING) for slot in each([place])] for place in places]
-        if id(instruction) in carried_out:
-            found = [[next(numbers) for _ in each([place])] for place in instruction.writes]
-        writes[id(instruction)] = found
-        held.update(zip(each(instruction.writes), chain(*found)))
-        held.update(dict.fromkeys(instruction.frees, NOTHING))
-    made = dict(held)
-    held.update([(slot, made.get(source, NOTHING)) for slot, source in body.after])
-    held.update([(slot, next(numbers)) for slot in body.counted])
-    return Results(reads, writes, batch, made, dict(held))
+        reads[id(instruction)] = found = held.at(places)
+        made = numbers if id(instruction) in carried_out else each(found)
+        held.update(zip(each(instruction.writes), made))
+        writes[id(instruction)] = held.at(instruction.writes)
+        for slot in instruction.frees:
+            held[slot] = NOTHING
+    before = Held(held)
+    held.update([(slot, before[source]) for slot, source in body.after])
+    held.update(zip(body.counted, numbers))
+    return Results(reads, writes, batch, before, Held(held))
 
 
 class History:

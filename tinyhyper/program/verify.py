@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from ..errors import GraphError
 from .layout import Layout, Outside, Row
 from .places import where
-from .readings import Strip, each
-from .results import LOADED, NOTHING, History, Places, Results, later, results_of
+from .readings import Strip
+from .results import LOADED, History, Places, Results, later, results_of
 from .versions import Version
 
 GIVEN = 1 << 32  # from here on the numbers of constants
@@ -40,16 +41,17 @@ class Accesses(NamedTuple):
     """What the rows of a body read and write, in all turns.
 
     words: of all rows, one after another, with 0 for what another turn changes.  moving: which of them are offsets.
-    starts: of each line, how many words are before it.  outside: row, what lies outside, and which word says where.
+    called: of each line, the C function, 0 for none, and how many words are before it.
+    outside: row, what lies outside, and which word says where.
     rows, slots: of each access of memory. Its numbers are
 
     results; times, twice the line, and 1 more for what is written; places, which word is the offset, -1 for Python;
     last, how many bytes are read or written; behind, how many are before them in a strip.
     """
 
-    words: list[int]
-    moving: list[int]
-    starts: list[int]
+    words: np.ndarray
+    moving: np.ndarray
+    called: np.ndarray
     outside: list[tuple[Row, Outside, int]]
     rows: list[Row]
     slots: list[int]
@@ -83,13 +85,15 @@ class Verifier:
 
     def __init__(self, layout: Layout, entries: Any) -> None:
         self._layout, self._program, self._entries = layout, layout.lowered, entries
-        sizes = [(o, layout._bytes(slot)) for slot, offsets in layout.offsets.items() for o in offsets]
+        self._extents = [_extent(slot.spec) for slot in self._program.slots]
+        sizes = [(o, self._extents[slot][1]) for slot, offsets in layout.offsets.items() for o in offsets]
         self._blocks = Blocks([(offset, offset + size) for offset, size in (*sizes, (layout.flag, 8))])
         kept = [slot for slot in layout.offsets if self._program.slots[slot].kind == "value"]
-        stays = {slot: layout.offsets[slot][0] for slot in kept}
-        self._loaded = {slot: LOADED - self._block(offset) for slot, offset in stays.items()}
+        stay = self._blocks.find(np.array([layout.offsets[slot][0] for slot in kept], np.int64))
+        self._loaded = dict(zip(kept, (LOADED - stay).tolist()))
         self._loaded |= {slot: LOADED - GIVEN - slot for slot in layout.given}
-        self._stay = np.unique(self._blocks.find(np.array([*stays.values()], np.int64)))
+        self._stay = np.unique(stay)
+        self._fetched = [self._found_before(n) for n in range(layout.length)]
 
     def verify(self) -> None:
         """Raise GraphError where the program must not run."""
@@ -99,17 +103,17 @@ class Verifier:
         rows = [[row for _, row in layout.lines(n)] for n in range(layout.length)]
         results = results_of(self._program, self._loaded, {id(row.instruction) for row in chain(*rows)})
         bodies = [self._accesses(*each) for each in zip(range(layout.length), rows, results)]
-        step, base, moving = 2 * layout.tables.shape[1] + 1, 0, list[int]()
+        step, base, moving = 2 * layout.tables.shape[1] + 1, 0, list[np.ndarray]()
         history = History(layout.phases * step, self._stay)
         for phase in range(layout.phases):
             turn, n = divmod(phase, layout.length)
-            self._check_words(phase, rows[n], bodies[n], base)
+            self._check_words(phase, bodies[n], base)
             noted = self._turn(phase, bodies[n], base), self._seen(phase, results[n], step)
             for blocks, times, numbers, writes, whose, slots in noted:
                 history.note(np.array([blocks, phase * step + times, later(numbers, turn)]), writes, whose, slots)
-            moving += [base + word for word in bodies[n].moving]
+            moving.append(base + bodies[n].moving)
             base += len(bodies[n].words)
-        if moving != layout.moving.tolist() or base != len(layout.words):
+        if not np.array_equal(np.concatenate(moving), layout.moving) or base != len(layout.words):
             raise self._fault(None, "takes other words for offsets than its functions")
         for row, slot in history.missed():
             raise self._fault(row, f"does not find {self._name(slot)} in memory")
@@ -117,62 +121,73 @@ class Verifier:
     def _accesses(self, n: int, lines: Sequence[Row], results: Results) -> Accesses:
         """What the rows of body n read and write."""
         layout, entries, body = self._layout, self._entries, self._program.bodies[n]
-        words, moving, starts, numbers = list[int](), list[int](), list[int](), list[int]()
+        words, moving, called, numbers = list[int](), list[int](), list[int](), list[int]()
         outside, rows, slots = list[tuple[Row, Outside, int]](), list[Row](), list[Any]()
         whole: Any
+        given, extents, operand, output = layout.given, self._extents, entries.Operand, entries.Output
         batch = {results.batch[entry.slot]: layout.batch[entry.position, entry.dtype] for entry in body.batch}
-        out: dict[Any, int] = {layout.loss: results.made.get(body.loss, NOTHING)}
+        out: dict[Any, int] = {layout.loss: results.made[body.loss]}
         out |= {place: results.left[self._program.keys[key]] for key, place in layout.watched.items()}
         for line, row in enumerate(lines):
             reads, writes = self._wanted(row, results, out)
-            operands = *row.reads, *row.inside.values()
-            starts.append(len(words))
+            operands, entry, start = (*row.reads, *row.inside.values()), row.entry, len(words)
+            own = entry.words if entry else ()
+            called += (entry.address, start) if entry else (0, 0)
             for word, dtype, first, last in self._told(row):
-                place, whole = row.entry.words[word] if row.entry else word, OWN
-                if isinstance(place, entries.Operand):
+                place, whole = own[word] if entry else word, OWN
+                if isinstance(place, operand):
                     whole, found, time = operands[place.number], reads[place.number], 2 * line
-                elif isinstance(place, entries.Output):
+                elif isinstance(place, output):
                     whole, found, time = row.writes[place.number], writes[place.number], 2 * line + 1
-                number, size = (dtype, self._own(place)[1]) if whole == OWN else self._extent(whole)
-                is_constant = whole in layout.given
-                misled = is_constant and found != [self._loaded[whole]]
-                if misled or first < 0 or last > size or dtype not in (number, -1):
+                if whole == OWN:
+                    number, size = dtype, self._own(place)[1]
+                elif isinstance(whole, int):
+                    number, size = extents[whole]
+                else:
+                    number, size = _extent(whole.spec if isinstance(whole, Outside) else layout.spec(whole))
+                is_constant = whole in given
+                misled = is_constant and found != self._loaded[whole]
+                if misled or first < 0 or last > size or dtype != number and dtype != -1:
                     raise self._fault(row, f"is told of another array than {self._name(whole)}")
                 if isinstance(whole, Outside):
-                    outside.append((row, whole, len(words) + word if row.entry else -1))
-                    if time % 2 == 0 and batch.get(found[0]) is not whole:
+                    outside.append((row, whole, start + word if entry else -1))
+                    if time % 2 == 0 and batch.get(found) is not whole:
                         raise self._fault(row, "is told of another part of the batch than NumPy reads")
                 elif not is_constant and whole != OWN:
-                    behind = 0
-                    for slot, result in zip(each([whole]), found, strict=True):
-                        part = self._extent(slot)[1] if isinstance(whole, Strip) else last
+                    behind, at = 0, start + word if entry else -1
+                    parts = zip(whole, found, strict=True) if isinstance(whole, Strip) else ((whole, found),)
+                    for slot, result in parts:
+                        part = last if slot is whole else extents[slot][1]
                         rows.append(row)
                         slots.append(slot)
-                        numbers += result, time, -1 if row.entry is None else len(words) + word, part, behind
+                        numbers += result, time, at, part, behind
                         behind += part
-            for word in row.entry.words if row.entry else ():
-                inside = not isinstance(word, (int, entries.Table))
-                if isinstance(word, (entries.Operand, entries.Output)):
-                    of = operands if isinstance(word, entries.Operand) else row.writes
-                    known = layout.addresses.get(of[word.number], 0)
-                    inside = not known and not isinstance(of[word.number], Outside)
+            words += own
+            for at, word in [(at, word) for at, word in enumerate(own, start) if not isinstance(word, int)]:
+                inside = not isinstance(word, entries.Table)
+                if isinstance(word, (operand, output)):
+                    of = operands if isinstance(word, operand) else row.writes
+                    words[at] = layout.addresses.get(of[word.number], 0)
+                    inside = not words[at] and not isinstance(of[word.number], Outside)
                 else:
-                    known = word if isinstance(word, int) else self._own(word)[0]
-                moving += [len(words)] * inside
-                words.append(known)
+                    words[at] = self._own(word)[0]
+                moving += [at] * inside
         if not out.keys() <= {place for _, place, _ in outside}:
             raise self._fault(None, "does not give out the loss and what is watched")
-        return Accesses(words, moving, starts, outside, rows, slots, *np.array(numbers, np.int64).reshape(-1, 5).T)
+        found, told = np.array(numbers, np.int64).reshape(-1, 5).T, np.array(words, np.int64)
+        told[found[2][found[2] >= 0]] = 0
+        table = np.array(called, np.int64).reshape(-1, 2)
+        return Accesses(told, np.array(moving, np.int64), table, outside, rows, slots, *found)
 
     def _wanted(self, row: Row, results: Results, out: Mapping[Any, int]) -> tuple[Places, Places]:
         """The results that a row reads and writes. out: of what goes outside."""
         if (instruction := row.instruction) is not None:
             return results.reads[id(instruction)], results.writes[id(instruction)]
         if not row.writes:  # a check
-            return [[results.made.get(row.reads[0], NOTHING)]], []
+            return (results.made[row.reads[0]],), ()
         [target] = row.writes  # of a copy
         result = out[target] if isinstance(target, Outside) else results.batch[target]
-        return [[result]], [[result]]
+        return (result,), (result,)
 
     def _told(self, row: Row) -> Sequence[tuple[Any, int, int, int]]:
         """What the words of a row say of arrays: word, dtype, bytes. Python has for a word what it reads or writes."""
@@ -190,21 +205,14 @@ class Verifier:
         table = self._layout.own[id(word)]
         return table.ctypes.data, table.nbytes
 
-    def _extent(self, place: int | Strip | Outside) -> tuple[int, int]:
-        """The dtype of an array, by number, and how many bytes it has."""
-        spec = place.spec if isinstance(place, Outside) else self._layout.spec(place)
-        return spec.dtype.num, math.prod(spec.shape) * spec.dtype.itemsize
-
-    def _check_words(self, phase: int, rows: Sequence[Row], body: Accesses, base: int) -> None:
+    def _check_words(self, phase: int, body: Accesses, base: int) -> None:
         """Check all words of a phase but those that are offsets of slots."""
-        called = [(row.entry.address, base + first) if row.entry else (0, 0) for row, first in zip(rows, body.starts)]
-        if called != [*map(tuple, self._layout.tables[phase].tolist())]:
+        called = body.called + np.array([0, base]) * (body.called[:, :1] != 0)
+        if not np.array_equal(called, self._layout.tables[phase]):
             raise self._fault(None, "calls other functions than its own, or with other words")
         found = self._layout.words[base : base + len(body.words)].copy()
         found[body.places[body.places >= 0]] = 0
-        fixed = np.array(body.words, np.int64)
-        fixed[body.places[body.places >= 0]] = 0
-        if not np.array_equal(found, fixed):
+        if not np.array_equal(found, body.words):
             raise self._fault(None, "gives a function other words than its own")
         told = [sorted(numbers[phase]) for _, numbers in self._layout.outside]
         for row, place, word in body.outside:
@@ -224,28 +232,36 @@ class Verifier:
         writes, lines = body.times % 2 == 1, body.times // 2
         both = blocks * layout.tables.shape[1] + lines
         self._refuse(~writes & np.isin(both, both[writes]), body, "writes over what it reads,")
-        if len({*both[writes].tolist()}) < np.count_nonzero(writes):
+        if len(np.unique(both[writes])) < np.count_nonzero(writes):
             raise self._fault(None, "has an instruction that writes two results to one place")
         return blocks, body.times, body.results, writes, body.rows, body.slots
 
+    def _found_before(self, n: int) -> list[tuple[int, Version, int]]:
+        """What is fetched from memory before step n: the slot, and in which version, of how many turns later."""
+        found, versions = list[tuple[int, Version, int]](), self._layout.versions
+        for slot in {*self._program.keys.values(), *self._program.kept} - versions.counted:
+            place = versions.before(n, slot)
+            assert place is not None
+            if place[0].slot not in self._layout.given:
+                found.append((slot, *place))
+        return found
+
     def _seen(self, call: int, results: Results, step: int) -> tuple[Any, ...]:
         """What is fetched from memory after a step, and as late as it may be; as `_turn` does."""
-        layout, versions, found = self._layout, self._layout.versions, list[tuple[int, int, int]]()
-        for slot in {*self._program.keys.values(), *self._program.kept} - versions.counted:
-            place = versions.before(call + 1, slot)
-            assert place is not None
-            if place[0].slot not in layout.given:
-                found += (slot, layout.offset(*place), 0), (slot, layout.offset(*place), layout.length)
+        layout, versions = self._layout, self._layout.versions
+        turn, n = divmod(call + 1, layout.length)
+        slots = [slot for slot, _, _ in self._fetched[n]]
+        offsets = [layout.offset(version, turn + later) for _, version, later in self._fetched[n]]
+        steps = [0] * len(slots) + [layout.length] * len(slots)
+        slots, offsets = 2 * slots, 2 * offsets
         if call % layout.length == 0:
             for slot in {*self._program.bodies[0].gradients.values()} - layout.given.keys():
-                found.append((slot, layout.offset(versions.read(0, slot), call // layout.length), layout.length - 1))
-        slots, offsets, steps = zip(*found)
-        left = np.array([results.left.get(slot, NOTHING) for slot in slots], np.int64)
+                slots.append(slot)
+                offsets.append(layout.offset(versions.read(0, slot), call // layout.length))
+                steps.append(layout.length - 1)
+        left = np.array([results.left[slot] for slot in slots], np.int64)
         times, never = step - 1 + step * np.array(steps), np.zeros(len(slots), bool)
         return self._blocks.find(np.array(offsets)), times, left, never, [None] * len(slots), slots
-
-    def _block(self, offset: int) -> int:
-        return int(self._blocks.find(offset))
 
     def _refuse(self, wrong: np.ndarray, body: Accesses, what: str) -> None:
         """Raise GraphError for the first access that is wrong."""
@@ -266,3 +282,8 @@ class Verifier:
             f"replay: the program is not run, as {which} {what}. This is a fault of tinyhyper's. With exact=True NumPy "
             "runs it"
         )
+
+
+def _extent(spec: ArraySpec) -> tuple[int, int]:
+    """The dtype of an array, by number, and how many bytes it has."""
+    return spec.dtype.num, math.prod(spec.shape) * spec.dtype.itemsize
