@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,7 @@ class Memory:
         self._begun = 0  # the step before which a moment was loaded
         self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
+        self._copies: dict[int, np.ndarray] | None = None
 
     def load(self, moment: Moment) -> bool:
         """Go on from a moment. False, where a value was set by hand that lies where another is still needed."""
@@ -54,7 +56,7 @@ class Memory:
         if slot in self.native.versions.counted:
             return self._counts[slot] + float(self._times(slot, call))
         buffer = self._buffer(slot, call)
-        return None if buffer is None else buffer.copy()
+        return None if buffer is None else self._copy(buffer)
 
     def cut(self, call: int) -> Cut:
         """What the last step before this one that cut has read."""
@@ -67,10 +69,25 @@ class Memory:
         carried = {k: self.array(slot, first + 1) for k, slot in self._program.keys.items() if k[0] == "carry"}
         turn, versions = first // self._length, self.native.versions
         gradients = {
-            key: self.native.at(versions.read(0, slot), turn).copy()
+            key: self._copy(self.native.at(versions.read(0, slot), turn))
             for key, slot in self._program.bodies[0].gradients.items()
         }
         return Cut(values, gradients, carried)
+
+    @contextmanager
+    def copying_once(self) -> Iterator[None]:
+        """Within, a buffer that is fetched as this and as that is one array."""
+        self._copies = {}
+        try:
+            yield
+        finally:
+            self._copies = None
+
+    def _copy(self, buffer: np.ndarray) -> np.ndarray:
+        copies = {} if self._copies is None else self._copies
+        if (found := copies.get(id(buffer))) is None:
+            found = copies[id(buffer)] = buffer.copy()
+        return found
 
     def _times(self, slot: int, call: int) -> int:
         """How often a value has been counted since the moment that was loaded, before a step."""
@@ -90,6 +107,7 @@ class Snapshot(Moment):
     """
 
     _kept: Mapping[int, Any] = MappingProxyType({})
+    _cut: Cut | None = None
 
     def __init__(self, memory: Memory, since: tuple[Since, ...], steps: int) -> None:
         self.memory, self.call, self.keys = memory, memory.native.call, memory.keys
@@ -103,9 +121,15 @@ class Snapshot(Moment):
         """Fetch arrays, as the buffers will be written to."""
         self._kept = {slot: self[slot] for slot in slots}
 
+    def plain(self) -> Moment:
+        """As `Moment.plain`."""
+        with self.memory.copying_once():
+            return super().plain()
+
     def cut(self) -> Cut:
-        """What the last step that cut has read."""
-        return self.memory.cut(self.call)
+        """What the last step that cut has read; the same arrays for all that ask."""
+        self._cut = self._cut or self.memory.cut(self.call)
+        return self._cut
 
     def __getitem__(self, slot: Any) -> Any:
         return self._kept[slot] if slot in self._kept else self.memory.array(slot, self.call)
