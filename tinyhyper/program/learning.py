@@ -103,7 +103,7 @@ class Learner:
         first, *rest = [trace.given for trace in traces]
         is_new = self.program is not self._known
         self.alike = first if first and is_new and all(_same(first, batch) for batch in rest) else None
-        self._held = [(array, np.asarray(array).tobytes()) for array in arrays_in(first)]
+        self._held = [(array, np.asarray(array).tobytes()) for array in arrays_in(self.alike or ())]
         self._tries = self.missed = 0
         return True
 
