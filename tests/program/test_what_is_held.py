@@ -131,6 +131,16 @@ def test_what_lives_within_a_step_is_given_back_while_the_eager_engine_makes_one
     assert sum(map(len, given_back)) > 5 * SMALL
 
 
+def test_the_last_moment_that_was_compared_holds_nothing_twice(either):
+    train = th.replay(loss_of, *make(Adam(1e-2, optimizer=SGD(1e-4))), verify=1)
+    for batch in batches(8):
+        train(*batch)
+    moment = train._session._compared
+    values, gradients, _ = moment.cut()
+    held = {id(x): x for x in (*moment, *values.values(), *gradients.values()) if x is not None and x.nbytes > NUMBER}
+    assert len(held) == len({array.tobytes() for array in held.values()}) > 5
+
+
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_long_run_holds_no_more_moments_than_a_short_one(exact, horizon):
