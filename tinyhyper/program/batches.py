@@ -74,7 +74,7 @@ class Histories:
     """
 
     def __init__(self, visible: Visible, keep: Sequence[str], steps: int) -> None:
-        known = {named(key): key for key in visible.tensors() if key[0] == "hyperparameter"}
+        known = {named(key): key for key in visible.tensors() if key[0] == "hyperparameter"} if keep else {}
         for name in keep:
             if name not in known:
                 raise ArgumentError(f"over: keep={name!r} is no hyperparameter of the tower; it has {', '.join(known)}")

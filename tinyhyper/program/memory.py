@@ -24,6 +24,11 @@ class Memory:
         self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
         self._copies: dict[int, np.ndarray] | None = None
+        self._counting: dict[int, list[int]] = {slot: [] for slot in native.versions.counted}  # the bodies that do
+        for n, body in enumerate(self._program.bodies):
+            for slot in body.counted:
+                self._counting[slot].append(n)
+        self._buffers: dict[tuple[int, int], np.ndarray | None] = {}
 
     def load(self, moment: Moment) -> bool:
         """Go on from a moment. False, where a value was set by hand that lies where another is still needed."""
@@ -37,7 +42,7 @@ class Memory:
         for slot in (*self._program.keys.values(), *self._program.kept):
             if (array := moment[slot]) is None:
                 continue  # an eager step has let go of it, so no later one reads it
-            if slot in native.versions.counted:
+            if slot in self._counting:
                 self._counts[slot] = array
                 continue
             buffer = self._buffer(slot, native.call)
@@ -53,7 +58,7 @@ class Memory:
         """What a slot holds before a step; an array of its own. None for what no later step reads."""
         if slot in self._program.constants:
             return self._program.constants[slot]
-        if slot in self.native.versions.counted:
+        if slot in self._counting:
             return self._counts[slot] + float(self._times(slot, call))
         buffer = self._buffer(slot, call)
         return None if buffer is None else self._copy(buffer)
@@ -91,13 +96,16 @@ class Memory:
 
     def _times(self, slot: int, call: int) -> int:
         """How often a value has been counted since the moment that was loaded, before a step."""
-        counting = [n for n, body in enumerate(self._program.bodies) if slot in body.counted]
-        return sum((call - n - 1) // self._length - (self._begun - n - 1) // self._length for n in counting)
+        length, begun = self._length, self._begun
+        return sum([(call - n - 1) // length - (begun - n - 1) // length for n in self._counting[slot]])
 
     def _buffer(self, slot: int, call: int) -> np.ndarray | None:
-        """Where the array lies that a slot holds before a step."""
-        found = self.native.versions.before(call, slot)
-        return None if found is None else self.native.at(*found)
+        """Where the array lies that a slot holds before a step. It comes again with the turns of the buffers."""
+        place = slot, call % self.native.layout.phases
+        if place not in self._buffers:
+            found = self.native.versions.before(call, slot)
+            self._buffers[place] = None if found is None else self.native.at(*found)
+        return self._buffers[place]
 
 
 class Snapshot(Moment):
