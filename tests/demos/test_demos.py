@@ -73,13 +73,13 @@ def test_an_output_that_takes_nothing_is_told_in_a_line_and_files_are_written(ar
         process = start(*arguments, "--out", tmp_path / "out", stdout=full)
     _, err = process.communicate(timeout=300)
     assert process.returncode == status and err.count("\n") == 1 and re.search(words, err)
-    assert len([*tmp_path.glob("out/*.svg")]) == (3 if arguments == ["figure1"] else 0)
+    assert len([*tmp_path.glob("out/*.svg")]) == (4 if arguments == ["figure1"] else 0)
 
 
 def test_a_reader_who_leaves_costs_no_file_and_no_line(tmp_path):
     process = start("figure1", "--out", tmp_path)
     process.stdout.close()
-    assert (process.wait(300), process.stderr.read()) == (1, "") and len([*tmp_path.iterdir()]) == 3
+    assert (process.wait(300), process.stderr.read()) == (1, "") and len([*tmp_path.iterdir()]) == 4
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no limits")
