@@ -12,6 +12,7 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import figure
+from tinyhyper.inspect.names import Names
 
 HOSTILE = [
     "alpha", "beta1", "t", "eps", "loss", "kappa", "level1.alpha", "level2.alpha", "w", "w[1]", "w[1][2]", "w.m",
@@ -157,6 +158,23 @@ def test_a_value_has_one_name_in_text_in_pictures_and_to_ask_for_it(names, heigh
             if tape.node(places[-1]).kind != "constant":
                 key = captions.find(f"{title}[3]")
                 assert key == captions.find(f"{by_level}[3]") and title in captions.title(captions.figure.boxes[key])
+
+
+@given(st.integers(1, 5))
+def test_losses_without_steps_are_numbered_as_they_came_and_found_by_their_numbers(count):
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        for _ in range(count):
+            (x * x).backward()
+    names = Names(tape)
+    losses = sorted(names.losses)
+    assert [names.known(loss) for loss in losses] == [f"loss[{n}]" for n in range(count)]
+    assert [names.find(f"loss[{n}]") for n in range(count)] == [[loss] for loss in losses]
+    assert {f"∂loss[{n}]/∂x" for n in range(count)} <= {names.name((node.number, 0)) for node in tape.nodes}
+    with pytest.raises(th.ArgumentError, match=f"at the steps {', '.join(map(str, range(count)))}, not at 9"):
+        names.find("loss[9]")
+    drawn = th.inspect.svg(tape)
+    assert all(f">loss[{n}]<" in drawn for n in range(count))
 
 
 def test_what_is_called_kappa_is_said():

@@ -72,6 +72,7 @@ class Names:
     def __init__(self, tape: Recording) -> None:
         self.tape, self.nodes = tape, tape.nodes
         self.losses = {node.loss for node in tape.nodes if node.loss is not None}
+        self._turns = {} if tape.steps else {loss: n for n, loss in enumerate(sorted(self.losses))}
         self.places: dict[Name, list[Place]] = defaultdict(list)
         for node in tape.nodes:
             for n, output in enumerate(node.outputs):
@@ -115,7 +116,11 @@ class Names:
             return title if timeless or not self.tape.steps else f"{title}[{node.step}]"
         title = self.title(LOSS if label is None else named(label))
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
-        return title if fixed or timeless else f"{title}[{node.step}]"
+        return title if fixed or timeless else f"{title}[{self._step(place)}]"
+
+    def _step(self, place: Place) -> int:
+        """The number after a value's name: the step that made it; of a loss without steps, its place among them."""
+        return self._turns.get(place, self.nodes[place[0]].step)
 
     def tuned(self, place: Place, timeless: bool = False, depth: int = 0) -> str | None:
         """What a gradient is with respect to: the name of a value, after the coordinate in which it is tuned."""
@@ -173,7 +178,7 @@ class Names:
         name, step = readings[0]
         found = self._at(name, step)
         if not found:
-            steps = sorted({self.nodes[number].step for number, _ in self.places[name]})
+            steps = sorted({*map(self._step, self.places[name])})
             there = ", ".join(map(str, steps))
             raise ArgumentError(f"{wanted} is in this recording at the steps {there}, not at {step}")
         return found
@@ -184,7 +189,7 @@ class Names:
         return [
             place
             for place in self.places[name]
-            if step is None or (self.nodes[place[0]].kind not in fixed and self.nodes[place[0]].step == step)
+            if step is None or (self.nodes[place[0]].kind not in fixed and self._step(place) == step)
         ]
 
     def _absent(self, asked: str) -> ArgumentError:

@@ -118,7 +118,7 @@ function nameOfPlace(tape, lanes, place) {
   const label = tape.output(place).label;
   const lane = label ? label.level + (label.role === "hyperparameter" ? 1 : 0) : 0;
   const box = lanes.box(place);
-  if (box?.kind === "loss" && box.names.get("loss")[0] === place[0]) return `loss[${node.step}]`;
+  if (box?.kind === "loss" && box.names.get("loss")[0] === place[0]) return `loss[${tape.turn(place)}]`;
   if (node.of) return `∂loss/∂${tape.coordinate(place)}${nameOfPlace(tape, lanes, node.of)}`;
   if (!label && node.called !== null) return node.called;
   if (!label) return node.op ?? (tape.value(place) === null ? node.kind : short(tape.value(place)));

@@ -53,6 +53,12 @@ class Tape {
     return numeric(output.label?.value ?? output.value);
   }
 
+  /* The number of a loss: its step; without steps, its place among the losses. */
+  turn(place) {
+    const among = this.losses().map(([node]) => node).sort((a, b) => a - b);
+    return this.steps ? this.nodes[place[0]].step : Math.max(0, among.indexOf(place[0]));
+  }
+
   /* A gradient in the coordinate of a place, as one with respect to the value itself; null where they are the same. */
   meant(place, gradient) {
     const slope = numeric(this.output(place).label?.slope ?? null);
