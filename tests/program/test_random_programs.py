@@ -44,12 +44,12 @@ class Run:
         return [[rng.standard_normal(shape) for shape in shapes] for _ in range(STEPS)]
 
 
-def compare(program, exact=False):
+def compare(program, exact=False, side_by_side=False):
     """Make the same steps by the eager engine and replayed, some one by one and some at once."""
     eager, replayed = Run(program), Run(program)
     given = eager.batches()
     expected = [eager_step(eager.loss, eager.params, eager.tower, batch) for batch in given]
-    train = th.replay(replayed.loss, replayed.params, replayed.tower, exact=exact)
+    train = th.replay(replayed.loss, replayed.params, replayed.tower, exact=exact, side_by_side=side_by_side)
     losses = [train(*batch) for batch in given[:6]]
     losses += [*train.over(*map(np.array, zip(*given[6:])))]
     assert train.program is not None
@@ -61,12 +61,12 @@ def compare(program, exact=False):
         assert distance(w.numpy(), eager.params[name].numpy()) <= CLOSE, name
 
 
-def compare_tower(tower, seed):
+def compare_tower(tower, seed, side_by_side=False):
     """The same of a tower, over a loss of its own."""
     eager, replayed = (make(tower.build(), seed=seed) for _ in range(2))
     given = batches(16, seed=seed)
     expected = [eager_step(loss_of, *eager, batch) for batch in given]
-    train = th.replay(loss_of, *replayed)
+    train = th.replay(loss_of, *replayed, side_by_side=side_by_side)
     losses = [train(*batch) for batch in given[:11]]
     losses += [*train.over(*map(np.array, zip(*given[11:])))]
     assert train.program is not None
@@ -92,18 +92,18 @@ def test_programs_are_known_though_all_arrays_but_numbers_may_go(program):
 
 
 @settings(max_examples=15, **FIXED)
-@given(program=testing.programs(max_steps=5))
-def test_programs_run_by_python_stay_in_their_buffers(by_python, program):
+@given(program=testing.programs(max_steps=5), side_by_side=st.booleans())
+def test_programs_run_by_python_stay_in_their_buffers(by_python, program, side_by_side):
     with guard_bytes() as guards:
-        compare(program)
+        compare(program, side_by_side=side_by_side)
     assert guards
 
 
 @settings(max_examples=8)
-@given(program=testing.programs(max_steps=4, operations=QUICK))
-def test_programs_run_by_c_functions_stay_in_their_buffers(program):
+@given(program=testing.programs(max_steps=4, operations=QUICK), side_by_side=st.booleans())
+def test_programs_run_by_c_functions_stay_in_their_buffers(program, side_by_side):
     with guard_bytes() as guards:
-        compare(program)
+        compare(program, side_by_side=side_by_side)
     assert guards or compiler_is_off()
 
 
@@ -113,14 +113,14 @@ def test_programs_run_by_c_functions_stay_in_their_buffers(program):
 @given(data=st.data())
 def test_every_operation_stays_in_its_buffers(name, data):
     with guard_bytes():
-        compare(data.draw(testing.programs(max_steps=2, operations=[name])))
+        compare(data.draw(testing.programs(max_steps=2, operations=[name])), side_by_side=data.draw(st.booleans()))
 
 
 @settings(max_examples=2, **FIXED)
-@given(tower=testing.towers(("w", "b"), max_height=2), seed=st.integers(0, 99))
-def test_towers_stay_in_their_buffers(either, tower, seed):
+@given(tower=testing.towers(("w", "b"), max_height=2), seed=st.integers(0, 99), side_by_side=st.booleans())
+def test_towers_stay_in_their_buffers(either, tower, seed, side_by_side):
     with guard_bytes() as guards:
-        compare_tower(tower, seed)
+        compare_tower(tower, seed, side_by_side)
     assert guards or compiler_is_off()
 
 
