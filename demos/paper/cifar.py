@@ -59,7 +59,7 @@ class Residual(Training):
         self.history = {"recent": [], "losses": [], "errors": [], "hyperparameters": [self.optimizer.hyperparameters]}
 
     def stepper(self) -> Callable[..., float]:
-        """Steps of the eager engine: replay takes as long, as nearly all of it is convolution, and far more memory."""
+        """Steps of the eager engine: replay takes as long, as nearly all of it is convolution."""
         return self.eagerly
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
