@@ -237,9 +237,9 @@ def test_the_slider_and_the_curves_move_the_step(reader, tape):
     )
     assert float(shown) == pytest.approx(known, rel=1e-3)
     reader.ask(alpha + ".querySelector('svg')").click()
-    assert reader.says("where") == "step 2 of 3"  # the middle of 0 to 3, rounded up
+    assert reader.says("where") == "step 1 of 3"  # the middle is a third of the way: numbers stand on the left
     reader.keys(",")
-    assert reader.says("where") == "step 1 of 3"
+    assert reader.says("where") == "step 0 of 3"
     reader.element("play").click()
     reader.until(lambda: reader.says("where") == "step 2 of 3")
     reader.element("play").click()
@@ -451,8 +451,89 @@ def test_what_is_far_away_is_made_when_it_comes_into_sight(reader):
     reader.keys(".", ".", ".", ".", ".", ".", ".", ".")
     reader.until(lambda: "alpha[9]" in reader.names("values"))
     assert reader.ask("return explorer.cy.elements().length") > made
-    reader.ask("explorer.all()")
+    reader.ask("for (let step = 0; step <= 12; step++) explorer.go(step, false)")
     assert reader.ask("return explorer.stock.waiting.size") == 0
+    reader.ask("explorer.all()")
+    assert reader.ask("return explorer.cy.zoom()") >= 0.6  # letters that can be read, and the rest is a drag away
+    seen = "return explorer.cy.nodes('.values').filter((n) => n.renderedPosition('x') > 0)"
+    assert 12 in reader.ask(seen + ".map((n) => n.data('box').step)") and reader.says("where") == "step 12 of 12"
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """A window of three steps, along which gradients flow, and a loss at the end."""
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer = th.optim.SGD(0.1, horizon=3, optimizer=th.optim.SGD(0.01))
+    with th.record() as tape:
+        for _ in range(6):
+            th.sum(params["w"] ** 2).backward(create_graph=True)
+            optimizer.step(params)
+        th.sum(params["w"] ** 2).backward()
+    return tape
+
+
+def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):
+    for tape in (windows, recorded("sgd/sgd/sgd", 4), trained()):
+        reader.open(tape)
+        crossed = """
+            const { layout, lanes } = explorer, found = [], BOX = { width: 128, height: 44 };
+            for (const arrow of lanes.arrows) {
+                if (arrow.source.kind === "fixed") continue;
+                const points = layout._route(arrow);
+                for (const box of lanes.boxes.values()) {
+                    if (box === arrow.source || box === arrow.target || box.kind === "fixed") continue;
+                    const { x, y } = layout.centers.get(box.id);
+                    for (let n = 1; n < points.length; n++) {
+                        for (let k = 0; k <= 200; k++) {
+                            const [a, b] = [points[n - 1], points[n]];
+                            const at = [0, 1].map((i) => a[i] + (b[i] - a[i]) * k / 200);
+                            if (Math.abs(at[0] - x) < BOX.width / 2 - 1 && Math.abs(at[1] - y) < BOX.height / 2 - 1) {
+                                found.push(`${arrow.id} crosses ${box.id}`);
+                                k = 999;
+                            }
+                        }
+                    }
+                }
+            }
+            return found;
+        """
+        assert reader.ask(crossed) == []
+        reader.ask("for (let step = 0; step <= explorer.tape.steps; step++) explorer.go(step, false)")
+        outside = """
+            return explorer.cy.nodes(".values, .gradient, .loss").filter((node) => {
+                const band = explorer.cy.getElementById(`band ${node.data("box").step}`).boundingBox();
+                const { x1, x2, y1, y2 } = node.boundingBox({ includeLabels: false });
+                return x1 < band.x1 || x2 > band.x2 || y1 < band.y1 || y2 > band.y2;
+            }).map((node) => node.id());
+        """
+        assert reader.ask(outside) == []
+
+
+def test_a_click_on_a_box_of_another_step_goes_there(reader):
+    reader.open(recorded("sgd/sgd", 4))
+    reader.ask("explorer.go(2, false); explorer.all()")
+    reader.click("w[1]")
+    reader.until(lambda: reader.says("where") == "step 1 of 4")
+    assert reader.element("slider").get_attribute("value") == "1" and "w[1]" in reader.says()
+    assert reader.ask("return explorer.chosen.data('box').step") == 1
+    assert "w[0]" in reader.says("cuts") and "w[1]" not in reader.says("cuts")
+    reader.until(lambda: reader.ask("return explorer.cy.nodes('.band.current').map((n) => n.id())") == ["band 1"])
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (1920, 1080)])
+def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_legend(reader, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reader.open(recorded("sgd/sgd", 4))
+    edges = "const at = (one) => document.querySelector(one).getBoundingClientRect();"
+    assert reader.ask(edges + "return at('#lanes > div').right <= at('#graph').left")
+    assert reader.ask(edges + "return at('#legend').bottom <= at('aside').bottom")
+    assert "a ghost: the gradient that a cut stopped" in reader.says("legend")
+    texts = "[...document.querySelector('.panel').querySelectorAll('.scale')].map((one) => one.textContent)"
+    scales = reader.ask(f"return {texts}")
+    assert scales == ["5", "0.2177"]
+    reader.screenshot(f"first-{width}x{height}")
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_lane_of_many_weights_is_one_row_until_it_is_asked_for(reader):

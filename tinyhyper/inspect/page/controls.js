@@ -1,6 +1,8 @@
 "use strict";
 /* The page's controls: mouse, keys, the names beside the graph, the light. */
 
+const LEAST = 0.6; // how far "see all" goes away: letters of 8 pixels; the rest is a drag away
+
 Object.assign(Explorer.prototype, {
   listen() {
     const { cy } = this;
@@ -15,6 +17,7 @@ Object.assign(Explorer.prototype, {
       this.curves.draw();
     });
     cy.on("tap", (event) => this.choose(event.target === cy ? null : event.target));
+    cy.on("onetap", (event) => event.target !== cy && this.visit(event.target)); // which a double click is not
     cy.on("dbltap", ".box", (event) => this.enter(event.target));
     cy.on("mouseover", ".box, edge", (event) => this.tip(event.target, event.renderedPosition));
     cy.on("mouseout pan zoom tapstart", () => (at("tip").hidden = true));
@@ -54,9 +57,11 @@ Object.assign(Explorer.prototype, {
   all() {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const side = this.overview ? SIDE : 0;
-    const zoom = Math.min((width - side - 40) / (x2 - x1), (height - 60) / (y2 - y1));
-    this.cy.stop().viewport({ zoom, pan: { x: (width + side - (x1 + x2) * zoom) / 2, y: (height + 20 - (y1 + y2) * zoom) / 2 } });
+    const zoom = Math.max(this.overview ? LEAST : 0, Math.min((width - 40) / (x2 - x1), (height - 60) / (y2 - y1)));
+    const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height + 20 - (y1 + y2) * zoom) / 2 };
+    const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height - 40;
+    this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 30 - y1 * zoom : middle.y } });
+    if (this.overview && wide) this.follow(false);
   },
 
   key(event) {
@@ -103,8 +108,7 @@ Object.assign(Explorer.prototype, {
     this.choose(node);
     const box = node.renderedBoundingBox();
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const left = this.overview ? SIDE + 8 : 10;
-    const by = { x: Math.max(0, left - box.x1) - Math.max(0, box.x2 - width + 10), y: Math.max(0, 30 - box.y1) - Math.max(0, box.y2 - height + 10) };
+    const by = { x: Math.max(0, 10 - box.x1) - Math.max(0, box.x2 - width + 10), y: Math.max(0, 30 - box.y1) - Math.max(0, box.y2 - height + 10) };
     if (by.x || by.y) this.cy.panBy(by);
   },
 
@@ -113,7 +117,7 @@ Object.assign(Explorer.prototype, {
     tip.replaceChildren(...this.saying(element, false));
     tip.hidden = false;
     const { clientWidth: width, clientHeight: height } = at("stage");
-    tip.style.left = `${clamp(position.x + 16, 4, Math.max(4, width - tip.offsetWidth - 4))}px`;
+    tip.style.left = `${clamp(at("graph").offsetLeft + position.x + 16, 4, Math.max(4, width - tip.offsetWidth - 4))}px`;
     tip.style.top = `${position.y + 18 + tip.offsetHeight < height ? position.y + 18 : Math.max(4, position.y - tip.offsetHeight - 12)}px`;
   },
 
@@ -178,12 +182,13 @@ function legend(tape) {
   const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
   const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
+  const ghosts = tape.cuts.length ? [h("li", {}, "a ghost: the gradient that a cut stopped")] : [];
   const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
-    const line = svg("path", { d: "M2 10H58", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
-    const mark = flow === "cut" ? svg("text", { x: 22, y: 15 }, "✂\uFE0E") : "";
-    return h("li", {}, svg("svg", { width: 60, height: 20, "aria-hidden": "true" }, line, mark), h("span", {}, SAYING[flow]));
-  }).concat(names);
+    const line = svg("path", { d: "M2 10H38", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
+    const mark = flow === "cut" ? svg("text", { x: 13, y: 15 }, "✂\uFE0E") : "";
+    return h("li", {}, svg("svg", { width: 40, height: 20, "aria-hidden": "true" }, line, mark), h("span", {}, SAYING[flow]));
+  }).concat(ghosts, names);
 }
 
 window.explorer = new Explorer({ ...JSON.parse(at("tape").textContent), formulas: JSON.parse(at("formulas").textContent) });

@@ -1,7 +1,7 @@
 "use strict";
 /* The curves under the graph: each hyperparameter, the loss and the memory over the steps. */
 
-const CURVE = { width: 190, height: 78, left: 8, right: 8, top: 8, bottom: 8 };
+const CURVE = { width: 190, height: 78, left: 50, right: 8, top: 8, bottom: 8 };
 
 /* The curves of a recording: a name, and pairs of step and value. */
 function curvesOf(tape) {
@@ -75,11 +75,15 @@ class Curves {
     const path = points.map(([step, value], n) => `${n ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join("");
     const line = svg("path", { class: "marker" });
     const dot = svg("circle", { r: 4, class: "dot" });
+    const ends = points.map(([, value]) => value);
+    const scales = points.length ? [[Math.max(...ends), 11], [Math.min(...ends), CURVE.height - 3]] : [];
+    const labels = scales.filter(([value], n) => !n || value !== scales[0][0])
+      .map(([value, height]) => svg("text", { x: 3, y: height, class: "scale" }, short(value)));
     const first = curve.points[0][1], last = curve.points.at(-1)[1];
     const drawing = svg("svg", {
       viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img",
       "aria-label": `${curve.name} over the steps, from ${short(first)} to ${short(last)}`,
-    }, line, svg("path", { d: path, class: "curve" }), dot);
+    }, line, svg("path", { d: path, class: "curve" }), ...labels, dot);
     drawing.addEventListener("click", (event) => {
       const box = drawing.getBoundingClientRect();
       const at = ((event.clientX - box.left) / box.width) * CURVE.width;

@@ -230,7 +230,7 @@ class Details {
 const SAYING = {
   kept: "kept: the gradient flows back along it",
   cut: "cut by detach(): the value passes, the gradient stops",
-  asked: "without its cut: the gradient would flow back along it",
+  asked: "without its cut: the gradient would flow back",
   value: "a constant, or no gradient recorded",
   backward: "backward() leaves a gradient in .grad",
 };

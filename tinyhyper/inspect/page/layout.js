@@ -4,17 +4,19 @@
    Where a box stands is what it means: its step is its column, its level its lane. Inside an opened box nothing
    says where, so there cytoscape's own layout decides. */
 
-const PITCH = 440; // the width of one step
+const PITCH = 456; // the width of one step
 const BOX = { width: 128, height: 44 };
 const ROW = { pitch: 124, below: 60 }; // a row's height, and how far its gradients stand below
 const BAR = 70; // the height of a lane with nothing but fixed hyperparameters
 const ACROSS = { values: 0, loss: 144, gradient: 288 };
+const CHANNEL = 10; // how far beside a row of boxes the arrows run that go past them
 const TURN = 30; // how far from the middle of a box the arrows run that go up or down
 
 class Layout {
   constructor(lanes) {
     this.lanes = lanes;
     this.steps = [...new Set([...lanes.boxes.values()].filter((box) => box.step !== null).map((box) => box.step))].sort((a, b) => a - b);
+    this.whole = new Set([...lanes.boxes.values()].filter((box) => box.kind !== "values").map((box) => box.step)); // steps
     this.top = new Map();
     this.bottom = 0;
     this.losses = new Map(); // by step, those drawn so far, which stand below each other
@@ -24,6 +26,8 @@ class Layout {
     }
     this.bottom += ROW.below * Math.max(0, ...this._lossesAt().map((count) => count - 1));
     this.centers = new Map([...lanes.boxes.values()].map((box) => [box.id, this._center(box)]));
+    this.heights = new Map(this.steps.map((step) => [step, []])); // of the values of a step
+    for (const box of lanes.boxes.values()) if (box.kind === "values") this.heights.get(box.step).push(this.centers.get(box.id).y);
   }
 
   bar(lane) {
@@ -41,7 +45,8 @@ class Layout {
   }
 
   get span() {
-    return { x1: -90, x2: (this.steps.at(-1) - this.steps[0]) * PITCH + 90, y1: -40, y2: this.bottom - 20 };
+    const last = this.steps.at(-1);
+    return { x1: -90, x2: this.column(last) + (this.whole.has(last) ? PITCH - 90 : 90), y1: -40, y2: this.bottom - 20 };
   }
 
   column(step) {
@@ -77,8 +82,7 @@ class Layout {
   }
 
   _band(step) {
-    const last = step === this.steps.at(-1);
-    const width = last ? 180 : PITCH - 16;
+    const width = this.whole.has(step) ? PITCH - 16 : 180;
     const position = { x: this.column(step) - 82 + width / 2, y: (this.span.y1 + this.span.y2) / 2 };
     const data = { id: `band ${step}`, width, height: this.span.y2 - this.span.y1 };
     return { group: "nodes", data, position, classes: "band", selectable: false, grabbable: false };
@@ -107,12 +111,22 @@ class Layout {
     return `${point[0] - center.x}px ${point[1] - center.y}px`;
   }
 
+  /* Whether a box of the same step's values stands between two heights. */
+  _between(source, above, below) {
+    return this.heights.get(source.step).some((y) => y > above && y < below);
+  }
+
   /* The corners of an arrow, both ends included. */
   _route({ source, target, flow }) {
     const { x: x0, y: y0 } = this.centers.get(source.id);
     const { x: x1, y: y1 } = this.centers.get(target.id);
     const right = BOX.width / 2, up = BOX.height / 2;
     const aside = { kept: -8, asked: 8, value: 13 }[flow] ?? 0; // arrows of different flow stay apart
+    if (source.kind === "values" && y1 > y0 && this._between(source, y0, target.kind === "loss" ? Infinity : y1)) { // past them
+      const beside = x0 + right + 8;
+      const end = target.kind === "loss" ? [x1 - right, y1] : x0 === x1 ? [x1 + right, y1 - 12] : null;
+      if (end) return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, end[1]], end];
+    }
     if (source.kind === "fixed") return [[x1 + TURN, y0 + 15], [x1 + TURN, y1 - up]];
     if (source.kind === "gradient" && target.kind === "values" && y1 < y0) {
       return [[x0 + right, y0], [x1 - TURN - aside, y0], [x1 - TURN - aside, y1 + up]];
@@ -122,6 +136,19 @@ class Layout {
     }
     if (source.kind === "loss" && target.kind === "gradient" && y1 < y0) {
       return [[x0, y0 - up], [x0, y1], [x1 - right, y1]];
+    }
+    const far = x1 - x0 > PITCH;
+    if (source.kind === "values" && target.kind === "gradient" && x1 > x0) { // past the loss
+      if (y1 > y0) return [[x0 + right, y0 + 12], [x1 - TURN, y0 + 12], [x1 - TURN, y1 - up]];
+      return [[x0 + right, y0 - 12], [x1 - right - 12, y0 - 12], [x1 - right - 12, y1 + 9], [x1 - right, y1 + 9]];
+    }
+    if (source.kind === "values" && target.kind === "values" && (far || (x1 > x0 && y1 > y0))) { // above the boxes of its row
+      const lane = y0 - up - CHANNEL - aside / 2, before = x1 - right - 16 - aside / 4;
+      return [[x0 + TURN, y0 - up], [x0 + TURN, lane], [before, lane], [before, y1 - 12], [x1 - right, y1 - 12]];
+    }
+    if (far && source.kind === "gradient") { // below them
+      const lane = y0 + up + CHANNEL + aside / 2, before = x1 - TURN - aside;
+      return [[x0 + TURN, y0 + up], [x0 + TURN, lane], [before, lane], [before, y1 + up]];
     }
     if (x0 === x1) return [[x0 + TURN + aside, y0 + Math.sign(y1 - y0) * up], [x1 + TURN + aside, y1 - Math.sign(y1 - y0) * up]];
     const side = Math.sign(x1 - x0) * right;

@@ -2,7 +2,6 @@
 /* The page: a step, a choice, and what is open; everything else is drawn from these. */
 
 const MOVE = 250; // milliseconds that a move of the view takes
-const SIDE = 158; // the width of the lanes' names
 const FEW = 6; // a lane with so many names shows each in a row of its own
 
 class Explorer {
@@ -45,6 +44,8 @@ class Explorer {
     const { box, fused } = this.open.at(-1) ?? {};
     const inner = () => (fused === undefined ? operations(this.tape, this.lanes, box) : lines(this.tape, this.lanes, fused));
     this.cy.stop().elements().remove();
+    at("stage").classList.toggle("overview", this.overview);
+    this.cy.resize();
     this.stock = new Stock(this.cy, this.overview ? this.layout.elements() : arrange(inner()));
     this.chosen = null;
     this.drawTrail();
@@ -69,7 +70,7 @@ class Explorer {
   home() {
     const { clientWidth: width, clientHeight: height } = at("graph");
     const { y1, y2 } = this.layout.span;
-    const zoom = clamp(Math.min((width - SIDE) / (1.75 * PITCH), (height - 40) / (y2 - y1)), 0.6, 1.1);
+    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 40) / (y2 - y1)), 0.6, 1.1);
     const room = height - 30 - (y2 - y1) * zoom;
     this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? 30 + room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
     this.follow(false);
@@ -87,6 +88,13 @@ class Explorer {
   }
 
   /* Go to a step. */
+  /* Go to the step of what was clicked. */
+  visit(element) {
+    const { box, arrow } = element.data();
+    const step = (box ?? arrow?.target)?.step ?? this.step;
+    if (this.overview && step !== this.step) this.go(step);
+  }
+
   go(step, moving = true) {
     this.step = clamp(step, 0, this.tape.steps);
     at("slider").value = this.step;
@@ -101,6 +109,9 @@ class Explorer {
   mark() {
     this.cy.nodes(".current").removeClass("current");
     this.cy.getElementById(`band ${this.step}`).addClass("current");
+    if (this.overview) { // what a bar says stands in sight
+      this.cy.nodes(".fixed").forEach((bar) => bar.style("text-margin-x", this.layout.column(this.step) + 80 - bar.position("x")));
+    }
     for (const label of at("steps").children) label.classList.toggle("current", Number(label.dataset.step) === this.step);
     at("cuts").replaceChildren(...this.details.cuts(this.step));
     if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "Nothing was cut before this step's values."));
@@ -109,10 +120,10 @@ class Explorer {
   /* Bring the step's column into view: the step before it stands on its left. */
   follow(moving) {
     const zoom = this.cy.zoom();
-    const room = at("graph").clientWidth - SIDE;
-    const pan = { x: SIDE + room / 2 - (this.layout.column(this.step) - PITCH * 0.06) * zoom, y: this.cy.pan().y };
+    const room = at("graph").clientWidth;
+    const pan = { x: room / 2 - (this.layout.column(this.step) - PITCH * 0.06) * zoom, y: this.cy.pan().y };
     const reach = this.layout.span;
-    if ((reach.x2 - reach.x1) * zoom < room) pan.x = SIDE + (room - (reach.x2 - reach.x1) * zoom) / 2 - reach.x1 * zoom;
+    if ((reach.x2 - reach.x1) * zoom < room) pan.x = (room - (reach.x2 - reach.x1) * zoom) / 2 - reach.x1 * zoom;
     this.cy.stop();
     if (moving && !this.calm) this.cy.animate({ pan, duration: MOVE, easing: "ease-in-out" });
     else this.cy.pan(pan);
@@ -158,7 +169,7 @@ class Explorer {
 
   greeting() {
     return this.overview
-      ? [...this.rules(), h("p", {}, "Time runs to the right, levels are lanes above the weights. Point at anything to read its value. Click a hyperparameter to see the path of its gradient, double-click a box to open it.")]
+      ? [...this.rules(), h("p", {}, "Time runs to the right, levels are lanes above the weights. Point at anything to read it, click a hyperparameter for the path of its gradient, double-click a box to open it.")]
       : [...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation; gradients flow back along blue edges. Double-click one with a double border: it is fused, and opens.")];
   }
 
