@@ -12,6 +12,7 @@ from replayed import batches, loss_of, make
 
 import tinyhyper as th
 from tinyhyper import testing
+from tinyhyper.inspect.names import Names
 from tinyhyper.inspect.schema import reader
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import drawing
@@ -33,6 +34,37 @@ def test_what_is_shown_of_a_program_is_what_it_does(tower, exact, seed):
     made = program(tower.build(), exact, seed)
     assert_listed(made, exact)
     assert_drawn(made)
+
+
+@settings(max_examples=10)
+@given(tower=testing.towers(("w", "b")))
+def test_values_are_called_as_the_inspector_calls_them(tower):
+    """In the listing, and where a history is asked for."""
+    params, optimizer = make(tower.build())
+    train = th.replay(loss_of, params, optimizer)
+    for batch in batches(28):
+        train(*batch)
+    listed = {array.name for array in sheet(train.program).arrays}
+    with th.record() as tape:
+        train(*batches(1)[0])
+    names = Names(tape)
+    assert {names.title(name) for name in names.places if name.role in ("weights", "hyperparameter", "state")} <= listed
+    asked = [name for name in names.places if name.role == "hyperparameter" and name.name != "t"]
+    stacks = [np.array(entries) for entries in zip(*batches(9))]
+    _, kept = train.over(*stacks, keep=[title for name in asked for title in (name.title, name.by_level)])
+    for name in asked:
+        assert kept[name.title][-1] == optimizer.levels[name.level].hyperparameters[name.name]
+        np.testing.assert_array_equal(kept[name.title], kept[name.by_level])
+
+
+def test_values_of_one_name_are_told_apart():
+    params = {"alpha": th.tensor([1.0, 2.0], requires_grad=True)}
+    train = th.replay(lambda params: th.sum(th.square(params["alpha"])), params, SGD(0.1, optimizer=SGD(0.01)))
+    for _ in range(6):
+        train()
+    assert '"alpha"]* = SGD.rule(✂ weights["alpha"], ' in str(train.program)
+    assert 'hyperparameter["alpha"]* = SGD.rule(✂ hyperparameter["alpha"], ' in str(train.program)
+    assert [*train.over(steps=2, keep=("alpha", "kappa"))[1]] == ["alpha", "kappa"]
 
 
 def assert_listed(made, exact):
@@ -156,8 +188,8 @@ def test_a_long_program_is_drawn_as_far_as_it_can_be_read(tmp_path, monkeypatch)
 
 def test_a_gradient_is_named_after_the_coordinate_in_which_a_value_is_tuned():
     text = str(program(Adam(1e-2, optimizer=SGD(1e-4), coordinates={"alpha": "log"}), exact=True))
-    assert "= SGD.rule(✂ alpha, ✂ ∂log alpha, level1.alpha)" in text
-    assert "= SGD.rule(✂ beta1, ✂ ∂unit beta1, level1.alpha)" in text
+    assert "= SGD.rule(✂ alpha, ✂ ∂log alpha, kappa)" in text
+    assert "= SGD.rule(✂ beta1, ✂ ∂unit beta1, kappa)" in text
     assert "✂ ∂w," in text
     assert "✂ ∂alpha, " in str(program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True))
 

@@ -412,7 +412,7 @@ def test_wrong_arguments_are_refused():
         ((x, y), {"steps": 3}, "leave out steps="),
         ((x, y[:2]), {}, "3 and 2 entries"),
         ((x, 3.0), {}, "a number has none"),
-        ((x, y), {"keep": ("beta",)}, "keep='beta'.*level1.alpha"),
+        ((x, y), {"keep": ("beta",)}, "keep='beta'.*kappa"),
         ((x, y), {"every": 0, "call": print}, "every"),
         ((x[0], y[0]), {"index": np.zeros((2, 2))}, "integers"),
         ((x[0], y[0]), {"index": np.zeros(2, int)}, r"\(steps, batch\)"),
@@ -625,7 +625,7 @@ def test_a_program_prints_what_a_step_does():
         train(*batch)
     text = str(train.program)
     assert "the loss\n" in text and "∂w = matmul(" in text and "replayed.py:" in text
-    assert "alpha* = SGD.rule(✂ alpha, ✂ ∂alpha, level1.alpha)" in text
+    assert "alpha* = SGD.rule(✂ alpha, ✂ ∂alpha, kappa)" in text
     assert "w*, w.m*, w.v* = Adam.rule(✂ w, ✂ ∂w, ✂ w.m, ✂ w.v, alpha*, beta1*, beta2*, eps, t*)" in text
     assert "level1.t* = level1.t + 1" in text and "  np " in text and "  ~  " not in text.split("\n* ")[0]
     params, tower = make(Adam(1e-2, optimizer=SGD(1e-4), horizon=2))

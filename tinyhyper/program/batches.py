@@ -12,7 +12,7 @@ from ..core.tape import unwatched
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .moment import Batch, Moment
-from .values import Key, named
+from .values import Key, name_of, names_of
 from .visible import Visible
 
 
@@ -68,19 +68,21 @@ class Batches:
 
 
 class Histories:
-    """The values of hyperparameters after each step. Raises ArgumentError for a name that none has.
+    """The values of hyperparameters after each step, by the inspector's names. Raises ArgumentError for any other.
 
     keys: of the values.  internal: an array for each, in its coordinate, with room for all steps.
     """
 
     def __init__(self, visible: Visible, keep: Sequence[str], steps: int) -> None:
-        known = {named(key): key for key in visible.tensors() if key[0] == "hyperparameter"} if keep else {}
+        names = names_of([key for key in visible.tensors() if key[0] == "hyperparameter"] if keep else [])
+        known = {name_of(key).by_level: key for key in names} | {name: key for key, name in names.items()}
         for name in keep:
             if name not in known:
-                raise ArgumentError(f"over: keep={name!r} is no hyperparameter of the tower; it has {', '.join(known)}")
-        self._visible, self._names = visible, tuple(keep)
-        self.keys: tuple[Key, ...] = tuple([known[name] for name in keep])
-        self.internal = [np.empty(steps) for _ in keep]
+                there = ", ".join(names.values())
+                raise ArgumentError(f"over: keep={name!r} is no hyperparameter of the tower; it has {there}")
+        self._visible, self._asked = visible, {name: known[name] for name in keep}
+        self.keys: tuple[Key, ...] = tuple(dict.fromkeys(self._asked.values()))
+        self.internal = [np.empty(steps) for _ in self.keys]
 
     def note(self, step: int, moment: Moment | None) -> None:
         """A step is over. moment: where the program stands; None if users see the values."""
@@ -91,8 +93,8 @@ class Histories:
     def values(self, steps: int) -> dict[str, np.ndarray]:
         """The values a person means, of so many steps, by name."""
         found = {}
-        for name, (_, height, key), history in zip(self._names, self.keys, self.internal):
-            level = self._visible.levels[height]
+        for name, key in self._asked.items():
+            level, history = self._visible.levels[key[1]], self.internal[self.keys.index(key)]
             with unwatched():
-                found[name] = level._coordinates[level._rows[key]].value(Tensor(history[:steps])).array
+                found[name] = level._coordinates[level._rows[key[2]]].value(Tensor(history[:steps])).array
         return found

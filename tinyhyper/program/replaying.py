@@ -63,7 +63,7 @@ class Replay:
         stacks: of each argument that the loss takes after params, what it is at each step, along the first axis.
         index: integers, (steps, batch). Then the stacks are whole data sets, of which each step takes these rows.
         steps: how many, where the loss takes no batch.
-        keep: hyperparameters, such as "alpha" or "level1.alpha"; a history is the value after each step.
+        keep: hyperparameters, such as "alpha" or "kappa", the alpha of level 1; a history is the value after each step.
         every, call: call(made, losses) after every so many steps; if it returns something true, no more are made.
         Raises as a call does, and ArgumentError or ShapeError where the arguments do not fit together.
         """

@@ -15,6 +15,7 @@ import numpy as np
 
 from .readings import slots_in
 from .trace import Part
+from .values import names_of
 
 FORMAT, VERSION = "tinyhyper.program", 1
 
@@ -154,6 +155,8 @@ def _number(array: np.ndarray | None) -> float | None:
 def _names(program: Any, steps: Sequence[Step]) -> list[str]:
     """What to call the array of each slot: in a window of several steps, with the step that makes it."""
     names = [slot.name for slot in program.slots]
+    for key, name in names_of(program.keys).items():
+        names[program.keys[key]] = name
     tags = [f"[{n}]" if len(steps) > 1 else "" for n in range(1, len(steps) + 1)]
     for step in steps:
         for line in step.instructions:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from ..core.coordinates import LINEAR
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..inspect.names import Name
+from ..inspect.plain import plain
 
 Key = tuple[Any, ...]
 
@@ -42,10 +45,23 @@ def arrays_of(carry: Mapping[str, Any]) -> dict[Key, np.ndarray]:
     return {("carry", name): x.array if isinstance(x, Tensor) else x for name, x in carry.items()}
 
 
-def named(key: Key) -> str:
-    """A value's name: "alpha" at the bottom, "level1.alpha" above; a weight's is its own."""
+def name_of(key: Key) -> Name:
+    """What the inspector calls a value."""
     kind, *rest = key
     if kind in ("weight", "carry"):
-        return str(rest[0])
+        return Name("weights" if kind == "weight" else kind, 0, str(rest[0]))
     height, *names = rest
-    return ".".join([*([f"level{height}"] if height else []), *map(str, names or ["t"])])
+    return Name("state" if kind == "state" else "hyperparameter", height, ".".join(map(str, names or ["t"])))
+
+
+def named(key: Key) -> str:
+    """What the inspector calls a value, with all characters of its name, as records hold it."""
+    name = name_of(key)
+    return name.title.replace(plain(name.name), name.name)
+
+
+def names_of(keys: Iterable[Key]) -> dict[Key, str]:
+    """The names of values, of which none could be taken for another."""
+    names = {key: named(key) for key in keys}
+    several = Counter(names.values())
+    return {key: name if several[name] == 1 else name_of(key).exact for key, name in names.items()}
