@@ -14,8 +14,12 @@ from .text import Trees, site
 
 MOST = 80  # boxes in a picture
 LONGEST = 18  # characters in a box
-WIDE = 180
 Join: TypeAlias = "tuple[int, int, Drawn, int | None]"  # from a box to a box, what it does to gradients, the cut
+
+
+def fitting(lines: tuple[str, str]) -> float:
+    """How wide a box must be for its two lines."""
+    return max(52, 24 + 8.7 * len(lines[0]), 24 + 8.1 * len(lines[1]))
 
 
 class Boxes(Trees):
@@ -101,4 +105,4 @@ class Boxes(Trees):
 
     def wide(self, box: int) -> float:
         """How wide a box is."""
-        return WIDE
+        return fitting(self.caption(box))

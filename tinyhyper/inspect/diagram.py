@@ -22,7 +22,7 @@ from .records import Recording
 from .text import site
 
 HIGH, DOWN = 46, 70  # how high a box is, and from row to row
-NEAR, FAR, CUT = 36, 100, 130  # from column to column of an opened operation, of a graph, and where a link is cut
+NEAR, FAR, CUT = 36, 70, 130  # from column to column of an opened operation, of a graph, and where a link is cut
 TOP, LINE, LETTER = 36, 23, 8.4
 
 

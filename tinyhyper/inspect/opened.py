@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ArgumentError
-from .boxes import LONGEST, Join
+from .boxes import LONGEST, Join, fitting
 from .captions import clip
 from .equation import Equation, filled
 from .figure import Drawn
@@ -13,8 +13,6 @@ from .graph import Graph
 from .names import sized
 from .plain import short
 from .records import Place, Recording
-
-LETTER = 9.0
 
 
 def equation(graph: Graph, number: int) -> Equation | None:
@@ -112,4 +110,4 @@ class Opened(Graph):
 
     def wide(self, box: int) -> float:
         """How wide a box is."""
-        return max(52, 24 + LETTER * max(map(len, self.caption(box))))
+        return fitting(self.caption(box))
