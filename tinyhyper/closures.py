@@ -64,7 +64,8 @@ class Closure:
 
     def _reads(self) -> list[tuple[Read, Any]]:
         search = Search(self._function)
-        self.generators, found = search.generators, [(how, how[0](how[1])) for how in search.reads]
+        once = {(read, id(key)): (read, key) for read, key in search.reads}.values()
+        self.generators, found = search.generators, [(how, how[0](how[1])) for how in once]
         return [(how, value) for how, value in found if not any(value is one for one in self._apart)]
 
 
@@ -226,7 +227,7 @@ class Search:
             isinstance(found, (FunctionType, MemberDescriptorType)) or not hasattr(found, "__get__")
         ):
             is_there = hasattr(value, name)
-            self._read(attrgetter(name) if is_there else functools.partial(_attribute_of, name), value, attributes)
+            self._read(_getter(name) if is_there else functools.partial(_attribute_of, name), value, attributes)
 
     def _function(self, function: Any, owner: Any) -> None:
         """A function that is called; for a method, the object that it belongs to."""
@@ -265,6 +266,9 @@ def _contents(cell: CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # nothing has been assigned yet
         return None
+
+
+_getter = functools.lru_cache(maxsize=MOST)(attrgetter)  # the same for the same name
 
 
 def _attribute_of(name: str, value: Any) -> Any:

@@ -404,6 +404,13 @@ def test_an_attribute_that_goes():
     assert closure.changed() and not closure.changed()
 
 
+def test_what_several_functions_read_is_watched_once():
+    one = Method()
+    one.rate, closure = 7.0, Closure(lambda x: one.inner(x) + one.rate)
+    closure.changed()
+    assert [value for _, _, value in closure.watched].count(7.0) == 1
+
+
 def test_what_is_not_a_change():
     """So nothing is run again: other attributes, globals that no code names, equal numbers, what the library holds."""
     one = Config()
