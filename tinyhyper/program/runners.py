@@ -31,7 +31,7 @@ def arrays_in(batch: Batch) -> list[Any]:
 
 def signature_of(batch: Batch) -> tuple[Any, ...]:
     """What two batches have in common for which one program serves. Raises DtypeError for what is no batch."""
-    found: list[Any] = []
+    found: tuple[Any, ...] = ()
     for entry in batch:
         if isinstance(entry, Tensor):
             array = entry.array
@@ -45,7 +45,7 @@ def signature_of(batch: Batch) -> tuple[Any, ...]:
                 "replay: an argument of the loss is an array, a tensor, a number or a text, not a "
                 f"{type(entry).__name__}"
             )
-    return (*found,)
+    return found
 
 
 def own(entry: Any) -> Any:

@@ -12,12 +12,13 @@ import numpy as np
 from ..core.tape import RECORDING, current, switched
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..errors import DtypeError, GraphError
+from ..errors import GraphError
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from ..optim.ranges import RangeWatch
 from .batches import Batches, Histories
 from .compare import differs
+from .eager import eager_step
 from .forks import lock_of
 from .layout import Layout
 from .learning import Learner
@@ -139,7 +140,8 @@ class Session:
         self._pending = True
         if self._period > 1:
             self._window.steps = self.moment.steps
-        visible, moment, look = self.visible, self.moment, self.visible.look
+        visible, moment, look = self.visible, self._moment, self.visible.look
+        assert moment is not None
         if look and not look.seen and look.by is self._natively and not visible.is_held():
             look.moment = moment
         else:
@@ -294,17 +296,4 @@ class Session:
     ) -> Tensor:
         """An eager step; the loss."""
         optimizer = optimizer or self.visible.optimizer
-        draws = self.learner.draws()
-        before = draws.state()
-        loss = self.loss(params, *batch)
-        if draws.state() != before:
-            draws.put_back(before)
-            raise GraphError(
-                "replay: the loss draws random numbers, which a program would draw once and for all. Draw them "
-                "outside, and give them to the step with the batch"
-            )
-        if not isinstance(loss, Tensor):
-            raise DtypeError(f"replay: the loss is a tensor of one element, not a {type(loss).__name__}")
-        loss.backward(create_graph=not optimizer.hooks[Window].cuts)
-        optimizer.step(params)
-        return loss
+        return eager_step(self.loss, self.learner.draws(), params, batch, optimizer)

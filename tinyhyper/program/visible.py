@@ -94,7 +94,7 @@ class Visible:
         params = self.params
         found: list[Any] = [*params, *params.values()]
         for level in self.levels:
-            found += level._t, level._states, level._above, *level.parameters.values()
+            found += [level._t, level._states, level._above, *level.parameters.values()]
         found.append(END)
         return found
 
