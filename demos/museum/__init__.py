@@ -100,10 +100,10 @@ EXHIBITS = {
     ),
     "alpha cut": Exhibit(
         exhibits.Tower, exhibits.AlphaCut, properties.hypergradient_is_a_slope,
-        CHECK, "a hyperparameter is what is not cut",
+        CHECK, "a hyperparameter must not be cut",
     ),
     "weights in place": Exhibit(
-        exhibits.Tower, exhibits.InPlace, properties.hypergradient_is_a_slope, CHECK, "no gradient ever comes to alpha"
+        exhibits.Tower, exhibits.InPlace, properties.hypergradient_is_a_slope, CHECK, "no gradient ever reaches alpha"
     ),
     "nothing cut": Exhibit(
         exhibits.Tower, exhibits.NothingCut, properties.keeps_one_step,
@@ -115,7 +115,7 @@ EXHIBITS = {
     ),
     "no zero_grad": Exhibit(
         exhibits.OneLeaf, exhibits.NoZeroGrad, properties.hypergradient_is_a_slope,
-        ("paths", "alpha"), ".grad adds up what several passes",
+        ("paths", "alpha"), ".grad also holds the gradients of other",
     ),
     "single precision": Exhibit(
         exhibits.Tower, exhibits.SinglePrecision, properties.loses_no_update,

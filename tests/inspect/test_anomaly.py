@@ -171,8 +171,8 @@ def test_in_a_backward_pass_the_forward_line_is_named(name):
 
     message = anomaly(backward)
     assert words in message, message
-    began = f"{HERE}:{backward.__code__.co_firstlineno + 2} began."
-    assert f"in the backward pass of {name}, {line_of(function)}, which {began}" in message
+    began = f"{HERE}:{backward.__code__.co_firstlineno + 2}."
+    assert f"in the backward pass of {name}, {line_of(function)}, begun at {began}" in message
     assert x.grad is None and "infinite at" in message
 
 
@@ -204,7 +204,7 @@ def test_a_derivative_of_a_derivative_names_the_first_line():
         th.sum(g).backward()
 
     message = anomaly(twice)
-    assert f"in the backward pass of power, {HERE}:{cube_root.__code__.co_firstlineno + 1}, which" in message
+    assert f"in the backward pass of power, {HERE}:{cube_root.__code__.co_firstlineno + 1}, begun at" in message
 
 
 # What is meant, and what came in.
@@ -375,7 +375,7 @@ def test_in_a_graph_from_before_the_block_the_backward_pass_is_named():
     message = anomaly(fails)
     line = fails.__code__.co_firstlineno + 1
     assert "divide made infinity at [0]: divide(0.5, 0)" in message
-    assert f"in the backward pass that {HERE}:{line} began" in message
+    assert f"in the backward pass begun at {HERE}:{line}." in message
 
 
 @pytest.mark.parametrize("multiply", [th.multiply, th.fuse(lambda x, y: x * y)])

@@ -213,7 +213,7 @@ CASES = {
         (lambda: loop(rule=sgd, tune=tuned_without_cut, **RETAIN), lambda: loop(rule=sgd, tune=tuned, **RETAIN),
          "alpha[2] is computed from alpha[1] along a kept edge"),
         (lambda: loop(rule=sgd, after=holding(lambda loss: loss), **RETAIN),
-         lambda: loop(rule=sgd, after=holding(lambda loss: loss.item()), **RETAIN), "loss[0] is still there"),
+         lambda: loop(rule=sgd, after=holding(lambda loss: loss.item()), **RETAIN), "loss[0] is still alive"),
         (lambda: loop(rule=sgd, after=totalling(lambda loss: loss), **RETAIN),
          lambda: loop(rule=sgd, after=totalling(lambda loss: loss.detach()), **RETAIN),
          "add of step 2 is computed from add of step 1"),
@@ -229,25 +229,25 @@ CASES = {
          'w[1] is computed from ∂loss[1]/∂value["w"][1] along a kept edge'),
         (lambda: run(SGD(0.1, optimizer=SGD(0.01)), after=holding(lambda loss: loss)),
          lambda: run(SGD(0.1, optimizer=SGD(0.01)), after=holding(lambda loss: loss.detach())),
-         "loss[0] is still there"),
+         "loss[0] is still alive"),
         (lambda: run(SGD(0.01, horizon=2, optimizer=SGD(1e-4)), 9, create_graph=True, after=holding(lambda loss: loss)),
-         lambda: run(SGD(0.01, horizon=2, optimizer=SGD(1e-4)), 9, create_graph=True), "is still there with its graph"),
+         lambda: run(SGD(0.01, horizon=2, optimizer=SGD(1e-4)), 9, create_graph=True), "is still alive with its graph"),
     ],
     "unreached hyperparameter": [
-        (lambda: loop(rule=cut_too_late), lambda: loop(rule=sgd), "no gradient ever comes to alpha"),
-        (lambda: loop(rule=cut_alpha, steps=2), lambda: loop(rule=sgd, steps=2), "take this detach away"),
+        (lambda: loop(rule=cut_too_late), lambda: loop(rule=sgd), "no gradient ever reaches alpha: "),
+        (lambda: loop(rule=cut_alpha, steps=2), lambda: loop(rule=sgd, steps=2), "remove this detach: "),
         (lambda: loop(rule=unrecorded), lambda: loop(rule=sgd), "where no gradient is recorded"),
-        (lambda: loop(rule=without_alpha, tune=tuned), lambda: loop(rule=sgd, tune=tuned), "let a rule read alpha"),
+        (lambda: loop(rule=without_alpha, tune=tuned), lambda: loop(rule=sgd, tune=tuned), "use alpha in a rule"),
         (lambda: run(SGD({"w": 0.1, "b": 0.1, "c": 0.1}, optimizer=SGD(0.01))),
-         lambda: run(SGD({"w": 0.1, "b": 0.1}, optimizer=SGD(0.01))), "no gradient ever comes to c_alpha"),
+         lambda: run(SGD({"w": 0.1, "b": 0.1}, optimizer=SGD(0.01))), "no gradient ever reaches c_alpha"),
     ],
     "hyperparameter moved twice": [
         (lambda: loop(rule=sgd, tune=tuned_twice), lambda: loop(rule=sgd, tune=tuned),
          "one step moves alpha 2 times"),
     ],
     "values assigned": [
-        (lambda: loop(rule=assign), lambda: loop(rule=sgd), "what subtract computed was given other values"),
-        (lambda: loop(rule=assign, tune=tuned), lambda: loop(rule=sgd, tune=tuned), "so that the graph is theirs"),
+        (lambda: loop(rule=assign), lambda: loop(rule=sgd), "the result of subtract was given other values"),
+        (lambda: loop(rule=assign, tune=tuned), lambda: loop(rule=sgd, tune=tuned), "have a graph of their own"),
     ],
     "hyperparameter out of range": [
         (lambda: loop(4, rule=sgd, tune=outwards), lambda: loop(2, rule=sgd, tune=outwards),
@@ -258,17 +258,18 @@ CASES = {
     ],
     "hyperparameter about to leave its range": [
         (lambda: loop(6, rule=sgd, tune=slowly_outwards), lambda: loop(5, rule=sgd, tune=slowly_outwards),
-         "alpha[6] went from 0.025 to 0.01; one more such change takes it to -0.005, outside its range from 0 to 1"),
+         ("alpha[6] went from 0.025 to 0.01; one more such change would take it to -0.005, "
+          "outside its range from 0 to 1")),
     ],
     "gradient recorded in vain": [
         (lambda: loop(rule=sgd, **CREATE), lambda: loop(rule=sgd),
-         "∂loss[0]/∂w[0] is recorded, with create_graph=True"),
+         "create_graph=True records the graph of ∂loss[0]/∂w[0], but ∂loss[0]/∂w[0] is cut wherever it is used"),
         (lambda: run(Adam(optimizer=SGD(1e-5)), create_graph=True), lambda: run(Adam(optimizer=SGD(1e-5))),
          "create_graph"),
     ],
     "idle detach": [
         (lambda: loop(rule=cut_a_constant), lambda: loop(rule=sgd), "this detach of constant has no effect"),
-        (lambda: loop(rule=lose_a_cut), lambda: loop(rule=sgd), "what this detach of w[0] returns is not used"),
+        (lambda: loop(rule=lose_a_cut), lambda: loop(rule=sgd), "the result of this detach of w[0] is not used"),
     ],
 }  # fmt: skip
 PAIRS = [(rule, *case) for rule, cases in CASES.items() for case in cases]
@@ -376,14 +377,14 @@ def test_what_comes_in_with_nan_is_found_and_infinities_may_be_meant():
     with th.record() as tape:
         th.sum(w * th.tensor([1.0, np.nan]))
     (finding,) = check(tape)
-    assert "came in with NaN" in finding.what
+    assert "had NaN from the start" in finding.what
     with th.record() as tape:
         th.sum(th.softmax(w + th.tensor([0.0, -np.inf])))
     assert not check(tape)
     with th.record() as tape, np.errstate(all="ignore"):
         th.sum(w * th.tensor([0.0, -np.inf]) * 0.0)
     (finding,) = check(tape)
-    assert "came in with infinity" in finding.what
+    assert "had infinity from the start" in finding.what
 
 
 def test_a_hyperparameter_at_the_border_of_its_coordinate_is_finite():
@@ -512,8 +513,8 @@ def test_findings_read_as_two_lines_each():
     text = str(found).replace(str(found[0].line), "LINE")
     assert text == (
         "growing graph (step 2 and in 4 more steps, test_lint.py:LINE): w[2] is computed from w[1] along a kept edge, "
-        "and 10, 12, 14 nodes were kept after the last three steps.\n    To do: detach w[1] where w[2] is computed, "
-        "unless gradients are to flow back through every step."
+        "and 10, 12, 14 nodes were alive after the last three steps.\n    To do: detach w[1] where w[2] is computed, "
+        "unless gradients should flow back through every step."
     )
     assert found[0].again == 4
     assert {(tape.edges[n].flow) for n in found[0].edges} == {"kept"}

@@ -1,6 +1,7 @@
 """Each question to a tape is answered from the recorded graph, in words, in numbers and as a picture."""
 
 import json
+import re
 from collections import defaultdict
 from html import escape
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_the_paths_name_each_weight_and_its_share():
     answer = inspect.paths(run("sgd/sgd")[0], "alpha")
     assert set(column(answer, "path")) == {"loss[2] → w[2] → alpha[2]", "loss[2] → b[2] → alpha[2]"}
     assert sum(float(share.rstrip(" %")) for share in column(answer, "share")) == pytest.approx(100.0, abs=0.2)
-    assert "alpha[2] reaches w[2], b[2]." in answer.text or "alpha[2] reaches b[2], w[2]." in answer.text
+    assert "The paths lead through w[2], b[2]." in answer.text or "The paths lead through b[2], w[2]." in answer.text
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
 
 
@@ -137,11 +138,11 @@ def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     "of, tape, words",
     [
         ("alpha[2]", lambda: run("sgd/sgd")[0], "It is not zero: backward() left"),
-        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut: by alpha[0] (hyperparameter)"),
+        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut, at alpha[0] (hyperparameter)."),
         ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no path yet: no loss was computed after alpha[3]"),
         ("kappa", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
-        ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "it contributes 0: backward() left 0 for mu[1]"),
-        ("alpha", lambda: by_hand(cut=False), "is cut: by alpha[0] (here)"),
+        ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "it contributes 0: backward() left 0 in the .grad of mu[1]"),
+        ("alpha", lambda: by_hand(cut=False), "is cut, at alpha[0] (here)"),
         ("alpha", lambda: by_hand(tuned=False), "is a constant"),
     ],
 )
@@ -193,7 +194,7 @@ def test_zeros_are_blamed_each_where_one_would_do_and_together_where_both_must()
         alpha.grad = None
         (w * 3.0).backward()
     (because,) = column(inspect.why_zero(tape, "alpha"), "because")
-    assert because.startswith("maximum is flat there, test_questions.py:")
+    assert because.startswith("the derivative of maximum is 0 there, test_questions.py:")
 
 
 def test_elements_that_cancel_are_no_zeros():
@@ -203,7 +204,7 @@ def test_elements_that_cancel_are_no_zeros():
         w = alpha * th.tensor([1.0, -1.0])
         tape.label(w, "w", "weights", 0)
         th.sum(w).backward()
-    assert column(inspect.why_zero(tape, "alpha"), "because") == ["what came along it adds up to 0"]
+    assert column(inspect.why_zero(tape, "alpha"), "because") == ["its terms add up to 0"]
 
 
 def test_parts_that_cancel_are_told_from_zeros():
@@ -237,7 +238,7 @@ def test_a_cut_that_leads_to_no_loss_is_no_reason():
         w = th.tensor(3.0, requires_grad=True)
         (w * w).backward()
     answer = inspect.why_zero(tape, "alpha")
-    assert not answer.rows and "no loss was computed from anything" in answer.text
+    assert not answer.rows and "no loss depends on alpha[0]" in answer.text
 
 
 def test_a_path_that_is_cut_anywhere_is_cut():
@@ -314,10 +315,10 @@ def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
 
 def test_fixed_and_tuned_alpha_differ_in_one_edge():
     answer = inspect.differences(by_hand(tuned=False, alphas=(0.1,)), by_hand(alphas=(0.1,)))
-    assert answer.rows == [("alpha", "w", "no gradient", "kept")]
-    assert answer.text.startswith("1 edge of ")
+    assert answer.rows == [("alpha", "w", "without a gradient", "kept")]
+    assert re.match(r"1 of the \d+ edges in both differs\.", answer.text)
     same = inspect.differences(by_hand(), by_hand())
-    assert not same.rows and same.text.startswith("Nothing: the same ")
+    assert not same.rows and same.text.startswith("Nothing: each of the ")
 
 
 def test_a_level_more_adds_its_own_edges_only():
@@ -327,7 +328,7 @@ def test_a_level_more_adds_its_own_edges_only():
         ("∂loss/∂kappa", "kappa"),
         ("level2.alpha", "kappa"),
     }
-    assert [row for row in answer.rows if row[2] != "–"] == [("kappa", "alpha", "no gradient", "kept")]
+    assert [row for row in answer.rows if row[2] != "–"] == [("kappa", "alpha", "without a gradient", "kept")]
 
 
 def file_of(path):
@@ -363,7 +364,7 @@ def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, h
         answer = inspect.checkpoint(tape)
         kept = inspect.kept_alive(tape)
         if not steps:
-            assert "none is there any more" in answer.text
+            assert "none was there when the recording ended" in answer.text
             return
         try:
             th.save(path, params, optimizer)
@@ -373,9 +374,9 @@ def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, h
         else:
             assert sorted(row[1:3] for row in answer.rows) == file_of(path)
             again = horizon == 1 and len(optimizer.levels) > 1 and kept.rows[-1][1] > 0
-            assert ("makes that step again" in answer.text) == again
+            assert ("th.load repeats that step" in answer.text) == again
             assert ("of the whole window" in answer.text) == (horizon != 1)
-            assert ("Nothing is tuned" in answer.text) == (len(optimizer.levels) == 1)
+            assert ("No hyperparameter is tuned" in answer.text) == (len(optimizer.levels) == 1)
         again = inspect.Recording.from_json(tape.to_json())
         assert str(inspect.checkpoint(again)) == str(answer)
 
@@ -386,7 +387,7 @@ def test_the_checkpoint_holds_every_value_and_what_the_last_step_has_read():
     kept = column(answer, "what")
     assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "kappa", "w.m[3]", "b.v[3]"} <= set(kept)
     assert {"∂loss[2]/∂w[2]", "w.m[2]", "∂loss[2]/∂unit beta1[2]"} <= set(kept)
-    assert "the first hypergradients after loading are zero" in answer.text
+    assert "the first hypergradients after loading would be zero" in answer.text
     assert "nothing else is needed" in inspect.checkpoint(run("sgd")[0]).text
 
 
@@ -421,7 +422,7 @@ def test_the_first_value_that_is_not_finite_is_named_with_what_it_read():
     assert "test_questions.py:" in answer.text and answer.rows == [("multiply", 0.0)]
     with th.record() as tape:
         th.tensor([1e200, 1.0]) * 2.0
-    assert "Nowhere" in inspect.first_nonfinite(tape).text
+    assert "There was none: " in inspect.first_nonfinite(tape).text
 
 
 def test_the_time_of_an_operation_is_its_own():
@@ -451,7 +452,7 @@ def test_no_operation_takes_longer_than_all_of_them():
 
 @pytest.mark.parametrize("ask", [inspect.paths, inspect.why_zero, inspect.moved, inspect.left_range])
 def test_an_unknown_name_is_refused_with_those_there_are(ask):
-    with pytest.raises(th.TinyhyperError, match=r"'mu'; it holds alpha, b, kappa, loss, w\. .*tune="):
+    with pytest.raises(th.TinyhyperError, match=r"'mu'; its values are alpha, b, kappa, loss, w\. .*tune="):
         ask(run("sgd/sgd")[0], "mu")
 
 
@@ -504,7 +505,7 @@ def test_a_hyperparameter_that_became_nan_did_not_stay_in_its_range():
 def test_in_a_window_the_gradient_is_still_to_be_gathered():
     tape = trained("sgd(0.1, horizon=3)/sgd(1e-3)", 3, ghosts=True, create_graph=True)
     for ask in (inspect.paths, inspect.why_zero):
-        assert "no backward pass has come to it yet" in ask(tape, "alpha[1]").text
+        assert "no backward pass has reached alpha[1] yet" in ask(tape, "alpha[1]").text
 
 
 def test_steps_written_by_hand_are_moves_too():
@@ -520,7 +521,7 @@ def test_steps_written_by_hand_are_moves_too():
     answer = inspect.moved(tape, "w")
     assert column(answer, "change") == pytest.approx([-0.4, -0.32]) and column(answer, "gradient") == [4.0, 3.2]
     assert "test_questions.py:" in answer.text
-    assert "is where it makes sense" in inspect.left_range(tape, "alpha").text
+    assert "is in the range" in inspect.left_range(tape, "alpha").text
     assert "No range is known for w" in inspect.left_range(tape, "w").text
 
 
@@ -531,7 +532,7 @@ def test_a_gradient_that_several_passes_added_up_is_told():
         (x * 3.0).backward()
         (x * 4.0).backward()
     assert "contributes 4. backward() left 7" in inspect.paths(tape, "alpha").text
-    assert ".grad adds up what several passes contribute" in inspect.paths(tape, "alpha").text
+    assert ".grad also holds the gradients of other backward passes" in inspect.paths(tape, "alpha").text
 
 
 def test_a_pass_begins_with_the_cotangent_that_it_was_given():
@@ -597,7 +598,7 @@ def test_a_gradient_of_a_loss_from_before_the_recording_is_told():
         tape.label(alpha, "alpha", "hyperparameter", 0)
         loss.backward()
     answer = inspect.paths(tape, "alpha")
-    assert "backward() left 36 in the .grad of alpha[0], and no path from a loss to it is in this" in answer.text
+    assert "backward() left 36 in the .grad of alpha[0]. This recording holds no path from a loss to" in answer.text
     assert not answer.rows
 
 
@@ -617,7 +618,7 @@ def test_a_gradient_that_is_gathered_of_losses_from_before_the_recording_is_told
         optimizer.step(params)
     (gradient,) = (node for node in tape.nodes if node.kind == "gradient")
     assert gradient.loss is None and gradient.outputs[0].value != 0
-    assert "no path from a loss to it is in this recording" in inspect.paths(tape, "alpha").text
+    assert "This recording holds no path from a loss to alpha" in inspect.paths(tape, "alpha").text
 
 
 def test_the_gradient_with_respect_to_a_value_that_was_zero_already_is_named():
@@ -643,7 +644,7 @@ def test_without_a_cut_before_a_leaf_the_gradient_goes_on():
         y = leaf((x * 3.0).detach("here"))
         (y * y).backward()
     answer = inspect.without(tape, 0)
-    assert answer.rows == [("x[0]", None, 36.0)] and "No graph" not in answer.text
+    assert answer.rows == [("x[0]", None, 36.0)] and "had no graph" not in answer.text
 
 
 def test_a_cut_of_a_constant_stops_nothing():
@@ -651,7 +652,7 @@ def test_a_cut_of_a_constant_stops_nothing():
     with th.record(ghosts=True) as tape:
         (x * th.tensor(3.0).detach("here")).backward()
     answer = inspect.without(tape, 0)
-    assert answer.text.endswith("changes no gradient. No graph was behind the value that it cut.") and not answer.rows
+    assert answer.text.endswith("no gradients differ. The value that it cut had no graph.") and not answer.rows
 
 
 def test_a_gradient_told_by_hand_of_a_loss_without_a_graph_has_no_ghosts():
@@ -660,7 +661,7 @@ def test_a_gradient_told_by_hand_of_a_loss_without_a_graph_has_no_ghosts():
         tape.label(x, "alpha", "hyperparameter", 0)
         (x * 3.0).detach("here")
         tape.gradient(x, th.tensor(3.0), th.tensor(1.0) * 2.0)
-    assert inspect.ghosts(tape).text == "No backward pass came to a cut."
+    assert inspect.ghosts(tape).text == "No backward pass reached a cut."
     assert not inspect.paths(tape, "alpha").rows
 
 

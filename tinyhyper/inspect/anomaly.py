@@ -109,7 +109,7 @@ class Watch(Watcher):
             came = self._came.get(kind, "was there before this block")
             what = f"{op.name} passes on {kind}"
             todo = (
-                f"no operation in this block made it, it {came}. Look at the data and the initial values: "
+                f"no operation in this block made it: it {came}. Look at the data and the initial values: "
                 "np.isfinite(x.numpy()) shows which elements"
             )
         else:
@@ -128,9 +128,9 @@ class Watch(Watcher):
         step = f", step {self.steps}" if self.steps else ""
         origin, moving = self._origin(), self._moving
         if origin is not None:
-            return f"in the backward pass of {origin.op}, {_line(origin.site)}, which {_line(site)} began{step}"
+            return f"in the backward pass of {origin.op}, {_line(origin.site)}, begun at {_line(site)}{step}"
         if self._sweep:
-            return f"in the backward pass that {_line(site)} began{step}"
+            return f"in the backward pass begun at {_line(site)}{step}"
         if moving is not None:
             return f"as level {moving.level} moves {named(moving).title}, {_line(site)}{step}"
         return f"in the forward pass, {_line(site)}{step}"

@@ -58,7 +58,7 @@ def not_finite(graph: Graph) -> Iterator[Finding]:
         elif spoilt or _word(node.outputs[bad]) == "NaN":  # an infinity may be meant, until it gives a NaN
             before = node.kind == "earlier"
             origin = "what was computed before the recording" if before else "the data or the initial values"
-            what = f"{_amount(graph, (node.number, bad))} came in with {_word(node.outputs[bad])}"
+            what = f"{_amount(graph, (node.number, bad))} had {_word(node.outputs[bad])} from the start"
             todo = f"look at {origin}: np.isfinite(x.numpy()) shows which elements"
             yield finding(RULE, "first", node, what, todo, [node.number])
             return

@@ -34,7 +34,8 @@ class Rerun:
     ) -> None:
         if tape.program is None:
             raise GraphError(
-                "this runs the recording again: record with th.record(ghosts=True). A tape read from JSON cannot be run"
+                "this question runs the recording again: record with th.record(ghosts=True). A tape read from JSON "
+                "cannot be run again"
             )
         self.tape, self.program, self.opened, self.ghosts = tape, tape.program, opened, ghosts
         self.tensors: dict[Place, Tensor] = {}
@@ -103,7 +104,7 @@ class Rerun:
         if recorded is not None and not self.opened and not np.isclose(tensor.item(), recorded, 1e-4, equal_nan=True):
             raise GraphError(
                 f"{node.op or node.kind} at {node.file}:{node.line} gave {recorded}, and gives {tensor.item()} "
-                "when run again: something that it reads was changed in between"
+                "when run again: a value that it reads was changed in between"
             )
 
 
@@ -125,7 +126,7 @@ def ghosts_of(tape: Recording) -> Ghosts:
     tape.read()
     if tape.ghosts is None:
         when = "ask when the block has ended" if tape.program is not None else "record with th.record(ghosts=True)"
-        raise GraphError(f"this needs the gradients that ended at the cuts: {when}")
+        raise GraphError(f"this needs the ghosts, the gradients that the cuts stopped: {when}")
     if tape.ghosts.error is not None:
         raise tape.ghosts.error
     return tape.ghosts

@@ -1,4 +1,4 @@
-"""Questions about gradients: where they are cut, along which paths they came, why one is zero."""
+"""Questions about gradients: where they are cut, along which paths they flow, why one is zero."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def cuts(tape: Recording) -> Answer:
         rows.append((reason, line, len(found), sum(cut.severed for cut in found), ", ".join(dict.fromkeys(last))))
     lines = len({line for _, line in groups})
     text = (
-        f"{count(len(tape.cuts), 'cut')} made by {count(lines, 'line')} of code. A value passes through a cut, a "
-        "gradient does not; where no graph was behind the value, there was nothing to stop."
+        f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}. A value passes through a cut, a gradient "
+        "does not. At a value without a graph the gradient would have ended without the cut, too."
     )
-    columns = ("reason", "line", "cuts", "stopped a graph", "the last were")
+    columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
     return Answer("Which edges are cut, where and why?", text, columns, rows, draw=picture(tape))
 
 
 def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
-    """Along which paths a gradient came, and how much along each; the parts add up to the whole.
+    """Along which paths a gradient flows, and what each contributes; the contributions add up to the gradient.
 
     of: a hyperparameter, "alpha", at the last step where it got a gradient; or "alpha[2]" at a step.
     limit: about how many paths to list. Raises ArgumentError for an unknown name, GraphError without ghosts.
@@ -67,9 +67,9 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         text = _came(graph, place, gradient, losses, parts)
     else:
         text = (
-            f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}, and no path from a "
-            "loss to it is in this recording: the loss was computed before it began. Record from the forward pass on "
-            "to see them."
+            f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}. This recording holds "
+            f"no path from a loss to {name}: the loss was computed before the recording began. Record from the forward "
+            "pass on to see the paths."
         )
     each = [(part.through, value) for part, value in zip(parts, values)]
     drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", branches=each)
@@ -89,7 +89,7 @@ def why_zero(tape: Recording, of: str) -> Answer:
     if gradient is None and tape.node(place).kind != "constant":
         return _unreached(graph, question, place)
     if gradient is None:
-        text = f"{name} is a constant: no level above tunes it, so no gradient is asked for."
+        text = f"{name} is a constant: no level above tunes it, so it gets no gradient."
     elif graph.number(gradient) == 0:
         return _numerically(graph, question, place, gradient)
     else:
@@ -105,15 +105,16 @@ def ghosts(tape: Recording) -> Answer:
     found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
     names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
     rows = [(c.number, c.step, name, c.reason, c.ghost, c.severed) for c, name in zip(found, names)]
-    text = "No backward pass came to a cut."
+    text = "No backward pass reached a cut."
     if found:
         text = (
-            f"A gradient of {graph.left(found[0].place, found[0].ghost)} ended at cut {found[0].number}, at "
-            f"{graph.cut_name(found[0])}: the largest of {len(found)}. "
-            f"{count(len(tape.cuts) - len(found), 'cut')} had no loss after them."
+            f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut. The largest ghost is "
+            f"{graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of {graph.cut_name(found[0])}."
         )
-    columns = ("cut", "step", "with respect to", "reason", "ended here", "a graph was behind")
-    return Answer("What would have flowed through the cuts?", text, columns, rows, "ended here")
+    if found and len(found) < len(tape.cuts):
+        text += f" No backward pass reached the other {count(len(tape.cuts) - len(found), 'cut')}."
+    columns = ("cut", "step", "with respect to", "reason", "ghost", "had a graph")
+    return Answer("What would have flowed through the cuts?", text, columns, rows, "ghost")
 
 
 def without(tape: Recording, cut: Cut | int) -> Answer:
@@ -131,11 +132,11 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:
             rows.append((name, None if old is None else size(old), size(new)))
-    changed = "changes no gradient" if not rows else f"changes {count(len(rows), 'gradient')}"
-    text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, the same run {changed}."
+    differ = "1 gradient differs" if len(rows) == 1 else f"{len(rows) or 'no'} gradients differ"
+    text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, {differ}."
     if not made.severed:
-        text += " No graph was behind the value that it cut."
-    columns = ("gradient with respect to", "with it", "without it")
+        text += " The value that it cut had no graph."
+    columns = ("gradient with respect to", "with the cut", "without the cut")
     drawing = picture(tape, (), (), text, opened=[made.number])
     return Answer(f"What if cut {made.number} were not made?", text, columns, rows, draw=drawing)
 
@@ -149,16 +150,17 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
 
 
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
-    """The gradient is 0, because each path multiplies by 0 or the paths cancel."""
+    """The gradient is 0, because each path multiplies by 0 or the contributions cancel."""
     tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
-    text = f"There is a path, and it contributes 0: backward() left {short(graph.number(gradient))} for {name}."
+    left = f"backward() left {short(graph.number(gradient))} in the .grad of {name}"
+    text = f"A path without a cut leads from the loss to {name}, but it contributes 0: {left}."
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
         return Answer(question, text, draw=picture(tape, [place], (), text))
     found = Paths(tape)
     parts = found.parts(place, loss)
     if any(size(part.value) for part in parts):
-        text = f"The parts that came to {name} cancel each other."
+        text = f"The contributions of the paths to {name} cancel each other."
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
     reasons = listed(why for *_, why in rows if why)
     caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
@@ -177,8 +179,8 @@ def _because(graph: Graph, paths: Paths, part: Part) -> str:
     if step is not None and (zeros := step.to_blame()):
         return f"{graph.nodes[part.through[-2][0]].op} read {', '.join(map(graph.name, zeros))} = 0"
     if step is not None and (number := step.flat()) is not None:
-        return f"{graph.nodes[number].op} is flat there, {site(graph.nodes[number])}"
-    return "what came along it adds up to 0"
+        return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"
+    return "its terms add up to 0"
 
 
 def _stopping(graph: Graph, place: Place) -> list[Cut]:
@@ -199,32 +201,33 @@ def _stopping(graph: Graph, place: Place) -> list[Cut]:
 
 
 def _unreached(graph: Graph, question: str, place: Place) -> Answer:
-    """No gradient came to a value: each path is cut, or there is none."""
+    """No gradient reached a value: each path is cut, or there is none."""
     name, stopping = graph.name(place), _stopping(graph, place)
     if place in graph.behind(graph.losses, ("kept",)):
         text = (
-            f"A loss depends on {name} along kept edges, and no backward pass has come to it yet. In a window of the "
-            "horizon the hypergradient is gathered when the window ends; if it never ends, by a plain backward()."
+            f"A loss depends on {name} along kept edges, but no backward pass has reached {name} yet. In a window of "
+            "the horizon, step() computes the hypergradient when the window ends. With horizon=None the window never "
+            "ends: a plain backward() computes it."
         )
         stopping = []
     elif stopping:
-        text = f"Every path from a loss back to {name} is cut: by {', '.join(map(graph.cut_name, stopping))}."
+        text = f"Every path from a loss back to {name} is cut, at {', '.join(map(graph.cut_name, stopping))}."
     elif place in graph.behind(graph.losses, ("kept", "value")):
-        text = f"A loss depends on {name}, through an operation that recorded no gradient (no_grad, a plain backward)."
+        text = f"A loss depends on {name}, but only through an operation that recorded no gradient, as in no_grad()."
     elif not any(loss > place for loss in graph.losses):
         text = f"There is no path yet: no loss was computed after {name}."
     else:
         text = (
-            f"There is no path: no loss was computed from anything that {name} took part in. The step that reads it "
-            "moves the weights, and only a loss of those weights depends on it."
+            f"There is no path: no loss depends on {name}. The step that reads {name} moves the weights; only a loss "
+            "that is computed from the moved weights depends on it."
         )
     rows = [(graph.tuned(cut.place) or graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
     drawing = picture(graph.tape, [place], [cut.number for cut in stopping], text)
-    return Answer(question, text, ("cut", "reason", "line", "gradient that ended there"), rows, draw=drawing)
+    return Answer(question, text, ("cut", "reason", "line", "ghost"), rows, draw=drawing)
 
 
 def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], parts: Sequence[Part]) -> str:
-    """In words: from which losses a gradient came, through what, and what was cut beside the paths."""
+    """In words: which losses a gradient is of, what its paths lead through, and what was cut beside them."""
     name, start = graph.name(place), ", ".join(map(graph.name, losses))
     total = size(sum((part.value for part in parts), np.zeros(())))
     number, left = sum(part.paths for part in parts), graph.number(gradient)
@@ -232,13 +235,13 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     text += f"together {'they contribute' if number > 1 else 'it contributes'} {short(total)}. "
     text += f"backward() left {graph.left(place, left)} in its .grad."
     if left is not None and not np.isclose(left, total, 1e-6, 1e-12):
-        text += " That is more than this loss contributed: .grad adds up what several passes contribute."
+        text += " That differs from the sum: .grad also holds the gradients of other backward passes."
     between = sorted({place for part in parts for place in part.through[1:-1]})
     if between:
-        text += f" {name} reaches {listed(map(graph.name, between))}."
+        text += f" The path{'s lead' if number > 1 else ' leads'} through {listed(map(graph.name, between))}."
     nodes = {number for number, _ in between}
     beside = [graph.cut_name(cut) for cut in graph.cuts if not nodes.isdisjoint(cut.targets)]
-    return f"{text} Cut beside the paths: {listed(beside)}." if beside else text
+    return f"{text} Cut beside the path{'s' if number > 1 else ''}: {listed(beside)}." if beside else text
 
 
 def contributions(parts: Sequence[Part]) -> list[float]:

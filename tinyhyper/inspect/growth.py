@@ -27,7 +27,7 @@ def growing(graph: Graph) -> Iterator[Finding]:
         sum(_alive(graph, node, end) for node in graph.nodes) for end in range(ends - 2 * window, ends + 1, window)
     ]
     length = "steps" if window == 1 else f"windows of {count(window, 'step')}"
-    grown = f"and {', '.join(map(str, sizes))} nodes were kept after the last three {length}"
+    grown = f"and {', '.join(map(str, sizes))} nodes were alive after the last three {length}"
     explained: set[int] = set()
     for value in _values(graph, alive - last):
         for edge in _entries(graph, value):
@@ -39,8 +39,8 @@ def growing(graph: Graph) -> Iterator[Finding]:
     read = {edge.source for edge in graph.tape.edges if edge.flow == "kept" and edge.target in alive}
     for number in sorted(last - read - explained):
         node, name = graph.nodes[number], _called(graph, (number, 0))
-        what = f"{name} is still there with its graph, though nothing goes on from it, {grown}"
-        advice = f"your code holds {name}, in a list perhaps: hold its number, .item(), or its values, .detach()"
+        what = f"{name} is still alive with its graph, though no kept edge leads on from it, {grown}"
+        advice = f"your code holds {name}, perhaps in a list: hold its number, x.item(), or its values, x.detach()"
         yield finding(RULE, f"held {node.op}:{node.file}:{node.line}", node, what, advice, [number])
 
 
@@ -102,7 +102,7 @@ def _missing_cuts(graph: Graph, edge: Edge, value: int, alive: set[int], grown: 
             if _kind(graph, entry.source) == subject[1] and graph.nodes[entry.source].kind != "leaf":
                 name, source = _called(graph, (number, 0)), _called(graph, entry.place)
                 what = f"{name} is computed from {source} along a kept edge, {grown}"
-                todo = f"detach {source} where {name} is computed, unless gradients are to flow back through every step"
+                todo = f"detach {source} where {name} is computed, unless gradients should flow back through every step"
                 nodes, edges = (entry.source, number), [graph.edge_numbers[entry.target, entry.operand]]
                 yield finding(RULE, " ← ".join(subject), graph.nodes[number], what, todo, nodes, edges)
 

@@ -75,16 +75,16 @@ def _unreached(graph: Graph, name: str, own: set[int], reached: set[int]) -> Fin
     stop = next((edge for flow in ("cut", "value") for edge in readers if edge.flow == flow), None)
     at: Node | Cut = graph.nodes[min(own) if stop is None else stop.target]
     if stop is None:
-        advice = f"let a rule read {name} to make what a loss is computed from, or do not tune it"
+        advice = f"use {name} in a rule that makes what a loss depends on, or do not tune it"
     elif stop.cut is None:
-        advice = f"{name} is read where no gradient is recorded: use the tensor itself, and no no_grad()"
+        advice = f"{name} is read where no gradient is recorded: use the tensor itself, outside no_grad()"
     elif stop.source in own:
-        advice = "take this detach away: a hyperparameter is what is not cut"
+        advice = "remove this detach: a hyperparameter must not be cut"
     else:
         advice = f"this detach comes after {name} was used: cut what the rule reads, not what it returns"
     if stop is not None and stop.cut is not None:
         at = graph.cuts[stop.cut]
-    what = f"no gradient ever comes to {name}: no loss is computed from it along kept edges"
+    what = f"no gradient ever reaches {name}: no loss depends on {name} along kept edges"
     stops = [] if stop is None else [stop]
     edges = [graph.edge_numbers[edge.target, edge.operand] for edge in stops]
     return finding("unreached hyperparameter", name, at, what, advice, sorted(own), edges, _cuts(stops))
@@ -114,11 +114,11 @@ def idle(graph: Graph) -> Iterator[Finding]:
     for (file, line), cuts in lines.items():
         name = graph.name(cuts[0].place)
         if not any(cut.targets for cut in cuts) and line in _lost_detaches(file):
-            what = f"what this detach of {name} returns is not used, and {name} itself is as before"
-            advice = "use what it returns, x = x.detach(), or take it away"
+            what = f"the result of this detach of {name} is not used, and {name} itself is not cut"
+            advice = "use the result, as in x = x.detach(), or remove the detach"
         elif len({cut.step for cut in cuts}) > 1 and not any(_matters(graph, cut) for cut in cuts):
-            what = f"this detach of {name} has no effect: what it cuts never has a graph"
-            advice = "take it away, or cut what has a graph"
+            what = f"this detach of {name} has no effect: the value that it cuts never has a graph"
+            advice = "remove it, or cut a value that has a graph"
         else:
             continue
         for cut in cuts:
@@ -167,8 +167,8 @@ def recorded_in_vain(graph: Graph) -> Iterator[Finding]:
             continue
         for node in (node for node in nodes if node.number in cut):
             name, cuts = graph.name((node.number, 0)), _cuts(graph.readers(node.number))
-            what = f"{name} is recorded, with create_graph=True, but cut wherever it is used"
-            advice = "leave create_graph=True out, or do not cut the gradient if you need its derivative"
+            what = f"create_graph=True records the graph of {name}, but {name} is cut wherever it is used"
+            advice = "leave create_graph=True out, or, if you need its derivative, do not cut the gradient"
             yield finding("gradient recorded in vain", f"{file}:{line}", node, what, advice, [node.number], cuts=cuts)
 
 
@@ -199,7 +199,7 @@ def out_of_range(graph: Graph) -> Iterator[Finding]:
         for place, value, span in outside:
             node = graph.tape.node(place)
             what = f"{graph.name(place)} is {short(value)}, outside its range from {ends(span)}"
-            advice = f"give {name} a value inside" if node.kind == "constant" else kept_inside(own, span)
+            advice = f"give {name} a value in the range" if node.kind == "constant" else kept_inside(own, span)
             yield finding("hyperparameter out of range", name, node, what, advice, [node.number])
         if outside or not _moved(graph, places[-2:]) or not all(linear for _, _, linear in values[-2:]):
             continue
@@ -207,8 +207,8 @@ def out_of_range(graph: Graph) -> Iterator[Finding]:
         then = now + (now - before)
         if not in_range(then, span):
             what = (
-                f"{graph.name(places[-1])} went from {short(before)} to {short(now)}; one more such change takes it to "
-                f"{short(then)}, outside its range from {ends(span)}"
+                f"{graph.name(places[-1])} went from {short(before)} to {short(now)}; one more such change would take "
+                f"it to {short(then)}, outside its range from {ends(span)}"
             )
             rule, node = "hyperparameter about to leave its range", graph.tape.node(places[-1])
             yield finding(rule, name, node, what, kept_inside(own, span), [node.number])
@@ -223,8 +223,8 @@ def moved_twice(graph: Graph) -> Iterator[Finding]:
                 made[graph.nodes[number].step].append(graph.nodes[number])
         for nodes in made.values():
             if len(nodes) > 1:
-                what = f"one step moves {name} {len(nodes)} times: only what the last value moved gives it a gradient"
-                advice = f"move {name} once a step, before the loop over what it moves"
+                what = f"one step moves {name} {len(nodes)} times: only what the last value moved is in its gradient"
+                advice = f"move {name} once a step, before the loop over the parameters that it moves"
                 numbers = [node.number for node in nodes]
                 yield finding("hyperparameter moved twice", name, nodes[0], what, advice, numbers)
 
@@ -232,8 +232,8 @@ def moved_twice(graph: Graph) -> Iterator[Finding]:
 def values_assigned(graph: Graph) -> Iterator[Finding]:
     """A computed tensor was given other values: its graph is still that of the old ones."""
     for made, node in _replaced(graph):
-        what = f"what {made.op} computed was given other values (x.data = ...): gradients are those of the old ones"
-        advice = "compute the new values by operations, so that the graph is theirs"
+        what = f"the result of {made.op} was given other values (x.data = ...); gradients are still of the old ones"
+        advice = "compute the new values by operations, so that they have a graph of their own"
         yield finding("values assigned", f"{made.file}:{made.line}", made, what, advice, (made.number, node.number))
 
 

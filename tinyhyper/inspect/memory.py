@@ -32,7 +32,7 @@ class Alive:
 def alive(tape: Recording) -> list[Alive]:
     """What was alive at the end of each step, and, last, when the recording ended. Raises GraphError before that."""
     if not tape.closed:
-        raise GraphError("what is kept alive is known when the recording has ended: ask after the block")
+        raise GraphError("what is kept alive is known only when the recording has ended: ask after the block")
     names, found = Names(tape), []
     for step, end in enumerate(tape.ends, start=1):
         nodes = [node.number for node in tape.nodes[:end] if node.until is not None and node.until >= step]

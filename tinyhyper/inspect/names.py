@@ -174,7 +174,7 @@ class Names:
             raise self._absent(asked)
         if len(readings) > 1:
             exact = sorted(name.exact + ("" if step is None else f"[{step}]") for name, step in readings)
-            raise ArgumentError(f"{asked!r} may be one of several values here: ask for {' or '.join(map(repr, exact))}")
+            raise ArgumentError(f"{asked!r} names several values here: ask for {' or '.join(map(repr, exact))}")
         name, step = readings[0]
         found = self._at(name, step)
         if not found:
@@ -197,4 +197,4 @@ class Names:
         there = there or "nothing with a name"
         absent = " A momentum or weight decay of 0 is absent: name it in tune=(...) to tune it from 0."
         hint = absent if asked.rpartition(".")[2] in ("mu", "weight_decay") else ""
-        return ArgumentError(f"no operation of this recording read or made {asked!r}; it holds {there}.{hint}")
+        return ArgumentError(f"no operation of this recording read or made {asked!r}; its values are {there}.{hint}")

@@ -1,4 +1,4 @@
-"""Questions about a run: what it keeps alive, what changed, what cost the time, what moved a value, what broke it."""
+"""Questions about a run: what it keeps alive, what changed, what took the time, what moved a value, what broke it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .records import Node, Place, Recording
 from .saved import Saved
 from .text import count, site
 
-MOST = 3  # edges told in words
-NO_FLOW = {"kept": "kept", "cut": "cut", "value": "no gradient"}
+MOST = 3  # edges that the text names
+FLOWS = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
 
 
 class Move(NamedTuple):
@@ -39,18 +39,18 @@ def kept_alive(tape: Recording) -> Answer:
     for now in found:
         last = max((tape.nodes[number].until or 0 for number in now.nodes), default=0)
         if last >= len(tape.ends):
-            until = "still there at the end"
+            until = "still alive at the end"
         else:
             until = "" if not now.nodes else "the next step" if last == now.step else f"step {last + 1}"
-        held = ", ".join(name or "a tensor without a name, in your code" for name in now.holders)
+        held = ", ".join(name or "an unnamed tensor in your code" for name in now.holders)
         after = "at the end" if now is found[-1] else f"step {now.step}"
         rows.append((after, len(now.nodes), now.bytes, held, until))
-    text = "Nothing of the graph was alive when the recording ended."
+    text = "No node was alive when the recording ended."
     if found[-1].nodes:
         saved = listed(graph.name(place) for place in found[-1].saved)
         text = (
-            f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept {found[-1].bytes} bytes: {saved}. "
-            "The next backward pass needs them to reach the hyperparameters, and consumes them."
+            f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of {found[-1].bytes} bytes: "
+            f"{saved}. The next backward pass reads them on its path to the hyperparameters, and then releases them."
         )
     columns = ("after", "nodes", "bytes", "held by", "until")
     return Answer("What does a step keep alive, and until when?", text, columns, rows, "bytes")
@@ -65,31 +65,32 @@ def checkpoint(tape: Recording) -> Answer:
     if tape.saved is None:
         last = [places[-1] for name, places in graph.places.items() if name != LOSS]
         rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "value") for p in last]
-        text = "th.save(path, params, optimizer) writes no more than an optimizer knows, and none is there any more: "
-        text += "save these values yourself, where no graph is alive, or keep the optimizer until the recording ends."
+        text = "th.save(path, params, optimizer) writes what an optimizer knows, but none was there when the recording "
+        text += "ended. Keep the optimizer until then, or save these values yourself, where no graph is alive."
         return Answer(question, text, columns, rows, "bytes")
     whys = [row.why.replace(" read", ", read by the last step") for row in tape.saved]
     rows = [(_saved_name(graph, row), str(row.shape), row.bytes, why) for row, why in zip(tape.saved, whys)]
     groups = {why: [row.bytes for row in tape.saved if row.why.endswith(why)] for why in ("value", "gradient", "read")}
-    amounts = {why: f"{count(len(sizes), 'array')} of {sum(sizes)} bytes" for why, sizes in groups.items()}
-    text = f"The values as they are now, {amounts['value']}, and the gradients in .grad, {amounts['gradient']}. "
+    amounts = {why: f"({count(len(sizes), 'array')}, {sum(sizes)} bytes)" for why, sizes in groups.items()}
+    text = f"A file holds the values as they are now {amounts['value']} and the gradients in .grad "
+    text += f"{amounts['gradient']}. "
     live = {number for name, reached in holders.items() if name is not None for number in reached}
     hyperparameters = [row.place for row in tape.saved if row.role == "hyperparameter" and row.place is not None]
     tuned = any(tape.node(place).kind != "constant" for place in hyperparameters)
     if not tuned:
-        text += "Nothing is tuned, so nothing else is needed."
+        text += "No hyperparameter is tuned, so nothing else is needed."
     elif not groups["read"]:
-        text += "The hypergradients of the whole window are among these, so no step has to be made again."
+        text += "The hypergradients of the whole window are among these gradients, so th.load repeats no step."
     elif live:
         text += (
-            "With them alone the first hypergradients after loading are zero: nothing leads from the weights to the "
-            f"hyperparameters. So a file also holds what the last step has read, {amounts['read']}: th.load makes that "
-            f"step again, with the {count(len(live), 'node')} of its graph."
+            "With these alone the first hypergradients after loading would be zero: no edge would lead from the "
+            f"weights to the hyperparameters. So the file also holds what the last step read {amounts['read']}: "
+            f"th.load repeats that step, which makes its graph again ({count(len(live), 'node')})."
         )
     else:
         text += (
-            f"What the last step has read, {amounts['read']}, is there too, though backward() has consumed the graph "
-            "that the step had made: the gradients that came of it are in the file."
+            f"The file also holds what the last step read {amounts['read']}. backward() has released the graph of that "
+            "step; the gradients that it computed are in the file."
         )
     return Answer(question, text, columns, rows, "bytes")
 
@@ -104,14 +105,15 @@ def differences(first: Recording, second: Recording) -> Answer:
     only_one, only_two = ([key for key in mine if key not in other] for mine, other in ((one, two), (two, one)))
     rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *only_one, *only_two)]
     both = len(one) - len(only_one)
-    text = f"Nothing: the same {both} edges between named values are kept and cut in both."
+    text = f"Nothing: each of the {both} edges between named values is kept or cut alike in both."
     if rows:
-        text = f"{count(len(changed), 'edge')} of {both} in both differ{'s' if len(changed) == 1 else ''}"
+        text = f"{len(changed)} of the {count(both, 'edge')} in both differ{'s' if len(changed) == 1 else ''}."
         for key in changed[:MOST]:
-            text += f"; {ARROW.join(key)} is {one[key]} in the first and {two[key]} in the second"
-        text += f"; and so on for {len(changed) - MOST} more" if len(changed) > MOST else ""
-        text += f". {len(only_one)} are in the first only, {len(only_two)} in the second only."
-    text += f"\n{_sizes(first, second)}."
+            text += f" {ARROW.join(key)} is {one[key]} in the first, and {two[key]} in the second."
+        text += f" The table lists {len(changed) - MOST} more." if len(changed) > MOST else ""
+        text += f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} "
+        text += "that the first lacks."
+    text += "".join(f"\nA step of the {which} {_size(tape)}." for which, tape in (("first", first), ("second", second)))
     columns = ("from", "to", "in the first", "in the second")
     return Answer("What changed between the two?", text, columns, rows, draw=picture(second))
 
@@ -126,7 +128,7 @@ def times(tape: Recording) -> Answer:
     text = f"{count(sum(map(len, groups.values())), 'operation')} took {1e3 * total:.4g} ms."
     if ranked:
         (op, part), most = ranked[0]
-        text += f" Most of it, {share * sum(most):.3g} %, went to {op} ({part})."
+        text += f" {op} ({part}) took the largest share, {share * sum(most):.3g} %."
     columns = ("operation", "part", "calls", "median us", "ms", "%")
     return Answer("Which operations cost the time?", text, columns, rows, "%")
 
@@ -141,7 +143,7 @@ def moved(tape: Recording, of: str) -> Answer:
     made = [(m.old, place, m.gradient, m.by) for m, place in moves if m.old is not None and m.gradient is not None]
     question, what = f"Which level moved {of}, and by how much?", ""
     if not made:
-        text = f"Nothing moved {of}: in this recording it was not made of an earlier value and a gradient."
+        text = f"Nothing moved {of}: no step of this recording computed it from an earlier value and a gradient."
         return Answer(question, text, draw=picture(tape, (), (), text))
     columns: tuple[str, ...] = ("change", "gradient")
     _, last, gradient, by = made[-1]
@@ -155,13 +157,13 @@ def moved(tape: Recording, of: str) -> Answer:
         rows.append((tape.node(new).step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
     text = f"{of} was moved {count(len(rows), 'time')} by {by}, from {short(rows[0][1])} to {short(rows[-1][2])}"
     total = sum(row[3] for row in rows if row[3] is not None)
-    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else "; of an array, norms are shown."
+    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else "; these are norms, as it is an array."
     drawing = picture(tape, [gradient, last], (), text)
     return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], drawing)
 
 
 def left_range(tape: Recording, of: str) -> Answer:
-    """Why a hyperparameter left the range where it makes sense, an alpha turned negative say, and when."""
+    """Why and when a hyperparameter left its range, as an alpha that turned negative did."""
     graph = Graph(tape)
     question, columns = f"Why did {of} leave its range, and when?", ("value", "is", "")
     rows: list[tuple[str, float, str]] = []
@@ -180,10 +182,10 @@ def left_range(tape: Recording, of: str) -> Answer:
         if not rows:
             text = f"No range is known for {of}. In a step of your own, tape.label(..., range=(low, high)) gives one."
         elif lost is not None:
-            text = f"It was lost: {lost} is not finite. th.inspect.first_nonfinite(tape) tells where that came from."
+            text = f"It was lost: {lost} is not finite. th.inspect.first_nonfinite(tape) shows where that began."
         else:
             are = "is" if len(rows) == 1 else "are"
-            text = f"It did not: {count(len(rows), 'value')} of {of} {are} where it makes sense."
+            text = f"It did not: {count(len(rows), 'value')} of {of} {are} in the range."
         return Answer(question, text, columns, rows)
     place, name, span = gone
     old, gradient, by = _move(graph, place)
@@ -191,9 +193,9 @@ def left_range(tape: Recording, of: str) -> Answer:
     change = None if old is None else _change(graph, old, place)
     if old is not None and gradient is not None and change is not None:
         text += (
-            f" {by} moved it from {short(graph.number(old))}, against a gradient of {short(graph.number(gradient))}: "
-            f"one step of {change:+.4g} was longer than the distance to the border. "
-            f'A smaller step size above, or coordinates={{"{name}": "{bounding(span)}"}}, keeps it inside.'
+            f" {by} moved it from {short(graph.number(old))}, against a gradient of {short(graph.number(gradient))}. "
+            f"This step of {change:+.4g} was longer than the distance to the end of the range. To keep {of} inside, "
+            f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
     drawing = picture(tape, [place] if gradient is None else [gradient, place], (), text)
     return Answer(question, text, columns, rows, draw=drawing)
@@ -204,11 +206,11 @@ def first_nonfinite(tape: Recording) -> Answer:
     graph, question = Graph(tape), "Where was the first NaN or infinity?"
     found = next(not_finite(graph), None)
     if found is None:
-        return Answer(question, f"Nowhere: {count(len(tape.nodes), 'node')} were checked.")
+        return Answer(question, f"There was none: {count(len(tape.nodes), 'node')} were checked.")
     node = tape.nodes[found.nodes[0]]
     rows = [(graph.name(edge.place), graph.number(edge.place)) for edge in graph.into[node.number]]
     text = f"At step {node.step}, {site(node)}: {found.what}. To do: {found.advice}."
-    return Answer(question, text, ("it read", "value or norm"), rows)
+    return Answer(question, text, ("operand", "value or norm"), rows)
 
 
 def _saved_name(graph: Graph, row: Saved) -> str:
@@ -260,19 +262,17 @@ def _relations(graph: Graph) -> dict[tuple[str, str], str]:
                 continue
             for link in graph.links((node.number, n)):
                 source, target = (graph.known(place, timeless=True) for place in (link.source, link.target))
-                found[str(source), str(target)].add(NO_FLOW[link.flow])
-    return {ends: " and ".join(sorted(flows)) for ends, flows in found.items()}
-
-
-def _sizes(*tapes: Recording) -> str:
-    """How big the steps of each recording are, and how long their operations took."""
-    amounts: dict[str, list[float]] = {
-        "nodes": [len(tape.nodes) for tape in tapes],
-        "cuts": [len(tape.cuts) for tape in tapes],
-        "microseconds in operations": [1e6 * _usual(tape) for tape in tapes],
+                found[str(source), str(target)].add(FLOWS[link.flow])
+    return {
+        ends: ", ".join([f"sometimes {flow}" for flow in sorted(flows)]) if len(flows) > 1 else min(flows)
+        for ends, flows in found.items()
     }
-    each = {what: [short(n / max(tape.steps, 1)) for n, tape in zip(row, tapes)] for what, row in amounts.items()}
-    return "; ".join(f"{what} a step: {' and '.join(row)}" for what, row in each.items())
+
+
+def _size(tape: Recording) -> str:
+    """How big the steps of a recording are on average, and how long their operations took."""
+    nodes, cuts, time = (short(n / max(tape.steps, 1)) for n in (len(tape.nodes), len(tape.cuts), 1e6 * _usual(tape)))
+    return f"has {nodes} nodes and {cuts} cuts, and its operations take {time} microseconds"
 
 
 def _usual(tape: Recording) -> float:

@@ -28,7 +28,7 @@ ORIGINS = {
     "leaf": "leaf",
     "constant": "constant",
     "earlier": "made before the recording",
-    "gradient": "put there by backward()",
+    "gradient": "left by backward()",
 }
 KEY = "✂ is a cut, with its number: the value passes, the gradient stops. Constants get no gradient."
 CELL = re.compile(r"[\\/]ipykernel_\d+[\\/]\d+\.py$|^<ipython-input-.*>$")  # where a notebook's code comes from
@@ -216,8 +216,8 @@ def content(output: Output) -> str:
 def _cut(cut: Cut, coordinate: str | None) -> str:
     if cut.ghost is None:
         return f"{cut.reason}, {site(cut)}" if cut.reason else site(cut)
-    inside = f" in {coordinate}" if coordinate else ""
-    return f"{cut.reason or 'cut'} stopped {short(cut.ghost)}{inside}, {site(cut).rpartition('/')[2]}"
+    ghost = f"ghost {short(cut.ghost)}" + (f" in {coordinate}" if coordinate else "")
+    return ", ".join(filter(None, [cut.reason, ghost, site(cut).rpartition("/")[2]]))
 
 
 def _wrapped(line: Line, stem: str) -> list[Line]:
