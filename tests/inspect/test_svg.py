@@ -14,7 +14,7 @@ from recordings import by_hand, run, tower, trained
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.canvas import Canvas
-from tinyhyper.inspect.captions import LEGEND
+from tinyhyper.inspect.captions import LEGEND, fitted, wide
 from tinyhyper.inspect.figure import Key, figure
 from tinyhyper.inspect.legend import Legend
 from tinyhyper.optim import SGD
@@ -198,7 +198,8 @@ def test_drawing_changes_nothing_and_repeats():
     assert np.isfinite([float(parsed(tape).get(name)) for name in ("width", "height")]).all()
 
 
-levels = st.sampled_from(["sgd", "sgd(0.1, mu=0.9)", "adam", "adam-alpha", "rmsprop", "adagrad(1e-3)"])
+LEVELS = ["sgd", "sgd(0.1, mu=0.9)", "adam", "adam-alpha", "adamw", "rmsprop", "adagrad(1e-3)", "adadelta"]
+levels = st.sampled_from(LEVELS)
 
 
 @given(st.lists(levels, min_size=1, max_size=4), st.integers(1, 4), st.integers(1, 3))
@@ -357,10 +358,21 @@ def test_each_hyperparameter_of_a_level_has_its_row_while_they_fit():
         assert {f"{name}[1]", f"{name}[2]", f"{name}[3]"} <= {*rows}
     order = [row.removeprefix("∂/").removeprefix("∂") for row in rows if row.startswith("∂")]
     assert order == ["alpha", "unit beta1", "unit beta2"] * 2  # as the values
+    tall = [text.text for text in classes(parsed(tower("adam/adam/sgd", 3)), "th-row")]
+    assert {"alpha[2]", "kappa[2]", "beta1[2]"} <= {*tall} and tall.count("alpha[2]") == tall.count("kappa[2]") == 1
     names = [f"w{n}" for n in range(6)]
     many = parsed(trained("sgd/sgd", params=dict.fromkeys(names, 1.0)))
     assert not classes(many, "th-row") and "6 weights[1]" in [text for text, _ in texts(many)]
     assert "w0, w1, w2, w3, w4, w5" in [text for text, _ in texts(many)]
+
+
+@given(st.text(min_size=1, max_size=30), st.floats(1, 11))
+def test_a_text_that_is_fitted_is_the_longest_part_of_it_that_fits(text, room):
+    part = fitted(text, room)
+    assert wide(part) <= max(room, wide("…"))
+    assert part == text or (part.endswith("…") and text.startswith(part[:-1]))
+    if part != text:
+        assert wide(text[: len(part)] + "…") > room
 
 
 def test_a_trail_goes_by_the_kept_arrow_where_there_is_a_choice():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from textwrap import wrap
 
 from ..errors import ArgumentError
@@ -18,7 +19,9 @@ LEGEND = {
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-LONGEST = {"box": 12, "gradient": 17, "remark": 18, "lane": 25, "row": 21}  # in characters
+ROOM = 11.0  # of a row of a box, in sizes of its letters
+WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}
+LONGEST = {"box": 12, "gradient": 17, "remark": 18, "lane": 25}  # in characters
 
 
 class Captions:
@@ -92,15 +95,19 @@ class Captions:
         """The rows of a box of several values: what each is called, and its number."""
         order = [*self._tuned(box.key.lane), *box.names]
         names = sorted(box.names, key=order.index)
-        numbers = ["" if box.names[name] is None else f"{box.names[name]:.3g}" for name in names]
         at = "" if box.key.kind == "gradient" else f"[{box.key.step}]"
-        rooms = [LONGEST["row"] - len(at) - (len(number) + 1 if number else 0) for number in numbers]
-        forms = [[own(name, box.key.lane).title for name in names], [plain(name) for name in names]]
+        titles = [own(name, box.key.lane).title for name in names]
+        bare = [KAPPA if title == KAPPA else plain(name) for title, name in zip(titles, names)]  # its lane has the level
+        forms = [titles, bare]
         if box.key.kind == "gradient":
-            forms = [[f"{by}{tuned(box, name, plain(name))}" for name in names] for by in ("∂/∂", "∂")]
-        form = next((form for form in forms if all(len(text) <= room for text, room in zip(form, rooms))), forms[-1])
-        found = [(clip(text, room) + at, number) for text, room, number in zip(form, rooms, numbers)]
-        return [*found, (clip(f"with {', '.join(sorted(box.state))}", LONGEST["row"]), "")] if box.state else found
+            forms = [[f"{by}{tuned(box, *both)}" for both in zip(names, bare)] for by in ("∂/∂", "∂")]
+        for digits, form in product((3, 2, 1), forms):  # until all fit
+            numbers = ["" if box.names[name] is None else f"{box.names[name]:.{digits}g}" for name in names]
+            rooms = [ROOM - wide(at) - (wide(number) + 0.5 if number else 0) for number in numbers]
+            if all(wide(text) <= room for text, room in zip(form, rooms)):
+                break
+        found = [(fitted(text, room) + at, number) for text, room, number in zip(form, rooms, numbers)]
+        return [*found, (fitted(f"with {', '.join(sorted(box.state))}", ROOM), "")] if box.state else found
 
     def title(self, box: Box) -> str:
         """All that is in a box."""
@@ -184,3 +191,13 @@ def own(name: str, lane: int) -> Name:
 def clip(text: str, length: int) -> str:
     """A text of at most so many characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def wide(text: str) -> float:
+    """About how wide a text is in a wide font, in sizes of its letters."""
+    return sum([WIDTHS.get(letter, 0.64) for letter in text])
+
+
+def fitted(text: str, room: float) -> str:
+    """A text that is at most so wide."""
+    return next((part for n in range(len(text), 0, -1) if wide(part := clip(text, n)) <= room), "…")
