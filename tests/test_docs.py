@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from demos import figure1
+from tinyhyper.inspect.answers import GLOSSARY
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures"
@@ -29,7 +30,9 @@ BLOCK = re.compile(
 QUOTE = re.compile(r"^```py\n# (?P<file>\S+), (?P<name>[\w.]+)\n.*?^```\n", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```\n", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?\s*")
-LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]+)")
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]*)#?(?P<section>[^)\s]*)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+ENTRY = re.compile(r"^\*\*(?P<words>[^*]+)\.\*\* (?P<text>.*?)\n(?:\n|$)", re.MULTILINE | re.DOTALL)
 
 
 def without_numbers(text):
@@ -106,7 +109,24 @@ def test_an_example_that_prints_something_else_is_noticed():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for link in LINK.finditer(CODE.sub("", page.read_text())):
-        assert (page.parent / link["path"]).exists(), link["path"]
+        path = page.parent / link["path"] if link["path"] else page
+        assert path.exists(), link["path"]
+        assert not link["section"] or link["section"] in sections(path), link[0]
+
+
+def sections(path):
+    """What a link to a section of a page says after #."""
+    titles = HEADING.findall(CODE.sub("", path.read_text()))
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_glossary_explains_each_word_once_and_leads_on():
+    entries = [*ENTRY.finditer((ROOT / "docs" / "glossary.md").read_text())]
+    words = [word for entry in entries for word in re.findall(r"\w+", entry["words"].lower())]
+    named = re.findall(r"\w+", GLOSSARY.partition("such as ")[2].replace(" and ", " "))
+    assert len(named) > 4 and set(named) <= set(words) and len(words) == len(set(words)) > 30
+    for entry in entries:
+        assert LINK.search(entry["text"]) and entry["text"].count(". ") < 5, entry["words"]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tinyhyper import inspect
 from tinyhyper.checkpoint import archive
 from tinyhyper.core.tape import reachable
 from tinyhyper.core.tensor import leaf
+from tinyhyper.inspect.answers import GLOSSARY
 from tinyhyper.inspect.memory import alive, nbytes
 from tinyhyper.optim import SGD
 
@@ -70,7 +71,7 @@ def test_every_answer_has_three_forms(name, stack, tmp_path):
     lines = str(answer).splitlines()
     assert lines[0] == answer.question and answer.question.endswith("?") and len(answer.text) > 10
     assert all(len(row) == len(answer.columns) for row in answer.rows)
-    assert answer.text.split()[0] in answer._repr_html_()
+    assert answer.text.split()[0] in answer._repr_html_() and GLOSSARY in answer._repr_html_()
     root = ElementTree.fromstring(answer.save_svg(tmp_path / "answer.svg").read_text(encoding="utf-8"))
     assert root.tag.endswith("svg") and len(list(root)) > 3
 

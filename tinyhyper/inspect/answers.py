@@ -21,12 +21,15 @@ from .svg import Drawing
 from .table import drawn_table, shown
 from .text import WIDTH
 
+GLOSSARY = "docs/glossary.md explains the words, such as cut, path, ghost, level, coordinate and window."
+
 
 @dataclass(frozen=True)
 class Answer:
     """A question, the answer in words, and a table of what the answer rests on.
 
-    print it for text; in a notebook it shows itself; `svg()` and `save_svg(path)` give the picture.
+    print it for text; in a notebook it shows itself; `svg()` and `save_svg(path)` give the picture. docs/glossary.md
+    explains the words.
     columns, rows: the table, its numbers as they are.  bar: the column that a drawn table shows as bars.
     """
 
@@ -71,7 +74,7 @@ class Answer:
         words = markup(self.text).replace("\n", "<br>")
         picture = "" if self.draw is None else self.svg()
         rows = table(self._cells, self.columns, self._numeric) if self.rows else ""
-        return f"<div><p><b>{markup(self.question)}</b></p><p>{words}</p>{picture}{rows}</div>"
+        return f"<div><p><b>{markup(self.question)}</b></p><p>{words}</p>{picture}{rows}<small>{GLOSSARY}</small></div>"
 
 
 def picture(
