@@ -673,6 +673,47 @@ def test_a_picture_in_a_file_of_its_own_is_as_light_as_the_system(reader, tape, 
     system(reader, "")
 
 
+@pytest.fixture(scope="module")
+def pictures(tape, windows):
+    tall = recorded("sgd(0.1)/sgd(0.001)/sgd(1e-6)/sgd(1e-11)", 4)
+    return {
+        "adam": th.inspect.svg(tape),
+        "height3": th.inspect.svg(tall),
+        "window": th.inspect.svg(windows, steps=3, scale=0.8),
+        "rule": th.inspect.svg(tall, inside="alpha[3]"),
+        "adam-rule": th.inspect.svg(tape, inside="weight[2]"),
+        "graph": th.inspect.svg(chain(4)),
+        "ghosts": th.inspect.ghosts(tape).svg(),
+    }
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (1920, 1080)])
+@pytest.mark.parametrize("theme", SYSTEMS)
+def test_pictures_are_read_on_a_projector(reader, pictures, theme, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    system(reader, theme)
+    overlaps = """
+        const all = [...document.querySelectorAll("text")].map((one) => [one.textContent, one.getBoundingClientRect()]);
+        const page = document.documentElement.getBoundingClientRect();
+        const out = all.filter(([, a]) => a.left < page.left || a.right > page.right || a.bottom > page.bottom);
+        const shared = (a, b, from, to) => Math.min(a[to], b[to]) - Math.max(a[from], b[from]);
+        const over = all.flatMap(([one, a], n) => all.slice(n + 1)
+            .filter(([, b]) => shared(a, b, "left", "right") > 1 && shared(a, b, "top", "bottom") > 4)
+            .map(([other]) => `${one} | ${other}`));
+        return [...out.map(([one]) => one), ...over];
+    """
+    for name, picture in pictures.items():
+        path = reader.folder / f"{name}.svg"
+        path.write_text(picture, encoding="utf-8")
+        reader.driver.get(path.as_uri())
+        assert reader.ask(overlaps) == [], name
+        assert reader.ask("return document.documentElement.getBoundingClientRect().right <= innerWidth")
+        reader.screenshot(f"{name}-{theme}-{width}x{height}")
+    system(reader, "")
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 @pytest.mark.parametrize("theme, body", THEMES)
 def test_the_explorer_opens_in_a_cell_as_light_as_the_notebook_and_can_do_nothing_to_it(notebook, theme, body):
     tape = hostile_tape()
