@@ -16,7 +16,7 @@ from .moment import Batch
 def eager_step(
     loss: Callable[..., Any], draws: Draws, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer
 ) -> Tensor:
-    """Make a step; its loss. draws: what the loss may draw from. If it does, that is put back, and GraphError raised."""
+    """Make a step; its loss. draws: what the loss may draw from. If it does, that is put back, GraphError raised."""
     before = draws.state()
     value = loss(params, *batch)
     if draws.state() != before:

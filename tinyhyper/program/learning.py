@@ -30,7 +30,7 @@ class Learner:
 
     period: how many steps a window has.  apart: what the loss may read though it changes.
     program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
-    alike: the batch, if all recorded ones were the same.
+    alike: the arrays of the batch, if all recorded ones were the same.
     missed: how many steps the program could not make since it has made one.
     known: a program that may be that of the loss.
     handles: of the arrays that its steps meet.
@@ -41,8 +41,7 @@ class Learner:
     ) -> None:
         self.program: Program | None = None
         self.signature: tuple[Any, ...] = ()
-        self.alike: Batch | None = None
-        self._held: list[tuple[Any, bytes]] = []  # its arrays, and their bytes
+        self.alike: list[Any] | None = None
         self.missed = 0
         self.handles = Handles()
         self._period, self._tries, self._known = period, 0, known
@@ -102,17 +101,16 @@ class Learner:
             return False
         first, *rest = [trace.given for trace in traces]
         is_new = self.program is not self._known
-        self.alike = first if first and is_new and all(_same(first, batch) for batch in rest) else None
-        self._held = [(array, np.asarray(array).tobytes()) for array in arrays_in(self.alike or ())]
+        self.alike = arrays_in(first) if first and is_new and all(_same(first, batch) for batch in rest) else None
         self._tries = self.missed = 0
         return True
 
     def is_new(self, batch: Batch) -> bool:
         """Whether a batch is another than all recorded ones, which were the same; False if they differed."""
         if self.alike is not None:
-            for (known, bits), entry in zip(self._held, batch):
+            for known, entry in zip(self.alike, batch):
                 array = entry.array if isinstance(entry, Tensor) else entry
-                if array is not known and np.asarray(array).tobytes() != bits:
+                if array is not known and np.asarray(array).tobytes() != np.asarray(known).tobytes():
                     return True
         return False
 
@@ -134,7 +132,7 @@ class Learner:
         """
         if self.alike is None:
             return steps
-        pairs = zip(stacks, arrays_in(self.alike))
+        pairs = zip(stacks, self.alike)
         alike = np.all([(stack == entry).reshape(len(stack), -1).all(1) for stack, entry in pairs], 0)
         return len(alike) if alike.all() else int(np.argmin(alike))
 
