@@ -73,7 +73,7 @@ def moves(optimizer: Any, rng: np.random.Generator) -> Iterator[np.ndarray]:
 
 
 def hypergradient_is_a_slope(tower: Any, rng: np.random.Generator) -> None:
-    """After each step, alpha's gradient is the slope of the loss by alpha, the old weights and gradients held."""
+    """After each step, alpha's gradient is the slope of the loss with respect to alpha, the cut values held."""
     frozen: Frozen = {}
     for step, (loss, params) in enumerate(run(tower, rng)):
         if frozen:

@@ -235,7 +235,7 @@ SIZES = Group(
 
 EMPTY = Group(
     "Nothing, and single numbers",
-    "A sum of nothing is 0 and a product 1; a largest of nothing does not exist, and is an error. A single number is "
+    "Of no elements the sum is 0, the product is 1, and `max` is an error. A single number is "
     "its own sum.",
     (
         Row("sum(x)", "[]"),
