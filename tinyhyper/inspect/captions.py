@@ -97,7 +97,8 @@ class Captions:
         names = sorted(box.names, key=order.index)
         at = "" if box.key.kind == "gradient" else f"[{box.key.step}]"
         titles = [own(name, box.key.lane).title for name in names]
-        bare = [KAPPA if title == KAPPA else plain(name) for title, name in zip(titles, names)]  # its lane has the level
+        # Its lane has the level.
+        bare = [KAPPA if title == KAPPA else plain(name) for title, name in zip(titles, names)]
         forms = [titles, bare]
         if box.key.kind == "gradient":
             forms = [[f"{by}{tuned(box, *both)}" for both in zip(names, bare)] for by in ("∂/∂", "∂")]
