@@ -3,9 +3,9 @@
 `python -m demos horizon` prints a table and draws it.
 
 SGD makes a run of T steps with a fixed alpha, and the graph is cut every k steps (a level above whose own step size is
-0 keeps alpha where it is). At the end of each window, L is differentiated by alpha through the window's k updates. Two
-numbers are shown for each k; the picture has them divided by the full hypergradient, that of L at the end of the run
-through all T updates:
+0 keeps alpha where it is). At the end of each window, L is differentiated with respect to alpha through the window's
+k updates. Two numbers are shown for each k; the picture has them divided by the full hypergradient, that of L at the
+end of the run through all T updates:
 
 - "at the end": the last window's, which is the full hypergradient truncated to the last k updates;
 - "on the way": the mean of all windows', by which a tower with this horizon would move alpha.

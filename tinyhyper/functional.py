@@ -177,7 +177,7 @@ class _Call:
 
     def _variable(self, value: Any) -> Tensor:
         if not isinstance(value, (Tensor, np.ndarray, np.generic, float, int)):
-            raise DtypeError(f"{self.name}: cannot differentiate by a {type(value).__name__}")
+            raise DtypeError(f"{self.name}: cannot differentiate with respect to a {type(value).__name__}")
         x = as_tensor(value)
         if x.dtype not in FLOATS:
             raise DtypeError(f"{self.name}: cannot differentiate by values of {x.dtype}; make them float32 or float64")

@@ -247,7 +247,7 @@ class BetasNotBounded(Adam):
     }
 
 
-# Tests of a hypergradient: the slope by alpha of the last of some losses, by differences.
+# Tests of a hypergradient: the slope of the last of some losses with respect to alpha, by differences.
 
 
 def slope_with_the_cut_held(losses: list[Loss], start: Params, alpha: float) -> float:

@@ -318,7 +318,7 @@ def test_a_rule_that_forgets_its_state_is_told():
 
     params = make_params(np.random.default_rng(0))
     loss_of(params, th.tensor(np.ones((4, 3)))).backward()
-    with pytest.raises(TypeError, match="Forgetful.rule returned 1 values.*m"):
+    with pytest.raises(TypeError, match=r"must return .* state in its table \(m\); the number .* is 1$"):
         Forgetful().step(params)
 
 

@@ -197,7 +197,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("x", ["text", None, {"a": "text"}])
     def test_other_things(self, derivative, x):
-        with pytest.raises(th.DtypeError, match="cannot differentiate by a"):
+        with pytest.raises(th.DtypeError, match="cannot differentiate with respect to a"):
             derivative(lambda x: 1.0)(x)
 
     @pytest.mark.parametrize("argnums", [1, -2, (0, 1), 1.0, "x", True, np.True_, (np.False_,), None, np.float64(0.0)])

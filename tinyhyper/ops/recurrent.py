@@ -84,7 +84,7 @@ WANTED = (*[True] * GATES, *[False] * GATES, True)  # r is added to x, so its co
 
 @functools.cache
 def derivative(h: bool, c: bool, gates: bool) -> tuple[Fusion, tuple[int, ...]]:
-    """The cell's derivative by x and c for cotangents from outside, and what it reads, by number.
+    """The cell's derivative with respect to x and c for cotangents from outside, and what it reads, by number.
 
     They are the cotangents of h, from outside and from the step after, of c alike and of the gates; then the operands
     and the outputs of the cell.

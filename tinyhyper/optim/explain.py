@@ -19,17 +19,17 @@ MEANING = {
     "beta1": "the share of the running mean of gradients that the next step keeps.",
     "beta2": "the share of the running mean of squared gradients that the next step keeps.",
     "optimizer": "the level above, which tunes the hyperparameters of this one. None: nothing tunes them.",
-    "tune": "a tuple of the hyperparameters that the level above tunes. None: all that are in use, but for eps.",
+    "tune": "a tuple of the hyperparameters that the level above tunes. None: all in use except eps.",
     "coordinates": 'a dict from a hyperparameter to "linear", "log", "sqrt" or "unit", in which it is tuned.',
-    "horizon": "how many steps lie between two cuts; the hyperparameters move at the cut alone. None: nothing is ever "
+    "horizon": "how many steps lie between two cuts; the hyperparameters move only at a cut. None: nothing is ever "
     "cut, and no level above is needed. At the bottom level only.",
-    "objective": 'of what the hypergradients are: the "last" loss before the cut, or the "sum" of all since the one '
-    "before. At the bottom level only.",
-    "clip_value": "what each element of a gradient that this level reads is held to, by size. None: nothing.",
-    "clip_norm": "what the norm of all these gradients together is held to; elements are clipped first. None: nothing. "
+    "objective": 'the loss that hypergradients differentiate: the "last" one of a window, or the "sum" of all its '
+    "losses. At the bottom level only.",
+    "clip_value": "the largest size of an element in a gradient that this level reads. None: no limit.",
+    "clip_norm": "the largest norm of all these gradients together; elements are clipped first. None: no limit. "
     "Hypergradients are those of the clipped step.",
-    "on_nonfinite": "what becomes of a step in which a gradient, a new value or a new state is not finite. None: it is "
-    'made as any other. "raise": AnomalyError. "skip": nothing moves at any level, as if the batch had not been; '
+    "on_nonfinite": "what happens to a step in which a gradient, a new value or a new state is not finite. None: it is "
+    'made as any other. "raise": AnomalyError. "skip": nothing moves at any level, as if there had been no batch; '
     "`skipped` counts these steps. At the bottom level only.",
 }
 

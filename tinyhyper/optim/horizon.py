@@ -125,15 +125,16 @@ class Window(Hook):
             w = params.get(name)
             if w is not None and w.is_leaf:
                 raise GraphError(
-                    f"{place}: params[{name!r}] is not what the last step made of it, so the graph of this window, "
-                    f"which {length}, ends there. To begin a new window, opt.load_state_dict(opt.state_dict())"
+                    f"{place}: params[{name!r}] is not the tensor that the last step made, so the graph of this "
+                    f"window, which {length}, ends there. To begin a new window, call "
+                    "opt.load_state_dict(opt.state_dict())"
                 )
             if w is not None and w.grad is not None and self.seam.lacks(n, w.grad):
                 raise GraphError(
-                    f"{place}: the gradient of params[{name!r}] was not recorded, or not all of it, and without its "
-                    f"graph the horizon would silently be shorter than it is: the window {length}. Call "
-                    "loss.backward(create_graph=True) before each step, change gradients with operations that are "
-                    "recorded, and look at hypergradients on the way by th.gradients(loss, ..., retain_graph=True)"
+                    f"{place}: the gradient of params[{name!r}] was not recorded, or only a part of it. Without its "
+                    f"graph the horizon would silently be shorter: this window {length}. Call "
+                    "loss.backward(create_graph=True) before each step, change gradients with recorded operations, "
+                    "and ask for hypergradients within the window by th.gradients(loss, ..., retain_graph=True)"
                 )
 
     def gather(self) -> None:

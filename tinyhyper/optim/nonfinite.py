@@ -69,7 +69,7 @@ class Guard(Hook):
                 self._called.put_back()
                 if self.choice == "raise":
                     raise AnomalyError(
-                        f"{found}.\n    Nothing has changed; th.detect_anomaly() tells which operation made it."
+                        f"{found}.\n    Nothing has changed; th.detect_anomaly() shows which operation made it."
                     )
                 self._skip(levels[0], params, found)
                 return False
@@ -84,7 +84,7 @@ class Guard(Hook):
         buffers.put_back(self._weights)
         optimizer.skipped += 1
         if not self._skipping:
-            warn(f"{found}; the step is skipped, and so are those after it that are no better")
+            warn(f"{found}; this step is skipped, and so are those after it that are not finite")
         self._skipping = True
 
     def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:

@@ -92,8 +92,8 @@ def _traced(
         new_w, *new_state = result if isinstance(result, (tuple, list)) else (result,)
         if len(new_state) != len(state):
             raise DtypeError(
-                f"{name}.rule returned {1 + len(new_state)} values; it must return the new weight and one value for "
-                f"each state in its table ({', '.join(state) or 'there is none'})"
+                f"{name}.rule must return the new weight and one value for each state in its table "
+                f"({', '.join(state) or 'there is none'}); the number of values it returned is {1 + len(new_state)}"
             )
         for value in (new_w, *new_state):
             if not isinstance(value, (Symbol, float, int)):

@@ -97,7 +97,7 @@ class Derivative:
     # ---- What the tape says.
 
     def _pull(self, cotangents: Sequence[Array]) -> list[Array]:
-        """The gradient by each argument. A result without a graph has none."""
+        """The gradient with respect to each argument. A result without a graph has none."""
         given = [(out, Tensor(c)) for out, c in zip(self.outs, cotangents) if out.edge is not None]
         before = [c.array.copy() for _, c in given]
         found = gradients([out for out, _ in given], self.xs, [c for _, c in given], retain_graph=True)
@@ -155,7 +155,7 @@ class Derivative:
                 self._compare(units, self._result_at, n, np.arange(array.size), found, slopes, bool(grads[n].any()))
 
     def _check_direction(self, n: int, grad: Array) -> None:
-        """The gradient by an argument along one random direction; where that is wrong, entry by entry."""
+        """The gradient with respect to an argument along one random direction; where that is wrong, entry by entry."""
         wanted, direction = self._slope(self._total, n, signs(self.rng, grad.shape))
         parts = grad * direction
         atol = self._noise if self.atol is None else self.atol * np.abs(direction).sum()
@@ -206,7 +206,7 @@ class Derivative:
         return Slope(found.value / length, found.error / length)
 
     def _slope(self, function: Callable[..., Array], n: int, pattern: Array) -> tuple[Slope, Array]:
-        """The slope by the n-th argument along a pattern, and that in the argument's units.
+        """The slope with respect to the n-th argument along a pattern, and that in the argument's units.
 
         Where a step of the argument's usual size leads out of the function's domain, each entry's own size is taken.
         """

@@ -22,7 +22,7 @@ def bound(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Function, list[Ar
     places = [n for n, arg in enumerate(constants) if arg.dtype in FLOATS]
     if not places:
         raise ArgumentError(
-            "check_gradients: no argument is float32 or float64, so there is nothing to differentiate by; "
+            "check_gradients: no argument is float32 or float64, so there is nothing to differentiate; "
             f"the arguments are {', '.join(str(arg.dtype) for arg in constants) or 'none'}"
         )
 

@@ -72,7 +72,7 @@ def views(flat: np.ndarray, like: Arrays) -> Arrays:
 
 
 def gradients(problem: Problem, weights: Arrays, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The loss's gradient by all weights, as one vector."""
+    """The gradient of the loss with respect to all weights, as one vector."""
     if not problem.layers:
         return np.concatenate([2.0 * w for w in weights.values()])
     layers = range(1, len(problem.layers))
