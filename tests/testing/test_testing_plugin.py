@@ -100,8 +100,8 @@ def test_each_test_draws_its_own_numbers_alone_and_among_others(run, pytester):
 
 def test_a_failure_tells_the_seed(run):
     result = run(DRAWS, "--seed", "7")
-    result.stdout.fnmatch_lines(["*Captured rng setup*", "rng drew its numbers by --seed 7"])
-    assert str(result.stdout).count("by --seed") == 1, "what has passed says nothing"
+    result.stdout.fnmatch_lines(["*Captured rng setup*", "rng drew its numbers with --seed 7"])
+    assert str(result.stdout).count("with --seed") == 1, "what has passed says nothing"
 
 
 def test_a_marked_test_must_leave_nothing_alive(run):

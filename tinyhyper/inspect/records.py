@@ -124,8 +124,8 @@ class Cut:
     """One `detach`: the value passes, the gradient stops.
 
     source, output: the value that was detached.  targets: the nodes that read the detached tensor.
-    file, line: the caller of `detach`.  severed: whether the value had a graph; a cut of a value without one, such as
-    the gradient of a plain `backward`, stops nothing.
+    file, line: the caller of `detach`.  severed: whether the value had a graph; at a value without one, such as the
+    gradient of a plain `backward`, the gradient would have ended without the cut, too.
     ghost: the gradient that the cut stopped, as a number or a norm; set if ghosts were recorded.
     `Recording.ghost(cut)` gives the whole array.
     """
@@ -194,7 +194,7 @@ class Recording:
 
     title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.
     objective, horizon: of the recorded tower: "last" or "sum", and the number of steps between two cuts.
-    ends: how many nodes there were at the end of each step, and at last.
+    ends: how many nodes there were at the end of each step, and at the end.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
     saved: what `th.save` would write at the end, or why not.  closed: whether the block has ended.
     program: what a second run needs, if ghosts are recorded.

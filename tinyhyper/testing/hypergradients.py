@@ -120,11 +120,9 @@ class Frozen:
                     lost = not np.isfinite(wanted[place])
                     raise GradientError(
                         f"check_hypergradients, step {step}: {whose}, {entry(name, place)} moved to "
-                        f"{found[place]:.9g}, "
-                        + ("and so" if lost else "but")
-                        + f" by the rule of {type(self.levels[height]).__name__}, with what the level above has just "
-                        f"moved, to {wanted[place]:.9g}"
-                        + (": only a run that stays finite can be checked" if lost else "")
+                        f"{found[place]:.9g}, {'and' if lost else 'but'} the rule of "
+                        f"{type(self.levels[height]).__name__}, with what the level above has just moved, gives "
+                        f"{wanted[place]:.9g}" + (": only a run that stays finite can be checked" if lost else "")
                     )
             if height:
                 numbers = {**_numbers(self.levels[height - 1]), **{name: float(w) for name, w in moved.items()}}
@@ -152,13 +150,13 @@ class Frozen:
         if not abs(found - slope) <= limit + error:
             missing = "\n  No gradient has reached it: did the step use another tensor, or an older value?"
             told = Difference(where, found, slope, limit, f"rtol={rtol:g}").told(
-                "in .grad", "by differences with what the cut froze held still"
+                "in .grad", "by differences, with what was cut held fixed"
             )
             raise GradientError(told + (missing if hyperparameter.grad is None else ""))
         if error > 10 * limit:
             raise GradientError(
-                f"{where}: .grad is {found:.9g}, but differences settle to {slope:.9g} ± {error:.1g} only, so nothing "
-                "can be said. Has the loss a kink, or is it not finite nearby?"
+                f"{where}: .grad is {found:.9g}, but differences settle to {slope:.9g} ± {error:.1g} only, so the "
+                "check cannot decide. Does the loss have a kink, or is it not finite nearby?"
             )
 
     def _compare_weights(self, loss: Loss, weights: Mapping[str, Tensor], step: int) -> None:
@@ -169,8 +167,8 @@ class Frozen:
             off = size_of(found - wanted)
             if not off <= 1e3 * MOVES * max(size_of(wanted), size_of(self.operands[0].targets[name])):
                 raise GradientError(
-                    f"check_hypergradients, step {step}: {name!r} is off by {off:.3g} from what the rule of "
-                    f"{type(self.levels[0]).__name__} makes of it over the window"
+                    f"check_hypergradients, step {step}: {name!r} is off by {off:.3g} from where the rule of "
+                    f"{type(self.levels[0]).__name__} moves it over the window"
                 )
 
     def replay(self, loss: Loss, height: int, numbers: dict[str, float]) -> tuple[float, Arrays]:
@@ -259,7 +257,7 @@ def _checked(loss: Loss, weights: dict[str, Tensor], step: int) -> Tensor:
     if not np.isfinite(value.item()) or again.item() != value.item():
         raise GradientError(
             f"check_hypergradients, step {step}: the loss is {again.item():.9g}, and {value.item():.9g} at a second "
-            "call: differences need a finite number that follows from params and step alone. Draw batches by the step"
+            "call: differences need a finite number that depends on params and step alone. Draw batches by the step"
         )
     return value
 

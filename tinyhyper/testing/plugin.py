@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A NumPy Generator, seeded by the name of the test and --seed."""
     seed = request.config.getoption("--seed")
-    request.node.add_report_section("setup", "rng", f"rng drew its numbers by --seed {seed}\n")
+    request.node.add_report_section("setup", "rng", f"rng drew its numbers with --seed {seed}\n")
     return np.random.default_rng([seed, crc32(request.node.nodeid.encode())])
 
 
