@@ -18,7 +18,7 @@ EXPONENTIAL = (
     "its argument is too large: subtract the maximum first, or use logsumexp, log_softmax, sigmoid or softplus"
 )
 ZERO = "the divisor is 0, or nearly: add a small number to it"
-POWER = "a power has no real value below 0, nor a negative one at 0: keep the base above 0, or clip it"
+POWER = "a power of a number below 0 has no real value, and a negative power of 0 is infinite: keep the base above 0"
 ADVICE = {
     "log": "its argument is 0 or negative: clip it, or add a small number",
     "log1p": "its argument is -1 or less: clip it",
@@ -38,7 +38,7 @@ ADVICE = {
     "divide.vjp": ZERO,
     "reciprocal.vjp": ZERO,
     **dict.fromkeys(
-        ["arcsin.vjp", "arccos.vjp"], "the derivative is infinite at -1 and 1: clip the argument inside them"
+        ["arcsin.vjp", "arccos.vjp"], "the derivative is infinite at -1 and 1: clip the argument, so that it stays between them"
     ),
     **dict.fromkeys(["add", "subtract", "multiply", "square", "matmul", "sum", "mean", "prod"], OVERFLOW),
 }
@@ -86,7 +86,7 @@ def advice(op: str, inside: Iterable[str], moves: bool) -> str:
     if op in ADVICE:
         return ADVICE[op]
     if moves:
-        return "the step was too large, or divided by 0: use a smaller alpha, or a larger eps if the rule has one"
+        return "the step was too large, or the rule divided by 0: use a smaller alpha, or a larger eps if the rule has one"
     risky = [name for name in inside if name in ADVICE and ADVICE[name] != OVERFLOW]
     return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
 
