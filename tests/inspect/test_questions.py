@@ -322,6 +322,12 @@ def test_fixed_and_tuned_alpha_differ_in_one_edge():
     assert not same.rows and same.text.startswith("Nothing: each of the ")
 
 
+def test_an_edge_that_some_steps_of_a_window_cut_is_cut_sometimes():
+    wide = trained("sgd(0.1, horizon=2) / sgd", 4, create_graph=True)
+    (row,) = (row for row in inspect.differences(run("sgd/sgd")[0], wide).rows if row[:2] == ("w", "w"))
+    assert row[2:] == ("cut", "sometimes cut, sometimes kept")
+
+
 def test_a_level_more_adds_its_own_edges_only():
     answer = inspect.differences(run("sgd/sgd")[0], run("sgd/sgd/sgd")[0])
     assert {row[:2] for row in answer.rows if row[2] == "–"} == {
@@ -653,7 +659,7 @@ def test_a_cut_of_a_constant_stops_nothing():
     with th.record(ghosts=True) as tape:
         (x * th.tensor(3.0).detach("here")).backward()
     answer = inspect.without(tape, 0)
-    assert answer.text.endswith("no gradients differ. The value that it cut had no graph.") and not answer.rows
+    assert answer.text.endswith("no gradient differs. The value that it cut had no graph.") and not answer.rows
 
 
 def test_a_gradient_told_by_hand_of_a_loss_without_a_graph_has_no_ghosts():

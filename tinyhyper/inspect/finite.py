@@ -38,7 +38,7 @@ ADVICE = {
     "divide.vjp": ZERO,
     "reciprocal.vjp": ZERO,
     **dict.fromkeys(
-        ["arcsin.vjp", "arccos.vjp"], "the derivative is infinite at -1 and 1: clip the argument, so that it stays between them"
+        ["arcsin.vjp", "arccos.vjp"], "the derivative is infinite at -1 and 1: keep the argument between them"
     ),
     **dict.fromkeys(["add", "subtract", "multiply", "square", "matmul", "sum", "mean", "prod"], OVERFLOW),
 }
@@ -86,7 +86,7 @@ def advice(op: str, inside: Iterable[str], moves: bool) -> str:
     if op in ADVICE:
         return ADVICE[op]
     if moves:
-        return "the step was too large, or the rule divided by 0: use a smaller alpha, or a larger eps if the rule has one"
+        return "the step was too large, or the rule divided by 0: use a smaller alpha, or a larger eps if there is one"
     risky = [name for name in inside if name in ADVICE and ADVICE[name] != OVERFLOW]
     return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
 

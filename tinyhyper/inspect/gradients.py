@@ -132,7 +132,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:
             rows.append((name, None if old is None else size(old), size(new)))
-    differ = "1 gradient differs" if len(rows) == 1 else f"{len(rows) or 'no'} gradients differ"
+    differ = f"{len(rows)} gradients differ" if len(rows) > 1 else f"{len(rows) or 'no'} gradient differs"
     text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, {differ}."
     if not made.severed:
         text += " The value that it cut had no graph."

@@ -119,7 +119,7 @@ def differences(first: Recording, second: Recording) -> Answer:
 
 
 def times(tape: Recording) -> Answer:
-    """Which operations cost the time. The first call of a kernel includes its compilation."""
+    """Which operations took the time. The first call of a kernel includes its compilation."""
     groups = _durations(tape, _part)
     total = sum(map(sum, groups.values()))
     share = 100 / (total or 1.0)
@@ -130,7 +130,7 @@ def times(tape: Recording) -> Answer:
         (op, part), most = ranked[0]
         text += f" {op} ({part}) took the largest share, {share * sum(most):.3g} %."
     columns = ("operation", "part", "calls", "median us", "ms", "%")
-    return Answer("Which operations cost the time?", text, columns, rows, "%")
+    return Answer("Which operations took the time?", text, columns, rows, "%")
 
 
 def moved(tape: Recording, of: str) -> Answer:
@@ -157,7 +157,7 @@ def moved(tape: Recording, of: str) -> Answer:
         rows.append((tape.node(new).step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
     text = f"{of} was moved {count(len(rows), 'time')} by {by}, from {short(rows[0][1])} to {short(rows[-1][2])}"
     total = sum(row[3] for row in rows if row[3] is not None)
-    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else "; these are norms, as it is an array."
+    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else f"; these are norms, as {of} is an array."
     drawing = picture(tape, [gradient, last], (), text)
     return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], drawing)
 
