@@ -105,6 +105,12 @@ class Window(Hook):
         self.places: dict[str, int] = {}
         self.touched: list[weakref.ref[Seam]] = []
 
+    def stand(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], steps: int) -> None:
+        """Go on after so many steps, the last of which has cut, and has made these weights."""
+        self.restart()
+        self.steps = steps - 1
+        self.after(levels, params)
+
     @property
     def cuts(self) -> bool:
         """Whether the next step begins with the cut."""

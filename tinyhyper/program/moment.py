@@ -90,11 +90,9 @@ def live(
     before = _carry(cut, optimizer)
     params = make_again(optimizer, before)
     optimizer.hooks[Boundary].last = before if window.horizon == 1 else None
-    optimizer.hooks[Guard].settle(optimizer, params, cuts=True)
     if window.horizon != 1:
-        window.restart()
-        window.steps = moment.steps - len(moment.since) - 1
-        window.after(optimizer.levels, params)
+        window.stand(optimizer.levels, params, moment.steps - len(moment.since))
+    optimizer.hooks[Guard].settle(optimizer, params, cuts=True)
     with recording(), unwatched():
         for changed, batch in moment.since:
             tensors = values_of(params, optimizer.levels)
