@@ -90,7 +90,7 @@ def twin(tower: Optimizer) -> Optimizer:
         copied_levels.append(level)
     for level, above in zip(copied_levels, copied_levels[1:]):
         level.optimizer = above
-    put(copied_levels[0], checked(tower, tower.state_dict()))
+    put(copied_levels[0], checked(tower, {"levels": described(tower)}))
     return copied_levels[0]
 
 
