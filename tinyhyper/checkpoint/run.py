@@ -34,8 +34,12 @@ class Consumed(Node):
 
 def model(params: Mapping[str, Tensor]) -> Content:
     """The values alone."""
-    bare: Values = {name: (array, None, flows) for name, (array, _, flows) in values(params).items()}
-    return {"params": _entries(params, bare), "tower": None}
+    return {"params": bare(params), "tower": None}
+
+
+def bare(tensors: Mapping[str, Tensor]) -> Content:
+    """The values of tensors, by name, without gradients."""
+    return _entries(tensors, {name: (array, None, flows) for name, (array, _, flows) in values(tensors).items()})
 
 
 def leaves(content: Content) -> dict[str, Tensor]:
@@ -83,7 +87,7 @@ def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
         "rules": [{name: _rule(level, name) for name in level._updates} for level in levels],
         "hyperparameters": [entries(level.parameters, u) for level, u in zip(levels, now.hyperparameters)],
         "consumed": ended or _consumed(params, optimizer),
-        "last": None if last is None else _plain(last._asdict()),
+        "last": plain(last),
     }
     return {"params": entries(params, now.weights), "tower": tower}
 
@@ -97,7 +101,7 @@ def _consumed(params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
         places |= {f"{key} of level {height}": tensor for key, tensor in level.parameters.items()}
     nodes = {place: w.edge[0] for place, w in places.items() if w.edge is not None and w.edge[0].op is not None}
     alive = [place for place, node in nodes.items() if not node.released]
-    rules = {update.fusion for level in optimizer.levels for update, _ in level._updates.values()}
+    rules = fusions(optimizer)
     for place in alive:
         if nodes[place].op not in rules:
             raise GraphError(
@@ -113,19 +117,26 @@ def _consumed(params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
     return not alive
 
 
+def fusions(optimizer: Optimizer) -> set[Any]:
+    """The operations by which a tower moves."""
+    return {update.fusion for level in optimizer.levels for update, _ in level._updates.values()}
+
+
 def _rule(level: Optimizer, name: str) -> str:
     """What the rule for a target computes, but for the constants in it."""
     expression = level._update(name)[0].fusion.expression
     return repr(([(op.name, args) for op, args in expression.lines], expression.outputs))
 
 
-def _plain(found: Any) -> Any:
-    """Nested values as nested dicts."""
+def plain(found: Any) -> Any:
+    """What a step has read, as nested dicts."""
+    if isinstance(found, Carry):
+        return plain(found._asdict())
     if isinstance(found, tuple):
         return Value(*found)._asdict()
     if isinstance(found, dict):
-        return {key: _plain(value) for key, value in found.items()}
-    return [_plain(item) for item in found] if isinstance(found, list) else found
+        return {key: plain(value) for key, value in found.items()}
+    return [plain(item) for item in found] if isinstance(found, list) else found
 
 
 def _inside(window: Window) -> str:
@@ -139,8 +150,11 @@ def _inside(window: Window) -> str:
     )
 
 
-def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Let a tower go on from what was saved of it; its weights. Raises ArgumentError before anything has changed."""
+def go_on(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, Tensor]:
+    """Let a tower go on from what was saved of it; its weights. Raises ArgumentError before anything has changed.
+
+    steps: since the tower's window of more than one step began, the last of which has cut.
+    """
     tower = content["tower"]
     if "graph" in tower:
         raise ArgumentError(
@@ -169,8 +183,13 @@ def go_on(content: Content, optimizer: Optimizer) -> dict[str, Tensor]:
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
-    optimizer.hooks[Boundary].last = last
-    optimizer.hooks[Guard].settle(optimizer, weights, optimizer.hooks[Window].cuts)
+    if steps:
+        for name, kept in optimizer._states.items():
+            for key, state in kept.items():
+                state.edge = twin._states[name][key].edge  # a window goes on through the states too
+        optimizer.hooks[Window].stand(optimizer.levels, weights, steps)
+    optimizer.hooks[Boundary].last = None if steps else last
+    optimizer.hooks[Guard].settle(optimizer, weights, cuts=True)
     for entries, tensors in zip(now, (weights, *hyperparameters)):
         for name, tensor in tensors.items():
             if entries[name]["gradient"] is not None:

@@ -23,6 +23,7 @@ from .notebook import recording_html, recording_svg, tensor_html, tower_html
 from .questions import checkpoint, differences, first_nonfinite, kept_alive, left_range, moved, times
 from .recorder import record
 from .records import Cut, Edge, Inside, Label, Node, Output, Recording
+from .rewind import rewind
 from .svg import save_svg, svg
 from .text import printed, tree
 
@@ -42,6 +43,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "explore": page,
         "from_json": staticmethod(from_json),
         "ghost": ghost,
+        "rewind": rewind,
         "save_html": save_html,
         "save_svg": save_svg,
         "to_dot": to_dot,

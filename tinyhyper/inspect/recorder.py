@@ -1,7 +1,7 @@
 """The recorder: it watches one thread's operations, cuts and gradients, and notes an event for each.
 
 It recognises a tensor by a mark on it, or by its array, to which it holds a weak reference: so it keeps no array alive,
-unless ghosts are recorded.
+but those of the values before each optimizer step (see `rewind`), and with ghosts what operations began with.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
 from .labels import Operands
 from .records import Cut, Kind, Label, Place, Program, Role
+from .rewind import Pasts
 from .saved import saved
 from .variables import called
 from .watcher import Watcher
@@ -49,7 +50,7 @@ class Recorder(Watcher, EventRecording):
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
         self._height = 0
-        self._run: tuple[weakref.ref[Optimizer], Mapping[str, Tensor]] | None = None
+        self.pasts = Pasts()
 
     # Called by the engine.
 
@@ -129,9 +130,9 @@ class Recorder(Watcher, EventRecording):
             window = title.hooks[Window]
             self.objective, self.horizon = window.objective, window.horizon
 
-    def holds(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
-        """A step of the optimizer has moved these parameters."""
-        self._run = weakref.ref(optimizer), params
+    def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
+        """A step of the optimizer would move these parameters, unless it is not finite."""
+        self.pasts.note(self.steps - 1, params, optimizer)
 
     def stepped(self) -> None:
         """An optimizer step has ended: note which nodes are still alive."""
@@ -240,9 +241,8 @@ class Recorder(Watcher, EventRecording):
 
     def close(self) -> None:
         """The recording is over: note what `th.save` would write and which nodes are alive, and forget the tensors."""
-        if self._run is not None and (optimizer := self._run[0]()) is not None:
-            self.saved = saved(self._run[1], optimizer, self._array_mark)
-        self._run = None
+        if (run := self.pasts.close(self.steps)) is not None:
+            self.saved = saved(run[0], run[1], self._array_mark)
         self.stepped()
         self._gone += [(number, len(self.ends)) for _, number in self._held]
         self._by_array.clear()

@@ -197,17 +197,17 @@ class Recording:
     ends: how many nodes there were at the end of each step, and at the end.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
     saved: what `th.save` would write at the end, or why not.  closed: whether the block has ended.
-    program: what a second run needs, if ghosts are recorded.
+    pasts: what `rewind` needs.  program: what a second run needs, if ghosts are recorded.
     """
 
     def __init__(self) -> None:
         self.title: str | None = None
-        self.steps, self.objective = 0, "last"
+        self.steps, self.objective, self.closed = 0, "last", False
         self.horizon: int | None = 1
         self.ends: list[int] = []
         self.paths: list[Any] = []
         self.saved: list[Any] | str | None = None
-        self.closed = False
+        self.pasts: Any = None
         self.program: Program | None = None
         self.ghosts: Ghosts | None = None
         self._nodes: list[Node] = []
@@ -219,6 +219,7 @@ class Recording:
         @staticmethod
         def from_json(text: str) -> Recording: ...
         def ghost(self, cut: Cut | int) -> np.ndarray: ...
+        def rewind(self, step: int) -> tuple[dict[str, Any], Any]: ...
         def tree(self, limit: int | None = None, of: str | Place | None = None) -> str: ...
         def to_dot(self) -> str: ...
         def to_json(self) -> str: ...
@@ -266,8 +267,7 @@ class Recording:
     def cut_of(self, cut: Cut | int) -> Cut:
         """A cut, or the one with that number. Raises ArgumentError if this recording does not hold it."""
         number = cut.number if isinstance(cut, Cut) else cut
-        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-        if not whole or number not in range(len(self.cuts)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number not in range(len(self.cuts)):
             there = f"has cuts 0 to {len(self.cuts) - 1}" if self.cuts else "has no cuts"
             raise ArgumentError(f"cut {number!r}: this recording {there}")
         if isinstance(cut, Cut) and cut is not self.cuts[number]:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint.run import described
-from ..core.tape import current
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import TinyhyperError
-from ..optim.hooks import Hook, extend
 from .labels import as_text
 from .records import Place, Role
 
@@ -33,20 +31,6 @@ class Saved:
     shape: tuple[int, ...]
     bytes: int
     why: str
-
-
-class Told(Hook):
-    """Tells the recording that watches a step which parameters the step has moved."""
-
-    def __init__(self, level: Optimizer) -> None:
-        """Nothing is kept here."""
-
-    @property
-    def in_use(self) -> bool:  # type: ignore[override]
-        return current().tape is not None
-
-    def after(self, levels: Any, params: Any) -> None:
-        current().tape.holds(levels[0], params)
 
 
 def saved(params: Mapping[str, Tensor], optimizer: Optimizer, known: Callable[..., Any]) -> list[Saved] | str:
@@ -84,6 +68,3 @@ def _parts(weights: Any, hyperparameters: Any, states: Any) -> Iterator[tuple[st
         for name, own in kept.items():
             for key, array in own.items():
                 yield f"{as_text(name)}.{key}", "state", level, "value", array
-
-
-extend(Told)

@@ -66,8 +66,8 @@ class Watcher(Labels):
     def step(self, title: Any = None) -> None:
         """A step begins."""
 
-    def holds(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
-        """A step of the optimizer has moved these parameters."""
+    def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
+        """A step of the optimizer would move these parameters, unless it is not finite."""
 
     def stepped(self) -> None:
         """A step has ended."""

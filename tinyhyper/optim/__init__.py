@@ -8,7 +8,7 @@ from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
 from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from ..core.tower import Optimizer
 from . import checks, explain, horizon, saving
-from .boundary import Boundary
+from .boundary import Boundary, Told
 from .clipping import Limits, clip_by_norm, clip_by_value
 from .hooks import extend
 from .nonfinite import Guard
@@ -17,7 +17,7 @@ from .stack import from_string
 from .update import Closures, trace_rule
 
 horizon.register()
-for hook in (Boundary, Limits, Guard, Closures, RangeWatch):
+for hook in (Boundary, Limits, Told, Guard, Closures, RangeWatch):
     extend(hook)
 checks.register()
 saving.register()

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..core.tape import recording, unwatched
+from ..core.tape import current, recording, unwatched
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer, moves_of
 from .hooks import Hook
@@ -110,3 +110,18 @@ class Boundary(Hook):
 
     def __reduce__(self) -> tuple[object, ...]:
         return Boundary, (None,)  # a copy has no graph, so no step of it is made again
+
+
+class Told(Hook):
+    """Tells who watches a step which parameters it would move, before it may be refused or skipped."""
+
+    def __init__(self, level: Optimizer) -> None:
+        """Nothing is kept here."""
+
+    @property
+    def in_use(self) -> bool:  # type: ignore[override]
+        return current().tape is not None
+
+    def accepts(self, levels: Sequence[Optimizer], params: Mapping[str, Tensor], moves: object) -> bool:
+        current().tape.moves(levels[0], params)
+        return True

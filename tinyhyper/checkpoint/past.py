@@ -1,0 +1,84 @@
+"""A run as it was between two steps, in memory: it can be begun again from there, as from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..core.tensor import Tensor
+from ..core.tower import Optimizer
+from ..optim import saving
+from ..optim.boundary import Boundary, Carry
+from ..optim.horizon import Window
+from . import run
+
+
+class Past(NamedTuple):
+    """A run before a loss. Its arrays are those that the run had: nobody writes to them.
+
+    tower: one of the same levels.  levels, params, hyperparameters: its values, as a file has them.
+    last: what the last step has read, to make it again.  steps: as `go_on` takes it.
+    refusal: why the run cannot be begun from here; None if it can.
+    """
+
+    tower: Optimizer
+    levels: list[dict[str, Any]]
+    params: dict[str, Any]
+    hyperparameters: list[dict[str, Any]]
+    last: Carry | None
+    steps: int
+    refusal: str | None
+
+    def begin(self) -> tuple[dict[str, Tensor], Optimizer]:
+        """New weights, and a new tower, that go on from here."""
+        optimizer = saving.twin(self.tower)
+        tower = {
+            "settings": run.settings(optimizer),
+            "levels": self.levels,
+            "rules": [{} for _ in self.levels],
+            "hyperparameters": self.hyperparameters,
+            "consumed": False,
+            "last": run.plain(self.last),
+        }
+        return run.go_on({"params": self.params, "tower": tower}, optimizer, self.steps), optimizer
+
+
+def past(params: Mapping[str, Tensor], optimizer: Optimizer, tower: Optimizer, cut: Carry | None) -> Past:
+    """A run as it is now, whatever backward passes have left in gradients since the last step.
+
+    tower: one of the same levels, whose values are of no account.
+    cut: with a horizon, what the last step has read, if it has cut and was seen.
+    """
+    window = optimizer.hooks[Window]
+    last = optimizer.hooks[Boundary].last if window.horizon == 1 else cut
+    return Past(
+        tower,
+        saving.described(optimizer),
+        run.bare(params),
+        [run.bare(level.parameters) for level in optimizer.levels],
+        last,
+        0 if window.horizon == 1 else window.steps,
+        _refusal(params, optimizer, last),
+    )
+
+
+def _refusal(params: Mapping[str, Tensor], optimizer: Optimizer, last: Carry | None) -> str | None:
+    """Why a run cannot be begun again as it is now: more than the edges of the last step, made again, leads on."""
+    window, levels = optimizer.hooks[Window], optimizer.levels
+    if window.steps and (window.horizon is None or (window.steps - 1) % window.horizon):
+        return "is within a window of the horizon, and the graph of its steps is the program that you wrote"
+    if last is not None and last.weights.keys() != params.keys():
+        return f"follows a step of other weights: it moved {', '.join(map(repr, last.weights))}"
+    if last is not None and [*map(set, last.hyperparameters)] != [set(level.parameters) for level in levels]:
+        return "follows a step of other levels"
+    rules = run.fusions(optimizer)
+    places = {f"params[{name!r}]": w for name, w in params.items()}
+    for height, level in enumerate(levels):
+        places |= {f"{key} of level {height}": tensor for key, tensor in level.parameters.items()}
+    nodes = {place: w.edge[0] for place, w in places.items() if w.edge is not None and not w.is_leaf}
+    if last is None and (nodes or (window.steps and window.horizon != 1)):
+        return "follows a step that was made before the recording"
+    for place, node in nodes.items():
+        if node.op not in rules and not node.seam:
+            return f"begins with {place} computed by {node!r}, not by a step of the tower"
+    return None
