@@ -5,6 +5,7 @@ So the engine itself answers a question about gradients, on the graph that was r
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
@@ -41,10 +42,10 @@ class Rerun:
         self.tensors: dict[Place, Tensor] = {}
         self.gates: dict[Place, Tensor] = {}
         self.cuts: dict[int, Tensor] = {}
-        self._operands = by_target(tape.edges)
+        self._nodes, self._operands = tape.nodes, by_target(tape.edges)
         self._kept: set[Place] = set()
         with recording(), unwatched():
-            for node in tape.nodes:
+            for node in self._nodes:
                 for n, tensor in enumerate(self._compute(node)):
                     self._check(node, n, tensor)
                     self.tensors[node.number, n] = tensor
@@ -58,7 +59,7 @@ class Rerun:
 
     def on_graph(self, place: Place) -> bool:
         """Whether a gradient could flow to a value in the first run, as far as the second has come."""
-        node = self.tape.node(place)
+        node = self._nodes[place[0]]
         kept = node.kind == "gradient" and any(edge.flow == "kept" for edge in self._operands[node.number])
         return kept or node.serial is not None or place in self._kept
 
@@ -101,11 +102,16 @@ class Rerun:
 
     def _check(self, node: Node, n: int, tensor: Tensor) -> None:
         recorded = node.outputs[n].value
-        if recorded is not None and not self.opened and not np.isclose(tensor.item(), recorded, 1e-4, equal_nan=True):
+        if recorded is not None and not self.opened and not _close(tensor.item(), recorded):
             raise GraphError(
                 f"{node.op or node.kind} at {node.file}:{node.line} gave {recorded}, and gives {tensor.item()} "
                 "when run again: a value that it reads was changed in between"
             )
+
+
+def _close(given: float, recorded: float) -> bool:
+    both_nan = given != given and recorded != recorded
+    return both_nan or math.isclose(given, recorded, rel_tol=1e-4, abs_tol=1e-8)
 
 
 def compute_ghosts(tape: Recording) -> Ghosts:

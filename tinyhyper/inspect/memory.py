@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import GraphError
 from .names import Names
-from .records import Place, Recording, walk
+from .records import Edge, Place, Recording, by_target, walk
 
 
 @dataclass(slots=True)
@@ -33,12 +32,13 @@ def alive(tape: Recording) -> list[Alive]:
     """What was alive at the end of each step, and, last, when the recording ended. Raises GraphError before that."""
     if not tape.closed:
         raise GraphError("what is kept alive is known only when the recording has ended: ask after the block")
-    names, found = Names(tape), []
-    for step, end in enumerate(tape.ends, start=1):
-        nodes = [node.number for node in tape.nodes[:end] if node.until is not None and node.until >= step]
-        saved = sorted({place for number in nodes for place in tape.nodes[number].saved})
+    names, edges, found = Names(tape), by_target(tape.edges), []
+    nodes: list[int] = []
+    for step, (begin, end) in enumerate(zip([0, *tape.ends], tape.ends), start=1):
+        nodes = [n for n in (*nodes, *range(begin, end)) if (names.nodes[n].until or 0) >= step]
+        saved = sorted({place for number in nodes for place in names.nodes[number].saved})
         size = sum(nbytes(tape, place) for place in saved)
-        found.append(Alive(step, nodes, saved, size, _holders(tape, nodes, names)))
+        found.append(Alive(step, nodes, saved, size, _holders(edges, nodes, names)))
     return found
 
 
@@ -48,17 +48,17 @@ def nbytes(tape: Recording, place: Place) -> int:
     return math.prod(output.shape) * np.dtype(output.dtype).itemsize
 
 
-def _holders(tape: Recording, nodes: list[int], names: Names) -> dict[str | None, set[int]]:
+def _holders(into: dict[int, list[Edge]], nodes: list[int], names: Names) -> dict[str | None, set[int]]:
     """By name, the nodes that gradients reach from each value that no other living node reads."""
     living = set(nodes)
-    sources: dict[int, list[int]] = defaultdict(list)
-    for edge in tape.edges:
-        if edge.flow == "kept" and edge.target in living and edge.source in living:
-            sources[edge.target].append(edge.source)
+    sources = {
+        number: [edge.source for edge in into[number] if edge.flow == "kept" and edge.source in living]
+        for number in nodes
+    }
     read = {source for found in sources.values() for source in found}
     holders: dict[str | None, set[int]] = {}
     for root in (number for number in nodes if number not in read):
-        name = names.known((root, 0)) if tape.nodes[root].outputs[0].label is not None else None
+        name = names.known((root, 0)) if names.nodes[root].outputs[0].label is not None else None
         holders[name] = holders.get(name, set()) | walk([root], lambda number: sources[number]).keys()
     others = holders.pop(None, set()).difference(*holders.values())
     return {**holders, None: others} if others else holders
