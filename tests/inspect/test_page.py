@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packing import unpacked
 from recordings import by_hand
 from recordings import trained as recorded
 
@@ -62,12 +63,17 @@ def embedded(text):
     return json.loads(re.search(r'<script type="application/json" id="\w+">(.*?)</script>', text, re.DOTALL)[1])
 
 
+def data(text):
+    """What the page of a recording holds."""
+    return unpacked(embedded(text))[0]
+
+
 # As text.
 
 
 def test_the_page_holds_the_whole_recording():
     tape = trained()
-    assert embedded(page(tape)) == json.loads(tape.to_json())
+    assert data(page(tape)) == json.loads(tape.to_json())
 
 
 @pytest.mark.parametrize("title", [ODD, "{{data}}", "a & b", None])
@@ -76,7 +82,7 @@ def test_no_text_of_the_recording_becomes_markup(title):
     plain = page(trained(steps=1, ghosts=False))
     tape.title = title
     text = page(tape)
-    assert embedded(text)["title"] == title
+    assert data(text)["title"] == title
     assert text.count("</script>") == plain.count("</script>")
     assert text.count("<b>") == plain.count("<b>")
 
@@ -203,6 +209,13 @@ def tape():
     return trained()
 
 
+@pytest.mark.parametrize("make", [trained, by_hand, lambda: chain(3), lambda: recorded("adam/sgd/sgd", 4)])
+def test_the_page_reads_what_stands_packed_in_it(reader, make):
+    tape = make()
+    reader.open(tape)
+    assert reader.ask("return unpacked(JSON.parse(at('tape').textContent))[0]") == json.loads(tape.to_json())
+
+
 def test_the_overview_shows_each_name_at_each_step(reader, tape):
     reader.open(tape)
     reader.ask("explorer.all()")
@@ -267,7 +280,7 @@ def test_a_click_shows_the_path_of_a_hypergradient_and_what_came_along(reader, t
     assert reader.names("path") == {"alpha[2]", "weight[2]", "bias[2]", "loss[2]"}
     path = next(
         path
-        for path in embedded(page(tape))["paths"]
+        for path in json.loads(tape.to_json())["paths"]
         if tape.nodes[path["loss"][0]].step == 2
         and tape.output(path["target"]).label.name == "alpha"
         and tape.nodes[path["target"][0]].step == 2

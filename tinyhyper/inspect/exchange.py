@@ -80,6 +80,11 @@ class File:
 
 def to_json(tape: Recording) -> str:
     """The recording as JSON; if ghosts were recorded, with the paths of each hypergradient."""
+    return dumps(file(tape))
+
+
+def file(tape: Recording) -> File:
+    """What the JSON says."""
     held = [
         Held(now.step, len(now.nodes), now.bytes, [Holder(name, len(nodes)) for name, nodes in now.holders.items()])
         for now in alive(tape)
@@ -87,19 +92,18 @@ def to_json(tape: Recording) -> str:
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
     refused = tape.saved if isinstance(tape.saved, str) else None
     saved = None if isinstance(tape.saved, str) else tape.saved
-    file = File(FORMAT, VERSION, **records, alive=held, saved=saved, refused=refused, paths=_paths(tape))
-    return dumps(file)
+    return File(FORMAT, VERSION, **records, alive=held, saved=saved, refused=refused, paths=_paths(tape))
 
 
 def from_json(text: str) -> Recording:
     """The recording that `to_json` wrote; it cannot be run again. Raises ArgumentError, with the place, otherwise."""
-    file = reader(File)(_loaded(text), "")
+    read = reader(File)(_loaded(text), "")
     tape = Recording()
     for name in (*FACTS, "paths"):
-        setattr(tape, name, getattr(file, name))
-    tape.saved = file.saved if file.refused is None else file.refused
+        setattr(tape, name, getattr(read, name))
+    tape.saved = read.saved if read.refused is None else read.refused
     for name in LISTS:
-        getattr(tape, name).extend(getattr(file, name))
+        getattr(tape, name).extend(getattr(read, name))
     tape.closed = True
     check_links(tape)
     return tape

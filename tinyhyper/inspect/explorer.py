@@ -1,6 +1,7 @@
 """The explorer: a recording, or a program, as one page that needs neither a server nor a network.
 
-The parts of the pages stand in `page/`; this module puts them together. A page shows the JSON of what it is of.
+The parts of the pages stand in `page/`; this module puts them together. A program's page holds its JSON; a
+recording's holds what its JSON says, packed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from pathlib import Path
 
 from ..files import write
 from .canvas import DARK_PAGES, part
-from .exchange import to_json
+from .exchange import file
 from .opened import formulas
+from .packing import packed
 from .plain import markup
 from .records import Recording
 from .schema import dumps
 
 LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = (
-    "elements", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page", "controls",
+    "elements", "packing", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page",
+    "controls",
 )  # fmt: skip
 
 
@@ -49,8 +52,8 @@ class Page(str):
 def page(tape: Recording) -> Page:
     """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it."""
     libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
-    title, rules = tape.title or "A recording", dumps(formulas(tape))
-    return _filled("page.html", SCRIPTS, title, to_json(tape), formulas=_safe(rules), libraries=libraries)
+    title, rules, data = tape.title or "A recording", dumps(formulas(tape)), dumps(packed(file(tape)))
+    return _filled("page.html", SCRIPTS, title, data, formulas=_safe(rules), libraries=libraries)
 
 
 def program_page(title: str, data: str, picture: str) -> Page:

@@ -18,22 +18,27 @@ from .plain import SURROGATES
 Reader: TypeAlias = Callable[[Any, str], Any]
 
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that JSON does not have
+AS_THEY_ARE = {str, int, bool, NoneType}
 MOST = 2**53  # every reader of JSON holds the integers up to it
 TYPES = {str: "text", bool: "a boolean"}
 
 
 def dumps(record: Any) -> str:
-    """A dataclass of plain records as JSON."""
+    """A dataclass of plain records, or dicts and lists, as JSON."""
     text = json.dumps(_plain(record), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # UTF-8 cannot hold them
 
 
 def _plain(value: Any) -> Any:
     """Records as dicts, sequences as lists, and words for the numbers that JSON does not have."""
+    if type(value) in AS_THEY_ARE:
+        return value
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
         return {name: _plain(getattr(value, name)) for name in fields}
     return value

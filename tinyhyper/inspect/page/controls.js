@@ -191,5 +191,5 @@ function legend(tape) {
   }).concat(ghosts, names);
 }
 
-window.explorer = new Explorer({ ...JSON.parse(at("tape").textContent), formulas: JSON.parse(at("formulas").textContent) });
+window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], formulas: JSON.parse(at("formulas").textContent) });
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));
