@@ -20,6 +20,7 @@ from .packing import packed
 from .plain import markup
 from .records import Recording
 from .schema import dumps
+from .waiting import waiting
 
 LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = (
@@ -52,7 +53,8 @@ class Page(str):
 def page(tape: Recording) -> Page:
     """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it."""
     libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
-    title, rules, data = tape.title or "A recording", dumps(formulas(tape)), dumps(packed(file(tape)))
+    with waiting(f"making a page of {tape.steps} steps"):
+        title, rules, data = tape.title or "A recording", dumps(formulas(tape)), dumps(packed(file(tape)))
     return _filled("page.html", SCRIPTS, title, data, formulas=_safe(rules), libraries=libraries)
 
 
