@@ -18,7 +18,6 @@ class Lanes {
     tape.nodes.forEach((node) => node.outputs.forEach((output, n) => this._place(node, n, output.label)));
     for (const node of tape.nodes) if (node.of !== null) this._placeGradient(node);
     for (const loss of this._losses().sort((a, b) => b[0] - a[0])) this._gather(loss);
-    this.arrows = this._arrows();
   }
 
   /* Whether the recording holds optimizer steps to lay out. */
@@ -100,7 +99,11 @@ class Lanes {
     }
   }
 
-  /* One arrow for each pair of boxes and each flow. */
+  /* One arrow for each pair of boxes and each flow; found when first asked for. */
+  get arrows() {
+    return (this.found ??= this._arrows());
+  }
+
   _arrows() {
     const found = new Map();
     const add = (source, target, flow, link, cuts) => {
