@@ -549,6 +549,17 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_nothing_of_the_graph_is_behind_the_numbers_of_the_steps(reader):
+    size = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reader.open(recorded("adam/sgd/sgd", 3, {"weight": [1.0, 2.0], "bias": [0.0, 0.5]}))
+    reader.screenshot("first-of-height-2")
+    bottoms = "[...document.querySelectorAll('#steps > span')].map((one) => one.getBoundingClientRect().bottom)"
+    for name in ("graph", "lanes"):
+        assert reader.ask(f"return Math.max(...{bottoms}) <= at('{name}').getBoundingClientRect().top")
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_lane_of_many_weights_is_one_row_until_it_is_asked_for(reader):
     reader.open(recorded("sgd/sgd", 1, {f"w{n}": [1.0, float(n)] for n in range(9)}))
     assert "9 weights[0]" in reader.names("values")

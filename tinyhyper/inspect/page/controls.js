@@ -57,10 +57,10 @@ Object.assign(Explorer.prototype, {
   all() {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const zoom = Math.max(this.overview ? LEAST : 0, Math.min((width - 40) / (x2 - x1), (height - 60) / (y2 - y1)));
-    const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height + 20 - (y1 + y2) * zoom) / 2 };
-    const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height - 40;
-    this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 30 - y1 * zoom : middle.y } });
+    const zoom = Math.max(this.overview ? LEAST : 0, Math.min((width - 40) / (x2 - x1), (height - 20) / (y2 - y1)));
+    const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height - (y1 + y2) * zoom) / 2 };
+    const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height;
+    this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 10 - y1 * zoom : middle.y } });
     if (this.overview && wide) this.follow(false);
   },
 
@@ -108,7 +108,7 @@ Object.assign(Explorer.prototype, {
     this.choose(node);
     const box = node.renderedBoundingBox();
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const by = { x: Math.max(0, 10 - box.x1) - Math.max(0, box.x2 - width + 10), y: Math.max(0, 30 - box.y1) - Math.max(0, box.y2 - height + 10) };
+    const by = { x: Math.max(0, 10 - box.x1) - Math.max(0, box.x2 - width + 10), y: Math.max(0, 10 - box.y1) - Math.max(0, box.y2 - height + 10) };
     if (by.x || by.y) this.cy.panBy(by);
   },
 
@@ -118,7 +118,8 @@ Object.assign(Explorer.prototype, {
     tip.hidden = false;
     const { clientWidth: width, clientHeight: height } = at("stage");
     tip.style.left = `${clamp(at("graph").offsetLeft + position.x + 16, 4, Math.max(4, width - tip.offsetWidth - 4))}px`;
-    tip.style.top = `${position.y + 18 + tip.offsetHeight < height ? position.y + 18 : Math.max(4, position.y - tip.offsetHeight - 12)}px`;
+    const y = at("graph").offsetTop + position.y;
+    tip.style.top = `${y + 18 + tip.offsetHeight < height ? y + 18 : Math.max(4, y - tip.offsetHeight - 12)}px`;
   },
 
   /* The names beside the lanes and above the steps. */

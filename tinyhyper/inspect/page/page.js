@@ -70,9 +70,9 @@ class Explorer {
   home() {
     const { clientWidth: width, clientHeight: height } = at("graph");
     const { y1, y2 } = this.layout.span;
-    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 40) / (y2 - y1)), 0.6, 1.1);
-    const room = height - 30 - (y2 - y1) * zoom;
-    this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? 30 + room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
+    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 8) / (y2 - y1)), 0.55, 1.1);
+    const room = height - (y2 - y1) * zoom;
+    this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
     this.follow(false);
   }
 
