@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..optim import saving
-from ..optim.boundary import Boundary, Carry
+from ..optim.boundary import Boundary, Carry, Value
 from ..optim.horizon import Window
 from . import run
+
+Bare = dict[str, tuple[np.ndarray, bool, bool]]
 
 
 class Past(NamedTuple):
     """A run before a loss. Its arrays are those that the run had: nobody writes to them.
 
-    tower: one of the same levels.  levels, params, hyperparameters: its values, as a file has them.
+    tower: one of the same levels.  levels: its values.
+    params, hyperparameters: by name, an array, whether it requires a gradient, and whether it is a leaf.
     last: what the last step has read, to make it again.  steps: as `go_on` takes it.
     refusal: why the run cannot be begun from here; None if it can.
     """
 
     tower: Optimizer
     levels: list[dict[str, Any]]
-    params: dict[str, Any]
-    hyperparameters: list[dict[str, Any]]
+    params: Bare
+    hyperparameters: list[Bare]
     last: Carry | None
     steps: int
     refusal: str | None
@@ -36,11 +41,11 @@ class Past(NamedTuple):
             "settings": run.settings(optimizer),
             "levels": self.levels,
             "rules": [{} for _ in self.levels],
-            "hyperparameters": self.hyperparameters,
+            "hyperparameters": [*map(_entries, self.hyperparameters)],
             "consumed": False,
             "last": run.plain(self.last),
         }
-        return run.go_on({"params": self.params, "tower": tower}, optimizer, self.steps), optimizer
+        return run.go_on({"params": _entries(self.params), "tower": tower}, optimizer, self.steps), optimizer
 
 
 def past(params: Mapping[str, Tensor], optimizer: Optimizer, tower: Optimizer, cut: Carry | None) -> Past:
@@ -54,12 +59,21 @@ def past(params: Mapping[str, Tensor], optimizer: Optimizer, tower: Optimizer, c
     return Past(
         tower,
         saving.described(optimizer),
-        run.bare(params),
-        [run.bare(level.parameters) for level in optimizer.levels],
+        _bare(params),
+        [_bare(level.parameters) for level in optimizer.levels],
         last,
         0 if window.horizon == 1 else window.steps,
         _refusal(params, optimizer, last),
     )
+
+
+def _bare(tensors: Mapping[str, Tensor]) -> Bare:
+    return {name: (tensor.array, tensor.edge is not None, tensor.is_leaf) for name, tensor in tensors.items()}
+
+
+def _entries(found: Bare) -> dict[str, Any]:
+    """Values as a file has them."""
+    return {name: Value(array, None, flows)._asdict() | {"leaf": leaf} for name, (array, flows, leaf) in found.items()}
 
 
 def _refusal(params: Mapping[str, Tensor], optimizer: Optimizer, last: Carry | None) -> str | None:
@@ -71,14 +85,13 @@ def _refusal(params: Mapping[str, Tensor], optimizer: Optimizer, last: Carry | N
         return f"follows a step of other weights: it moved {', '.join(map(repr, last.weights))}"
     if last is not None and [*map(set, last.hyperparameters)] != [set(level.parameters) for level in levels]:
         return "follows a step of other levels"
-    rules = run.fusions(optimizer)
-    places = {f"params[{name!r}]": w for name, w in params.items()}
-    for height, level in enumerate(levels):
-        places |= {f"{key} of level {height}": tensor for key, tensor in level.parameters.items()}
-    nodes = {place: w.edge[0] for place, w in places.items() if w.edge is not None and not w.is_leaf}
-    if last is None and (nodes or (window.steps and window.horizon != 1)):
+    if last is None and window.steps and window.horizon != 1:
         return "follows a step that was made before the recording"
-    for place, node in nodes.items():
-        if node.op not in rules and not node.seam:
-            return f"begins with {place} computed by {node!r}, not by a step of the tower"
+    rules = run.fusions(optimizer)
+    for height, tensors in enumerate([params, *[level.parameters for level in levels]]):
+        for name, tensor in tensors.items():
+            if tensor.edge is not None and (node := tensor.edge[0]).op is not None:
+                if last is None or (node.op not in rules and not node.seam):
+                    place = f"{name} of level {height - 1}" if height else f"params[{name!r}]"
+                    return f"begins with {place} made by {node!r}, not by a step of the tower that is known"
     return None

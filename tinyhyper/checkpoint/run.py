@@ -34,12 +34,8 @@ class Consumed(Node):
 
 def model(params: Mapping[str, Tensor]) -> Content:
     """The values alone."""
-    return {"params": bare(params), "tower": None}
-
-
-def bare(tensors: Mapping[str, Tensor]) -> Content:
-    """The values of tensors, by name, without gradients."""
-    return _entries(tensors, {name: (array, None, flows) for name, (array, _, flows) in values(tensors).items()})
+    bare: Values = {name: (array, None, flows) for name, (array, _, flows) in values(params).items()}
+    return {"params": _entries(params, bare), "tower": None}
 
 
 def leaves(content: Content) -> dict[str, Tensor]:
