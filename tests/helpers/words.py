@@ -41,7 +41,7 @@ class Calls:
     def cut(self, *what):
         pass
 
-    gradient = swept = holds = cut
+    gradient = swept = moves = cut
 
 
 def calls_of(function, *args):
