@@ -17,6 +17,7 @@ from replayed import batches, eager_step, loss_of, make
 
 import tinyhyper as th
 from tinyhyper import testing
+from tinyhyper.checkpoint import archive
 from tinyhyper.inspect import Recording
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.optim.horizon import Window
@@ -290,6 +291,17 @@ def test_a_step_that_another_recording_saw_is_not_taken_for_one_before_a_load():
                 with pytest.raises(th.GraphError, match="step 1 follows a step that was made before the recording"):
                     tape.rewind(1)
     assert snapshot(optimizer, params) == before
+
+
+def test_after_a_load_no_step_of_the_window_before_is_made_again(tmp_path):
+    params, optimizer = make(tower(horizon=2))
+    with th.record() as tape:
+        eager_step(loss_of, params, optimizer, batches(1)[0])
+        act("load", params, optimizer)
+        th.save(tmp_path / "recorded", params, optimizer)
+    th.save(tmp_path / "rewound", *tape.rewind(1))
+    recorded, rewound = (archive.read(tmp_path / name)["tower"] for name in ("recorded", "rewound"))
+    assert recorded["last"] is rewound["last"] is None
 
 
 def test_a_recording_that_an_error_ends_can_be_rewound():

@@ -184,7 +184,7 @@ def go_on(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, T
             for key, state in kept.items():
                 state.edge = twin._states[name][key].edge  # a window goes on through the states too
         optimizer.hooks[Window].stand(optimizer.levels, weights, steps)
-    optimizer.hooks[Boundary].last = None if steps else last
+    optimizer.hooks[Boundary].last = last
     optimizer.hooks[Guard].settle(optimizer, weights, cuts=True)
     for entries, tensors in zip(now, (weights, *hyperparameters)):
         for name, tensor in tensors.items():
