@@ -8,6 +8,7 @@ read, and the step is made again: so the hypergradients of the very next `backwa
 | `archive` | the file: how it is written, and what is refused |
 | `tree` | nested data as JSON and arrays |
 | `run` | weights and a tower, with gradients and what the last step has read, as nested data |
+| `past` | a run between two steps in memory, for `tape.rewind` |
 """
 
 from __future__ import annotations
