@@ -158,9 +158,11 @@ Object.assign(Explorer.prototype, {
       heading.style.transform = `translateY(${Math.max(top, inSight)}px)`;
     }
     const apart = Math.max(1, Math.ceil(64 / (zoom * PITCH)));
+    const room = at("graph").clientWidth;
     for (const label of at("steps").children) {
-      label.hidden = Number(label.dataset.step) % apart > 0;
-      label.style.transform = `translateX(${pan.x + zoom * (this.layout.column(Number(label.dataset.step)) - 64)}px)`;
+      const step = Number(label.dataset.step), x = pan.x + zoom * (this.layout.column(step) - 64);
+      label.hidden = step % apart > 0 || x < -100 || x > room; // most are far away
+      if (!label.hidden) label.style.transform = `translateX(${x}px)`;
     }
   },
 

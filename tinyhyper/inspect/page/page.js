@@ -87,7 +87,6 @@ class Explorer {
     this.cy.viewport({ zoom: all < 0.4 ? 0.6 : all, pan });
   }
 
-  /* Go to a step. */
   /* Go to the step of what was clicked. */
   visit(element) {
     const { box, arrow } = element.data();
@@ -95,6 +94,7 @@ class Explorer {
     if (this.overview && step !== this.step) this.go(step);
   }
 
+  /* Go to a step. */
   go(step, moving = true) {
     this.step = clamp(step, 0, this.tape.steps);
     at("slider").value = this.step;
