@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ..report import COLOURS
 from .goals import RIVALS, tower_times
-from .plan import BACKENDS, FLOOR_ROW, KINDS, OURS, TOWER_LABELS, TRAINING_ROWS
+from .plan import BACKENDS, BESIDE_ROW, FLOOR_ROW, KINDS, OURS, TOWER_LABELS, TRAINING_ROWS
 from .run import Rows, Run, best
 from .statistics import ratio
 
@@ -52,7 +52,7 @@ def styles() -> dict[str, dict[str, Any]]:
     """By label of a training row: a colour for each library, and a marker for each of its rows."""
     found: dict[str, dict[str, Any]] = {}
     for peer, colour in LIBRARIES.items():
-        labels = [row.label for row in (*TRAINING_ROWS, FLOOR_ROW) if row.peer == peer]
+        labels = [row.label for row in (*TRAINING_ROWS, BESIDE_ROW, FLOOR_ROW) if row.peer == peer]
         found |= {label: {"color": colour, "marker": marker} for label, marker in zip(labels, MARKERS)}
     return found
 
