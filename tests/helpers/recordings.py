@@ -73,3 +73,18 @@ def run(stack, steps=3, seed=0, ghosts=True, create_graph=False):
             loss.backward(retain_graph=True, create_graph=create_graph)
             optimizer.step(params)
     return tape, params, optimizer
+
+
+def overlong():
+    """An operation whose equation would have 4,096 factors."""
+
+    @th.fuse
+    def long(x):
+        for _ in range(12):
+            x = x * x
+        return x
+
+    x = th.tensor(0.5, requires_grad=True)
+    with th.record() as tape:
+        long(x).backward()
+    return tape

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import classes, inside, texts
-from recordings import by_hand, squares, trained
+from recordings import by_hand, overlong, squares, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -114,15 +114,7 @@ def test_signs_bind_as_pythons_do():
 
 
 def test_an_operation_that_is_too_long_is_drawn_without_its_equation():
-    @th.fuse
-    def long(x):
-        for _ in range(12):
-            x = x * x
-        return x
-
-    x = th.tensor(0.5, requires_grad=True)
-    with th.record() as tape:
-        long(x).backward()
+    tape = overlong()
     drawn = inspect.svg(tape, inside="loss")
     words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
     assert "loss[0], as long makes it" in words and not any(" = " in text for text in words)

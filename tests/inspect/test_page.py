@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packing import unpacked
-from recordings import by_hand
+from recordings import by_hand, overlong
 from recordings import trained as recorded
 
 import tinyhyper as th
@@ -380,16 +380,7 @@ def test_the_first_view_says_the_rules_of_the_step_and_opens_them(reader):
 
 
 def test_an_overlong_rule_is_opened_without_an_equation(reader):
-    @th.fuse
-    def long(x):
-        for _ in range(12):
-            x = x * x
-        return x
-
-    x = th.tensor(0.5, requires_grad=True)
-    with th.record() as tape:
-        long(x).backward()
-    reader.open(tape)
+    reader.open(overlong())
     reader.ask("explorer.enter(explorer.cy.nodes('.fused')[0])")
     assert reader.names("line") == {"×"} and " = " not in reader.says()
 
