@@ -116,12 +116,9 @@ class Beside:
 
     def _adds(self, total: Total, last: Instruction) -> list[Instruction]:
         """What adds up the terms of a total, if it is not made at once. last: what has added the last one so far."""
-        found, sum_ = list[Instruction](), total.terms[:1]
-        for number, term in enumerate(total.terms[1:], start=2):
-            target = total.slot if number == len(total.terms) else self._new(last.op.name, last.reads[0])
-            found.append(last._replace(reads=(sum_[0], term), writes=(target,)))
-            sum_ = [target]
-        return found
+        sums = [*[self._new(last.op.name, last.reads[0]) for _ in total.terms[2:]], total.slot]
+        pairs = zip([*total.terms[:1], *sums], total.terms[1:])
+        return [last._replace(reads=pair, writes=(made,)) for pair, made in zip(pairs, sums)]
 
     def _form(self, instruction: Instruction, totals: dict[int, Total]) -> Alike | None:
         """What it has in common with others that can be one with it; None if it always stays by itself.

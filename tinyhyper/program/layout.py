@@ -171,7 +171,7 @@ class Layout:
         """Buffers for each slot, or strip: several if it is carried, else one that others share before and after."""
         free: dict[tuple[int, ...], list[int]] = {}
         units: dict[int, tuple[int, ...]] = {slot: strip for strip in self.strips for slot in strip}
-        left = dict.fromkeys(units, 0)
+        left: dict[int, int] = {}  # by the first slot of a unit, how many of its slots are still read
         for slot in self._carried - self.offsets.keys():
             stays = self.lowered.slots[slot].kind == "value"  # nothing moves it
             unit = units.setdefault(slot, (slot,))
