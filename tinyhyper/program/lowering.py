@@ -84,12 +84,11 @@ def split(fusion: Fusion, scalar: Mask, weak: Mask) -> Split | None:
 def lowered(program: Program, side_by_side: bool = False) -> Lowered:
     """The same program for the machine. side_by_side: whether operations that are alike become one."""
     slots = [*program.slots]
-    beside = Beside(program, slots)
-    pairs = [_lower(n, body, slots, beside if side_by_side else None) for n, body in enumerate(program.bodies)]
-    bodies, numbers = zip(*pairs)
-    constants = {**program.constants, **beside.constants}
+    beside = Beside(program, slots) if side_by_side else None
+    bodies, numbers = zip(*[_lower(n, body, slots, beside) for n, body in enumerate(program.bodies)])
+    constants = {**program.constants, **(beside.constants if beside else {})}
     found = program._replace(slots=tuple(slots), constants=constants, bodies=bodies)
-    return Lowered(found, numbers, tuple(beside.strips))
+    return Lowered(found, numbers, tuple(beside.strips) if beside else ())
 
 
 def _lower(n: int, body: Body, slots: list[Slot], beside: Beside | None) -> tuple[Body, tuple[int, ...]]:
