@@ -31,7 +31,7 @@ import tinyhyper as th
 
 from . import digits, output
 from .digits import Params
-from .report import COLOURS, png, tidy
+from .report import COLOURS, png, tick, tidy
 from .settings import Settings, shared
 
 EIGENVALUES = np.logspace(-2, 0, 10)
@@ -253,6 +253,7 @@ def draw_cost(axes: Axes, label: str, horizons: Sequence[int], values: Sequence[
     axes.plot(horizons, line, color="#999999", linestyle="--", linewidth=1, label="in proportion to k")
     axes.plot(horizons, values, color=COLOURS[0], marker="o", markersize=4.5, linewidth=1.4)
     axes.set_yscale("log")
+    tick(axes)
     axes.set_ylabel(label)
     axes.legend(frameon=False, fontsize=9)
     over_k(axes, horizons)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 # Okabe and Ito's colours, which differ for colour-blind eyes too. Plain optimizers are dashed, towers solid.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#E69F00")
@@ -126,6 +127,19 @@ def tidy(axes: Axes) -> None:
     axes.grid(color="#E5E5E5", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
+
+
+def plain(axis: Any) -> None:
+    """Numbers on a logarithmic axis as a person writes them."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def tick(axes: Axes) -> None:
+    """Such numbers on the vertical axis, for what spans a few decades."""
+    low, high = axes.get_ylim()
+    axes.set_yticks([t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high])
+    plain(axes.yaxis)
 
 
 def png(figure: Figure) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
-from ..report import COLOURS
+from ..report import COLOURS, plain, tick
 from .goals import RIVALS, tower_times
 from .plan import BACKENDS, BESIDE_ROW, FLOOR_ROW, KINDS, OURS, TOWER_LABELS, TRAINING_ROWS
 from .run import Rows, Run, best
@@ -21,19 +21,6 @@ LIBRARIES = {
     "tinyhyper": COLOURS[2], "numpy": COLOURS[4], "jax": COLOURS[1], "torch": COLOURS[0], "torch_compile": COLOURS[3],
     "mygrad": COLOURS[5], "autograd": COLOURS[6],
 }  # fmt: skip
-
-
-def plain(axis: Any) -> None:
-    """Numbers on a logarithmic axis as a person writes them."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def tick(axes: Axes) -> None:
-    """Ratios on the vertical axis."""
-    low, high = axes.get_ylim()
-    axes.set_yticks([t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high])
-    plain(axes.yaxis)
 
 
 def named(axes: Axes, columns: int, **place: Any) -> None:
