@@ -1,4 +1,4 @@
-"""Measure, and write what was measured: performance.json, and from it a table, a page and a picture."""
+"""Measure, and write what was measured: performance.json, and from it a table, a page and pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import machine, memory, page, picture, plan, startup, sweeps
 from .run import Run
 from .turns import Crew
 
-DATA, PAGE, PICTURE = "performance.json", "performance.md", "performance.png"
+DATA, PAGE = "performance.json", "performance.md"
 
 
 def options(parser: ArgumentParser) -> None:
@@ -100,7 +100,7 @@ def main(settings: Settings) -> int:
             interrupted = True
         data["seconds"] = time.perf_counter() - begun
     run = Run(data)
-    contents: dict[str, str | bytes] = {PAGE: page.markdown(run), PICTURE: picture.picture(run)}
+    contents: dict[str, str | bytes] = {PAGE: page.markdown(run), **picture.pictures(run)}
     measured = {} if settings.again else {DATA: json.dumps(data) + "\n"}
     output.finish(page.screen(run), folder, contents | measured, *{DATA} - {*measured})
     if interrupted:

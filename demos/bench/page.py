@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from . import memory, startup, tables, worker
+from . import memory, picture, startup, tables, worker
 from .agreement import TOLERANCE
 from .problems import SMALL_MLP
 from .run import Run
@@ -30,8 +30,10 @@ def machine(facts: dict[str, Any]) -> list[list[str]]:
 
 def markdown(run: Run) -> str:
     """The page as docs/performance.md."""
+    shown = {name: [f"![{drawn.words}]({picture.file(name)})"] for name, drawn in picture.measured(run).items()}
     sections = {
-        section.__name__: "\n\n".join(map(tables.as_markdown, section(run))) or "Not measured."
+        (name := section.__name__): "\n\n".join([*shown.get(name, []), *map(tables.as_markdown, section(run))])
+        or "Not measured."
         for section in tables.SECTIONS
     }
     others = run.others()

@@ -1,80 +1,102 @@
-"""A run as a picture: hypersteps over towers, single operations and matrix products."""
+"""A run as pictures: hypersteps, towers, single operations and matrix products."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
-from ..report import COLOURS, plain, tick
+from ..report import COLOURS, plain, png, tidy
 from .goals import RIVALS, tower_times
-from .plan import BACKENDS, BESIDE_ROW, FLOOR_ROW, KINDS, OURS, TOWER_LABELS, TRAINING_ROWS
-from .run import Rows, Run, best
+from .plan import BACKENDS, BESIDE_ROW, FLOOR_ROW, OURS, OVER, TOWER_LABELS, TRAINING_ROWS
+from .run import Run, best
 from .statistics import ratio
+from .tables import threads_name
 
-MARKERS = "osD^vPX*h"
 LIBRARIES = {
     "tinyhyper": COLOURS[2], "numpy": COLOURS[4], "jax": COLOURS[1], "torch": COLOURS[0], "torch_compile": COLOURS[3],
     "mygrad": COLOURS[5], "autograd": COLOURS[6],
 }  # fmt: skip
+HUES = {
+    row.label: colour
+    for peer, colour in LIBRARIES.items()
+    for row in (*TRAINING_ROWS, BESIDE_ROW, FLOOR_ROW)
+    if row.peer == peer
+}  # the colour of each row of a training, in the order in which they are drawn
+MARKERS = "osD^v"
+MOST = 4  # panels side by side
+TICKS = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 2, 5)]
+
+Spread = tuple[float, float, float]  # the ends of a bar, and the dot between them
 
 
-def named(axes: Axes, columns: int, **place: Any) -> None:
-    """A legend in which each label stands once."""
-    handles = {str(h.get_label()): h for h in axes.get_lines() if not str(h.get_label()).startswith("_")}
-    axes.legend(list(handles.values()), list(handles), fontsize=8, frameon=False, ncols=columns, **place)
-
-
-def grid(axes: Axes) -> None:
-    axes.grid(color="#E5E5E5", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-
-
-def styles() -> dict[str, dict[str, Any]]:
-    """By label of a training row: a colour for each library, and a marker for each of its rows."""
-    found: dict[str, dict[str, Any]] = {}
-    for peer, colour in LIBRARIES.items():
-        labels = [row.label for row in (*TRAINING_ROWS, BESIDE_ROW, FLOOR_ROW) if row.peer == peer]
-        found |= {label: {"color": colour, "marker": marker} for label, marker in zip(labels, MARKERS)}
-    return found
-
-
-def draw_hypersteps(axes: Axes, run: Run, threads: int) -> None:
-    """A row for each workload, and in it a line for each peer: the median, and a bar from quartile to quartile."""
-    names = [name for name in run.names("hyperstep") if run.training(name, threads)]
-    found = [run.training(name, threads) for name in names]
-    shown = {label: style for label, style in styles().items() if any(label in rows for rows in found)}
-    for place, rows in enumerate(found):
-        axes.axhline(place + 0.5, color="#CCCCCC", linewidth=0.7)
-        for n, (label, style) in enumerate(shown.items()):
-            if label in rows:
-                line = place + 0.84 * (n + 0.5) / len(shown) - 0.42
-                axes.plot([q * 1e6 for q in rows[label]["quartiles"]], [line, line], color=style["color"], alpha=0.6)
-                axes.plot(rows[label]["median"] * 1e6, line, markersize=5, linestyle="none", label=label, **style)
-    axes.set_yticks(range(len(names)), names, fontsize=9)
+def draw_rows(axes: Axes, names: Sequence[str], found: Mapping[str, Spread], colours: Sequence[str]) -> None:
+    """A row for each name, the first at the top: a dot, and a bar around it."""
+    for place, (name, colour) in enumerate(zip(names, colours)):
+        if name in found:
+            low, middle, high = found[name]
+            axes.plot([low, high], [place, place], color=colour, alpha=0.5, linewidth=2)
+            axes.plot(middle, place, "o", color=colour, markersize=5)
+    axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xscale("log")
+    tidy(axes)
+
+
+def ticks(axes: Axes) -> None:
+    """Numbers below a logarithmic axis, as many as there is room for."""
+    low, high = axes.get_xlim()
+    shown = TICKS if high < 60 * low else TICKS[::3]
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in shown if low <= tick <= high]))
     plain(axes.xaxis)
-    axes.set_xlabel("microseconds a step; bars: quartiles")
-    axes.set_title("Hypersteps")
-    named(axes, 1, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    grid(axes)
-    axes.grid(visible=False, axis="y")
 
 
-def draw_towers(axes: Axes, run: Run, threads: int) -> None:
+def draw_hypersteps(run: Run, threads: int) -> Figure:
+    """A panel for each workload, and in it a row for each peer; workloads on the same model have the same axis."""
+    trained = {name: rows for name in run.names("hyperstep") if (rows := run.training(name, threads))}
+    names = [name for name in HUES if any(name in rows for rows in trained.values())]
+    columns = min(MOST, len(trained))
+    lines = -(-len(trained) // columns)
+    figure = Figure(figsize=(3 + 2.3 * columns, 1.1 + (0.5 + 0.2 * len(names)) * lines), layout="constrained")
+    panels = np.ravel(figure.subplots(lines, columns, sharey=True, squeeze=False))
+    models: dict[str, Axes] = {}
+    for axes, (name, rows) in zip(panels, trained.items()):
+        first = models.setdefault(name.split(",")[0], axes)
+        if first is not axes:
+            axes.sharex(first)
+        times = {
+            label: (1e3 * row["quartiles"][0], 1e3 * row["median"], 1e3 * row["quartiles"][1])
+            for label, row in rows.items()
+        }
+        draw_rows(axes, names, times, [HUES[name] for name in names])
+        if OVER in times:
+            axes.axvline(times[OVER][1], color=LIBRARIES["tinyhyper"], linewidth=1, linestyle=":")
+        axes.set_title(name.replace("parameters, ", "parameters,\n"), fontsize=10)
+    for axes in panels[len(trained) :]:
+        axes.set_axis_off()
+    for axes in panels[: len(trained)]:
+        ticks(axes)
+    figure.supxlabel("milliseconds a step, on a logarithmic axis; a bar reaches from quartile to quartile", fontsize=10)
+    figure.suptitle(f"A hyperstep of each peer, {threads_name(threads)}; the dotted line is “{OVER}”", fontsize=11)
+    return figure
+
+
+def draw_towers(run: Run, threads: int) -> Figure:
     """The time of a step over the height; the levels above 0 on a logarithmic axis, 0 at its left end."""
-    known = styles()
-    for label in TOWER_LABELS:
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for label, marker in zip(TOWER_LABELS, MARKERS):
         if times := tower_times(run, threads, label):
             heights = [max(height, 0.5) for height in times]
-            axes.plot(heights, [t * 1e6 for t in times.values()], "-", markersize=4.5, linewidth=1.4, label=label,
-                      **known[label])  # fmt: skip
+            style = "--" if label == TOWER_LABELS[-1] else "-"
+            axes.plot(heights, [t * 1e6 for t in times.values()], marker + style, color=HUES[label],
+                      markersize=5, linewidth=1.4, label=label)  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([0.5, 1, 10, 100, 1000], ["0", "1", "10", "100", "1000"])
@@ -82,76 +104,67 @@ def draw_towers(axes: Axes, run: Run, threads: int) -> None:
     plain(axes.yaxis)
     axes.set_xlabel("levels above the bottom")
     axes.set_ylabel("microseconds a step")
-    axes.set_title("Towers of SGD")
-    axes.legend(fontsize=8, frameon=False)
-    grid(axes)
+    axes.set_title(f"Towers of SGD, {threads_name(threads)}", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    tidy(axes)
+    return figure
 
 
-def draw_ratios(axes: Axes, lines: dict[str, list[tuple[int, float]]], goal: float, what: str) -> None:
-    """Lines of ratios, above 1 where tinyhyper is faster, and the goal."""
-    axes.axhline(1, color="#555555", linewidth=1)
-    axes.axhline(goal, color="#999999", linewidth=1, linestyle=":", label=f"goal: {goal:g}")
-    for n, (name, points) in enumerate(lines.items()):
-        x, y = zip(*points)
-        axes.plot(x, y, MARKERS[n % len(MARKERS)] + "-", color=COLOURS[n % len(COLOURS)], markersize=4, linewidth=1.2,
-                  label=name)  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylabel(what)
-    tick(axes)
-    axes.legend(fontsize=7.5, frameon=False, ncols=2)
-    grid(axes)
-
-
-def draw_operations(axes: Axes, run: Run, threads: int) -> None:
-    draw_ratios(axes, operation_lines(run, threads), 0.9, "time of the best peer / tinyhyper's")
-    axes.set_title("Single operations, forward: above 1, faster")
+def draw_operations(run: Run, threads: int) -> Figure:
+    """How many times as quick as the best peer: a row for each forward operation, a column for each size."""
+    found = gains(run, threads)
+    sizes = sorted({size for line in found.values() for size in line})
+    values = np.array([[line.get(size, np.nan) for size in sizes] for line in found.values()])
+    figure = Figure(figsize=(8.5, 1.4 + 0.36 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    shown = axes.pcolormesh(values, cmap=colormaps["PuOr"], norm=LogNorm(1 / 8, 8), edgecolors="white", linewidth=1.5)
+    for (y, x), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            light = np.dot(np.power(shown.to_rgba(value)[:3], 2.2), (0.21, 0.72, 0.07)) > 0.2
+            axes.text(x + 0.5, y + 0.5, f"{value:.2g}", ha="center", va="center", color="black" if light else "white")
+    axes.set_xticks(np.arange(len(sizes)) + 0.5, [f"{size:,}" for size in sizes])
+    axes.set_yticks(np.arange(len(found)) + 0.5, list(found))
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     axes.set_xlabel("elements")
+    title = f"The best peer's time / tinyhyper's, forward, {threads_name(threads)}: above 1 tinyhyper is faster"
+    axes.set_title(title, fontsize=11)
+    bar = figure.colorbar(shown, ax=axes, ticks=[0.125, 0.25, 0.5, 1, 2, 4, 8], pad=0.02)
+    plain(bar.ax.yaxis)
+    bar.outline.set_visible(False)
+    return figure
 
 
-def draw_products(axes: Axes, run: Run, threads: int) -> None:
-    """NumPy's time over that of each row, by shape: the median of all transpositions, and a bar to both extremes."""
-    lines = product_ratios(run, threads)
-    shapes = list(dict.fromkeys(shape for ratios in lines.values() for shape in ratios))
-    axes.axhline(1, color="#555555", linewidth=1)
-    for n, (name, ratios) in enumerate(lines.items()):
-        colour, marker = COLOURS[n], MARKERS[n]
-        for shape, values in ratios.items():
-            x = shapes.index(shape) + 0.7 * (n + 1) / (len(lines) + 1) - 0.35
-            axes.plot([x, x], [min(values), max(values)], color=colour, linewidth=1.2, alpha=0.6)
-            axes.plot(x, float(np.median(values)), marker, color=colour, markersize=5, label=name)
-    for place in range(len(shapes) - 1):
-        axes.axvline(place + 0.5, color="#CCCCCC", linewidth=0.7)
-    axes.set_xticks(
-        range(len(shapes)), [shape.replace("x", "×") for shape in shapes], rotation=30, ha="right", fontsize=8.5
-    )
-    axes.set_yscale("log")
-    axes.set_ylabel("NumPy's time / time")
-    axes.set_title("Matrix products: above 1, faster than NumPy")
-    axes.set_xlabel("m×k×n; bars: the four transpositions")
-    named(axes, 2)
-    grid(axes)
-    axes.grid(visible=False, axis="x")
-    tick(axes)
+def draw_products(run: Run, threads: int) -> Figure:
+    """A panel for each row, and in it the shapes: NumPy's time over its own, of all transpositions."""
+    found = product_ratios(run, threads)
+    shapes = list(dict.fromkeys(shape for ratios in found.values() for shape in ratios))
+    figure = Figure(figsize=(2 + 1.9 * len(found), 1.4 + 0.26 * len(shapes)), layout="constrained")
+    panels = figure.subplots(1, len(found), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, ratios) in zip(panels, found.items()):
+        spreads = {shape: (min(v), float(np.median(v)), max(v)) for shape, v in ratios.items()}
+        colour = LIBRARIES["torch" if name == "PyTorch" else "tinyhyper"]
+        draw_rows(axes, shapes, spreads, [colour] * len(shapes))
+        axes.axvline(1, color="#555555", linewidth=1)
+        axes.set_title(name.replace(", ", ",\n"), fontsize=10)
+    for axes in panels:
+        ticks(axes)
+    panels[0].set_yticks(range(len(shapes)), [shape.replace("x", "×") for shape in shapes])
+    panels[0].set_ylabel("m×k×n")
+    figure.supxlabel("NumPy's time / time; a bar reaches from the least to the most of 4 transpositions", fontsize=10)
+    figure.suptitle(f"Matrix products, {threads_name(threads)}: above 1 faster than NumPy", fontsize=11)
+    return figure
 
 
-def operation_lines(run: Run, threads: int) -> dict[str, list[tuple[int, float]]]:
-    """The gain of each forward operation over the best peer, by size."""
-    names = [name for name in run.names("operation") if "backward" not in name]
-    return gains({name: run.parts("operation", threads, name) for name in names})
-
-
-def gains(cases: dict[str, dict[str, Rows]]) -> dict[str, list[tuple[int, float]]]:
-    lines = {}
-    for name, parts in cases.items():
-        points = [
-            (int(part), rival / rows[OURS]["median"])
-            for part, rows in parts.items()
-            if OURS in rows and (rival := best(rows, RIVALS))
-        ]
-        if points:
-            lines[name] = points
-    return lines
+def gains(run: Run, threads: int) -> dict[str, dict[int, float]]:
+    """The best peer's time over ours, by forward operation and size."""
+    found: dict[str, dict[int, float]] = {}
+    for name in run.names("operation"):
+        for part, rows in run.parts("operation", threads, name).items():
+            if "backward" not in name and OURS in rows and (rival := best(rows, RIVALS)):
+                found.setdefault(name, {})[int(part)] = rival / rows[OURS]["median"]
+    return found
 
 
 def product_ratios(run: Run, threads: int) -> dict[str, dict[str, list[float]]]:
@@ -167,25 +180,32 @@ def product_ratios(run: Run, threads: int) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def picture(run: Run) -> bytes:
-    """A PNG of four panels, at the smallest thread count."""
-    threads = min(run.threads)
-    figure = Figure(figsize=(15, 13.5), layout="constrained")
-    halves: Any = figure.subfigures(2, 1, height_ratios=[1.4, 1])
-    panels = [halves[0].subplots(), *halves[1].subplots(1, 3)]
-    figure.suptitle(f"{run.data['machine']['processor']}, threads: {threads}", fontsize=11)
-    drawn = {
-        "hyperstep": lambda axes: draw_hypersteps(axes, run, threads),
-        "towers": lambda axes: draw_towers(axes, run, threads),
-        "operation": lambda axes: draw_operations(axes, run, threads),
-        "matmul": lambda axes: draw_products(axes, run, threads),
-    }
-    for axes, (kind, draw) in zip(panels, drawn.items()):
-        if run.parts(kind, threads):
-            draw(axes)
-        else:
-            axes.set_axis_off()
-            axes.text(0.5, 0.5, f"{KINDS[kind]}: not measured", ha="center")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+class Drawn(NamedTuple):
+    """A picture in a section of the page: of which kind it is, what it shows, in words, and what draws it."""
+
+    kind: str
+    words: str
+    draw: Callable[[Run, int], Figure]
+
+
+DRAWN = {
+    "hypersteps": Drawn("hyperstep", "The time of a step of each peer, on each workload.", draw_hypersteps),
+    "towers": Drawn("towers", "The time of a step over the height of a tower of SGD.", draw_towers),
+    "operations": Drawn("operation", "By size: the best peer's time divided by tinyhyper's.", draw_operations),
+    "products": Drawn("matmul", "By shape: NumPy's time divided by that of each peer.", draw_products),
+}
+
+
+def measured(run: Run) -> dict[str, Drawn]:
+    """By section, the pictures of what was measured at the smallest thread count, which they show."""
+    return {section: drawn for section, drawn in DRAWN.items() if run.parts(drawn.kind, min(run.threads))}
+
+
+def file(section: str) -> str:
+    """The file in which the picture of a section lies."""
+    return f"performance-{section}.png"
+
+
+def pictures(run: Run) -> dict[str, bytes]:
+    """The PNGs by their files."""
+    return {file(section): png(drawn.draw(run, min(run.threads))) for section, drawn in measured(run).items()}

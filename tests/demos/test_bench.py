@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -422,7 +423,7 @@ def settings(folder, **chosen):
 
 
 @pytest.mark.slow
-def test_a_run_writes_its_data_a_page_and_a_picture_which_can_be_made_again(tiny, tmp_path, capsys):
+def test_a_run_writes_its_data_a_page_and_pictures_which_can_be_made_again(tiny, tmp_path, capsys):
     assert command.main(settings(tmp_path)) == 0
     out = capsys.readouterr().out
     data = json.loads((tmp_path / "performance.json").read_text())
@@ -431,8 +432,10 @@ def test_a_run_writes_its_data_a_page_and_a_picture_which_can_be_made_again(tiny
     found = [data[name] for name in ("sweeps", "starts", "memory", "growth")]
     assert [len(records) for records in found] == [1, 2, 3, 1]
     assert all("left_out" not in record for records in found for record in records)
-    assert (tmp_path / "performance.png").read_bytes().startswith(PNG)
     written = (tmp_path / "performance.md").read_text()
+    pictures = {path.name for path in tmp_path.glob("*.png") if path.read_bytes().startswith(PNG)}
+    assert pictures == {f"performance-{part}.png" for part in ("hypersteps", "towers", "operations", "products")}
+    assert pictures == set(re.findall(r"!\[.*\]\((.*)\)", written))
     assert "Not measured." not in written and "NumPy by hand" in out
     (tmp_path / "performance.md").unlink()
     assert command.main(settings(tmp_path, again=True)) == 0
@@ -444,6 +447,8 @@ def test_only_one_kind_is_measured_if_one_is_named(tiny, tmp_path):
     assert command.main(settings(tmp_path, only=("towers",))) == 0
     data = json.loads((tmp_path / "performance.json").read_text())
     assert {record["kind"] for record in data["records"]} == {"towers"}
+    assert [path.name for path in tmp_path.glob("*.png")] == ["performance-towers.png"]
+    assert re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "performance.md").read_text()) == ["performance-towers.png"]
     assert data["sweeps"] == data["starts"] == data["memory"] == []
 
 
