@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png, tidy
+from ..report import COLOURS, plain, png, tidy
 from ..settings import Settings
 from . import Experiment, Line, Run, cifar, page, record
 
@@ -28,6 +28,13 @@ QUICK_EPOCHS = 4
 PLAIN, TUNED = "plain", "hyperoptimized"
 CONSTANT, BY_HAND, LEARNED = "constant alpha", "alpha divided by 10 twice", "learned alpha"
 
+
+# A constant and a learned alpha are nearly equal: the dashes of one are seen on the broad line of the other.
+STYLES: dict[str, dict[str, Any]] = {
+    LEARNED: {"color": COLOURS[5], "linewidth": 4},
+    BY_HAND: {"color": COLOURS[2]},
+    CONSTANT: {"color": COLOURS[0], "linestyle": "--"},
+}
 
 Settings2a = Mapping[tuple[float, float], Mapping[str, Sequence[Line]]]
 
@@ -127,33 +134,37 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     figure = Figure(figsize=(12, 4), layout="constrained")
     settings_axes, alpha_axes, error_axes = figure.subplots(1, 3, width_ratios=[1.4, 1, 1])
     draw_nine(settings_axes, settings)
-    for (name, group), colour in zip(names.items(), COLOURS):
-        line = group[0]
-        alphas = [values["alpha"] for values in line.result["hyperparameters"]]
-        alpha_axes.plot(np.array(alphas, float), color=colour, label=name, drawstyle="steps-post")
-        done = np.arange(1, len(line.result["errors"]) + 1)
-        error_axes.plot(done, np.array(line.result["errors"], float), color=colour, label=name)
+    titles = "2a: from good and bad settings", "2b: learned decay, alpha", "2b: learned decay, test error"
+    for axes, title in zip(figure.axes, titles):
+        axes.set_title(title, fontsize=11)
+    for name, style in STYLES.items():
+        for line in names.get(name, [])[:1]:
+            alphas = [values["alpha"] for values in line.result["hyperparameters"]]
+            alpha_axes.plot(np.array(alphas, float), label=name, drawstyle="steps-post", **style)
+            done = np.arange(1, len(line.result["errors"]) + 1)
+            error_axes.plot(done, np.array(line.result["errors"], float), label=name, **style)
     for axes, what in ((alpha_axes, "alpha"), (error_axes, "test error, %")):
         axes.set(xlabel="epoch", ylabel=what)
         tidy(axes)
         if names:
             axes.legend(frameon=False, fontsize=8)
     alpha_axes.set_yscale("log")
+    plain(alpha_axes.yaxis)
     return {"resnet.png": png(figure)}
 
 
 def draw_nine(axes: Axes, settings: Settings2a) -> None:
-    """Two points a setting, joined by an arrow from plain to hyperoptimized."""
+    """Two points a setting, and a line from one to the other."""
     for place, names in enumerate(settings.values()):
-        plain, tuned = mean(names.get(PLAIN, [])), mean(names.get(TUNED, []))
-        axes.plot([place, place], [plain, tuned], color="#BBBBBB", zorder=1)
-        axes.scatter(place, plain, facecolors="white", edgecolors=COLOURS[1], zorder=2, label=PLAIN)
-        axes.scatter(place, tuned, color=COLOURS[2], zorder=3, label=TUNED)
+        before, after = mean(names.get(PLAIN, [])), mean(names.get(TUNED, []))
+        axes.plot([place, place], [before, after], color="#BBBBBB", zorder=1, label="what hyperoptimizing changed")
+        axes.scatter(place, before, facecolors="white", edgecolors=COLOURS[1], zorder=2, label=PLAIN)
+        axes.scatter(place, after, color=COLOURS[2], zorder=3, label=TUNED)
     axes.set_xticks(range(len(settings)), [f"{alpha:g}\n{mu:g}" for alpha, mu in settings])
     axes.set(xlabel="alpha, and below it mu", ylabel="test error, %")
     tidy(axes)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[:2], labels[:2], frameon=False)
+    axes.legend(handles[:3], labels[:3], frameon=False)
 
 
 EXPERIMENT = Experiment("resnet", plan, markdown, pictures)

@@ -19,7 +19,7 @@ EXPERIMENTS = {
     demo.EXPERIMENT: words
     for demo, words in {
         table1: "Test errors of 18 stacks, published and here, hyperoptimized and run again with the learned values.",
-        walls: "Test error over the top step size for four stacks, published and here.",
+        walls: "Test error over the top step size for four stacks, here and in an independent reproduction.",
         resnet: "Test errors from nine settings, plain and hyperoptimized; alpha and the test error over the epochs.",
         charrnn: "Training perplexity and alpha over the steps, from three alphas, plain and hyperoptimized.",
         towers: "Errors over the first alpha for towers of different heights, the decades that do well, the run time.",
