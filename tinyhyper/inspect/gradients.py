@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,11 @@ def ghosts(tape: Recording) -> Answer:
     graph = Graph(tape)
     found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
     names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
-    rows = [(c.number, c.step, name, c.reason, c.ghost, c.severed) for c, name in zip(found, names)]
+    kinds = ["a number" if prod(cut.shape) == 1 else "a norm" for cut in found]
+    facts = zip(found, names, kinds)
+    rows = [(cut.number, cut.step, name, cut.reason, cut.ghost, kind, cut.severed) for cut, name, kind in facts]
+    signs = ["th-norm" if prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
+    looks = [f"th-bar {sign}{'' if cut.severed else ' th-pale'}" for cut, sign in zip(found, signs)]
     text = "No backward pass reached a cut."
     if found:
         text = (
@@ -113,8 +118,8 @@ def ghosts(tape: Recording) -> Answer:
         )
     if found and len(found) < len(tape.cuts):
         text += f" No backward pass reached the other {count(len(tape.cuts) - len(found), 'cut')}."
-    columns = ("cut", "step", "with respect to", "reason", "ghost", "had a graph")
-    return Answer("What would have flowed through the cuts?", text, columns, rows, "ghost")
+    columns = ("cut", "step", "with respect to", "reason", "ghost", "which is", "had a graph")
+    return Answer("What would have flowed through the cuts?", text, columns, rows, "ghost", looks=looks)
 
 
 def without(tape: Recording, cut: Cut | int) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -12,6 +12,12 @@ from .plain import plain, short
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
 MOST = 40  # rows in a picture
+KEYS = {
+    "th-bar": "a number above 0",
+    "th-bar th-minus": "a number below 0",
+    "th-bar th-norm": "the norm of an array",
+    "th-bar th-pale": "pale: no graph was behind the value",
+}  # what a bar means by how it looks
 
 
 def shown(cell: Any) -> str:
@@ -21,29 +27,71 @@ def shown(cell: Any) -> str:
     return short(cell) if cell is None or isinstance(cell, float) else plain(str(cell))
 
 
+def starts(cells: Sequence[Sequence[str]]) -> list[float]:
+    """Where the columns of a table begin, and where the last one ends."""
+    widths = [LETTER * max(map(len, column)) + 24 for column in zip(*cells)]
+    return [LEFT + sum(widths[:n]) for n in range(len(widths) + 1)]
+
+
+class Sheet(Canvas):
+    """The picture of an answer, below the question and some words. top: where the drawing begins.
+
+    wide, high: how large the drawing is.
+    """
+
+    def __init__(self, title: str, words: str, wide: float, high: float) -> None:
+        lines = [title, *fill(words, LINE).splitlines()]
+        self.top, self.wide = ROW * (len(lines) + 1) + 10, max(wide, 2 * LEFT + LETTER * LINE)
+        super().__init__(self.wide, self.top + high, "th-answer")
+        self.style("picture", "table")
+        self.add("rect", class_="th-ground", width="100%", height="100%")
+        for n, line in enumerate(lines):
+            self.write(LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
+
+    def row(self, n: int, places: Sequence[float], cells: Sequence[str], style: str = "") -> None:
+        """Write a row of text."""
+        for x, cell in zip(places, cells):
+            self.write(x, self.top + ROW * n + BASE, cell, style)
+
+    def bar(self, n: int, x: float, length: float, style: str) -> None:
+        """Draw a bar in a row."""
+        self.add("rect", x=x, y=self.top + ROW * n + 3, height=ROW - 10, width=f"{length:.1f}", class_=style)
+
+    def keys(self, n: int, keys: Mapping[str, str], note: str = "") -> None:
+        """Say in a row what bars mean, by how they look, and a word more."""
+        x: float = LEFT
+        for style, words in keys.items():
+            self.bar(n, x, 24, style)
+            self.write(x + 32, self.top + ROW * n + BASE, words, "th-small")
+            x += 56 + LETTER * len(words)
+        self.write(x, self.top + ROW * n + BASE, note, "th-small")
+
+
 def drawn_table(
-    title: str, words: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], bar: str | None
+    title: str,
+    words: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    bar: str | None,
+    looks: Sequence[str],
 ) -> Picture:
-    """The SVG of a table below its title and some words. bar: the column that is also drawn as bars."""
-    lines = [title, *fill(words, LINE).splitlines()]
+    """The SVG of a table below its title and some words. bar: the column that is also drawn as bars.
+
+    looks: of each row, how its bar looks.
+    """
     numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:MOST]]
     cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:MOST]]]
-    if len(rows) > MOST:
-        cells.append((f"and {len(rows) - MOST} more rows",))
-    widths = [LETTER * max(map(len, column)) + 24 for column in zip(*cells[: MOST + 1])]
-    starts = [LEFT + sum(widths[:n]) for n in range(len(widths) + 1)]
-    top = ROW * (len(lines) + 1) + 10
-    width = max(starts[-1] + (BAR + LEFT if numbers else 0), 2 * LEFT + LETTER * LINE)
-    canvas = Canvas(width, top + ROW * len(cells) + 6, "th-answer")
-    canvas.style("picture")
-    canvas.add("rect", class_="th-ground", width="100%", height="100%")
-    for n, line in enumerate(lines):
-        canvas.write(LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
+    places, more = starts(cells), len(rows) - MOST
+    keys = {look: words for look, words in KEYS.items() if any({*look.split()} <= {*one.split()} for one in looks)}
+    high = ROW * (len(cells) + (more > 0) + 2 * bool(keys)) + 6
+    sheet = Sheet(title, words, places[-1] + (BAR + LEFT if numbers else 0), high)
     for n, row in enumerate(cells):
-        for x, cell in zip(starts, row):
-            canvas.write(x, top + ROW * n + BASE, cell, "" if n else "th-head")
+        pale = n and looks and "th-pale" in looks[n - 1]
+        sheet.row(n, places, row, "th-pale" if pale else "" if n else "th-head")
+    if more > 0:
+        sheet.row(len(cells), places, [f"and {more} more rows"])
     longest = max(map(abs, numbers), default=0.0) or 1.0
     for n, number in enumerate(numbers, start=1):
-        style, length = "th-bar" if number >= 0 else "th-bar th-minus", BAR * abs(number) / longest
-        canvas.add("rect", x=starts[-1], y=top + ROW * n + 3, height=ROW - 10, width=f"{length:.1f}", class_=style)
-    return canvas.picture()
+        sheet.bar(n, places[-1], BAR * abs(number) / longest, looks[n - 1] if looks else "th-bar")
+    sheet.keys(len(cells) + (more > 0) + 1, keys)
+    return sheet.picture()
