@@ -17,6 +17,8 @@ OVERFLOW = "the numbers have become too large: make the steps smaller, or scale 
 EXPONENTIAL = (
     "its argument is too large: subtract the maximum first, or use logsumexp, log_softmax, sigmoid or softplus"
 )
+STEP = "the step was too large, or the rule divided by 0: use a smaller alpha, or a larger eps if there is one"
+TOO_LARGE = OVERFLOW, EXPONENTIAL, STEP
 ZERO = "the divisor is 0, or nearly: add a small number to it"
 POWER = "a power of a number below 0 has no real value, and a negative power of 0 is infinite: keep the base above 0"
 ADVICE = {
@@ -46,19 +48,19 @@ ADVICE = {
 
 def not_finite(graph: Graph) -> Iterator[Finding]:
     """The first operation that made a NaN or an infinity from finite numbers, or the value that came in so."""
-    spoilt = any(_word(out) == "NaN" for node in graph.nodes if node.kind == "operation" for out in node.outputs)
+    spoilt = any(word(out) == "NaN" for node in graph.nodes if node.kind == "operation" for out in node.outputs)
     for node in graph.nodes:
-        bad = next((n for n, out in enumerate(node.outputs) if _word(out)), None)
+        bad = next((n for n, out in enumerate(node.outputs) if word(out)), None)
         if bad is None or node.kind == "gradient":
             continue
         if node.kind == "operation" and node.op not in MEANT:
-            if not any(_word(graph.tape.output(edge.place)) for edge in graph.into[node.number]):
+            if not any(word(graph.tape.output(edge.place)) for edge in graph.into[node.number]):
                 yield _made(graph, node, bad)
                 return
-        elif spoilt or _word(node.outputs[bad]) == "NaN":  # an infinity may be meant, until it gives a NaN
+        elif spoilt or word(node.outputs[bad]) == "NaN":  # an infinity may be meant, until it gives a NaN
             before = node.kind == "earlier"
             origin = "what was computed before the recording" if before else "the data or the initial values"
-            what = f"{_amount(graph, (node.number, bad))} had {_word(node.outputs[bad])} from the start"
+            what = f"{_amount(graph, (node.number, bad))} had {word(node.outputs[bad])} from the start"
             todo = f"look at {origin}: np.isfinite(x.numpy()) shows which elements"
             yield finding(RULE, "first", node, what, todo, [node.number])
             return
@@ -68,7 +70,7 @@ def _made(graph: Graph, node: Node, bad: int) -> Finding:
     sources = [edge.place for edge in graph.into[node.number]]
     named = graph.known((node.number, bad))
     call = f"{f'{named} = ' if named else ''}{node.op}({', '.join(_amount(graph, place) for place in sources)})"
-    what = f"{call} is the first {_word(node.outputs[bad])}"
+    what = f"{call} is the first {word(node.outputs[bad])}"
     vjp = f"{node.vjp_of}.vjp"
     if node.vjp_of is not None:
         what += f", in the backward pass of {node.vjp_of}"
@@ -86,12 +88,12 @@ def advice(op: str, inside: Iterable[str], moves: bool) -> str:
     if op in ADVICE:
         return ADVICE[op]
     if moves:
-        return "the step was too large, or the rule divided by 0: use a smaller alpha, or a larger eps if there is one"
+        return STEP
     risky = [name for name in inside if name in ADVICE and ADVICE[name] != OVERFLOW]
     return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
 
 
-def _word(output: Output) -> str:
+def word(output: Output) -> str:
     """NaN or infinity, or nothing if all elements are finite.
 
     A hyperparameter at the border of its range is finite, whatever its coordinate is.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
 from .answers import Answer, picture
-from .finite import not_finite
+from .chain import drawn_chain
+from .contents import contents
+from .finite import TOO_LARGE, not_finite, word
 from .gradients import ARROW, listed
 from .graph import Graph
 from .memory import alive, nbytes
@@ -19,6 +22,7 @@ from .plain import short
 from .records import Node, Place, Recording
 from .saved import Saved
 from .text import count, site
+from .timeline import timeline
 
 MOST = 3  # edges that the text names
 FLOWS = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
@@ -52,8 +56,8 @@ def kept_alive(tape: Recording) -> Answer:
             f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of {found[-1].bytes} bytes: "
             f"{saved}. The next backward pass reads them on its path to the hyperparameters, and then releases them."
         )
-    columns = ("after", "nodes", "bytes", "held by", "until")
-    return Answer("What does a step keep alive, and until when?", text, columns, rows, "bytes")
+    columns, question = ("after", "nodes", "bytes", "held by", "until"), "What does a step keep alive, and until when?"
+    return Answer(question, text, columns, rows, draw=partial(timeline, question, text, graph, found))
 
 
 def checkpoint(tape: Recording) -> Answer:
@@ -69,7 +73,8 @@ def checkpoint(tape: Recording) -> Answer:
         text += "ended. Keep the optimizer until then, or save these values yourself, where no graph is alive."
         return Answer(question, text, columns, rows, "bytes")
     whys = [row.why.replace(" read", ", read by the last step") for row in tape.saved]
-    rows = [(_saved_name(graph, row), str(row.shape), row.bytes, why) for row, why in zip(tape.saved, whys)]
+    named = [(_saved_name(graph, row), row) for row in tape.saved]
+    rows = [(name, str(row.shape), row.bytes, why) for (name, row), why in zip(named, whys)]
     groups = {why: [row.bytes for row in tape.saved if row.why.endswith(why)] for why in ("value", "gradient", "read")}
     amounts = {why: f"({count(len(sizes), 'array')}, {sum(sizes)} bytes)" for why, sizes in groups.items()}
     text = f"A file holds the values as they are now {amounts['value']} and the gradients in .grad "
@@ -92,7 +97,7 @@ def checkpoint(tape: Recording) -> Answer:
             f"The file also holds what the last step read {amounts['read']}. backward() has released the graph of that "
             "step; the gradients that it computed are in the file."
         )
-    return Answer(question, text, columns, rows, "bytes")
+    return Answer(question, text, columns, rows, draw=partial(contents, question, text, named, bool(live)))
 
 
 def differences(first: Recording, second: Recording) -> Answer:
@@ -210,7 +215,11 @@ def first_nonfinite(tape: Recording) -> Answer:
     node = tape.nodes[found.nodes[0]]
     rows = [(graph.name(edge.place), graph.number(edge.place)) for edge in graph.into[node.number]]
     text = f"At step {node.step}, {site(node)}: {found.what}. To do: {found.advice}."
-    return Answer(question, text, ("operand", "value or norm"), rows)
+    draw = None
+    if node.kind == "operation":
+        bad = next(n for n, output in enumerate(node.outputs) if word(output))
+        draw = partial(drawn_chain, question, text, graph, (node.number, bad), not found.advice.endswith(TOO_LARGE))
+    return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
 
 
 def _saved_name(graph: Graph, row: Saved) -> str:

@@ -1,0 +1,203 @@
+"""The pictures of answers that are no graphs: bars, what is alive when, how a value overflowed, what a file holds."""
+
+import re
+from collections import Counter
+from itertools import pairwise
+from math import isfinite
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pictures import classes, collisions, texts
+from recordings import run, stacks, trained
+
+import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.inspect import chain, contents, table, timeline
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.memory import alive
+from tinyhyper.optim import SGD
+
+
+def drawn(answer):
+    return ElementTree.fromstring(answer.svg())
+
+
+def bars(root):
+    """The rectangles that show something, from left to right and top to bottom; the legend's are narrow."""
+    found = [[float(bar.get(name)) for name in ("x", "width", "y")] for bar in classes(root, "th-bar")]
+    return [(x, x + width, y) for x, width, y in found if width != 24]
+
+
+def where(root, pattern):
+    """The texts of a pattern, each with its left end."""
+    return [(text, corners[0]) for text, corners in texts(root) if re.fullmatch(pattern, text)]
+
+
+# Ghosts
+
+
+@given(stacks, st.integers(0, 5))
+def test_a_bar_of_a_ghost_says_whether_it_is_a_number_or_a_norm_and_whether_a_graph_was_there(stack, seed):
+    tape = run(stack, seed=seed)[0]
+    answer = inspect.ghosts(tape)
+    for (number, *_, ghost, kind, graph), look in zip(answer.rows, answer.looks, strict=True):
+        assert kind == ("a norm" if np.size(tape.ghost(number)) != 1 else "a number")
+        assert ("th-norm" in look) == (kind == "a norm") and ("th-pale" in look) == (not graph)
+        assert ("th-minus" in look) == (ghost < 0)
+    root = drawn(answer)
+    assert len(bars(root)) == min(len(answer.rows), table.MOST)
+    legend = {words for words in table.KEYS.values() if where(root, re.escape(words))}
+    assert {table.KEYS[look] for look in answer.looks if look in table.KEYS} <= legend
+
+
+# What is alive when
+
+
+def held(horizon, steps, retain):
+    """A tower; `retain`: a loop whose losses the user keeps."""
+    losses = []
+
+    def loss(params):
+        losses.append(th.sum(th.tanh(params["w"]) ** 2))
+        return losses[-1]
+
+    optimizer = SGD(0.05, mu=0.5, horizon=horizon, optimizer=SGD(1e-3))
+    return trained(optimizer, steps, loss=loss, create_graph=horizon > 1, retain_graph=retain or horizon > 1)
+
+
+@given(st.integers(1, 3), st.integers(1, 10), st.booleans())
+def test_the_timeline_has_a_bar_over_each_step_after_which_its_nodes_were_alive(horizon, steps, retain):
+    tape = held(horizon, steps, retain)
+    answer = inspect.kept_alive(tape)
+    root, found = drawn(answer), alive(tape)[-timeline.MOST :]
+    columns = [x for _, x in where(root, r"after step \d+|at the end")]
+    assert len(columns) == len(found)
+    for now, x in zip(found, columns, strict=True):
+        made = [sum(number >= end for end in tape.ends) for number in now.nodes]
+        together = {(begun, tape.nodes[number].until) for begun, number in zip(made, now.nodes)}
+        assert sum(left <= x < right for left, right, _ in bars(root)) == len(together)
+    sizes = [text for text, x in where(root, r"[\d.]+ k?B") if x >= columns[0] - 1]
+    assert sizes == [timeline.amount(now.bytes) for now in found]
+    longer = [bar for bar in classes(root, "th-minus") if bar.get("width") != "24.0"]
+    assert bool(longer) == (steps > 1 and (horizon > 1 or retain))
+    assert collisions(root) == []
+
+
+def test_bytes_in_few_digits():
+    sizes = {0: "0 B", 999: "999 B", 1234: "1.234 kB", 1_650_000: "1.65 MB", 2.5e12: "2500 GB"}
+    assert [timeline.amount(size) for size in sizes] == [*sizes.values()]
+
+
+# How a value overflowed
+
+
+@st.composite
+def overflows(draw):
+    """A loop that makes a number larger and larger, or smaller, until an operation fails."""
+    dtype, size = draw(st.sampled_from([np.float32, np.float64])), draw(st.integers(1, 3))
+    start = draw(st.floats(1.5, 1e3))
+    x = th.tensor(np.full(size, start if draw(st.booleans()) else -start, dtype), requires_grad=True)
+    with th.record() as tape:
+        y, way = x, draw(st.sampled_from(["square", "product", "exp"]))
+        for _ in range(12):
+            y = y * y if way == "square" else y * (y * 3.0) if way == "product" else th.exp(abs(y))
+    return tape
+
+
+@given(overflows())
+def test_the_chain_grows_from_what_an_operation_read_to_what_it_made_until_it_is_not_finite(tape):
+    answer, graph = inspect.first_nonfinite(tape), Graph(tape)
+    node = next(node for node in tape.nodes if not isfinite(node.outputs[0].norm))
+    found = chain.chain(graph, (node.number, 0), smallest=False)
+    assert found[-1] == (node.number, 0) and not graph.sources(found[0])
+    assert all(isfinite(graph.number(place)) for place in found[:-1])
+    for before, after in pairwise(found):
+        read = {edge.place: abs(graph.number(edge.place)) for edge in graph.sources(after)}
+        assert read[before] == max(read.values())
+    root = drawn(answer)
+    lengths = [right - left for left, right, _ in bars(root)]
+    assert len(lengths) == min(len(found), chain.MOST) and max(lengths) == lengths[-1]
+    left_out = where(root, r"\d+ values? between rows left out\.")
+    assert bool(left_out) == (len(found) > chain.MOST)
+    assert collisions(root) == []
+    assert [bar.get("class") for bar in classes(root, "th-bar")].index("th-bar th-minus") == len(lengths) - 1
+
+
+def test_what_is_too_small_is_followed_to_the_zero():
+    x = th.tensor([0.5, 0.0], requires_grad=True)
+    with th.record() as tape:
+        th.sum(th.sqrt(x * 1.0)).backward()
+    answer = inspect.first_nonfinite(tape)
+    assert [text for text, _ in where(drawn(answer), "a leaf|sqrt|multiply|divide.*")] == [
+        "a leaf", "multiply", "sqrt", "divide in sqrt's VJP",
+    ]  # fmt: skip
+    with th.record() as tape:
+        th.log(x * 0.0)
+    assert [text for text, _ in where(drawn(inspect.first_nonfinite(tape)), "a constant|multiply|log")] == [
+        "a constant", "multiply", "log",
+    ]  # fmt: skip
+
+
+@given(st.integers(2, 60))
+def test_of_a_long_chain_the_named_values_and_the_end_are_drawn(count):
+    x = th.tensor(1.0, requires_grad=True)
+    with th.record() as tape:
+        y = x
+        for n in range(count):
+            y = y * 1.0
+            tape.label(y, f"y{n}", "weights", 0) if n % 4 == 0 else None
+        y * np.inf
+    graph = Graph(tape)
+    whole = chain.chain(graph, (len(tape.nodes) - 1, 0), smallest=True)
+    found = chain.fitting(graph, whole)
+    assert found == sorted(found) and len(found) == min(len(whole), chain.MOST) and found[-1] == whole[-1]
+    named = [place for place in whole if graph.known(place)]
+    assert {*named[-chain.MOST + 1 :]} <= {*found}
+
+
+def test_a_value_that_was_not_finite_from_the_start_has_a_table():
+    with th.record() as tape:
+        th.tensor([1.0, np.nan]) * 2.0
+    assert inspect.first_nonfinite(tape).draw is None and len(drawn(inspect.first_nonfinite(tape))) > 3
+
+
+# What a file holds
+
+
+@example("sgd(0.05)", 2, True)
+@example("adam(0.05)/adam(0.05)/sgd(0.05)", 2, True)
+@given(stacks, st.integers(1, 3), st.booleans())
+def test_the_picture_of_a_file_has_a_box_for_each_array(stack, steps, last):
+    params = {name: th.tensor(value, requires_grad=True) for name, value in (("w", [1.0, -2.0]), ("b", 0.5))}
+    optimizer = th.optim.from_string(stack)
+    with th.record() as tape:
+        for n in range(steps + last):
+            (th.sum(params["w"] ** 2) * params["b"] ** 2).backward()
+            if n < steps:
+                optimizer.step(params)
+    answer = inspect.checkpoint(tape)
+    root = drawn(answer)
+    counts = Counter(text.rpartition(" ")[0] or text for text, _ in where(root, r"and \d+ more"))
+    more = sum(int(text.split()[1]) for text, _ in where(root, r"and \d+ more"))
+    assert len(classes(root, "th-box")) - counts.total() + more == len(answer.rows)
+    heads = [text for text, _ in where(root, ".*: .* arrays?, .* k?B")]
+    assert sum(int(re.search(r": (\d+) array", text)[1]) for text in heads) == len(answer.rows)
+    assert len(where(root, "th.load repeats")) == ("th.load repeats that step" in answer.text)
+    assert collisions(root) == []
+
+
+def test_what_is_left_out_is_counted():
+    rows = [(f"w{n}", inspect.saved.Saved(f"w{n}", "weights", 0, None, (2,), 16, "value")) for n in range(9)]
+    part = contents.Part("value", rows)
+    assert [text for *_, text in part.boxes][-1] == "and 5 more" and "9 arrays, 144 B" in part.words[0][1]
+
+
+@pytest.mark.parametrize("stack", ["sgd/sgd", "adam/adam/sgd"])
+def test_the_pictures_fit_a_projector(stack):
+    tape = run(stack)[0]
+    for answer in (inspect.kept_alive(tape), inspect.checkpoint(tape), inspect.ghosts(tape)):
+        root = drawn(answer)
+        assert float(root.get("width")) <= 1280 and collisions(root) == []

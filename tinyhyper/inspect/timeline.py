@@ -1,0 +1,67 @@
+"""What is alive when, as a picture: a row for nodes that were made and released together, a column for each step."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+
+from .canvas import Picture
+from .captions import clip
+from .graph import Graph
+from .memory import Alive, nbytes
+from .plain import short
+from .records import Place
+from .table import BASE, LEFT, ROW, Sheet, starts
+from .text import count
+
+WIDE, MOST, ROWS = 110, 8, 16  # how wide a column is; how many columns and rows are drawn, the last ones
+LONGEST = 20  # characters of a row's names
+KEYS = {"th-bar": "alive until the next step", "th-bar th-minus": "kept for more than a step"}
+
+
+def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Picture:
+    """The picture of what was alive after each step, and at the end. found: that, of all steps."""
+    ends, shown = graph.tape.ends, found[-MOST:]
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for number in sorted({number for now in shown for number in now.nodes}):
+        groups[bisect_right(ends, number) + 1, graph.nodes[number].until or 0].append(number)
+    spans = sorted(groups)[-ROWS:]
+    head = ("nodes of", "they keep")
+    cells = [head, *[_row(graph, groups[span]) for span in spans], ("in all", "")]
+    (*places, left), keys = starts(cells), {}
+    sheet = Sheet(title, words, left + WIDE * len(shown) + 2 * LEFT, ROW * (len(cells) + 2) + 6)
+    for n, row in enumerate(cells):
+        sheet.row(n, places, row, "" if n else "th-head")
+    steps = [now.step for now in shown]
+    for column, now in enumerate(shown):
+        x, size = left + WIDE * column, amount(now.bytes)
+        sheet.row(0, [x], ["at the end" if now is found[-1] else f"after step {now.step}"], "th-head")
+        sheet.row(len(cells) - 1, [x], [size])
+        sheet.add("path", d=f"M{x - 8:g} {sheet.top} V{sheet.top + ROW * len(cells)}", class_="th-value")
+    for n, (born, until) in enumerate(spans, start=1):
+        begin, end = max(born, steps[0]) - steps[0], until - steps[0] + 1
+        style = "th-bar th-minus" if min(until, len(ends) - 1) > born else "th-bar"
+        keys[style] = KEYS[style]
+        sheet.bar(n, left + WIDE * begin - 8, WIDE * (end - begin), style)
+        if until >= len(ends):
+            sheet.write(left + WIDE * end, sheet.top + ROW * n + BASE, "→")
+    sheet.keys(len(cells) + 1, keys, "→ still alive at the end" if spans and spans[-1][1] >= len(ends) else "")
+    return sheet.picture()
+
+
+def _row(graph: Graph, numbers: list[int]) -> tuple[str, str]:
+    """What a row of nodes is called, and the arrays that they keep."""
+    places: list[Place] = [(number, 0) for number in numbers]
+    names = [graph.name(place) for place in sorted(places, key=lambda place: graph.known(place) is None)]
+    kept = {place for number in numbers for place in graph.nodes[number].saved}
+    size = amount(sum(nbytes(graph.tape, place) for place in kept))
+    return clip(", ".join(dict.fromkeys(names)), LONGEST), f"{count(len(kept), 'array')}, {size}"
+
+
+def amount(size: float) -> str:
+    """So many bytes, in few digits."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{short(size)} {unit}"
+        size /= 1000
+    return f"{short(size)} GB"
