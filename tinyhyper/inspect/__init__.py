@@ -16,6 +16,7 @@ from .dot import to_dot, to_networkx
 from .exchange import from_json, to_json
 from .explorer import page, save_html
 from .findings import Finding, Findings
+from .frames import frames
 from .ghosts import ghost
 from .gradients import cuts, ghosts, paths, why_zero, without
 from .lint import check
@@ -41,6 +42,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "_repr_html_": recording_html,
         "_repr_svg_": recording_svg,
         "explore": page,
+        "frames": frames,
         "from_json": staticmethod(from_json),
         "ghost": ghost,
         "rewind": rewind,

@@ -7,14 +7,16 @@ pass is drawn by what it leaves in `.grad`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from textwrap import wrap
+from types import MappingProxyType
+from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from .boxes import Boxes
 from .canvas import Canvas, Picture
-from .captions import LEGEND, clip
+from .captions import LEGEND, clip, wide
 from .figure import Drawn
 from .legend import LEFT, Legend
 from .opened import Opened
@@ -24,6 +26,7 @@ from .text import site
 HIGH, DOWN = 46, 70  # how high a box is, and from row to row
 NEAR, FAR, CUT = 36, 70, 130  # from column to column of an opened operation, of a graph, and where a link is cut
 TOP, LINE, LETTER = 36, 23, 8.4
+TIP = 18  # of a band
 
 
 def diagram(
@@ -45,7 +48,15 @@ def diagram(
 
 
 class Diagram(Canvas):
-    """Boxes in columns, each to the right of what it reads; a long link runs through a free row of each column."""
+    """Boxes in columns, each to the right of what it reads; a long link runs through a free row of each column.
+
+    least: how many lines a caption has at least.  arrived: by box, the gradient that has come there.
+    ghosts: by the number of a cut, what stands beside it.
+    """
+
+    least = 0
+    arrived: Mapping[int, str] = MappingProxyType({})
+    ghosts: Mapping[int, str] = MappingProxyType({})
 
     def __init__(self, boxes: Boxes | Opened, marks: Collection[int], caption: str | None) -> None:
         self.boxes, self.marks = boxes, set(marks)
@@ -62,6 +73,7 @@ class Diagram(Canvas):
         self.wide = max(self.right[-1] + LEFT, 560)
         text = self.boxes.words if caption is None else caption
         self.lines = wrap(text, int((self.wide - 2 * LEFT) / LETTER))
+        self.lines += [""] * (self.least - len(self.lines))
         self.top = TOP + LINE * len(self.lines) + HIGH / 2 + 22
         self.bottom = self.top + DOWN * max(rows, default=0) + HIGH / 2 + 26
         self.legend = Legend(flows, self.wide)
@@ -146,7 +158,8 @@ class Diagram(Canvas):
         self.write(LEFT, TOP, self.boxes.heading, "th-title")
         for n, line in enumerate(self.lines):
             self.write(LEFT, TOP + LINE * (n + 1), line)
-        for link in sorted(self.boxes.joins, key=lambda join: [*LEGEND][::-1].index(join[2])):
+        order = [*LEGEND][::-1]
+        for link in sorted(self.boxes.joins, key=lambda join: (join[3] is not None, order.index(join[2]))):  # ✂ on top
             self._link(*link)
         for box in self.boxes.inside:
             self._box(box)
@@ -163,6 +176,8 @@ class Diagram(Canvas):
             x = (right + left) / 2
             path += f" H{right:g} C{x:g} {y:g} {x:g} {below:g} {left:g} {below:g}"
         path += f" H{x1 - self.boxes.wide(target) / 2:g}"
+        if flow == "kept" and {source, target} <= self.arrived.keys():
+            self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
         group = self.add("g")
         ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])
         self.add("title", group, text=f"{ends}: {LEGEND[flow]}")
@@ -173,8 +188,8 @@ class Diagram(Canvas):
             mark = self.scissors(x, (y + below) / 2, marked.strip())
             self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
             if isinstance(self.boxes, Boxes) or below == y:
-                self.write(0, -31, clip(record.reason or "", 12), "th-reason", mark, "middle")
                 self.write(0, -17, f"cut {cut}", "th-reason", mark, "middle")
+                self.write(0, 27, self.ghosts.get(cut) or clip(record.reason or "", 12), "th-reason", mark, "middle")
             else:  # where the link does not run; what it is from says why
                 self.write(14, -6 if below > y else 17, f"cut {cut}", "th-reason", mark)
 
@@ -183,8 +198,17 @@ class Diagram(Canvas):
         group, wide, kind = self.add("g"), self.boxes.wide(box), self.boxes.kind(box)
         self.add("title", group, text=self.boxes.about(box))
         size = {"x": x - wide / 2, "y": y - HIGH / 2, "rx": HIGH / 2 if kind == "gradient" else 6}
+        if box in self.arrived:
+            self.add("rect", group, "", **size, width=wide, height=HIGH, class_="th-trail")
+            self._number(x - wide / 2, y - HIGH / 2 - 8, self.arrived[box], group)
         self.add("rect", group, "", **size, width=wide, height=HIGH, class_=f"th-box th-{kind}")
         first, second = self.boxes.caption(box)
         sign = len(first) < 3 and not second
         self.write(x, y - 2 if second else y + 5, first, "th-title" if sign else "", group, "middle")
         self.write(x, y + 16, second, "th-small", group, "middle")
+
+    def _number(self, x: float, y: float, text: str, group: ElementTree.Element) -> None:
+        """A number, on a ground of its own: a link may run behind it."""
+        if text:
+            self.add("rect", group, "", x=x, y=y - 12, width=14 * wide(text), height=15, class_="th-ground")
+        self.write(x, y, text, "th-amount", group)

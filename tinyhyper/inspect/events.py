@@ -12,8 +12,8 @@ from ..core.tape import backward, recording, unwatched
 from ..core.tensor import Tensor, leaf
 from ..finite import norm
 from ..sites import Site
-from .ghosts import compute_ghosts
-from .records import Edge, Flow, Ghosts, Inside, Kind, Label, Node, Output, Place, Recording
+from .ghosts import Ghosts, compute_ghosts
+from .records import Edge, Flow, Inside, Kind, Label, Node, Output, Place, Recording
 
 Mark: TypeAlias = "tuple[int, int, int, int | None]"  # the recorder's key, a node, an output, the cut in between
 Facts: TypeAlias = "tuple[tuple[int, ...], np.dtype, Any, float | None]"  # shape, dtype, the one number, the norm
@@ -109,7 +109,7 @@ class EventRecording(Recording):
         with unwatched():  # a coordinate computes a label's number by operations
             self._read()
         if self.closed and self.program is not None and self.ghosts is None:
-            self.ghosts = Ghosts({}, {})  # the second run reads the records
+            self.ghosts = Ghosts({}, {}, {})  # the second run reads the records
             self.ghosts = compute_ghosts(self)
 
     def _read(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,22 @@ from ..core.tape import add_to, no_grad, recording, sweep, unwatched
 from ..core.tensor import FLOATS, Tensor, apply, leaf
 from ..errors import GraphError
 from ..finite import norm
-from .records import Cut, Edge, Ghosts, Node, Place, Recording, by_target, walk
+from .records import Cut, Edge, Node, Place, Recording, by_target, walk
+
+Arrival: TypeAlias = "Place | int"  # where a cotangent arrives: a place, or the cut with a number
+
+
+class Ghosts(NamedTuple):
+    """The cotangents of a recording, summed over its losses: those that arrived at places, and those that cuts stopped.
+
+    passes: by loss, those of each alone, as the sweep came to them.
+    error: raised when they are asked for, if the second run failed.
+    """
+
+    places: dict[Place, np.ndarray]
+    cuts: dict[int, np.ndarray]
+    passes: dict[Place, dict[Arrival, np.ndarray]]
+    error: GraphError | None = None
 
 
 class Rerun:
@@ -119,7 +134,7 @@ def compute_ghosts(tape: Recording) -> Ghosts:
     try:
         found = arrived(Rerun(tape, ghosts=True))
     except GraphError as error:  # the records can be read; only a question about ghosts raises
-        return Ghosts({}, {}, error)
+        return Ghosts({}, {}, {}, error)
     for place, cotangent in found.places.items():
         tape.output(place).gradient = size(cotangent)
     for number, cotangent in found.cuts.items():
@@ -155,12 +170,14 @@ def arrived(rerun: Rerun) -> Ghosts:
         if tensor.edge is not None and (not rerun.ghosts or rerun.on_graph(place))
     }
     cuts: dict[Any, int] = {t.edge: number for number, t in rerun.cuts.items() if t.edge is not None}
-    ghosts = Ghosts({}, {})
+    ghosts = Ghosts({}, {}, {})
     for loss, stops in sweeps(rerun.tape).items():
+        alone = ghosts.passes[loss] = {}
         for edge, cotangent in cotangents(rerun, loss, stops):
             sums: dict[Any, np.ndarray] = ghosts.cuts if edge in cuts else ghosts.places
             key = cuts[edge] if edge in cuts else places.get(edge)
             if key is not None:
+                alone[key] = cotangent
                 sums[key] = sums[key] + cotangent if key in sums else cotangent
     return ghosts
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from ..errors import ArgumentError, GraphError
+from ..errors import ArgumentError
 
 T = TypeVar("T")
 Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
@@ -178,17 +178,6 @@ class Program(NamedTuple):
     dtypes: list[np.dtype]
 
 
-class Ghosts(NamedTuple):
-    """The cotangents of a recording, summed over its losses: those that arrived at places, and those that cuts stopped.
-
-    error: raised when they are asked for, if the second run failed.
-    """
-
-    places: dict[Place, np.ndarray]
-    cuts: dict[int, np.ndarray]
-    error: GraphError | None = None
-
-
 class Recording:
     """A recording: `nodes`, `edges` and `cuts`, each numbered in order. `print(recording)` shows it as a tree.
 
@@ -209,7 +198,7 @@ class Recording:
         self.saved: list[Any] | str | None = None
         self.pasts: Any = None
         self.program: Program | None = None
-        self.ghosts: Ghosts | None = None
+        self.ghosts: Any = None  # `ghosts.Ghosts`, once they are asked for
         self._nodes: list[Node] = []
         self._edges: list[Edge] = []
         self._cuts: list[Cut] = []

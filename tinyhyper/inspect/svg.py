@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
@@ -70,7 +71,14 @@ def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
 
 
 class Drawing(Canvas):
-    """A figure laid out and drawn. branches: the paths of a gradient, each with its contribution."""
+    """A figure laid out and drawn. branches: the paths of a gradient, each with its contribution.
+
+    least: how many lines a caption has at least.  tells: whether the contributions are drawn, too.
+    ghosts: by the number of a cut, what stands beside it.
+    """
+
+    least, tells = 0, False
+    ghosts: Mapping[int, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -98,6 +106,8 @@ class Drawing(Canvas):
         self.titles = wrap(self.title, int((self.width - 36) / LARGE))
         text = self.captions.reached() if caption is None else caption
         self.lines = wrap(text, int((self.width - 90) / LETTER))
+        self.lines += [""] * (self.least - len(self.lines))
+        self.tells = self.tells or len(self.amounts) > len(self.joints)
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         self.layout = Layout(shown, self.first + LINE * len(self.lines) - 2)
         self.bottom = self.layout.bottom
@@ -108,7 +118,7 @@ class Drawing(Canvas):
     def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
         self.add("title", text=self.title)
-        self.add("desc", text=" ".join([*self.lines, self.captions.description()]))
+        self.add("desc", text=" ".join([*filter(None, self.lines), self.captions.description()]))
         self.style("picture")
         self.add("rect", width=self.width, height=self.height, class_="th-ground")
         for n, line in enumerate(self.titles):
@@ -142,7 +152,7 @@ class Drawing(Canvas):
                 low = arrow.source.kind == "gradient"
                 x, y = (x + 26, self._below(arrow.source) + 16) if low else (x - 16, y - 31)
                 self.write(x, y, words, "th-asked-for", None, "end")
-        if len(self.amounts) > len(self.joints):
+        if self.tells:
             for (number, _), amount in self.amounts.items():
                 self._amount(self.figure.arrows[number], amount)
         self.legend.draw(self, self.bottom + 20)
@@ -211,13 +221,15 @@ class Drawing(Canvas):
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
         number = _numbered([cut.number for cut in arrow.cuts])
+        ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
         if arrow.source.kind == "gradient":  # where it is from says why
-            self.write(26, self._below(arrow.source) - y, number, "th-reason", group, "end")
+            text = f"{number}: {ghost}" if ghost else number
+            self.write(26, self._below(arrow.source) - y, text, "th-reason", group, "end")
         elif len(number) > 7:
-            self.write(-16, -6, number, "th-reason", group, "end")
+            self.write(-16, -6, ghost or number, "th-reason", group, "end")
         else:
             reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
-            self.write(-16, -6, clip(reasons, 14), "th-reason", group, "end")
+            self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
             self.write(16, -6, number, "th-reason", group)
 
     def _below(self, box: Key) -> float:

@@ -1,0 +1,214 @@
+"""A backward pass, stop by stop: in the order of the recorded sweep, with the numbers that came."""
+
+import re
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import by_hand, run, stacks, trained
+
+import tinyhyper as th
+from tinyhyper.errors import ArgumentError
+from tinyhyper.inspect import Recording
+from tinyhyper.inspect.ghosts import sweeps
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.passes import passes
+from tinyhyper.inspect.watcher import Watcher
+
+HORIZONS = st.sampled_from([1, 2, None])
+
+
+def swept(make):
+    """What a function makes, and for each backward pass the serials of the engine's nodes as the sweep came to them."""
+    found, noted = [], Watcher._noted
+
+    def listening(watcher, nodes):
+        found.append([])
+        for node in noted(watcher, nodes):
+            found[-1].append(node.serial)
+            yield node
+
+    with patch.object(Watcher, "_noted", listening):
+        return make(), found
+
+
+def windowed(horizon, ghosts, steps=4):
+    optimizer = th.optim.SGD(0.1, mu=0.5, horizon=horizon, optimizer=th.optim.SGD(0.01))
+    return trained(optimizer, steps, {"w": [1.0, -2.0], "b": 0.5}, ghosts=ghosts, create_graph=horizon != 1)
+
+
+def where(one):
+    return [stop.cut if stop.place is None else stop.place for stop in one.stops]
+
+
+def names(tape, one):
+    graph = Graph(tape)
+    return [
+        f"cut of {graph.name(tape.cuts[stop.cut].place)}" if stop.place is None else graph.name(stop.place)
+        for stop in one.stops
+    ]
+
+
+def follows_the_sweep(tape, orders):
+    """Whether the stops of each pass come in the order in which a sweep from its loss came to the nodes."""
+    for one in passes(tape):
+        serials = [tape.node(stop.place).serial for stop in one.stops if stop.place is not None]
+        serials = [serial for serial in serials if serial is not None]  # a gradient in `.grad` has no node of its own
+        orders_here = [order for order in orders if serials[0] in order]
+        assert serials == sorted(serials, reverse=True) and orders_here
+        assert any(set(serials) <= set(order) for order in orders_here) or tape.horizon != 1
+        for order in orders_here:
+            here = [serial for serial in order if serial in serials]
+            assert here == [serial for serial in dict.fromkeys(serials) if serial in order]
+
+
+@given(stacks, st.booleans(), st.booleans())
+def test_the_stops_come_in_the_order_of_the_sweep(stack, ghosts, create_graph):
+    (tape, *_), orders = swept(lambda: run(stack, ghosts=ghosts, create_graph=create_graph))
+    follows_the_sweep(tape, orders)
+    assert {tape.node(one.loss).step for one in passes(tape)} == {0, 1, 2}
+
+
+@given(HORIZONS, st.booleans())
+def test_in_a_window_too(horizon, ghosts):
+    follows_the_sweep(*swept(lambda: windowed(horizon, ghosts)))
+
+
+RUNS = stacks.map(lambda stack: lambda ghosts: run(stack, ghosts=ghosts)[0])
+WINDOWS = HORIZONS.map(lambda horizon: lambda ghosts: windowed(horizon, ghosts))
+
+
+@given(RUNS | WINDOWS)
+def test_each_stop_is_the_same_without_ghosts(make):
+    """A recording says where gradients flow and which cuts stop them; the second run only adds numbers."""
+    haunted, bare = passes(make(True)), passes(make(False))
+    assert [*map(where, haunted)] == [*map(where, bare)]
+    pairs = [pair for one, other in zip(haunted, bare) for pair in zip(one.stops, other.stops)]
+    assert all(other.value in (None, one.value) or np.isclose(other.value, one.value) for one, other in pairs)
+    assert all(one.value is not None for one, _ in pairs) and any(other.value is not None for _, other in pairs)
+
+
+@given(st.lists(st.floats(-2, 2), min_size=1, max_size=4), st.floats(-2, 2))
+def test_the_numbers_are_those_of_this_loss_alone(factors, value):
+    """Several losses send gradients to one value, and to one cut; a number that is a sum would be of none of them."""
+    x = th.tensor(value, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.multiply(x, 3.0)
+        for factor in factors:
+            (y * factor + y.detach("held") * 2.0 * factor).backward(retain_graph=True)
+    for one, factor in zip(passes(tape), factors):
+        values = {stop.place: stop.value for stop in one.stops if stop.cut is None}
+        assert one.stops[0].place == one.loss and one.stops[0].value == 1.0
+        assert [values[place] for place in values if tape.node(place).kind == "leaf"] == [pytest.approx(3 * factor)]
+        assert [stop.value for stop in one.stops if stop.cut is not None] == [pytest.approx(2 * factor)]
+
+
+def test_the_pass_of_a_tower_climbs_and_is_stopped_at_each_level():
+    tape = trained("sgd(0.1)/sgd(0.01)", 2, ghosts=True)
+    first, second = passes(tape)
+    assert names(tape, first) == ["loss[0]", "sum", "square", "w[0]"]
+    climbed = ["w[1]", "cut of ∂loss[0]/∂w[0]", "cut of w[0]", "alpha[1]", "cut of ∂loss/∂alpha", "cut of alpha[0]"]
+    assert names(tape, second)[3:] == climbed
+    ghosts = {stop.cut: stop.value for stop in second.stops if stop.cut is not None}
+    assert ghosts == {number: pytest.approx(tape.cuts[number].ghost) for number in ghosts}
+
+
+def test_of_a_tape_from_json_the_stops_are_the_same():
+    tape = trained("adam/sgd", 3, ghosts=True)
+    assert passes(Recording.from_json(tape.to_json())) == passes(tape)
+
+
+def test_what_is_known_without_ghosts_is_what_backward_left_alone():
+    x, y = (th.tensor(2.0, requires_grad=True) for _ in range(2))
+    with th.record() as tape:
+        (x * y).backward()
+        (x * 3.0).backward()
+    first, second = passes(tape)
+    assert [stop.value for stop in first.stops] == [None, 2.0, 2.0]
+    assert [stop.value for stop in second.stops] == [None, None]  # .grad holds the sum
+
+
+def test_a_pass_ends_where_the_recorded_sweep_of_a_window_did():
+    tape = windowed(2, True)
+    ends = sweeps(tape)
+    for one in passes(tape):
+        assert not ends[one.loss] or set(ends[one.loss]) <= set(where(one))
+
+
+# As pictures.
+
+
+def captions(pictures):
+    return [re.search(r"<text[^>]*>(Stop [^<]*)<", picture)[1] for picture in pictures]
+
+
+def test_frames_show_the_loss_first_then_each_box_and_each_cut():
+    tape = trained("sgd(0.1)/sgd(0.01)", 2, ghosts=True)
+    pictures = tape.frames()
+    assert [text.partition(" Without")[0] for text in captions(pictures)] == [
+        "Stop 1 of 7. backward() begins at loss[1], with 1.",
+        "Stop 2 of 7. The gradient of loss[1] arrives at w[1]: 3.578.",
+        "Stop 3 of 7. Cut 3 stops the gradient on its path to ∂loss[0]/∂w[0]; the ghost is 0.3578.",
+        "Stop 4 of 7. Cut 2 stops the gradient on its path to w[0]; the ghost is 3.578.",
+        "Stop 5 of 7. The gradient of loss[1] arrives at alpha[1]: -16.",
+        "Stop 6 of 7. Cut 1 stops the gradient on its path to ∂loss/∂alpha; the ghost is 0.16.",
+        "Stop 7 of 7. Cut 0 stops the gradient on its path to alpha[0]; the ghost is -16.",
+    ]
+    # At a gradient without a graph the pass would have ended without the cut, too.
+    assert ["Without the cut it would end" in text for text in captions(pictures)] == [n in (2, 5) for n in range(7)]
+    assert len({picture[: picture.index(">")] for picture in pictures}) == 1  # of one size
+    for shown, ghosts in zip(pictures, (0, 0, 1, 2, 2, 3, 4)):  # what was stopped stays
+        assert len(re.findall(r">[^<]*ghost -?[\d.]+<", shown)) == ghosts
+        assert len(re.findall("class=\"th-scissors +th-marked", shown)) == ("Cut" in captions([shown])[0])
+    assert len(tape.frames(0)) == 2 and tape.frames(scale=2)[0] != pictures[0]
+
+
+def test_frames_of_a_graph_without_steps_are_of_its_boxes():
+    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.tanh(a * b)
+        th.sum(y * y.detach("held") + a).backward()
+    pictures = tape.frames()
+    assert [text.split(". ", 1)[1] for text in captions(pictures)] == [
+        "backward() begins at loss[0], with 1.",
+        "The gradient of loss[0] arrives at multiply: 1.414.",
+        "Cut 0 stops the gradient on its path to tanh; the ghost is 1.411.",
+        "The gradient of loss[0] arrives at tanh: 1.411.",
+        "The gradient of loss[0] arrives at b: 0.009866.",
+        "The gradient of loss[0] arrives at a: 1.435.",
+    ]
+    assert [picture.count("th-trail") - pictures[0].count("th-trail") for picture in pictures] == [0, 1, 1, 2, 3, 4]
+
+
+def test_frames_without_ghosts_say_what_is_known():
+    said = captions(trained("adam/sgd", 2).frames())
+    assert said[0].endswith("backward() begins at loss[1].")
+    assert said[3].endswith("3 cuts stop the gradient on its path to w.v[0], w.m[0], w[0].")
+    assert any("arrives at beta2[1], beta1[1], alpha[1]: norm " in text for text in said)
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        (th.tanh(x) * th.tanh(x * 2.0)).backward()
+    assert captions(tape.frames())[1] == "Stop 2 of 4. The gradient of loss[0] arrives at tanh."
+
+
+@given(st.sampled_from([1, 2, 3]))
+def test_a_window_is_shown_as_far_as_its_gradient_goes(horizon):
+    for step in range(4):
+        assert len(captions(windowed(horizon, True).frames(step))) > 1
+
+
+def test_a_step_written_by_hand_has_frames():
+    assert captions(by_hand().frames(1))[0].endswith("backward() begins at loss[1].")
+
+
+def test_frames_are_refused_where_no_pass_began():
+    with pytest.raises(ArgumentError, match=r"frames: step=7: backward passes began in the steps 0, 1"):
+        trained("sgd/sgd").frames(7)
+    with pytest.raises(ArgumentError, match="frames: step"):
+        trained("sgd/sgd").frames(-1)
+    with th.record() as tape:
+        th.tensor(1.0, requires_grad=True) * 2.0
+    with pytest.raises(ArgumentError, match="holds no backward pass"):
+        tape.frames()
