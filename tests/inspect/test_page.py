@@ -50,6 +50,15 @@ def chain(length):
     return tape
 
 
+def crossing():
+    """A graph in which a value is read both with a cut and without, and another runs past both."""
+    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.tanh(a * b)
+        th.sum(y * y.detach("held") + a).backward()
+    return tape
+
+
 def program(name="w"):
     params = {name: th.tensor([0.5, -0.5], requires_grad=True)}
     tower = th.optim.SGD(0.1, optimizer=th.optim.SGD(0.01))
@@ -565,6 +574,111 @@ def test_a_forgotten_cut_is_drawn_as_kept(reader):
     assert reader.ask(f"return {arrows}.map((edge) => edge.data('arrow').flow)") == ["kept"]
 
 
+# A backward pass.
+
+
+def told(reader):
+    """The panel's list of the stops so far: what each is at, and its number."""
+    rows = "[...document.querySelectorAll('.stops li')].map((row) => [...row.children].map((one) => one.textContent))"
+    return [(name, number.replace("−", "-")) for name, number in reader.ask(f"return {rows}")]
+
+
+def badges(reader):
+    found = reader.ask("return explorer.cy.nodes('.badge').map((n) => [n.id().slice(6), n.data('label')])")
+    return {name: number.replace("−", "-") for name, number in found}
+
+
+CLIMB = [
+    ("loss[1]", "1"), ("w[1]", "3.578"), ("✂ cut 3 of ∂loss/∂w[0]", "0.3578"), ("✂ cut 2 of w[0]", "3.578"),
+    ("alpha[1]", "-16"), ("✂ cut 1 of ∂loss/∂alpha", "0.16"), ("✂ cut 0 of alpha[0]", "-16"),
+]  # fmt: skip
+
+
+def test_the_keys_lead_through_a_backward_pass_in_the_order_of_the_sweep(reader):
+    from selenium.webdriver.common.keys import Keys
+
+    reader.open(recorded("sgd(0.1)/sgd(0.01)", 3, ghosts=True))
+    reader.keys("b")
+    assert told(reader) == CLIMB[:1] and reader.says("stop") == "stop 1 of 7"
+    assert "backward() begins at loss[1], with 1." in reader.says()
+    for n in range(2, 8):
+        reader.keys(Keys.ARROW_RIGHT)
+        assert told(reader) == CLIMB[:n]
+    reader.until(lambda: reader.ask("return explorer.cy.edges('.now').length") == 1)
+    stopped = reader.ask("return explorer.cy.edges('.stopped').map((edge) => edge.data('label').split(' ')[1])")
+    assert sorted(number.replace("−", "-") for number in stopped) == sorted(n for name, n in CLIMB if "✂" in name)
+    assert list(badges(reader).values()) == ["1", "3.578", "-16"]
+    assert {"loss[1]", "w[1]", "alpha[1]"} == reader.names("arrived") and reader.flows("path") == 2
+    assert "Cut 0 stops the gradient on its path to alpha[0]; the ghost is −16." in reader.says()
+    reader.screenshot("pass")
+    reader.keys(Keys.ARROW_RIGHT)
+    assert told(reader) == CLIMB  # there is no stop after the last
+    reader.keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert told(reader) == CLIMB[:5] and reader.names("now") == {"alpha[1]"} and reader.flows("stopped") == 2
+    reader.keys(".")
+    assert reader.says("where") == "step 2 of 3" and [name for name, _ in told(reader)] == ["loss[2]"]
+    reader.keys(Keys.ESCAPE)
+    left = "return explorer.cy.elements('.badge, .token, .arrived, .stopped, .dim, .path, .now').length"
+    assert reader.ask(left) == 0 and told(reader) == []
+    assert set(reader.ask("return explorer.cy.edges('.cut').map((edge) => edge.data('label'))")) == {"✂\uFE0E"}
+
+
+def test_buttons_and_play_lead_through_a_backward_pass(reader):
+    reader.open(recorded("sgd(0.1)/sgd(0.01)", 3, ghosts=True))
+    assert not reader.element("stops").is_displayed()
+    reader.element("pass").click()
+    reader.element("later").click()
+    assert reader.says("stop") == "stop 2 of 7" and reader.element("earlier").is_enabled()
+    reader.element("earlier").click()
+    assert reader.says("stop") == "stop 1 of 7" and not reader.element("earlier").is_enabled()
+    reader.element("play").click()
+    reader.until(lambda: reader.says("stop") == "stop 3 of 7")
+    reader.click("w[1]")  # whoever asks for something else has it
+    assert told(reader) == [] and reader.element("play").text == "▶" and "w[1]" in reader.says()
+    reader.ask("explorer.go(3, false)")
+    assert not reader.element("pass").is_enabled()  # no loss was computed after the last step
+
+
+def test_what_arrives_at_a_lane_of_many_weights_is_one_stop(reader):
+    tape = recorded("sgd(0.1)/sgd(0.01)", 2, {f"w{n}": [1.0, float(n)] for n in range(9)}, ghosts=True)
+    reader.open(tape)
+    reader.keys("b")
+    reader.ask("explorer.advance(Infinity)")
+    rows = dict(told(reader))
+    weights = next(name for name in rows if name.endswith("and 6 more") and "✂" not in name)
+    squares = [tape.output(node.of).gradient ** 2 for node in tape.nodes if node.of and node.step == 1]
+    lane = [tape.output(node.of).label.role == "weights" for node in tape.nodes if node.of and node.step == 1]
+    assert float(rows[weights]) == pytest.approx(math.sqrt(sum(s for s, own in zip(squares, lane) if own)), rel=1e-3)
+    assert [*rows][0] == "loss[1]" and [*rows][1] == weights
+
+
+def test_a_graph_without_steps_and_an_opened_loss_have_backward_passes(reader):
+    reader.open(crossing())
+    reader.keys("b")
+    reader.ask("explorer.advance(Infinity)")
+    names = ["loss[0]", "add", "multiply", "✂ cut 0 of tanh", "tanh", "multiply", "b", "a"]
+    assert [name for name, _ in told(reader)] == names and told(reader)[-1][1] == "1.435"
+    reader.screenshot("pass-graph")
+    reader.open(trained(steps=3))
+    reader.ask("explorer.enter(explorer.cy.getElementById(arguments[0]))", reader.id("loss[1]"))
+    reader.keys("b")
+    reader.ask("explorer.advance(Infinity)")
+    names = [name for name, _ in told(reader)]
+    assert names[0] == "loss[1]" and {"silu", "matmul", "weight[1]", "bias[1]"} <= set(names)
+    reader.keys("\ue00c")  # Escape
+    assert told(reader) == [] and "overview › loss[1]" in " ".join(reader.says("trail").split())
+
+
+def test_without_ghosts_a_backward_pass_says_how_to_see_its_numbers(reader):
+    reader.open(recorded("sgd(0.1)/sgd(0.01)", 3))
+    reader.keys("b")
+    reader.ask("explorer.advance(Infinity)")
+    assert [(name, {"w[1]": "3.578", "alpha[1]": "-16"}.get(name, "–")) for name, _ in CLIMB] == told(reader)
+    assert "th.record(ghosts=True)" in reader.says() and badges(reader).keys() == {"0|w|1|values", "1|alpha|1|values"}
+    reader.open(chain(3))
+    assert not reader.element("pass").is_displayed()  # nothing was swept
+
+
 RUN = "window.ran = 1"
 HOSTILE = [
     f"</script><script>{RUN}</script>",
@@ -698,6 +812,9 @@ def pictures(tape, windows):
         "rule": th.inspect.svg(tall, inside="alpha[3]"),
         "adam-rule": th.inspect.svg(tape, inside="weight[2]"),
         "graph": th.inspect.svg(chain(4)),
+        "frame": tall.frames()[-1],
+        "frame-adam": tape.frames()[-2],
+        "frame-graph": crossing().frames()[-1],
         "ghosts": th.inspect.ghosts(tape).svg(),
     }
 

@@ -17,6 +17,7 @@ from .canvas import DARK_PAGES, part
 from .exchange import file
 from .opened import formulas
 from .packing import packed
+from .passes import passes
 from .plain import markup
 from .records import Recording
 from .schema import dumps
@@ -25,7 +26,7 @@ from .waiting import waiting
 LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = (
     "elements", "packing", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page",
-    "controls",
+    "passes", "controls",
 )  # fmt: skip
 
 
@@ -54,8 +55,9 @@ def page(tape: Recording) -> Page:
     """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it."""
     libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
     with waiting(f"making a page of {tape.steps} steps"):
-        title, rules, data = tape.title or "A recording", dumps(formulas(tape)), dumps(packed(file(tape)))
-    return _filled("page.html", SCRIPTS, title, data, formulas=_safe(rules), libraries=libraries)
+        data = dumps(packed(file(tape)))
+        views = dumps({"formulas": formulas(tape), "passes": packed(passes(tape))})
+    return _filled("page.html", SCRIPTS, tape.title or "A recording", data, views=_safe(views), libraries=libraries)
 
 
 def program_page(title: str, data: str, picture: str) -> Page:

@@ -11,6 +11,9 @@ Object.assign(Explorer.prototype, {
     slider.addEventListener("input", () => this.go(Number(slider.value)));
     at("play").addEventListener("click", () => this.play());
     at("fit").addEventListener("click", () => this.all());
+    at("pass").addEventListener("click", () => this.pass());
+    at("earlier").addEventListener("click", () => this.advance(-1));
+    at("later").addEventListener("click", () => this.advance(1));
     at("uncut").addEventListener("change", (event) => this.flip(this.tape.cuts.map((cut) => cut.number), event.target.checked));
     at("log").addEventListener("change", (event) => {
       this.curves.log = event.target.checked;
@@ -33,25 +36,28 @@ Object.assign(Explorer.prototype, {
     at("theme").addEventListener("click", () => this.theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
     at("summary").textContent = summary(this.tape);
     at("legend").replaceChildren(...legend(this.tape));
-    for (const id of ["play", "slider", "where"]) at(id).hidden = !this.tape.steps;
+    for (const id of ["slider", "where"]) at(id).hidden = !this.tape.steps;
+    at("play").hidden = !this.tape.steps && !this.tape.sweeps.length;
+    at("pass").hidden = !this.tape.sweeps.length;
     at("cutting").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
     document.querySelector("footer").hidden = !this.curves.curves.length;
   },
 
-  /* Move along the steps until the last, or until asked to stop. */
+  /* Move along the steps, or the stops of a backward pass, until the last, or until asked to stop. */
   play() {
+    const ended = () => (this.run ? this.run.now === this.run.halts.length - 1 : this.step === this.tape.steps);
     if (this.playing) {
       clearInterval(this.playing);
       this.playing = null;
     } else {
-      if (this.step === this.tape.steps) this.go(0);
+      if (ended()) this.run ? this.advance(-Infinity) : this.go(0);
       this.playing = setInterval(() => {
-        this.go(this.step + 1);
-        if (this.step === this.tape.steps) this.play();
-      }, 700);
+        this.run ? this.advance(1) : this.go(this.step + 1);
+        if (ended()) this.play();
+      }, this.run ? 1200 : 700);
     }
     at("play").textContent = this.playing ? "❚❚" : "▶";
-    at("play").setAttribute("aria-label", this.playing ? "stop" : "play the steps");
+    at("play").setAttribute("aria-label", this.playing ? "stop" : "play");
   },
 
   all() {
@@ -68,12 +74,13 @@ Object.assign(Explorer.prototype, {
     if (event.key === "Escape") return this.escape();
     const typing = event.target.matches("input, button, summary");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return undefined;
-    const moves = { ",": () => this.go(this.step - 1), ".": () => this.go(this.step + 1), "+": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.all() };
+    const moves = { ",": () => this.go(this.step - 1), ".": () => this.go(this.step + 1), "+": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.all(), b: () => this.pass(), " ": () => this.play() };
+    const inPass = { ArrowLeft: () => this.advance(-1), ArrowRight: () => this.advance(1) };
     const inGraph = {
       ArrowLeft: () => this.move(-1, 0), ArrowRight: () => this.move(1, 0), ArrowUp: () => this.move(0, -1), ArrowDown: () => this.move(0, 1),
       Enter: () => this.enter(this.chosen),
     };
-    const act = moves[event.key] ?? (event.target.closest("#graph") ? inGraph[event.key] : null);
+    const act = moves[event.key] ?? (this.run && inPass[event.key]) ?? (event.target.closest("#graph") ? inGraph[event.key] : null);
     if (!act) return undefined;
     event.preventDefault();
     return act();
@@ -194,5 +201,6 @@ function legend(tape) {
   }).concat(ghosts, names);
 }
 
-window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], formulas: JSON.parse(at("formulas").textContent) });
+const views = JSON.parse(at("views").textContent);
+window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], formulas: views.formulas, sweeps: unpacked(views.passes)[0] });
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));

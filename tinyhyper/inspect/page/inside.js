@@ -102,7 +102,7 @@ function classesOf(tape, number) {
 function captionOfNode(tape, lanes, number) {
   const node = tape.nodes[number];
   const output = node.outputs[0];
-  const what = node.op ?? (output.label ? captionOfPlace(tape, lanes, [number, 0]).split("\n")[0] : node.kind);
+  const what = node.op ?? (output.label || node.called !== null ? captionOfPlace(tape, lanes, [number, 0]).split("\n")[0] : node.kind);
   const value = tape.value([number, 0]);
   return `${clip(what, 15)}\n${value === null ? sizeOf(output) : short(value)}`;
 }

@@ -45,6 +45,14 @@ function look() {
     { selector: ".barrier", style: { width: 5, "z-index": 8 } },
     { selector: "edge.dim", style: { opacity: 0.35 } },
     { selector: "node.dim", style: { "text-opacity": 0.45, "border-opacity": 0.4 } },
+    { selector: "node.arrived", style: { "border-width": 3.4, "border-color": colour("kept") } },
+    { selector: "node.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.7, "underlay-padding": 7 } },
+    { selector: ".stopped", style: { width: 5, "z-index": 10, "font-size": 17 } },
+    { selector: "edge.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.5, "underlay-padding": 5 } },
+    { selector: ".badge", style: {
+      shape: "round-rectangle", width: "data(width)", height: "data(height)", label: "data(label)", "corner-radius": 9, events: "no",
+      "background-color": colour("kept"), color: colour("ground"), "font-size": 13, "font-weight": 600, "text-valign": "center", "z-index": 20 } },
+    { selector: ".token", style: { width: 16, height: 16, events: "no", "background-color": colour("kept"), "border-width": 3, "border-color": colour("glow"), "z-index": 30 } },
     { selector: "node.chosen", style: { "border-width": 4, "border-color": colour("ink"), "underlay-color": colour("glow"), "underlay-opacity": 0.6, "underlay-padding": 6 } },
     { selector: "edge.chosen", style: { width: 6, "underlay-color": colour("glow"), "underlay-opacity": 0.6, "underlay-padding": 6 } },
   ];

@@ -47,7 +47,7 @@ class Explorer {
     at("stage").classList.toggle("overview", this.overview);
     this.cy.resize();
     this.stock = new Stock(this.cy, this.overview ? this.layout.elements() : arrange(inner()));
-    this.chosen = null;
+    this.chosen = this.run = this.where = null;
     this.drawTrail();
     this.drawSides();
     if (view) this.cy.viewport(view);
@@ -56,6 +56,7 @@ class Explorer {
     this.fetch();
     this.mark();
     this.describe();
+    this.passControls();
   }
 
   /* Make what has come into sight, and let it look as the rest does. */
@@ -64,6 +65,7 @@ class Explorer {
     if (!added.length) return;
     this.cy.getElementById(`band ${this.step}`).addClass("current");
     if (this.chosen && this.paths) this.highlight(added);
+    if (this.run) this.drawPass();
   }
 
   /* Where the reader begins: two steps wide, the weights in sight. */
@@ -96,6 +98,8 @@ class Explorer {
 
   /* Go to a step. */
   go(step, moving = true) {
+    const passing = this.run && this.overview;
+    if (passing) this.endPass();
     this.step = clamp(step, 0, this.tape.steps);
     at("slider").value = this.step;
     at("where").textContent = `step ${this.step} of ${this.tape.steps}`;
@@ -103,6 +107,8 @@ class Explorer {
     this.curves.mark(this.step);
     if (!this.chosen) this.describe();
     if (this.overview) this.follow(moving);
+    if (passing) this.pass();
+    else this.passControls();
   }
 
   /* Mark the step in the graph, and list its cuts. */
@@ -131,6 +137,7 @@ class Explorer {
 
   /* Choose a box, an arrow or an operation: say what it is, and show the gradient's paths. */
   choose(element) {
+    if (this.run) this.endPass();
     this.cy.batch(() => {
       this.cy.elements().removeClass("chosen path barrier dim");
       this.chosen = element?.length ? element : null;
@@ -153,7 +160,8 @@ class Explorer {
   }
 
   describe() {
-    at("details").replaceChildren(...(this.chosen ? this.saying(this.chosen, true) : this.greeting()));
+    at("details").replaceChildren(...(this.run ? this.telling() : this.chosen ? this.saying(this.chosen, true) : this.greeting()));
+    at("details").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
     if (this.chosen && this.openable(this.chosen)) {
       at("details").append(h("button", { type: "button", id: "open", click: () => this.enter(this.chosen) }, "open (Enter)"));
     }
@@ -213,7 +221,8 @@ class Explorer {
   }
 
   escape() {
-    if (this.open.length) this.leave(this.open.length - 1);
+    if (this.run) this.endPass();
+    else if (this.open.length) this.leave(this.open.length - 1);
     else this.choose(null);
   }
 

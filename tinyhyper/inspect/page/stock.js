@@ -6,6 +6,7 @@ const MARGIN = 0.3; // of the view's width and height: what lies so near is made
 class Stock {
   constructor(cy, elements) {
     this.cy = cy;
+    this.elements = elements;
     this.nodes = new Map(elements.filter((one) => one.group === "nodes").map((one) => [one.data.id, one]));
     this.waiting = new Map(elements.map((one) => [one.data.id, one]));
     this.reaches = new Map(elements.map((one) => [one.data.id, this._reach(one)]));
