@@ -509,6 +509,33 @@ def test_what_users_carry_counts_though_they_then_ask_for_an_edge():
     assert losses and all(before == after for before, after in losses)
 
 
+@pytest.mark.parametrize(
+    "tower", [adam(), SGD(0.1, horizon=2, optimizer=SGD(1e-3)), SGD(0.1), SGD(0.1, optimizer=SGD(1e-3))], ids=str
+)
+def test_weights_that_are_projected_by_hand_from_the_first_step_on_have_a_program(tower):
+    eager, replayed = make(twin(tower)), make(twin(tower))
+    train = th.replay(loss_of, *replayed, exact=True)
+    for batch in batches(20):
+        assert train(*batch) == eager_step(loss_of, *eager, batch)
+        for params, _ in (eager, replayed):
+            params["w"].data = np.clip(params["w"].data, -0.2, 0.2)
+    assert train.program is not None
+    assert_same(eager, replayed)
+
+
+def test_what_the_loss_takes_without_its_gradient_in_another_dtype_is_not_the_weight(either):
+    def loss(params, x, y):
+        rounded = th.tensor(params["w"], dtype="float32")
+        return th.mean(th.square(x @ (params["w"] * rounded) + params["b"] - y))
+
+    runs = [make(adam()) for _ in range(3)]
+    x, y = (np.array(entries) for entries in zip(*batches(20)))
+    expected = [eager_step(loss, *runs[0], batch) for batch in zip(x, y)]
+    assert [*th.replay(loss, *runs[1], exact=True).over(x, y)] == expected
+    np.testing.assert_allclose(th.replay(loss, *runs[2]).over(x, y), expected, rtol=1e-12)
+    assert_same(*runs[:2])
+
+
 def test_pending_tensors_are_copied_and_shown_as_others():
     params, tower = make(adam())
     train = th.replay(loss_of, params, tower, exact=True)
@@ -528,17 +555,22 @@ def test_pending_tensors_are_copied_and_shown_as_others():
 
 
 @settings(max_examples=15)
-@given(tower=testing.towers(("w", "b")), others=st.lists(testing.towers(("w", "b")), max_size=2), told=st.booleans())
-def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others, told):
+@given(
+    tower=testing.towers(("w", "b")),
+    others=st.lists(testing.towers(("w", "b")), max_size=2),
+    told=st.booleans(),
+    exact=st.booleans(),
+)
+def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others, told, exact):
     x, y = (np.array(entries) for entries in zip(*batches(15)))
-    train = th.replay(loss_of, *make(tower.build()), exact=True)
+    train = th.replay(loss_of, *make(tower.build()), exact=exact)
     if told:
         train.over(x, y)
     towers = [tower, *others, tower]
     losses, runs = train.sweep([make(t.build(), seed=n) for n, t in enumerate(towers)], (x, y))
     for n, (tower, row, run) in enumerate(zip(towers, losses, runs)):
         alone = make(tower.build(), seed=n)
-        np.testing.assert_array_equal(th.replay(loss_of, *alone, exact=True).over(x, y), row)
+        np.testing.assert_array_equal(th.replay(loss_of, *alone, exact=exact).over(x, y), row)
         assert_same(alone, run)
 
 
@@ -569,17 +601,18 @@ def test_a_run_that_is_like_the_first_takes_its_program_and_no_other_run_does(ot
     assert same.learner.program is train.program
 
 
-def test_runs_side_by_side_are_those_made_alone():
+@pytest.mark.parametrize("rule", [Adam, SGD])
+def test_runs_side_by_side_are_those_made_alone(rule):
     x, y = (np.array(entries) for entries in zip(*batches(60)))
-    original = make(adam())
+    original = make(rule(1e-2, optimizer=SGD(1e-4)))
     train = th.replay(loss_of, *original)
     train.over(x[:20], y[:20])
     before = snapshot(*reversed(original))
-    starts = [make(Adam(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed) for seed in range(5)]
+    starts = [make(rule(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed) for seed in range(5)]
     losses, runs = train.sweep(starts, (x, y), workers=2)
     assert losses.shape == (5, 60) and snapshot(*reversed(original)) == before
     for seed, (row, run) in enumerate(zip(losses, runs)):
-        alone = make(Adam(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed)
+        alone = make(rule(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed)
         np.testing.assert_array_equal(th.replay(loss_of, *alone).over(x, y), row)
         assert_same(alone, run)
         assert starts[seed][1].t == 0

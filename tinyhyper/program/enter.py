@@ -35,10 +35,7 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
 def _handles(program: Program, traces: Sequence[Trace], newest: int) -> list[Handle | None] | None:
     """The handles of the arrays of the slots after eager steps, or None if they are other steps. As `entered`."""
     for body, trace in zip(program.bodies, traces, strict=True):
-        known: list[Handle | None] = [None] * len(program.slots)
-        for key in trace.before.keys() & program.keys.keys():
-            known[program.keys[key]] = trace.handle(trace.before[key])
-        if not _agrees(program, known, body, trace):
+        if not _agrees(program, [None] * len(program.slots), body, trace):
             return None
     handles: list[Handle | None] = [None] * len(program.slots)
     for slot, (n, kind, index) in program.kept.items():
@@ -54,8 +51,7 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
     traces: of windows in a row. What the first one reads of earlier steps is not known.
     """
     handles: list[Handle | None] = [None] * len(program.slots)
-    fills = any(i.fills for body in program.bodies for i in body.instructions)
-    return not fills and all(_agrees(program, handles, *pair) for pair in zip(cycle(program.bodies), traces))
+    return all(_agrees(program, handles, *pair) for pair in zip(cycle(program.bodies), traces))
 
 
 def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: Trace) -> bool:
@@ -70,12 +66,13 @@ def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: T
         return False
     if not all(map(_is_made_by, repeat(program), body.instructions, trace.events)):
         return False
+    for key, array in trace.before.items():
+        handles[program.keys[key]] = trace.handle(array)
     for source, target in body.moves:
         handles[target] = handles[source]
     for entry in body.batch:
         handles[entry.slot] = trace.handle((trace.batch if entry.copies else trace.taken)[entry.position])
-    found = [(program.keys[key], trace.handle(array)) for key, array in trace.before.items()]
-    found += [(body.gradients[key], trace.handle(array)) for key, array in trace.gradients.items()]
+    found = [(body.gradients[key], trace.handle(array)) for key, array in trace.gradients.items()]
     for instruction, event in zip(body.instructions, trace.events):
         found += zip(instruction.reads, event.reads)
         found += [(program.keys[key], handle) for key, handle in zip(event.keys, event.reads) if key is not None]
@@ -86,7 +83,7 @@ def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: T
     found += [(made.get(program.keys[k], program.keys[k]), handle) for k, handle in after.items() if k not in counted]
     found.append((body.loss, trace.handle(trace.loss)))
     copied = {slot for key, slot in program.keys.items() if key[0] == "carry"}
-    copied |= {entry.slot for entry in body.batch if entry.copies}
+    copied |= {entry.slot for step in program.bodies for entry in step.batch if entry.copies}
     there = [(handles[slot], handle, slot in copied) for slot, handle in found if slot not in program.constants]
     agrees = all(
         known is None or known is handle or copies and is_copy(array_of(handle), array_of(known))

@@ -32,7 +32,7 @@ class Learner:
     program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
     alike: the arrays of the batch, if all recorded ones were the same.
     missed: how many steps the program could not make since it has made one.
-    known: a program that may be that of the loss.
+    known: a program that may be that of the loss; it is, if two windows follow it.
     handles: of the arrays that its steps meet.
     """
 
@@ -91,17 +91,21 @@ class Learner:
         self._traces = [*self._traces[1 - 3 * period :], (n, trace)]
         in_order = [m for m, _ in self._traces] == [(n - ago) % period for ago in reversed(range(len(self._traces)))]
         self._traces = self._traces if in_order else [(n, trace)]
-        if self.program is not None or n != period - 1 or len(self._traces) < 3 * period:
-            return False
         traces = [trace for _, trace in self._traces]
-        try:
-            self.program = self._same_as_known(traces) or Builder(traces, period).program()
-        except Difference as error:
-            self._begin_anew(str(error))
+        if self.program is not None or n != period - 1 or len(traces) < 2 * period:
             return False
-        first, *rest = [trace.given for trace in traces]
-        is_new = self.program is not self._known
-        self.alike = arrays_in(first) if first and is_new and all(_same(first, batch) for batch in rest) else None
+        if self._goes_on_as_known(traces[-2 * period :]):
+            self.program, self.alike = self._known, None
+        elif len(traces) < 3 * period:
+            return False
+        else:
+            try:
+                self.program = self._built(traces)
+            except Difference as error:
+                self._begin_anew(str(error))
+                return False
+            first, *rest = [trace.given for trace in traces]
+            self.alike = arrays_in(first) if first and all(_same(first, batch) for batch in rest) else None
         self._tries = self.missed = 0
         return True
 
@@ -114,16 +118,20 @@ class Learner:
                     return True
         return False
 
-    def _same_as_known(self, traces: Sequence[Trace]) -> Program | None:
-        """The known program, if the windows of these traces follow it; None if the last two do not."""
-        known, period = self._known, self._period
-        if known is None or len(known.bodies) != period:
-            return None
-        if follows(known, traces):
-            return known
-        if follows(known, traces[period:]):
+    def _goes_on_as_known(self, traces: Sequence[Trace]) -> bool:
+        """Whether the windows of these traces follow the program that is known."""
+        known = self._known
+        if known is None or len(known.bodies) != self._period:
+            return False
+        fills = any(instruction.fills for body in known.bodies for instruction in body.instructions)
+        return not fills and follows(known, traces)
+
+    def _built(self, traces: Sequence[Trace]) -> Program:
+        """The program that the windows of these traces follow. Raises Difference where there is none."""
+        program = Builder(traces, self._period).program()
+        if not follows(program, traces):  # only then is a run that takes a known program as soon where it has its own
             raise Difference("a run begins with another step than the one that follows")
-        return None
+        return program
 
     def count_alike(self, stacks: Sequence[np.ndarray], steps: int) -> int:
         """How many of some steps, from the first on, have the batch that all recorded ones had; all if these differed.

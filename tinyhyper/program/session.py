@@ -41,7 +41,8 @@ class Session:
 
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
     side_by_side: whether operations that are alike are one.
-    known: a program that this run may have too, and how it lies in memory; then no step is held against an eager one.
+    known: a program that this run may have too, and how it lies in memory; then no step is held against an eager one,
+    and the first window is made by NumPy.
     """
 
     def __init__(
@@ -102,7 +103,11 @@ class Session:
         after, loss = made
         self._steps += 1
         if self._steps >= self._due or learner.is_new(batch):
-            self._compare(before, after, loss, batch)
+            if self._compares:
+                self._compare(before, after, loss, batch)
+            else:
+                self._due = sys.maxsize
+                self._lie(program, ())
         self._stand(after)
         return loss.item()
 
@@ -200,8 +205,8 @@ class Session:
 
     def _next_compared(self) -> int:
         """The next step that is to be held against the eager engine."""
-        if not self._compares:
-            return sys.maxsize
+        if not self._compares:  # a run alone records one more window by the eager engine, with these very bits
+            return self._period
         steps, due = self._steps, 1 << self._steps.bit_length()
         return min(due, steps - steps % self.verify + self.verify) if self.verify else due
 
@@ -274,7 +279,7 @@ class Session:
         self._due = self._next_compared()
         if self._compares:
             self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
-        self._lie(program, ())
+            self._lie(program, ())
 
     def known(self) -> Known | None:
         """The program, and how it lies in memory; None if there is no program."""

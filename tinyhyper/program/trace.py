@@ -118,9 +118,9 @@ class Trace(Watcher):
 
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
         """A tensor was detached."""
-        key = self._key_of(source)
-        self._notes[id(detached)] = ref(detached), key, reason or "detach"
-        if detached.array is not source.array:
+        key, same = self._key_of(source), detached.array is source.array
+        self._notes[id(detached)] = ref(detached), key if same else None, reason or "detach"
+        if not same:
             site, call = self._site or caller(sys._getframe(2)), {"dtype": detached.dtype}
             moved = self._handles_of([source.array], [detached.array])
             self.events.append(Event(OPERATIONS["astype"], call, *moved, (key,), (None,), self._part(), site, None))
