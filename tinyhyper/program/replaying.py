@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .batches import Batches, Histories
 from .measuring import profile
 from .program import Program
 from .session import Known, Session
-from .sweeping import Start, copies, on_one_thread, side_by_side
+from .sweeping import Start, all_steps, copies, on_one_thread, side_by_side
 
 
 class Replay:
@@ -123,11 +124,11 @@ class Replay:
         session = self._session
         if session.visible.carry:
             raise ArgumentError("sweep: what one loss carries is of one run; make each run by a replay of its own")
-        runs = copies(starts)
+        runs, rows, turn = copies(starts), Batches(batches, index, steps), Lock()
 
         def make(run: Start, known: Known | None) -> tuple[Session, np.ndarray]:
             made = Session(session.loss, *run, {}, session.exact, session.verify, session.side_by_side, known)
-            return made, Replay(made).over(*batches, index=index, steps=steps)
+            return made, all_steps(made, rows, turn)
 
         with session.lock, on_one_thread():
             known = session.known()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+import numpy as np
 
 from ..core.tensor import Tensor, tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..optim.saving import twin
 from . import native
+from .batches import Batches, Histories
+from .session import Session
 
 Start = tuple[dict[str, Tensor], Optimizer]
 
@@ -50,3 +54,21 @@ def side_by_side(calls: Sequence[Callable[[], Any]], workers: int | None) -> lis
     """What all calls give, made by threads."""
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         return [*pool.map(lambda call: call(), calls)]
+
+
+def all_steps(run: Session, batches: Batches, turn: AbstractContextManager[Any]) -> np.ndarray:
+    """Make all steps of a run; the losses.
+
+    turn: held by one run at a time, until it has a program. Python computes for one run alone whatever the threads. So
+    while one begins the others go on, and none waits in the midst of its beginning, which would set them all in step.
+    """
+    count, made = len(batches), 0
+    losses, histories = np.empty(count), Histories(run.visible, (), count)
+    with turn:
+        while made < count and run.learner.program is None:
+            made += run.some(batches, made, count, losses, histories)
+    while made < count:
+        made += run.some(batches, made, count, losses, histories)
+    run.show()
+    run.watch()
+    return losses
