@@ -92,7 +92,7 @@ FULL = Plan(
     remembered=(*(name for name in HYPERSTEPS if HYPERSTEPS[name].problem is not SMALL), IMAGES),
     starts=2,
     steps=10_000_000,
-    swept=5_000,
+    swept=10_000,
 )
 QUICK = Plan(
     rounds=3,

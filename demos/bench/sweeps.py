@@ -16,7 +16,9 @@ RUNS = 64
 def measure(plan: Plan, threads: int) -> Iterator[dict[str, Any]]:
     """A record for one core and for all, each with a process of its own; they take turns."""
     workload, workers = HYPERSTEPS[WORKLOAD], dict[int, Worker]()
-    records: dict[int, dict[str, Any]] = {cores: {"cores": cores, "seconds": []} for cores in sorted({1, threads})}
+    records: dict[int, dict[str, Any]] = {
+        cores: {"cores": cores, "steps": plan.swept, "seconds": []} for cores in sorted({1, threads})
+    }
     try:
         for _ in range(plan.starts):
             for cores, record in records.items():

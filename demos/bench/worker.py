@@ -105,7 +105,7 @@ class Peer:
 
     def sweep(self, workload: Any, runs: int, steps: int, workers: int) -> float:
         """The seconds of a sweep of so many runs; one alone goes first, for which kernels are compiled."""
-        sweep = self.module.sweep(workload, steps, workers)
+        sweep = self.module.sweep(workload, runs, steps, workers)
         sweep(1)
         return runs * timed(sweep, runs)
 

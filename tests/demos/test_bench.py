@@ -301,7 +301,7 @@ def test_a_goal_of_one_thread_says_nothing_of_two(ours, floor):
 
 @pytest.mark.parametrize("least, verdict", [([4.0, 2.0], "met"), ([4.0, 2.3], "missed"), ([4.0], "not measured")])
 def test_a_sweep_is_judged_by_the_least_time_on_each_number_of_cores(least, verdict):
-    sweeps = [{"cores": n, "seconds": [9.0, time]} for n, time in enumerate(least, start=1)]
+    sweeps = [{"cores": n, "steps": 10, "seconds": [9.0, time]} for n, time in enumerate(least, start=1)]
     assert goals.judge(Run(made(sweeps=sweeps)), goal("sweep"))[1] == verdict
 
 
@@ -367,7 +367,7 @@ def full():
     peaks = {"own": 5e6, "grown": 6e6, "process": 7e6}
     return made(
         records=records,
-        sweeps=[{"cores": 1, "seconds": [3.0]}, {"cores": 2, "seconds": [1.6]}],
+        sweeps=[{"cores": n, "steps": 10, "seconds": [time]} for n, time in ((1, 3.0), (2, 1.6))],
         starts=[
             {"label": start.label, "threads": 2, "import": [0.3], "cold": [2.0], "warm": [0.4]}
             for start in startup.STARTS

@@ -89,15 +89,17 @@ def hyperstep(workload: Workload, variant: str) -> Training:
 network = hyperstep
 
 
-def sweep(workload: Workload, steps: int, workers: int) -> Callable[[int], Any]:
-    """So many runs side by side, from weights of their own."""
+def sweep(workload: Workload, runs: int, steps: int, workers: int) -> Callable[[int], Any]:
+    """So many runs or fewer, side by side, from weights of their own."""
     problem, tower = workload.problem, workload.tower
     batches = [np.repeat(entry[None], steps, 0) for entry in problem.data()]
     train = th.replay(partial(problem.loss, Library), *start(problem, tower))
     train.over(*[stack[:CHECKED_STEPS] for stack in batches])
 
+    starts = [start(replace(problem, seed=n), tower) for n in range(runs)]
+
     def sweep(runs: int) -> None:
-        train.sweep([start(replace(problem, seed=n), tower) for n in range(runs)], batches, workers=workers)
+        train.sweep(starts[:runs], batches, workers=workers)
 
     return sweep
 
