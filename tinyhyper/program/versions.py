@@ -79,7 +79,8 @@ class Versions:
     def carried(self) -> frozenset[int]:
         """The slots of which a later step, or somebody who looks after it, reads the array."""
         program = self._program
-        found = {*program.bodies[0].gradients.values(), *program.kept}
+        found = {*program.bodies[0].gradients.values()}
+        found |= {self.left(n, slot).slot for slot, (n, _, _) in program.kept.items()}
         for n, body in enumerate(program.bodies):
             reads = [self.read(n, slot) for i in body.instructions for slot in i.reads]
             found |= {version.slot for version in reads if version.ago}
