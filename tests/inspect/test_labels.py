@@ -34,6 +34,11 @@ def loss(params):
     return th.sum(th.tanh(params["w"]) ** 2) + th.mean(params["w"] ** 2) * params["b"] ** 2
 
 
+def differences(f, h=2e-5):
+    """The central difference of a function of a number at 0, of the fourth order."""
+    return float(np.dot([1.0, -8.0, 8.0, -1.0], [f(n * h) for n in (-2, -1, 1, 2)])) / (12.0 * h)
+
+
 class Run:
     """Three steps of a tower that tunes all there is; `loss` is the last loss, by one hyperparameter's value."""
 
@@ -66,10 +71,9 @@ class Run:
         return loss(made).item()
 
     def slope(self, name, coordinate):
-        """The central difference of the last loss in a coordinate, of the fourth order."""
-        u, h = INTERNAL[coordinate](self.values[name]), 2e-5
-        values = [self.loss(name, VALUE[coordinate](u + n * h)) for n in (-2, -1, 1, 2)]
-        return float(np.dot([1.0, -8.0, 8.0, -1.0], values)) / (12.0 * h)
+        """The central difference of the last loss in a coordinate."""
+        u = INTERNAL[coordinate](self.values[name])
+        return differences(lambda change: self.loss(name, VALUE[coordinate](u + change)))
 
 
 def close(value):
@@ -95,6 +99,60 @@ def test_a_gradients_label_names_the_coordinate_in_which_differences_give_it(rul
             assert f"∂loss/∂{named} {name}[2] (∂loss/∂{name}[2] = " in answer.text
         else:
             assert answer.columns[-1] == "share"
+
+
+@given(st.lists(st.tuples(rules, coordinates), min_size=1, max_size=2), st.integers(0, 9))
+def test_at_each_level_a_gradients_label_names_what_differences_give(levels, seed):
+    generator = np.random.default_rng(seed)
+    params = {name: th.tensor(generator.normal(size=n), requires_grad=True) for name, n in (("w", 3), ("b", ()))}
+    tower = SGD(KAPPA)
+    for level, (rule, coordinate) in reversed([*enumerate(levels)]):
+        values = {name: VALUES.get(name, row.default) for name, row in rule.table.items()}
+        values["alpha"] = 1e-5 if level else 0.05
+        del values["weight_decay"]  # without it, a change of what a level moves is the same change of what it made
+        within = dict.fromkeys(values, coordinate)
+        tower = rule(**values, weight_decay=0.0, tune=tuple(values), coordinates=within, optimizer=tower)
+    with th.record(ghosts=True) as tape:
+        for _ in range(2):
+            loss(params).backward()
+            tower.step(params)
+        loss(params).backward()
+
+    def moved(level, name):
+        """The last loss over a change of a hyperparameter, in its coordinate."""
+
+        def of(change):
+            params, other = tape.rewind(1)
+            loss(params).backward()
+            tensor = other.levels[level].parameters[name]
+            tensor.data = tensor.data + change
+            other.step(params)
+            return loss(params).item()
+
+        return of
+
+    def weighed(name, n):
+        """The last loss over a change of an element of a weight."""
+        unit = np.eye(params[name].size)[n].reshape(params[name].shape)
+        return lambda change: loss({**params, name: params[name].detach() + change * unit}).item()
+
+    graph, found = Graph(tape), {}
+    for node in tape.nodes:
+        if node.kind == "gradient" and node.loss == max(graph.losses):
+            found[graph.name((node.number, 0))] = node.outputs[0]
+    for name, w in params.items():
+        assert found.pop(f"∂loss[2]/∂{name}[2]").norm == close(
+            np.linalg.norm([differences(weighed(name, n)) for n in range(w.size)])
+        )
+    for level, (own, (_, coordinate)) in enumerate(zip(tower.levels, levels)):
+        named = "" if coordinate == "linear" else coordinate
+        for name in own.hyperparameters.keys() - {"weight_decay"}:
+            title = "kappa" if (level, name) == (1, "alpha") else f"level1.{name}" if level else name
+            label = f"∂loss[2]/∂{f'{named} {title}'.strip()}[2]"
+            h = 5e-7 if (title, named) == ("kappa", "") else 2e-5  # which is near to kappa itself
+            assert found.pop(label).value == close(differences(moved(level, name), h))
+            assert VALUE[named](own.parameters[name].item()) == pytest.approx(own.hyperparameters[name])
+    assert not found
 
 
 @given(rules, coordinates, st.integers(0, 9))

@@ -100,15 +100,22 @@ def test_the_paths_name_each_weight_and_its_share():
     assert "w[1] (weights)" in answer.text and "∂loss[1]/∂w[1] (gradient)" in answer.text
 
 
-@given(stacks, st.integers(0, 5))
-def test_the_shares_of_the_paths_sum_to_one_and_none_is_minus_zero(stack, seed):
-    tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
-    for key in optimizer._tuned:
-        shares = column(inspect.paths(tape, key), "share")
-        assert not any(share.startswith("-0 ") for share in shares)
-        if "–" not in shares:
-            numbers = [float(share.removesuffix(" %")) for share in shares]
-            assert sum(numbers) == pytest.approx(100.0, abs=1e-3 * sum(map(abs, numbers)))
+@given(stacks, st.integers(1, 3), st.integers(0, 5))
+def test_the_shares_of_the_paths_sum_to_one_and_none_is_minus_zero(stack, horizon, seed):
+    bottom, _, above = f"{stack}/sgd(1e-3)".partition("/")
+    text = f"{bottom.removesuffix(')')}, horizon={horizon}) / {above}"
+    tape, _, optimizer = run(text, steps=horizon + 1, seed=seed, create_graph=horizon > 1)
+    for level, own in enumerate(optimizer.levels):
+        for key in own._tuned:
+            answer = inspect.paths(tape, f"level{level}.{key}" if level else key)
+            shares = column(answer, "share")
+            assert shares and not any(share.startswith("-0 ") for share in shares)
+            if "–" not in shares:
+                numbers = [float(share.removesuffix(" %")) for share in shares]
+                assert sum(numbers) == pytest.approx(100.0, abs=1e-3 * sum(map(abs, numbers)))
+                total = sum(column(answer, "contribution"))
+                given = [100.0 * part / total for part in column(answer, "contribution")]
+                assert numbers == pytest.approx(given, rel=1e-3, abs=1e-9)
 
 
 def test_a_share_of_nothing_is_zero():
@@ -339,16 +346,21 @@ def test_a_level_more_adds_its_own_edges_only():
 
 
 def file_of(path):
-    """The arrays of a checkpoint: shape and bytes of each, a larger one once."""
-    found, met, waiting = [], set(), [archive.read(path)]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, (dict, list)):
-            waiting += value.values() if isinstance(value, dict) else value
-        elif isinstance(value, np.ndarray) and not (value.ndim and id(value) in met):
-            found.append((str(value.shape), value.nbytes))
-            met.add(id(value))
-    return sorted(found)
+    """The arrays of a checkpoint by what they are: role, level, name and why."""
+    content = archive.read(path)
+    tower, last = content["tower"], content["tower"]["last"]
+    parts = [("", content["params"], tower["hyperparameters"], [level.get("state", {}) for level in tower["levels"]])]
+    if last is not None:
+        parts.append((" read", last["weights"], last["hyperparameters"], last["states"]))
+    found = {}
+    for read, weights, hyperparameters, states in parts:
+        for level, entries in enumerate([weights, *hyperparameters]):
+            owner = ("hyperparameter", level - 1) if level else ("weights", 0)
+            for name, entry in entries.items():
+                found |= {(*owner, name, why + read): entry[why] for why in ("value", "gradient")}
+        for level, of in enumerate(states):
+            found |= {("state", level, f"{w}.{n}", f"value{read}"): own[n] for w, own in of.items() for n in own}
+    return {key: array for key, array in found.items() if array is not None}
 
 
 @example("sgd(0.05)", 2, 2, True)
@@ -379,7 +391,16 @@ def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, h
             assert answer.text == f"No file can hold this run as it is now. {error}." and not answer.rows
             assert kept.rows[-1][1] > 0
         else:
-            assert sorted(row[1:3] for row in answer.rows) == file_of(path)
+            written = file_of(path)
+            listed = {(row.role, row.level, row.name, row.why): row for row in tape.saved}
+            assert len(listed) == len(tape.saved) == len(answer.rows)
+            for key, row in listed.items():
+                assert (row.shape, row.bytes) == (written[key].shape, written[key].nbytes)
+                if row.place is not None and row.shape == ():
+                    assert tape.output(row.place).value == written[key].item()
+            once = {id(written[key]) for key in listed}  # a file holds a larger array once
+            assert all(key in listed or (array.ndim and id(array) in once) for key, array in written.items())
+            assert [row[1:3] for row in answer.rows] == [(str(row.shape), row.bytes) for row in tape.saved]
             again = horizon == 1 and len(optimizer.levels) > 1 and kept.rows[-1][1] > 0
             assert ("th.load repeats that step" in answer.text) == again
             assert ("of the whole window" in answer.text) == (horizon != 1)
