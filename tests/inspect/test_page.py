@@ -23,6 +23,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --window-size=1400,900"
 )
+DRAWN = sorted((Path(__file__).parents[2] / "docs" / "figures").rglob("*.svg"))  # every picture that a page shows
 ODD = "</script><script>document.title = 'broken'</script><b>&amp; 'w\""
 
 
@@ -534,9 +535,11 @@ def test_a_click_on_a_box_of_another_step_goes_there(reader):
 
 
 @pytest.mark.parametrize("width, height", [(1280, 720), (1920, 1080)])
-def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_legend(reader, width, height):
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_legend(reader, theme, width, height):
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    system(reader, theme)
     reader.open(recorded("sgd/sgd", 4))
     edges = "const at = (one) => document.querySelector(one).getBoundingClientRect();"
     assert reader.ask(edges + "return at('#lanes > div').right <= at('#graph').left")
@@ -545,7 +548,8 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
     texts = "[...document.querySelector('.panel').querySelectorAll('.scale')].map((one) => one.textContent)"
     scales = reader.ask(f"return {texts}")
     assert scales == ["5", "0.2177"]
-    reader.screenshot(f"first-{width}x{height}")
+    reader.screenshot(f"first-{theme}-{width}x{height}")
+    system(reader, "")
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
@@ -816,6 +820,7 @@ def pictures(tape, windows):
         "frame-adam": tape.frames()[-2],
         "frame-graph": crossing().frames()[-1],
         "ghosts": th.inspect.ghosts(tape).svg(),
+        **{f"docs-{path.stem}": path.read_text(encoding="utf-8") for path in DRAWN},
     }
 
 
