@@ -198,6 +198,24 @@ def test_a_recording_holds_no_graph_and_no_run():
         del tape
 
 
+def test_without_rewinding_a_recording_is_the_same_and_holds_no_array():
+    said = []
+    for held in (True, False):
+        params, optimizer = make(Adam(0.1, optimizer=SGD(1e-3)))
+        arrays = []
+        with th.record(rewind=held) as tape:
+            for batch in batches(4):
+                states = [own["m"] for own in optimizer._states.values()]
+                arrays += [weakref.ref(tensor.array) for tensor in (params["w"], *states)]
+                eager_step(loss_of, params, optimizer, batch)
+        said.append((re.sub(r"test_\w+.py:\d+", "", str(tape)), str(th.inspect.checkpoint(tape))))
+        alive = [ref() is not None for ref in arrays]
+        assert all(alive) if held else not any(alive[:-3])  # the last step holds what it has read
+    assert said[0] == said[1]
+    with pytest.raises(th.ArgumentError, match=r"rewind: th.record\(rewind=False\) held no arrays of the run"):
+        tape.rewind(1)
+
+
 def test_a_tape_can_be_copied_and_pickled():
     tape, params, optimizer = recorded(tower())
     assert tape.nodes  # what has not been read yet cannot be pickled

@@ -39,9 +39,12 @@ _recorders = count()
 
 
 class Recorder(Watcher, EventRecording):
-    """What the engine calls. ghosts: whether to keep what a second run of the operations needs."""
+    """What the engine calls. ghosts: whether to keep what a second run of the operations needs.
 
-    def __init__(self, ghosts: bool = False) -> None:
+    rewind: whether to hold what a run from one of its steps needs.
+    """
+
+    def __init__(self, ghosts: bool = False, rewind: bool = True) -> None:
         EventRecording.__init__(self)
         Watcher.__init__(self)
         self.program = Program({}, {}, {}, []) if ghosts else None
@@ -50,7 +53,7 @@ class Recorder(Watcher, EventRecording):
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
         self._height = 0
-        self.pasts = Pasts()
+        self.pasts = Pasts(rewind)
 
     # Called by the engine.
 
@@ -266,14 +269,16 @@ class record(Block):
 
     ghosts: also compute the gradient that each cut stopped. The recording then keeps the constants of the operations,
     and runs them once more when it is read after the block.
+    rewind: hold the weights, gradients and states that each step reads, for `tape.rewind(step)`. With False the
+    recording of a long run takes less memory.
     An inner recording hides the outer one. The recording can be read during the block and after it.
     """
 
     name = "tape"
 
-    def __init__(self, ghosts: bool = False) -> None:
+    def __init__(self, ghosts: bool = False, *, rewind: bool = True) -> None:
         super().__init__()
-        self.value = Recorder(ghosts)
+        self.value = Recorder(ghosts, rewind)
 
     def __enter__(self) -> Recorder:
         super().__enter__()

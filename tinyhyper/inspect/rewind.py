@@ -19,9 +19,10 @@ Run = tuple[Mapping[str, Tensor], Optimizer]
 
 
 class Pasts:
-    """What a recording holds of its run before each step. No array of it is a copy."""
+    """What a recording holds of its run before each step. No array of it is a copy. held: whether it holds anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: bool) -> None:
+        self.held = held
         self._found: dict[int, Past] = {}
         self._run: tuple[Mapping[str, Tensor], weakref.ref[Optimizer]] | None = None
         self._levels: list[weakref.ref[Optimizer]] = []
@@ -30,7 +31,10 @@ class Pasts:
 
     def note(self, step: int, params: Mapping[str, Tensor], optimizer: Optimizer) -> None:
         """A step of the optimizer would move these now."""
-        self._found[step], self._run = self._now(params, optimizer), (params, weakref.ref(optimizer))
+        self._run = params, weakref.ref(optimizer)
+        if not self.held:
+            return
+        self._found[step] = self._now(params, optimizer)
         window = optimizer.hooks[Window]
         if window.cuts and window.horizon != 1:
             self._cut = (window.steps + 1, optimizer.t + 1), carry(optimizer.levels, params)
@@ -44,7 +48,7 @@ class Pasts:
     def found(self, steps: int) -> dict[int, Past]:
         """The run before each step, and as it is now, after so many of them."""
         run = self._alive()
-        return self._found if run is None else self._found | {steps: self._now(*run)}
+        return self._found | {steps: self._now(*run)} if self.held and run is not None else self._found
 
     def _alive(self) -> Run | None:
         """The run that has stepped last."""
@@ -67,12 +71,15 @@ def rewind(tape: Recording, step: int) -> Run:
     step: as the printed tape counts them; 0 is where the recording began, and the last is where it ended.
     The step before is made again for its edge, so the next hypergradients are those of the recorded run, which stays
     as it is. Where several towers take turns, the one that moves next is given.
-    Raises ArgumentError for a step that is not there and for a tape read from JSON, GraphError where the run hangs on
-    more than its last step: within a window of the horizon, and where weights were computed between two steps.
+    Raises ArgumentError for a step that is not there, for a recording with rewind=False and for a tape read from JSON;
+    GraphError where the run hangs on more than its last step: within a window of the horizon, and where weights were
+    computed between two steps.
     """
     step = whole("rewind: step", step, 0)
     if tape.pasts is None:
         raise ArgumentError("rewind: JSON does not hold the arrays of a run; this takes the recording itself")
+    if not tape.pasts.held:
+        raise ArgumentError("rewind: th.record(rewind=False) held no arrays of the run: record it without rewind=False")
     found: dict[int, Past] = tape.pasts.found(tape.steps)
     if step not in found:
         there = f"steps {min(found)} to {max(found)}" if found else "no steps"
