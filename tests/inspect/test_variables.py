@@ -23,15 +23,15 @@ def named(tape):
     return [graph.known((node.number, 0)) for node in tape.nodes if node.kind in ("leaf", "constant", "earlier")]
 
 
-NAMES = ["x", "a b", "w[1]", "alpha", "λ", 5, ("a", 1)]
+NAMES = ["x", "a b", "w[1]", "alpha", "λ", "5"]
 
 
 @given(st.sampled_from(NAMES), st.booleans(), st.sampled_from(["float32", None]))
 def test_a_name_that_is_given_is_the_name(name, requires_grad, dtype):
     with th.record() as tape:
         th.tensor([1.0, 2.0], requires_grad, dtype, name=name) * 2.0
-    assert named(tape)[0] == str(name)
-    place = Graph(tape).find(str(name))[0]
+    assert named(tape)[0] == name
+    place = Graph(tape).find(name)[0]
     assert tape.output(place).shape == (2,) and Graph(tape).find(f'value["{name}"]') == [place]
     assert str(inspect.Recording.from_json(tape.to_json())) == str(tape)
 

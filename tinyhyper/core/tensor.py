@@ -197,15 +197,17 @@ def saved(node: Node) -> list[Tensor]:
     return [Tensor(array, edges[place]) for array, place in zip(node.saved, node.op.reads(node))]
 
 
-def tensor(array_like: Any, requires_grad: bool = False, dtype: DType = None, *, name: Any = None) -> Tensor:
+def tensor(array_like: Any, requires_grad: bool = False, dtype: DType = None, *, name: str | None = None) -> Tensor:
     """A new leaf with a copy of the values; of a tensor's values too, so that no gradient flows to it.
 
     dtype: float32, float64, an integer type or bool; what NumPy would choose if None.  name: what a recording calls it.
-    Raises DtypeError for any other dtype, and for a gradient of integers or booleans.
+    Raises DtypeError for any other dtype, for a gradient of integers or booleans, and for a name that is no string.
     """
     array = array_of(array_like.array if isinstance(array_like, Tensor) else array_like, "tensor", dtype)
     if requires_grad and array.dtype not in FLOATS:
         raise DtypeError(f"tensor: only float32 and float64 can require a gradient, not {array.dtype}")
+    if name is not None and not isinstance(name, str):
+        raise DtypeError(f"tensor: a name must be a string, such as 'w', not {name!r} of type {type(name).__name__}")
     result = Tensor(array)
     result.called = name  # type: ignore[attr-defined]
     if isinstance(array_like, Tensor) and (tape := current().tape) is not None:
@@ -246,10 +248,8 @@ def seed_for(output: Tensor, gradient: Any, name: str) -> tuple[Edge, Tensor]:
         )
     if gradient is None:
         if output.size != 1:
-            raise ShapeError(
-                f"{name}: a tensor of shape {output.shape} has no single gradient. "
-                f"Pass the cotangent (an array of that shape), or sum() first"
-            )
+            why = f"{name}: a tensor of shape {output.shape} has no single gradient"
+            raise ShapeError(f"{why}. Pass the cotangent (an array of that shape), or sum() first")
         return output.edge, Tensor(np.array(1, output.dtype, ndmin=output.ndim))
     given = as_tensor(gradient)
     if given.shape != output.shape:

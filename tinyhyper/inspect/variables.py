@@ -15,9 +15,9 @@ MOST = 1000  # keys of a dict that are looked at
 
 def called(tensor: Tensor, frame: Any) -> str | None:
     """The name of a tensor, as seen from a frame on; None if it has none."""
-    given = getattr(tensor, "called", None)
-    if given is not None and str(given):
-        return str(given)
+    given: str | None = getattr(tensor, "called", None)
+    if given:
+        return given
     scopes = [*_scopes(frame)]
     for scope in scopes:
         for found in scope.values():

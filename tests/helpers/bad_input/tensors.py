@@ -15,6 +15,8 @@ TENSORS = [
     # Values that make no tensor.
     bad("th.tensor('abc')", DtypeError, "str", "float32"),
     bad("th.tensor(None)", DtypeError, "NoneType"),
+    bad("th.tensor([1.0], name=5)", DtypeError, "a name must be a string", "5 of type int"),
+    bad("th.tensor([1.0], name=('a', 1))", DtypeError, "a name must be a string", "tuple"),
     bad("th.tensor({'w': 1.0})", DtypeError, "dict"),
     bad("th.tensor(f)", DtypeError, "function"),
     bad("th.tensor([[1.0], [1.0, 2.0]])", ArgumentError, "tensor", "one array"),
