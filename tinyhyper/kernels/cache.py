@@ -14,7 +14,7 @@ import marshal
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,14 @@ def load(source: str) -> Callable[..., None]:
             vars(module)["math"] = _CMath()
         _loaded[source] = functools.partial(quietly, module.kernel) if compiler_is_off() else module.kernel
     return _loaded[source]
+
+
+def entry(kernel: Any, args: Sequence[np.ndarray]) -> Callable[..., None]:
+    """What is compiled of a kernel for arrays that lie as these do.
+
+    Called by itself it does not find out their types again, which takes numba longer than a small array.
+    """
+    return kernel if compiler_is_off() else kernel.compile(tuple(map(kernel.typeof_pyval, args)))
 
 
 def digest(source: str) -> str:

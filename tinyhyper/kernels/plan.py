@@ -19,7 +19,7 @@ from ..core.operation import ArraySpec
 from ..core.tape import quietly
 from ..fusion.expression import Expression
 from ..fusion.plan import Plan
-from . import compiler, threads
+from . import cache, compiler, threads
 from .accuracy import LIBRARY
 from .backend import Backend, compiler_is_off
 from .notation import is_written
@@ -33,11 +33,11 @@ elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 class KernelPlan(Plan):
     """A plan by the rule, or by a kernel if numba is chosen when it is made.
 
-    eager: whether small arrays may be computed by NumPy.  kernel: None if all are.
+    eager: whether small arrays may be computed by NumPy.  kernel: None if all are.  entry: of the kernel, once called.
     makers: of arrays for the outputs; a sum is built up in float64.  reshaped: arrays that the kernel wants in a shape.
     """
 
-    __slots__ = ("kernel", "parts", "makers", "reshaped", "narrow")
+    __slots__ = ("kernel", "entry", "parts", "makers", "reshaped", "narrow")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class KernelPlan(Plan):
     ) -> None:
         super().__init__(expression, arrays, weak, shape, like)
         self.kernel: Callable[..., None] | None = None
+        self.entry: Callable[..., None] | None = None
         size = math.prod(shape)
         chosen = by_kernel(self.expression, size, eager)
         if self.outs and chosen and holds(self.expression, self.samples, weak, self.types, size):
@@ -95,7 +96,9 @@ class KernelPlan(Plan):
         for n, merged in self.reshaped:
             args[n] = args[n].reshape(merged)
         if self.parts is None or threads.num_threads() == 1:
-            self.kernel(*args)
+            if self.entry is None:
+                self.entry = cache.entry(self.kernel, args)
+            self.entry(*args)
         else:
             self.parts.run(args)
         return quietly(self._narrowed, results) if self.narrow else results
