@@ -15,9 +15,10 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 
 from .core.tape import Node, quietly
-from .core.tensor import Tensor, array_of, recorded
+from .core.tensor import Tensor, array_of
 from .errors import ArgumentError, DtypeError, ShapeError
 from .finite import all_finite, described
+from .operands import recorded
 
 Table = dict[str, np.ndarray]
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from .core.rules import positive, reshape
 from .core.tape import Node, reachable, recording
-from .core.tensor import FLOATS, Tensor, as_tensor, in_dtype, leaf, recorded
+from .core.tensor import FLOATS, Tensor, as_tensor, in_dtype, leaf
 from .derivatives import gradients
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError
+from .operands import recorded
 from .ops.shape import stack
 from .structures import copied, leaves, mapped, matching, nested, rebuilt
 

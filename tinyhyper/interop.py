@@ -13,9 +13,9 @@ import numpy.typing as npt
 from .asking import by_name
 from .core.operation import Elementwise, attach
 from .core.rules import KNOWN, foreign
-from .core.tensor import FLOATS, Protocol, Tensor, recorded, take_over
+from .core.tensor import FLOATS, Protocol, Tensor, take_over
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
-from .operands import broadcast
+from .operands import broadcast, recorded
 
 BASIC = (int, slice, EllipsisType, type(None), np.integer)
 OURS = (np.ndarray.__array_function__, Tensor.__array_function__)

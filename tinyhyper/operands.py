@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 
 from .core.operation import NUMBERS, READERS, Elementwise
+from .core.tape import current
 from .core.tensor import Tensor, as_tensor
 from .errors import ArgumentError, ShapeError, TinyhyperError
+
+
+def recorded(*tensors: Tensor) -> bool:
+    """Whether what is computed of these tensors now goes on the graph."""
+    return current()[0] and None not in [x.edge for x in tensors]
 
 
 def read(op: Elementwise, args: Sequence[Any]) -> Any:

@@ -184,11 +184,6 @@ def apply(op: Any, operands: Sequence[Tensor], call: Any = None) -> list[Tensor]
     return outputs
 
 
-def recorded(*tensors: Tensor) -> bool:
-    """Whether what is computed of these tensors now goes on the graph."""
-    return current()[0] and None not in [x.edge for x in tensors]
-
-
 def saved(node: Node) -> list[Tensor]:
     """What a node has saved, as tensors: on the graph where the sweep is recorded."""
     if not current()[0]:
