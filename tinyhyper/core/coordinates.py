@@ -58,8 +58,7 @@ class Held(NamedTuple):
 
 
 hold = Elementwise(
-    "hold", lambda x, low, high: np.clip(x, low, high), "x between low and high, with slope 1 everywhere.",
-    x=lambda g: g,
+    "hold", lambda x, low, high: np.clip(x, low, high), "x between low and high; slope 1 everywhere.", x=lambda g: g,
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy import asarray
 
 from .errors import ArgumentError, CallError, TinyhyperError
 from .tape import QUIET, Edge, Node, is_quiet, quietly
@@ -75,7 +76,10 @@ class Operation:
 
     def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
         """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
-        return apply(self, [v if type(v) is Tensor else self._constant(v) for v in values], options)[0]
+        operands = []
+        for value in values:
+            operands.append(value if type(value) is Tensor else self._constant(value))
+        return apply(self, operands, options)[0]
 
     def _constant(self, value: Any) -> Tensor:
         return READERS[type(value)](self, (value,)) if type(value) in READERS else as_tensor(value)
@@ -90,20 +94,22 @@ class Operation:
             raise
         except self.refuses as error:
             raise Tensor.protocol.refusal(self, arrays, options, error) from error
-        return [out if type(out) is np.ndarray else np.asarray(out)], options
+        return [asarray(out)], options
 
-    def node(
-        self, edges: tuple[Edge | None, ...], arrays: list[np.ndarray], results: list[np.ndarray], options: Any
-    ) -> list[Edge | None]:
+    def node(self, edges: Sequence[Any], arrays: list[Any], results: list[Any], options: Any) -> list[Edge | None]:
         """The output's edge on the tape; None if no gradient flows."""
         if len(self.vjps) < len(self.inputs):
             edges = tuple([edge if name in self.vjps else None for name, edge in zip(self.inputs, edges)])
-        flags = tuple([edge is not None for edge in edges])
-        if True not in flags or results[0].dtype.kind != "f":
+        values, flows, kept = (*arrays, results[0]), [], []
+        for edge in edges:
+            flows.append(edge is not None)
+        if True not in flows or results[0].dtype.kind != "f":
             return [None]
-        values, saves = [*arrays, results[0]], self._saves.get(flags) or self._save(flags)
-        specs = [ArraySpec(*SPEC(array)) for array in arrays] if self.measures else [*map(SHAPE_AND_DTYPE, arrays)]
-        return [(Node(self, edges, [values[n] for n in saves[0]], (saves, specs, options)), 0)]
+        saves = self._saves.get(flags := tuple(flows)) or self._save(flags)
+        specs = [*map(ArraySpec._make, map(SPEC, arrays))] if self.measures else [*map(SHAPE_AND_DTYPE, arrays)]
+        for n in saves[0]:
+            kept.append(values[n])
+        return [(Node(self, edges, kept, (saves, specs, options)), 0)]
 
     def reads(self, node: Node) -> tuple[int, ...]:
         """Which arrays a node saved: operands by number, then the output."""
@@ -112,9 +118,8 @@ class Operation:
     def _save(self, flags: tuple[bool, ...]) -> Saves:
         """What a node saves for the sake of these inputs."""
         needs = {need for name, flag in zip(self.inputs, flags) if flag for need in self.needs[name]}
-        found = [(n, name) for n, name in enumerate((*self.inputs, "out")) if name in needs]
-        self._saves[flags] = tuple([n for n, _ in found]), tuple([name for _, name in found])
-        return self._saves[flags]
+        found = {n: name for n, name in enumerate((*self.inputs, "out")) if name in needs}
+        return self._saves.setdefault(flags, (tuple(found), tuple(found.values())))
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         """The cotangents of the wanted inputs, each by its own VJP."""
@@ -197,7 +202,6 @@ class Elementwise(Operation):
     large: ClassVar[float] = math.inf
     way: ClassVar[Callable[..., Any] | None] = None
     refuses = (ValueError, TypeError, RuntimeError, OverflowError)
-    __signature__: inspect.Signature
 
     def __init__(self, name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> None:
         super().__init__(name, forward, vjps)

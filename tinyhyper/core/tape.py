@@ -46,9 +46,7 @@ class Node:
     seam = False
     __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "kept", "released", "__weakref__")
 
-    def __init__(
-        self, op: Any = None, inputs: tuple[Edge | None, ...] = (), saved: Any = (), context: Any = None, width: int = 1
-    ) -> None:
+    def __init__(self, op: Any = None, inputs: Any = (), saved: Any = (), context: Any = None, width: int = 1) -> None:
         self.op, self.inputs, self.saved, self.context, self.width = op, inputs, saved, context, width
         self.serial, self.released = next(_serials), False
         self.kept: dict[int, weakref.ref[Any]] | None = None
@@ -117,9 +115,9 @@ def reachable(roots: Iterable[Any], to_seams: bool = False) -> list[Any]:
     for node in (waiting := [*found]):  # which grows
         if not (to_seams and node.seam):
             for edge in node.inputs:
-                if edge is not None and edge[0] not in found:
-                    found.add(edge[0])
-                    waiting.append(edge[0])
+                if edge is not None and (below := edge[0]) not in found:
+                    found.add(below)
+                    waiting.append(below)
     return sorted(waiting, key=SERIAL, reverse=True)
 
 
@@ -140,18 +138,18 @@ def sweep(
     nodes: newest first.  pending: the cotangents known so far, by node and output; consumed. One that is callable is a
     sum that nobody has added up yet: the call does.  wanted: the nodes whose cotangents are of use, all if None.
     """
-    for node in nodes:
-        if (cotangents := pending.pop(node, None)) is None:
-            continue
-        if any(map(callable, cotangents)):
+    for node in filter(pending.__contains__, nodes):
+        cotangents = pending.pop(node)
+        if True in map(callable, cotangents):
             cotangents = [cotangent() if callable(cotangent) else cotangent for cotangent in cotangents]
         yield node, cotangents
-        if node.inputs:
-            useful = tuple([edge is not None and (wanted is None or edge[0] in wanted) for edge in node.inputs])
-            if True in useful:
-                for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, useful)):
-                    if use and cotangent is not None:
-                        add_to(pending, edge, cotangent)
+        useful = []
+        for edge in node.inputs:
+            useful.append(edge is not None and (wanted is None or edge[0] in wanted))
+        if True in useful:
+            for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, tuple(useful))):
+                if use and cotangent is not None:
+                    add_to(pending, edge, cotangent)
 
 
 def add_to(pending: dict[Any, list[Any]], edge: Any, cotangent: Any) -> None:
@@ -174,14 +172,11 @@ def backward(
     return QUIET.copy().run(_backward, State(create_graph, current().tape), seeds, targets, retain_graph)
 
 
-def _backward(
-    inside: State, seeds: Sequence[tuple[Edge, Any]], targets: Sequence[Edge] | None, retain_graph: bool
-) -> list[tuple[Any, Any]]:
+def _backward(inside: State, seeds: Any, targets: Sequence[Edge] | None, retain_graph: bool) -> list[tuple[Any, Any]]:
     state.set(inside)  # in a context of its own
     stops = inside.recording and targets is None
-    nodes, wanted, ends = reachable([edge[0] for edge, _ in seeds], stops), None, []
+    nodes, wanted, ends = reachable([edge[0] for edge, _ in seeds], stops), None, [node for node, _ in targets or ()]
     if targets is not None:
-        ends = [node for node, _ in targets]
         wanted = leading_to(nodes, {*ends, *filter(RELEASED, nodes)})
         nodes = [node for node in nodes if node in wanted]
     for node in filter(RELEASED, nodes):
@@ -190,8 +185,7 @@ def _backward(
                 f"{node!r} has been released by an earlier backward(). {getattr(node.op, 'remedy', REMEDY)}"
             )
     left = [c for seam in filter(SEAM, nodes) for c in seam.collect()] if targets is None and not stops else []
-    pending: dict[Any, list[Any]] = {}
-    found: list[tuple[Any, Any]] = []
+    pending, found = dict[Any, list[Any]](), list[tuple[Any, Any]]()
     with UNWATCHED if inside.tape is None else inside.tape.within(nodes) as way:
         for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
@@ -199,11 +193,11 @@ def _backward(
             if targets is not None:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
             elif node.kept:
-                found += [(ref(), cotangents[index]) for index, ref in node.kept.items()]
+                for index, ref in node.kept.items():
+                    found.append((ref(), cotangents[index]))
             if stops and node.seam:
                 node.leave(cotangents)
-    if not (retain_graph or inside.recording):
-        for node in nodes:
-            if wanted is None or any(edge is not None and edge[0] in wanted for edge in node.inputs):
-                node.release()
+    for node in () if retain_graph or inside.recording else nodes:
+        if wanted is None or any(edge is not None and edge[0] in wanted for edge in node.inputs):
+            node.release()
     return [(where, cotangent) for where, cotangent in found if where is not None and cotangent is not None]

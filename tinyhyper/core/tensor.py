@@ -173,12 +173,19 @@ def apply(op: Any, operands: Sequence[Tensor], call: Any = None) -> list[Tensor]
     """
     recording, watcher = current()
     began = 0 if watcher is None else perf_counter_ns()
-    arrays = [x.array for x in operands]
+    outputs: list[Tensor] = []
+    arrays, edges = [], []
+    for x in operands:  # a comprehension is a call
+        arrays.append(x.array)
+    if recording:
+        for x in operands:
+            edges.append(x.edge)
     results, memo = op.compute(arrays, call)
-    if recording and any(edges := tuple([x.edge for x in operands])):
-        outputs = [*map(Tensor, results, op.node(edges, arrays, results, memo))]
+    if any(edges):
+        outputs += map(Tensor, results, op.node(tuple(edges), arrays, results, memo))
     else:
-        outputs = [*map(Tensor, results)]
+        for result in results:
+            outputs.append(Tensor(result))
     if watcher is not None:
         watcher.operation(op, operands, outputs, call, perf_counter_ns() - began)
     return outputs

@@ -275,7 +275,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
                 hyperparameters["t"] = t = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
             read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
         kept = level._states.get(name) or {key: level._start(key, w, cuts) for key in rule.kept}
-        state = [kept[key] for key in rule.kept]
+        state = [*map(kept.__getitem__, rule.kept)]
         if watcher is not None:
             named = dict(zip(keys.values(), used.values()))
             watcher.moving(levels, height, name, (w, g, dict(zip(rule.kept, state)), named))

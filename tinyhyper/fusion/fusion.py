@@ -113,20 +113,32 @@ class Fusion:
         self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], plan: Plan
     ) -> list[Edge | None]:
         """The outputs' edges; None for one that carries no gradient."""
-        flows = tuple([edge is not None for edge in edges])
-        if (context := plan.contexts.get(flows, UNKNOWN)) is UNKNOWN:
+        given = []
+        for edge in edges:
+            given.append(edge is not None)
+        if (context := plan.contexts.get(flows := tuple(given), UNKNOWN)) is UNKNOWN:
             context = plan.contexts[flows] = self.context(plan, flows)
         if context is None:
             return [None] * len(results)
-        values = (*arrays, *results)
-        node = Node(self, edges, [values[n] for n in context.reads], context, len(results))
-        return [(node, n) if flow else None for n, flow in enumerate(context.differentiable)]
+        values, kept = (*arrays, *results), []
+        for n in context.reads:
+            kept.append(values[n])
+        node, made = Node(self, edges, kept, context, len(results)), []
+        for n, flow in enumerate(context.differentiable):
+            made.append((node, n) if flow else None)
+        return made
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
         context: SavedSpec = node.context
-        given, kept = tuple([c is not None for c in cotangents]), saved(node)
-        vjp = context.vjps.get((given, wanted)) or self.vjp(context, given, wanted)
-        operands = [*[c for c in cotangents if c is not None], *[kept[place] for place in vjp.reads]]
+        given, operands, kept = [], [], saved(node)
+        for cotangent in cotangents:
+            given.append(cotangent is not None)
+            if cotangent is not None:
+                operands.append(cotangent)
+        key = tuple(given), wanted
+        vjp = context.vjps.get(key) or self.vjp(context, *key)
+        for place in vjp.reads:
+            operands.append(kept[place])
         found: list[Tensor | None] = [None] * len(wanted)
         for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.call)):
             found[n] = result

@@ -91,7 +91,9 @@ class KernelPlan(Plan):
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None:
             return super()._compute(arrays)
-        results = [make() for make in self.makers]
+        results = []
+        for make in self.makers:
+            results.append(make())
         args = [*arrays, *results]
         for n, merged in self.reshaped:
             args[n] = args[n].reshape(merged)

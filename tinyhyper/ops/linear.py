@@ -32,7 +32,7 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     if bias is not None:
         tensor, number = operand(bias, "linear")
         shape = operands[0].shape
-        if not _broadcasts(tensor.shape, shape):
+        if tensor.shape != shape[-1:] and not _broadcasts(tensor.shape, shape):
             raise ShapeError(f"linear: a bias of shape {tensor.shape} does not broadcast to the result's {shape}")
         operands, weak = [*operands, tensor], [False, number]
     return fusion(operands, tuple(weak))[0]

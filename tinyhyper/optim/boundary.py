@@ -61,7 +61,12 @@ def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
 
 def arrays(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Arrays]:
     """The states of targets as arrays."""
-    return {name: {key: state.array for key, state in kept.items()} for name, kept in states.items()}
+    found: dict[str, Arrays] = {}
+    for name, kept in states.items():
+        found[name] = own = {}
+        for key, state in kept.items():
+            own[key] = state.array
+    return found
 
 
 def tensors(states: Mapping[str, Arrays]) -> dict[str, dict[str, Tensor]]:
