@@ -123,13 +123,13 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     found = {name: curve for name in VARIANTS if (curve := curves(lines, name))}
     figure = Figure(figsize=(1 + 3.6 * len(found), 4.3), layout="constrained")
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    shades = sensitivity.colours(HEIGHTS)
+    looks = sensitivity.looks(HEIGHTS)
     for axes, (name, by_height) in zip(panels, found.items(), strict=True):
         for height, points in by_height.items():
-            sensitivity.draw(axes, points, {}, color=shades[height], label=f"height {height}")
+            sensitivity.draw(axes, points, **looks[height], label=f"height {height}")
             crossed = {line.run.options["alpha"] for line in negative(select(lines, name, height))}
             marks = {alpha: error for alpha, error in points.items() if alpha in crossed}
-            axes.plot([*marks], [*marks.values()], "x", color="#D00000", markersize=9)
+            axes.plot([*marks], [*marks.values()], "x", color="#D00000", markersize=9, zorder=3)
         sensitivity.scales(axes, (3, 5, 10, 20, 50, 90))
         axes.set_title(VARIANTS[name].title, fontsize=11)
     panels[0].set_ylabel("test error, %")

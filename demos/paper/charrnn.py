@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png, tidy
+from ..report import COLOURS, plain, png, tick, tidy
 from ..settings import Settings
 from . import Experiment, Line, Run, characters, page, record
 
@@ -94,6 +94,8 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     for axes, what in ((loss_axes, f"training perplexity (over {characters.NOTED} steps)"), (alpha_axes, "alpha")):
         axes.set(xlabel="step", ylabel=what, yscale="log")
         tidy(axes)
+    tick(loss_axes)
+    plain(alpha_axes.yaxis)
     figure.legend(*loss_axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return {"charrnn.png": png(figure)}
 

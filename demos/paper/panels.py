@@ -95,7 +95,7 @@ PANELS = {
         partial(cifar.steps, images=PHOTOGRAPHS),
         (5, 1),
         options={"images": PHOTOGRAPHS, "tests": 1_000},
-        ticks=(30, 40, 50, 60, 70, 80, 90),
+        ticks=(30, 40, 50, 60, 70, 75, 80, 85, 90),
     ),
     "4d": Panel(
         "4d: SGD above Adam, character LSTM",

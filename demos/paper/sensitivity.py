@@ -61,17 +61,25 @@ def told(number: float) -> str:
     return "" if isnan(number) else f"{number:.1f}"
 
 
-def colours(heights: Sequence[int]) -> dict[int, str]:
-    """From light to dark, with the plain optimizer in grey."""
-    shades = colormaps["viridis_r"]
-    return {h: to_hex(shades(0.15 + 0.85 * h / max(heights))) if h else "#888888" for h in heights}
+def looks(heights: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The lines of heights: from light to dark, with the plain optimizer in grey, and from broad to thin.
+
+    Where heights come to the same errors, a thin line lies on a broad one, and both are seen.
+    """
+    shades, top = colormaps["viridis_r"], max(heights)
+    return {
+        h: {
+            "color": to_hex(shades(0.15 + 0.85 * h / top)) if h else "#888888",
+            "linewidth": 1.2 + 0.5 * (top - h),
+            "markersize": 4 + 1.1 * (top - h),
+        }
+        for h in heights
+    }
 
 
-def draw(axes: Axes, points: Curve, published: Curve, **line: Any) -> None:
-    """One curve, with what was published as open squares of its colour."""
-    axes.plot([*points], [*points.values()], "o-", markersize=4, linewidth=1.4, **line)
-    marks = {"fillstyle": "none", "markersize": 8, "color": line["color"]}
-    axes.plot([*published], [*published.values()], "s", **marks)
+def draw(axes: Axes, points: Curve, **line: Any) -> None:
+    """One curve."""
+    axes.plot([*points], [*points.values()], "o-", **line)
 
 
 def table(found: Mapping[int, Curve], published: Mapping[int, Curve], *more: Sequence[str]) -> str:
@@ -88,10 +96,12 @@ def table(found: Mapping[int, Curve], published: Mapping[int, Curve], *more: Seq
 
 
 def scales(axes: Axes, ticks: Sequence[float], label: str = "", below: str = BOTTOM) -> None:
-    """Both axes logarithmic."""
+    """Both axes logarithmic. ticks: those of the vertical axis, where there are data."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    low, high = axes.get_ylim()
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(shown, [f"{tick:g}" for tick in shown])
     axes.minorticks_off()
     axes.set_xlabel(below)
     axes.set_ylabel(label)

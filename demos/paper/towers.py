@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import linear_regression
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -129,13 +130,20 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     figure = Figure(figsize=(1 + 5 * columns, 4.1 * -(-count // columns)), layout="constrained")
     places = [figure.add_subplot(-(-count // columns), columns, n + 1) for n in range(count)]
     for (name, found), axes in zip(shown.items(), places):
-        panel, shades = PANELS[name], sensitivity.colours(list(found))
+        panel, looks = PANELS[name], sensitivity.looks(list(found))
         for height, points in found.items():
-            line = {"color": shades[height], "label": str(height)}
-            sensitivity.draw(axes, points, panel.published.get(height, {}), **line)
+            sensitivity.draw(axes, points, **looks[height], label=str(height))
+        marks: dict[str, Any] = {"fillstyle": "none", "linestyle": "none", "marker": "s", "markersize": 10}
+        for height, there in panel.published.items():
+            if height in found:
+                axes.plot([*there], [*there.values()], color=looks[height]["color"], zorder=3, **marks)
+        if panel.published:
+            axes.plot([], [], color="#555555", label="published", **marks)
         sensitivity.scales(axes, panel.ticks, panel.unit)
         axes.set_title(panel.title, fontsize=11)
-        axes.legend(title="height", ncols=2, fontsize=8, title_fontsize=8)
+        small: dict[str, Any] = {"columnspacing": 1.0, "handlelength": 1.5, "fontsize": 8, "title_fontsize": 8}
+        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": len(found) + 1}
+        axes.legend(title="height", frameon=False, **below, **small)
     if shown:
         draw_decades(places[len(shown)], shown)
     if heights:
@@ -162,7 +170,9 @@ def draw_pace(axes: Axes, heights: Sequence[int], milliseconds: Sequence[float])
     axes.plot(heights, milliseconds, "o", color=COLOURS[2])
     line = linear_regression(heights[1:], milliseconds[1:])
     ends = [heights[1], heights[-1]]
-    axes.plot(ends, [line.intercept + line.slope * h for h in ends], "--", color="#999999", linewidth=1)
+    least: dict[str, Any] = {"color": "#999999", "linewidth": 1, "label": "least squares, from height 1 on"}
+    axes.plot(ends, [line.intercept + line.slope * h for h in ends], "--", **least)
+    axes.legend(frameon=False, loc="lower right")
     axes.set_title("4f: run time over height", fontsize=11)
     axes.set_xlabel("height")
     axes.set_ylabel("milliseconds a step")
