@@ -578,6 +578,39 @@ def test_a_forgotten_cut_is_drawn_as_kept(reader):
     assert reader.ask(f"return {arrows}.map((edge) => edge.data('arrow').flow)") == ["kept"]
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_curves_of_another_run_lie_over_those_of_the_first(reader, scheme):
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    tape = recorded("sgd(0.1)/sgd(0.01)", 4)
+    params, optimizer = tape.rewind(1)
+    with th.record() as other:
+        for _ in range(5):
+            th.sum(params["w"] ** 2).backward()
+            optimizer.step(params)
+    reader.driver.get(tape.save_html(reader.folder / "both.html", beside=other, at=1).as_uri())
+    assert reader.says("runs").splitlines() == ["this run", "the other run, from step 1"]
+    panels = """
+        const panels = [...document.querySelectorAll('.panel')].filter((one) => !one.innerText.startsWith('memory'));
+        return panels.map((panel) => [...panel.querySelectorAll('.curve')].map((one) => one.getAttribute('d')));
+    """
+    found = reader.ask(panels)
+    assert len(found) == 2
+    for first, beside in found:  # from step 1 on they are the same points, and the other run goes farther
+        here, there = (re.findall(r"[ML]([\d.]+ [\d.]+)", path) for path in (first, beside))
+        assert here[1:] == there[: len(here) - 1] and len(there) > len(here) - 1
+    texts = "[...one.querySelectorAll('b')].map((number) => number.innerText)"
+    numbers = f"return [...document.querySelectorAll('.panel')].map((one) => {texts})"
+    reader.ask("explorer.go(2, false)")
+    assert all(first == other for first, other in reader.ask(numbers)[:2])
+    reader.ask("explorer.go(0, false)")
+    assert reader.ask(numbers)[0] == ["5", "–"]
+    reader.screenshot(f"beside-{scheme}")
+    reader.open(tape)
+    assert reader.says("runs") == "" and reader.ask("return document.querySelectorAll('.curve.beside').length") == 0
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 # A backward pass.
 
 

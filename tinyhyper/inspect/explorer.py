@@ -12,9 +12,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from ..arguments import whole
+from ..errors import ArgumentError, DtypeError
 from ..files import write
 from .canvas import DARK_PAGES, part
+from .curves import curves, together
 from .exchange import file
+from .memory import alive
 from .opened import formulas
 from .packing import packed
 from .passes import passes
@@ -51,13 +55,29 @@ class Page(str):
         return FRAME.format(dark=dark, page=escape(self))
 
 
-def page(tape: Recording) -> Page:
-    """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it."""
+def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Page:
+    """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it.
+
+    beside: another recording, whose curves are drawn over those of the first.  at: the step of the first with which the
+    other one begins; the step to which it was rewound.
+    Raises DtypeError if `beside` is no recording, ArgumentError if `at` is no step of the first.
+    """
+    at = whole("explorer: at", at, 0)
+    if beside is not None and not isinstance(beside, Recording):
+        raise DtypeError(f"explorer: beside must be a recording, not a value of type {type(beside).__name__}")
+    if at and beside is None:
+        raise ArgumentError(f"explorer: at={at}: give beside=, the run that begins there")
+    if at > tape.steps:
+        raise ArgumentError(f"explorer: at={at}: this recording has the steps 0 to {tape.steps}")
     libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
     with waiting(f"making a page of {tape.steps} steps"):
-        data = dumps(packed(file(tape)))
-        views = dumps({"formulas": formulas(tape), "passes": packed(passes(tape))})
-    return _filled("page.html", SCRIPTS, tape.title or "A recording", data, views=_safe(views), libraries=libraries)
+        held = file(tape)
+        other = {} if beside is None else curves(beside, alive(beside))
+        drawn = together(curves(tape, held.alive), other, at)
+        views = {"formulas": formulas(tape), "passes": packed(passes(tape)), "curves": drawn}
+        views["at"] = None if beside is None else at
+        data, seen = dumps(packed(held)), _safe(dumps(views))
+    return _filled("page.html", SCRIPTS, tape.title or "A recording", data, views=seen, libraries=libraries)
 
 
 def program_page(title: str, data: str, picture: str) -> Page:
@@ -65,9 +85,11 @@ def program_page(title: str, data: str, picture: str) -> Page:
     return _filled("program.html", ("elements", "program"), title, data, picture=picture)
 
 
-def save_html(tape: Recording, path: str | os.PathLike[str]) -> Path:
-    """Write the page to a file, which appears whole or not at all; returns its path."""
-    return write(path, page(tape))
+def save_html(
+    tape: Recording, path: str | os.PathLike[str], *, beside: Recording | None = None, at: int = 0
+) -> Path:
+    """Write the page to a file, which appears whole or not at all; returns its path. beside, at: as in `explore`."""
+    return write(path, page(tape, beside=beside, at=at))
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> Page:

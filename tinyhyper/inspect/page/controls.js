@@ -40,6 +40,7 @@ Object.assign(Explorer.prototype, {
     at("play").hidden = !this.tape.steps && !this.tape.sweeps.length;
     at("pass").hidden = !this.tape.sweeps.length;
     at("cutting").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
+    at("runs").replaceChildren(...runs(this.tape.at));
     document.querySelector("footer").hidden = !this.curves.curves.length;
   },
 
@@ -201,6 +202,6 @@ function legend(tape) {
   }).concat(ghosts, names);
 }
 
-const views = JSON.parse(at("views").textContent);
-window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], formulas: views.formulas, sweeps: unpacked(views.passes)[0] });
+const { passes, ...views } = JSON.parse(at("views").textContent);
+window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], ...views, sweeps: unpacked(passes)[0] });
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));

@@ -16,7 +16,7 @@ class Explorer {
       container: at("graph"), style: look(), elements: [], minZoom: 0.05, maxZoom: 4,
       boxSelectionEnabled: false, autounselectify: true, pixelRatio: "auto", hideEdgesOnViewport: false,
     });
-    this.curves = new Curves(at("curves"), this.tape, (step) => this.go(step));
+    this.curves = new Curves(at("curves"), this.tape.curves, this.tape.steps, (step) => this.go(step));
     this.step = Math.min(1, this.tape.steps);
     this.listen();
     this.show();
