@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, make_dataclass
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from recordings import trained
 from tinyhyper.inspect.exchange import file
 from tinyhyper.inspect.explorer import page
 from tinyhyper.inspect.packing import packed
+from tinyhyper.inspect.paths import _gradients
 from tinyhyper.inspect.schema import dumps
 
 TOWER = "sgd(0.01)/sgd(1e-3)/sgd(1e-4)"
@@ -81,3 +83,19 @@ def test_making_a_page_takes_as_much_for_each_step(ghosts):
     page(trained(TOWER, 2, ghosts=ghosts))  # what is done only once
     counts = [instructions(lambda tape=tape: page(tape)) for tape in (trained(TOWER, n, ghosts=ghosts) for n in FEW)]
     assert counts[2] - counts[1] < 2.1 * (counts[1] - counts[0])
+
+
+def test_no_path_is_swept_twice_for_a_page():
+    """Many hyperparameters get their gradients along the same first part of a path."""
+    swept = []
+
+    def listening(*given):
+        swept.append(given)
+        return _gradients(*given)
+
+    tape = trained("adam/adam/sgd", 3, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True)
+    with patch("tinyhyper.inspect.paths._gradients", listening):
+        paths = file(tape).paths
+    through = [part.through for path in paths for part in path.parts]
+    begun = {one[:n] for one in through for n in range(1, len(one))}
+    assert len(swept) == len(begun) < sum(len(one) - 1 for one in through)

@@ -102,12 +102,16 @@ class EventRecording(Recording):
         self._events: list[Event | None] = []  # None where it has been read
         self._labels: list[tuple[Place, Label, Any]] = []  # the labels not read yet, each with its coordinate
         self._gone: list[tuple[int, int]] = []  # a node that is gone, and the last step at whose end it was alive
+        self._complete = False  # whether all there will ever be has been read
         self._opened: dict[int, int] = {}  # the number of an inside, by the id of the fused operation
 
     def read(self) -> None:
         """Turn the events since the last reading into records, and run the recording again for its ghosts."""
+        if self._complete:
+            return
         with unwatched():  # a coordinate computes a label's number by operations
             self._read()
+        self._complete = self.closed
         if self.closed and self.program is not None and self.ghosts is None:
             self.ghosts = Ghosts({}, {}, {})  # the second run reads the records
             self.ghosts = compute_ghosts(self)

@@ -83,7 +83,9 @@ class Rerun:
         operands = [self._operand(edge, node.kind == "operation") for edge in edges]
         if node.kind == "operation":
             op, call, recorded = self.program.calls[node.number]
-            with recording() if recorded else no_grad():
+            if recorded:
+                return apply(op, operands, call)
+            with no_grad():
                 return apply(op, operands, call)
         if node.kind == "gradient" and operands:
             return operands

@@ -25,7 +25,7 @@ def packed(record: Any) -> Any:
 
 def _column(values: Sequence[Any]) -> Any:
     found = [value for value in values if value is not None]
-    if (table := _table(values)) is not None:
+    if (table := _table(values, found)) is not None:
         return table
     column: Any
     if not found:
@@ -46,11 +46,16 @@ def _column(values: Sequence[Any]) -> Any:
     return {"some": _column([value is not None for value in values]), "found": column}
 
 
-def _table(values: Sequence[Any]) -> dict[str, Any] | None:
-    """The distinct values and where each stands; None where they are many, or are records."""
-    if len(values) < FEW or any(map(_record, values)):
+def _table(values: Sequence[Any], found: Sequence[Any]) -> dict[str, Any] | None:
+    """The distinct values and where each stands; None where they are many, or are records.
+
+    found: the values that are not None, which are of one kind.
+    """
+    first = found[0] if found else None
+    lists = isinstance(first, (list, tuple))
+    if len(values) < FEW or _record(next((value[0] for value in found if value), None) if lists else first):
         return None
-    if any(isinstance(value, (list, tuple)) and value and _record(value[0]) for value in values):
+    if not lists and len({*values}) * FEW > len(values):  # no fewer are written differently
         return None
     said = [*map(repr, values)]  # by which 1, True and 1.0 differ, and 0.0 and -0.0
     order = {text: n for n, text in enumerate(dict.fromkeys(said))}

@@ -50,6 +50,7 @@ class Paths:
         self._next: dict[Place, list[Place]] = {}
         self._whole: Rerun | None = None
         self._slopes: dict[Place, dict[Any, np.ndarray]] = {}
+        self._arrived: dict[tuple[Place, ...], dict[Place, np.ndarray]] = {}  # of one loss
 
     def parts(self, target: Place, loss: Place) -> list[Part]:
         """The parts of the loss's gradient with respect to the target, the largest first."""
@@ -71,8 +72,8 @@ class Paths:
                 continue
             ahead = [place for place in self.ahead(here) if counts.get(place)]
             room = room if counts[here] <= room else room / len(ahead)
-            arrived = _gradients(self.rerun.tensors[here], [self.rerun.gates[p].edge for p in ahead], cotangent)
-            waiting += [((*through, ahead[n]), arrived[n], room) for n in sorted(arrived)]
+            arrived = self._swept(through, cotangent)
+            waiting += [((*through, place), arrived[place], room) for place in ahead if place in arrived]
         return sorted(found, key=lambda part: -norm(part.value))
 
     def losses(self, gradient: Place) -> list[Place]:
@@ -102,6 +103,17 @@ class Paths:
             nodes = [] if edge is None else reachable([edge[0]])
             self._next[place] = [self._place[node] for node in nodes if node in self._place]
         return self._next[place]
+
+    def _swept(self, through: tuple[Place, ...], cotangent: np.ndarray) -> dict[Place, np.ndarray]:
+        """What arrives at the next places from the end of a path; once for all targets of a loss."""
+        if self._arrived and next(iter(self._arrived))[0] != through[0]:
+            self._arrived = {}
+        if through not in self._arrived:
+            ahead = self.ahead(through[-1])
+            edges = [self.rerun.gates[place].edge for place in ahead]
+            found = _gradients(self.rerun.tensors[through[-1]], edges, cotangent)
+            self._arrived[through] = {ahead[n]: found[n] for n in sorted(found)}
+        return self._arrived[through]
 
     def _rest(self, place: Place, target: Place, cotangent: np.ndarray) -> np.ndarray:
         """The contribution of all paths from a place to the target; for a number, its cotangent times one sweep's."""
