@@ -564,6 +564,59 @@ def test_nothing_of_the_graph_is_behind_the_numbers_of_the_steps(reader):
     reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def tall(steps=4):
+    return recorded("adam/adam/adam/sgd", steps, {f"w{n}": [1.0, float(n)] for n in range(6)})
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (1920, 1080)])
+def test_the_first_view_of_a_tall_tower_has_its_top_in_sight(reader, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    reader.open(tall())
+    inside = """
+        const { clientHeight: height } = document.getElementById("graph");
+        const { y1, y2 } = explorer.stock.bounds, zoom = explorer.cy.zoom(), y = explorer.cy.pan().y;
+        return y1 * zoom + y >= 0 && y2 * zoom + y <= height;
+    """
+    assert reader.ask(inside) and reader.ask("return explorer.cy.zoom()") >= 0.55
+    apart = {"beta2[1]", "level1.beta2[1]", "level2.beta2[1]"} & reader.names("values")
+    assert len(apart) == {720: 1, 1080: 3}[height]  # a row for each name, where there is room
+    reader.screenshot(f"tall-{width}x{height}")
+    assert "6 weights[1]" in reader.names("values")
+    reader.driver.find_element("css selector", "#lanes [data-lane='0'] button").click()
+    assert {f"w{n}[1]" for n in range(6)} <= reader.names("values") and not reader.ask(inside)
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_bars_say_where_the_view_is_and_move_it(reader):
+    reader.open(recorded("/".join(["sgd(0.01)"] * 10), 8))
+    reader.ask("explorer.all()")
+    assert reader.element("across").is_displayed() and reader.element("down").is_displayed()
+    where = """
+        const { x1, x2, y1, y2 } = explorer.stock.bounds, { x, y } = explorer.cy.pan(), zoom = explorer.cy.zoom();
+        const [across, down] = ["across", "down"].map((id) => document.getElementById(id));
+        return [across.scrollLeft, 20 - x - x1 * zoom, down.scrollTop, 20 - y - y1 * zoom];
+    """
+
+    def agree():
+        across, x, down, y = reader.ask(where)
+        return abs(across - max(0, x)) <= 1 and abs(down - max(0, y)) <= 1
+
+    reader.until(agree)
+    for script in ("explorer.cy.panBy({x: -300.4, y: -90.3})", "explorer.go(2, false)", "explorer.zoom(1.3)"):
+        reader.ask(script)
+        pan = reader.ask("return explorer.cy.pan()")
+        reader.until(agree)
+        reader.ask("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert reader.ask("return explorer.cy.pan()") == pan  # a bar that only follows moves nothing
+    reader.ask("document.getElementById('across').scrollLeft = 777; document.getElementById('down').scrollTop = 55")
+    reader.until(lambda: [round(n) for n in reader.ask(where)] == [777, 777, 55, 55])
+    reader.screenshot("bars")
+    reader.open(recorded("sgd/sgd", 1))
+    reader.ask("explorer.all()")
+    assert not reader.element("across").is_displayed() and not reader.element("down").is_displayed()
+
+
 def test_a_lane_of_many_weights_is_one_row_until_it_is_asked_for(reader):
     reader.open(recorded("sgd/sgd", 1, {f"w{n}": [1.0, float(n)] for n in range(9)}))
     assert "9 weights[0]" in reader.names("values")

@@ -1,6 +1,7 @@
 "use strict";
 /* The page's controls: mouse, keys, the names beside the graph, the light. */
 
+const EDGE = 20; // pixels beside what there is to see
 const LEAST = 0.6; // how far "see all" goes away: letters of 8 pixels; the rest is a drag away
 
 Object.assign(Explorer.prototype, {
@@ -27,8 +28,13 @@ Object.assign(Explorer.prototype, {
     cy.on("viewport", () => {
       this.fetch();
       this.place();
+      this.bars();
     });
-    cy.on("resize", () => this.place());
+    cy.on("resize", () => {
+      this.place();
+      if (this.stock) this.bars();
+    });
+    for (const id of ["across", "down"]) at(id).addEventListener("scroll", () => this.scroll());
     document.addEventListener("keydown", (event) => this.key(event));
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () => this.theme(dark.matches ? "dark" : "light"));
@@ -159,6 +165,7 @@ Object.assign(Explorer.prototype, {
     if (!this.overview) return;
     const pan = this.cy.pan(), zoom = this.cy.zoom();
     at("lanes").classList.toggle("tight", zoom * ROW.pitch < 70);
+    at("lanes").classList.toggle("tighter", zoom * ROW.pitch < 48);
     at("lanes").classList.toggle("tightest", zoom * BAR < 17);
     for (const heading of at("lanes").children) {
       const [top, bottom] = this.layout.reach(Number(heading.dataset.lane)).map((y) => pan.y + zoom * y);
@@ -172,6 +179,26 @@ Object.assign(Explorer.prototype, {
       label.hidden = step % apart > 0 || x < -100 || x > room; // most are far away
       if (!label.hidden) label.style.transform = `translateX(${x}px)`;
     }
+  },
+
+  /* What there is to scroll through, and where the view is in it. */
+  bars() {
+    const { x1, x2, y1, y2 } = this.stock.bounds, pan = this.cy.pan(), zoom = this.cy.zoom();
+    this.scrolled = { across: EDGE - pan.x - x1 * zoom, down: EDGE - pan.y - y1 * zoom };
+    for (const [id, side, length] of [["across", "width", x2 - x1], ["down", "height", y2 - y1]]) {
+      const bar = at(id);
+      bar.firstElementChild.style[side] = `${length * zoom + 2 * EDGE}px`;
+      bar.hidden = length * zoom + 2 * EDGE <= at("graph")[side === "width" ? "clientWidth" : "clientHeight"];
+      bar.scrollTo(this.scrolled.across, this.scrolled.down);
+    }
+  },
+
+  /* Follow a bar that was moved; a smaller difference is a bar that has followed. */
+  scroll() {
+    const [across, down] = [at("across"), at("down")];
+    const x = clamp(this.scrolled.across, 0, across.scrollWidth - across.clientWidth) - across.scrollLeft;
+    const y = clamp(this.scrolled.down, 0, down.scrollHeight - down.clientHeight) - down.scrollTop;
+    if (Math.max(Math.abs(x), Math.abs(y)) > 1) this.cy.stop().panBy({ x, y });
   },
 
   drawTrail() {

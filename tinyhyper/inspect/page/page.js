@@ -3,6 +3,7 @@
 
 const MOVE = 250; // milliseconds that a move of the view takes
 const FEW = 6; // a lane with so many names shows each in a row of its own
+const FIRST = 0.55; // how far away the first view is at most: letters of 7 pixels
 
 class Explorer {
   constructor(data) {
@@ -25,14 +26,10 @@ class Explorer {
 
   /* Read the overview from the recording. */
   read() {
-    this.lanes = new Lanes(this.tape, (lane) => this.apart.get(lane) ?? this.few(lane));
+    this.few ??= fewNames(this.tape, at("graph").clientHeight / (FIRST * ROW.pitch));
+    this.lanes = new Lanes(this.tape, (lane) => this.apart.get(lane) ?? this.few.has(lane));
     this.layout = this.lanes.any ? new Layout(this.lanes) : null;
     this.details.lanes = this.lanes;
-  }
-
-  few(lane) {
-    this.counts ??= countNames(this.tape);
-    return (this.counts.get(lane)?.size ?? 0) <= FEW;
   }
 
   get overview() {
@@ -72,7 +69,7 @@ class Explorer {
   home() {
     const { clientWidth: width, clientHeight: height } = at("graph");
     const { y1, y2 } = this.layout.span;
-    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 8) / (y2 - y1)), 0.55, 1.1);
+    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 8) / (y2 - y1)), FIRST, 1.1);
     const room = height - (y2 - y1) * zoom;
     this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
     this.follow(false);
@@ -258,8 +255,14 @@ class Explorer {
 
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-/* By lane, the names in it. */
-function countNames(tape) {
-  const lanes = new Lanes(tape, () => true).lanes;
-  return new Map([...lanes].map(([lane, entry]) => [lane, entry.names]));
+/* The lanes that begin with a row for each of their few names: the smallest, as long as the first view has room. */
+function fewNames(tape, room) {
+  const sizes = [...new Lanes(tape, () => true).lanes].map(([lane, { names }]) => [lane, Math.max(1, names.size)]);
+  const found = new Set();
+  let rows = sizes.length;
+  for (const [lane, size] of sizes.sort((a, b) => a[1] - b[1] || a[0] - b[0])) {
+    rows += size - 1;
+    if (size <= FEW && rows <= room) found.add(lane);
+  }
+  return found;
 }
