@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from demos import figure1
+from tinyhyper.inspect import canvas
 from tinyhyper.inspect.answers import GLOSSARY
 
 ROOT = Path(__file__).parent.parent
@@ -127,6 +128,17 @@ def test_the_glossary_explains_each_word_once_and_leads_on():
     assert len(named) > 4 and set(named) <= set(words) and len(words) == len(set(words)) > 30
     for entry in entries:
         assert LINK.search(entry["text"]) and entry["text"].count(". ") < 5, entry["words"]
+
+
+def test_the_words_of_the_explorer_are_those_of_the_glossary():
+    entries = {
+        entry["words"]: " ".join(re.sub(r"`|\*(?=\w)|(?<=\w)\*", "", entry["text"]).split())
+        for entry in ENTRY.finditer((ROOT / "docs" / "glossary.md").read_text())
+    }
+    said = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", canvas.part("page.html").partition('class="words"')[2])
+    assert len(said) > 5
+    for word, text in said:
+        assert f"{entries[word]} ".startswith(f"{text} "), word
 
 
 if __name__ == "__main__":

@@ -330,6 +330,16 @@ def test_a_switch_shows_the_graph_without_a_cut(reader, tape):
     assert reader.flows("asked") == 0
 
 
+def test_a_button_shows_the_words(reader, tape):
+    reader.open(tape)
+    assert not reader.driver.find_element("css selector", "#words dl").is_displayed()
+    reader.element("glossary").click()
+    assert "the gradient that would have flowed on without it" in reader.says("words")
+    edges = "const at = (one) => document.querySelector(one).getBoundingClientRect();"
+    reader.until(lambda: reader.ask(edges + "return at('#words').top < at('aside').bottom"))
+    reader.screenshot("words")
+
+
 def test_boxes_and_fused_operations_open(reader, tape):
     from selenium.webdriver.common.keys import Keys
 

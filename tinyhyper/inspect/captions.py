@@ -79,7 +79,7 @@ class Captions:
         remark = "" if value is None else short(value)
         if key.kind == "gradient":
             if not self.known(key):
-                remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "of no loss shown"
+                remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"
             one = tuned(box, names[0], own(names[0], key.lane).title) if len(names) == 1 else many
             short_of = tuned(box, names[0], f"…{plain(names[0])}")
             forms = (f"∂loss/∂{one}", f"∂/∂{one}", f"∂/∂{short_of}", f"∂loss/∂{many}")

@@ -40,6 +40,10 @@ Object.assign(Explorer.prototype, {
     dark.addEventListener("change", () => this.theme(dark.matches ? "dark" : "light"));
     this.theme(dark.matches ? "dark" : "light");
     at("theme").addEventListener("click", () => this.theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+    at("glossary").addEventListener("click", () => {
+      at("words").open = true;
+      at("words").scrollIntoView();
+    });
     at("summary").textContent = summary(this.tape);
     at("legend").replaceChildren(...legend(this.tape));
     for (const id of ["slider", "where"]) at(id).hidden = !this.tape.steps;
@@ -156,7 +160,7 @@ Object.assign(Explorer.prototype, {
     ];
     const together = !this.lanes.apart(lane);
     const button = names.size > 1
-      ? h("button", { type: "button", "aria-expanded": String(!together), click: () => this.toggleLane(lane) }, together ? `each of ${names.size}` : "together")
+      ? h("button", { type: "button", "aria-expanded": String(!together), click: () => this.toggleLane(lane) }, together ? `show each of ${names.size}` : "show together")
       : null;
     return h("div", { "data-lane": lane }, h("b", {}, title), ...remarks.filter(Boolean).map((text) => h("span", {}, text)), button ?? "");
   },
@@ -188,7 +192,7 @@ Object.assign(Explorer.prototype, {
     for (const [id, side, length] of [["across", "width", x2 - x1], ["down", "height", y2 - y1]]) {
       const bar = at(id);
       bar.firstElementChild.style[side] = `${length * zoom + 2 * EDGE}px`;
-      bar.hidden = length * zoom + 2 * EDGE <= at("graph")[side === "width" ? "clientWidth" : "clientHeight"];
+      bar.hidden = length * zoom <= at("graph")[side === "width" ? "clientWidth" : "clientHeight"];
       bar.scrollTo(this.scrolled.across, this.scrolled.down);
     }
   },
@@ -212,8 +216,9 @@ Object.assign(Explorer.prototype, {
 
 function summary(tape) {
   const kept = tape.edges.filter((edge) => edge.flow === "kept").length;
-  const steps = tape.steps === 1 ? "1 step" : `${tape.steps} steps`;
-  return `${steps}, ${tape.nodes.length} nodes, ${kept} edges kept, ${tape.cuts.length} cuts ✂`;
+  const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+  const { steps, nodes, cuts } = tape;
+  return `${count(steps, "step")}, ${count(nodes.length, "node")}, ${count(kept, "edge kept", "edges kept")}, ${count(cuts.length, "cut")} ✂`;
 }
 
 function legend(tape) {

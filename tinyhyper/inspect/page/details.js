@@ -54,7 +54,7 @@ class Details {
     const inside = this.inside(place);
     if (known !== null && known !== undefined) return short(known) + inside;
     if (deposited.length) return deposited.map((output) => short(numeric(output.value ?? output.norm)) + inside).join("; ");
-    return "none came here";
+    return "no gradient arrived";
   }
 
   /* In which coordinate a gradient is, if that is another than the value's own. */
@@ -76,9 +76,9 @@ class Details {
     const ghost = this.tape.ghost(cuts);
     const behind = cuts.some((cut) => cut.severed);
     const inside = ghost === null ? "" : this.inside([cuts[0].source, cuts[0].output]);
-    if (ghost !== null) return short(ghost) + inside + (behind ? "" : ", no graph behind");
-    if (!behind) return "none: no graph behind";
-    return this.tape.haunted ? "none: no loss came after" : "not recorded";
+    if (ghost !== null) return short(ghost) + inside + (behind ? "" : "; the value had no graph");
+    if (!behind) return "none: the value had no graph";
+    return this.tape.haunted ? "none: no later loss depends on the value" : "not recorded";
   }
 
   /* Several places, a row each. */
@@ -89,7 +89,7 @@ class Details {
       const ghost = this.tape.ghost(cuts);
       const texts = [
         value === null ? `${short(numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : short(value),
-        this.gradient(place).replace("none came here", "–"), ghost === null ? "–" : short(ghost),
+        this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : short(ghost),
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
@@ -103,7 +103,7 @@ class Details {
     ].filter(Boolean);
   }
 
-  /* What came along the paths from the losses, or what stopped it. */
+  /* What the paths from the losses contribute, or what stops the gradient. */
   paths(paths) {
     if (paths.box.kind === "loss") return [h("p", {}, "Its gradient flows along the highlighted edges.")];
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
@@ -111,24 +111,24 @@ class Details {
       const from = paths.losses.slice(0, 4).map(name).join(", ") + (paths.losses.length > 4 ? ` and ${paths.losses.length - 4} more losses` : "");
       const parts = paths.parts;
       return [
-        h("p", {}, `Gradients come from ${from} along the highlighted edges.`),
+        h("p", {}, `The gradient of ${from} arrives along the highlighted edges.`),
         ...parts.flatMap((path) => this.path(path)),
         ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(paths))]),
         ...this.asked(paths),
       ];
     }
-    if (!paths.targets.length) return [h("p", {}, "No backward pass left this gradient: it stands for zero.")];
+    if (!paths.targets.length) return [h("p", {}, "No backward pass has left a gradient yet, so the step reads zero.")];
     if (paths.barriers.length) {
       const where = paths.barriers.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)));
-      return [h("p", {}, "No loss sends a gradient here. Every path ends at a cut:"), h("ul", {}, ...where)];
+      return [h("p", {}, "No gradient arrives. Every path ends at a cut:"), h("ul", {}, ...where)];
     }
-    return [h("p", {}, "No loss sends a gradient here: no loss was computed from it.")];
+    return [h("p", {}, "No gradient arrives: no loss depends on it.")];
   }
 
   unsplit(paths) {
     const tuned = paths.targets.some((place) => this.tape.output(place).label?.role === "hyperparameter");
     return tuned && !this.tape.paths?.length
-      ? "Record with th.record(ghosts=True) to see how much came along which path."
+      ? "To see what each path contributes, record with th.record(ghosts=True)."
       : "";
   }
 
@@ -139,7 +139,7 @@ class Details {
     const meant = this.tape.meant(path.target, total);
     const title = `∂${name(path.loss)}/∂${this.tape.coordinate(path.target)}${name(path.target)} = ${short(total)}`
       + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);
-    if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here, and nothing came along any.`)];
+    if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here; each contributes 0.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
@@ -147,7 +147,7 @@ class Details {
       const percent = total ? `, ${short(Math.round((100 * value) / total))} %` : "";
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
-      const text = `through ${names.join(" ← ") || "nothing else"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;
+      const text = `${names.length ? `through ${names.join(" ← ")}` : "directly"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;
       return h("li", { title: all.join(" ← "), style: `--share: ${((100 * Math.abs(value)) / largest).toFixed(1)}%`, class: value < 0 ? "part minus" : "part" },
         h("span", {}, text), h("b", {}, `${short(value)}${percent}`));
     });
@@ -160,7 +160,7 @@ class Details {
       && paths.places.has(`${cut.source}:${cut.output}`)
       && cut.targets.some((target) => this.tape.nodes[target].outputs.some((_, n) => paths.places.has(`${target}:${n}`))));
     if (!crossed.length) return [];
-    return [h("p", {}, "More would come through the cuts that are switched off:"),
+    return [h("p", {}, "The cuts that are switched off had stopped more of the gradient:"),
       h("ul", {}, ...crossed.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)))),
       crossed.length > 6 ? h("p", {}, `and ${crossed.length - 6} more cuts`) : ""].filter(Boolean);
   }
@@ -183,7 +183,7 @@ class Details {
 
   /* A reading inside an opened box. */
   wire(edge, flow) {
-    if (!edge) return [h("p", {}, "read inside the fused operation")];
+    if (!edge) return [h("p", {}, "The fused operation reads this value.")];
     const cut = edge.cut === null ? [] : [h("p", {}, this.cutLine(this.tape.cuts[edge.cut]))];
     return [h("h2", {}, nameOfPlace(this.tape, this.lanes, [edge.source, edge.output])), h("p", { class: "kind" }, SAYING[flow]), ...cut];
   }
@@ -191,14 +191,14 @@ class Details {
   /* An operation or a value inside an opened box. */
   inner(data) {
     if (data.line) {
-      return [h("h2", {}, data.line.name), h("p", { class: "kind" }, "computed inside one kernel, never stored"), h("p", {}, `reads ${data.line.reads} values`)];
+      return [h("h2", {}, data.line.name), h("p", { class: "kind" }, "One kernel computes it and does not store it."), h("p", {}, `It reads ${data.line.reads} ${data.line.reads === 1 ? "value" : "values"}.`)];
     }
     const place = data.number === undefined ? data.place : [data.number, 0];
     if (!place) return [h("h2", {}, data.label)];
     const node = this.tape.nodes[place[0]];
     const outputs = data.number === undefined || node.outputs.length === 1 ? this.facts(place) : this.table(node.outputs.map((_, n) => [place[0], n]));
     const name = data.number === undefined ? nameOfPlace(this.tape, this.lanes, place) : node.op ?? nameOfPlace(this.tape, this.lanes, place);
-    return [h("h2", {}, name), node.inside !== null ? h("p", { class: "kind" }, "fused: one kernel. Enter or double-click opens it.") : "", ...outputs].filter(Boolean);
+    return [h("h2", {}, name), node.inside !== null ? h("p", { class: "kind" }, "Fused: one kernel computes it. Enter or a double click opens it.") : "", ...outputs].filter(Boolean);
   }
 
   /* The cuts of a step, grouped by what was cut and why, with a switch for each group. */

@@ -117,7 +117,7 @@ class Explorer {
     }
     for (const label of at("steps").children) label.classList.toggle("current", Number(label.dataset.step) === this.step);
     at("cuts").replaceChildren(...this.details.cuts(this.step));
-    if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "Nothing was cut before this step's values."));
+    if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "This step made no cut."));
   }
 
   /* Bring the step's column into view: the step before it stands on its left. */
@@ -174,8 +174,8 @@ class Explorer {
 
   greeting() {
     return this.overview
-      ? [...this.rules(), h("p", {}, "Time runs to the right, levels are lanes above the weights. Point at anything to read it, click a hyperparameter for the path of its gradient, double-click a box to open it.")]
-      : [...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation; gradients flow back along blue edges. Double-click one with a double border: it is fused, and opens.")];
+      ? [...this.rules(), h("p", {}, "Time runs to the right; each level has a lane. Point at a box or an arrow to read about it. Click a hyperparameter to see the path of its gradient. Double-click a box to open it.")]
+      : [...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation. Gradients flow back along blue edges. A box with a double border is fused: double-click it to open it.")];
   }
 
   /* The rules by which the step moves the lowest hyperparameters and the weights; a click opens one. */

@@ -6,7 +6,7 @@ const WAYS = {
   "=": "by a C function, with the eager engine's bits",
   "~": "by a C function, within rounding of the eager engine",
   np: "by what the eager engine calls",
-  "": "not carried out: nobody reads the result",
+  "": "not carried out: nothing reads the result",
 };
 const KINDS = {
   value: "there before", batch: "comes with the batch", constant: "a constant", earlier: "left by a step before",
@@ -86,7 +86,7 @@ class Program {
     return [
       h("h2", {}, `${this.lines.length} instructions`),
       h("p", {}, `${counts}.`),
-      h("p", {}, "Click an instruction or an array to see what it reads and makes. Backward reads what the loss has made: so long are those arrays there."),
+      h("p", {}, "Click an instruction or an array to see what it reads and makes. The backward pass reads arrays that the loss has made, so they stay until then."),
     ];
   }
 
@@ -139,7 +139,7 @@ class Program {
   life(number) {
     const array = this.arrays[number];
     if (array.last !== null) return array.last === array.first ? "read by nothing" : `until ${array.last} ${this.line(array.last).op}`;
-    if (array.carried) return "carried on: a later step reads it, or users see it";
+    if (array.carried) return "carried on: a later step reads it, or the user sees it";
     return this.losses.has(number) ? "returned: the loss" : "all the time";
   }
 }
