@@ -47,6 +47,7 @@ from .ops.shape import (
 )  # fmt: skip
 from .core.tensor import Tensor, tensor
 from .program import replay
+from . import hyper
 
 __version__ = "0.1.0"
 
@@ -57,7 +58,7 @@ __all__ = [
     "any", "arccos", "arcsin", "arctan", "argmax", "argmin", "astype", "avg_pool2d", "batch_norm",
     "broadcast_to", "clip", "concatenate", "conv2d", "cos", "cosh", "cross_entropy", "cumsum", "data",
     "detect_anomaly", "diagonal", "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1",
-    "flip", "floor", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "inner",
+    "flip", "floor", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "hyper", "inner",
     "inspect", "isnan", "jacobian", "jvp", "less", "less_equal", "linear", "load", "log", "log1p",
     "log_softmax", "logaddexp", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum", "mean", "min",
     "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "optim",

@@ -1,0 +1,96 @@
+"""Back through the steps of a run, one after another: all of them, the last ones, or from checkpoints."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .scaling import Scaled
+from .training import Arrays, Hypergradient, Step, Training
+
+CLOSE = 1e-5  # of the largest element: how near to twice as much a step must be from twice the weights
+
+
+def backward(
+    training: Training, last: int, every: int, scaled: bool, homogeneous: int | None, cuts: bool = False
+) -> Hypergradient:
+    """The gradient through the last steps.
+
+    every: each so many-th of them is kept, and those between are made again: all at once where it is as many as `last`.
+    cuts: whether the run is cut before them; if not, a state that begins at a hyperparameter counts, too.
+    scaled, homogeneous: as in `gradient`.
+    """
+    if homogeneous is not None and not scaled:
+        raise ArgumentError("hyper.gradient: homogeneous= belongs to scaled=True")
+    begun, moves = training.start(), homogeneous is not None
+    at, starts = _at(begun.arrays(), 0, moves), range(training.steps - last, training.steps, every)
+    if moves:
+        _check(training, at)
+    kept: dict[int, Scaled] = {}
+    steps: list[tuple[Step, int]] = []  # of the last part, and the exponents of what they read
+    for n in range(training.steps):
+        if n in starts:
+            kept[n] = at
+        if n < starts[-1]:
+            at = _step(training, n, at, moves)[1]
+            continue
+        step, after = _step(training, n, at, moves)
+        steps.append((step, at.exponent))
+        at = after
+    value, cotangents = _ask(training, at, homogeneous)
+    total = Scaled({name: np.zeros_like(x) for name, x in training.hyperparameters.items()}, cotangents.exponent)
+    for start, end in zip(reversed(starts), [training.steps, *reversed(starts)]):
+        at = kept.pop(start)
+        for n in range(start, end) if not steps else ():
+            step, after = _step(training, n, at, moves)
+            steps.append((step, at.exponent))
+            at = after
+        while steps:
+            step, exponent = steps.pop()
+            before, found = step.pull(cotangents.arrays)
+            total += Scaled(found, cotangents.exponent + exponent)
+            cotangents = Scaled(before, cotangents.exponent)
+            cotangents = cotangents.normal() if scaled else cotangents
+    if not cuts:
+        total += Scaled(begun.pull(cotangents.arrays)[1], cotangents.exponent)
+    total = total.normal() if scaled else total
+    if scaled and total.is_in_range():
+        total = Scaled(total.at(0))
+    return Hypergradient("", value, dict(total.arrays), total.exponent)
+
+
+def _at(arrays: Arrays, exponent: int, moves: bool) -> Scaled:
+    found = Scaled(arrays, exponent)
+    return found.normal() if moves else found
+
+
+def _step(training: Training, n: int, at: Scaled, moves: bool) -> tuple[Step, Scaled]:
+    """Step n, made at the mantissas, and where it leads to: it gives twice as much from twice the weights."""
+    step = training.step(n, at.arrays)
+    return step, _at(step.arrays(), at.exponent, moves)
+
+
+def _ask(training: Training, at: Scaled, degree: int | None) -> tuple[float, Scaled]:
+    """The goal, and its gradient with respect to the weights, at the end of a run."""
+    value, cotangents = training.ask(at.arrays)
+    if degree is None:
+        return value, Scaled(cotangents)
+    if degree == 0:  # twice the weights add a constant: log 2 for the logarithm of a norm
+        twice, _ = training.ask(Scaled(at.arrays, 1).at(0))
+        value += at.exponent * (twice - value)
+    else:
+        value = float(Scaled({"": np.array(value)}, degree * at.exponent).at(0)[""])
+    return value, Scaled(cotangents, (degree - 1) * at.exponent).normal()
+
+
+def _check(training: Training, at: Scaled) -> None:
+    """Raise ArgumentError unless twice the weights and states lead to twice as much."""
+    once, twice = (training.step(0, Scaled(at.arrays, n).at(0)).arrays() for n in (0, 1))
+    for key, array in once.items():
+        largest = np.abs(array).max(initial=0.0)
+        if not np.abs(twice[key] - 2.0 * array).max(initial=0.0) <= CLOSE * largest:
+            raise ArgumentError(
+                "hyper.gradient: homogeneous= is given, and a step is not: from twice the weights and states it does "
+                f"not lead to twice as much ({' of '.join(reversed(key))}). Leave it out: then the cotangents alone "
+                "are scaled"
+            )

@@ -1,0 +1,136 @@
+"""Every way to the gradient of a goal with respect to the hyperparameters of the run that leads to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arguments import whole
+from ..core.tensor import Tensor
+from ..errors import ArgumentError, CallError, DtypeError
+from ..functional import jvp
+from ..testing.differences import lengths, settled
+from .backward import backward
+from .minimum import implicit
+from .training import Hypergradient, Training
+
+
+def gradient(training: Training, way: str = "unroll", **options: Any) -> Hypergradient:
+    """The gradient of a training's goal with respect to its hyperparameters.
+
+    way: "one step", through the last step alone; "window", through the last k (k=, an integer); "unroll", through all;
+    "checkpointed", through all, where every so many steps are kept and those between them made again (every=, about
+    the root of their number by default), with the very bits of "unroll"; "forward", through all, by tangents that go
+    along with the run; "implicit", at a minimum of the last loss, by the implicit function theorem; "differences", of
+    whole runs, the referee.
+    scaled: for the first four, whether cotangents have an exponent of their own, so that they leave no range of floats.
+    homogeneous: with it, the degree of a goal that is homogeneous in the weights (0 for a logarithm, which then adds a
+    constant), where a step is, too: then the weights have an exponent as well. It is refused where a step is not.
+    solver, iterations, tolerance: of "implicit": "cg" (conjugate gradients) or "neumann" (a series), see
+    docs/hypergradients.md.
+    Raises ArgumentError for a way that there is not, or options that do not fit; GradientError where the end of the run
+    is no minimum, for "implicit".
+    """
+    if not isinstance(training, Training):
+        raise DtypeError(f"hyper.gradient: {training!r} is no Training")
+    if way not in WAYS:
+        raise ArgumentError(f"hyper.gradient: there is no way {way!r}; there are {', '.join(map(repr, WAYS))}")
+    try:
+        return WAYS[way](training, **options)._replace(way=way)
+    except TypeError as error:
+        if "keyword argument" in str(error):
+            raise CallError(f"hyper.gradient: the way {way!r} takes other options ({error})") from None
+        raise
+
+
+def _one_step(training: Training, *, scaled: bool = False, homogeneous: int | None = None) -> Hypergradient:
+    return backward(training, 1, 1, scaled, homogeneous, cuts=True)
+
+
+def _window(training: Training, *, k: int, scaled: bool = False, homogeneous: int | None = None) -> Hypergradient:
+    k = min(whole("hyper.gradient: k", k), training.steps)
+    return backward(training, k, k, scaled, homogeneous, cuts=True)
+
+
+def _unroll(training: Training, *, scaled: bool = False, homogeneous: int | None = None) -> Hypergradient:
+    return backward(training, training.steps, training.steps, scaled, homogeneous)
+
+
+def _checkpointed(
+    training: Training, *, every: int | None = None, scaled: bool = False, homogeneous: int | None = None
+) -> Hypergradient:
+    every = math.isqrt(training.steps) if every is None else whole("hyper.gradient: every", every)
+    return backward(training, training.steps, every, scaled, homogeneous)
+
+
+def _forward(training: Training) -> Hypergradient:
+    """Along with the run go the derivatives of weights and states with respect to each number that is asked for."""
+
+    def follow(n: int) -> Callable[..., Any]:
+        return lambda before, hyperparameters: training.follow(n, before, hyperparameters)
+
+    begun, asked = training.start().arrays(), training.hyperparameters
+    directions = [(name, one) for name, array in asked.items() for one in ones(array)]
+    zeros = {name: np.zeros_like(array) for name, array in asked.items()}
+    tangents = [numbers(jvp(training.begin, (asked,), ({**zeros, name: one},))[1]) for name, one in directions]
+    for n in range(training.steps):
+        for place, (name, one) in enumerate(directions):
+            before, along = (begun, asked), (tangents[place], {**zeros, name: one})
+            made, moved = jvp(follow(n), before, along)
+            tangents[place] = numbers(moved)
+        begun = numbers(made)
+    value, cotangents = training.ask(begun)
+    slopes = iter([sum(float(np.vdot(c, tangent[key])) for key, c in cotangents.items()) for tangent in tangents])
+    found = {name: np.reshape([next(slopes) for _ in range(array.size)], array.shape) for name, array in asked.items()}
+    return Hypergradient("", value, found)
+
+
+def _differences(training: Training) -> Hypergradient:
+    """Central differences of fourth order, at the step length of a ladder at which they have settled best."""
+    asked = training.hyperparameters
+    names, arrays = [*asked], [*asked.values()]
+
+    def value(*given: np.ndarray) -> np.ndarray:
+        at = training.at(dict(zip(names, given)))
+        end = at.start().arrays()
+        for n in range(at.steps):
+            end = at.step(n, end).arrays()
+        return np.array(at.ask(end)[0])
+
+    found, uncertain = {}, {}
+    for number, (name, array) in enumerate(asked.items()):
+        slopes, errors = [], [0.0]
+        for one in ones(array):
+            along = [np.zeros_like(x) for x in arrays]
+            along[number] = one * lengths(array)
+            slope = settled(value, arrays, along)
+            length = float(np.abs(along[number]).max())
+            slopes.append(float(slope.value) / length)
+            errors.append(float(slope.error) / length)
+        uncertain[name] = max(errors)
+        found[name] = np.reshape(slopes, array.shape)
+    return Hypergradient("", float(value(*arrays)), found, detail=uncertain)
+
+
+def ones(array: np.ndarray) -> list[np.ndarray]:
+    """For each element of an array, one with 1 in its place and 0 elsewhere."""
+    return [*np.eye(array.size).reshape(array.size, *array.shape)]
+
+
+def numbers(tensors: Mapping[Any, Any]) -> dict[Any, np.ndarray]:
+    """The arrays of tensors, or arrays themselves."""
+    return {key: np.asarray(tensor.array if isinstance(tensor, Tensor) else tensor) for key, tensor in tensors.items()}
+
+
+WAYS: dict[str, Callable[..., Hypergradient]] = {
+    "one step": _one_step,
+    "window": _window,
+    "unroll": _unroll,
+    "checkpointed": _checkpointed,
+    "forward": _forward,
+    "implicit": implicit,
+    "differences": _differences,
+}
