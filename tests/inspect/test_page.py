@@ -758,6 +758,7 @@ def test_a_graph_without_steps_and_an_opened_loss_have_backward_passes(reader):
     reader.ask("explorer.advance(Infinity)")
     names = ["loss[0]", "add", "multiply", "✂ cut 0 of tanh", "tanh", "multiply", "b", "a"]
     assert [name for name, _ in told(reader)] == names and told(reader)[-1][1] == "1.435"
+    assert "cut 0, held: tanh" in reader.says("cuts")
     reader.screenshot("pass-graph")
     reader.open(trained(steps=3))
     reader.ask("explorer.enter(explorer.cy.getElementById(arguments[0]))", reader.id("loss[1]"))

@@ -165,6 +165,12 @@ def test_frames_show_the_loss_first_then_each_box_and_each_cut():
     assert len(tape.frames(0)) == 2 and tape.frames(scale=2)[0] != pictures[0]
 
 
+def test_frames_of_a_tower_of_height_3_fit_a_projector():
+    pictures = trained("sgd(0.1)/sgd(0.001)/sgd(1e-6)/sgd(1e-11)", 4).frames()
+    sizes = {tuple(map(int, re.search(r'width="(\d+)" height="(\d+)"', picture).groups())) for picture in pictures}
+    assert len(sizes) == 1 and all(width <= 1280 and height <= 720 for width, height in sizes)
+
+
 def test_frames_of_a_graph_without_steps_are_of_its_boxes():
     a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
     with th.record(ghosts=True) as tape:

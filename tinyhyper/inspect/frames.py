@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import whole
 from ..errors import ArgumentError
@@ -19,8 +20,8 @@ from .plain import short
 from .records import Recording
 from .svg import Drawing
 
+D = TypeVar("D", bound=Drawing | Diagram)
 EARLIER = 3  # so many steps before that of the loss are drawn, if the gradient comes so far
-LINES = 2  # of a caption, so that the pictures are of one height
 
 
 def frames(tape: Recording, step: int | None = None, *, scale: float = 1.0) -> list[Picture]:
@@ -76,10 +77,10 @@ def halts(stops: Sequence[Stop], where: Callable[[Stop], Any]) -> list[Halt]:
 class _Steps(Drawing):
     """Some steps. ghosts: by the number of a cut, what it has stopped."""
 
-    least, tells = LINES, True
+    tells = True
 
-    def __init__(self, *given: Any, ghosts: Mapping[int, str]) -> None:
-        self.ghosts = ghosts
+    def __init__(self, *given: Any, ghosts: Mapping[int, str], least: int = 0) -> None:
+        self.ghosts, self.least = ghosts, least
         super().__init__(*given)
 
 
@@ -110,17 +111,15 @@ def _steps(graph: Graph, one: Pass) -> list[_Steps]:
         elif halt.value is not None and len(way) > 1:
             branches = [*branches, (way[-2:], halt.value)]
         caption = _caption(graph, one, found, halt)
-        drawn.append(_Steps(shown, way, halt.cuts, caption, branches, ghosts=ghosts))
-    return drawn
+        drawn.append(partial(_Steps, shown, way, halt.cuts, caption, branches, ghosts=ghosts))
+    return _of_one_height(drawn)
 
 
 class _Whole(Diagram):
     """A graph without steps. arrived: by box, the gradient.  ghosts: by the number of a cut, what it has stopped."""
 
-    least = LINES
-
-    def __init__(self, *given: Any, arrived: Mapping[int, str], ghosts: Mapping[int, str]) -> None:
-        self.arrived, self.ghosts = arrived, ghosts
+    def __init__(self, *given: Any, arrived: Mapping[int, str], ghosts: Mapping[int, str], least: int = 0) -> None:
+        self.arrived, self.ghosts, self.least = arrived, ghosts, least
         super().__init__(*given)
 
 
@@ -143,8 +142,15 @@ def _whole(graph: Graph, one: Pass) -> list[_Whole]:
             ghosts = ghosts | dict.fromkeys(halt.cuts, _ghost(halt))
         else:
             arrived = arrived | {halt.place[1]: "" if halt.value is None else short(halt.value)}
-        drawn.append(_Whole(boxes, halt.cuts, _caption(graph, one, found, halt), arrived=arrived, ghosts=ghosts))
-    return drawn
+        caption = _caption(graph, one, found, halt)
+        drawn.append(partial(_Whole, boxes, halt.cuts, caption, arrived=arrived, ghosts=ghosts))
+    return _of_one_height(drawn)
+
+
+def _of_one_height(drawn: Sequence[Callable[..., D]]) -> list[D]:
+    """Pictures that each leave room for the longest caption."""
+    least = max(len(draw().lines) for draw in drawn)
+    return [draw(least=least) for draw in drawn]
 
 
 def _ghost(halt: Halt) -> str:

@@ -206,9 +206,10 @@ class Details {
     const groups = new Map();
     for (const cut of this.tape.cuts) {
       if (cut.step !== step) continue;
-      const box = this.lanes.box([cut.source, cut.output]);
-      const key = `${box?.id ?? keyOf([cut.source, cut.output])} ${cut.reason}`;
-      if (!groups.has(key)) groups.set(key, { cuts: [], name: box ? nameOf(box) : nameOfPlace(this.tape, this.lanes, [cut.source, cut.output]) });
+      const place = [cut.source, cut.output], here = this.lanes.box(place);
+      const box = here?.kind === "loss" ? null : here; // what is cut inside a loss is not the loss
+      const key = `${box?.id ?? keyOf(place)} ${cut.reason}`;
+      if (!groups.has(key)) groups.set(key, { cuts: [], name: box ? nameOf(box) : nameOfPlace(this.tape, this.lanes, place) });
       groups.get(key).cuts.push(cut);
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);

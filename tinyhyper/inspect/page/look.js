@@ -47,7 +47,7 @@ function look() {
     { selector: "node.dim", style: { "text-opacity": 0.45, "border-opacity": 0.4 } },
     { selector: "node.arrived", style: { "border-width": 3.4, "border-color": colour("kept") } },
     { selector: "node.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.7, "underlay-padding": 7 } },
-    { selector: ".stopped", style: { width: 5, "z-index": 10, "font-size": 17 } },
+    { selector: ".stopped", style: { width: 5, "z-compound-depth": "top", "font-size": 17 } },
     { selector: "edge.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.5, "underlay-padding": 5 } },
     { selector: ".badge", style: {
       shape: "round-rectangle", width: "data(width)", height: "data(height)", label: "data(label)", "corner-radius": 9, events: "no",
