@@ -16,7 +16,7 @@ KEYS = {
     "th-bar": "a number above 0",
     "th-bar th-minus": "a number below 0",
     "th-bar th-norm": "the norm of an array",
-    "th-bar th-pale": "pale: no graph was behind the value",
+    "th-bar th-pale": "pale: the value had no graph",
 }  # what a bar means by how it looks
 
 
