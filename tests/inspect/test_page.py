@@ -723,6 +723,16 @@ def test_the_keys_lead_through_a_backward_pass_in_the_order_of_the_sweep(reader)
     assert set(reader.ask("return explorer.cy.edges('.cut').map((edge) => edge.data('label'))")) == {"✂\uFE0E"}
 
 
+def test_the_gradient_travels_to_its_next_stop_and_no_stop_is_passed_over(reader):
+    reader.open(recorded("sgd(0.1)/sgd(0.01)", 3, ghosts=True))
+    marked = "[explorer.cy.nodes('.token').length, explorer.cy.nodes('.arrived').length]"
+    assert reader.ask(f"explorer.pass(); explorer.advance(1); return {marked}") == [1, 1]
+    assert reader.ask(f"explorer.advance(1); return {marked}") == [1, 2]  # w[1] is marked as one hurries on
+    reader.until(lambda: reader.ask(f"return {marked}") == [0, 2] and reader.flows("stopped") == 1)
+    reader.ask("explorer.calm = true")  # as for a reader who wants no motion
+    assert reader.ask(f"explorer.advance(1); explorer.advance(1); return {marked}") == [0, 3]
+
+
 def test_buttons_and_play_lead_through_a_backward_pass(reader):
     reader.open(recorded("sgd(0.1)/sgd(0.01)", 3, ghosts=True))
     assert not reader.element("stops").is_displayed()

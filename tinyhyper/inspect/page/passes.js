@@ -70,7 +70,10 @@ Object.assign(Explorer.prototype, {
   /* Go to the next stop, or to another: the gradient travels there from the stops before. */
   advance(by) {
     const { halts, now } = this.run;
-    this.land();
+    if (this.flight) { // whoever hurries on sees where the gradient had gone
+      this.land();
+      this.drawPass();
+    }
     this.run.now = clamp(now + by, 0, halts.length - 1);
     if (this.run.now === now) return;
     this.bring(halts[this.run.now].id);
