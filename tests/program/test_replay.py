@@ -31,7 +31,7 @@ from tinyhyper.program.visible import Visible
 
 SEEDS = st.integers(0, 10_000)
 TOWERS = towers(SGD, AdaGrad, RMSProp, Adam)
-ACTIONS = ("nothing", "look", "use", "set", "alpha", "replace", "step", "shape", "load", "grad")
+ACTIONS = ("nothing", "look", "use", "set", "alpha", "rate", "asks", "replace", "step", "shape", "load", "grad")
 
 
 def act(action, params, optimizer):
@@ -47,6 +47,13 @@ def act(action, params, optimizer):
     elif action == "alpha" and optimizer.optimizer is not None:
         for name in optimizer._tuned[:1]:
             optimizer.parameters[name].data = optimizer.parameters[name].numpy() * 0.75
+    elif action == "rate" and optimizer.optimizer is not None:
+        for name in optimizer._tuned[:1]:
+            optimizer.parameters[name] = th.tensor(optimizer.parameters[name].numpy() * 0.75, requires_grad=True)
+    elif action == "asks":
+        top = optimizer.levels[-1]
+        for name in [name for name in top.parameters if name not in top._tuned][:1]:
+            top.parameters[name] = th.tensor(top.parameters[name].numpy(), requires_grad=True)
     elif action == "replace" and window.horizon == 1:
         params["b"] = th.tensor(params["b"].numpy() + 0.1, requires_grad=True)
     elif action == "step" and window.horizon == 1:

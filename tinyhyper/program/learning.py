@@ -33,6 +33,7 @@ class Learner:
     alike: the arrays of the batch, if all recorded ones were the same.
     missed: how many steps the program could not make since it has made one.
     known: a program that may be that of the loss; it is, if two windows follow it.
+    is_stale: whether what the loss closes over is another thing than at the last steps.
     handles: of the arrays that its steps meet.
     """
 
@@ -44,16 +45,22 @@ class Learner:
         self.alike: list[Any] | None = None
         self.missed = 0
         self.handles = Handles()
-        self._period, self._tries, self._known = period, 0, known
+        self.is_stale = False
+        self._period, self._tries, self._changes, self._known = period, 0, 0, known
         self._refused: GraphError | None = None
         self._traces: list[tuple[int, Trace]] = []
         self._closure = Closure(loss, apart)
         self._closure.changed()  # from now on
 
     def look(self) -> None:
-        """Forget the program if what the loss closes over has changed."""
-        if self._closure.changed():
-            self._begin_anew(CHANGES)
+        """Forget the program if what the loss closes over has changed; the steps before cannot be made again then."""
+        if not self._closure.changed():
+            self._changes = 0
+            return
+        self.is_stale, self._changes = True, self._changes + 1
+        self.forget()
+        if self._changes > TRIES:
+            self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {CHANGES}")
 
     def draws(self) -> Draws:
         """What the loss may draw from."""

@@ -73,10 +73,22 @@ class Moment(Sequence[Any]):
             arrays[self.keys[key]] = array
         return Moment(self.keys, arrays, lambda: cut, self.since, self.steps)
 
+    def back(self) -> Moment:
+        """The end of the window's first step."""
+        cut = self.cut()
+        return Begun(self.keys, (), lambda: cut, (), self.steps - len(self.since))
+
     def plain(self) -> Moment:
         """The same with arrays of its own, whatever becomes of the buffers that it may lie in."""
         arrays, cut = [*self], self.cut()
         return Moment(self.keys, arrays, lambda: cut, self.since, self.steps)
+
+
+class Begun(Moment):
+    """The end of the first step of a window, whose values are made again; those that the loss carries are known."""
+
+    def array(self, key: Key) -> Any:
+        return self.cut().carried.get(key)
 
 
 def live(
@@ -102,9 +114,9 @@ def live(
     return params
 
 
-def restore(made: Tensor, array: np.ndarray) -> None:
-    """Put a value in. Where it has the bits of what was made, the tensor keeps its array, which its graph knows."""
-    if made.array.tobytes() != array.tobytes():
+def restore(made: Tensor, array: np.ndarray | None) -> None:
+    """Put in a value that is known. A tensor that has its bits keeps its array, which is that of its graph."""
+    if array is not None and made.array.tobytes() != array.tobytes():
         made.array = array
 
 

@@ -70,6 +70,7 @@ class Session:
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
         self._ahead = False  # whether users do not see this moment yet
         self._pending = False  # whether what they see is filled in when they look
+        self._is_whole = True  # whether the window's steps have moved the tensors that are there
         self._steps = self._compared_at = 0  # that the program has made
         self._due = 1  # the step that is to be held against the eager engine
         self._compared: Moment | None = None  # the last one at which it was held against the eager engine
@@ -173,6 +174,10 @@ class Session:
         """Let what users see be as after an eager step."""
         with self.lock:
             pending = self._pending
+            if pending and self.moment.since:
+                self.learner.look()
+                if self.learner.is_stale:
+                    self._drop_window()
             try:
                 self._pending = False
                 if pending:
@@ -180,6 +185,20 @@ class Session:
             except BaseException:
                 self._pending = pending
                 raise
+            self.learner.is_stale = False
+
+    def _drop_window(self) -> None:
+        """Stand where the window began, as another loss would make its steps again now. Raises GraphError."""
+        dropped = len(self.moment.since)
+        back = self.moment.back()
+        self._window.steps, self._pending, self._ahead = back.steps, False, False
+        self.visible.hand_over(back, self._eager_step)
+        self._moment, self.learner.is_stale = None, False
+        raise GraphError(
+            f"replay: what the loss closes over has changed within a window of {self._period} steps. The hypergradient "
+            f"needs the graphs of its last {dropped}, which cannot be made again with what it was. They are dropped, "
+            "and the run stands after the window's first step. Give what changes to the step with the batch"
+        )
 
     def _changed(self, signature: tuple[Any, ...]) -> Mapping[Key, np.ndarray] | None:
         """The values that were set by hand, if the program can make the next step; None if it cannot."""
@@ -243,14 +262,18 @@ class Session:
         self.learner.check()
         self.show()
         visible, moment = self.visible, self._moment
+        changed = visible.changed()
         self.hand_over()
         self._moment = None
         if visible.has_other_levels():
             self.learner.forget()
-        if current() != RECORDING:
+        if current() != RECORDING or visible.has_other_gradients():
             self.learner.lose()
             return self._eager_step(visible.params, batch).item()
         n, skipped = self._window.steps % self._period, visible.optimizer.skipped
+        if changed is None:  # other tensors, to which a part of the window's hypergradient does not come
+            self.learner.lose()
+        self._is_whole = n == 0 or self._is_whole and changed is not None
         given = tuple(map(own, batch))
         trace = Trace(self.learner.handles, visible.tensors(), visible.arrays(), given, batch)
         try:
@@ -260,15 +283,15 @@ class Session:
             self.learner.lose()
             raise
         trace.close(visible.arrays(), loss.array)
+        visible.note()
         if visible.optimizer.skipped > skipped:
-            self._moment = moment
-            visible.note()
+            self.learner.lose()
+            self._moment = None if changed is None or changed else moment  # which does not know of what was set
             return loss.item()
         if self.learner.learn(n, trace, signature):
             self._begin()
-        if (moment := self.learner.moment(n, self._window.steps)) is not None:
+        if self._is_whole and (moment := self.learner.moment(n, self._window.steps)) is not None:
             self._moment, self._compared, self._compared_at = moment, moment, self._steps
-            visible.note()
         return loss.item()
 
     def _begin(self) -> None:

@@ -124,6 +124,11 @@ class Visible:
         before, self.levels = self.levels, self.optimizer.levels
         return before != self.levels
 
+    def has_other_gradients(self) -> bool:
+        """Whether a hyperparameter that no level tunes asks for its gradient, which no program leaves there."""
+        levels = self.levels
+        return any(x.edge and name not in level._tuned for level in levels for name, x in level.parameters.items())
+
     def carry_on(self, array_of: Callable[[Key], np.ndarray]) -> None:
         """A step has left this in `carry`."""
         self.put_carry(array_of)

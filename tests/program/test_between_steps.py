@@ -1,0 +1,110 @@
+"""What users do between two steps of a replayed run: it counts as in the eager loop, or is refused."""
+
+import numpy as np
+import pytest
+from drawn_towers import snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replayed import batches, eager_step, loss_of, make
+
+import tinyhyper as th
+from tinyhyper.optim import SGD, AdaGrad, Adam
+
+pytestmark = pytest.mark.filterwarnings("ignore::tinyhyper.AnomalyWarning")
+
+
+def same(one, other):
+    return snapshot(*reversed(one)) == snapshot(*reversed(other))
+
+
+@pytest.mark.parametrize("rule", [SGD, AdaGrad, Adam])
+@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_rate_set_by_hand_counts_though_the_next_step_is_skipped(rule, above, ahead):
+    given_ = batches(40)
+    given_[30] = given_[30][0] * np.nan, given_[30][1]
+    runs = [make(rule(0.01, optimizer=SGD(1e-3) if above else None, on_nonfinite="skip")) for _ in range(2)]
+    train = th.replay(loss_of, *runs[0], exact=True)
+    for n, batch in enumerate(given_):
+        if n == 30 - ahead:
+            for _, tower in runs:
+                tower.parameters["alpha"] = th.tensor(0.02, requires_grad=above)
+        train(*batch)
+        eager_step(loss_of, *runs[1], batch)
+        assert same(*runs)
+    assert train.program is not None
+
+
+@settings(max_examples=25)
+@given(st.sets(st.integers(0, 29)), st.sampled_from([1, 2, 3]), st.booleans())
+def test_steps_that_are_skipped_while_a_program_is_learned_do_not_stand_in_its_way(bad, horizon, exact):
+    given_ = [(x * np.nan, y) if n in bad else (x, y) for n, (x, y) in enumerate(batches(50))]
+    tower = [Adam(0.01, optimizer=SGD(1e-4), horizon=horizon, on_nonfinite="skip") for _ in range(2)]
+    runs = [make(one) for one in tower]
+    train = th.replay(loss_of, *runs[0], exact=exact)
+    losses = [(train(*batch), eager_step(loss_of, *runs[1], batch)) for batch in given_]
+    np.testing.assert_allclose(*zip(*losses), rtol=0.0 if exact else 1e-11)
+    assert train.program is not None
+
+
+@pytest.mark.parametrize("horizon", [2, 3, 4])
+def test_a_rate_put_in_place_within_a_window_has_that_part_of_the_hypergradient_alone(horizon):
+    for when in range(2, 20):
+        runs = [make(SGD(0.01, optimizer=SGD(1e-3), horizon=horizon)) for _ in range(2)]
+        train = th.replay(loss_of, *runs[0], exact=True)
+        for n, batch in enumerate(batches(32)):
+            if n == when:
+                for _, tower in runs:
+                    tower.parameters["alpha"] = th.tensor(0.02, requires_grad=True)
+            train(*batch)
+            eager_step(loss_of, *runs[1], batch)
+        assert same(*runs)
+        assert train.program is not None
+
+
+def scaled(scale):
+    return lambda params, x, y: scale[0] * loss_of(params, x, y)
+
+
+@pytest.mark.parametrize("ask", [False, True])
+@pytest.mark.parametrize("horizon, dropped", [(1, 0), (2, 1), (3, 2)])
+def test_another_loss_within_a_window_is_refused_and_the_run_goes_on_from_its_first_step(horizon, dropped, ask):
+    given_, scale = batches(60), [1.0]
+    runs = [make(Adam(0.01, optimizer=SGD(1e-3), horizon=horizon)) for _ in range(2)]
+    train = th.replay(scaled(scale), *runs[0], exact=True)
+    for batch in given_[:30]:
+        train(*batch)
+    for batch in given_[: 30 - dropped]:
+        eager_step(scaled([1.0]), *runs[1], batch)
+    scale[0] = 0.5
+    if dropped:
+        with pytest.raises(th.GraphError, match=f"within a window of {horizon} steps.* graphs of its last {dropped}"):
+            runs[0][0]["w"].requires_grad if ask else train(*given_[30])
+    assert same(*runs)
+    for batch in given_[30:]:
+        assert train(*batch) == eager_step(scaled(scale), *runs[1], batch)
+    assert same(*runs)
+    assert train.program is not None
+
+
+def test_a_loss_and_rates_that_change_while_a_program_is_learned_do_not_stand_in_its_way():
+    scale, run = [1.0], make(SGD(0.01, optimizer=SGD(1e-3)))
+    train, tower = th.replay(scaled(scale), *run, exact=True), run[1]
+    given_ = iter(batches(80))
+    for made in (2, 1, 1, 2, 3, 1):
+        for _ in range(made):
+            train(*next(given_))
+        scale[0] *= 0.5
+        tower.parameters["alpha"] = th.tensor(0.9 * tower.parameters["alpha"].numpy(), requires_grad=True)
+    for batch in given_:
+        train(*batch)
+    assert train.program is not None
+
+
+def test_a_loss_that_is_another_one_at_each_step_is_refused_after_a_few():
+    scale = [1.0]
+    train = th.replay(scaled(scale), *make(SGD(0.01)))
+    with pytest.raises(th.GraphError, match="What the loss reads beside its arguments is another thing at each step"):
+        for batch in batches(20):
+            scale[0] *= 0.9
+            train(*batch)
