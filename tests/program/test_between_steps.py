@@ -108,3 +108,16 @@ def test_a_loss_that_is_another_one_at_each_step_is_refused_after_a_few():
         for batch in batches(20):
             scale[0] *= 0.9
             train(*batch)
+
+
+def test_a_loss_that_carries_more_at_each_step_is_refused():
+    carried = {}
+
+    def loss(params, x, y):
+        carried[f"h{len(carried)}"] = np.zeros(2)
+        return loss_of(params, x, y)
+
+    train = th.replay(loss, *make(SGD(0.01)), carry=carried)
+    with pytest.raises(th.GraphError, match="is there in one step and not in the next"):
+        for batch in batches(20):
+            train(*batch)
