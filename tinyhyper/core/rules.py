@@ -238,16 +238,15 @@ def foreign(kind: type) -> bool:
 
 def forward(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function as an operator, which leaves the word to an operand of another library."""
+    call = function.__call__ if isinstance(function, Elementwise) else function  # found once
     return lambda self, other: (
-        function(self, other) if type(other) in KNOWN or not foreign(type(other)) else NotImplemented
+        call(self, other) if type(other) in KNOWN or not foreign(type(other)) else NotImplemented
     )
 
 
 def operators() -> dict[str, Any]:
     """Python's arithmetic and comparison operators, for a class that reads the rules."""
-    two: dict[str, Any] = {
-        "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": pow, "matmul": matmul
-    }  # fmt: skip
+    two: Any = {"add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": pow, "matmul": matmul}
     order: dict[str, Any] = {"lt": less, "le": less_equal, "gt": greater, "ge": greater_equal}
     members: dict[str, Any] = {f"__{name}__": forward(function) for name, function in (two | order).items()}
     members |= {f"__r{name}__": forward(lambda self, other, f=f: f(other, self)) for name, f in two.items()}

@@ -202,8 +202,7 @@ class Optimizer:
 
         params: tensors by name, with the gradients of `loss.backward()`; where one has a gradient, a missing one counts
         as zero. Inside a window of a horizon only the weights move, by the gradients of a recorded `backward()`.
-        What hooks refuse is an error before anything has changed: of the gradients, the names, the shapes, or of a step
-        that would not stay finite.
+        What hooks refuse is an error before anything has changed: gradients, names, shapes, a step that is not finite.
         """
         levels, now = self.levels, current()
         for before in reversed(self._asked("before")):
@@ -263,7 +262,6 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
     level, below, watcher, moved, states = levels[height], levels[height - 1], current().tape, {}, {}
     names, targets = (below._tuned, below.parameters) if height else (params, params)
     hyperparameters = {**level.parameters, **fresh}
-    t = Tensor(np.array(level._t.array.item() + 1.0))
     gradients = {name: gradient_of(targets[name]) for name in names}
     for function in level._asked("gradients"):
         gradients = function(gradients)
@@ -272,10 +270,11 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
         w, (rule, keys) = targets[name], level._update(name)
         if keys is not read:  # which targets of one rule share
             if "t" in keys and "t" not in hyperparameters:
-                hyperparameters["t"] = t = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
+                hyperparameters["t"] = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
             read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
-        kept = level._states.get(name) or {key: level._start(key, w, cuts) for key in rule.kept}
-        state = [*map(kept.__getitem__, rule.kept)]
+        kept, state = level._states.get(name), []
+        for key in rule.kept:
+            state.append(kept[key] if kept else level._start(key, w, cuts))
         if watcher is not None:
             named = dict(zip(keys.values(), used.values()))
             watcher.moving(levels, height, name, (w, g, dict(zip(rule.kept, state)), named))
@@ -284,6 +283,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
         states[name] = dict(zip(rule.kept, new_state))
         if watcher is not None:
             watcher.moved(levels, height, name, moved[name], states[name])
+    t = hyperparameters["t"] if "t" in hyperparameters else Tensor(np.array(level._t.array.item() + 1.0))
     return Move(level, targets, moved, states, t)
 
 
