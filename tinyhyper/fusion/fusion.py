@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..core.operation import SPEC, ArraySpec, Elementwise
+from ..core.operation import ArraySpec, Elementwise
 from ..core.tape import Edge, Node, add_to, leading_to, reachable, sweep
 from ..core.tensor import FLOATS, Tensor, apply, saved
 from ..errors import ArgumentError
@@ -198,8 +198,12 @@ class Fusion:
 
     def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
-        key = (self.mark, weak, like, *map(SPEC, arrays))
-        if (plan := self._plans.get(key)) is None:
+        found = [self.mark, weak, like]
+        for x in arrays:  # flat, it is sooner made and looked up
+            found.append(x.shape)
+            found.append(x.strides)
+            found.append(x.dtype)
+        if (plan := self._plans.get(key := tuple(found))) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
                 plan = self._plans[key] = self.planner(arrays, weak, shape, like)
