@@ -51,12 +51,12 @@ class Carry(NamedTuple):
 
 def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
     """What there is now. The arrays are those of the tensors: nobody writes to them."""
-    return Carry(
-        values(params),
-        [values(level.parameters) for level in levels],
-        [arrays(level._states) for level in levels],
-        [level.t for level in levels],
-    )
+    hyperparameters, states, t = [], [], []
+    for level in levels:
+        hyperparameters.append(values(level.parameters))
+        states.append(arrays(level._states))
+        t.append(level.t)
+    return Carry(values(params), hyperparameters, states, t)
 
 
 def arrays(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Arrays]:
@@ -76,10 +76,11 @@ def tensors(states: Mapping[str, Arrays]) -> dict[str, dict[str, Tensor]]:
 
 def values(tensors: Mapping[str, Tensor]) -> Values:
     """Tensors as arrays."""
-    return {
-        name: (tensor.array, None if tensor.grad is None else tensor.grad.array, tensor.edge is not None)
-        for name, tensor in tensors.items()
-    }
+    found: Values = {}
+    for name, tensor in tensors.items():
+        grad = tensor.grad
+        found[name] = tensor.array, None if grad is None else grad.array, tensor.edge is not None
+    return found
 
 
 def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:

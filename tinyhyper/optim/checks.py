@@ -203,13 +203,13 @@ def _step(levels: Sequence[Optimizer], params: Any) -> None:
         if not isinstance(w, Tensor) or w.edge is None:
             what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
             raise DtypeError(f"{place}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
-        grad, array = w.grad, w.array
+        grad, shape, dtype = w.grad, w.array.shape, w.array.dtype
         if grad is not None:
             reached = True
-            if not isinstance(grad, Tensor) or grad.array.shape != array.shape or grad.array.dtype.kind != "f":
+            if not isinstance(grad, Tensor) or grad.array.shape != shape or grad.array.dtype.kind != "f":
                 raise _wrong_gradient(f"{place}: params[{name!r}]", w)
         for key, state in (states[name].items() if name in states else ()):
-            if state.array.shape != array.shape or state.array.dtype != array.dtype:
+            if state.array.shape != shape or state.array.dtype != dtype:
                 raise ShapeError(
                     f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
                     f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
