@@ -400,6 +400,27 @@ def scaled(x, y, s):
     return x * s + y * s * s, y - s * x
 
 
+def kept(array, way):
+    """The same values in memory that may not be written to, or that begins between two numbers."""
+    found = array.copy()
+    if way == "unaligned":
+        found = np.frombuffer(bytearray(b" ") + array.tobytes(), array.dtype, offset=1)
+    found.flags.writeable = way != "read-only"
+    return found
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(["writeable", "read-only", "unaligned"]), min_size=2, max_size=6))
+def test_a_plan_takes_arrays_however_they_are_kept(ways):
+    """Whatever it was first called with."""
+    values = np.linspace(-2.0, 3.0, 7, dtype=np.float32)
+    elementwise_backend("numba")
+    function = th.fuse(lambda x, y: x * y - y)
+    for way in ways:
+        found = function(th.Tensor(kept(values, way)), th.Tensor(values[::-1].copy()))
+        np.testing.assert_array_equal(found.numpy(), values * values[::-1] - values[::-1])
+
+
 def test_more_loops_than_a_kernel_has_are_left_to_numpy():
     """Axes that broadcast in turn, so that no two of them are one."""
     for ndim, by_kernel in ((len(compiler.INDEX), True), (len(compiler.INDEX) + 1, False)):
