@@ -2,8 +2,8 @@
 
 A function that is run once, on symbols, must be run again when a value that it read has changed: a variable of an
 enclosing function, a global, a default argument, an attribute of one of these or of a method's object; and the same of
-the functions and methods that it calls. Not seen is an attribute of an object that is handed to another function which
-names it, one whose name is computed, and the inside of large containers.
+the functions and methods that it calls, and the mode and options of layers. Not seen is an attribute of an object that
+is handed to another function which names it, one whose name is computed, and the inside of large containers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import inspect
 import random
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
@@ -34,6 +34,9 @@ MOST = 1_000  # functions that are remembered
 
 Read = tuple[Callable[[Any], Any], Any]  # a function, and what to call it with
 Names = frozenset[str]
+
+# The attributes that the library's own calls of such an object read, whose code is not searched.
+READ: dict[type, Callable[[Any], Iterable[str]]] = {}
 
 
 class Closure:
@@ -209,6 +212,7 @@ class Search:
             for item in list(value.values() if isinstance(value, dict) else value)[:ITEMS]:
                 self._look_into(item, attributes)
         else:
+            attributes = attributes.union(*[names(value) for kind, names in READ.items() if isinstance(value, kind)])
             for name in attributes:
                 self._attribute(value, name, attributes, inspect.getattr_static(value, name, None))
             if isinstance(call := inspect.getattr_static(type(value), "__call__", None), FunctionType):
@@ -235,6 +239,7 @@ class Search:
             return
         self._met.add((function, id(owner)))
         if _foreign(_module(function)):
+            self._function(getattr(function, "__wrapped__", None), owner)
             for cell in function.__closure__ or ():  # of a fused function, the user's own
                 self._look_into(_contents(cell), frozenset())
             return

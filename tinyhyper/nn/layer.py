@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import buffers as kept
 from ..arguments import generator, named
+from ..closures import READ
 from ..core.tensor import Tensor, tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .initial import Initial
@@ -175,11 +176,18 @@ class Layer:
         return f"{type(self).__name__}({', '.join([repr(self.name), *inside])})"
 
 
+READ[Layer] = lambda layer: ("training", "parts", *layer.options)
+
+
 class _Live(MutableMapping[str, np.ndarray]):
-    """The buffers of layers. rows: whose each is, and its short name there, by full name."""
+    """The buffers of layers. rows: whose each is, and its short name there, by full name.
+
+    holders: the dicts that hold them.
+    """
 
     def __init__(self, rows: dict[str, tuple[Layer, str]]) -> None:
         self._rows = rows
+        self.holders = [layer.own for layer, _ in rows.values()]
 
     def __getitem__(self, name: str) -> np.ndarray:
         layer, short = self._rows[name]

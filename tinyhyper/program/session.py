@@ -63,7 +63,8 @@ class Session:
         self._period: int = self._window.horizon or 1
         self._known, self._layout = known or NOTHING
         self._compares = True
-        self.learner: Learner = Learner(loss, self._period, (carry, params), self._known)
+        holders = getattr(carry, "holders", ())  # of live buffers: the layers read these themselves
+        self.learner: Learner = Learner(loss, self._period, (carry, *holders, params), self._known)
         self._checks = optimizer.hooks[Guard].choice is not None
         self._watch: RangeWatch = optimizer.hooks[RangeWatch]
         self._natively: Natively | None = None  # the program in memory
