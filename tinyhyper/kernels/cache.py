@@ -28,6 +28,7 @@ from ..files import publish
 from ..folders import cache_dir, read_own
 from .backend import compiler_is_off
 from .disk import DiskCache
+from .late import import_numba
 
 HEADER = '''"""{digest}"""
 import math
@@ -54,7 +55,7 @@ def jit(function: Callable[..., None]) -> Callable[..., None]:
     What a kernel writes to lies apart from what it reads, and the compiler is told so. Else it adds a test of how far
     apart they lie, with two loops to choose from, and a sum's last bit would hang on where memory was free.
     """
-    import numba  # takes as long to import as all else together, and small arrays do without it
+    import numba
 
     dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
     if hasattr(dispatcher, "_compiler"):
@@ -76,6 +77,7 @@ def load(source: str) -> Callable[..., None]:
     Where nothing is compiled it computes with NumPy's scalars, quietly.
     """
     if source not in _loaded:
+        import_numba()  # before the modules that a kernel is built on do it
         name = digest(source)
         module = _module(f"tinyhyper_kernel_{name}", HEADER.format(digest=name, names=NAMES) + source)
         if compiler_is_off():

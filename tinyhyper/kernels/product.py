@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from . import cache, threads
+from .late import import_numba
 from .scratch import scratch
 
 SOURCE = """
@@ -86,6 +87,7 @@ class Tile(NamedTuple):
 @functools.cache
 def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
     """The compiled product for a dtype, for arrays of any strides. It is compiled once, not for every layout."""
+    import_numba()
     from . import tiles
 
     largest, text = source(dtype)
@@ -98,6 +100,7 @@ def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
 @functools.cache
 def source(dtype: np.dtype) -> tuple[Tile, str]:
     """The largest tile for a dtype, and the kernel's source."""
+    import_numba()
     from . import tiles, vectors
 
     largest = Tile(vectors.SHAPE.rows, tiles.VECTORS * vectors.lanes(dtype.itemsize), vectors.SHAPE.step)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import cache, threads
+from .late import import_numba
 from .scratch import scratch
 
 Pair = tuple[int, int]
@@ -98,6 +99,7 @@ class Padded(NamedTuple):
 @functools.cache
 def kernel(source: str, dtype: np.dtype) -> Callable[..., None]:
     """The compiled kernel for a dtype, for arrays of any strides."""
+    import_numba()
     from . import tiles, vectors, windows
 
     basis = cache.text_of("tiles", "vectors", "windows")
@@ -165,6 +167,7 @@ def _run(source: str, padded: Padded, arrays: Sequence[Sequence[np.ndarray]], st
 
 def _padded(x: np.ndarray, taps: Pair, size: Pair, step: Pair, zeros: Pair, dtype: np.dtype) -> Padded:
     """Images for so many windows of so many taps, with `zeros` before them, and as many behind as windows reach."""
+    import_numba()
     from .windows import height
 
     channels = x.shape[3]
