@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from ..core.tensor import Tensor
@@ -11,12 +11,22 @@ from ..draws import Draws
 from ..errors import DtypeError, GraphError
 from ..optim.horizon import Window
 from .moment import Batch
+from .values import arrays_of
 
 
 def eager_step(
-    loss: Callable[..., Any], draws: Draws, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer
+    loss: Callable[..., Any],
+    draws: Draws,
+    carry: Mapping[str, Any],
+    params: MutableMapping[str, Tensor],
+    batch: Batch,
+    optimizer: Optimizer,
 ) -> Tensor:
-    """Make a step; its loss. draws: what the loss may draw from. If it does, that is put back, GraphError raised."""
+    """Make a step; its loss.
+
+    draws: what the loss may draw from. If it does, that is put back, GraphError raised.
+    carry: what the loss replaces; DtypeError is raised for what is no array.
+    """
     before = draws.state()
     value = loss(params, *batch)
     if draws.state() != before:
@@ -27,6 +37,7 @@ def eager_step(
         )
     if not isinstance(value, Tensor):
         raise DtypeError(f"replay: the loss is a tensor of one element, not a {type(value).__name__}")
+    arrays_of(carry)
     value.backward(create_graph=not optimizer.hooks[Window].cuts)
     optimizer.step(params)
     return value

@@ -161,6 +161,8 @@ def replay(
     for side_by_side of an exact run.
     """
     named("replay", params, MutableMapping)
+    if not params:
+        raise ArgumentError("replay: params is empty, so there is nothing to move")
     if not callable(loss):
         raise ArgumentError(f"replay: the loss is a function, loss(params, *batch), not a {type(loss).__name__}")
     if not isinstance(optimizer, Optimizer):
@@ -173,4 +175,6 @@ def replay(
         raise ArgumentError("replay: what is side by side is added up in another order, so it is not exact")
     if verify is not None:
         verify = whole("replay: verify", verify)
-    return Replay(Session(loss, params, optimizer, {} if carry is None else carry, exact, verify, side_by_side))
+    session = Session(loss, params, optimizer, {} if carry is None else carry, exact, verify, side_by_side)
+    session.visible.arrays()  # each is one
+    return Replay(session)

@@ -325,4 +325,4 @@ class Session:
     ) -> Tensor:
         """An eager step; the loss."""
         optimizer = optimizer or self.visible.optimizer
-        return eager_step(self.loss, self.learner.draws(), params, batch, optimizer)
+        return eager_step(self.loss, self.learner.draws(), self.visible.carry, params, batch, optimizer)

@@ -11,15 +11,21 @@ import numpy as np
 from ..core.coordinates import LINEAR
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..errors import DtypeError
 from ..inspect.names import Name
 from ..inspect.plain import plain
 
 Key = tuple[Any, ...]
 
 
-def values_of(params: Mapping[str, Tensor], levels: Sequence[Optimizer]) -> dict[Key, Tensor]:
-    """The tensors of a tower and of what it moves."""
-    found: dict[Key, Tensor] = {("weight", name): tensor for name, tensor in params.items()}
+def values_of(params: Mapping[str, Any], levels: Sequence[Optimizer]) -> dict[Key, Tensor]:
+    """The tensors of a tower and of what it moves. Raises DtypeError for a weight that is no tensor."""
+    found: dict[Key, Tensor] = {}
+    for name, tensor in params.items():
+        if not isinstance(tensor, Tensor):
+            kind = type(tensor).__name__
+            raise DtypeError(f"replay: params[{name!r}] is a {kind}; make it with th.tensor(..., requires_grad=True)")
+        found["weight", name] = tensor
     for height, level in enumerate(levels):
         found["t", height] = level._t
         for name, tensor in level.parameters.items():
@@ -41,7 +47,12 @@ def coordinates_of(levels: Sequence[Optimizer]) -> dict[Key, str]:
 
 
 def arrays_of(carry: Mapping[str, Any]) -> dict[Key, np.ndarray]:
-    """What the loss carries, as the very arrays."""
+    """What the loss carries, as the very arrays. Raises DtypeError for what is neither an array nor a tensor."""
+    for name, x in carry.items():
+        if not isinstance(x, (Tensor, np.ndarray, np.generic)):
+            raise DtypeError(
+                f"replay: carry[{name!r}] is an array or a tensor that the loss replaces, not a {type(x).__name__}"
+            )
     return {("carry", name): x.array if isinstance(x, Tensor) else x for name, x in carry.items()}
 
 

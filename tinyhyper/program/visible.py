@@ -19,7 +19,7 @@ from .values import Key, arrays_of, values_of
 # Whether an object knows how many hold it: not where threads run without the interpreter's lock.
 COUNTS = getattr(sys, "_is_gil_enabled", lambda: True)()
 
-END = object()  # after the last one of a list, where in another one there may be more
+NOTHING = object()  # in place of what is not there, as after the last one of a list
 
 
 class Seen(NamedTuple):
@@ -95,7 +95,7 @@ class Visible:
         found: list[Any] = [*params, *params.values()]
         for level in self.levels:
             found += [level._t, level._states, level._above, *level.parameters.values()]
-        found.append(END)
+        found.append(NOTHING)
         return found
 
     def _put_inside(self, last: Look) -> None:
@@ -184,7 +184,7 @@ class Visible:
         tensors = iter(self._pending)
         for place, names, keys in self._moved:
             ours |= {key: (place, name, tensor) for key, name, tensor in zip(keys, names, tensors)}
-        there = {key: place.get(name) for key, (place, name, _) in ours.items()}
+        there = {key: place.get(name, NOTHING) for key, (place, name, _) in ours.items()}
         inside = zip(self.levels, self._inside)
         theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
         seen = [(seen.tensor, seen.array) for seen in self._seen.values()]
@@ -214,7 +214,7 @@ class Visible:
                 tensor.array, tensor.grad = array, grad
             for key, there_now in there.items():
                 place, name, own = ours[key]
-                if there_now is None:
+                if there_now is NOTHING:
                     del place[name]
                 elif there_now is not own:
                     place[name] = there_now
