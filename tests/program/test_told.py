@@ -60,3 +60,87 @@ def test_params_are_tensors(wrong, steps):
     train(*batches(1)[0])
     with pytest.raises(th.ArgumentError, match="params is empty"):
         th.replay(loss_of, {}, tower)
+
+
+def stacks(count):
+    return [np.array(entries) for entries in zip(*batches(count))]
+
+
+X, Y = stacks(STEPS)
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"keep": "alpha"}, th.ArgumentError, r'keep=\("alpha",\)'),
+        ({"every": 3}, th.ArgumentError, "every= says how often call= is called"),
+        ({"call": 3}, th.ArgumentError, r"call is a function, call\(made, losses\), not a int"),
+        ({"call": 3, "every": 3}, th.ArgumentError, "call is a function"),
+    ],
+    ids=str,
+)
+def test_options_of_over_are_checked_before_a_step_is_made(options, error, message):
+    params, tower = make(adam())
+    with pytest.raises(error, match=f"^over: .*{message}"):
+        th.replay(loss_of, params, tower).over(X, Y, **options)
+    assert tower.t == 0
+
+
+def test_without_every_the_call_is_made_once_after_the_last_step():
+    seen = []
+    th.replay(loss_of, *make(adam())).over(X, Y, call=lambda made, losses: seen.append((made, len(losses))))
+    assert seen == [(STEPS, STEPS)]
+
+
+@pytest.mark.parametrize(
+    "given, error, message",
+    [
+        (([[1.0, 2.0], [1.0]], Y), th.ArgumentError, "the entries of a stack do not make one array"),
+        (("X", Y), th.DtypeError, "a stack holds numbers, not <U1"),
+        (([None], Y), th.DtypeError, "a stack holds numbers, not object"),
+        ((X, 3.0), th.ShapeError, "a number has none"),
+        ((X, Y[:2]), th.ShapeError, f"{STEPS} and 2 entries"),
+        ((), th.ArgumentError, "say steps="),
+    ],
+    ids=lambda value: "" if isinstance(value, tuple) else str(value),
+)
+def test_stacks_are_refused_in_the_name_of_the_method_that_was_called(given, error, message):
+    train = th.replay(loss_of, *make(adam()))
+    with pytest.raises(error, match=f"^over: .*{message}"):
+        train.over(*given)
+    with pytest.raises(error, match=f"^sweep: .*{message}"):
+        train.sweep([make(adam())], given)
+
+
+@pytest.mark.parametrize("index", [[[0, 1], [2]], [[0.5]], [0], [[STEPS]]], ids=str)
+def test_rows_are_refused_in_the_name_of_the_method_that_was_called(index):
+    train = th.replay(loss_of, *make(adam()))
+    with pytest.raises(th.TinyhyperError, match="^over: .*index"):
+        train.over(X[:, 0], Y[:, 0], index=index)
+    with pytest.raises(th.TinyhyperError, match="^sweep: .*index"):
+        train.sweep([make(adam())], (X[:, 0], Y[:, 0]), index=index)
+
+
+def test_a_sweep_takes_a_tuple_of_stacks_and_one_worker_at_least():
+    train = th.replay(loss_of, *make(adam()))
+    with pytest.raises(th.ArgumentError, match=r"sweep: batches is a tuple of stacks.*not a ndarray"):
+        train.sweep([make(adam())], X)
+    with pytest.raises(th.ArgumentError, match="sweep: workers must be an integer >= 1, not 0"):
+        train.sweep([make(adam())], (X, Y), workers=0)
+
+
+@pytest.mark.parametrize("wrong", range(3))
+def test_an_error_and_a_warning_say_of_which_run_of_a_sweep_they_are(wrong):
+    broken = X.copy()
+    broken[STEPS - 2] = np.nan
+    train = th.replay(loss_of, *make(adam()))
+    for choice, check in (
+        ("raise", pytest.raises(th.AnomalyError, match=rf"^sweep: starts\[{wrong}\]: [^s]")),
+        ("skip", pytest.warns(th.AnomalyWarning, match=rf"^sweep: starts\[{wrong}\]: .*skipped")),
+    ):
+        towers = [Adam(0.01, on_nonfinite=choice if n == wrong else None) for n in range(3)]
+        with check as found:
+            train.sweep([make(tower) for tower in towers], (broken, Y))
+    assert len(found) == 1
+    with pytest.warns(th.AnomalyWarning, match="^(?!sweep)"):
+        th.replay(loss_of, *make(Adam(0.01, on_nonfinite="skip"))).over(broken, Y)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import whole
+from ..arguments import array, whole
 from ..core.tape import unwatched
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, DtypeError, ShapeError
@@ -20,22 +20,27 @@ class Batches:
     """A batch for each of a number of steps.
 
     stacks: an entry of the batch each.  index: integers, (steps, batch), the rows that each step takes of them.
+    by: what errors name, which is the method that users call.
     """
 
-    def __init__(self, stacks: Sequence[Any], index: Any, steps: int | None) -> None:
-        arrays = [stack.array if isinstance(stack, Tensor) else np.asarray(stack) for stack in stacks]
+    def __init__(self, stacks: Sequence[Any], index: Any, steps: int | None, by: str) -> None:
+        self._by = by
+        arrays = [x.array if isinstance(x, Tensor) else array(f"{by}: the entries of a stack", x) for x in stacks]
         if not stacks:
             if index is not None or steps is None:
-                raise ArgumentError("over: say steps=, the number of steps, where the loss takes no batch; no index=")
-            self._count = whole("over: steps", steps)
+                raise ArgumentError(f"{by}: say steps=, the number of steps, where the loss takes no batch; no index=")
+            self._count = whole(f"{by}: steps", steps)
         else:
             if steps is not None:
-                raise ArgumentError("over: the stacks, or index=, say how many steps there are; leave out steps=")
-            if any(not array.ndim for array in arrays):
-                raise ShapeError("over: a stack has an entry for each step along its first axis; a number has none")
-            lengths = [len(array) for array in arrays]
+                raise ArgumentError(f"{by}: the stacks, or index=, say how many steps there are; leave out steps=")
+            for stack in arrays:
+                if stack.dtype.kind not in "biufc":
+                    raise DtypeError(f"{by}: a stack holds numbers, not {stack.dtype}")
+            if any(not stack.ndim for stack in arrays):
+                raise ShapeError(f"{by}: a stack has an entry for each step along its first axis; a number has none")
+            lengths = [len(stack) for stack in arrays]
             if len({*lengths}) > 1:
-                raise ShapeError(f"over: the stacks have {' and '.join(map(str, lengths))} entries, not equally many")
+                raise ShapeError(f"{by}: the stacks have {' and '.join(map(str, lengths))} entries, not equally many")
             self._count = lengths[0]
         self.index = None if index is None else self._rows(index)
         self._tensors = [isinstance(stack, Tensor) for stack in stacks]
@@ -43,13 +48,14 @@ class Batches:
 
     def _rows(self, index: Any) -> np.ndarray:
         """The rows of each step, counted from the first."""
-        rows = np.asarray(index.array if isinstance(index, Tensor) else index)
+        rows = index.array if isinstance(index, Tensor) else array(f"{self._by}: the rows of index", index)
         if rows.dtype.kind not in "iu":
-            raise DtypeError(f"over: index holds the numbers of rows, integers, not {rows.dtype}")
+            raise DtypeError(f"{self._by}: index holds the numbers of rows, integers, not {rows.dtype}")
         if rows.ndim != 2:
-            raise ShapeError(f"over: index has shape {rows.shape}; it is (steps, batch)")
+            raise ShapeError(f"{self._by}: index has shape {rows.shape}; it is (steps, batch)")
         if rows.size and not -self._count <= rows.min() <= rows.max() < self._count:
-            raise ArgumentError(f"over: index goes from {rows.min()} to {rows.max()}, and there are {self._count} rows")
+            span = f"{rows.min()} to {rows.max()}"
+            raise ArgumentError(f"{self._by}: index goes from {span}, and there are {self._count} rows")
         self._count = len(rows)
         return rows
 
@@ -74,6 +80,8 @@ class Histories:
     """
 
     def __init__(self, visible: Visible, keep: Sequence[str], steps: int) -> None:
+        if isinstance(keep, str):
+            raise ArgumentError(f'over: keep is a tuple of names: keep=("{keep}",)')
         names = names_of([key for key in visible.tensors() if key[0] == "hyperparameter"] if keep else [])
         known = {name_of(key).by_level: key for key in names} | {name: key for key, name in names.items()}
         for name in keep:

@@ -15,11 +15,12 @@ from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError, GraphError
 from ..inspect.answers import Answer
 from ..optim.horizon import Window
+from ..sites import said_of
 from .batches import Batches, Histories
 from .measuring import profile
 from .program import Program
 from .session import Known, Session
-from .sweeping import Start, all_steps, copies, on_one_thread, side_by_side
+from .sweeping import all_steps, copies, on_one_thread, side_by_side
 
 
 class Replay:
@@ -65,11 +66,16 @@ class Replay:
         index: integers, (steps, batch). Then the stacks are whole data sets, of which each step takes these rows.
         steps: how many, where the loss takes no batch.
         keep: hyperparameters, such as "alpha" or "kappa", the alpha of level 1; a history is the value after each step.
-        every, call: call(made, losses) after every so many steps; if it returns something true, no more are made.
+        every, call: call(made, losses) after every so many steps and after the last one, after that alone without
+            `every`; if it returns something true, no more are made.
         Raises as a call does, and ArgumentError or ShapeError where the arguments do not fit together.
         """
         with self._session.lock:
-            session, batches = self._session, Batches(stacks, index, steps)
+            session, batches = self._session, Batches(stacks, index, steps, "over")
+            if call is None and every is not None:
+                raise ArgumentError("over: every= says how often call= is called; give call=, or leave out every=")
+            if call is not None and not callable(call):
+                raise ArgumentError(f"over: call is a function, call(made, losses), not a {type(call).__name__}")
             count, made = len(batches), 0
             losses, histories = np.empty(count), Histories(session.visible, keep, count)
             pause = count if every is None else whole("over: every", every)
@@ -119,22 +125,28 @@ class Replay:
         batches, index, steps: as `over` takes them; all runs have the same.
         workers: how many runs there are at a time; as many as processors if None.
         Returns the losses, (runs, steps), and for each run its params and optimizer. This run stays where it is.
-        Raises as `over` does, and ArgumentError or DtypeError for a start that is no such pair.
+        Raises as `over` does, and ArgumentError or DtypeError for a start that is no such pair. The error of a run, and
+        a warning, says of which start it is.
         """
         session = self._session
         if session.visible.carry:
             raise ArgumentError("sweep: what one loss carries is of one run; make each run by a replay of its own")
-        runs, rows, turn = copies(starts), Batches(batches, index, steps), Lock()
+        if not isinstance(batches, (tuple, list)):
+            kind = type(batches).__name__
+            raise ArgumentError(f"sweep: batches is a tuple of stacks, such as (xs, ys) or (xs,), not a {kind}")
+        workers = workers if workers is None else whole("sweep: workers", workers)
+        runs, rows, turn = copies(starts), Batches(batches, index, steps, "sweep"), Lock()
 
-        def make(run: Start, known: Known | None) -> tuple[Session, np.ndarray]:
-            made = Session(session.loss, *run, {}, session.exact, session.verify, session.side_by_side, known)
-            return made, all_steps(made, rows, turn)
+        def make(n: int, known: Known | None) -> tuple[Session, np.ndarray]:
+            with said_of(f"sweep: starts[{n}]"):
+                made = Session(session.loss, *runs[n], {}, session.exact, session.verify, session.side_by_side, known)
+                return made, all_steps(made, rows, turn)
 
         with session.lock, on_one_thread():
             known = session.known()
-            first = [make(run, None) for run in runs[: known is None]]
+            first = [make(0, None)] if runs and known is None else []
             known = first[0][0].known() if first else known
-            rest = side_by_side([partial(make, run, known) for run in runs[len(first) :]], workers)
+            rest = side_by_side([partial(make, n, known) for n in range(len(first), len(runs))], workers)
         return np.array([losses for _, losses in (*first, *rest)]), runs
 
 
