@@ -44,11 +44,13 @@ class Closure:
 
     watched: how to read each value, and what it was; empty for a function that reads nothing which may change.
     generators: the random generators that it reaches.  apart: objects that may change.
+    kind: the type of the value that has changed last, by name.
     """
 
     def __init__(self, function: Any, apart: Sequence[Any] = ()) -> None:
         self._function, self._apart, self.count = function, apart, 0
         self.generators: Sequence[Any] = ()
+        self.kind = "nothing"
         self.watched: tuple[tuple[Callable[[Any], Any], Any, Any], ...] = ((Same, None, None),)  # of nothing looked at
 
     def changed(self) -> bool:
@@ -56,6 +58,7 @@ class Closure:
         try:
             for read, key, value in self.watched:
                 if (now := read(key)) is not value and not _same(now, value):
+                    self.kind = type(now).__name__
                     break
             else:
                 return False

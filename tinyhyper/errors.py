@@ -37,4 +37,5 @@ class AnomalyError(TinyhyperError, FloatingPointError):
 
 
 class AnomalyWarning(RuntimeWarning):
-    """A step was skipped for a NaN or an infinity, or a hyperparameter has left the range where it makes sense."""
+    """A step was skipped for a NaN or an infinity, a hyperparameter has left the range where it makes sense, or a
+    replayed run never runs as a program."""

@@ -1,8 +1,12 @@
 """What is wrong with a replayed run is told: by our errors, as early as can be, and in words that say what to do."""
 
+import warnings
+
 import numpy as np
 import pytest
 from drawn_towers import snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from replayed import batches, loss_of, make
 
 import tinyhyper as th
@@ -144,3 +148,48 @@ def test_an_error_and_a_warning_say_of_which_run_of_a_sweep_they_are(wrong):
     assert len(found) == 1
     with pytest.warns(th.AnomalyWarning, match="^(?!sweep)"):
         th.replay(loss_of, *make(Adam(0.01, on_nonfinite="skip"))).over(broken, Y)
+
+
+def appends(seen):
+    return lambda params, x, y: seen.append(0) or loss_of(params, x, y)
+
+
+def counts(seen):
+    def loss(params, x, y):
+        seen[0] += 1
+        return loss_of(params, x, y)
+
+    seen.append(0)
+    return loss
+
+
+@pytest.mark.parametrize("made", [appends, counts])
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_a_loss_that_changes_what_it_reads_is_refused(made, at_once, horizon):
+    train = th.replay(made([]), *make(SGD(0.1, optimizer=SGD(1e-3), horizon=horizon)))
+    with pytest.raises(th.GraphError, match="is another thing at each step, this time of type list"):
+        train.over(X, Y) if at_once else [train(*batch) for batch in batches(STEPS)]
+
+
+@pytest.mark.parametrize("kind", [float, int, np.float64, np.array])
+def test_a_number_that_changes_at_each_step_is_told_once(kind):
+    train = th.replay(lambda params, x, y, s: loss_of(params, x, y) * s, *make(adam()))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for n, batch in enumerate(batches(3 * STEPS)):
+            train(*batch, kind(n + 1))
+    assert [("a number among" in str(one.message)) for one in found] == ([] if kind is np.array else [True])
+
+
+@given(st.integers(1, 3), st.integers(5, 8))
+@settings(max_examples=5)
+def test_what_changes_now_and_then_is_not_told(each, steps):
+    scale = [1.0]
+    train = th.replay(lambda params, x, y, s: loss_of(params, x, y) * scale[0] * s, *make(adam()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(10):
+            scale[0] = 1.0 + n // each % 2
+            for batch in batches(steps):
+                train(*batch, 1.0 + n)

@@ -11,6 +11,7 @@ from ..closures import Closure
 from ..core.tensor import Tensor
 from ..draws import Draws
 from ..errors import GraphError
+from ..sites import warn
 from .build import Builder
 from .enter import entered, follows
 from .handles import Handles
@@ -21,7 +22,15 @@ from .runners import arrays_in
 from .trace import Trace
 from .values import Key
 
-CHANGES = "What the loss reads beside its arguments is another thing at each step; give it to the step with the batch"
+CHANGES = (
+    "What the loss reads beside its arguments is another thing at each step, this time of type {}; give it to the step "
+    "with the batch. What the loss notes for later, such as losses in a list, is better taken from what train returns"
+)
+NUMBER = (
+    "replay: a number among the arguments of the loss is another one each time, and a program holds it as a constant. "
+    "So each step is eager. Give it as an array of the weights' dtype, such as np.array(0.5, np.float32)"
+)
+SLOW = 8  # steps with other numbers, one after another, after which that is told
 TRIES = 4  # windows that may differ from the one before, one after another, until replay is refused
 
 
@@ -31,7 +40,6 @@ class Learner:
     period: how many steps a window has.  apart: what the loss may read though it changes.
     program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
     alike: the arrays of the batch, if all recorded ones were the same.
-    missed: how many steps the program could not make since it has made one.
     known: a program that may be that of the loss; it is, if two windows follow it.
     is_stale: whether what the loss closes over is another thing than at the last steps.
     handles: of the arrays that its steps meet.
@@ -43,24 +51,23 @@ class Learner:
         self.program: Program | None = None
         self.signature: tuple[Any, ...] = ()
         self.alike: list[Any] | None = None
-        self.missed = 0
+        self._missed = 0  # steps that the program could not make since it has made one
         self.handles = Handles()
         self.is_stale = False
-        self._period, self._tries, self._changes, self._known = period, 0, 0, known
+        self._period, self._tries, self._known = period, 0, known
         self._refused: GraphError | None = None
+        self._last: tuple[Any, ...] = ()  # the signature of the last step
+        self._has_changed = False  # whether what the loss closes over has, since then
+        self._unlike = self._others = 0  # steps, one after another, before which that has, or with other numbers
         self._traces: list[tuple[int, Trace]] = []
         self._closure = Closure(loss, apart)
         self._closure.changed()  # from now on
 
     def look(self) -> None:
         """Forget the program if what the loss closes over has changed; the steps before cannot be made again then."""
-        if not self._closure.changed():
-            self._changes = 0
-            return
-        self.is_stale, self._changes = True, self._changes + 1
-        self.forget()
-        if self._changes > TRIES:
-            self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {CHANGES}")
+        if self._closure.changed():
+            self.is_stale, self._has_changed = True, True
+            self.forget()
 
     def draws(self) -> Draws:
         """What the loss may draw from."""
@@ -70,6 +77,25 @@ class Learner:
         """Raise GraphError if there will be no program."""
         if self._refused is not None:
             raise self._refused
+
+    def made(self) -> None:
+        """The program has made a step."""
+        self._missed = self._unlike = self._others = 0
+
+    def _compare(self, signature: tuple[Any, ...]) -> None:
+        """Refuse the run if what the loss closes over has changed before each of the last steps; warn, once, if a
+        number among its arguments has."""
+        self._unlike = self._unlike + 1 if self._has_changed else 0
+        if self._unlike > TRIES:
+            self._refuse(CHANGES.format(self._closure.kind))
+        is_other = len(signature) == len(self._last) and any(map(_is_another_number, signature, self._last))
+        self._others = self._others + 1 if is_other else 0
+        if self._others == SLOW:
+            warn(NUMBER)
+        self._last, self._has_changed = signature, False
+
+    def _refuse(self, why: str) -> None:
+        self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {why}")
 
     def forget(self) -> None:
         """The program is not that of the loss, or the steps were not recorded: begin anew."""
@@ -83,12 +109,13 @@ class Learner:
         """Record again, unless that has failed too often."""
         self.program, self._traces, self._tries = None, self._traces[-2 * self._period :], self._tries + 1
         if self._tries > TRIES:
-            self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {why}")
+            self._refuse(why)
 
     def learn(self, n: int, trace: Trace, signature: tuple[Any, ...]) -> bool:
         """Take note of step n of a window. True if that has made a program."""
-        self.missed += 1
-        if self.missed > TRIES * self._period:  # the steps are others now
+        self._compare(signature)
+        self._missed += 1
+        if self._missed > TRIES * self._period:  # the steps are others now
             self.program = None
         if self.program is None and signature != self.signature:
             self.signature, self._traces = signature, []
@@ -111,7 +138,7 @@ class Learner:
                 return False
             first, *rest = [trace.given for trace in traces]
             self.alike = arrays_in(first) if first and all(_same(first, batch) for batch in rest) else None
-        self._tries = self.missed = 0
+        self._tries = self._missed = 0
         return True
 
     def is_new(self, batch: Batch) -> bool:
@@ -163,6 +190,11 @@ class Learner:
         row = [trace for _, trace in self._traces[len(self._traces) - n - 1 :]]
         since = tuple([Since(_set(*pair), pair[1].given) for pair in zip(row, row[1:])])
         return Moment(self.program.keys, arrays, lambda: cut, since, steps)
+
+
+def _is_another_number(one: Any, other: Any) -> bool:
+    """Whether entries of two signatures are numbers, and not the same."""
+    return isinstance(one, (int, float, np.generic)) and type(one) is type(other) and one != other
 
 
 def _set(one: Trace, other: Trace) -> dict[Key, np.ndarray]:

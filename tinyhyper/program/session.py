@@ -221,7 +221,8 @@ class Session:
 
     def _stand(self, moment: Moment) -> None:
         """The program stands at a moment that users do not see yet."""
-        self._moment, self._ahead, self._pending, self.learner.missed = moment, True, False, 0
+        self._moment, self._ahead, self._pending = moment, True, False
+        self.learner.made()
 
     def _next_compared(self) -> int:
         """The next step that is to be held against the eager engine."""
