@@ -135,7 +135,7 @@ def test_the_last_moment_that_was_compared_holds_nothing_twice(either):
     train = th.replay(loss_of, *make(Adam(1e-2, optimizer=SGD(1e-4))), verify=1)
     for batch in batches(8):
         train(*batch)
-    moment = train._session._compared
+    moment = train._session._held.moment
     values, gradients, _ = moment.cut()
     held = {id(x): x for x in (*moment, *values.values(), *gradients.values()) if x is not None and x.nbytes > NUMBER}
     assert len(held) == len({array.tobytes() for array in held.values()}) > 5

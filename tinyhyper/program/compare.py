@@ -17,6 +17,39 @@ from .visible import Visible
 CLOSE = {"f": 1e-5, "d": 1e-12}  # by dtype of the loss, of the largest element
 
 
+class Comparisons:
+    """At which steps a program is held against the eager engine: 1, 2, 4, 8 and so on, and each so many-th.
+
+    verify: how many that is; None for none.  steps: that the program has made.  due: the step that is next.
+    moment: the last one at which both agreed.
+    """
+
+    def __init__(self, verify: int | None) -> None:
+        self._verify = verify
+        self.moment: Moment | None = None
+        self.begin(1)
+
+    def begin(self, due: int) -> None:
+        """There is another program."""
+        self.steps, self.due, self._at = 0, due, 0
+
+    def move_on(self) -> None:
+        """A step is held: say which is next."""
+        verify, steps = self._verify, self.steps
+        self.due = 1 << steps.bit_length()
+        if verify:
+            self.due = min(self.due, steps - steps % verify + verify)
+
+    def agreed(self, moment: Moment) -> None:
+        """Both agree at a moment."""
+        self.moment, self._at = moment, self.steps
+
+    @property
+    def since(self) -> int:
+        """How many steps the program has made since then."""
+        return self.steps - self._at
+
+
 def differs(
     before: Moment, steps: Iterable[Callable[[], Made | None]], visible: Visible, batch: Batch,
     step: Callable[[MutableMapping[str, Tensor], Batch, Any], Tensor],

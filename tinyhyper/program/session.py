@@ -17,7 +17,7 @@ from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from ..optim.ranges import RangeWatch
 from .batches import Batches, Histories
-from .compare import differs
+from .compare import Comparisons, differs
 from .eager import eager_step
 from .forks import lock_of
 from .layout import Layout
@@ -62,7 +62,6 @@ class Session:
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
         self._known, self._layout = known or NOTHING
-        self._compares = True
         holders = getattr(carry, "holders", ())  # of live buffers: the layers read these themselves
         self.learner: Learner = Learner(loss, self._period, (carry, *holders, params), self._known)
         self._checks = optimizer.hooks[Guard].choice is not None
@@ -72,9 +71,7 @@ class Session:
         self._ahead = False  # whether users do not see this moment yet
         self._pending = False  # whether what they see is filled in when they look
         self._is_whole = True  # whether the window's steps have moved the tensors that are there
-        self._steps = self._compared_at = 0  # that the program has made
-        self._due = 1  # the step that is to be held against the eager engine
-        self._compared: Moment | None = None  # the last one at which it was held against the eager engine
+        self._held = Comparisons(verify)
         self._last = Look(self)
 
     @property
@@ -103,20 +100,21 @@ class Session:
         if made is None:  # the eager engine refuses it, and nothing has changed
             return self._eager(batch, signature)
         after, loss = made
-        self._steps += 1
-        if self._steps >= self._due or learner.is_new(batch):
-            if self._compares:
+        held = self._held
+        held.steps += 1
+        if held.steps >= held.due or learner.is_new(batch):
+            if program is not self._known:
                 self._compare(before, after, loss, batch)
-            else:
-                self._due = sys.maxsize
+            else:  # the window is over that a run alone records by the eager engine, with these very bits
+                held.due = sys.maxsize
                 self._lie(program, ())
         self._stand(after)
         return loss.item()
 
     def some(self, batches: Batches, first: int, last: int, losses: np.ndarray, histories: Histories) -> int:
         """Some of the steps from the first on, at once where that can be; how many."""
-        batch = batches[first]
-        last = min(last, first + (PART if batches.index is not None else last), first + self._due - 1 - self._steps)
+        batch, held = batches[first], self._held
+        last = min(last, first + (PART if batches.index is not None else last), first + held.due - 1 - held.steps)
         if last > first + 1 and (moment := self._in_memory(batch, histories.keys)) is not None:
             assert self._natively is not None
             stacks = batches.part(first, last)
@@ -127,7 +125,7 @@ class Session:
             moment, made = self._natively.many(moment, stacks, row, out)
             if made:
                 losses[first : first + made] = found[:made]
-                self._steps += made
+                held.steps += made
                 self._stand(moment)
                 return made
         losses[first] = self.step(batch)
@@ -224,18 +222,11 @@ class Session:
         self._moment, self._ahead, self._pending = moment, True, False
         self.learner.made()
 
-    def _next_compared(self) -> int:
-        """The next step that is to be held against the eager engine."""
-        if not self._compares:  # a run alone records one more window by the eager engine, with these very bits
-            return self._period
-        steps, due = self._steps, 1 << self._steps.bit_length()
-        return min(due, steps - steps % self.verify + self.verify) if self.verify else due
-
     def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the last step against an eager one. Raises GraphError, at the last moment that was right."""
         learner = self.learner
         new = learner.is_new(batch)
-        self._due = self._next_compared()
+        self._held.move_on()
         self.show()
         self.watch()
         learner.lose()  # which frees what the eager steps have left
@@ -245,16 +236,16 @@ class Session:
         with nullcontext() if self._natively is None else self._natively.native.resting():
             what = differs(before, steps, self.visible, batch, self._eager_step)
         if what is None:
-            self._compared, self._compared_at = after.plain(), self._steps
+            self._held.agreed(after.plain())
             learner.alike = None if new else learner.alike
             return
-        assert self._compared is not None
-        self._stand(self._compared)
+        assert self._held.moment is not None
+        self._stand(self._held.moment)
         learner.forget()
         self._natively = None
         raise GraphError(
             f"replay: the program no longer computes what the loss does: {what}. The last "
-            f"{self._steps - self._compared_at} steps are dropped, and the run stands where program and loss last "
+            f"{self._held.since} steps are dropped, and the run stands where program and loss last "
             "agreed. Something has changed that a recording cannot see; give it to the step with the batch, or as an "
             "array in carry="
         )
@@ -293,16 +284,17 @@ class Session:
         if self.learner.learn(n, trace, signature):
             self._begin()
         if self._is_whole and (moment := self.learner.moment(n, self._window.steps)) is not None:
-            self._moment, self._compared, self._compared_at = moment, moment, self._steps
+            self._moment = moment
+            self._held.agreed(moment)
         return loss.item()
 
     def _begin(self) -> None:
         """There is a program."""
         program = self.learner.program
         assert program is not None
-        self._steps, self._natively, self._compares = 0, None, program is not self._known
-        self._due = self._next_compared()
-        if self._compares:
+        self._natively, is_known = None, program is self._known
+        self._held.begin(self._period if is_known else 1)
+        if not is_known:
             self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
             self._lie(program, ())
 
