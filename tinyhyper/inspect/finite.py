@@ -21,8 +21,9 @@ STEP = "the step was too large, or the rule divided by 0: use a smaller alpha, o
 TOO_LARGE = OVERFLOW, EXPONENTIAL, STEP
 ZERO = "the divisor is 0, or nearly: add a small number to it"
 POWER = "a power of a number below 0 has no real value, and a negative power of 0 is infinite: keep the base above 0"
+SMALL_LOSS = "where it is a loss that has left the range of its dtype, see `scaled` in docs/hypergradients.md"
 ADVICE = {
-    "log": "its argument is 0 or negative: clip it, or add a small number",
+    "log": f"its argument is 0 or negative: clip it, or add a small number; {SMALL_LOSS}",
     "log1p": "its argument is -1 or less: clip it",
     "divide": ZERO,
     "reciprocal": ZERO,
@@ -35,7 +36,7 @@ ADVICE = {
     "arcsin": "its argument is outside -1 to 1: clip it",
     "arccos": "its argument is outside -1 to 1: clip it",
     "sqrt.vjp": "the derivative of a root is infinite at 0: add a small number under the root",
-    "log.vjp": "the derivative of log is infinite at 0: add a small number to its argument",
+    "log.vjp": f"the derivative of log is infinite at 0: add a small number to its argument; {SMALL_LOSS}",
     "power.vjp": "the derivative of a power below 1 is infinite at 0: add a small number to its base",
     "divide.vjp": ZERO,
     "reciprocal.vjp": ZERO,
