@@ -139,9 +139,7 @@ def sweep(
     sum that nobody has added up yet: the call does.  wanted: the nodes whose cotangents are of use, all if None.
     """
     for node in filter(pending.__contains__, nodes):
-        cotangents = pending.pop(node)
-        if True in map(callable, cotangents):
-            cotangents = [cotangent() if callable(cotangent) else cotangent for cotangent in cotangents]
+        cotangents = [cotangent() if callable(cotangent) else cotangent for cotangent in pending.pop(node)]
         yield node, cotangents
         useful = []
         for edge in node.inputs:
@@ -185,7 +183,8 @@ def _backward(inside: State, seeds: Any, targets: Sequence[Edge] | None, retain_
                 f"{node!r} has been released by an earlier backward(). {getattr(node.op, 'remedy', REMEDY)}"
             )
     left = [c for seam in filter(SEAM, nodes) for c in seam.collect()] if targets is None and not stops else []
-    pending, found = dict[Any, list[Any]](), list[tuple[Any, Any]]()
+    pending: dict[Any, list[Any]] = {}
+    found: list[tuple[Any, Any]] = []
     with UNWATCHED if inside.tape is None else inside.tape.within(nodes) as way:
         for edge, cotangent in (*seeds, *left):
             add_to(pending, edge, cotangent)
