@@ -60,9 +60,9 @@ def crossing():
     return tape
 
 
-def program(name="w"):
+def program(name="w", tower=None):
     params = {name: th.tensor([0.5, -0.5], requires_grad=True)}
-    tower = th.optim.SGD(0.1, optimizer=th.optim.SGD(0.01))
+    tower = tower or th.optim.SGD(0.1, optimizer=th.optim.SGD(0.01))
     train = th.replay(lambda params, x: th.sum(th.square(params[name] - x)), params, tower, exact=True)
     for _ in range(6):
         train(np.ones(2))
@@ -980,6 +980,18 @@ def test_a_page_is_text_and_says_so(tape):
     for shown in (tape.explore(), program().explore()):
         assert str(shown).lower().startswith("<!doctype html>") and len(repr(shown)) < 100
         assert shown._repr_html_().count("</iframe>") == 1
+
+
+def test_a_wide_program_opens_at_its_own_size_and_scrolls(reader):
+    Adam = th.optim.Adam
+    reader.open(program(tower=Adam(0.01, optimizer=Adam(1e-3, optimizer=th.optim.SGD(1e-4)))))
+    drawn, own, seen, whole = reader.ask(
+        "const stage = document.getElementById('stage'), picture = stage.querySelector('svg');"
+        "return [picture.getBoundingClientRect().width, Number(picture.getAttribute('width')),"
+        " stage.clientWidth, stage.scrollWidth]"
+    )
+    assert drawn == own > 2 * seen and whole >= own
+    reader.screenshot("wide program")
 
 
 def test_a_program_says_what_its_instructions_and_arrays_are(reader):

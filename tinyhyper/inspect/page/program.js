@@ -6,7 +6,7 @@ const WAYS = {
   "=": "by a C function, with the eager engine's bits",
   "~": "by a C function, within rounding of the eager engine",
   np: "by what the eager engine calls",
-  "": "not carried out: nothing reads the result",
+  "": "no work is done: nobody reads the result, or its reader takes the operand as it lies",
 };
 const KINDS = {
   value: "there before", batch: "comes with the batch", constant: "a constant", earlier: "left by a step before",
