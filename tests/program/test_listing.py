@@ -119,6 +119,7 @@ def assert_drawn(made):
             else:
                 assert over == [*range(first, (array.last or len(rows)) + 1)]
                 assert f"th-live-{rows[first - 1].part}" in bar.get("class").split()
+                assert len(classes(group, "th-on")) == (array.last is None)  # carried or returned
             places.append((x, top, x + wide, top + high))
     for a, b in combinations(places, 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]

@@ -19,9 +19,17 @@ MOST = 200  # instructions in a picture
 ROW, PART, LINE, EDGE = 28, 27, 21, 18  # heights: of an instruction, a title, a text; the margin
 LETTER, SMALL = 8.2, 7.9  # about the widths of letters
 TITLE = "A step as a program"
-WORDS = "Time runs down. A bar is an array: from the instruction that makes it to the last one that reads it."
+WORDS = (
+    "Time runs down. A bar is an array: from the instruction that makes it to the last one that reads it.",
+    "A column holds arrays one after another; a name at its head is that of the first alone.",
+)
 KINDS = {"before": "there before", "loss": "made by the loss", "backward": "by backward", "step": "by the step"}
+ENDS = {
+    "h16 l-8 10 z": "is carried on: a later step reads it, or users see it",
+    "h16 v9 h-16 z": "is returned: the loss",
+}
 WAYS = "= by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls"
+IDLE = "; nothing where no work is done"
 
 
 @dataclass(slots=True)
@@ -71,7 +79,7 @@ class Drawing(Canvas):
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet, self.lines, self.hidden = sheet, sheet.lines[:MOST], len(sheet.lines[MOST:])
-        self.bars = bars(sheet, self.lines)
+        self.bars, self.losses = bars(sheet, self.lines), {step.loss for step in sheet.steps}
         words = [(line.op, _makes(sheet, line), site(line)) for line in self.lines]
         op, makes, place = (max(map(len, column)) for column in zip(("", "", ""), *words))
         self.makes, self.site = EDGE + 72 + LETTER * op, EDGE + 88 + LETTER * op + SMALL * makes  # where texts begin
@@ -80,11 +88,12 @@ class Drawing(Canvas):
         self.y: dict[float, float] = {}
         self.titles: list[tuple[float, str]] = []
         slanted = max([len(bar.name) for bar in self.bars if not bar.first], default=0)
-        self.top = 48 + LINE + 0.77 * SMALL * slanted  # the sine of their angle
+        self.top = 48 + LINE * len(WORDS) + 0.77 * SMALL * slanted  # the sine of their angle
         self.bottom = self._stack() + 14
         columns = 1 + max([bar.column for bar in self.bars], default=0)
-        width = max(self.right + 14 + self.pitch * columns + 60, 2 * EDGE + SMALL * len(WAYS))
-        super().__init__(width, self.bottom + 3 * LINE + 12, "th-figure th-program")
+        self.ways = WAYS if all(line.way for line in self.lines) else WAYS + IDLE
+        width = max(self.right + 14 + self.pitch * columns + 60, 2 * EDGE + SMALL * len(self.ways))
+        super().__init__(width, self.bottom + 4 * LINE + 12, "th-figure th-program")
 
     def _stack(self) -> float:
         """Put the instructions one below the other, with titles between them; where they end."""
@@ -104,11 +113,12 @@ class Drawing(Canvas):
     def draw(self) -> Picture:
         """The whole picture."""
         self.add("title", text=TITLE)
-        self.add("desc", text=" ".join([WORDS, *[f"{formula(self.sheet, line)}." for line in self.lines]]))
+        self.add("desc", text=" ".join([*WORDS, *[f"{formula(self.sheet, line)}." for line in self.lines]]))
         self.style("picture", "program")
         self.add("rect", class_="th-ground", width="100%", height="100%")
         self.write(EDGE, 34, TITLE, "th-title")
-        self.write(EDGE, 34 + LINE, WORDS, "th-small")
+        for n, words in enumerate(WORDS, start=1):
+            self.write(EDGE, 34 + n * LINE, words, "th-small")
         for y, title in self.titles:
             self.write(EDGE, y, title, "th-lane")
         self._wires()
@@ -154,8 +164,10 @@ class Drawing(Canvas):
         self.add("title", group, text=f"{bar.name}: {shape(self.sheet, bar.array.number)}")
         style = f"th-live th-live-{bar.kind}"
         self.add("rect", group, x=x - wide / 2, y=top, width=wide, height=bottom - top, rx=5, class_=style)
-        if bar.array.carried and bar.last == inf:
-            self.add("path", group, d=f"M{x - 8:g} {bottom + 1:g} h16 l-8 10 z", class_="th-on")
+        carried, returned = ENDS
+        if bar.last == inf and (bar.array.carried or bar.array.number in self.losses):
+            end = carried if bar.array.carried else returned
+            self.add("path", group, d=f"M{x - 8:g} {bottom + 1:g} {end}", class_="th-on")
         if bar.first:
             self.write(x, self.y[bar.first] + 5, bar.name, "th-small", group, "middle")
         else:
@@ -181,10 +193,13 @@ class Drawing(Canvas):
             self._read(x + 12, y - 4, cut, self.root, " th-key")
             self.write(x + 34, y, words, "th-small")
             x += 60 + SMALL * len(words)
-        self.add("path", d=f"M{x + 4:g} {y - 9:g} h16 l-8 10 z", class_="th-on")
-        self.write(x + 34, y, "is carried on: a later step reads it, or users see it", "th-small")
+        y, x = y + LINE, float(EDGE)
+        for end, words in ENDS.items():
+            self.add("path", d=f"M{x + 4:g} {y - 9:g} {end}", class_="th-on")
+            self.write(x + 34, y, words, "th-small")
+            x += 60 + SMALL * len(words)
         more = f". {self.hidden} more instructions are not drawn" if self.hidden else ""
-        self.write(EDGE, y + LINE, WAYS + more, "th-small")
+        self.write(EDGE, y + LINE, self.ways + more, "th-small")
 
 
 def _makes(sheet: Sheet, line: Line) -> str:

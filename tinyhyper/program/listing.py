@@ -18,7 +18,7 @@ KEY = """\
 * what the step leaves in place of a value; ' of the step before; ✂ cut: no gradient flows back
 ∂ a gradient; ∂log, ∂sqrt and ∂unit are with respect to the coordinate in which a value is tuned
 = by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
-nothing where nobody reads the result
+nothing where no work is done: nobody reads the result, or its reader takes the operand as it lies
 to 9: freed after instruction 9; carried: a later step reads it, or users see it; returned: the loss"""
 TURNS = "#2: in buffer 2; ×3: in three buffers, to which steps write in turn"
 WIDTH, LEFT = 110, 8  # of a line, and of the number and the way of an instruction
