@@ -193,3 +193,52 @@ def test_what_changes_now_and_then_is_not_told(each, steps):
             scale[0] = 1.0 + n // each % 2
             for batch in batches(steps):
                 train(*batch, 1.0 + n)
+
+
+def by_numpy(change):
+    """A loss whose state is computed by NumPy, in place or not."""
+    state = {"n": np.ones(1)}
+
+    def loss(params, x, y):
+        if change == "in place":
+            state["n"][0] += 1.0
+        else:
+            state["n"] = state["n"] + 1.0
+        return loss_of(params, x, y) * th.mean(th.tensor(state["n"]))
+
+    return loss, state
+
+
+@pytest.mark.parametrize("change", ["in place", "anew"])
+def test_what_is_carried_but_computed_by_numpy_is_told_apart(change):
+    loss, state = by_numpy(change)
+    with pytest.raises(th.GraphError, match=r"carry\['n'\] is computed by NumPy, which is not recorded"):
+        th.replay(loss, *make(adam()), carry=state).over(X, Y)
+    loss, state = by_numpy(change)
+    params, tower = make(adam())
+    with pytest.raises(th.GraphError, match="The steps before this one were made.*belongs in carry="):
+        th.replay(loss, params, tower).over(X, Y)
+    assert 0 < tower.t < STEPS
+
+
+@pytest.mark.parametrize("made", [np.ravel, lambda y: y[:, 0], lambda y: y / 255])
+def test_numpy_on_the_batch_inside_the_loss_is_named(made):
+    def loss(params, x, y):
+        return th.sum(th.square(th.sum(x @ params["w"]) - th.Tensor(made(y))))
+
+    with pytest.raises(th.GraphError, match=r"NumPy inside the loss is not recorded.*th.tensor\(y\).reshape\(-1\)"):
+        th.replay(loss, *make(adam())).over(X, Y)
+
+
+def test_what_the_message_says_of_numpy_on_the_batch_has_a_program():
+    def loss(params, x, y):
+        return th.sum(th.square(th.sum(x @ params["w"]) - th.tensor(y).reshape(-1)))
+
+    train = th.replay(loss, *make(adam()))
+    train.over(X, Y)
+    assert train.program is not None
+
+
+def test_a_loss_that_is_a_number_is_told_to_return_the_tensor():
+    with pytest.raises(th.DtypeError, match=r"not a float; return the tensor, without .item\(\)"):
+        th.replay(lambda *given: loss_of(*given).item(), *make(adam()))(X[0], Y[0])

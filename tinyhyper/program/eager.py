@@ -36,7 +36,10 @@ def eager_step(
             "outside, and give them to the step with the batch"
         )
     if not isinstance(value, Tensor):
-        raise DtypeError(f"replay: the loss is a tensor of one element, not a {type(value).__name__}")
+        raise DtypeError(
+            f"replay: the loss is a tensor of one element, not a {type(value).__name__}; return the tensor, without "
+            ".item()"
+        )
     arrays_of(carry)
     value.backward(create_graph=not optimizer.hooks[Window].cuts)
     optimizer.step(params)

@@ -23,8 +23,9 @@ from .trace import Trace
 from .values import Key
 
 CHANGES = (
-    "What the loss reads beside its arguments is another thing at each step, this time of type {}; give it to the step "
-    "with the batch. What the loss notes for later, such as losses in a list, is better taken from what train returns"
+    "What the loss reads beside its arguments is another thing at each step, this time of type {}. Give it to the step "
+    "with the batch. What the loss keeps for its next call, such as the state of a recurrent net, belongs in carry=. "
+    "What it only notes, such as losses in a list, take from what train returns"
 )
 NUMBER = (
     "replay: a number among the arguments of the loss is another one each time, and a program holds it as a constant. "
@@ -95,7 +96,9 @@ class Learner:
         self._last, self._has_changed = signature, False
 
     def _refuse(self, why: str) -> None:
-        self._refused = GraphError(f"replay: no two steps are alike, so there is no program. {why}")
+        self._refused = GraphError(
+            f"replay: no two steps are alike, so there is no program. The steps before this one were made. {why}"
+        )
 
     def forget(self) -> None:
         """The program is not that of the loss, or the steps were not recorded: begin anew."""

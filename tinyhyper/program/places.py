@@ -120,10 +120,20 @@ class Pair:
         if one is None or other is None or not equal(one, other):
             raise Difference(
                 f"{read.what} reads an array of shape {spec_of(read.other).shape} that is another one at each step and "
-                f"no part of the batch, {where(read.site)}. Compute it by operations on tensors, or give it to the "
-                "step with the batch; what the loss replaces at each step itself belongs in carry="
+                f"that no operation on tensors has made, {where(read.site)}. {self._advice(call, other)}"
             )
         return Same(other)
+
+    def _advice(self, call: int, array: np.ndarray | None) -> str:
+        """What to do about an array that comes from nowhere that is known."""
+        for key, left in self.traces[call].after.items():
+            if key[0] == "carry" and is_copy(array, np.asarray(left)):
+                return f"carry[{key[1]!r}] is computed by NumPy, which is not recorded; use operations on tensors"
+        return (
+            "NumPy inside the loss is not recorded, on the batch too: compute it by operations on tensors, such as "
+            "th.tensor(y).reshape(-1) for y.ravel(), or before the step, and give it with the batch. What the loss "
+            "keeps for its next call, such as the state of a recurrent net, belongs in carry="
+        )
 
     def _note_copies(self, call: int) -> None:
         """Know the arrays that are copies of the batch, in this call and in that of a window before."""
