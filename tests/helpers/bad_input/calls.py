@@ -4,6 +4,8 @@ from tinyhyper import ArgumentError, CallError, DtypeError, GraphError, ShapeErr
 
 from .rows import bad
 
+TRAIN = "th.replay(lambda p: f(p['w']), params, opt)"
+
 CALLS = [
     # Derivatives of functions.
     bad("th.grad()", TypeError, "grad", "'f'"),
@@ -117,6 +119,15 @@ CALLS = [
     bad("th.inspect.kept_alive(params)", DtypeError, "kept_alive", "dict"),
     bad("th.inspect.checkpoint('run.npz')", DtypeError, "checkpoint", "str"),
     bad("th.inspect.first_nonfinite(loss)", DtypeError, "first_nonfinite", "Tensor"),
+    # Replay.
+    bad("th.replay(lambda p: f(p['w']), {}, opt)", ArgumentError, "replay", "params is empty"),
+    bad("th.replay(lambda p: f(p['w']), {'w': v.numpy()}, opt)", DtypeError, "params['w']", "ndarray", "th.tensor"),
+    bad("th.replay(lambda p: f(p['w']), params, opt, carry={'s': None})", DtypeError, "carry['s']", "NoneType"),
+    bad("th.replay(lambda p: f(p['w']), params, opt, carry={'s': [1.0]})", DtypeError, "carry['s']", "list"),
+    bad(f"{TRAIN}.over(steps=3, keep='alpha')", ArgumentError, "over", '("alpha",)'),
+    bad(f"{TRAIN}.over(steps=3, every=2)", ArgumentError, "every=", "call="),
+    bad(f"{TRAIN}.over('x')", DtypeError, "over", "numbers"),
+    bad(f"{TRAIN}.sweep([], v)", ArgumentError, "sweep", "tuple of stacks"),
     # Switches.
     bad("th.no_grad(f)", CallError, "parentheses", "@no_grad()"),
     bad("th.detect_anomaly(f)", CallError, "parentheses", "@detect_anomaly()"),
