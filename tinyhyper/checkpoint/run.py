@@ -65,7 +65,8 @@ def _tensors(entries: Content, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def described(params: Mapping[str, Tensor], optimizer: Optimizer) -> Content:
     """All that the rest of a run depends on. Raises GraphError where that is more than arrays."""
     window, levels = optimizer.hooks[Window], optimizer.levels
-    ended = window.steps > 0 and window.cuts and any(w.grad is not None for w in params.values())
+    ended = window.steps > 0 and window.cuts
+    ended = ended and (window.seam is None or any(w.grad is not None for w in params.values()))
     if window.steps and not ended:
         raise GraphError(_inside(window))
     now, last = carry(levels, params), optimizer.hooks[Boundary].last

@@ -10,6 +10,7 @@ from ..core.tower import Optimizer
 from . import checks, explain, horizon, saving
 from .boundary import Boundary, Told
 from .clipping import Limits, clip_by_norm, clip_by_value
+from .goal import descend
 from .hooks import extend
 from .nonfinite import Guard
 from .ranges import RangeWatch
@@ -26,5 +27,5 @@ Optimizer.updates.append(trace_rule)
 
 __all__ = [
     "COORDINATES", "SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Coordinate", "Hyperparameter", "Optimizer",
-    "RMSProp", "clip_by_norm", "clip_by_value", "from_string",
+    "RMSProp", "clip_by_norm", "clip_by_value", "descend", "from_string",
 ]  # fmt: skip

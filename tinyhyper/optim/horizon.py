@@ -9,7 +9,8 @@ whole window, takes that along; so a window of k steps costs k times one step, i
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -104,6 +105,21 @@ class Window(Hook):
         self.seam: Seam | None = None
         self.places: dict[str, int] = {}
         self.touched: list[weakref.ref[Seam]] = []
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Within, the window ends, and what recorded sweeps have left in it does not count. An error leaves it."""
+        touched = [*self.touched]
+        before = {seam: (seam.left, seam.partly) for ref in touched if (seam := ref()) is not None}
+        self._collect()
+        try:
+            yield
+        except BaseException:
+            self.touched += touched
+            for seam, kept in before.items():
+                seam.left, seam.partly = kept
+            raise
+        self.seam, self.places = None, {}
 
     def stand(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], steps: int) -> None:
         """Go on after so many steps, the last of which has cut, and has made these weights."""

@@ -1,0 +1,184 @@
+"""What the levels above descend: a goal of the user's choice in place of the training losses."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replayed import batches, loss_of, make
+
+import tinyhyper as th
+from tinyhyper import hyper, testing
+from tinyhyper.optim import SGD, Adam, descend
+from tinyhyper.optim.horizon import Window
+from tinyhyper.optim.saving import twin
+
+X, Y = batches(1, seed=5)[0]
+
+
+def goal_of(params):
+    return th.mean(th.square(x_of(params) - Y))
+
+
+def x_of(params):
+    return th.tanh(X @ params["w"] + params["b"])
+
+
+def train(params, tower, given_):
+    """Steps, and after each window the goal."""
+    window = tower.hooks[Window]
+    for batch in given_:
+        loss_of(params, *batch).backward(create_graph=not window.cuts)
+        tower.step(params)
+        if window.cuts:
+            descend(goal_of(params), tower, params)
+
+
+@settings(max_examples=25)
+@given(testing.towers(("w", "b"), max_height=2).filter(lambda tower: len(tower.levels) > 1))
+def test_the_hypergradient_is_that_of_the_goal_through_the_window(tower):
+    params, bottom = make(tower.build())
+    k = bottom.hooks[Window].horizon
+    given_ = batches(2 * k)
+    train(params, bottom, given_[:k])
+    start, before = {name: w.numpy() for name, w in params.items()}, twin(bottom)
+    for level, other in zip(before.levels, bottom.levels):  # the step that cuts moves these first
+        for name in level._tuned:
+            level.parameters[name].grad = other.parameters[name].grad
+    train(params, bottom, given_[k:])
+    run = hyper.Training(loss_of, start, moved(before, start, given_[k]), goal_of, batches=given_[k:])
+    for name, expected in hyper.gradient(run, "window", k=k).gradients.items():
+        found = bottom.parameters[name].grad
+        assert found is not None
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-7, atol=1e-12)
+    assert all(w.grad is None and w.is_leaf and w.requires_grad for w in params.values())
+
+
+def moved(tower, start, batch):
+    """The tower with its hyperparameters as its next step moves them, and its states as that step reads them."""
+    after = twin(tower)
+    params = {name: th.tensor(w, requires_grad=True) for name, w in start.items()}
+    for level, other in zip(tower.levels, after.levels):
+        for name in level._tuned:
+            other.parameters[name].grad = level.parameters[name].grad
+    loss_of(params, *batch).backward()
+    after.step(params)
+    for name in tower._tuned:
+        tower.parameters[name].data = after.parameters[name].numpy()
+    return tower
+
+
+def test_alpha_descends_the_goal_and_the_training_loss_adds_nothing():
+    kappa, params, tower = 1e-2, *make(SGD(0.1, optimizer=SGD(1e-2)))
+    given_ = batches(3)
+    train(params, tower, given_[:1])
+    slope, alpha = tower.parameters["alpha"].grad.item(), tower.parameters["alpha"].item()
+    loss_of(params, *given_[1]).backward()
+    assert tower.parameters["alpha"].grad.item() == slope
+    tower.step(params)
+    assert tower.parameters["alpha"].item() == alpha - kappa * slope
+
+
+def test_every_level_above_descends_it():
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-2, optimizer=SGD(1e-3))))
+    given_ = batches(2)
+    train(params, tower, given_[:1])
+    slope = tower.parameters["alpha"].grad.item()
+    train(params, tower, given_[1:])
+    expected = -slope * tower.parameters["alpha"].grad.item()  # alpha' = alpha - kappa * slope
+    assert tower.optimizer.parameters["alpha"].grad.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+@pytest.mark.filterwarnings("ignore::tinyhyper.AnomalyWarning")
+def test_a_batch_that_is_skipped_takes_nothing_from_the_goal(horizon):
+    given_ = batches(6)
+    bad = [(x * np.nan, y) for x, y in given_[:1]]
+    runs = [make(Adam(0.1, optimizer=SGD(1e-3), horizon=horizon, on_nonfinite="skip")) for _ in range(2)]
+    train(*runs[0], given_)
+    params, tower = runs[1]
+    train(params, tower, given_[:2])
+    loss_of(params, *bad[0]).backward()
+    tower.step(params)
+    assert tower.skipped == 1
+    train(params, tower, given_[2:])
+    assert params["w"].numpy().tobytes() == runs[0][0]["w"].numpy().tobytes()
+    assert tower.hyperparameters == runs[0][1].hyperparameters
+
+
+@settings(max_examples=10)
+@given(
+    testing.towers(("w", "b"), max_height=2).filter(lambda tower: len(tower.levels) > 1), st.integers(1, 3), st.data()
+)
+def test_a_run_goes_on_from_a_file_and_in_a_replay_as_it_would(tmp_path_factory, tower, windows, data):
+    k = tower.build().hooks[Window].horizon
+    given_ = batches((windows + 2) * k)
+    whole, saved = make(tower.build()), make(tower.build())
+    train(*whole, given_)
+    train(*saved, given_[: windows * k])
+    path = tmp_path_factory.mktemp("run") / "run.npz"
+    th.save(path, *saved)
+    other = tower.build()
+    params = th.load(path, other)
+    params = getattr(params, "params", params)
+    train(params, other, given_[windows * k :])
+    for name, w in whole[0].items():
+        assert params[name].numpy().tobytes() == w.numpy().tobytes()
+
+
+@pytest.mark.parametrize("tower", [SGD(0.1, optimizer=SGD(1e-2)), Adam(0.1, optimizer=SGD(1e-3, optimizer=SGD(1e-5)))])
+def test_a_replayed_run_goes_on_eagerly_with_the_same_numbers(tower):
+    eager, replayed = make(twin(tower)), make(twin(tower))
+    step = th.replay(loss_of, *replayed, exact=True)
+    for batch in batches(12):
+        train(*eager, [batch])
+        step(*batch)
+        descend(goal_of(replayed[0]), replayed[1], replayed[0])
+    for name, w in eager[0].items():
+        assert replayed[0][name].numpy().tobytes() == w.numpy().tobytes()
+    assert replayed[1].hyperparameters == eager[1].hyperparameters
+
+
+def test_what_leads_to_no_step_is_refused_and_nothing_has_changed():
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-2)))
+    goal = goal_of(params)
+    with pytest.raises(th.GraphError, match="does not lead to a step"):
+        descend(goal, tower, params)
+    assert params["w"].grad is None
+    with pytest.raises(th.GraphError, match="does not lead to a step"):
+        descend(th.tensor(1.0), tower, params)
+    train(params, tower, batches(1))
+    with pytest.raises(th.GraphError, match="does not lead to a step"):
+        descend(goal_of(params), tower, params)  # twice
+    with pytest.raises(th.DtypeError, match="the optimizer is a tower"):
+        descend(goal, params, tower.optimizer and params)
+    with pytest.raises(th.DtypeError, match="the goal is a tensor"):
+        descend(1.0, tower, params)
+    loss_of(params, *batches(1)[0]).backward()
+    tower.step(params)
+    with pytest.raises(th.ShapeError):
+        descend(x_of(params), tower, params)
+    descend(goal_of(params), tower, params)
+
+
+def test_a_goal_that_is_refused_leaves_the_window_as_it_was():
+    runs = [make(SGD(0.1, optimizer=SGD(1e-2), horizon=2, objective="sum")) for _ in range(2)]
+    for params, tower in runs:
+        for create_graph in (False, True, False):
+            loss_of(params, X, Y).backward(create_graph=create_graph)
+            if not create_graph or tower.hooks[Window].steps < 2:
+                tower.step(params)
+            if tower.hooks[Window].steps == 2 and params is runs[0][0]:
+                with pytest.raises(th.ShapeError):
+                    descend(x_of(params), tower, params)
+    assert runs[0][1].hyperparameters == runs[1][1].hyperparameters != {"alpha": 0.1, "mu": 0.0}
+
+
+def test_within_a_window_and_without_a_cut_it_is_refused():
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-2), horizon=3))
+    loss_of(params, X, Y).backward()
+    tower.step(params)
+    with pytest.raises(th.GraphError, match="1 of the 3 steps of this window are made"):
+        descend(goal_of(params), tower, params)
+    params, tower = make(SGD(0.1, horizon=None))
+    with pytest.raises(th.GraphError, match="nothing moves the hyperparameters"):
+        descend(goal_of(params), tower, params)

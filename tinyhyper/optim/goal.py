@@ -1,0 +1,50 @@
+"""What the levels above descend: the training losses, or any other function of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+from ..arguments import named
+from ..core.tensor import Tensor, leaf
+from ..core.tower import Optimizer
+from ..errors import DtypeError, GraphError
+from .horizon import Window
+from .nonfinite import Guard
+
+
+def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tensor]) -> None:
+    """Let the levels above descend a goal, such as a validation loss, and not the training loss that follows.
+
+    goal: a tensor of one element, a function of the weights in `params`, right after `optimizer.step(params)`; with a
+    horizon, after the last step of a window.
+    optimizer: a tower.
+    params: its weights by name. They are leaves afterwards, at the same values: so the next training loss gives them
+    their gradients, and the hyperparameters none.
+    Raises GraphError where no step has moved the weights, within a window, and for horizon=None, where nothing above
+    moves; else as `goal.backward()`. Then nothing has changed.
+    """
+    named("descend", params, MutableMapping)
+    if not isinstance(optimizer, Optimizer):
+        raise DtypeError(f"descend: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
+    if not isinstance(goal, Tensor):
+        raise DtypeError(f"descend: the goal is a tensor of one element, not a {type(goal).__name__}")
+    window: Window = optimizer.hooks[Window]
+    if window.horizon is None:
+        raise GraphError("descend: with horizon=None nothing moves the hyperparameters. Call goal.backward()")
+    if not window.cuts:
+        raise GraphError(
+            f"descend: {window.steps % window.horizon} of the {window.horizon} steps of this window are made. "
+            "Call it after the last one"
+        )
+    if goal.edge is None or not any(w.edge is not None and not w.is_leaf for w in params.values()):
+        raise GraphError(
+            "descend: the goal does not lead to a step that has moved these weights. Call it right after "
+            "optimizer.step(params), on a function of the params that are there then"
+        )
+    kept = {name: w.grad for name, w in params.items()}
+    with window.ending():
+        goal.backward()
+    for name, w in params.items():
+        params[name] = leaf(Tensor(w.array))
+        params[name].grad = kept[name]
+    optimizer.hooks[Guard].settle(optimizer, params, cuts=True)
