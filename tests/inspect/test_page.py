@@ -991,7 +991,7 @@ def test_a_wide_program_opens_at_its_own_size_and_scrolls(reader):
         " stage.clientWidth, stage.scrollWidth]"
     )
     assert drawn == own > 2 * seen and whole >= own
-    reader.screenshot("wide program")
+    reader.screenshot("wide-program")
 
 
 def test_a_program_says_what_its_instructions_and_arrays_are(reader):
