@@ -14,9 +14,10 @@ from recordings import by_hand, run, tower, trained
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.canvas import Canvas
-from tinyhyper.inspect.captions import LEGEND, fitted, wide
-from tinyhyper.inspect.figure import Key, figure
+from tinyhyper.inspect.captions import LEGEND, Captions, fitted, wide
+from tinyhyper.inspect.figure import Box, Figure, Key, figure
 from tinyhyper.inspect.legend import Legend
+from tinyhyper.inspect.plain import short
 from tinyhyper.optim import SGD
 
 STACKS = ["sgd", "sgd/sgd", "adam/sgd", "sgd(0.1, mu=0.9)/adam/sgd", "adam-alpha/rmsprop/sgd", "/".join(["sgd"] * 11)]
@@ -366,13 +367,39 @@ def test_each_hyperparameter_of_a_level_has_its_row_while_they_fit():
     assert "w0, w1, w2, w3, w4, w5" in [text for text, _ in texts(many)]
 
 
-@given(st.text(min_size=1, max_size=30), st.floats(1, 11))
-def test_a_text_that_is_fitted_is_the_longest_part_of_it_that_fits(text, room):
+@given(st.text("aij_W…", min_size=1, max_size=30), st.floats(1, 11))
+def test_a_text_that_does_not_fit_keeps_its_beginning_and_its_end(text, room):
     part = fitted(text, room)
     assert wide(part) <= max(room, wide("…"))
-    assert part == text or (part.endswith("…") and text.startswith(part[:-1]))
-    if part != text:
-        assert wide(text[: len(part)] + "…") > room
+    if wide(text) <= room:
+        assert part == text
+        return
+    found = [(f"{text[:n]}…{text[len(text) - m :]}", n + m) for n in range(len(text)) for m in (n - 1, n) if m >= 0]
+    kept = max((length for one, length in found if length < len(text) - 1 and wide(one) <= room), default=0)
+    assert (part, kept) in [*found, ("…", 0)]
+
+
+NUMBERS = st.floats(-1e12, 1e12) | st.sampled_from([1.6, -195.0, 0.3328, -1.234e-5])
+
+
+@given(st.lists(NUMBERS, min_size=2, max_size=4), st.booleans())
+def test_the_rows_of_a_box_show_numbers_in_as_many_digits_as_boxes_of_one(values, long):
+    names = [f"a_long_weight_name{n}" if long else f"w{n}" for n in range(len(values))]
+    root = parsed(trained("sgd", 1, params=dict(zip(names, values))))
+    assert {short(value) for value in values} <= {text for text, _ in texts(root)}
+    assert collisions(root) == []
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3))
+@example([-195.0, 0.3328, -1.234e-5])
+def test_what_a_coordinate_costs_in_digits_makes_no_number_longer_and_leaves_two(values):
+    names = ["alpha", "beta1", "beta2"]
+    key = Key(1, 1, "gradient")
+    box = Box(key, dict(zip(names, values)), coordinates={"beta1": "unit", "beta2": "unit"})
+    captions = Captions(Figure([1], {key: box}, [], {}, None, {}))
+    for value, (name, number) in zip(values, captions.rows(box)):
+        assert float(number) == pytest.approx(value, rel=0.051) and len(number) <= len(short(value))
+        assert wide(name) + wide(number) <= 11
 
 
 def test_a_trail_goes_by_the_kept_arrow_where_there_is_a_choice():

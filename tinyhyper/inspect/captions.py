@@ -102,9 +102,10 @@ class Captions:
         forms = [titles, bare]
         if box.key.kind == "gradient":
             forms = [[f"{by}{tuned(box, *both)}" for both in zip(names, bare)] for by in ("∂/∂", "∂")]
-        for digits, form in product((3, 2, 1), forms):  # until all fit
-            numbers = ["" if box.names[name] is None else f"{box.names[name]:.{digits}g}" for name in names]
-            rooms = [ROOM - wide(at) - (wide(number) + 0.5 if number else 0) for number in numbers]
+        for digits, form in product((4, 3, 2) if box.coordinates else (4,), forms):  # a coordinate is worth a digit
+            values = [box.names[name] for name in names]
+            numbers = ["" if value is None else min(short(value), short(value, digits), key=len) for value in values]
+            rooms = [ROOM - wide(at) - (wide(number) + 0.4 if number else 0) for number in numbers]
             if all(wide(text) <= room for text, room in zip(form, rooms)):
                 break
         found = [(fitted(text, room) + at, number) for text, room, number in zip(form, rooms, numbers)]
@@ -200,5 +201,6 @@ def wide(text: str) -> float:
 
 
 def fitted(text: str, room: float) -> str:
-    """A text that is at most so wide."""
-    return next((part for n in range(len(text), 0, -1) if wide(part := clip(text, n)) <= room), "…")
+    """A text that is at most so wide. Its middle is left out: names of one kind differ at their ends."""
+    parts = (f"{text[: (n + 1) // 2]}…{text[len(text) - n // 2 :]}" for n in range(len(text) - 2, 0, -1))
+    return text if wide(text) <= room else next((part for part in parts if wide(part) <= room), "…")

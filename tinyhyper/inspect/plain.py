@@ -26,9 +26,9 @@ def plain_lines(text: str) -> str:
     return ODD_IN_LINES.sub(_written, text)
 
 
-def short(value: float | None) -> str:
+def short(value: float | None, digits: int = 4) -> str:
     """A number in few digits; a dash if it is not known."""
-    return "–" if value is None else f"{value + 0.0:.4g}"
+    return "–" if value is None else f"{value + 0.0:.{digits}g}"
 
 
 def markup(text: str) -> str:
