@@ -191,7 +191,7 @@ def test_frames_of_a_graph_without_steps_are_of_its_boxes():
 def test_frames_without_ghosts_say_what_is_known():
     said = captions(trained("adam/sgd", 2).frames())
     assert said[0].endswith("backward() begins at loss[1].")
-    assert said[3].endswith("3 cuts stop the gradient on its path to w.v[0], w.m[0], w[0].")
+    assert said[3].endswith("Cuts 6, 8, 9 stop the gradient on its path to w.v[0], w.m[0], w[0].")
     assert any("arrives at beta2[1], beta1[1], alpha[1]: norm " in text for text in said)
     x = th.tensor(2.0, requires_grad=True)
     with th.record() as tape:

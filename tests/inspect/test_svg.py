@@ -14,7 +14,7 @@ from recordings import by_hand, run, tower, trained
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.canvas import Canvas
-from tinyhyper.inspect.captions import LEGEND, Captions, fitted, wide
+from tinyhyper.inspect.captions import LEGEND, Captions, fitted, numbered, wide
 from tinyhyper.inspect.figure import Box, Figure, Key, figure
 from tinyhyper.inspect.legend import Legend
 from tinyhyper.inspect.plain import short
@@ -377,6 +377,25 @@ def test_a_text_that_does_not_fit_keeps_its_beginning_and_its_end(text, room):
     found = [(f"{text[:n]}…{text[len(text) - m :]}", n + m) for n in range(len(text)) for m in (n - 1, n) if m >= 0]
     kept = max((length for one, length in found if length < len(text) - 1 and wide(one) <= room), default=0)
     assert (part, kept) in [*found, ("…", 0)]
+
+
+@given(st.sets(st.integers(0, 999), min_size=1, max_size=9))
+@example({80, 81, 82, 83})
+@example({80, 82, 84, 86})
+def test_cuts_are_named_or_counted_and_a_range_that_skips_some_says_so(cuts):
+    text = numbered(sorted(cuts))
+    named = [int(number) for number in re.findall(r"\d+", text.partition("cut")[2])]
+    if "…" not in text:
+        assert {*named} == cuts
+    else:
+        count = text.partition(" of the ")[0] if "of" in text else named[1] - named[0] + 1
+        assert int(count) == len(cuts) > 3 and named == [min(cuts), max(cuts)]
+
+
+@pytest.mark.parametrize("stack", ["sgd", "adam", "adam/sgd/sgd"])
+@pytest.mark.parametrize("parameters", [5, 60])
+def test_the_numbers_of_many_cuts_are_in_nothings_way(stack, parameters):
+    assert collisions(parsed(tower(stack, 2, parameters))) == []
 
 
 NUMBERS = st.floats(-1e12, 1e12) | st.sampled_from([1.6, -195.0, 0.3328, -1.234e-5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from textwrap import wrap
 
@@ -10,7 +11,7 @@ from .figure import FIXED, Box, Figure, Key
 from .names import KAPPA, LOSS, Name
 from .plain import plain, short
 
-FEW = 4  # so many rows a box may have
+FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
     "cut": "cut: the value passes, the gradient stops",
@@ -204,3 +205,12 @@ def fitted(text: str, room: float) -> str:
     """A text that is at most so wide. Its middle is left out: names of one kind differ at their ends."""
     parts = (f"{text[: (n + 1) // 2]}…{text[len(text) - n // 2 :]}" for n in range(len(text) - 2, 0, -1))
     return text if wide(text) <= room else next((part for part in parts if wide(part) <= room), "…")
+
+
+def numbered(cuts: Sequence[int]) -> str:
+    """Cuts by their numbers: the first and the last of many, and how many they are if others are between."""
+    s, first, last = "" if len(cuts) == 1 else "s", min(cuts), max(cuts)
+    if len(cuts) <= FEW_CUTS:
+        return f"cut{s} {', '.join(map(str, sorted(cuts)))}"
+    some = "" if len(cuts) == last - first + 1 else f"{len(cuts)} of the "
+    return f"{some}cuts {first} … {last}"

@@ -11,6 +11,7 @@ from ..arguments import whole
 from ..errors import ArgumentError
 from .boxes import Boxes
 from .canvas import Picture
+from .captions import numbered
 from .diagram import Diagram
 from .figure import Key, figure, steps_of
 from .gradients import listed
@@ -163,7 +164,8 @@ def _caption(graph: Graph, one: Pass, found: Sequence[Halt], halt: Halt) -> str:
     value = halt.value
     if halt.cuts:
         cuts, s = [graph.cuts[cut] for cut in halt.cuts], "" if len(halt.cuts) == 1 else "s"
-        stops = f"{len(cuts)} cuts stop" if s else f"Cut {cuts[0].number} stops"
+        many = numbered(halt.cuts)
+        stops = f"{many[0].upper()}{many[1:]} stop{'' if s else 's'}"
         told = f"{stops} the gradient on its path to {listed(graph.name(cut.place) for cut in cuts)}"
         ghost = "" if value is None else f"; the {'norm of the ghosts' if s else 'ghost'} is {short(value)}"
         behind = "" if any(cut.severed for cut in cuts) else f" Without the cut{s} it would end here, too."

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 from ..errors import ArgumentError
 from ..files import write
 from .canvas import Canvas, Picture
-from .captions import CARRY, LEGEND, Captions, clip
+from .captions import CARRY, FEW_CUTS, LEGEND, Captions, clip, numbered
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import BAR_HEIGHT, HEADER, LOW, Layout, rows
@@ -148,7 +148,7 @@ class Drawing(Canvas):
                 self._scissors(*self.layout.route(arrow).mark, arrow)
             elif arrow.flow == "asked":
                 x, y = self.layout.route(arrow).mark
-                words = f"without {_numbered([cut.number for cut in arrow.cuts])}"
+                words = f"without {numbered([cut.number for cut in arrow.cuts])}"
                 low = arrow.source.kind == "gradient"
                 x, y = (x + 26, self._below(arrow.source) + 16) if low else (x - 16, y - 31)
                 self.write(x, y, words, "th-asked-for", None, "end")
@@ -206,7 +206,7 @@ class Drawing(Canvas):
         x, top = HEADER + n * self.layout.pitch, self.layout.top
         wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else self.layout.pitch - 8
         self.add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
-        self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs to the right →"), "th-small")
+        self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs right →"), "th-small")
 
     def _arrow(self, arrow: Arrow) -> None:
         group = self.add("g")
@@ -220,11 +220,14 @@ class Drawing(Canvas):
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        number = _numbered([cut.number for cut in arrow.cuts])
+        number = numbered([cut.number for cut in arrow.cuts])
         ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
+        many = len(arrow.cuts) > FEW_CUTS
         if arrow.source.kind == "gradient":  # where it is from says why
-            text = f"{number}: {ghost}" if ghost else number
+            text = ghost if ghost and many else f"{number}: {ghost}" if ghost else number
             self.write(26, self._below(arrow.source) - y, text, "th-reason", group, "end")
+        elif many and not ghost:
+            self.write(66, -17, number, "th-reason", group, "end")
         elif len(number) > 7:
             self.write(-16, -6, ghost or number, "th-reason", group, "end")
         else:
@@ -275,9 +278,3 @@ class Drawing(Canvas):
         places = list(dict.fromkeys(map(site, self.cuts.values())))
         more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
         return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
-
-
-def _numbered(cuts: Sequence[int]) -> str:
-    """Cuts by their numbers: the first and the last of many."""
-    numbers = ", ".join(map(str, sorted(cuts))) if len(cuts) <= 3 else f"{min(cuts)} … {max(cuts)}"
-    return f"cut {numbers}" if len(cuts) == 1 else f"cuts {numbers}"
