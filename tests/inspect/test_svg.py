@@ -14,7 +14,7 @@ from recordings import by_hand, run, tower, trained
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.canvas import Canvas
-from tinyhyper.inspect.captions import LEGEND, Captions, fitted, numbered, wide
+from tinyhyper.inspect.captions import LEGEND, Captions, fitted, listing, numbered, wide
 from tinyhyper.inspect.figure import Box, Figure, Key, figure
 from tinyhyper.inspect.legend import Legend
 from tinyhyper.inspect.plain import short
@@ -324,6 +324,21 @@ def test_pictures_fit_a_projector_with_letters_that_the_back_row_reads(stack):
     assert min(letters) * min(1280 / width, 720 / height) >= 14
 
 
+HIGH = ["sgd/sgd/sgd/sgd", "adam/sgd/sgd", "adam/sgd/sgd/sgd", "sgd(0.1, mu=0.9)/adam/sgd"]
+
+
+@pytest.mark.parametrize("stack", HIGH)
+@pytest.mark.parametrize("weights", [1, 4, 200])
+def test_the_pictures_of_a_tower_up_to_height_3_fit_a_projector(stack, weights):
+    tape = trained(stack, 4, {f"w{n}": [1.0, -2.0] for n in range(weights)}, ghosts=True)
+    whole, one = (inspect.ghosts, inspect.checkpoint), (inspect.paths, inspect.why_zero, inspect.moved)
+    answers = [*(question(tape) for question in whole), *(question(tape, "alpha") for question in one)]
+    for picture in [inspect.svg(tape), *(answer.svg() for answer in answers), *(tape.frames() if weights < 9 else ())]:
+        width, height = size(picture)
+        assert width <= 1280 and height <= 720
+        assert collisions(ElementTree.fromstring(picture)) == []
+
+
 @given(st.floats(0.1, 10))
 def test_a_picture_is_scaled_and_else_the_same(scale):
     for tape in (TOWER, GRAPH):
@@ -396,6 +411,15 @@ def test_cuts_are_named_or_counted_and_a_range_that_skips_some_says_so(cuts):
 @pytest.mark.parametrize("parameters", [5, 60])
 def test_the_numbers_of_many_cuts_are_in_nothings_way(stack, parameters):
     assert collisions(parsed(tower(stack, 2, parameters))) == []
+
+
+@given(st.lists(st.text("abw.", min_size=1, max_size=30), min_size=1, max_size=40), st.integers(1, 2))
+def test_a_list_that_is_cut_short_says_how_many_names_it_leaves_out(names, most):
+    lines = listing(names, most)
+    assert 1 <= len(lines) <= most and all(len(line) <= 25 for line in lines)
+    told, _, more = " ".join(lines).partition(" and ")
+    if max(map(len, names)) <= 5:
+        assert len(told.split(", ")) + int(more.partition(" ")[0] or 0) == len(names)
 
 
 NUMBERS = st.floats(-1e12, 1e12) | st.sampled_from([1.6, -195.0, 0.3328, -1.234e-5])

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 from ..errors import ArgumentError
 from .plain import plain_lines
 
+SLIDE, HALL = 1280, 720  # the width and the height of a slide, which pictures keep to where they can
+
 # How notebooks and other pages say that they are dark. In others a picture is light; in a file of its own it is as the
 # system is.
 DARK_PAGES = (

@@ -118,15 +118,15 @@ class Captions:
         meant = [f"∂loss/∂{own(name, lane).title} = {short(value)}" for name, value in box.meant.items()]
         return ", ".join([*names, *sorted(box.state), *meant])
 
-    def lane(self, lane: int) -> tuple[str, list[str]]:
-        """A lane's heading, and the lines below it."""
+    def lane(self, lane: int, few: int) -> tuple[str, list[str]]:
+        """A lane's heading, and the lines below it. few: so many rows a box may have."""
         boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
         fixed = self.figure.fixed.get(lane, {})
         tuned = self._tuned(lane)
         names = tuned or list(fixed)
         titles = [own(name, lane).title for name in names]
-        listed = len(names) > (FEW if tuned else 1)
-        heading, lines = "weights", wrap(", ".join(titles), LONGEST["lane"])[:2] if listed else []
+        listed = len(names) > (few if tuned else 1)
+        heading, lines = "weights", []
         if lane:
             heading = titles[0] if len(names) == 1 else "hyperparameters"
             of = f"the {names[0]} of " if len(names) == 1 else f"{KAPPA}: alpha of " if KAPPA in titles else "of "
@@ -134,6 +134,7 @@ class Captions:
         if tuned and fixed:
             lines.append(f"fixed: {', '.join(own(name, lane).title for name in fixed)}")
         lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
+        lines = [*(listing(titles, 2 if len(lines) < 3 else 1) if listed else []), *lines]
         return heading, [clip(line, LONGEST["lane"]) for line in lines]
 
     def _tuned(self, lane: int) -> list[str]:
@@ -189,6 +190,16 @@ def tuned(box: Box, name: str, called: str) -> str:
 def own(name: str, lane: int) -> Name:
     """What a value of a lane is to its optimizer."""
     return Name("hyperparameter", lane - 1, name) if lane else Name("weights", 0, name)
+
+
+def listing(names: Sequence[str], most: int) -> list[str]:
+    """As many names as fit into so many lines of the margin, and how many more there are."""
+    for n in range(len(names), 0, -1):
+        more = f" and {len(names) - n} more" if n < len(names) else ""
+        lines = wrap(", ".join(names[:n]) + more, LONGEST["lane"])
+        if len(lines) <= most:
+            break
+    return lines[:most]
 
 
 def clip(text: str, length: int) -> str:

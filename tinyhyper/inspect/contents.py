@@ -12,8 +12,8 @@ from .table import LEFT, Sheet
 from .text import count
 from .timeline import amount
 
-WIDE, GAP, PAD = 430, 150, 14  # how wide a part is, and what is between parts; a part's margin
-LINE, HIGH, DOWN = 25, 26, 33  # from line to line of words; how high a box is, and from row to row
+WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; a part's margin
+LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
 FEW, LONGEST, LETTER = 4, 22, 8.4  # boxes of a kind; characters in a box; about the width of one
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
 

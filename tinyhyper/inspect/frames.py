@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..arguments import whole
 from ..errors import ArgumentError
 from .boxes import Boxes
-from .canvas import Picture
+from .canvas import SLIDE, Picture
 from .captions import numbered
 from .diagram import Diagram
 from .figure import Key, figure, steps_of
@@ -78,7 +78,7 @@ def halts(stops: Sequence[Stop], where: Callable[[Stop], Any]) -> list[Halt]:
 class _Steps(Drawing):
     """Some steps. ghosts: by the number of a cut, what it has stopped."""
 
-    tells = True
+    broad, tells = SLIDE, True
 
     def __init__(self, *given: Any, ghosts: Mapping[int, str], least: int = 0) -> None:
         self.ghosts, self.least = ghosts, least

@@ -6,16 +6,18 @@ and what the new value takes from that. So a tall tower is no tall picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
-from .captions import FEW
+from .captions import FEW, FEW_CUTS
 from .figure import FIXED, Arrow, Box, Figure, Key
 
 HEADER = 212  # the width of the column of lane names
 BOX_WIDTH, WIDER, BAR_HEIGHT, ROUND = 148, 171, 32, 12
 BEFORE, AFTER = 36, 52  # between values and their gradients, and from there to the next step
 LOW = 19  # from row to row of a box
-TOP, GAP, FOOT = 28, 39, 14  # above the highest box, between boxes, below the lowest
+TOP, GAP, CLOSE, FOOT = 28, 39, 32, 14  # above the highest box, between boxes, where they are close, below the lowest
 CONSTANT, ASIDE = 46, 10  # how far from a box's middle a constant's arrow ends; between two arrows
 OLD, PILL = 14, 26  # down from the top of a box: the upper track, the top of a gradient
 
@@ -27,40 +29,49 @@ class Route(NamedTuple):
     mark: tuple[float, float]
 
 
-def rows(box: Box) -> int:
-    """How many rows the text of a box has: one for each value while they fit, and one for its state."""
-    count = len(box.names) + (len(box.names) > 1 and bool(box.state))
-    return count if 0 < count <= FEW else 1
-
-
 class Layout:
     """Lanes from the bottom up, steps from left to right; a loss stands below its weights.
 
     top: where the lanes begin.  y: by lane, the middle of its boxes.  high: by lane, how high they are.
-    wide: how wide boxes are.  pitch: how wide a step is.
+    wide: how wide boxes are.  pitch: how wide a step is.  few: so many rows a box may have.
     bars: lanes with nothing but fixed hyperparameters.  narrow: whether the last step shows no more than its values.
+    least: above which the figure should end: boxes come closer for it, then they have fewer rows.
     """
 
-    def __init__(self, shown: Figure, top: float) -> None:
+    def __init__(self, shown: Figure, top: float, least: float = inf) -> None:
         self.steps, self.top = shown.steps, top
         self.boxes = shown.boxes
         self.arrows = {(arrow.source, arrow.target, arrow.flow) for arrow in shown.arrows}
         lanes = sorted({key.lane for key in shown.boxes} | {arrow.source.lane for arrow in shown.arrows})
         self.bars = {lane for lane in lanes if not any(key.lane == lane for key in shown.boxes)}
-        self.wide = WIDER if any(rows(box) > 1 for box in shown.boxes.values()) else BOX_WIDTH
+        self.few = FEW
+        many = any(len(arrow.cuts) > FEW_CUTS for arrow in shown.arrows)
+        self.wide = WIDER if many or any(self.rows(box) > 1 for box in shown.boxes.values()) else BOX_WIDTH
         self.pitch = 2 * self.wide + BEFORE + AFTER
-        self.high: dict[int, float] = {}
-        self.y: dict[int, float] = {}
-        self.bottom: float = top + TOP
-        for lane in reversed(lanes):
-            counts = [rows(box) for key, box in shown.boxes.items() if key.lane == lane and key.kind != "loss"]
-            self.high[lane] = BAR_HEIGHT if lane in self.bars else PILL + _pill(max(counts, default=1))
-            self.y[lane] = self.bottom + self.high[lane] / 2
-            self.bottom += self.high[lane] + GAP
-        self.loss = self.bottom + _pill(1) / 2
-        self.bottom = self.loss + _pill(1) / 2 + FOOT
+        for gap, self.few in ((GAP, FEW), *((CLOSE, few) for few in range(FEW, 0, -1))):
+            self._stack(lanes, gap)
+            if self.bottom <= least:
+                break
         self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
         self.width = HEADER + self.pitch * len(self.steps) - (self.pitch - self.wide - 34 if self.narrow else 0)
+
+    def rows(self, box: Box) -> int:
+        """How many rows the text of a box has: one for each value while they fit, and one for its state."""
+        count = len(box.names) + (len(box.names) > 1 and bool(box.state))
+        return count if 0 < count <= self.few else 1
+
+    def _stack(self, lanes: Sequence[int], gap: float) -> None:
+        """Say how high each lane is, and where it stands."""
+        self.high: dict[int, float] = {}
+        self.y: dict[int, float] = {}
+        self.bottom: float = self.top + TOP
+        for lane in reversed(lanes):
+            counts = [self.rows(box) for key, box in self.boxes.items() if key.lane == lane and key.kind != "loss"]
+            self.high[lane] = BAR_HEIGHT if lane in self.bars else PILL + _pill(max(counts, default=1))
+            self.y[lane] = self.bottom + self.high[lane] / 2
+            self.bottom += self.high[lane] + gap
+        self.loss = self.bottom + _pill(1) / 2
+        self.bottom = self.loss + _pill(1) / 2 + FOOT
 
     def center(self, key: Key) -> tuple[float, float]:
         """The middle of a box."""

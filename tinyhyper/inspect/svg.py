@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .canvas import Canvas, Picture
-from .captions import CARRY, FEW_CUTS, LEGEND, Captions, clip, numbered
+from .canvas import HALL, SLIDE, Canvas, Picture
+from .captions import CARRY, LEGEND, Captions, clip, numbered
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
-from .layout import BAR_HEIGHT, HEADER, LOW, Layout, rows
+from .layout import BAR_HEIGHT, HEADER, LOW, Layout
 from .legend import Legend
 from .plain import short
 from .records import Recording
@@ -73,11 +73,12 @@ def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
 class Drawing(Canvas):
     """A figure laid out and drawn. branches: the paths of a gradient, each with its contribution.
 
-    least: how many lines a caption has at least.  tells: whether the contributions are drawn, too.
+    least, broad: how many lines a caption has, and how wide the picture is, at least.
+    tells: whether the contributions are drawn, too.
     ghosts: by the number of a cut, what stands beside it.
     """
 
-    least, tells = 0, False
+    least, broad, tells = 0, 0, False
     ghosts: Mapping[int, str] = MappingProxyType({})
 
     def __init__(
@@ -101,19 +102,26 @@ class Drawing(Canvas):
         flows = {flow: words for flow, words in LEGEND.items() if any(a.flow == flow for a in shown.arrows)}
         if any(self._style(joint) == "carry" for joint in self.joints):
             flows["carry"] = CARRY
-        self.width = Layout(shown, 0).width
         self.title = shown.title or "Optimizer steps, read off the recording"
-        self.titles = wrap(self.title, int((self.width - 36) / LARGE))
-        text = self.captions.reached() if caption is None else caption
-        self.lines = wrap(text, int((self.width - 90) / LETTER))
-        self.lines += [""] * (self.least - len(self.lines))
+        self.text = self.captions.reached() if caption is None else caption
         self.tells = self.tells or len(self.amounts) > len(self.joints)
-        self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
-        self.layout = Layout(shown, self.first + LINE * len(self.lines) - 2)
-        self.bottom = self.layout.bottom
-        self.legend = Legend(flows, self.width, self._made())
-        self.height = self.bottom + self.legend.height + 8
+        self._size(flows, max(self.broad, Layout(shown, 0).width))
+        if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
+            self._size(flows, max(SLIDE, self.width))
         super().__init__(self.width, self.height, "th-figure")
+
+    def _size(self, flows: Mapping[str, str], width: float) -> None:
+        """Find where all is in a picture of a width."""
+        self.width = width
+        self.titles = wrap(self.title, int((width - 36) / LARGE))
+        self.lines = wrap(self.text, int((width - 90) / LETTER))
+        self.lines += [""] * (self.least - len(self.lines))
+        self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
+        self.legend = Legend(flows, width, self._made())
+        below = self.legend.height + 8
+        self.layout = Layout(self.figure, self.first + LINE * len(self.lines) - 2, HALL - below)
+        self.bottom = self.layout.bottom
+        self.height = self.bottom + below
 
     def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
@@ -204,7 +212,7 @@ class Drawing(Canvas):
 
     def _band(self, n: int, step: int) -> None:
         x, top = HEADER + n * self.layout.pitch, self.layout.top
-        wide = self.width - x - 10 if n == len(self.figure.steps) - 1 else self.layout.pitch - 8
+        wide = self.layout.width - x - 10 if n == len(self.figure.steps) - 1 else self.layout.pitch - 8
         self.add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
         self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs right →"), "th-small")
 
@@ -222,11 +230,10 @@ class Drawing(Canvas):
         self.add("title", group, text=f"✂ {ends}: {where}")
         number = numbered([cut.number for cut in arrow.cuts])
         ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
-        many = len(arrow.cuts) > FEW_CUTS
         if arrow.source.kind == "gradient":  # where it is from says why
-            text = ghost if ghost and many else f"{number}: {ghost}" if ghost else number
-            self.write(26, self._below(arrow.source) - y, text, "th-reason", group, "end")
-        elif many and not ghost:
+            text = ghost and (f"{number}: {ghost}" if len(arrow.cuts) == 1 else ghost)
+            self.write(2, self._below(arrow.source) - y, text or number, "th-reason", group, "end")
+        elif len(number) > 18 and not ghost:
             self.write(66, -17, number, "th-reason", group, "end")
         elif len(number) > 7:
             self.write(-16, -6, ghost or number, "th-reason", group, "end")
@@ -244,7 +251,7 @@ class Drawing(Canvas):
         group = self.add("g")
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        count = rows(box)
+        count = self.layout.rows(box)
         if count == 1:
             caption, remark = self.captions.box(box)
             self.write(x, y + (-3 if remark else 5), caption, "", group, "middle")
@@ -260,10 +267,10 @@ class Drawing(Canvas):
         self.add("rect", group, "", **place, width=self.layout.wide, height=high, class_=style)
 
     def _lane(self, lane: int, y: float) -> None:
-        heading, lines = self.captions.lane(lane)
+        heading, lines = self.captions.lane(lane, self.layout.few)
         bar = lane in self.layout.bars
         if bar:
-            x0, wide = HEADER + 8, self.width - HEADER - 26
+            x0, wide = HEADER + 8, self.layout.width - HEADER - 26
             self.add("rect", x=x0, y=y - BAR_HEIGHT / 2, width=wide, height=BAR_HEIGHT, rx=6, class_="th-box")
             self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", None, "middle")
         self.write(18, y - 6, heading, "th-lane")

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-from .canvas import Canvas, Picture
+from .canvas import HALL, Canvas, Picture
 from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
-MOST = 40  # rows in a picture
 KEYS = {
     "th-bar": "a number above 0",
     "th-bar th-minus": "a number below 0",
@@ -33,6 +32,16 @@ def starts(cells: Sequence[Sequence[str]]) -> list[float]:
     return [LEFT + sum(widths[:n]) for n in range(len(widths) + 1)]
 
 
+def above(words: str) -> float:
+    """How high the title and some words are."""
+    return ROW * (len(fill(words, LINE).splitlines()) + 2) + 10
+
+
+def fitting(words: str, beside: int) -> int:
+    """How many rows fit on a slide below some words. beside: rows of something else."""
+    return max(int((HALL - 6 - above(words)) / ROW) - beside, 1)
+
+
 class Sheet(Canvas):
     """The picture of an answer, below the question and some words. top: where the drawing begins.
 
@@ -41,7 +50,7 @@ class Sheet(Canvas):
 
     def __init__(self, title: str, words: str, wide: float, high: float) -> None:
         lines = [title, *fill(words, LINE).splitlines()]
-        self.top, self.wide = ROW * (len(lines) + 1) + 10, max(wide, 2 * LEFT + LETTER * LINE)
+        self.top, self.wide = above(words), max(wide, 2 * LEFT + LETTER * LINE)
         super().__init__(self.wide, self.top + high, "th-answer")
         self.style("picture", "table")
         self.add("rect", class_="th-ground", width="100%", height="100%")
@@ -75,14 +84,15 @@ def drawn_table(
     bar: str | None,
     looks: Sequence[str],
 ) -> Picture:
-    """The SVG of a table below its title and some words. bar: the column that is also drawn as bars.
+    """The SVG of the first rows of a table below its title and some words. bar: the column that is also drawn as bars.
 
     looks: of each row, how its bar looks.
     """
-    numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:MOST]]
-    cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:MOST]]]
-    places, more = starts(cells), len(rows) - MOST
     keys = {look: words for look, words in KEYS.items() if any({*look.split()} <= {*one.split()} for one in looks)}
+    most = fitting(words, 4 if keys else 2)
+    numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:most]]
+    cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:most]]]
+    places, more = starts(cells), len(rows) - most
     high = ROW * (len(cells) + (more > 0) + 2 * bool(keys)) + 6
     sheet = Sheet(title, words, places[-1] + (BAR + LEFT if numbers else 0), high)
     for n, row in enumerate(cells):
