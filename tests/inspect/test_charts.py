@@ -26,9 +26,9 @@ def drawn(answer):
 
 
 def bars(root):
-    """The rectangles that show something, from left to right and top to bottom; the legend's are narrow."""
+    """The rectangles that show something, from left to right and top to bottom."""
     found = [[float(bar.get(name)) for name in ("x", "width", "y")] for bar in classes(root, "th-bar")]
-    return [(x, x + width, y) for x, width, y in found if width != 24]
+    return [(x, x + width, y) for x, width, y in found]
 
 
 def where(root, pattern):
@@ -81,8 +81,16 @@ def test_the_timeline_has_a_bar_over_each_step_after_which_its_nodes_were_alive(
         assert sum(left <= x < right for left, right, _ in bars(root)) == len(together)
     sizes = [text for text, x in where(root, r"[\d.]+ k?B") if x >= columns[0] - 1]
     assert sizes == [timeline.amount(now.bytes) for now in found]
-    longer = [bar for bar in classes(root, "th-minus") if bar.get("width") != "24.0"]
-    assert bool(longer) == (steps > 1 and (horizon > 1 or retain))
+    assert bool(classes(root, "th-minus")) == (steps > 1 and (horizon > 1 or retain))
+    assert collisions(root) == []
+
+
+@pytest.mark.parametrize("steps", [6, 7, 100])
+def test_a_timeline_says_how_much_it_leaves_out_and_its_columns_stand_apart(steps):
+    tape = trained("sgd/sgd", steps)
+    root = drawn(inspect.kept_alive(tape))
+    left_out = re.match(r"(\d+) earlier steps? left out", " ".join(text for text, _ in where(root, r".* left out")))
+    assert int(left_out[1] if left_out else 0) == max(steps + 1 - timeline.MOST, 0)
     assert collisions(root) == []
 
 

@@ -17,6 +17,7 @@ from tinyhyper.inspect.equation import SLOT, Equation
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.opened import equation, formulas
 from tinyhyper.inspect.records import Inside
+from tinyhyper.inspect.spots import points
 
 LEVELS = ["sgd", "sgd(mu=0.5)", "adagrad", "rmsprop", "adam", "adam-alpha", "adamw", "adadelta", "sgd(weight_decay=1)"]
 stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)
@@ -45,6 +46,38 @@ def test_the_equation_of_a_rule_gives_what_the_rule_gave(stack):
         assert not any(name in text for text in found.texts for name in ("hold", "tanh"))
 
 
+def covered(root):
+    """What scissors stand on: the number of each, and the flow of the arrows below."""
+    marks = classes(root, "th-scissors")
+    places = [[float(number) for number in re.findall(r"[-.\d]+", mark.get("transform"))] for mark in marks]
+    for n, place in enumerate(places):
+        for path in classes(root, "th-arrow"):
+            if np.hypot(*(np.array(points(path.get("d"))) - place).T).min() < 10:
+                yield n, path.get("class").split("th-")[-1]
+
+
+def test_the_points_of_a_path_are_on_its_curve_and_close():
+    found = np.array(points("M0 0 H40 C100 0 60 200 120 200 H150"))
+    t = np.linspace(0, 1, 2000)[:, None]
+    ends = [np.array(end) for end in ((40, 0), (100, 0), (60, 200), (120, 200))]
+    curve = sum(n * t**k * (1 - t) ** (3 - k) * end for k, (n, end) in enumerate(zip((1, 3, 3, 1), ends)))
+    on = (found[:, 0] >= 40) & (found[:, 0] <= 120)
+    assert max(np.hypot(*(curve - point).T).min() for point in found[on]) < 0.2
+    assert (found[0] == (0, 0)).all() and (found[-1] == (150, 200)).all()
+    assert np.hypot(*np.diff(found, axis=0).T).max() < 10
+
+
+def test_no_number_of_a_cut_of_adam_is_in_the_way():
+    root = ElementTree.fromstring(inspect.svg(trained("adam/sgd/sgd", params={"W1": np.ones((3, 5))}), inside="W1[2]"))
+    paths = [path.get("d") for flow in ("kept", "value") for path in classes(root, f"th-{flow}")]
+    lines = np.array([point for path in paths for point in points(path)])
+    for text, (x0, y0, x1, y1) in texts(root):
+        assert not text.startswith("cut ") or not ((lines > (x0, y0)) & (lines < (x1, y1))).all(axis=1).any()
+    assert {*covered(root)} == {(n, "cut") for n in range(6)}
+    lines = [text for text, _ in texts(root)]
+    assert [line.partition(" = ")[0] for line in lines if " = " in line] == ["W1[2]", "W1.m[2]", "W1.v[2]"]
+
+
 @given(stacks)
 def test_the_picture_of_a_rule_shows_each_of_its_cuts_and_boxes_that_stand_apart(stack):
     tape = trained(stack, params={"w": [0.7, 0.3]})
@@ -56,6 +89,7 @@ def test_the_picture_of_a_rule_shows_each_of_its_cuts_and_boxes_that_stand_apart
     rects = list(inside(root))
     for a, b in combinations(rects, 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    assert {flow for _, flow in covered(root)} <= {"cut"}  # what looks cut is cut
     width, height = float(root.get("width")), float(root.get("height"))
     for text, (x0, y0, x1, y1) in texts(root):
         assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height

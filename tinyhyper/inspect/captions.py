@@ -64,8 +64,10 @@ class Captions:
         found = {name: own(name, key.lane).exact if exact else own(name, key.lane).title for name in names}
         if key.kind == "gradient":
             found = {name: tuned(self.figure.boxes[key], name, text) for name, text in found.items()}
-        called = ", ".join(found.values())
-        several = f"({called})" if len(names) > 1 else called
+        several = f"({', '.join(found.values())})" if len(names) > 1 else "".join(found.values())
+        if len(names) > FEW:
+            level = f" of level {key.lane - 1}" if exact else ""
+            several = f"({len(names)} values{level})" if key.lane else f"({len(names)} weights)"
         if key.kind == "gradient":
             return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
         return several if key.step == FIXED else f"{several}[{key.step}]"

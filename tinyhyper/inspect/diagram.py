@@ -14,13 +14,13 @@ from types import MappingProxyType
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
-from .boxes import Boxes
-from .canvas import Canvas, Picture
+from .boxes import Boxes, Join
+from .canvas import Canvas, Picture, corners
 from .captions import LEGEND, clip, wide
-from .figure import Drawn
 from .legend import LEFT, Legend
 from .opened import Opened
 from .records import Recording
+from .spots import Area, Spot, Spots, points
 from .text import site
 
 HIGH, DOWN = 46, 70  # how high a box is, and from row to row
@@ -72,10 +72,12 @@ class Diagram(Canvas):
         self.ports = self._ports()
         self.wide = max(self.right[-1] + LEFT, 560)
         text = self.boxes.words if caption is None else caption
-        self.lines = wrap(text, int((self.wide - 2 * LEFT) / LETTER))
+        self.lines = [part for line in text.split("\n") for part in wrap(line, int((self.wide - 2 * LEFT) / LETTER))]
         self.lines += [""] * (self.least - len(self.lines))
         self.top = TOP + LINE * len(self.lines) + HIGH / 2 + 22
         self.bottom = self.top + DOWN * max(rows, default=0) + HIGH / 2 + 26
+        self.paths = {join: self._path(*join[:2]) for join in self.boxes.joins}
+        self.spots = self._spots() if isinstance(boxes, Opened) else {}
         self.legend = Legend(flows, self.wide)
         super().__init__(self.wide, self.bottom + self.legend.height, "th-figure")
 
@@ -160,22 +162,36 @@ class Diagram(Canvas):
             self.write(LEFT, TOP + LINE * (n + 1), line)
         order = [*LEGEND][::-1]
         for link in sorted(self.boxes.joins, key=lambda join: (join[3] is not None, order.index(join[2]))):  # ✂ on top
-            self._link(*link)
+            self._link(link)
         for box in self.boxes.inside:
             self._box(box)
         self.legend.draw(self, self.bottom + 6)
         return self.picture(scale)
 
-    def _link(self, source: int, target: int, flow: Drawn, cut: int | None) -> None:
+    def _path(self, source: int, target: int) -> str:
+        """The path of a link."""
         (x0, y0), (x1, y1) = self.center(source), self.center(target)
         y1 += self.ports[source, target]
         way = [(column, self.top + DOWN * row) for column, row in self.way.get((source, target), [])]
-        path, x, y, below = f"M{x0 + self.boxes.wide(source) / 2:g} {y0:g}", 0.0, 0.0, 0.0
+        path = f"M{x0 + self.boxes.wide(source) / 2:g} {y0:g}"
         for (column, y), (after, below) in pairwise([(self.column[source], y0), *way, (self.column[target], y1)]):
             right, left = self.right[column], self.left[after]
             x = (right + left) / 2
             path += f" H{right:g} C{x:g} {y:g} {x:g} {below:g} {left:g} {below:g}"
-        path += f" H{x1 - self.boxes.wide(target) / 2:g}"
+        return path + f" H{x1 - self.boxes.wide(target) / 2:g}"
+
+    def _spots(self) -> dict[Join, Spot]:
+        """Where the scissors of each cut stand in an opened operation."""
+        lines = {join: points(path) for join, path in self.paths.items()}
+        spots = Spots([*lines.values()], [self._area(box) for box in self.boxes.inside])
+        return {join: spots.place(lines[join], 14 * wide(f"cut {join[3]}")) for join in lines if join[3] is not None}
+
+    def _area(self, box: int) -> Area:
+        (x, y), side = self.center(box), self.boxes.wide(box) / 2
+        return x - side, y - HIGH / 2, x + side, y + HIGH / 2
+
+    def _link(self, join: Join) -> None:
+        (source, target, flow, cut), path = join, self.paths[join]
         if flow == "kept" and {source, target} <= self.arrived.keys():
             self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
         group = self.add("g")
@@ -184,14 +200,13 @@ class Diagram(Canvas):
         marked = " th-marked" if cut in self.marks else ""
         self.arrow(group, path, f"th-arrow th-{flow}{marked}", flow)
         if cut is not None:
-            record = self.boxes.cuts[cut]
-            mark = self.scissors(x, (y + below) / 2, marked.strip())
+            record, (*_, (x, y), (_, below), _, _) = self.boxes.cuts[cut], corners(path)
+            spot = self.spots.get(join) or Spot((x, (y + below) / 2), (0, -17), "middle")
+            mark = self.scissors(*spot.at, marked.strip())
             self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
-            if isinstance(self.boxes, Boxes) or below == y:
-                self.write(0, -17, f"cut {cut}", "th-reason", mark, "middle")
+            self.write(*spot.aside, f"cut {cut}", "th-reason", mark, spot.anchor)
+            if isinstance(self.boxes, Boxes):  # of an opened operation, what it is from says why
                 self.write(0, 27, self.ghosts.get(cut) or clip(record.reason or "", 12), "th-reason", mark, "middle")
-            else:  # where the link does not run; what it is from says why
-                self.write(14, -6 if below > y else 17, f"cut {cut}", "th-reason", mark)
 
     def _box(self, box: int) -> None:
         x, y = self.center(box)

@@ -55,11 +55,11 @@ class Opened(Graph):
         self.inside = sorted(ends)
 
     def _words(self) -> str:
-        """The equations, with the names of what is read and given, and the cuts."""
+        """The equations, one a line, with the names of what is read and given, and the cuts."""
         reads = [f"{'✂ ' if e.cut is not None else ''}{self._called(e.operand)[0]}" for e in self.into[self.opened]]
         gives = [self._called(self.first + n)[0] for n in range(len(self.equation.outputs))]
         texts = [filled(text, reads, gives) for text in self.equation.texts]
-        return ". ".join([f"{name} = {text}" for name, text in zip(gives, texts)]) if all(self.equation.texts) else ""
+        return "\n".join([f"{name} = {text}" for name, text in zip(gives, texts)]) if all(self.equation.texts) else ""
 
     def _called(self, box: int) -> tuple[str, str]:
         """The name and the value of what is read or given; in its coordinate, where that is what is computed with."""

@@ -70,7 +70,7 @@ class Sheet(Canvas):
         """Say in a row what bars mean, by how they look, and a word more."""
         x: float = LEFT
         for style, words in keys.items():
-            self.bar(n, x, 24, style)
+            self.bar(n, x, 24, f"{style} th-key")
             self.write(x + 32, self.top + ROW * n + BASE, words, "th-small")
             x += 56 + LETTER * len(words)
         self.write(x, self.top + ROW * n + BASE, note, "th-small")

@@ -14,7 +14,7 @@ from .records import Place
 from .table import BASE, LEFT, ROW, Sheet, starts
 from .text import count
 
-WIDE, MOST, ROWS = 110, 8, 16  # how wide a column is; how many columns and rows are drawn, the last ones
+WIDE, MOST, ROWS = 128, 7, 16  # how wide a column is; how many columns and rows are drawn, the last ones
 LONGEST = 20  # characters of a row's names
 KEYS = {"th-bar": "alive until the next step", "th-bar th-minus": "kept for more than a step"}
 
@@ -25,11 +25,15 @@ def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Pictur
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number in sorted({number for now in shown for number in now.nodes}):
         groups[bisect_right(ends, number) + 1, graph.nodes[number].until or 0].append(number)
-    spans = sorted(groups)[-ROWS:]
+    spans, left_out = sorted(groups)[-ROWS:], []
+    if earlier := len(found) - len(shown):
+        left_out.append(count(earlier, "earlier step"))
+    if rows := len(groups) - len(spans):
+        left_out.append(count(rows, "older row"))
     head = ("nodes of", "they keep")
     cells = [head, *[_row(graph, groups[span]) for span in spans], ("in all", "")]
     (*places, left), keys = starts(cells), {}
-    sheet = Sheet(title, words, left + WIDE * len(shown) + 2 * LEFT, ROW * (len(cells) + 2) + 6)
+    sheet = Sheet(title, words, left + WIDE * len(shown) + 2 * LEFT, ROW * (len(cells) + 2 + bool(left_out)) + 6)
     for n, row in enumerate(cells):
         sheet.row(n, places, row, "" if n else "th-head")
     steps = [now.step for now in shown]
@@ -46,6 +50,8 @@ def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Pictur
         if until >= len(ends):
             sheet.write(left + WIDE * end, sheet.top + ROW * n + BASE, "→")
     sheet.keys(len(cells) + 1, keys, "→ still alive at the end" if spans and spans[-1][1] >= len(ends) else "")
+    if left_out:
+        sheet.row(len(cells) + 2, [LEFT], [f"{' and '.join(left_out)} left out"], "th-small")
     return sheet.picture()
 
 
