@@ -94,6 +94,13 @@ def test_a_timeline_says_how_much_it_leaves_out_and_its_columns_stand_apart(step
     assert collisions(root) == []
 
 
+def test_a_timeline_of_a_loop_that_keeps_its_losses_says_how_many_rows_it_leaves_out():
+    root = drawn(inspect.kept_alive(held(1, 30, True)))
+    (words, _), rows = where(root, r".* left out")[0], len(bars(root))
+    assert rows == timeline.ROWS and re.fullmatch(r"\d+ earlier steps and (\d+) older rows left out", words)
+    assert collisions(root) == []
+
+
 def test_bytes_in_few_digits():
     sizes = {0: "0 B", 999: "999 B", 1234: "1.234 kB", 1_650_000: "1.65 MB", 2.5e12: "2500 GB"}
     assert [timeline.amount(size) for size in sizes] == [*sizes.values()]
