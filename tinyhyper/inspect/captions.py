@@ -19,6 +19,7 @@ LEGEND = {
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
+SKIPPED = "skipped"
 ROOM = 11.0  # of a row of a box, in sizes of its letters
 WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}
 LONGEST = {"box": 12, "gradient": 17, "remark": 18, "lane": 25}  # in characters
@@ -84,7 +85,9 @@ class Captions:
             short_of = tuned(box, names[0], f"…{plain(names[0])}")
             forms = (f"∂loss/∂{one}", f"∂/∂{one}", f"∂/∂{short_of}", f"∂loss/∂{many}")
             return next(form for form in forms if len(form) <= LONGEST["gradient"]), remark
-        if box.state:
+        if box.skipped:
+            remark = SKIPPED
+        elif box.state:
             remark = "with " + ", ".join(sorted(box.state))
         elif len(names) > 1:
             remark = ", ".join(own(name, key.lane).title for name in names)
@@ -104,6 +107,7 @@ class Captions:
             forms = [[f"{by}{tuned(box, *both)}" for both in zip(names, bare)] for by in ("∂/∂", "∂")]
         for digits, form in product((3, 2, 1), forms):  # until all fit
             numbers = ["" if box.names[name] is None else f"{box.names[name]:.{digits}g}" for name in names]
+            numbers = [SKIPPED] * len(names) if box.skipped else numbers
             rooms = [ROOM - wide(at) - (wide(number) + 0.5 if number else 0) for number in numbers]
             if all(wide(text) <= room for text, room in zip(form, rooms)):
                 break

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -103,19 +103,23 @@ def ghosts(tape: Recording) -> Answer:
     if all(cut.ghost is None for cut in tape.cuts):
         ghosts_of(tape)
     graph = Graph(tape)
-    found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
+    ghostly = [cut for cut in tape.cuts if cut.ghost is not None]
+    found = sorted(ghostly, key=lambda cut: -abs(cut.ghost or 0.0) if math.isfinite(cut.ghost or 0.0) else math.inf)
+    wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
     names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
-    kinds = ["a number" if prod(cut.shape) == 1 else "a norm" for cut in found]
+    kinds = ["a number" if math.prod(cut.shape) == 1 else "a norm" for cut in found]
     facts = zip(found, names, kinds)
     rows = [(cut.number, cut.step, name, cut.reason, cut.ghost, kind, cut.severed) for cut, name, kind in facts]
-    signs = ["th-norm" if prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
+    signs = ["th-norm" if math.prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
     looks = [f"th-bar {sign}{'' if cut.severed else ' th-pale'}" for cut, sign in zip(found, signs)]
     text = "No backward pass reached a cut."
     if found:
-        text = (
-            f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut. The largest ghost is "
-            f"{graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of {graph.cut_name(found[0])}."
-        )
+        text = f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut."
+    if len(found) > wild:
+        text += f" The largest ghost is {graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of "
+        text += f"{graph.cut_name(found[0])}."
+    if wild:
+        text += f" {count(wild, 'ghost')} {'is' if wild == 1 else 'are'} not finite."
     if found and len(found) < len(tape.cuts):
         text += f" No backward pass reached the other {count(len(tape.cuts) - len(found), 'cut')}."
     columns = ("cut", "step", "with respect to", "reason", "ghost", "which is", "had a graph")

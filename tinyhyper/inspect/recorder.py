@@ -147,6 +147,8 @@ class Recorder(Watcher, EventRecording):
             else:
                 self._held.append(entry)
         self.ends.append(len(self._events))
+        if self.pasts.skipped():
+            self.skipped.append(self.steps)
 
     def label(
         self, tensor: Tensor, name: str, role: Role, level: int, coordinate: Any = None, range: Any = None
