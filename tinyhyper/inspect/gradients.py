@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..finite import norm
 from .answers import Answer, picture
+from .figure import Key
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .paths import Part, Paths
@@ -54,7 +55,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     found = Paths(tape, limit)
     losses = found.losses(gradient)
     parts = sorted((p for loss in losses for p in found.parts(place, loss)), key=lambda p: -abs(size(p.value)))
-    values = contributions(parts)
+    whole: Any = sum((part.value for part in parts), np.zeros(()))
+    values = contributions([part.value for part in parts], whole)
     shares = [f"{short(100 * value / sum(values))} %" if sum(values) else "–" for value in values]
     columns: tuple[str, ...] = ("path", "contribution", "share")
     rows: list[tuple[Any, ...]] = [
@@ -72,8 +74,13 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
             f"no path from a loss to {name}: the loss was computed before the recording began. Record from the forward "
             "pass on to see the paths."
         )
-    each = [(part.through, value) for part, value in zip(parts, values)]
-    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", branches=each)
+
+    def amounts(boxes: Mapping[Place, Key]) -> dict[tuple[Key, Key], float]:
+        """What came along each arrow of the picture."""
+        between = found.between(place, losses, boxes)
+        return dict(zip(between, contributions([*between.values()], whole)))
+
+    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", amounts=amounts)
     question = f"Why does {name} get a gradient, and along which paths?"
     return Answer(question, text, columns, rows, "contribution", drawing)
 
@@ -253,11 +260,10 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     return f"{text} Cut beside the path{'s' if number > 1 else ''}: {listed(beside)}." if beside else text
 
 
-def contributions(parts: Sequence[Part]) -> list[float]:
+def contributions(parts: Sequence[np.ndarray], whole: np.ndarray) -> list[float]:
     """What each part adds to the whole; for arrays, along the direction of the whole."""
-    whole: Any = sum((part.value for part in parts), np.zeros(()))
     direction = whole / (norm(whole) or 1.0) if whole.ndim else np.ones(())
-    return [float(np.vdot(part.value, direction)) for part in parts]
+    return [float(np.vdot(part, direction)) for part in parts]
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
