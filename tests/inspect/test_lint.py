@@ -391,6 +391,22 @@ def test_a_hyperparameter_at_the_border_of_its_coordinate_is_finite():
     assert not check(run(Adam(0.01, 0.0, 0.9)))
 
 
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("text", ["sgd(0.01)/sgd(1e-4)", "adam/sgd", "sgd(0.01)/sgd(1e-4)/sgd(1e-6)"])
+def test_a_gradient_penalty_records_nothing_in_vain_but_its_second_pass_may(text, twice):
+    """To the gradients that the first backward() leaves, the second adds its own."""
+    params, optimizer = {"w": th.tensor([1.0, -2.0], requires_grad=True)}, th.optim.from_string(text)
+    with th.record() as tape:
+        for _ in range(4):
+            w = params["w"]
+            loss = th.sum(w**3)
+            loss.backward(create_graph=True)
+            g, w.grad = w.grad, None
+            (loss + 0.1 * th.sum(g**2)).backward(create_graph=twice)
+            optimizer.step(params)
+    assert {finding.rule for finding in check(tape)} == ({"gradient recorded in vain"} if twice else set())
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_recorded_gradient_is_not_in_vain_where_it_is_differentiated(wanted):
     params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}

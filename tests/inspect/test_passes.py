@@ -1,22 +1,28 @@
 """A backward pass, stop by stop: in the order of the recorded sweep, with the numbers that came."""
 
 import re
+from contextlib import ExitStack
 from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recordings import by_hand, run, stacks, trained
+from replayed import batches, loss_of, make
 
 import tinyhyper as th
+from tinyhyper import testing
 from tinyhyper.errors import ArgumentError
 from tinyhyper.inspect import Recording
 from tinyhyper.inspect.ghosts import sweeps
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.passes import passes
 from tinyhyper.inspect.watcher import Watcher
+from tinyhyper.optim.horizon import Window
+from tinyhyper.testing.tower import Level, Tower
 
+ABOVE = Level(th.optim.SGD, {"alpha": 0.0001}, {})
 HORIZONS = st.sampled_from([1, 2, None])
 
 
@@ -37,6 +43,23 @@ def swept(make):
 def windowed(horizon, ghosts, steps=4):
     optimizer = th.optim.SGD(0.1, mu=0.5, horizon=horizon, optimizer=th.optim.SGD(0.01))
     return trained(optimizer, steps, {"w": [1.0, -2.0], "b": 0.5}, ghosts=ghosts, create_graph=horizon != 1)
+
+
+def watched(tower, begin, ghosts, steps=5):
+    """A recording of a run that begins at a step: before the loss, the backward pass or the move."""
+    params, optimizer = make(tower.build())
+    with ExitStack() as stack:
+        for n, batch in enumerate(batches(steps)):
+            for part in range(3):
+                if begin == (n, part):
+                    tape = stack.enter_context(th.record(ghosts))
+                if part == 0:
+                    loss = loss_of(params, *batch)
+                elif part == 1:
+                    loss.backward(create_graph=not optimizer.hooks[Window].cuts)
+                else:
+                    optimizer.step(params)
+    return tape
 
 
 def where(one):
@@ -113,6 +136,39 @@ def test_the_pass_of_a_tower_climbs_and_is_stopped_at_each_level():
     assert names(tape, second)[3:] == climbed
     ghosts = {stop.cut: stop.value for stop in second.stops if stop.cut is not None}
     assert ghosts == {number: pytest.approx(tape.cuts[number].ghost) for number in ghosts}
+
+
+@given(testing.towers(("w", "b")), st.integers(0, 1), st.integers(0, 2), st.booleans())
+@example(Tower((Level(th.optim.SGD, {"alpha": 0.01, "mu": 0.5}, {}), ABOVE)), 1, 0, False)
+def test_a_tape_may_begin_anywhere(tower, step, part, ghosts):
+    """Its last passes have the stops that they have on the tape of the whole run, and it is drawn."""
+
+    def told(tape):
+        graph = Graph(tape)
+        return [
+            [(stop.cut is None, *named(graph, stop), stop.value) for stop in one.stops] for one in passes(tape)[-2:]
+        ]
+
+    def named(graph, stop):
+        place = stop.place or graph.cuts[stop.cut].place
+        return graph.known(place, timeless=True), (graph.known(place) or "").endswith("]")
+
+    tape = watched(tower, (step, part), ghosts)
+    assert tape.frames(tape.steps - 1) and tape.explore()
+    if tape.horizon == 1:
+        assert told(tape) == told(watched(tower, (0, 0), ghosts))
+
+
+@pytest.mark.parametrize("text", ["sgd(0.01, mu=0.5)/sgd(1e-4)", "adam/sgd", "sgd(0.01)/sgd(1e-4)/sgd(1e-6)"])
+def test_a_tape_may_begin_in_a_replayed_run_or_after_a_rewind(text):
+    tape = trained(text, 4)
+    params, optimizer = tape.rewind(2)
+    train = th.replay(lambda params: th.sum(params["w"] ** 2), params, optimizer)
+    for steps in (2, 6):
+        with th.record() as later:
+            for _ in range(steps):
+                train()
+        assert later.frames(1) and later.explore()
 
 
 def test_of_a_tape_from_json_the_stops_are_the_same():

@@ -20,8 +20,9 @@ from .frames import frames
 from .ghosts import ghost
 from .gradients import cuts, ghosts, paths, why_zero, without
 from .lint import check
+from .moves import left_range, moved
 from .notebook import recording_html, recording_svg, tensor_html, tower_html
-from .questions import checkpoint, differences, first_nonfinite, kept_alive, left_range, moved, times
+from .questions import checkpoint, differences, first_nonfinite, kept_alive, times
 from .recorder import record
 from .records import Cut, Edge, Inside, Label, Node, Output, Recording
 from .rewind import rewind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -22,6 +22,7 @@ from .table import drawn_table, shown
 from .text import WIDTH
 
 GLOSSARY = "docs/glossary.md explains the words, such as cut, path, ghost, level, coordinate and window."
+MOST = 6  # steps that a picture shows of a path
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,12 @@ def picture(
     caption: str | None = None,
     *,
     opened: Collection[int] = (),
-    branches: Sequence[tuple[Sequence[Place], float]] = (),
+    amounts: Callable[[Mapping[Place, Key]], Mapping[tuple[Key, Key], float]] | None = None,
 ) -> Callable[[], Picture] | None:
     """The graph of the steps around a path or some cuts, to be drawn on demand; without steps, the whole graph.
 
-    opened: cuts that are left out.  branches: all paths of a gradient, each with its contribution.
+    opened: cuts that are left out.  amounts: what came along the arrow from one box
+    to another, by the boxes of places.
     """
     steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in (*marks, *opened)]
     known = steps_of(tape)
@@ -102,7 +104,8 @@ def picture(
         if steps:
             wanted = min(*steps, figure(tape).steps[-1] - 1)
             first = max((step for step in known if step <= wanted), default=known[0])
-        drawn = figure(tape, first, opened)
+        last = max((tape.node(place).step for place in trail), default=0)
+        drawn = figure(tape, first, opened, 2 if first is None else min(max(last - first + 1, 2), MOST))
         joined = {frozenset((arrow.source, arrow.target)) for arrow in drawn.arrows}
 
         def boxes(trail: Sequence[Place]) -> list[Key]:
@@ -111,7 +114,8 @@ def picture(
             return found if joined.issuperset(map(frozenset, pairwise(found))) else []
 
         here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
-        others = [(boxes(path), amount) for path, amount in branches]
+        came = {} if amounts is None else amounts(drawn.where)
+        others = [(ends, amount) for ends, amount in came.items() if frozenset(ends) in joined]
         band = drawn.trail() if caption is None else boxes(trail)
         return Drawing(drawn, band, [n for n in marks if n in here], caption, others).draw()
 

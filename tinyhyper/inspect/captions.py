@@ -20,6 +20,7 @@ LEGEND = {
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
+SKIPPED = "skipped"
 ROOM = 11.0  # of a row of a box, in sizes of its letters
 WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}
 LONGEST = {"box": 12, "gradient": 17, "remark": 18, "lane": 25}  # in characters
@@ -87,7 +88,9 @@ class Captions:
             short_of = tuned(box, names[0], f"…{plain(names[0])}")
             forms = (f"∂loss/∂{one}", f"∂/∂{one}", f"∂/∂{short_of}", f"∂loss/∂{many}")
             return next(form for form in forms if len(form) <= LONGEST["gradient"]), remark
-        if box.state:
+        if box.skipped:
+            remark = SKIPPED
+        elif box.state:
             remark = "with " + ", ".join(sorted(box.state))
         elif len(names) > 1:
             remark = ", ".join(own(name, key.lane).title for name in names)
@@ -108,6 +111,7 @@ class Captions:
         for digits, form in product((4, 3, 2) if box.coordinates else (4,), forms):  # a coordinate is worth a digit
             values = [box.names[name] for name in names]
             numbers = ["" if value is None else min(short(value), short(value, digits), key=len) for value in values]
+            numbers = [SKIPPED] * len(names) if box.skipped else numbers
             rooms = [ROOM - wide(at) - (wide(number) + 0.4 if number else 0) for number in numbers]
             if all(wide(text) <= room for text, room in zip(form, rooms)):
                 break

@@ -101,6 +101,7 @@ class EventRecording(Recording):
         super().__init__()
         self._events: list[Event | None] = []  # None where it has been read
         self._labels: list[tuple[Place, Label, Any]] = []  # the labels not read yet, each with its coordinate
+        self._graphs: list[tuple[int, Kind, Any, int | None]] = []  # what nodes are on the graph, as is found out later
         self._gone: list[tuple[int, int]] = []  # a node that is gone, and the last step at whose end it was alive
         self._complete = False  # whether all there will ever be has been read
         self._opened: dict[int, int] = {}  # the number of an inside, by the id of the fused operation
@@ -140,6 +141,10 @@ class EventRecording(Recording):
             if coordinate is not None and output.value is not None and label.role != "gradient":
                 label.value = float(coordinate.value(output.value))
                 label.slope = None if label.coordinate is None else _slope(coordinate, output.value)
+        graphs, self._graphs = self._graphs, []
+        for number, kind, op, serial in graphs:
+            if (node := self._nodes[number]).kind == "constant":
+                node.kind, node.op, node.serial = kind, op and op.name, serial
         gone, self._gone = self._gone, []
         for number, last in gone:
             self._nodes[number].until = last if last and number < self.ends[last - 1] else None

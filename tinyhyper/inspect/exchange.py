@@ -15,7 +15,7 @@ from .saved import Saved
 from .schema import dumps, reader, refuse
 
 FORMAT, VERSION = "tinyhyper.tape", 2
-FACTS = ("title", "steps", "objective", "horizon", "ends")
+FACTS = ("title", "steps", "objective", "horizon", "ends", "skipped")
 LISTS = ("nodes", "edges", "cuts", "insides")
 PARTS = 24  # of a gradient
 
@@ -68,6 +68,7 @@ class File:
     objective: Literal["last", "sum"]
     horizon: int | None
     ends: list[int]
+    skipped: list[int]
     nodes: list[Node]
     edges: list[Edge]
     cuts: list[Cut]

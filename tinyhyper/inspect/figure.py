@@ -35,7 +35,7 @@ class Box:
     names: the values in it, each with its number if it is one.  state: the names of the optimizer's state.
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
-    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
+    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  skipped: whether its step was.
     """
 
     key: Key
@@ -45,6 +45,7 @@ class Box:
     meant: dict[str, float] = field(default_factory=dict)
     rule: str | None = None
     number: float | None = None
+    skipped: bool = False
 
 
 @dataclass
@@ -234,6 +235,7 @@ class _Boxes:
             self.where[node.number, n] = key
             return
         box = self._join((node.number, n), key)
+        box.skipped = self.tape.dropped((node.number, n))
         if label.role == "state":
             box.state.add(label.name.rpartition(".")[2])
         else:

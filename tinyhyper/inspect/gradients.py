@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from math import prod
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..finite import norm
 from .answers import Answer, picture
+from .figure import Key
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .paths import Part, Paths
@@ -54,7 +55,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     found = Paths(tape, limit)
     losses = found.losses(gradient)
     parts = sorted((p for loss in losses for p in found.parts(place, loss)), key=lambda p: -abs(size(p.value)))
-    values = contributions(parts)
+    whole: Any = sum((part.value for part in parts), np.zeros(()))
+    values = contributions([part.value for part in parts], whole)
     shares = [f"{short(100 * value / sum(values))} %" if sum(values) else "–" for value in values]
     columns: tuple[str, ...] = ("path", "contribution", "share")
     rows: list[tuple[Any, ...]] = [
@@ -72,8 +74,13 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
             f"no path from a loss to {name}: the loss was computed before the recording began. Record from the forward "
             "pass on to see the paths."
         )
-    each = [(part.through, value) for part, value in zip(parts, values)]
-    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", branches=each)
+
+    def amounts(boxes: Mapping[Place, Key]) -> dict[tuple[Key, Key], float]:
+        """What came along each arrow of the picture."""
+        between = found.between(place, losses, boxes)
+        return dict(zip(between, contributions([*between.values()], whole)))
+
+    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", amounts=amounts)
     question = f"Why does {name} get a gradient, and along which paths?"
     return Answer(question, text, columns, rows, "contribution", drawing)
 
@@ -103,19 +110,23 @@ def ghosts(tape: Recording) -> Answer:
     if all(cut.ghost is None for cut in tape.cuts):
         ghosts_of(tape)
     graph = Graph(tape)
-    found = sorted((cut for cut in tape.cuts if cut.ghost is not None), key=lambda cut: -abs(cut.ghost or 0.0))
+    ghostly = [cut for cut in tape.cuts if cut.ghost is not None]
+    found = sorted(ghostly, key=lambda cut: -abs(cut.ghost or 0.0) if math.isfinite(cut.ghost or 0.0) else math.inf)
+    wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
     names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
-    kinds = ["a number" if prod(cut.shape) == 1 else "a norm" for cut in found]
+    kinds = ["a number" if math.prod(cut.shape) == 1 else "a norm" for cut in found]
     facts = zip(found, names, kinds)
     rows = [(cut.number, cut.step, name, cut.reason, cut.ghost, kind, cut.severed) for cut, name, kind in facts]
-    signs = ["th-norm" if prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
+    signs = ["th-norm" if math.prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
     looks = [f"th-bar {sign}{'' if cut.severed else ' th-pale'}" for cut, sign in zip(found, signs)]
     text = "No backward pass reached a cut."
     if found:
-        text = (
-            f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut. The largest ghost is "
-            f"{graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of {graph.cut_name(found[0])}."
-        )
+        text = f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut."
+    if len(found) > wild:
+        text += f" The largest ghost is {graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of "
+        text += f"{graph.cut_name(found[0])}."
+    if wild:
+        text += f" {count(wild, 'ghost')} {'is' if wild == 1 else 'are'} not finite."
     if found and len(found) < len(tape.cuts):
         text += f" No backward pass reached the other {count(len(tape.cuts) - len(found), 'cut')}."
     columns = ("cut", "step", "with respect to", "reason", "ghost", "which is", "had a graph")
@@ -249,11 +260,10 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     return f"{text} Cut beside the path{'s' if number > 1 else ''}: {listed(beside)}." if beside else text
 
 
-def contributions(parts: Sequence[Part]) -> list[float]:
+def contributions(parts: Sequence[np.ndarray], whole: np.ndarray) -> list[float]:
     """What each part adds to the whole; for arrays, along the direction of the whole."""
-    whole: Any = sum((part.value for part in parts), np.zeros(()))
     direction = whole / (norm(whole) or 1.0) if whole.ndim else np.ones(())
-    return [float(np.vdot(part.value, direction)) for part in parts]
+    return [float(np.vdot(part, direction)) for part in parts]
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

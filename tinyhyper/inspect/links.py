@@ -20,6 +20,9 @@ def check_links(tape: Recording) -> None:
     """Raises ArgumentError, with the place, if a number names nothing that exists, or is out of order."""
     if not tape.ends or tape.ends != sorted(tape.ends) or tape.ends[-1] != len(tape.nodes):
         refuse("ends", f"does not go up to the {len(tape.nodes)} nodes")
+    ended = min(tape.steps, len(tape.ends))
+    if tape.skipped != sorted({*tape.skipped}) or not all(1 <= step <= ended for step in tape.skipped):
+        refuse("skipped", f"does not hold some of the steps 1 to {ended}, each once and in order")
     if tape.horizon == 0:
         refuse("horizon", "is 0, which no window has")
     links = Links(tape)

@@ -155,7 +155,7 @@ def recorded_in_vain(graph: Graph) -> Iterator[Finding]:
         return
     lines: dict[tuple[str, int], list[Node]] = defaultdict(list)
     for node in graph.nodes:
-        if node.kind == "gradient" and any(edge.flow == "kept" for edge in graph.into[node.number]):
+        if node.kind == "gradient" and _recorded(graph, node):
             lines[node.file, node.line].append(node)
     differentiated = _differentiated(graph)
     for (file, line), nodes in lines.items():
@@ -170,6 +170,14 @@ def recorded_in_vain(graph: Graph) -> Iterator[Finding]:
             what = f"create_graph=True records the graph of {name}, but {name} is cut wherever it is used"
             advice = "leave create_graph=True out, or, if you need its derivative, do not cut the gradient"
             yield finding("gradient recorded in vain", f"{file}:{line}", node, what, advice, [node.number], cuts=cuts)
+
+
+def _recorded(graph: Graph, node: Node) -> bool:
+    """Whether the backward pass that left a gradient recorded it; the one that it was added to may have been, alone."""
+    made = [edge.source for edge in graph.into[node.number] if edge.flow == "kept"]
+    sums = [n for n in made if any(graph.nodes[edge.source].kind == "gradient" for edge in graph.into[n])]
+    own = [edge for n in sums for edge in graph.into[n] if graph.nodes[edge.source].kind != "gradient"]
+    return len(made) > len(sums) or any(edge.flow == "kept" for edge in own)
 
 
 def _cuts(edges: Iterable[Edge]) -> list[int]:

@@ -6,8 +6,9 @@ them read through a leaf of its own, so that a sweep from one stops at the next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from ..core.tensor import Tensor
 from ..finite import norm
 from .ghosts import Rerun, cotangents
 from .records import Place, Recording, walk
+
+B = TypeVar("B", bound=Hashable)
 
 
 class Part(NamedTuple):
@@ -89,6 +92,33 @@ class Paths:
         graded = {n.loss for n in self.tape.nodes[: node.number] if n.kind == "gradient" and n.loss is not None}
         return [loss for loss in sorted(graded | {node.loss}) if self.counts(node.of, loss)[loss]]
 
+    def between(
+        self, target: Place, losses: Sequence[Place], boxes: Mapping[Place, B]
+    ) -> dict[tuple[B, B], np.ndarray]:
+        """The contribution of all paths from some losses to the target that lead from one box into another.
+
+        boxes: the box of a place, for those that have one. A path is in each pair of boxes that it passes.
+        """
+        arrived: dict[tuple[B, B], dict[Place, np.ndarray]] = defaultdict(dict)
+        for loss in losses:
+            counts, found = self.counts(target, loss), {loss: self.rerun.cotangent(loss)}
+            for here in sorted(counts, reverse=True)[:-1]:  # the last is the target
+                ahead = [place for place in self.ahead(here) if counts.get(place)] if here in found else []
+                edges = [self.rerun.gates[place].edge for place in ahead]
+                parts = _gradients([(self.rerun.tensors[here], found[here])], edges) if ahead else {}
+                for place, part in ((ahead[n], part) for n, part in parts.items()):
+                    found[place] = np.asarray(found.get(place, 0.0) + part)
+                    before, after = boxes.get(here), boxes.get(place)
+                    if before is not None and after is not None and before != after:
+                        into = arrived[before, after]
+                        into[place] = np.asarray(into.get(place, 0.0) + part)
+        self._whole = self._whole or Rerun(self.tape)
+        whole = self._whole.tensors
+        return {
+            ends: _gradients([(whole[place], part) for place, part in into.items()], [whole[target].edge])[0]
+            for ends, into in arrived.items()
+        }
+
     def counts(self, target: Place, loss: Place) -> dict[Place, int]:
         """How many paths lead to the target from each place between it and the loss."""
         counts: dict[Place, int] = {}
@@ -111,7 +141,7 @@ class Paths:
         if through not in self._arrived:
             ahead = self.ahead(through[-1])
             edges = [self.rerun.gates[place].edge for place in ahead]
-            found = _gradients(self.rerun.tensors[through[-1]], edges, cotangent)
+            found = _gradients([(self.rerun.tensors[through[-1]], cotangent)], edges)
             self._arrived[through] = {ahead[n]: found[n] for n in sorted(found)}
         return self._arrived[through]
 
@@ -120,14 +150,15 @@ class Paths:
         self._whole = self._whole or Rerun(self.tape)
         edge = self._whole.tensors[target].edge
         if cotangent.ndim:
-            return _gradients(self._whole.tensors[place], [edge], cotangent)[0]
+            return _gradients([(self._whole.tensors[place], cotangent)], [edge])[0]
         if place not in self._slopes:
             self._slopes[place] = dict(cotangents(self._whole, place, ()))
         return cotangent * self._slopes[place][edge]
 
 
-def _gradients(output: Tensor, edges: Sequence[Any], cotangent: np.ndarray) -> dict[int, np.ndarray]:
-    seeds = [(output.edge, Tensor(cotangent))]
+def _gradients(outputs: Sequence[tuple[Tensor, np.ndarray]], edges: Sequence[Any]) -> dict[int, np.ndarray]:
+    """The gradients at edges, by their places in the list. outputs: each with the cotangent that begins there."""
+    seeds = [(output.edge, Tensor(cotangent)) for output, cotangent in outputs]
     with unwatched():
         found = backward(seeds, edges, retain_graph=True, create_graph=False)  # type: ignore[arg-type]
     return {position: gradient.array for position, gradient in found}

@@ -1,15 +1,13 @@
-"""Questions about a run: what it keeps alive, what changed, what took the time, what moved a value, what broke it."""
+"""Questions about a run: what it keeps alive, what changed, what took the time, what broke it."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..optim.ranges import bounding, in_range
 from .answers import Answer, picture
 from .chain import drawn_chain
 from .contents import contents
@@ -19,21 +17,13 @@ from .graph import Graph
 from .memory import alive, nbytes
 from .names import LOSS, Name
 from .plain import short
-from .records import Node, Place, Recording
+from .records import Node, Recording
 from .saved import Saved
 from .text import count, site
 from .timeline import timeline
 
 MOST = 3  # edges that the text names
 FLOWS = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
-
-
-class Move(NamedTuple):
-    """What a value was made of: the old value, its gradient, and by whom; None where it is not known."""
-
-    old: Place | None = None
-    gradient: Place | None = None
-    by: str = ""
 
 
 def kept_alive(tape: Recording) -> Answer:
@@ -138,74 +128,6 @@ def times(tape: Recording) -> Answer:
     return Answer("Which operations took the time?", text, columns, rows, "%")
 
 
-def moved(tape: Recording, of: str) -> Answer:
-    """Which level moved a value, and by how much at each step.
-
-    of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
-    """
-    graph = Graph(tape)
-    moves = [(_move(graph, place), place) for place in graph.find(of)]
-    made = [(m.old, place, m.gradient, m.by) for m, place in moves if m.old is not None and m.gradient is not None]
-    question, what = f"Which level moved {of}, and by how much?", ""
-    if not made:
-        text = f"Nothing moved {of}: no step of this recording computed it from an earlier value and a gradient."
-        return Answer(question, text, draw=picture(tape, (), (), text))
-    columns: tuple[str, ...] = ("change", "gradient")
-    _, last, gradient, by = made[-1]
-    if graph.coordinate(last):  # the level above moves it in another coordinate
-        name, what = graph.known(last, timeless=True), f"{graph.tuned(last, timeless=True)}: "
-        columns = (f"change of {what[:-2]}", f"∂loss/∂{what[:-2]}", f"∂loss/∂{name}")
-    rows: list[tuple[Any, ...]] = []
-    for old, new, slope, level in made:
-        number = graph.number(slope)
-        numbers = _change(graph, old, new), number, graph.meant(old, number)
-        rows.append((tape.node(new).step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
-    text = f"{of} was moved {count(len(rows), 'time')} by {by}, from {short(rows[0][1])} to {short(rows[-1][2])}"
-    total = sum(row[3] for row in rows if row[3] is not None)
-    text += f" ({what}{total:+.4g} in all)." if rows[0][3] is not None else f"; these are norms, as {of} is an array."
-    drawing = picture(tape, [gradient, last], (), text)
-    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], drawing)
-
-
-def left_range(tape: Recording, of: str) -> Answer:
-    """Why and when a hyperparameter left its range, as an alpha that turned negative did."""
-    graph = Graph(tape)
-    question, columns = f"Why did {of} leave its range, and when?", ("value", "is", "")
-    rows: list[tuple[str, float, str]] = []
-    gone = None
-    for place in graph.find(of):
-        label, value = graph.label(place), graph.number(place)
-        if label is None or label.range is None or value is None:
-            continue
-        inside = in_range(value, label.range)
-        if gone is None and not inside:
-            gone = place, label.name, label.range
-        low, high = label.range
-        rows.append((graph.name(place), value, "" if inside else f"outside {low:g} to {high:g}"))
-    if gone is None:
-        lost = next((name for name, value, _ in rows if not math.isfinite(value)), None)
-        if not rows:
-            text = f"No range is known for {of}. In a step of your own, tape.label(..., range=(low, high)) gives one."
-        elif lost is not None:
-            text = f"It was lost: {lost} is not finite. th.inspect.first_nonfinite(tape) shows where that began."
-        else:
-            are = "is" if len(rows) == 1 else "are"
-            text = f"It did not: {count(len(rows), 'value')} of {of} {are} in the range."
-        return Answer(question, text, columns, rows)
-    place, name, span = gone
-    old, gradient, by = _move(graph, place)
-    text = f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}."
-    change = None if old is None else _change(graph, old, place)
-    if old is not None and gradient is not None and change is not None:
-        text += (
-            f" {by} moved it from {short(graph.number(old))}, against a gradient of {short(graph.number(gradient))}. "
-            f"This step of {change:+.4g} was longer than the distance to the end of the range. To keep {of} inside, "
-            f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
-        )
-    drawing = picture(tape, [place] if gradient is None else [gradient, place], (), text)
-    return Answer(question, text, columns, rows, draw=drawing)
-
-
 def first_nonfinite(tape: Recording) -> Answer:
     """Where the first NaN or infinity was made: the operation, its line, and what it read."""
     graph, question = Graph(tape), "Where was the first NaN or infinity?"
@@ -232,34 +154,6 @@ def _saved_name(graph: Graph, row: Saved) -> str:
 
 def _part(node: Node) -> str:
     return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
-
-
-def _move(graph: Graph, place: Place) -> Move:
-    """What a step made a value of, by an optimizer's rule or written out."""
-    node, label = graph.tape.node(place), graph.label(place)
-    read = [edge.place for edge in graph.into[node.number]]
-    if node.op is None or label is None:
-        return Move()
-    if not node.op.endswith(".rule") or len(read) < 2:  # a rule reads less if its operands are from before
-        sources = [link.source for link in graph.links(place)]
-        named = [(source, own) for source in sources if (own := graph.label(source)) is not None]
-        meant = label.name, label.role, label.level
-        old = next((source for source, own in named if (own.name, own.role, own.level) == meant), None)
-        gradients = [p for p in sources if graph.tape.node(p).kind == "gradient" and graph.tape.node(p).of == old]
-        return Move(old, gradients[0] if gradients else None, site(node))
-    level = label.level + (label.role == "hyperparameter")
-    rates = [
-        f"{graph.name(p)} = {short(graph.number(p))}"
-        for p in read
-        if (own := graph.label(p)) and own.role == "hyperparameter" and own.level == level and own.name != "t"
-    ]
-    return Move(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({', '.join(rates)})")
-
-
-def _change(graph: Graph, old: Place, new: Place) -> float | None:
-    """How far a number moved, in the coordinate in which it was moved; None for an array."""
-    before, after = graph.tape.output(old).value, graph.tape.output(new).value
-    return None if before is None or after is None else after - before
 
 
 def _relations(graph: Graph) -> dict[tuple[str, str], str]:

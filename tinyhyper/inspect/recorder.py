@@ -147,6 +147,8 @@ class Recorder(Watcher, EventRecording):
             else:
                 self._held.append(entry)
         self.ends.append(len(self._events))
+        if self.pasts.skipped():
+            self.skipped.append(self.steps)
 
     def label(
         self, tensor: Tensor, name: str, role: Role, level: int, coordinate: Any = None, range: Any = None
@@ -197,6 +199,8 @@ class Recorder(Watcher, EventRecording):
             return mark if mark[3] is None or tensor.edge is None else None
         if (known := self._array_mark(tensor.array)) is not None:
             tensor.mark = known
+            if tensor.edge is not None:  # a sweep meets what was saved before the recording without its graph
+                self._graphs.append((known[1], *_graph(tensor)))
         return known
 
     def _array_mark(self, array: np.ndarray) -> Mark | None:
@@ -218,11 +222,7 @@ class Recorder(Watcher, EventRecording):
 
     def _value(self, tensor: Tensor, through: Mark | None, step: int) -> int:
         """The number of a new node, of a value. through: the cut that it was made of, if it was."""
-        kind: Kind = "constant"
-        op = serial = None
-        if tensor.edge is not None:
-            made = tensor.edge[0]
-            kind, op, serial = ("leaf" if made.op is None else "earlier"), made.op, made.serial
+        kind, op, serial = _graph(tensor)
         known = None
         if through is None and not self._sweep and (kind != "constant" or tensor.array.ndim):
             known = called(tensor, sys._getframe(1))
@@ -251,6 +251,14 @@ class Recorder(Watcher, EventRecording):
         self._by_array.clear()
         self._held.clear()
         self.closed = True
+
+
+def _graph(tensor: Tensor) -> tuple[Kind, Any, int | None]:
+    """What a value is to the graph when it is met: its kind, the operation that made it, the serial of its node."""
+    if tensor.edge is None:
+        return "constant", None, None
+    made = tensor.edge[0]
+    return ("leaf" if made.op is None else "earlier"), made.op, made.serial
 
 
 def _ends(span: Any) -> tuple[float, float]:

@@ -181,7 +181,8 @@ class Program(NamedTuple):
 class Recording:
     """A recording: `nodes`, `edges` and `cuts`, each numbered in order. `print(recording)` shows it as a tree.
 
-    title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.
+    title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.  skipped: those of them
+    that changed nothing, as `on_nonfinite="skip"` has it.
     objective, horizon: of the recorded tower: "last" or "sum", and the number of steps between two cuts.
     ends: how many nodes there were at the end of each step, and at the end.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
@@ -194,6 +195,7 @@ class Recording:
         self.steps, self.objective, self.closed = 0, "last", False
         self.horizon: int | None = 1
         self.ends: list[int] = []
+        self.skipped: list[int] = []
         self.paths: list[Any] = []
         self.saved: list[Any] | str | None = None
         self.pasts: Any = None
@@ -254,6 +256,11 @@ class Recording:
     def output(self, place: Place) -> Output:
         """The record of a value."""
         return self.nodes[place[0]].outputs[place[1]]
+
+    def dropped(self, place: Place) -> bool:
+        """Whether a step made a value and was skipped."""
+        node = self.node(place)
+        return node.step in self.skipped and node.kind == "operation" and node.number < self.ends[node.step - 1]
 
     def cut_of(self, cut: Cut | int) -> Cut:
         """A cut, or the one with that number. Raises ArgumentError if this recording does not hold it."""

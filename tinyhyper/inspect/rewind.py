@@ -25,19 +25,24 @@ class Pasts:
         self.held = held
         self._found: dict[int, Past] = {}
         self._run: tuple[Mapping[str, Tensor], weakref.ref[Optimizer]] | None = None
+        self._skipped = 0  # steps, when the run was noted last
         self._levels: list[weakref.ref[Optimizer]] = []
         self._tower: Optimizer | None = None  # of these levels
         self._cut: tuple[tuple[int, int], Carry] | None = None  # a step that cut: the counts after it, what it has read
 
     def note(self, step: int, params: Mapping[str, Tensor], optimizer: Optimizer) -> None:
         """A step of the optimizer would move these now."""
-        self._run = params, weakref.ref(optimizer)
+        self._run, self._skipped = (params, weakref.ref(optimizer)), optimizer.skipped
         if not self.held:
             return
         self._found[step] = self._now(params, optimizer)
         window = optimizer.hooks[Window]
         if window.cuts and window.horizon != 1:
             self._cut = (window.steps + 1, optimizer.t + 1), carry(optimizer.levels, params)
+
+    def skipped(self) -> bool:
+        """Whether the run has skipped the step that was noted last."""
+        return (run := self._alive()) is not None and run[1].skipped > self._skipped
 
     def close(self, steps: int) -> Run | None:
         """Forget the run; it is what is given, if it is still there."""

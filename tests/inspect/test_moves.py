@@ -1,0 +1,98 @@
+"""What moved a value is told as it was: by which level, by hand, or by nothing, where a step was skipped."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from tinyhyper import inspect
+from tinyhyper.errors import ArgumentError
+from tinyhyper.inspect import Recording
+from tinyhyper.optim import SGD
+
+ACTIONS = st.lists(st.sampled_from(["nothing", "nan", "set"]), min_size=1, max_size=5)
+TOWERS = st.sampled_from(["sgd(0.1, on_nonfinite=skip) / sgd(0.01)", "adam(0.1, on_nonfinite=skip) / sgd(0.001)"])
+
+
+def eventful(actions, text="sgd(0.1, on_nonfinite=skip) / sgd(0.01)", ghosts=False):
+    """A run in which losses are NaN and alpha is set by hand: its tape, alpha around each step, those skipped."""
+    params, optimizer = {"w": th.tensor(1.0, requires_grad=True)}, th.optim.from_string(text)
+    values, skipped = [], []
+    with th.record(ghosts) as tape:
+        for step, action in enumerate(actions, start=1):
+            if action == "set":
+                optimizer.parameters["alpha"] = th.tensor(0.3 + 0.1 * step, requires_grad=True)
+            before, count = optimizer.hyperparameters["alpha"], optimizer.skipped
+            (params["w"] ** 2 * (np.nan if action == "nan" else 1.0)).backward()
+            optimizer.step(params)
+            values.append((before, optimizer.hyperparameters["alpha"]))
+            skipped += [step] * (optimizer.skipped - count)
+    return tape, values, skipped
+
+
+@pytest.mark.filterwarnings("ignore:.*step is skipped")
+@given(ACTIONS, TOWERS, st.booleans())
+@example(["nothing", "nan", "nothing", "nothing"], "sgd(0.1, on_nonfinite=skip) / sgd(0.01)", True)
+@example(["nothing", "nothing", "set", "nothing"], "sgd(0.1, on_nonfinite=skip) / sgd(0.01)", False)
+def test_the_moves_are_those_that_were_made(actions, text, ghosts):
+    tape, values, skipped = eventful(actions, text, ghosts)
+    assert tape.skipped == skipped == Recording.from_json(tape.to_json()).skipped
+    answer, kept = inspect.moved(tape, "alpha"), [n for n in range(len(actions)) if n + 1 not in skipped]
+    told = {step: (old, new) for step, old, new, *_ in answer.rows}
+    assert told.keys() <= {*range(1, len(actions) + 1)} and {n + 1 for n in kept[1:]} <= told.keys()
+    assert all(told[step] == values[step - 1] for step in told)
+    assert all(("skipped" in row[-1]) == (row[0] in skipped) and np.isfinite(row[3]) for row in answer.rows)
+    if kept:
+        moves = [n for n in kept if n + 1 in told]
+        assert f"was moved {len(moves)} time" in answer.text and "nan" not in answer.text
+        jumps = [(one, two) for one, two in zip(moves, moves[1:]) if values[one][1] != values[two][0]]
+        assert re.findall(r"by hand from \S+ to (\S+) before step (\d+)", answer.text) == [
+            (f"{values[two][0]:.4g}", str(two + 1)) for _, two in jumps
+        ]
+    assert all(f"{step}" in answer.text for step in skipped if step in told)
+    assert "lost" not in inspect.left_range(tape, "alpha").text
+
+
+@pytest.mark.filterwarnings("ignore:.*step is skipped")
+def test_a_skipped_step_is_called_so():
+    tape, *_ = eventful(["nothing", "nan", "nothing", "nothing"], ghosts=True)
+    answer = inspect.moved(tape, "alpha")
+    assert answer.text.endswith("from 0.1 to 0.1508 (+0.05084 in all). Step 2 was skipped.")
+    assert [row[-1] for row in answer.rows][1] == "nothing: the step was skipped"
+    assert ("alpha[2]", pytest.approx(np.nan, nan_ok=True), "skipped") in inspect.left_range(tape, "alpha").rows
+    assert inspect.left_range(tape, "alpha").text == "It did not: 4 values of alpha are in the range."
+    drawn = inspect.svg(tape, step=1)
+    assert drawn.count(">skipped<") == 2
+    told = inspect.ghosts(tape).text
+    assert "The largest ghost is -1.884" in told and "4 ghosts are not finite." in told
+    alone, *_ = eventful(["nan", "nan"])
+    assert inspect.moved(alone, "alpha").text == "Nothing moved alpha. Steps 1, 2 were skipped."
+    both, *_ = eventful(["nothing", "nan"], ghosts=True)
+    assert inspect.ghosts(both).text.startswith("4 cuts stopped a gradient, the ghost of the cut. 4 ghosts are")
+
+
+@pytest.mark.filterwarnings("ignore:.*step is skipped")
+def test_of_several_values_each_is_called_skipped():
+    params = {"w": th.tensor(1.0, requires_grad=True)}
+    optimizer = SGD(0.1, mu=0.5, on_nonfinite="skip", optimizer=SGD(0.01))
+    with th.record() as tape:
+        for factor in (1.0, np.nan, 1.0):
+            (params["w"] ** 2 * factor).backward()
+            optimizer.step(params)
+    assert inspect.svg(tape, step=1).count(">skipped<") == 3  # the weights, alpha and mu
+
+
+def test_what_is_set_by_hand_is_no_move():
+    tape, *_ = eventful(["nothing", "nothing", "set"], "sgd(0.1) / sgd(0.01)")
+    assert ", and set by hand from 0.132 to 0.6 before step 3." in inspect.moved(tape, "alpha").text
+
+
+@pytest.mark.parametrize("skipped", [[0], [3], [2, 1], [1, 1]])
+def test_json_that_skips_no_steps_is_refused(skipped):
+    text = json.dumps(json.loads(eventful(["nothing", "nothing"])[0].to_json()) | {"skipped": skipped})
+    with pytest.raises(ArgumentError, match="skipped does not hold"):
+        Recording.from_json(text)

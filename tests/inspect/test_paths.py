@@ -1,0 +1,66 @@
+"""A picture of paths shows all of them: what leaves the loss arrives at the hyperparameter, along its arrows."""
+
+import re
+from collections import defaultdict
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import run, stacks, trained
+
+from tinyhyper import inspect
+from tinyhyper.inspect.figure import figure, steps_of
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.paths import Paths
+from tinyhyper.optim import SGD
+
+
+def product(params):
+    return (reduce(lambda x, y: x * y, params.values()) - 1) ** 2
+
+
+def windowed(horizon, steps, weights=4):
+    params = {f"w{n}": (n + 1) / 4 for n in range(weights)}
+    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    return trained(optimizer, steps, params, product, ghosts=True, create_graph=True)
+
+
+@given(stacks, st.integers(1, 3), st.sampled_from(["last", "sum"]), st.integers(0, 5))
+def test_the_amounts_are_those_of_all_paths(stack, horizon, objective, seed):
+    bottom, _, above = f"{stack}/sgd(1e-3)".partition("/")
+    text = f"{bottom.removesuffix(')')}, horizon={horizon}, objective={objective})/{above}"
+    tape, _, optimizer = run(text, steps=horizon + 1, seed=seed, create_graph=horizon > 1)
+    graph, shown = Graph(tape), figure(tape, steps_of(tape)[0], (), horizon + 1)
+    for key in optimizer._tuned:
+        found = [(place, graph.gradient(place)) for place in graph.find(key)]
+        target, gradient = [pair for pair in found if pair[1] is not None][-1]
+        paths = Paths(tape, limit=10**9)  # no two paths are taken together
+        losses, boxes = paths.losses(gradient), shown.where
+        expected = defaultdict(float)
+        for part in (part for loss in losses for part in paths.parts(target, loss)):
+            for here, there in pairwise(map(boxes.get, part.through)):
+                if here != there:
+                    expected[here, there] += part.value
+        amounts = paths.between(target, losses, boxes)
+        assert amounts.keys() == expected.keys()
+        scale = max(map(abs, expected.values()), default=0.0)
+        assert all(np.isclose(amounts[ends], expected[ends], rtol=1e-9, atol=1e-12 * scale) for ends in amounts)
+
+
+@pytest.mark.parametrize("horizon, steps", [(2, 3), (3, 7), (2, 5)])
+def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps):
+    answer = inspect.paths(windowed(horizon, steps), "alpha")
+    assert "paths) → alpha" in str(answer)
+    drawn = answer.svg()
+    amounts = [float(text) for text in re.findall(r"th-amount[^>]*>([^<]+)<", drawn)]
+    total = sum(row[1] for row in answer.rows)
+    assert amounts[0] == pytest.approx(total, rel=1e-3)  # from the loss, where the paths begin
+    assert len(amounts) > 2 * horizon and f">loss[{steps - 1}]<" in drawn
+
+
+def test_a_picture_of_long_paths_shows_their_first_steps():
+    drawn = inspect.paths(windowed(9, 10, weights=1), "alpha").svg()
+    assert {int(step) for step in re.findall(r">step (\d+)", drawn)} == {*range(1, 8)}
