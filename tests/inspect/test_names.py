@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.errors import ArgumentError
+from tinyhyper.inspect import Recording
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.names import Names
@@ -194,3 +196,29 @@ def tape_of_one_level():
         th.sum(params["w"]).backward()
         th.optim.SGD(0.1).step(params)
     return tape
+
+
+@pytest.mark.parametrize("ask", [inspect.moved, inspect.left_range, inspect.paths, inspect.why_zero])
+def test_a_hyperparameter_of_two_towers_is_asked_for_where_one_was_recorded(ask):
+    params = [{name: th.tensor(1.0, requires_grad=True)} for name in "ab"]
+    towers = [th.optim.from_string(text) for text in ("sgd(0.01)/sgd(0.001)", "sgd(0.02)/sgd(0.01)")]
+    with th.record(ghosts=True) as tape:
+        for _ in range(3):
+            (params[0]["a"] ** 2 + params[1]["b"] ** 2).backward()
+            for own, optimizer in zip(params, towers):
+                optimizer.step(own)
+    for recording in (tape, Recording.from_json(tape.to_json())):
+        with pytest.raises(ArgumentError, match=r"'alpha' .* SGD\(alpha=0.01\) / .* and SGD\(alpha=0.02\) / .*one at"):
+            ask(recording, "alpha")
+    assert inspect.moved(tape, "a").rows and inspect.svg(tape) and tape.explore()
+
+
+def test_a_tower_that_takes_over_from_another_is_no_second_one():
+    params = {"w": th.tensor(1.0, requires_grad=True)}
+    with th.record() as tape:
+        for alpha in (0.1, 0.2):
+            optimizer = th.optim.SGD(alpha, optimizer=th.optim.SGD(0.01))
+            for _ in range(2):
+                (params["w"] ** 2).backward()
+                optimizer.step(params)
+    assert len(tape.towers) == 1 and len(inspect.moved(tape, "alpha").rows) == 4

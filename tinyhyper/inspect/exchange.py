@@ -15,7 +15,7 @@ from .saved import Saved
 from .schema import dumps, reader, refuse
 
 FORMAT, VERSION = "tinyhyper.tape", 2
-FACTS = ("title", "steps", "objective", "horizon", "ends", "skipped")
+FACTS = ("title", "steps", "objective", "horizon", "towers", "ends", "skipped")
 LISTS = ("nodes", "edges", "cuts", "insides")
 PARTS = 24  # of a gradient
 
@@ -67,6 +67,7 @@ class File:
     steps: int
     objective: Literal["last", "sum"]
     horizon: int | None
+    towers: list[str]
     ends: list[int]
     skipped: list[int]
     nodes: list[Node]

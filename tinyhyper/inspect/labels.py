@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.tensor import Tensor
+from ..errors import ArgumentError
 
 if TYPE_CHECKING:
     from ..core.tower import Optimizer
@@ -52,3 +54,14 @@ class Labels:
 def as_text(name: Any) -> str:
     """The name of a parameter as text, whatever its key in the dict is."""
     return name if isinstance(name, str) and name else repr(name)
+
+
+def span_of(span: Any) -> tuple[float, float]:
+    """The two numbers of a range. Raises ArgumentError for anything else."""
+    try:
+        low, high = map(float, span)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low <= high:
+        raise ArgumentError(f"label: range={span!r} must be a pair of numbers (low, high)")
+    return low, high

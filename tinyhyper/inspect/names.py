@@ -153,7 +153,8 @@ class Names:
     def find(self, asked: str) -> list[Place]:
         """The values of a name, oldest first: "alpha" for every step, "alpha[2]" for one, "kappa", "w.m".
 
-        Raises ArgumentError for an unknown name, with those there are, and for a name of several values.
+        Raises ArgumentError for an unknown name, with those there are, and for a name of several values, also of
+        several towers.
         """
         if not isinstance(asked, str):
             raise DtypeError(f"ask for a value by its name, not by {asked!r} of type {type(asked).__name__}")
@@ -176,6 +177,11 @@ class Names:
             exact = sorted(name.exact + ("" if step is None else f"[{step}]") for name, step in readings)
             raise ArgumentError(f"{asked!r} names several values here: ask for {' or '.join(map(repr, exact))}")
         name, step = readings[0]
+        if name.role == "hyperparameter" and len(self.tape.towers) > 1:
+            raise ArgumentError(
+                f"{asked!r} may be of each of the towers in this recording, {' and '.join(self.tape.towers)}: record "
+                "the steps of one at a time"
+            )
         found = self._at(name, step)
         if not found:
             steps = sorted({*map(self._step, self.places[name])})

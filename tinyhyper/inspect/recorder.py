@@ -6,7 +6,6 @@ but those of the values before each optimizer step (see `rewind`), and with ghos
 
 from __future__ import annotations
 
-import math
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from ..errors import ArgumentError, GraphError
 from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
-from .labels import Operands
+from .labels import Operands, span_of
 from .records import Cut, Kind, Label, Place, Program, Role
 from .rewind import Pasts
 from .saved import saved
@@ -53,6 +52,7 @@ class Recorder(Watcher, EventRecording):
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
         self._held: list[tuple[weakref.ref[Node], int]] = []
         self._height = 0
+        self._towers: list[tuple[weakref.ref[Optimizer], Mapping[str, Tensor]]] = []  # each with what it moved
         self.pasts = Pasts(rewind)
 
     # Called by the engine.
@@ -135,6 +135,11 @@ class Recorder(Watcher, EventRecording):
 
     def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
         """A step of the optimizer would move these parameters, unless it is not finite."""
+        known = [(ref() is optimizer, moved is params) for ref, moved in self._towers]
+        if not any(map(any, known)):
+            self.towers.append(str(optimizer))
+        if not any(map(all, known)):
+            self._towers.append((weakref.ref(optimizer), params))
         self.pasts.note(self.steps - 1, params, optimizer)
 
     def stepped(self) -> None:
@@ -166,7 +171,7 @@ class Recorder(Watcher, EventRecording):
                 f"label: name={name!r}, role={role!r}, level={level!r}; a name must be a non-empty string, a role one "
                 f"of {', '.join(ROLES)}, a level an integer >= 0"
             )
-        span = None if range is None else _ends(range)
+        span = None if range is None else span_of(range)
         mark = self._mark(tensor)
         known = mark if mark is not None and tensor.edge is None else self._known(tensor)
         if known is None:  # nothing has read it so far, so it existed before this step
@@ -250,6 +255,7 @@ class Recorder(Watcher, EventRecording):
         self._gone += [(number, len(self.ends)) for _, number in self._held]
         self._by_array.clear()
         self._held.clear()
+        self._towers.clear()
         self.closed = True
 
 
@@ -259,17 +265,6 @@ def _graph(tensor: Tensor) -> tuple[Kind, Any, int | None]:
         return "constant", None, None
     made = tensor.edge[0]
     return ("leaf" if made.op is None else "earlier"), made.op, made.serial
-
-
-def _ends(span: Any) -> tuple[float, float]:
-    """The two numbers of a range. Raises ArgumentError for anything else."""
-    try:
-        low, high = map(float, span)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not low <= high:
-        raise ArgumentError(f"label: range={span!r} must be a pair of numbers (low, high)")
-    return low, high
 
 
 class record(Block):

@@ -184,6 +184,7 @@ class Recording:
     title: the recorded tower, or a title of your own.  steps: how many optimizer steps began.  skipped: those of them
     that changed nothing, as `on_nonfinite="skip"` has it.
     objective, horizon: of the recorded tower: "last" or "sum", and the number of steps between two cuts.
+    towers: those that moved parameters of their own, as text.
     ends: how many nodes there were at the end of each step, and at the end.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
     saved: what `th.save` would write at the end, or why not.  closed: whether the block has ended.
@@ -194,6 +195,7 @@ class Recording:
         self.title: str | None = None
         self.steps, self.objective, self.closed = 0, "last", False
         self.horizon: int | None = 1
+        self.towers: list[str] = []
         self.ends: list[int] = []
         self.skipped: list[int] = []
         self.paths: list[Any] = []
