@@ -340,6 +340,37 @@ def test_a_button_shows_the_words(reader, tape):
     reader.screenshot("words")
 
 
+def test_an_answer_is_in_sight_after_the_words_were(reader, tape):
+    reader.open(tape)
+    scrolled = 'return document.querySelector("aside").scrollTop'
+    for act in ("reach", "enter"):
+        reader.ask("document.getElementById('glossary').click()")
+        assert reader.ask(scrolled) > 0
+        reader.ask(f"explorer.{act}(explorer.cy.nodes('.loss').first())")
+        assert reader.ask(scrolled) == 0
+
+
+def test_a_step_without_a_backward_pass_says_so(reader):
+    reader.open(recorded("sgd/sgd", 3))
+    reader.ask("explorer.go(3, false); explorer.pass()")
+    assert "No backward pass began in step 3. Backward passes began in the steps 0, 1, 2." in reader.says()
+
+
+def test_how_t_was_counted_is_no_part_of_an_opened_box(reader):
+    reader.open(recorded("adam/sgd", 3, {"a": 1.0, "b": 2.0}))
+    box = "explorer.lanes.box([explorer.tape.cuts[0].targets[0], 0])"
+    reader.ask(f"explorer.enter(explorer.cy.getElementById({box}.id))")
+    inside = "return explorer.stock.elements.map(({ data }) => explorer.tape.nodes[data.number]?.op ?? '')"
+    assert {*reader.ask(inside)} <= {"", "Adam.rule", "SGD.rule"}
+
+
+def test_the_ends_of_a_scale_are_different_numbers(reader):
+    reader.open(recorded("adam/sgd(1e-7)", 4, {"w": [1.0, 2.0]}))
+    texts = "[...panel.querySelectorAll('.scale')].map((text) => text.textContent)"
+    panels = reader.ask(f"return [...document.querySelectorAll('.panel')].map((panel) => {texts})")
+    assert any(len(labels) == 2 for labels in panels) and all(len({*labels}) == len(labels) for labels in panels)
+
+
 def test_boxes_and_fused_operations_open(reader, tape):
     from selenium.webdriver.common.keys import Keys
 

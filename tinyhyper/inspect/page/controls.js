@@ -20,7 +20,7 @@ Object.assign(Explorer.prototype, {
       this.curves.log = event.target.checked;
       this.curves.draw();
     });
-    cy.on("tap", (event) => this.choose(event.target === cy ? null : event.target));
+    cy.on("tap", (event) => this.choose(event.target === cy ? null : event.target) ?? this.answer());
     cy.on("onetap", (event) => event.target !== cy && this.visit(event.target)); // which a double click is not
     cy.on("dbltap", ".box", (event) => this.enter(event.target));
     cy.on("mouseover", ".box, edge", (event) => this.tip(event.target, event.renderedPosition));
@@ -124,6 +124,7 @@ Object.assign(Explorer.prototype, {
 
   reach(node) {
     this.choose(node);
+    this.answer();
     const box = node.renderedBoundingBox();
     const { clientWidth: width, clientHeight: height } = at("graph");
     const by = { x: Math.max(0, 10 - box.x1) - Math.max(0, box.x2 - width + 10), y: Math.max(0, 10 - box.y1) - Math.max(0, box.y2 - height + 10) };

@@ -54,7 +54,8 @@ class Curves {
       kind: n ? "beside" : "first", run, values: new Map(run), dot: svg("circle", { r: 4, class: n ? "dot beside" : "dot" }), number: h("b", n ? { class: "beside" } : {}),
     })).filter(({ run }) => run.length);
     const scales = ends.length ? [[high, 11], ...(low < high ? [[low, CURVE.height - 3]] : [])] : [];
-    const labels = scales.map(([value, height]) => svg("text", { x: 3, y: height, class: "scale" }, short(value)));
+    const digits = Array.from({ length: 14 }, (_, n) => n + 4).find((n) => low === high || shortest(low, n) !== shortest(high, n)) ?? 17;
+    const labels = scales.map(([value, height]) => svg("text", { x: 3, y: height, class: "scale" }, digits > 4 ? shortest(value, digits) : short(value)));
     const told = shown.map(({ run }) => `from ${short(run[0][1])} to ${short(run.at(-1)[1])}`).join("; beside it ");
     const drawing = svg("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img", "aria-label": `${name} over the steps, ${told}` },
       line, ...shown.map(({ run, kind }) => svg("path", { d: path(run), class: `curve ${kind}` })), ...labels, ...shown.map(({ dot }) => dot));
@@ -68,6 +69,9 @@ class Curves {
     return { x, y, line, shown, figure };
   }
 }
+
+/* A number in so many digits. */
+const shortest = (value, digits) => String(Number(value.toPrecision(digits)));
 
 /* Which line is whose. at: the step at which the other run begins; null without another. */
 function runs(at) {

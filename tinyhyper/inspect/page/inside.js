@@ -3,6 +3,7 @@
 
 const CHIP = { width: 108, height: 42 };
 const GAP = { x: 26, y: 22 };
+const FAN = 260; // how far apart columns are at most, for their edges to be told apart
 const LEGIBLE = 150; // so many nodes are laid out to be read, more to be searched
 
 /* The operations of a box, as elements; those of the whole recording without a box. */
@@ -15,7 +16,8 @@ function operations(tape, lanes, box) {
     for (const edge of tape.into[waiting.pop()]) {
       const place = [edge.source, edge.output];
       const other = lanes.box(place);
-      if (other && other !== box) outer.set(keyOf(place), place);
+      const counts = isCounter(tape.output(place).label); // how t came to be is no part of the step
+      if (counts || (other && other !== box)) outer.set(keyOf(place), place);
       else if (!inner.has(edge.source)) {
         inner.add(edge.source);
         waiting.push(edge.source);
@@ -36,6 +38,8 @@ function operations(tape, lanes, box) {
   }
   return elements;
 }
+
+const isCounter = (label) => label?.role === "hyperparameter" && label.name === "t";
 
 /* What a fused operation reads or gives, as it is called in its equations: in its coordinate, where it is computed with. */
 function calledInside(tape, lanes, place, left) {
@@ -140,7 +144,8 @@ function arrange(elements) {
 }
 
 function placedByDagre(nodes, edges) {
-  const graph = new dagre.graphlib.Graph({ multigraph: true }).setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: GAP.x });
+  const most = Math.max(0, ...nodes.map((node) => edges.filter((edge) => edge.data.target === node.data.id).length));
+  const graph = new dagre.graphlib.Graph({ multigraph: true }).setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: clamp(20 * (most - 1), GAP.x, FAN) });
   for (const { data } of nodes) graph.setNode(data.id, { width: data.width, height: data.height });
   for (const { data } of edges) graph.setEdge(data.source, data.target, {}, data.id);
   dagre.layout(graph);

@@ -120,12 +120,13 @@ class Explorer {
     if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "This step made no cut."));
   }
 
-  /* Bring the step's column into view: the step before it stands on its left. */
+  /* Bring the step's column into view: the step before it stands on its left. Nothing is beyond the ends. */
   follow(moving) {
     const zoom = this.cy.zoom();
     const room = at("graph").clientWidth;
     const pan = { x: room / 2 - (this.layout.column(this.step) - PITCH * 0.06) * zoom, y: this.cy.pan().y };
     const reach = this.layout.span;
+    pan.x = clamp(pan.x, room - EDGE - reach.x2 * zoom, EDGE - reach.x1 * zoom);
     if ((reach.x2 - reach.x1) * zoom < room) pan.x = (room - (reach.x2 - reach.x1) * zoom) / 2 - reach.x1 * zoom;
     this.cy.stop();
     if (moving && !this.calm) this.cy.animate({ pan, duration: MOVE, easing: "ease-in-out" });
@@ -162,6 +163,11 @@ class Explorer {
     if (this.chosen && this.openable(this.chosen)) {
       at("details").append(h("button", { type: "button", id: "open", click: () => this.enter(this.chosen) }, "open (Enter)"));
     }
+  }
+
+  /* Bring what is said of a choice into sight. */
+  answer() {
+    document.querySelector("aside").scrollTop = 0;
   }
 
   /* What there is to say about an element; at length if it was chosen. */
@@ -206,6 +212,7 @@ class Explorer {
       if (nodes.size === 1 && this.tape.nodes[only].inside !== null) this.open.push({ fused: only, name: this.tape.nodes[only].op });
     } else this.open.push({ fused: number, name: this.tape.nodes[number].op });
     this.show();
+    this.answer();
   }
 
   /* Go back to the first `depth` things that are open. */
@@ -215,6 +222,7 @@ class Explorer {
     this.show(this.overview ? this.before : null);
     const id = from?.box?.id ?? (from?.fused !== undefined ? `n${from.fused}` : "");
     this.choose(this.cy.getElementById(id));
+    this.answer();
   }
 
   escape() {

@@ -40,11 +40,20 @@ Object.assign(Explorer.prototype, {
   pass() {
     if (this.run) return this.endPass();
     const halts = this.halts();
-    if (!halts.length) return undefined;
+    if (!halts.length) return this.passless();
     this.choose(null);
     this.run = { halts, now: -1 };
     at("graph").focus({ preventScroll: true });
     return this.advance(1);
+  },
+
+  /* Say why there is no backward pass to follow. */
+  passless() {
+    const where = this.overview ? `step ${this.step}` : "what is open";
+    const steps = [...new Set(this.tape.sweeps.map(({ loss: [node] }) => this.tape.nodes[node].step))];
+    const begun = steps.length ? `Backward passes began in the steps ${steps.slice(0, 6).join(", ")}${steps.length > 6 ? ` and ${steps.length - 6} more` : ""}.` : "";
+    at("details").replaceChildren(h("p", {}, `No backward pass began in ${where}. ${begun}`));
+    this.answer();
   },
 
   endPass() {
