@@ -53,6 +53,15 @@ def test_a_bar_of_a_ghost_says_whether_it_is_a_number_or_a_norm_and_whether_a_gr
     assert {table.KEYS[look] for look in answer.looks if look in table.KEYS} <= legend
 
 
+@given(st.lists(st.floats(-1e9, 1e9) | st.sampled_from([0.0, 9821.0, 1e-6, np.inf, np.nan]), min_size=1, max_size=9))
+def test_bars_are_in_the_order_of_their_sizes_and_each_can_be_seen(numbers):
+    found = table.lengths(numbers)
+    sizes = [abs(number) if np.isfinite(number) else np.inf for number in numbers]
+    for (_, b), (_, d) in pairwise(sorted(zip(sizes, found))):
+        assert 0 <= b <= d <= 1
+    assert all(length > 0.001 for size, length in zip(sizes, found) if size > 1e-30)
+
+
 # What is alive when
 
 

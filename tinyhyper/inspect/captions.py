@@ -80,7 +80,8 @@ class Captions:
             return f"loss[{key.step}]", "" if box.number is None else short(box.number)
         many = "values" if key.lane else "weights"
         value = box.names[names[0]] if len(names) == 1 else None
-        remark = "" if value is None else short(value)
+        norm = box.norms.get(names[0]) if len(names) == 1 else None
+        remark = "" if value is norm is None else f"norm {short(norm)}" if value is None else short(value)
         if key.kind == "gradient":
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"
@@ -108,8 +109,9 @@ class Captions:
         forms = [titles, bare]
         if box.key.kind == "gradient":
             forms = [[f"{by}{tuned(box, *both)}" for both in zip(names, bare)] for by in ("∂/∂", "∂")]
+            forms = [[f"|{text}|" if name in box.norms else text for name, text in zip(names, form)] for form in forms]
         for digits, form in product((4, 3, 2) if box.coordinates else (4,), forms):  # a coordinate is worth a digit
-            values = [box.names[name] for name in names]
+            values = [box.norms.get(name, box.names[name]) for name in names]
             numbers = ["" if value is None else min(short(value), short(value, digits), key=len) for value in values]
             numbers = [SKIPPED] * len(names) if box.skipped else numbers
             rooms = [ROOM - wide(at) - (wide(number) + 0.4 if number else 0) for number in numbers]

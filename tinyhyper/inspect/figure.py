@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import ArgumentError
-from .records import STRENGTH, Cut, Edge, Label, Node, Place, Recording, by_target, walk
+from .records import STRENGTH, Cut, Edge, Label, Node, Output, Place, Recording, by_target, walk
 
 Drawn: TypeAlias = Literal["kept", "cut", "value", "asked", "backward"]
 FIXED = -1
@@ -32,7 +32,8 @@ class Key(NamedTuple):
 class Box:
     """A box of the figure.
 
-    names: the values in it, each with its number if it is one.  state: the names of the optimizer's state.
+    names: the values in it, each with its number if it is one.  norms: of a gradient, by name, those of arrays.
+     state: the names of the optimizer's state.
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  skipped: whether its step was.
@@ -40,6 +41,7 @@ class Box:
 
     key: Key
     names: dict[str, float | None] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
     state: set[str] = field(default_factory=set)
     coordinates: dict[str, str] = field(default_factory=dict)
     meant: dict[str, float] = field(default_factory=dict)
@@ -170,6 +172,7 @@ class _Boxes:
                 box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
                 name, value = ("" if label is None else label.name), node.outputs[0].value
                 box.names[name] = value
+                self._measure(box, name, node.outputs[0])
                 if label is not None and label.coordinate is not None:
                     box.coordinates[name] = label.coordinate
                     if value is not None and label.slope:
@@ -240,10 +243,16 @@ class _Boxes:
             box.state.add(label.name.rpartition(".")[2])
         else:
             box.names[label.name] = value
+            self._measure(box, label.name, node.outputs[n])
             if key.kind == "gradient" and label.coordinate is not None:
                 box.coordinates[label.name] = label.coordinate
             if node.op is not None and node.op.endswith(".rule"):
                 box.rule = node.op.removesuffix(".rule")
+
+    def _measure(self, box: Box, name: str, output: Output) -> None:
+        """Note the norm of a gradient that is no number."""
+        if box.key.kind == "gradient" and output.number is None and output.norm is not None:
+            box.norms[name] = output.norm
 
     def _join(self, place: Place, key: Key) -> Box:
         self.where[place] = key

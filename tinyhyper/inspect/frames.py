@@ -155,7 +155,7 @@ def _of_one_height(drawn: Sequence[Callable[..., D]]) -> list[D]:
 
 
 def _ghost(halt: Halt) -> str:
-    return "" if halt.value is None else f"ghost {short(halt.value)}"
+    return "" if halt.value is None else f"ghost{' norm' if len(halt.stops) > 1 else ''} {short(halt.value)}"
 
 
 def _caption(graph: Graph, one: Pass, found: Sequence[Halt], halt: Halt) -> str:

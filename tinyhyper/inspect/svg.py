@@ -233,8 +233,8 @@ class Drawing(Canvas):
         if arrow.source.kind == "gradient":  # where it is from says why
             text = ghost and (f"{number}: {ghost}" if len(arrow.cuts) == 1 else ghost)
             self.write(2, self._below(arrow.source) - y, text or number, "th-reason", group, "end")
-        elif len(number) > 18 and not ghost:
-            self.write(66, -17, number, "th-reason", group, "end")
+        elif len(ghost or number) > 18:
+            self.write(66, -17, ghost or number, "th-reason", group, "end")
         elif len(number) > 7:
             self.write(-16, -6, ghost or number, "th-reason", group, "end")
         else:

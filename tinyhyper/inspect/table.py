@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite, log10
 from textwrap import fill
 from typing import Any
 
@@ -11,6 +12,7 @@ from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
+MANY = 300  # so many times as large as the smallest bar the longest is before the scale is logarithmic
 KEYS = {
     "th-bar": "a number above 0",
     "th-bar th-minus": "a number below 0",
@@ -40,6 +42,23 @@ def above(words: str) -> float:
 def fitting(words: str, beside: int) -> int:
     """How many rows fit on a slide below some words. beside: rows of something else."""
     return max(int((HALL - 6 - above(words)) / ROW) - beside, 1)
+
+
+def logarithmic(numbers: Sequence[float]) -> bool:
+    """Whether bars of these sizes are drawn on a logarithmic scale: the smallest would not be seen on another."""
+    sizes = [abs(number) for number in numbers if number and isfinite(number)]
+    return bool(sizes) and max(sizes) > MANY * min(sizes)
+
+
+def lengths(numbers: Sequence[float]) -> list[float]:
+    """How long the bars of some numbers are, as parts of the longest; what is not finite has the longest."""
+    sizes = [abs(number) for number in numbers if number and isfinite(number)]
+    if logarithmic(numbers):
+        low, high = log10(min(sizes)) - 0.5, log10(max(sizes))
+        found = [(log10(abs(n)) - low) / (high - low) if n and isfinite(n) else 0.0 for n in numbers]
+    else:
+        found = [abs(number) / max(sizes, default=1.0) for number in numbers]
+    return [length if isfinite(number) else 1.0 for number, length in zip(numbers, found)]
 
 
 class Sheet(Canvas):
@@ -100,8 +119,9 @@ def drawn_table(
         sheet.row(n, places, row, "th-pale" if pale else "" if n else "th-head")
     if more > 0:
         sheet.row(len(cells), places, [f"and {more} more rows"])
-    longest = max(map(abs, numbers), default=0.0) or 1.0
-    for n, number in enumerate(numbers, start=1):
-        sheet.bar(n, places[-1], BAR * abs(number) / longest, looks[n - 1] if looks else "th-bar")
+    for n, length in enumerate(lengths(numbers), start=1):
+        sheet.bar(n, places[-1], BAR * length, looks[n - 1] if looks else "th-bar")
+    if logarithmic(numbers):
+        sheet.row(0, places[-1:], ["on a logarithmic scale"], "th-head")
     sheet.keys(len(cells) + (more > 0) + 1, keys)
     return sheet.picture()
