@@ -735,7 +735,42 @@ def test_a_range_of_a_label_that_is_none_is_refused_and_nothing_is_recorded(span
 
 
 @pytest.mark.parametrize("key", ["", 0, 1, None, (1, 2), b"w"])
-def test_a_run_with_any_key_for_its_parameters_can_be_recorded(key):
+def test_a_run_with_any_key_for_its_parameters_can_be_recorded_and_asked(key):
     tape = trained("sgd(mu=0.5)/sgd", params={key: [1.0, 2.0]})
     name = key if isinstance(key, str) and key else repr(key)
     assert inspect.moved(tape, name).rows and f"{name}[2]" in str(tape)
+    if isinstance(key, str):
+        assert inspect.moved(tape, key).rows
+
+
+@given(st.floats(1e-3, 1e3))
+def test_a_gradient_that_only_rounding_makes_is_told_from_a_small_one(scale):
+    """Adam's first step is the same with any beta1; near a minimum the gradient of alpha is small, and no rounding."""
+
+    def asked(optimizer, name, scale):
+        tape = trained(optimizer, 2, {"w": [1.0, -2.0]}, lambda params: th.sum((params["w"] * scale) ** 2))
+        return inspect.why_zero(tape, name).text
+
+    none = asked("adam(0.01)/sgd(1e-9)", "beta1[1]", scale)
+    assert none.startswith(("It is 0 up to rounding: ", "A path without a cut leads"))
+    assert asked("adam(0.01)/sgd(1e-9)", "alpha[1]", scale).startswith("It is not zero: ")
+    assert asked("sgd(1e-3)/sgd(1e-9)", "alpha[1]", 1e-3 * min(scale, 1.0)).startswith("It is not zero: ")
+
+
+def test_a_recording_without_cuts_and_steps_is_said_to_be_so():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        (x * x).backward()
+    assert inspect.cuts(tape).text.startswith("No cut was made. A value passes")
+    told = inspect.differences(tape, tape).text
+    assert re.search(r"The first has \d+ nodes and 0 cuts, and its", told)
+    with th.record() as one:
+        (x * x.detach()).backward()
+    assert re.search(r"The second has \d+ nodes and 1 cut, and its", inspect.differences(tape, one).text)
+
+
+def test_without_a_cut_the_gradients_that_differ_are_named():
+    tape, *_ = run("sgd/sgd")
+    answer = inspect.without(tape, 4)
+    name, old, new = answer.rows[0]
+    assert f"1 gradient differs. The gradient with respect to {name} is {new:.4g}, not {old:.4g}." in answer.text

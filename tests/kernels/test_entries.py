@@ -179,10 +179,30 @@ def test_rows_are_copied_by_their_numbers_and_one_out_of_range_sets_the_flag(n, 
     whole = np.arange(n * int(np.prod(width, dtype=int))).reshape(n, *width).astype(dtype)
     numbers, out = np.array(numbers), spec(np.empty((len(numbers), *width), dtype))
     given = spec(whole), spec(numbers)
-    found = places.rows(given, out) if compiler_is_off() else entries.rows(*given, out)
+    getitem = engine.OPERATIONS["getitem"]
+    found = places.rows(given, out) if compiler_is_off() else entries.by_numbers(getitem, *given, out)
     [copied], exact, flag = run(found, [whole, numbers], [out], "rows")
     assert exact and flag == bool(np.any((numbers < -n) | (numbers >= n)))
     assert flag or np.array_equal(copied, whole[numbers])
+
+
+@given(
+    n=st.integers(1, 6), width=st.lists(st.integers(1, 3), max_size=2), dtype=st.sampled_from(["f4", "f8"]),
+    numbers=hnp.arrays(np.int64, hnp.array_shapes(max_dims=2, max_side=4), elements=st.integers(-8, 8)),
+    data=st.data(),
+)  # fmt: skip
+@settings(max_examples=30)
+def test_rows_are_added_by_their_numbers_and_one_out_of_range_sets_the_flag(n, width, dtype, numbers, data):
+    x = data.draw(hnp.arrays(dtype, (*numbers.shape, *width), elements=st.floats(-9, 9, width=32)))
+    out = spec(np.empty((n, *width), dtype))
+    scatter, given_ = engine.OPERATIONS["scatter"], (spec(x), spec(numbers))
+    found = places.added(given_, out) if compiler_is_off() else entries.by_numbers(scatter, *given_, out)
+    [sums], exact, flag = run(found, [x, numbers], [out], "rows")
+    assert exact and flag == bool(np.any((numbers < -n) | (numbers >= n)))
+    if not flag:
+        expected = np.zeros((n, *width))
+        np.add.at(expected, numbers, x.astype(float))
+        assert sums.tobytes() == expected.astype(dtype).tobytes()
 
 
 @given(
@@ -203,8 +223,13 @@ def test_what_is_not_of_floats_or_has_gaps_is_not_checked():
         assert places.finite(spec(x)) is None
         assert entries.finite(spec(x)) is None
     gaps = spec(np.ones((4, 4))[:, ::2]), spec(np.arange(2)), spec(np.ones((2, 2)))
-    assert places.rows(gaps[:2], gaps[2]) is None
-    assert entries.rows(*gaps) is None
+    getitem, add = engine.OPERATIONS["getitem"], engine.OPERATIONS["add"]
+    masked = spec(np.ones((2, 2))), spec(np.array([True, False])), spec(np.ones((1, 2)))
+    whole = spec(np.ones((2, 2), int)), spec(np.arange(2)), spec(np.ones((2, 2), int))
+    for make in (places.rows, places.added):
+        assert make(gaps[:2], gaps[2]) is None and make(masked[:2], masked[2]) is None
+    assert places.added(whole[:2], whole[2]) is None
+    assert entries.by_numbers(getitem, *gaps) is None and entries.by_numbers(add, *masked) is None
 
 
 @pytest.mark.parametrize("name, bounds", [("argmax", [np.nan, 3.0]), ("argmin", [-1.0, np.nan])])

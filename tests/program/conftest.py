@@ -11,6 +11,7 @@ from tinyhyper.program.verify import verify
 def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
+    monkeypatch.setattr(native.machine.entries, "by_numbers", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
 
     def laid_out(*given):

@@ -199,6 +199,30 @@ def test_an_index_may_come_with_the_batch(either):
     assert_close(replayed, eager)
 
 
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_rows_by_numbers_of_the_batch_are_native_and_one_out_of_range_is_refused(either, horizon, request):
+    def loss(params, ids, y):
+        return th.mean(th.square(th.sum(params["w"][ids], 1) + params["b"] - y))
+
+    rng = np.random.default_rng(0)
+    ids, y = rng.integers(-3, 3, (40, 4, 5)), rng.standard_normal((40, 4, 2))
+    eager, replayed = (make(adam(horizon=horizon)) for _ in range(2))
+    train = th.replay(loss, *replayed)
+    expected = [eager_step(loss, *eager, batch) for batch in zip(ids[:30], y)]
+    np.testing.assert_allclose(train.over(ids[:30], y[:30]), expected, rtol=1e-12)
+    if horizon == 1 and request.node.callspec.params["either"] == "c" and not compiler_is_off():
+        assert "np" not in train.program.ways[0]
+    before = {name: w.numpy().copy() for name, w in replayed[0].items()}
+    ids[30, 0, 0] = 3
+    with pytest.raises(th.ShapeError, match="index 3 is out of bounds"):
+        train.over(ids[30:], y[30:])
+    assert all(np.array_equal(w.numpy(), before[name]) for name, w in replayed[0].items())
+    ids[30, 0, 0] = 0
+    expected = [eager_step(loss, *eager, batch) for batch in zip(ids[30:], y[30:])]
+    np.testing.assert_allclose(train.over(ids[30:], y[30:]), expected, rtol=1e-12)
+    assert_close(replayed, eager)
+
+
 def test_tensors_numbers_and_large_arrays_are_batches(either):
     def loss(params, x, scale, name):
         assert name == "a name"

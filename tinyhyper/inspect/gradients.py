@@ -33,9 +33,10 @@ def cuts(tape: Recording) -> Answer:
         last = [graph.name(cut.place) for cut in found if cut.step == found[-1].step]
         rows.append((reason, line, len(found), sum(cut.severed for cut in found), ", ".join(dict.fromkeys(last))))
     lines = len({line for _, line in groups})
-    text = (
-        f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}. A value passes through a cut, a gradient "
-        "does not. At a value without a graph the gradient would have ended without the cut, too."
+    text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}." if rows else "No cut was made."
+    text += (
+        " A value passes through a cut, a gradient does not. At a value without a graph the gradient would have ended "
+        "without the cut, too."
     )
     columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
     return Answer("Which edges are cut, where and why?", text, columns, rows, draw=picture(tape))
@@ -101,7 +102,9 @@ def why_zero(tape: Recording, of: str) -> Answer:
     elif graph.number(gradient) == 0:
         return _numerically(graph, question, place, gradient)
     else:
-        text = f"It is not zero: backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}."
+        tiny = abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
+        text = f"It is {'0 up to rounding' if tiny else 'not zero'}: backward() left "
+        text += f"{graph.left(place, graph.number(gradient))} in the .grad of {name}."
     return Answer(question, text, draw=picture(tape, [place], (), text))
 
 
@@ -150,6 +153,10 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
             rows.append((name, None if old is None else size(old), size(new)))
     differ = f"{len(rows)} gradients differ" if len(rows) > 1 else f"{len(rows) or 'no'} gradient differs"
     text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, {differ}."
+    if rows:
+        were = (", where none was" if old is None else f", not {short(old)}" for _, old, _ in rows)
+        told = (f"{name} is {short(new)}{was}" for (name, _, new), was in zip(rows, were))
+        text += f" The gradient with respect to {listed(told, 2)}."
     if not made.severed:
         text += " The value that it cut had no graph."
     columns = ("gradient with respect to", "with the cut", "without the cut")
@@ -163,6 +170,15 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
     graded = [(place, gradient) for place in places if (gradient := graph.gradient(place)) is not None]
     meant = [place for place, gradient in graded if not zero or graph.number(gradient) == 0]
     return (meant or places)[-1]
+
+
+def _rounding(graph: Graph, gradient: Place) -> float:
+    """What the rounding of the weights changes the loss of a gradient by."""
+    tape, loss = graph.tape, graph.tape.node(gradient).loss
+    found = [(node, node.of) for node in tape.nodes if node.of is not None and node.loss == loss]
+    weights = [(node, of) for node, of in found if (label := graph.label(of)) and label.role == "weights"]
+    sizes = [(node.outputs[0].norm or 0.0) * (tape.output(of).norm or 0.0) for node, of in weights]
+    return float(np.finfo(float).eps) * sum(sizes)
 
 
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:

@@ -158,7 +158,7 @@ class Names:
         """
         if not isinstance(asked, str):
             raise DtypeError(f"ask for a value by its name, not by {asked!r} of type {type(asked).__name__}")
-        asked = plain(asked)
+        asked = plain(asked or repr(asked))  # as a parameter without a name is called
         match = STEP.fullmatch(asked)
         wanted, step = (match["name"], int(match["step"])) if match else (asked, None)
         readings: list[tuple[Name, int | None]]

@@ -108,7 +108,7 @@ def differences(first: Recording, second: Recording) -> Answer:
         text += f" The table lists {len(changed) - MOST} more." if len(changed) > MOST else ""
         text += f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} "
         text += "that the first lacks."
-    text += "".join(f"\nA step of the {which} {_size(tape)}." for which, tape in (("first", first), ("second", second)))
+    text += "".join(f"\n{_size(tape, which)}." for which, tape in (("first", first), ("second", second)))
     columns = ("from", "to", "in the first", "in the second")
     return Answer("What changed between the two?", text, columns, rows, draw=picture(second))
 
@@ -172,10 +172,12 @@ def _relations(graph: Graph) -> dict[tuple[str, str], str]:
     }
 
 
-def _size(tape: Recording) -> str:
-    """How big the steps of a recording are on average, and how long their operations took."""
+def _size(tape: Recording, which: str) -> str:
+    """How big the steps of a recording are on average, or all of it without steps, and how long its operations took."""
     nodes, cuts, time = (short(n / max(tape.steps, 1)) for n in (len(tape.nodes), len(tape.cuts), 1e6 * _usual(tape)))
-    return f"has {nodes} nodes and {cuts} cuts, and its operations take {time} microseconds"
+    what = f"A step of the {which}" if tape.steps else f"The {which}"
+    held = " and ".join(f"{n} {noun}{'' if n == '1' else 's'}" for n, noun in ((nodes, "node"), (cuts, "cut")))
+    return f"{what} has {held}, and its operations take {time} microseconds"
 
 
 def _usual(tape: Recording) -> float:

@@ -16,7 +16,7 @@ from . import expressions, moves, multiply, native, places, reductions, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
 
-__all__ = ["FLAG", "Entry", "Operand", "Output", "Room", "Table", "entry", "finite", "reaches", "rows"]
+__all__ = ["FLAG", "Entry", "Operand", "Output", "Room", "Table", "by_numbers", "entry", "finite", "reaches"]
 
 
 class Entry(NamedTuple):
@@ -98,9 +98,15 @@ def _lying(x: ArraySpec) -> ArraySpec:
     return x if len(x.strides) == len(x.shape) else in_rows(*x[:2])
 
 
-def rows(whole: ArraySpec, numbers: ArraySpec, out: ArraySpec) -> Entry | None:
-    """The C function that copies rows of Operand(0), by the numbers in Operand(1). One out of range sets the flag."""
-    return None if compiler_is_off() else _entry(places.rows((_lying(whole), _lying(numbers)), in_rows(*out[:2])))
+def by_numbers(op: Any, operand: ArraySpec, numbers: ArraySpec, out: ArraySpec) -> Entry | None:
+    """The C function for `getitem` or `scatter` of the rows whose numbers are in Operand(1), an array of integers.
+
+    As `entry`. A number that is out of range sets the flag.
+    """
+    make = {"getitem": places.rows, "scatter": places.added}.get(op.name)
+    if make is None or compiler_is_off():
+        return None
+    return _entry(make((_lying(operand), _lying(numbers)), in_rows(*out[:2])))  # pragma: no cover - compiled
 
 
 def finite(x: ArraySpec) -> Entry | None:

@@ -41,6 +41,16 @@ def kernel(x, numbers, out, wrong):
         for j in range(x.shape[1]):
             out[n, j] = x[row, j]
 """
+ADDED = """
+def kernel(x, numbers, out, wrong):
+    for n in range(len(numbers)):
+        row = numbers[n] + len(out) if numbers[n] < 0 else numbers[n]
+        if row < 0 or row >= len(out):
+            wrong[0] = 1
+            return
+        for j in range(x.shape[1]):
+            out[row, j] += x[n, j]
+"""
 FINITE = """
 def kernel(x, wrong):
     total = {dtype}(0)
@@ -104,11 +114,30 @@ def scattered(operands: Specs, out: ArraySpec, indices: Sequence[Any], shape: tu
 def rows(operands: Specs, out: ArraySpec) -> Recipe | None:
     """Rows of the first operand, by the numbers in the second; one that is out of range sets the flag."""
     x, numbers = map(lie, operands)
-    if not x.flags.c_contiguous or not math.prod(out.shape):
+    if not (x.ndim and _are_numbers(numbers) and x.flags.c_contiguous and math.prod(out.shape)):
         return None
-    matrix, result = (np.empty((len(a), math.prod(a.shape[1:])), a.dtype) for a in (x, lie(out)))
-    arguments = [array(Operand(0), matrix), array(Operand(1), numbers), array(Output(0), result), _flag()]
+    matrix, result = _matrix(len(x), operands[0]), _matrix(numbers.size, out)
+    arguments = [array(Operand(0), matrix), array(Operand(1), numbers.ravel()), array(Output(0), result), _flag()]
     return made(ROWS, arguments, exact=True)
+
+
+def added(operands: Specs, out: ArraySpec) -> Recipe | None:
+    """Zeros, with rows of the first operand added where numbers in the second say; as `scattered`, and as `rows`."""
+    x, numbers = map(lie, operands)
+    if not (out.shape and _are_numbers(numbers) and x.flags.c_contiguous and x.size and out.dtype in FLOATS):
+        return None
+    matrix, sums = _matrix(numbers.size, operands[0]), total(Output(0), out.dtype, _matrix(out.shape[0], out).shape)
+    arguments = [array(Operand(0), matrix), array(Operand(1), numbers.ravel()), sums, _flag()]
+    return made(ADDED, arguments, exact=True)
+
+
+def _are_numbers(numbers: np.ndarray) -> bool:
+    return numbers.dtype.kind == "i" and numbers.flags.c_contiguous
+
+
+def _matrix(length: int, spec: ArraySpec) -> np.ndarray:
+    """An array of so many rows, of as many elements."""
+    return np.empty((length, math.prod(spec.shape) // length), spec.dtype)
 
 
 def finite(x: ArraySpec) -> Recipe | None:

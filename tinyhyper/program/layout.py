@@ -18,7 +18,7 @@ from ..core.operation import OPERATIONS, ArraySpec
 from .beside import flat
 from .lowering import lowered
 from .program import Body, Instruction, Program
-from .readings import Strip, each, slots_in
+from .readings import Strip, each, numbers_in, slots_in
 from .values import Key
 from .versions import Version, Versions
 
@@ -142,9 +142,11 @@ class Layout:
     def _row(self, instruction: Instruction, batch: Mapping[int, Outside]) -> Row:
         """The line of an instruction. batch: the slots that lie outside."""
         entry = None
-        if not instruction.fills:
-            operands = [self.spec(slot) for slot in instruction.reads]
-            outputs = [None if _is_unread(instruction, slot) else self.spec(slot) for slot in instruction.writes]
+        operands = [self.spec(slot) for slot in instruction.reads]
+        outputs = [None if _is_unread(instruction, slot) else self.spec(slot) for slot in instruction.writes]
+        if (numbers := numbers_in(instruction)) is not None:
+            entry = self._entries.by_numbers(instruction.op, *operands, self.spec(numbers), *outputs)
+        elif not instruction.fills:
             entry = self._entries.entry(instruction.op, instruction.call, operands, outputs)
             if entry and any(isinstance(place, Strip) for place in (*instruction.reads, *instruction.writes)):
                 entry = entry._replace(exact=False)  # of what eager makes of each array  # pragma: no cover - compiled
@@ -268,7 +270,7 @@ class Layout:
         if isinstance(word, self._entries.Table):
             return Address(self.own[id(word)].ctypes.data)
         reads = isinstance(word, self._entries.Operand)
-        slot = (row.reads if reads else row.writes)[word.number]
+        slot = ((*row.reads, *row.inside.values()) if reads else row.writes)[word.number]
         return self.addresses.get(slot) or self._place(phase, slot, reads)
 
 

@@ -35,6 +35,13 @@ def slots_in(argument: Any) -> list[int]:
     return [slot for item in argument for slot in slots_in(item)]
 
 
+def numbers_in(instruction: Any) -> int | None:
+    """The slot of the index of an instruction that reads or adds up rows by it alone; None for any other."""
+    call = instruction.call if type(instruction.call) is dict and len(instruction.reads) == 1 else {}
+    [index, *others] = call.get("indices", [call.get("index")])
+    return index.slot if isinstance(index, Reading) and not others else None
+
+
 class Strip(tuple[int, ...]):
     """Slots whose arrays lie one after another, so that an instruction can read them, or write to them, as one."""
 

@@ -160,7 +160,7 @@ class Details {
       && paths.places.has(`${cut.source}:${cut.output}`)
       && cut.targets.some((target) => this.tape.nodes[target].outputs.some((_, n) => paths.places.has(`${target}:${n}`))));
     if (!crossed.length) return [];
-    return [h("p", {}, "The cuts that are switched off had stopped more of the gradient:"),
+    return [h("p", {}, "Without a cut that is switched off its ghost arrives, too:"),
       h("ul", {}, ...crossed.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)))),
       crossed.length > 6 ? h("p", {}, `and ${crossed.length - 6} more cuts`) : ""].filter(Boolean);
   }
