@@ -31,11 +31,9 @@ def backward(
     for n in range(training.steps):
         if n in starts:
             kept[n] = at
-        if n < starts[-1]:
-            at = _step(training, n, at, moves)[1]
-            continue
         step, after = _step(training, n, at, moves)
-        steps.append((step, at.exponent))
+        if n >= starts[-1]:
+            steps.append((step, at.exponent))
         at = after
     value, cotangents = _ask(training, at, homogeneous)
     total = Scaled({name: np.zeros_like(x) for name, x in training.hyperparameters.items()}, cotangents.exponent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,11 +40,10 @@ def gradient(training: Training, way: str = "unroll", **options: Any) -> Hypergr
     if way not in WAYS:
         raise ArgumentError(f"hyper.gradient: there is no way {way!r}; there are {', '.join(map(repr, WAYS))}")
     try:
-        return WAYS[way](training, **options)._replace(way=way)
+        inspect.signature(WAYS[way]).bind(training, **options)
     except TypeError as error:
-        if "keyword argument" in str(error):
-            raise CallError(f"hyper.gradient: the way {way!r} takes other options ({error})") from None
-        raise
+        raise CallError(f"hyper.gradient: the way {way!r} takes other options ({error})") from None
+    return WAYS[way](training, **options)._replace(way=way)
 
 
 def _one_step(training: Training, *, scaled: bool = False, homogeneous: int | None = None) -> Hypergradient:
