@@ -96,7 +96,7 @@ EXHIBITS = {
     ),
     "slope of the whole run": Exhibit(
         exhibits.slope_with_the_cut_held, exhibits.slope_of_the_whole_run, properties.accepts_what_is_right,
-        ("cuts",), "0 lines of code", flags={"create_graph": True},
+        ("cuts",), "No cut was made", flags={"create_graph": True},
     ),
     "alpha cut": Exhibit(
         exhibits.Tower, exhibits.AlphaCut, properties.hypergradient_is_a_slope,
