@@ -62,10 +62,10 @@ def test_a_damaged_function_is_compiled_anew(folder, damage):
 
 RUNTIME = """
 import numpy as np
-from tinyhyper.core.operation import SPEC, ArraySpec
-from tinyhyper.kernels.entries import rows
+from tinyhyper.core.operation import OPERATIONS, SPEC, ArraySpec
+from tinyhyper.kernels.entries import by_numbers
 x, numbers, out = (ArraySpec(*SPEC(a)) for a in (np.ones((3, 2)), np.arange(2), np.ones((2, 2))))
-print(rows(x, numbers, out) is not None)
+print(by_numbers(OPERATIONS["getitem"], x, numbers, out) is not None)
 """
 
 
