@@ -10,6 +10,8 @@ from tinyhyper.program.verify import verify
 @pytest.fixture
 def by_python(monkeypatch):
     """Nothing has a C function, and yet the program is run in memory."""
+    if native.machine is None:
+        pytest.skip("kernels/ is not there, so no program is run in memory")
     monkeypatch.setattr(native.machine.entries, "entry", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "by_numbers", lambda *args: None)
     monkeypatch.setattr(native.machine.entries, "finite", lambda *args: None)
