@@ -31,26 +31,18 @@ def kernel(x, places, other, out):
 PUT = """
     for n in range(len(places{0})):
         out[places{0}[n]] {1} x{0}[n]"""
-ROWS = """
+BY_NUMBERS = """
 def kernel(x, numbers, out, wrong):
     for n in range(len(numbers)):
-        row = numbers[n] + len(x) if numbers[n] < 0 else numbers[n]
-        if row < 0 or row >= len(x):
+        row = numbers[n] + len({whole}) if numbers[n] < 0 else numbers[n]
+        if row < 0 or row >= len({whole}):
             wrong[0] = 1
             return
         for j in range(x.shape[1]):
-            out[n, j] = x[row, j]
+            {move}
 """
-ADDED = """
-def kernel(x, numbers, out, wrong):
-    for n in range(len(numbers)):
-        row = numbers[n] + len(out) if numbers[n] < 0 else numbers[n]
-        if row < 0 or row >= len(out):
-            wrong[0] = 1
-            return
-        for j in range(x.shape[1]):
-            out[row, j] += x[n, j]
-"""
+ROWS = BY_NUMBERS.format(whole="x", move="out[n, j] = x[row, j]")
+ADDED = BY_NUMBERS.format(whole="out", move="out[row, j] += x[n, j]")
 FINITE = """
 def kernel(x, wrong):
     total = {dtype}(0)
