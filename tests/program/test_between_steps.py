@@ -17,6 +17,19 @@ def same(one, other):
     return snapshot(*reversed(one)) == snapshot(*reversed(other))
 
 
+def steps_of_both(runs, given_, when, requires_grad):
+    """The steps of a run that is replayed and of an eager one; before one of them a rate is put in place by hand."""
+    train = th.replay(loss_of, *runs[0], exact=True)
+    for n, batch in enumerate(given_):
+        if n == when:
+            for _, tower in runs:
+                tower.parameters["alpha"] = th.tensor(0.02, requires_grad=requires_grad)
+        train(*batch)
+        eager_step(loss_of, *runs[1], batch)
+        yield n
+    assert train.program is not None
+
+
 @pytest.mark.parametrize("rule", [SGD, AdaGrad, Adam])
 @pytest.mark.parametrize("above", [False, True])
 @pytest.mark.parametrize("ahead", [0, 1])
@@ -24,15 +37,8 @@ def test_a_rate_set_by_hand_counts_though_the_next_step_is_skipped(rule, above, 
     given_ = batches(40)
     given_[30] = given_[30][0] * np.nan, given_[30][1]
     runs = [make(rule(0.01, optimizer=SGD(1e-3) if above else None, on_nonfinite="skip")) for _ in range(2)]
-    train = th.replay(loss_of, *runs[0], exact=True)
-    for n, batch in enumerate(given_):
-        if n == 30 - ahead:
-            for _, tower in runs:
-                tower.parameters["alpha"] = th.tensor(0.02, requires_grad=above)
-        train(*batch)
-        eager_step(loss_of, *runs[1], batch)
+    for _ in steps_of_both(runs, given_, 30 - ahead, above):
         assert same(*runs)
-    assert train.program is not None
 
 
 @settings(max_examples=25)
@@ -51,15 +57,8 @@ def test_steps_that_are_skipped_while_a_program_is_learned_do_not_stand_in_its_w
 def test_a_rate_put_in_place_within_a_window_has_that_part_of_the_hypergradient_alone(horizon):
     for when in range(2, 20):
         runs = [make(SGD(0.01, optimizer=SGD(1e-3), horizon=horizon)) for _ in range(2)]
-        train = th.replay(loss_of, *runs[0], exact=True)
-        for n, batch in enumerate(batches(32)):
-            if n == when:
-                for _, tower in runs:
-                    tower.parameters["alpha"] = th.tensor(0.02, requires_grad=True)
-            train(*batch)
-            eager_step(loss_of, *runs[1], batch)
+        assert [*steps_of_both(runs, batches(32), when, True)] == [*range(32)]  # nobody looks in between
         assert same(*runs)
-        assert train.program is not None
 
 
 def scaled(scale):
