@@ -13,7 +13,7 @@ from replayed import batches, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.inspect.names import Names
-from tinyhyper.inspect.schema import reader
+from tinyhyper.inspect.schema import read
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import drawing
 from tinyhyper.program.listing import WIDTH, formula, listing
@@ -92,7 +92,7 @@ def assert_listed(made, exact):
     text = str(made)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.count("✂") - 1 == sum(cut is not None for line in rows for cut in line.cuts)
-    assert listing(reader(Sheet)(json.loads(made.to_json()), "")) == text
+    assert listing(read(Sheet, json.loads(made.to_json()))) == text
 
 
 def assert_drawn(made):

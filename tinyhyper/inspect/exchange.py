@@ -12,7 +12,7 @@ from .memory import alive
 from .paths import Paths
 from .records import Cut, Edge, Inside, Node, Place, Recording
 from .saved import Saved
-from .schema import dumps, reader, refuse
+from .schema import dumps, read, refuse
 
 FORMAT, VERSION = "tinyhyper.tape", 2
 FACTS = ("title", "steps", "objective", "horizon", "towers", "ends", "skipped")
@@ -99,13 +99,13 @@ def file(tape: Recording) -> File:
 
 def from_json(text: str) -> Recording:
     """The recording that `to_json` wrote; it cannot be run again. Raises ArgumentError, with the place, otherwise."""
-    read = reader(File)(_loaded(text), "")
+    found = read(File, _loaded(text))
     tape = Recording()
     for name in (*FACTS, "paths"):
-        setattr(tape, name, getattr(read, name))
-    tape.saved = read.saved if read.refused is None else read.refused
+        setattr(tape, name, getattr(found, name))
+    tape.saved = found.saved if found.refused is None else found.refused
     for name in LISTS:
-        getattr(tape, name).extend(getattr(read, name))
+        getattr(tape, name).extend(getattr(found, name))
     tape.closed = True
     check_links(tape)
     return tape
