@@ -28,7 +28,7 @@ ENTRY = "tinyhyper.json"
 NAME_AT = 30  # where a zip file has the name of its first entry
 SEAL = b"sha256 "
 DIGITS = 2 * hashlib.sha256().digest_size
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # small enough for memory and cache that are used again
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
