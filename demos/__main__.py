@@ -25,6 +25,7 @@ DEMOS = {
     "paper charrnn": "Figure 3: a character LSTM from three alphas, with and without a hyperoptimizer",
     "paper towers": "Figure 4: the taller the tower, the less its first step size matters; and what height costs",
     "paper bounded": "what the paper left open: towers whose step sizes cannot turn negative",
+    "paper fedexp": "a neighbour: the server's step size in federated learning, by FedExP, fixed, and by towers",
     "paper results": "what all experiments have left in --out, as one page beside it, as docs/results.md has it",
 }
 MODULES = {"bench": "demos.bench.command"}  # demos.bench is imported by the measured processes, so it is light

@@ -10,6 +10,7 @@ from typing import Any
 from ..settings import Settings
 from .run import Line
 
+MEASURED, PAPER, OPEN = "measured here", "from the paper", "not verified"  # where a claim comes from
 CHANCE = 90.0  # per cent of ten classes that are wrong without knowing anything
 
 

@@ -10,7 +10,7 @@ from tinyhyper import files
 
 from .. import output
 from ..settings import Settings, UsageError, shared
-from . import Experiment, bounded, charrnn, resnet, table1, towers, walls
+from . import Experiment, bounded, charrnn, fedexp, resnet, table1, towers, walls
 from .experiment import complain
 from .run import Store
 
@@ -24,6 +24,7 @@ EXPERIMENTS = {
         charrnn: "Training perplexity and alpha over the steps, from three alphas, plain and hyperoptimized.",
         towers: "Errors over the first alpha for towers of different heights, the decades that do well, the run time.",
         bounded: "Test error over the first alpha, in linear and in log coordinates.",
+        fedexp: "The objective over the rounds, for rules and for towers on the server, and the towers' step sizes.",
     }.items()
 }
 
