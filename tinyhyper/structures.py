@@ -12,6 +12,7 @@ from .core.tensor import Tensor, as_tensor
 from .errors import DtypeError, ShapeError
 
 LONGEST = 300  # characters of a structure in a message
+ENDLESS = "a structure of values is nested too deeply, or contains itself"
 VALUES = {Tensor, np.ndarray, np.float64, float, int}  # told quickly from a mapping of whatever type
 
 
@@ -20,11 +21,18 @@ def nested(value: Any) -> bool:
     return type(value) not in VALUES and isinstance(value, (dict, list, tuple, Mapping))
 
 
-def leaves(structure: Any) -> Iterator[Any]:
-    """The values, in order."""
+def leaves(structure: Any) -> list[Any]:
+    """The values, in order. Raises DtypeError for what is nested too deeply."""
+    try:
+        return [*_leaves(structure)]
+    except RecursionError:
+        raise DtypeError(ENDLESS) from None
+
+
+def _leaves(structure: Any) -> Iterator[Any]:
     if nested(structure):
         for _, item in _items(structure):
-            yield from leaves(item)
+            yield from _leaves(item)
     else:
         yield structure
 
@@ -32,14 +40,21 @@ def leaves(structure: Any) -> Iterator[Any]:
 def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
     """The structure, of the same types, with each value replaced by what a function makes of it.
 
-    Raises DtypeError for a type of which no other can be made.
+    Raises DtypeError for a type of which no other can be made, and for what is nested too deeply.
     """
+    try:
+        return _mapped(structure, function)
+    except RecursionError:
+        raise DtypeError(ENDLESS) from None
+
+
+def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
     if not nested(structure):
         return function(structure)
     kind = type(structure)
     if kind is tuple or kind is list:
-        return kind([mapped(item, function) for item in structure])
-    items = {key: mapped(item, function) for key, item in _items(structure)}
+        return kind([_mapped(item, function) for item in structure])
+    items = {key: _mapped(item, function) for key, item in _items(structure)}
     if kind is dict:
         return items
     try:
@@ -62,14 +77,20 @@ def copied(structure: Any) -> Any:
 
 
 def matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
-    """The tensors in a structure that must be like another one, in the order of that."""
+    """The tensors in a structure that must be like another one, in the order of that.
+
+    Raises ShapeError where they differ, DtypeError for booleans and for what is nested too deeply.
+    """
     pairs: list[tuple[tuple[Any, ...], Any, Any]] = []
-    _pair(values, pattern, (), pairs)
-    for place, value, like in pairs:
-        if nested(value) or nested(like) or np.shape(value) != np.shape(like):
-            where = "".join([f"[{key!r}]" for key in place])
-            whole = f"; the whole must be {_shown(pattern)}, not {_shown(values)}" if place else ""
-            raise ShapeError(f"{name}: {what}{where} must be of shape {_shown(like)}, not {_shown(value)}{whole}")
+    try:
+        _pair(values, pattern, (), pairs)
+        for place, value, like in pairs:
+            if nested(value) or nested(like) or np.shape(value) != np.shape(like):
+                where = "".join([f"[{key!r}]" for key in place])
+                whole = f"; the whole must be {_shown(pattern)}, not {_shown(values)}" if place else ""
+                raise ShapeError(f"{name}: {what}{where} must be of shape {_shown(like)}, not {_shown(value)}{whole}")
+    except RecursionError:
+        raise DtypeError(f"{name}: {what}: {ENDLESS}") from None
     tensors = [as_tensor(value) for _, value, _ in pairs]
     if any(tensor.dtype == bool for tensor in tensors):
         raise DtypeError(f"{name}: {what} of numbers needed, not of bool")

@@ -463,6 +463,40 @@ def test_a_long_structure_is_told_in_part():
     assert len(str(error.value)) < 700 and "…" in str(error.value)
 
 
+def within(kind, depth):
+    """A one in a list or a dict, in this many more; without a depth, a list or a dict that contains itself."""
+    outer = inner = kind([(0, 1.0)]) if kind is dict else kind([1.0])
+    for _ in range(depth or 0):
+        outer = {0: outer} if kind is dict else [outer]
+    if depth is None:
+        inner[0] = inner
+    return outer
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize("depth", [None, 2000])
+def test_what_has_no_end_is_refused_wherever_it_is_given(kind, depth):
+    endless = within(kind, depth)
+    for derivative in (th.grad, th.value_and_grad, th.jacobian, th.hessian, th.vjp):
+        with pytest.raises(th.DtypeError, match="nested too deeply, or contains itself"):
+            th.vjp(lambda p: 1.0, endless) if derivative is th.vjp else derivative(lambda p: 1.0)(endless)
+        with pytest.raises(th.DtypeError, match="nested too deeply, or contains itself"):
+            th.vjp(lambda x: endless, 1.0) if derivative is th.vjp else derivative(lambda x: endless)(1.0)
+    for product in (th.jvp, th.hvp, lambda f, x, cotangent: th.vjp(f, x)[1](cotangent)):
+        with pytest.raises(th.DtypeError, match="nested too deeply, or contains itself"):
+            product(lambda x: x * x, 1.0, endless)
+
+
+def test_what_is_nested_a_hundred_times_is_differentiated():
+    def inner(p):
+        for _ in range(100):
+            p = p[0]
+        return p
+
+    p = within(list, 99)
+    assert inner(th.grad(lambda p: inner(p) ** 2.0)(p)).item() == 2.0
+
+
 @pytest.mark.parametrize("p", [Inert(0, ITEMS), Doubling(ITEMS)], ids=lambda p: type(p).__name__)
 def test_a_type_that_cannot_be_made_again_is_refused(p):
     with pytest.raises(th.DtypeError, match=type(p).__name__):
