@@ -1,0 +1,90 @@
+"""Pooling by the largest element, and its transpose, as recipes: loops over windows, over their places, over channels.
+
+They take the places of a window in the order in which `ops/pooling.py` does, so that sums have its bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.operation import ArraySpec
+from ..core.tensor import FLOATS
+from .recipes import Argument, Kind, Operand, Output, Recipe, Room, Specs, array, lie, made
+
+Pair = tuple[int, int]
+
+LARGEST = """
+def kernel(x, out, window, stride):
+    for n in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                out[n, i, j] = x[n, i * stride[0], j * stride[1]]
+                for a in range(window[0]):
+                    for b in range(window[1]):
+                        row, column = i * stride[0] + a, j * stride[1] + b
+                        for c in range(out.shape[3]):
+                            v, top = x[n, row, column, c], out[n, i, j, c]
+                            out[n, i, j, c] = v if v > top or v != v else top
+"""
+# A margin is never the largest: windows count the places that are none, and then share g among these.
+TO_LARGEST = """
+def kernel(g, x, top, out, share, window, stride, down, across):
+    out[:] = 0
+    for n in range(g.shape[0]):
+        share[:] = 0
+        for adds in range(2):
+            for a in range(window[0]):
+                for b in range(window[1]):
+                    for i in range(g.shape[1]):
+                        row = i * stride[0] + a
+                        if row < down[0] or row >= down[1]:
+                            continue
+                        for j in range(g.shape[2]):
+                            column = j * stride[1] + b
+                            if column < across[0] or column >= across[1]:
+                                continue
+                            for c in range(g.shape[3]):
+                                v, t = x[n, row, column, c], top[n, i, j, c]
+                                hit = v == t or (v != v and t != t)
+                                if adds:
+                                    out[n, row, column, c] += share[i, j, c] if hit else {dtype}(0)
+                                else:
+                                    share[i, j, c] += {dtype}(1) if hit else {dtype}(0)
+            if not adds:
+                for i in range(g.shape[1]):
+                    for j in range(g.shape[2]):
+                        for c in range(g.shape[3]):
+                            share[i, j, c] = g[n, i, j, c] / share[i, j, c]
+"""
+
+
+def largest(operands: Specs, out: ArraySpec, kernel: Pair, stride: Pair, margins: tuple[Pair, Pair]) -> Recipe | None:
+    """The largest element of each window. Of zeros that tie, NumPy may take the one of the other sign."""
+    found = _arrays(operands, out)
+    return None if found is None else made(LARGEST, [*found, _pair(kernel), _pair(stride)], exact=False)
+
+
+def to_largest(
+    operands: Specs, out: ArraySpec, kernel: Pair, stride: Pair, margins: tuple[Pair, Pair]
+) -> Recipe | None:
+    """For each window, its element of the first operand shared among the largest ones of the second."""
+    found = _arrays(operands, out)
+    if found is None:
+        return None
+    share = np.empty(operands[0].shape[1:], out.dtype)
+    inside = [_pair((n[0], length - n[1])) for n, length in zip(margins, out.shape[1:])]
+    arguments = [*found, array(Room(share.nbytes), share), _pair(kernel), _pair(stride), *inside]
+    return made(TO_LARGEST.format(dtype=out.dtype.name), arguments, exact=True)
+
+
+def _arrays(operands: Specs, out: ArraySpec) -> list[Argument] | None:
+    """Operands and result as arguments; None if they are not floats of one dtype that lie in rows."""
+    arrays = [lie(spec) for spec in (*operands, out)]
+    if out.dtype not in FLOATS or not all(x.dtype == out.dtype and x.flags.c_contiguous for x in arrays):
+        return None
+    places = [*map(Operand, range(len(operands))), Output(0)]
+    return [array(place, x) for place, x in zip(places, arrays)]
+
+
+def _pair(numbers: Pair) -> Argument:
+    return Kind("int64", layout="pair"), numbers
