@@ -26,6 +26,7 @@ DEMOS = {
     "paper towers": "Figure 4: the taller the tower, the less its first step size matters; and what height costs",
     "paper bounded": "what the paper left open: towers whose step sizes cannot turn negative",
     "paper fedexp": "a neighbour: the server's step size in federated learning, by FedExP, fixed, and by towers",
+    "paper private": "a neighbour: a backtracking search within a budget of privacy, beside towers, which cost none",
     "paper results": "what all experiments have left in --out, as one page beside it, as docs/results.md has it",
 }
 MODULES = {"bench": "demos.bench.command"}  # demos.bench is imported by the measured processes, so it is light

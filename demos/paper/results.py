@@ -10,7 +10,7 @@ from tinyhyper import files
 
 from .. import output
 from ..settings import Settings, UsageError, shared
-from . import Experiment, bounded, charrnn, fedexp, resnet, table1, towers, walls
+from . import Experiment, bounded, charrnn, fedexp, private, resnet, table1, towers, walls
 from .experiment import complain
 from .run import Store
 
@@ -25,6 +25,7 @@ EXPERIMENTS = {
         towers: "Errors over the first alpha for towers of different heights, the decades that do well, the run time.",
         bounded: "Test error over the first alpha, in linear and in log coordinates.",
         fedexp: "The objective over the rounds, for rules and for towers on the server, and the towers' step sizes.",
+        private: "The loss over constant steps beside searches and a tower; step sizes and losses by step.",
     }.items()
 }
 
