@@ -149,7 +149,10 @@ TAKES = {
     "bugs": {"--seed", "--out"},
     "soak": {"--seed", "--quick", "--out"},
     "bench": {"--threads", "--only", "--quick", "--again", "--out"},
-    **{f"paper {name}": RUNNER for name in ("table1", "walls", "resnet", "charrnn", "bounded", "fedexp", "private")},
+    **{
+        f"paper {name}": RUNNER
+        for name in ("table1", "walls", "resnet", "charrnn", "bounded", "fedexp", "private", "meta")
+    },
     "paper towers": RUNNER | {"--only"},
     "paper results": {"--out"},
 }
