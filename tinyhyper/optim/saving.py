@@ -73,25 +73,35 @@ def outside_window(level: Optimizer) -> dict[str, Any]:
 def copied(level: Optimizer) -> dict[str, Any]:
     """What a copy of a level begins with: values, gradients and states, no graph, and the beginning of a window."""
     return {
-        **vars(level),
-        "hooks": {hook: copy.deepcopy(own) for hook, own in level.hooks.items()},
+        **_apart(level),
         "parameters": Parameters({key: Value(*value).tensor() for key, value in values(level.parameters).items()}),
         "_states": tensors(arrays(level._states)),
-        "_updates": {},
     }
+
+
+def _apart(level: Optimizer) -> dict[str, Any]:
+    """A level's attributes for another one: hooks of its own, and rules that are still to be made."""
+    hooks = {hook: copy.deepcopy(own) for hook, own in level.hooks.items()}
+    return {**vars(level), "hooks": hooks, "_updates": {}}
 
 
 def twin(tower: Optimizer) -> Optimizer:
     """A tower of the same levels at the same values, which begins a window."""
-    copied_levels = []
+    made = bare(tower)
+    put(made, checked(tower, {"levels": described(tower)}))
+    return made
+
+
+def bare(tower: Optimizer) -> Optimizer:
+    """A tower of the same levels, whose values are still to be put in; those of the tower are not looked at."""
+    levels = []
     for original in tower.levels:
         level = object.__new__(type(original))
-        vars(level).update(copied(original), _above=None)
-        copied_levels.append(level)
-    for level, above in zip(copied_levels, copied_levels[1:]):
+        vars(level).update(_apart(original), parameters=Parameters(original.parameters), _above=None)
+        levels.append(level)
+    for level, above in zip(levels, levels[1:]):
         level.optimizer = above
-    put(copied_levels[0], checked(tower, {"levels": described(tower)}))
-    return copied_levels[0]
+    return levels[0]
 
 
 def _restore(level: Optimizer, state: dict[str, Any]) -> None:

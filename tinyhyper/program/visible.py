@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..optim.boundary import Boundary
 from ..optim.horizon import Window
 from .moment import Moment, live, restore
 from .pending import Look, become, pending
@@ -112,6 +113,7 @@ class Visible:
         for key in [key for group in moved for key in group.keys]:
             self._seen.pop(key, None)
         self._note_levels()
+        self.optimizer.hooks[Boundary].last = None  # which is of an eager step
         self._moved, self._shown = moved, last
 
     def _note_levels(self) -> None:
