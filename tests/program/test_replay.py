@@ -378,6 +378,34 @@ def test_what_the_loss_closes_over_is_compared_at_each_call():
     assert train.program is not None
 
 
+@pytest.mark.parametrize("horizon", [2, 3])
+def test_a_change_that_no_guard_sees_leads_back_to_the_first_step_of_a_window(horizon):
+    hidden = np.zeros((1000, 2))
+
+    def loss(params, x, y):
+        return loss_of(params, x, th.tensor(y) + hidden[0])
+
+    replayed = make(Adam(1e-2, optimizer=SGD(1e-4), horizon=horizon))
+    train = th.replay(loss, *replayed, exact=True, verify=4)
+    for batch in batches(made := 30):
+        train(*batch)
+    hidden[0] = 1.0
+    with pytest.raises(th.GraphError) as error:
+        for batch in batches(6, seed=4):
+            train(*batch)
+            made += 1
+    steps = replayed[1].t
+    assert steps % horizon == 1
+    assert f"The last {made + 1 - steps} steps are dropped" in str(error.value)
+    hidden[0] = 0.0
+    eager = make(Adam(1e-2, optimizer=SGD(1e-4), horizon=horizon))
+    for batch in batches(30)[:steps]:
+        eager_step(loss, *eager, batch)
+    assert snapshot(*reversed(replayed)) == snapshot(*reversed(eager))
+    for batch in batches(9, seed=6):
+        assert train(*batch) == eager_step(loss, *eager, batch)
+
+
 def test_a_change_that_no_guard_sees_is_found_by_comparing():
     hidden = np.zeros((1000, 2))  # so large that only its identity is watched
 

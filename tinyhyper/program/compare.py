@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
-from ..optim.saving import twin
-from .moment import Batch, Moment, live, restore
+from ..optim.saving import bare
+from .moment import Batch, Moment, live
 from .runners import Made
 from .values import Key, arrays_of, named, values_of
 from .visible import Visible
@@ -21,17 +21,18 @@ class Comparisons:
     """At which steps a program is held against the eager engine: 1, 2, 4, 8 and so on, and each so many-th.
 
     verify: how many that is; None for none.  steps: that the program has made.  due: the step that is next.
-    moment: the last one at which both agreed.
+    moment: where both last agreed; with a horizon, the end of the first step of that window.
     """
 
     def __init__(self, verify: int | None) -> None:
         self._verify = verify
         self.moment: Moment | None = None
+        self.steps = self._at = 0
         self.begin(1)
 
     def begin(self, due: int) -> None:
         """There is another program."""
-        self.steps, self.due, self._at = 0, due, 0
+        self.steps, self.due, self._at = 0, due, self._at - self.steps
 
     def move_on(self) -> None:
         """A step is held: say which is next."""
@@ -42,11 +43,11 @@ class Comparisons:
 
     def agreed(self, moment: Moment) -> None:
         """Both agree at a moment."""
-        self.moment, self._at = moment, self.steps
+        self.moment, self._at = moment.back(), self.steps - len(moment.since)
 
     @property
     def since(self) -> int:
-        """How many steps the program has made since then."""
+        """How many steps were made since then."""
         return self.steps - self._at
 
 
@@ -60,12 +61,12 @@ def differs(
     There only the program of another loss differs: a step may be so badly conditioned that the last bit matters.
     step: step(params, batch, optimizer) makes a step.
     """
-    tower, kept = twin(visible.optimizer), dict(visible.carry)
+    tower, kept = bare(visible.optimizer), dict(visible.carry)
     try:
         visible.put_carry(before.cut().carried.__getitem__)
         params = live(before, tower, lambda params, batch: step(params, batch, tower))
         for key, made in values_of(params, tower.levels).items():
-            restore(made, before.array(key))
+            made.array = before.array(key)  # the bits that eager made go, as these are there already
         visible.put_carry(before.array)
         expected = step(params, batch, tower)
         found = {key: tensor.array for key, tensor in values_of(params, tower.levels).items()}

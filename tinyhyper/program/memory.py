@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,32 @@ import numpy as np
 from .layout import TURNS
 from .moment import Cut, Moment, Since
 from .native import Native
+
+Take = Callable[[np.ndarray], np.ndarray]  # how an array is made of a buffer
+
+
+class Lent:
+    """A buffer that is lent: the base of an array, and of all views of it, so it is there as long as one of them is."""
+
+    def __init__(self, buffer: np.ndarray) -> None:
+        self._buffer, self.__array_interface__ = buffer, buffer.__array_interface__
+
+
+class Loans:
+    """What is lent of a memory."""
+
+    def __init__(self) -> None:
+        self._lent: list[weakref.ref[Lent]] = []
+
+    def lend(self, buffer: np.ndarray) -> np.ndarray:
+        """An array that is the buffer itself."""
+        lent = Lent(buffer)
+        self._lent.append(weakref.ref(lent))
+        return np.asarray(lent)
+
+    def are_held(self) -> bool:
+        """Whether something is still held; then nothing may be written there."""
+        return any(lent() is not None for lent in self._lent)
 
 
 class Memory:
@@ -23,7 +49,6 @@ class Memory:
         self._begun = 0  # the step before which a moment was loaded
         self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
-        self._copies: dict[int, np.ndarray] | None = None
         self._counting: dict[int, list[int]] = {slot: [] for slot in native.versions.counted}  # the bodies that do
         for n, body in enumerate(self._program.bodies):
             for slot in body.counted:
@@ -54,45 +79,30 @@ class Memory:
                 np.copyto(buffer, array)
         return True
 
-    def array(self, slot: int, call: int) -> Any:
-        """What a slot holds before a step; an array of its own. None for what no later step reads."""
+    def array(self, slot: int, call: int, take: Take) -> Any:
+        """What a slot holds before a step; None for what no later step reads."""
         if slot in self._program.constants:
             return self._program.constants[slot]
         if slot in self._counting:
             return self._counts[slot] + float(self._times(slot, call))
         buffer = self._buffer(slot, call)
-        return None if buffer is None else self._copy(buffer)
+        return None if buffer is None else take(buffer)
 
-    def cut(self, call: int) -> Cut:
+    def cut(self, call: int, take: Take) -> Cut:
         """What the last step before this one that cut has read."""
         first = call - 1 - (call - 1) % self._length
-        return self._cut_before(first) if first < self._begun else self._cut_at(first)
+        return self._cut_before(first) if first < self._begun else self._cut_at(first, take)
 
-    def _cut_at(self, first: int) -> Cut:
+    def _cut_at(self, first: int, take: Take) -> Cut:
         """What a step that cuts has read."""
-        values = {key: self.array(slot, first) for key, slot in self._program.keys.items()}
-        carried = {k: self.array(slot, first + 1) for k, slot in self._program.keys.items() if k[0] == "carry"}
+        values = {key: self.array(slot, first, take) for key, slot in self._program.keys.items()}
+        carried = {k: self.array(slot, first + 1, take) for k, slot in self._program.keys.items() if k[0] == "carry"}
         turn, versions = first // self._length, self.native.versions
         gradients = {
-            key: self._copy(self.native.at(versions.read(0, slot), turn))
+            key: take(self.native.at(versions.read(0, slot), turn))
             for key, slot in self._program.bodies[0].gradients.items()
         }
         return Cut(values, gradients, carried)
-
-    @contextmanager
-    def copying_once(self) -> Iterator[None]:
-        """Within, a buffer that is fetched as this and as that is one array."""
-        self._copies = {}
-        try:
-            yield
-        finally:
-            self._copies = None
-
-    def _copy(self, buffer: np.ndarray) -> np.ndarray:
-        copies = {} if self._copies is None else self._copies
-        if (found := copies.get(id(buffer))) is None:
-            found = copies[id(buffer)] = buffer.copy()
-        return found
 
     def _times(self, slot: int, call: int) -> int:
         """How often a value has been counted since the moment that was loaded, before a step."""
@@ -117,9 +127,15 @@ class Snapshot(Moment):
     _kept: Mapping[int, Any] = MappingProxyType({})
     _cut: Cut | None = None
 
-    def __init__(self, memory: Memory, since: tuple[Since, ...], steps: int) -> None:
+    def __init__(self, memory: Memory, since: tuple[Since, ...], steps: int, take: Take = np.ndarray.copy) -> None:
         self.memory, self.call, self.keys = memory, memory.native.call, memory.keys
-        self.since, self.steps = since, steps
+        self.since, self.steps, self._take = since, steps, take
+
+    def lent(self, loans: Loans) -> Moment:
+        """The same, to be read where it lies."""
+        found = Snapshot(self.memory, self.since, self.steps, loans.lend)
+        found.call = self.call
+        return found
 
     def is_of(self, memory: Memory) -> bool:
         """Whether this is where a program stands in memory."""
@@ -129,18 +145,13 @@ class Snapshot(Moment):
         """Fetch arrays, as the buffers will be written to."""
         self._kept = {slot: self[slot] for slot in slots}
 
-    def plain(self) -> Moment:
-        """As `Moment.plain`."""
-        with self.memory.copying_once():
-            return super().plain()
-
     def cut(self) -> Cut:
         """What the last step that cut has read; the same arrays for all that ask."""
-        self._cut = self._cut or self.memory.cut(self.call)
+        self._cut = self._cut or self.memory.cut(self.call, self._take)
         return self._cut
 
     def __getitem__(self, slot: Any) -> Any:
-        return self._kept[slot] if slot in self._kept else self.memory.array(slot, self.call)
+        return self._kept[slot] if slot in self._kept else self.memory.array(slot, self.call, self._take)
 
     def __len__(self) -> int:
         return len(self.memory.native.program.slots)

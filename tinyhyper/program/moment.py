@@ -78,6 +78,10 @@ class Moment(Sequence[Any]):
         cut = self.cut()
         return Begun(self.keys, (), lambda: cut, (), self.steps - len(self.since))
 
+    def lent(self, loans: Any) -> Moment:
+        """The same, to be read where it lies; `loans` are told of what is somebody else's memory."""
+        return self
+
     def plain(self) -> Moment:
         """The same with arrays of its own, whatever becomes of the buffers that it may lie in."""
         arrays, cut = [*self], self.cut()

@@ -22,6 +22,7 @@ from .eager import eager_step
 from .forks import lock_of
 from .layout import Layout
 from .learning import Learner
+from .memory import Loans
 from .moment import Batch, Moment
 from .pending import Look
 from .program import Program
@@ -189,15 +190,19 @@ class Session:
     def _drop_window(self) -> None:
         """Stand where the window began, as another loss would make its steps again now. Raises GraphError."""
         dropped = len(self.moment.since)
-        back = self.moment.back()
-        self._window.steps, self._pending, self._ahead = back.steps, False, False
-        self.visible.hand_over(back, self._eager_step)
-        self._moment, self.learner.is_stale = None, False
+        self._go_back(self.moment.back())
+        self.learner.is_stale = False
         raise GraphError(
             f"replay: what the loss closes over has changed within a window of {self._period} steps. The hypergradient "
             f"needs the graphs of its last {dropped}, which cannot be made again with what it was. They are dropped, "
             "and the run stands after the window's first step. Give what changes to the step with the batch"
         )
+
+    def _go_back(self, moment: Moment) -> None:
+        """Let users see a moment, from which the eager engine goes on."""
+        self._moment, self._pending, self._ahead = None, False, False
+        self._window.steps = moment.steps
+        self.visible.hand_over(moment, self._eager_step)
 
     def _changed(self, signature: tuple[Any, ...]) -> Mapping[Key, np.ndarray] | None:
         """The values that were set by hand, if the program can make the next step; None if it cannot."""
@@ -229,20 +234,24 @@ class Session:
         self._held.move_on()
         self.show()
         self.watch()
-        learner.lose()  # which frees what the eager steps have left
         program = learner.program
         assert program is not None
-        steps = (lambda: (after, loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
-        with nullcontext() if self._natively is None else self._natively.native.resting():
-            what = differs(before, steps, self.visible, batch, self._eager_step)
+        loans = Loans()
+        steps = (lambda: (after.lent(loans), loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
+        try:
+            with nullcontext() if self._natively is None else self._natively.native.resting():
+                what = differs(before.lent(loans), steps, self.visible, batch, self._eager_step)
+        finally:
+            if self._natively is not None and loans.are_held():
+                self._natively = Natively(self._natively.layout)
         if what is None:
-            self._held.agreed(after.plain())
+            self._held.agreed(after)
             learner.alike = None if new else learner.alike
             return
         assert self._held.moment is not None
-        self._stand(self._held.moment)
         learner.forget()
         self._natively = None
+        self._go_back(self._held.moment)
         raise GraphError(
             f"replay: the program no longer computes what the loss does: {what}. The last "
             f"{self._held.since} steps are dropped, and the run stands where program and loss last "
@@ -281,11 +290,14 @@ class Session:
             self.learner.lose()
             self._moment = None if changed is None or changed else moment  # which does not know of what was set
             return loss.item()
-        if self.learner.learn(n, trace, signature):
-            self._begin()
+        begins = self.learner.learn(n, trace, signature)
         if self._is_whole and (moment := self.learner.moment(n, self._window.steps)) is not None:
             self._moment = moment
             self._held.agreed(moment)
+            if n == self._period - 1:
+                self.learner.lose()  # what the steps of the window have left, as the next one goes on from the moment
+        if begins:
+            self._begin()
         return loss.item()
 
     def _begin(self) -> None:
