@@ -150,8 +150,9 @@ def test_text_with_other_characters_is_refused_or_can_be_asked(text, changes):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}', "{}", "[1]",
-     "[" * 100_000, '{"a":' * 100_000, "9" * 10_000, f"[{'9' * 5000}]", "NaN", "", "null", "\x00", b"\xff", 5, None],
+    ['{"format": "other", "version": 1}', '{"format": "tinyhyper.tape", "version": 9}',
+     '{"format": "tinyhyper.tape", "version": 2}', "{}", "[1]", "[" * 100_000, '{"a":' * 100_000, "9" * 10_000,
+     f"[{'9' * 5000}]", "NaN", "", "null", "\x00", b"\xff", 5, None],
     ids=lambda text: repr(text)[:12],
 )  # fmt: skip
 def test_what_is_no_json_of_a_tape_is_refused(text):

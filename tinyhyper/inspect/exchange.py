@@ -14,7 +14,7 @@ from .records import Cut, Edge, Inside, Node, Place, Recording
 from .saved import Saved
 from .schema import dumps, read, refuse
 
-FORMAT, VERSION = "tinyhyper.tape", 2
+FORMAT, VERSION = "tinyhyper.tape", 3
 FACTS = ("title", "steps", "objective", "horizon", "towers", "ends", "skipped")
 LISTS = ("nodes", "edges", "cuts", "insides")
 PARTS = 24  # of a gradient
