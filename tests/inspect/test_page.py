@@ -194,9 +194,9 @@ class Reader:
         return self.ask("return explorer.cy.edges(arguments[0]).length", f".{name}")
 
     def until(self, true):
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60  # a machine may be busy
         while not true():
-            assert time.monotonic() < end, "waited for five seconds"
+            assert time.monotonic() < end, "waited for a minute"
             time.sleep(0.02)
 
     def screenshot(self, name):
@@ -509,7 +509,7 @@ def test_what_is_far_away_is_made_when_it_comes_into_sight(reader):
     reader.ask("for (let step = 0; step <= 12; step++) explorer.go(step, false)")
     assert reader.ask("return explorer.stock.waiting.size") == 0
     reader.ask("explorer.all()")
-    assert reader.ask("return explorer.cy.zoom()") >= 0.6  # letters that can be read, and the rest is a drag away
+    assert reader.ask("return explorer.cy.zoom()") * 13.5 >= 11  # letters that can be read; the rest is a scroll away
     seen = "return explorer.cy.nodes('.values').filter((n) => n.renderedPosition('x') > 0)"
     assert 12 in reader.ask(seen + ".map((n) => n.data('box').step)") and reader.says("where") == "step 12 of 12"
 
@@ -527,8 +527,19 @@ def windows():
     return tape
 
 
+def skipping():
+    """Steps of which one is skipped, since its loss is not finite."""
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True), "b": th.tensor(0.5, requires_grad=True)}
+    optimizer = th.optim.SGD(0.1, optimizer=th.optim.SGD(0.01), on_nonfinite="skip")
+    with th.record() as tape, pytest.warns(th.AnomalyWarning):
+        for factor in (1.0, np.nan, 1.0, 1.0):
+            (th.sum(params["w"] ** 2 + params["b"]) * factor).backward()
+            optimizer.step(params)
+    return tape
+
+
 def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):
-    for tape in (windows, recorded("sgd/sgd/sgd", 4), trained()):
+    for tape in (windows, recorded("sgd/sgd/sgd", 4), trained(), skipping()):
         reader.open(tape)
         crossed = """
             const { layout, lanes } = explorer, found = [], BOX = { width: 128, height: 44 };
@@ -585,7 +596,7 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
     edges = "const at = (one) => document.querySelector(one).getBoundingClientRect();"
     assert reader.ask(edges + "return at('#lanes > div').right <= at('#graph').left")
     assert reader.ask(edges + "return at('#legend').bottom <= at('aside').bottom")
-    assert "a ghost: the gradient that a cut stopped" in reader.says("legend")
+    assert "a ghost, in a backward pass: the gradient that a cut stopped" in reader.says("legend")
     texts = "[...document.querySelector('.panel').querySelectorAll('.scale')].map((one) => one.textContent)"
     scales = reader.ask(f"return {texts}")
     assert scales == ["5", "0.2177"]
@@ -619,9 +630,9 @@ def test_the_first_view_of_a_tall_tower_has_its_top_in_sight(reader, width, heig
         const { y1, y2 } = explorer.stock.bounds, zoom = explorer.cy.zoom(), y = explorer.cy.pan().y;
         return y1 * zoom + y >= 0 && y2 * zoom + y <= height;
     """
-    assert reader.ask(inside) and reader.ask("return explorer.cy.zoom()") >= 0.55
+    assert reader.ask(inside) and reader.ask("return explorer.cy.zoom()") * 13.5 >= 11
     apart = {"beta2[1]", "level1.beta2[1]", "level2.beta2[1]"} & reader.names("values")
-    assert len(apart) == {720: 1, 1080: 3}[height]  # a row for each name, where there is room
+    assert len(apart) == {720: 0, 1080: 2}[height]  # a row for each name, where there is room
     reader.screenshot(f"tall-{width}x{height}")
     assert "6 weights[1]" in reader.names("values")
     reader.driver.find_element("css selector", "#lanes [data-lane='0'] button").click()
@@ -997,9 +1008,15 @@ def test_the_explorer_opens_in_a_cell_as_light_as_the_notebook_and_can_do_nothin
     assert reader.ask("return window.ran") is None
     drawn = ("window.explorer?.cy.nodes('.box').length > 5", "document.querySelector('#stage rect')")
     for frame, ready in enumerate(drawn):
-        reader.ask("document.querySelectorAll('iframe')[arguments[0]].scrollIntoView()", frame)  # else it may sleep
-        reader.driver.switch_to.frame(frame)
-        reader.until(lambda ready=ready: reader.ask(f"return Boolean({ready})"))
+
+        def awake(frame=frame, ready=ready):
+            """Whether the frame is drawn; out of sight it may sleep."""
+            reader.driver.switch_to.default_content()
+            reader.ask("document.querySelectorAll('iframe')[arguments[0]].scrollIntoView()", frame)
+            reader.driver.switch_to.frame(frame)
+            return reader.ask(f"return Boolean({ready})")
+
+        reader.until(awake)
         reader.until(lambda: reader.ask("return document.documentElement.dataset.theme") == theme)
         out = "try { return parent.document.title } catch { return null }"
         assert reader.ask(out) is None and reader.ask("return window.ran") is None

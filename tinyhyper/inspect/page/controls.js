@@ -2,7 +2,6 @@
 /* The page's controls: mouse, keys, the names beside the graph, the light. */
 
 const EDGE = 20; // pixels beside what there is to see
-const LEAST = 0.6; // how far "see all" goes away: letters of 8 pixels; the rest is a drag away
 
 Object.assign(Explorer.prototype, {
   listen() {
@@ -32,7 +31,9 @@ Object.assign(Explorer.prototype, {
     });
     cy.on("resize", () => {
       this.place();
-      if (this.stock) this.bars();
+      if (!this.stock) return;
+      this.fetch(); // a cell may get its room after the page is drawn
+      this.bars();
     });
     for (const id of ["across", "down"]) at(id).addEventListener("scroll", () => this.scroll());
     document.addEventListener("keydown", (event) => this.key(event));
@@ -223,15 +224,16 @@ function summary(tape) {
 }
 
 function legend(tape) {
+  const signs = { cut: "✂\uFE0E", asked: "✂\uFE0E?" }; // as they stand on the arrows
+  const mark = (sign, line = "") => svg("svg", { width: 40, height: 20, "aria-hidden": "true" }, line, sign ? svg("text", { x: 20, y: 15 }, sign) : "");
   const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
   const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
-  const ghosts = tape.cuts.length ? [h("li", {}, "a ghost: the gradient that a cut stopped")] : [];
+  const ghosts = tape.cuts.length ? [h("li", {}, mark("✂\uFE0E 1.6"), "a ghost, in a backward pass: the gradient that a cut stopped")] : [];
   const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
     const line = svg("path", { d: "M2 10H38", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
-    const mark = flow === "cut" ? svg("text", { x: 13, y: 15 }, "✂\uFE0E") : "";
-    return h("li", {}, svg("svg", { width: 40, height: 20, "aria-hidden": "true" }, line, mark), h("span", {}, SAYING[flow]));
+    return h("li", {}, mark(signs[flow], line), h("span", {}, SAYING[flow]));
   }).concat(ghosts, names);
 }
 

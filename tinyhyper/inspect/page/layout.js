@@ -6,8 +6,8 @@
 
 const PITCH = 456; // the width of one step
 const BOX = { width: 128, height: 44 };
-const ROW = { pitch: 124, below: 60 }; // a row's height, and how far its gradients stand below
-const BAR = 70; // the height of a lane with nothing but fixed hyperparameters
+const ROW = { pitch: 117, below: 56 }; // a row's height, and how far its gradients stand below
+const BAR = 56; // the height of a lane with nothing but fixed hyperparameters
 const ACROSS = { values: 0, loss: 144, gradient: 288 };
 const CHANNEL = 10; // how far beside a row of boxes the arrows run that go past them
 const TURN = 30; // how far from the middle of a box the arrows run that go up or down
@@ -46,7 +46,7 @@ class Layout {
 
   get span() {
     const last = this.steps.at(-1);
-    return { x1: -90, x2: this.column(last) + (this.whole.has(last) ? PITCH - 90 : 90), y1: -40, y2: this.bottom - 20 };
+    return { x1: -90, x2: this.column(last) + (this.whole.has(last) ? PITCH - 90 : 90), y1: -28, y2: this.bottom - 20 };
   }
 
   column(step) {
@@ -122,6 +122,10 @@ class Layout {
     const { x: x1, y: y1 } = this.centers.get(target.id);
     const right = BOX.width / 2, up = BOX.height / 2;
     const aside = { kept: -8, asked: 8, value: 13 }[flow] ?? 0; // arrows of different flow stay apart
+    if (source.kind === "values" && target.kind === "loss" && x1 - x0 > PITCH) { // below the losses of skipped steps
+      const beside = x0 + right + 8, lane = y1 + up + CHANNEL;
+      return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, lane], [x1 - TURN, lane], [x1 - TURN, y1 + up]];
+    }
     if (source.kind === "values" && y1 > y0 && this._between(source, y0, target.kind === "loss" ? Infinity : y1)) { // past them
       const beside = x0 + right + 8;
       const end = target.kind === "loss" ? [x1 - right, y1] : x0 === x1 ? [x1 + right, y1 - 12] : null;

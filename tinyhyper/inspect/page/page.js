@@ -3,7 +3,7 @@
 
 const MOVE = 250; // milliseconds that a move of the view takes
 const FEW = 6; // a lane with so many names shows each in a row of its own
-const FIRST = 0.55; // how far away the first view is at most: letters of 7 pixels
+const LEAST = 0.82; // how far away the first view and "see all" are at most: letters of 11 pixels; the rest is a scroll away
 
 class Explorer {
   constructor(data) {
@@ -26,7 +26,7 @@ class Explorer {
 
   /* Read the overview from the recording. */
   read() {
-    this.few ??= fewNames(this.tape, at("graph").clientHeight / (FIRST * ROW.pitch));
+    this.few ??= fewNames(this.tape, at("graph").clientHeight / (LEAST * ROW.pitch));
     this.lanes = new Lanes(this.tape, (lane) => this.apart.get(lane) ?? this.few.has(lane));
     this.layout = this.lanes.any ? new Layout(this.lanes) : null;
     this.details.lanes = this.lanes;
@@ -41,6 +41,7 @@ class Explorer {
     const { box, fused } = this.open.at(-1) ?? {};
     const inner = () => (fused === undefined ? operations(this.tape, this.lanes, box) : lines(this.tape, this.lanes, fused));
     this.cy.stop().elements().remove();
+    this.stock = null; // what was shown is not fetched again
     at("stage").classList.toggle("overview", this.overview);
     this.cy.resize();
     this.stock = new Stock(this.cy, this.overview ? this.layout.elements() : arrange(inner()));
@@ -69,7 +70,7 @@ class Explorer {
   home() {
     const { clientWidth: width, clientHeight: height } = at("graph");
     const { y1, y2 } = this.layout.span;
-    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 8) / (y2 - y1)), FIRST, 1.1);
+    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 8) / (y2 - y1)), LEAST, 1.1);
     const room = height - (y2 - y1) * zoom;
     this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
     this.follow(false);
