@@ -16,6 +16,7 @@ from small_model import recorded_loss
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.core.tape import switched
+from tinyhyper.ops.operation import KEPT
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
 from tinyhyper.optim.saving import twin
@@ -225,6 +226,19 @@ def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches():
     losses = th.replay(loss_of, *one, exact=True).over(x, y, index=rows)
     np.testing.assert_array_equal(losses, th.replay(loss_of, *other, exact=True).over(x[rows], y[rows]))
     assert_same(one, other)
+
+
+@pytest.mark.parametrize("length", [KEPT, KEPT + 1])
+def test_long_sequences_are_replayed(length):
+    def loss(params, y):
+        w = params["w"]
+        return th.sum(th.square(th.stack([w[n] for n in range(length)]) - y))
+
+    y = np.arange(1.0, length + 1)
+    one, other = [({"w": th.tensor(-y, requires_grad=True)}, SGD(0.1)) for _ in range(2)]
+    train = th.replay(loss, *one, exact=True)
+    assert [train(y) for _ in range(8)] == [eager_step(loss, *other, (y,)) for _ in range(8)]
+    assert train.program is not None
 
 
 def test_steps_without_a_batch_are_counted():

@@ -211,8 +211,10 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def same_op(one: Any, other: Any) -> bool:
-    """Whether two operations compute the same; a function that is fused anew at each call makes a new one."""
+    """Whether two operations compute the same; a fused function, or a long sequence, may make one at each call."""
     if one is other:
         return True
+    if (whole := getattr(one, "whole", None)) is not None:
+        return whole is getattr(other, "whole", None) and one.inputs == other.inputs
     expressions = getattr(one, "expression", None), getattr(other, "expression", None)
     return one.name == other.name and expressions[0] is not None and expressions[0] == expressions[1]
