@@ -28,6 +28,7 @@ DEMOS = {
     "paper fedexp": "a neighbour: the server's step size in federated learning, by FedExP, fixed, and by towers",
     "paper private": "a neighbour: a backtracking search within a budget of privacy, beside towers, which cost none",
     "paper meta": "a neighbour: learning a step size through T steps, where that breaks, and by which loss",
+    "paper augment": "a neighbour: schedules of step size and of noise on the inputs, by powers of t, and learned",
     "paper results": "what all experiments have left in --out, as one page beside it, as docs/results.md has it",
 }
 MODULES = {"bench": "demos.bench.command"}  # demos.bench is imported by the measured processes, so it is light

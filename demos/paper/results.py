@@ -10,7 +10,7 @@ from tinyhyper import files
 
 from .. import output
 from ..settings import Settings, UsageError, shared
-from . import Experiment, bounded, charrnn, fedexp, meta, private, resnet, table1, towers, walls
+from . import Experiment, augment, bounded, charrnn, fedexp, meta, private, resnet, table1, towers, walls
 from .experiment import complain
 from .run import Store
 
@@ -27,6 +27,7 @@ EXPERIMENTS = {
         fedexp: "The objective over the rounds, for rules and for towers on the server, and the towers' step sizes.",
         private: "The loss over constant steps beside searches and a tower; step sizes and losses by step.",
         meta: "Both objectives' derivatives over the number of steps, meta-training, and two choices over n.",
+        augment: "The distance by power laws over the steps, and schedules of step size and noise that were learned.",
     }.items()
 }
 

@@ -151,7 +151,7 @@ TAKES = {
     "bench": {"--threads", "--only", "--quick", "--again", "--out"},
     **{
         f"paper {name}": RUNNER
-        for name in ("table1", "walls", "resnet", "charrnn", "bounded", "fedexp", "private", "meta")
+        for name in ("table1", "walls", "resnet", "charrnn", "bounded", "fedexp", "private", "meta", "augment")
     },
     "paper towers": RUNNER | {"--only"},
     "paper results": {"--out"},
