@@ -774,3 +774,27 @@ def test_without_a_cut_the_gradients_that_differ_are_named():
     answer = inspect.without(tape, 4)
     name, old, new = answer.rows[0]
     assert f"1 gradient differs. The gradient with respect to {name} is {new:.4g}, not {old:.4g}." in answer.text
+
+
+def marked(first, second):
+    """How the arrows flow that the picture of a difference marks, in order."""
+    paths = [path.attrib for path in ElementTree.fromstring(str(inspect.differences(first, second).svg())).iter()]
+    flows = {p["d"]: p["class"].split()[1] for p in paths if p.get("class", "").startswith("th-arrow") and "d" in p}
+    return sorted(flows[p["d"]] for p in paths if p.get("class") == "th-differs")
+
+
+def test_the_picture_of_a_difference_marks_the_arrows_that_are_not_so_in_the_first():
+    def run(optimizer, **how):
+        params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+        with th.record() as tape:
+            for _ in range(3):
+                th.sum(th.tanh(params["w"]) ** 2).backward(**how)
+                optimizer.step(params)
+        return tape
+
+    plain, taller = run(SGD(0.1, optimizer=SGD(0.01))), run(SGD(0.1, optimizer=SGD(0.01, optimizer=SGD(1e-4))))
+    window = run(SGD(0.1, horizon=2, optimizer=SGD(0.01)), create_graph=True)
+    assert marked(plain, plain) == marked(taller, taller) == []
+    assert marked(plain, window) == ["th-kept", "th-kept"]  # at the step that does not cut
+    assert marked(plain, taller) == ["th-cut", "th-cut", "th-kept", "th-kept"]
+    assert "not so in the first recording" in str(inspect.differences(plain, taller).svg())

@@ -88,13 +88,15 @@ def picture(
     *,
     opened: Collection[int] = (),
     amounts: Callable[[Mapping[Place, Key]], Mapping[tuple[Key, Key], float]] | None = None,
+    differing: Sequence[tuple[Place, Place]] = (),
 ) -> Callable[[], Picture] | None:
     """The graph of the steps around a path or some cuts, to be drawn on demand; without steps, the whole graph.
 
     opened: cuts that are left out.  amounts: what came along the arrow from one box
-    to another, by the boxes of places.
+    to another, by the boxes of places.  differing: the ends of links that another recording has not, or has otherwise.
     """
     steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in (*marks, *opened)]
+    steps += [tape.node(target).step - 1 for _, target in differing[-1:]]
     known = steps_of(tape)
     if not known:
         return partial(diagram, tape, (), caption) if tape.nodes else None
@@ -113,10 +115,12 @@ def picture(
             found = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
             return found if joined.issuperset(map(frozenset, pairwise(found))) else []
 
-        here = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
+        cuts = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
         came = {} if amounts is None else amounts(drawn.where)
         others = [(ends, amount) for ends, amount in came.items() if frozenset(ends) in joined]
         band = drawn.trail() if caption is None else boxes(trail)
-        return Drawing(drawn, band, [n for n in marks if n in here], caption, others).draw()
+        here = drawn.where
+        ends = {(here[a], here[b]) for a, b in differing if a in here and b in here}
+        return Drawing(drawn, band, [n for n in marks if n in cuts], caption, others, ends).draw()
 
     return draw

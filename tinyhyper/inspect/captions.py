@@ -20,6 +20,7 @@ LEGEND = {
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
+DIFFERS = "not so in the first recording"
 SKIPPED = "skipped"
 ROOM = 11.0  # of a row of a box, in sizes of its letters
 WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 from .answers import Answer, picture
 from .chain import drawn_chain
 from .contents import contents
 from .finite import TOO_LARGE, not_finite, word
 from .gradients import ARROW, listed
-from .graph import Graph
+from .graph import Graph, Link
 from .memory import alive, nbytes
 from .names import LOSS, Name
 from .plain import short
@@ -23,6 +23,7 @@ from .text import count, site
 from .timeline import timeline
 
 MOST = 3  # edges that the text names
+Ends: TypeAlias = "tuple[str, str]"  # the names of the values that a link joins
 FLOWS = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
 
 
@@ -95,9 +96,10 @@ def differences(first: Recording, second: Recording) -> Answer:
     graphs = Graph(first), Graph(second)
     for graph in graphs:  # a name that is unclear in one recording is exact in both
         graph.unclear = graphs[0].unclear | graphs[1].unclear
-    one, two = map(_relations, graphs)
+    mine, theirs = ([*_links(graph)] for graph in graphs)
+    one, two = _relations(mine), _relations(theirs)
     changed = [key for key in one if key in two and one[key] != two[key]]
-    only_one, only_two = ([key for key in mine if key not in other] for mine, other in ((one, two), (two, one)))
+    only_one, only_two = ([key for key in these if key not in those] for these, those in ((one, two), (two, one)))
     rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *only_one, *only_two)]
     both = len(one) - len(only_one)
     text = f"Nothing: each of the {both} edges between named values is kept or cut alike in both."
@@ -108,9 +110,12 @@ def differences(first: Recording, second: Recording) -> Answer:
         text += f" The table lists {len(changed) - MOST} more." if len(changed) > MOST else ""
         text += f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} "
         text += "that the first lacks."
+    differing = [(link.source, link.target) for key, link in theirs if FLOWS[link.flow] != one.get(key)]
+    caption = f"The second recording. {text}"
     text += "".join(f"\n{_size(tape, which)}." for which, tape in (("first", first), ("second", second)))
     columns = ("from", "to", "in the first", "in the second")
-    return Answer("What changed between the two?", text, columns, rows, draw=picture(second))
+    drawing = picture(second, caption=caption, differing=differing)
+    return Answer("What changed between the two?", text, columns, rows, draw=drawing)
 
 
 def times(tape: Recording) -> Answer:
@@ -156,16 +161,22 @@ def _part(node: Node) -> str:
     return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
 
 
-def _relations(graph: Graph) -> dict[tuple[str, str], str]:
-    """By the names of two values, over all steps, whether gradients flow from one to the other."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+def _links(graph: Graph) -> Iterator[tuple[Ends, Link]]:
+    """The links of all steps, each with the names of its ends."""
     for node in graph.nodes:
         for n in range(len(node.outputs)):
             if graph.known((node.number, n)) is None or node.kind == "gradient":
                 continue
             for link in graph.links((node.number, n)):
                 source, target = (graph.known(place, timeless=True) for place in (link.source, link.target))
-                found[str(source), str(target)].add(FLOWS[link.flow])
+                yield (str(source), str(target)), link
+
+
+def _relations(links: Iterable[tuple[Ends, Link]]) -> dict[Ends, str]:
+    """By the names of two values, over all steps, whether gradients flow from one to the other."""
+    found: dict[Ends, set[str]] = defaultdict(set)
+    for ends, link in links:
+        found[ends].add(FLOWS[link.flow])
     return {
         ends: ", ".join([f"sometimes {flow}" for flow in sorted(flows)]) if len(flows) > 1 else min(flows)
         for ends, flows in found.items()

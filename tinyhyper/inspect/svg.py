@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 from ..errors import ArgumentError
 from ..files import write
 from .canvas import HALL, SLIDE, Canvas, Picture
-from .captions import CARRY, LEGEND, Captions, clip, numbered
+from .captions import CARRY, DIFFERS, LEGEND, Captions, clip, numbered
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import BAR_HEIGHT, HEADER, LOW, Layout
@@ -71,7 +71,10 @@ def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
 
 
 class Drawing(Canvas):
-    """A figure laid out and drawn. branches: the paths of a gradient, each with its contribution.
+    """A figure laid out and drawn.
+
+    branches: the paths of a gradient, each with its contribution.
+    differing: the ends of arrows that another recording has not, or has otherwise.
 
     least, broad: how many lines a caption has, and how wide the picture is, at least.
     tells: whether the contributions are drawn, too.
@@ -88,6 +91,7 @@ class Drawing(Canvas):
         marks: Collection[int] = (),
         caption: str | None = None,
         branches: Sequence[tuple[Sequence[Key], float]] = (),
+        differing: Collection[tuple[Key, Key]] = (),
     ) -> None:
         self.figure, self.captions = shown, Captions(shown)
         self.trail = [self.captions.find(box) for box in trail]
@@ -99,9 +103,12 @@ class Drawing(Canvas):
                 self.amounts[self._joint(*pair)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
+        self.differing = [arrow for arrow in shown.arrows if (arrow.source, arrow.target) in differing]
         flows = {flow: words for flow, words in LEGEND.items() if any(a.flow == flow for a in shown.arrows)}
         if any(self._style(joint) == "carry" for joint in self.joints):
             flows["carry"] = CARRY
+        if self.differing:
+            flows["differs"] = DIFFERS
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.text = self.captions.reached() if caption is None else caption
         self.tells = self.tells or len(self.amounts) > len(self.joints)
@@ -140,6 +147,8 @@ class Drawing(Canvas):
             self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
+        for arrow in self.differing:
+            self.arrow(None, self.layout.route(arrow).path, "th-differs", "differs", size=TIP)
         for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
             style = self._style(joint) if joint in self.joints else "branch"
             beside = BESIDE if joint[1] == "start" else 0  # against the arrow
