@@ -267,6 +267,22 @@ def test_a_tower_that_does_not_hold_together_is_refused_and_changes_nothing(keys
     assert str(optimizer.state_dict()) == before
 
 
+def test_a_file_of_which_one_thing_is_missing_is_refused_and_changes_nothing_or_can_be_loaded(path):
+    content = real(path)
+    count = sum(isinstance(place, list) for place, _ in places(tree_of(content)))
+    for n in range(count):
+        whole = tree_of(content)
+        there, key = [place for place in places(whole) if isinstance(place[0], list)][n]
+        del there[key]
+        path.write_bytes(with_json(content, whole))
+        optimizer = tower()
+        before = str(optimizer.state_dict())
+        try:
+            th.load(path, optimizer)
+        except th.CheckpointError:
+            assert str(optimizer.state_dict()) == before, (n, there)
+
+
 def test_a_tower_of_version_0_1_0_is_refused_with_a_word_and_its_weights_are_read(path):
     """That version wrote down the graph behind a tower, and had format 1."""
     whole = tree_of(content := real(path))

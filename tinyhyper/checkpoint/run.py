@@ -177,6 +177,7 @@ def go_on(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, T
         twin = saving.twin(optimizer)
         made = [make_again(twin, last), *[level.parameters for level in twin.levels]]
     weights, *hyperparameters = [_tensors(entries, again) for entries, again in zip(now, made)]
+    consumed, gradients = tower["consumed"], [_gradients(entries) for entries in now]
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
@@ -187,13 +188,18 @@ def go_on(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, T
         optimizer.hooks[Window].stand(optimizer.levels, weights, steps)
     optimizer.hooks[Boundary].last = last
     optimizer.hooks[Guard].settle(optimizer, weights, cuts=True)
-    for entries, tensors in zip(now, (weights, *hyperparameters)):
+    for found, tensors in zip(gradients, (weights, *hyperparameters)):
         for name, tensor in tensors.items():
-            if entries[name]["gradient"] is not None:
-                tensor.grad = constant_or_leaf(entries[name]["gradient"], False)
-            if tower["consumed"] and tensor.edge is not None:
+            tensor.grad = found.get(name)
+            if consumed and tensor.edge is not None:
                 tensor.edge[0].release()
     return weights
+
+
+def _gradients(entries: Content) -> dict[str, Tensor]:
+    """The gradients of the entries that have one."""
+    found = {name: entry["gradient"] for name, entry in entries.items() if entry["gradient"] is not None}
+    return {name: constant_or_leaf(gradient, False) for name, gradient in found.items()}
 
 
 def _check_states(targets: list[Content], states: list[dict[str, dict[str, np.ndarray]]]) -> None:
