@@ -134,6 +134,15 @@ def read_and_asked(text):
         everything(tape)
 
 
+@pytest.mark.parametrize("loaded", LOADED)
+def test_a_gradient_that_no_operation_made_is_refused_or_can_be_asked(loaded):
+    for node in loaded["nodes"]:
+        if node["kind"] == "gradient":
+            tape = copy.deepcopy(loaded)
+            tape["edges"] = [edge for edge in tape["edges"] if edge["target"] != node["number"]]
+            read_and_asked(json.dumps(tape))
+
+
 @settings(max_examples=60)
 @given(mutated())
 def test_another_recording_is_refused_or_can_be_asked(text):

@@ -99,8 +99,10 @@ def _ordered(graph: Graph, found: Iterable[Arrival]) -> list[Arrival]:
 
 def _serial(graph: Graph, place: Place) -> int:
     """The number of the engine's node of a value: a gradient in `.grad` is what an operation made."""
-    serial = graph.nodes[place[0]].serial
-    return _serial(graph, graph.into[place[0]][0].place) if serial is None else serial
+    serial, read = graph.nodes[place[0]].serial, graph.into[place[0]]
+    if serial is not None:
+        return serial
+    return _serial(graph, read[0].place) if read else 0
 
 
 def _left(graph: Graph) -> dict[tuple[Place, Arrival], float | None]:
