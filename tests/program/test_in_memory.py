@@ -252,6 +252,21 @@ def test_a_hyperparameter_set_by_hand_inside_a_window_is_kept(either):
     assert_close(replayed, eager)
 
 
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("when", range(20, 26))
+def test_a_hyperparameter_set_by_hand_inside_a_window_is_there_when_somebody_looks(when, exact, either):
+    eager, replayed = make(adam(horizon=3)), make(adam(horizon=3))
+    train = th.replay(loss_of, *replayed, exact=exact)
+    for n, batch in enumerate(batches(32)):
+        if n == when:
+            for _, tower in (eager, replayed):
+                tower.parameters["alpha"].data = tower.parameters["alpha"].numpy() * 0.5
+        assert distance(train(*batch), eager_step(loss_of, *eager, batch)) <= 1e-12
+        if n in (when, when + 1):
+            assert replayed[0]["w"].requires_grad
+    assert_close(replayed, eager)
+
+
 def test_what_was_taken_is_kept_when_memory_is_used_again(either):
     params, tower = make(adam())
     train = th.replay(loss_of, params, tower)

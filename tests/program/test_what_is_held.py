@@ -16,7 +16,7 @@ from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import handles, native
 from tinyhyper.program.handles import SMALL, Handles
-from tinyhyper.program.moment import Moment
+from tinyhyper.program.moment import Moment, restore
 from tinyhyper.program.native import advise
 from tinyhyper.program.trace import Trace
 from tinyhyper.program.values import values_of
@@ -175,3 +175,13 @@ def test_a_long_run_holds_no_more_moments_than_a_short_one(exact, horizon):
         if n in (39, 66, 99):  # in one place of the window
             gc.collect()
             assert alive(Moment) < 10
+
+
+def test_a_value_that_is_put_in_leaves_the_array_of_a_graph_where_its_bits_are_the_same():
+    made, other = th.tensor([1.0, -0.0]), np.array([1.0, 0.0])
+    array = made.array
+    for known in (None, array.copy()):
+        restore(made, known)
+        assert made.array is array
+    restore(made, other)
+    assert made.array is other
