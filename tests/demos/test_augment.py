@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interrupted import Interrupted, stopping
-from made_up import PNG
+from neighbours import made_once
 
 import tinyhyper as th
-from demos.__main__ import main
 from demos.paper import Place, augment, augmented, train
-from demos.paper.experiment import complain
-from demos.paper.page import MEASURED, OPEN, PAPER
-from demos.paper.run import Store, plain
+from demos.paper.run import plain
 from demos.settings import Settings
 
 SETTINGS = Settings()
@@ -91,16 +88,10 @@ def test_a_few_steps_make_the_page_and_the_picture_and_are_not_made_again(tmp_pa
         monkeypatch.setattr(augmented, name, value)
     for name, value in {"MARKS": (2, 3, 30, 300), "STEPS": 300, "SAMPLED": 2, "LENGTHS": (2, 3)}.items():
         monkeypatch.setattr(augment, name, value)
-    command = ["paper", "augment", "--epochs", "2", "--jobs", "1", "--out", str(tmp_path)]
-    assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert (tmp_path / "augment.png").read_bytes().startswith(PNG) and (tmp_path / "augment.md").read_text() in printed
+    printed, lines = made_once(augment, tmp_path, capsys)
     tables = [row for row in printed.splitlines() if row.startswith("| ")]
     bodies = len(augment.LAWS) + 4 + 2 * (1 + len(augment.LEARNED)) + len(augment.CLAIMS)
     assert len(tables) == bodies + 2 * 5  # a header and a rule for each table
-    assert all(any(mark in where for mark in (MEASURED, PAPER, OPEN)) for _, where in augment.CLAIMS)
-    assert main([*command, "--again"]) == 0 and capsys.readouterr().out == printed
-    lines = list(Store(tmp_path / "augment.jsonl", complain).lines.values())
     for count in range(1, len(lines)):
         assert augment.markdown(lines[:count]) and (count % 8 or augment.pictures(lines[:count]))
 

@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from interrupted import Interrupted, stopping
-from made_up import PNG
+from neighbours import made_once
 
-from demos.__main__ import main
 from demos.paper import Place, federated, fedexp, train
-from demos.paper.experiment import complain
-from demos.paper.page import MEASURED, OPEN, PAPER
-from demos.paper.run import Store, plain
+from demos.paper.run import plain
 from demos.settings import Settings
 
 SETTINGS = Settings()
@@ -77,15 +74,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(method, tmp_path):
 
 
 def test_a_few_rounds_make_the_page_and_the_picture_and_are_not_made_again(tmp_path, capsys):
-    command = ["paper", "fedexp", "--epochs", "2", "--jobs", "1", "--out", str(tmp_path)]
-    assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert (tmp_path / "fedexp.png").read_bytes().startswith(PNG) and (tmp_path / "fedexp.md").read_text() in printed
+    printed, lines = made_once(fedexp, tmp_path, capsys)
     tables = [row for row in printed.splitlines() if row.startswith("| ")]
     assert len(tables) == sum(map(len, fedexp.METHODS.values())) + len(fedexp.CLAIMS) + 6
-    assert all(any(mark in where for mark in (MEASURED, PAPER, OPEN)) for _, where in fedexp.CLAIMS)
-    assert main([*command, "--again"]) == 0 and capsys.readouterr().out == printed
-    lines = list(Store(tmp_path / "fedexp.jsonl", complain).lines.values())
     for count in range(1, len(lines)):
         assert fedexp.markdown(lines[:count]) and (count % 8 or fedexp.pictures(lines[:count]))
 

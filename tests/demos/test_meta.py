@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import PNG
+from neighbours import made_once
 
 import tinyhyper as th
-from demos.__main__ import main
 from demos.paper import Place, meta, tuned, unrolled
-from demos.paper.experiment import complain
-from demos.paper.page import MEASURED, OPEN, PAPER
-from demos.paper.run import Store, plain
+from demos.paper.run import plain
 from demos.settings import Settings
 from tinyhyper import hyper
 
@@ -63,13 +60,7 @@ def test_a_task_beyond_all_bounds_is_frozen():
 
 
 def test_a_quick_run_makes_the_page_and_the_picture_and_is_not_made_again(tmp_path, capsys):
-    command = ["paper", "meta", "--quick", "--epochs", "2", "--jobs", "1", "--out", str(tmp_path)]
-    assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert (tmp_path / "meta.png").read_bytes().startswith(PNG) and (tmp_path / "meta.md").read_text() in printed
-    assert all(any(mark in where for mark in (MEASURED, PAPER, OPEN)) for _, where in meta.CLAIMS)
-    assert main([*command, "--again"]) == 0 and capsys.readouterr().out == printed
-    lines = list(Store(tmp_path / "meta.jsonl", complain).lines.values())
+    _, lines = made_once(meta, tmp_path, capsys, "--quick")
     for count in range(len(lines)):
         assert meta.markdown(lines[:count])
     assert meta.pictures(lines[:1])

@@ -10,12 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import PNG
+from neighbours import made_once
 
-from demos.__main__ import main
 from demos.paper import Run, accountant, backtracking, private
-from demos.paper.experiment import complain
-from demos.paper.page import MEASURED, OPEN, PAPER
-from demos.paper.run import Store
 from demos.settings import Settings
 
 SCALES = st.floats(0.05, 3)
@@ -125,14 +122,8 @@ def test_the_cosine_that_a_tower_descends_moves_log_alpha_by_kappa_times_the_cos
 
 
 def test_a_few_steps_make_the_page_and_the_picture_and_are_not_made_again(tmp_path, capsys):
-    command = ["paper", "private", "--quick", "--epochs", "2", "--jobs", "1", "--out", str(tmp_path)]
-    assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert (tmp_path / "private.png").read_bytes().startswith(PNG) and (tmp_path / "private.md").read_text() in printed
-    assert all(any(mark in where for mark in (MEASURED, PAPER, OPEN)) for _, where in private.CLAIMS)
+    printed, lines = made_once(private, tmp_path, capsys, "--quick")
     assert "beyond a constant step it costs 0." in printed
-    assert main([*command, "--again"]) == 0 and capsys.readouterr().out == printed
-    lines = list(Store(tmp_path / "private.jsonl", complain).lines.values())
     assert all(line.result["spent"] <= line.run.options["epsilon"] for line in lines if line.run.options.get("epsilon"))
     for count in range(1, len(lines), 7):
         assert private.markdown(lines[:count]) and private.markdown(lines[-count:])
