@@ -731,8 +731,9 @@ def badges(reader):
 
 
 CLIMB = [
-    ("loss[1]", "1"), ("w[1]", "3.578"), ("✂ cut 3 of ∂loss/∂w[0]", "0.3578"), ("✂ cut 2 of w[0]", "3.578"),
-    ("alpha[1]", "-16"), ("✂ cut 1 of ∂loss/∂alpha", "0.16"), ("✂ cut 0 of alpha[0]", "-16"),
+    ("loss[1]", "1"), ("w[1]", "norm 3.578"), ("✂ cut 3 of ∂loss/∂w[0]", "norm 0.3578"),
+    ("✂ cut 2 of w[0]", "norm 3.578"), ("alpha[1]", "-16"), ("✂ cut 1 of ∂loss/∂alpha", "0.16"),
+    ("✂ cut 0 of alpha[0]", "-16"),
 ]  # fmt: skip
 
 
@@ -748,8 +749,9 @@ def test_the_keys_lead_through_a_backward_pass_in_the_order_of_the_sweep(reader)
         assert told(reader) == CLIMB[:n]
     reader.until(lambda: reader.flows("stopped") == 4)  # the gradient has come there
     stopped = reader.ask("return explorer.cy.edges('.stopped').map((edge) => edge.data('label').split(' ')[1])")
-    assert sorted(number.replace("−", "-") for number in stopped) == sorted(n for name, n in CLIMB if "✂" in name)
-    assert list(badges(reader).values()) == ["1", "3.578", "-16"]
+    ghosts = [number.removeprefix("norm ") for name, number in CLIMB if "✂" in name]
+    assert sorted(number.replace("−", "-") for number in stopped) == sorted(ghosts)
+    assert list(badges(reader).values()) == ["1", "norm 3.578", "-16"]
     assert {"loss[1]", "w[1]", "alpha[1]"} == reader.names("arrived") and reader.flows("path") == 2
     assert "Cut 0 stops the gradient on its path to alpha[0]; the ghost is −16." in reader.says()
     reader.screenshot("pass")
@@ -800,7 +802,8 @@ def test_what_arrives_at_a_lane_of_many_weights_is_one_stop(reader):
     weights = next(name for name in rows if name.endswith("and 6 more") and "✂" not in name)
     squares = [tape.output(node.of).gradient ** 2 for node in tape.nodes if node.of and node.step == 1]
     lane = [tape.output(node.of).label.role == "weights" for node in tape.nodes if node.of and node.step == 1]
-    assert float(rows[weights]) == pytest.approx(math.sqrt(sum(s for s, own in zip(squares, lane) if own)), rel=1e-3)
+    found = float(rows[weights].removeprefix("norm "))
+    assert found == pytest.approx(math.sqrt(sum(s for s, own in zip(squares, lane) if own)), rel=1e-3)
     assert [*rows][0] == "loss[1]" and [*rows][1] == weights
 
 
@@ -809,7 +812,7 @@ def test_a_graph_without_steps_and_an_opened_loss_have_backward_passes(reader):
     reader.keys("b")
     reader.ask("explorer.advance(Infinity)")
     names = ["loss[0]", "add", "multiply", "✂ cut 0 of tanh", "tanh", "multiply", "b", "a"]
-    assert [name for name, _ in told(reader)] == names and told(reader)[-1][1] == "1.435"
+    assert [name for name, _ in told(reader)] == names and told(reader)[-1][1] == "norm 1.435"
     assert "cut 0, held: tanh" in reader.says("cuts")
     reader.screenshot("pass-graph")
     reader.open(trained(steps=3))
@@ -826,7 +829,7 @@ def test_without_ghosts_a_backward_pass_says_how_to_see_its_numbers(reader):
     reader.open(recorded("sgd(0.1)/sgd(0.01)", 3))
     reader.keys("b")
     reader.ask("explorer.advance(Infinity)")
-    assert [(name, {"w[1]": "3.578", "alpha[1]": "-16"}.get(name, "–")) for name, _ in CLIMB] == told(reader)
+    assert [(name, {"w[1]": "norm 3.578", "alpha[1]": "-16"}.get(name, "–")) for name, _ in CLIMB] == told(reader)
     assert "th.record(ghosts=True)" in reader.says() and badges(reader).keys() == {"0|w|1|values", "1|alpha|1|values"}
     reader.open(chain(3))
     assert not reader.element("pass").is_displayed()  # nothing was swept

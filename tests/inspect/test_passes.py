@@ -3,11 +3,13 @@
 import re
 from contextlib import ExitStack
 from unittest.mock import patch
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pictures import classes, collisions
 from recordings import by_hand, run, stacks, trained
 from replayed import batches, loss_of, make
 
@@ -205,9 +207,9 @@ def test_frames_show_the_loss_first_then_each_box_and_each_cut():
     pictures = tape.frames()
     assert [text.partition(" Without")[0] for text in captions(pictures)] == [
         "Stop 1 of 7. backward() begins at loss[1], with 1.",
-        "Stop 2 of 7. The gradient of loss[1] arrives at w[1]: 3.578.",
-        "Stop 3 of 7. Cut 3 stops the gradient on its path to ∂loss[0]/∂w[0]; the ghost is 0.3578.",
-        "Stop 4 of 7. Cut 2 stops the gradient on its path to w[0]; the ghost is 3.578.",
+        "Stop 2 of 7. The gradient of loss[1] arrives at w[1]: norm 3.578.",
+        "Stop 3 of 7. Cut 3 stops the gradient on its path to ∂loss[0]/∂w[0]; the norm of the ghost is 0.3578.",
+        "Stop 4 of 7. Cut 2 stops the gradient on its path to w[0]; the norm of the ghost is 3.578.",
         "Stop 5 of 7. The gradient of loss[1] arrives at alpha[1]: -16.",
         "Stop 6 of 7. Cut 1 stops the gradient on its path to ∂loss/∂alpha; the ghost is 0.16.",
         "Stop 7 of 7. Cut 0 stops the gradient on its path to alpha[0]; the ghost is -16.",
@@ -216,9 +218,21 @@ def test_frames_show_the_loss_first_then_each_box_and_each_cut():
     assert ["Without the cut it would end" in text for text in captions(pictures)] == [n in (2, 5) for n in range(7)]
     assert len({picture[: picture.index(">")] for picture in pictures}) == 1  # of one size
     for shown, ghosts in zip(pictures, (0, 0, 1, 2, 2, 3, 4)):  # what was stopped stays
-        assert len(re.findall(r">[^<]*ghost -?[\d.]+<", shown)) == ghosts
+        assert len(re.findall(r">[^<]*ghost (?:norm )?-?[\d.]+<", shown)) == ghosts
         assert len(re.findall("class=\"th-scissors +th-marked", shown)) == ("Cut" in captions([shown])[0])
     assert len(tape.frames(0)) == 2 and tape.frames(scale=2)[0] != pictures[0]
+
+
+@given(st.booleans(), st.sampled_from(["sgd(0.1)", "sgd(0.1)/sgd(0.01)"]))
+def test_a_frame_says_norm_of_a_norm_and_of_no_number(array, stack):
+    pictures = trained(stack, 2, {"w": [1.0, -2.0] if array else 3.0}, ghosts=True).frames()
+    for said in captions(pictures):
+        of_w = re.search(r"(at|to) (∂loss\[0\]/∂)?w\[", said) is not None
+        assert ("norm" in said) == (array and of_w)
+    last = ElementTree.fromstring(pictures[-1])
+    for style, several in (("th-amount", 1), ("th-reason", 2)):  # of w; at the cuts of w and of its gradient
+        norms = [text.text for text in classes(last, style) if "norm" in text.text]
+        assert len(norms) == several * array
 
 
 def test_frames_of_a_tower_of_height_3_fit_a_projector():
@@ -233,13 +247,14 @@ def test_frames_of_a_graph_without_steps_are_of_its_boxes():
         y = th.tanh(a * b)
         th.sum(y * y.detach("held") + a).backward()
     pictures = tape.frames()
+    assert all(collisions(ElementTree.fromstring(picture)) == [] for picture in pictures)
     assert [text.split(". ", 1)[1] for text in captions(pictures)] == [
         "backward() begins at loss[0], with 1.",
-        "The gradient of loss[0] arrives at multiply: 1.414.",
-        "Cut 0 stops the gradient on its path to tanh; the ghost is 1.411.",
-        "The gradient of loss[0] arrives at tanh: 1.411.",
+        "The gradient of loss[0] arrives at multiply: norm 1.414.",
+        "Cut 0 stops the gradient on its path to tanh; the norm of the ghost is 1.411.",
+        "The gradient of loss[0] arrives at tanh: norm 1.411.",
         "The gradient of loss[0] arrives at b: 0.009866.",
-        "The gradient of loss[0] arrives at a: 1.435.",
+        "The gradient of loss[0] arrives at a: norm 1.435.",
     ]
     assert [picture.count("th-trail") - pictures[0].count("th-trail") for picture in pictures] == [0, 1, 1, 2, 3, 4]
 

@@ -23,8 +23,8 @@ from .records import Recording
 from .spots import Area, Spot, Spots, points
 from .text import site
 
-HIGH, DOWN = 46, 70  # how high a box is, and from row to row
-NEAR, FAR, CUT = 36, 70, 130  # from column to column of an opened operation, of a graph, and where a link is cut
+HIGH = 46  # of a box
+NEAR, FAR = 36, 70  # from column to column of an opened operation, of a graph
 TOP, LINE, LETTER = 36, 23, 8.4
 TIP = 18  # of a band
 
@@ -52,9 +52,10 @@ class Diagram(Canvas):
 
     least: how many lines a caption has at least.  arrived: by box, the gradient that has come there.
     ghosts: by the number of a cut, what stands beside it.
+    above, down, cut: from the caption to the first box, from row to row, from column to column where a link is cut.
     """
 
-    least = 0
+    least, above, down, cut = 0, 22, 70, 130
     arrived: Mapping[int, str] = MappingProxyType({})
     ghosts: Mapping[int, str] = MappingProxyType({})
 
@@ -74,8 +75,8 @@ class Diagram(Canvas):
         text = self.boxes.words if caption is None else caption
         self.lines = [part for line in text.split("\n") for part in wrap(line, int((self.wide - 2 * LEFT) / LETTER))]
         self.lines += [""] * (self.least - len(self.lines))
-        self.top = TOP + LINE * len(self.lines) + HIGH / 2 + 22
-        self.bottom = self.top + DOWN * max(rows, default=0) + HIGH / 2 + 26
+        self.top = TOP + LINE * len(self.lines) + HIGH / 2 + self.above
+        self.bottom = self.top + self.down * max(rows, default=0) + HIGH / 2 + 26
         self.paths = {join: self._path(*join[:2]) for join in self.boxes.joins}
         self.spots = self._spots() if isinstance(boxes, Opened) else {}
         self.legend = Legend(flows, self.wide)
@@ -128,7 +129,7 @@ class Diagram(Canvas):
         left: list[float] = []
         right: list[float] = []
         for column in range(max(self.column.values(), default=0) + 1):
-            left.append(right[-1] + (CUT if column in cut else apart) if right else LEFT)
+            left.append(right[-1] + (self.cut if column in cut else apart) if right else LEFT)
             wide = [self.boxes.wide(box) for box, place in self.column.items() if place == column]
             right.append(left[-1] + max(wide, default=0))
         return left, right
@@ -150,7 +151,7 @@ class Diagram(Canvas):
     def center(self, box: int) -> tuple[float, float]:
         """The middle of a box."""
         column = self.column[box]
-        return (self.left[column] + self.right[column]) / 2, self.top + DOWN * self.row[box]
+        return (self.left[column] + self.right[column]) / 2, self.top + self.down * self.row[box]
 
     def draw(self, scale: float) -> Picture:
         """The whole picture."""
@@ -172,7 +173,7 @@ class Diagram(Canvas):
         """The path of a link."""
         (x0, y0), (x1, y1) = self.center(source), self.center(target)
         y1 += self.ports[source, target]
-        way = [(column, self.top + DOWN * row) for column, row in self.way.get((source, target), [])]
+        way = [(column, self.top + self.down * row) for column, row in self.way.get((source, target), [])]
         path = f"M{x0 + self.boxes.wide(source) / 2:g} {y0:g}"
         for (column, y), (after, below) in pairwise([(self.column[source], y0), *way, (self.column[target], y1)]):
             right, left = self.right[column], self.left[after]

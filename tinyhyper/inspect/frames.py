@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ from .gradients import listed
 from .graph import Graph
 from .passes import Pass, Stop, passes
 from .plain import short
-from .records import Recording
+from .records import Place, Recording
 from .svg import Drawing
 
 D = TypeVar("D", bound=Drawing | Diagram)
@@ -46,10 +46,14 @@ def frames(tape: Recording, step: int | None = None, *, scale: float = 1.0) -> l
 
 
 class Halt(NamedTuple):
-    """The stops that are drawn at one place. value: what arrived, as a number or a norm; None where it is not known."""
+    """The stops that are drawn at one place.
+
+    value: what arrived, as a number or a norm; None where it is not known.  norm: whether it is a norm.
+    """
 
     place: Any
     stops: list[Stop]
+    norm: bool
 
     @property
     def value(self) -> float | None:
@@ -63,7 +67,7 @@ class Halt(NamedTuple):
         return [stop.cut for stop in self.stops if stop.cut is not None]
 
 
-def halts(stops: Sequence[Stop], where: Callable[[Stop], Any]) -> list[Halt]:
+def halts(graph: Graph, stops: Sequence[Stop], where: Callable[[Stop], Any]) -> list[Halt]:
     """The stops by where they are drawn. What arrives at one place is complete with its last stop.
 
     where: None for a stop that is not drawn.
@@ -72,22 +76,26 @@ def halts(stops: Sequence[Stop], where: Callable[[Stop], Any]) -> list[Halt]:
     for stop in stops:
         if (place := where(stop)) is not None:
             found[place] = [*found.pop(place, []), stop]
-    return [Halt(place, those) for place, those in found.items()]
+
+    def norm(those: Sequence[Stop]) -> bool:
+        return len(those) > 1 or graph.tape.output(_at(graph, those[0])).number is None
+
+    return [Halt(place, those, norm(those)) for place, those in found.items()]
 
 
 class _Steps(Drawing):
-    """Some steps. ghosts: by the number of a cut, what it has stopped."""
+    """Some steps. ghosts: by the number of a cut, what it has stopped.  norms: the boxes at which a norm arrived."""
 
     broad, tells = SLIDE, True
 
-    def __init__(self, *given: Any, ghosts: Mapping[int, str], least: int = 0) -> None:
-        self.ghosts, self.least = ghosts, least
+    def __init__(self, *given: Any, ghosts: Mapping[int, str], norms: Collection[Key], least: int = 0) -> None:
+        self.ghosts, self.norms, self.least = ghosts, norms, least
         super().__init__(*given)
 
 
 def _steps(graph: Graph, one: Pass) -> list[_Steps]:
     tape, last = graph.tape, graph.nodes[one.loss[0]].step
-    came = min(tape.node(stop.place or graph.cuts[stop.cut or 0].place).step for stop in one.stops)
+    came = min(tape.node(_at(graph, stop)).step for stop in one.stops)
     first = min(step for step in steps_of(tape) if step >= max(came, last - EARLIER))
     shown = figure(tape, first, count=last - first + 1)
     cut = {cut.number: (arrow.target, arrow.source) for arrow in shown.arrows for cut in arrow.cuts}
@@ -101,7 +109,8 @@ def _steps(graph: Graph, one: Pass) -> list[_Steps]:
         key = shown.where.get(stop.place)
         return None if key is None or (key.kind == "loss" and stop.place != one.loss) else (key, key)
 
-    found, drawn = halts(one.stops, where), []
+    found, drawn = halts(graph, one.stops, where), []
+    norms = {halt.place[0] for halt in found if halt.norm}
     branches: list[tuple[list[Key], float]] = []
     ghosts: dict[int, str] = {}
     for halt in found:
@@ -112,12 +121,14 @@ def _steps(graph: Graph, one: Pass) -> list[_Steps]:
         elif halt.value is not None and len(way) > 1:
             branches = [*branches, (way[-2:], halt.value)]
         caption = _caption(graph, one, found, halt)
-        drawn.append(partial(_Steps, shown, way, halt.cuts, caption, branches, ghosts=ghosts))
+        drawn.append(partial(_Steps, shown, way, halt.cuts, caption, branches, ghosts=ghosts, norms=norms))
     return _of_one_height(drawn)
 
 
 class _Whole(Diagram):
     """A graph without steps. arrived: by box, the gradient.  ghosts: by the number of a cut, what it has stopped."""
+
+    above, down, cut = 40, 84, 160  # there is room for the numbers
 
     def __init__(self, *given: Any, arrived: Mapping[int, str], ghosts: Mapping[int, str], least: int = 0) -> None:
         self.arrived, self.ghosts, self.least = arrived, ghosts, least
@@ -135,14 +146,14 @@ def _whole(graph: Graph, one: Pass) -> list[_Whole]:
         assert stop.place is not None
         return ("box", stop.place[0]) if stop.place[0] in boxes.inside else None
 
-    found, drawn = halts(one.stops, where), []
+    found, drawn = halts(graph, one.stops, where), []
     arrived: dict[int, str] = {}
     ghosts: dict[int, str] = {}
     for halt in found:
         if halt.cuts:
             ghosts = ghosts | dict.fromkeys(halt.cuts, _ghost(halt))
         else:
-            arrived = arrived | {halt.place[1]: "" if halt.value is None else short(halt.value)}
+            arrived = arrived | {halt.place[1]: _told(halt)}
         caption = _caption(graph, one, found, halt)
         drawn.append(partial(_Whole, boxes, halt.cuts, caption, arrived=arrived, ghosts=ghosts))
     return _of_one_height(drawn)
@@ -154,8 +165,17 @@ def _of_one_height(drawn: Sequence[Callable[..., D]]) -> list[D]:
     return [draw(least=least) for draw in drawn]
 
 
+def _at(graph: Graph, stop: Stop) -> Place:
+    """What a stop is at, or what is behind its cut."""
+    return stop.place or graph.cuts[stop.cut or 0].place
+
+
+def _told(halt: Halt) -> str:
+    return "" if halt.value is None else f"{'norm ' if halt.norm else ''}{short(halt.value)}"
+
+
 def _ghost(halt: Halt) -> str:
-    return "" if halt.value is None else f"ghost{' norm' if len(halt.stops) > 1 else ''} {short(halt.value)}"
+    return "" if halt.value is None else f"ghost {_told(halt)}"
 
 
 def _caption(graph: Graph, one: Pass, found: Sequence[Halt], halt: Halt) -> str:
@@ -167,7 +187,7 @@ def _caption(graph: Graph, one: Pass, found: Sequence[Halt], halt: Halt) -> str:
         many = numbered(halt.cuts)
         stops = f"{many[0].upper()}{many[1:]} stop{'' if s else 's'}"
         told = f"{stops} the gradient on its path to {listed(graph.name(cut.place) for cut in cuts)}"
-        ghost = "" if value is None else f"; the {'norm of the ghosts' if s else 'ghost'} is {short(value)}"
+        ghost = "" if value is None else f"; the {'norm of the ' if halt.norm else ''}ghost{s} is {short(value)}"
         behind = "" if any(cut.severed for cut in cuts) else f" Without the cut{s} it would end here, too."
         return f"{number} {told}{ghost}.{behind}"
     places = [stop.place for stop in halt.stops if stop.place is not None]
@@ -176,4 +196,4 @@ def _caption(graph: Graph, one: Pass, found: Sequence[Halt], halt: Halt) -> str:
     told = f"The gradient of {loss} arrives at {listed(map(graph.name, places))}"
     if value is None:
         return f"{number} {told}."
-    return f"{number} {told}: {graph.left(places[0], value) if len(places) == 1 else f'norm {short(value)}'}."
+    return f"{number} {told}: {_told(halt) if halt.norm else graph.left(places[0], value)}."

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 from ..errors import ArgumentError
 from ..files import write
 from .canvas import HALL, SLIDE, Canvas, Picture
-from .captions import CARRY, DIFFERS, LEGEND, Captions, clip, numbered
+from .captions import CARRY, DIFFERS, LEGEND, Captions, clip, numbered, wide
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import BAR_HEIGHT, HEADER, LOW, Layout
@@ -78,11 +78,12 @@ class Drawing(Canvas):
 
     least, broad: how many lines a caption has, and how wide the picture is, at least.
     tells: whether the contributions are drawn, too.
-    ghosts: by the number of a cut, what stands beside it.
+    ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
     """
 
     least, broad, tells = 0, 0, False
     ghosts: Mapping[int, str] = MappingProxyType({})
+    norms: Collection[Key] = ()
 
     def __init__(
         self,
@@ -178,15 +179,16 @@ class Drawing(Canvas):
     def _amount(self, arrow: Arrow, amount: float) -> None:
         """What came along an arrow, beside it."""
         x, y = self.layout.route(arrow).mark
+        text = f"{'norm ' if arrow.source in self.norms else ''}{short(amount)}"
         kinds = arrow.source.kind, arrow.target.kind
         if arrow.source.lane != arrow.target.lane or "loss" in kinds:
-            self.write(x - 10, y + 5, short(amount), "th-amount", None, "end")
+            self.write(x - 10, y + 5, text, "th-amount", None, "end")
         elif "gradient" not in kinds:
-            self.write(x, y - 7, short(amount), "th-amount", None, "middle")
+            self.write(x, y - 7, text, "th-amount", None, "middle")
         elif kinds[0] == "gradient":
-            self.write(x + 26, self._below(arrow.source), short(amount), "th-amount", None, "end")
+            self.write(x + 26, self._below(arrow.source), text, "th-amount", None, "end")
         else:
-            self.write(x + 2, self._below(arrow.target), short(amount), "th-amount")
+            self.write(x + 2, self._below(arrow.target), text, "th-amount")
 
     def _joint(self, here: Key, there: Key) -> Joint:
         """The number of the arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
@@ -240,10 +242,11 @@ class Drawing(Canvas):
         number = numbered([cut.number for cut in arrow.cuts])
         ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
         if arrow.source.kind == "gradient":  # where it is from says why
-            text = ghost and (f"{number}: {ghost}" if len(arrow.cuts) == 1 else ghost)
-            self.write(2, self._below(arrow.source) - y, text or number, "th-reason", group, "end")
+            text = f"{number}: {ghost}" if ghost and len(arrow.cuts) == 1 else ghost or number
+            text, x = text if 14 * wide(text) <= self.layout.wide else ghost or number, -34 if self.tells else 2
+            self.write(x, self._below(arrow.source) - y, text, "th-reason", group, "end")
         elif len(ghost or number) > 18:
-            self.write(66, -17, ghost or number, "th-reason", group, "end")
+            self.write(16 if self.tells else 66, -17, ghost or number, "th-reason", group, "end")
         elif len(number) > 7:
             self.write(-16, -6, ghost or number, "th-reason", group, "end")
         else:

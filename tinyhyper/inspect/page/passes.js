@@ -32,8 +32,14 @@ Object.assign(Explorer.prototype, {
           found.set(id, stops);
         }
       }
-      return [...found].map(([id, stops]) => ({ pass, id, stops, value: together(stops) }));
+      const norm = (stops) => stops.length > 1 || this.tape.value(this.behind(stops[0])) === null;
+      return [...found].map(([id, stops]) => ({ pass, id, stops, value: together(stops), norm: norm(stops) }));
     });
+  },
+
+  /* What a stop is at, or what is behind its cut. */
+  behind({ place, cut }) {
+    return place ?? [this.tape.cuts[cut].source, this.tape.cuts[cut].output];
   },
 
   /* Begin a backward pass, or end it. */
@@ -143,7 +149,8 @@ Object.assign(Explorer.prototype, {
     this.cy.batch(() => {
       this.unmark();
       this.cy.elements(".box, edge").addClass("dim");
-      for (const { id, value, stops } of passed) {
+      for (const halt of passed) {
+        const { id, value } = halt;
         const element = this.cy.getElementById(id);
         if (!element.length) continue; // not in sight
         element.removeClass("dim");
@@ -155,7 +162,7 @@ Object.assign(Explorer.prototype, {
           element.outgoers("edge.kept").forEach((edge) => {
             if (arrived.has(edge.target().id())) edge.removeClass("dim").addClass("path");
           });
-          if (value !== null) this.badge(element, short(value) + (stops.length > 1 ? "" : this.details.inside(stops[0].place)));
+          if (value !== null) this.badge(element, this.amount(halt));
         }
       }
       this.cy.getElementById(passed.at(-1).id).addClass("now");
@@ -188,7 +195,7 @@ Object.assign(Explorer.prototype, {
   telling() {
     const passed = this.soFar();
     const row = (halt, n) => h("li", n === passed.length - 1 ? { "aria-current": "step" } : {},
-      h("span", {}, this.entry(halt)), h("b", {}, halt.value === null ? "–" : short(halt.value)));
+      h("span", {}, this.entry(halt)), h("b", {}, halt.value === null ? "–" : amount(halt)));
     const unknown = passed.some(({ value }) => value === null);
     return [
       h("h2", {}, `Backward pass of ${this.naming([{ place: passed[0].pass.loss }])}`),
@@ -200,8 +207,7 @@ Object.assign(Explorer.prototype, {
 
   /* What some stops are at, or what is behind their cuts. */
   naming(stops) {
-    const where = ({ place, cut }) => place ?? [this.tape.cuts[cut].source, this.tape.cuts[cut].output];
-    const names = stops.slice(0, 3).map((stop) => nameOfPlace(this.tape, this.lanes, where(stop))).join(", ");
+    const names = stops.slice(0, 3).map((stop) => nameOfPlace(this.tape, this.lanes, this.behind(stop))).join(", ");
     return names + (stops.length > 3 ? ` and ${stops.length - 3} more` : "");
   },
 
@@ -210,11 +216,17 @@ Object.assign(Explorer.prototype, {
     return `✂ ${stops.length > 1 ? `${stops.length} cuts` : `cut ${stops[0].cut}`} of ${this.naming(stops)}`;
   },
 
+  /* What arrived at a box, and in which coordinate. */
+  amount(halt) {
+    return amount(halt) + (halt.norm ? "" : this.details.inside(halt.stops[0].place));
+  },
+
   /* What happens at a stop. */
-  sentence({ pass, stops, value }) {
+  sentence(halt) {
+    const { pass, stops, value, norm } = halt;
     const [{ place, cut }] = stops, one = stops.length === 1, loss = this.naming([{ place: pass.loss }]);
     if (!place) {
-      const ghost = value === null ? "" : `; the ${one ? "ghost" : "norm of the ghosts"} is ${short(value)}`;
+      const ghost = value === null ? "" : `; the ${norm ? "norm of the " : ""}ghost${one ? "" : "s"} is ${short(value)}`;
       const behind = stops.some((stop) => this.tape.cuts[stop.cut].severed) ? "" : ` Without the cut${one ? "" : "s"} it would end here, too.`;
       return `${one ? `Cut ${cut} stops` : `${stops.length} cuts stop`} the gradient on its path to ${this.naming(stops)}${ghost}.${behind}`;
     }
@@ -223,9 +235,12 @@ Object.assign(Explorer.prototype, {
     if (value === null) return `${told}.`;
     const meant = one ? this.tape.meant(place, value) : null;
     const plainly = meant === null ? "" : ` So ∂${loss}/∂${this.naming(stops)} is ${short(meant)}.`;
-    return `${told}: ${one ? short(value) + this.details.inside(place) : `norm ${short(value)}`}.${plainly}`;
+    return `${told}: ${this.amount(halt)}.${plainly}`;
   },
 });
+
+/* What arrived, as a number or a norm. */
+const amount = ({ value, norm }) => `${norm ? "norm " : ""}${short(value)}`;
 
 /* What arrived at several places, as one number or as a norm; null where it is not known. */
 function together(stops) {
