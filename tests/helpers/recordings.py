@@ -1,5 +1,7 @@
 """Recordings that several tests of the inspector ask: of a loop, of a tower, of a step written by hand."""
 
+import warnings
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -18,6 +20,19 @@ def trained(optimizer, steps=2, params=None, loss=squares, ghosts=False, **how):
         for _ in range(steps):
             loss(params).backward(**how)
             optimizer.step(params)
+    return tape
+
+
+def skipping(text="sgd(0.1)/sgd(0.01)", factors=(1.0, np.nan, 1.0, 1.0), params=None, ghosts=False):
+    """A run of which the steps are skipped whose factor is not finite, and a loss at its end."""
+    params = {name: th.tensor(w, requires_grad=True) for name, w in (params or {"w": [1.0, -2.0], "b": 0.5}).items()}
+    optimizer = th.optim.from_string(text.replace(")", ", on_nonfinite=skip)", 1))
+    with th.record(ghosts) as tape, warnings.catch_warnings():
+        warnings.simplefilter("ignore", th.AnomalyWarning)
+        for factor in factors:
+            (squares(params) * factor).backward()
+            optimizer.step(params)
+        squares(params).backward()
     return tape
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import squares, stacks, trained
+from recordings import skipping, squares, stacks, trained
 
 import tinyhyper as th
 from tinyhyper.errors import ArgumentError, DtypeError
@@ -46,6 +46,16 @@ def test_the_curves_are_the_losses_the_hyperparameters_from_the_bottom_up_and_th
     assert [step for step, _ in found["loss"]] == [0, 1, 2] and found["loss"][0][1] == 5.0
     assert found["alpha"][0] == (0, 0.1) and [step for step, _ in found["alpha"]] == [0, 1, 2, 3]
     assert found["beta1"][0][1] == pytest.approx(0.9)  # in no coordinate but its own
+
+
+@given(st.lists(st.sampled_from([1.0, np.nan, np.inf]), min_size=1, max_size=5))
+def test_a_curve_has_no_number_where_its_step_was_skipped_and_numbers_elsewhere(factors):
+    skipped = {step for step, factor in enumerate(factors) if factor != 1.0}
+    found = drawn(skipping(factors=factors))
+    for name, later in (("loss", 0), ("alpha", 1)):  # the step after a loss takes it
+        assert {step for step, value in found[name] if value is None} == {step + later for step in skipped}
+        assert len(found[name]) == len(factors) + 1
+        assert all(value is None or np.isfinite(value) for _, value in found[name])
 
 
 def test_what_is_no_run_beside_is_refused():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packing import unpacked
-from recordings import by_hand, overlong
+from recordings import by_hand, overlong, skipping
 from recordings import trained as recorded
 
 import tinyhyper as th
@@ -527,15 +527,27 @@ def windows():
     return tape
 
 
-def skipping():
-    """Steps of which one is skipped, since its loss is not finite."""
-    params = {"w": th.tensor([1.0, -2.0], requires_grad=True), "b": th.tensor(0.5, requires_grad=True)}
-    optimizer = th.optim.SGD(0.1, optimizer=th.optim.SGD(0.01), on_nonfinite="skip")
-    with th.record() as tape, pytest.warns(th.AnomalyWarning):
-        for factor in (1.0, np.nan, 1.0, 1.0):
-            (th.sum(params["w"] ** 2 + params["b"]) * factor).backward()
-            optimizer.step(params)
-    return tape
+def test_a_skipped_step_is_called_so_and_curves_have_a_gap_there(reader):
+    reader.open(skipping(factors=(1.0, np.nan, 1.0, np.inf)))
+    boxes = "[...explorer.lanes.boxes.values()].filter((box) => box.step !== null)"
+    captions = dict(reader.ask(f"return {boxes}.map((box) => [box.id, captionOf(box, explorer.tape)])"))
+    of_skipped = reader.ask(
+        f"return {boxes}.filter(({{ kind, step }}) => (kind === 'values' ? [2, 4] : [1, 3]).includes(step))"
+        ".map((box) => box.id)"
+    )
+    assert len(of_skipped) == 2 * (3 + 4)  # of each: the values made, the loss and the gradients read
+    assert {name for name, text in captions.items() if "skipped" in text} == {*of_skipped}
+    told = f"return {boxes}.map((box) => explorer.details.box(box, null).map((one) => one.textContent).join())"
+    said = [*captions.values(), *reader.ask(told)]
+    assert [text for text in said if re.search("NaN|∞", text.replace("0 to ∞", ""))] == []
+    for name, step, gaps in (("loss", 1, 2), ("alpha", 2, 1)):
+        panel = f"[...document.querySelectorAll('.panel')].find((one) => one.innerText.startsWith('{name}'))"
+        reader.ask(f"explorer.go({step}, false)")
+        assert reader.ask(f"return {panel}.querySelector('b').innerText") == "skipped"
+        assert reader.ask(f"return {panel}.querySelectorAll('.skipped').length") == 2
+        assert reader.ask(f"return {panel}.querySelector('.curve').getAttribute('d')").count("M") == gaps + 1
+        assert "NaN" not in reader.ask(f"return {panel}.innerHTML")
+    reader.screenshot("skipped")
 
 
 def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):

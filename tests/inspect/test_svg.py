@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import SPACE, along, classes, collisions, inside, leaves, run_together, texts, tips
-from recordings import by_hand, run, tower, trained
+from recordings import by_hand, run, skipping, tower, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -611,6 +611,31 @@ def test_an_arrow_past_a_lane_bends_round_its_box():
     )
     assert any("C" in path.get("d") for path in classes(parsed(tape), "th-arrow"))
     assert collisions(parsed(tape)) == [] and run_together(parsed(tape)) == []
+
+
+@given(
+    st.sampled_from(["sgd(0.1)", "sgd(0.1)/sgd(0.01)", "sgd(0.1)/adam(0.01)/sgd(0.001)"]),
+    st.lists(st.sampled_from([1.0, np.nan, np.inf]), max_size=4).map(lambda factors: [1.0, *factors]),
+    st.sampled_from([{"w": [1.0, -2.0]}, {"w": 3.0}, {"w": [1.0, -2.0], "b": 0.5}]),
+)
+@example("sgd(0.1)/sgd(0.01)", [1.0, np.nan, np.nan, 1.0], {"w": [1.0, -2.0]})
+def test_a_skipped_step_is_called_so_and_the_next_one_goes_on_from_the_values_before_it(stack, factors, params):
+    tape = skipping(stack, factors, params)
+    skipped = [step for step, factor in enumerate(factors, start=1) if factor != 1.0]
+    assert tape.skipped == skipped
+    for picture in [inspect.svg(tape), inspect.svg(tape, 0, steps=len(factors) + 1)]:
+        root = ElementTree.fromstring(picture)
+        assert collisions(root) == [] and run_together(root) == []
+        said = [text for text, _ in texts(root)]
+        assert not any(re.search(r"\b(nan|inf)\b", text) for text in said)
+        shown = {int(step) for text in said for step in re.findall(r"^step (\d+)", text)}
+        assert not shown - {0} or min(shown) not in skipped
+    boxes = figure(tape, 0, count=len(factors) + 1)
+    taken = [step for step in range(len(factors) + 1) if step not in skipped]
+    for old, new in zip(taken, taken[1:]):
+        flow = {(a.source, a.target): a.flow for a in boxes.arrows}[Key(0, old, "values"), Key(0, new, "values")]
+        assert flow == "cut"
+    assert (Key(0, taken[-1], "values"), Key(0, len(factors), "loss")) in {(a.source, a.target) for a in boxes.arrows}
 
 
 def test_where_no_loss_is_recorded_nothing_is_said_to_be_reached():

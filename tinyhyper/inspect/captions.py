@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import isfinite
 from textwrap import wrap
 
 from ..errors import ArgumentError
@@ -78,11 +79,13 @@ class Captions:
         """The two lines in a box."""
         key, names = box.key, list(box.names)
         if key.kind == "loss":
-            return f"loss[{key.step}]", "" if box.number is None else short(box.number)
+            return f"loss[{key.step}]", "" if box.number is None else told(box, box.number)
         many = "values" if key.lane else "weights"
         value = box.names[names[0]] if len(names) == 1 else None
         norm = box.norms.get(names[0]) if len(names) == 1 else None
-        remark = "" if value is norm is None else f"norm {short(norm)}" if value is None else short(value)
+        number = norm if value is None else value
+        remark = "" if number is None else told(box, number)
+        remark = remark if remark in ("", SKIPPED) or value is not None else f"norm {remark}"
         if key.kind == "gradient":
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"
@@ -113,8 +116,7 @@ class Captions:
             forms = [[f"|{text}|" if name in box.norms else text for name, text in zip(names, form)] for form in forms]
         for digits, form in product((4, 3, 2) if box.coordinates else (4,), forms):  # a coordinate is worth a digit
             values = [box.norms.get(name, box.names[name]) for name in names]
-            numbers = ["" if value is None else min(short(value), short(value, digits), key=len) for value in values]
-            numbers = [SKIPPED] * len(names) if box.skipped else numbers
+            numbers = ["" if v is None else min(told(box, v), told(box, v, digits), key=len) for v in values]
             rooms = [ROOM - wide(at) - (wide(number) + 0.4 if number else 0) for number in numbers]
             if all(wide(text) <= room for text, room in zip(form, rooms)):
                 break
@@ -124,7 +126,7 @@ class Captions:
     def title(self, box: Box) -> str:
         """All that is in a box."""
         lane, names = box.key.lane, [self.name(box.key), *(own(name, box.key.lane).title for name in box.names)]
-        meant = [f"∂loss/∂{own(name, lane).title} = {short(value)}" for name, value in box.meant.items()]
+        meant = [f"∂loss/∂{own(name, lane).title} = {told(box, value)}" for name, value in box.meant.items()]
         return ", ".join([*names, *sorted(box.state), *meant])
 
     def lane(self, lane: int, few: int) -> tuple[str, list[str]]:
@@ -189,6 +191,11 @@ class Captions:
             value = own(name, key.lane)
             names += [f"{called}[{key.step}]" for called in (value.title, value.by_level, value.exact)]
         return list(dict.fromkeys(names))
+
+
+def told(box: Box, value: float, digits: int = 4) -> str:
+    """A number in a box. Of a skipped step, what it made and what is not finite is said to be skipped."""
+    return SKIPPED if box.skipped and (box.key.kind == "values" or not isfinite(value)) else short(value, digits)
 
 
 def tuned(box: Box, name: str, called: str) -> str:

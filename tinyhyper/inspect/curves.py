@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Protocol, TypeAlias
 
 from .figure import STEP_NUMBER
 from .names import LOSS, named
 from .records import Recording
 
-Point: TypeAlias = tuple[int, float]
+Point: TypeAlias = tuple[int, float | None]  # None where the step was skipped
 MEMORY = "memory alive, bytes"
 
 
@@ -38,20 +39,20 @@ def curves(tape: Recording, alive: Sequence[Alive]) -> dict[str, list[Point]]:
     """
     losses: dict[int, float | None] = {}
     for loss in sorted({node.loss for node in tape.nodes if node.loss is not None}):
-        losses[tape.node(loss).step] = tape.output(loss).number
+        step, value = tape.node(loss).step, tape.output(loss).number
+        if value is not None:
+            losses[step] = value if isfinite(value) or step + 1 not in tape.skipped else None
     tuned: dict[tuple[int, str], dict[int, float | None]] = defaultdict(dict)
     for node in tape.nodes:
-        for output in node.outputs if node.kind != "constant" else ():
+        for n, output in enumerate(node.outputs if node.kind != "constant" else ()):
             label = output.label
             if label is not None and label.role == "hyperparameter" and (label.role, label.name) != STEP_NUMBER:
-                tuned[label.level, named(label).title][node.step] = output.number
+                value = None if tape.dropped((node.number, n)) else output.number
+                tuned[label.level, named(label).title][node.step] = value
     memory: dict[int, float | None] = {now.step: now.bytes for now in alive if now.step <= tape.steps}
     levels = sorted(tuned, key=lambda key: key[0])
     found = {LOSS.name: losses, **{name: tuned[level, name] for level, name in levels}, MEMORY: memory}
-    return {
-        name: [(step, value) for step, value in sorted(values.items()) if value is not None]
-        for name, values in found.items()
-    }
+    return {name: sorted(values.items()) for name, values in found.items()}
 
 
 def together(first: dict[str, list[Point]], other: dict[str, list[Point]], at: int) -> list[Curve]:

@@ -36,7 +36,8 @@ class Box:
      state: the names of the optimizer's state.
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
-    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  skipped: whether its step was.
+    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
+    skipped: whether it is of a skipped step: a value that it made, or a loss or gradient that it did not take.
     """
 
     key: Key
@@ -131,6 +132,9 @@ def figure(tape: Recording, first: int | None = None, opened: Collection[int] = 
     if first is None:
         computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
         first = steps[-count if computed else -count - 1 :][0]
+        count += first
+        first = max((step for step in steps if step <= first and step not in tape.skipped), default=first)
+        count -= first  # from the values with which the next step after a skipped one goes on
         moved = [key.step for key in reading.boxes if key.lane and key.kind == "values" and key.step in steps]
         if moved and max(moved) <= first:  # hyperparameters do not move in a window: show how it begins
             first = max(max(moved) - 1, steps[0])
@@ -238,7 +242,7 @@ class _Boxes:
             self.where[node.number, n] = key
             return
         box = self._join((node.number, n), key)
-        box.skipped = self.tape.dropped((node.number, n))
+        box.skipped |= self.tape.dropped((node.number, n))
         if label.role == "state":
             box.state.add(label.name.rpartition(".")[2])
         else:
@@ -256,7 +260,8 @@ class _Boxes:
 
     def _join(self, place: Place, key: Key) -> Box:
         self.where[place] = key
-        return self.boxes.setdefault(key, Box(key))
+        skipped = key.kind != "values" and key.step + 1 in self.tape.skipped
+        return self.boxes.setdefault(key, Box(key, skipped=skipped))
 
     def _losses(self) -> set[Place]:
         """The losses of backward passes; if none was recorded, the last values computed from any weights."""

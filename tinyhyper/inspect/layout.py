@@ -48,7 +48,9 @@ class Layout:
         many = any(len(arrow.cuts) > FEW_CUTS for arrow in shown.arrows)
         self.wide = WIDER if many or any(self.rows(box) > 1 for box in shown.boxes.values()) else BOX_WIDTH
         self.pitch = 2 * self.wide + BEFORE + AFTER
-        for gap, self.few in ((GAP, FEW), *((CLOSE, few) for few in range(FEW, 0, -1))):
+        along = [(a.source.step, a.target.step) for a in shown.arrows if a.source.lane == a.target.lane]
+        past = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
+        for gap, self.few in ((GAP, FEW), *((GAP if past else CLOSE, few) for few in range(FEW, 0, -1))):
             self._stack(lanes, gap)
             if self.bottom <= least:
                 break
@@ -114,15 +116,20 @@ class Layout:
                 return _bend(x0 + right, y0 + down - 12, x1 + right, y1 - 7)
             case "gradient", "values" if source.lane == target.lane and x1 > x0:
                 return _level(x0 + right, x1 - right, y0 + aside, x1 - right - 28)
+            case "values", "values" if source.lane == target.lane and not self._free(source, target.step):
+                start, turn = x0 + right - 14 - aside, x1 - self.pitch + right + 8
+                return _over(start, turn, x1 - right, y0 - down, y0 - down + OLD + aside)
             case "values", "values" if source.lane == target.lane and x1 > x0:
                 return _level(x0 + right, x1 - right, y0 - down + OLD + aside, x1 - right - 76)
+            case "values", "loss" if x1 > x0:
+                return _between(x0 + right - 34 + aside, x1 - right + 34 - aside, y0 + down, y1 - up, x1 + right)
             case "loss", "gradient" if source.step == target.step:
                 return _riser(x0 + right, y0, x1 - right, y1, BEFORE / 2 - 2)
             case "values", "gradient" if source.step == target.step and source.lane == target.lane:
                 return _level(x0 + right, x1 - right, y1 - 11, x1 - right)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
                 return _riser(x0 + right, y0 - 8, x1 - right, y1 + 11, BEFORE / 2 - 10)
-            case "values", "values" if source.lane > target.lane and self._free(source, target.step):
+            case "values", "values" if source.lane > target.lane and self._free(source, target.step + 1):
                 return _elbow(x0 + right, y0 - down + OLD - 6 + aside, x1 + aside, y1 - up)
         if y1 < y0:
             up, down = -up, -down
@@ -130,9 +137,9 @@ class Layout:
         return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - up)
 
     def _free(self, source: Key, step: int) -> bool:
-        """Whether no box stands to the right of some values, up to a step."""
+        """Whether no box stands to the right of some values, before a step."""
         return step > source.step and not any(
-            source._replace(step=between) in self.boxes for between in range(source.step + 1, step + 1)
+            source._replace(step=between) in self.boxes for between in range(source.step + 1, step)
         )
 
 
@@ -160,6 +167,21 @@ def _elbow(x0: float, y0: float, x1: float, y1: float) -> Route:
     turn = ROUND if y1 > y0 else -ROUND
     path = f"M{x0:g} {y0:g} H{x1 - ROUND:g} Q{x1:g} {y0:g} {x1:g} {y0 + turn:g} V{y1:g}"
     return Route(path, (x1, (y0 + y1) / 2 - 7))
+
+
+def _over(x0: float, turn: float, x1: float, top: float, y: float) -> Route:
+    """Out of the top of a box, over those of skipped steps, and down to where the new value takes the old one."""
+    lane, bend = top - 17, 8
+    up = f"M{x0:g} {top:g} V{lane + bend:g} Q{x0:g} {lane:g} {x0 + bend:g} {lane:g} H{turn - bend:g}"
+    down = f"Q{turn:g} {lane:g} {turn:g} {lane + bend:g} V{y - bend:g} Q{turn:g} {y:g} {turn + bend:g} {y:g}"
+    return Route(f"{up} {down} H{x1:g}", (x1 - 76, y))
+
+
+def _between(x0: float, x1: float, y0: float, y1: float, end: float) -> Route:
+    """Out of the bottom of the weights, and between them and the losses of skipped steps to a later loss."""
+    lane, bend = y1 - 11, 6
+    along = f"M{x0:g} {y0:g} V{lane - bend:g} Q{x0:g} {lane:g} {x0 + bend:g} {lane:g} H{x1 - bend:g}"
+    return Route(f"{along} Q{x1:g} {lane:g} {x1:g} {lane + bend:g} V{y1:g}", (end + 10, y1 - 15))
 
 
 def _riser(x0: float, y0: float, x1: float, y1: float, across: float) -> Route:

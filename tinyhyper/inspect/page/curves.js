@@ -27,19 +27,19 @@ class Curves {
       line.setAttribute("d", `M${x(step)} 0V${CURVE.height}`);
       for (const { values, dot, number } of shown) {
         const value = values.get(step);
-        const drawn = value !== undefined && Number.isFinite(y(value));
+        const drawn = typeof value === "number" && Number.isFinite(y(value));
         dot.setAttribute("visibility", drawn ? "visible" : "hidden");
         if (drawn) {
           dot.setAttribute("cx", x(step));
           dot.setAttribute("cy", y(value));
         }
-        number.textContent = value === undefined ? "–" : short(value);
+        number.textContent = value === undefined ? "–" : value === null ? SKIPPED : short(value);
       }
     }
   }
 
   _panel({ name, runs }) {
-    const drawable = ([, value]) => Number.isFinite(value) && (!this.log || value > 0);
+    const drawable = (point) => point !== undefined && Number.isFinite(point[1]) && (!this.log || point[1] > 0);
     const scale = this.log ? Math.log : (value) => value;
     const ends = runs.flat().filter(drawable).map(([, value]) => value);
     const low = Math.min(...ends), high = Math.max(...ends);
@@ -48,7 +48,13 @@ class Curves {
       const share = high > low ? (scale(value) - scale(low)) / (scale(high) - scale(low)) : 0.5;
       return CURVE.height - CURVE.bottom - share * (CURVE.height - CURVE.top - CURVE.bottom);
     };
-    const path = (run) => run.filter(drawable).map(([step, value], n) => `${n ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+    const path = (run) => run.map((point, n) => {
+      if (!drawable(point)) return ""; // the curve has a gap here
+      const alone = !drawable(run[n - 1]) && !drawable(run[n + 1]) ? "m-2 0h4" : "";
+      return `${drawable(run[n - 1]) ? "L" : "M"}${x(point[0]).toFixed(1)} ${y(point[1]).toFixed(1)}${alone}`;
+    }).join("");
+    const cross = (step) => svg("path", { d: `M${x(step) - 4} ${CURVE.height / 2 - 4}l8 8m-8 0l8 -8`, class: "skipped" }, svg("title", {}, `step ${step}: skipped`));
+    const crosses = runs[0].filter(([, value]) => value === null).map(([step]) => cross(step));
     const line = svg("path", { class: "marker" });
     const shown = runs.map((run, n) => ({
       kind: n ? "beside" : "first", run, values: new Map(run), dot: svg("circle", { r: 4, class: n ? "dot beside" : "dot" }), number: h("b", n ? { class: "beside" } : {}),
@@ -56,9 +62,10 @@ class Curves {
     const scales = ends.length ? [[high, 11], ...(low < high ? [[low, CURVE.height - 3]] : [])] : [];
     const digits = Array.from({ length: 14 }, (_, n) => n + 4).find((n) => low === high || shortest(low, n) !== shortest(high, n)) ?? 17;
     const labels = scales.map(([value, height]) => svg("text", { x: 3, y: height, class: "scale" }, digits > 4 ? shortest(value, digits) : short(value)));
-    const told = shown.map(({ run }) => `from ${short(run[0][1])} to ${short(run.at(-1)[1])}`).join("; beside it ");
+    const ended = (run) => run.filter(([, value]) => value !== null).map(([, value]) => short(value));
+    const told = shown.map(({ run }) => `from ${ended(run)[0]} to ${ended(run).at(-1)}`).join("; beside it ");
     const drawing = svg("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img", "aria-label": `${name} over the steps, ${told}` },
-      line, ...shown.map(({ run, kind }) => svg("path", { d: path(run), class: `curve ${kind}` })), ...labels, ...shown.map(({ dot }) => dot));
+      line, ...shown.map(({ run, kind }) => svg("path", { d: path(run), class: `curve ${kind}` })), ...crosses, ...labels, ...shown.map(({ dot }) => dot));
     drawing.addEventListener("click", (event) => {
       const box = drawing.getBoundingClientRect();
       const at = ((event.clientX - box.left) / box.width) * CURVE.width;

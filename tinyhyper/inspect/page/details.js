@@ -33,8 +33,8 @@ class Details {
     const inner = numeric(output.value);
     const meant = tape.value(place);
     const rows = [
-      meant !== null ? ["value", short(meant)] : ["norm", short(numeric(output.norm))],
-      meant !== inner && [tape.coordinate(place) + called(output.label.name, output.label.level + 1), short(inner)],
+      meant !== null ? ["value", tape.told(place, meant)] : ["norm", tape.told(place, numeric(output.norm))],
+      meant !== inner && !tape.skips(place, meant) && [tape.coordinate(place) + called(output.label.name, output.label.level + 1), short(inner)],
       output.label?.range && ["range", `${short(numeric(output.label.range[0]))} to ${short(numeric(output.label.range[1]))}`],
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
@@ -49,11 +49,13 @@ class Details {
   }
 
   gradient(place) {
-    const deposited = (this.tape.gradients.get(keyOf(place)) ?? []).map((node) => node.outputs[0]);
+    const deposited = this.tape.gradients.get(keyOf(place)) ?? [];
     const known = numeric(this.tape.output(place).gradient);
     const inside = this.inside(place);
-    if (known !== null && known !== undefined) return short(known) + inside;
-    if (deposited.length) return deposited.map((output) => short(numeric(output.value ?? output.norm)) + inside).join("; ");
+    if (known !== null && known !== undefined && Number.isFinite(known)) return short(known) + inside;
+    const told = ({ number, outputs: [output] }) => this.tape.told([number, 0], numeric(output.value ?? output.norm));
+    if (deposited.length) return deposited.map((node) => `${told(node)}${told(node) === SKIPPED ? "" : inside}`).join("; ");
+    if (known !== null && known !== undefined) return short(known);
     return "no gradient arrived";
   }
 
@@ -69,7 +71,7 @@ class Details {
     const gradient = of ? this.tape.output(place) : this.tape.gradients.get(keyOf(place))?.at(-1).outputs[0];
     const meant = gradient ? this.tape.meant(of ?? place, numeric(gradient.value)) : null;
     const label = this.tape.output(of ?? place).label;
-    return meant === null ? [] : [[`∂loss/∂${called(label.name, label.level + 1)}`, short(meant)]];
+    return meant === null || !Number.isFinite(meant) ? [] : [[`∂loss/∂${called(label.name, label.level + 1)}`, short(meant)]];
   }
 
   ghosts(cuts) {
@@ -88,7 +90,7 @@ class Details {
       const cuts = this.tape.ended.get(keyOf(place)) ?? [];
       const ghost = this.tape.ghost(cuts);
       const texts = [
-        value === null ? `${short(numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : short(value),
+        value === null ? `${this.tape.told(place, numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
         this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : short(ghost),
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
@@ -136,6 +138,7 @@ class Details {
     const largest = Math.max(0, ...path.parts.map((part) => Math.abs(numeric(part.value))));
     const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
+    if (this.tape.skips(path.loss, total)) return [h("p", {}, `The step after ${name(path.loss)} was ${SKIPPED}: its gradient was not finite.`)];
     const meant = this.tape.meant(path.target, total);
     const title = `∂${name(path.loss)}/∂${this.tape.coordinate(path.target)}${name(path.target)} = ${short(total)}`
       + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);

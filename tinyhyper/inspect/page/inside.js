@@ -113,7 +113,7 @@ function captionOfNode(tape, lanes, number) {
 
 function captionOfPlace(tape, lanes, place, name = nameOfPlace(tape, lanes, place)) {
   const value = tape.value(place);
-  return `${clip(name, 15)}\n${value === null ? sizeOf(tape.output(place)) : short(value)}`;
+  return `${clip(name, 15)}\n${value === null ? sizeOf(tape.output(place)) : tape.told(place, value)}`;
 }
 
 /* What a place is called: its label if it has one. */

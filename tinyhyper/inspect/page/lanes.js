@@ -176,8 +176,10 @@ function nameOf(box) {
 /* The two lines in a box. */
 function captionOf(box, tape) {
   const names = [...box.names.keys()];
-  const only = names.length === 1 ? tape.value(box.names.get(names[0])) : null;
-  const number = only === null ? "" : short(only);
+  const place = names.length === 1 ? box.names.get(names[0]) : null;
+  const only = place && tape.value(place);
+  const skipped = box.places.some((one) => tape.skips(one, box.kind === "values" ? null : numeric(tape.output(one).norm)));
+  const number = skipped ? SKIPPED : only === null ? "" : short(only);
   if (box.kind === "fixed") {
     const held = names.map((name) => `${called(name, box.lane)} = ${short(tape.value(box.names.get(name)))}`);
     return `${held.join(", ")}, fixed: nothing tunes it`;

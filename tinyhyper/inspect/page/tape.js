@@ -2,6 +2,7 @@
 /* The recording as data: its places, which gradients flow along its edges, and what came along. */
 
 const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbers that JSON has not
+const SKIPPED = "skipped";
 const STRENGTH = { kept: 0, asked: 1, value: 2, cut: 3 };
 
 const numeric = (value) => (typeof value === "string" ? WORDS[value] : value);
@@ -51,6 +52,18 @@ class Tape {
   value(place) {
     const output = this.output(place);
     return numeric(output.label?.value ?? output.value);
+  }
+
+  /* Whether a step has not taken a place: what it made, or a loss or gradient, of this value or norm, that was not finite. */
+  skips(place, value) {
+    const node = this.nodes[place[0]], { step } = node;
+    if (this.skipped.includes(step) && node.kind === "operation" && node.number < this.ends[step - 1]) return true;
+    return this.skipped.includes(step + 1) && value !== null && !Number.isFinite(value);
+  }
+
+  /* A number of a place in few digits, or that its step was skipped. */
+  told(place, value) {
+    return this.skips(place, value) ? SKIPPED : short(value);
   }
 
   /* The number of a loss: its step; without steps, its place among the losses. */
