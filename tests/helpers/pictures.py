@@ -100,6 +100,20 @@ def inside(root, shrink=0):
         yield x + shrink, y + shrink, x + wide - shrink, y + high - shrink
 
 
+def touching(root):
+    """The texts in boxes that come closer to an edge than 3, or into a round corner."""
+    found = []
+    for rect in classes(root, "th-box"):
+        x, y, wide, high, round_ = (float(rect.get(name)) for name in ("x", "y", "width", "height", "rx"))
+        for one, (left, top, right, bottom) in texts(root):
+            if x < (left + right) / 2 < x + wide and y < (top + bottom) / 2 < y + high:
+                near = min(top - y, y + high - bottom)
+                corner = round_ - np.sqrt(max(round_**2 - max(round_ - near, 0) ** 2, 0))
+                if near < 3 or min(left - x, x + wide - right) < max(3, corner):
+                    found.append(f"{one} | edge")
+    return found
+
+
 def collisions(root):
     """What runs over a text, a text that leaves the picture, or an arrow that runs through a box."""
     width, height = float(root.get("width")), float(root.get("height"))
@@ -113,6 +127,7 @@ def collisions(root):
             meet = left < x1 and x0 < right and top < y1 and y0 < bottom
             if meet and not (left < x0 and x1 < right and top < y0 and y1 < bottom):
                 found.append(f"{one} | box")
+    found += touching(root)
     for flow, line in arrows(root):
         for one, (x0, y0, x1, y1) in [*boxes, *(("box", corners) for corners in inside(root, shrink=2))]:
             if ((line >= (x0, y0)) & (line <= (x1, y1))).all(axis=1).any():

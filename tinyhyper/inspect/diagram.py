@@ -220,8 +220,8 @@ class Diagram(Canvas):
         self.add("rect", group, "", **size, width=wide, height=HIGH, class_=f"th-box th-{kind}")
         first, second = self.boxes.caption(box)
         sign = len(first) < 3 and not second
-        self.write(x, y - 2 if second else y + 5, first, "th-title" if sign else "", group, "middle")
-        self.write(x, y + 16, second, "th-small", group, "middle")
+        self.write(x, y - 3 if second else y + 5, first, "th-title" if sign else "", group, "middle")
+        self.write(x, y + 15, second, "th-small", group, "middle")
 
     def _number(self, x: float, y: float, text: str, group: ElementTree.Element) -> None:
         """A number, on a ground of its own: a link may run behind it."""

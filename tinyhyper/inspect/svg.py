@@ -266,8 +266,8 @@ class Drawing(Canvas):
         count = self.layout.rows(box)
         if count == 1:
             caption, remark = self.captions.box(box)
-            self.write(x, y + (-3 if remark else 5), caption, "", group, "middle")
-            self.write(x, y + 14, remark, "th-small", group, "middle")
+            self.write(x, y + (-4 if remark else 5), caption, "", group, "middle")
+            self.write(x, y + 13, remark, "th-small", group, "middle")
         for n, (name, number) in enumerate(self.captions.rows(box) if count > 1 else ()):
             low, side = y + 5 + LOW * (n - (count - 1) / 2), self.layout.wide / 2 - 8
             self.write(x - side, low, name, "th-row", group)
