@@ -342,12 +342,14 @@ def test_a_button_shows_the_words(reader, tape):
 
 def test_an_answer_is_in_sight_after_the_words_were(reader, tape):
     reader.open(tape)
-    scrolled = 'return document.querySelector("aside").scrollTop'
+    ends = "(one) => document.querySelector(one).getBoundingClientRect()"
+    edges = f"const [aside, details] = ['aside', '#details'].map({ends});"
+    seen = f"{edges} return aside.top <= details.top && Math.min(details.bottom, details.top + 100) <= aside.bottom"
     for act in ("reach", "enter"):
         reader.ask("document.getElementById('glossary').click()")
-        assert reader.ask(scrolled) > 0
+        assert not reader.ask(seen)
         reader.ask(f"explorer.{act}(explorer.cy.nodes('.loss').first())")
-        assert reader.ask(scrolled) == 0
+        assert reader.ask(seen)
 
 
 def test_a_step_without_a_backward_pass_says_so(reader):
@@ -479,10 +481,54 @@ def test_light_and_dark(reader, tape, scheme):
 def test_a_recording_without_steps_shows_all_operations(reader):
     reader.open(chain(300))
     reader.ask("explorer.all()")
+    assert reader.ask("return explorer.stock.nodes.size") == 301
+    assert reader.ask("return explorer.stock.elements.filter((one) => one.classes === 'wire kept').length") < 300
+    reader.ask(  # the rest is a scroll away
+        "for (const { x, y } of explorer.stock.elements.flatMap((one) => one.position ?? []))"
+        " explorer.cy.pan({ x: 300 - x * explorer.cy.zoom(), y: 300 - y * explorer.cy.zoom() })"
+    )
     assert reader.ask("return explorer.cy.nodes('.box').length") == 301
     assert reader.ask("return explorer.cy.edges('.kept').length") == 300
     assert not reader.element("slider").is_displayed() and not reader.element("cutting").is_displayed()
     reader.screenshot("operations")
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (1920, 1080)])
+def test_see_all_keeps_letters_that_can_be_read_and_scrolls_whatever_is_shown(reader, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    weights = "explorer.enter(explorer.cy.getElementById('0|*|1|values'))"
+    for tape, act in ((chain(60), ""), (crossing(), ""), (tall(), ""), (tall(), weights)):
+        reader.open(tape)
+        reader.ask(f"{act}; explorer.all()")
+        zoom, x1, x2, y1, y2 = reader.ask(
+            "const { x1, x2, y1, y2 } = explorer.stock.bounds; return [explorer.cy.zoom(), x1, x2, y1, y2]"
+        )
+        assert zoom * 13.5 >= 11
+        for bar, length, room in (("across", x2 - x1, "clientWidth"), ("down", y2 - y1, "clientHeight")):
+            too_long = length * zoom > reader.ask(f"return document.getElementById('graph').{room}")
+            assert reader.element(bar).is_displayed() == too_long
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+TEXTS = """
+    return explorer.stock.elements.filter((one) => one.classes.startsWith("box")).flatMap(({ data, classes }) => {
+        const weight = /loss|outer/.test(classes) ? 600 : 400;
+        const room = data.width - (classes.includes("gradient") ? 24 : 10);
+        return data.label.split("\\n").filter((line) => !classes.includes("fixed") && pen(line, weight) > room);
+    });
+"""
+
+
+@pytest.mark.parametrize("make", [trained, lambda: tall(), skipping, crossing, lambda: chain(3)])
+def test_no_text_of_a_box_reaches_its_edges(reader, make):
+    reader.open(make())
+    assert reader.ask(TEXTS) == []
+    for box in ("values", "loss"):
+        if reader.ask(f"return explorer.overview && explorer.cy.nodes('.{box}').length > 0"):
+            reader.ask(f"explorer.enter(explorer.cy.nodes('.{box}').filter((n) => explorer.openable(n))[0])")
+            assert reader.ask(TEXTS) == []
+            reader.ask("explorer.leave(0)")
 
 
 def test_an_empty_recording_opens(reader):
@@ -604,10 +650,18 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     system(reader, theme)
-    reader.open(recorded("sgd/sgd", 4))
     edges = "const at = (one) => document.querySelector(one).getBoundingClientRect();"
-    assert reader.ask(edges + "return at('#lanes > div').right <= at('#graph').left")
-    assert reader.ask(edges + "return at('#legend').bottom <= at('aside').bottom")
+    for tape in (tall(), recorded("sgd/sgd", 4)):
+        reader.open(tape)
+        assert reader.ask(edges + "return at('#lanes > div').right <= at('#graph').left")
+        assert reader.ask(edges + "return at('#legend').bottom <= at('aside').bottom")
+        small = "[...document.querySelectorAll('.panel')].map((one) => one.getBoundingClientRect().width)"
+        assert reader.ask(f"return Math.min(...{small})") >= 190  # in which letters of 11 pixels are that large
+        cut = """return [...document.querySelectorAll('#steps > span')].filter((one) => !one.hidden).filter((one) => {
+            const { left, right } = one.getBoundingClientRect(), graph = at('#graph');
+            return left < graph.left || right > graph.right;
+        }).length"""
+        assert reader.ask(edges + cut) == 0
     assert "a ghost, in a backward pass: the gradient that a cut stopped" in reader.says("legend")
     texts = "[...document.querySelector('.panel').querySelectorAll('.scale')].map((one) => one.textContent)"
     scales = reader.ask(f"return {texts}")

@@ -75,7 +75,7 @@ Object.assign(Explorer.prototype, {
   all() {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const zoom = Math.max(this.overview ? LEAST : 0, Math.min((width - 40) / (x2 - x1), (height - 20) / (y2 - y1)));
+    const zoom = Math.max(LEAST, Math.min((width - 40) / (x2 - x1), (height - 20) / (y2 - y1)));
     const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height - (y1 + y2) * zoom) / 2 };
     const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height;
     this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 10 - y1 * zoom : middle.y } });
@@ -182,8 +182,9 @@ Object.assign(Explorer.prototype, {
     const room = at("graph").clientWidth;
     for (const label of at("steps").children) {
       const step = Number(label.dataset.step), x = pan.x + zoom * (this.layout.column(step) - 64);
-      label.hidden = step % apart > 0 || x < -100 || x > room; // most are far away
-      if (!label.hidden) label.style.transform = `translateX(${x}px)`;
+      const inSight = Math.max(x, 2); // as long as any of its band is
+      label.hidden = step % apart > 0 || x + zoom * (PITCH - 100) < inSight || inSight + 60 > room; // most are far away
+      if (!label.hidden) label.style.transform = `translateX(${inSight}px)`;
     }
   },
 
@@ -225,15 +226,15 @@ function summary(tape) {
 
 function legend(tape) {
   const signs = { cut: "✂\uFE0E", asked: "✂\uFE0E?" }; // as they stand on the arrows
-  const mark = (sign, line = "") => svg("svg", { width: 40, height: 20, "aria-hidden": "true" }, line, sign ? svg("text", { x: 20, y: 15 }, sign) : "");
+  const mark = (sign, line = "", flow = "cut") => svg("svg", { width: 40, height: 20, "aria-hidden": "true" }, line, sign ? svg("text", { x: 20, y: 15, class: flow }, sign) : "");
   const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
   const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
   const ghosts = tape.cuts.length ? [h("li", {}, mark("✂\uFE0E 1.6"), "a ghost, in a backward pass: the gradient that a cut stopped")] : [];
   const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
-    const line = svg("path", { d: "M2 10H38", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
-    return h("li", {}, mark(signs[flow], line), h("span", {}, SAYING[flow]));
+    const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
+    return h("li", {}, mark(signs[flow], line, flow), h("span", {}, SAYING[flow]));
   }).concat(ghosts, names);
 }
 

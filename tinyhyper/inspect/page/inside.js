@@ -1,7 +1,7 @@
 "use strict";
 /* What is in a box: its operations, each a node, and what they read; and what is in a fused operation. */
 
-const CHIP = { width: 108, height: 42 };
+const CHIP = { width: 108, height: 42, room: 96 };
 const GAP = { x: 26, y: 22 };
 const FAN = 260; // how far apart columns are at most, for their edges to be told apart
 const LEGIBLE = 150; // so many nodes are laid out to be read, more to be searched
@@ -89,7 +89,7 @@ function lines(tape, lanes, number) {
 }
 
 function chip(id, label, classes, data) {
-  return { group: "nodes", data: { id, label, ...CHIP, ...data }, classes: `box ${classes}`, grabbable: false };
+  return { group: "nodes", data: { id, label, width: CHIP.width, height: CHIP.height, ...data }, classes: `box ${classes}`, grabbable: false };
 }
 
 function wire(source, target, flow, n, edge) {
@@ -108,12 +108,12 @@ function captionOfNode(tape, lanes, number) {
   const output = node.outputs[0];
   const what = node.op ?? (output.label || node.called !== null ? captionOfPlace(tape, lanes, [number, 0]).split("\n")[0] : node.kind);
   const value = tape.value([number, 0]);
-  return `${clip(what, 15)}\n${value === null ? sizeOf(output) : short(value)}`;
+  return `${fitted(what, CHIP.room)}\n${value === null ? sizeOf(output) : short(value)}`;
 }
 
 function captionOfPlace(tape, lanes, place, name = nameOfPlace(tape, lanes, place)) {
   const value = tape.value(place);
-  return `${clip(name, 15)}\n${value === null ? sizeOf(tape.output(place)) : tape.told(place, value)}`;
+  return `${fitted(name, CHIP.room, 600)}\n${value === null ? sizeOf(tape.output(place)) : tape.told(place, value)}`;
 }
 
 /* What a place is called: its label if it has one. */

@@ -189,12 +189,30 @@ function captionOf(box, tape) {
   if (box.kind === "gradient") {
     const coordinate = names.length > 1 ? "" : box.coordinates.get(names[0]);
     const by = names.length > 1 ? many(box) : one;
-    const forms = [`∂loss/∂${coordinate}${by}`, `∂/∂${coordinate}${by}`, clip(`∂/∂${coordinate}…${names[0]}`, 17)];
-    return `${forms.find((form) => form.length <= 17)}${number && `\n${number}`}`;
+    const forms = [`∂loss/∂${coordinate}${by}`, `∂/∂${coordinate}${by}`, fitted(`∂/∂${coordinate}…${names[0]}`, ROUND)];
+    return `${forms.find((form) => fits(form, ROUND))}${number && `\n${number}`}`;
   }
   const state = box.state.size ? `with ${[...box.state].sort().join(", ")}` : "";
   const remark = [number, state || (names.length > 1 ? names.map((name) => called(name, box.lane)).join(", ") : "")];
-  return `${clip(one, 12)}[${box.step}]\n${clip(remark.filter(Boolean).join(", "), 17)}`.trimEnd();
+  const at = `[${box.step}]`;
+  return `${fits(one + at, ROOM) ? one : fitted(one, ROOM - pen(at))}${at}\n${fitted(remark.filter(Boolean).join(", "), ROOM)}`.trimEnd();
 }
 
-const clip = (text, length) => (text.length <= length ? text : `${text.slice(0, length - 1)}…`);
+const LETTERS = { size: 13.5, family: "system-ui, Helvetica Neue, Arial, sans-serif" };
+const ROOM = 114, ROUND = 104; // of a line in a box, in one with round ends
+const paper = document.createElement("canvas").getContext("2d");
+
+/* How wide a text is in a box, as the browser draws it. */
+function pen(text, weight = 400) {
+  paper.font = `${weight} ${LETTERS.size}px ${LETTERS.family}`;
+  return paper.measureText(text).width;
+}
+
+const fits = (text, room, weight) => pen(text, weight) <= room;
+
+/* As much of a text as fits. */
+function fitted(text, room, weight) {
+  let part = text;
+  for (let length = text.length - 1; length > 0 && !fits(part, room, weight); length--) part = `${text.slice(0, length)}…`;
+  return part;
+}

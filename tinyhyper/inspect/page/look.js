@@ -8,7 +8,7 @@ function look() {
     "line-color": colour(name), "target-arrow-color": colour(name), color: colour(name), ...extra,
   });
   return [
-    { selector: "node", style: { "font-family": "system-ui, Helvetica Neue, Arial, sans-serif" } },
+    { selector: "node", style: { "font-family": LETTERS.family } },
     { selector: ".band", style: {
       shape: "round-rectangle", width: "data(width)", height: "data(height)", "background-color": colour("band"),
       "corner-radius": 14, events: "no", "z-compound-depth": "bottom" } },
@@ -16,7 +16,7 @@ function look() {
     { selector: ".box", style: {
       shape: "round-rectangle", width: "data(width)", height: "data(height)", label: "data(label)", "corner-radius": 6,
       "background-color": colour("ground"), "border-width": 1.4, "border-color": colour("quiet"), color: colour("ink"),
-      "font-size": 13.5, "text-wrap": "wrap", "text-valign": "center", "text-halign": "center", "line-height": 1.2,
+      "font-size": LETTERS.size, "text-wrap": "wrap", "text-valign": "center", "text-halign": "center", "line-height": 1.2,
       "min-zoomed-font-size": 5 } },
     { selector: ".gradient", style: { "corner-radius": 20 } },
     { selector: ".loss", style: { "background-color": colour("loss"), "font-weight": 600 } },

@@ -4,6 +4,7 @@
 const MOVE = 250; // milliseconds that a move of the view takes
 const FEW = 6; // a lane with so many names shows each in a row of its own
 const LEAST = 0.82; // how far away the first view and "see all" are at most: letters of 11 pixels; the rest is a scroll away
+const SMALL = 0.6; // how far away what was opened is seen whole at most: letters of 8 pixels
 
 class Explorer {
   constructor(data) {
@@ -81,10 +82,10 @@ class Explorer {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
     const all = Math.min((width - 60) / (x2 - x1), (height - 60) / (y2 - y1), 1.2);
-    const pan = all < 0.4
-      ? { x: 30 - x1 * 0.6, y: 30 - y1 * 0.6 }
+    const pan = all < SMALL
+      ? { x: 30 - x1 * LEAST, y: 30 - y1 * LEAST }
       : { x: (width - (x1 + x2) * all) / 2, y: (height - (y1 + y2) * all) / 2 };
-    this.cy.viewport({ zoom: all < 0.4 ? 0.6 : all, pan });
+    this.cy.viewport({ zoom: all < SMALL ? LEAST : all, pan });
   }
 
   /* Go to the step of what was clicked. */
@@ -166,9 +167,11 @@ class Explorer {
     }
   }
 
-  /* Bring what is said of a choice into sight. */
+  /* Bring what is said of a choice into sight: below the legend, if it fits there. */
   answer() {
-    document.querySelector("aside").scrollTop = 0;
+    const aside = document.querySelector("aside");
+    aside.scrollTop = 0;
+    if (at("details").getBoundingClientRect().bottom > aside.getBoundingClientRect().bottom) at("details").scrollIntoView();
   }
 
   /* What there is to say about an element; at length if it was chosen. */
