@@ -1,4 +1,8 @@
-"""The explorer's page, as text and in a real browser: what it shows and says, and that it asks for nothing."""
+"""The explorer's page, as text and in a real browser: what it shows and says, and that it asks for nothing.
+
+`PYTHONPATH=.:tests/helpers python tests/inspect/test_page.py` draws docs/figures/explorer.png anew; it needs Chromium,
+its driver and selenium.
+"""
 
 import json
 import math
@@ -7,6 +11,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -23,7 +28,8 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --window-size=1400,900"
 )
-DRAWN = sorted((Path(__file__).parents[2] / "docs" / "figures").rglob("*.svg"))  # every picture that a page shows
+FIGURES = Path(__file__).parents[2] / "docs" / "figures"
+DRAWN = sorted(FIGURES.rglob("*.svg"))  # every picture that a page shows
 ODD = "</script><script>document.title = 'broken'</script><b>&amp; 'w\""
 
 
@@ -127,17 +133,24 @@ def test_the_page_of_a_program_holds_it_and_asks_for_nothing(tmp_path, name):
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("Chromium or its driver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = browser(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
+
+
+def browser(profile):
+    """A Chromium that leaves what it keeps in a folder."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS.split(), f"--user-data-dir={profile}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
 
 
 class Reader:
@@ -200,10 +213,25 @@ class Reader:
             time.sleep(0.02)
 
     def screenshot(self, name):
-        self.ask("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         folder = Path(os.environ.get("TINYHYPER_ARTIFACTS") or self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        assert self.driver.save_screenshot(str(folder / f"{name}.png"))
+        self.picture(folder / f"{name}.png")
+
+    def picture(self, path):
+        self.ask("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert self.driver.save_screenshot(str(path))
+
+
+def draw_docs(reader, path):
+    """The picture of the docs: the paths to a step size, and what each contributes."""
+    size = {"width": 1400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    system(reader, "light")
+    reader.open(trained())
+    reader.ask("explorer.go(2, false); explorer.choose(explorer.cy.getElementById('1|alpha|2|values'))")
+    reader.picture(path)
+    system(reader, "")
+    reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.fixture
@@ -302,6 +330,14 @@ def test_a_click_shows_the_path_of_a_hypergradient_and_what_came_along(reader, t
     parts = [float(part) for part in re.findall(r"through \S+\s+(-?\d\S*),", said)]
     assert len(parts) == 2 and math.fsum(parts) == pytest.approx(total, rel=2e-3)
     reader.screenshot("path")
+
+
+def test_the_picture_of_the_docs_shows_the_paths_to_a_step_size_and_what_they_contribute(reader, tmp_path):
+    draw_docs(reader, tmp_path / "explorer.png")
+    sizes = [(path.read_bytes()[16:24]) for path in (tmp_path / "explorer.png", FIGURES / "explorer.png")]
+    assert [(int.from_bytes(size[:4]), int.from_bytes(size[4:])) for size in sizes] == [(1400, 800)] * 2
+    assert reader.names("path") == {"alpha[2]", "weight[2]", "bias[2]", "loss[2]"}
+    assert "∂loss[2]/∂alpha[2]" in reader.says()
 
 
 def test_where_every_path_is_cut_the_cuts_are_named(reader, tape):
@@ -1135,3 +1171,10 @@ def test_a_program_says_what_its_instructions_and_arrays_are(reader):
     assert "instructions" in reader.says() and reader.ask("return document.querySelectorAll('.on').length") == 0
     reader.keys("\ue015", to="stage")  # down
     assert "1 subtract" in reader.says()
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as folder:
+        driver = browser(folder)
+        draw_docs(Reader(driver, Path(folder)), FIGURES / "explorer.png")
+        driver.quit()
