@@ -610,7 +610,7 @@ def windows():
 
 
 def test_a_skipped_step_is_called_so_and_curves_have_a_gap_there(reader):
-    reader.open(skipping(factors=(1.0, np.nan, 1.0, np.inf)))
+    reader.open(skipping(factors=(1.0, np.nan, 1.0, np.inf), ghosts=True))
     boxes = "[...explorer.lanes.boxes.values()].filter((box) => box.step !== null)"
     captions = dict(reader.ask(f"return {boxes}.map((box) => [box.id, captionOf(box, explorer.tape)])"))
     of_skipped = reader.ask(
@@ -620,7 +620,8 @@ def test_a_skipped_step_is_called_so_and_curves_have_a_gap_there(reader):
     assert len(of_skipped) == 2 * (3 + 4)  # of each: the values made, the loss and the gradients read
     assert {name for name, text in captions.items() if "skipped" in text} == {*of_skipped}
     told = f"return {boxes}.map((box) => explorer.details.box(box, null).map((one) => one.textContent).join())"
-    said = [*captions.values(), *reader.ask(told)]
+    cuts = "return explorer.tape.cuts.map((cut) => explorer.details.cutLine(cut))"
+    said = [*captions.values(), *reader.ask(told), *reader.ask(cuts)]
     assert [text for text in said if re.search("NaN|∞", text.replace("0 to ∞", ""))] == []
     for name, step, gaps in (("loss", 1, 2), ("alpha", 2, 1)):
         panel = f"[...document.querySelectorAll('.panel')].find((one) => one.innerText.startsWith('{name}'))"

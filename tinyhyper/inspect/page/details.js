@@ -78,9 +78,14 @@ class Details {
     const ghost = this.tape.ghost(cuts);
     const behind = cuts.some((cut) => cut.severed);
     const inside = ghost === null ? "" : this.inside([cuts[0].source, cuts[0].output]);
-    if (ghost !== null) return short(ghost) + inside + (behind ? "" : "; the value had no graph");
+    if (ghost !== null) return this.stopped(ghost, inside) + (behind ? "" : "; the value had no graph");
     if (!behind) return "none: the value had no graph";
     return this.tape.haunted ? "none: no later loss depends on the value" : "not recorded";
+  }
+
+  /* What cuts stopped; what came from a skipped step was not finite. */
+  stopped(ghost, inside = "") {
+    return this.tape.skipped.length && !Number.isFinite(ghost) ? SKIPPED : short(ghost) + inside;
   }
 
   /* Several places, a row each. */
@@ -91,7 +96,7 @@ class Details {
       const ghost = this.tape.ghost(cuts);
       const texts = [
         value === null ? `${this.tape.told(place, numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
-        this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : short(ghost),
+        this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : this.stopped(ghost),
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));

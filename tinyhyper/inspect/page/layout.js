@@ -147,8 +147,8 @@ class Layout {
       return [[x0 + right, y0 - 12], [x1 - right - 12, y0 - 12], [x1 - right - 12, y1 + 9], [x1 - right, y1 + 9]];
     }
     if (source.kind === "values" && target.kind === "values" && (far || (x1 > x0 && y1 > y0))) { // above the boxes of its row
-      const lane = y0 - up - CHANNEL - aside / 2, before = x1 - right - 16 - aside / 4;
-      return [[x0 + TURN, y0 - up], [x0 + TURN, lane], [before, lane], [before, y1 - 12], [x1 - right, y1 - 12]];
+      const apart = flow === "kept" ? 5 : 13, lane = y0 - up - apart, begin = x0 + TURN + apart, before = x1 - right - 16 - aside / 2;
+      return [[begin, y0 - up], [begin, lane], [before, lane], [before, y1 - 12 - aside / 2], [x1 - right, y1 - 12 - aside / 2]];
     }
     if (far && source.kind === "gradient") { // below them
       const lane = y0 + up + CHANNEL + aside / 2, before = x1 - TURN - aside;
