@@ -59,11 +59,12 @@ class Closures(Hook):
 
 
 def trace_rule(optimizer: type[Optimizer], coordinates: Coordinates, options: Options) -> FusedUpdate:
-    """Run the rule on symbols. A hyperparameter whose coordinate is None is absent.
+    """Run the rule on symbols. A hyperparameter whose coordinate is None is absent; those of a loss are left out.
 
     Raises DtypeError where the rule does not return a new weight and one new value for each state, UnsupportedError
     where it does something else at each run.
     """
+    coordinates = tuple([(name, coordinate) for name, coordinate in coordinates if name in optimizer.table])
     versions = (version(optimizer.rule), *[version(c.value) for _, c in coordinates if c is not None])
     return _traced(optimizer.__name__, optimizer.rule, tuple(optimizer.state), coordinates, options, versions)
 
