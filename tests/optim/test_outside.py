@@ -1,5 +1,7 @@
 """Hyperparameters outside the optimizer: what the loss reads is tuned by the levels above."""
 
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -199,3 +201,63 @@ def test_what_is_read_cannot_be_set():
         tower.outside["decay"] = 0.2
     with pytest.raises(AttributeError):
         tower.outside = {}
+
+
+@settings(max_examples=10)
+@given(towers(), st.integers(1, 3))
+def test_a_run_goes_on_from_a_file_as_it_would(tmp_path_factory, tower, windows):
+    k = tower.build().hooks[Window].horizon
+    given_ = batches((windows + 2) * k)
+    path = tmp_path_factory.mktemp("run") / "run.npz"
+    whole, (params, saved), other = make(tower.build()), make(tower.build()), tower.build()
+    train(*whole, given_)
+    train(params, saved, given_[: windows * k])
+    th.save(path, params, saved)
+    params = th.load(path, other).params
+    train(params, other, given_[windows * k :])
+    assert_same((params, other), whole)
+
+
+def assert_same(one, other):
+    for name, w in one[0].items():
+        assert w.numpy().tobytes() == other[0][name].numpy().tobytes()
+    assert [level.hyperparameters for level in one[1].levels] == [level.hyperparameters for level in other[1].levels]
+
+
+@pytest.mark.parametrize("goal", [None, goal_of])
+@pytest.mark.parametrize("objective", ["last", "sum"])
+@pytest.mark.parametrize("bad", range(6))
+@pytest.mark.filterwarnings("ignore::tinyhyper.AnomalyWarning")
+def test_a_batch_that_is_skipped_is_as_if_it_had_not_been(bad, objective, goal):
+    given_, runs = batches(9), []
+    for skipped in (0, 2):
+        tower = Adam(0.1, outside={"decay": 0.1, "smooth": 0.3}, coordinates={"decay": "log"}, horizon=3,
+                     objective=objective, on_nonfinite="skip", optimizer=SGD(1e-2))  # fmt: skip
+        params, _ = make(tower)
+        train(params, tower, given_[:bad], goal)
+        for x, y in given_[:skipped]:
+            loss_of(params, x * np.nan, y, **tower.outside).backward(create_graph=not tower.hooks[Window].cuts)
+            tower.step(params)
+        assert tower.skipped == skipped
+        train(params, tower, given_[bad:], goal)
+        runs.append((params, tower))
+    assert_same(*runs)
+    assert runs[0][1].hyperparameters["decay"] != 0.1
+
+
+def test_the_state_of_a_tower_holds_what_is_outside_and_copies_have_their_own():
+    params, tower = make(SGD(0.1, horizon=2, outside={"decay": 0.1, "smooth": 0.3}, optimizer=SGD(0.1)))
+    train(params, tower, batches(4))
+    loss_of(params, X, Y, **tower.outside).backward()
+    assert tower.hyperparameters["decay"] != 0.1
+    tower.load_state_dict(tower.state_dict())
+    for other in (copy.deepcopy(tower), pickle.loads(pickle.dumps(tower)), twin(tower)):
+        assert other.hyperparameters == tower.hyperparameters
+        assert {name: x.item() for name, x in other.outside.items()} == pytest.approx(
+            {name: tower.hyperparameters[name] for name in ("decay", "smooth")}
+        )
+        assert other.outside["decay"] is not tower.outside["decay"]
+    for options in ({"outside": {"decay": 0.1}}, {"coordinates": {"decay": "log"}}, {"tune": ("alpha", "decay")}):
+        other = SGD(0.1, **{"horizon": 2, "outside": {"decay": 0.1, "smooth": 0.3}, "optimizer": SGD(0.1), **options})
+        with pytest.raises(th.ArgumentError, match="this one has"):
+            other.load_state_dict(tower.state_dict())
