@@ -245,6 +245,51 @@ def test_a_batch_that_is_skipped_is_as_if_it_had_not_been(bad, objective, goal):
     assert runs[0][1].hyperparameters["decay"] != 0.1
 
 
+@pytest.mark.parametrize("coordinate", COORDINATES)
+@pytest.mark.parametrize("objective", ["last", "sum"])
+def test_a_replayed_run_has_the_bits_of_an_eager_one(coordinate, objective):
+    options = {"outside": {"decay": 0.1, "smooth": 0.3}, "coordinates": {"decay": coordinate}, "horizon": 2}
+    tower = SGD(0.1, objective=objective, **options, optimizer=Adam(1e-2, optimizer=SGD(1e-3)))
+    eager, replayed = make(twin(tower)), make(twin(tower))
+    step, given_ = th.replay(loss_of, *replayed, exact=True), batches(24)
+    train(*eager, given_, None)
+    for batch in given_[:12]:
+        step(*batch)
+    assert step.program is not None
+    xs, ys = zip(*given_[12:])
+    _, kept = step.over(np.array(xs), np.array(ys), keep=["decay", "smooth"])
+    assert_same(replayed, eager)
+    for name, history in kept.items():
+        assert history[-1] == eager[1].hyperparameters[name] == replayed[1].outside[name].item() != 0.1
+
+
+def test_a_replayed_run_goes_on_eagerly_to_a_goal():
+    options = {"outside": {"decay": 0.1, "smooth": 0.3}, "coordinates": {"decay": "log"}, "horizon": 2}
+    tower = SGD(0.1, **options, optimizer=SGD(1e-2))
+    eager, replayed = make(twin(tower)), make(twin(tower))
+    step, given_ = th.replay(loss_of, *replayed, exact=True), batches(12)
+    train(*eager, given_)
+    for n, batch in enumerate(given_):
+        step(*batch)
+        if n % 2:
+            descend(goal_of(replayed[0]), replayed[1], replayed[0])
+    assert_same(replayed, eager)
+
+
+def test_runs_side_by_side_each_read_their_own_numbers():
+    def start(decay):
+        return make(SGD(0.1, horizon=2, outside={"decay": decay, "smooth": 0.3}, optimizer=SGD(1e-2)))
+
+    given_ = batches(12)
+    stacks = [np.array(stack) for stack in zip(*given_)]
+    step = th.replay(loss_of, *start(0.1), exact=True)
+    _, runs = step.sweep([start(decay) for decay in (0.1, 0.5)], tuple(stacks))
+    for decay, run in zip((0.1, 0.5), runs):
+        alone = start(decay)
+        train(*alone, given_, None)
+        assert_same(run, alone)
+
+
 def test_the_state_of_a_tower_holds_what_is_outside_and_copies_have_their_own():
     params, tower = make(SGD(0.1, horizon=2, outside={"decay": 0.1, "smooth": 0.3}, optimizer=SGD(0.1)))
     train(params, tower, batches(4))
