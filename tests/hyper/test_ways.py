@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tinyhyper as th
 from tinyhyper import hyper, testing
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.testing.differences import lengths, settled
+from tinyhyper.testing.differences import along, lengths, settled
 
 BACK = ("one step", "window", "unroll", "checkpointed")
 RNG = np.random.default_rng(0)
@@ -65,11 +65,9 @@ def frozen(training, k):
     found = {}
     for number, (name, array) in enumerate(training.hyperparameters.items()):
         slopes = []
-        for one in np.eye(array.size).reshape(array.size, *array.shape):
-            along = [np.zeros_like(x) for x in values]
-            along[number] = one * lengths(array)
-            slope = settled(value, values, along)
-            slopes.append((slope.value / along[number].max(), slope.error / along[number].max()))
+        for place, length in enumerate(lengths(array).flat):
+            slope = settled(value, values, along(values, number, place, length))
+            slopes.append((slope.value / length, slope.error / length))
         found[name] = [np.reshape([s[n] for s in slopes], array.shape) for n in (0, 1)]
     return found
 

@@ -25,8 +25,8 @@ def _plans(arrays, like=None):
     shape = np.broadcast_shapes(*[array.shape for array in arrays])
     samples = None if like is None else [ArraySpec(s, arrays[0].dtype) for s in like]
     elementwise_backend("numba")
-    plans = [kind(expression, arrays, (False, False), shape, samples, eager=True) for kind in (Folded, KernelPlan)]
-    return [*plans, Plan(expression, arrays, (False, False), shape, samples)]
+    plans = [kind(expression, arrays, shape, samples, eager=True) for kind in (Folded, KernelPlan)]
+    return [*plans, Plan(expression, arrays, shape, samples)]
 
 
 @pytest.mark.slow

@@ -427,7 +427,7 @@ def test_more_loops_than_a_kernel_has_are_left_to_numpy():
         shapes = [tuple(1 + (axis % 2 == turn) for axis in range(ndim)) for turn in (0, 1)]
         arrays = [np.arange(float(np.prod(shape))).reshape(shape) for shape in shapes]
         elementwise_backend("numba")
-        plan = KernelPlan(fused(th.add).expression, arrays, (False, False), (2,) * ndim, None, eager=True)
+        plan = KernelPlan(fused(th.add).expression, arrays, (2,) * ndim, None, eager=True)
         assert (plan.kernel is not None) == by_kernel
         np.testing.assert_array_equal(plan.run(arrays)[0], arrays[0] + arrays[1])
 
@@ -609,4 +609,4 @@ def test_an_operation_that_no_kernel_holds_is_computed_by_numpy():
     y = cube(x)
     th.sum(y).backward()
     assert y.data.tolist() == [1, 8] and x.grad.data.tolist() == [3, 12]
-    assert fused(cube).plan([x.data], (False,)).kernel is None
+    assert fused(cube).plan([x.data]).kernel is None

@@ -25,26 +25,37 @@ class Line(NamedTuple):
 
 
 class Expression(NamedTuple):
-    """inputs: how many; constants, lines: in the order of their values; outputs: numbers of values."""
+    """weak: for each input, whether it takes on the dtype of what it meets, as Python's numbers do (NEP 50).
+    constants, lines: in the order of their values.  outputs: numbers of values.
+    """
 
-    inputs: int
+    weak: tuple[bool, ...]
     constants: tuple[Any, ...]
     lines: tuple[Line, ...]
     outputs: tuple[int, ...]
 
+    @property
+    def inputs(self) -> int:
+        """How many there are."""
+        return len(self.weak)
 
-def run(expression: Expression, inputs: Sequence[Any], weak: Sequence[bool]) -> list[Any]:
-    """All values of the expression. The weak ones are Python numbers until they meet an array (NEP 50)."""
+    def given(self, arrays: Sequence[np.ndarray]) -> Sequence[Any]:
+        """The inputs, of which the weak ones are Python numbers."""
+        return [array.item() if is_weak else array for array, is_weak in zip(arrays, self.weak)]
+
+
+def run(expression: Expression, inputs: Sequence[Any], loose: Sequence[bool]) -> list[Any]:
+    """All values of the expression. loose: which of them are weak, as `weak_values` finds: they stay Python numbers."""
     values = [*inputs, *expression.constants]
-    for (op, args), is_weak in zip(expression.lines, weak[len(values) :]):
+    for (op, args), is_weak in zip(expression.lines, loose[len(values) :]):
         value = op.forward(*[values[arg] for arg in args])
         values.append(value.item() if is_weak and hasattr(value, "item") else value)
     return values
 
 
-def weak_values(expression: Expression, weak: Sequence[bool]) -> list[bool]:
-    """Which of the values are weak, if these inputs are: constants, and what is computed from nothing else."""
-    found = [*weak, *[True] * len(expression.constants)]
+def weak_values(expression: Expression) -> list[bool]:
+    """Which of the values are weak: such inputs, constants, and what is computed from nothing else."""
+    found = [*expression.weak, *[True] * len(expression.constants)]
     for _, args in expression.lines:
         found.append(all(found[arg] for arg in args))
     return found
@@ -53,15 +64,15 @@ def weak_values(expression: Expression, weak: Sequence[bool]) -> list[bool]:
 AS_FLOAT = Elementwise("as_float", lambda x: np.asarray(x, FLOAT64), "x as float64.")
 
 
-def in_floats(expression: Expression, dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> Expression:
+def in_floats(expression: Expression, dtypes: Sequence[np.dtype]) -> Expression:
     """The expression with integers and booleans made float64 before each line that gives a float of nothing else.
 
     NumPy would take the exponential of uint8 in float16, which is no dtype here, and the negative of an unsigned
     integer, on the way to a sigmoid, wraps round. Raises DtypeError for dtypes that an operation has not.
     """
-    values = [*_samples(dtypes, weak), *expression.constants]
+    values = [*_samples(expression, dtypes), *expression.constants]
     first, lines, numbers = len(values), list[Line](), [*range(len(values))]
-    for (op, args), is_weak in zip(expression.lines, weak_values(expression, weak)[first:]):
+    for (op, args), is_weak in zip(expression.lines, weak_values(expression)[first:]):
         given, places = [values[arg] for arg in args], [numbers[arg] for arg in args]
         if (not is_weak or bool in map(type, given)) and _floats_of_integers(op, given):
             for n, value in enumerate(given):
@@ -88,16 +99,13 @@ def _floats_of_integers(op: Elementwise, values: Sequence[Any]) -> bool:
     return np.asarray(op.forward(*whole)).dtype.kind == "f"
 
 
-def value_dtypes(
-    expression: Expression, dtypes: Sequence[np.dtype], weak: tuple[bool, ...]
-) -> tuple[list[np.dtype], list[bool]]:
+def value_dtypes(expression: Expression, dtypes: Sequence[np.dtype]) -> tuple[list[np.dtype], list[bool]]:
     """The dtype of every value and whether it is weak, found by running the expression on one element of each input."""
-    samples = _samples(dtypes, weak)
-    loose = weak_values(expression, weak)
-    values = quietly(run, expression, samples, loose)
+    loose = weak_values(expression)
+    values = quietly(run, expression, _samples(expression, dtypes), loose)
     return [np.asarray(value).dtype for value in values], loose
 
 
-def _samples(dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> list[Any]:
-    """One element of each dtype, as a Python number where it is weak."""
-    return [np.ones((), dtype).item() if is_weak else np.ones(1, dtype) for dtype, is_weak in zip(dtypes, weak)]
+def _samples(expression: Expression, dtypes: Sequence[np.dtype]) -> Sequence[Any]:
+    """One element of each dtype, as an input."""
+    return expression.given([np.ones(() if is_weak else 1, dtype) for is_weak, dtype in zip(expression.weak, dtypes)])

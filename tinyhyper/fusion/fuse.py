@@ -15,7 +15,7 @@ from ..draws import Draws
 from ..errors import CallError, DtypeError, UnsupportedError
 from ..operands import as_operand, held
 from .fusion import Fusion, Mask
-from .symbols import Symbol
+from .symbols import Scalar, Symbol
 
 TRIES = 4  # runs at which a random generator must move to be the function's doing and not another thread's
 Found = TypeVar("Found")
@@ -59,11 +59,11 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
     closure = Closure(function)
     fusions: dict[Any, tuple[Fusion, bool]] = {}
 
-    def apply(key: tuple[int, tuple[str, ...]], operands: Sequence[Tensor], weak: Mask) -> Any:
+    def apply(key: tuple[int, tuple[str, ...], Mask], operands: Sequence[Tensor]) -> Any:
         if key not in fusions:
             fusions[key] = trace(function, *key, eager=eager)
         fusion, several = fusions[key]
-        outputs = fusion(operands, weak)
+        outputs = fusion(operands)
         return tuple(outputs) if several else outputs[0]
 
     @functools.wraps(function)
@@ -74,9 +74,9 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
             signature = inspect.signature(function)
         count = len(args)
         if count == complete and not kwargs and {*map(type, args)} == {Tensor}:
-            return apply((count, ()), args, (False,) * count)
+            return apply((count, (), ()), args)
         values: list[Any] = [*args]
-        key: tuple[int, tuple[str, ...]] = (count, ())
+        names: tuple[str, ...] = ()
         if kwargs or count != complete:
             try:
                 bound = signature.bind(*args, **kwargs)
@@ -84,26 +84,28 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
                 raise CallError(f"{name}: {error}") from None
             bound.apply_defaults()
             values = [*bound.args, *bound.kwargs.values()]
-            key = (len(bound.args), tuple(bound.kwargs))
+            count, names = len(bound.args), tuple(bound.kwargs)
         if any(isinstance(value, Symbol) for value in values):
             return function(*args, **kwargs)
         pairs = [operand(value, name) for value in values]
-        return apply(key, [tensor for tensor, _ in pairs], tuple([weak for _, weak in pairs]))
+        weak = tuple([weak for _, weak in pairs])
+        return apply((count, names, weak if True in weak else ()), [tensor for tensor, _ in pairs])
 
     return fused
 
 
 def trace(
-    function: Callable[..., Any], positional: int, names: Sequence[str] = (), eager: bool = False
+    function: Callable[..., Any], positional: int, names: Sequence[str] = (), weak: Mask = (), eager: bool = False
 ) -> tuple[Fusion, bool]:
     """Run the function on symbols; the fusion, and whether the function returns several outputs.
 
+    weak: which arguments are numbers that take on the dtype of what they meet; none if empty.
     eager: whether small arrays may be computed by NumPy; only for functions of the library, which are not run twice.
     """
     name = getattr(function, "__name__", "fused")
 
     def run() -> tuple[Fusion, bool]:
-        symbols = [Symbol() for _ in range(positional + len(names))]
+        symbols = [Scalar() if is_weak else Symbol() for is_weak in weak or (False,) * (positional + len(names))]
         result = function(*symbols[:positional], **dict(zip(names, symbols[positional:])))
         several = isinstance(result, (tuple, list))
         outputs = list(result) if several else [result]

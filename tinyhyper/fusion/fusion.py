@@ -54,20 +54,20 @@ class SavedSpec(NamedTuple):
 class CompiledVJP(NamedTuple):
     """The VJP for one choice of cotangents that are given and of inputs that need one, ready to be called.
 
-    reads: places in what the node saved.  call: as for `Fusion.compute`.  wrt: as in VJP.
+    reads: places in what the node saved.  like: as in `Fusion.compute`.  wrt: as in VJP.
     """
 
     fusion: Fusion
     reads: tuple[int, ...]
-    call: tuple[Mask, tuple[ArraySpec, ...]]
+    like: tuple[ArraySpec, ...]
     wrt: tuple[int, ...]
 
 
 def plan_by_numpy(
-    fusion: Fusion, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
+    fusion: Fusion, arrays: Sequence[Any], shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
 ) -> Plan:
     """NumPy's plan."""
-    return Plan(fusion.expression, arrays, weak, shape, like)
+    return Plan(fusion.expression, arrays, shape, like)
 
 
 class Fusion:
@@ -86,24 +86,20 @@ class Fusion:
         self._plans: dict[Any, Plan] = {}
         self._derivatives: dict[Any, VJP] = {}
 
-    def __call__(
-        self, operands: Sequence[Tensor], weak: Mask = (), like: tuple[ArraySpec, ...] | None = None
-    ) -> list[Tensor]:
+    def __call__(self, operands: Sequence[Tensor], like: tuple[ArraySpec, ...] | None = None) -> list[Tensor]:
         """Apply to tensors.
 
-        weak: which operands are scalars that take on the dtype of what they meet (NEP 50); none if empty.
         like: what the outputs have the shapes and dtypes of, summed down to them; broadcast if None.
         Raises ShapeError for shapes that do not broadcast, DtypeError for dtypes that an operation has not,
         ArgumentError for integers whose result is none.
         """
-        return apply(self, operands, (weak or (False,) * len(operands), like))
+        return apply(self, operands, like)
 
     def compute(
-        self, arrays: Sequence[np.ndarray], call: tuple[Mask, tuple[ArraySpec, ...] | None]
+        self, arrays: Sequence[np.ndarray], like: tuple[ArraySpec, ...] | None
     ) -> tuple[Sequence[np.ndarray], Plan]:
-        """The outputs, and their plan. call: weak and like, as in __call__."""
-        weak, like = call
-        plan = self.plan(arrays, weak, like)
+        """The outputs, and their plan. like: as in __call__."""
+        plan = self.plan(arrays, like)
         try:
             return plan.run(arrays), plan
         except (ValueError, OverflowError) as error:  # a negative power of integers, a number that they do not hold
@@ -140,7 +136,7 @@ class Fusion:
         for place in vjp.reads:
             operands.append(kept[place])
         found: list[Tensor | None] = [None] * len(wanted)
-        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.call)):
+        for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.like)):
             found[n] = result
         return found
 
@@ -156,12 +152,10 @@ class Fusion:
 
     def vjp(self, context: SavedSpec, given: Mask, wanted: Mask) -> CompiledVJP:
         """The pullback for the cotangents that are given and the inputs wanted."""
-        plan, width = context.plan, len(self.inputs)
         fusion, reads, wrt = self.derivative(given, wanted, context.uses_outputs)
-        weak = (False,) * sum(given) + tuple([n < width and plan.weak[n] for n in reads])
         places = tuple(map(context.reads.index, reads))
-        call = weak, tuple([plan.samples[n] for n in wrt])
-        vjp = context.vjps[given, wanted] = CompiledVJP(fusion, places, call, wrt)
+        like = tuple([context.plan.samples[n] for n in wrt])
+        vjp = context.vjps[given, wanted] = CompiledVJP(fusion, places, like, wrt)
         return vjp
 
     def derivative(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
@@ -185,7 +179,7 @@ class Fusion:
         wrt = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
         results = [found[self.inputs[n]] for n in wrt]
 
-        fresh = [Symbol() for _ in (*self.inputs, *self.outputs)]
+        fresh = [*[type(symbol)() for symbol in self.inputs], *[Symbol() for _ in self.outputs]]
         computed = {
             out: new
             for out, new in zip(self.outputs, fresh[len(self.inputs) :])
@@ -196,9 +190,9 @@ class Fusion:
         inputs = [*cotangents, *[fresh[n] for n in reads]]
         return VJP(Fusion(f"{self.name}.vjp", inputs, results, self.eager), reads, wrt)
 
-    def plan(self, arrays: Sequence[Any], weak: Mask, like: tuple[ArraySpec, ...] | None = None) -> Plan:
+    def plan(self, arrays: Sequence[Any], like: tuple[ArraySpec, ...] | None = None) -> Plan:
         """How to compute it for arrays of these shapes, strides and dtypes."""
-        found = [self.mark, weak, like]
+        found = [self.mark, like]
         for x in arrays:  # flat, it is sooner made and looked up
             found.append(x.shape)
             found.append(x.strides)
@@ -206,7 +200,7 @@ class Fusion:
         if (plan := self._plans.get(key := tuple(found))) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
-                plan = self._plans[key] = self.planner(arrays, weak, shape, like)
+                plan = self._plans[key] = self.planner(arrays, shape, like)
             except (ValueError, OverflowError) as error:  # as in __call__, of a constant
                 raise ArgumentError(f"{self.name}: {error}") from error
         return plan

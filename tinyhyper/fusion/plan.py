@@ -16,14 +16,14 @@ from .expression import Expression, in_floats, run, value_dtypes
 class Plan:
     """One expression over arrays of fixed shapes, strides and dtypes.
 
-    weak: inputs that are scalars which take on the dtype they meet.  shape: what all broadcast to.
+    shape: what all broadcast to.
     like: what each output has the shape and dtype of; None for the broadcast shape and NumPy's dtype.
     whole: whether no output is summed down from the broadcast shape.
     contexts: room for what the caller derives from the plan.
     """
 
     __slots__ = (
-        "weak", "shape", "dtypes", "samples", "expression", "types", "loose", "alias", "outs", "whole", "contexts",
+        "shape", "dtypes", "samples", "expression", "types", "loose", "alias", "outs", "whole", "contexts",
         "ready", "scalars", "single",
     )  # fmt: skip
 
@@ -31,17 +31,16 @@ class Plan:
         self,
         expression: Expression,
         arrays: Sequence[np.ndarray],
-        weak: tuple[bool, ...],
         shape: tuple[int, ...],
         like: Sequence[ArraySpec] | None,
     ) -> None:
         dtypes = [array.dtype for array in arrays]
-        expression = quietly(in_floats, expression, dtypes, weak)
-        self.types, self.loose = value_dtypes(expression, dtypes, weak)
+        expression = quietly(in_floats, expression, dtypes)
+        self.types, self.loose = value_dtypes(expression, dtypes)
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
         self.whole = all(s == shape for s in shapes)
         self.dtypes = [x.dtype for x in like] if like is not None else [self.types[n] for n in expression.outputs]
-        self.weak, self.shape = weak, shape
+        self.shape = shape
         self.samples = [ArraySpec(array.shape, array.dtype) for array in arrays]
         alias = [
             n if n < expression.inputs and (arrays[n].shape, arrays[n].dtype) == (s, d) else None
@@ -52,9 +51,9 @@ class Plan:
         self.expression = expression._replace(outputs=tuple(expression.outputs[n] for n in computed))
         self.outs = [ArraySpec(shapes[n], self.dtypes[n]) for n in computed]
         self.contexts: dict[Any, Any] = {}
-        self.ready, self.scalars = self._is_ready(), weak if True in weak else None
-        alone = self.ready and False in weak and [line.args for line in expression.lines] == [(*range(len(arrays)),)]
-        self.single = expression.lines[0].op.forward if alone else None
+        self.ready, self.scalars = self._is_ready(), True in expression.weak
+        alone = [line.args for line in expression.lines] == [(*range(len(arrays)),)] and False in expression.weak
+        self.single = expression.lines[0].op.forward if alone and self.ready else None
 
     def _is_ready(self) -> bool:
         """Whether what is computed for the outputs are arrays of their own, of the outputs' shapes and dtypes."""
@@ -77,8 +76,8 @@ class Plan:
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs that are no inputs, each an array of its own."""
         inputs: Sequence[Any] = arrays
-        if self.scalars is not None:
-            inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, self.scalars)]
+        if self.scalars:
+            inputs = self.expression.given(arrays)
         if self.single is not None:
             return [np.asarray(quietly(self.single, *inputs))]
         values = quietly(run, self.expression, inputs, self.loose)

@@ -84,6 +84,12 @@ class Symbol:
         return f"{self.op.name}({', '.join(map(repr, self.args))})"
 
 
+class Scalar(Symbol):
+    """An input that takes on the dtype of what it meets, as a Python number does (NEP 50)."""
+
+    __slots__ = ()
+
+
 class Constant(Symbol):
     """A number that a VJP meets: what the VJP makes of it is written down too, though no symbol takes part."""
 
@@ -136,7 +142,8 @@ def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
         assert symbol.op is not None
         line = Line(symbol.op, tuple(number(arg) for arg in symbol.args))
         numbers[id(symbol)] = lines.setdefault(line, len(inputs) + len(constants) + len(lines))
-    return Expression(len(inputs), tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
+    weak = tuple([isinstance(symbol, Scalar) for symbol in inputs])
+    return Expression(weak, tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
 
 
 def needed(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[Symbol]:
@@ -187,5 +194,5 @@ def read(op: Operation, args: Sequence[Any]) -> Symbol:
     return Symbol(op, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
 
-READERS.update(dict.fromkeys((Symbol, Constant), read))
+READERS.update(dict.fromkeys((Symbol, Scalar, Constant), read))
 attach(Symbol, operators())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from ..errors import ArgumentError
@@ -27,27 +29,22 @@ def backward(
     if moves:
         _check(training, at)
     kept: dict[int, Scaled] = {}
-    steps: list[tuple[Step, int]] = []  # of the last part, and the exponents of what they read
-    for n in range(training.steps):
+    for n, (before, _, after) in enumerate(_steps(training, at, range(starts[-1]), moves)):
         if n in starts:
-            kept[n] = at
-        step, after = _step(training, n, at, moves)
-        if n >= starts[-1]:
-            steps.append((step, at.exponent))
+            kept[n] = before
         at = after
-    value, cotangents = _ask(training, at, homogeneous)
-    total = Scaled({name: np.zeros_like(x) for name, x in training.hyperparameters.items()}, cotangents.exponent)
+    kept[starts[-1]] = at
     for start, end in zip(reversed(starts), [training.steps, *reversed(starts)]):
-        at = kept.pop(start)
-        for n in range(start, end) if not steps else ():
-            step, after = _step(training, n, at, moves)
-            steps.append((step, at.exponent))
-            at = after
+        steps = [*_steps(training, kept.pop(start), range(start, end), moves)]
+        if end == training.steps:
+            value, cotangents = _ask(training, steps[-1][2], homogeneous)
+            zeros = {name: np.zeros_like(x) for name, x in training.hyperparameters.items()}
+            total = Scaled(zeros, cotangents.exponent)
         while steps:
-            step, exponent = steps.pop()
-            before, found = step.pull(cotangents.arrays)
-            total += Scaled(found, cotangents.exponent + exponent)
-            cotangents = Scaled(before, cotangents.exponent)
+            before, step, _ = steps.pop()
+            pulled, found = step.pull(cotangents.arrays)
+            total += Scaled(found, cotangents.exponent + before.exponent)
+            cotangents = Scaled(pulled, cotangents.exponent)
             cotangents = cotangents.normal() if scaled else cotangents
     if not cuts:
         total += Scaled(begun.pull(cotangents.arrays)[1], cotangents.exponent)
@@ -62,10 +59,18 @@ def _at(arrays: Arrays, exponent: int, moves: bool) -> Scaled:
     return found.normal() if moves else found
 
 
-def _step(training: Training, n: int, at: Scaled, moves: bool) -> tuple[Step, Scaled]:
-    """Step n, made at the mantissas, and where it leads to: it gives twice as much from twice the weights."""
-    step = training.step(n, at.arrays)
-    return step, _at(step.arrays(), at.exponent, moves)
+def _steps(
+    training: Training, at: Scaled, numbers: Iterable[int], moves: bool
+) -> Iterator[tuple[Scaled, Step, Scaled]]:
+    """Steps from these weights and states on, each with what it reads and where it leads to.
+
+    A step is made at the mantissas: it gives twice as much from twice the weights.
+    """
+    for n in numbers:
+        step = training.step(n, at.arrays)
+        after = _at(step.arrays(), at.exponent, moves)
+        yield at, step, after
+        at = after
 
 
 def _ask(training: Training, at: Scaled, degree: int | None) -> tuple[float, Scaled]:

@@ -16,6 +16,7 @@ from ..core.tensor import Tensor, leaf, tensor
 from ..core.tower import Optimizer
 from ..derivatives import gradients
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..optim.outside import Outside
 from ..optim.saving import twin
 
 Key = tuple[str, ...]  # ("weight", name) or ("state", name of the weight, name of the state)
@@ -68,7 +69,8 @@ class Training:
     goal: goal(params), a scalar tensor, such as a validation loss; the loss of the last batch if it is None.
     batches: for each step a tuple of what the loss takes after params.
     steps: how many there are, where the loss takes nothing more, so that there are no batches.
-    outside: hyperparameters that the loss reads, numbers or arrays by name, which are differentiated by as well.
+    outside: hyperparameters that the loss reads, numbers or arrays by name, which are differentiated by as well, beside
+    those that the optimizer has outside.
     coordinates: of those outside, by name: "linear" (if none is given), "log", "sqrt" or "unit".
     Raises ArgumentError or DtypeError for arguments that do not fit, and where nothing is differentiated by.
     """
@@ -106,7 +108,9 @@ class Training:
             raise ArgumentError(f"Training: coordinates of {', '.join(sorted(others))}, which is not in outside=")
         if twice := outside.keys() & {*self._level.parameters}:
             raise ArgumentError(f"Training: {', '.join(sorted(twice))} is a hyperparameter of the optimizer already")
-        self._coordinates = {name: coordinate_of(coordinates.get(name, "linear")).inside() for name in outside}
+        own = self._level.hooks[Outside].names
+        self._coordinates = {name: self._level._coordinates[name] for name in own}
+        self._coordinates |= {name: coordinate_of(coordinates.get(name, "linear")).inside() for name in outside}
         self.hyperparameters = {name: self._level.parameters[name].array for name in self._level._tuned}
         for name, value in outside.items():
             self.hyperparameters[name] = self._located(name, value)
@@ -153,7 +157,8 @@ class Training:
 
     def value(self, n: int, weights: dict[str, Tensor], hyperparameters: Mapping[str, Tensor]) -> Tensor:
         """The loss of step n."""
-        values = {name: self._coordinates[name].value(hyperparameters[name]) for name in self.outside}
+        known = {**self._level.parameters, **hyperparameters}
+        values = {name: self._coordinates[name].value(known[name]) for name in self.outside}
         return _scalar("the loss", self.loss(dict(weights), *self.batches[n], **values))
 
     def follow(self, n: int, before: Tensors, hyperparameters: Mapping[str, Tensor]) -> Tensors:

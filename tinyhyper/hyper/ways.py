@@ -13,7 +13,7 @@ from ..arguments import whole
 from ..core.tensor import Tensor
 from ..errors import ArgumentError, CallError, DtypeError
 from ..functional import jvp
-from ..testing.differences import lengths, settled
+from ..testing.differences import along, lengths, settled
 from .backward import backward
 from .minimum import implicit
 from .training import Hypergradient, Training
@@ -73,14 +73,15 @@ def _forward(training: Training) -> Hypergradient:
         return lambda before, hyperparameters: training.follow(n, before, hyperparameters)
 
     begun, asked = training.start().arrays(), training.hyperparameters
-    directions = [(name, one) for name, array in asked.items() for one in ones(array)]
-    zeros = {name: np.zeros_like(array) for name, array in asked.items()}
-    tangents = [numbers(jvp(training.begin, (asked,), ({**zeros, name: one},))[1]) for name, one in directions]
+    arrays = [*asked.values()]
+    directions = [
+        dict(zip(asked, along(arrays, n, place))) for n, array in enumerate(arrays) for place in range(array.size)
+    ]
+    tangents = [numbers(jvp(training.begin, (asked,), (direction,))[1]) for direction in directions]
     for n in range(training.steps):
-        for place, (name, one) in enumerate(directions):
-            before, along = (begun, asked), (tangents[place], {**zeros, name: one})
-            made, moved = jvp(follow(n), before, along)
-            tangents[place] = numbers(moved)
+        for number, direction in enumerate(directions):
+            made, moved = jvp(follow(n), (begun, asked), (tangents[number], direction))
+            tangents[number] = numbers(moved)
         begun = numbers(made)
     value, cotangents = training.ask(begun)
     slopes = iter([sum(float(np.vdot(c, tangent[key])) for key, c in cotangents.items()) for tangent in tangents])
@@ -103,21 +104,13 @@ def _differences(training: Training) -> Hypergradient:
     found, uncertain = {}, {}
     for number, (name, array) in enumerate(asked.items()):
         slopes, errors = [], [0.0]
-        for one in ones(array):
-            along = [np.zeros_like(x) for x in arrays]
-            along[number] = one * lengths(array)
-            slope = settled(value, arrays, along)
-            length = float(np.abs(along[number]).max())
+        for place, length in enumerate(lengths(array).ravel().tolist()):
+            slope = settled(value, arrays, along(arrays, number, place, length))
             slopes.append(float(slope.value) / length)
             errors.append(float(slope.error) / length)
         uncertain[name] = max(errors)
         found[name] = np.reshape(slopes, array.shape)
     return Hypergradient("", float(value(*arrays)), found, detail=uncertain)
-
-
-def ones(array: np.ndarray) -> list[np.ndarray]:
-    """For each element of an array, one with 1 in its place and 0 elsewhere."""
-    return [*np.eye(array.size).reshape(array.size, *array.shape)]
 
 
 def numbers(tensors: Mapping[Any, Any]) -> dict[Any, np.ndarray]:

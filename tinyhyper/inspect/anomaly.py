@@ -58,7 +58,7 @@ class Watch(Watcher):
         bad = next((out for out in outputs if not all_finite(out.array)), None)
         if bad is not None:
             kind = "NaN" if np.isnan(bad.array).any() else "infinity"
-            self._look(op, operands, blame(op, operands, outputs, call), kind, site)
+            self._look(op, operands, blame(op, operands, outputs), kind, site)
         made = next((out.edge[0] for out in outputs if out.edge is not None), None)
         if made is not None:
             self._origins[made] = self._origin() or Origin(op.name, site)

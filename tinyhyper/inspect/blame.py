@@ -35,13 +35,13 @@ class Fault(NamedTuple):
     place: Index
 
 
-def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any], call: Any) -> Fault | None:
+def blame(op: Any, operands: Sequence[Any], outputs: Sequence[Any]) -> Fault | None:
     """The fault of the first element that is not finite; None if all of them came in with an operand or a constant."""
     arrays, results = [x.array for x in operands], [x.array for x in outputs]
     if isinstance(op, Fusion):
-        return quietly(_elementwise, op, arrays, results, call[0])
+        return quietly(_elementwise, op, arrays, results)
     if isinstance(op, Elementwise):
-        return quietly(_elementwise, fused(op), arrays, results, (False,) * len(arrays))
+        return quietly(_elementwise, fused(op), arrays, results)
     return None if op.name in MEANT else _whole(op.name, arrays, results)
 
 
@@ -56,13 +56,10 @@ def _whole(name: str, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray
     return None
 
 
-def _elementwise(
-    op: Fusion, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], weak: Sequence[bool]
-) -> Fault | None:
+def _elementwise(op: Fusion, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> Fault | None:
     """The fault of an expression, or of the sums that it ends with."""
     expression = op.expression
-    inputs = [array.item() if is_weak else array for array, is_weak in zip(arrays, weak)]
-    values = run(expression, inputs, weak_values(expression, weak))
+    values = run(expression, expression.given(arrays), weak_values(expression))
     faults = _faults(expression, values)
     for number, result in zip(expression.outputs, results):
         if faults[number].any():

@@ -68,12 +68,11 @@ def _joins(sizes: tuple[int, ...], steps: tuple[int, ...], outer: int, inner: in
 
 
 class Signature(NamedTuple):
-    """What a kernel is written for: an expression, its inputs' dtypes, which of them are weak, its outputs' dtypes, and
-    along which loops each input and output varies."""
+    """What a kernel is written for: an expression, its inputs' and outputs' dtypes, and along which loops each of them
+    varies."""
 
     expression: Expression
     dtypes: tuple[np.dtype, ...]
-    weak: Mask
     out_dtypes: tuple[np.dtype, ...]
     inputs: tuple[Mask, ...]
     outputs: tuple[Mask, ...]
@@ -135,7 +134,7 @@ class Writer:
         self.signature, self.near = signature, near
         self.expression = expression = signature.expression
         self.loops = len((*signature.inputs, *signature.outputs)[0])
-        self.types, self.loose = value_dtypes(expression, signature.dtypes, signature.weak)
+        self.types, self.loose = value_dtypes(expression, signature.dtypes)
         self.text = [f"v{n}" for n in range(len(self.types))]
         for n, constant in enumerate(expression.constants, expression.inputs):
             self.text[n] = repr(constant) if math.isfinite(constant) else f"float('{constant}')"

@@ -88,9 +88,9 @@ def recipe(op: Any, call: Any, operands: Specs, outputs: Wanted) -> Recipe | Non
     if not all(x.dtype.isnative and not any(step % x.dtype.itemsize for step in x.strides) for x in operands):
         return None
     if isinstance(op, Fusion):
-        return expressions.recipe(op, call[0], operands, outputs)
+        return expressions.recipe(op, operands, outputs)
     if isinstance(op, Elementwise):
-        return expressions.recipe(fused(op), (False,) * len(operands), operands, outputs, alone=True)
+        return expressions.recipe(fused(op), operands, outputs, alone=True)
     make = RECIPES.get(op.name)
     return make(operands, outputs[0], **call) if make and OPERATIONS[op.name] is getattr(op, "whole", op) else None
 

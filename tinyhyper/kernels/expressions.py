@@ -12,7 +12,7 @@ import numpy as np
 from ..core.operation import ArraySpec
 from ..core.tape import quietly
 from ..fusion.expression import Expression, in_floats, value_dtypes
-from ..fusion.fusion import Fusion, Mask
+from ..fusion.fusion import Fusion
 from ..ops.normalization import Channelwise
 from . import compiler, plan, threads
 from .parts import pays
@@ -25,33 +25,31 @@ ALIKE = {
 }  # fmt: skip
 
 
-def recipe(
-    fusion: Fusion, weak: Mask, operands: Specs, outputs: Wanted, alone: bool = False
-) -> Recipe | None:
+def recipe(fusion: Fusion, operands: Specs, outputs: Wanted, alone: bool = False) -> Recipe | None:
     """A fusion's kernel, for the outputs that are wanted; None if no kernel can compute them, or threads share it.
 
     alone: whether it stands for a single operation, which NumPy computes at any size.
     """
-    return _recipe(fusion, weak, operands, outputs, alone, (plan.elementwise_backend.chosen, threads.num_threads()))
+    return _recipe(fusion, operands, outputs, alone, (plan.elementwise_backend.chosen, threads.num_threads()))
 
 
 @functools.lru_cache(maxsize=4096)
 def _recipe(
-    fusion: Fusion, weak: Mask, operands: Specs, outputs: Wanted, alone: bool, settings: tuple[str, int]
+    fusion: Fusion, operands: Specs, outputs: Wanted, alone: bool, settings: tuple[str, int]
 ) -> Recipe | None:
     """The recipe, whose exactness hangs on the settings."""
     dtypes, wanted = tuple([x.dtype for x in operands]), [n for n, out in enumerate(outputs) if out is not None]
     outs = tuple([out for out in outputs if out is not None])
-    whole, types = _typed(fusion, dtypes, weak)
+    whole, types = _typed(fusion, dtypes)
     expression = whole._replace(outputs=tuple([whole.outputs[n] for n in wanted]))
     shape = np.broadcast_shapes(*[x.shape for x in (*operands, *outs)])
     layout = loops(shape, (*operands, *outs))
-    if layout is None or not plan.holds(expression, operands, weak, types, size := math.prod(shape)):
+    if layout is None or not plan.holds(expression, operands, types, size := math.prod(shape)):
         return None
     shared = not alone and _is_shared(expression, size, layout, outs)
     exact = _is_exact(fusion, whole, expression, outs, layout, size, alone)
     places = [*map(Operand, range(len(operands))), *map(Output, wanted)]
-    return None if shared else written(expression, weak, places, (*operands, *outs), layout, exact)
+    return None if shared else written(expression, places, (*operands, *outs), layout, exact)
 
 
 def loops(shape: tuple[int, ...], arrays: Specs) -> compiler.Layout | None:
@@ -62,7 +60,6 @@ def loops(shape: tuple[int, ...], arrays: Specs) -> compiler.Layout | None:
 
 def written(
     expression: Expression,
-    weak: Mask,
     places: Sequence[Any],
     arrays: Specs,
     layout: compiler.Layout,
@@ -81,9 +78,7 @@ def written(
         else:
             arguments.append(anyhow(place, merged, offset) if offset and n == 0 else array(place, merged))
     dtypes, varies = tuple([x.dtype for x in arrays]), tuple(layout.varies)
-    signature = compiler.Signature(
-        expression, dtypes[:count], weak, dtypes[count:], varies[:count], varies[count:]
-    )
+    signature = compiler.Signature(expression, dtypes[:count], dtypes[count:], varies[:count], varies[count:])
     return made(_write(signature), arguments, exact)
 
 
@@ -91,10 +86,10 @@ _write = functools.lru_cache(maxsize=1024)(compiler.write)
 
 
 @functools.lru_cache(maxsize=1024)
-def _typed(fusion: Fusion, dtypes: tuple[np.dtype, ...], weak: Mask) -> tuple[Expression, list[np.dtype]]:
+def _typed(fusion: Fusion, dtypes: tuple[np.dtype, ...]) -> tuple[Expression, list[np.dtype]]:
     """The expression for inputs of these dtypes, and the dtype of every value."""
-    expression = quietly(in_floats, fusion.expression, dtypes, weak)
-    return expression, value_dtypes(expression, dtypes, weak)[0]
+    expression = quietly(in_floats, fusion.expression, dtypes)
+    return expression, value_dtypes(expression, dtypes)[0]
 
 
 def _is_exact(

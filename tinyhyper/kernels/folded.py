@@ -38,7 +38,7 @@ class Folded(KernelPlan):
             ArraySpec(shape, out.dtype) if all(varies) else ArraySpec((width,), np.dtype(np.float64))
             for out, varies in zip(self.outs, layout.varies[len(arrays) :])
         ]
-        self.wide = KernelPlan(self.expression, [self._fold(a) for a in arrays], self.weak, shape, like, eager=False)
+        self.wide = KernelPlan(self.expression, [self._fold(a) for a in arrays], shape, like, eager=False)
         self.kernel = self.wide.kernel
 
     def _fold(self, array: np.ndarray) -> np.ndarray:

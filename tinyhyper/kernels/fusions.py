@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.operation import ArraySpec, Elementwise, hand_over
 from ..core.tensor import Tensor
-from ..fusion.fusion import Fusion, Mask, fused, plan_by, plan_by_numpy
+from ..fusion.fusion import Fusion, fused, plan_by, plan_by_numpy
 from ..fusion.plan import Plan
 from ..ops.normalization import Channelwise
 from .backend import compiler_is_off
@@ -17,12 +17,12 @@ from .plan import SMALL, KernelPlan, elementwise_backend
 
 
 def _plan(
-    fusion: Fusion, arrays: Sequence[Any], weak: Mask, shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
+    fusion: Fusion, arrays: Sequence[Any], shape: tuple[int, ...], like: tuple[ArraySpec, ...] | None
 ) -> Plan:
     if elementwise_backend.chosen == "numpy":
-        return plan_by_numpy(fusion, arrays, weak, shape, like)
+        return plan_by_numpy(fusion, arrays, shape, like)
     kind = Folded if isinstance(fusion, Channelwise) else KernelPlan
-    return kind(fusion.expression, arrays, weak, shape, like, fusion.eager)
+    return kind(fusion.expression, arrays, shape, like, fusion.eager)
 
 
 def _by_fusion(op: Elementwise, operands: Sequence[Tensor]) -> Tensor:

@@ -17,9 +17,9 @@ from .backend import compiler_is_off
 from .expressions import loops, written
 from .recipes import Operand, Output, Recipe, Specs, Table, array, in_rows, lie, made, total
 
-ITSELF = Expression(1, (), (), (0,))
-TOTAL = Expression(1, (), (Line(AS_FLOAT, (0,)),), (1,))
-MEAN = Expression(2, (), (Line(AS_FLOAT, (0,)), Line(divide, (2, 1))), (3,))
+ITSELF = Expression((False,), (), (), (0,))
+TOTAL = Expression((False,), (), (Line(AS_FLOAT, (0,)),), (1,))
+MEAN = Expression((False, False), (), (Line(AS_FLOAT, (0,)), Line(divide, (2, 1))), (3,))
 
 
 def copied(operands: Specs, out: ArraySpec, **options: Any) -> Recipe | None:
@@ -54,7 +54,7 @@ def _copy(x: ArraySpec, offset: int, out: ArraySpec) -> Recipe | None:
     layout = loops(out.shape, (x, out))
     if layout is None or not math.prod(out.shape) or (x.dtype != out.dtype and out.dtype.kind != "f"):
         return None
-    return written(ITSELF, (False,), [Operand(0), Output(0)], (x, out), layout, exact=True, offset=offset)
+    return written(ITSELF, [Operand(0), Output(0)], (x, out), layout, exact=True, offset=offset)
 
 
 def summed(operands: Specs, out: ArraySpec, axis: Axes = None, keepdims: bool = False) -> Recipe | None:
@@ -88,5 +88,4 @@ def _sum(expression: Expression, x: ArraySpec, kept: tuple[int, ...], dtype: np.
     layout = loops(x.shape, arrays)
     if layout is None or x.dtype.kind != "f" or not math.prod(x.shape):
         return None
-    weak = (False,) * expression.inputs
-    return written(expression, weak, [Operand(0), *rooms, Output(0)], arrays, layout, exact=False)
+    return written(expression, [Operand(0), *rooms, Output(0)], arrays, layout, exact=False)

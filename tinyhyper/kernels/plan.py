@@ -43,17 +43,16 @@ class KernelPlan(Plan):
         self,
         expression: Expression,
         arrays: Sequence[np.ndarray],
-        weak: tuple[bool, ...],
         shape: tuple[int, ...],
         like: Sequence[ArraySpec] | None,
         eager: bool,
     ) -> None:
-        super().__init__(expression, arrays, weak, shape, like)
+        super().__init__(expression, arrays, shape, like)
         self.kernel: Callable[..., None] | None = None
         self.entry: Callable[..., None] | None = None
         size = math.prod(shape)
         chosen = by_kernel(self.expression, size, eager)
-        if self.outs and chosen and holds(self.expression, self.samples, weak, self.types, size):
+        if self.outs and chosen and holds(self.expression, self.samples, self.types, size):
             self._compile(arrays)
 
     def _compile(self, arrays: Sequence[np.ndarray]) -> None:
@@ -66,7 +65,7 @@ class KernelPlan(Plan):
         self.reshaped = [(n, view) for n, view in enumerate(layout.views) if view != every[n].shape]
         self.kernel = compiler.kernel(
             compiler.Signature(
-                self.expression, tuple([a.dtype for a in arrays]), self.weak, tuple(out.dtype for out in self.outs),
+                self.expression, tuple([a.dtype for a in arrays]), tuple(out.dtype for out in self.outs),
                 tuple(layout.varies[:count]), tuple(layout.varies[count:]),
             )
         )  # fmt: skip
@@ -116,11 +115,9 @@ def by_kernel(expression: Expression, size: int, eager: bool) -> bool:
     return not compiler_is_off() and not (eager and (size < SMALL or is_library_call(expression)))
 
 
-def holds(
-    expression: Expression, inputs: Sequence[ArraySpec], weak: Sequence[bool], types: Sequence[np.dtype], size: int
-) -> bool:
+def holds(expression: Expression, inputs: Sequence[ArraySpec], types: Sequence[np.dtype], size: int) -> bool:
     """Whether a kernel can compute an expression, whose values have these types, for so many elements."""
-    dtypes = [x.dtype for x, is_weak in zip(inputs, weak) if not is_weak]
+    dtypes = [x.dtype for x, is_weak in zip(inputs, expression.weak) if not is_weak]
     integers = any(dtype.kind in "iu" for dtype in [*dtypes, *types[len(types) - len(expression.lines) :]])
     return size > 0 and not integers and is_written(expression)
 

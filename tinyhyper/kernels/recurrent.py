@@ -162,7 +162,7 @@ def _kernel(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str,
     count = len(expression.outputs)
     each = (True,)
     signature = compiler.Signature(
-        expression, (dtype,) * expression.inputs, (False,) * expression.inputs, (dtype,) * count,
+        expression, (dtype,) * expression.inputs, (dtype,) * count,
         (each,) * expression.inputs, (each,) * count,
     )  # fmt: skip
     text = compiler.write(signature).replace("def kernel(", "def cell(")

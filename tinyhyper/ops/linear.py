@@ -11,7 +11,7 @@ from ..core.rules import matmul
 from ..core.tensor import Tensor, as_tensor
 from ..errors import ArgumentError, ShapeError
 from ..fusion.fuse import operand, trace
-from ..fusion.fusion import Fusion
+from ..fusion.fusion import Fusion, Mask
 
 
 def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], Any] | None = None) -> Tensor:
@@ -27,20 +27,22 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
         return matmul(x, weight)
     if callable(bias):
         raise ArgumentError(f"linear: bias={bias!r} is a function; the bias comes before it, or say activation=")
-    fusion = _after(activation, version(activation), bias is not None)
-    operands, weak = [matmul(x, weight)], [False]
-    if bias is not None:
-        tensor, number = operand(bias, "linear")
-        shape = operands[0].shape
-        if tensor.shape != shape[-1:] and not _broadcasts(tensor.shape, shape):
-            raise ShapeError(f"linear: a bias of shape {tensor.shape} does not broadcast to the result's {shape}")
-        operands, weak = [*operands, tensor], [False, number]
-    return fusion(operands, tuple(weak))[0]
+    tensor, number = (None, False) if bias is None else operand(bias, "linear")
+    after = _after(activation, version(activation), (False,) if tensor is None else (False, number))
+    product = matmul(x, weight)
+    if tensor is None:
+        return after([product])[0]
+    if tensor.shape != product.shape[-1:] and not _broadcasts(tensor.shape, product.shape):
+        raise ShapeError(f"linear: a bias of shape {tensor.shape} does not broadcast to the result's {product.shape}")
+    return after([product, tensor])[0]
 
 
 @functools.lru_cache(maxsize=256)
-def _after(activation: Callable[[Any], Any] | None, version: int, biased: bool) -> Fusion:
-    """What follows the product, as a fusion of the product and the bias; by the activation of this version."""
+def _after(activation: Callable[[Any], Any] | None, version: int, weak: Mask) -> Fusion:
+    """What follows the product, as a fusion of the product and the bias; by the activation of this version.
+
+    weak: whether the product, and the bias if there is one, is a number.
+    """
     if activation is not None and not callable(activation):
         raise ArgumentError(f"linear: activation={activation!r} is not a function, such as th.tanh")
 
@@ -48,8 +50,9 @@ def _after(activation: Callable[[Any], Any] | None, version: int, biased: bool) 
         total = product + bias[0] if bias else product
         return activation(total) if activation else total
 
-    after.__name__ = " + ".join(["bias"] * biased + [getattr(activation, "__name__", "activation")] * bool(activation))
-    fusion, several = trace(after, 1 + biased)
+    words = ["bias"] * (len(weak) - 1) + [getattr(activation, "__name__", "activation")] * bool(activation)
+    after.__name__ = " + ".join(words)
+    fusion, several = trace(after, len(weak), weak=weak)
     if several:
         raise ArgumentError(f"linear: {after.__name__} returns several values; an activation returns one")
     return fusion

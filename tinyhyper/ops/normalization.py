@@ -63,7 +63,7 @@ class Normalization(Channelwise):
             whole, reads, _ = self._whole(node.context.uses_outputs)
         slope, share = _shares(kept, *found[WEIGHT : BIAS + 1])
         operands = [cotangents[0], *[kept[n] for n in reads], slope, share]
-        [found[X]] = whole(operands, (False,) * len(operands), (node.context.plan.samples[X],))
+        [found[X]] = whole(operands, (node.context.plan.samples[X],))
         return found
 
     def _whole(self, through: bool) -> VJP:
@@ -84,11 +84,12 @@ def _shares(kept: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor |
     """What the input's gradient loses by way of the deviation, for each unit of x - mean, and by way of the mean."""
     count = Tensor(np.array(float(kept[X].size // kept[MEAN].size)))
     operands = [kept[INVERSE], kept[WEIGHT], to_weight, to_bias, count]
-    return SHARES(operands, (False, False, False, False, True))  # type: ignore[arg-type]
+    return SHARES(operands)  # type: ignore[arg-type]
 
 
-def _fusion(function: Callable[..., Any], count: int, kind: type[Fusion] = Fusion) -> Fusion:
-    traced, _ = trace(function, count, eager=True)
+def _fusion(function: Callable[..., Any], count: int, numbers: int = 0, kind: type[Fusion] = Fusion) -> Fusion:
+    """A fusion of so many tensors, and then so many numbers."""
+    traced, _ = trace(function, count + numbers, weak=(False,) * count + (True,) * numbers, eager=True)
     return kind(traced.name.strip("_"), traced.inputs, traced.outputs, eager=True)
 
 
@@ -125,8 +126,8 @@ def _gathered(own_mean: Any, own_variance: Any, mean: Any, variance: Any, count:
 
 
 GUESS = Operation("guess", _guess, {})
-MOMENTS, STATISTICS, SHARES = _fusion(_moments, 2, Channelwise), _fusion(_statistics, 5), _fusion(_share, 5)
-GATHERED = _fusion(_gathered, 6)
+MOMENTS, STATISTICS, SHARES = _fusion(_moments, 2, kind=Channelwise), _fusion(_statistics, 3, 2), _fusion(_share, 4, 1)
+GATHERED = _fusion(_gathered, 4, 2)
 
 
 def batch_norm(
@@ -172,8 +173,7 @@ def normalize_batch(
     own = ArraySpec(shift.shape, x.dtype)
     wide = ArraySpec(shift.shape, FLOAT64)
     numbers = [Tensor(np.array(float(value))) for value in (x.size // x.shape[-1], eps)]
-    weak = (False, False, False, True, True)
-    mean, variance, inverse = STATISTICS([total, squares, shift, *numbers], weak, (own, wide, own))
+    mean, variance, inverse = STATISTICS([total, squares, shift, *numbers], (own, wide, own))
     out = _apply(True, [x, mean, inverse, weight, bias], activation, residual)
     return out, Tensor(mean.array), Tensor(variance.array)
 
@@ -184,8 +184,7 @@ def gathered(running: Sequence[np.ndarray], mean: Tensor, variance: Tensor, coun
     variance: with the divisor n, and moved to with n - 1.  count: n. A channel of which one is not finite stays.
     """
     numbers = [Tensor(np.array(float(value))) for value in (count, momentum)]
-    weak = (False,) * 4 + (True,) * 2
-    return [moved.array for moved in GATHERED([*map(Tensor, running), mean, variance, *numbers], weak)]
+    return [moved.array for moved in GATHERED([*map(Tensor, running), mean, variance, *numbers])]
 
 
 def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -195,14 +194,14 @@ def _sums(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     distance from the mean, squared, is at most n / k times the variance.
     """
     [shift] = apply(GUESS, [x], {})
-    total, squares = MOMENTS([x, shift], (False, False), (ArraySpec(shift.shape, FLOAT64),) * 2)
+    total, squares = MOMENTS([x, shift], (ArraySpec(shift.shape, FLOAT64),) * 2)
     return total, squares, shift
 
 
 def _apply(own: bool, operands: Sequence[Tensor], activation: Callable[[Any], Any] | None, residual: Any) -> Tensor:
     if residual is not None:
         operands = [*operands, as_tensor(residual)]
-    return _normalization(own, activation, residual is not None)(operands, (False,) * len(operands))[0]
+    return _normalization(own, activation, residual is not None)(operands)[0]
 
 
 def _normalization(own: bool, activation: Callable[[Any], Any] | None, residual: bool) -> Fusion:

@@ -76,7 +76,6 @@ def _forked(*operands: Any) -> tuple[Any, ...]:
 
 GATES = 4
 COUNT = 2 * GATES + 1
-STRONG = (False,) * COUNT
 CELL, _ = trace(_cell, COUNT, eager=True)
 FORKED, _ = trace(_forked, COUNT, eager=True)
 WANTED = (*[True] * GATES, *[False] * GATES, True)  # r is added to x, so its cotangent is the same
@@ -102,7 +101,7 @@ def _forward(*arrays: np.ndarray) -> list[np.ndarray]:
     hs, cs, gates = [h], [c], []
     with no_grad(), unwatched():
         for step in x:
-            h, c, *rest = CELL([*_quarters(step), *_quarters(matmul(h, weight)), c], STRONG)
+            h, c, *rest = CELL([*_quarters(step), *_quarters(matmul(h, weight)), c])
             hs.append(h)
             cs.append(c)
             gates.append(concatenate(rest, -1))
@@ -121,7 +120,7 @@ def _steps_back(
         dh_out, dc_out, dgates = (None if cotangent is None else cotangent[t] for cotangent in cotangents)
         rows = [dh_out, dh, dc_out, dc, *([None] * GATES if dgates is None else _quarters(dgates))]
         rows += [*[None] * (COUNT - 1), c[t], h[t + 1], c[t + 1], *_quarters(gates[t])]
-        *dx, dc = fusion([rows[n] for n in reads], (False,) * len(reads))
+        *dx, dc = fusion([rows[n] for n in reads])
         found.append(concatenate(dx, -1))
         dh = matmul(found[-1], weight)
     return [stack(found[::-1]), dh, dc]

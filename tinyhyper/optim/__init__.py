@@ -6,8 +6,8 @@ by which it is saved and shown, and each rule as one operation.
 
 from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
 from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
-from ..core.tower import Optimizer
-from . import checks, explain, horizon, saving
+from ..core.tower import HOOKS, Optimizer
+from . import checks, explain, horizon, outside, saving
 from .boundary import Boundary, Told
 from .clipping import Limits, clip_by_norm, clip_by_value
 from .goal import descend
@@ -17,10 +17,12 @@ from .ranges import RangeWatch
 from .stack import from_string
 from .update import Closures, trace_rule
 
+outside.register()  # before the window, which asks whether anything is tuned
 horizon.register()
 for hook in (Boundary, Limits, Told, Guard, Closures, RangeWatch):
     extend(hook)
 checks.register()
+HOOKS["given"].append(outside.given)
 saving.register()
 explain.register()
 Optimizer.updates.append(trace_rule)

@@ -91,10 +91,12 @@ def _given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
         tune = arguments["tune"] = tuple(tune)
     if tune is not None and not isinstance(tune, tuple):
         raise ArgumentError(f"{name}: tune takes a tuple of names, such as tune=({tune!r},)")
-    if coordinates and not isinstance(coordinates, Mapping):
-        raise ArgumentError(f"{name}: coordinates={coordinates!r} is not a dict from names to coordinates")
-    for unknown in {*(tune or ()), *(coordinates or ())} - set(optimizer.table):
-        raise ArgumentError(f"{name} has no hyperparameter {unknown!r}; it has {', '.join(optimizer.table)}")
+    for key, what in (("coordinates", "coordinates"), ("outside", "numbers")):
+        if arguments[key] and not isinstance(arguments[key], Mapping):
+            raise ArgumentError(f"{name}: {key}={arguments[key]!r} is not a dict from names to {what}")
+    known = [*optimizer.table, *(arguments["outside"] or ())]
+    for unknown in {*(tune or ()), *(coordinates or ())} - set(known):
+        raise ArgumentError(f"{name} has no hyperparameter {unknown!r}; it has {', '.join(map(str, known))}")
     for row in optimizer.table:
         value = arguments[row]
         if row == "alpha" and isinstance(value, Mapping):

@@ -21,6 +21,8 @@ MEANING = {
     "optimizer": "the level above, which tunes the hyperparameters of this one. None: nothing tunes them.",
     "tune": "a tuple of the hyperparameters that the level above tunes. None: all in use except eps.",
     "coordinates": 'a dict from a hyperparameter to "linear", "log", "sqrt" or "unit", in which it is tuned.',
+    "outside": "a dict of numbers that the loss reads, from `optimizer.outside`, and that are tuned too, each in its "
+    "coordinate. At the bottom level, with a horizon of 2 or more.",
     "horizon": "how many steps lie between two cuts; the hyperparameters move only at a cut. None: nothing is ever "
     "cut, and no level above is needed. At the bottom level only.",
     "objective": 'the loss that hypergradients differentiate: the "last" one of a window, or the "sum" of all its '

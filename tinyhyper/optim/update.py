@@ -13,7 +13,7 @@ from ..core.tower import Coordinates, Optimizer, Options
 from ..errors import DtypeError, MissingAttributeError, UnsupportedError
 from ..fusion.fuse import repeated
 from ..fusion.fusion import Fusion
-from ..fusion.symbols import Absent, Symbol, used
+from ..fusion.symbols import Absent, Scalar, Symbol, used
 from .hooks import Hook
 from .vanishing import vanishing
 
@@ -34,16 +34,15 @@ class RuleFusion(Fusion):
 class FusedUpdate:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
-    kept: the names of the state that the rule really reads.  names: the hyperparameters it reads.
-    call: what the fusion is told: the hyperparameters take on the dtype of the others.
+    kept: the names of the state that the rule really reads.
+    names: the hyperparameters it reads, which take on the dtype of the others.
     """
 
     def __init__(self, fusion: Fusion, names: tuple[str, ...], kept: tuple[str, ...]) -> None:
         self.fusion, self.names, self.kept = fusion, names, kept
-        self.call = (False,) * (2 + len(kept)) + (True,) * len(names), None
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
-        return apply(self.fusion, [w, g, *state, *map(hyperparameters.__getitem__, self.names)], self.call)
+        return apply(self.fusion, [w, g, *state, *map(hyperparameters.__getitem__, self.names)])
 
 
 class Closures(Hook):
@@ -60,11 +59,12 @@ class Closures(Hook):
 
 
 def trace_rule(optimizer: type[Optimizer], coordinates: Coordinates, options: Options) -> FusedUpdate:
-    """Run the rule on symbols. A hyperparameter whose coordinate is None is absent.
+    """Run the rule on symbols. A hyperparameter whose coordinate is None is absent; those of a loss are left out.
 
     Raises DtypeError where the rule does not return a new weight and one new value for each state, UnsupportedError
     where it does something else at each run.
     """
+    coordinates = tuple([(name, coordinate) for name, coordinate in coordinates if name in optimizer.table])
     versions = (version(optimizer.rule), *[version(c.value) for _, c in coordinates if c is not None])
     return _traced(optimizer.__name__, optimizer.rule, tuple(optimizer.state), coordinates, options, versions)
 
@@ -81,10 +81,10 @@ def _traced(
     def run() -> tuple[Fusion, tuple[tuple[str, ...], tuple[str, ...]]]:
         w, g = Symbol(), Symbol()
         states = {key: Symbol() for key in state}
-        inputs = {key: Symbol() for key, coordinate in coordinates if coordinate is not None}
+        inputs = {key: Scalar() for key, coordinate in coordinates if coordinate is not None}
         values = {key: Absent() if c is None else c.value(inputs[key]) for key, c in coordinates}
         if "t" in inspect.signature(rule).parameters:
-            values["t"] = inputs["t"] = Symbol()
+            values["t"] = inputs["t"] = Scalar()
         try:
             result = rule(w, g, *states.values(), **values, **dict(options))
         except (UnsupportedError, MissingAttributeError) as error:

@@ -135,8 +135,7 @@ class Beside:
         if len(shapes) != 1 or 0 in shapes.pop() or any(told is None for told in writes) or instruction.fills:
             return None
         if isinstance(op, Fusion):
-            weak, like = call
-            call = weak, like and tuple([(spec.shape == (), spec.dtype) for spec in like])
+            call = call and tuple([(spec.shape == (), spec.dtype) for spec in call])
         return Alike(op, call if isinstance(op, Fusion) else None, reads, writes)
 
     def _told(self, slot: int, number: int | None) -> Any:
@@ -219,8 +218,7 @@ class Beside:
             return {"shape": whole.shape}
         if not isinstance(op, Fusion):
             return call
-        weak, like = call
-        return weak, like and tuple([x if x.shape == () else whole._replace(dtype=x.dtype) for x in like])
+        return call and tuple([x if x.shape == () else whole._replace(dtype=x.dtype) for x in call])
 
 
 def flat(specs: Sequence[ArraySpec]) -> ArraySpec:

@@ -28,7 +28,7 @@ def eager_step(
     carry: what the loss replaces; DtypeError is raised for what is no array.
     """
     before = draws.state()
-    value = loss(params, *batch)
+    value = loss(params, *batch, **optimizer.outside)
     if draws.state() != before:
         draws.put_back(before)
         raise GraphError(

@@ -20,7 +20,7 @@ import numpy as np
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.expression import value_dtypes, weak_values
 from ..fusion.fusion import Fusion, Mask
-from ..fusion.symbols import Symbol, needed, substitute, used
+from ..fusion.symbols import Scalar, Symbol, needed, substitute, used
 from .beside import Beside
 from .program import Body, Instruction, Program, Slot, freeing
 from .readings import Strip, each, slots_in
@@ -31,16 +31,14 @@ PLAIN = int, str, type(None), np.dtype  # types of arguments that compare as wha
 class Split(NamedTuple):
     """A fusion in two. Numbers are those of its operands.
 
-    scalars: what it computes of scalars alone, and of no constants alone; read: these scalars, and which are weak.
-    rest: the rest; kept: the operands that it reads before what `scalars` gives, and which of all these are weak.
+    scalars: what it computes of scalars alone, and of no constants alone; read: these scalars.
+    rest: the rest; kept: the operands that it reads before what `scalars` gives.
     """
 
     scalars: Fusion
     read: tuple[int, ...]
-    read_weak: Mask
     rest: Fusion
     kept: tuple[int, ...]
-    kept_weak: Mask
 
 
 class Lowered(NamedTuple):
@@ -56,8 +54,8 @@ class Lowered(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def split(fusion: Fusion, scalar: Mask, weak: Mask) -> Split | None:
-    """A fusion in two; None where that gains nothing. scalar, weak: which operands are so."""
+def split(fusion: Fusion, scalar: Mask) -> Split | None:
+    """A fusion in two; None where that gains nothing. scalar: which operands are so."""
     alone = {symbol for symbol, flag in zip(fusion.inputs, scalar) if flag}
     order = needed(fusion.outputs, fusion.inputs)
     for symbol in order:
@@ -69,16 +67,14 @@ def split(fusion: Fusion, scalar: Mask, weak: Mask) -> Split | None:
     edge = [symbol for symbol in order if symbol in alone and symbol in met]
     if not rest or not edge:
         return None
-    fresh = [Symbol() for _ in edge]
+    read = tuple([n for n, flag in enumerate(used(edge, fusion.inputs)) if flag])
+    scalars = Fusion(f"{fusion.name}.scalars", [fusion.inputs[n] for n in read], edge, fusion.eager)
+    weak = weak_values(scalars.expression)
+    fresh = [Scalar() if weak[n] else Symbol() for n in scalars.expression.outputs]
     outputs = substitute(fusion.outputs, dict(zip(edge, fresh)))
     kept = tuple([n for n, flag in enumerate(used(outputs, fusion.inputs)) if flag])
-    read = tuple([n for n, flag in enumerate(used(edge, fusion.inputs)) if flag])
-    inputs, read_weak = [fusion.inputs[n] for n in read], tuple([weak[n] for n in read])
-    scalars = Fusion(f"{fusion.name}.scalars", inputs, edge, fusion.eager)
-    loose = weak_values(scalars.expression, read_weak)
-    kept_weak = (*[weak[n] for n in kept], *[loose[n] for n in scalars.expression.outputs])
     remains = Fusion(fusion.name, [*[fusion.inputs[n] for n in kept], *fresh], outputs, fusion.eager)
-    return Split(scalars, read, read_weak, remains, kept, kept_weak)
+    return Split(scalars, read, remains, kept)
 
 
 def lowered(program: Program, side_by_side: bool = False) -> Lowered:
@@ -133,11 +129,10 @@ def _split_scalars(instructions: Sequence[Instruction], slots: list[Slot]) -> li
             if key not in given:
                 given[key] = tuple(_add_slots(halves, instruction, slots))
                 reads = tuple([instruction.reads[n] for n in halves.read])
-                alone = instruction._replace(op=halves.scalars, call=(halves.read_weak, None), reads=reads)
+                alone = instruction._replace(op=halves.scalars, call=None, reads=reads)
                 found.append(alone._replace(writes=given[key], cuts=(None,) * len(reads)))
             reads = (*[instruction.reads[n] for n in halves.kept], *given[key])
-            call = halves.kept_weak, instruction.call[1]
-            instruction = instruction._replace(op=halves.rest, call=call, reads=reads)
+            instruction = instruction._replace(op=halves.rest, reads=reads)
         found.append(instruction)
     return found
 
@@ -169,13 +164,13 @@ def _is_plain(argument: Any) -> bool:
 def _split(instruction: Instruction, slots: list[Slot]) -> Split | None:
     if not isinstance(instruction.op, Fusion) or any(slots[n].spec.dtype.kind != "f" for n in instruction.reads):
         return None
-    return split(instruction.op, tuple([slots[n].spec.shape == () for n in instruction.reads]), instruction.call[0])
+    return split(instruction.op, tuple([slots[n].spec.shape == () for n in instruction.reads]))
 
 
 def _add_slots(found: Split, instruction: Instruction, slots: list[Slot]) -> Iterator[int]:
     """New slots for what the scalars give."""
     dtypes = [slots[instruction.reads[n]].spec.dtype for n in found.read]
-    types, _ = value_dtypes(found.scalars.expression, dtypes, found.read_weak)
+    types, _ = value_dtypes(found.scalars.expression, dtypes)
     for number in found.scalars.expression.outputs:
         slots.append(Slot("made", found.scalars.name, ArraySpec((), types[number])))
         yield len(slots) - 1

@@ -162,7 +162,8 @@ def replay(
 ) -> Replay:
     """A training step that is recorded once, and then run as a program.
 
-    loss: loss(params, *batch), a scalar tensor.  params: tensors by name, which each step replaces.
+    loss: loss(params, *batch), a scalar tensor, which also takes what the tower has outside, by name.
+    params: tensors by name, which each step replaces.
     optimizer: a tower, with a horizon.
     carry: arrays or tensors by name that the loss reads, and replaces by what it has computed.
     exact: whether each instruction is what the eager engine would call, so that all numbers are its own.

@@ -26,6 +26,7 @@ from ..optim.boundary import arrays
 from ..optim.clipping import Limits
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
+from ..optim.outside import Outside
 from .differences import Array, lengths, settled, size_of
 from .reports import Difference, entry
 
@@ -35,7 +36,7 @@ NOISE = 1e-12  # of the loss by the hyperparameter: how much a hypergradient may
 MOVES = 1e-9  # of the largest weight: how much a weight may be off
 
 Arrays = dict[str, Array]
-Loss = Callable[[dict[str, Tensor], int], Tensor]
+Loss = Callable[[dict[str, Tensor], int, Mapping[str, Tensor]], Tensor]
 
 
 def check_hypergradients(
@@ -44,7 +45,8 @@ def check_hypergradients(
     """Run a tower, and compare every hypergradient at every level with differences, at the end of each window.
 
     tower: goes on from its state, in a copy; neither it nor params is changed.
-    loss: loss(params) or loss(params, step), a tensor of one element: the same whenever it is called with the same.
+    loss: loss(params) or loss(params, step), a tensor of one element: the same whenever it is called with the same. It
+    takes what the tower has outside by name: loss(params, step, decay), say.
     params: float64 weights by name.  steps: how many follow the first; the last ends a window, finished or not.
     rtol: by how much of itself a hypergradient may be off.
     The weights and hyperparameters that each window begins with are compared as well, with those of the plain rules.
@@ -57,13 +59,13 @@ def check_hypergradients(
         raise DtypeError(f"check_hypergradients: {tower!r} is not an optimizer")
     if not any(level._tuned for level in tower.levels):
         raise ArgumentError(f"check_hypergradients: nothing is tuned in {tower}. Give it optimizer= or horizon=None")
-    tower, weights, loss = saving.twin(tower), _leaves(params), _with_step(loss)
+    tower, weights, loss = saving.twin(tower), _leaves(params), _with_step(loss, tower.hooks[Outside].names)
     tower.hooks[Guard] = Guard(tower, None)
     window = tower.hooks[Window]
     frozen: Frozen | None = None
     for step in range(steps + 1):
         last = step == steps
-        _checked(loss, weights, step).backward(create_graph=not last and window.horizon != 1)
+        _checked(loss, weights, step, tower.outside).backward(create_graph=not last and window.horizon != 1)
         if frozen is not None:
             frozen.losses.append(step)
             if window.cuts or last:
@@ -182,8 +184,10 @@ class Frozen:
             targets, state = _moved(bottom, now, numbers)
             with recording(), unwatched():
                 weights = {name: leaf(Tensor(w)) for name, w in targets.items()}
-                value = loss(weights, step)
+                value = loss(weights, step, _outside(bottom, numbers))
                 slopes = gradients_of(value, list(weights.values()))
+                if bottom.hooks[Outside].in_use:  # a loss is asked by the weights that the numbers have led to
+                    value = loss(weights, step, _outside(bottom, _numbers(bottom)))
             now = Operands(targets, dict(zip(targets, [g.numpy() for g in slopes])), state, now.t + 1)
             total = value.item() + (total if bottom.hooks[Window].objective == "sum" else 0.0)
         return total, now.targets
@@ -202,7 +206,7 @@ def _moved(level: Optimizer, operands: Operands, numbers: Mapping[str, float]) -
             inner = {row: Tensor(np.array(numbers[key])) for row, key in keys.items() if row != "t"}
             values = {
                 row: level._coordinates[row].value(inner[row]) if row in inner else Tensor(np.array(0.0))
-                for row in level.table
+                for row in type(level).table
             }
             kept = operands.state.get(name, {})
             before = {key: kept[key] if key in kept else _start(level, key, w, values) for key in level.state}
@@ -236,20 +240,26 @@ def _leaves(params: Mapping[str, Any]) -> dict[str, Tensor]:
     return weights
 
 
-def _with_step(loss: Callable[..., Tensor]) -> Loss:
-    """The loss as a function of weights and step."""
+def _with_step(loss: Callable[..., Tensor], names: Sequence[str]) -> Loss:
+    """The loss as a function of weights, step, and what is outside the optimizer."""
     try:
-        inspect.signature(loss).bind({}, 0)
+        inspect.signature(loss).bind({}, 0, **dict.fromkeys(names))
     except TypeError:
-        return lambda params, step: loss(params)
-    return loss
+        return lambda params, step, outside: loss(params, **outside)
+    return lambda params, step, outside: loss(params, step, **outside)
 
 
-def _checked(loss: Loss, weights: dict[str, Tensor], step: int) -> Tensor:
+def _outside(level: Optimizer, numbers: Mapping[str, float]) -> dict[str, Tensor]:
+    """What the loss reads beside weights and step, by the internal values of the level's hyperparameters."""
+    names = level.hooks[Outside].names
+    return {name: level._coordinates[name].value(Tensor(np.array(numbers[name]))) for name in names}
+
+
+def _checked(loss: Loss, weights: dict[str, Tensor], step: int, outside: Mapping[str, Tensor]) -> Tensor:
     """The loss, if it is a finite number, and the same at a second call."""
     with recording(), unwatched():
-        again = loss(weights, step)
-    value = loss(weights, step)
+        again = loss(weights, step, outside)
+    value = loss(weights, step, outside)
     if not isinstance(value, Tensor) or value.size != 1:
         shape = f" of shape {value.shape}" if isinstance(value, Tensor) else ""
         kind = type(value).__name__
