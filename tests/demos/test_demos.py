@@ -163,12 +163,13 @@ TAKES = {
 def test_every_demo_takes_its_own_options_and_refuses_the_others():
     assert {name.removesuffix(" 1") for name in TAKES} == DEMOS.keys()
     for demo, taken in TAKES.items():
+        name = demo.removesuffix(" 1")
         for option, value in GIVEN.items():
             words = [*demo.split(), option, *filter(None, [value])]
             if option in taken:
                 assert parse(words)[1] != Settings()
             else:
-                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {demo.removesuffix(' 1')} --help"):
+                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {name} --help"):
                     parse(words)
 
 
