@@ -13,6 +13,7 @@ from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..optim.boundary import Boundary
 from ..optim.horizon import Window
+from ..optim.ranges import RangeWatch
 from .moment import Moment, live, restore
 from .pending import Look, become, pending
 from .values import Key, arrays_of, values_of
@@ -86,9 +87,16 @@ class Visible:
         self.look, self._there = look, self._objects()
         self._holders = [*map(sys.getrefcount, self._pending)]
 
-    def is_held(self) -> bool:
-        """Whether somebody may have taken one of the tensors that were put there last."""
-        return not COUNTS or self._holders != [*map(sys.getrefcount, self._pending)]
+    def follow(self, moment: Moment, by: Any) -> bool:
+        """Let the tensors that are there look at a moment, which `by` has made. False if new ones could be told apart:
+        somebody has looked, or may have taken one."""
+        look = self.look
+        if not look or look.seen or look.by is not by:
+            return False
+        if not COUNTS or self._holders != [*map(sys.getrefcount, self._pending)]:
+            return False
+        look.moment = moment
+        return True
 
     def _objects(self) -> list[Any]:
         """The objects that are there, and the names of the weights."""
@@ -120,6 +128,10 @@ class Visible:
         """Remember what the levels hold, and what else is not pending."""
         self._inside = [(level._t, level._states) for level in self.levels]
         self._watched = [(key, *seen[2:]) for key, seen in self._seen.items()]
+
+    def watch(self) -> None:
+        """Warn of hyperparameters that have run off."""
+        self.optimizer.hooks[RangeWatch].after(self.levels, self.params)
 
     def has_other_levels(self) -> bool:
         """Whether a level of the tower has been replaced; the new ones are known from now on."""
