@@ -121,7 +121,9 @@ class Natively:
     def step(self, moment: Moment, batch: Batch) -> Made | None:
         """A step from the moment at which it stands. None where it would not be good."""
         native, self._from = self.native, NOWHERE
-        self._keep_seen(last := native.call + 1)
+        last = native.call + 1
+        if not self._looks or (look := self._looks[0]()) is None or look.moment is not moment:
+            self._keep_seen(last)
         native.give(batch)
         if not native.run(last):
             return None
