@@ -84,6 +84,7 @@ class Replay:
                     made += session.some(batches, made, min(count, made - made % pause + pause), losses, histories)
                     if call is not None and (made % pause == 0 or made == count):
                         session.show()
+                        session.visible.watch()
                         if call(made, losses[:made].copy()):
                             break
                 session.show()

@@ -15,7 +15,7 @@ from ..errors import GraphError
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from .batches import Batches, Histories
-from .compare import Comparisons, differs
+from .compare import APART, Comparisons, differs
 from .eager import eager_step
 from .forks import lock_of
 from .layout import Layout
@@ -29,16 +29,12 @@ from .visible import Visible
 
 Known = tuple[Program, "Layout | None"]
 
-APART = (
-    "replay: the program no longer computes what the loss does: {}. The last {} steps are dropped, and the run stands "
-    "where program and loss last agreed. Something has changed that a recording cannot see; give it to the step with "
-    "the batch, or as an array in carry="
-)
 CHANGED = (
     "replay: what the loss closes over has changed within a window of {} steps. The hypergradient needs the graphs of "
     "its last {}, which cannot be made again with what it was. They are dropped, and the run stands after the window's "
     "first step. Give what changes to the step with the batch"
 )
+WATCHED = 100  # steps, after which hyperparameters are looked at; with each one that takes longer than the step
 PART = 64  # steps, of which the rows of whole data sets are copied at once
 
 
@@ -156,6 +152,8 @@ class Session:
         if visible.carry:
             visible.carry_on(moment.array)
         self._ahead = False
+        if not self._held.steps % WATCHED:
+            visible.watch()
 
     def settle(self) -> None:
         """Stand, and show it, after whole steps, where a signal has raised an error between any two lines."""
