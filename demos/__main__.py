@@ -19,6 +19,8 @@ DEMOS = {
     "bugs": "the symptoms of sixteen wrong hyperoptimizers, beside the right ones, as docs/bugs.md has them",
     "soak": "ten million replayed steps: memory and time; and whether runs joined by checkpoints end as one does",
     "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes two minutes",
+    "course": "the lessons of docs/course as Jupyter notebooks, in --out",
+    "lesson": "one of them in the terminal: python -m demos lesson 1",
     "paper table1": "Table 1: 18 stacks on MNIST, and the plain optimizers again with what was learned",
     "paper walls": "how large a top step size may be: the walls past which four stacks diverge",
     "paper resnet": "Figure 2: ResNet-20 on CIFAR-10 from nine settings, and a learned decay of alpha",
@@ -31,8 +33,12 @@ DEMOS = {
     "paper augment": "a neighbour: schedules of step size and of noise on the inputs, by powers of t, and learned",
     "paper results": "what all experiments have left in --out, as one page beside it, as docs/results.md has it",
 }
-MODULES = {"bench": "demos.bench.command"}  # demos.bench is imported by the measured processes, so it is light
-EXTRAS = ("matplotlib", "tqdm")
+MODULES = {
+    "bench": "demos.bench.command",  # demos.bench is imported by the measured processes, so it is light
+    "course": "demos.course.notebooks",
+    "lesson": "demos.course.lesson",
+}
+EXTRAS = {"matplotlib": "demos", "tqdm": "demos", "nbformat": "course"}
 HELP = ("-h", "--help")
 
 DESCRIPTION = """\
@@ -80,7 +86,7 @@ def load(name: str) -> Any:
         module = import_module(MODULES.get(name, f"demos.{name.replace(' ', '.')}"))
     except ModuleNotFoundError as error:
         if (package := str(error.name).split(".")[0]) in EXTRAS:
-            raise UsageError(f'demos need {package}: pip install "tinyhyper[demos]"') from None
+            raise UsageError(f'{name} needs {package}: pip install "tinyhyper[{EXTRAS[package]}]"') from None
         raise
     return getattr(module, "EXPERIMENT", module)
 

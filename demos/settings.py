@@ -34,6 +34,7 @@ class Settings:
     jobs: int | None = None
     dask: str | None = None
     data: Path | None = None
+    lesson: int | None = None
 
     @classmethod
     def of(cls, chosen: Namespace) -> Settings:

@@ -24,7 +24,8 @@ from tinyhyper.inspect.answers import GLOSSARY
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures"
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+COURSE = ROOT / "docs" / "course"
+PAGES = [ROOT / "README.md", *sorted([*(ROOT / "docs").glob("*.md"), *COURSE.glob("*.md")])]
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?P<shown>\n?^```text(?P<varies> varies)?\n.*?^```\n)?", re.MULTILINE | re.DOTALL
 )

@@ -155,18 +155,21 @@ TAKES = {
     },
     "paper towers": RUNNER | {"--only"},
     "paper results": {"--out"},
+    "course": {"--out"},
+    "lesson 1": {"--out"},
 }
 
 
 def test_every_demo_takes_its_own_options_and_refuses_the_others():
-    assert TAKES.keys() == DEMOS.keys()
+    assert {name.removesuffix(" 1") for name in TAKES} == DEMOS.keys()
     for demo, taken in TAKES.items():
+        name = demo.removesuffix(" 1")
         for option, value in GIVEN.items():
             words = [*demo.split(), option, *filter(None, [value])]
             if option in taken:
                 assert parse(words)[1] != Settings()
             else:
-                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {demo} --help"):
+                with pytest.raises(UsageError, match=f"arguments: {option}.*python -m demos {name} --help"):
                     parse(words)
 
 
@@ -201,12 +204,13 @@ def test_a_folder_that_cannot_be_written_gets_one_line(tmp_path):
     assert status == 2 and err.count("\n") == 1 and str(tmp_path) in err
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "tqdm"])
-def test_a_missing_package_says_what_to_install(package, tmp_path):
-    code = f"import sys; sys.modules['{package}'] = None; from demos.__main__ import main; sys.exit(main([]))"
+@pytest.mark.parametrize(("package", "demo"), [("matplotlib", "digits"), ("tqdm", "digits"), ("nbformat", "course")])
+def test_a_missing_package_says_what_to_install(package, demo, tmp_path):
+    code = f"import sys; sys.modules['{package}'] = None; from demos.__main__ import main; sys.exit(main(['{demo}']))"
     status, out, err = run(code=code, folder=tmp_path)
     assert (status, out) == (2, "")
-    assert err.count("\n") == 1 and package in err and 'pip install "tinyhyper[demos]"' in err
+    assert err.count("\n") == 1 and package in err
+    assert f'pip install "tinyhyper[{"course" if demo == "course" else "demos"}]"' in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinyhyper.program import native, session
+from tinyhyper.program import native, runners
 from tinyhyper.program.layout import Layout
 from tinyhyper.program.verify import verify
 
@@ -21,7 +21,7 @@ def by_python(monkeypatch):
         verify(layout, native.machine.entries)
         return layout
 
-    monkeypatch.setattr(session, "laid_out", laid_out)
+    monkeypatch.setattr(runners, "laid_out", laid_out)
 
 
 @pytest.fixture(params=["c", "python"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawn_towers import snapshot
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replayed import batches, eager_step, loss_of, make
 
@@ -59,6 +59,50 @@ def test_a_rate_put_in_place_within_a_window_has_that_part_of_the_hypergradient_
         runs = [make(SGD(0.01, optimizer=SGD(1e-3), horizon=horizon)) for _ in range(2)]
         assert [*steps_of_both(runs, batches(32), when, True)] == [*range(32)]  # nobody looks in between
         assert same(*runs)
+
+
+def put_anew(place, name):
+    place[name] = th.tensor(place[name].numpy(), requires_grad=True)
+
+
+def put_above_anew(tower):
+    tower.optimizer = SGD(tower.optimizer.hyperparameters["alpha"])
+
+
+def exchange(params):
+    params["a"], params["b"] = params["b"], params["a"]
+
+
+ANEW = {  # what users may put in place that is equal to what was there, and is another one
+    "a weight": lambda params, tower: put_anew(params, "a"),
+    "a rate": lambda params, tower: put_anew(tower.parameters, "alpha"),
+    "a state": lambda params, tower: tower.load_state_dict(tower.state_dict()),
+    "a level": lambda params, tower: put_above_anew(tower),
+    "one for the other": lambda params, tower: exchange(params),
+    "another order": lambda params, tower: params.update(a=params.pop("a")),
+}
+
+
+@settings(max_examples=20)
+@given(st.dictionaries(st.integers(8, 38), st.sampled_from([*ANEW]), min_size=1, max_size=4), st.booleans())
+@example(dict(zip(range(12, 36, 4), ANEW)), True)
+def test_what_users_put_in_place_counts_though_it_is_equal_to_what_was_there(changes, exact):
+    """Of weights with one element, whose equality is a truth."""
+
+    def loss(params, x, y):
+        return th.mean(th.square(x * params["a"] + 0.5 * params["b"] + 0.3 * params["c"] * x * y - y))
+
+    runs = [
+        ({name: th.tensor([0.5], requires_grad=True) for name in "abc"}, Adam(0.01, optimizer=SGD(1e-2)))
+        for _ in range(2)
+    ]
+    train = th.replay(loss, *runs[0], exact=exact)
+    for n, (x, y) in enumerate(np.random.default_rng(0).standard_normal((40, 2, 8))):
+        for run in runs:
+            if n in changes:
+                ANEW[changes[n]](*run)
+        assert abs(train(x, y) - eager_step(loss, *runs[1], (x, y))) <= (0.0 if exact else 1e-12), n
+    assert same(*runs) or not exact
 
 
 def scaled(scale):

@@ -180,7 +180,7 @@ def once(monkeypatch, owner, name):
 
 def test_a_signal_acts_as_soon_as_the_driver_returns(either, monkeypatch):
     runs, told = Runs(False, 1), once(monkeypatch, kernels("driver").Driver, "run")
-    if runs.train._session._natively is None:
+    if runs.train._session._runner.natively is None:
         pytest.skip("nothing is compiled, so no driver runs")
     for action in (one, several):
         told.append("now")

@@ -5,12 +5,13 @@ import warnings
 import numpy as np
 import pytest
 from drawn_towers import snapshot
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from replayed import batches, loss_of, make
+from replayed import batches, eager_step, loss_of, make
 
 import tinyhyper as th
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.program.session import WATCHED
 
 WRONG = [None, [np.zeros(3)], 0.0, "x"]
 STEPS = 12
@@ -148,6 +149,37 @@ def test_an_error_and_a_warning_say_of_which_run_of_a_sweep_they_are(wrong):
     assert len(found) == 1
     with pytest.warns(th.AnomalyWarning, match="^(?!sweep)"):
         th.replay(loss_of, *make(Adam(0.01, on_nonfinite="skip"))).over(broken, Y)
+
+
+@settings(max_examples=5)
+@given(growth=st.floats(3e3, 1e5), exact=st.booleans())
+@example(1e6 / (2 * WATCHED), False)
+def test_a_hyperparameter_that_runs_off_is_told_not_long_after_the_eager_engine_tells_it(growth, exact):
+    """alpha grows by the same number at each step, beyond a million."""
+    x, told = np.ones((500, 2)), []
+
+    def start():
+        return {"w": th.tensor(np.ones(2), requires_grad=True)}, SGD(0.0, optimizer=SGD(growth / 2))
+
+    def loss(params, x):
+        return th.sum(params["w"] * x)
+
+    def note(made, *given):
+        told.extend([made][: len(found)])
+        return found
+
+    eager, called, paused = start(), *[th.replay(loss, *start(), exact=exact) for _ in range(2)]
+    for steps in (
+        lambda: any(eager_step(loss, *eager, (row,)) is not None and note(n) for n, row in enumerate(x, 1)),
+        lambda: any(called(row) is not None and note(n) for n, row in enumerate(x, 1)),
+        lambda: paused.over(x, every=10, call=note),
+    ):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            steps()
+        assert "alpha of level 0 has run off" in str(found[0].message)
+    step, by_calls, with_pauses = told
+    assert step <= by_calls < step + WATCHED and step <= with_pauses < step + 10
 
 
 def appends(seen):

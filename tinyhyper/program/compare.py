@@ -15,6 +15,11 @@ from .values import Key, arrays_of, named, values_of
 from .visible import Visible
 
 CLOSE = {"f": 1e-5, "d": 1e-12}  # by dtype of the loss, of the largest element
+APART = (
+    "replay: the program no longer computes what the loss does: {}. The last {} steps are dropped, and the run stands "
+    "where program and loss last agreed. Something has changed that a recording cannot see; give it to the step with "
+    "the batch, or as an array in carry="
+)
 
 
 class Comparisons:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..closures import Closure
+from ..core.tape import switched
 from ..core.tensor import Tensor
 from ..draws import Draws
 from ..errors import GraphError
@@ -18,9 +20,10 @@ from .handles import Handles
 from .moment import Batch, Cut, Moment, Since
 from .places import Difference
 from .program import Program
-from .runners import arrays_in
+from .runners import arrays_in, own
 from .trace import Trace
 from .values import Key
+from .visible import Visible
 
 CHANGES = (
     "What the loss reads beside its arguments is another thing at each step, this time of type {}. Give it to the step "
@@ -43,7 +46,6 @@ class Learner:
     alike: the arrays of the batch, if all recorded ones were the same.
     known: a program that may be that of the loss; it is, if two windows follow it.
     is_stale: whether what the loss closes over is another thing than at the last steps.
-    handles: of the arrays that its steps meet.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Learner:
         self.signature: tuple[Any, ...] = ()
         self.alike: list[Any] | None = None
         self._missed = 0  # steps that the program could not make since it has made one
-        self.handles = Handles()
+        self._handles = Handles()
         self.is_stale = False
         self._period, self._tries, self._known = period, 0, known
         self._refused: GraphError | None = None
@@ -107,6 +109,17 @@ class Learner:
     def lose(self) -> None:
         """A step was made that is not recorded: what comes does not follow on what was."""
         self._traces = []
+
+    @contextmanager
+    def recording(self, visible: Visible, batch: Batch) -> Iterator[Trace]:
+        """Note the operations of a step; if it raises an error, what comes does not follow on what was."""
+        trace = Trace(self._handles, visible.tensors(), visible.arrays(), tuple(map(own, batch)), batch)
+        try:
+            with switched(tape=trace):
+                yield trace
+        except BaseException:
+            self.lose()
+            raise
 
     def _begin_anew(self, why: str) -> None:
         """Record again, unless that has failed too often."""

@@ -41,14 +41,14 @@ class Replay:
         Raises GraphError where steps differ in what they compute, so that no program can be made of them, and where the
         program is found to compute something else than the loss does now.
         """
-        with self._session.lock:
+        session = self._session
+        with session.lock:
             try:
-                try:
-                    return self._session.step(batch)
-                finally:
-                    self._session.show()
+                loss = session.step(batch)
+                session.show()
+                return loss
             except BaseException:
-                self._session.settle()
+                session.settle()
                 raise
 
     def over(
@@ -84,6 +84,7 @@ class Replay:
                     made += session.some(batches, made, min(count, made - made % pause + pause), losses, histories)
                     if call is not None and (made % pause == 0 or made == count):
                         session.show()
+                        session.visible.watch()
                         if call(made, losses[:made].copy()):
                             break
                 session.show()
@@ -91,7 +92,7 @@ class Replay:
                 session.settle()
                 raise
             finally:
-                session.watch()
+                session.visible.watch()
             return (losses[:made], histories.values(made)) if keep else losses[:made]
 
     def profile(self, *batch: Any, repeat: int = 20) -> Answer:

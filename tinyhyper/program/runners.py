@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..errors import DtypeError
 from ..finite import all_finite
 from . import native
 from .layout import Layout
-from .memory import Memory, Snapshot
+from .memory import Loans, Memory, Snapshot
 from .moment import Batch, Cut, Moment, Since
 from .native import Native
 from .program import Body, Program, run
@@ -120,7 +121,9 @@ class Natively:
     def step(self, moment: Moment, batch: Batch) -> Made | None:
         """A step from the moment at which it stands. None where it would not be good."""
         native, self._from = self.native, NOWHERE
-        self._keep_seen(last := native.call + 1)
+        last = native.call + 1
+        if not self._looks or (look := self._looks[0]()) is None or look.moment is not moment:
+            self._keep_seen(last)
         native.give(batch)
         if not native.run(last):
             return None
@@ -158,6 +161,65 @@ class Natively:
             return Snapshot(self.memory, since, moment.steps + made)
         is_past = isinstance(moment, Snapshot) and moment.memory is self.memory and not moment.is_of(self.memory)
         return moment.plain() if is_past else moment
+
+
+class Runner:
+    """How the programs of a run are carried out: by C functions in memory, where there are kernels, or by NumPy.
+
+    exact: whether always by NumPy.  checks: whether a step that is not finite is not good.
+    side_by_side: whether operations that are alike are one.  layout: how a program may lie that the run will have.
+    natively: the program in memory; None where NumPy carries it out.
+    """
+
+    def __init__(self, exact: bool, checks: bool, side_by_side: bool, layout: Layout | None) -> None:
+        self._exact, self._checks, self._side_by_side, self._layout = exact, checks, side_by_side, layout
+        self.natively: Natively | None = None
+
+    @property
+    def layout(self) -> Layout | None:
+        """How the program lies in memory now."""
+        return None if self.natively is None else self.natively.layout
+
+    def layout_of(self, program: Program, watched: tuple[Key, ...] = ()) -> Layout | None:
+        """How a program lies in memory; None if NumPy is to carry it out. watched: the values to give histories of."""
+        return None if self._exact else laid_out(program, watched, self._checks, self._side_by_side, self._layout)
+
+    def lie(self, program: Program, watched: tuple[Key, ...] = ()) -> Program:
+        """Let a program be carried out in memory, if there are kernels; the program as it is then."""
+        if (layout := self.layout_of(program, watched)) is None:
+            return program
+        self.natively, self._layout = Natively(layout), self._layout if watched else layout
+        return layout.program
+
+    def forget(self) -> None:
+        """There is no program."""
+        self.natively = None
+
+    def serves(self, program: Program, watched: tuple[Key, ...]) -> bool:
+        """Whether the program lies in memory in such a way that it can go on, and give histories of these values."""
+        layout = self.layout
+        return layout is not None and layout.serves(program, watched, self._checks, self._side_by_side)
+
+    def step(self, program: Program, before: Moment, changed: Mapping[Key, np.ndarray], batch: Batch) -> Made | None:
+        """A step from a moment; None where it would not be good. changed: the values of that which were set by hand."""
+        natively = self.natively
+        if natively is not None and not changed and natively.goes_on(before):
+            return natively.step(before, batch)
+        return by_numpy(program, before, changed, batch, self._checks)
+
+    @contextmanager
+    def lending(self) -> Iterator[Loans]:
+        """Within, between two steps, the eager engine may read what lies in memory, and use what is not in use."""
+        loans, natively = Loans(), self.natively
+        if natively is None:
+            yield loans
+            return
+        try:
+            with natively.native.resting():
+                yield loans
+        finally:
+            if loans.are_held():
+                self.natively = Natively(natively.layout)
 
 
 def laid_out(

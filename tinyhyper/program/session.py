@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from ..core.tape import RECORDING, current, switched
+from ..core.tape import RECORDING, current
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import GraphError
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
-from ..optim.ranges import RangeWatch
 from .batches import Batches, Histories
-from .compare import Comparisons, differs
+from .compare import APART, Comparisons, differs
 from .eager import eager_step
 from .forks import lock_of
 from .layout import Layout
 from .learning import Learner
-from .memory import Loans
 from .moment import Batch, Moment
 from .pending import Look
 from .program import Program
-from .runners import Natively, by_numpy, laid_out, own, signature_of
-from .trace import Trace
+from .runners import Natively, Runner, by_numpy, signature_of
 from .values import Key, coordinates_of
 from .visible import Visible
 
 Known = tuple[Program, "Layout | None"]
-NOTHING: tuple[Program | None, Layout | None] = None, None
 
+CHANGED = (
+    "replay: what the loss closes over has changed within a window of {} steps. The hypergradient needs the graphs of "
+    "its last {}, which cannot be made again with what it was. They are dropped, and the run stands after the window's "
+    "first step. Give what changes to the step with the batch"
+)
+WATCHED = 100  # steps, after which hyperparameters are looked at; with each one that takes longer than the step
 PART = 64  # steps, of which the rows of whole data sets are copied at once
 
 
@@ -62,12 +63,11 @@ class Session:
         self.lock = lock_of(self)
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
-        self._known, self._layout = known or NOTHING
+        self._known: Program | None
+        self._known, layout = known or (None, None)
         holders = getattr(carry, "holders", ())  # of live buffers: the layers read these themselves
         self.learner: Learner = Learner(loss, self._period, (carry, *holders, params), self._known)
-        self._checks = optimizer.hooks[Guard].choice is not None
-        self._watch: RangeWatch = optimizer.hooks[RangeWatch]
-        self._natively: Natively | None = None  # the program in memory
+        self._runner = Runner(exact, optimizer.hooks[Guard].choice is not None, side_by_side, layout)
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
         self._ahead = False  # whether users do not see this moment yet
         self._pending = False  # whether what they see is filled in when they look
@@ -87,28 +87,25 @@ class Session:
 
     def step(self, batch: Batch) -> float:
         """A step by the program if it can, else by the eager engine. What users see may be of a step before."""
-        learner = self.learner
+        learner, held = self.learner, self._held
         learner.look()
         changed = self._changed(signature := signature_of(batch))
-        before, natively, program = self._moment, self._natively, learner.program
+        before, program = self._moment, learner.program
         if changed is None or before is None or program is None:
             return self._eager(batch, signature)
-        if not changed and natively is not None and natively.goes_on(before):
-            made = natively.step(before, batch)
-        else:
+        if changed:
             before = before.having(changed)
-            made = by_numpy(program, before, changed, batch, self._checks)
+        made = self._runner.step(program, before, changed, batch)
         if made is None:  # the eager engine refuses it, and nothing has changed
             return self._eager(batch, signature)
         after, loss = made
-        held = self._held
         held.steps += 1
         if held.steps >= held.due or learner.is_new(batch):
             if program is not self._known:
-                self._compare(before, after, loss, batch)
+                self._compare(program, before, after, loss, batch)
             else:  # the window is over that a run alone records by the eager engine, with these very bits
                 held.due = sys.maxsize
-                self._lie(program, ())
+                learner.program = self._runner.lie(program)
         self._stand(after)
         return loss.item()
 
@@ -116,14 +113,14 @@ class Session:
         """Some of the steps from the first on, at once where that can be; how many."""
         batch, held = batches[first], self._held
         last = min(last, first + (PART if batches.index is not None else last), first + held.due - 1 - held.steps)
-        if last > first + 1 and (moment := self._in_memory(batch, histories.keys)) is not None:
-            assert self._natively is not None
+        if last > first + 1 and (there := self._in_memory(batch, histories.keys)) is not None:
+            natively, moment = there
             stacks = batches.part(first, last)
             last = first + self.learner.count_alike(stacks, last - first)
-            found = np.empty(last - first, self._natively.native.loss.shared.dtype)
+            found = np.empty(last - first, natively.native.loss.shared.dtype)
             row = [batches[step] for step in range(first, last)] if self._period > 1 else []
             out = [found, *[history[first:last] for history in histories.internal]]
-            moment, made = self._natively.many(moment, stacks, row, out)
+            moment, made = natively.many(moment, stacks, row, out)
             if made:
                 losses[first : first + made] = found[:made]
                 held.steps += made
@@ -136,8 +133,7 @@ class Session:
     def standing(self, batch: Batch) -> tuple[Program, Moment, Layout | None] | None:
         """The program, where it stands, and how it lies in memory; None if it could not make the next step."""
         program, changed = self.learner.program, self._changed(signature_of(batch))
-        layout = None if self._natively is None else self._natively.layout
-        return None if program is None or changed is None else (program, self.moment, layout)
+        return None if program is None or changed is None else (program, self.moment, self._runner.layout)
 
     def show(self) -> None:
         """Let users see where the program stands, by new tensors unless nobody can tell those there from new ones."""
@@ -146,29 +142,25 @@ class Session:
         self._pending = True
         if self._period > 1:
             self._window.steps = self.moment.steps
-        visible, moment, look = self.visible, self._moment, self.visible.look
+        visible, moment, natively = self.visible, self._moment, self._runner.natively
         assert moment is not None
-        if look and not look.seen and look.by is self._natively and not visible.is_held():
-            look.moment = moment
-        else:
-            look = Look(self, moment, self._natively)
+        if not visible.follow(moment, natively):
+            look = Look(self, moment, natively)
             visible.put(look, self._last)
-            if self._natively is not None:
-                self._natively.look(look)
+            if natively is not None:
+                natively.look(look)
         if visible.carry:
             visible.carry_on(moment.array)
         self._ahead = False
+        if not self._held.steps % WATCHED:
+            visible.watch()
 
     def settle(self) -> None:
         """Stand, and show it, after whole steps, where a signal has raised an error between any two lines."""
-        natively, moment = self._natively, self._moment
+        natively, moment = self._runner.natively, self._moment
         if natively and moment is not None and (reached := natively.reached(moment)) is not moment:
             self._stand(reached)
         self.show()
-
-    def watch(self) -> None:
-        """Warn of hyperparameters that have run off."""
-        self._watch.after(self.visible.levels, self.visible.params)
 
     def hand_over(self) -> None:
         """Let what users see be as after an eager step."""
@@ -192,11 +184,7 @@ class Session:
         dropped = len(self.moment.since)
         self._go_back(self.moment.back())
         self.learner.is_stale = False
-        raise GraphError(
-            f"replay: what the loss closes over has changed within a window of {self._period} steps. The hypergradient "
-            f"needs the graphs of its last {dropped}, which cannot be made again with what it was. They are dropped, "
-            "and the run stands after the window's first step. Give what changes to the step with the batch"
-        )
+        raise GraphError(CHANGED.format(self._period, dropped))
 
     def _go_back(self, moment: Moment) -> None:
         """Let users see a moment, from which the eager engine goes on."""
@@ -212,52 +200,41 @@ class Session:
         goes_on = self._period == 1 or moment.steps == self._window.steps
         return {} if self._ahead else self.visible.changed() if goes_on else None
 
-    def _in_memory(self, batch: Batch, watched: tuple[Key, ...]) -> Moment | None:
-        """The moment from which steps can be made at once; None if they cannot."""
-        self.learner.look()
-        moment, program = self._moment, self.learner.program
-        if self._natively is None or program is None or moment is None or self._changed(signature_of(batch)) != {}:
+    def _in_memory(self, batch: Batch, watched: tuple[Key, ...]) -> tuple[Natively, Moment] | None:
+        """What can make steps at once, and give histories of these values; and from where. None if nothing can."""
+        learner, runner = self.learner, self._runner
+        learner.look()
+        moment, program = self._moment, learner.program
+        if runner.natively is None or program is None or moment is None or self._changed(signature_of(batch)) != {}:
             return None
-        if not self._natively.layout.serves(program, watched, self._checks, self.side_by_side):
-            self._lie(program, watched)
-        return moment if self._natively.goes_on(moment) else None
+        if not runner.serves(program, watched):
+            learner.program = runner.lie(program, watched)
+        return (runner.natively, moment) if runner.natively.goes_on(moment) else None
 
     def _stand(self, moment: Moment) -> None:
         """The program stands at a moment that users do not see yet."""
         self._moment, self._ahead, self._pending = moment, True, False
         self.learner.made()
 
-    def _compare(self, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
+    def _compare(self, program: Program, before: Moment, after: Moment, loss: np.ndarray, batch: Batch) -> None:
         """Hold the last step against an eager one. Raises GraphError, at the last moment that was right."""
         learner = self.learner
         new = learner.is_new(batch)
         self._held.move_on()
         self.show()
-        self.watch()
-        program = learner.program
-        assert program is not None
-        loans = Loans()
-        steps = (lambda: (after.lent(loans), loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
-        try:
-            with nullcontext() if self._natively is None else self._natively.native.resting():
-                what = differs(before.lent(loans), steps, self.visible, batch, self._eager_step)
-        finally:
-            if self._natively is not None and loans.are_held():
-                self._natively = Natively(self._natively.layout)
+        self.visible.watch()
+        with self._runner.lending() as loans:
+            steps = (lambda: (after.lent(loans), loss)), (lambda: by_numpy(program, before, {}, batch, checks=False))
+            what = differs(before.lent(loans), steps, self.visible, batch, self._eager_step)
         if what is None:
             self._held.agreed(after)
             learner.alike = None if new else learner.alike
             return
         assert self._held.moment is not None
         learner.forget()
-        self._natively = None
+        self._runner.forget()
         self._go_back(self._held.moment)
-        raise GraphError(
-            f"replay: the program no longer computes what the loss does: {what}. The last "
-            f"{self._held.since} steps are dropped, and the run stands where program and loss last "
-            "agreed. Something has changed that a recording cannot see; give it to the step with the batch, or as an "
-            "array in carry="
-        )
+        raise GraphError(APART.format(what, self._held.since))
 
     def _eager(self, batch: Batch, signature: tuple[Any, ...]) -> float:
         """Make a step by the eager engine, and learn from it."""
@@ -276,15 +253,9 @@ class Session:
         if changed is None:  # other tensors, to which a part of the window's hypergradient does not come
             self.learner.lose()
         self._is_whole = n == 0 or self._is_whole and changed is not None
-        given = tuple(map(own, batch))
-        trace = Trace(self.learner.handles, visible.tensors(), visible.arrays(), given, batch)
-        try:
-            with switched(tape=trace):
-                loss = self._eager_step(visible.params, batch)
-        except BaseException:
-            self.learner.lose()
-            raise
-        trace.close(visible.arrays(), loss.array)
+        with self.learner.recording(visible, batch) as trace:
+            loss = self._eager_step(visible.params, batch)
+            trace.close(visible.arrays(), loss.array)
         visible.note()
         if visible.optimizer.skipped > skipped:
             self.learner.lose()
@@ -304,26 +275,18 @@ class Session:
         """There is a program."""
         program = self.learner.program
         assert program is not None
-        self._natively, is_known = None, program is self._known
-        self._held.begin(self._period if is_known else 1)
-        if not is_known:
-            self.learner.program = program = program._replace(coordinates=coordinates_of(self.visible.levels))
-            self._lie(program, ())
+        self._runner.forget()
+        if program is self._known:
+            self._held.begin(self._period)
+        else:
+            self._held.begin(1)
+            program = program._replace(coordinates=coordinates_of(self.visible.levels))
+            self.learner.program = self._runner.lie(program)
 
     def known(self) -> Known | None:
         """The program, and how it lies in memory; None if there is no program."""
         program = self.learner.program
-        return None if program is None else (program, self._lying(program, ()))
-
-    def _lying(self, program: Program, watched: tuple[Key, ...]) -> Layout | None:
-        """How the program lies in memory; None if NumPy is to carry it out."""
-        return None if self.exact else laid_out(program, watched, self._checks, self.side_by_side, self._layout)
-
-    def _lie(self, program: Program, watched: tuple[Key, ...]) -> None:
-        """Let the program be carried out in memory, if there are kernels."""
-        if (layout := self._lying(program, watched)) is not None:
-            self._natively, self.learner.program = Natively(layout), layout.program
-            self._layout = self._layout if watched else layout
+        return None if program is None else (program, self._runner.layout_of(program))
 
     def _eager_step(
         self, params: MutableMapping[str, Tensor], batch: Batch, optimizer: Optimizer | None = None

@@ -70,5 +70,5 @@ def all_steps(run: Session, batches: Batches, turn: AbstractContextManager[Any])
     while made < count:
         made += run.some(batches, made, count, losses, histories)
     run.show()
-    run.watch()
+    run.visible.watch()
     return losses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, MutableMapping
-from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..optim.boundary import Boundary
 from ..optim.horizon import Window
+from ..optim.ranges import RangeWatch
 from .moment import Moment, live, restore
 from .pending import Look, become, pending
 from .values import Key, arrays_of, values_of
@@ -55,12 +55,12 @@ class Visible:
         self.look: Look | None = None
         self._seen: dict[Key, Seen] = {}
         self._watched: list[tuple[Key, Tensor, np.ndarray, Any]] = []  # of what is seen
-        self._inside: list[tuple[Tensor, Any]] = []  # of each level, t and the states
+        self._inside: list[tuple[dict[str, Any], Any, Any, Any]] = []  # of each level, attributes and what they were
         self._shown: Any = None  # in which these look, if they are pending
         self._moved: list[Group] = []
         self._pending: list[Tensor] = []  # that were put there last
         self._holders: list[int] = []  # how many hold each of them
-        self._there: list[Any] = []  # the objects, as they were put there
+        self._there: set[tuple[Any, ...]] = set()  # the names and the tensors, as they were put there
         self._carried: dict[str, Any] = {}
 
     def tensors(self) -> dict[Key, Tensor]:
@@ -83,21 +83,31 @@ class Visible:
         tensors = iter(self._pending)
         for place, names, _ in self._moved:
             (dict.update if isinstance(place, dict) else MutableMapping.update)(place, zip(names, tensors))
-        self.look, self._there = look, self._objects()
+        self.look, self._there = look, {self._objects()}
         self._holders = [*map(sys.getrefcount, self._pending)]
 
-    def is_held(self) -> bool:
-        """Whether somebody may have taken one of the tensors that were put there last."""
-        return not COUNTS or self._holders != [*map(sys.getrefcount, self._pending)]
+    def follow(self, moment: Moment, by: Any) -> bool:
+        """Let the tensors that are there look at a moment, which `by` has made. False if new ones could be told apart:
+        somebody has looked, or may have taken one."""
+        look = self.look
+        if not look or look.seen or look.by is not by:
+            return False
+        if not COUNTS or self._holders != [*map(sys.getrefcount, self._pending)]:
+            return False
+        look.moment = moment
+        return True
 
-    def _objects(self) -> list[Any]:
-        """The objects that are there, and the names of the weights."""
-        params = self.params
-        found: list[Any] = [*params, *params.values()]
-        for level in self.levels:
-            found += [level._t, level._states, level._above, *level.parameters.values()]
-        found.append(NOTHING)
-        return found
+    def _objects(self) -> tuple[Any, ...]:
+        """The names of the weights, and the tensors; nothing if a level has another t, other states or another above.
+
+        A tensor has a hash of its own, so a set that holds these finds them by identity.
+        """
+        found: list[Any] = [*self.params, *self.params.values()]
+        for level, t, states, above in self._inside:
+            if level["_t"] is not t or level["_states"] is not states or level["_above"] is not above:
+                return ()
+            found += level["parameters"].values()
+        return tuple(found)
 
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
@@ -118,8 +128,12 @@ class Visible:
 
     def _note_levels(self) -> None:
         """Remember what the levels hold, and what else is not pending."""
-        self._inside = [(level._t, level._states) for level in self.levels]
+        self._inside = [(vars(level), level._t, level._states, level._above) for level in self.levels]
         self._watched = [(key, *seen[2:]) for key, seen in self._seen.items()]
+
+    def watch(self) -> None:
+        """Warn of hyperparameters that have run off."""
+        self.optimizer.hooks[RangeWatch].after(self.levels, self.params)
 
     def has_other_levels(self) -> bool:
         """Whether a level of the tower has been replaced; the new ones are known from now on."""
@@ -156,11 +170,14 @@ class Visible:
         }
         self._note_levels()
         self._carried, self._shown, self._moved, self._pending = dict(self.carry), None, [], []
-        self.look, self._there = None, self._objects()
+        self.look, self._there = None, {self._objects()}
 
     def changed(self) -> dict[Key, np.ndarray] | None:
         """The values that were set by hand since they were noted; None where more than values has changed."""
-        if not all(map(is_, self._objects(), self._there)):
+        try:
+            if self._objects() not in self._there:
+                return None
+        except TypeError:  # no tensor, and without a hash
             return None
         found: dict[Key, np.ndarray] = {}
         for key, tensor, array, edge in self._watched:
@@ -187,8 +204,7 @@ class Visible:
         for place, names, keys in self._moved:
             ours |= {key: (place, name, tensor) for key, name, tensor in zip(keys, names, tensors)}
         there = {key: place.get(name, NOTHING) for key, (place, name, _) in ours.items()}
-        inside = zip(self.levels, self._inside)
-        theirs = [(level, level._t, level._states) for level, (t, _) in inside if level._t is not t]
+        theirs = [(level, level["_t"], level["_states"]) for level, t, _, _ in self._inside if level["_t"] is not t]
         seen = [(seen.tensor, seen.array) for seen in self._seen.values()]
         values = [(x, x.array, x.grad) for x, array in seen if x.array is not array or x.grad is not None]
         set_by_hand = {name: x for name, x in self.carry.items() if x is not self._carried.get(name)}
@@ -221,8 +237,8 @@ class Visible:
                 elif there_now is not own:
                     place[name] = there_now
             self.params.update(found)
-            for level, t, states in theirs:
-                level._t, level._states = t, states
+            for attributes, t, states in theirs:
+                attributes |= {"_t": t, "_states": states}
             for level, its_above in zip(self.levels, above):
                 level._above = its_above
             window.update(before)

@@ -1,0 +1,48 @@
+"""A lesson is a page of docs/course; here it becomes a list of cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+COURSE = Path(__file__).parents[2] / "docs" / "course"
+
+# Code and what the page says that it prints, or a picture that the code before it has drawn.
+BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\n?^```text(?: varies)?\n.*?^```\n)?"
+    r"|^!\[(?P<words>(?:[^\]]|\](?!\())*)\]\(\.\./figures/[^/]+/(?P<file>[^)]+)\)\n",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+class Cell(NamedTuple):
+    """A cell.
+
+    kind: "text", "code" or "picture".  source: Markdown; Python; the picture's file.  words: what the picture shows.
+    """
+
+    kind: str
+    source: str
+    words: str = ""
+
+
+def lessons() -> dict[int, Path]:
+    """The pages, by the numbers of their lessons."""
+    return {int(page.name[:2]): page for page in sorted(COURSE.glob("[0-9][0-9]-*.md"))}
+
+
+def cells(text: str) -> Iterator[Cell]:
+    """A page, cell by cell, without what its code prints."""
+    end = 0
+    for block in BLOCK.finditer(text):
+        if words := text[end : block.start()].strip():
+            yield Cell("text", words)
+        if block["file"]:
+            yield Cell("picture", block["file"], " ".join(block["words"].split()))
+        else:
+            yield Cell("code", block["code"].strip())
+        end = block.end()
+    if words := text[end:].strip():
+        yield Cell("text", words)

@@ -1,0 +1,181 @@
+"""The course: its pages are lessons, and its checks are right about right and wrong answers and give nothing away."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinyhyper as th
+from demos.course.pages import COURSE, cells, lessons
+from tinyhyper.course import EXERCISES, check
+from tinyhyper.course.cuts import hypergradient
+from tinyhyper.course.exercise import number, slope
+
+PAGES = lessons()
+NUMBERS = sorted(name for name, exercise in EXERCISES.items() if exercise.read is number)
+
+
+def said(capsys, exercise, answer):
+    check(exercise, answer)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lesson", PAGES)
+def test_a_lesson_has_all_that_a_lesson_has(lesson):
+    text = PAGES[lesson].read_text(encoding="utf-8")
+    assert text.startswith(f"# Lesson {lesson}: ") and 10 <= int(re.search(r"^\*(\d+) minutes", text, re.M)[1]) <= 15
+    assert "**Question.**" in text
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    assert [h for h in headings if h in ("Predict", "Run", "Exercises", "What comes next")] == [
+        "Predict", "Run", "Exercises", "What comes next",
+    ]  # fmt: skip
+    kinds = [cell.kind for cell in cells(text)]
+    assert kinds.count("picture") >= 2 and "slide.svg" in text
+    assert max(len(cell.source.splitlines()) for cell in cells(text) if cell.kind == "code") <= 30
+    asked = re.findall(r"^\*\*(\d+\.\d)\*\*", text, re.M)
+    assert asked == re.findall(r'^check\("(\d+\.\d)", \.\.\.\)', text, re.M)
+    assert asked == [name for name in EXERCISES if name.startswith(f"{lesson}.")] and 2 <= len(asked) <= 3
+
+
+def test_the_index_and_the_solutions_have_every_lesson_and_every_exercise():
+    index, solutions = ((COURSE / name).read_text(encoding="utf-8") for name in ("README.md", "solutions.md"))
+    assert all(f"({page.name})" in index for page in PAGES.values())
+    assert re.findall(r'^check\("(\d+\.\d)"', solutions, re.M) == list(EXERCISES)
+    assert re.findall(r"^(\d+\.\d) is right\.", solutions, re.M) == list(EXERCISES)
+
+
+@pytest.mark.filterwarnings("ignore::tinyhyper.AnomalyWarning")  # a kappa at random
+@given(exercise=st.sampled_from(NUMBERS), answer=st.floats(-1e6, 1e6))
+def test_a_number_at_random_is_not_right_and_gets_a_hint_without_the_answer(exercise, answer):
+    verdict = EXERCISES[exercise].verdict(answer)
+    solutions = (COURSE / "solutions.md").read_text(encoding="utf-8")
+    right = eval(re.search(rf'check\("{exercise}", (.*)\)$', solutions, re.M)[1], {"np": np})
+    if verdict.startswith("is right"):
+        assert exercise == "4.2" or abs(answer - right) <= 1e-2 * abs(right)
+    else:
+        assert verdict.startswith("is not right yet. ") and len(verdict) > 40
+        if exercise not in ("3.1", "4.2"):  # the answers of which are made of numbers that a hint may say
+            given_away = [float(x) for x in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", verdict)]
+            assert not any(abs(x - right) < 1e-3 * abs(right) for x in given_away if abs(x - answer) > 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "word"),
+    [
+        ("1.1", -12, "w * w"),
+        ("1.1", -4, "product"),
+        ("1.2", 1.6, "smaller"),
+        ("1.2", 1.4, "larger"),
+        ("1.3", lambda f, x: (f(x + 1e-5) - f(x)) / 1e-5, "both"),
+        ("1.3", lambda f, x: 1.0, "gives 1"),
+        ("2.1", 24, "sign"),
+        ("2.1", -40, "after the step"),
+        ("2.2", lambda w, alpha: 0.0, "differences give"),
+        ("2.3", 0.6, "a shorter"),
+        ("2.3", 0.4, "a longer"),
+        ("3.1", -10.24, "two steps"),
+        ("3.1", hypergradient(()), "without any cut"),
+        ("3.2", ["weights"], "whole run"),
+        ("3.2", "gradient", "whole run"),
+        ("3.2", ["colour"], "no cut of the lesson"),
+        ("3.3", 0.2862, "gradient's cut"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: (w, alpha), "still"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: (w, 7.0), "moves first"),
+        ("4.2", 1e-4, "alpha ends at"),
+    ],
+)
+def test_a_usual_mistake_is_named(capsys, exercise, answer, word):
+    assert "is not right yet" in (text := said(capsys, exercise, answer)) and word in text
+
+
+def last_alpha(loss, w, alpha, kappa, steps):
+    params, optimizer = {"w": th.tensor(w, requires_grad=True)}, th.optim.SGD(alpha, optimizer=th.optim.SGD(kappa))
+    for _ in range(steps):
+        loss(params["w"]).backward()
+        optimizer.step(params)
+    return params["w"], optimizer.hyperparameters["alpha"]
+
+
+def test_a_tower_is_compared_bit_for_bit(capsys):
+    def nearly(*args):
+        w, alpha = last_alpha(*args)
+        return w, np.nextafter(alpha, 1.0)
+
+    def other_weights(*args):
+        w, alpha = last_alpha(*args)
+        return w.numpy() * (1 + 1e-15), alpha
+
+    assert "is right" in said(capsys, "4.1", last_alpha)
+    assert "the bits differ. In which order" in said(capsys, "4.1", nearly)
+    assert "the weights have not" in said(capsys, "4.1", other_weights)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_what_is_no_answer_is_told(capsys, exercise):
+    assert "is open" in said(capsys, exercise, ...)
+    assert f"asks for {EXERCISES[exercise].wants}" in said(capsys, exercise, object() if exercise != "3.2" else 3)
+    if exercise == "3.2":
+        assert "asks for" in said(capsys, exercise, [1])
+    else:
+        assert "asks for" in said(capsys, exercise, "abc")
+
+
+def test_an_error_in_a_students_function_is_told_in_a_line(capsys):
+    assert said(capsys, "2.2", lambda w: 1.0).startswith("2.2 stopped: TypeError: ")
+    assert said(capsys, "1.3", lambda f, x: f(y)).startswith("1.3 stopped: NameError: ")  # noqa: F821
+
+
+def test_an_exercise_that_is_not_there_is_refused():
+    with pytest.raises(th.ArgumentError, match=r"'9\.9'.*1\.1"):
+        check("9.9", 1)
+
+
+@given(at=st.floats(-3, 3))
+def test_the_referee_is_right_to_many_digits(at):
+    assert abs(slope(np.sin, at) - np.cos(at)) < 1e-9 and abs(slope(lambda x: x**4, at) - 4 * at**3) < 1e-7
+
+
+def demo(*words, folder):
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-m", "demos", *words, "--out", folder], cwd=root, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_lesson_runs_in_a_terminal(tmp_path):
+    found = demo("lesson", "1", folder=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "") and "d loss / d w = 10.0" in found.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"tape.svg", "slide.svg"}
+    found = demo("lesson", "99", folder=tmp_path)
+    assert found.returncode == 2 and found.stderr.count("\n") == 1 and "no lesson 99" in found.stderr
+
+
+def test_notebooks_are_valid_and_lead_to_each_other(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    assert demo("course", folder=tmp_path).returncode == 0
+    assert {path.stem for path in tmp_path.iterdir()} == {page.stem for page in PAGES.values()}
+    for path in tmp_path.iterdir():
+        nbformat.validate(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        linked = re.findall(r"\(([\w-]+\.ipynb)\)", text)
+        assert ".md" not in text and all((tmp_path / name).exists() for name in linked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", PAGES)
+def test_a_notebook_runs_and_shows_its_pictures(lesson, tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    assert demo("course", folder=tmp_path).returncode == 0
+    notebook = nbformat.read(tmp_path / f"{PAGES[lesson].stem}.ipynb", 4)
+    nbclient.NotebookClient(notebook, timeout=45, resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", ())]
+    shown = [out for out in outputs if "image/svg+xml" in out.get("data", {})]
+    assert len(shown) == sum(cell.kind == "picture" for cell in cells(PAGES[lesson].read_text(encoding="utf-8")))

@@ -1,0 +1,26 @@
+"""The exercises of the course: `check` says whether an answer is right, and what to think about where it is not.
+
+The right values are computed when they are needed, by the engine or by differences, so this folder holds no answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ArgumentError
+from .cuts import EXERCISES as CUTS
+from .exercise import Exercise
+from .gradients import EXERCISES as GRADIENTS
+
+EXERCISES: dict[str, Exercise] = {**GRADIENTS, **CUTS}
+
+
+def check(exercise: str, answer: Any = ...) -> None:
+    """Print whether an answer is right, and a hint where it is not.
+
+    exercise: its number, such as "1.2".  answer: what the exercise asks for; ... while there is none.
+    Raises ArgumentError for a number that no exercise has.
+    """
+    if exercise not in EXERCISES:
+        raise ArgumentError(f"check: no exercise has the number {exercise!r}; there are {', '.join(EXERCISES)}")
+    print(f"{exercise} {EXERCISES[exercise].verdict(answer)}")
