@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from .canvas import Picture
-from .captions import clip
+from .captions import clip, wide
 from .saved import Saved
 from .table import LEFT, Sheet
 from .text import count
@@ -14,7 +14,7 @@ from .timeline import amount
 
 WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; a part's margin
 LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
-FEW, LONGEST, LETTER = 4, 22, 8.4  # boxes of a kind; characters in a box; about the width of one
+FEW, LONGEST, LETTERS = 4, 22, 15  # boxes of a kind; characters in a box; their size
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
 
 
@@ -46,11 +46,11 @@ class Part:
         """Boxes, in as many rows as they need."""
         x: float = PAD
         for name in names:
-            wide = 18 + LETTER * len(name)
-            if x + wide > WIDE - PAD and x > PAD:
+            room = 12 + LETTERS * wide(name)
+            if x + room > WIDE - PAD and x > PAD:
                 x, self.high = PAD, self.high + DOWN
-            self.boxes.append((x, self.high, wide, name))
-            x += wide + 8
+            self.boxes.append((x, self.high, room, name))
+            x += room + 8
         self.high += DOWN
 
     def draw(self, sheet: Sheet, left: float, top: float) -> None:
@@ -58,9 +58,9 @@ class Part:
         sheet.add("rect", x=left, y=top, width=WIDE, height=self.high, rx=8, class_="th-band")
         for y, text, style in self.words:
             sheet.write(left + PAD, top + y, text, style)
-        for x, y, wide, name in self.boxes:
-            sheet.add("rect", x=left + x, y=top + y, width=f"{wide:.1f}", height=HIGH, rx=5, class_="th-box")
-            sheet.write(left + x + wide / 2, top + y + 18, name, "", None, "middle")
+        for x, y, room, name in self.boxes:
+            sheet.add("rect", x=left + x, y=top + y, width=f"{room:.1f}", height=HIGH, rx=5, class_="th-box")
+            sheet.write(left + x + room / 2, top + y + 18, name, "", None, "middle")
 
 
 def contents(title: str, words: str, rows: Sequence[tuple[str, Saved]], live: bool) -> Picture:
