@@ -8,7 +8,7 @@ all of float32 or all of float64, the kernels; else NumPy. `convolution_backend`
 the kernels run only when forced, as plain Python.
 
 The kernels leave out some zeros, and put in others, which changes nothing as long as these meet finite numbers. Where
-they would meet a NaN or an infinity, NumPy computes after all.
+a weight or a number of g is NaN or infinite, they take the zeros that NumPy takes, and no others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 
 from ..core.operation import quicken
 from ..core.tensor import FLOATS
-from ..finite import all_finite
 from ..ops.convolution import Pair, summed
 from . import sweeps
 from .backend import Backend, compiler_is_off
@@ -34,16 +33,16 @@ def convolve(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.nd
     sides = zip(x.shape[1:3], w.shape, stride, padding)
     size = [(length + 2 * zeros - taps) // step + 1 for length, taps, step, zeros in sides]
     out = np.empty((len(x), *size, w.shape[3]), summed(x, w))
-    if not _by_kernel(x, w, out) or (any(padding) and not all_finite(w)):
+    if not by_kernel(x, w, out):
         return _numpy_convolve(x, w, stride, padding)
-    sweeps.sweep(x, w, out, stride, padding)
+    sweeps.sweep(x, w, out, stride, padding, counts=True)
     return out
 
 
 def spread(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
     """In the place of x, images of this size: every pixel of g is spread over the window it was summed from."""
     out = np.empty((len(g), *size, w.shape[2]), np.result_type(g, w))
-    if not _by_kernel(out, w, g) or not all_finite(w):
+    if not by_kernel(out, w, g):
         return _numpy_spread(g, w, stride, padding, size)
     sweeps.spread(g, w, out, stride, padding)
     return out
@@ -52,15 +51,13 @@ def spread(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair
 def correlate(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
     """In the place of w, weights of this size: how pixels of x go along with the pixels of g they contributed to."""
     out = np.empty((*size, x.shape[3], g.shape[3]), np.result_type(x, g))
-    seen = padding[0] < size[0] and padding[1] < size[1]  # each pixel of g meets one of x, so a NaN in g shows
-    if _by_kernel(x, out, g) and (seen or all_finite(g)):
-        sweeps.correlate(x, g, out, stride, padding)
-        if not any(padding) or all_finite(out) or all_finite(g):
-            return out
-    return _numpy_correlate(x, g, stride, padding, size)
+    if not by_kernel(x, out, g):
+        return _numpy_correlate(x, g, stride, padding, size)
+    sweeps.correlate(x, g, out, stride, padding)
+    return out
 
 
-def _by_kernel(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> bool:
+def by_kernel(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> bool:
     """Whether the kernels are to compute one of these arrays from the others."""
     dtypes = {x.dtype, w.dtype, y.dtype}
     if convolution_backend.chosen != "auto" or len(dtypes) > 1:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import expressions, moves, multiply, native, places, pooling, reductions, softmax
+from . import convolved, expressions, moves, multiply, native, places, pooling, reductions, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
 
@@ -58,8 +58,14 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     "sum": moves.summed,
     "mean": moves.meant,
     "sum_to": moves.summed_to,
+    "conv2d": convolved.convolve,
+    "spread": convolved.spread,
+    "correlate": convolved.correlate,
+    "window_sum": pooling.window_sum,
+    "spread_sum": pooling.spread_sum,
     "largest": pooling.largest,
     "to_largest": pooling.to_largest,
+    "from_largest": pooling.from_largest,
     "cross_entropy": softmax.loss_recipe,
     "excess": softmax.excess_recipe,
     "softmax": partial(softmax.softmax_recipe, softmax.SHARES),

@@ -27,55 +27,70 @@ from .scratch import scratch
 Pair = tuple[int, int]
 
 SWEEP = """
-def kernel(x, w, out, room, corner, step):
+def kernel(x, w, out, room, corner, step, counts):
     size, steps, (images, rows, pixels, channels) = room.itemsize, w.shape[1], out.shape
     share = x[0].size * size // (rows * pixels)
+    plain = sound(w, room)
+    alone = not (plain or counts)
     room[:] = 0
     for image in range(images):
         move(x[image], 0, 0, room, corner[0], corner[1], x.shape[1], x.shape[2])
         for v in range(0, channels, {wide}):
             width = min({wide}, channels - v)
-            tall = even(pixels, {tall} if width > {lanes} else {taller}, {unit})
+            tall = 1 if alone else even(pixels, {tall} if width > {lanes} else {taller}, {unit})
             for i in range(rows):
                 a, laps = inside(i * step[0], 1, len(w), corner[0], corner[0] + x.shape[1])
+                if counts and not plain:
+                    a, laps = 0, len(w)
                 for j in range(0, pixels, tall):
                     if v == 0:
                         fetch(x, image + 1, (i * pixels + j) * share, tall * share)
+                    b, run = 0, steps
+                    if alone:
+                        b, run = inside(j * step[1], 1, steps, corner[1], corner[1] + x.shape[2])
+                        if min(laps, run) < 1:
+                            out[image, i, j, v : v + width] = 0
+                            continue
                     window(
-                        place(room, i * step[0] + a, j * step[1]), step[1] * size, size, room.strides[0],
-                        place(w[a], 0, v), w.strides[1], w.strides[0],
-                        out[image, i], j, v, laps, steps, min(tall, pixels - j), width, False,
+                        place(room, i * step[0] + a, j * step[1] + b), step[1] * size, size, room.strides[0],
+                        place(w[a], b, v), w.strides[1], w.strides[0],
+                        out[image, i], j, v, max(1, laps), run, min(tall, pixels - j), width, False,
                     )
 """
 CORRELATE = """
-def kernel(x, g, total, room, corner, step):
+def kernel(x, g, total, room, corner, step, skips):
     size, (images, rows, pixels, _), (taps, run, channels) = room.itemsize, g.shape, total.shape
     band = max(1, {band} // pixels)
     tiles = (rows + band - 1) // band * max(1, total.size // ({tall} * {wide}))  # for an image, about
     share = x[0].size * size // tiles
-    room[:] = 0
-    for image in range(images):
-        move(x[image], 0, 0, room, corner[0], corner[1], x.shape[1], x.shape[2])
-        tile = 0
-        for i in range(0, rows, band):
-            for a in range(taps):
-                n, laps = inside(i * step[0] + a, step[0], min(band, rows - i), corner[0], corner[0] + x.shape[1])
-                for v in range(0, channels, {wide}):
-                    width = min({wide}, channels - v)
-                    tall = even(run, {tall} if width > {lanes} else {taller}, {unit})
-                    for r in range(0, run, tall):
-                        fetch(x, image + 1, tile * share, share)
-                        tile += 1
-                        window(
-                            place(room, (i + n) * step[0] + a, r), size, step[1] * size, step[0] * room.strides[0],
-                            place(g[image, i + n], 0, v), g.strides[2], g.strides[1],
-                            total[a], r, v, laps, pixels, min(tall, run - r), width, image + i > 0,
-                        )
+    for every in range(0 if skips else 1, 2):
+        room[:] = 0
+        for image in range(images):
+            move(x[image], 0, 0, room, corner[0], corner[1], x.shape[1], x.shape[2])
+            tile = 0
+            for i in range(0, rows, band):
+                for a in range(taps):
+                    n, laps = 0, min(band, rows - i)
+                    if not every:
+                        n, laps = inside(i * step[0] + a, step[0], laps, corner[0], corner[0] + x.shape[1])
+                    for v in range(0, channels, {wide}):
+                        width = min({wide}, channels - v)
+                        tall = even(run, {tall} if width > {lanes} else {taller}, {unit})
+                        for r in range(0, run, tall):
+                            fetch(x, image + 1, tile * share, share)
+                            tile += 1
+                            window(
+                                place(room, (i + n) * step[0] + a, r), size, step[1] * size, step[0] * room.strides[0],
+                                place(g[image, i + n], 0, v), g.strides[2], g.strides[1],
+                                total[a], r, v, max(1, laps), pixels, min(tall, run - r), width, image + i > 0,
+                            )
+        if every or sound(total, room):
+            return
 """
 IMPORTS = """
 # {digest}
 from tinyhyper.kernels.tiles import move, place
-from tinyhyper.kernels.windows import even, fetch, inside, window
+from tinyhyper.kernels.windows import even, fetch, fill, inside, sound, window
 """
 
 BAND = 256  # pixels of g that a tile walks along at a time, so that they and those of x stay in the first cache
@@ -88,10 +103,12 @@ LINE = 64  # bytes; no vector is longer
 class Padded(NamedTuple):
     """Images for a kernel, (n, height, width * channels), cut to what windows reach.
 
+    first: where in the whole images the rows begin, and the numbers in them.
     shape: of the room for one of them and the zeros around it; `corner` is where in it the image begins.
     """
 
     images: np.ndarray
+    first: Pair
     shape: Pair
     corner: Pair
 
@@ -100,11 +117,23 @@ class Padded(NamedTuple):
 def kernel(source: str, dtype: np.dtype) -> Callable[..., None]:
     """The compiled kernel for a dtype, for arrays of any strides."""
     import_numba()
+    from . import windows
+
+    run = cache.load(text(source, dtype))
+    if hasattr(run, "compile"):
+        windows.compile_once(run, dtype, 3 if source == SWEEP else 4)
+    return run
+
+
+@functools.cache
+def text(source: str, dtype: np.dtype) -> str:
+    """A kernel's source for a dtype."""
+    import_numba()
     from . import tiles, vectors, windows
 
-    basis = cache.text_of("tiles", "vectors", "windows")
+    basis = cache.text_of("tiles", "vectors", "windows", "zeros")
     lanes = vectors.lanes(dtype.itemsize)
-    text = (source + IMPORTS).format(
+    return (source + IMPORTS).format(
         digest=hashlib.sha256(basis).hexdigest(),  # a kernel on the disk is of the same tiles
         band=BAND,
         lanes=lanes,
@@ -113,59 +142,85 @@ def kernel(source: str, dtype: np.dtype) -> Callable[..., None]:
         taller=windows.height(1),
         unit=vectors.SHAPE.step,
     )
-    run = cache.load(text)
-    if hasattr(run, "compile"):
-        windows.compile_once(run, dtype, 3 if source == SWEEP else 4)
-    return run
 
 
-def sweep(x: np.ndarray, w: np.ndarray, out: np.ndarray, step: Pair, zeros: Pair) -> None:
-    """out[n, i, j] = the sum over the window of x that begins at (i, j) * step - zeros, weighted by w."""
-    padded = _padded(x, w.shape[:2], out.shape[1:3], step, zeros, out.dtype)
-    if not (padded.images.size and w.size and out.size):
+def sweep(x: np.ndarray, w: np.ndarray, out: np.ndarray, step: Pair, zeros: Pair, counts: bool) -> None:
+    """out[n, i, j] = the sum over the window of x that begins at (i, j) * step - zeros, weighted by w.
+
+    counts: whether the zeros around x are numbers, of which 0 * NaN is NaN.
+    """
+    padded = pad(x, w.shape[:2], out.shape[1:3], step, zeros, out.dtype)
+    if not (w.size and out.size):
         out[...] = 0
         return
     weights = _whole(w.reshape(len(w), -1, w.shape[3]), out.dtype)
-    parts = _parts(len(x), PARTS * threads.num_threads(), w.size * out[..., 0].size)
-    arrays = [(padded.images[part], weights, out[part]) for part in parts]
-    _run(SWEEP, padded, arrays, (step[0], step[1] * x.shape[3]))
+    arrays = [(padded.images[part], weights, out[part]) for part in swept(w, out)]
+    _run(SWEEP, padded, arrays, (step[0], step[1] * x.shape[3]), counts)
+
+
+def swept(w: np.ndarray, out: np.ndarray) -> list[slice]:
+    """The images of each part of a sweep."""
+    return _parts(len(out), PARTS * threads.num_threads(), w.size * out[..., 0].size)
 
 
 def spread(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
     """out = the transpose, by x, of a convolution of this stride and padding."""
-    for first in np.ndindex(*stride):
+    weights, (down, across) = turned(w), stride
+    for pixel, tap, zeros in phases(w.shape[:2], stride, padding):
+        pixels = out[:, pixel[0] :: down, pixel[1] :: across]
+        sweep(g, weights[tap[0] :: down, tap[1] :: across], pixels, (1, 1), zeros, counts=False)
+
+
+def turned(w: np.ndarray) -> np.ndarray:
+    """The weights of the transpose by x."""
+    return w[::-1, ::-1].swapaxes(2, 3)
+
+
+def phases(taps: Pair, stride: Pair, padding: Pair) -> Iterator[tuple[Pair, Pair, Pair]]:
+    """Of each phase of x its first pixel, its first one of the turned weights, and the zeros before g."""
+    for pixel in np.ndindex(*stride):
         # Pixel first + stride * n is seen by windows n + late, n + late - 1, ... through taps tap, tap + stride, ...
-        late, tap = zip(*[divmod(begin + zeros, step) for begin, zeros, step in zip(first, padding, stride)])
-        taps = w[tap[0] :: stride[0], tap[1] :: stride[1]]
-        back = (len(taps) - 1 - late[0], taps.shape[1] - 1 - late[1])
-        phase = out[:, first[0] :: stride[0], first[1] :: stride[1]]
-        sweep(g, taps[::-1, ::-1].swapaxes(2, 3), phase, (1, 1), back)
+        late, tap = zip(*[divmod(first + zeros, step) for first, zeros, step in zip(pixel, padding, stride)])
+        counts = [max(0, -((first - count) // step)) for first, count, step in zip(tap, taps, stride)]
+        last = [count - 1 - (first + step * (n - 1)) for count, first, step, n in zip(taps, tap, stride, counts)]
+        yield pixel, (last[0], last[1]), (counts[0] - 1 - late[0], counts[1] - 1 - late[1])
 
 
 def correlate(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
     """out = the transpose, by w, of a convolution of this stride and padding."""
-    padded = _padded(x, out.shape[:2], g.shape[1:3], stride, padding, out.dtype)
-    if not (padded.images.size and g.size):
+    padded = pad(x, out.shape[:2], g.shape[1:3], stride, padding, out.dtype)
+    if not (out.size and g.size):
         out[...] = 0
         return
     cotangents = _whole(g, out.dtype)
-    parts = _parts(len(x), GROUPS, out.size * g[..., 0].size)
+    parts = groups(g, out)
     rows = out.reshape(len(out), -1, out.shape[3])
     with _room("sums", (len(parts), *rows.shape), out.dtype) as sums:
         arrays = [(padded.images[part], cotangents[part], total) for part, total in zip(parts, sums)]
-        _run(CORRELATE, padded, arrays, (stride[0], stride[1] * x.shape[3]))
+        _run(CORRELATE, padded, arrays, (stride[0], stride[1] * x.shape[3]), skips(padding, out.shape[:2]))
         np.add.reduce(sums, axis=0, out=rows)
 
 
-def _run(source: str, padded: Padded, arrays: Sequence[Sequence[np.ndarray]], step: Pair) -> None:
+def groups(g: np.ndarray, out: np.ndarray) -> list[slice]:
+    """The images of each partial sum."""
+    return _parts(len(g), GROUPS, out.size * g[..., 0].size)
+
+
+def skips(padding: Pair, size: Pair) -> bool:
+    """Whether the gradient of weights of this size is first summed without the zeros above and below images: there are
+    some, and each pixel of g meets one of an image, too, so that a NaN in g shows."""
+    return any(padding) and padding[0] < size[0] and padding[1] < size[1]
+
+
+def _run(source: str, padded: Padded, arrays: Sequence[Sequence[np.ndarray]], step: Pair, flag: bool) -> None:
     """The kernel for each of these, shared by threads."""
     dtype = padded.images.dtype
     with _room("images", (len(arrays), *padded.shape), dtype) as rooms:
-        calls: list[tuple[Any, ...]] = [(*three, room, padded.corner, step) for three, room in zip(arrays, rooms)]
+        calls: list[tuple[Any, ...]] = [(*three, room, padded.corner, step, flag) for three, room in zip(arrays, rooms)]
         threads.run(kernel(source, dtype), calls)
 
 
-def _padded(x: np.ndarray, taps: Pair, size: Pair, step: Pair, zeros: Pair, dtype: np.dtype) -> Padded:
+def pad(x: np.ndarray, taps: Pair, size: Pair, step: Pair, zeros: Pair, dtype: np.dtype) -> Padded:
     """Images for so many windows of so many taps, with `zeros` before them, and as many behind as windows reach."""
     import_numba()
     from .windows import height
@@ -179,14 +234,20 @@ def _padded(x: np.ndarray, taps: Pair, size: Pair, step: Pair, zeros: Pair, dtyp
     pitch = reach[1] * channels
     further = height(1) * step[1] * channels + LINE  # how far the last tile, higher than what is left, may read on
     behind = -(-further // max(1, pitch))
-    return Padded(images, (reach[0] + behind, pitch), (zeros[0] + first[0], (zeros[1] + first[1]) * channels))
+    begin, corner = (first[0], first[1] * channels), (zeros[0] + first[0], (zeros[1] + first[1]) * channels)
+    return Padded(images, begin, (reach[0] + behind, pitch), corner)
 
 
 def _whole(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The array, its last axis filled up with zeros to whole vectors."""
     x = np.require(x, dtype, ("C", "A"))
-    missing = -x.shape[-1] % (LINE // dtype.itemsize)
+    missing = spare(x.shape[-1], dtype)
     return np.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, missing)]) if missing else x
+
+
+def spare(length: int, dtype: np.dtype) -> int:
+    """How many numbers are missing to whole vectors."""
+    return -length % (LINE // dtype.itemsize)
 
 
 def _parts(images: int, most: int, work: int) -> list[slice]:

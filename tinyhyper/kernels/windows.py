@@ -17,8 +17,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .tiles import VECTORS, View, call, compiled, put
+from .tiles import BYTES, VECTORS, View, call, compiled, place, put
 from .vectors import BYTE, INT, LONG, POINTER, SHAPE, Code, Loop, lanes
+from .zeros import spoil
 
 LINE = 64  # bytes of a line of a cache
 
@@ -89,7 +90,7 @@ if numba.config.DISABLE_JIT:
         strided = np.lib.stride_tricks.as_strided
         left = strided(a, (height, laps, steps), (a_row, a_lap, a_step))
         right = strided(b, (laps, steps, width), (b_lap, b_step, b.itemsize))
-        sums = np.tensordot(left, right, 2)
+        sums = np.einsum("hls,lsw->hw", left, right)  # BLAS would lose NaN where it scales by 0
         spot = out[i : i + height, j : j + width]
         spot[...] = spot + sums if adds else sums
 
@@ -112,10 +113,36 @@ def even(length, most, unit):  # type: ignore[no-untyped-def]
 def inside(row, far, count, low, high):  # type: ignore[no-untyped-def]
     """Of `count` laps, on rows `far` apart from this one on, the first and number of those from row low to before high.
 
-    The other rows hold zeros. It is one lap at least, if only to write a sum of zeros.
+    The other rows hold zeros. A number below 1 is none.
     """
-    first = min(max(0, (low - row + far - 1) // far), count - 1)
-    return first, max(1, min(count, (high - row + far - 1) // far) - first)
+    first = max(0, (low - row + far - 1) // far)
+    return min(first, count - 1), min(count, (high - row + far - 1) // far) - first
+
+
+@numba.njit(error_model="numpy")
+def sound(array, room):  # type: ignore[no-untyped-def]
+    """Whether all of an array of three axes is finite, whose rows have no gaps. Writes to where the room begins."""
+    flat = room.reshape(room.size)
+    for n in range(len(array)):
+        spoil(place(array[n], 0, 0), array.strides[1], array, place(room, 0, 0), array.shape[1], array.shape[2])
+        for k in range(BYTES // room.itemsize):
+            if flat[k] != 0:
+                return False
+    return True
+
+
+@numba.njit(error_model="numpy")
+def fill(source, target):  # type: ignore[no-untyped-def]
+    """The rows of an array of four axes, filled up with zeros, to one of three axes, which merges the middle ones."""
+    _, columns, inner, width = source.shape
+    for a in range(len(source)):
+        for b in range(columns):
+            for c in range(inner):
+                row = b * inner + c
+                for k in range(width):
+                    target[a, row, k] = source[a, b, c, k]
+                for k in range(width, target.shape[2]):
+                    target[a, row, k] = 0
 
 
 _compiling = threading.Lock()
@@ -131,5 +158,5 @@ def compile_once(kernel: Any, dtype: np.dtype, axes: int) -> None:
     out, room, pair = types.Array(real, 7 - axes, "A"), types.Array(real, 2, "C"), types.UniTuple(types.intp, 2)
     with _compiling:
         if not kernel.signatures:
-            kernel.compile((images, other, out, room, pair, pair))
+            kernel.compile((images, other, out, room, pair, pair, types.boolean))
             kernel.disable_compile()
