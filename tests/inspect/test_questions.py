@@ -73,7 +73,7 @@ def test_every_answer_has_three_forms(name, stack, tmp_path):
     assert all(len(row) == len(answer.columns) for row in answer.rows)
     assert answer.text.split()[0] in answer._repr_html_() and GLOSSARY in answer._repr_html_()
     root = ElementTree.fromstring(answer.save_svg(tmp_path / "answer.svg").read_text(encoding="utf-8"))
-    assert root.tag.endswith("svg") and len(list(root)) > 3
+    assert root.tag.endswith("svg") and len(list(root)) > 3 and answer.question in {*root.itertext()}
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_without_a_cut_of_a_kept_graph_the_gradients_before_it_change():
     answer = inspect.without(tape, cut.number)
     assert "alpha[0]" in column(answer, "gradient with respect to") or "w[1]" in column(answer, "gradient by")
     for row in answer.rows:
-        assert row[1] != row[2]
+        assert row[1] != row[3]
     with pytest.raises(th.TinyhyperError, match=r"has cuts 0 to 3"):
         inspect.without(tape, 4)
 
@@ -672,7 +672,8 @@ def test_without_a_cut_before_a_leaf_the_gradient_goes_on():
         y = leaf((x * 3.0).detach("here"))
         (y * y).backward()
     answer = inspect.without(tape, 0)
-    assert answer.rows == [("x[0]", None, 36.0)] and "had no graph" not in answer.text
+    assert answer.rows == [("x[0]", None, 36.0, 36.0, "a number")] and "had no graph" not in answer.text
+    assert answer.text.endswith("1 gradient differs. At x[0], 36 arrives, where nothing did.")
 
 
 def test_a_cut_of_a_constant_stops_nothing():
@@ -705,6 +706,8 @@ def test_a_tape_prints_how_much_is_in_it_and_shows_a_picture_and_the_tree():
     with th.record() as empty:
         pass
     assert empty._repr_html_().startswith("<div><details>")
+    for answer in (inspect.cuts(empty), inspect.differences(tape, empty), inspect.differences(empty, empty)):
+        assert answer.question in answer.svg()
 
 
 def test_a_recording_that_begins_between_two_steps_is_asked_what_moved_a_value():
@@ -757,6 +760,13 @@ def test_a_gradient_that_only_rounding_makes_is_told_from_a_small_one(scale):
     assert asked("sgd(1e-3)/sgd(1e-9)", "alpha[1]", 1e-3 * min(scale, 1.0)).startswith("It is not zero: ")
 
 
+def test_the_picture_of_the_cuts_tells_how_many_were_made_for_which_reason():
+    tape, *_ = run("sgd(mu=0.5)/sgd")
+    told = dict(re.findall(r"(\w+) \((\d+)\)", str(inspect.cuts(tape).svg())))
+    reasons = [cut.reason for cut in tape.cuts]
+    assert told == {reason: str(reasons.count(reason)) for reason in reasons} and len(told) == 4
+
+
 def test_a_recording_without_cuts_and_steps_is_said_to_be_so():
     x = th.tensor(2.0, requires_grad=True)
     with th.record() as tape:
@@ -772,29 +782,22 @@ def test_a_recording_without_cuts_and_steps_is_said_to_be_so():
 def test_without_a_cut_the_gradients_that_differ_are_named():
     tape, *_ = run("sgd/sgd")
     answer = inspect.without(tape, 4)
-    name, old, new = answer.rows[0]
-    assert f"1 gradient differs. The gradient with respect to {name} is {new:.4g}, not {old:.4g}." in answer.text
+    name, old, more, new, _ = answer.rows[0]
+    told = f"At {name}, another {more:.4g} arrives: {new:.4g} in all, not {old:.4g}."
+    assert answer.text == f"Without cut 4, of {name} (weights) at step 1, 1 gradient differs. {told}"
 
 
-def marked(first, second):
-    """How the arrows flow that the picture of a difference marks, in order."""
-    paths = [path.attrib for path in ElementTree.fromstring(str(inspect.differences(first, second).svg())).iter()]
-    flows = {p["d"]: p["class"].split()[1] for p in paths if p.get("class", "").startswith("th-arrow") and "d" in p}
-    return sorted(flows[p["d"]] for p in paths if p.get("class") == "th-differs")
-
-
-def test_the_picture_of_a_difference_marks_the_arrows_that_are_not_so_in_the_first():
-    def run(optimizer, **how):
-        params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
-        with th.record() as tape:
-            for _ in range(3):
-                th.sum(th.tanh(params["w"]) ** 2).backward(**how)
-                optimizer.step(params)
-        return tape
-
-    plain, taller = run(SGD(0.1, optimizer=SGD(0.01))), run(SGD(0.1, optimizer=SGD(0.01, optimizer=SGD(1e-4))))
-    window = run(SGD(0.1, horizon=2, optimizer=SGD(0.01)), create_graph=True)
-    assert marked(plain, plain) == marked(taller, taller) == []
-    assert marked(plain, window) == ["th-kept", "th-kept"]  # at the step that does not cut
-    assert marked(plain, taller) == ["th-cut", "th-cut", "th-kept", "th-kept"]
-    assert "not so in the first recording" in str(inspect.differences(plain, taller).svg())
+@given(stacks, st.integers(0, 5), st.data())
+def test_without_a_cut_what_it_stopped_arrives_in_addition(stack, seed, data):
+    tape, _, _ = run(f"{stack}/sgd(1e-3)", seed=seed)
+    cut = data.draw(st.sampled_from(tape.cuts))
+    answer = inspect.without(tape, cut)
+    for _, old, more, new, kind in answer.rows:
+        if kind == "a number":
+            assert (old or 0.0) + more == pytest.approx(new, rel=1e-9, abs=1e-12)
+        else:
+            assert abs(more - (old or 0.0)) * (1 - 1e-9) <= new <= (more + (old or 0.0)) * (1 + 1e-9)
+    if cut.severed and cut.ghost:
+        assert answer.rows[0][2] == pytest.approx(cut.ghost, rel=1e-9)
+    named = sum(f" At {name}, " in answer.text for name, *_ in answer.rows)
+    assert named == len(answer.rows) or (named == 3 and f"lists {len(answer.rows) - 3} more." in answer.text)

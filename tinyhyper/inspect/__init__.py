@@ -18,7 +18,7 @@ from .explorer import page, save_html
 from .findings import Finding, Findings
 from .frames import frames
 from .ghosts import ghost
-from .gradients import cuts, ghosts, paths, why_zero, without
+from .gradients import paths, why_zero
 from .lint import check
 from .moves import left_range, moved
 from .notebook import recording_html, recording_svg, tensor_html, tower_html
@@ -26,6 +26,7 @@ from .questions import checkpoint, differences, first_nonfinite, kept_alive, tim
 from .recorder import record
 from .records import Cut, Edge, Inside, Label, Node, Output, Recording
 from .rewind import rewind
+from .stops import cuts, ghosts, without
 from .svg import save_svg, svg
 from .text import printed, tree
 

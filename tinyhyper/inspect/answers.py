@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from ..files import write
 from .canvas import Picture
-from .diagram import diagram
-from .figure import Key, figure, steps_of
 from .plain import markup, plain, plain_lines, table
-from .records import Place, Recording
-from .svg import Drawing
 from .table import drawn_table, shown
 from .text import WIDTH
 
 GLOSSARY = "docs/glossary.md explains the words, such as cut, path, ghost, level, coordinate and window."
-MOST = 6  # steps that a picture shows of a path
 
 
 @dataclass(frozen=True)
@@ -79,48 +72,3 @@ class Answer:
         rows = table(self._cells, self.columns, self._numeric) if self.rows else ""
         return f"<div><p><b>{markup(self.question)}</b></p><p>{words}</p>{picture}{rows}<small>{GLOSSARY}</small></div>"
 
-
-def picture(
-    tape: Recording,
-    trail: Sequence[Place] = (),
-    marks: Collection[int] = (),
-    caption: str | None = None,
-    *,
-    opened: Collection[int] = (),
-    amounts: Callable[[Mapping[Place, Key]], Mapping[tuple[Key, Key], float]] | None = None,
-    differing: Sequence[tuple[Place, Place]] = (),
-) -> Callable[[], Picture] | None:
-    """The graph of the steps around a path or some cuts, to be drawn on demand; without steps, the whole graph.
-
-    opened: cuts that are left out.  amounts: what came along the arrow from one box
-    to another, by the boxes of places.  differing: the ends of links that another recording has not, or has otherwise.
-    """
-    steps = [tape.node(place).step for place in trail] + [tape.cuts[number].step - 1 for number in (*marks, *opened)]
-    steps += [tape.node(target).step - 1 for _, target in differing[-1:]]
-    known = steps_of(tape)
-    if not known:
-        return partial(diagram, tape, (), caption) if tape.nodes else None
-
-    def draw() -> Picture:
-        first = None
-        if steps:
-            wanted = min(*steps, figure(tape).steps[-1] - 1)
-            first = max((step for step in known if step <= wanted), default=known[0])
-        last = max((tape.node(place).step for place in trail), default=0)
-        drawn = figure(tape, first, opened, 2 if first is None else min(max(last - first + 1, 2), MOST))
-        joined = {frozenset((arrow.source, arrow.target)) for arrow in drawn.arrows}
-
-        def boxes(trail: Sequence[Place]) -> list[Key]:
-            keys = [drawn.where[place] for place in trail if place in drawn.where]
-            found = [key for n, key in enumerate(keys) if not n or key != keys[n - 1]]
-            return found if joined.issuperset(map(frozenset, pairwise(found))) else []
-
-        cuts = {cut.number for arrow in drawn.arrows for cut in arrow.cuts}
-        came = {} if amounts is None else amounts(drawn.where)
-        others = [(ends, amount) for ends, amount in came.items() if frozenset(ends) in joined]
-        band = drawn.trail() if caption is None else boxes(trail)
-        here = drawn.where
-        ends = {(here[a], here[b]) for a, b in differing if a in here and b in here}
-        return Drawing(drawn, band, [n for n in marks if n in cuts], caption, others, ends).draw()
-
-    return draw

@@ -21,7 +21,11 @@ LEGEND = {
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-DIFFERS = "not so in the first recording"
+ONLY = {"second": "so only in the second recording", "first": "so only in the first recording"}
+PATHS = {
+    "trail": "the path that contributes most",
+    "branch": "other paths; a number is what all paths along its arrow contribute",
+}
 SKIPPED = "skipped"
 ROOM = 11.0  # of a row of a box, in sizes of its letters
 WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}
@@ -142,8 +146,10 @@ class Captions:
             heading = titles[0] if len(names) == 1 else "hyperparameters"
             of = f"the {names[0]} of " if len(names) == 1 else f"{KAPPA}: alpha of " if KAPPA in titles else "of "
             lines.append(f"{of}level {lane - 1}")
-        if tuned and fixed:
-            lines.append(f"fixed: {', '.join(own(name, lane).title for name in fixed)}")
+        own_boxes = [name for box in boxes if not box.gone for name in box.names]
+        still = [own(name, lane).title for name in fixed if name not in own_boxes]
+        if tuned and still:
+            lines.append(f"fixed: {', '.join(still)}")
         lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
         lines = [*(listing(titles, 2 if len(lines) < 3 else 1) if listed else []), *lines]
         return heading, [clip(line, LONGEST["lane"]) for line in lines]
@@ -165,6 +171,15 @@ class Captions:
         """Whether the loss of a gradient is in the figure."""
         return any(arrow.target == gradient for arrow in self.figure.arrows)
 
+    def flows(self) -> dict[str, str]:
+        """What each kind of arrow means."""
+        arrows = self.figure.arrows
+        flows = {flow: words for flow, words in LEGEND.items() if any(arrow.flow == flow for arrow in arrows)}
+        if "asked" in flows:
+            left_out = numbered([cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts])
+            flows["asked"] = flows["asked"].replace("its cut", left_out)
+        return flows | {which: words for which, words in ONLY.items() if any(which in a.only for a in arrows)}
+
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""
         losses = [key for key in self.figure.boxes if key.kind == "loss"]
@@ -180,7 +195,8 @@ class Captions:
         """The figure in words."""
         told = []
         for flow in ("kept", "cut"):
-            joined = [f"{self.name(a.source)} to {self.name(a.target)}" for a in self.figure.arrows if a.flow == flow]
+            arrows = [arrow for arrow in self.figure.arrows if arrow.flow == flow and not arrow.gone]
+            joined = [f"{self.name(arrow.source)} to {self.name(arrow.target)}" for arrow in arrows]
             told.append(f"{len(joined)} edges are {flow}: {'; '.join(joined) or 'none'}.")
         return " ".join(told)
 

@@ -36,7 +36,7 @@ class Box:
      state: the names of the optimizer's state.
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
-    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.
+    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  gone: as of an arrow.
     skipped: whether it is of a skipped step: a value that it made, or a loss or gradient that it did not take.
     """
 
@@ -49,6 +49,7 @@ class Box:
     rule: str | None = None
     number: float | None = None
     skipped: bool = False
+    gone: bool = False
 
 
 @dataclass
@@ -56,13 +57,15 @@ class Arrow:
     """An arrow of the figure.
 
     flow: kept, cut, value, asked (a cut that is left out), or backward, from a loss to a gradient.  cuts: those on its
-    paths.
+    paths.  only: which of two recordings alone has it, or a part of it.  gone: whether only another recording has it.
     """
 
     source: Key
     target: Key
     flow: Drawn
     cuts: list[Cut] = field(default_factory=list)
+    only: set[Literal["first", "second"]] = field(default_factory=set)
+    gone: bool = False
 
 
 @dataclass
@@ -104,6 +107,15 @@ class Figure:
         """Every box that a gradient reaches, with the box from which it comes."""
         kept = [arrow for arrow in self.arrows if arrow.flow == "kept"]
         return walk([start], lambda box: [arrow.source for arrow in kept if arrow.target == box])
+
+
+def box_of(node: Node, label: Label) -> Key | None:
+    """The box of a value with a label; None if it has none."""
+    if (label.role, label.name) == STEP_NUMBER:
+        return None
+    if label.role == "hyperparameter":
+        return Key(label.level + 1, FIXED if node.kind == "constant" else node.step, "values")
+    return Key(label.level, node.step, "gradient" if label.role == "gradient" else "values")
 
 
 def steps_of(tape: Recording) -> list[int]:
@@ -168,7 +180,7 @@ class _Boxes:
         self.where: dict[Place, Key] = {}
         for node in tape.nodes:
             for n, output in enumerate(node.outputs):
-                if output.label is not None and (output.label.role, output.label.name) != STEP_NUMBER:
+                if output.label is not None:
                     self._place(node, n, output.label)
         for node in tape.nodes:
             if node.of is not None and node.of in self.where:
@@ -233,10 +245,9 @@ class _Boxes:
 
     def _place(self, node: Node, n: int, label: Label) -> None:
         value = node.outputs[n].number
-        if label.role == "hyperparameter":
-            key = Key(label.level + 1, FIXED if node.kind == "constant" else node.step, "values")
-        else:
-            key = Key(label.level, node.step, "gradient" if label.role == "gradient" else "values")
+        key = box_of(node, label)
+        if key is None:
+            return
         if key.step == FIXED:
             self.fixed[key.lane][label.name] = value
             self.where[node.number, n] = key

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..finite import norm
-from .answers import Answer, picture
+from .answers import Answer
 from .figure import Key
-from .ghosts import Rerun, arrived, ghosts_of, size
+from .ghosts import size
 from .graph import Graph
 from .paths import Part, Paths
 from .plain import short
 from .records import Cut, Place, Recording, walk
+from .scene import Scene
 from .text import count, site
 from .zeros import Step
 
 ARROW = " → "
-
-
-def cuts(tape: Recording) -> Answer:
-    """Which edges are cut, where in the code and why: one row a reason and line, with what it cut in the last step."""
-    graph = Graph(tape)
-    groups: dict[tuple[str, str], list[Cut]] = {}
-    for cut in tape.cuts:
-        groups.setdefault((cut.reason or "no reason given", site(cut)), []).append(cut)
-    rows = []
-    for (reason, line), found in groups.items():
-        last = [graph.name(cut.place) for cut in found if cut.step == found[-1].step]
-        rows.append((reason, line, len(found), sum(cut.severed for cut in found), ", ".join(dict.fromkeys(last))))
-    lines = len({line for _, line in groups})
-    text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}." if rows else "No cut was made."
-    text += (
-        " A value passes through a cut, a gradient does not. At a value without a graph the gradient would have ended "
-        "without the cut, too."
-    )
-    columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
-    return Answer("Which edges are cut, where and why?", text, columns, rows, draw=picture(tape))
 
 
 def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
@@ -81,9 +61,10 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         between = found.between(place, losses, boxes)
         return dict(zip(between, contributions([*between.values()], whole)))
 
-    drawing = picture(tape, parts[0].through if parts else (), (), text.split(". ")[0] + ".", amounts=amounts)
     question = f"Why does {name} get a gradient, and along which paths?"
-    return Answer(question, text, columns, rows, "contribution", drawing)
+    through = parts[0].through if parts else ()
+    scene = Scene(tape, question, text.split(". ")[0] + ".", through, amounts=amounts)
+    return Answer(question, text, columns, rows, "contribution", scene.draw)
 
 
 def why_zero(tape: Recording, of: str) -> Answer:
@@ -105,63 +86,7 @@ def why_zero(tape: Recording, of: str) -> Answer:
         tiny = abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
         text = f"It is {'0 up to rounding' if tiny else 'not zero'}: backward() left "
         text += f"{graph.left(place, graph.number(gradient))} in the .grad of {name}."
-    return Answer(question, text, draw=picture(tape, [place], (), text))
-
-
-def ghosts(tape: Recording) -> Answer:
-    """The gradient that each cut stopped, the largest first. Raises GraphError without ghosts."""
-    if all(cut.ghost is None for cut in tape.cuts):
-        ghosts_of(tape)
-    graph = Graph(tape)
-    ghostly = [cut for cut in tape.cuts if cut.ghost is not None]
-    found = sorted(ghostly, key=lambda cut: -abs(cut.ghost or 0.0) if math.isfinite(cut.ghost or 0.0) else math.inf)
-    wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
-    names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
-    kinds = ["a number" if math.prod(cut.shape) == 1 else "a norm" for cut in found]
-    facts = zip(found, names, kinds)
-    rows = [(cut.number, cut.step, name, cut.reason, cut.ghost, kind, cut.severed) for cut, name, kind in facts]
-    signs = ["th-norm" if math.prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
-    looks = [f"th-bar {sign}{'' if cut.severed else ' th-pale'}" for cut, sign in zip(found, signs)]
-    text = "No backward pass reached a cut."
-    if found:
-        text = f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut."
-    if len(found) > wild:
-        text += f" The largest ghost is {graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of "
-        text += f"{graph.cut_name(found[0])}."
-    if wild:
-        text += f" {count(wild, 'ghost')} {'is' if wild == 1 else 'are'} not finite."
-    if found and len(found) < len(tape.cuts):
-        text += f" No backward pass reached the other {count(len(tape.cuts) - len(found), 'cut')}."
-    columns = ("cut", "step", "with respect to", "reason", "ghost", "which is", "had a graph")
-    return Answer("What would have flowed through the cuts?", text, columns, rows, "ghost", looks=looks)
-
-
-def without(tape: Recording, cut: Cut | int) -> Answer:
-    """What every gradient would be without one cut, all others as they are. cut: it, or its number.
-
-    Raises GraphError without ghosts, ArgumentError for a number that no cut has.
-    """
-    graph, made = Graph(tape), tape.cut_of(cut)
-    before, after = arrived(Rerun(tape)).places, arrived(Rerun(tape, opened={made.number})).places
-    rows = []
-    for place in sorted(after):
-        old, new, node = before.get(place), after[place], tape.node(place)
-        if old is not None and np.array_equal(old, new, equal_nan=True):
-            continue
-        name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
-        if name is not None:
-            rows.append((name, None if old is None else size(old), size(new)))
-    differ = f"{len(rows)} gradients differ" if len(rows) > 1 else f"{len(rows) or 'no'} gradient differs"
-    text = f"Without the cut of {graph.cut_name(made)} at step {made.step}, {differ}."
-    if rows:
-        were = (", where none was" if old is None else f", not {short(old)}" for _, old, _ in rows)
-        told = (f"{name} is {short(new)}{was}" for (name, _, new), was in zip(rows, were))
-        text += f" The gradient with respect to {listed(told, 2)}."
-    if not made.severed:
-        text += " The value that it cut had no graph."
-    columns = ("gradient with respect to", "with the cut", "without the cut")
-    drawing = picture(tape, (), (), text, opened=[made.number])
-    return Answer(f"What if cut {made.number} were not made?", text, columns, rows, draw=drawing)
+    return Answer(question, text, draw=Scene(tape, question, text, [place]).draw)
 
 
 def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
@@ -188,7 +113,7 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     text = f"A path without a cut leads from the loss to {name}, but it contributes 0: {left}."
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
-        return Answer(question, text, draw=picture(tape, [place], (), text))
+        return Answer(question, text, draw=Scene(tape, question, text, [place]).draw)
     found = Paths(tape)
     parts = found.parts(place, loss)
     if any(size(part.value) for part in parts):
@@ -196,8 +121,8 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
     reasons = listed(why for *_, why in rows if why)
     caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
-    drawing = picture(tape, parts[0].through if parts else [place], (), caption)
-    return Answer(question, text, ("path", "contribution", "because"), rows, draw=drawing)
+    scene = Scene(tape, question, caption, parts[0].through if parts else [place])
+    return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
 def _because(graph: Graph, paths: Paths, part: Part) -> str:
@@ -254,8 +179,8 @@ def _unreached(graph: Graph, question: str, place: Place) -> Answer:
             "that is computed from the moved weights depends on it."
         )
     rows = [(graph.tuned(cut.place) or graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
-    drawing = picture(graph.tape, [place], [cut.number for cut in stopping], text)
-    return Answer(question, text, ("cut", "reason", "line", "ghost"), rows, draw=drawing)
+    scene = Scene(graph.tape, question, text, [place], [cut.number for cut in stopping])
+    return Answer(question, text, ("cut", "reason", "line", "ghost"), rows, draw=scene.draw)
 
 
 def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], parts: Sequence[Part]) -> str:

@@ -108,7 +108,8 @@ class Layout:
             return _line(x, self.y[source.lane] + self.high[source.lane] / 2, x, y1 - up)
         x0, y0 = self.center(source)
         down = self.height(source) / 2
-        aside += ASIDE if arrow.flow != "cut" and (source, target, "cut") in self.arrows else 0
+        beside = [flow for flow in ("cut", "value", "asked", "kept") if (source, target, flow) in self.arrows]
+        aside += ASIDE * beside.index(arrow.flow) if arrow.flow in beside else 0
         match source.kind, target.kind:
             case "values", "values" | "loss" if x0 == x1 and (source.lane - target.lane in (0, 1)):
                 return _line(x0 + aside, y0 + down, x1 + aside, y1 - up)

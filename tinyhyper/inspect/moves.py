@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
-from .answers import Answer, picture
+from .answers import Answer
 from .graph import Graph
 from .plain import short
 from .records import Place, Recording
+from .scene import Scene
 from .text import count, site
 
 
@@ -36,7 +37,7 @@ def moved(tape: Recording, of: str) -> Answer:
     if not made:
         text = f"Nothing moved {of}: no step of this recording computed it from an earlier value and a gradient."
         text = f"Nothing moved {of}.{_dropped(skipped)}" if skipped else text
-        return Answer(question, text, draw=picture(tape, (), (), text))
+        return Answer(question, text, draw=Scene(tape, question, text).draw)
     columns: tuple[str, ...] = ("change", "gradient")
     _, last, gradient, by = made[-1]
     if graph.coordinate(last):  # the level above moves it in another coordinate
@@ -58,8 +59,8 @@ def moved(tape: Recording, of: str) -> Answer:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
     text += f"; these are norms, as {of} is an array." if rows[0][3] is None else "."
     text += _dropped(skipped)
-    drawing = picture(tape, [gradient, last], (), text)
-    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], drawing)
+    scene = Scene(tape, question, text, [gradient, last])
+    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], scene.draw)
 
 
 def left_range(tape: Recording, of: str) -> Answer:
@@ -101,8 +102,8 @@ def left_range(tape: Recording, of: str) -> Answer:
             f"This step of {change:+.4g} was longer than the distance to the end of the range. To keep {of} inside, "
             f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
-    drawing = picture(tape, [place] if gradient is None else [gradient, place], (), text)
-    return Answer(question, text, columns, rows, draw=drawing)
+    scene = Scene(tape, question, text, [place] if gradient is None else [gradient, place])
+    return Answer(question, text, columns, rows, draw=scene.draw)
 
 
 def _move(graph: Graph, place: Place) -> Move:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median
-from typing import Any, TypeAlias
+from typing import Any
 
-from .answers import Answer, picture
+from .answers import Answer
 from .chain import drawn_chain
+from .compared import Comparison, Ends
 from .contents import contents
 from .finite import TOO_LARGE, not_finite, word
 from .gradients import ARROW, listed
-from .graph import Graph, Link
+from .graph import Graph
 from .memory import alive, nbytes
 from .names import LOSS, Name
 from .plain import short
-from .records import Node, Recording
+from .records import Flow, Node, Recording
 from .saved import Saved
 from .text import count, site
 from .timeline import timeline
 
 MOST = 3  # edges that the text names
-Ends: TypeAlias = "tuple[str, str]"  # the names of the values that a link joins
-FLOWS = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
+FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
 
 
 def kept_alive(tape: Recording) -> Answer:
@@ -93,16 +93,13 @@ def checkpoint(tape: Recording) -> Answer:
 
 def differences(first: Recording, second: Recording) -> Answer:
     """What changed between two recordings: edges between named values that are kept, cut or absent in one only."""
-    graphs = Graph(first), Graph(second)
-    for graph in graphs:  # a name that is unclear in one recording is exact in both
-        graph.unclear = graphs[0].unclear | graphs[1].unclear
-    mine, theirs = ([*_links(graph)] for graph in graphs)
-    one, two = _relations(mine), _relations(theirs)
+    compared = Comparison(first, second)
+    one, two = map(_relations, compared.flows)
     changed = [key for key in one if key in two and one[key] != two[key]]
     only_one, only_two = ([key for key in these if key not in those] for these, those in ((one, two), (two, one)))
     rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *only_one, *only_two)]
     both = len(one) - len(only_one)
-    text = f"Nothing: each of the {both} edges between named values is kept or cut alike in both."
+    text = told = f"Nothing: each of the {both} edges between named values is kept or cut alike in both."
     if rows:
         text = f"{len(changed)} of the {count(both, 'edge')} in both differ{'s' if len(changed) == 1 else ''}."
         for key in changed[:MOST]:
@@ -110,12 +107,13 @@ def differences(first: Recording, second: Recording) -> Answer:
         text += f" The table lists {len(changed) - MOST} more." if len(changed) > MOST else ""
         text += f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} "
         text += "that the first lacks."
-    differing = [(link.source, link.target) for key, link in theirs if FLOWS[link.flow] != one.get(key)]
-    caption = f"The second recording. {text}"
-    text += "".join(f"\n{_size(tape, which)}." for which, tape in (("first", first), ("second", second)))
+        told = f"{len(changed)} of the {count(both, 'edge')} in both {'is' if len(changed) == 1 else 'are'} cut or "
+        told += f"kept otherwise; the second alone has {count(len(only_two), 'edge')}, the first alone {len(only_one)}."
+    sizes = "".join(f"\n{_size(tape, which)}." for which, tape in (("first", first), ("second", second)))
+    towers = f"From {first.title} to {second.title}: " if first.title and second.title else ""
+    drawing = partial(compared.draw, "What changed between the two?", f"{towers}{told}{sizes}")
     columns = ("from", "to", "in the first", "in the second")
-    drawing = picture(second, caption=caption, differing=differing)
-    return Answer("What changed between the two?", text, columns, rows, draw=drawing)
+    return Answer("What changed between the two?", text + sizes, columns, rows, draw=drawing)
 
 
 def times(tape: Recording) -> Answer:
@@ -161,25 +159,12 @@ def _part(node: Node) -> str:
     return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
 
 
-def _links(graph: Graph) -> Iterator[tuple[Ends, Link]]:
-    """The links of all steps, each with the names of its ends."""
-    for node in graph.nodes:
-        for n in range(len(node.outputs)):
-            if graph.known((node.number, n)) is None or node.kind == "gradient":
-                continue
-            for link in graph.links((node.number, n)):
-                source, target = (graph.known(place, timeless=True) for place in (link.source, link.target))
-                yield (str(source), str(target)), link
-
-
-def _relations(links: Iterable[tuple[Ends, Link]]) -> dict[Ends, str]:
-    """By the names of two values, over all steps, whether gradients flow from one to the other."""
-    found: dict[Ends, set[str]] = defaultdict(set)
-    for ends, link in links:
-        found[ends].add(FLOWS[link.flow])
+def _relations(flows: Mapping[Ends, set[Flow]]) -> dict[Ends, str]:
+    """By the names of two values, over all steps, whether gradients flow from one to the other, in words."""
+    found = {ends: sorted(map(FLOWS.__getitem__, each)) for ends, each in flows.items()}
     return {
-        ends: ", ".join([f"sometimes {flow}" for flow in sorted(flows)]) if len(flows) > 1 else min(flows)
-        for ends, flows in found.items()
+        ends: ", ".join([f"sometimes {flow}" for flow in each]) if len(each) > 1 else each[0]
+        for ends, each in found.items()
     }
 
 

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 from ..errors import ArgumentError
 from ..files import write
 from .canvas import HALL, SLIDE, Canvas, Picture
-from .captions import CARRY, DIFFERS, LEGEND, Captions, clip, numbered, wide
+from .captions import CARRY, LEGEND, ONLY, PATHS, Captions, clip, numbered, wide
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import BAR_HEIGHT, HEADER, LOW, Layout
@@ -30,6 +30,7 @@ from .text import site
 
 TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
 LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
+SMALL = 14  # the size of small letters
 TIP, BESIDE = 21, 17  # of a band: its tip's size, and how far beside its arrow it runs so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
 
@@ -74,8 +75,6 @@ class Drawing(Canvas):
     """A figure laid out and drawn.
 
     branches: the paths of a gradient, each with its contribution.
-    differing: the ends of arrows that another recording has not, or has otherwise.
-
     least, broad: how many lines a caption has, and how wide the picture is, at least.
     tells: whether the contributions are drawn, too.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
@@ -92,7 +91,6 @@ class Drawing(Canvas):
         marks: Collection[int] = (),
         caption: str | None = None,
         branches: Sequence[tuple[Sequence[Key], float]] = (),
-        differing: Collection[tuple[Key, Key]] = (),
     ) -> None:
         self.figure, self.captions = shown, Captions(shown)
         self.trail = [self.captions.find(box) for box in trail]
@@ -104,15 +102,13 @@ class Drawing(Canvas):
                 self.amounts[self._joint(*pair)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
-        self.differing = [arrow for arrow in shown.arrows if (arrow.source, arrow.target) in differing]
-        flows = {flow: words for flow, words in LEGEND.items() if any(a.flow == flow for a in shown.arrows)}
+        flows = self.captions.flows()
         if any(self._style(joint) == "carry" for joint in self.joints):
             flows["carry"] = CARRY
-        if self.differing:
-            flows["differs"] = DIFFERS
+        if not self.tells and len(self.amounts) > len(self.joints):
+            self.tells, flows = True, {**flows, **PATHS}
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.text = self.captions.reached() if caption is None else caption
-        self.tells = self.tells or len(self.amounts) > len(self.joints)
         self._size(flows, max(self.broad, Layout(shown, 0).width))
         if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
             self._size(flows, max(SLIDE, self.width))
@@ -122,7 +118,7 @@ class Drawing(Canvas):
         """Find where all is in a picture of a width."""
         self.width = width
         self.titles = wrap(self.title, int((width - 36) / LARGE))
-        self.lines = wrap(self.text, int((width - 90) / LETTER))
+        self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
         self.lines += [""] * (self.least - len(self.lines))
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         self.legend = Legend(flows, width, self._made())
@@ -148,8 +144,10 @@ class Drawing(Canvas):
             self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
-        for arrow in self.differing:
-            self.arrow(None, self.layout.route(arrow).path, "th-differs", "differs", size=TIP)
+        for which in ONLY:
+            for arrow in self.figure.arrows:
+                if which in arrow.only:
+                    self.arrow(None, self.layout.route(arrow).path, f"th-{which}", which, size=TIP)
         for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
             style = self._style(joint) if joint in self.joints else "branch"
             beside = BESIDE if joint[1] == "start" else 0  # against the arrow
@@ -164,12 +162,6 @@ class Drawing(Canvas):
         for arrow in self.figure.arrows:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
-            elif arrow.flow == "asked":
-                x, y = self.layout.route(arrow).mark
-                words = f"without {numbered([cut.number for cut in arrow.cuts])}"
-                low = arrow.source.kind == "gradient"
-                x, y = (x + 26, self._below(arrow.source) + 16) if low else (x - 16, y - 31)
-                self.write(x, y, words, "th-asked-for", None, "end")
         if self.tells:
             for (number, _), amount in self.amounts.items():
                 self._amount(self.figure.arrows[number], amount)
@@ -228,31 +220,36 @@ class Drawing(Canvas):
         self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs right →"), "th-small")
 
     def _arrow(self, arrow: Arrow) -> None:
-        group = self.add("g")
+        group = self.add("g", class_="th-gone" if arrow.gone else "")
         name = self.captions.name
         self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
         style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
         self.arrow(group, self.layout.route(arrow).path, style, arrow.flow)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self.scissors(x, y, self._marked(arrow))
+        group = self.scissors(x, y, "th-gone" if arrow.gone else self._marked(arrow))
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
+        if arrow.gone:
+            return
         number = numbered([cut.number for cut in arrow.cuts])
         ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
         if arrow.source.kind == "gradient":  # where it is from says why
             text = f"{number}: {ghost}" if ghost and len(arrow.cuts) == 1 else ghost or number
-            text, x = text if 14 * wide(text) <= self.layout.wide else ghost or number, -34 if self.tells else 2
+            text, x = text if SMALL * wide(text) <= self.layout.wide else ghost or number, -34 if self.tells else 2
             self.write(x, self._below(arrow.source) - y, text, "th-reason", group, "end")
-        elif len(ghost or number) > 18:
-            self.write(16 if self.tells else 66, -17, ghost or number, "th-reason", group, "end")
-        elif len(number) > 7:
-            self.write(-16, -6, ghost or number, "th-reason", group, "end")
-        else:
-            reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
+            return
+        reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
+        if len(number) <= 7:
             self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
             self.write(16, -6, number, "th-reason", group)
+            return
+        forms = (f"{reasons}: {number}" if reasons else number, number)
+        end = 16 if self.tells else 66
+        text = ghost or next((form for form in forms if SMALL * wide(form) <= self.layout.wide + end + 4), number)
+        x, y = (-16, -6) if len(text) <= 18 else (end, -17)
+        self.write(x, y, text, "th-reason", group, "end")
 
     def _below(self, box: Key) -> float:
         """The baseline of a text below a box."""
@@ -260,7 +257,7 @@ class Drawing(Canvas):
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
-        group = self.add("g")
+        group = self.add("g", class_="th-gone" if box.gone else "")
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
         count = self.layout.rows(box)
@@ -283,8 +280,10 @@ class Drawing(Canvas):
         bar = lane in self.layout.bars
         if bar:
             x0, wide = HEADER + 8, self.layout.width - HEADER - 26
-            self.add("rect", x=x0, y=y - BAR_HEIGHT / 2, width=wide, height=BAR_HEIGHT, rx=6, class_="th-box")
-            self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", None, "middle")
+            gone = all(arrow.gone for arrow in self.figure.arrows if arrow.source.lane == lane)
+            group, size = self.add("g", class_="th-gone" if gone else ""), {"width": wide, "height": BAR_HEIGHT}
+            self.add("rect", group, "", x=x0, y=y - BAR_HEIGHT / 2, **size, rx=6, class_="th-box")
+            self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", group, "middle")
         self.write(18, y - 6, heading, "th-lane")
         for n, line in enumerate(lines):
             self.write(18, y + 14 + 18 * n, line, "th-small")

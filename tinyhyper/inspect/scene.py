@@ -1,0 +1,57 @@
+"""The picture of an answer: the steps that it is about, with a band along a path and marks at cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+
+from .canvas import Picture
+from .diagram import diagram
+from .figure import Figure, Key, figure, steps_of
+from .records import Place, Recording
+from .svg import Drawing
+from .table import drawn_table
+
+MOST = 6  # steps that a picture shows of a path
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The steps around a path or some cuts. Where there are no steps it is the whole graph, or words alone.
+
+    title: the question.  trail: the places on the path.  marks: cuts that stand out.  opened: cuts that are left out.
+    amounts: what came along the arrow from one box to another, by the boxes of places.
+    """
+
+    tape: Recording
+    title: str
+    caption: str
+    trail: Sequence[Place] = ()
+    marks: Collection[int] = ()
+    opened: Collection[int] = ()
+    amounts: Callable[[Mapping[Place, Key]], Mapping[tuple[Key, Key], float]] | None = None
+
+    def draw(self) -> Picture:
+        """The picture."""
+        if not self.tape.nodes:
+            return drawn_table(self.title, self.caption, (), (), None, ())
+        if not steps_of(self.tape):
+            return diagram(self.tape, (), self.caption)
+        shown = replace(self._figure(), title=self.title)
+        joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
+        found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
+        band = found if joined.issuperset(map(frozenset, pairwise(found))) else []
+        cuts = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
+        came = {} if self.amounts is None else self.amounts(shown.where)
+        branches = [(ends, amount) for ends, amount in came.items() if frozenset(ends) in joined]
+        return Drawing(shown, band, [n for n in self.marks if n in cuts], self.caption, branches).draw()
+
+    def _figure(self) -> Figure:
+        trail = [self.tape.node(place).step for place in self.trail]
+        steps = trail + [self.tape.cuts[number].step - 1 for number in (*self.marks, *self.opened)]
+        if not steps:
+            return figure(self.tape)
+        known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)
+        first = max((step for step in known if step <= wanted), default=known[0])
+        return figure(self.tape, first, self.opened, min(max(max(trail, default=0) - first + 1, 2), MOST))
