@@ -2,19 +2,21 @@
 
 import gc
 import mmap
+import tracemalloc
 from unittest import mock
 from weakref import ref
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from replayed import batches, eager_step, loss_of, make
 
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.core.tape import switched
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import handles, native
+from tinyhyper.program import compare, handles, native
 from tinyhyper.program.handles import SMALL, Handles
 from tinyhyper.program.moment import Moment, restore
 from tinyhyper.program.native import advise
@@ -138,6 +140,33 @@ def test_the_last_moment_that_was_compared_holds_nothing_twice(either):
     values, gradients, _ = train._session._held.moment.cut()
     held = {id(x): x for x in (*values.values(), *gradients.values()) if x.nbytes > NUMBER}
     assert len(held) == len({array.tobytes() for array in held.values()}) > 5
+
+
+def whole_distance(one, other):
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    largest = max([0.0, *np.abs(other[np.isfinite(other)])])
+    return 0.0 if same.all() else np.max(np.abs(one - other)[~same]) / largest if largest else np.inf
+
+
+ELEMENTS = st.floats(-2, 2) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0])
+
+
+@given(st.lists(st.tuples(ELEMENTS, ELEMENTS) | ELEMENTS.map(lambda x: (x, x)), max_size=7), st.sampled_from([1, 3]))
+def test_a_distance_is_that_of_all_pieces(pairs, size):
+    one, other = np.array(pairs).reshape(-1, 2).T
+    with mock.patch.object(compare, "PIECE", size), np.errstate(all="ignore"):
+        np.testing.assert_equal(compare.distance(one, other), whole_distance(one, other))
+
+
+def test_to_compare_large_arrays_takes_little_memory():
+    one, other = np.ones((1000, 1000)), np.full((1000, 1000), 1.0 + 1e-9)
+    compare.distance(one, other)
+    tracemalloc.start()
+    try:
+        assert 0.0 < compare.distance(one, other) < 1e-8
+        assert tracemalloc.get_traced_memory()[1] < one.nbytes / 8
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("part", [lambda w: w, lambda w: w[1:]])

@@ -15,6 +15,7 @@ from .values import Key, arrays_of, named, values_of
 from .visible import Visible
 
 CLOSE = {"f": 1e-5, "d": 1e-12}  # by dtype of the loss, of the largest element
+PIECE = 1 << 14  # elements that are compared at once, as what is computed of them needs memory
 APART = (
     "replay: the program no longer computes what the loss does: {}. The last {} steps are dropped, and the run stands "
     "where program and loss last agreed. Something has changed that a recording cannot see; give it to the step with "
@@ -103,11 +104,14 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     """The largest difference, as a share of the largest finite element; 0 for equal arrays, NaN is NaN."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return np.inf
-    same = (one == other) | ((one != one) & (other != other))
-    if same.all():
-        return 0.0
-    largest = np.max(np.abs(other), where=np.isfinite(other), initial=0.0)
-    return float(np.max(np.abs(one - other), where=~same, initial=0.0) / largest) if largest else np.inf
+    error = largest = np.float64(0.0)
+    for first in range(0, one.size, PIECE):
+        mine, its = (array.reshape(-1)[first : first + PIECE] for array in (one, other))
+        largest = np.maximum(largest, np.max(np.abs(its), where=np.isfinite(its), initial=0.0))
+        same = (mine == its) | ((mine != mine) & (its != its))
+        if not same.all():
+            error = np.maximum(error, np.max(np.abs(mine - its), where=~same, initial=0.0))
+    return float(error / largest) if largest else np.inf if error else 0.0
 
 
 def _shown(array: np.ndarray) -> str:
