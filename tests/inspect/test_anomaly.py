@@ -72,6 +72,30 @@ def test_an_elementwise_operation_is_named_with_its_numbers(name, backend):
     assert "To do: " in message
 
 
+@pytest.mark.parametrize("dtype, size", [("f4", 1e19), ("f8", 1e154)])
+def test_a_pass_that_begins_at_infinity_is_told_though_it_leaves_0_in_silence(dtype, size):
+    w = th.tensor([size, -2 * size], requires_grad=True, dtype=dtype)
+    loss = th.log(th.sum(th.square(w)))
+    message = anomaly(loss.backward)
+    assert not w.grad.numpy().any()
+    assert message.startswith(f"the backward pass at {HERE}:") and "began at infinity, so what it has left" in message
+    assert "no operation in this block made it: it was there before this block" in message
+    with th.detect_anomaly():
+        (th.tensor([-np.inf, 0.0]) + w).backward([0.0, 1.0])  # as a mask, no loss
+
+
+@pytest.mark.parametrize("loss", [lambda x: th.log(th.sum(x)), lambda x: th.log(x), th.fuse(lambda x: th.log(x) + 1.0)])
+def test_nobody_is_told_to_add_a_number_to_a_loss_whose_logarithm_is_descended(loss):
+    for values in ([0.0], [-1.0]):
+        message = anomaly(loss, leaf(*values))
+        assert "`scaled` in docs/hypergradients.md" in message and "add a small number" not in message
+        with th.record() as tape:
+            loss(leaf(*values))
+        (found,) = th.inspect.check(tape)
+        assert "`scaled` in docs/hypergradients.md" in found.advice
+    assert "add a small number" in anomaly(th.log, leaf(0.0, 1.0))
+
+
 PLANTED = {
     "sum": lambda x: th.sum(x, 0),
     "mean": lambda x: th.mean(x),

@@ -71,7 +71,16 @@ class Watch(Watcher):
         """A gradient was put into `tensor.grad`."""
 
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
-        """A backward pass has ended."""
+        """A backward pass has ended. Raises AnomalyError if it began at a number that is not finite.
+
+        No operation need have met that: the derivative of a logarithm, say, is 0 at infinity.
+        """
+        if loss.size == 1 and not all_finite(loss.array):
+            kind, step = worded(loss.item()), f", step {self.steps}" if self.steps else ""
+            raise AnomalyError(
+                f"the backward pass at {_line(caller(sys._getframe(1)))}{step} began at {kind}, so what it has left in "
+                f".grad may be 0 in silence.\n    To do: {self._came_from(kind.removeprefix('-'))}."
+            )
 
     # Called by an optimizer.
 
@@ -106,12 +115,7 @@ class Watch(Watcher):
             if not moves and not (self._sweep and kind == "NaN"):
                 self._came.setdefault(kind, f"was first read by {op.name}, {_line(site)}")
                 return
-            came = self._came.get(kind, "was there before this block")
-            what = f"{op.name} passes on {kind}"
-            todo = (
-                f"no operation in this block made it: it {came}. Look at the data and the initial values: "
-                "np.isfinite(x.numpy()) shows which elements"
-            )
+            what, todo = f"{op.name} passes on {kind}", self._came_from(kind)
         else:
             origin = self._origin()
             vjp = f"{origin.op}.vjp" if origin is not None else op.name
@@ -119,9 +123,18 @@ class Watch(Watcher):
             maker = op.name if fault.maker == op.name else f"{fault.maker} inside {op.name}"
             place, call = (f" at {list(fault.place)}" if fault.place else ""), (f": {fault.call}" if fault.call else "")
             what = f"{maker} made {fault.made}{place}{call}"
-            todo = advice(vjp if vjp in ADVICE else op.name if own else fault.maker, [fault.maker], moves)
+            name, single = vjp if vjp in ADVICE else op.name if own else fault.maker, all(x.size == 1 for x in operands)
+            todo = advice(name, [fault.maker], moves, single)
         read = "; ".join(self._shown(x, n, fault) for n, x in enumerate(operands))
         raise AnomalyError(f"{what}, {self._where(site)}.\n    It read {read}.\n    To do: {todo}.")
+
+    def _came_from(self, kind: str) -> str:
+        """What to do about a NaN or infinity that no operation in the block has made."""
+        came = self._came.get(kind, "was there before this block")
+        return (
+            f"no operation in this block made it: it {came}. Look at the data and the initial values: "
+            "np.isfinite(x.numpy()) shows which elements"
+        )
 
     def _where(self, site: Site) -> str:
         """In the forward pass, the backward pass or a step; which lines, and which step."""

@@ -21,9 +21,12 @@ STEP = "the step was too large, or the rule divided by 0: use a smaller alpha, o
 TOO_LARGE = OVERFLOW, EXPONENTIAL, STEP
 ZERO = "the divisor is 0, or nearly: add a small number to it"
 POWER = "a power of a number below 0 has no real value, and a negative power of 0 is infinite: keep the base above 0"
-SMALL_LOSS = "where it is a loss that has left the range of its dtype, see `scaled` in docs/hypergradients.md"
+LOG_OF_LOSS = (
+    "its argument, one number, is 0 or nearly, or negative: a loss that has left the range of its dtype needs float64, "
+    "or `scaled` in docs/hypergradients.md; with a number added to it, it would be another objective"
+)
 ADVICE = {
-    "log": f"its argument is 0 or negative: clip it, or add a small number; {SMALL_LOSS}",
+    "log": "its argument is 0 or negative: clip it, or add a small number",
     "log1p": "its argument is -1 or less: clip it",
     "divide": ZERO,
     "reciprocal": ZERO,
@@ -36,7 +39,7 @@ ADVICE = {
     "arcsin": "its argument is outside -1 to 1: clip it",
     "arccos": "its argument is outside -1 to 1: clip it",
     "sqrt.vjp": "the derivative of a root is infinite at 0: add a small number under the root",
-    "log.vjp": f"the derivative of log is infinite at 0: add a small number to its argument; {SMALL_LOSS}",
+    "log.vjp": "the derivative of log is infinite at 0: add a small number to its argument",
     "power.vjp": "the derivative of a power below 1 is infinite at 0: add a small number to its base",
     "divide.vjp": ZERO,
     "reciprocal.vjp": ZERO,
@@ -77,21 +80,23 @@ def _made(graph: Graph, node: Node, bad: int) -> Finding:
         what += f", in the backward pass of {node.vjp_of}"
     lines = [] if node.inside is None else graph.tape.insides[node.inside].lines
     moves = any(out.label is not None for out in node.outputs)
-    todo = advice(vjp if vjp in ADVICE else node.op or "", [name for name, _ in lines], moves)
+    single = all(graph.tape.output(place).number is not None for place in sources)
+    todo = advice(vjp if vjp in ADVICE else node.op or "", [name for name, _ in lines], moves, single)
     return finding(RULE, "first", node, what, todo, [node.number, *[number for number, _ in sources]])
 
 
-def advice(op: str, inside: Iterable[str], moves: bool) -> str:
+def advice(op: str, inside: Iterable[str], moves: bool, single: bool) -> str:
     """What to do about an operation; for a fused one, about the first of those inside that may fail.
 
-    moves: whether it makes what an optimizer moves.
+    moves: whether it makes what an optimizer moves.  single: whether it reads single numbers, as a logarithm of a loss.
     """
-    if op in ADVICE:
-        return ADVICE[op]
+    known = {**ADVICE, **dict.fromkeys(("log", "log.vjp"), LOG_OF_LOSS)} if single else ADVICE
+    if op in known:
+        return known[op]
     if moves:
         return STEP
-    risky = [name for name in inside if name in ADVICE and ADVICE[name] != OVERFLOW]
-    return f"{risky[0]} inside it: {ADVICE[risky[0]]}" if risky else OVERFLOW
+    risky = [name for name in inside if name in known and known[name] != OVERFLOW]
+    return f"{risky[0]} inside it: {known[risky[0]]}" if risky else OVERFLOW
 
 
 def word(output: Output) -> str:
