@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from drawn_towers import snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replayed import batches, loss_of, make
@@ -11,6 +12,7 @@ from tinyhyper import hyper, testing
 from tinyhyper.optim import SGD, Adam, descend
 from tinyhyper.optim.horizon import Window
 from tinyhyper.optim.saving import twin
+from tinyhyper.testing.tower import Tower
 
 X, Y = batches(1, seed=5)[0]
 
@@ -173,12 +175,124 @@ def test_a_goal_that_is_refused_leaves_the_window_as_it_was():
     assert runs[0][1].hyperparameters == runs[1][1].hyperparameters != {"alpha": 0.1, "mu": 0.0}
 
 
-def test_within_a_window_and_without_a_cut_it_is_refused():
+def test_within_a_window_it_is_refused():
     params, tower = make(SGD(0.1, optimizer=SGD(1e-2), horizon=3))
     loss_of(params, X, Y).backward()
     tower.step(params)
     with pytest.raises(th.GraphError, match="1 of the 3 steps of this window are made"):
         descend(goal_of(params), tower, params)
-    params, tower = make(SGD(0.1, horizon=None))
-    with pytest.raises(th.GraphError, match="nothing moves the hyperparameters"):
-        descend(goal_of(params), tower, params)
+
+
+# The whole run, which nothing cuts.
+
+
+@st.composite
+def uncut(draw):
+    """A tower that never cuts."""
+    bottom, *above = draw(testing.towers(("w", "b"), max_height=1).filter(lambda tower: len(tower.levels) > 1)).levels
+    options = {"objective": draw(st.sampled_from(["last", "sum"])), **bottom.options, "horizon": None}
+    return Tower((bottom._replace(options=options), *above))
+
+
+def run_to_the_goal(params, tower, given_):
+    """Steps, and at their end the goal."""
+    for batch in given_:
+        loss_of(params, *batch).backward(create_graph=True)
+        tower.step(params)
+    descend(goal_of(params), tower, params)
+
+
+@settings(max_examples=25)
+@given(uncut(), st.integers(1, 4), st.integers(1, 3))
+def test_without_a_cut_the_gradient_is_that_of_the_whole_run_and_a_new_run_begins(tower, first, second):
+    params, bottom = make(tower.build())
+    given_, before = batches(first + second), dict.fromkeys(bottom._tuned, 0.0)
+    for part in (given_[:first], given_[first:]):
+        start = {name: w.numpy() for name, w in params.items()}
+        expected = hyper.gradient(hyper.Training(loss_of, start, bottom, goal_of, batches=part)).gradients
+        run_to_the_goal(params, bottom, part)
+        for name in bottom._tuned:
+            found = bottom.parameters[name].grad.numpy()
+            np.testing.assert_allclose(found - before[name], expected[name], rtol=1e-7, atol=1e-12)
+            before[name] = found
+    assert all(w.grad is None and w.is_leaf and w.requires_grad for w in params.values())
+
+
+@settings(max_examples=10)
+@given(uncut())
+def test_a_run_that_begins_anew_is_saved(tmp_path_factory, tower):
+    whole, saved, other = make(tower.build()), make(tower.build()), tower.build()
+    given_ = batches(5)
+    for run in (whole, saved):
+        run_to_the_goal(*run, given_[:3])
+    path = tmp_path_factory.mktemp("run") / "run.npz"
+    th.save(path, *saved)
+    params = th.load(path, other).params
+    for run in (whole, (params, other)):
+        run_to_the_goal(*run, given_[3:])
+    assert snapshot(other, params) == snapshot(whole[1], whole[0])
+
+
+# A goal that is not finite.
+
+
+def explode(params):
+    """A goal that is infinite, and has the gradient 0."""
+    return th.log(th.sum(th.square(params["w"] * 1e200)))
+
+
+def bad(params):
+    """A goal that is finite, and whose gradient is not."""
+    return th.sqrt(th.sum(params["w"] * 0.0))
+
+
+@pytest.mark.parametrize("horizon", [1, 2, None])
+@pytest.mark.parametrize("goal", [explode, bad])
+def test_a_goal_that_is_not_finite_contributes_nothing_where_such_steps_are_skipped(horizon, goal):
+    runs = [make(Adam(0.1, optimizer=SGD(1e-3), horizon=horizon, on_nonfinite="skip")) for _ in range(2)]
+    for n, (params, tower) in enumerate(runs):
+        for count, batch in enumerate(batches(8)):
+            loss_of(params, *batch).backward(create_graph=not tower.hooks[Window].cuts)
+            tower.step(params)
+            if count == 3 and n:
+                with pytest.warns(th.AnomalyWarning, match="not finite; it contributes nothing"):
+                    descend(goal(params), tower, params)
+            elif count % 2:
+                descend(goal_of(params) if count != 3 else 0.0 * goal_of(params), tower, params)
+            assert all(np.isfinite(x.grad.numpy()) for x in tower.parameters.values() if x.grad is not None)
+        assert tower.skipped == 0
+    if horizon is not None:  # else what had come before is dropped, too
+        assert snapshot(runs[0][1], runs[0][0]) == snapshot(runs[1][1], runs[1][0])
+
+
+def test_a_goal_that_is_not_finite_is_refused_and_nothing_has_changed():
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-3), on_nonfinite="raise"))
+    loss_of(params, X, Y).backward()
+    tower.step(params)
+    before, tensors = snapshot(tower, params), dict(params)
+    with pytest.raises(th.AnomalyError, match="the goal is infinity, so its gradient may be 0 in silence"):
+        descend(explode(params), tower, params)
+    assert snapshot(tower, params) == before and params == tensors
+    descend(goal_of(params), tower, params)
+
+
+# Recorded.
+
+
+def test_a_recording_shows_that_the_training_loss_leads_to_no_hyperparameter():
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-2)))
+
+    def is_alpha(label):
+        return label is not None and label.name == "alpha"
+
+    with th.record() as tape:
+        train(params, tower, batches(2))
+        loss_of(params, X, Y).backward()
+    cuts = [cut for cut in tape.cuts if cut.reason == "goal"]
+    assert [(cut.step, cut.severed) for cut in cuts] == [(1, True), (1, True), (2, True), (2, True)]
+    left = [node for node in tape.nodes if node.kind == "gradient" and is_alpha(tape.output(node.of).label)]
+    assert [node.step for node in left] == [1, 2]
+    losses = {node.loss for node in tape.nodes if node.kind == "gradient"} - {node.loss for node in left}
+    assert len(losses) == 3  # those of the training
+    shown = th.inspect.svg(tape)
+    assert "goal at" in shown

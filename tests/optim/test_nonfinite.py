@@ -262,7 +262,7 @@ def test_a_hyperparameter_that_leaves_its_range_is_told_until_it_is_back(choice)
     for hypergradient in (0.0, 0.2, 0.1, -1.0, 2.0):
         params = make_params(np.random.default_rng(0))
         for w in params.values():
-            w.grad = th.tensor(np.zeros(w.shape))
+            w.grad = th.tensor(np.ones(w.shape))
         optimizer.parameters["alpha"].grad = th.tensor(hypergradient)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -271,6 +271,23 @@ def test_a_hyperparameter_that_leaves_its_range_is_told_until_it_is_back(choice)
     assert list(map(len, told)) == [0, 1, 0, 0, 1]
     assert told[1][0].startswith("hyperparameter alpha of level 0 is -0.1, outside its range from 0 up")
     assert "coordinates={'alpha': 'log'}" in told[1][0]
+
+
+@pytest.mark.parametrize("choice", [None, "raise", "skip"])
+@pytest.mark.parametrize("dtype, size", [("f4", 1e19), ("f8", 1e154)])
+def test_the_silent_0_of_an_overflowed_loss_is_told_until_it_is_over(choice, dtype, size):
+    optimizer, told = SGD(0.1, optimizer=SGD(1e-3), on_nonfinite=choice), []
+    for factor in (1.0, size, size, 1.0, size):
+        params = {"w": th.tensor(factor * np.array([1.0, -2.0]), requires_grad=True, dtype=dtype)}
+        loss = th.log(th.sum(th.square(params["w"])))
+        loss.backward()
+        assert np.any(params["w"].grad.numpy()) == np.isfinite(loss.item()) == (factor == 1.0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            optimizer.step(params)
+        told.append(len(caught))
+        assert all("SGD.step: every gradient of the weights is exactly 0" in str(w.message) for w in caught)
+    assert told == ([0, 1, 0, 0, 1] if choice else [0] * 5) and optimizer.t == 5
 
 
 class Counting(th.nn.Layer):

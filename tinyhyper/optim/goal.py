@@ -17,11 +17,12 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
 
     goal: a tensor of one element, a function of the weights in `params`, right after `optimizer.step(params)`; with a
     horizon, after the last step of a window.
-    optimizer: a tower.
+    optimizer: a tower. With horizon=None nothing above moves: the gradient of the whole run is left in the `.grad` of
+    the hyperparameters, and the next step begins a new run.
     params: its weights by name. They are leaves afterwards, at the same values: so the next training loss gives them
     their gradients, and the hyperparameters none.
-    Raises GraphError where no step has moved the weights, within a window, and for horizon=None, where nothing above
-    moves; else as `goal.backward()`. Then nothing has changed.
+    Raises GraphError where no step has moved the weights, and within a window; AnomalyError for a goal that is not
+    finite, with on_nonfinite="raise"; else as `goal.backward()`. Then nothing has changed.
     """
     named("descend", params, MutableMapping)
     if not isinstance(optimizer, Optimizer):
@@ -29,9 +30,7 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
     if not isinstance(goal, Tensor):
         raise DtypeError(f"descend: the goal is a tensor of one element, not a {type(goal).__name__}")
     window: Window = optimizer.hooks[Window]
-    if window.horizon is None:
-        raise GraphError("descend: with horizon=None nothing moves the hyperparameters. Call goal.backward()")
-    if not window.cuts:
+    if window.horizon is not None and not window.cuts:
         raise GraphError(
             f"descend: {window.steps % window.horizon} of the {window.horizon} steps of this window are made. "
             "Call it after the last one"
@@ -43,8 +42,14 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
         )
     kept = {name: w.grad for name, w in params.items()}
     with window.ending():
-        goal.backward()
+        optimizer.hooks[Guard].descend(goal, optimizer)
     for name, w in params.items():
-        params[name] = leaf(Tensor(w.array))
+        params[name] = leaf(w.detach("goal"))
         params[name].grad = kept[name]
+    if window.horizon is None:
+        window.restart()
+        optimizer._states = {
+            name: {key: state.detach("goal") for key, state in states.items()}
+            for name, states in optimizer._states.items()
+        }
     optimizer.hooks[Guard].settle(optimizer, params, cuts=True)

@@ -26,6 +26,10 @@ from .horizon import Window
 CHOICES = (None, "raise", "skip")
 GRAPH = ("inputs", "saved", "context", "released")  # of a node: what a release takes away
 LEFT = ("left", "curved", "partly")  # of a seam: what backward passes left there
+FLAT = (
+    "every gradient of the weights is exactly 0, and the step is made. So it is where the loss is flat, and where it "
+    "has left the range of its dtype: the logarithm of an infinite number has the derivative 0. Look at the loss"
+)
 
 
 class Guard(Hook):
@@ -44,7 +48,7 @@ class Guard(Hook):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.choice: str | None = state["choice"]
-        self._skipping, self._weights = False, list[Tensor]()
+        self._skipping, self._is_flat, self._weights = False, False, list[Tensor]()
         self._window, self._last, self._called = Notes(), Notes(), Notes()
         self.in_use = self.choice is not None
         if self.choice == "skip":
@@ -73,7 +77,30 @@ class Guard(Hook):
                     )
                 self._skip(levels[0], params, found)
                 return False
+        gradients = [w.grad.array for w in params.values() if w.grad is not None]
+        was_flat, self._is_flat = self._is_flat, bool(gradients) and not any(g.any() for g in gradients)
+        if self._is_flat and not was_flat:
+            warn(f"{type(levels[0]).__name__}.step: {FLAT}")
         return True
+
+    def descend(self, goal: Tensor, optimizer: Optimizer) -> None:
+        """Differentiate a goal. One that is not finite, or has such a gradient, is refused, or contributes nothing.
+
+        Raises AnomalyError for a goal that is not finite, before anything has changed.
+        """
+        if self.choice is None or all_finite(goal.array):
+            goal.backward()
+        elif self.choice == "raise":
+            raise AnomalyError(
+                f"descend: the goal is {described(goal.array)}, so its gradient may be 0 in silence.\n    Nothing has "
+                "changed; th.detect_anomaly() shows which operation made it."
+            )
+        tuned = _tuned(optimizer.levels)
+        found = [goal.array, *[tensor.grad.array for tensor in tuned if tensor.grad is not None]]
+        if self.choice == "skip" and not all(map(all_finite, found)):
+            for tensor in tuned:
+                tensor.grad = None
+            warn("descend: the goal, or its gradient, is not finite; it contributes nothing to the hyperparameters")
 
     def _skip(self, optimizer: Optimizer, params: MutableMapping[str, Tensor], found: str) -> None:
         """Let the batch not have been."""
@@ -114,7 +141,12 @@ class Guard(Hook):
 
 def _targets(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> list[Tensor]:
     """What a tower moves: the weights, and at each level what is tuned."""
-    return [*params.values(), *[level.parameters[key] for level in levels for key in level._tuned]]
+    return [*params.values(), *_tuned(levels)]
+
+
+def _tuned(levels: Sequence[Optimizer]) -> list[Tensor]:
+    """The hyperparameters that a tower moves."""
+    return [level.parameters[key] for level in levels for key in level._tuned]
 
 
 class Notes:
