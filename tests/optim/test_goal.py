@@ -296,3 +296,116 @@ def test_a_recording_shows_that_the_training_loss_leads_to_no_hyperparameter():
     assert len(losses) == 3  # those of the training
     shown = th.inspect.svg(tape)
     assert "goal at" in shown
+
+
+# Replayed.
+
+
+def weighed(params, x, y):
+    """A goal of the batch."""
+    return th.log(th.mean(th.square(x @ params["w"] + params["b"] - y)))
+
+
+def eager(params, tower, given_, loss_of=loss_of, goal=weighed):
+    """The losses of steps of which each window's first begins with the goal."""
+    losses, window = [], tower.hooks[Window]
+    for batch in given_:
+        if window.cuts and not all(w.is_leaf for w in params.values()):
+            descend(goal(params, *batch), tower, params)
+        loss = loss_of(params, *batch)
+        loss.backward(create_graph=not window.cuts)
+        tower.step(params)
+        losses.append(loss.item())
+    return losses
+
+
+tuning = testing.towers(("w", "b"), max_height=2).filter(lambda tower: len(tower.levels) > 1)
+
+
+@settings(max_examples=20)
+@given(tuning, st.integers(1, 25), st.integers(0, 12))
+def test_a_replayed_goal_has_the_bits_of_the_eager_loop(tower, first, more):
+    known, replayed = make(tower.build()), make(tower.build())
+    given_ = batches(first + more + 3)
+    step = th.replay(loss_of, *replayed, goal=weighed, exact=True)
+    losses = [step(*batch) for batch in given_[:first]]
+    if more:
+        losses += [*step.over(*map(np.array, zip(*given_[first:][:more])))]
+    assert losses == eager(*known, given_[: first + more])
+    assert snapshot(replayed[1], replayed[0]) == snapshot(known[1], known[0])
+    assert eager(*replayed, given_[-3:]) == eager(*known, given_[-3:])
+    assert snapshot(replayed[1], replayed[0]) == snapshot(known[1], known[0])
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_goal_has_a_program_which_says_what_it_leaves_and_runs_in_memory(horizon):
+    def tower():
+        return Adam(0.05, optimizer=SGD(1e-3), horizon=horizon)
+
+    known, replayed, other = make(tower()), make(tower()), make(tower())
+    given_ = batches(40)
+    stacks = [np.array(entry) for entry in zip(*given_)]
+    step = th.replay(loss_of, *replayed, goal=weighed)
+    np.testing.assert_allclose(step.over(*stacks), eager(*known, given_), rtol=1e-12)
+    text = str(step.program)
+    assert text.count("the goal, and the gradients of the hyperparameters") == 1
+    assert text.count("backward: the gradients of the weights") == 1
+    assert text.index("∂alpha") < text.index("the loss\n") and step.program.svg()
+    np.testing.assert_allclose(replayed[1].hyperparameters["alpha"], known[1].hyperparameters["alpha"], rtol=1e-12)
+    losses, runs = step.sweep([other], stacks)
+    np.testing.assert_allclose(losses[0], eager(*make(tower()), given_), rtol=1e-12)
+    np.testing.assert_allclose(runs[0][0]["w"].numpy(), known[0]["w"].numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+@pytest.mark.parametrize("skipped", [(3, 17, 18, 25), range(3, 40, 4)])
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.filterwarnings("ignore::tinyhyper.AnomalyWarning")
+def test_a_skipped_step_keeps_what_its_goal_has_left(horizon, skipped, both):
+    """Every fourth one: then there are never as many alike as a program takes.
+
+    both: whether the goal is bad, too, and leaves nothing.
+    """
+    tower = Adam(0.05, optimizer=SGD(1e-3), horizon=horizon, on_nonfinite="skip")
+    known, replayed = make(twin(tower)), make(tower)
+
+    def loss(params, x, y, factor):
+        return loss_of(params, x, y) * factor
+
+    def goal(params, x, y, factor):
+        return weighed(params, x, y) * (factor if both else 1.0)
+
+    step = th.replay(loss, *replayed, goal=goal, exact=True)
+    for n, batch in enumerate(batches(40)):
+        batch = (*batch, np.array(np.nan if n in skipped else 1.0))
+        eager(*known, [batch], loss, goal)
+        step(*batch)
+        assert snapshot(replayed[1], replayed[0]) == snapshot(known[1], known[0])
+    assert replayed[1].skipped == len(skipped) and (step.program is None) == (len(skipped) > 4)
+
+
+def test_a_goal_that_overflows_in_a_program_is_seen_by_the_eager_engine():
+    params, tower = make(SGD(0.01, optimizer=SGD(1e-3), on_nonfinite="raise"))
+    step = th.replay(loss_of, params, tower, goal=lambda params, x, y: th.log(th.sum(th.square(x @ params["w"]))))
+    for x, y in batches(12):
+        step(x, y)
+    assert step.program is not None
+    with pytest.raises(th.AnomalyError, match="the goal is infinity"):
+        step(x * 1e200, y)
+
+
+def test_goals_that_make_no_sense_are_refused():
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-2)))
+    with pytest.raises(th.ArgumentError, match="the goal is a function"):
+        th.replay(loss_of, params, tower, goal=3.0)
+    with pytest.raises(th.ArgumentError, match="tunes nothing, so nothing descends a goal"):
+        th.replay(loss_of, params, SGD(0.1), goal=weighed)
+    step = th.replay(loss_of, params, tower, goal=lambda params, x, y: 3.0)
+    step(*batches(1)[0])
+    with pytest.raises(th.DtypeError, match="the goal is a tensor of one element, not a float"):
+        step(*batches(1)[0])
+    rng = np.random.default_rng(0)
+    step = th.replay(loss_of, *make(SGD(0.1, optimizer=SGD(1e-2))), goal=lambda p, x, y: goal_of(p) * rng.random())
+    step(*batches(1)[0])
+    with pytest.raises(th.GraphError, match="the goal draws random numbers"):
+        step(*batches(1)[0])

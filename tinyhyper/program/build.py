@@ -78,8 +78,9 @@ class Builder:
             for key, array in one.gradients.items()
         }
         loss = self._left(n, call, one.loss, other.loss, "the loss")
-        self._kept |= {*[made for _, made in after], *gradients.values(), loss}
-        finite = (*gradients.values(), *[made for _, made in after])
+        losses = [self._left(n, call, *pair, "a loss") for pair in zip(one.losses, other.losses)]
+        finite = (*gradients.values(), *[made for _, made in after], *losses)
+        self._kept |= {*finite, loss}
         rest = {"after": tuple(after), "counted": tuple(counted), "gradients": gradients, "finite": finite}
         return instructions, {**rest, "loss": loss}
 

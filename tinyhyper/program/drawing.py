@@ -66,7 +66,8 @@ def bars(sheet: Sheet, lines: Sequence[Line]) -> list[Bar]:
             found.append(Bar(array, name, "before", 0, inf if stays else max(before), before))
         if n in parts:
             later = {number: cut for number, cut in known.items() if number > made}
-            found.append(Bar(array, array.name, parts[n], made, array.last or inf, later))
+            kind = "loss" if parts[n] == "goal" else parts[n]
+            found.append(Bar(array, array.name, kind, made, array.last or inf, later))
     ends: list[float] = []
     for bar in sorted(found, key=lambda bar: bar.first):
         bar.column = next((n for n, end in enumerate(ends) if end < bar.first), len(ends))

@@ -9,13 +9,20 @@ from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..draws import Draws
 from ..errors import DtypeError, GraphError
+from ..optim.goal import descend
 from ..optim.horizon import Window
 from .moment import Batch
 from .values import arrays_of
 
 
+def asks(goal: Callable[..., Any] | None, params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
+    """Whether a step begins with the goal: it is a window's first, and another step has moved these weights."""
+    return goal is not None and optimizer.hooks[Window].cuts and not all(w.is_leaf for w in params.values())
+
+
 def eager_step(
     loss: Callable[..., Any],
+    goal: Callable[..., Any] | None,
     draws: Draws,
     carry: Mapping[str, Any],
     params: MutableMapping[str, Tensor],
@@ -24,23 +31,39 @@ def eager_step(
 ) -> Tensor:
     """Make a step; its loss.
 
+    goal: what the levels above descend, asked first of the weights that the step before has made.
     draws: what the loss may draw from. If it does, that is put back, GraphError raised.
     carry: what the loss replaces; DtypeError is raised for what is no array.
     """
+    if goal is not None and asks(goal, params, optimizer):
+        descend(_asked("goal", goal, draws, params, batch, {}), optimizer, params)
+    value = _asked("loss", loss, draws, params, batch, optimizer.outside)
+    arrays_of(carry)
+    value.backward(create_graph=not optimizer.hooks[Window].cuts)
+    optimizer.step(params)
+    return value
+
+
+def _asked(
+    name: str,
+    function: Callable[..., Any],
+    draws: Draws,
+    params: Mapping[str, Tensor],
+    batch: Batch,
+    outside: Mapping[str, Tensor],
+) -> Tensor:
+    """The value of a loss, or of a goal."""
     before = draws.state()
-    value = loss(params, *batch, **optimizer.outside)
+    value = function(params, *batch, **outside)
     if draws.state() != before:
         draws.put_back(before)
         raise GraphError(
-            "replay: the loss draws random numbers, which a program would draw once and for all. Draw them "
+            f"replay: the {name} draws random numbers, which a program would draw once and for all. Draw them "
             "outside, and give them to the step with the batch"
         )
     if not isinstance(value, Tensor):
         raise DtypeError(
-            f"replay: the loss is a tensor of one element, not a {type(value).__name__}; return the tensor, without "
+            f"replay: the {name} is a tensor of one element, not a {type(value).__name__}; return the tensor, without "
             ".item()"
         )
-    arrays_of(carry)
-    value.backward(create_graph=not optimizer.hooks[Window].cuts)
-    optimizer.step(params)
     return value

@@ -41,6 +41,7 @@ TRIES = 4  # windows that may differ from the one before, one after another, unt
 class Learner:
     """What is known of a loss from its last steps.
 
+    reads: the functions that a step calls, the loss and what the levels above descend.
     period: how many steps a window has.  apart: what the loss may read though it changes.
     program: what two windows have done, None until they were the same.  signature: of the batches that it is for.
     alike: the arrays of the batch, if all recorded ones were the same.
@@ -49,7 +50,11 @@ class Learner:
     """
 
     def __init__(
-        self, loss: Callable[..., Tensor], period: int, apart: Sequence[Any], known: Program | None = None
+        self,
+        reads: Sequence[Callable[..., Tensor] | None],
+        period: int,
+        apart: Sequence[Any],
+        known: Program | None = None,
     ) -> None:
         self.program: Program | None = None
         self.signature: tuple[Any, ...] = ()
@@ -63,7 +68,7 @@ class Learner:
         self._has_changed = False  # whether what the loss closes over has, since then
         self._unlike = self._others = 0  # steps, one after another, before which that has, or with other numbers
         self._traces: list[tuple[int, Trace]] = []
-        self._closure = Closure(loss, apart)
+        self._closure = Closure(reads, apart)
         self._closure.changed()  # from now on
 
     def look(self) -> None:
@@ -111,9 +116,12 @@ class Learner:
         self._traces = []
 
     @contextmanager
-    def recording(self, visible: Visible, batch: Batch) -> Iterator[Trace]:
-        """Note the operations of a step; if it raises an error, what comes does not follow on what was."""
-        trace = Trace(self._handles, visible.tensors(), visible.arrays(), tuple(map(own, batch)), batch)
+    def recording(self, visible: Visible, batch: Batch, asks: bool) -> Iterator[Trace]:
+        """Note the operations of a step; if it raises an error, what comes does not follow on what was.
+
+        asks: whether it begins with a goal.
+        """
+        trace = Trace(self._handles, visible.tensors(), visible.arrays(), tuple(map(own, batch)), batch, asks)
         try:
             with switched(tape=trace):
                 yield trace

@@ -10,10 +10,12 @@ from ..inspect.plain import plain
 from .sheet import Line, Sheet
 
 PARTS = {
+    "goal": "the goal, and the gradients of the hyperparameters",
     "loss": "the loss",
     "backward": "backward: the gradients, and those of the hyperparameters",
     "step": "the optimizer's step",
 }
+BACKWARD = "backward: the gradients of the weights"  # where a goal has left those of the hyperparameters
 KEY = """\
 * what the step leaves in place of a value; ' of the step before; ✂ cut: no gradient flows back
 ∂ a gradient; ∂log, ∂sqrt and ∂unit are with respect to the coordinate in which a value is tuned
@@ -32,11 +34,11 @@ def listing(sheet: Sheet) -> str:
     for n, step in enumerate(sheet.steps, start=1):
         if len(sheet.steps) > 1:
             rows.append(f"step {n} of {len(sheet.steps)} in a window:")
-        part = None
+        part, asks = None, any(line.part == "goal" for line in step.instructions)
         for line in step.instructions:
             if line.part != part:
                 part = line.part
-                rows.append(PARTS[part])
+                rows.append(BACKWARD if asks and part == "backward" else PARTS[part])
             made = dict.fromkeys([(shape(sheet, slot), life(sheet, slot)) for slot in line.writes])
             rows.append((f"{line.number:>3}  {line.way}", formula(sheet, line), [*made], site(line)))
         names = [sheet.arrays[slot].name for slot in step.counted]
@@ -98,5 +100,7 @@ def life(sheet: Sheet, slot: int) -> str:
     array, turns = sheet.arrays[slot], len(sheet.arrays[slot].buffers)
     if array.last == array.first:
         return "unread"
-    text = "carried" if array.carried else "returned" if array.last is None else f"to {array.last}"
+    is_loss = slot in {step.loss for step in sheet.steps}
+    stays = "carried" if array.carried else "returned" if is_loss else "the goal"
+    text = stays if array.carried or array.last is None else f"to {array.last}"
     return f"{text} ×{turns}" if turns > 1 else f"{text} #{array.buffers[0]}" if turns else text

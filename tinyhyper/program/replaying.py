@@ -140,7 +140,8 @@ class Replay:
 
         def make(n: int, known: Known | None) -> tuple[Session, np.ndarray]:
             with said_of(f"sweep: starts[{n}]"):
-                made = Session(session.loss, *runs[n], {}, session.exact, session.verify, session.side_by_side, known)
+                exact, verify, alike = session.exact, session.verify, session.side_by_side
+                made = Session(session.loss, *runs[n], {}, exact, verify, alike, known, session.goal)
                 return made, all_steps(made, rows, turn)
 
         with session.lock, on_one_thread():
@@ -156,6 +157,7 @@ def replay(
     params: MutableMapping[str, Tensor],
     optimizer: Optimizer,
     *,
+    goal: Callable[..., Tensor] | None = None,
     carry: MutableMapping[str, Any] | None = None,
     exact: bool = False,
     verify: int | None = None,
@@ -166,21 +168,27 @@ def replay(
     loss: loss(params, *batch), a scalar tensor, which also takes what the tower has outside, by name.
     params: tensors by name, which each step replaces.
     optimizer: a tower, with a horizon.
+    goal: goal(params, *batch), a scalar tensor, which the levels above descend in place of the loss. Each step, or the
+    first of each window, begins by `th.optim.descend` of it at the weights that the one before has made.
     carry: arrays or tensors by name that the loss reads, and replaces by what it has computed.
     exact: whether each instruction is what the eager engine would call, so that all numbers are its own.
     verify: hold each so many-th step against an eager one; the steps 1, 2, 4, 8 and so on always are.
     side_by_side: whether what is done alike for many weights is one operation on all of them, where there is a program
     in memory. That is quicker for many small weights, and adds up in another order what all of them contribute.
-    Raises DtypeError or ArgumentError for what is no loss, no params, no tower or no carry, for horizon=None, and
-    for side_by_side of an exact run.
+    Raises DtypeError or ArgumentError for what is no loss, no goal, no params, no tower or no carry, for horizon=None,
+    for a goal of a tower that tunes nothing, and for side_by_side of an exact run.
     """
     named("replay", params, MutableMapping)
     if not params:
         raise ArgumentError("replay: params is empty, so there is nothing to move")
     if not callable(loss):
         raise ArgumentError(f"replay: the loss is a function, loss(params, *batch), not a {type(loss).__name__}")
+    if goal is not None and not callable(goal):
+        raise ArgumentError(f"replay: the goal is a function, goal(params, *batch), not a {type(goal).__name__}")
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
+    if goal is not None and not optimizer._tuned:
+        raise ArgumentError(f"replay: {optimizer} tunes nothing, so nothing descends a goal; give it optimizer=")
     if optimizer.hooks[Window].horizon is None:
         raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
     if carry is not None and not isinstance(carry, MutableMapping):
@@ -189,6 +197,6 @@ def replay(
         raise ArgumentError("replay: what is side by side is added up in another order, so it is not exact")
     if verify is not None:
         verify = whole("replay: verify", verify)
-    session = Session(loss, params, optimizer, {} if carry is None else carry, exact, verify, side_by_side)
+    session = Session(loss, params, optimizer, {} if carry is None else carry, exact, verify, side_by_side, goal=goal)
     session.visible.arrays()  # each is one
     return Replay(session)

@@ -16,7 +16,7 @@ from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from .batches import Batches, Histories
 from .compare import APART, Comparisons, differs
-from .eager import eager_step
+from .eager import asks, eager_step
 from .forks import lock_of
 from .layout import Layout
 from .learning import Learner
@@ -41,6 +41,7 @@ PART = 64  # steps, of which the rows of whole data sets are copied at once
 class Session:
     """A loss, what it is minimized over, and where the run stands.
 
+    goal: what the levels above descend; None for the loss.
     exact: whether instructions are what the eager engine calls.  verify: each so many-th step is compared.
     side_by_side: whether operations that are alike are one.
     known: a program that this run may have too, and how it lies in memory; then no step is held against an eager one,
@@ -57,16 +58,17 @@ class Session:
         verify: int | None,
         side_by_side: bool,
         known: Known | None = None,
+        goal: Callable[..., Tensor] | None = None,
     ) -> None:
         self.exact, self.verify, self.side_by_side = exact, verify, side_by_side
-        self.loss, self.visible = loss, Visible(params, optimizer, carry)
+        self.loss, self.goal, self.visible = loss, goal, Visible(params, optimizer, carry)
         self.lock = lock_of(self)
         self._window: Window = optimizer.hooks[Window]
         self._period: int = self._window.horizon or 1
         self._known: Program | None
         self._known, layout = known or (None, None)
         holders = getattr(carry, "holders", ())  # of live buffers: the layers read these themselves
-        self.learner: Learner = Learner(loss, self._period, (carry, *holders, params), self._known)
+        self.learner: Learner = Learner((loss, goal), self._period, (carry, *holders, params), self._known)
         self._runner = Runner(exact, optimizer.hooks[Guard].choice is not None, side_by_side, layout)
         self._moment: Moment | None = None  # where the program goes on; None where the eager engine has to
         self._ahead = False  # whether users do not see this moment yet
@@ -246,20 +248,23 @@ class Session:
         self._moment = None
         if visible.has_other_levels():
             self.learner.forget()
-        if current() != RECORDING or visible.has_other_gradients():
+        n, skipped = self._window.steps % self._period, visible.optimizer.skipped
+        asked = asks(self.goal, visible.params, visible.optimizer)
+        is_without = self.goal is not None and n == 0 and not asked  # as the first step, and one after a skipped one
+        if current() != RECORDING or visible.has_other_gradients() or is_without:
             self.learner.lose()
             return self._eager_step(visible.params, batch).item()
-        n, skipped = self._window.steps % self._period, visible.optimizer.skipped
         if changed is None:  # other tensors, to which a part of the window's hypergradient does not come
             self.learner.lose()
         self._is_whole = n == 0 or self._is_whole and changed is not None
-        with self.learner.recording(visible, batch) as trace:
+        with self.learner.recording(visible, batch, asked) as trace:
             loss = self._eager_step(visible.params, batch)
             trace.close(visible.arrays(), loss.array)
         visible.note()
         if visible.optimizer.skipped > skipped:
             self.learner.lose()
-            self._moment = None if changed is None or changed else moment  # which does not know of what was set
+            knows = changed == {} and not asked  # of what was set, and what the goal has left
+            self._moment = moment if knows else None
             return loss.item()
         begins = self.learner.learn(n, trace, signature)
         if self._is_whole and (moment := self.learner.moment(n, self._window.steps)) is not None:
@@ -293,4 +298,4 @@ class Session:
     ) -> Tensor:
         """An eager step; the loss."""
         optimizer = optimizer or self.visible.optimizer
-        return eager_step(self.loss, self.learner.draws(), self.visible.carry, params, batch, optimizer)
+        return eager_step(self.loss, self.goal, self.learner.draws(), self.visible.carry, params, batch, optimizer)

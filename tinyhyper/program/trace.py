@@ -23,7 +23,7 @@ from ..sites import Site, caller
 from .handles import Handle, Handles, Weak, is_own
 from .values import Key
 
-Part = Literal["loss", "backward", "step"]
+Part = Literal["goal", "loss", "backward", "step"]
 Note = tuple[Callable[[], Any], "Key | None", "str | None"]  # a tensor, the value that it is, and why it was detached
 NOTHING: Note = (lambda: None), None, None
 
@@ -54,7 +54,8 @@ class Trace(Watcher):
     handles: of the run's arrays.
     tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with, as arrays.
     given: the same in copies that nobody overwrites, and batch: these as arrays.
-    gradients: by key, what backward passes have left.
+    gradients: by key, what backward passes have left.  losses: where they began.
+    asks: whether the call begins with a goal, and with its backward pass.
     born: the serial of a node at its beginning.
     """
 
@@ -65,18 +66,20 @@ class Trace(Watcher):
         before: Mapping[Key, np.ndarray],
         given: Sequence[Any],
         taken: Sequence[Any] = (),
+        asks: bool = False,
     ) -> None:
         super().__init__()
         self.events: list[Event] = []
         self.before, self.born = before, Node().serial
         self.after: Mapping[Key, np.ndarray] = {}
         self.gradients: dict[Key, np.ndarray] = {}
+        self.losses: list[np.ndarray] = []
         self.given = given
         arrays = [[entry.array if isinstance(entry, Tensor) else entry for entry in batch] for batch in (given, taken)]
         self.batch, self.taken = arrays
         self.loss = np.array(np.nan)
         self._notes: dict[int, Note] = {id(x): (ref(x), key, None) for key, x in tensors.items()}
-        self._stepping = False
+        self._stepping, self._asks = False, asks
         self._handles, self._held = handles, list[np.ndarray]()
         handles.forget()
 
@@ -114,6 +117,8 @@ class Trace(Watcher):
         return None if note is None or note[0]() is not tensor else note[1]
 
     def _part(self) -> Part:
+        if self._asks and not self.losses:
+            return "goal"
         return "step" if self._stepping else "backward" if self._sweep else "loss"
 
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
@@ -148,6 +153,7 @@ class Trace(Watcher):
 
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
         """The cotangent that a pass starts with is a constant."""
+        self.losses.append(loss.array)
 
     def close(self, after: Mapping[Key, np.ndarray], loss: np.ndarray) -> None:
         """The call is over: note the values, and forget the tensors."""
