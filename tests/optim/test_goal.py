@@ -384,6 +384,27 @@ def test_a_skipped_step_keeps_what_its_goal_has_left(horizon, skipped, both):
     assert replayed[1].skipped == len(skipped) and (step.program is None) == (len(skipped) > 4)
 
 
+def test_what_the_loss_reads_outside_the_tower_descends_a_goal_too():
+    def decayed(params, x, y, decay):
+        return loss_of(params, x, y) + decay * th.sum(th.square(params["w"]))
+
+    params, tower = make(Adam(0.1, horizon=None, outside={"decay": 0.1}, coordinates={"decay": "log"}))
+    run = hyper.Training(decayed, {k: w.numpy() for k, w in params.items()}, tower, goal_of, batches=batches(4))
+    for batch in batches(4):
+        decayed(params, *batch, **tower.outside).backward(create_graph=True)
+        tower.step(params)
+    descend(goal_of(params), tower, params)
+    for name, expected in hyper.gradient(run).gradients.items():
+        np.testing.assert_allclose(tower.parameters[name].grad.numpy(), expected, rtol=1e-9)
+    tower = Adam(0.05, optimizer=SGD(1e-3), horizon=3, outside={"decay": 0.1})
+    known, replayed = make(twin(tower)), make(tower)
+    step = th.replay(decayed, *replayed, goal=weighed, exact=True)
+    for batch in batches(24):
+        assert [step(*batch)] == eager(*known, [batch], lambda p, x, y: decayed(p, x, y, **known[1].outside))
+    assert step.program is not None and replayed[1].hyperparameters == known[1].hyperparameters
+    assert known[1].hyperparameters["decay"] != 0.1
+
+
 def test_a_goal_that_overflows_in_a_program_is_seen_by_the_eager_engine():
     params, tower = make(SGD(0.01, optimizer=SGD(1e-3), on_nonfinite="raise"))
     step = th.replay(loss_of, params, tower, goal=lambda params, x, y: th.log(th.sum(th.square(x @ params["w"]))))
