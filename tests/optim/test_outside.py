@@ -290,6 +290,22 @@ def test_runs_side_by_side_each_read_their_own_numbers():
         assert_same(run, alone)
 
 
+@pytest.mark.parametrize("coordinate", COORDINATES)
+@pytest.mark.parametrize("objective, goal", [("last", None), ("last", goal_of), ("sum", None)])
+def test_a_recording_names_what_is_outside_and_explains_its_gradient(coordinate, objective, goal):
+    options = {"outside": {"decay": 0.1, "smooth": 0.3}, "coordinates": {"decay": coordinate}, "horizon": 3}
+    params, tower = make(SGD(0.1, objective=objective, **options, optimizer=SGD(1e-2)))
+    with th.record(ghosts=True) as tape:
+        train(params, tower, batches(6), goal)
+        if goal is None:
+            loss_of(params, X, Y, **tower.outside).backward()
+    for name in ("decay", "smooth"):
+        parts = th.inspect.paths(tape, name, limit=1000).rows
+        assert sum(row[1] for row in parts) == pytest.approx(slope_of(tower, name), rel=1e-9)
+        assert all(" → w[" in row[0] or " → b[" in row[0] for row in parts)  # through the weights
+    assert f"∂loss[3]/∂{'' if coordinate == 'linear' else coordinate + ' '}decay[1]" in tape.tree()
+
+
 def test_the_state_of_a_tower_holds_what_is_outside_and_copies_have_their_own():
     params, tower = make(SGD(0.1, horizon=2, outside={"decay": 0.1, "smooth": 0.3}, optimizer=SGD(0.1)))
     train(params, tower, batches(4))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..core.tape import add_to, no_grad, recording, sweep, unwatched
 from ..core.tensor import FLOATS, Tensor, apply, leaf
 from ..errors import GraphError
 from ..finite import norm
+from ..optim.outside import Gate
 from .records import Cut, Edge, Node, Place, Recording, by_target, walk
 
 Arrival: TypeAlias = "Place | int"  # where a cotangent arrives: a place, or the cut with a number
@@ -57,15 +59,32 @@ class Rerun:
         self.tensors: dict[Place, Tensor] = {}
         self.gates: dict[Place, Tensor] = {}
         self.cuts: dict[int, Tensor] = {}
+        self._gates: dict[int, list[Gate]] = defaultdict(list)
         self._nodes, self._operands = tape.nodes, by_target(tape.edges)
         self._kept: set[Place] = set()
         with recording(), unwatched():
             for node in self._nodes:
                 for n, tensor in enumerate(self._compute(node)):
                     self._check(node, n, tensor)
+                    if (node.number, n) in self.program.outside and tensor.edge is not None:
+                        self._gates[node.step].append(gate := Gate(tensor.edge))
+                        gate.open()
+                        tensor = Tensor(tensor.array, (gate, 0))
                     self.tensors[node.number, n] = tensor
                     if (node.number, n) in gates:
                         self.gates[node.number, n] = leaf(Tensor(tensor.array))
+
+    @contextmanager
+    def sent_by(self, loss: Place) -> Iterator[None]:
+        """Within, what a loss sends back itself to a hyperparameter outside the optimizer goes no further."""
+        gates = self._gates[self._nodes[loss[0]].step]
+        for gate in gates:
+            gate.inputs = (None,)
+        try:
+            yield
+        finally:
+            for gate in gates:
+                gate.open()
 
     def cotangent(self, loss: Place) -> np.ndarray:
         """The cotangent that the backward passes from a loss started with; ones if none started there."""
@@ -175,7 +194,9 @@ def arrived(rerun: Rerun) -> Ghosts:
     ghosts = Ghosts({}, {}, {})
     for loss, stops in sweeps(rerun.tape).items():
         alone = ghosts.passes[loss] = {}
-        for edge, cotangent in cotangents(rerun, loss, stops):
+        with rerun.sent_by(loss):
+            found = cotangents(rerun, loss, stops)
+        for edge, cotangent in found:
             sums: dict[Any, np.ndarray] = ghosts.cuts if edge in cuts else ghosts.places
             key = cuts[edge] if edge in cuts else places.get(edge)
             if key is not None:

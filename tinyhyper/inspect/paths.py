@@ -7,7 +7,9 @@ them read through a leaf of its own, so that a sweep from one stops at the next.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -50,14 +52,18 @@ class Paths:
         }
         self.rerun = Rerun(tape, gates=named)
         self._place = {gate.edge[0]: place for place, gate in self.rerun.gates.items() if gate.edge is not None}
+        self._asked: Place | None = None
         self._next: dict[Place, list[Place]] = {}
-        self._whole: Rerun | None = None
         self._slopes: dict[Place, dict[Any, np.ndarray]] = {}
         self._arrived: dict[tuple[Place, ...], dict[Place, np.ndarray]] = {}  # of one loss
 
     def parts(self, target: Place, loss: Place) -> list[Part]:
         """The parts of the loss's gradient with respect to the target, the largest first."""
-        counts = self.counts(target, loss)
+        with self._sent_by(loss):
+            return self._parts(target, loss)
+
+    def _parts(self, target: Place, loss: Place) -> list[Part]:
+        counts = self._counts(target, loss)
         if not counts.get(loss):
             return []
         found: list[Part] = []
@@ -79,6 +85,22 @@ class Paths:
             waiting += [((*through, place), arrived[place], room) for place in ahead if place in arrived]
         return sorted(found, key=lambda part: -norm(part.value))
 
+    @cached_property
+    def whole(self) -> Rerun:
+        """The recording run again, without stops."""
+        return Rerun(self.tape)
+
+    @contextmanager
+    def _sent_by(self, loss: Place) -> Iterator[None]:
+        """Within, paths are those from this loss."""
+        if not self.rerun.program.outside:
+            yield
+            return
+        if loss != self._asked:
+            self._asked, self._next, self._slopes = loss, {}, {}  # other paths lead on from a place
+        with self.rerun.sent_by(loss), self.whole.sent_by(loss):
+            yield
+
     def losses(self, gradient: Place) -> list[Place]:
         """The losses that a gradient in `.grad` is of: one, or, if a tower's objective says so, all in its window.
 
@@ -99,28 +121,39 @@ class Paths:
 
         boxes: the box of a place, for those that have one. A path is in each pair of boxes that it passes.
         """
-        arrived: dict[tuple[B, B], dict[Place, np.ndarray]] = defaultdict(dict)
+        found: dict[tuple[B, B], np.ndarray] = {}
         for loss in losses:
-            counts, found = self.counts(target, loss), {loss: self.rerun.cotangent(loss)}
-            for here in sorted(counts, reverse=True)[:-1]:  # the last is the target
-                ahead = [place for place in self.ahead(here) if counts.get(place)] if here in found else []
-                edges = [self.rerun.gates[place].edge for place in ahead]
-                parts = _gradients([(self.rerun.tensors[here], found[here])], edges) if ahead else {}
-                for place, part in ((ahead[n], part) for n, part in parts.items()):
-                    found[place] = np.asarray(found.get(place, 0.0) + part)
-                    before, after = boxes.get(here), boxes.get(place)
-                    if before is not None and after is not None and before != after:
-                        into = arrived[before, after]
-                        into[place] = np.asarray(into.get(place, 0.0) + part)
-        self._whole = self._whole or Rerun(self.tape)
-        whole = self._whole.tensors
-        return {
-            ends: _gradients([(whole[place], part) for place, part in into.items()], [whole[target].edge])[0]
-            for ends, into in arrived.items()
-        }
+            with self._sent_by(loss):
+                for ends, part in self._between(target, loss, boxes):
+                    found[ends] = np.asarray(found[ends] + part) if ends in found else part
+        return found
+
+    def _between(
+        self, target: Place, loss: Place, boxes: Mapping[Place, B]
+    ) -> Iterator[tuple[tuple[B, B], np.ndarray]]:
+        """The same of one loss."""
+        arrived: dict[tuple[B, B], dict[Place, np.ndarray]] = defaultdict(dict)
+        counts, found = self._counts(target, loss), {loss: self.rerun.cotangent(loss)}
+        for here in sorted(counts, reverse=True)[:-1]:  # the last is the target
+            ahead = [place for place in self.ahead(here) if counts.get(place)] if here in found else []
+            edges = [self.rerun.gates[place].edge for place in ahead]
+            parts = _gradients([(self.rerun.tensors[here], found[here])], edges) if ahead else {}
+            for place, part in ((ahead[n], part) for n, part in parts.items()):
+                found[place] = np.asarray(found.get(place, 0.0) + part)
+                before, after = boxes.get(here), boxes.get(place)
+                if before is not None and after is not None and before != after:
+                    into = arrived[before, after]
+                    into[place] = np.asarray(into.get(place, 0.0) + part)
+        whole = self.whole.tensors
+        for ends, into in arrived.items():
+            yield ends, _gradients([(whole[place], part) for place, part in into.items()], [whole[target].edge])[0]
 
     def counts(self, target: Place, loss: Place) -> dict[Place, int]:
         """How many paths lead to the target from each place between it and the loss."""
+        with self._sent_by(loss):
+            return self._counts(target, loss)
+
+    def _counts(self, target: Place, loss: Place) -> dict[Place, int]:
         counts: dict[Place, int] = {}
         for place in sorted(walk([loss], lambda place: [p for p in self.ahead(place) if p >= target])):
             counts[place] = 1 if place == target else sum(counts.get(p, 0) for p in self.ahead(place))
@@ -147,12 +180,11 @@ class Paths:
 
     def _rest(self, place: Place, target: Place, cotangent: np.ndarray) -> np.ndarray:
         """The contribution of all paths from a place to the target; for a number, its cotangent times one sweep's."""
-        self._whole = self._whole or Rerun(self.tape)
-        edge = self._whole.tensors[target].edge
+        edge = self.whole.tensors[target].edge
         if cotangent.ndim:
-            return _gradients([(self._whole.tensors[place], cotangent)], [edge])[0]
+            return _gradients([(self.whole.tensors[place], cotangent)], [edge])[0]
         if place not in self._slopes:
-            self._slopes[place] = dict(cotangents(self._whole, place, ()))
+            self._slopes[place] = dict(cotangents(self.whole, place, ()))
         return cotangent * self._slopes[place][edge]
 
 

@@ -166,16 +166,17 @@ class Inside:
 class Program(NamedTuple):
     """What a second run of the recorded operations needs.
 
-    arrays: by node, the values that no recorded operation computed.
+    arrays: by node, the values that no recorded operation computed.  dtypes: of detached tensors, by cut.
     calls: by node, the operation, what it was told beside the operands, and whether it recorded a gradient.
     cotangents: by loss, the sum of the cotangents that its backward passes started with.
-    dtypes: by cut, the dtype of the detached tensor, which a copy may have changed.
+    outside: where losses read hyperparameters outside the optimizer.
     """
 
     arrays: dict[int, np.ndarray]
     calls: dict[int, tuple[Any, Any, bool]]
     cotangents: dict[Place, np.ndarray]
     dtypes: list[np.dtype]
+    outside: set[Place]
 
 
 class Recording:

@@ -69,5 +69,8 @@ class Watcher(Labels):
     def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
         """A step of the optimizer would move these parameters, unless it is not finite."""
 
+    def outside(self, tensor: Tensor) -> None:
+        """A loss reads a hyperparameter outside the optimizer here: what it sends back itself goes no further."""
+
     def stepped(self) -> None:
         """A step has ended."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core.coordinates import Hyperparameter, coordinate_of
 from ..core.operation import attach
+from ..core.rules import positive
 from ..core.tape import Edge, Node, current, recording
 from ..core.tensor import Tensor, leaf
 from ..core.tower import HOOKS, KEYWORDS, RATE, Optimizer
@@ -105,14 +106,14 @@ class Outside(Hook):
         now = internal.array, internal.edge, tape
         if tensor is None or any(one is not other for one, other in zip(known, now)) or _is_released(tensor):
             with recording():  # whatever mode it is read in first
-                tensor = level._coordinates[name].value(internal)
-            tensor = Tensor(tensor.array, None if tensor.edge is None else (self._gate(tensor.edge), 0))
+                tensor = positive(level._coordinates[name].value(internal))  # in all coordinates, another tensor
+            if tensor.edge is not None:
+                self._gates.append(gate := Gate(tensor.edge))
+                tensor = Tensor(tensor.array, (gate, 0))
+                if tape is not None:
+                    tape.outside(tensor)
             self._read[name] = now, tensor
         return tensor
-
-    def _gate(self, edge: Edge) -> Gate:
-        self._gates.append(gate := Gate(edge))
-        return gate
 
 
 def _is_released(tensor: Tensor) -> bool:
