@@ -12,8 +12,9 @@ from replayed import batches, loss_of, make
 import tinyhyper as th
 from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import native
-from tinyhyper.program.layout import Layout, Outside
+from tinyhyper.program.layout import Layout
 from tinyhyper.program.readings import each
+from tinyhyper.program.rows import Outside
 from tinyhyper.program.verify import verify
 
 entries = kernels("entries")

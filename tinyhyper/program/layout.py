@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from .beside import flat
 from .lowering import lowered
 from .program import Body, Instruction, Program
 from .readings import Strip, each, numbers_in, slots_in
+from .rows import Outside, Row, carried_out
 from .values import Key
 from .versions import Version, Versions
 
@@ -26,29 +26,8 @@ TURNS = 3  # buffers: of what a step makes, of what it reads, and of what the st
 ALIGN = 64  # bytes: a line of the processor's cache
 
 
-class Outside(NamedTuple):
-    """In place of a slot, an array outside: of the batch, or where the loss or a history of a value goes."""
-
-    number: int
-    spec: ArraySpec
-
-
 class Address(int):
     """Of a constant, or of a table: no offset."""
-
-
-class Row(NamedTuple):
-    """One line of a table, in every turn of the buffers.
-
-    entry: the C function, None for what Python does.  reads, writes: slots, or what lies outside.
-    instruction: of the program; None for what the machine adds.  inside: the slots in its arguments.
-    """
-
-    entry: Any
-    reads: tuple[Any, ...]
-    writes: tuple[Any, ...]
-    instruction: Instruction | None = None
-    inside: Mapping[int, Any] = MappingProxyType({})
 
 
 class Layout:
@@ -282,8 +261,3 @@ def rounded(size: int) -> int:
 def _is_unread(instruction: Instruction, *places: int | Strip) -> bool:
     """Whether nothing reads some of what an instruction makes."""
     return {*each(places)} <= {*instruction.frees}
-
-
-def carried_out(row: Row) -> str:
-    """How an instruction is carried out, as in `Program.ways`."""
-    return "np" if row.entry is None else "=" if row.entry.exact else "~"

@@ -13,11 +13,12 @@ import numpy as np
 from ..errors import GraphError
 from ..inspect.answers import Answer
 from . import native
-from .layout import TURNS, Layout, carried_out
+from .layout import TURNS, Layout
 from .moment import Batch, Moment
 from .native import Native
 from .program import Instruction, Program, run
 from .readings import each, slots_in
+from .rows import carried_out
 from .runners import Natively, arrays_in
 
 ROUND = 5e-5  # seconds that a round of many calls is to take

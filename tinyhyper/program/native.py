@@ -13,8 +13,9 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..finite import all_finite
-from .layout import Layout, Outside, Row
+from .layout import Layout
 from .readings import Strip, filled
+from .rows import Outside, Row
 from .streams import Stream
 from .versions import Version
 

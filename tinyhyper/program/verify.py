@@ -15,10 +15,11 @@ import numpy as np
 
 from ..core.operation import ArraySpec
 from ..errors import GraphError
-from .layout import Layout, Outside, Row
+from .layout import Layout
 from .places import where
 from .readings import Strip
 from .results import LOADED, History, Places, Results, later, results_of
+from .rows import Outside, Row
 from .versions import Version
 
 GIVEN = 1 << 32  # from here on the numbers of constants
