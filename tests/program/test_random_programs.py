@@ -14,7 +14,7 @@ from replayed import batches, eager_step, loss_of, make
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.optim import SGD
-from tinyhyper.program import handles
+from tinyhyper.program import blocks, handles
 from tinyhyper.program.compare import distance
 from tinyhyper.testing.operations import OPERATIONS
 from tinyhyper.testing.program import Program, Step
@@ -100,9 +100,13 @@ def test_programs_run_by_python_stay_in_their_buffers(by_python, program, side_b
 
 
 @settings(max_examples=8)
-@given(program=testing.programs(max_steps=4, operations=QUICK), side_by_side=st.booleans())
-def test_programs_run_by_c_functions_stay_in_their_buffers(program, side_by_side):
-    with guard_bytes() as guards:
+@given(
+    program=testing.programs(max_steps=4, operations=QUICK),
+    side_by_side=st.booleans(),
+    block=st.sampled_from([blocks.BLOCK, 16]),
+)
+def test_programs_run_by_c_functions_stay_in_their_buffers(program, side_by_side, block):
+    with guard_bytes() as guards, mock.patch.object(blocks, "BLOCK", block):
         compare(program, side_by_side=side_by_side)
     assert guards or compiler_is_off()
 
@@ -112,7 +116,7 @@ def test_programs_run_by_c_functions_stay_in_their_buffers(program, side_by_side
 @settings(max_examples=3)
 @given(data=st.data())
 def test_every_operation_stays_in_its_buffers(name, data):
-    with guard_bytes():
+    with guard_bytes(), mock.patch.object(blocks, "BLOCK", data.draw(st.sampled_from([blocks.BLOCK, 16]))):
         compare(data.draw(testing.programs(max_steps=2, operations=[name])), side_by_side=data.draw(st.booleans()))
 
 

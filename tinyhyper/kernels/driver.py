@@ -11,6 +11,7 @@ import numpy as np
 
 from . import cache, native
 from .backend import compiler_is_off
+from .recipes import Kind
 
 SOURCE = """
 def kernel(place, tables, patches):
@@ -36,11 +37,33 @@ def kernel(place, tables, patches):
 
 from tinyhyper.kernels.loops import call, load, store
 """
+BLOCKS = """
+def kernel(rounds, calls, moves):
+    for n in range(rounds + 1):
+        change = 1 if n == 0 else 4 if n == rounds else 3 if n == rounds - 1 else 2
+        for k in range(moves.shape[0]):
+            store(moves[k, 0], load(moves[k, 0]) + moves[k, change])
+        if n < rounds:
+            for k in range(calls.shape[0]):
+                call(calls[k, 0], calls[k, 1])
+
+from tinyhyper.kernels.loops import call, load, store
+"""
 PAUSE = 0.02  # seconds, after which a run returns, so that Python can act on a signal
 
 if hasattr(os, "register_at_fork"):  # not while a function is loaded: in the child nobody would let go of the lock
     lock = native._loading
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
+def blocks() -> int:
+    """The address of a C function that calls several, round after round.
+
+    Its words: how many rounds; the functions and the addresses of their words, an array of two columns; and an array of
+    five, which has addresses of words and what is added to them before the first round, before each other one, before
+    the last one of two or more, and after all.
+    """
+    return native.address(BLOCKS, (Kind("int64", layout=""), Kind("int64", 2), Kind("int64", 2)))
 
 
 class Driver:

@@ -24,12 +24,14 @@ class Entry(NamedTuple):
 
     words: integers, and what stands for an address: an Operand, an Output, a Room, a Table, or FLAG.
     kinds: of the arguments that they make.  exact: whether the result has the bits of op.compute.
+    along: as of a Recipe.
     """
 
     address: int
     words: tuple[Any, ...]
     kinds: tuple[Kind, ...]
     exact: bool
+    along: tuple[bool, ...]
 
 
 class Reach(NamedTuple):
@@ -152,4 +154,4 @@ def _entry(found: Recipe | None) -> Entry | None:  # pragma: no cover - compiled
     address = native.address(found.source, found.kinds) if found else 0
     if not found or not address:
         return None
-    return Entry(address, found.words, found.kinds, found.exact)
+    return Entry(address, found.words, found.kinds, found.exact, found.along)

@@ -79,7 +79,8 @@ def written(
             arguments.append(anyhow(place, merged, offset) if offset and n == 0 else array(place, merged))
     dtypes, varies = tuple([x.dtype for x in arrays]), tuple(layout.varies)
     signature = compiler.Signature(expression, dtypes[:count], dtypes[count:], varies[:count], varies[count:])
-    return made(_write(signature), arguments, exact)
+    divisible = bool(varies[0]) and all(map(all, varies[count:]))
+    return made(_write(signature), arguments, exact, [along[0] for along in varies] if divisible else ())
 
 
 _write = functools.lru_cache(maxsize=1024)(compiler.write)

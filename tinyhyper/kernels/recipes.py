@@ -64,12 +64,15 @@ class Recipe(NamedTuple):
     """How an operation is carried out. Functions are shared by all of one source and kinds, whatever their shapes.
 
     words: integers, or what stands for an address.  exact: whether the result has the bits of op.compute.
+    along: whether each argument has a part for each round of the kernel's outermost loop, which makes its own part of
+    the result whatever rounds there are; empty for a kernel that has no such loop.
     """
 
     source: str
     kinds: tuple[Kind, ...]
     words: tuple[Any, ...]
     exact: bool
+    along: tuple[bool, ...]
 
 
 Specs: TypeAlias = "tuple[ArraySpec, ...]"
@@ -88,10 +91,10 @@ def in_rows(shape: tuple[int, ...], dtype: np.dtype) -> ArraySpec:
     return ArraySpec(shape, dtype, np.empty(shape, dtype).strides)
 
 
-def made(source: str, arguments: Sequence[Argument], exact: bool) -> Recipe:
+def made(source: str, arguments: Sequence[Argument], exact: bool, along: Sequence[bool] = ()) -> Recipe:
     """The recipe for a kernel with these arguments."""
     words = tuple([word for _, words in arguments for word in words])
-    return Recipe(source, tuple([kind for kind, _ in arguments]), words, exact)
+    return Recipe(source, tuple([kind for kind, _ in arguments]), words, exact, tuple(along))
 
 
 def array(place: Any, like: np.ndarray) -> Argument:

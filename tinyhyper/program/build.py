@@ -49,7 +49,8 @@ class Builder:
         drafts = [self._draft(n) for n in range(self.length)]
         bodies = tuple([self._body(n, draft) for n, draft in enumerate(drafts)])
         ways = tuple([("np",) * len(body.instructions) for body in bodies])
-        return Program(tuple(self.slots), self.constants, self.keys, bodies, self._sources, ways)
+        groups = tuple([(None,) * len(body.instructions) for body in bodies])
+        return Program(tuple(self.slots), self.constants, self.keys, bodies, self._sources, ways, groups)
 
     def _compare(self, one: Trace, other: Trace) -> None:
         """Raise Difference where two steps have other values or operations; what they read is compared later."""

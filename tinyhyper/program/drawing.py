@@ -30,6 +30,7 @@ ENDS = {
 }
 WAYS = "= by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls"
 IDLE = "; nothing where no work is done"
+GROUPS = "; [ block after block"
 
 
 @dataclass(slots=True)
@@ -92,7 +93,8 @@ class Drawing(Canvas):
         self.top = 48 + LINE * len(WORDS) + 0.77 * SMALL * slanted  # the sine of their angle
         self.bottom = self._stack() + 14
         columns = 1 + max([bar.column for bar in self.bars], default=0)
-        self.ways = WAYS if all(line.way for line in self.lines) else WAYS + IDLE
+        self.groups = sheet.groups
+        self.ways = WAYS + IDLE * (not all(line.way for line in self.lines)) + GROUPS * bool(self.groups)
         width = max(self.right + 14 + self.pitch * columns + 60, 2 * EDGE + SMALL * len(self.ways))
         super().__init__(width, self.bottom + 4 * LINE + 12, "th-figure th-program")
 
@@ -122,6 +124,7 @@ class Drawing(Canvas):
             self.write(EDGE, 34 + n * LINE, words, "th-small")
         for y, title in self.titles:
             self.write(EDGE, y, title, "th-lane")
+        self._brackets()
         self._wires()
         for bar in self.bars:
             self._bar(bar)
@@ -132,6 +135,13 @@ class Drawing(Canvas):
 
     def _x(self, bar: Bar) -> float:
         return self.right + 14 + self.pitch * (bar.column + 0.5)
+
+    def _brackets(self) -> None:
+        """A bracket beside the instructions that run block after block."""
+        for group in self.groups:
+            if shown := [self.y[number] for number in group if number in self.y]:
+                path = f"M{EDGE + 20} {shown[0] - 9:g} h-4 V{shown[-1] + 9:g} h4"
+                self.add("path", d=path, class_="th-bracket")
 
     def _wires(self) -> None:
         """A line from each instruction to what it touches, below the bars that it does not touch."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec
 from .beside import flat
+from .blocks import groups
 from .lowering import lowered
 from .program import Body, Instruction, Program
 from .readings import Strip, each, numbers_in, slots_in
@@ -44,6 +46,7 @@ class Layout:
     words: of all C functions.  moving: the numbers of those that are offsets.
     tables: (phases, lines, 2), a C function and the number of its first word; 0 for what Python does.
     outside: for each phase the numbers of the words that say where it lies, by number.
+    groups: of the rows of each body, those that run block after block.
     """
 
     def __init__(
@@ -75,6 +78,9 @@ class Layout:
         self._place_rooms()
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
+        begins = [self.tables[n :: self.length, :, 1] for n in range(self.length)]
+        self.groups = [groups(rows, self.words, begin, self._entries) for rows, begin in zip(self.rows, begins)]
+        self.program = self.program._replace(groups=tuple(self._grouped()))
 
     def serves(self, program: Program, watched: Sequence[Key], checks: bool, side_by_side: bool) -> bool:
         """Whether it was made for these, and for as many threads as there are now."""
@@ -221,6 +227,14 @@ class Layout:
         """The numbered lines of a phase; those of a shorter body end with more of the same copies."""
         rows = self.rows[phase % self.length]
         return ((line, rows[min(line, len(rows) - 1)]) for line in range(self.tables.shape[1]))
+
+    def _grouped(self) -> Iterator[tuple[int | None, ...]]:
+        """Of each body, as `Program.groups`."""
+        numbers, found = count(1), dict[int, int]()
+        for n, body in enumerate(self.lowered.bodies):
+            for group, number in zip(self.groups[n], numbers):
+                found |= {id(row.instruction): number for row in self.rows[n][group.first : group.last]}
+            yield tuple([found.get(id(body.instructions[place])) for place in self.numbers[n]])
 
     def _write_words(self) -> tuple[np.ndarray, np.ndarray]:
         """The words of all C functions, and the numbers of those that are offsets."""

@@ -22,6 +22,7 @@ KEY = """\
 = by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
 nothing where no work is done: nobody reads the result, or its reader takes the operand as it lies
 to 9: freed after instruction 9; carried: a later step reads it, or users see it; returned: the loss"""
+GROUPS = "┌ to └: block after block, so all of them on one part of their arrays, and then on the next"
 TURNS = "#2: in buffer 2; ×3: in three buffers, to which steps write in turn"
 WIDTH, LEFT = 110, 8  # of a line, and of the number and the way of an instruction
 
@@ -31,6 +32,8 @@ Row = tuple[str, str, Sequence[tuple[str, str]], str]  # before an instruction, 
 def listing(sheet: Sheet) -> str:
     """The program, line by line."""
     rows: list[Row | str] = [("no.", "instruction", [("makes", "there")], "from")]
+    marks = {number: "│" for group in sheet.groups for number in group}
+    marks |= {group[0]: "┌" for group in sheet.groups} | {group[-1]: "└" for group in sheet.groups}
     for n, step in enumerate(sheet.steps, start=1):
         if len(sheet.steps) > 1:
             rows.append(f"step {n} of {len(sheet.steps)} in a window:")
@@ -40,14 +43,15 @@ def listing(sheet: Sheet) -> str:
                 part = line.part
                 rows.append(BACKWARD if asks and part == "backward" else PARTS[part])
             made = dict.fromkeys([(shape(sheet, slot), life(sheet, slot)) for slot in line.writes])
-            rows.append((f"{line.number:>3}  {line.way}", formula(sheet, line), [*made], site(line)))
+            head = f"{line.number:>3} {marks.get(line.number, ' ')}{line.way}"
+            rows.append((head, formula(sheet, line), [*made], site(line)))
         names = [sheet.arrays[slot].name for slot in step.counted]
         rows += [f"{'':{LEFT}}{name}* = {name} + 1" for name in names]
     sizes: dict[int, int] = {}
     for array in sheet.arrays:
         sizes |= {buffer: max(array.nbytes, sizes.get(buffer, 0)) for buffer in array.buffers}
     memory = [TURNS, f"{len(sizes)} buffers hold {sum(sizes.values()):,} bytes"] if sizes else []
-    return "\n".join([*map(plain, _aligned(rows)), "", KEY, *memory])
+    return "\n".join([*map(plain, _aligned(rows)), "", KEY, *[GROUPS] * bool(marks), *memory])
 
 
 def _aligned(rows: Sequence[Row | str]) -> Iterator[str]:

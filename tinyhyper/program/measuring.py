@@ -28,8 +28,8 @@ IN_MEMORY = (
     "A C function is called many times in a row on the same arrays, so these are in the processor's caches. What is "
     "carried out by Python (np) is measured likewise, with the copy of its result to a buffer. What several rules need "
     "of the same scalars is computed once, by an instruction without a number. One that does the work of several has "
-    "the number of the first. A whole step is one of many in a row, "
-    "with copies of the batch and the loss."
+    "the number of the first. Those that run block after block are timed one by one. A whole step is one of many in a "
+    "row, with copies of the batch and the loss."
 )
 BY_NUMPY = "Each operation is timed where it stands in a step. A whole step is all of them, and what lies in between."
 BY_HAND = "a value was set by hand within a window. Make as many steps as a window has first"

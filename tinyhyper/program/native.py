@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..finite import all_finite
+from .blocks import in_blocks
 from .layout import Layout
 from .readings import Strip, filled
 from .rows import Outside, Row
@@ -81,6 +82,8 @@ class Native:
             place = stream.join(patches, place)
         flag = self._array(layout.flag, (1,), np.dtype(np.int64))
         self._flag = flag.data  # for Python, to which an element of an array is slow
+        if any(layout.groups):
+            tables, self._told = in_blocks(layout.groups, tables, machine.driver.blocks())
         self._driver = machine.driver.Driver(tables, patches, flag)
 
     _nowhere = np.zeros(1, np.int64)  # a word that nothing reads

@@ -56,7 +56,7 @@ class Line:
     reads: its operands, by slot.  inside: the slots in its other arguments.  writes, frees: slots.
     options: its other arguments that are plain and no defaults: name and value.
     cuts: for each operand why it was detached, None if it was not.
-    way: how it is carried out, as in `Program.ways`.
+    way: how it is carried out, as in `Program.ways`.  group: with which others it runs block after block.
     """
 
     number: int
@@ -69,6 +69,7 @@ class Line:
     frees: tuple[int, ...]
     part: Part
     way: Literal["=", "~", "np", ""]
+    group: int | None
     file: str
     line: int
 
@@ -102,11 +103,20 @@ class Sheet:
         """The instructions of all steps."""
         return [line for step in self.steps for line in step.instructions]
 
+    @property
+    def groups(self) -> list[list[int]]:
+        """The numbers of the instructions that run block after block, group by group."""
+        found: dict[int, list[int]] = {}
+        for line in self.lines:
+            if line.group is not None:
+                found.setdefault(line.group, []).append(line.number)
+        return [*found.values()]
+
 
 def sheet(program: Any) -> Sheet:
     """The records of a program."""
     numbers = count(1)
-    steps = [_step(body, ways, numbers) for body, ways in zip(program.bodies, program.ways)]
+    steps = [_step(*each, numbers) for each in zip(program.bodies, program.ways, program.groups)]
     lines = [line for step in steps for line in step.instructions]
     first = {slot: line.number for line in lines for slot in line.writes}
     last = {slot: line.number for line in lines for slot in line.frees}
@@ -122,13 +132,13 @@ def sheet(program: Any) -> Sheet:
     return Sheet(FORMAT, VERSION, tuple(arrays), tuple(steps))
 
 
-def _step(body: Any, ways: Sequence[Any], numbers: Any) -> Step:
+def _step(body: Any, ways: Sequence[Any], groups: Sequence[Any], numbers: Any) -> Step:
     lines = [
         Line(
             next(numbers), i.op.name, i.reads, tuple(slots_in(i.call)), _options(i.op, i.call), i.cuts,
-            i.writes, i.frees, i.part, way, i.file, i.line,
+            i.writes, i.frees, i.part, way, group, i.file, i.line,
         )
-        for i, way in zip(body.instructions, ways)
+        for i, way, group in zip(body.instructions, ways, groups)
     ]  # fmt: skip
     gradients = tuple(body.gradients.values())
     return Step(tuple(lines), body.moves, body.after, body.counted, gradients, body.loss)

@@ -94,7 +94,7 @@ class Program {
     const cut = (n) => (line.cuts[n] ? [h("small", {}, `✂\uFE0E cut (${line.cuts[n]}): no gradient flows back`)] : []);
     return [
       h("h2", {}, `${line.number} ${line.op}`),
-      h("p", { class: "kind" }, `${PARTS[line.part]}, ${WAYS[line.way]}`),
+      h("p", { class: "kind" }, `${PARTS[line.part]}, ${WAYS[line.way]}${this.group(line)}`),
       h("p", {}, this.drawn("line", line.number).at(-1)?.querySelector("title").textContent ?? ""),
       h("h3", {}, "reads"),
       h("ul", {}, line.reads.map((number, n) => this.item(number, this.origin(number), ...cut(n))), line.inside.map((number) => this.item(number, this.origin(number)))),
@@ -102,6 +102,12 @@ class Program {
       h("ul", {}, line.writes.map((number) => this.item(number, this.life(number)))),
       h("p", { class: "kind" }, `${line.file}:${line.line}`),
     ];
+  }
+
+  /* With which others a line runs block after block. */
+  group(line) {
+    const others = this.lines.filter((other) => other.group === line.group && other !== line).map((other) => other.number);
+    return line.group === null ? "" : `; block after block with ${others.join(", ")}`;
   }
 
   sayArray(array) {
