@@ -30,6 +30,11 @@ CHANGES = (
     "with the batch. What the loss keeps for its next call, such as the state of a recurrent net, belongs in carry=. "
     "What it only notes, such as losses in a list, take from what train returns"
 )
+IN_WINDOW = (
+    "replay: what the loss closes over has changed within a window of {} steps. The hypergradient needs the graphs of "
+    "its last {}, which cannot be made again with what it was. They are dropped, and the run stands after the window's "
+    "first step. Give what changes to the step with the batch"
+)
 NUMBER = (
     "replay: a number among the arguments of the loss is another one each time, and a program holds it as a constant. "
     "So each step is eager. Give it as an array of the weights' dtype, such as np.array(0.5, np.float32)"

@@ -19,7 +19,7 @@ from .compare import APART, Comparisons, differs
 from .eager import asks, eager_step
 from .forks import lock_of
 from .layout import Layout
-from .learning import Learner
+from .learning import IN_WINDOW, Learner
 from .moment import Batch, Moment
 from .pending import Look
 from .program import Program
@@ -29,11 +29,6 @@ from .visible import Visible
 
 Known = tuple[Program, "Layout | None"]
 
-CHANGED = (
-    "replay: what the loss closes over has changed within a window of {} steps. The hypergradient needs the graphs of "
-    "its last {}, which cannot be made again with what it was. They are dropped, and the run stands after the window's "
-    "first step. Give what changes to the step with the batch"
-)
 WATCHED = 100  # steps, after which hyperparameters are looked at; with each one that takes longer than the step
 PART = 64  # steps, of which the rows of whole data sets are copied at once
 
@@ -186,7 +181,7 @@ class Session:
         dropped = len(self.moment.since)
         self._go_back(self.moment.back())
         self.learner.is_stale = False
-        raise GraphError(CHANGED.format(self._period, dropped))
+        raise GraphError(IN_WINDOW.format(self._period, dropped))
 
     def _go_back(self, moment: Moment) -> None:
         """Let users see a moment, from which the eager engine goes on."""
