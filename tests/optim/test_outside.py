@@ -263,6 +263,20 @@ def test_a_replayed_run_has_the_bits_of_an_eager_one(coordinate, objective):
         assert history[-1] == eager[1].hyperparameters[name] == replayed[1].outside[name].item() != 0.1
 
 
+@pytest.mark.parametrize("coordinate", COORDINATES)
+def test_weights_of_float32_are_replayed_beside_a_number_of_float64(coordinate):
+    options = {"outside": {"decay": 0.1, "smooth": 0.3}, "coordinates": {"decay": coordinate}, "horizon": 3}
+    tower = Adam(0.05, **options, optimizer=SGD(1e-2))
+    eager, replayed = make(twin(tower), np.float32), make(twin(tower), np.float32)
+    step, given_ = th.replay(loss_of, *replayed), batches(40, np.float32)
+    train(*eager, given_, None)
+    for batch in given_:
+        step(*batch)
+    assert step.program is not None and replayed[0]["w"].dtype == np.float32
+    np.testing.assert_allclose(replayed[0]["w"].numpy(), eager[0]["w"].numpy(), rtol=1e-3, atol=1e-3)
+    assert replayed[1].hyperparameters == pytest.approx(eager[1].hyperparameters, rel=1e-3)
+
+
 def test_a_replayed_run_goes_on_eagerly_to_a_goal():
     options = {"outside": {"decay": 0.1, "smooth": 0.3}, "coordinates": {"decay": "log"}, "horizon": 2}
     tower = SGD(0.1, **options, optimizer=SGD(1e-2))

@@ -80,8 +80,9 @@ class Outside(Hook):
             level._rows[name] = name
             level._in_use.add(name)
             level._tuned += (name,) * tuned
-        rows = {name: Hyperparameter(*row[:2], range=(-np.inf, np.inf)) for name, row in outside.items()}
-        vars(level)["table"] = {**level.table, **rows}
+        if outside:
+            rows = {name: Hyperparameter(*row[:2], range=(-np.inf, np.inf)) for name, row in outside.items()}
+            vars(level)["table"] = {**level.table, **rows}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"names": self.names}

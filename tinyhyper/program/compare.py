@@ -14,7 +14,7 @@ from .runners import Made
 from .values import Key, arrays_of, named, values_of
 from .visible import Visible
 
-CLOSE = {"f": 1e-5, "d": 1e-12}  # by dtype of the loss, of the largest element
+CLOSE = {"f": 1e-5, "d": 1e-12}  # by the coarsest dtype of the values, of the largest element
 PIECE = 1 << 14  # elements that are compared at once, as what is computed of them needs memory
 APART = (
     "replay: the program no longer computes what the loss does: {}. The last {} steps are dropped, and the run stands "
@@ -93,9 +93,10 @@ def differs(
 def _difference(after: Moment, loss: np.ndarray, expected: np.ndarray, found: Mapping[Key, np.ndarray]) -> str | None:
     """The first value that is not within rounding, in words."""
     pairs = [("the loss", loss, expected), *[(named(key), after.array(key), found[key]) for key in after.keys]]
+    close = max(CLOSE.get(mine.dtype.char, 0.0) for _, mine, _ in pairs)
     for name, mine, its in pairs:
         error = distance(mine, its)
-        if not error <= CLOSE[loss.dtype.char]:
+        if not error <= close:
             return f"{name} is {_shown(mine)}, and {_shown(its)} in the eager step ({error:.2g} of the largest element)"
     return None
 
