@@ -19,6 +19,7 @@ DEMOS = {
     "bugs": "the symptoms of sixteen wrong hyperoptimizers, beside the right ones, as docs/bugs.md has them",
     "soak": "ten million replayed steps: memory and time; and whether runs joined by checkpoints end as one does",
     "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes two minutes",
+    "lowering": "what each lowering of a replayed program gains, as docs/replay.md has it",
     "course": "the lessons of docs/course as Jupyter notebooks, in --out",
     "lesson": "one of them in the terminal: python -m demos lesson 1",
     "paper table1": "Table 1: 18 stacks on MNIST, and the plain optimizers again with what was learned",
@@ -35,6 +36,7 @@ DEMOS = {
 }
 MODULES = {
     "bench": "demos.bench.command",  # demos.bench is imported by the measured processes, so it is light
+    "lowering": "demos.bench.lowering",
     "course": "demos.course.notebooks",
     "lesson": "demos.course.lesson",
 }

@@ -155,6 +155,7 @@ TAKES = {
     },
     "paper towers": RUNNER | {"--only"},
     "paper results": {"--out"},
+    "lowering": set(),
     "course": {"--out"},
     "lesson 1": {"--out"},
 }
