@@ -141,7 +141,7 @@ class Drawing(Canvas):
         for group in self.groups:
             if shown := [self.y[number] for number in group if number in self.y]:
                 path = f"M{EDGE + 20} {shown[0] - 9:g} h-4 V{shown[-1] + 9:g} h4"
-                self.add("path", d=path, class_="th-bracket")
+                self.add("path", d=path, class_="th-wire th-bracket")
 
     def _wires(self) -> None:
         """A line from each instruction to what it touches, below the bars that it does not touch."""
