@@ -11,8 +11,9 @@ from ..errors import ArgumentError
 from .cuts import EXERCISES as CUTS
 from .exercise import Exercise
 from .gradients import EXERCISES as GRADIENTS
+from .towers import EXERCISES as TOWERS
 
-EXERCISES: dict[str, Exercise] = {**GRADIENTS, **CUTS}
+EXERCISES: dict[str, Exercise] = {**GRADIENTS, **CUTS, **TOWERS}
 
 
 def check(exercise: str, answer: Any = ...) -> None:

@@ -1,0 +1,186 @@
+"""Lessons 5 to 8: paths, height, memory, coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core.optimizers import SGD
+from ..core.rules import sum as total
+from ..core.tensor import tensor
+from ..inspect import record
+from .exercise import Exercise, near, number, slope
+
+
+def _share(found: float) -> str:
+    parts = {}
+    for name, w, gradient in (("w", np.array([1.0, -2.0]), lambda w: 2 * w), ("b", np.array(0.5), lambda b: 4 * b**3)):
+        g = gradient(w)
+        parts[name] = float(np.sum(g * gradient(w - 0.1 * g)))
+    wanted = 100 * parts["b"] / (parts["w"] + parts["b"])
+    if near(found, wanted):
+        return ""
+    if near(found, wanted / 100):
+        return "This is the share itself. In per cent it is a hundred times as much."
+    if near(found, parts["b"]) or near(found, -parts["b"]):
+        return "This is what the path contributes. Divide it by what both paths contribute together."
+    return "Compute -g1 · g0 for w and for b, with the weights before and after the first step."
+
+
+def _second_step(mu: float) -> float:
+    """The loss after two steps of w ** 2 with momentum, of which the second has this mu."""
+    w, velocity = 1.0, 0.0
+    for step_mu in (0.5, mu):
+        velocity = step_mu * velocity + 2 * w
+        w -= 0.1 * velocity
+    return w * w
+
+
+def _momentum(found: float) -> str:
+    if near(found, wanted := slope(_second_step, 0.5)):
+        return ""
+    if near(found, -wanted):
+        return "The size is right. A larger mu takes w further: does that lower the loss here?"
+    return "It is the gradient after the second step, times -alpha, times the velocity after the first step."
+
+
+def _standstill(found: np.ndarray) -> str:
+    if found.shape != (2,):
+        return "Two numbers are needed."
+    g = 2 * (found - 3)
+    rise = -float(np.sum(g * 2 * (found - 0.1 * g - 3)))
+    return "" if abs(rise) < 1e-3 else f"There the gradient with respect to alpha is {rise:.3g}."
+
+
+def pair(answer: Any) -> np.ndarray:
+    """A list of numbers."""
+    if isinstance(answer, str) or callable(answer):
+        raise TypeError
+    return np.asarray(answer, float).ravel()
+
+
+def tower(height: int) -> SGD:
+    """SGD of a height, with step sizes of 0: its gradients and cuts are those of any other, and nothing runs off."""
+    found = SGD(0.0)
+    for _ in range(height):
+        found = SGD(0.0, optimizer=found)
+    return found
+
+
+def _first_move(height: int, level: int) -> int:
+    """The step at which the alpha of a level has a gradient for the first time."""
+    params, optimizer, step = {"w": tensor([1.0, -2.0], requires_grad=True)}, tower(height), 1
+    while True:
+        total(params["w"] * params["w"]).backward()
+        gradient = optimizer.levels[level].parameters["alpha"].grad
+        if gradient is not None and gradient.item() != 0:
+            return step
+        optimizer.step(params)
+        step += 1
+
+
+def _waits(found: float) -> str:
+    wanted = _first_move(7, 5)
+    if found == wanted:
+        return ""
+    return f"In a tower of height 3 level 2 moves first at step {_first_move(3, 2)}. Each level waits one step more."
+
+
+def _cuts(height: int, weights: int) -> int:
+    """How many cuts one step makes."""
+    params = {f"w{n}": tensor([1.0], requires_grad=True) for n in range(weights)}
+    with record() as tape:
+        total(sum(w * w for w in params.values())).backward()
+        tower(height).step(params)
+    return len(tape.cuts)
+
+
+def _cuts_of_a_tower(found: float) -> str:
+    wanted = _cuts(5, 1)
+    if found == wanted:
+        return ""
+    if found == wanted / 2:
+        return "Each move cuts two values: the old one, and its gradient."
+    return "Count what is moved: the weights by level 0, and the alpha of every level that has one above."
+
+
+def _cuts_of_a_weight(found: float) -> str:
+    added = _cuts(5, 2) - _cuts(5, 1)
+    return "" if found == added else "The hyperparameters are those of before. Only level 0 moves something more."
+
+
+def _growth(found: float) -> str:
+    if found == 300:
+        return ""
+    return "After step 1 there are 3 nodes, after step 2 there are 6. How many does each step add? Is that always so?"
+
+
+def reason(answer: Any) -> str:
+    """A word."""
+    if not isinstance(answer, str):
+        raise TypeError
+    return answer
+
+
+def _idle(found: str) -> str:
+    if found == "gradient":
+        return ""
+    if found in ("weights", "state"):
+        return "That value was computed from the step before by operations on the tape, so its edge leads back."
+    return f"{found}: no detach of the lesson has this reason. Look at the words in its parentheses."
+
+
+def _in_log(found: float) -> str:
+    if near(found, wanted := 0.02 * slope(lambda alpha: -50 * alpha, 0.02)):
+        return ""
+    return "Multiply by alpha, not divide." if near(found, wanted / 0.02**2) else "d alpha / d log alpha is alpha."
+
+
+def _after_a_step(found: float) -> str:
+    if near(found, 0.02 * math.exp(0.1)):
+        return ""
+    if near(found, 0.02 + 0.1):
+        return "The step is one of log alpha. So alpha is multiplied by a factor."
+    return "log alpha moves by -kappa times the gradient of 8.1. Then take exp."
+
+
+def functions(answer: Any) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """A pair of functions."""
+    value, inverse = answer
+    if not callable(value) or not callable(inverse):
+        raise TypeError
+    return value, inverse
+
+
+def _own_coordinate(found: tuple[Callable[[float], float], Callable[[float], float]]) -> str:
+    value, inverse = found
+    us = np.linspace(-5, 5, 41)
+    values = [float(value(float(u))) for u in us]
+    for u, v in zip(us, values):
+        if not 0 < v < 2:
+            return f"value({u:g}) is {v:g}, which is not between 0 and 2."
+        if not abs(float(inverse(v)) - u) < 1e-6 * max(1.0, abs(u)):
+            return f"value({u:g}) is {v:g}, but inverse({v:g}) is {float(inverse(v)):g}."
+    if any(a >= b for a, b in zip(values, values[1:])):
+        return "It does not grow everywhere, so the sign of a gradient would change its meaning."
+    return ""
+
+
+EXERCISES = {
+    "5.1": Exercise("a number", number, _share, "Where alpha goes is decided by w."),
+    "5.2": Exercise("a number", number, _momentum, "At the first step the same product has the velocity 0."),
+    "5.3": Exercise("a list of two numbers", pair, _standstill, "At the minimum both gradients are 0: nothing moves."),
+    "6.1": Exercise("a number", number, _waits, "The path from the loss to it passes every level below."),
+    "6.2": Exercise("a number", number, _cuts_of_a_tower, "Two for the weights, and two for each alpha that is tuned."),
+    "6.3": Exercise("a number", number, _cuts_of_a_weight, "What is above does not know how many weights there are."),
+    "7.1": Exercise("a number", number, _growth, "It grows by the same number at each step, for ever."),
+    "7.2": Exercise("one reason, as 'weights',", reason, _idle, "It guards against create_graph=True alone."),
+    "8.1": Exercise("a number", number, _in_log, "Here a gradient says by which share alpha should change."),
+    "8.2": Exercise("a number", number, _after_a_step, "A tenth more, roughly: exp(0.1) is 1.105."),
+    "8.3": Exercise(
+        "a pair of functions", functions, _own_coordinate, "Wherever the level above moves u, the number is in range."
+    ),
+}
