@@ -22,10 +22,10 @@ FAR = {  # in its coordinate, the numbers at which an alpha that was `value` has
 
 
 def told(optimizer, row, internal):
-    """What a step warns of that finds a hyperparameter at this number, and moves nothing."""
+    """What a step warns of that finds a hyperparameter at this number, and moves next to nothing."""
     optimizer.parameters[row].data = internal
     params = {"w": th.tensor([1.0, 2.0], requires_grad=True)}
-    params["w"].grad = th.tensor(np.zeros(2))
+    params["w"].grad = th.tensor(np.full(2, 1e-300))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         optimizer.step(params)
