@@ -182,6 +182,29 @@ def test_a_hyperparameter_that_runs_off_is_told_not_long_after_the_eager_engine_
     assert step <= by_calls < step + WATCHED and step <= with_pauses < step + 10
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_run_tells_of_a_hyperparameter_that_runs_off_as_often_as_the_eager_loop(exact):
+    def start():
+        tower = SGD(1e-6, optimizer=SGD(1e-4, optimizer=SGD(1e-6)))
+        return {"w": th.tensor(np.zeros(2), requires_grad=True)}, tower
+
+    def loss(params):
+        return th.sum(th.square(params["w"] - 1) * np.array([1.0, 10.0]))
+
+    def eager():
+        state = start()
+        for _ in range(200):
+            eager_step(loss, *state, ())
+
+    told = []
+    for run in (eager, lambda: th.replay(loss, *start(), exact=exact).over(steps=200)):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            run()
+        told.append(sorted(str(entry.message).partition(" has run off")[0] for entry in found))
+    assert told[0] == told[1] and len(told[0]) > 1
+
+
 def appends(seen):
     return lambda params, x, y: seen.append(0) or loss_of(params, x, y)
 

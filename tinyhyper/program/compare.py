@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
+from ..optim.ranges import RangeWatch
 from ..optim.saving import bare
 from .moment import Batch, Moment, live
 from .runners import Made
@@ -68,6 +69,7 @@ def differs(
     step: step(params, batch, optimizer) makes a step.
     """
     tower, kept = bare(visible.optimizer), dict(visible.carry)
+    tower.hooks[RangeWatch].in_use = False  # the run's own tower tells, once
     try:
         visible.put_carry(before.cut().carried.__getitem__)
         params = live(before, tower, lambda params, batch: step(params, batch, tower))
