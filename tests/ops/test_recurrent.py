@@ -141,8 +141,8 @@ def test_threads_change_no_bit(seed, batch):
 
 def test_the_batch_is_shared_by_threads_where_it_pays():
     threads.set_num_threads(2)
-    assert module._parts((50, 50, 512)) == [(0, 25), (25, 50)]
-    assert module._parts((2, 50, 512)) == [(0, 50)] and module._parts((500, 1, 4000)) == [(0, 1)]
+    assert module.parts((50, 50, 512)) == [(0, 25), (25, 50)]
+    assert module.parts((2, 50, 512)) == [(0, 50)] and module.parts((500, 1, 4000)) == [(0, 1)]
 
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])

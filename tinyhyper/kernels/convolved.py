@@ -12,11 +12,24 @@ from functools import partial
 import numpy as np
 
 from ..core.operation import ArraySpec
-from ..core.tensor import FLOATS
 from ..ops.convolution import Pair
 from . import sweeps, threads
 from .convolution import by_kernel
-from .recipes import Argument, Kind, Operand, Output, Recipe, Room, Specs, Table, anyhow, array, lie, made
+from .recipes import (
+    Operand,
+    Output,
+    Recipe,
+    Specs,
+    Table,
+    anyhow,
+    array,
+    boolean,
+    lie,
+    lie_in_rows,
+    made,
+    pair,
+    room,
+)  # fmt: skip
 
 # Each phase has every hop-th pixel of the output, from one on, and every hop-th of the weights.
 PHASES = """
@@ -80,10 +93,10 @@ def correlate(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size
     filled = (*rows.shape[:2], _wide(g))
     down, across = _ends(padded)[:2], _ends(padded)[2:]
     arguments = [
-        array(Operand(0), _lines(x)), array(Operand(1), g), array(Output(0), total), _pair(_hops(stride, x)),
-        _flag(sweeps.skips(padding, size)), _pair(down), _pair(across), _pair(padded.corner),
-        array(Operand(1), rows) if rows.shape == filled else _room(filled, x.dtype),
-        _room(padded.shape, x.dtype), _room((len(parts), *total.shape), x.dtype),
+        array(Operand(0), _lines(x)), array(Operand(1), g), array(Output(0), total), pair(_hops(stride, x)),
+        boolean(sweeps.skips(padding, size)), pair(down), pair(across), pair(padded.corner),
+        array(Operand(1), rows) if rows.shape == filled else room(filled, x.dtype),
+        room(padded.shape, x.dtype), room((len(parts), *total.shape), x.dtype),
     ]  # fmt: skip
     text = sweeps.text(sweeps.CORRELATE, x.dtype).replace("def kernel(", "def correlate(")
     return made(text + TOTAL, arguments, exact and w.size > 1)  # NumPy adds single numbers up in another order
@@ -113,18 +126,17 @@ def _swept(
     rows, largest = map(max, zip(*sizes))
     arguments = [
         array(Operand(0), _lines(x)), anyhow(Operand(1), weights, weights.ctypes.data - w.ctypes.data),
-        array(Output(0), out), _pair(hop), _pair(_hops(step, x)), _flag(counts),
-        array(Table(partial(np.array, table)), np.array(table)), _room((rows, _wide(weights)), x.dtype),
-        _room((largest,), x.dtype),
+        array(Output(0), out), pair(hop), pair(_hops(step, x)), boolean(counts),
+        array(Table(partial(np.array, table)), np.array(table)), room((rows, _wide(weights)), x.dtype),
+        room((largest,), x.dtype),
     ]  # fmt: skip
     text = sweeps.text(sweeps.SWEEP, x.dtype).replace("def kernel(", "def sweep(")
     return made(text + PHASES, arguments, exact)
 
 
 def _fit(*arrays: np.ndarray) -> bool:
-    """Whether the kernels can take arrays: floats of one dtype, which lie in rows."""
-    dtype = arrays[0].dtype
-    return dtype in FLOATS and all(x.dtype == dtype and x.flags.c_contiguous and x.size for x in arrays)
+    """Whether the kernels can take arrays."""
+    return lie_in_rows(*arrays) and all(x.size for x in arrays)
 
 
 def _lines(x: np.ndarray) -> np.ndarray:
@@ -146,16 +158,3 @@ def _ends(padded: sweeps.Padded) -> tuple[int, ...]:
     """Which part of the images windows reach: from one line to before another, and from one number of it."""
     (down, across), (_, height, width) = padded.first, padded.images.shape
     return down, down + height, across, across + width
-
-
-def _room(shape: tuple[int, ...], dtype: np.dtype) -> Argument:
-    like = np.empty(shape, dtype)
-    return array(Room(like.nbytes), like)
-
-
-def _pair(numbers: tuple[int, ...]) -> Argument:
-    return Kind("int64", layout="pair"), numbers
-
-
-def _flag(flag: bool) -> Argument:
-    return Kind("boolean", layout=""), (int(flag),)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import convolved, expressions, moves, multiply, native, places, pooling, reductions, softmax
+from . import convolved, expressions, moves, multiply, native, places, pooling, reductions, sequences, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
 
@@ -75,6 +75,11 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     "centred": partial(softmax.projection_recipe, softmax.WEIGHTED),
     "balanced": partial(softmax.projection_recipe, softmax.SPREAD),
 }
+# The same, for those that have several outputs.
+MANY: dict[str, Callable[[Specs, Wanted, Any], Recipe | None]] = {
+    "lstm": sequences.forward,
+    "lstm.vjp": sequences.backward,
+}
 
 
 def entry(
@@ -99,6 +104,8 @@ def recipe(op: Any, call: Any, operands: Specs, outputs: Wanted) -> Recipe | Non
         return expressions.recipe(op, operands, outputs)
     if isinstance(op, Elementwise):
         return expressions.recipe(fused(op), operands, outputs, alone=True)
+    if op.name in MANY:
+        return MANY[op.name](operands, outputs, call)
     make = RECIPES.get(op.name)
     return make(operands, outputs[0], **call) if make and OPERATIONS[op.name] is getattr(op, "whole", op) else None
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.operation import ArraySpec
 from ..core.tensor import FLOATS
 from . import matmul, product
-from .recipes import Argument, Kind, Operand, Output, Recipe, Room, Specs, Table, anyhow, array, lie, made
+from .recipes import Argument, Operand, Output, Recipe, Room, Specs, Table, anyhow, array, boolean, lie, made, pair
 
 # Row after row; or, where its columns lie each in one piece, which are the rows of its transpose, column after column.
 BY_ROWS = """
@@ -59,12 +59,17 @@ def _by_tiles(x: np.ndarray, y: np.ndarray, exact: bool) -> Recipe:
     """A product, or a stack of such, on one thread."""
     plan = matmul.product_of((x.shape, x.strides), (y.shape, y.strides), x.dtype, 1)
     arrays = plan.views(x, y, np.empty(plan.shape, x.dtype))
-    arguments: list[Argument] = [anyhow(*pair) for pair in zip((Operand(0), Operand(1), Output(0)), arrays)]
+    arguments = [anyhow(*pair) for pair in zip((Operand(0), Operand(1), Output(0)), arrays)]
+    return made(product.source(x.dtype)[1], [*arguments, *planned(plan)], exact)
+
+
+def planned(plan: product.Product) -> list[Argument]:
+    """What the kernel wants to know beside the arrays: a plan on one thread, and its room."""
     left, right, picks = plan.rooms()
-    arguments += [array(Table(lambda: plan.pairs), plan.pairs), *[anyhow(Room(x.nbytes), x) for x in (left(), right())]]
-    arguments += [array(Table(picks), picks()), (Kind("int64", layout="pair"), plan.block)]
-    arguments += [(Kind("boolean", layout=""), (int(flag),)) for flag in plan.packs]
-    return made(product.source(x.dtype)[1], arguments, exact)
+    return [
+        array(Table(lambda: plan.pairs), plan.pairs), *[anyhow(Room(x.nbytes), x) for x in (left(), right())],
+        array(Table(picks), picks()), pair(plan.block), *map(boolean, plan.packs),
+    ]  # fmt: skip
 
 
 def _by_vector(place: Operand, matrix: np.ndarray, other: Operand, vector: np.ndarray) -> Recipe:

@@ -5,11 +5,8 @@ They take the places of a window in the order in which `ops/pooling.py` does, so
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..core.operation import ArraySpec
-from ..core.tensor import FLOATS
-from .recipes import Argument, Kind, Operand, Output, Recipe, Room, Specs, array, lie, made
+from .recipes import Argument, Operand, Output, Recipe, Specs, array, lie, lie_in_rows, made, pair, room
 
 Pair = tuple[int, int]
 
@@ -137,7 +134,7 @@ def from_largest(
 def _plain(source: str, operands: Specs, out: ArraySpec, kernel: Pair, stride: Pair, exact: bool) -> Recipe | None:
     """A kernel of images and windows."""
     found = _arrays(operands, out)
-    return None if found is None else made(source, [*found, _pair(kernel), _pair(stride)], exact)
+    return None if found is None else made(source, [*found, pair(kernel), pair(stride)], exact)
 
 
 def _by_hits(
@@ -148,20 +145,15 @@ def _by_hits(
     if found is None:
         return None
     _, images, windows = operands
-    own = np.empty(windows.shape[1:], out.dtype)
-    inside = [_pair((n[0], length - n[1])) for n, length in zip(margins, images.shape[1:])]
-    arguments = [*found, array(Room(own.nbytes), own), _pair(kernel), _pair(stride), *inside]
+    inside = [pair((n[0], length - n[1])) for n, length in zip(margins, images.shape[1:])]
+    arguments = [*found, room(windows.shape[1:], out.dtype), pair(kernel), pair(stride), *inside]
     return made(source.format(dtype=out.dtype.name), arguments, exact=True)
 
 
 def _arrays(operands: Specs, out: ArraySpec) -> list[Argument] | None:
     """Operands and result as arguments; None if they are not floats of one dtype that lie in rows."""
     arrays = [lie(spec) for spec in (*operands, out)]
-    if out.dtype not in FLOATS or not all(x.dtype == out.dtype and x.flags.c_contiguous for x in arrays):
+    if not lie_in_rows(*arrays):
         return None
     places = [*map(Operand, range(len(operands))), Output(0)]
     return [array(place, x) for place, x in zip(places, arrays)]
-
-
-def _pair(numbers: Pair) -> Argument:
-    return Kind("int64", layout="pair"), numbers

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..core.operation import ArraySpec
-from ..core.tensor import FLOAT64
+from ..core.tensor import FLOAT64, FLOATS
 
 
 class Kind(NamedTuple):
@@ -107,6 +107,27 @@ def array(place: Any, like: np.ndarray) -> Argument:
 def anyhow(place: Any, like: np.ndarray, offset: int = 0) -> Argument:
     """An array as an argument of a kernel that is told all strides."""
     return Kind(like.dtype.name, like.ndim, "A"), (place, offset, *like.shape, *like.strides)
+
+
+def room(shape: tuple[int, ...], dtype: np.dtype) -> Argument:
+    """Room for an array as an argument."""
+    like = np.empty(shape, dtype)
+    return array(Room(like.nbytes), like)
+
+
+def pair(numbers: tuple[int, ...]) -> Argument:
+    """Two integers as an argument."""
+    return Kind("int64", layout="pair"), numbers
+
+
+def boolean(flag: bool) -> Argument:
+    """A condition as an argument."""
+    return Kind("boolean", layout=""), (int(flag),)
+
+
+def lie_in_rows(*arrays: np.ndarray) -> bool:
+    """Whether arrays are floats of one dtype, and lie in rows."""
+    return arrays[0].dtype in FLOATS and all(x.dtype == arrays[0].dtype and x.flags.c_contiguous for x in arrays)
 
 
 def total(place: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Argument:

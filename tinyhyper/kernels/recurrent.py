@@ -37,8 +37,6 @@ def kernel(x, weight, h, c, gates, total, first, last, pairs, left, right, picks
         for b in range(first, last):
             r = b - first
             cell({rows})
-
-from {module} import kernel as multiply
 """
 
 # `dx` is the cotangent of what the cell adds up, so of x and of the product; `back` and `carry` are those of h and c,
@@ -58,7 +56,9 @@ def kernel(
             cell({rows})
         multiply(dx[t : t + 1, first:last], weight, back, pairs, left, right, picks, block, packs_a, packs_b, skips)
     dh0[first:last], dc0[first:last] = back[0], carry[len(dx) % 2]
+"""
 
+MULTIPLY = """
 from {module} import kernel as multiply
 """
 
@@ -99,14 +99,14 @@ def forward(x: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray) -
     states = np.empty((2, length + 1, batch, wide // GATES), x.dtype)
     states[:, 0] = h0, c0
     gates = np.empty(x.shape, x.dtype)
-    kernel = _kernel(FORWARD, CELL.expression, x.dtype, (*OPERANDS, *OUTPUTS))
+    kernel = _kernel(forward_loop(x.dtype), x.dtype)
     x, weight = np.ascontiguousarray(x), np.ascontiguousarray(weight)
 
     def arguments(first: int, last: int) -> tuple[Any, ...]:
         total = np.empty((1, last - first, wide), x.dtype)
         return x, weight[None], *states, gates, total, first, last, *_multiplying(last - first, weight)
 
-    threads.run(kernel, [arguments(*part) for part in _parts(x.shape)])
+    threads.run(kernel, [arguments(*part) for part in parts(x.shape)])
     return *states, gates
 
 
@@ -119,10 +119,9 @@ def backward(
     """
     if not by_kernel(gates.shape):
         return _numpy_backward(cotangents, weight, h, c, gates)
-    fusion, reads = derivative(*[cotangent is not None for cotangent in cotangents])
     shape, dtype = gates.shape, gates.dtype
     dx, (dh0, dc0) = np.empty(shape, dtype), np.empty((2, *h.shape[1:]), dtype)
-    kernel = _kernel(BACKWARD, fusion.expression, dtype, (*[ROWS[n] for n in reads], *RESULTS))
+    kernel = _kernel(backward_loop(dtype, *[cotangent is not None for cotangent in cotangents]), dtype)
     empty = np.empty((0, 0, 0), dtype)
     given = [empty if array is None else np.ascontiguousarray(array, dtype) for array in cotangents]
     transposed = np.ascontiguousarray(weight.T)
@@ -132,11 +131,11 @@ def backward(
         results = dx, dh0, dc0, back, carry
         return *given, h, c, gates, transposed[None], *results, first, last, *_multiplying(last - first, transposed)
 
-    threads.run(kernel, [arguments(*part) for part in _parts(shape)])
+    threads.run(kernel, [arguments(*part) for part in parts(shape)])
     return dx, dh0, dc0
 
 
-def _parts(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+def parts(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """The rows of each thread: from one, up to another."""
     batch = shape[1]
     count = max(1, min(threads.num_threads(), batch, _work(shape) // PART))
@@ -146,18 +145,39 @@ def _parts(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 def _multiplying(rows: int, weight: np.ndarray) -> tuple[Any, ...]:
     """What the product's kernel wants to know to multiply so many rows with the weight."""
-    plan = _product(rows, weight.shape, weight.dtype)
+    plan = step_product(rows, weight.shape, weight.dtype)
     return plan.pairs, *plan.room()[0], plan.block, *plan.packs
 
 
 @functools.lru_cache(maxsize=256)
-def _product(rows: int, shape: tuple[int, int], dtype: np.dtype) -> product.Product:
+def step_product(rows: int, shape: tuple[int, int], dtype: np.dtype) -> product.Product:
+    """How so many rows are multiplied with a weight at each step."""
     steps = [(width * dtype.itemsize, dtype.itemsize) for width in shape]
     return product.Product(((rows, shape[0]), steps[0]), (shape, steps[1]), dtype, 1)
 
 
 @functools.lru_cache(maxsize=256)
-def _kernel(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str, ...]) -> Callable[..., None]:
+def _kernel(loop: str, dtype: np.dtype) -> Callable[..., None]:
+    """The compiled loop, with the kernel of products."""
+    multiply, _ = product.kernel(dtype)
+    plain = getattr(multiply, "args", (multiply,))[0]  # it is wrapped where nothing is compiled
+    return cache.load(loop + MULTIPLY.format(module=plain.__module__))
+
+
+@functools.cache
+def forward_loop(dtype: np.dtype) -> str:
+    """The source of the steps of a layer, but for the product."""
+    return _loop(FORWARD, CELL.expression, dtype, (*OPERANDS, *OUTPUTS))
+
+
+@functools.cache
+def backward_loop(dtype: np.dtype, h: bool, c: bool, gates: bool) -> str:
+    """The source of the steps back, but for the product. h, c, gates: whether their cotangents are read."""
+    fusion, reads = derivative(h, c, gates)
+    return _loop(BACKWARD, fusion.expression, dtype, (*[ROWS[n] for n in reads], *RESULTS))
+
+
+def _loop(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str, ...]) -> str:
     """The loop around a cell; its operands and then its outputs are these rows."""
     count = len(expression.outputs)
     each = (True,)
@@ -165,10 +185,7 @@ def _kernel(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str,
         expression, (dtype,) * expression.inputs, (dtype,) * count,
         (each,) * expression.inputs, (each,) * count,
     )  # fmt: skip
-    text = compiler.write(signature).replace("def kernel(", "def cell(")
-    multiply, _ = product.kernel(dtype)
-    plain = getattr(multiply, "args", (multiply,))[0]  # it is wrapped where nothing is compiled
-    return cache.load(text + loop.format(rows=", ".join(rows), module=plain.__module__))
+    return compiler.write(signature).replace("def kernel(", "def cell(") + loop.format(rows=", ".join(rows))
 
 
 _numpy_forward, _numpy_backward = quicken("lstm", forward), quicken("lstm.vjp", backward)
