@@ -16,6 +16,8 @@ from demos.course.pages import COURSE, cells, lessons
 from tinyhyper.course import EXERCISES, check
 from tinyhyper.course.cuts import hypergradient
 from tinyhyper.course.exercise import number, slope
+from tinyhyper.course.hunt import ORDER, exhibit
+from tinyhyper.optim import Hyperparameter, Optimizer
 
 PAGES = lessons()
 NUMBERS = sorted(name for name, exercise in EXERCISES.items() if exercise.read is number)
@@ -65,6 +67,13 @@ def test_a_number_at_random_is_not_right_and_gets_a_hint_without_the_answer(exer
             assert not any(abs(x - right) < 1e-3 * abs(right) for x in given_away if abs(x - answer) > 1e-3)
 
 
+def made(equation, tuned=True):
+    """An optimizer with a rule, and alpha and decay in its table."""
+    rule = eval(f"lambda w, g, *, alpha, decay, t: {equation}")
+    table = {"alpha": Hyperparameter(0.1), "decay": Hyperparameter(0.01, tuned=tuned)}
+    return type("Made", (Optimizer,), {"table": table, "rule": staticmethod(rule)})
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer", "word"),
     [
@@ -112,6 +121,24 @@ def test_a_number_at_random_is_not_right_and_gets_a_hint_without_the_answer(exer
         ("8.3", (lambda u: u, lambda v: v), "between 0 and 2"),
         ("8.3", (lambda u: 1 + np.tanh(u), lambda v: v), "but inverse"),
         ("8.3", (lambda u: 1 - np.tanh(u), lambda v: np.arctanh(1 - v)), "does not grow"),
+        ("9.1", -0.4999, "smaller alpha"),
+        ("9.1", 1.0, "after it"),
+        ("9.2", 2.5, "whole number"),
+        ("9.2", 3, "other sign"),
+        ("9.2", 7, "Fewer"),
+        ("9.3", 100, "Both are in memory"),
+        ("10.1", th.optim.SGD, "no decay"),
+        ("10.1", made("w - alpha / (1 + decay * (t - 1)) * g"), "by the equation"),
+        ("10.1", made("w - alpha / (1 + decay * t) * g", tuned=False), "does not tune"),
+        ("10.2", 1.0, "2.1"),
+        ("11.1", ["uphill", "uphill", "uphill"], "Exhibit 2 is not"),
+        ("11.2", ["in place", "state not cut", "gone"], "no name of the table"),
+        ("12.1", lambda values: np.std(values, ddof=1), "standard deviation"),
+        ("12.1", lambda values: np.std(values) / np.sqrt(len(values)), "n - 1"),
+        ("12.1", lambda values: 0.0, "it gives 0"),
+        ("12.2", lambda validation, test: test.mean(1).min(), "you have looked"),
+        ("12.2", lambda validation, test: test[2].mean(), "lucky seed"),
+        ("12.2", lambda validation, test: 0.0, "lowest mean"),
     ],
 )
 def test_a_usual_mistake_is_named(capsys, exercise, answer, word):
@@ -153,6 +180,28 @@ def test_what_is_no_answer_is_told(capsys, exercise):
 def test_an_error_in_a_students_function_is_told_in_a_line(capsys):
     assert said(capsys, "2.2", lambda w: 1.0).startswith("2.2 stopped: TypeError: ")
     assert said(capsys, "1.3", lambda f, x: f(y)).startswith("1.3 stopped: NameError: ")  # noqa: F821
+
+
+@pytest.mark.parametrize("number", range(1, len(ORDER)))
+def test_an_exhibit_has_its_mistake_and_no_other(number):
+    tape, found = exhibit(number), str(th.inspect.check(exhibit(number)))
+    moved = th.inspect.moved(tape, "alpha")
+    says = {
+        "uphill": lambda: any(float(change) * float(slope) > 0 for _, _, _, change, slope, *_ in moved.rows),
+        "in the loop": lambda: "moves alpha 2 times" in found,
+        "alpha cut": lambda: "must not be cut" in found,
+        "nothing cut": lambda: "a[2] is computed from a[1] along a kept edge" in found,
+        "state not cut": lambda: "a.velocity[2] is computed from a.velocity[1] along a kept edge" in found,
+        "in place": lambda: "use alpha in a rule" in found,
+    }
+    assert says[ORDER[number]]()
+    assert [name for name, holds in says.items() if holds()] == [ORDER[number]]
+
+
+def test_the_first_exhibit_is_right_and_there_are_no_others():
+    assert "nothing to report" in str(th.inspect.check(exhibit(0)))
+    with pytest.raises(th.ArgumentError, match="0 to 6, not 7"):
+        exhibit(7)
 
 
 def test_an_exercise_that_is_not_there_is_refused():

@@ -11,9 +11,12 @@ from ..errors import ArgumentError
 from .cuts import EXERCISES as CUTS
 from .exercise import Exercise
 from .gradients import EXERCISES as GRADIENTS
+from .hunt import EXERCISES as HUNT
+from .studies import EXERCISES as STUDIES
 from .towers import EXERCISES as TOWERS
 
-EXERCISES: dict[str, Exercise] = {**GRADIENTS, **CUTS, **TOWERS}
+FOUND = {**GRADIENTS, **CUTS, **TOWERS, **STUDIES, **HUNT}
+EXERCISES: dict[str, Exercise] = dict(sorted(FOUND.items(), key=lambda item: float(item[0])))
 
 
 def check(exercise: str, answer: Any = ...) -> None:
