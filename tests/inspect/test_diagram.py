@@ -68,7 +68,7 @@ def test_cuts_are_drawn_with_their_numbers_and_kept_edges_are_kept(tape):
     root = ElementTree.fromstring(th.inspect.svg(tape))
     numbers = {edge.cut for edge in tape.edges if edge.cut is not None}
     said = [text.text for text in classes(root, "th-reason") if text.text.startswith("cut ")]
-    assert {f"cut {number}" for number in numbers} == set(said)
+    assert {f"cut {number}: on purpose" for number in numbers} == set(said)
     assert len(classes(root, "th-scissors")) == len(classes(root, "th-cut")) >= len(numbers)
     kept = any(edge.flow == "kept" and not tape.nodes[edge.target].sweep for edge in tape.edges)
     assert bool(classes(root, "th-kept")) <= kept

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import TypeAlias
 
 from .captions import clip
-from .figure import Drawn
+from .figure import Drawn, flow_of
 from .names import sized
 from .plain import short
 from .records import STRENGTH, Place, Recording
@@ -23,10 +24,14 @@ def fitting(lines: tuple[str, str]) -> float:
 
 
 class Boxes(Trees):
-    """Which operations and values have a box, by node, and the links between boxes."""
+    """Which operations and values have a box, by node, and the links between boxes.
 
-    def __init__(self, tape: Recording) -> None:
+    opened: the numbers of cuts that are left out.
+    """
+
+    def __init__(self, tape: Recording, opened: Collection[int] = ()) -> None:
         super().__init__(tape)
+        self.opened = opened
         self.box: dict[int, int] = {}  # of a node: the number of the box's last node
         self.inside: dict[int, list[int]] = defaultdict(list)  # the nodes in a box, the last one first
         for node in reversed(self.nodes):
@@ -61,8 +66,9 @@ class Boxes(Trees):
             for edge in self.into[numbers[-1]]:
                 source = self.box.get(edge.source)
                 if source in self.inside:
-                    key = source, box, edge.cut
-                    found[key] = min(found.get(key, "cut"), edge.flow, key=STRENGTH.__getitem__)
+                    flow = flow_of(self.tape, edge, self.opened)
+                    key = source, box, None if flow == "value" else edge.cut
+                    found[key] = min(found.get(key, "cut"), flow, key=STRENGTH.__getitem__)
             loss = self.nodes[box].loss
             if loss is not None and (source := self.box.get(loss[0])) in self.inside and source is not None:
                 found[source, box, None] = "backward"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from math import isfinite
 from textwrap import wrap
@@ -174,11 +174,9 @@ class Captions:
     def flows(self) -> dict[str, str]:
         """What each kind of arrow means."""
         arrows = self.figure.arrows
-        flows = {flow: words for flow, words in LEGEND.items() if any(arrow.flow == flow for arrow in arrows)}
-        if "asked" in flows:
-            left_out = numbered([cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts])
-            flows["asked"] = flows["asked"].replace("its cut", left_out)
-        return flows | {which: words for which, words in ONLY.items() if any(which in a.only for a in arrows)}
+        left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
+        only = [which for arrow in arrows for which in arrow.only]
+        return meanings([arrow.flow for arrow in arrows], left_out, only)
 
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""
@@ -207,6 +205,17 @@ class Captions:
             value = own(name, key.lane)
             names += [f"{called}[{key.step}]" for called in (value.title, value.by_level, value.exact)]
         return list(dict.fromkeys(names))
+
+
+def meanings(flows: Collection[str], left_out: Sequence[int], only: Collection[str]) -> dict[str, str]:
+    """What kinds of arrows mean.
+
+    left_out: the cuts without which some are drawn.  only: which recordings alone have some.
+    """
+    found = {flow: words for flow, words in LEGEND.items() if flow in flows}
+    if "asked" in found:
+        found["asked"] = found["asked"].replace("its cut", numbered(left_out))
+    return found | {which: words for which, words in ONLY.items() if which in only}
 
 
 def told(box: Box, value: float, digits: int = 4) -> str:

@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from .boxes import Boxes
 from .canvas import Picture
+from .diagram import Diagram
 from .figure import FIXED, Drawn, Figure, Key, box_of, figure, steps_of
 from .graph import Graph, Link
+from .pair import Pair
 from .records import Flow, Place, Recording
 from .scene import Scene
 from .svg import Drawing
@@ -30,9 +33,10 @@ class Comparison:
     def __init__(self, first: Recording, second: Recording) -> None:
         self.tapes = first, second
         graphs = Graph(first), Graph(second)
+        timeless = bool(first.steps or second.steps)  # else each loss is one of its own
         for graph in graphs:  # a name that is unclear in one recording is exact in both
             graph.unclear = graphs[0].unclear | graphs[1].unclear
-        links = [[*_links(graph)] for graph in graphs]
+        links = [[*_links(graph, timeless)] for graph in graphs]
         self.flows: list[dict[Ends, set[Flow]]] = [defaultdict(set), defaultdict(set)]
         for flows, found in zip(self.flows, links):
             for ends, link in found:
@@ -46,8 +50,15 @@ class Comparison:
     def draw(self, title: str, caption: str) -> Picture:
         """Their picture."""
         if not steps_of(self.tapes[1]):
-            return Scene(self.tapes[1], title, caption).draw()
+            return self._whole(title, caption)
         return Drawing(replace(self.figure(), title=title), (), (), caption).draw()
+
+    def _whole(self, title: str, caption: str) -> Picture:
+        """The picture of two graphs without steps; of the second alone where one is too large to be drawn whole."""
+        graphs = [Boxes(tape) for tape in self.tapes]
+        if any(steps_of(tape) or not tape.nodes for tape in self.tapes) or any(one.left_out > 0 for one in graphs):
+            return Scene(self.tapes[1], title, caption).draw()
+        return _Both(Pair(*graphs), (), caption, title).draw()
 
     def figure(self) -> Figure:
         """Steps of the second recording, with what only the first has there."""
@@ -86,14 +97,23 @@ class Comparison:
         return {(box(link.source), box(link.target), link.flow) for _, link in self.only[which]}
 
 
-def _links(graph: Graph) -> Iterator[tuple[Ends, Link]]:
-    """The links of all steps, each with the names of its ends."""
+class _Both(Diagram):
+    """Two graphs in one picture."""
+
+    def __init__(self, pair: Pair, *how: Any) -> None:
+        self.only, self.gone = pair.only, pair.gone
+        super().__init__(pair, *how)
+
+
+def _links(graph: Graph, timeless: bool) -> Iterator[tuple[Ends, Link]]:
+    """The links of all steps, with the names of their ends without steps. timeless: of losses, too."""
     for node in graph.nodes:
         for n in range(len(node.outputs)):
             if graph.known((node.number, n)) is None or node.kind == "gradient":
                 continue
             for link in graph.links((node.number, n)):
-                source, target = (graph.known(place, timeless=True) for place in (link.source, link.target))
+                ends = link.source, link.target
+                source, target = (graph.known(place, timeless or place not in graph.losses) for place in ends)
                 yield (str(source), str(target)), link
 
 

@@ -15,18 +15,21 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from .boxes import Boxes, Join
-from .canvas import Canvas, Picture, corners
-from .captions import LEGEND, clip, wide
+from .canvas import Canvas, Picture
+from .captions import LEGEND, clip, meanings, wide
 from .legend import LEFT, Legend
 from .opened import Opened
+from .pair import Pair
 from .records import Recording
 from .spots import Area, Spot, Spots, points
 from .text import site
 
 HIGH = 46  # of a box
 NEAR, FAR = 36, 70  # from column to column of an opened operation, of a graph
-TOP, LINE, LETTER = 36, 23, 8.4
+TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
+LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
 TIP = 18  # of a band
+ASIDE = 14  # from link to link between the same boxes
 
 
 def diagram(
@@ -50,35 +53,46 @@ def diagram(
 class Diagram(Canvas):
     """Boxes in columns, each to the right of what it reads; a long link runs through a free row of each column.
 
-    least: how many lines a caption has at least.  arrived: by box, the gradient that has come there.
+    title: by default what the boxes are of.  least: how many lines a caption has at least.
+    arrived: by box, the gradient that has come there.
     ghosts: by the number of a cut, what stands beside it.
+    only: the links that one of two graphs alone has, with which.  gone: the boxes that only the first has.
     above, down, cut: from the caption to the first box, from row to row, from column to column where a link is cut.
+    head: how high what stands above a box is.
     """
 
-    least, above, down, cut = 0, 22, 70, 130
+    least, above, down, cut, head = 0, 22, 70, 130, 0
     arrived: Mapping[int, str] = MappingProxyType({})
     ghosts: Mapping[int, str] = MappingProxyType({})
+    only: Mapping[Join, str] = MappingProxyType({})
+    gone: Collection[int] = ()
 
-    def __init__(self, boxes: Boxes | Opened, marks: Collection[int], caption: str | None) -> None:
+    def __init__(
+        self, boxes: Boxes | Opened | Pair, marks: Collection[int], caption: str | None, title: str | None = None
+    ) -> None:
         self.boxes, self.marks = boxes, set(marks)
-        self.cuts = {cut for *_, cut in self.boxes.joins if cut is not None}
+        self.cuts = {cut for _, _, flow, cut in self.boxes.joins if cut is not None and flow == "cut"}
         if missing := self.marks - self.cuts:
             raise ArgumentError(f"marks: cut {min(missing)} is not in the picture; its cuts are {sorted(self.cuts)}")
         self.column = self._columns()
         self.way: dict[tuple[int, int], list[tuple[int, float]]] = {}  # of a long link: column and row between its ends
         self.row = self._rows()
         rows = [*self.row.values(), *(row for way in self.way.values() for _, row in way)]
-        flows = {flow: words for flow, words in LEGEND.items() if any(link[2] == flow for link in self.boxes.joins)}
+        left_out = [cut for _, _, flow, cut in self.boxes.joins if flow == "asked" and cut is not None]
+        flows = meanings([flow for _, _, flow, _ in self.boxes.joins], left_out, self.only.values())
         self.left, self.right = self._sides()
         self.ports = self._ports()
         self.wide = max(self.right[-1] + LEFT, 560)
+        self.title = self.boxes.heading if title is None else title
+        self.titles = wrap(self.title, int((self.wide - 2 * LEFT) / LARGE))
         text = self.boxes.words if caption is None else caption
         self.lines = [part for line in text.split("\n") for part in wrap(line, int((self.wide - 2 * LEFT) / LETTER))]
         self.lines += [""] * (self.least - len(self.lines))
-        self.top = TOP + LINE * len(self.lines) + HIGH / 2 + self.above
+        self.first = TOP + TITLE * (len(self.titles) - 1) + LINE  # the baseline of the caption
+        self.top = self.first + LINE * (len(self.lines) - 1) + HIGH / 2 + self.above
         self.bottom = self.top + self.down * max(rows, default=0) + HIGH / 2 + 26
-        self.paths = {join: self._path(*join[:2]) for join in self.boxes.joins}
-        self.spots = self._spots() if isinstance(boxes, Opened) else {}
+        self.paths = {join: self._path(join) for join in self.boxes.joins}
+        self.spots = self._spots()
         self.legend = Legend(flows, self.wide)
         super().__init__(self.wide, self.bottom + self.legend.height, "th-figure")
 
@@ -125,7 +139,7 @@ class Diagram(Canvas):
     def _sides(self) -> tuple[list[float], list[float]]:
         """Where the columns begin and end."""
         cut = {self.column[target] for _, target, _, number in self.boxes.joins if number is not None}
-        apart = FAR if isinstance(self.boxes, Boxes) else NEAR
+        apart = NEAR if isinstance(self.boxes, Opened) else FAR
         left: list[float] = []
         right: list[float] = []
         for column in range(max(self.column.values(), default=0) + 1):
@@ -134,14 +148,14 @@ class Diagram(Canvas):
             right.append(left[-1] + max(wide, default=0))
         return left, right
 
-    def _ports(self) -> dict[tuple[int, int], float]:
+    def _ports(self) -> dict[Join, float]:
         """By link, how far from the middle of its target's side it ends: one below the other, as they come."""
         found = {}
-        ends = sorted({(source, target) for source, target, *_ in self.boxes.joins}, key=lambda end: self._from(*end))
+        joins = sorted(self.boxes.joins, key=lambda join: self._from(*join[:2]))
         for box in self.boxes.inside:
-            into = [end for end in ends if end[1] == box]
+            into = [join for join in joins if join[1] == box]
             apart = min(15.0, (HIGH - 16) / max(len(into) - 1, 1))
-            found.update({end: apart * (n - (len(into) - 1) / 2) for n, end in enumerate(into)})
+            found.update({join: apart * (n - (len(into) - 1) / 2) for n, join in enumerate(into)})
         return found
 
     def _from(self, source: int, target: int) -> float:
@@ -153,14 +167,17 @@ class Diagram(Canvas):
         column = self.column[box]
         return (self.left[column] + self.right[column]) / 2, self.top + self.down * self.row[box]
 
-    def draw(self, scale: float) -> Picture:
+    def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
-        self.add("title", text=self.boxes.heading)
+        self.add("title", text=self.title)
         self.style("picture")
         self.add("rect", width="100%", height="100%", class_="th-ground")
-        self.write(LEFT, TOP, self.boxes.heading, "th-title")
+        for n, line in enumerate(self.titles):
+            self.write(LEFT, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
-            self.write(LEFT, TOP + LINE * (n + 1), line)
+            self.write(LEFT, self.first + LINE * n, line)
+        for join, which in self.only.items():
+            self.arrow(None, self.paths[join], f"th-{which}", which, size=TIP)
         order = [*LEGEND][::-1]
         for link in sorted(self.boxes.joins, key=lambda join: (join[3] is not None, order.index(join[2]))):  # ✂ on top
             self._link(link)
@@ -169,11 +186,14 @@ class Diagram(Canvas):
         self.legend.draw(self, self.bottom + 6)
         return self.picture(scale)
 
-    def _path(self, source: int, target: int) -> str:
-        """The path of a link."""
+    def _path(self, join: Join) -> str:
+        """The path of a link. Links that join the same boxes run side by side."""
+        source, target, *_ = join
         (x0, y0), (x1, y1) = self.center(source), self.center(target)
-        y1 += self.ports[source, target]
-        way = [(column, self.top + self.down * row) for column, row in self.way.get((source, target), [])]
+        alike = sorted([self.ports[other] for other in self.boxes.joins if other[:2] == join[:2]])
+        aside = ASIDE * (alike.index(self.ports[join]) - (len(alike) - 1) / 2)
+        y0, y1 = y0 + aside, y1 + self.ports[join]
+        way = [(column, self.top + self.down * row + aside) for column, row in self.way.get((source, target), [])]
         path = f"M{x0 + self.boxes.wide(source) / 2:g} {y0:g}"
         for (column, y), (after, below) in pairwise([(self.column[source], y0), *way, (self.column[target], y1)]):
             right, left = self.right[column], self.left[after]
@@ -182,36 +202,50 @@ class Diagram(Canvas):
         return path + f" H{x1 - self.boxes.wide(target) / 2:g}"
 
     def _spots(self) -> dict[Join, Spot]:
-        """Where the scissors of each cut stand in an opened operation."""
+        """Where the scissors of each cut stand, and the text beside them."""
         lines = {join: points(path) for join, path in self.paths.items()}
         spots = Spots([*lines.values()], [self._area(box) for box in self.boxes.inside])
-        return {join: spots.place(lines[join], 14 * wide(f"cut {join[3]}")) for join in lines if join[3] is not None}
+        return {join: spots.place(lines[join], 14 * wide(self._beside(join))) for join in lines if join[3] is not None}
+
+    def _beside(self, join: Join) -> str:
+        """The text beside a cut. In an opened operation, what it is from says why."""
+        *_, flow, cut = join
+        if cut is None or self.only.get(join) == "first":
+            return ""
+        if flow == "asked":
+            return f"without cut {cut}"
+        reason = "" if isinstance(self.boxes, Opened) else clip(self.boxes.cuts[cut].reason or "", 12)
+        why = self.ghosts.get(cut) or reason
+        return f"cut {cut}: {why}" if why else f"cut {cut}"
 
     def _area(self, box: int) -> Area:
         (x, y), side = self.center(box), self.boxes.wide(box) / 2
-        return x - side, y - HIGH / 2, x + side, y + HIGH / 2
+        return x - side, y - HIGH / 2 - self.head, x + side, y + HIGH / 2
 
     def _link(self, join: Join) -> None:
         (source, target, flow, cut), path = join, self.paths[join]
         if flow == "kept" and {source, target} <= self.arrived.keys():
             self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
-        group = self.add("g")
+        group = self.add("g", class_="th-gone" if self.only.get(join) == "first" else "")
         ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])
         self.add("title", group, text=f"{ends}: {LEGEND[flow]}")
         marked = " th-marked" if cut in self.marks else ""
         self.arrow(group, path, f"th-arrow th-{flow}{marked}", flow)
-        if cut is not None:
-            record, (*_, (x, y), (_, below), _, _) = self.boxes.cuts[cut], corners(path)
-            spot = self.spots.get(join) or Spot((x, (y + below) / 2), (0, -17), "middle")
-            mark = self.scissors(*spot.at, marked.strip())
-            self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
-            self.write(*spot.aside, f"cut {cut}", "th-reason", mark, spot.anchor)
-            if isinstance(self.boxes, Boxes):  # of an opened operation, what it is from says why
-                self.write(0, 27, self.ghosts.get(cut) or clip(record.reason or "", 12), "th-reason", mark, "middle")
+        if cut is None:
+            return
+        record, spot, text = self.boxes.cuts[cut], self.spots[join], self._beside(join)
+        if flow == "asked":
+            (x, y), (right, down) = spot.at, spot.aside
+            self.write(x + right, y + down, text, "th-small", group, spot.anchor)
+            return
+        mark = self.scissors(*spot.at, "th-gone" if self.only.get(join) == "first" else marked.strip())
+        self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
+        self.write(*spot.aside, text, "th-reason", mark, spot.anchor)
 
     def _box(self, box: int) -> None:
         x, y = self.center(box)
-        group, wide, kind = self.add("g"), self.boxes.wide(box), self.boxes.kind(box)
+        group = self.add("g", class_="th-gone" if box in self.gone else "")
+        wide, kind = self.boxes.wide(box), self.boxes.kind(box)
         self.add("title", group, text=self.boxes.about(box))
         size = {"x": x - wide / 2, "y": y - HIGH / 2, "rx": HIGH / 2 if kind == "gradient" else 6}
         if box in self.arrived:

@@ -118,6 +118,13 @@ def box_of(node: Node, label: Label) -> Key | None:
     return Key(label.level, node.step, "gradient" if label.role == "gradient" else "values")
 
 
+def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Drawn:
+    """What an edge does to gradients if some cuts are left out. opened: their numbers."""
+    if edge.cut is None or edge.cut not in opened:
+        return edge.flow
+    return "asked" if tape.cuts[edge.cut].severed else "value"
+
+
 def steps_of(tape: Recording) -> list[int]:
     """The steps that can be drawn: those with weights, or with an optimizer's state."""
     if not tape.steps:
@@ -213,12 +220,6 @@ class _Boxes:
                 arrow.cuts += [cut for cut in cuts if cut not in arrow.cuts]
         return list(found.values())
 
-    def _flow(self, edge: Edge) -> Drawn:
-        """What an edge does to gradients."""
-        if edge.cut is None or edge.cut not in self.opened:
-            return edge.flow
-        return "asked" if self.tape.cuts[edge.cut].severed else "value"
-
     def _paths(self, number: int) -> list[tuple[Key, Drawn, list[Cut]]]:
         """The boxes that a node was computed from, through nodes in no box, with all cuts on the paths of one flow.
 
@@ -230,7 +231,7 @@ class _Boxes:
         while waiting:
             state = heappop(waiting)
             for edge in self.into[-state[0]]:
-                flow: Drawn = max(state[1], self._flow(edge), key=STRENGTH.__getitem__)
+                flow: Drawn = max(state[1], flow_of(self.tape, edge, self.opened), key=STRENGTH.__getitem__)
                 passed = cuts[state] if edge.cut is None else {**cuts[state], edge.cut: self.tape.cuts[edge.cut]}
                 key = self.where.get(edge.place)
                 if key is not None:

@@ -128,7 +128,7 @@ def _steps(graph: Graph, one: Pass) -> list[_Steps]:
 class _Whole(Diagram):
     """A graph without steps. arrived: by box, the gradient.  ghosts: by the number of a cut, what it has stopped."""
 
-    above, down, cut = 40, 84, 160  # there is room for the numbers
+    above, down, cut, head = 40, 84, 160, 20  # there is room for the numbers
 
     def __init__(self, *given: Any, arrived: Mapping[int, str], ghosts: Mapping[int, str], least: int = 0) -> None:
         self.arrived, self.ghosts, self.least = arrived, ghosts, least

@@ -105,7 +105,8 @@ class Names:
             loss = node.loss if depth < NESTED else None
             over = loss and self.known(loss, timeless, depth + 1) or "loss"
             under = of and self.tuned(of, timeless, depth + 1)
-            return f"∂{over}/∂{under or 'leaf' + sized(self.nodes[node.of[0]].outputs[node.of[1]])}"
+            made = self.nodes[node.of[0]]
+            return f"∂{over}/∂{under or (made.op or 'leaf') + sized(made.outputs[node.of[1]])}"
         label = output.label
         if label is not None and label.role == "gradient":
             return f"∂loss/∂{label.coordinate + ' ' if label.coordinate else ''}{self.title(named(label))}"

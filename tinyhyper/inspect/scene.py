@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
+from .boxes import Boxes
 from .canvas import Picture
-from .diagram import diagram
+from .diagram import Diagram
 from .figure import Figure, Key, figure, steps_of
 from .records import Place, Recording
 from .svg import Drawing
@@ -37,7 +38,9 @@ class Scene:
         if not self.tape.nodes:
             return drawn_table(self.title, self.caption, (), (), None, ())
         if not steps_of(self.tape):
-            return diagram(self.tape, (), self.caption)
+            boxes = Boxes(self.tape, self.opened)
+            marks = [cut for *_, cut in boxes.joins if cut is not None and cut in self.marks]
+            return Diagram(boxes, marks, self.caption, self.title).draw()
         shown = replace(self._figure(), title=self.title)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]

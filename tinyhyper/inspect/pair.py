@@ -1,0 +1,91 @@
+"""The boxes of two graphs in one picture: those of the second, and in it what only the first has."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from .boxes import Boxes, Join
+
+
+class Pair:
+    """The boxes of two graphs. One that is in both is drawn as it is in the second.
+
+    of: by the number of a box, its graph, and its number there.  cuts: of the second, then of the first.
+    only: the links that one of the graphs alone has, with which.  gone: the boxes that only the first has.
+    """
+
+    def __init__(self, first: Boxes, second: Boxes) -> None:
+        known: dict[Any, int] = {}
+        mine, theirs = _keys(first, known), _keys(second, known)
+        there = {key: (second, box) for box, key in theirs.items()}
+        order, after = [*there.values()], 0
+        for box, key in mine.items():  # what only the first has comes after what it comes after there
+            if key in there:
+                after = order.index(there[key]) + 1
+            else:
+                there[key] = first, box
+                order.insert(after, there[key])
+                after += 1
+        self.of = dict(enumerate(order))
+        self.inside, self.cuts = [*self.of], [*second.cuts, *first.cuts]
+        self.gone = [n for n, (graph, _) in self.of.items() if graph is first]
+        number = {key: order.index(where) for key, where in there.items()}
+        self.joins: list[Join] = []
+        self.only: dict[Join, str] = {}
+        flows = [
+            {(keys[source], keys[target], flow) for source, target, flow, _ in graph.joins}
+            for graph, keys in ((first, mine), (second, theirs))
+        ]
+        for graph, keys, other, which, skip in (
+            (second, theirs, flows[0], "second", 0),
+            (first, mine, flows[1], "first", len(second.cuts)),
+        ):
+            for source, target, flow, cut in graph.joins:
+                ends = keys[source], keys[target]
+                join = number[ends[0]], number[ends[1]], flow, None if cut is None else skip + cut
+                if (*ends, flow) not in other:
+                    self.only[join] = which
+                elif which == "first":
+                    continue
+                self.joins.append(join)
+
+    heading = words = ""  # a question says more
+
+    def caption(self, box: int) -> tuple[str, str]:
+        """The two lines of a box."""
+        graph, own = self.of[box]
+        return graph.caption(own)
+
+    def about(self, box: int) -> str:
+        """What a box is, and where it was made."""
+        graph, own = self.of[box]
+        return graph.about(own)
+
+    def kind(self, box: int) -> str:
+        """What kind of box it is."""
+        graph, own = self.of[box]
+        return graph.kind(own)
+
+    def wide(self, box: int) -> float:
+        """How wide a box is."""
+        graph, own = self.of[box]
+        return graph.wide(own)
+
+
+def _keys(graph: Boxes, known: dict[Any, int]) -> dict[int, int]:
+    """By box, oldest first, a number for what it is: its name, or the operations in it and what they read.
+
+    known: these numbers, by what is said and by how many have said it before.
+    """
+    sources: dict[int, set[int]] = defaultdict(set)
+    for source, target, *_ in graph.joins:
+        sources[target].add(source)
+    seen: dict[Any, int] = defaultdict(int)
+    keys: dict[int, int] = {}
+    for box in sorted(graph.inside):
+        ops = tuple([graph.nodes[number].op or graph.nodes[number].kind for number in graph.inside[box]])
+        what = graph.known((box, 0)) or (ops, frozenset([keys[source] for source in sources[box]]))
+        keys[box] = known.setdefault((what, seen[what]), len(known))
+        seen[what] += 1
+    return keys
