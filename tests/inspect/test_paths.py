@@ -7,15 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recordings import run, stacks, trained
 
+import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.paths import Paths
-from tinyhyper.optim import SGD
+from tinyhyper.optim import SGD, descend
 
 
 def product(params):
@@ -48,6 +49,38 @@ def test_the_amounts_are_those_of_all_paths(stack, horizon, objective, seed):
         assert amounts.keys() == expected.keys()
         scale = max(map(abs, expected.values()), default=0.0)
         assert all(np.isclose(amounts[ends], expected[ends], rtol=1e-9, atol=1e-12 * scale) for ends in amounts)
+
+
+@given(st.integers(1, 3), st.sampled_from(["last", "sum"]), st.lists(st.booleans(), min_size=2, max_size=3))
+@example(3, "sum", [True, True])
+@example(2, "sum", [True, False])
+@example(2, "sum", [False, True])
+def test_the_paths_to_a_gradient_of_a_goal_begin_at_the_goal_alone(horizon, objective, descended):
+    """And so does the ghost of the cut of what it moves."""
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    optimizer = SGD(0.1, horizon=horizon, objective=objective, optimizer=SGD(0.01))
+    with th.record(ghosts=True) as tape:
+        for goal in descended:
+            for n in range(horizon):
+                th.sum(params["w"] ** 2).backward(create_graph=n > 0)
+                optimizer.step(params)
+            if goal:
+                descend(th.sum((params["w"] - 1.0) ** 2), optimizer, params)
+        th.sum(params["w"] ** 2).backward()
+        optimizer.step(params)
+    graph = Graph(tape)
+    for place in graph.find("alpha"):
+        gradient = graph.gradient(place)
+        if gradient is None:
+            continue
+        window = (tape.node(place).step - 1) // horizon
+        answer = inspect.paths(tape, f"alpha[{tape.node(place).step}]")
+        left = tape.output(gradient).value
+        assert sum(row[1] for row in answer.rows) == pytest.approx(left) and "differs from the sum" not in str(answer)
+        begun = len({row[0].split()[0] for row in answer.rows})
+        assert begun == (1 if descended[window] or objective == "last" else horizon)
+        (ghost,) = [cut.ghost for cut in tape.cuts if place[0] in cut.targets and cut.reason == "hyperparameter"]
+        assert ghost == pytest.approx(left)
 
 
 @pytest.mark.parametrize("horizon, steps", [(2, 3), (3, 7), (2, 5)])

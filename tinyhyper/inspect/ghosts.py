@@ -20,7 +20,9 @@ from ..errors import GraphError
 from ..finite import norm
 from ..optim.outside import Gate
 from .records import Cut, Edge, Node, Place, Recording, by_target, walk
+from .text import shorten
 
+GOAL = "tinyhyper/optim/goal.py"  # which cuts the weights once a goal has been differentiated
 Arrival: TypeAlias = "Place | int"  # where a cotangent arrives: a place, or the cut with a number
 
 
@@ -209,16 +211,31 @@ def sweeps(tape: Recording) -> dict[Place, list[Place]]:
     """The losses that backward passes started from, each with the places where its pass stopped.
 
     In a tower's window a recorded pass stops at the weights. The window's own sweep goes on from there, with the last
-    loss or with all of them, depending on the tower's objective.
+    loss or with all of them, depending on the tower's objective; with a goal alone, where `descend` was given one.
     """
     deposits: dict[Place, list[Place]] = defaultdict(list)
     for node in tape.nodes:
         if node.kind == "gradient" and node.loss is not None and node.of is not None:
             deposits[node.loss].append(node.of)
     if tape.objective == "sum":
-        return {loss: [] for loss in deposits}
+        reached = goals(tape)
+        return {
+            loss: found if any(place[0] in reached[goal] for goal in reached if goal != loss for place in found) else []
+            for loss, found in deposits.items()
+        }
     made = {edge.target for edge in tape.edges if edge.flow == "kept"}
     return {loss: found if all(place[0] in made for place in found) else [] for loss, found in deposits.items()}
+
+
+def goals(tape: Recording) -> dict[Place, set[int]]:
+    """The losses that `descend` was given, each with the nodes that its gradient reaches."""
+    weights = {cut.place for cut in tape.cuts if cut.reason == "goal" and shorten(cut.file) == GOAL}
+    last = {node.of: node.loss for node in tape.nodes if node.of in weights and node.loss is not None}
+    into = by_target(tape.edges) if last else {}
+    return {
+        loss: {*walk([loss[0]], lambda number: [edge.source for edge in into[number] if edge.flow == "kept"])}
+        for loss in last.values()
+    }
 
 
 def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tuple[Any, np.ndarray]]:

@@ -17,7 +17,7 @@ import numpy as np
 from ..core.tape import backward, reachable, unwatched
 from ..core.tensor import Tensor
 from ..finite import norm
-from .ghosts import Rerun, cotangents
+from .ghosts import Rerun, cotangents, goals
 from .records import Place, Recording, walk
 
 B = TypeVar("B", bound=Hashable)
@@ -90,6 +90,10 @@ class Paths:
         """The recording run again, without stops."""
         return Rerun(self.tape)
 
+    @cached_property
+    def _goals(self) -> Mapping[Place, set[int]]:
+        return goals(self.tape)
+
     @contextmanager
     def _sent_by(self, loss: Place) -> Iterator[None]:
         """Within, paths are those from this loss."""
@@ -102,14 +106,15 @@ class Paths:
             yield
 
     def losses(self, gradient: Place) -> list[Place]:
-        """The losses that a gradient in `.grad` is of: one, or, if a tower's objective says so, all in its window.
+        """The losses that a gradient in `.grad` is of: one, a goal too; or, if a tower's objective says so, all in its
+        window.
 
         None of them if they were computed before the recording began.
         """
         node = self.tape.node(gradient)
         if node.of is None or node.loss is None:
             return []
-        if self.tape.objective == "last":
+        if self.tape.objective == "last" or node.loss in self._goals:
             return [node.loss]
         graded = {n.loss for n in self.tape.nodes[: node.number] if n.kind == "gradient" and n.loss is not None}
         return [loss for loss in sorted(graded | {node.loss}) if self.counts(node.of, loss)[loss]]
