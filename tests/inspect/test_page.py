@@ -631,6 +631,15 @@ def test_a_skipped_step_is_called_so_and_curves_have_a_gap_there(reader):
         assert reader.ask(f"return {panel}.querySelector('.curve').getAttribute('d')").count("M") == gaps + 1
         assert "NaN" not in reader.ask(f"return {panel}.innerHTML")
     reader.screenshot("skipped")
+    said = "return document.getElementById('details').innerText"
+    for step, skipped in ((0, False), (1, True)):
+        reader.ask(f"explorer.go({step}, false); explorer.pass()")
+        assert ("Step 2 was skipped" in reader.ask(said)) == skipped
+        reader.ask("explorer.pass()")
+        box = f"{boxes}.find((box) => box.kind === 'loss' && box.step === {step})"
+        reader.ask(f"explorer.enter(explorer.cy.getElementById({box}.id))")
+        assert ("Step 2 was skipped" in reader.ask(said)) == skipped
+        reader.ask("explorer.leave(0)")
 
 
 def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import classes, collisions
-from recordings import by_hand, run, stacks, trained
+from recordings import by_hand, run, skipping, stacks, trained
 from replayed import batches, loss_of, make
 
 import tinyhyper as th
@@ -274,6 +274,15 @@ def test_frames_without_ghosts_say_what_is_known():
 def test_a_window_is_shown_as_far_as_its_gradient_goes(horizon):
     for step in range(4):
         assert len(captions(windowed(horizon, True).frames(step))) > 1
+
+
+@given(st.lists(st.sampled_from([1.0, np.nan, np.inf]), min_size=1, max_size=4))
+def test_frames_of_a_pass_whose_step_was_skipped_say_so(factors):
+    tape = skipping(factors=factors, ghosts=True)
+    for step, factor in enumerate([*factors, 1.0]):
+        said = captions(tape.frames(step))
+        assert all((f"; step {step + 1} was skipped." in text) == (factor != 1.0) for text in said)
+        assert factor == 1.0 or any("nan" in text or "inf" in text for text in said)
 
 
 def test_a_step_written_by_hand_has_frames():

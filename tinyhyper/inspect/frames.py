@@ -180,7 +180,9 @@ def _ghost(halt: Halt) -> str:
 
 def _caption(graph: Graph, one: Pass, found: Sequence[Halt], halt: Halt) -> str:
     """What happens at a stop."""
-    number, loss = f"Stop {found.index(halt) + 1} of {len(found)}.", graph.name(one.loss)
+    loss, after = graph.name(one.loss), graph.nodes[one.loss[0]].step + 1
+    skipped = f"; step {after} was skipped" if after in graph.tape.skipped else ""
+    number = f"Stop {found.index(halt) + 1} of {len(found)}{skipped}."
     value = halt.value
     if halt.cuts:
         cuts, s = [graph.cuts[cut] for cut in halt.cuts], "" if len(halt.cuts) == 1 else "s"

@@ -88,6 +88,11 @@ class Details {
     return this.tape.skipped.length && !Number.isFinite(ghost) ? SKIPPED : short(ghost) + inside;
   }
 
+  /* Of a step that was skipped, why numbers are not finite. */
+  skipped(step) {
+    return this.tape.skipped.includes(step) ? [h("p", {}, `Step ${step} was ${SKIPPED}: its gradient was not finite.`)] : [];
+  }
+
   /* Several places, a row each. */
   table(places) {
     const rows = places.slice(0, 60).map((place) => {
@@ -143,7 +148,7 @@ class Details {
     const largest = Math.max(0, ...path.parts.map((part) => Math.abs(numeric(part.value))));
     const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
-    if (this.tape.skips(path.loss, total)) return [h("p", {}, `The step after ${name(path.loss)} was ${SKIPPED}: its gradient was not finite.`)];
+    if (this.tape.skips(path.loss, total)) return this.skipped(this.tape.nodes[path.loss[0]].step + 1);
     const meant = this.tape.meant(path.target, total);
     const title = `∂${name(path.loss)}/∂${this.tape.coordinate(path.target)}${name(path.target)} = ${short(total)}`
       + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);

@@ -199,6 +199,7 @@ Object.assign(Explorer.prototype, {
     const unknown = passed.some(({ value }) => value === null);
     return [
       h("h2", {}, `Backward pass of ${this.naming([{ place: passed[0].pass.loss }])}`),
+      ...this.details.skipped(this.tape.nodes[passed[0].pass.loss[0]].step + 1),
       h("p", {}, this.sentence(passed.at(-1))),
       h("ol", { class: "scroll stops" }, ...passed.map(row)),
       unknown ? h("p", { class: "quiet" }, "To see the number at each stop, record with th.record(ghosts=True).") : "",
