@@ -3,8 +3,8 @@
 A `py` block whose first line names a file and a definition in it shows that definition as it stands there. In a block
 marked `text varies` the numbers may differ, and in a picture whose name ends in `.varies.svg`. The pictures that a
 page's blocks write, and those of `python -m demos figure1`, are the ones in docs/figures; in them the time that
-operations take may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what their blocks print today,
-and draws the pictures anew.
+operations take may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what their blocks print
+today, and draws the pictures anew.
 """
 
 import ast

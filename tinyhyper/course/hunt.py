@@ -102,7 +102,7 @@ HINTS: dict[Any, str] = {
     "alpha cut": "Does a gradient ever reach alpha? Ask check.",
     "nothing cut": "Does the graph grow, and from which value to which? Ask check.",
     "state not cut": "Does the graph grow, and from which value to which? Ask check.",
-    "in place": "Does a loss depend on alpha? Ask check. What has made the newest weights? Print the tape.",
+    "in place": "Does a loss depend on alpha? Ask check. What made the newest weights? Print the tape.",
 }
 
 EXERCISES = {
