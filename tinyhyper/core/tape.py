@@ -40,7 +40,7 @@ class Node:
     op: what was done; None for a leaf.  inputs: the edges it read, None for constants.
     saved: the arrays its VJP needs.  context: shapes, dtypes and options.  width: how many outputs it has.
     kept: weak references to the tensors that keep a gradient, by output.
-    seam: whether a recorded `backward()` stops here and leaves its cotangents (see `optim/horizon.py`).
+    seam: whether a recorded `backward()` stops here and leaves its cotangents with it, for a later sweep.
     """
 
     seam = False

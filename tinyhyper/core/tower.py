@@ -218,7 +218,7 @@ class Optimizer:
                     after(levels, params)
 
     def _asked(self, event: str) -> list[Any]:
-        """What the level's hooks that are `in_use` have for an event of a step (see `optim/hooks.py`)."""
+        """What the level's hooks that are `in_use` have for an event of a step, such as "before"."""
         return [getattr(hook, event) for kind in HOOKS.get(event, ()) if (hook := self.hooks[kind]).in_use]
 
     def _update(self, name: str) -> tuple[Any, dict[str, str]]:
