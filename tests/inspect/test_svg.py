@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pictures import SPACE, along, classes, collisions, inside, leaves, run_together, texts, tips
+from pictures import SPACE, along, classes, collisions, inside, leaves, points, run_together, texts, tips
 from recordings import by_hand, run, skipping, tower, trained
 
 import tinyhyper as th
@@ -617,11 +617,14 @@ def test_an_arrow_past_a_lane_bends_round_its_box():
 
 
 @given(
-    st.sampled_from(["sgd(0.1)", "sgd(0.1)/sgd(0.01)", "sgd(0.1)/adam(0.01)/sgd(0.001)"]),
-    st.lists(st.sampled_from([1.0, np.nan, np.inf]), max_size=4).map(lambda factors: [1.0, *factors]),
+    st.sampled_from(["sgd(0.1)", "sgd(0.1)/sgd(0.01)", "sgd(0.1)/adam(0.01)/sgd(0.001)", "adam(0.1)/adam(0.01)"]),
+    st.lists(st.sampled_from([1.0, np.nan, np.inf]), min_size=1, max_size=5),
     st.sampled_from([{"w": [1.0, -2.0]}, {"w": 3.0}, {"w": [1.0, -2.0], "b": 0.5}]),
 )
 @example("sgd(0.1)/sgd(0.01)", [1.0, np.nan, np.nan, 1.0], {"w": [1.0, -2.0]})
+@example("adam(0.1)/sgd(0.01)", [np.nan, 1.0, 1.0], {"w": [1.0, -2.0], "b": 0.5})
+@example("adam(0.1)/sgd(0.01)", [np.nan, np.nan, 1.0], {"w": [1.0, -2.0], "b": 0.5})
+@example("sgd(0.1)/adam(0.01)/sgd(0.001)", [1.0, np.nan, 1.0], {"w": [1.0, -2.0]})
 def test_a_skipped_step_is_called_so_and_the_next_one_goes_on_from_the_values_before_it(stack, factors, params):
     tape = skipping(stack, factors, params)
     skipped = [step for step, factor in enumerate(factors, start=1) if factor != 1.0]
@@ -639,6 +642,32 @@ def test_a_skipped_step_is_called_so_and_the_next_one_goes_on_from_the_values_be
         flow = {(a.source, a.target): a.flow for a in boxes.arrows}[Key(0, old, "values"), Key(0, new, "values")]
         assert flow == "cut"
     assert (Key(0, taken[-1], "values"), Key(0, len(factors), "loss")) in {(a.source, a.target) for a in boxes.arrows}
+
+
+@given(st.sampled_from(LEVELS), st.sampled_from(LEVELS), st.integers(2, 4), st.integers(1, 7))
+@example("adam", "sgd(0.1, mu=0.9)", 3, 6)
+@example("adamw", "adam", 2, 5)
+def test_an_arrow_of_a_constant_begins_at_its_box_or_its_name(below, above, horizon, steps):
+    name, _, rest = below.rstrip(")").partition("(")
+    stack = f"{name}({', '.join(filter(None, [rest, f'horizon={horizon}']))})/{above}"
+    tape = trained(stack, steps, create_graph=True)
+    for picture in [inspect.svg(tape), inspect.svg(tape, 0, steps=steps)]:
+        root = ElementTree.fromstring(picture)
+        boxes = [*inside(root)]
+        for path in classes(root, "th-value"):
+            x, y = points(path.get("d"))[0]
+            named = [text for text, (x0, _, _, y1) in texts(root) if 0 < x - x0 < 20 and 0 < y - y1 < 4]
+            below = any(x0 <= x <= x1 and abs(y - y1) < 1 for x0, _, x1, y1 in boxes)
+            assert below or named or any(x == x1 and y0 <= y <= y1 for _, y0, x1, y1 in boxes)
+        assert collisions(root) == []
+
+
+@pytest.mark.parametrize("stack, reasons", [("sgd/sgd", "weights: "), ("adam/sgd", "weights, state: ")])
+@pytest.mark.parametrize("weights", [2, 4, 9, 18, 60])
+def test_the_reasons_of_many_cuts_are_at_their_arrow(stack, reasons, weights):
+    root = parsed(trained(stack, 3, {f"w{n}": [1.0, -2.0] for n in range(weights)}))
+    assert sum(text.startswith(reasons) for text, _ in texts(root)) == 2
+    assert collisions(root) == []
 
 
 def test_where_no_loss_is_recorded_nothing_is_said_to_be_reached():

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import TypeAlias
 
 from .captions import clip
-from .figure import Drawn, flow_of
+from .figure import Drawn
+from .graph import flow_of
 from .names import sized
 from .plain import short
 from .records import STRENGTH, Place, Recording

@@ -11,6 +11,7 @@ from ..errors import ArgumentError
 from .figure import FIXED, Box, Figure, Key
 from .names import KAPPA, LOSS, Name
 from .plain import plain, short
+from .text import site
 
 FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
 LEGEND = {
@@ -159,6 +160,10 @@ class Captions:
         boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
         return list(dict.fromkeys(name for box in boxes for name in box.names))
 
+    def fixed(self, lane: int) -> str:
+        """What the hyperparameters of a lane are called that nothing tunes."""
+        return ", ".join([own(name, lane).title for name in self.figure.fixed[lane]])
+
     def bar(self, lane: int, room: int) -> str:
         """The bar of a lane of hyperparameters that nothing tunes: the longest text that fits."""
         fixed = self.figure.fixed.get(lane, {})
@@ -188,6 +193,12 @@ class Captions:
         names = [self.name(key) if key.lane else self.box(self.figure.boxes[key])[0] for key in reached]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
+
+    def made(self) -> str:
+        """By which lines of code the cuts were made."""
+        places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))
+        more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
+        return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
 
     def description(self) -> str:
         """The figure in words."""

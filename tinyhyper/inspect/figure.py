@@ -13,7 +13,8 @@ from heapq import heappop, heappush
 from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import ArgumentError
-from .records import STRENGTH, Cut, Edge, Label, Node, Output, Place, Recording, by_target, walk
+from .graph import flow_of
+from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
 
 Drawn: TypeAlias = Literal["kept", "cut", "value", "asked", "backward"]
 FIXED = -1
@@ -116,13 +117,6 @@ def box_of(node: Node, label: Label) -> Key | None:
     if label.role == "hyperparameter":
         return Key(label.level + 1, FIXED if node.kind == "constant" else node.step, "values")
     return Key(label.level, node.step, "gradient" if label.role == "gradient" else "values")
-
-
-def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Drawn:
-    """What an edge does to gradients if some cuts are left out. opened: their numbers."""
-    if edge.cut is None or edge.cut not in opened:
-        return edge.flow
-    return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
 def steps_of(tape: Recording) -> list[int]:
@@ -253,8 +247,11 @@ class _Boxes:
             self.fixed[key.lane][label.name] = value
             self.where[node.number, n] = key
             return
+        dropped = self.tape.dropped((node.number, n))
+        if label.role == "state" and not dropped:  # what it begins with after a skipped step was there before
+            key = key._replace(step=max(step for step in range(key.step + 1) if step not in self.tape.skipped))
         box = self._join((node.number, n), key)
-        box.skipped |= self.tape.dropped((node.number, n))
+        box.skipped |= dropped
         if label.role == "state":
             box.state.add(label.name.rpartition(".")[2])
         else:

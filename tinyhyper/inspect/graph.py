@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .names import Names
 from .plain import short
@@ -17,6 +17,13 @@ class Link(NamedTuple):
     source: Place
     target: Place
     flow: Flow
+
+
+def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Literal["asked"]:
+    """What an edge does to gradients if some cuts are left out. opened: their numbers."""
+    if edge.cut is None or edge.cut not in opened:
+        return edge.flow
+    return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
 class Graph(Names):

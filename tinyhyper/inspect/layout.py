@@ -137,6 +137,11 @@ class Layout:
         side = right if x1 > x0 else -right
         return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - up)
 
+    def alone(self, arrow: Arrow) -> bool:
+        """Whether an arrow of constants begins where their lane has no box."""
+        lane, step = arrow.source.lane, arrow.target.step
+        return arrow.source.step == FIXED and lane not in self.bars and Key(lane, step, "values") not in self.boxes
+
     def _free(self, source: Key, step: int) -> bool:
         """Whether no box stands to the right of some values, before a step."""
         return step > source.step and not any(

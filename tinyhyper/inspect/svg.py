@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .canvas import HALL, SLIDE, Canvas, Picture
-from .captions import CARRY, LEGEND, ONLY, PATHS, Captions, clip, numbered, wide
+from .canvas import HALL, SLIDE, Canvas, Picture, corners
+from .captions import CARRY, FEW_CUTS, LEGEND, ONLY, PATHS, Captions, clip, fitted, numbered, wide
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
-from .layout import BAR_HEIGHT, HEADER, LOW, Layout
+from .layout import ASIDE, BAR_HEIGHT, BEFORE, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend
 from .plain import short
 from .records import Recording
@@ -121,7 +121,7 @@ class Drawing(Canvas):
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
         self.lines += [""] * (self.least - len(self.lines))
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
-        self.legend = Legend(flows, width, self._made())
+        self.legend = Legend(flows, width, self.captions.made())
         below = self.legend.height + 8
         self.layout = Layout(self.figure, self.first + LINE * len(self.lines) - 2, HALL - below)
         self.bottom = self.layout.bottom
@@ -224,7 +224,12 @@ class Drawing(Canvas):
         name = self.captions.name
         self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
         style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
-        self.arrow(group, self.layout.route(arrow).path, style, arrow.flow)
+        path = self.layout.route(arrow).path
+        self.arrow(group, path, style, arrow.flow)
+        if self.layout.alone(arrow):
+            (x, y), room = corners(path)[0], self.layout.wide / 2 - CONSTANT + BEFORE
+            names = self.captions.fixed(arrow.source.lane)
+            self.write(x - ASIDE, y - 6, fitted(names, room / SMALL), "th-small", group)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
         group = self.scissors(x, y, "th-gone" if arrow.gone else self._marked(arrow))
@@ -245,10 +250,11 @@ class Drawing(Canvas):
             self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
             self.write(16, -6, number, "th-reason", group)
             return
-        forms = (f"{reasons}: {number}" if reasons else number, number)
+        forms = [f"{reasons}: {number}", f"{reasons}: {len(arrow.cuts)} cuts"][: 1 + (len(arrow.cuts) > FEW_CUTS)]
         end = 16 if self.tells else 66
-        text = ghost or next((form for form in forms if SMALL * wide(form) <= self.layout.wide + end + 4), number)
-        x, y = (-16, -6) if len(text) <= 18 else (end, -17)
+        room = (self.layout.wide + end + 22) / SMALL
+        text = ghost or next((form for form in forms if reasons and wide(form) <= room), number)
+        x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
         self.write(x, y, text, "th-reason", group, "end")
 
     def _below(self, box: Key) -> float:
@@ -290,9 +296,3 @@ class Drawing(Canvas):
         loss = next((key for key in self.figure.boxes if key.kind == "loss" and key.lane == lane), None)
         if loss is not None:
             self.write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
-
-    def _made(self) -> str:
-        """By which lines of code the cuts were made."""
-        places = list(dict.fromkeys(map(site, self.cuts.values())))
-        more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
-        return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
