@@ -222,3 +222,38 @@ def test_a_tower_that_takes_over_from_another_is_no_second_one():
                 (params["w"] ** 2).backward()
                 optimizer.step(params)
     assert len(tape.towers) == 1 and len(inspect.moved(tape, "alpha").rows) == 4
+
+
+@given(st.sampled_from(["weights", "state"]), st.booleans(), st.integers(1, 3))
+def test_a_value_that_the_users_code_calls_as_labels_by_hand_do_is_one_of_theirs(role, first, steps):
+    w, alpha = th.tensor([2.0, 1.0], requires_grad=True), th.tensor(0.1, requires_grad=True)
+    with th.record() as tape:
+        for _ in range(steps):
+            (th.sum(w * w * [3.0, 1.0]) * 2.0).backward(retain_graph=True, create_graph=True)
+            tape.step("by hand")
+            if first:
+                tape.label(w, "w", role, 0)
+            w = (w - alpha * w.grad).retain_grad()
+            tape.label(w, "w", role, 0)
+            tape.stepped()
+    names = Names(tape)
+    assert [names.known(place) for place in names.find("w")] == [f"w[{n}]" for n in range(steps + 1)]
+    said = f"{tape}{inspect.kept_alive(tape)}"
+    assert "value[" not in said and "∂loss[0]/∂w[0]" in said
+    assert ("constant" in str(inspect.kept_alive(tape))) == ("a constant [2]" in str(inspect.kept_alive(tape)))
+
+
+def test_labels_by_hand_of_several_values_take_no_variables_name():
+    """Nor do those of an optimizer: a loss may call something else alpha."""
+    w, alpha = th.tensor([2.0, 1.0], requires_grad=True), th.tensor(0.1, requires_grad=True)
+    with th.record() as tape:
+        th.sum(w * w).backward(retain_graph=True)
+        tape.step("by hand")
+        for role in ("weights", "state"):
+            tape.label(w * alpha, "w", role, 0)
+    assert Names(tape).known((0, 0)) == 'value["w"][0]'
+    params, optimizer = {"w": th.tensor([1.0, -2.0], requires_grad=True)}, th.optim.from_string("sgd/sgd")
+    with th.record() as tape:
+        (th.sum(params["w"] ** 2) * alpha).backward()
+        optimizer.step(params)
+    assert 'value["alpha"]' in str(tape)

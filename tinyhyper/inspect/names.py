@@ -8,7 +8,7 @@ is called by its role as well: `weights["alpha"]`, `hyperparameter["alpha"]`. A 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from ..errors import ArgumentError, DtypeError
@@ -73,13 +73,14 @@ class Names:
         self.tape, self.nodes = tape, tape.nodes
         self.losses = {node.loss for node in tape.nodes if node.loss is not None}
         self._turns = {} if tape.steps else {loss: n for n, loss in enumerate(sorted(self.losses))}
+        self._by_hand = {} if tape.towers else self._labelled()
         self.places: dict[Name, list[Place]] = defaultdict(list)
         for node in tape.nodes:
             for n, output in enumerate(node.outputs):
                 if output.label is not None and output.label.role != "gradient":
                     self.places[named(output.label)].append((node.number, n))
                 elif output.label is None and node.called is not None:
-                    self.places[Name("value", 0, node.called)].append((node.number, n))
+                    self.places[self._called(node.called)].append((node.number, n))
         if self.losses:
             self.places[LOSS] += sorted(self.losses)
         self.titles: dict[str, set[Name]] = defaultdict(set)
@@ -113,11 +114,22 @@ class Names:
         if label is None and place not in self.losses:
             if node.called is None:
                 return None
-            title = self.title(Name("value", 0, node.called))
+            title = self.title(self._called(node.called))
             return title if timeless or not self.tape.steps else f"{title}[{node.step}]"
         title = self.title(LOSS if label is None else named(label))
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
         return title if fixed or timeless else f"{title}[{self._step(place)}]"
+
+    def _labelled(self) -> dict[str, Name]:
+        """By title, what labels by hand name; without titles of several."""
+        labels = [output.label for node in self.nodes for output in node.outputs if output.label is not None]
+        names = {named(label) for label in labels if label.role != "gradient"}
+        titles = Counter(name.title for name in names)
+        return {name.title: name for name in names if titles[name.title] == 1}
+
+    def _called(self, name: str) -> Name:
+        """What a value is that the user's code has a name for: what the user calls so in labels, too, if there is one."""
+        return self._by_hand.get(plain(name), Name("value", 0, name))
 
     def _step(self, place: Place) -> int:
         """The number after a value's name: the step that made it; of a loss without steps, its place among them."""

@@ -16,9 +16,9 @@ from .finite import TOO_LARGE, not_finite, word
 from .gradients import ARROW, listed
 from .graph import Graph
 from .memory import alive, nbytes
-from .names import LOSS, Name
+from .names import LOSS, Name, sized
 from .plain import short
-from .records import Flow, Node, Recording
+from .records import Flow, Node, Place, Recording
 from .saved import Saved
 from .text import count, site
 from .timeline import timeline
@@ -42,7 +42,7 @@ def kept_alive(tape: Recording) -> Answer:
         rows.append((after, len(now.nodes), now.bytes, held, until))
     text = "No node was alive when the recording ended."
     if found[-1].nodes:
-        saved = listed(graph.name(place) for place in found[-1].saved)
+        saved = listed(_said(graph, place) for place in found[-1].saved)
         text = (
             f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of {found[-1].bytes} bytes: "
             f"{saved}. The next backward pass reads them on its path to the hyperparameters, and then releases them."
@@ -145,6 +145,14 @@ def first_nonfinite(tape: Recording) -> Answer:
         bad = next(n for n, output in enumerate(node.outputs) if word(output))
         draw = partial(drawn_chain, question, text, graph, (node.number, bad), not found.advice.endswith(TOO_LARGE))
     return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
+
+
+def _said(graph: Graph, place: Place) -> str:
+    """A value by its name, or by what it is."""
+    node, output, known = graph.nodes[place[0]], graph.tape.output(place), graph.known(place)
+    if known is not None or node.kind != "constant":
+        return known or f"{node.op or node.kind}{sized(output)}"
+    return f"a constant {sized(output)}" if output.number is None else f"the constant {short(output.number)}"
 
 
 def _saved_name(graph: Graph, row: Saved) -> str:
