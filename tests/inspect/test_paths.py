@@ -3,12 +3,14 @@
 import re
 from collections import defaultdict
 from functools import reduce
-from itertools import pairwise
+from itertools import groupby, pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pictures import classes, collisions, texts
 from recordings import run, stacks, trained
 
 import tinyhyper as th
@@ -45,10 +47,17 @@ def test_the_amounts_are_those_of_all_paths(stack, horizon, objective, seed):
             for here, there in pairwise(map(boxes.get, part.through)):
                 if here != there:
                     expected[here, there] += part.value
+        ways = defaultdict(list)
+        for part in (part for loss in losses for part in paths.parts(target, loss)):
+            ways[tuple(key for key, _ in groupby(map(boxes.get, part.through)) if key is not None)].append(part.value)
+        found = paths.ways(target, losses, boxes, 10**9)
+        assert {way: came.paths for way, came in found.items()} == {way: len(came) for way, came in ways.items()}
         amounts = paths.between(target, losses, boxes)
         assert amounts.keys() == expected.keys()
         scale = max(map(abs, expected.values()), default=0.0)
         assert all(np.isclose(amounts[ends], expected[ends], rtol=1e-9, atol=1e-12 * scale) for ends in amounts)
+        assert all(np.isclose(found[way].value, sum(ways[way]), rtol=1e-9, atol=1e-12 * scale) for way in ways)
+        assert len(ways) < 2 or paths.ways(target, losses, boxes, len(ways) - 1) == {}
 
 
 @given(st.integers(1, 3), st.sampled_from(["last", "sum"]), st.lists(st.booleans(), min_size=2, max_size=3))
@@ -97,3 +106,70 @@ def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps
 def test_a_picture_of_long_paths_shows_their_first_steps():
     drawn = inspect.paths(windowed(9, 10, weights=1), "alpha").svg()
     assert {int(step) for step in re.findall(r">step (\d+)", drawn)} == {*range(1, 8)}
+
+
+def legend(root):
+    """What a path of the legend means, by its class."""
+    keys = [part for part in root.iter() if "th-key" in part.get("class", "") and part.get("d")]
+    return {part.get("class").split()[1] for part in keys}
+
+
+@given(st.integers(2, 4), st.integers(1, 3), st.integers(0, 9))
+def test_the_band_that_stands_out_is_the_way_that_contributes_most(horizon, weights, seed):
+    generator = np.random.default_rng(seed)
+    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
+    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
+    answer = inspect.paths(tape, "alpha", limit=10**6)
+    ways = defaultdict(list)
+    for path, contribution, _ in answer.rows:
+        kinds = [re.sub(r"w\d", "w", name) for name in path.split(" → ")]
+        ways[tuple(kinds)].append(contribution)
+    root = ElementTree.fromstring(answer.svg())
+    (words,) = [text for text, _ in texts(root) if re.search("contributes? most: ", text)]
+    most = max(map(sum, ways.values()), key=abs)
+    assert float(words.rpartition(" ")[2]) == pytest.approx(most, rel=1e-3)
+    all_paths = len(answer.rows)
+    assert words.startswith(("the path that", *[f"{len(way)} of the {all_paths} " for way in ways.values()]))
+    assert collisions(root) == []
+
+
+@pytest.mark.parametrize("horizon, steps", [(9, 10), (1, 3)])
+def test_a_band_that_is_not_known_or_is_all_there_is_has_no_words_in_the_legend(horizon, steps):
+    root = ElementTree.fromstring(inspect.paths(windowed(horizon, steps, weights=1), "alpha").svg())
+    assert "th-trail" not in legend(root) and "th-kept" in legend(root)
+    assert bool(classes(root, "th-trail")) == (horizon == 1)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta1", "beta2"])
+def test_of_several_hyperparameters_the_one_that_is_asked_for_stands_out(name):
+    tape = trained("adam/sgd(0.001)", 3, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True)
+    for answer in (
+        inspect.paths(tape, name),
+        inspect.why_zero(tape, f"{name}[2]"),
+        inspect.why_zero(tape, f"{name}[0]"),
+    ):
+        root = ElementTree.fromstring(answer.svg())
+        (mark,) = classes(root, "th-row-asked")
+        top = float(mark.get("y"))
+        rows = [row for row in classes(root, "th-row") if top < float(row.get("y")) < top + float(mark.get("height"))]
+        left = float(mark.get("x"))
+        inside = [row.text for row in rows if left <= float(row.get("x")) < left + float(mark.get("width"))]
+        assert [text.partition("[")[0] for text in inside] == [name]
+
+
+def test_the_caption_says_what_each_of_the_largest_paths_contributes():
+    answer = inspect.paths(trained("adam/sgd(0.001)", 3, {f"w{n}": n + 1.0 for n in range(6)}, ghosts=True), "alpha")
+    words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg())))
+    for path, contribution, _ in answer.rows[:4]:
+        assert f"{path.split(' → ')[1]}: {contribution:.4g}" in words
+    assert "; and 2 more." in words
+
+
+def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
+    answer = inspect.paths(windowed(3, 3), "alpha")
+    assert answer.question == "Why does alpha[1] get a gradient, and along which paths?"
+    assert answer.text.startswith("It gets none. A loss depends on alpha[1] along kept edges")
+    root = ElementTree.fromstring(answer.svg())
+    assert legend(root) == {"th-kept", "th-value"}  # a kept edge covers that of backward()
+    assert [part for part in classes(root, "th-trail") if part.get("d")] == []  # no band is drawn, so none is explained

@@ -23,10 +23,7 @@ LEGEND = {
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
 ONLY = {"second": "so only in the second recording", "first": "so only in the first recording"}
-PATHS = {
-    "trail": "the path that contributes most",
-    "branch": "other paths; a number is what all paths along its arrow contribute",
-}
+BRANCH = "other paths; a green number is what all along its band contribute"
 SKIPPED = "skipped"
 ROOM = 11.0  # of a row of a box, in sizes of its letters
 WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}
@@ -109,8 +106,7 @@ class Captions:
 
     def rows(self, box: Box) -> list[tuple[str, str]]:
         """The rows of a box of several values: what each is called, and its number."""
-        order = [*self._tuned(box.key.lane), *box.names]
-        names = sorted(box.names, key=order.index)
+        names = self.order(box)
         at = "" if box.key.kind == "gradient" else f"[{box.key.step}]"
         titles = [own(name, box.key.lane).title for name in names]
         # Its lane has the level.
@@ -127,6 +123,11 @@ class Captions:
                 break
         found = [(fitted(text, room) + at, number) for text, room, number in zip(form, rooms, numbers)]
         return [*found, (fitted(f"with {', '.join(sorted(box.state))}", ROOM), "")] if box.state else found
+
+    def order(self, box: Box) -> list[str]:
+        """The names in a box, as its rows have them."""
+        order = [*self._tuned(box.key.lane), *box.names]
+        return sorted(box.names, key=order.index)
 
     def title(self, box: Box) -> str:
         """All that is in a box."""
@@ -181,7 +182,9 @@ class Captions:
         arrows = self.figure.arrows
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
         only = [which for arrow in arrows for which in arrow.only]
-        return meanings([arrow.flow for arrow in arrows], left_out, only)
+        kept = {(arrow.source, arrow.target) for arrow in arrows if arrow.flow == "kept"}
+        seen = [arrow.flow for arrow in arrows if arrow.flow != "backward" or (arrow.source, arrow.target) not in kept]
+        return meanings(seen, left_out, only)
 
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""

@@ -15,11 +15,12 @@ from .graph import Graph
 from .paths import Part, Paths
 from .plain import short
 from .records import Cut, Place, Recording, walk
-from .scene import Scene
+from .scene import Flow, Scene
 from .text import count, site
 from .zeros import Step
 
 ARROW = " → "
+LISTED, WAYS = 4, 100  # paths that a caption lists; ways through the boxes of a picture that are followed
 
 
 def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
@@ -30,9 +31,10 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     """
     graph = Graph(tape)
     place = _asked(graph, of)
-    gradient = graph.gradient(place)
+    name, gradient = graph.name(place), graph.gradient(place)
+    question = f"Why does {name} get a gradient, and along which paths?"
     if gradient is None:
-        return why_zero(tape, of)
+        return _without(graph, question, place, "It gets none. ")
     found = Paths(tape, limit)
     losses = found.losses(gradient)
     parts = sorted((p for loss in losses for p in found.parts(place, loss)), key=lambda p: -abs(size(p.value)))
@@ -46,7 +48,6 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     if graph.coordinate(place):
         columns += (f"to ∂loss/∂{graph.known(place, timeless=True)}",)
         rows = [(*row, graph.meant(place, row[1])) for row in rows]
-    name = graph.name(place)
     if parts:
         text = _came(graph, place, gradient, losses, parts)
     else:
@@ -56,14 +57,23 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
             "pass on to see the paths."
         )
 
-    def amounts(boxes: Mapping[Place, Key]) -> dict[tuple[Key, Key], float]:
-        """What came along each arrow of the picture."""
-        between = found.between(place, losses, boxes)
-        return dict(zip(between, contributions([*between.values()], whole)))
+    def flow(boxes: Mapping[Place, Key]) -> Flow:
+        """What came along each arrow of the picture, and through which boxes most of it came."""
+        between, ways = found.between(place, losses, boxes), found.ways(place, losses, boxes, WAYS)
+        amounts = dict(zip(between, contributions([*between.values()], whole)))
+        came = dict(zip(ways, contributions([way.value for way in ways.values()], whole)))
+        if not ways:
+            return Flow(amounts)
+        most = max(ways, key=lambda way: abs(came[way]))
+        number, all_paths = ways[most].paths, sum(way.paths for way in ways.values())
+        which = f"{number} of the {all_paths} paths contribute" if number > 1 else "the path that contributes"
+        return Flow(amounts, most, f"{which} most: {short(came[most])}")
 
-    question = f"Why does {name} get a gradient, and along which paths?"
-    through = parts[0].through if parts else ()
-    scene = Scene(tape, question, text.split(". ")[0] + ".", through, amounts=amounts)
+    caption = text.split(". ")[0] + "."
+    if len(parts) > 1:
+        largest = [f"{_between(graph, part)}: {short(value)}" for part, value in zip(parts, values[:LISTED])]
+        caption += f" Through {'; '.join(largest)}{f'; and {more} more' if (more := len(parts) - LISTED) > 0 else ''}."
+    scene = Scene(tape, question, caption, parts[0].through if parts else (place,), flow=flow, asked=[place])
     return Answer(question, text, columns, rows, "contribution", scene.draw)
 
 
@@ -76,17 +86,14 @@ def why_zero(tape: Recording, of: str) -> Answer:
     place = _asked(graph, of, zero=True)
     name, gradient = graph.name(place), graph.gradient(place)
     question = f"Why is the gradient of {name} zero?"
-    if gradient is None and tape.node(place).kind != "constant":
-        return _unreached(graph, question, place)
     if gradient is None:
-        text = f"{name} is a constant: no level above tunes it, so it gets no gradient."
-    elif graph.number(gradient) == 0:
+        return _without(graph, question, place)
+    if graph.number(gradient) == 0:
         return _numerically(graph, question, place, gradient)
-    else:
-        tiny = abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
-        text = f"It is {'0 up to rounding' if tiny else 'not zero'}: backward() left "
-        text += f"{graph.left(place, graph.number(gradient))} in the .grad of {name}."
-    return Answer(question, text, draw=Scene(tape, question, text, [place]).draw)
+    tiny = abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
+    text = f"It is {'0 up to rounding' if tiny else 'not zero'}: backward() left "
+    text += f"{graph.left(place, graph.number(gradient))} in the .grad of {name}."
+    return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
 
 
 def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
@@ -113,7 +120,7 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     text = f"A path without a cut leads from the loss to {name}, but it contributes 0: {left}."
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
-        return Answer(question, text, draw=Scene(tape, question, text, [place]).draw)
+        return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
     found = Paths(tape)
     parts = found.parts(place, loss)
     if any(size(part.value) for part in parts):
@@ -121,7 +128,7 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
     reasons = listed(why for *_, why in rows if why)
     caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place])
+    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
@@ -157,10 +164,12 @@ def _stopping(graph: Graph, place: Place) -> list[Cut]:
     return [cut for cut in graph.cuts if cut.place in reached and not leading.isdisjoint(cut.targets)]
 
 
-def _unreached(graph: Graph, question: str, place: Place) -> Answer:
-    """No gradient reached a value: each path is cut, or there is none."""
+def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answer:
+    """No gradient reached a value: each path is cut, or there is none. begin: how the answer begins."""
     name, stopping = graph.name(place), _stopping(graph, place)
-    if place in graph.behind(graph.losses, ("kept",)):
+    if graph.tape.node(place).kind == "constant":
+        text, stopping = f"{name} is a constant: no level above tunes it, so it gets no gradient.", []
+    elif place in graph.behind(graph.losses, ("kept",)):
         text = (
             f"A loss depends on {name} along kept edges, but no backward pass has reached {name} yet. In a window of "
             "the horizon, step() computes the hypergradient when the window ends. With horizon=None the window never "
@@ -179,7 +188,8 @@ def _unreached(graph: Graph, question: str, place: Place) -> Answer:
             "that is computed from the moved weights depends on it."
         )
     rows = [(graph.tuned(cut.place) or graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
-    scene = Scene(graph.tape, question, text, [place], [cut.number for cut in stopping])
+    text = begin + text
+    scene = Scene(graph.tape, question, text, [place], [cut.number for cut in stopping], asked=[place])
     return Answer(question, text, ("cut", "reason", "line", "ghost"), rows, draw=scene.draw)
 
 
@@ -214,7 +224,12 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 
 
 def _path(graph: Graph, part: Part) -> str:
-    names = [graph.name(place) for place in part.through]
-    if part.paths > 1:
-        names.insert(-1, f"({part.paths} paths)")
-    return ARROW.join(names)
+    """A path, or several, by the names on it."""
+    first, *names, last = [graph.name(place) for place in part.through]
+    return ARROW.join([first, *names, *([f"({part.paths} paths)"] if part.paths > 1 else []), last])
+
+
+def _between(graph: Graph, part: Part) -> str:
+    """What a path leads through, in words."""
+    between = ARROW.join(_path(graph, part).split(ARROW)[1:-1])
+    return between or "nothing between"

@@ -94,10 +94,14 @@ class Layout:
                 return self.high[key.lane] - PILL
         return self.high[key.lane]
 
-    def route(self, arrow: Arrow, aside: float = 0) -> Route:
-        """Where an arrow runs. Two arrows of different flow between the same boxes stay apart.
+    def below(self, key: Key) -> float:
+        """The baseline of a text below a box."""
+        return self.center(key)[1] + self.height(key) / 2 + 15
 
-        aside: how far beside the arrow's own place.
+    def route(self, arrow: Arrow, apart: float = 0) -> Route:
+        """Where an arrow runs, or a band beside it. Two arrows of different flow between the same boxes stay apart.
+
+        apart: how far beside the arrow's own place: below it, and to the left, where nothing else runs down.
         """
         source, target = arrow.source, arrow.target
         x1, y1 = self.center(target)
@@ -109,10 +113,11 @@ class Layout:
         x0, y0 = self.center(source)
         down = self.height(source) / 2
         beside = [flow for flow in ("cut", "value", "asked", "kept") if (source, target, flow) in self.arrows]
-        aside += ASIDE * beside.index(arrow.flow) if arrow.flow in beside else 0
+        own = ASIDE * beside.index(arrow.flow) if arrow.flow in beside else 0
+        aside = own + apart
         match source.kind, target.kind:
             case "values", "values" | "loss" if x0 == x1 and (source.lane - target.lane in (0, 1)):
-                return _line(x0 + aside, y0 + down, x1 + aside, y1 - up)
+                return _line(x0 + own - apart, y0 + down, x1 + own - apart, y1 - up)
             case "values", "values" | "loss" if x0 == x1:  # past a lane
                 return _bend(x0 + right, y0 + down - 12, x1 + right, y1 - 7)
             case "gradient", "values" if source.lane == target.lane and x1 > x0:
@@ -131,7 +136,7 @@ class Layout:
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
                 return _riser(x0 + right, y0 - 8, x1 - right, y1 + 11, BEFORE / 2 - 10)
             case "values", "values" if source.lane > target.lane and self._free(source, target.step + 1):
-                return _elbow(x0 + right, y0 - down + OLD - 6 + aside, x1 + aside, y1 - up)
+                return _elbow(x0 + right, y0 - down + OLD - 6 + aside, x1 - aside, y1 - up)
         if y1 < y0:
             up, down = -up, -down
         side = right if x1 > x0 else -right

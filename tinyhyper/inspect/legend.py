@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from .canvas import Canvas
 from .captions import clip
 
 LEFT, ROW, KEY = 18, 26, 62  # the margin, the height of a row, from a key to its words
 SMALL = 7.2  # about the width of a letter
+BACK = "trail", "branch"  # bands that run from a loss back
 
 
 class Legend:
@@ -34,7 +36,8 @@ class Legend:
         for x, row, flow, words in self.cells:
             y = top + ROW * row
             if flow:
-                canvas.arrow(None, f"M{x:g} {y - 5:g} H{x + 52:g}", f"th-arrow th-{flow} th-key", flow)
+                end: Literal["start", "end"] = "start" if flow in BACK else "end"
+                canvas.arrow(None, f"M{x:g} {y - 5:g} H{x + 52:g}", f"th-arrow th-{flow} th-key", flow, end)
             if flow == "cut":
                 canvas.scissors(x + 22, y - 5, "th-key")
             canvas.write(x + KEY, y, words, "th-small")

@@ -35,6 +35,13 @@ class Part(NamedTuple):
     paths: int = 1
 
 
+class Way(NamedTuple):
+    """Paths that lead through the same boxes: what they contribute, and how many they are."""
+
+    value: np.ndarray
+    paths: int
+
+
 class Paths:
     """The named places of a recording, and the sweeps between neighbours.
 
@@ -140,10 +147,7 @@ class Paths:
         arrived: dict[tuple[B, B], dict[Place, np.ndarray]] = defaultdict(dict)
         counts, found = self._counts(target, loss), {loss: self.rerun.cotangent(loss)}
         for here in sorted(counts, reverse=True)[:-1]:  # the last is the target
-            ahead = [place for place in self.ahead(here) if counts.get(place)] if here in found else []
-            edges = [self.rerun.gates[place].edge for place in ahead]
-            parts = _gradients([(self.rerun.tensors[here], found[here])], edges) if ahead else {}
-            for place, part in ((ahead[n], part) for n, part in parts.items()):
+            for place, part in self._onwards(here, found[here], counts) if here in found else ():
                 found[place] = np.asarray(found.get(place, 0.0) + part)
                 before, after = boxes.get(here), boxes.get(place)
                 if before is not None and after is not None and before != after:
@@ -152,6 +156,46 @@ class Paths:
         whole = self.whole.tensors
         for ends, into in arrived.items():
             yield ends, _gradients([(whole[place], part) for place, part in into.items()], [whole[target].edge])[0]
+
+    def ways(
+        self, target: Place, losses: Sequence[Place], boxes: Mapping[Place, B], most: int
+    ) -> dict[tuple[B, ...], Way]:
+        """The paths from some losses to the target, by the boxes that they lead through.
+
+        boxes: as in `between`.  most: how many such ways are followed; if there are more, none is given.
+        """
+        found: dict[tuple[B, ...], Way] = {}
+        for loss in losses if boxes.keys() >= {*losses, target} else ():
+            with self._sent_by(loss):
+                counts = self._counts(target, loss)
+                waiting: list[tuple[tuple[B, ...], dict[Place, Way]]]
+                waiting = [((boxes[loss],), {loss: Way(self.rerun.cotangent(loss), 1)})] if counts.get(loss) else []
+                while waiting:
+                    way, left = waiting.pop()
+                    further: dict[B, dict[Place, Way]] = defaultdict(dict)
+                    while left:  # what has arrived in the last box
+                        here = max(left)
+                        value, number = left.pop(here)
+                        if here == target:
+                            found[way] = _added(found.get(way), value, number)
+                            continue
+                        for place, part in self._onwards(here, value, counts):
+                            box = boxes.get(place, way[-1])
+                            into = left if box == way[-1] else further[box]
+                            into[place] = _added(into.get(place), part, number)
+                    waiting += [((*way, box), into) for box, into in further.items()]
+                    if len(found) + len(waiting) > most:
+                        return {}
+        return found
+
+    def _onwards(
+        self, here: Place, cotangent: np.ndarray, counts: Mapping[Place, int]
+    ) -> list[tuple[Place, np.ndarray]]:
+        """What a cotangent sends to the next places on paths to a target. counts: as `counts` gives them."""
+        ahead = [place for place in self.ahead(here) if counts.get(place)]
+        edges = [self.rerun.gates[place].edge for place in ahead]
+        parts = _gradients([(self.rerun.tensors[here], cotangent)], edges) if ahead else {}
+        return [(ahead[n], part) for n, part in parts.items()]
 
     def counts(self, target: Place, loss: Place) -> dict[Place, int]:
         """How many paths lead to the target from each place between it and the loss."""
@@ -191,6 +235,11 @@ class Paths:
         if place not in self._slopes:
             self._slopes[place] = dict(cotangents(self.whole, place, ()))
         return cotangent * self._slopes[place][edge]
+
+
+def _added(way: Way | None, value: np.ndarray, paths: int) -> Way:
+    """What has arrived before, if anything has, and some more."""
+    return Way(value, paths) if way is None else Way(np.asarray(way.value + value), way.paths + paths)
 
 
 def _gradients(outputs: Sequence[tuple[Tensor, np.ndarray]], edges: Sequence[Any]) -> dict[int, np.ndarray]:

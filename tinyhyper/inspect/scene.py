@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 from .boxes import Boxes
 from .canvas import Picture
 from .diagram import Diagram
 from .figure import Figure, Key, figure, steps_of
-from .records import Place, Recording
+from .records import Label, Place, Recording
 from .svg import Drawing
 from .table import drawn_table
 
 MOST = 6  # steps that a picture shows of a path
+
+
+class Flow(NamedTuple):
+    """A gradient's flow in a picture.
+
+    amounts: what came along the arrow from one box to another.
+    most: the boxes through which most came, if that is known.  words: what they are, for the legend.
+    """
+
+    amounts: Mapping[tuple[Key, Key], float]
+    most: Sequence[Key] = ()
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,7 +35,7 @@ class Scene:
     """The steps around a path or some cuts. Where there are no steps it is the whole graph, or words alone.
 
     title: the question.  trail: the places on the path.  marks: cuts that stand out.  opened: cuts that are left out.
-    amounts: what came along the arrow from one box to another, by the boxes of places.
+    flow: what came along arrows, by the boxes of places.  asked: the values that are asked for: their rows stand out.
     """
 
     tape: Recording
@@ -31,7 +44,8 @@ class Scene:
     trail: Sequence[Place] = ()
     marks: Collection[int] = ()
     opened: Collection[int] = ()
-    amounts: Callable[[Mapping[Place, Key]], Mapping[tuple[Key, Key], float]] | None = None
+    flow: Callable[[Mapping[Place, Key]], Flow] | None = None
+    asked: Sequence[Place] = ()
 
     def draw(self) -> Picture:
         """The picture."""
@@ -44,11 +58,19 @@ class Scene:
         shown = replace(self._figure(), title=self.title)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
-        band = found if joined.issuperset(map(frozenset, pairwise(found))) else []
+        flow = Flow({}, found) if self.flow is None else self.flow(shown.where)
+        band = flow.most if joined.issuperset(map(frozenset, pairwise(flow.most))) else []
         cuts = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
-        came = {} if self.amounts is None else self.amounts(shown.where)
-        branches = [(ends, amount) for ends, amount in came.items() if frozenset(ends) in joined]
-        return Drawing(shown, band, [n for n in self.marks if n in cuts], self.caption, branches).draw()
+        branches = [(ends, amount) for ends, amount in flow.amounts.items() if frozenset(ends) in joined]
+        drawing = Drawing(shown, band, [n for n in self.marks if n in cuts], self.caption, branches, flow.words)
+        for place in self.asked:
+            if (label := self._label(place)) is not None and place in shown.where:
+                drawing.asked[shown.where[place]].add(label.name)
+        return drawing.draw()
+
+    def _label(self, place: Place) -> Label | None:
+        """The label of a value, or of what a gradient is with respect to."""
+        return self.tape.output(self.tape.node(place).of or place).label
 
     def _figure(self) -> Figure:
         trail = [self.tape.node(place).step for place in self.trail]

@@ -13,26 +13,25 @@ from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
+from .bands import Joint, amounts, band
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import CARRY, FEW_CUTS, LEGEND, ONLY, PATHS, Captions, clip, fitted, numbered, wide
+from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, ONLY, Captions, clip, fitted, numbered, wide
 from .diagram import diagram
 from .figure import Arrow, Box, Figure, Key, figure, steps_of
 from .layout import ASIDE, BAR_HEIGHT, BEFORE, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend
-from .plain import short
 from .records import Recording
 from .text import site
 
 TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
 LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
 SMALL = 14  # the size of small letters
-TIP, BESIDE = 21, 17  # of a band: its tip's size, and how far beside its arrow it runs so as not to seem one with it
-Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
+TIP = 21  # of a band
 
 
 def svg(
@@ -74,10 +73,11 @@ def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
 class Drawing(Canvas):
     """A figure laid out and drawn.
 
-    branches: the paths of a gradient, each with its contribution.
+    branches: the paths of a gradient, each with its contribution.  most: what the trail is among them.
     least, broad: how many lines a caption has, and how wide the picture is, at least.
     tells: whether the contributions are drawn, too.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
+    asked: by box, the names of the values whose rows stand out.
     """
 
     least, broad, tells = 0, 0, False
@@ -91,11 +91,13 @@ class Drawing(Canvas):
         marks: Collection[int] = (),
         caption: str | None = None,
         branches: Sequence[tuple[Sequence[Key], float]] = (),
+        most: str = "",
     ) -> None:
         self.figure, self.captions = shown, Captions(shown)
         self.trail = [self.captions.find(box) for box in trail]
         self.joints = [self._joint(*pair) for pair in pairwise(self.trail)]
         self.band = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
+        self.asked: dict[Key, set[str]] = defaultdict(set)
         self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
         for keys, amount in branches:
             for pair in pairwise(keys):
@@ -105,8 +107,10 @@ class Drawing(Canvas):
         flows = self.captions.flows()
         if any(self._style(joint) == "carry" for joint in self.joints):
             flows["carry"] = CARRY
+        self.led = bool(self.joints)  # a band in the caption says what the trail is
         if not self.tells and len(self.amounts) > len(self.joints):
-            self.tells, flows = True, {**flows, **PATHS}
+            self.tells, self.led = True, False
+            flows |= {"trail": most, "branch": BRANCH} if self.joints else {"branch": BRANCH}
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.text = self.captions.reached() if caption is None else caption
         self._size(flows, max(self.broad, Layout(shown, 0).width))
@@ -136,8 +140,8 @@ class Drawing(Canvas):
         for n, line in enumerate(self.titles):
             self.write(18, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
-            self.write(76 if self.trail else 18, self.first + LINE * n, line, "")
-        if self.trail:
+            self.write(76 if self.led else 18, self.first + LINE * n, line, "")
+        if self.led:
             y, back = float(self.first - 5), self.band == "trail"
             self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
         for n, step in enumerate(self.figure.steps):
@@ -150,8 +154,7 @@ class Drawing(Canvas):
                     self.arrow(None, self.layout.route(arrow).path, f"th-{which}", which, size=TIP)
         for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
             style = self._style(joint) if joint in self.joints else "branch"
-            beside = BESIDE if joint[1] == "start" else 0  # against the arrow
-            path = self.layout.route(self.figure.arrows[joint[0]], beside).path
+            path = band(self.layout, self.figure.arrows[joint[0]], joint[1]).path
             self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
         for key in self.trail:
             self._rect(None, key, f"th-{self.band}")
@@ -163,24 +166,10 @@ class Drawing(Canvas):
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
         if self.tells:
-            for (number, _), amount in self.amounts.items():
-                self._amount(self.figure.arrows[number], amount)
+            for x, y, text, anchor in amounts(self.layout, self.figure.arrows, self.amounts, self.norms):
+                self.write(x, y, text, "th-amount", None, anchor)
         self.legend.draw(self, self.bottom + 20)
         return self.picture(scale)
-
-    def _amount(self, arrow: Arrow, amount: float) -> None:
-        """What came along an arrow, beside it."""
-        x, y = self.layout.route(arrow).mark
-        text = f"{'norm ' if arrow.source in self.norms else ''}{short(amount)}"
-        kinds = arrow.source.kind, arrow.target.kind
-        if arrow.source.lane != arrow.target.lane or "loss" in kinds:
-            self.write(x - 10, y + 5, text, "th-amount", None, "end")
-        elif "gradient" not in kinds:
-            self.write(x, y - 7, text, "th-amount", None, "middle")
-        elif kinds[0] == "gradient":
-            self.write(x + 26, self._below(arrow.source), text, "th-amount", None, "end")
-        else:
-            self.write(x + 2, self._below(arrow.target), text, "th-amount")
 
     def _joint(self, here: Key, there: Key) -> Joint:
         """The number of the arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
@@ -242,8 +231,8 @@ class Drawing(Canvas):
         ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
         if arrow.source.kind == "gradient":  # where it is from says why
             text = f"{number}: {ghost}" if ghost and len(arrow.cuts) == 1 else ghost or number
-            text, x = text if SMALL * wide(text) <= self.layout.wide else ghost or number, -34 if self.tells else 2
-            self.write(x, self._below(arrow.source) - y, text, "th-reason", group, "end")
+            text, x = text if SMALL * wide(text) <= self.layout.wide else ghost or number, -46 if self.tells else 2
+            self.write(x, self.layout.below(arrow.source) - y, text, "th-reason", group, "end")
             return
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if len(number) <= 7:
@@ -251,15 +240,11 @@ class Drawing(Canvas):
             self.write(16, -6, number, "th-reason", group)
             return
         forms = [f"{reasons}: {number}", f"{reasons}: {len(arrow.cuts)} cuts"][: 1 + (len(arrow.cuts) > FEW_CUTS)]
-        end = 16 if self.tells else 66
+        end = 12 if self.tells else 66
         room = (self.layout.wide + end + 22) / SMALL
         text = ghost or next((form for form in forms if reasons and wide(form) <= room), number)
         x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
         self.write(x, y, text, "th-reason", group, "end")
-
-    def _below(self, box: Key) -> float:
-        """The baseline of a text below a box."""
-        return self.layout.center(box)[1] + self.layout.height(box) / 2 + 15
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
@@ -271,8 +256,13 @@ class Drawing(Canvas):
             caption, remark = self.captions.box(box)
             self.write(x, y + (-4 if remark else 5), caption, "", group, "middle")
             self.write(x, y + 13, remark, "th-small", group, "middle")
+        asked = self.asked.get(box.key, set())
         for n, (name, number) in enumerate(self.captions.rows(box) if count > 1 else ()):
             low, side = y + 5 + LOW * (n - (count - 1) / 2), self.layout.wide / 2 - 8
+            if n < len(box.names) and self.captions.order(box)[n] in asked:
+                self.add(
+                    "rect", group, "", x=x - side - 4, y=low - 14, width=2 * side + 8, height=LOW, class_="th-row-asked"
+                )
             self.write(x - side, low, name, "th-row", group)
             self.write(x + side, low, number, "th-small", group, "end")
 
