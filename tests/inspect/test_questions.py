@@ -760,6 +760,41 @@ def test_a_gradient_that_only_rounding_makes_is_told_from_a_small_one(scale):
     assert asked("sgd(1e-3)/sgd(1e-9)", "alpha[1]", 1e-3 * min(scale, 1.0)).startswith("It is not zero: ")
 
 
+@given(stacks, st.integers(0, 5))
+@example("adam(0.05)", 0)
+def test_why_zero_asks_of_a_value_whose_gradient_could_be_there_and_gives_a_reason_for_each_path(stack, seed):
+    tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
+    for key in optimizer._tuned:
+        answer = inspect.why_zero(tape, key)
+        assert f"{key}[3]" not in answer.question  # of which there is no loss yet
+        if not answer.text.startswith("It is not zero"):
+            assert answer.rows and ("cancel" in answer.text or all(column(answer, "because")))
+
+
+def test_at_the_first_step_of_adam_its_average_is_to_blame_and_nothing_else():
+    answer = inspect.why_zero(
+        trained(
+            "adam(0.01)/sgd(1e-9)",
+            3,
+            {"w": [1.0, -2.0], "b": 0.0, "c": 0.3},
+            ghosts=True,
+            loss=lambda params: sum(th.sum((w - 0.7) ** 2) for w in params.values()),
+        ),
+        "beta1",
+    )
+    assert answer.question == "Why is the gradient of beta1[1] zero?"
+    assert sorted(column(answer, "because")) == [f"Adam.rule read {name}.m[0] = 0" for name in "bcw"]
+
+
+def test_what_was_zero_has_its_step_and_is_drawn():
+    tape, _, _ = run("sgd/sgd/sgd")
+    answer = inspect.why_zero(tape, "kappa")
+    assert {*column(answer, "because")} == {"SGD.rule read ∂loss/∂alpha = 0 at step 1"}
+    root = ElementTree.fromstring(answer.svg())
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "none yet: zero" in words and "step 0, time runs right →" in words
+
+
 def test_the_picture_of_the_cuts_tells_how_many_were_made_for_which_reason():
     tape, *_ = run("sgd(mu=0.5)/sgd")
     told = dict(re.findall(r"(\w+) \((\d+)\)", str(inspect.cuts(tape).svg())))

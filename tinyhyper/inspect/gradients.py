@@ -12,6 +12,7 @@ from .answers import Answer
 from .figure import Key
 from .ghosts import size
 from .graph import Graph
+from .names import STEP
 from .paths import Part, Paths
 from .plain import short
 from .records import Cut, Place, Recording, walk
@@ -88,20 +89,19 @@ def why_zero(tape: Recording, of: str) -> Answer:
     question = f"Why is the gradient of {name} zero?"
     if gradient is None:
         return _without(graph, question, place)
-    if graph.number(gradient) == 0:
+    if _tiny(graph, gradient):
         return _numerically(graph, question, place, gradient)
-    tiny = abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
-    text = f"It is {'0 up to rounding' if tiny else 'not zero'}: backward() left "
-    text += f"{graph.left(place, graph.number(gradient))} in the .grad of {name}."
+    text = f"It is not zero: backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}."
     return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
 
 
 def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
     """The value that is meant: the last with a gradient (with one that is 0, if there is), or else the last."""
     places = graph.find(of)
-    graded = [(place, gradient) for place in places if (gradient := graph.gradient(place)) is not None]
-    meant = [place for place, gradient in graded if not zero or graph.number(gradient) == 0]
-    return (meant or places)[-1]
+    graded = {place: gradient for place in places if (gradient := graph.gradient(place)) is not None}
+    none = [place for place, gradient in graded.items() if graph.number(gradient) == 0]
+    tiny = [place for place, gradient in graded.items() if _tiny(graph, gradient)]
+    return ((none or tiny if zero else ()) or [*graded] or places)[-1]
 
 
 def _rounding(graph: Graph, gradient: Place) -> float:
@@ -113,35 +113,49 @@ def _rounding(graph: Graph, gradient: Place) -> float:
     return float(np.finfo(float).eps) * sum(sizes)
 
 
+def _tiny(graph: Graph, gradient: Place) -> bool:
+    """Whether a gradient is 0, at least up to rounding."""
+    return abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
+
+
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
-    """The gradient is 0, because each path multiplies by 0 or the contributions cancel."""
+    """The gradient is 0, at least up to rounding: each path multiplies by 0, or contributions cancel."""
     tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
-    left = f"backward() left {short(graph.number(gradient))} in the .grad of {name}"
+    left = f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}"
     text = f"A path without a cut leads from the loss to {name}, but it contributes 0: {left}."
+    text = f"It is 0 up to rounding: {left}." if graph.number(gradient) else text
     if tape.program is None or loss is None:
         text += " Record with ghosts=True to see where it became 0."
         return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
     found = Paths(tape)
     parts = found.parts(place, loss)
-    if any(size(part.value) for part in parts):
+    bound = _rounding(graph, gradient)
+    if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
-    rows = [(_path(graph, part), size(part.value), _because(graph, found, part)) for part in parts]
+    early: list[Place] = []  # what is 0 and was read
+    rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, early)) for part in parts]
     reasons = listed(why for *_, why in rows if why)
     caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place])
+    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, *early])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
-def _because(graph: Graph, paths: Paths, part: Part) -> str:
-    """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it."""
-    if size(part.value):
+def _because(graph: Graph, paths: Paths, part: Part, bound: float, early: list[Place]) -> str:
+    """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it.
+
+    bound: below which it is 0 up to rounding.  early: where to note the values of 0 that were read.
+    """
+    if abs(size(part.value)) > bound:
         return ""
     for place in part.through[1:-1]:
         if graph.tape.output(place).gradient == 0:
             return f"the gradient with respect to {graph.name(place)} is 0 already"
     step = None if part.paths > 1 else Step(paths.rerun, *part.through[-2:])
     if step is not None and (zeros := step.to_blame()):
-        return f"{graph.nodes[part.through[-2][0]].op} read {', '.join(map(graph.name, zeros))} = 0"
+        early += zeros
+        node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))
+        when = "" if all(STEP.fullmatch(name) for name in map(graph.name, zeros)) else f" at step {node.step}"
+        return f"{node.op} read {names} = 0{when}"
     if step is not None and (number := step.flat()) is not None:
         return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"
     return "its terms add up to 0"

@@ -35,7 +35,8 @@ class Scene:
     """The steps around a path or some cuts. Where there are no steps it is the whole graph, or words alone.
 
     title: the question.  trail: the places on the path.  marks: cuts that stand out.  opened: cuts that are left out.
-    flow: what came along arrows, by the boxes of places.  asked: the values that are asked for: their rows stand out.
+    flow: what came along arrows, by the boxes of places.
+    asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
     """
 
     tape: Recording
@@ -74,7 +75,9 @@ class Scene:
 
     def _figure(self) -> Figure:
         trail = [self.tape.node(place).step for place in self.trail]
-        steps = trail + [self.tape.cuts[number].step - 1 for number in (*self.marks, *self.opened)]
+        steps = [*trail, *(self.tape.node(place).step for place in self.asked if trail)] + [
+            self.tape.cuts[number].step - 1 for number in (*self.marks, *self.opened)
+        ]
         if not steps:
             return figure(self.tape)
         known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)

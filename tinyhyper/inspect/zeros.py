@@ -10,8 +10,11 @@ import numpy as np
 
 from ..core.tape import backward, recording, unwatched
 from ..core.tensor import Tensor, apply, leaf
+from ..finite import norm
 from .ghosts import Rerun
 from .records import Place, by_target, walk
+
+ROUNDING = 1e-8  # as a part of the largest, what is 0 but for rounding
 
 
 class Step:
@@ -33,10 +36,11 @@ class Step:
         """The values of 0 without which the derivative would not be 0: each of them alone, or else those that must go
         together; none if nothing of the kind is to blame.
         """
-        alone = [zero for zero in self.zeros if self._flows([zero])]
-        if alone or not self._flows(self.zeros):
+        sizes = {zero: self._flow([zero]) for zero in self.zeros}
+        alone = [zero for zero, size in sizes.items() if size > ROUNDING * max(sizes.values())]
+        if alone or not self._flow(self.zeros):
             return alone
-        return [zero for zero in self.zeros if not self._flows([other for other in self.zeros if other != zero])]
+        return [zero for zero in self.zeros if not self._flow([other for other in self.zeros if other != zero])]
 
     def flat(self) -> int | None:
         """The operation whose own slope is 0: the number of its node."""
@@ -48,9 +52,9 @@ class Step:
                 return number
         return None
 
-    def _flows(self, ones: Collection[Place]) -> bool:
-        """Whether the derivative is not 0, with some of the values at 1."""
-        return bool(self._slopes(ones)[self.target].any())
+    def _flow(self, ones: Collection[Place]) -> float:
+        """How large the derivative is, with some of the values at 1."""
+        return norm(self._slopes(ones)[self.target])
 
     def _slopes(self, ones: Collection[Place]) -> dict[Place, np.ndarray]:
         """The derivatives of the place with respect to the target and all between, with some of the values at 1."""
