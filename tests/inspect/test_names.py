@@ -257,3 +257,17 @@ def test_labels_by_hand_of_several_values_take_no_variables_name():
         (th.sum(params["w"] ** 2) * alpha).backward()
         optimizer.step(params)
     assert 'value["alpha"]' in str(tape)
+
+
+def test_an_opened_operation_names_what_the_users_code_has_a_name_for():
+    @th.fuse
+    def scaled(x, factor):
+        return x * factor + 1.0
+
+    x, factor = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
+    y = None
+    with th.record() as tape:
+        y = scaled(x, factor)
+        th.sum(y * y).backward()
+        tape.label(y, "y", "state", 0)
+    assert {">x<", ">factor<"} <= {*re.findall(">[a-z]+<", inspect.svg(tape, inside="y"))}

@@ -80,7 +80,7 @@ class Names:
                 if output.label is not None and output.label.role != "gradient":
                     self.places[named(output.label)].append((node.number, n))
                 elif output.label is None and node.called is not None:
-                    self.places[self._called(node.called)].append((node.number, n))
+                    self.places[self._meant(node.called)].append((node.number, n))
         if self.losses:
             self.places[LOSS] += sorted(self.losses)
         self.titles: dict[str, set[Name]] = defaultdict(set)
@@ -114,7 +114,7 @@ class Names:
         if label is None and place not in self.losses:
             if node.called is None:
                 return None
-            title = self.title(self._called(node.called))
+            title = self.title(self._meant(node.called))
             return title if timeless or not self.tape.steps else f"{title}[{node.step}]"
         title = self.title(LOSS if label is None else named(label))
         fixed = label is not None and label.role == "hyperparameter" and node.kind == "constant"
@@ -127,8 +127,8 @@ class Names:
         titles = Counter(name.title for name in names)
         return {name.title: name for name in names if titles[name.title] == 1}
 
-    def _called(self, name: str) -> Name:
-        """What a value is that the user's code has a name for: what the user calls so in labels, too, if there is one."""
+    def _meant(self, name: str) -> Name:
+        """What a value is that the user's code has a name for: what labels by hand call so, too, if there is one."""
         return self._by_hand.get(plain(name), Name("value", 0, name))
 
     def _step(self, place: Place) -> int:
