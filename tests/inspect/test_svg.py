@@ -339,6 +339,18 @@ def test_the_pictures_of_a_tower_up_to_height_3_fit_a_projector(stack, weights):
         assert collisions(ElementTree.fromstring(picture)) == []
 
 
+@pytest.mark.parametrize("stack", [*HIGH, "adam/sgd/sgd/sgd/sgd", "adamw/sgd(mu=0.5)/sgd/sgd/sgd"])
+@pytest.mark.parametrize("weights", [1, 2, 9])
+def test_what_is_said_of_a_lane_keeps_off_the_next_heading(stack, weights):
+    tape = trained(stack, 3, {f"w{n}": [1.0, -2.0] for n in range(weights)})
+    for picture in [inspect.svg(tape), inspect.differences(tape, tower("sgd")).svg()]:
+        root = ElementTree.fromstring(picture)
+        column = sorted((float(text.get("y")), text.get("class")) for text in root.iter(SPACE + "text")
+                        if text.get("x") == "18" and text.get("class") in ("th-lane", "th-small"))  # fmt: skip
+        for (above, _), (below, heading) in zip(column, column[1:]):
+            assert heading != "th-lane" or below - above > 30
+
+
 @given(st.floats(0.1, 10))
 def test_a_picture_is_scaled_and_else_the_same(scale):
     for tape in (TOWER, GRAPH):

@@ -135,8 +135,11 @@ class Captions:
         meant = [f"∂loss/∂{own(name, lane).title} = {told(box, value)}" for name, value in box.meant.items()]
         return ", ".join([*names, *sorted(box.state), *meant])
 
-    def lane(self, lane: int, few: int) -> tuple[str, list[str]]:
-        """A lane's heading, and the lines below it. few: so many rows a box may have."""
+    def lane(self, lane: int, few: int, most: int) -> tuple[str, list[str]]:
+        """A lane's heading, and the lines below it.
+
+        few: so many rows a box may have.  most: for so many lines there is room.
+        """
         boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
         fixed = self.figure.fixed.get(lane, {})
         tuned = self._tuned(lane)
@@ -152,8 +155,11 @@ class Captions:
         still = [own(name, lane).title for name in fixed if name not in own_boxes]
         if tuned and still:
             lines.append(f"fixed: {', '.join(still)}")
+        if listed and len(" ".join(lines)) < LONGEST["lane"]:
+            lines = [", ".join(lines)] if lines else []
         lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
-        lines = [*(listing(titles, 2 if len(lines) < 3 else 1) if listed else []), *lines]
+        room = min(2 if len(lines) < 3 else 1, most - len(lines))
+        lines = [*(listing(titles, room) if listed and room > 0 else []), *lines]
         return heading, [clip(line, LONGEST["lane"]) for line in lines]
 
     def _tuned(self, lane: int) -> list[str]:

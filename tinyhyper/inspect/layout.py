@@ -62,6 +62,11 @@ class Layout:
         count = len(box.names) + (len(box.names) > 1 and bool(box.state))
         return count if 0 < count <= self.few else 1
 
+    def lines(self, lane: int) -> int:
+        """For how many lines there is room below a lane's heading."""
+        below = min([y for y in self.y.values() if y > self.y[lane]], default=self.loss + 11)
+        return int((below - self.y[lane] - 33) // 18)
+
     def _stack(self, lanes: Sequence[int], gap: float) -> None:
         """Say how high each lane is, and where it stands."""
         self.high: dict[int, float] = {}

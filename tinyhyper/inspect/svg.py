@@ -272,7 +272,7 @@ class Drawing(Canvas):
         self.add("rect", group, "", **place, width=self.layout.wide, height=high, class_=style)
 
     def _lane(self, lane: int, y: float) -> None:
-        heading, lines = self.captions.lane(lane, self.layout.few)
+        heading, lines = self.captions.lane(lane, self.layout.few, self.layout.lines(lane))
         bar = lane in self.layout.bars
         if bar:
             x0, wide = HEADER + 8, self.layout.width - HEADER - 26
