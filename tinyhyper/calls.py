@@ -21,6 +21,11 @@ class Parenthesized(type):
             raise CallError(f"{cls.__name__}: the parentheses are missing; write `@{cls.__name__}()` above a function")
         return super().__call__(*args, **kwargs)
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What the context takes, for help(): else this class's own __call__ is shown."""
+        return inspect.signature(functools.partial(cls.__init__, None))  # type: ignore[misc]  # of a class, not of one of its objects
+
     def __enter__(cls) -> None:
         raise CallError(f"{cls.__name__}: the parentheses are missing; write `with {cls.__name__}():`")
 
