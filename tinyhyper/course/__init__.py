@@ -15,6 +15,8 @@ from .hunt import EXERCISES as HUNT
 from .studies import EXERCISES as STUDIES
 from .towers import EXERCISES as TOWERS
 
+__all__ = ["EXERCISES", "check"]
+
 FOUND = {**GRADIENTS, **CUTS, **TOWERS, **STUDIES, **HUNT}
 EXERCISES: dict[str, Exercise] = dict(sorted(FOUND.items(), key=lambda item: float(item[0])))
 
