@@ -1,0 +1,121 @@
+"""The site: it is built without a warning, has every page and every public name, and no link leads nowhere."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import tinyhyper as th
+
+pytest.importorskip("sphinx", reason="the site needs the extra docs")
+pytest.importorskip("nbformat", reason="the site needs the extra docs")
+
+from demos.site import described, markdown, signature
+
+ROOT = Path(__file__).parents[2]
+MODULES = [th, *(value for name in th.__all__ if isinstance(value := getattr(th, name), ModuleType)), th.nn.initial]
+MODULES += [importlib.import_module(f"tinyhyper.{name}") for name in ("testing", "course")]
+
+
+class Page(HTMLParser):
+    """What the links of a page lead to, which places it has, and what it loads."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.places, self.loads, self.unsaid = [], set(), [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.places.add(attrs.get("id"))
+        if tag == "a" and "href" in attrs:
+            self.links.append(attrs["href"])
+        elif source := attrs.get("src") or (tag == "link" and attrs.get("href")):
+            self.loads.append(source)
+        if tag == "img" and not attrs.get("alt"):
+            self.unsaid.append(attrs["src"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0 and not built.stderr, built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+
+
+@pytest.mark.slow
+def test_each_page_is_in_the_site_and_in_its_contents(site, pages):
+    written = [path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")]
+    listed = {urlsplit(link).path for link in pages[site / "index.html"].links}
+    assert len(written) > 40
+    for page in written:
+        assert (site / page).exists() and (page.as_posix() in listed or page.name == "index.html"), page
+
+
+@pytest.mark.slow
+def test_no_link_leads_nowhere_and_nothing_is_loaded_from_elsewhere(site, pages):
+    for path, page in pages.items():
+        for link in page.links + page.loads:
+            parts = urlsplit(link)
+            if parts.scheme in ("http", "https", "mailto"):
+                assert link in page.links, (path, link)
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            assert target.exists(), (path, link)
+            if parts.fragment and target in pages:
+                assert unquote(parts.fragment) in pages[target].places, (path, link)
+        assert not page.unsaid, path
+
+
+@pytest.mark.slow
+def test_every_public_name_is_in_the_reference(site):
+    listing = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    names = {line.split()[0] for line in zlib.decompress(listing).decode().splitlines()}
+    for module in MODULES:
+        for name in module.__all__:
+            value = getattr(module, name)
+            places = {f"{module.__name__}.{name}", f"tinyhyper.{name}" if value is getattr(th, name, None) else ""}
+            assert isinstance(value, ModuleType) or places & names, places
+
+
+@pytest.mark.slow
+def test_a_lesson_gives_its_notebook(site, pages):
+    for path in (site / "course").glob("[0-9]*.html"):
+        (link,) = [link for link in pages[path].links if link.endswith(".ipynb")]
+        assert json.loads((path.parent / link).read_text())["nbformat"] == 4
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_no_name_is_shown_with_an_address_or_with_what_python_says_of_its_type(module):
+    for name in module.__all__:
+        if not isinstance(getattr(module, name), ModuleType):
+            text = described(module, name)
+            assert not re.search(r" at 0x|attrgetter|Alias for field", text), text
+
+
+def test_arguments_of_a_docstring_are_a_list():
+    text = markdown("What.\n\nx, y: of a shape\nor other: two.  n (1): how\n  many.\nRaises it.\nAnd\nMore.")
+    items = "- **x, y**: of a shape\nor other: two.\n- **n (1)**: how\n  many.\n"
+    assert text == f"What.\n\n{items}\nRaises it.\n\nAnd\nMore."
+
+
+def test_a_signature_has_types_as_they_are_written():
+    assert signature(th.grad) == "(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]"
+    assert signature(th.Tensor.item, bound=True) == "() -> Any"
+    assert signature(th.record) == "(ghosts: bool = False, *, rewind: bool = True)"
+    assert signature(th.ShapeError) == ""
