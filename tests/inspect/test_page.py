@@ -648,7 +648,6 @@ def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):
         crossed = """
             const { layout, lanes } = explorer, found = [], BOX = { width: 128, height: 44 };
             for (const arrow of lanes.arrows) {
-                if (arrow.source.kind === "fixed") continue;
                 const points = layout._route(arrow);
                 for (const box of lanes.boxes.values()) {
                     if (box === arrow.source || box === arrow.target || box.kind === "fixed") continue;
@@ -677,6 +676,33 @@ def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):
             }).map((node) => node.id());
         """
         assert reader.ask(outside) == []
+
+
+SHARED = """
+    const { layout, lanes } = explorer, found = [];
+    const pieces = lanes.arrows.flatMap((arrow) => layout._route(arrow).map((corner, n, all) => [arrow, corner, all[n + 1]]))
+        .filter(([, , end]) => end);
+    for (const [n, [one, a, b]] of pieces.entries()) {
+        for (const [other, c, d] of pieces.slice(n + 1)) {
+            if (one.source === other.source || one.target === other.target) continue;
+            for (const [i, k] of [[0, 1], [1, 0]]) {
+                if (Math.abs(a[i] - b[i]) > 1 || Math.abs(c[i] - d[i]) > 1 || Math.abs(a[i] - c[i]) > 3) continue;
+                const length = Math.min(Math.max(a[k], b[k]), Math.max(c[k], d[k])) - Math.max(Math.min(a[k], b[k]), Math.min(c[k], d[k]));
+                if (length > 4) found.push(`${one.id} and ${other.id}`);
+            }
+        }
+    }
+    return found;
+"""
+
+
+def test_no_two_arrows_share_a_line_unless_they_begin_or_end_together(reader):
+    texts = ("sgd/sgd/sgd", "adam/sgd", "sgd(mu=0.5)/adam/sgd", "adam/adam/sgd")
+    for text in texts:
+        reader.open(recorded(text, 3, {"u": 0.8, "v": [1.5, -0.7], "w": [1.0, 2.0]}))
+        reader.ask("for (const lane of explorer.lanes.lanes.keys()) explorer.apart.set(lane, true); explorer.redraw(null)")
+        assert {"u[1]", "v[1]", "alpha[1]"} <= reader.names("values")
+        assert reader.ask(SHARED) == [], text
 
 
 def test_a_click_on_a_box_of_another_step_goes_there(reader):

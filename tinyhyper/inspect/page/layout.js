@@ -11,6 +11,8 @@ const BAR = 56; // the height of a lane with nothing but fixed hyperparameters
 const ACROSS = { values: 0, loss: 144, gradient: 288 };
 const CHANNEL = 10; // how far beside a row of boxes the arrows run that go past them
 const TURN = 30; // how far from the middle of a box the arrows run that go up or down
+const TRACK = { first: 84, room: 48, pitch: 8 }; // how far from it those run that go down past other boxes of a column
+const BETWEEN = 90; // how far before it is the middle between two steps
 
 class Layout {
   constructor(lanes) {
@@ -70,6 +72,11 @@ class Layout {
     return [...counts.values(), 1];
   }
 
+  /* How high the first loss of a step stands: below the weights. */
+  get firstLoss() {
+    return this.top.get(0) + ROW.pitch * (this.rows(0).length - 1) + ROW.below;
+  }
+
   _center(box) {
     const row = Math.max(0, this.rows(box.lane).indexOf(box.row));
     const y = this.top.get(box.lane) + ROW.pitch * row;
@@ -78,7 +85,7 @@ class Layout {
     if (box.kind !== "loss") return { x, y: box.kind === "gradient" ? y + ROW.below : y };
     const before = this.losses.get(box.step) ?? 0;
     this.losses.set(box.step, before + 1);
-    return { x, y: this.top.get(0) + ROW.pitch * (this.rows(0).length - 1) + ROW.below * (1 + before) };
+    return { x, y: this.firstLoss + ROW.below * before };
   }
 
   _band(step) {
@@ -112,8 +119,37 @@ class Layout {
   }
 
   /* Whether a box of the same step's values stands between two heights. */
-  _between(source, above, below) {
-    return this.heights.get(source.step).some((y) => y > above && y < below);
+  _between({ step }, above, below) {
+    return this.heights.get(step).some((y) => y > above && y < below);
+  }
+
+  /* Whether an arrow goes down past other boxes of its column, to another or to the column's first loss. */
+  _past({ source, target }) {
+    const { x: x0, y: y0 } = this.centers.get(source.id);
+    const { x: x1, y: y1 } = this.centers.get(target.id);
+    if (source.kind !== "values" || y1 <= y0) return false;
+    if (target.kind === "loss") return source.step === target.step && y1 === this.firstLoss && this._between(source, y0, y1);
+    return x0 === x1 && this._between(source, y0, y1);
+  }
+
+  /* By source, how far from the middle of its column its arrows go down past other boxes. Sources that stand above
+     each other share such a line only if one has ended where the other begins: else it would read as one arrow. */
+  get tracks() {
+    if (this.tracked) return this.tracked;
+    const down = new Map(); // by source, how far its arrows go
+    for (const arrow of this.lanes.arrows.filter((one) => this._past(one))) {
+      down.set(arrow.source, Math.max(down.get(arrow.source) ?? 0, this.centers.get(arrow.target.id).y));
+    }
+    const ends = new Map(), numbers = new Map(); // by column, where the last arrow on each line ends; by source, its line
+    for (const [source, end] of [...down].sort(([a], [b]) => this.centers.get(a.id).y - this.centers.get(b.id).y)) {
+      const taken = ends.get(source.step) ?? ends.set(source.step, []).get(source.step);
+      const free = taken.findIndex((last) => last < this.centers.get(source.id).y);
+      const number = free < 0 ? taken.length : free;
+      taken[number] = end;
+      numbers.set(source.id, number);
+    }
+    const pitch = Math.min(TRACK.pitch, TRACK.room / Math.max(1, ...numbers.values()));
+    return (this.tracked = new Map([...numbers].map(([id, number]) => [id, TRACK.first + pitch * number])));
   }
 
   /* The corners of an arrow, both ends included. */
@@ -126,12 +162,21 @@ class Layout {
       const beside = x0 + right + 8, lane = y1 + up + CHANNEL;
       return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, lane], [x1 - TURN, lane], [x1 - TURN, y1 + up]];
     }
-    if (source.kind === "values" && y1 > y0 && this._between(source, y0, target.kind === "loss" ? Infinity : y1)) { // past them
-      const beside = x0 + right + 8;
-      const end = target.kind === "loss" ? [x1 - right, y1] : x0 === x1 ? [x1 + right, y1 - 12] : null;
-      if (end) return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, end[1]], end];
+    if (this._past({ source, target })) {
+      const track = x0 + this.tracks.get(source.id);
+      const ends = target.kind === "loss" ? [[track, y1 - up]] : [[track, y1 - 12], [x1 + right, y1 - 12]];
+      return [[x0 + right, y0 + 12], [track, y0 + 12], ...ends];
     }
-    if (source.kind === "fixed") return [[x1 + TURN, y0 + 15], [x1 + TURN, y1 - up]];
+    if (source.kind === "values" && target.kind === "loss" && y1 > y0 && this._between(source, y0, Infinity)) { // to a lower loss
+      const beside = x0 + right + 8;
+      return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, y1], [x1 - right, y1]];
+    }
+    if (source.kind === "fixed") {
+      const beside = x1 - BETWEEN;
+      return target.kind === "values" && this._between(target, y0, y1)
+        ? [[beside, y0 + 15], [beside, y1 - 17], [x1 - right, y1 - 17]]
+        : [[x1 + TURN, y0 + 15], [x1 + TURN, y1 - up]];
+    }
     if (source.kind === "gradient" && target.kind === "values" && y1 < y0) {
       return [[x0 + right, y0], [x1 - TURN - aside, y0], [x1 - TURN - aside, y1 + up]];
     }
