@@ -25,6 +25,7 @@ Object.assign(Explorer.prototype, {
     cy.on("mouseover", ".box, edge", (event) => this.tip(event.target, event.renderedPosition));
     cy.on("mouseout pan zoom tapstart", () => (at("tip").hidden = true));
     cy.on("viewport", () => {
+      this.sharpen();
       this.fetch();
       this.place();
       this.bars();
@@ -75,7 +76,7 @@ Object.assign(Explorer.prototype, {
   all() {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const zoom = Math.max(LEAST, Math.min((width - 40) / (x2 - x1), (height - 20) / (y2 - y1)));
+    const zoom = Math.max(this.overview ? FAR : LEAST, Math.min((width - 16) / (x2 - x1), (height - 16) / (y2 - y1)));
     const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height - (y1 + y2) * zoom) / 2 };
     const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height;
     this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 10 - y1 * zoom : middle.y } });

@@ -198,7 +198,16 @@ function captionOf(box, tape) {
   return `${fits(one + at, ROOM) ? one : fitted(one, ROOM - pen(at))}${at}\n${fitted(remark.filter(Boolean).join(", "), ROOM)}`.trimEnd();
 }
 
-const LETTERS = { size: 13.5, family: "system-ui, Helvetica Neue, Arial, sans-serif" };
+/* The one line in a box that is far away: its row and its step stand beside the graph. */
+function farOf(box) {
+  const [name] = box.names.keys(), coordinate = box.coordinates.get(name) ?? "", alone = box.names.size === 1;
+  const one = alone ? called(name, box.lane) : many(box);
+  const forms = box.kind === "loss" ? ["loss"] : box.kind === "gradient" ? [`∂/∂${alone ? coordinate : ""}${one}`, ".grad"] : [one, alone ? name : one];
+  const room = ROOM * LETTERS.size / LETTERS.far;
+  return forms.find((form) => fits(form, room)) ?? fitted(forms.at(-1), room);
+}
+
+const LETTERS = { size: 13.5, far: 23.5, family: "system-ui, Helvetica Neue, Arial, sans-serif" };
 const ROOM = 114, ROUND = 104; // of a line in a box, in one with round ends
 const paper = document.createElement("canvas").getContext("2d");
 

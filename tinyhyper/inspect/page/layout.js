@@ -48,7 +48,7 @@ class Layout {
 
   get span() {
     const last = this.steps.at(-1);
-    return { x1: -90, x2: this.column(last) + (this.whole.has(last) ? PITCH - 90 : 90), y1: -28, y2: this.bottom - 20 };
+    return { x1: -90, x2: this.column(last) + (this.whole.has(last) ? PITCH - 90 : 156), y1: -28, y2: this.bottom - 20 };
   }
 
   column(step) {
@@ -89,15 +89,15 @@ class Layout {
   }
 
   _band(step) {
-    const width = this.whole.has(step) ? PITCH - 16 : 180;
+    const width = this.whole.has(step) ? PITCH - 16 : 230;
     const position = { x: this.column(step) - 82 + width / 2, y: (this.span.y1 + this.span.y2) / 2 };
     const data = { id: `band ${step}`, width, height: this.span.y2 - this.span.y1 };
     return { group: "nodes", data, position, classes: "band", selectable: false, grabbable: false };
   }
 
   _node(box) {
-    const data = { id: box.id, label: captionOf(box, this.lanes.tape), width: BOX.width, height: BOX.height, box };
-    if (box.kind === "fixed") Object.assign(data, { width: this.span.x2 - this.span.x1 - 30, height: 30 });
+    const data = { id: box.id, label: captionOf(box, this.lanes.tape), far: farOf(box), width: BOX.width, height: BOX.height, box };
+    if (box.kind === "fixed") Object.assign(data, { far: data.label, width: this.span.x2 - this.span.x1 - 30, height: 30 });
     return { group: "nodes", data, position: { ...this.centers.get(box.id) }, classes: `box ${box.kind}`, grabbable: false };
   }
 

@@ -18,6 +18,7 @@ function look() {
       "background-color": colour("ground"), "border-width": 1.4, "border-color": colour("quiet"), color: colour("ink"),
       "font-size": LETTERS.size, "text-wrap": "wrap", "text-valign": "center", "text-halign": "center", "line-height": 1.2,
       "min-zoomed-font-size": 5 } },
+    { selector: ".box.far", style: { label: "data(far)", "font-size": LETTERS.far } },
     { selector: ".gradient", style: { "corner-radius": 20 } },
     { selector: ".loss", style: { "background-color": colour("loss"), "font-weight": 600 } },
     { selector: ".outer", style: { "border-width": 2.4, "font-weight": 600 } },
@@ -31,6 +32,7 @@ function look() {
       "text-background-padding": 0, "min-zoomed-font-size": 5 } },
     { selector: ".wire", style: { "curve-style": "bezier" } },
     { selector: ".arrow", style: { "source-endpoint": "data(from)", "target-endpoint": "data(to)" } },
+    { selector: ".arrow.far", style: { "font-size": LETTERS.far } },
     { selector: ".bent", style: {
       "curve-style": "round-segments", "segment-weights": "data(weights)", "segment-distances": "data(distances)",
       "segment-radii": 12, "edge-distances": "endpoints" } },

@@ -3,7 +3,8 @@
 
 const MOVE = 250; // milliseconds that a move of the view takes
 const FEW = 6; // a lane with so many names shows each in a row of its own
-const LEAST = 0.82; // how far away the first view and "see all" are at most: letters of 11 pixels; the rest is a scroll away
+const LEAST = 0.82; // how far away the first view is at most: letters of 11 pixels; the rest is a scroll away
+const FAR = 0.47; // how far away "see all" is at most: names alone, in larger letters, are of 11 pixels there
 const SMALL = 0.6; // how far away what was opened is seen whole at most: letters of 8 pixels
 
 class Explorer {
@@ -62,16 +63,24 @@ class Explorer {
   fetch() {
     const added = this.stock.fetch();
     if (!added.length) return;
+    if (this.far) added.addClass("far");
     this.cy.getElementById(`band ${this.step}`).addClass("current");
     if (this.chosen && this.paths) this.highlight(added);
     if (this.run) this.drawPass();
+  }
+
+  /* From far away, show the boxes' names alone, in larger letters. */
+  sharpen() {
+    const far = this.overview && this.cy.zoom() < LEAST - 0.01;
+    if (far !== this.far) this.cy.elements().toggleClass("far", far);
+    this.far = far;
   }
 
   /* Where the reader begins: two steps wide, the weights in sight. */
   home() {
     const { clientWidth: width, clientHeight: height } = at("graph");
     const { y1, y2 } = this.layout.span;
-    const zoom = clamp(Math.min(width / (1.75 * PITCH), (height - 8) / (y2 - y1)), LEAST, 1.1);
+    const zoom = clamp(Math.min(width / (2 * PITCH), (height - 8) / (y2 - y1)), LEAST, 1.1);
     const room = height - (y2 - y1) * zoom;
     this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
     this.follow(false);
@@ -122,13 +131,15 @@ class Explorer {
     if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "This step made no cut."));
   }
 
-  /* Bring the step's column into view: the step before it stands on its left. Nothing is beyond the ends. */
+  /* Bring the step's column into view, with as many whole steps before it as after it, or one more. Nothing is before
+     the first step; the last one stands at the end. */
   follow(moving) {
     const zoom = this.cy.zoom();
     const room = at("graph").clientWidth;
-    const pan = { x: room / 2 - (this.layout.column(this.step) - PITCH * 0.06) * zoom, y: this.cy.pan().y };
-    const reach = this.layout.span;
-    pan.x = clamp(pan.x, room - EDGE - reach.x2 * zoom, EDGE - reach.x1 * zoom);
+    const whole = Math.max(1, Math.floor(room / (PITCH * zoom) + 0.01)); // steps in sight
+    const { span: reach, steps } = this.layout;
+    const first = Math.max(steps[0], Math.min(this.step - Math.floor(whole / 2), steps.at(-1) - whole + 1));
+    const pan = { x: (BETWEEN - this.layout.column(first)) * zoom, y: this.cy.pan().y };
     if ((reach.x2 - reach.x1) * zoom < room) pan.x = (room - (reach.x2 - reach.x1) * zoom) / 2 - reach.x1 * zoom;
     this.cy.stop();
     if (moving && !this.calm) this.cy.animate({ pan, duration: MOVE, easing: "ease-in-out" });
