@@ -21,6 +21,9 @@ from recordings import trained as recorded
 
 import tinyhyper as th
 from tinyhyper.inspect.explorer import page, save_html
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.inspect.timeline import amount
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -344,6 +347,34 @@ def test_the_picture_of_the_docs_shows_the_paths_to_a_step_size_and_what_they_co
     assert "∂loss[2]/∂alpha[2]" in reader.says()
 
 
+def test_the_panel_lists_what_each_step_kept_alive_and_until_when(reader, tape, windows):
+    rows = "[...document.querySelectorAll('#kept li')].map((row) => [...row.children].map((one) => one.textContent))"
+    for shown in (tape, windows, recorded("sgd/sgd/sgd", 4)):
+        reader.open(shown)
+        graph, found = Graph(shown), alive(shown)
+        for now in found[: shown.steps]:
+            reader.ask(f"explorer.go({now.step}, false)")
+            (summary, total), *kept = reader.ask(f"return {rows}")
+            assert summary.startswith(f"{len(now.nodes)} node") and total == amount(now.bytes)
+            assert len(kept) == len(now.nodes)
+            for number, (name, size, arrays) in zip(sorted(now.nodes), kept):
+                node = shown.nodes[number]
+                assert size == amount(sum(nbytes(shown, place) for place in node.saved))
+                if node.outputs[0].label is not None:
+                    end = "still alive at the end" if node.until >= len(shown.ends) else f"until step {node.until + 1}"
+                    end = "until the next step" if node.until == now.step < len(shown.ends) else end
+                    assert name == f"{graph.name((number, 0))}, {end}"
+                    told = {graph.name(place) for place in node.saved if shown.node(place).kind == "operation"}
+                    assert {one for one in told if "∂" not in one} <= {*arrays.removeprefix("keeps ").split(", ")}
+        reader.ask("document.getElementById('alive').scrollIntoView()")
+        reader.screenshot(f"kept-{shown.steps}")
+        reader.ask("explorer.go(0, false)")
+        assert reader.says("kept") == "Nothing is kept."
+    short = chain(3)
+    reader.open(short)
+    assert amount(alive(short)[-1].bytes) in reader.says("kept")
+
+
 def test_where_every_path_is_cut_the_cuts_are_named(reader, tape):
     reader.open(tape)
     reader.click("alpha[0]")
@@ -361,6 +392,8 @@ def test_a_switch_shows_the_graph_without_a_cut(reader, tape):
     reader.click("alpha[0]")
     assert {"alpha[0]", "alpha[1]", "weight[1]", "loss[1]"} <= reader.names("path")
     assert "Without a cut that is switched off its ghost arrives, too:" in reader.says()
+    label = reader.ask("return explorer.cy.edges('.asked')[0].data('label')")
+    assert float(label.split()[1].replace("−", "-")) == pytest.approx(tape.cuts[0].ghost, rel=1e-3)
     reader.screenshot("without-a-cut")
     reader.element("uncut").click()
     reader.ask("explorer.all()")
@@ -764,7 +797,7 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
             return left < graph.left || right > graph.right;
         }).length"""
         assert reader.ask(edges + cut) == 0
-    assert "a ghost, in a backward pass: the gradient that a cut stopped" in reader.says("legend")
+    assert "a ghost: the gradient that a cut stopped; of an array, its norm" in reader.says("legend")
     texts = "[...document.querySelector('.panel').querySelectorAll('.scale')].map((one) => one.textContent)"
     scales = reader.ask(f"return {texts}")
     assert scales == ["5", "0.2177"]
@@ -973,6 +1006,27 @@ def test_what_arrives_at_a_lane_of_many_weights_is_one_stop(reader):
     found = float(rows[weights].removeprefix("norm "))
     assert found == pytest.approx(math.sqrt(sum(s for s, own in zip(squares, lane) if own)), rel=1e-3)
     assert [*rows][0] == "loss[1]" and [*rows][1] == weights
+
+
+@pytest.mark.parametrize("text", ["adam/sgd", "sgd(mu=0.5)/sgd", "sgd/sgd"])
+def test_on_an_arrow_with_cuts_of_weights_and_of_states_each_kind_has_its_own_number(reader, text):
+    tape = recorded(text, 3, {f"w{n}": [1.0, float(n)] for n in range(9)}, ghosts=True)
+    ghosts = {}
+    for cut in tape.cuts:
+        if cut.step == 2 and cut.ghost is not None:
+            label = tape.output((cut.source, cut.output)).label
+            if label.role in ("weights", "state"):
+                ghosts.setdefault(label.role, []).append(cut.ghost)
+    reader.open(tape)
+    reader.ask("explorer.go(2, false); explorer.calm = true; explorer.pass(); explorer.advance(Infinity)")
+    arrow = "explorer.cy.getElementById('0|*|2|values').edgesWith(explorer.cy.getElementById('0|*|1|values'))"
+    made = {role: float(f"{math.hypot(*found):.4g}") for role, found in ghosts.items()}
+    for act in ("", "explorer.endPass(); explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)"):
+        label = reader.ask(f"{act}; return {arrow}.filter('.cut, .asked').map((edge) => edge.data('label'))")[0]
+        numbers = label.replace("\u2212", "-").split(" ", 1)[1].split(", ")
+        named = dict(number.rsplit(" ", 1) for number in numbers) if len(made) > 1 else {"weights": numbers[0]}
+        assert {role: float(number) for role, number in named.items()} == pytest.approx(made, rel=1e-3)
+    reader.screenshot(f"kinds-{text.partition('/')[0]}")
 
 
 def test_a_graph_without_steps_and_an_opened_loss_have_backward_passes(reader):

@@ -51,6 +51,7 @@ Object.assign(Explorer.prototype, {
     for (const id of ["slider", "where"]) at(id).hidden = !this.tape.steps;
     at("play").hidden = !this.tape.steps && !this.tape.sweeps.length;
     at("pass").hidden = !this.tape.sweeps.length;
+    at("alive").querySelector("summary").textContent = this.tape.steps ? "Kept alive after this step" : "Kept alive at the end";
     at("cutting").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
     at("runs").replaceChildren(...runs(this.tape.at));
     document.querySelector("footer").hidden = !this.curves.curves.length;
@@ -231,7 +232,7 @@ function legend(tape) {
   const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
   const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
-  const ghosts = tape.cuts.length ? [h("li", {}, mark("✂\uFE0E 1.6"), "a ghost, in a backward pass: the gradient that a cut stopped")] : [];
+  const ghosts = tape.cuts.length ? [h("li", {}, mark("✂\uFE0E 1.6"), "a ghost: the gradient that a cut stopped; of an array, its norm")] : [];
   const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
     const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });

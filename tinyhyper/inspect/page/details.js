@@ -214,6 +214,25 @@ class Details {
     return [h("h2", {}, name), node.inside !== null ? h("p", { class: "kind" }, "Fused: one kernel computes it. Enter or a double click opens it.") : "", ...outputs].filter(Boolean);
   }
 
+  /* What a step kept alive: each node with the arrays that it keeps, and until when. */
+  kept(step) {
+    const { tape } = this, at = tape.steps ? step : 1, now = tape.alive.find((one) => one.step === at);
+    const name = (place) => nameOfPlace(tape, this.lanes, place);
+    const nodes = tape.nodes.filter((node) => node.number < tape.ends[at - 1] && (node.until ?? 0) >= at);
+    if (!now || !nodes.length) return [h("li", { class: "quiet" }, "Nothing is kept.")];
+    const until = (node) => (node.until >= tape.ends.length ? "still alive at the end" : node.until > at ? `until step ${node.until + 1}` : "until the next step");
+    const rows = nodes.slice(0, 60).map((node) => {
+      const names = [...new Set(node.saved.map(name))];
+      const size = node.saved.reduce((sum, place) => sum + bytesOf(tape.output(place)), 0);
+      return h("li", {}, h("span", {}, `${name([node.number, 0])}, ${until(node)}`), h("b", {}, amountOf(size)),
+        h("small", {}, `keeps ${names.slice(0, 8).join(", ") || "nothing"}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`));
+    });
+    return [
+      h("li", {}, h("span", {}, `${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}; shared arrays count once`), h("b", {}, amountOf(now.bytes))),
+      ...rows, ...(nodes.length > 60 ? [h("li", {}, `and ${nodes.length - 60} more`)] : []),
+    ];
+  }
+
   /* The cuts of a step, grouped by what was cut and why, with a switch for each group. */
   cuts(step) {
     const groups = new Map();
@@ -239,6 +258,15 @@ class Details {
     const box = h("input", { type: "checkbox", checked: off, change: (event) => this.flip(numbers, event.target.checked) });
     return h("label", {}, box, h("span", {}, text, remark && h("small", { class: stopping ? "" : "quiet" }, remark)));
   }
+}
+
+/* How much memory a value takes. */
+const bytesOf = ({ shape, dtype }) => shape.reduce((product, length) => product * length, Number(dtype.match(/\d+/)?.[0] ?? 8) / 8);
+
+/* So many bytes, in few digits. */
+function amountOf(size) {
+  const unit = size < 1e3 ? 0 : size < 1e6 ? 1 : size < 1e9 ? 2 : 3;
+  return `${short(size / 1000 ** unit)} ${["B", "kB", "MB", "GB"][unit]}`;
 }
 
 const SAYING = {

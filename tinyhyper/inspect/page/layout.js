@@ -103,14 +103,21 @@ class Layout {
 
   _edge(arrow) {
     const points = this._route(arrow);
+    const signs = { cut: "✂\uFE0E", asked: `✂\uFE0E? ${this._ghosts(arrow)}`.trim() };
     const data = {
       id: arrow.id, source: arrow.source.id, target: arrow.target.id, arrow,
       from: this._offset(points[0], arrow.source), to: this._offset(points.at(-1), arrow.target),
-      label: arrow.flow === "cut" ? `✂\uFE0E` : arrow.flow === "asked" ? "✂\uFE0E?" : "",
+      label: signs[arrow.flow] ?? "",
     };
     const bent = points.length > 2;
     if (bent) Object.assign(data, bends(points));
     return { group: "edges", data, classes: `arrow ${arrow.flow}${bent ? " bent" : ""}` };
+  }
+
+  /* What would come along an arrow without its cuts, as far as it is known. */
+  _ghosts({ cuts }) {
+    const known = [...cuts].filter((cut) => this.lanes.tape.cuts[cut].ghost !== null);
+    return this.lanes.tape.stopped([...cuts], known.map((cut) => [cut, numeric(this.lanes.tape.cuts[cut].ghost)]));
   }
 
   _offset(point, box) {

@@ -124,9 +124,13 @@ class Explorer {
     this.cy.nodes(".current").removeClass("current");
     this.cy.getElementById(`band ${this.step}`).addClass("current");
     if (this.overview) { // what a bar says stands in sight
-      this.cy.nodes(".fixed").forEach((bar) => bar.style("text-margin-x", this.layout.column(this.step) + 80 - bar.position("x")));
+      this.cy.nodes(".fixed").forEach((bar) => {
+        const reach = (bar.data("width") - pen(bar.data("label"))) / 2 - 8;
+        bar.style("text-margin-x", clamp(this.layout.column(this.step) + 80 - bar.position("x"), -reach, reach));
+      });
     }
     for (const label of at("steps").children) label.classList.toggle("current", Number(label.dataset.step) === this.step);
+    at("kept").replaceChildren(...this.details.kept(this.step));
     at("cuts").replaceChildren(...this.details.cuts(this.step));
     if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "This step made no cut."));
   }

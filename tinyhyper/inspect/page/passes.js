@@ -19,7 +19,8 @@ Object.assign(Explorer.prototype, {
   },
 
   /* The stops of the backward passes that are seen here; in the overview, of those that begin in this step. What is
-     drawn at one place is one stop: what arrives there is complete with the last of its places. */
+     drawn at one place is one stop: what arrives there is complete with the last of its places. Cuts of weights and of
+     states on one arrow are stops of their own. */
   halts() {
     this.where ??= this.standing();
     const here = this.tape.sweeps.filter(({ loss: [node] }) => !this.overview || this.tape.nodes[node].step === this.step);
@@ -27,13 +28,14 @@ Object.assign(Explorer.prototype, {
       const found = new Map();
       for (const stop of pass.stops) {
         for (const id of this.where.get(stop.place ? keyOf(stop.place) : stop.cut) ?? []) {
-          const stops = [...(found.get(id) ?? []), stop];
-          found.delete(id); // to be the last
-          found.set(id, stops);
+          const key = stop.place ? id : `${id} ${this.tape.kind(this.tape.cuts[stop.cut])}`;
+          const stops = [...(found.get(key)?.stops ?? []), stop];
+          found.delete(key); // to be the last
+          found.set(key, { id, stops });
         }
       }
       const norm = (stops) => stops.length > 1 || this.tape.value(this.behind(stops[0])) === null;
-      return [...found].map(([id, stops]) => ({ pass, id, stops, value: together(stops), norm: norm(stops) }));
+      return [...found.values()].map(({ id, stops }) => ({ pass, id, stops, value: together(stops), norm: norm(stops) }));
     });
   },
 
@@ -138,7 +140,7 @@ Object.assign(Explorer.prototype, {
 
   unmark() {
     this.cy.nodes(".badge").remove();
-    this.cy.edges(".stopped").forEach((edge) => void edge.data("label", edge.data("label").split(" ")[0]));
+    this.cy.edges(".stopped").forEach((edge) => void edge.data("label", edge.data("sign")).removeData("sign"));
     this.cy.elements().removeClass("path dim now arrived stopped");
   },
 
@@ -150,13 +152,15 @@ Object.assign(Explorer.prototype, {
       this.unmark();
       this.cy.elements(".box, edge").addClass("dim");
       for (const halt of passed) {
-        const { id, value } = halt;
+        const { id, value, stops } = halt;
         const element = this.cy.getElementById(id);
         if (!element.length) continue; // not in sight
         element.removeClass("dim");
         if (element.isEdge()) {
-          element.addClass("stopped");
-          if (value !== null) element.data("label", `${element.data("label")} ${short(value)}`);
+          if (!element.hasClass("stopped")) element.addClass("stopped").data("sign", element.data("label"));
+          const [sign] = element.data("sign").split(" "), cuts = [...(element.data("arrow")?.cuts ?? [stops[0].cut])];
+          const found = passed.filter((one) => one.id === id && one.value !== null).flatMap((one) => one.stops);
+          element.data("label", `${sign} ${this.tape.stopped(cuts, found.map((one) => [one.cut, numeric(one.value)]))}`.trim());
         } else {
           element.addClass("arrived");
           element.outgoers("edge.kept").forEach((edge) => {

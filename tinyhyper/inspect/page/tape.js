@@ -144,6 +144,19 @@ class Tape {
     return known.length > 1 ? Math.hypot(...known) : known[0] ?? null;
   }
 
+  /* What kind of value was cut. */
+  kind({ source, output }) {
+    return this.output([source, output]).label?.role ?? "values";
+  }
+
+  /* What stands on an arrow beside its ✂: what some of its cuts stopped, of each kind of value if it has cuts of several.
+     cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
+  stopped(cuts, found) {
+    const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1;
+    for (const [cut, value] of found) this._append(kinds, this.kind(this.cuts[cut]), value);
+    return [...kinds].map(([kind, values]) => `${several ? `${kind} ` : ""}${short(values.length > 1 ? Math.hypot(...values) : values[0])}`).join(", ");
+  }
+
   /* Which losses backward passes began from. */
   losses() {
     const found = new Map();
