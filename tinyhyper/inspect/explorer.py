@@ -32,7 +32,7 @@ SCRIPTS = (
     "elements", "packing", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page",
     "passes", "controls",
 )  # fmt: skip
-COMMENT = r"^ */\*[^*]*\*/\n"  # a page is no larger for it
+UNREAD = r"^ */\*[^*]*\*/\n|^ +"  # comments and indents: a page is no larger for them
 
 
 # A cell's frame can be drawn larger at its corner. What is in it can ask for nothing of the page around it, whose
@@ -99,7 +99,7 @@ def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: s
         "title": markup(title),
         "style": part("page.css"),
         "data": _safe(data),
-        "scripts": "\n".join(_script(f"{script}.js", COMMENT) for script in scripts),
+        "scripts": "\n".join(_script(f"{script}.js", UNREAD) for script in scripts),
     }
     return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name)))
 
@@ -110,6 +110,6 @@ def _safe(data: str) -> str:
 
 
 def _script(name: str, left_out: str = r"//# sourceMappingURL=.*") -> str:
-    """A script of the page. left_out: a link to a file for which a browser's tools would look, or comments."""
+    """A script of the page. left_out: a link to a file for which a browser's tools would look, or what nobody reads."""
     text = re.sub(left_out, "", part(name), flags=re.MULTILINE)
     return f"<script>\n{text}\n</script>"
