@@ -590,8 +590,11 @@ def test_see_all_shows_all_of_a_short_run_and_no_view_begins_within_a_box(reader
     reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     cut = """
         const { clientWidth: width, clientHeight: height } = document.getElementById("graph");
-        const boxes = explorer.cy.nodes(".values, .gradient, .loss").map((node) => [node.id(), node.renderedBoundingBox({ includeLabels: false })]);
-        return boxes.filter(([, { x1, x2, y1, y2 }]) => x1 < 0 && (arguments[0] || x2 > 0) || arguments[0] && (x2 > width || y1 < 0 || y2 > height));
+        const [whole] = arguments;
+        return explorer.cy.nodes(".values, .gradient, .loss").filter((node) => {
+            const { x1, x2, y1, y2 } = node.renderedBoundingBox({ includeLabels: false });
+            return (x1 < 0 && (whole || x2 > 0)) || (whole && (x2 > width || y1 < 0 || y2 > height));
+        }).map((node) => node.id());
     """
     for shown in (tape, recorded("sgd/sgd/sgd", 3, {"u": 0.8, "v": [1.5, -0.7]})):
         reader.open(shown)
@@ -613,8 +616,9 @@ TEXTS = """
     return explorer.stock.elements.filter((one) => one.classes.startsWith("box")).flatMap(({ data, classes }) => {
         const weight = /loss|outer/.test(classes) ? 600 : 400;
         const room = data.width - (classes.includes("gradient") ? 24 : 10);
+        if (classes.includes("fixed")) return [];
         const far = data.far && pen(data.far, weight) * LETTERS.far / LETTERS.size > data.width - 10 ? [data.far] : [];
-        return [...data.label.split("\\n").filter((line) => pen(line, weight) > room), ...far].filter(() => !classes.includes("fixed"));
+        return [...data.label.split("\\n").filter((line) => pen(line, weight) > room), ...far];
     });
 """
 
@@ -743,15 +747,16 @@ def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):
 
 SHARED = """
     const { layout, lanes } = explorer, found = [];
-    const pieces = lanes.arrows.flatMap((arrow) => layout._route(arrow).map((corner, n, all) => [arrow, corner, all[n + 1]]))
-        .filter(([, , end]) => end);
+    const pieces = lanes.arrows.flatMap((arrow) =>
+        layout._route(arrow).map((corner, n, all) => [arrow, corner, all[n + 1]])).filter(([, , end]) => end);
+    const [low, high] = [Math.min, Math.max];
     for (const [n, [one, a, b]] of pieces.entries()) {
         for (const [other, c, d] of pieces.slice(n + 1)) {
             if (one.source === other.source || one.target === other.target) continue;
             for (const [i, k] of [[0, 1], [1, 0]]) {
                 if (Math.abs(a[i] - b[i]) > 1 || Math.abs(c[i] - d[i]) > 1 || Math.abs(a[i] - c[i]) > 3) continue;
-                const length = Math.min(Math.max(a[k], b[k]), Math.max(c[k], d[k])) - Math.max(Math.min(a[k], b[k]), Math.min(c[k], d[k]));
-                if (length > 4) found.push(`${one.id} and ${other.id}`);
+                const end = low(high(a[k], b[k]), high(c[k], d[k])), begin = high(low(a[k], b[k]), low(c[k], d[k]));
+                if (end - begin > 4) found.push(`${one.id} and ${other.id}`);
             }
         }
     }
@@ -763,7 +768,8 @@ def test_no_two_arrows_share_a_line_unless_they_begin_or_end_together(reader):
     texts = ("sgd/sgd/sgd", "adam/sgd", "sgd(mu=0.5)/adam/sgd", "adam/adam/sgd")
     for text in texts:
         reader.open(recorded(text, 3, {"u": 0.8, "v": [1.5, -0.7], "w": [1.0, 2.0]}))
-        reader.ask("for (const lane of explorer.lanes.lanes.keys()) explorer.apart.set(lane, true); explorer.redraw(null)")
+        reader.ask("for (const lane of explorer.lanes.lanes.keys()) explorer.apart.set(lane, true)")
+        reader.ask("explorer.redraw(null)")
         assert {"u[1]", "v[1]", "alpha[1]"} <= reader.names("values")
         assert reader.ask(SHARED) == [], text
 
