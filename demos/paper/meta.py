@@ -122,16 +122,16 @@ def firsts(lines: Sequence[Line]) -> str:
 
 def trainings(lines: Sequence[Line]) -> str:
     """Where eta ended by every way, beside the best."""
-    rows: dict[tuple[Any, ...], list[str]] = {}
+    rows: dict[tuple[Any, ...], dict[str, str]] = {}
     for line in lines:
         options = line.run.options
-        key = options["problem"], options["length"], options["eta"]
-        rows.setdefault(key, [*map(str, key), number(line.result["best"])]).append(ended(line.result["etas"]))
+        key = options["problem"], options["length"], options["eta"], number(line.result["best"])
+        rows.setdefault(key, {})[options["way"]] = ended(line.result["etas"])
     header = ("problem", "T", "first eta", "best eta", *unrolled.LEARNERS)
+    cells = [[*map(str, key), *[row.get(way, "") for way in unrolled.LEARNERS]] for key, row in rows.items()]
     count = max(line.run.steps for line in lines)
-    full = [row for row in rows.values() if len(row) == len(header)]
     return (
-        f"### Meta-training: {count} meta-steps\n\n{page.table(header, full)}\n\n"
+        f"### Meta-training: {count} meta-steps\n\n{page.table(header, cells)}\n\n"
         "The length of meta-step k is 1 / (L^2 sqrt(k)). At T = 640 the last meta-steps jump about the best step size, "
         "and rounding decides where they stop."
     )

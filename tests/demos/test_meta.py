@@ -63,6 +63,8 @@ def test_a_quick_run_makes_the_page_and_the_picture_and_is_not_made_again(tmp_pa
     _, lines = made_once(meta, tmp_path, capsys, "--quick")
     for count in range(len(lines)):
         assert meta.markdown(lines[:count])
+    rows = sorted(meta.markdown(lines).splitlines())
+    assert sorted(meta.markdown(lines[::-1]).splitlines()) == rows  # each cell in its column
     assert meta.pictures(lines[:1])
 
 
