@@ -122,6 +122,6 @@ def drawn_table(
     for n, length in enumerate(lengths(numbers), start=1):
         sheet.bar(n, places[-1], BAR * length, looks[n - 1] if looks else "th-bar")
     if logarithmic(numbers):
-        sheet.row(0, places[-1:], ["on a logarithmic scale"], "th-head")
+        sheet.row(0, places[-1:], [f"{bar}, on a logarithmic scale"], "th-head")
     sheet.keys(len(cells) + (more > 0) + 1, keys)
     return sheet.picture()
