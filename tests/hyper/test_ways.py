@@ -30,7 +30,13 @@ def goal_of(params):
 
 
 def made(optimizer, steps=4, **options):
-    return hyper.Training(loss_of, {"w": W, "b": B}, optimizer, goal_of, batches=BATCHES[:steps], **options)
+    params = options.pop("params", {"w": W, "b": B})
+    return hyper.Training(loss_of, params, optimizer, goal_of, batches=BATCHES[:steps], **options)
+
+
+def scaled(scale):
+    """Weights that begin at a hyperparameter, but for one."""
+    return {"w": scale * W, "b": B}
 
 
 outsides = st.sampled_from(
@@ -39,6 +45,7 @@ outsides = st.sampled_from(
         {"outside": {"decay": 0.1}},
         {"outside": {"decay": 0.1}, "coordinates": {"decay": "log"}},
         {"outside": {"decay": 0.2, "weights": [0.5, 0.8]}, "coordinates": {"decay": "sqrt", "weights": "unit"}},
+        {"outside": {"scale": 1.5, "decay": 0.1}, "coordinates": {"scale": "log"}, "params": scaled},
     ]
 )
 
@@ -194,6 +201,17 @@ def test_what_is_not_homogeneous_is_refused():
         hyper.gradient(made(SGD(0.1, horizon=None)), scaled=True, homogeneous=0)
     with pytest.raises(th.ArgumentError, match="scaled=True"):
         hyper.gradient(made(SGD(0.1, horizon=None)), homogeneous=0)
+
+
+def test_where_a_run_begins_is_seen_by_the_whole_run_alone():
+    training = made(SGD(0.1, horizon=None), outside={"scale": 1.5}, params=scaled)
+    assert hyper.gradient(training, "window", k=4).gradients["scale"] == 0.0
+    assert hyper.gradient(training).gradients["scale"] != 0.0
+    minimum = hyper.Training(
+        lambda params: th.sum(th.square(params["w"] - 1.0)), lambda scale: {"w": scale * W}, SGD(0.3, horizon=None),
+        lambda params: th.sum(params["w"]), steps=60, outside={"scale": 2.0},
+    )  # fmt: skip
+    assert hyper.gradient(minimum, "implicit").gradients["scale"] == 0.0
 
 
 # At a minimum.
@@ -367,8 +385,9 @@ def test_without_a_goal_the_last_loss_counts_and_a_tower_goes_on_from_where_it_s
         (lambda: made(SGD(0.1), coordinates={"decay": "log"}), th.ArgumentError, "not in outside="),
         (lambda: made(SGD(0.1), outside={"alpha": 1.0}), th.ArgumentError, "of the optimizer already"),
         (lambda: hyper.Training(loss_of, {"w": W}, SGD(0.1)), th.ArgumentError, "not both"),
-        (lambda: hyper.Training(loss_of, {"w": [1]}, SGD(0.1), steps=1), th.DtypeError, "holds no floats"),
-        (lambda: hyper.Training(loss_of, 3, SGD(0.1), steps=1), th.DtypeError, "params is a dict"),
+        (lambda: made(SGD(0.1, horizon=None), params={"w": [1]}), th.DtypeError, "holds no floats"),
+        (lambda: made(SGD(0.1, horizon=None), params=3), th.DtypeError, "params is a dict"),
+        (lambda: made(SGD(0.1, horizon=None), params=scaled), th.ArgumentError, "takes scale, which is not in outside"),
     ],
 )
 def test_mistakes_are_told(wrong, error, words):

@@ -141,6 +141,28 @@ def test_the_strength_of_a_penalty_is_learned_by_a_validation_loss_and_shrinks_b
     assert shrunk < 0.01 and least < 1.001 * best.item()
 
 
+def test_the_scale_of_the_first_weights_is_seen_through_the_whole_run():
+    def error(params, x, y):
+        return th.mean(th.square(th.tanh(x @ params["w"] + params["b"]) - y))
+
+    tower = Adam(0.1, horizon=None, outside={"scale": 1.5}, coordinates={"scale": "log"})
+    start = {name: w.numpy() for name, w in make(SGD(0.1))[0].items()}
+
+    def first(scale):
+        return {name: scale * w for name, w in start.items()}
+
+    run = hyper.Training(error, first, tower, goal_of, batches=batches(4))
+    params = first(**tower.outside)
+    for w in params.values():
+        w.retain_grad()
+    for batch in batches(4):
+        error(params, *batch).backward(create_graph=True)
+        tower.step(params)
+    descend(goal_of(params), tower, params)
+    for name, expected in hyper.gradient(run).gradients.items():
+        np.testing.assert_allclose(tower.parameters[name].grad.numpy(), expected, rtol=1e-9)
+
+
 def test_a_number_is_read_anew_at_each_step():
     params, tower = make(SGD(0.1, horizon=2, outside={"decay": 0.1, "smooth": 0.3}, optimizer=SGD(0.1)))
     outside = tower.outside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
@@ -63,7 +64,8 @@ class Training:
     """Steps of an optimizer from given weights on, and a goal: a function of the weights that they lead to.
 
     loss: loss(params, *batch, **outside), a scalar tensor, which the steps descend.
-    params: the weights at the start, tensors or arrays by name.
+    params: the weights at the start, tensors or arrays by name; or a function that makes them of hyperparameters
+    outside, such as `lambda scale: {"w": scale * noise}`. It takes them by name, and the loss gets the others.
     optimizer: whose bottom level makes the steps. Its hyperparameters that are tuned are differentiated by, each in its
     coordinate: give it horizon=None, or an optimizer above, and `tune` to choose.
     goal: goal(params), a scalar tensor, such as a validation loss; the loss of the last batch if it is None.
@@ -78,7 +80,7 @@ class Training:
     def __init__(
         self,
         loss: Callable[..., Tensor],
-        params: Mapping[str, Any],
+        params: Mapping[str, Any] | Callable[..., Mapping[str, Any]],
         optimizer: Optimizer,
         goal: Callable[[dict[str, Tensor]], Tensor] | None = None,
         *,
@@ -87,7 +89,6 @@ class Training:
         outside: Mapping[str, Any] | None = None,
         coordinates: Mapping[str, Coordinate | str] | None = None,
     ) -> None:
-        named("Training", params)
         if not isinstance(optimizer, Optimizer):
             raise DtypeError(f"Training: the optimizer is one such as th.optim.SGD(0.1), not {optimizer!r}")
         if (batches is None) == (steps is None):
@@ -98,9 +99,6 @@ class Training:
         if not len(batches) or not all(isinstance(batch, tuple) for batch in batches):
             raise ArgumentError("Training: batches holds a tuple for each step, one step at least")
         self.loss, self._goal, self.batches = loss, goal, batches
-        self._weights = {name: tensor(w).array for name, w in params.items()}
-        if odd := [name for name, w in self._weights.items() if w.dtype.kind != "f"]:
-            raise DtypeError(f"Training: params[{odd[0]!r}] holds no floats, and weights are floats")
         self._level = twin(optimizer)
         self._begun = float(self._level.t)
         outside, coordinates = outside or {}, coordinates or {}
@@ -118,6 +116,16 @@ class Training:
             raise ArgumentError(
                 "Training: nothing is differentiated by. Give the optimizer horizon=None (and tune=), or outside="
             )
+        self._read_at_start = tuple(inspect.signature(params).parameters) if callable(params) else ()
+        if others := {*self._read_at_start} - self._coordinates.keys():
+            raise ArgumentError(f"Training: params takes {', '.join(sorted(others))}, which is not in outside=")
+        found = params(**self._values(self._read_at_start, self.leaves())) if callable(params) else params
+        named("Training", found)
+        weights = {name: tensor(w) for name, w in found.items()}
+        if odd := [name for name, w in weights.items() if w.dtype.kind != "f"]:
+            raise DtypeError(f"Training: params[{odd[0]!r}] holds no floats, and weights are floats")
+        self._params = params if callable(params) else lambda: weights
+        self._weights = (*weights,)
 
     @property
     def steps(self) -> int:
@@ -126,7 +134,7 @@ class Training:
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """The hyperparameters that the loss reads."""
+        """The hyperparameters outside the optimizer: the loss reads them, or the weights begin at them."""
         return tuple(self._coordinates)
 
     def label(self, name: str) -> str:
@@ -148,17 +156,18 @@ class Training:
     def begin(self, hyperparameters: Mapping[str, Tensor]) -> Tensors:
         """The weights and states before the first step. A state may begin at a hyperparameter, and is on its graph."""
         level = self._set(hyperparameters)
-        found: Tensors = {("weight", name): Tensor(w) for name, w in self._weights.items()}
-        for name, w in self._weights.items():
+        made = self._params(**self._values(self._read_at_start, hyperparameters))
+        weights = {name: made[name] if isinstance(made[name], Tensor) else tensor(made[name]) for name in self._weights}
+        found: Tensors = {("weight", name): w for name, w in weights.items()}
+        for name, w in weights.items():
             there = level._states.get(name, {})
             for key in level._update(name)[0].kept:
-                found["state", name, key] = there[key] if key in there else level._start(key, Tensor(w), cuts=False)
+                found["state", name, key] = there[key] if key in there else level._start(key, w, cuts=False)
         return found
 
     def value(self, n: int, weights: dict[str, Tensor], hyperparameters: Mapping[str, Tensor]) -> Tensor:
         """The loss of step n."""
-        known = {**self._level.parameters, **hyperparameters}
-        values = {name: self._coordinates[name].value(known[name]) for name in self.outside}
+        values = self._values([name for name in self.outside if name not in self._read_at_start], hyperparameters)
         return _scalar("the loss", self.loss(dict(weights), *self.batches[n], **values))
 
     def follow(self, n: int, before: Tensors, hyperparameters: Mapping[str, Tensor]) -> Tensors:
@@ -201,6 +210,11 @@ class Training:
                 raise ArgumentError("hyper: the goal does not depend on the weights")
             found = gradients(value, [*weights.values()])
         return value.item(), {("weight", name): g.array for name, g in zip(weights, found)}
+
+    def _values(self, names: Sequence[str], hyperparameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Hyperparameters outside the optimizer as a person means them."""
+        known = {**self._level.parameters, **hyperparameters}
+        return {name: self._coordinates[name].value(known[name]) for name in names}
 
     def _set(self, hyperparameters: Mapping[str, Tensor]) -> Optimizer:
         """The level, with these tensors for its hyperparameters."""
