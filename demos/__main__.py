@@ -16,6 +16,7 @@ DEMOS = {
     "digits": "a tanh MLP on 8x8 handwritten digits, from a far too small and a far too large step size",
     "figure1": "the paper's Figure 1 and the tower of height 3: which edges are cut, and why alpha gets a gradient",
     "horizon": "one step, k steps or the whole run: how far a hypergradient must look back, and what that costs",
+    "myopia": "every way to a hypergradient of the same runs and of a ridge regression: value, error, time, memory",
     "bugs": "the symptoms of sixteen wrong hyperoptimizers, beside the right ones, as docs/bugs.md has them",
     "soak": "ten million replayed steps: memory and time; and whether runs joined by checkpoints end as one does",
     "bench": "tinyhyper and its peers side by side, as docs/performance.md has it; --quick takes two minutes",

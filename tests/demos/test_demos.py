@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from demos import bugs, digits, horizon
+from demos import bugs, digits, horizon, myopia
 from demos.__main__ import DEMOS, main, parse
 from demos.settings import Settings, UsageError
+from tinyhyper import hyper
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -146,6 +147,7 @@ TAKES = {
     "digits": {"--stack", "--alpha", "--epochs", "--seed", "--out"},
     "figure1": {"--out"},
     "horizon": {"--seed", "--out"},
+    "myopia": {"--seed", "--out"},
     "bugs": {"--seed", "--out"},
     "soak": {"--seed", "--quick", "--out"},
     "bench": {"--threads", "--only", "--quick", "--again", "--out"},
@@ -282,6 +284,19 @@ def test_ctrl_c_leaves_what_was_finished_and_says_where(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_meter_reads_every_problem_and_a_ridge_whose_minimum_is_known(call, tmp_path, monkeypatch):
+    first, *_ = horizon.problems()
+    monkeypatch.setattr(horizon, "problems", lambda: [first])
+    status, out, err = call("myopia", "--seed", 2, "--out", tmp_path)
+    assert (status, err) == (0, "") and "5 % of the whole run's" in out
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["myopia-quadratic-without-noise.svg", "myopia-ridge-regression.svg"]
+    run, exact = myopia.ridge(2)
+    assert f"{exact:.10g}, in closed form" in out
+    for way in ("implicit", "unroll"):
+        assert hyper.gradient(run, way).gradients["decay"] == pytest.approx(exact, rel=1e-8)
+
+
 def test_the_horizon_shows_the_wrong_sign_of_one_step_and_the_full_hypergradient(call, tmp_path, monkeypatch):
     few = [problem._replace(horizons=problem.horizons[:: len(problem.horizons) - 1]) for problem in horizon.problems()]
     monkeypatch.setattr(horizon, "problems", lambda: few)
