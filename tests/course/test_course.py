@@ -74,16 +74,21 @@ def made(equation, tuned=True):
     return type("Made", (Optimizer,), {"table": table, "rule": staticmethod(rule)})
 
 
+@pytest.mark.filterwarnings("ignore::tinyhyper.AnomalyWarning")  # a kappa that is too large
 @pytest.mark.parametrize(
     ("exercise", "answer", "word"),
     [
         ("1.1", -12, "w * w"),
         ("1.1", -4, "product"),
+        ("1.1", -11, "both sides"),
+        ("1.1", 2, "Another path"),
+        ("1.1", 10, "Here w is 1"),
         ("1.2", 1.6, "smaller"),
         ("1.2", 1.4, "larger"),
         ("1.3", lambda f, x: (f(x + 1e-5) - f(x)) / 1e-5, "both"),
         ("1.3", lambda f, x: 1.0, "gives 1"),
-        ("2.1", 24, "sign"),
+        ("1.3", lambda f, x: (f(x + 1e-12) - f(x - 1e-12)) / 2e-12, "loses digits"),
+        ("2.1", 24, "larger or smaller"),
         ("2.1", -40, "after the step"),
         ("2.1", 5, "Compute g0"),
         ("2.2", lambda w, alpha: 0.0, "differences give"),
@@ -96,14 +101,21 @@ def made(equation, tuned=True):
         ("3.2", "gradient", "whole run"),
         ("3.2", ["colour"], "no cut of the lesson"),
         ("3.3", 0.2862, "gradient's cut"),
+        ("3.3", 3.578, "first step"),
         ("3.3", 9.0, "ghosts"),
         ("4.1", lambda loss, w, alpha, kappa, steps: (w, alpha), "still"),
-        ("4.1", lambda loss, w, alpha, kappa, steps: (w, 7.0), "moves first"),
-        ("4.2", 1e-4, "alpha ends at"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: (w, 7.0), "move first"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: w, "two values"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: th.tensor(w).grad.detach(), "retain_grad"),
+        ("4.2", 1e-4, "too small"),
+        ("4.2", 0.06, "too large"),
+        ("4.2", -0.01, "positive"),
         ("5.1", 0.01126, "hundred times"),
         ("5.1", 0.1823, "both paths"),
+        ("5.1", 98.87, "of the other weight"),
         ("5.1", 50, "-g1"),
         ("5.2", 0.216, "lower the loss"),
+        ("5.2", 0, "Which velocity"),
         ("5.2", 1.0, "velocity after"),
         ("5.3", [1, 2], "There the gradient"),
         ("5.3", [1, 2, 3], "Two numbers"),
@@ -175,6 +187,18 @@ def test_what_is_no_answer_is_told(capsys, exercise):
         assert "asks for" in said(capsys, exercise, [1, 2])
     if exercise not in ("3.2", "7.2"):
         assert "asks for" in said(capsys, exercise, "abc")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "what"),
+    [
+        ("1.3", lambda f, x: None, "nothing"),
+        ("2.2", lambda w, alpha: np.ones(2), "an array of shape (2,)"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: (w, [alpha, alpha]), "a value of type list"),
+    ],
+)
+def test_what_a_students_function_returns_in_place_of_a_number_is_told(capsys, exercise, answer, what):
+    assert f"stopped: TypeError: your function returned {what}, not a number" in said(capsys, exercise, answer)
 
 
 def test_an_error_in_a_students_function_is_told_in_a_line(capsys):

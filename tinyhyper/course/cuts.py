@@ -11,7 +11,7 @@ from ..core.optimizers import SGD
 from ..core.rules import sum as total
 from ..core.tensor import Tensor, tensor
 from ..derivatives import gradients
-from .exercise import Exercise, function, near, number
+from .exercise import Exercise, function, near, number, returned
 
 STEPS, ALPHA, TENTH = 3, 0.1, 10
 
@@ -43,7 +43,7 @@ def _three_steps(found: float) -> str:
     if near(found, hypergradient(("weights", "gradient"), STEPS - 1)):
         return "This is the number after two steps. Make one step more."
     if near(found, hypergradient(())):
-        return "This is the number without any cut. With both cuts alpha answers for the last step alone."
+        return "This is the number without any cut. With both cuts only the effect of alpha in the last step counts."
     return "With both cuts only the last step counts: -g3 · g2, where g2 and g3 are the gradients before and after it."
 
 
@@ -51,10 +51,10 @@ def _which_cuts(found: frozenset[str]) -> str:
     if unknown := found - {"weights", "gradient"}:
         words = ", ".join(sorted(unknown))
         return f"{words}: no cut of the lesson has this reason. The reasons are weights and gradient."
-    wanted, got = hypergradient(()), hypergradient({"weights", "gradient"} - found)
+    wanted, got = hypergradient((), STEPS - 1), hypergradient({"weights", "gradient"} - found, STEPS - 1)
     if near(got, wanted):
         return ""
-    return f"Without these cuts alpha gets {got:.4g}. Differences over the whole run give {wanted:.4g}."
+    return f"Without these cuts alpha gets {got:.5g}. Differences of the whole run give {wanted:.5g}."
 
 
 def _stopped(found: float) -> str:
@@ -64,6 +64,8 @@ def _stopped(found: float) -> str:
         return ""
     if near(found, ALPHA * float(np.linalg.norm(ghost))):
         return "This is the ghost of the gradient's cut. The weights have a cut of their own."
+    if near(found, float(np.linalg.norm(2 * w1))):
+        return "This gradient arrives at the weights after the first step, w1. The second step cuts it once more."
     return "th.inspect.ghosts(tape) lists the ghosts. The cut of the old weights in the last step is the one asked for."
 
 
@@ -73,32 +75,44 @@ def _a_tower(found: Callable[..., Any]) -> str:
         for _ in range(steps):
             _loss(params["w"]).backward()
             optimizer.step(params)
-        w, got = found(_loss, np.array(start), alpha, kappa, steps)
+        try:
+            result = found(_loss, np.array(start), alpha, kappa, steps)
+        except AttributeError as error:
+            return (
+                f"It stopped: {error}. Is a .grad None? A computed tensor keeps its gradient only after retain_grad(). "
+                "And alpha has no gradient before the second loss."
+            )
+        if not isinstance(result, tuple) or len(result) != 2:
+            return "It must return two values: the last weights and the last alpha."
+        w, got = result[0], returned(result[1])
         wanted = optimizer.hyperparameters["alpha"]
-        if float(got) != wanted:
-            return _how_far(float(got), wanted, alpha, steps)
+        if got != wanted:
+            return _how_far(got, wanted, alpha, steps)
         if np.asarray(w.numpy() if isinstance(w, Tensor) else w).tobytes() != params["w"].numpy().tobytes():
             return "alpha has the right bits, and the weights have not. Which alpha moves them: the old or the new one?"
     return ""
 
 
 def _kappa(found: float) -> str:
-    params, optimizer = {"w": tensor([1.0, -2.0], requires_grad=True)}, SGD(0.01, optimizer=SGD(abs(found)))
+    if found <= 0:
+        return "kappa must be positive: alpha moves against its gradient."
+    params, optimizer = {"w": tensor([1.0, -2.0], requires_grad=True)}, SGD(0.01, optimizer=SGD(found))
     for _ in range(TENTH):
         (loss := total(params["w"] * params["w"])).backward()
         optimizer.step(params)
     if loss.item() < 1e-6:
         return ""
     alpha = optimizer.hyperparameters["alpha"]
-    return f"With it the loss of the tenth step is {loss.item():.3g}, and alpha ends at {alpha:.3g}."
+    size = "small" if 0 <= alpha < 1 else "large"
+    return f"It is too {size}: the loss of the tenth step is {loss.item():.3g}, and alpha ends at {alpha:.3g}."
 
 
 def _how_far(got: float, wanted: float, alpha: float, steps: int) -> str:
     if got == alpha:
-        return f"After {steps} steps alpha is still {alpha:g}. Does a step read alpha.grad, and make a new alpha of it?"
+        return f"After {steps} steps alpha is still {alpha:g}. Does a step make a new alpha from alpha.grad?"
     if near(got, wanted):
         return f"alpha is {got!r}, the library's {wanted!r}: the bits differ. In which order do you add and multiply?"
-    return f"After {steps} steps alpha is {got:.6g}, the library's {wanted:.6g}. The top level moves first."
+    return f"After {steps} steps alpha is {got:.6g}, the library's {wanted:.6g}. Does alpha move first, then w?"
 
 
 def _loss(w: Tensor) -> Tensor:
@@ -107,10 +121,10 @@ def _loss(w: Tensor) -> Tensor:
 
 EXERCISES = {
     "3.1": Exercise(
-        "a number", number, _three_steps, "A longer run changes the weights, and not what alpha answers for."
+        "a number", number, _three_steps, "A longer run changes the weights. Still only the last step counts."
     ),
     "3.2": Exercise(
-        "a list of reasons, as ['weights'],", names, _which_cuts, "Either cut alone leaves a part of the truth out."
+        "a list of reasons such as ['weights']", names, _which_cuts, "Each cut removes a part of the derivative."
     ),
     "3.3": Exercise("a number", number, _stopped, "So much would have flowed on to the step before."),
     "4.1": Exercise(

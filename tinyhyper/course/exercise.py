@@ -29,7 +29,7 @@ class Exercise(NamedTuple):
         try:
             found = self.read(answer)
         except (TypeError, ValueError):
-            return f"asks for {self.wants}, and this is a {type(answer).__name__}."
+            return f"asks for {self.wants}. Your answer is of type {type(answer).__name__}."
         try:
             hint = self.wrong(found)
         except Exception as error:  # the student's function has run
@@ -39,9 +39,19 @@ class Exercise(NamedTuple):
 
 def number(answer: Any) -> float:
     """A number, a tensor or an array of one element, as a float."""
-    if isinstance(answer, (str, bool)) or callable(answer):
+    if answer is None or isinstance(answer, (str, bool)) or callable(answer):
         raise TypeError
     return np.asarray(answer.numpy() if isinstance(answer, Tensor) else answer, float).item()
+
+
+def returned(value: Any) -> float:
+    """The number that a student's function has returned; a TypeError that says what it returned instead."""
+    try:
+        return number(value)
+    except (TypeError, ValueError):
+        shape, kind = getattr(value, "shape", None), type(value).__name__
+        what = f"a value of type {kind}" if shape is None else f"an array of shape {shape}"
+        raise TypeError(f"your function returned {'nothing' if value is None else what}, not a number") from None
 
 
 def function(answer: Any) -> Callable[..., Any]:

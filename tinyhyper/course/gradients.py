@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .exercise import Exercise, function, near, number, slope
+from .exercise import Exercise, function, near, number, returned, slope
 
 
 def _loss(w: float, x: float = 3.0, y: float = 5.0) -> float:
@@ -21,7 +21,13 @@ def _gradient(found: float) -> str:
     if near(found, slope(_loss, 1.0)):
         return ""
     if near(found, 2 * error * 3.0):
-        return "This is what the path through the product brings. w is read a second time, in w * w."
+        return "This is what the path through w * x contributes. w is read again, in w * w."
+    if near(found, 2 * error * 3.0 + 1.0):
+        return "w * w reads w on both sides, and each side contributes."
+    if near(found, 2.0):
+        return "This is what the path through w * w contributes. Another path leads through w * x."
+    if near(found, slope(_loss, 2.0)):
+        return "This is the gradient at w = 2, as in the lesson. Here w is 1."
     if near(found, 2 * error):
         return "This is the gradient at the product, w * x. Its derivative with respect to w is still missing."
     return "Write the value of each line for w = 1 first. Then go back from the loss, one line at a time."
@@ -37,13 +43,15 @@ def _lowest(found: float) -> str:
 
 def _differences(found: Callable[..., Any]) -> str:
     for f, at in ((math.sin, 1.0), (lambda v: v**3, -2.0), (math.exp, 0.5)):
-        rise, error = slope(f, at), abs(float(found(f, at)) - slope(f, at))
+        rise, got = slope(f, at), returned(found(f, at))
+        error = abs(got - rise)
         if error > 1e-2 * abs(rise):
-            return f"For a function whose derivative at {at:g} is {rise:.6g} it gives {float(found(f, at)):.6g}."
+            return f"For a function whose derivative at {at:g} is {rise:.6g} it gives {got:.6g}."
         if error > 1e-7 * abs(rise):
             return (
-                f"It is right to {error:.0e}. The error of (f(x + h) - f(x)) / h shrinks like h, and that of a step to "
-                "both sides like h squared. But a very small h loses digits in the difference: 1e-5 is a good one."
+                f"Almost right: its error is {error:.0e}, and 1e-7 is allowed. The error of (f(x + h) - f(x)) / h "
+                "shrinks like h. With a step to both sides it shrinks like h squared. But a very small h loses digits "
+                "in the difference: 1e-5 is a good one."
             )
     return ""
 
@@ -59,7 +67,7 @@ def _by_hand(found: float) -> str:
     if near(found, wanted):
         return ""
     if near(found, -wanted):
-        return "The size is right. A larger alpha takes w further along -g: think about the sign once more."
+        return "The size is right. A larger alpha takes w further along -g. Is the next loss then larger or smaller?"
     if near(found, -float(np.sum((2 * w) ** 2))):
         return "This is -g0 · g0. The second factor is the gradient at the weights after the step."
     return "Compute g0 at w, then the weights after the step, then g1 at these. The derivative is -g1 · g0."
@@ -72,7 +80,7 @@ def _fourth_power(w: np.ndarray, alpha: float) -> float:
 def _hypergradient(found: Callable[..., Any]) -> str:
     for w, alpha in ((np.array([1.0]), 0.01), (np.array([0.5, -0.7]), 0.1), (np.array([-0.3, 0.2, 0.9]), 0.05)):
         wanted = slope(lambda alpha, w=w: _fourth_power(w, alpha), alpha)  # type: ignore[misc]
-        if not near(got := float(found(w.copy(), alpha)), wanted):
+        if not near(got := returned(found(w.copy(), alpha)), wanted):
             return f"For w = {w.tolist()} and alpha = {alpha} it gives {got:.6g}; differences give {wanted:.6g}."
     return ""
 

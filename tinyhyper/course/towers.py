@@ -25,6 +25,8 @@ def _share(found: float) -> str:
         return ""
     if near(found, wanted / 100):
         return "This is the share itself. In per cent it is a hundred times as much."
+    if near(found, 100 - wanted):
+        return "This is the share of the other weight, w."
     if near(found, parts["b"]) or near(found, -parts["b"]):
         return "This is what the path contributes. Divide it by what both paths contribute together."
     return "Compute -g1 · g0 for w and for b, with the weights before and after the first step."
@@ -44,6 +46,8 @@ def _momentum(found: float) -> str:
         return ""
     if near(found, -wanted):
         return "The size is right. A larger mu takes w further: does that lower the loss here?"
+    if found == 0:
+        return "At the first step it is 0, since the velocity before it is 0. Which velocity does the second step read?"
     return "It is the gradient after the second step, times -alpha, times the velocity after the first step."
 
 
@@ -52,7 +56,7 @@ def _standstill(found: np.ndarray) -> str:
         return "Two numbers are needed."
     g = 2 * (found - 3)
     rise = -float(np.sum(g * 2 * (found - 0.1 * g - 3)))
-    return "" if abs(rise) < 1e-3 else f"There the gradient with respect to alpha is {rise:.3g}."
+    return "" if abs(rise) < 1e-3 else f"There the gradient with respect to alpha is {rise:.3g}. When is g0 or g1 zero?"
 
 
 def pair(answer: Any) -> np.ndarray:
@@ -177,7 +181,7 @@ EXERCISES = {
     "6.2": Exercise("a number", number, _cuts_of_a_tower, "Two for the weights, and two for each alpha that is tuned."),
     "6.3": Exercise("a number", number, _cuts_of_a_weight, "What is above does not know how many weights there are."),
     "7.1": Exercise("a number", number, _growth, "It grows by the same number at each step, for ever."),
-    "7.2": Exercise("one reason, as 'weights',", reason, _idle, "It guards against create_graph=True alone."),
+    "7.2": Exercise("one reason such as 'weights'", reason, _idle, "It guards against create_graph=True alone."),
     "8.1": Exercise("a number", number, _in_log, "Here a gradient says by which share alpha should change."),
     "8.2": Exercise("a number", number, _after_a_step, "A tenth more, roughly: exp(0.1) is 1.105."),
     "8.3": Exercise(
