@@ -1,7 +1,9 @@
 """What an installed package must hold and do: `python smoke.py CHECKOUT`, from anywhere but the checkout."""
 
+import re
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import tinyhyper as th
@@ -11,6 +13,12 @@ assert checkout.resolve() not in (installed, *installed.parents), f"{installed} 
 files = {p.relative_to(checkout) for p in checkout.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
 missing = sorted(str(f) for f in files if not (installed / f).exists())
 assert not missing, f"not in the package: {missing}"
+
+about = metadata.metadata("tinyhyper")
+cited = re.search(r"^version: (.*)$", (checkout.parent / "CITATION.cff").read_text(), re.MULTILINE)[1]
+assert about["Version"] == th.__version__ == cited
+page = about.get("Description") or about.get_payload()
+assert "## The idea in ten lines" in page and not re.search(r"\]\((?!https?://)", page), "a link leads nowhere on PyPI"
 
 data = th.data.digits()
 layer = th.nn.Linear("layer", 64, 10, th.tanh)

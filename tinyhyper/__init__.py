@@ -49,7 +49,7 @@ from .core.tensor import Tensor, tensor
 from .program import replay
 from . import hyper
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 
 __all__ = [
     "AnomalyError", "AnomalyWarning", "ArgumentError", "CallError", "CheckpointError", "CheckpointMissingError",
