@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pictures import classes, collisions, texts
 from recordings import run, stacks, trained
@@ -62,6 +62,15 @@ def test_bars_are_in_the_order_of_their_sizes_and_each_can_be_seen(numbers):
     assert all(length > 0.001 for size, length in zip(sizes, found) if size > 1e-30)
 
 
+@given(st.lists(st.floats(1e-30, 1e30), min_size=2, max_size=9))
+def test_the_ticks_of_a_logarithmic_scale_stand_where_bars_of_their_size_end(sizes):
+    assume(table.logarithmic(sizes))
+    found = table.ticks(sizes)
+    assert 1 <= len(found) <= 5
+    for text, part in found.items():
+        assert 0 <= part <= 1 and part == pytest.approx(table.lengths([*sizes, float(text)])[-1], abs=1e-9)
+
+
 # What is alive when
 
 
@@ -108,6 +117,14 @@ def test_a_timeline_of_a_loop_that_keeps_its_losses_says_how_many_rows_it_leaves
     (words, _), rows = where(root, r".* left out")[0], len(bars(root))
     assert rows == timeline.ROWS and re.fullmatch(r"\d+ earlier steps and (\d+) older rows left out", words)
     assert collisions(root) == []
+
+
+def test_rows_of_a_timeline_are_named_as_far_as_there_is_room_and_say_that_shared_arrays_count_once():
+    root = drawn(inspect.kept_alive(trained("adam/sgd", 3, {name: [1.0, 2.0] for name in ("W1", "c1", "W2", "c2")})))
+    assert [text for text, _ in where(root, r"W1.*")] == [f"W1[{n}], c1[{n}], W2[{n}], c2[{n}]" for n in (1, 2, 3)]
+    assert where(root, "each array once")
+    long = drawn(inspect.kept_alive(trained("sgd/sgd", 9, {f"a_rather_long_name_{n}": 1.0 for n in range(9)})))
+    assert [text for text, _ in where(long, r".* and 8 more")] and collisions(long) == []
 
 
 def test_bytes_in_few_digits():
@@ -215,7 +232,7 @@ def test_the_picture_of_a_file_has_a_box_for_each_array(stack, steps, last):
 
 def test_what_is_left_out_is_counted():
     rows = [(f"w{n}", inspect.saved.Saved(f"w{n}", "weights", 0, None, (2,), 16, "value")) for n in range(9)]
-    part = contents.Part("value", rows)
+    part = contents.Part("value", rows, 4)
     assert [text for *_, text in part.boxes][-1] == "and 5 more" and "9 arrays, 144 B" in part.words[0][1]
 
 

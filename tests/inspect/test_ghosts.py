@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import run, stacks
+from recordings import run, stacks, trained
 
 import tinyhyper as th
 from tinyhyper.core.tensor import Tensor, leaf
@@ -415,3 +415,15 @@ def test_a_copy_in_another_dtype_is_computed_again_in_it():
     np.testing.assert_allclose(tape.ghost(1), [1.2, 5.4], rtol=1e-6)
     assert not tape.ghost(0).any() and tape.ghost(1).dtype == np.float32
     assert th.inspect.without(tape, 0).rows == []
+
+
+@pytest.mark.parametrize("stack", ["adam/sgd", "sgd(mu=0.5)/sgd", "sgd/sgd/sgd"])
+def test_ghosts_begin_where_a_graph_was_cut_off_and_the_text_names_the_largest_of_these(stack):
+    answer = th.inspect.ghosts(trained(stack, 3, {"u": 0.8, "v": [1.5, -0.7]}, ghosts=True))
+    severed, sizes = [row[-1] for row in answer.rows], [abs(row[4]) for row in answer.rows]
+    assert severed == sorted(severed, reverse=True) and any(severed)
+    for kind in (True, False):
+        alone = [size for size, own in zip(sizes, severed) if own is kind]
+        assert alone == sorted(alone, reverse=True)
+    assert f"at cut {answer.rows[0][0]} of" in answer.text
+    assert ("Where a graph was cut off, the largest" in answer.text) == (sizes[0] < max(sizes))

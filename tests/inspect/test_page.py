@@ -1189,6 +1189,7 @@ def test_a_picture_in_a_file_of_its_own_is_as_light_as_the_system(reader, tape, 
 @pytest.fixture(scope="module")
 def pictures(tape, windows):
     tall = recorded("sgd(0.1)/sgd(0.001)/sgd(1e-6)/sgd(1e-11)", 4)
+    many = recorded("adam/sgd", 3, {name: [1.0, 2.0] for name in ("W1", "c1", "W2", "c2")}, ghosts=True)
     return {
         "adam": th.inspect.svg(tape),
         "height3": th.inspect.svg(tall),
@@ -1200,6 +1201,7 @@ def pictures(tape, windows):
         "frame-adam": tape.frames()[-2],
         "frame-graph": crossing().frames()[-1],
         "ghosts": th.inspect.ghosts(tape).svg(),
+        **{ask.__name__: ask(many).svg() for ask in (th.inspect.kept_alive, th.inspect.ghosts, th.inspect.checkpoint)},
         **{f"docs-{path.stem}": path.read_text(encoding="utf-8") for path in DRAWN},
     }
 

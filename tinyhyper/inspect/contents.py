@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .canvas import Picture
+from .canvas import HALL, Picture
 from .captions import clip, wide
 from .saved import Saved
-from .table import LEFT, Sheet
+from .table import LEFT, Sheet, above
 from .text import count
 from .timeline import amount
 
 WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; a part's margin
 LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
-FEW, LONGEST, LETTERS = 4, 22, 15  # boxes of a kind; characters in a box; their size
+FEW, LONGEST, LETTERS = (24, 12, 8, 4), 26, 15  # boxes of a kind, as many as fit; characters in a box; their size
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
 
 
 class Part:
     """A part of the file: lines of words and boxes, with their places. high: its height.
 
-    why: of its arrays.  rows: the arrays, each with what it is called.
+    why: of its arrays.  rows: the arrays, each with what it is called.  few: how many of a kind have a box.
     """
 
-    def __init__(self, why: str, rows: Sequence[tuple[str, Saved]]) -> None:
+    def __init__(self, why: str, rows: Sequence[tuple[str, Saved]], few: int) -> None:
         self.words: list[tuple[float, str, str]] = []
         self.boxes: list[tuple[float, float, float, str]] = []
         self.high: float = PAD
@@ -35,7 +35,7 @@ class Part:
             kinds[_kind(row)].append(clip(name, LONGEST) + (f" {row.shape}" if row.shape else ""))
         for kind, names in kinds.items():
             self._write(kind, "th-small")
-            self._put(names[:FEW] + ([f"and {len(names) - FEW} more"] if len(names) > FEW else []))
+            self._put(names[:few] + ([f"and {len(names) - few} more"] if len(names) > few else []))
         self.high += PAD - 8
 
     def _write(self, text: str, style: str) -> None:
@@ -66,10 +66,13 @@ class Part:
 def contents(title: str, words: str, rows: Sequence[tuple[str, Saved]], live: bool) -> Picture:
     """The picture of a file. rows: its arrays, each with its name.  live: whether `th.load` repeats its last step."""
     arrays = {why: [row for row in rows if row[1].why.endswith(why)] for why in PARTS}
-    read, *now = [Part(why, found) if found else None for why, found in arrays.items()]
-    stacked = [part for part in now if part is not None]
+    for few in FEW:
+        read, *now = [Part(why, found, few) if found else None for why, found in arrays.items()]
+        stacked = [part for part in now if part is not None]
+        high = max(sum(part.high + LEFT for part in stacked), 0 if read is None else read.high + LEFT)
+        if above(words) + high <= HALL:
+            break
     left: float = LEFT + (WIDE + GAP if read else 0)
-    high = max(sum(part.high + LEFT for part in stacked), 0 if read is None else read.high + LEFT)
     sheet = Sheet(title, words, left + WIDE + LEFT, high)
     if read is not None:
         read.draw(sheet, LEFT, sheet.top)

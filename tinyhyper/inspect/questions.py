@@ -21,7 +21,7 @@ from .plain import short
 from .records import Flow, Node, Place, Recording
 from .saved import Saved
 from .text import count, site
-from .timeline import timeline
+from .timeline import amount, timeline
 
 MOST = 3  # edges that the text names
 FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
@@ -44,8 +44,9 @@ def kept_alive(tape: Recording) -> Answer:
     if found[-1].nodes:
         saved = listed(_said(graph, place) for place in found[-1].saved)
         text = (
-            f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of {found[-1].bytes} bytes: "
-            f"{saved}. The next backward pass reads them on its path to the hyperparameters, and then releases them."
+            f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of "
+            f"{amount(found[-1].bytes)}: {saved}. The next backward pass reads them on its path to the hyperparameters, "
+            "and then releases them."
         )
     columns, question = ("after", "nodes", "bytes", "held by", "until"), "What does a step keep alive, and until when?"
     return Answer(question, text, columns, rows, draw=partial(timeline, question, text, graph, found))
@@ -67,7 +68,7 @@ def checkpoint(tape: Recording) -> Answer:
     named = [(_saved_name(graph, row), row) for row in tape.saved]
     rows = [(name, str(row.shape), row.bytes, why) for (name, row), why in zip(named, whys)]
     groups = {why: [row.bytes for row in tape.saved if row.why.endswith(why)] for why in ("value", "gradient", "read")}
-    amounts = {why: f"({count(len(sizes), 'array')}, {sum(sizes)} bytes)" for why, sizes in groups.items()}
+    amounts = {why: f"({count(len(sizes), 'array')}, {amount(sum(sizes))})" for why, sizes in groups.items()}
     text = f"A file holds the values as they are now {amounts['value']} and the gradients in .grad "
     text += f"{amounts['gradient']}. "
     live = {number for name, reached in holders.items() if name is not None for number in reached}
@@ -88,6 +89,8 @@ def checkpoint(tape: Recording) -> Answer:
             f"The file also holds what the last step read {amounts['read']}. backward() has released the graph of that "
             "step; the gradients that it computed are in the file."
         )
+    if len({name for name, _ in named}) < len(named):
+        text += " A number that the step did not move, such as a fixed hyperparameter, is in both parts."
     return Answer(question, text, columns, rows, draw=partial(contents, question, text, named, bool(live)))
 
 

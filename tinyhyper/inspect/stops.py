@@ -45,12 +45,16 @@ def cuts(tape: Recording) -> Answer:
 
 
 def ghosts(tape: Recording) -> Answer:
-    """The gradient that each cut stopped, the largest first. Raises GraphError without ghosts."""
+    """The gradient that each cut stopped: first where a graph was cut off, the largest first.
+
+    Raises GraphError without ghosts.
+    """
     if all(cut.ghost is None for cut in tape.cuts):
         ghosts_of(tape)
     graph = Graph(tape)
     ghostly = [cut for cut in tape.cuts if cut.ghost is not None]
-    found = sorted(ghostly, key=lambda cut: -abs(cut.ghost or 0.0) if math.isfinite(cut.ghost or 0.0) else math.inf)
+    sizes = {cut.number: abs(cut.ghost or 0.0) for cut in ghostly}
+    found = sorted(ghostly, key=lambda cut: (not math.isfinite(size := sizes[cut.number]), not cut.severed, -size))
     wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
     names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
     kinds = ["a number" if math.prod(cut.shape) == 1 else "a norm" for cut in found]
@@ -62,7 +66,9 @@ def ghosts(tape: Recording) -> Answer:
     if found:
         text = f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut."
     if len(found) > wild:
-        text += f" The largest ghost is {graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of "
+        largest = sizes[found[0].number] == max(size for size in sizes.values() if math.isfinite(size))
+        text += " The largest ghost" if largest else " Where a graph was cut off, the largest ghost"
+        text += f" is {graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of "
         text += f"{graph.cut_name(found[0])}."
     if wild:
         text += f" {count(wild, 'ghost')} {'is' if wild == 1 else 'are'} not finite."

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, log10
+from math import ceil, floor, isfinite, log10
 from textwrap import fill
 from typing import Any
 
 from .canvas import HALL, Canvas, Picture
+from .captions import wide as breadth
 from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
+SIZE = 15  # of the letters
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
 MANY = 300  # so many times as large as the smallest bar the longest is before the scale is logarithmic
 KEYS = {
     "th-bar": "a number above 0",
     "th-bar th-minus": "a number below 0",
     "th-bar th-norm": "the norm of an array",
-    "th-bar th-pale": "pale: the value had no graph",
+    "th-bar th-pale": "no graph: it would have ended here, too",
 }  # what a bar means by how it looks
 
 
@@ -61,6 +63,14 @@ def lengths(numbers: Sequence[float]) -> list[float]:
     return [length if isfinite(number) else 1.0 for number, length in zip(numbers, found)]
 
 
+def ticks(numbers: Sequence[float]) -> dict[str, float]:
+    """Powers of ten on the logarithmic scale of some bars, a few, and where they stand as parts of the longest."""
+    sizes = [abs(number) for number in numbers if number and isfinite(number)]
+    low, high = log10(min(sizes)) - 0.5, log10(max(sizes))
+    apart = ceil((high - low) / 4)
+    return {short(10.0**n): (n - low) / (high - low) for n in range(floor(high), ceil(low) - 1, -apart)}
+
+
 class Sheet(Canvas):
     """The picture of an answer, below the question and some words. top: where the drawing begins.
 
@@ -69,7 +79,7 @@ class Sheet(Canvas):
 
     def __init__(self, title: str, words: str, wide: float, high: float) -> None:
         lines = [title, *fill(words, LINE).splitlines()]
-        self.top, self.wide = above(words), max(wide, 2 * LEFT + LETTER * LINE)
+        self.top, self.wide = above(words), max(wide, 2 * LEFT + SIZE * max(map(breadth, lines)))
         super().__init__(self.wide, self.top + high, "th-answer")
         self.style("picture", "table")
         self.add("rect", class_="th-ground", width="100%", height="100%")
@@ -112,7 +122,8 @@ def drawn_table(
     numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:most]]
     cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:most]]]
     places, more = starts(cells), len(rows) - most
-    high = ROW * (len(cells) + (more > 0) + 2 * bool(keys)) + 6
+    log = logarithmic(numbers)
+    high = ROW * (len(cells) + (more > 0 or log) + 2 * bool(keys)) + 6
     sheet = Sheet(title, words, places[-1] + (BAR + LEFT if numbers else 0), high)
     for n, row in enumerate(cells):
         pale = n and looks and "th-pale" in looks[n - 1]
@@ -121,7 +132,12 @@ def drawn_table(
         sheet.row(len(cells), places, [f"and {more} more rows"])
     for n, length in enumerate(lengths(numbers), start=1):
         sheet.bar(n, places[-1], BAR * length, looks[n - 1] if looks else "th-bar")
-    if logarithmic(numbers):
-        sheet.row(0, places[-1:], [f"{bar}, on a logarithmic scale"], "th-head")
-    sheet.keys(len(cells) + (more > 0) + 1, keys)
+    if log:
+        sheet.row(len(cells), places[-1:], [f"{bar}, on a logarithmic scale"], "th-small")
+        for text, part in ticks(numbers).items():
+            x = places[-1] + BAR * part
+            sheet.write(x, sheet.top + BASE, text, "th-head", None, "middle")
+            line = f"M{x:.1f} {sheet.top + ROW - 4:g} V{sheet.top + ROW * len(cells):g}"
+            sheet.add("path", d=line, class_="th-value")
+    sheet.keys(len(cells) + (more > 0 or log) + 1, keys)
     return sheet.picture()

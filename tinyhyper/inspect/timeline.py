@@ -5,18 +5,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 
-from .canvas import Picture
-from .captions import clip
+from .canvas import SLIDE, Picture
 from .graph import Graph
 from .memory import Alive, nbytes
 from .plain import short
 from .records import Place
-from .table import BASE, LEFT, ROW, Sheet, starts
+from .table import BASE, LEFT, LETTER, ROW, Sheet, starts
 from .text import count
 
 WIDE, MOST, ROWS = 128, 7, 16  # how wide a column is; how many columns and rows are drawn, the last ones
-LONGEST = 20  # characters of a row's names
-KEYS = {"th-bar": "alive until the next step", "th-bar th-minus": "kept for more than a step"}
+AMOUNTS = 230  # about the width of what a row's nodes keep, and of what is beside it
+KEYS = {"th-bar": "released in the next step, if at all", "th-bar th-minus": "kept for more than a step"}
 
 
 def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Picture:
@@ -31,7 +30,8 @@ def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Pictur
     if rows := len(groups) - len(spans):
         left_out.append(count(rows, "older row"))
     head = ("nodes of", "they keep")
-    cells = [head, *[_row(graph, groups[span]) for span in spans], ("in all", "")]
+    room = int((SLIDE - 2 * LEFT - AMOUNTS - WIDE * len(shown)) / LETTER)
+    cells = [head, *[_row(graph, groups[span], room) for span in spans], ("in all", "each array once")]
     (*places, left), keys = starts(cells), {}
     sheet = Sheet(title, words, left + WIDE * len(shown) + 2 * LEFT, ROW * (len(cells) + 2 + bool(left_out)) + 6)
     for n, row in enumerate(cells):
@@ -55,13 +55,20 @@ def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Pictur
     return sheet.picture()
 
 
-def _row(graph: Graph, numbers: list[int]) -> tuple[str, str]:
-    """What a row of nodes is called, and the arrays that they keep."""
+def _row(graph: Graph, numbers: list[int], room: int) -> tuple[str, str]:
+    """What a row of nodes is called, in about so many characters, and the arrays that they keep."""
     places: list[Place] = [(number, 0) for number in numbers]
     names = [graph.name(place) for place in sorted(places, key=lambda place: graph.known(place) is None)]
     kept = {place for number in numbers for place in graph.nodes[number].saved}
     size = amount(sum(nbytes(graph.tape, place) for place in kept))
-    return clip(", ".join(dict.fromkeys(names)), LONGEST), f"{count(len(kept), 'array')}, {size}"
+    names = [*dict.fromkeys(names)]
+    few = max([n for n in range(2, len(names) + 1) if len(_some(names, n)) <= room], default=1)
+    return _some(names, few), f"{count(len(kept), 'array')}, {size}"
+
+
+def _some(names: list[str], few: int) -> str:
+    """The first few names, and how many more there are."""
+    return ", ".join(names[:few]) + (f" and {len(names) - few} more" if len(names) > few else "")
 
 
 def amount(size: float) -> str:
