@@ -167,6 +167,6 @@ def test_the_steps_that_are_shown_are_those_of_the_second_where_most_differs():
 def test_the_sizes_of_both_are_said_in_the_picture():
     words = [text for text, _ in texts(drawn(PLAIN, TALLER))]
     for which in ("first", "second"):
-        assert sum(text.startswith(f"A step of the {which} has ") and "operations take" in text for text in words) == 1
+        assert sum(text.startswith(f"On average a step of the {which} has ") for text in words) == 1
     assert any(text.startswith("From SGD(alpha=0.1) / SGD(alpha=0.01) to ") for text in words)
     assert not any("From " in text for text, _ in texts(drawn(by_hand(), by_hand())))

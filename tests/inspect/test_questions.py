@@ -21,6 +21,7 @@ from tinyhyper.checkpoint import archive
 from tinyhyper.core.tape import reachable
 from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.answers import GLOSSARY
+from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.memory import alive, nbytes
 from tinyhyper.optim import SGD
 
@@ -324,7 +325,8 @@ def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
 def test_fixed_and_tuned_alpha_differ_in_one_edge():
     answer = inspect.differences(by_hand(tuned=False, alphas=(0.1,)), by_hand(alphas=(0.1,)))
     assert answer.rows == [("alpha", "w", "without a gradient", "kept")]
-    assert re.match(r"1 of the \d+ edges in both differs\.", answer.text)
+    told = r"Both have \d+ edges from one name to another; in the second 1 of them is cut or kept otherwise\."
+    assert re.match(told, answer.text)
     same = inspect.differences(by_hand(), by_hand())
     assert not same.rows and same.text.startswith("Nothing: each of the ")
 
@@ -436,6 +438,8 @@ def test_the_step_that_left_the_range_is_named():
     first = next(n for n, value in enumerate(values) if value < 0)
     answer = inspect.left_range(tape, "alpha")
     assert answer.text.startswith(f"At step {first}: alpha[{first}] is ") and '"alpha": "log"' in answer.text
+    assert ", outside its range of 0 to inf. " in answer.text
+    assert "th-row-asked" in {part.get("class") for part in ElementTree.fromstring(answer.svg()).iter()}
     assert "It did not" in inspect.left_range(run("sgd/sgd")[0], "alpha").text
 
 
@@ -681,7 +685,8 @@ def test_a_cut_of_a_constant_stops_nothing():
     with th.record(ghosts=True) as tape:
         (x * th.tensor(3.0).detach("here")).backward()
     answer = inspect.without(tape, 0)
-    assert answer.text.endswith("no gradient differs. The value that it cut had no graph.") and not answer.rows
+    end = "had no graph: the gradient would have ended there without the cut, too."
+    assert answer.text.endswith(f"no gradient differs. The value that it cut {end}") and not answer.rows
 
 
 def test_a_gradient_told_by_hand_of_a_loss_without_a_graph_has_no_ghosts():
@@ -800,6 +805,11 @@ def test_the_picture_of_the_cuts_tells_how_many_were_made_for_which_reason():
     told = dict(re.findall(r"(\w+) \((\d+)\)", str(inspect.cuts(tape).svg())))
     reasons = [cut.reason for cut in tape.cuts]
     assert told == {reason: str(reasons.count(reason)) for reason in reasons} and len(told) == 4
+    graphs = {reason: number for number, reason in re.findall(r"(\d+) by (\w+)", str(inspect.cuts(tape).svg()))}
+    severed = [cut.reason for cut in tape.cuts if cut.severed]
+    assert graphs == {reason: str(severed.count(reason)) for reason in severed} and "gradient" not in graphs
+    drawn = {cut.number for arrow in figure(tape).arrows for cut in arrow.cuts}
+    assert len(drawn) < len(tape.cuts) and f"The picture shows {len(drawn)} of them" in inspect.cuts(tape).svg()
 
 
 def test_a_recording_without_cuts_and_steps_is_said_to_be_so():
@@ -808,10 +818,10 @@ def test_a_recording_without_cuts_and_steps_is_said_to_be_so():
         (x * x).backward()
     assert inspect.cuts(tape).text.startswith("No cut was made. A value passes")
     told = inspect.differences(tape, tape).text
-    assert re.search(r"The first has \d+ nodes and 0 cuts, and its", told)
+    assert re.search(r"The first has \d+ nodes and 0 cuts\.", told) and "microseconds" not in told
     with th.record() as one:
         (x * x.detach()).backward()
-    assert re.search(r"The second has \d+ nodes and 1 cut, and its", inspect.differences(tape, one).text)
+    assert re.search(r"The second has \d+ nodes and 1 cut\.", inspect.differences(tape, one).text)
 
 
 def test_without_a_cut_the_gradients_that_differ_are_named():
@@ -836,3 +846,36 @@ def test_without_a_cut_what_it_stopped_arrives_in_addition(stack, seed, data):
         assert answer.rows[0][2] == pytest.approx(cut.ghost, rel=1e-9)
     named = sum(f" At {name}, " in answer.text for name, *_ in answer.rows)
     assert named == len(answer.rows) or (named == 3 and f"lists {len(answer.rows) - 3} more." in answer.text)
+
+
+def test_times_are_compared_where_each_operation_was_called_often_and_in_words_alone():
+    """The first call of an operation may compile its kernel, and others wait, so few calls say nothing."""
+    tapes = [run(text, steps=12)[0] for text in ("sgd/sgd", "sgd/sgd/sgd")]
+    answer = inspect.differences(*tapes)
+    assert re.search(
+        r"\nThe operations of a step take about \S+ microseconds in the first, and \S+ in the second\.", answer.text
+    )
+    assert "microseconds" not in answer.svg() and "On average a step of the first has " in answer.svg()
+    for node in tapes[0].nodes:
+        node.seconds = node.seconds and (1.0 if node.step == 0 else 1e-6)  # the first calls compile
+    assert float(re.search(r"about (\S+) micro", inspect.differences(*tapes).text)[1]) < 1e3
+    few = inspect.differences(run("sgd/sgd", steps=9)[0], tapes[0])
+    assert "Record more steps to compare times" in few.text
+
+
+def test_the_rates_that_moved_a_value_are_named_and_marked():
+    tape, _, _ = run("sgd(0.1)/sgd(0.01)/sgd(0.001)")
+    answer = inspect.moved(tape, "alpha")
+    words = " ".join(ElementTree.fromstring(answer.svg()).itertext())
+    rates = [row[-1] for row in answer.rows]
+    assert len({*rates}) > 1 and not any(rate in answer.text for rate in rates)  # none of them is that of all moves
+    assert all(f"{row[3]:.4g} at step {row[0]} by" in words for row in answer.rows)
+    marks = [part for part in ElementTree.fromstring(answer.svg()).iter() if part.get("class") == "th-row-asked"]
+    assert len(marks) == 2  # alpha[3], and kappa[3], which moved it
+
+
+def test_the_step_size_that_is_too_large_is_named_by_its_level():
+    tape = trained("sgd(1e50)/sgd(1e50)/sgd(1e50)", 6, {"u": 0.8, "v": [1.5, -0.7]})
+    assert "use a smaller kappa or level2.alpha, or a larger eps" in inspect.first_nonfinite(tape).text
+    tape = trained("sgd(1e200)", 2, {"w": 1e150})
+    assert "use a smaller alpha, or a larger eps" in inspect.first_nonfinite(tape).text

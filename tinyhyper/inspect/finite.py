@@ -18,7 +18,6 @@ EXPONENTIAL = (
     "its argument is too large: subtract the maximum first, or use logsumexp, log_softmax, sigmoid or softplus"
 )
 STEP = "the step was too large, or the rule divided by 0: use a smaller alpha, or a larger eps if there is one"
-TOO_LARGE = OVERFLOW, EXPONENTIAL, STEP
 ZERO = "the divisor is 0, or nearly: add a small number to it"
 POWER = "a power of a number below 0 has no real value, and a negative power of 0 is infinite: keep the base above 0"
 LOG_OF_LOSS = (
@@ -82,7 +81,21 @@ def _made(graph: Graph, node: Node, bad: int) -> Finding:
     moves = any(out.label is not None for out in node.outputs)
     single = all(graph.tape.output(place).number is not None for place in sources)
     todo = advice(vjp if vjp in ADVICE else node.op or "", [name for name, _ in lines], moves, single)
+    if rates := _rates(graph, node):
+        todo = todo.replace("a smaller alpha", f"a smaller {' or '.join(rates)}")
     return finding(RULE, "first", node, what, todo, [node.number, *[number for number, _ in sources]])
+
+
+def _rates(graph: Graph, node: Node | None) -> list[str]:
+    """The names of the step size that a rule read, of the one that moved it, and so on up the tower."""
+    names = []
+    while node is not None:
+        read = [edge.place for edge in graph.into[node.number]]
+        found = [p for p in read if (own := graph.label(p)) and (own.role, own.name) == ("hyperparameter", "alpha")]
+        alphas = [place for place in found if place != read[0]]  # the first is what the rule moves
+        node = graph.tape.node(alphas[0]) if alphas else None
+        names += [graph.known(place, timeless=True) or "alpha" for place in alphas[:1]]
+    return names
 
 
 def advice(op: str, inside: Iterable[str], moves: bool, single: bool) -> str:

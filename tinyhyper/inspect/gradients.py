@@ -222,7 +222,9 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
         text += f" The path{'s lead' if number > 1 else ' leads'} through {listed(map(graph.name, between))}."
     nodes = {number for number, _ in between}
     beside = [graph.cut_name(cut) for cut in graph.cuts if not nodes.isdisjoint(cut.targets)]
-    return f"{text} Cut beside the path{'s' if number > 1 else ''}: {listed(beside)}." if beside else text
+    if beside:
+        text += f" Off the path{'s' if number > 1 else ''} the gradient was cut, at {listed(beside)}."
+    return text
 
 
 def contributions(parts: Sequence[np.ndarray], whole: np.ndarray) -> list[float]:

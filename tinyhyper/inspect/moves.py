@@ -14,13 +14,16 @@ from .records import Place, Recording
 from .scene import Scene
 from .text import count, site
 
+LISTED = 3  # moves that a caption lists
+
 
 class Move(NamedTuple):
-    """What a value was made of: the old value, its gradient, and by whom; None where it is not known."""
+    """What a value was made of: the old value, its gradient, by whom, and the rates; None where it is not known."""
 
     old: Place | None = None
     gradient: Place | None = None
     by: str = ""
+    rates: tuple[Place, ...] = ()
 
 
 def moved(tape: Recording, of: str) -> Answer:
@@ -40,6 +43,9 @@ def moved(tape: Recording, of: str) -> Answer:
         return Answer(question, text, draw=Scene(tape, question, text).draw)
     columns: tuple[str, ...] = ("change", "gradient")
     _, last, gradient, by = made[-1]
+    rates = next(move.rates for move, place in moves if place == last)
+    if len({by for *_, by in made}) > 1:  # the rates were moved, too
+        by = by.partition(" (")[0]
     if graph.coordinate(last):  # the level above moves it in another coordinate
         name, what = graph.known(last, timeless=True), f"{graph.tuned(last, timeless=True)}: "
         columns = (f"change of {what[:-2]}", f"∂loss/∂{what[:-2]}", f"∂loss/∂{name}")
@@ -59,7 +65,9 @@ def moved(tape: Recording, of: str) -> Answer:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
     text += f"; these are norms, as {of} is an array." if rows[0][3] is None else "."
     text += _dropped(skipped)
-    scene = Scene(tape, question, text, [gradient, last])
+    steps = [f"{short(row[3])} at step {row[0]} by {row[-1]}" for row in rows if row[0] not in skipped][-LISTED:]
+    listed = "" if rows[0][3] is None else f" The last moves: {'; '.join(steps)}."
+    scene = Scene(tape, question, text + listed, [gradient, last], asked=[last, *rates])
     return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], scene.draw)
 
 
@@ -93,8 +101,11 @@ def left_range(tape: Recording, of: str) -> Answer:
             text = f"It did not: {count(inside, 'value')} of {of} {are} in the range."
         return Answer(question, text, columns, rows)
     place, name, span = gone
-    old, gradient, by = _move(graph, place)
-    text = f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}."
+    old, gradient, by, _ = _move(graph, place)
+    text = (
+        f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}, outside its range of "
+    )
+    text += f"{span[0]:g} to {span[1]:g}."
     change = None if old is None else _change(graph, old, place)
     if old is not None and gradient is not None and change is not None:
         text += (
@@ -102,7 +113,7 @@ def left_range(tape: Recording, of: str) -> Answer:
             f"This step of {change:+.4g} was longer than the distance to the end of the range. To keep {of} inside, "
             f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
-    scene = Scene(tape, question, text, [place] if gradient is None else [gradient, place])
+    scene = Scene(tape, question, text, [place] if gradient is None else [gradient, place], asked=[place])
     return Answer(question, text, columns, rows, draw=scene.draw)
 
 
@@ -121,11 +132,12 @@ def _move(graph: Graph, place: Place) -> Move:
         return Move(old, gradients[0] if gradients else None, site(node))
     level = label.level + (label.role == "hyperparameter")
     rates = [
-        f"{graph.name(p)} = {short(graph.number(p))}"
+        p
         for p in read
         if (own := graph.label(p)) and own.role == "hyperparameter" and own.level == level and own.name != "t"
     ]
-    return Move(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({', '.join(rates)})")
+    numbers = ", ".join([f"{graph.name(p)} = {short(graph.number(p))}" for p in rates])
+    return Move(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({numbers})", tuple(rates))
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:

@@ -12,7 +12,7 @@ from .answers import Answer
 from .chain import drawn_chain
 from .compared import Comparison, Ends
 from .contents import contents
-from .finite import TOO_LARGE, not_finite, word
+from .finite import not_finite, word
 from .gradients import ARROW, listed
 from .graph import Graph
 from .memory import alive, nbytes
@@ -23,7 +23,7 @@ from .saved import Saved
 from .text import count, site
 from .timeline import amount, timeline
 
-MOST = 3  # edges that the text names
+MOST, CALLS = 3, 10  # edges that the text names; calls of an operation whose fastest says how long it takes
 FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
 
 
@@ -104,19 +104,24 @@ def differences(first: Recording, second: Recording) -> Answer:
     both = len(one) - len(only_one)
     text = told = f"Nothing: each of the {both} edges between named values is kept or cut alike in both."
     if rows:
-        text = f"{len(changed)} of the {count(both, 'edge')} in both differ{'s' if len(changed) == 1 else ''}."
+        text = (
+            f"Both have {count(both, 'edge')} from one name to another; in the second {len(changed) or 'none'} of them "
+        )
+        text += f"{'is' if len(changed) < 2 else 'are'} cut or kept otherwise."
+        alone = (
+            f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} that "
+        )
+        alone = f"{alone}the first lacks." if only_one or only_two else " Neither has an edge that the other lacks."
+        told = f"{text}{alone} An arrow of the picture stands, in each step, for all edges between its boxes."
         for key in changed[:MOST]:
             text += f" {ARROW.join(key)} is {one[key]} in the first, and {two[key]} in the second."
         text += f" The table lists {len(changed) - MOST} more." if len(changed) > MOST else ""
-        text += f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} "
-        text += "that the first lacks."
-        told = f"{len(changed)} of the {count(both, 'edge')} in both {'is' if len(changed) == 1 else 'are'} cut or "
-        told += f"kept otherwise; the second alone has {count(len(only_two), 'edge')}, the first alone {len(only_one)}."
+        text += alone
     sizes = "".join(f"\n{_size(tape, which)}." for which, tape in (("first", first), ("second", second)))
     towers = f"From {first.title} to {second.title}: " if first.title and second.title else ""
     drawing = partial(compared.draw, "What changed between the two?", f"{towers}{told}{sizes}")
     columns = ("from", "to", "in the first", "in the second")
-    return Answer("What changed between the two?", text + sizes, columns, rows, draw=drawing)
+    return Answer("What changed between the two?", text + sizes + _times(first, second), columns, rows, draw=drawing)
 
 
 def times(tape: Recording) -> Answer:
@@ -146,7 +151,7 @@ def first_nonfinite(tape: Recording) -> Answer:
     draw = None
     if node.kind == "operation":
         bad = next(n for n, output in enumerate(node.outputs) if word(output))
-        draw = partial(drawn_chain, question, text, graph, (node.number, bad), not found.advice.endswith(TOO_LARGE))
+        draw = partial(drawn_chain, question, text, graph, (node.number, bad), "too large" not in found.advice)
     return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
 
 
@@ -180,16 +185,28 @@ def _relations(flows: Mapping[Ends, set[Flow]]) -> dict[Ends, str]:
 
 
 def _size(tape: Recording, which: str) -> str:
-    """How big the steps of a recording are on average, or all of it without steps, and how long its operations took."""
-    nodes, cuts, time = (short(n / max(tape.steps, 1)) for n in (len(tape.nodes), len(tape.cuts), 1e6 * _usual(tape)))
-    what = f"A step of the {which}" if tape.steps else f"The {which}"
+    """How big the steps of a recording are on average, or all of it without steps."""
+    nodes, cuts = (short(n / max(tape.steps, 1)) for n in (len(tape.nodes), len(tape.cuts)))
+    what = f"On average a step of the {which}" if tape.steps else f"The {which}"
     held = " and ".join(f"{n} {noun}{'' if n == '1' else 's'}" for n, noun in ((nodes, "node"), (cuts, "cut")))
-    return f"{what} has {held}, and its operations take {time} microseconds"
+    return f"{what} has {held}"
 
 
-def _usual(tape: Recording) -> float:
-    """The seconds in operations, each as long as the fastest like it, so that compilation does not count."""
-    return sum(min(found) * len(found) for found in _durations(tape, lambda node: str(node.outputs[0].shape)).values())
+def _times(first: Recording, second: Recording) -> str:
+    """How long the operations of a step take in two recordings, if they were called often enough to say so."""
+    if not first.steps or not second.steps:
+        return ""
+    usual = [_usual(tape) for tape in (first, second)]
+    if None in usual:
+        return f"\nRecord more steps to compare times: an operation must be called {CALLS} times for that."
+    times = [f"{1e6 * (time or 0.0) / tape.steps:.2g}" for time, tape in zip(usual, (first, second))]
+    return f"\nThe operations of a step take about {times[0]} microseconds in the first, and {times[1]} in the second."
+
+
+def _usual(tape: Recording) -> float | None:
+    """The seconds in operations, each as long as the fastest like it; None if one had few calls."""
+    found = _durations(tape, lambda node: str(node.outputs[0].shape)).values()
+    return None if any(len(calls) < CALLS for calls in found) else sum(min(calls) * len(calls) for calls in found)
 
 
 def _durations(tape: Recording, by: Callable[[Node], str]) -> dict[tuple[str, str], list[float]]:

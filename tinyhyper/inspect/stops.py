@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .answers import Answer
+from .figure import figure, steps_of
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .plain import short
@@ -36,10 +37,16 @@ def cuts(tape: Recording) -> Answer:
         totals[reason] += number
     reasons = ", ".join(f"{reason} ({number})" for reason, number in totals.items())
     question, caption = "Which edges are cut, where and why?", text + (f" By reason: {reasons}." if rows else "")
+    drawn = {c.number for arrow in figure(tape).arrows for c in arrow.cuts} if rows and steps_of(tape) else tape.cuts
+    if len(drawn) < len(tape.cuts):
+        caption += f" The picture shows {len(drawn)} of them, those of the last steps."
+    if rows:
+        graphs = ", ".join([f"{row[3]} by {row[0]}" for row in rows if row[3]]) or "none"
+        caption += f" A gradient would have gone on without these: {graphs}."
     text += (
-        " A value passes through a cut, a gradient does not. At a value without a graph the gradient would have ended "
-        "without the cut, too."
+        " A value passes through a cut, a gradient does not. If the value had no graph, the gradient would have ended "
     )
+    text += "there without the cut, too."
     columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
     return Answer(question, text, columns, rows, draw=Scene(tape, question, caption).draw)
 
@@ -101,7 +108,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     text += "".join(map(_added, rows[:MOST]))
     text += f" The table lists {len(rows) - MOST} more." if len(rows) > MOST else ""
     if not made.severed:
-        text += " The value that it cut had no graph."
+        text += " The value that it cut had no graph: the gradient would have ended there without the cut, too."
     columns = ("gradient with respect to", "with the cut", "added", "without the cut", "which is")
     question = f"What if cut {made.number} were not made?"
     return Answer(question, text, columns, rows, draw=Scene(tape, question, text, opened=[made.number]).draw)

@@ -251,12 +251,13 @@ class Drawing(Canvas):
         group = self.add("g", class_="th-gone" if box.gone else "")
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        count = self.layout.rows(box)
+        count, asked = self.layout.rows(box), self.asked.get(box.key, set())
+        if count == 1 and asked and asked.issuperset(box.names):
+            self._rect(group, box.key, "th-row-asked")
         if count == 1:
             caption, remark = self.captions.box(box)
             self.write(x, y + (-4 if remark else 5), caption, "", group, "middle")
             self.write(x, y + 13, remark, "th-small", group, "middle")
-        asked = self.asked.get(box.key, set())
         for n, (name, number) in enumerate(self.captions.rows(box) if count > 1 else ()):
             low, side = y + 5 + LOW * (n - (count - 1) / 2), self.layout.wide / 2 - 8
             if n < len(box.names) and self.captions.order(box)[n] in asked:
