@@ -33,9 +33,5 @@ def amounts(
             yield x - 8, y + 5, text, "end"
         elif "gradient" not in kinds:
             yield x, layout.route(arrow).mark[1] - 7, text, "middle"
-        elif kinds[0] == "gradient" and arrow.flow == "cut":  # beside the number of the cut
-            yield x + 26, layout.below(arrow.source), text, "end"
-        elif kinds[0] == "gradient":
+        elif kinds[0] == "gradient":  # what came to it leads on from it, too
             yield layout.center(arrow.source)[0], layout.below(arrow.source), text, "middle"
-        elif text not in [texts[joint] for joint in texts if arrows[joint[0]].source == arrow.target]:
-            yield x + 2, layout.below(arrow.target), text, "start"  # not all of what came to the gradient

@@ -14,7 +14,7 @@ from .records import Place, Recording
 from .scene import Scene
 from .text import count, site
 
-LISTED = 3  # moves that a caption lists
+LISTED = 2  # moves that a caption lists
 
 
 class Move(NamedTuple):
@@ -65,8 +65,8 @@ def moved(tape: Recording, of: str) -> Answer:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
     text += f"; these are norms, as {of} is an array." if rows[0][3] is None else "."
     text += _dropped(skipped)
-    steps = [f"{short(row[3])} at step {row[0]} by {row[-1]}" for row in rows if row[0] not in skipped][-LISTED:]
-    listed = "" if rows[0][3] is None else f" The last moves: {'; '.join(steps)}."
+    steps = [f"{short(row[3])} at step {row[0]}" for row in rows if row[0] not in skipped][-LISTED:]
+    listed = "" if rows[0][3] is None else f" Last: {', '.join(steps)}."
     scene = Scene(tape, question, text + listed, [gradient, last], asked=[last, *rates])
     return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], scene.draw)
 

@@ -75,7 +75,8 @@ class Scene:
 
     def _figure(self) -> Figure:
         trail = [self.tape.node(place).step for place in self.trail]
-        steps = [*trail, *(self.tape.node(place).step for place in self.asked if trail)] + [
+        before = min(trail, default=0) - 1  # what is older would make the picture too wide
+        steps = [*trail, *(step for place in self.asked if (step := self.tape.node(place).step) == before)] + [
             self.tape.cuts[number].step - 1 for number in (*self.marks, *self.opened)
         ]
         if not steps:
