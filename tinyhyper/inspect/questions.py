@@ -45,8 +45,8 @@ def kept_alive(tape: Recording) -> Answer:
         saved = listed(_said(graph, place) for place in found[-1].saved)
         text = (
             f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of "
-            f"{amount(found[-1].bytes)}: {saved}. The next backward pass reads them on its path to the hyperparameters, "
-            "and then releases them."
+            f"{amount(found[-1].bytes)}: {saved}. The next backward pass reads them on its path to the hyperparameters"
+            ", and then releases them."
         )
     columns, question = ("after", "nodes", "bytes", "held by", "until"), "What does a step keep alive, and until when?"
     return Answer(question, text, columns, rows, draw=partial(timeline, question, text, graph, found))
