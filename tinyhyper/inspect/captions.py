@@ -22,7 +22,7 @@ LEGEND = {
     "value": "a constant, or no gradient recorded",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-ONLY = {"second": "so only in the second recording", "first": "so only in the first recording"}
+ONLY = {"second": "an edge only in the second recording", "first": "only in the first recording, as pale boxes are"}
 BRANCH = "other paths; a green number is what all along its band contribute"
 SKIPPED = "skipped"
 ROOM = 11.0  # of a row of a box, in sizes of its letters

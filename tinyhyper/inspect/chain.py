@@ -46,7 +46,7 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
     *places, end = starts(cells)
     left = end + LEFT
     low, high = _decades(float(info.tiny)), _decades(float(info.max))
-    sheet = Sheet(title, words, left + WIDE + 2 * LEFT, ROW * (len(cells) + 3) + 6)
+    sheet = Sheet(title, words, left + WIDE + 2 * LEFT, ROW * (len(cells) + 4) + 6)
     one, bottom = left - low / (high - low) * WIDE, sheet.top + ROW * len(cells)
     least, most = (short(float(number)) for number in (info.tiny, info.max))
     for x, label, anchor in ((left, least, "start"), (one, "1", "middle"), (left + WIDE, most, "end")):
@@ -61,7 +61,8 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
             style = "th-bar" if isfinite(number) else "th-bar th-minus"
             sheet.bar(n, min(one, there), abs(there - one), style)
     which = "smallest" if smallest else "largest"
-    notes = [f"Each row is the {which} value that the next one was made of. The scale holds all sizes of {info.dtype}."]
+    notes = [f"Each row is the {which} value that the next one was made of."]
+    notes += [f"The scale is logarithmic and holds all sizes of {info.dtype}. An orange bar is not finite."]
     notes += [f"{count(more, 'value')} between rows left out."] if (more := len(whole) - len(found)) else []
     for n, note in enumerate(notes):
         sheet.row(len(cells) + 1 + n, [LEFT], [note], "th-small")

@@ -14,7 +14,7 @@ from .timeline import amount
 
 WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; a part's margin
 LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
-FEW, LONGEST, LETTERS = (24, 12, 8, 4), 26, 15  # boxes of a kind, as many as fit; characters in a box; their size
+FEW, LONGEST, LETTERS = (24, 12, 8, 4, 2), 26, 15  # boxes of a kind, as many as fit; characters in a box; their size
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
 
 

@@ -64,11 +64,12 @@ def lengths(numbers: Sequence[float]) -> list[float]:
 
 
 def ticks(numbers: Sequence[float]) -> dict[str, float]:
-    """Powers of ten on the logarithmic scale of some bars, a few, and where they stand as parts of the longest."""
+    """Some powers of ten on the logarithmic scale of some bars, and where they stand as parts of the longest."""
     sizes = [abs(number) for number in numbers if number and isfinite(number)]
     low, high = log10(min(sizes)) - 0.5, log10(max(sizes))
     apart = ceil((high - low) / 4)
-    return {short(10.0**n): (n - low) / (high - low) for n in range(floor(high), ceil(low) - 1, -apart)}
+    first = ceil(low + 0.1 * (high - low))  # what is left of it would stand in the column before
+    return {short(10.0**n): (n - low) / (high - low) for n in range(floor(high), first - 1, -apart)}
 
 
 class Sheet(Canvas):
@@ -124,7 +125,7 @@ def drawn_table(
     places, more = starts(cells), len(rows) - most
     log = logarithmic(numbers)
     high = ROW * (len(cells) + (more > 0 or log) + 2 * bool(keys)) + 6
-    sheet = Sheet(title, words, places[-1] + (BAR + LEFT if numbers else 0), high)
+    sheet = Sheet(title, words, places[-1] + (BAR + 2 * LEFT if numbers else 0), high)
     for n, row in enumerate(cells):
         pale = n and looks and "th-pale" in looks[n - 1]
         sheet.row(n, places, row, "th-pale" if pale else "" if n else "th-head")
