@@ -226,7 +226,7 @@ CASES = {
         (lambda: inside(lambda g: g), lambda: inside(lambda g: g.detach()),
          "w[1] is computed from add of step 1 along a kept edge"),
         (lambda: inside(lambda g: g, named=False), lambda: inside(lambda g: g.detach()),
-         'w[1] is computed from ∂loss[1]/∂value["w"][1] along a kept edge'),
+         'w[1] is computed from ∂loss[1]/∂w[1] along a kept edge'),
         (lambda: run(SGD(0.1, optimizer=SGD(0.01)), after=holding(lambda loss: loss)),
          lambda: run(SGD(0.1, optimizer=SGD(0.01)), after=holding(lambda loss: loss.detach())),
          "loss[0] is still alive"),
