@@ -5,6 +5,7 @@ import copy
 import gc
 import pickle
 import tracemalloc
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -154,13 +155,16 @@ def test_random_towers_against_differences_with_the_cut_frozen(data, seed, steps
 
 
 def test_towers_cut_the_graph_on_one_line_and_carried_states_on_another():
+    package = Path(th.__file__).parent  # in course/, students' towers make their own cuts
     cuts = {
         (path.name, call.lineno)
-        for path in Path(th.__file__).parent.rglob("*.py")
+        for path in package.rglob("*.py")
+        if package / "course" not in path.parents
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "detach"
     }
-    assert len(cuts) == 2 and {name for name, _ in cuts} == {"tower.py", "recurrent.py"}, cuts
+    # goal.py: after a goal, the weights; where the run ends with it, also the states.
+    assert Counter(name for name, _ in cuts) == {"tower.py": 1, "recurrent.py": 1, "goal.py": 2}, cuts
 
 
 def test_the_number_of_tuned_hyperparameters_is_chosen_by_name():
