@@ -66,8 +66,6 @@ class Moment(Sequence[Any]):
 
     def having(self, changed: Mapping[Key, np.ndarray]) -> Moment:
         """The same with other values, and then with arrays of its own."""
-        if not changed:
-            return self
         arrays, cut = [*self], self.cut()
         for key, array in changed.items():
             arrays[self.keys[key]] = array
