@@ -4,6 +4,7 @@ Where it is not there NumPy computes everything, and a test that forces numba or
 skipped.
 """
 
+import contextlib
 import importlib
 import os
 
@@ -31,7 +32,8 @@ else:
     convolution_backend = recurrent_backend = elementwise_backend
 
 __all__ = [
-    "THERE", "compiler_is_off", "convolution_backend", "elementwise_backend", "kernels", "recurrent_backend",
+    "THERE", "compiler_is_off", "convolution_backend", "elementwise_backend", "kernels", "on_one_thread",
+    "recurrent_backend",
 ]  # fmt: skip
 
 
@@ -51,3 +53,14 @@ class Absent:
 def kernels(name):
     """A module of kernels/."""
     return importlib.import_module(f"tinyhyper.kernels.{name}") if THERE else Absent()
+
+
+@contextlib.contextmanager
+def on_one_thread(backend):
+    """Kernels run on one thread; afterwards on as many as before, and the backend is again the one that pays."""
+    threads = kernels("threads")
+    before = threads.num_threads()
+    threads.set_num_threads(1)
+    yield
+    threads.set_num_threads(before)
+    backend("auto")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from backends import compiler_is_off, convolution_backend
+from backends import compiler_is_off, convolution_backend, on_one_thread
 from geometries import factors, geometries
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,11 +17,8 @@ DTYPES = [np.float32, pytest.param(np.float64, marks=() if compiler_is_off() els
 
 @pytest.fixture(autouse=True)
 def _as_before():
-    before = threads.num_threads()
-    threads.set_num_threads(1)
-    yield
-    threads.set_num_threads(before)
-    convolution_backend("auto")
+    with on_one_thread(convolution_backend):
+        yield
 
 
 def by_entries(x, w, g, stride, padding):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from backends import compiler_is_off, recurrent_backend
+from backends import compiler_is_off, on_one_thread, recurrent_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from words import computed, spec
@@ -17,11 +17,8 @@ GIVEN = st.tuples(*[st.booleans()] * 3) if compiler_is_off() else st.sampled_fro
 
 @pytest.fixture(autouse=True)
 def _as_before():
-    before = threads.num_threads()
-    threads.set_num_threads(1)
-    yield
-    threads.set_num_threads(before)
-    recurrent_backend("auto")
+    with on_one_thread(recurrent_backend):
+        yield
 
 
 def calls(rng, length, batch, width, dtype, given):
