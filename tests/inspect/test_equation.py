@@ -119,7 +119,7 @@ def test_adams_betas_and_t_are_as_the_equation_writes_them():
 
 def test_what_is_computed_in_a_coordinate_is_named_so():
     text = inspect.svg(trained("adam/sgd", params={"w": 0.5}), inside="beta1[2]")
-    assert "unit beta1[2] = ✂ unit beta1[1] - kappa * ✂ ∂loss[1]/∂unit beta1[1]" in re.sub(r"\s+", " ", text)
+    assert "u(beta1[2]) = ✂ u(beta1[1]) - kappa * ✂ ∂loss[1]/∂u(beta1[1])" in re.sub(r"\s+", " ", text)
 
 
 @pytest.mark.parametrize("name, message", [

@@ -13,11 +13,12 @@ from tinyhyper import inspect
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 
-INTERNAL = {"": float, "log": np.log, "sqrt": np.sqrt, "unit": lambda beta: np.arctanh(2.0 * beta - 1.0)}
-VALUE = {"": float, "log": np.exp, "sqrt": np.square, "unit": lambda u: (np.tanh(u) + 1.0) / 2.0}
+INTERNAL = {"": float, "log": np.log, "sqrt": np.sqrt, "u": lambda beta: np.arctanh(2.0 * beta - 1.0)}
+VALUE = {"": float, "log": np.exp, "sqrt": np.square, "u": lambda u: (np.tanh(u) + 1.0) / 2.0}
 VALUES = {"mu": 0.5, "weight_decay": 0.02, "eps": 1e-3, "alpha": 0.05}
 KAPPA = 1e-6
-LABEL = re.compile(r"∂loss\[2\]/∂(?:(\w+) )?(\w+)\[2\]")
+LABEL = re.compile(r"∂loss\[2\]/∂(?:(log|sqrt) |(u)\()?(\w+)\[2\]\)?")
+WORDS = {"linear": "", "unit": "u"}  # of coordinates, where they are not called by their own names
 rules = st.sampled_from([SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW])
 coordinates = st.sampled_from(sorted(COORDINATES))
 
@@ -28,6 +29,11 @@ def by_numpy():
     th.kernels.elementwise_backend("numpy")
     yield
     th.kernels.elementwise_backend("auto")
+
+
+def within(coordinate, name):
+    """A name in a coordinate."""
+    return {"linear": name, "unit": f"u({name})"}.get(coordinate, f"{coordinate} {name}")
 
 
 def loss(params):
@@ -86,17 +92,17 @@ def test_a_gradients_label_names_the_coordinate_in_which_differences_give_it(rul
     found = {}
     for node in run.tape.nodes:
         if node.kind == "gradient" and (label := LABEL.fullmatch(run.graph.name((node.number, 0)))):
-            found[label[2]] = label[1] or "", node.outputs[0].value
+            found[label[3]] = label[1] or label[2] or "", node.outputs[0].value
     assert found.keys() == {"w", "b", *run.tower.table} and found.pop("w")[0] == found.pop("b")[0] == ""
     for name, (named, number) in found.items():
-        assert named == ("" if coordinate == "linear" else coordinate)
+        assert named == WORDS.get(coordinate, coordinate)
         assert number == close(run.slope(name, named))
         answer = inspect.paths(run.tape, f"{name}[2]")
         assert sum(row[1] for row in answer.rows) == close(run.slope(name, named))
         if named:
             assert answer.columns[-1] == f"to ∂loss/∂{name}"
             assert sum(row[-1] for row in answer.rows) == close(run.slope(name, ""))
-            assert f"∂loss/∂{named} {name}[2] (∂loss/∂{name}[2] = " in answer.text
+            assert f"∂loss/∂{within(coordinate, f'{name}[2]')} (∂loss/∂{name}[2] = " in answer.text
         else:
             assert answer.columns[-1] == "share"
 
@@ -145,10 +151,10 @@ def test_at_each_level_a_gradients_label_names_what_differences_give(levels, see
             np.linalg.norm([differences(weighed(name, n)) for n in range(w.size)])
         )
     for level, (own, (_, coordinate)) in enumerate(zip(tower.levels, levels)):
-        named = "" if coordinate == "linear" else coordinate
+        named = WORDS.get(coordinate, coordinate)
         for name in own.hyperparameters.keys() - {"weight_decay"}:
             title = "kappa" if (level, name) == (1, "alpha") else f"level1.{name}" if level else name
-            label = f"∂loss[2]/∂{f'{named} {title}'.strip()}[2]"
+            label = f"∂loss[2]/∂{within(coordinate, f'{title}[2]')}"
             h = 5e-7 if (title, named) == ("kappa", "") else 2e-5  # which is near to kappa itself
             assert found.pop(label).value == close(differences(moved(level, name), h))
             assert VALUE[named](own.parameters[name].item()) == pytest.approx(own.hyperparameters[name])
@@ -161,10 +167,10 @@ def test_the_numbers_of_moved_fit_together(rule, coordinate, seed):
     for name in run.tower.table:
         answer = inspect.moved(run.tape, name)
         assert len(answer.rows) == 3
-        named, inner = ("", name) if coordinate == "linear" else (coordinate, f"{coordinate} {name}")
+        named, inner = WORDS.get(coordinate, coordinate), within(coordinate, name)
         change, *gradients = answer.columns[3:-1]
         assert change == ("change" if not named else f"change of {inner}")
-        assert gradients == ([f"∂loss/∂{inner}", f"∂loss/∂{name}"] if named else ["gradient"])
+        assert gradients == ([f"∂loss/∂{inner}", f"∂loss/∂{name}"] if named else [f"∂loss/∂{name}"])
         for step, before, after, moved, gradient, *meant in answer.rows:
             assert moved == pytest.approx(-KAPPA * gradient, rel=1e-6, abs=1e-15)
             assert INTERNAL[named](after) - INTERNAL[named](before) == pytest.approx(moved, rel=1e-4, abs=1e-12)
@@ -177,9 +183,9 @@ def test_pictures_the_tree_and_the_checks_name_the_coordinate():
     tape = trained(adam, 3, ghosts=True)
     drawn, tree = inspect.svg(tape), tape.tree()
     assert re.search(r"∂loss\[1\]/∂\([^)]*log alpha[^)]*\)", drawn)
-    assert "unit beta1" in drawn and "∂loss/∂beta1 = " in drawn
+    assert "u(beta1)" in drawn and "∂loss/∂beta1 = " in drawn
     tree = re.sub(r"✂\d+", "✂", tree)
-    assert "✂ ∂loss[2]/∂log alpha[2]" in tree and "✂ ∂loss/∂log alpha" in tree and "✂ ∂loss/∂unit beta1" in tree
+    assert "✂ ∂loss[2]/∂log alpha[2]" in tree and "✂ ∂loss/∂log alpha" in tree and "✂ ∂loss/∂u(beta1)" in tree
     assert "in log, tower.py" in tree and "∂loss[1]/∂w[1]" in tree
     one = trained(SGD(0.1, coordinates={"alpha": "log"}, optimizer=SGD(1e-3)), 3, ghosts=True)
     assert ">∂loss/∂log alpha<" in inspect.svg(one)

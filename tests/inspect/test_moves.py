@@ -94,7 +94,7 @@ def test_of_several_values_each_is_called_skipped():
         for factor in (1.0, np.nan, 1.0):
             (params["w"] ** 2 * factor).backward()
             optimizer.step(params)
-    made = {"w[2]": 1, "(alpha": 2, "loss[1]": 1, "∂loss[1]/∂w[1]": 1, "∂loss[1]/∂(mu": 2}
+    made = {"w[2]": 1, "(alpha": 2, "loss[1]": 1, "∂loss[1]/∂w[1]": 1, "∂loss[1]/∂(alpha": 2}
     assert called_skipped(inspect.svg(tape, step=1)) == made
 
 

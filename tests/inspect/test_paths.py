@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pictures import classes, collisions, texts
+from pictures import SPACE, classes, collisions, points, texts
 from recordings import run, stacks, trained
 
 import tinyhyper as th
@@ -173,3 +173,42 @@ def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
     root = ElementTree.fromstring(answer.svg())
     assert legend(root) == {"th-kept", "th-value"}  # a kept edge covers that of backward()
     assert [part for part in classes(root, "th-trail") if part.get("d")] == []  # no band is drawn, so none is explained
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(0, 9))
+@example(2, 4, 0)
+@example(3, 5, 0)
+def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, seed):
+    generator = np.random.default_rng(seed)
+    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
+    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
+    answer = inspect.paths(tape, "alpha")
+    caption = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 0")[0]
+    whole = int(re.search(r"along (\d+) path", caption)[1])
+    each = r"(?:(\d+) paths )?(?:[Tt]hrough|[Dd]irectly) ?[^:;]*: "
+    told = [int(many or 1) for many in re.findall(each, caption)]
+    more = re.search(r"; and (\d+) more\.", caption)
+    assert sum(told) + int(more[1] if more else 0) == (whole if told else 0) and bool(told) == (whole > 1)
+
+
+@given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 9))
+@example(2, 4, 0)
+def test_each_number_stands_at_a_band_of_its_own(horizon, weights, seed):
+    generator = np.random.default_rng(seed)
+    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
+    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
+    root = ElementTree.fromstring(inspect.paths(tape, "alpha").svg())
+    assert collisions(root) == []
+    found = [*classes(root, "th-trail"), *classes(root, "th-branch")]
+    bands = [points(band.get("d")) for band in found if band.get("d")]
+    drawn = zip(root.iter(SPACE + "text"), texts(root))
+    places = [corners for text, (_, corners) in drawn if text.get("class") == "th-amount"]
+    nearest = []
+    for left, top, right, bottom in places:
+        inside = [np.clip(band, (left, top), (right, bottom)) for band in bands]
+        apart = [np.hypot(*(band - near).T).min() for band, near in zip(bands, inside)]
+        nearest.append(int(np.argmin(apart)))
+        assert min(apart) < 16
+    assert len({*nearest}) == len(nearest) >= 2

@@ -339,7 +339,8 @@ def test_a_recording_names_what_is_outside_and_explains_its_gradient(coordinate,
         parts = th.inspect.paths(tape, name, limit=1000).rows
         assert sum(row[1] for row in parts) == pytest.approx(slope_of(tower, name), rel=1e-9)
         assert all(" → w[" in row[0] or " → b[" in row[0] for row in parts)  # through the weights
-    assert f"∂loss[3]/∂{'' if coordinate == 'linear' else coordinate + ' '}decay[1]" in tape.tree()
+    inner = {"linear": "decay[1]", "unit": "u(decay[1])"}.get(coordinate, f"{coordinate} decay[1]")
+    assert f"∂loss[3]/∂{inner}" in tape.tree()
 
 
 def test_the_state_of_a_tower_holds_what_is_outside_and_copies_have_their_own():

@@ -190,7 +190,7 @@ def test_a_long_program_is_drawn_as_far_as_it_can_be_read(tmp_path, monkeypatch)
 def test_a_gradient_is_named_after_the_coordinate_in_which_a_value_is_tuned():
     text = str(program(Adam(1e-2, optimizer=SGD(1e-4), coordinates={"alpha": "log"}), exact=True))
     assert "= SGD.rule(✂ alpha, ✂ ∂log alpha, kappa)" in text
-    assert "= SGD.rule(✂ beta1, ✂ ∂unit beta1, kappa)" in text
+    assert "= SGD.rule(✂ beta1, ✂ ∂u(beta1), kappa)" in text
     assert "✂ ∂w," in text
     assert "✂ ∂alpha, " in str(program(Adam(1e-2, optimizer=SGD(1e-4)), exact=True))
 

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import named, whole
-from ..core.coordinates import Coordinate, coordinate_of
+from ..core.coordinates import LINEAR, Coordinate, coordinate_of
 from ..core.tape import recording, unwatched
 from ..core.tensor import Tensor, leaf, tensor
 from ..core.tower import Optimizer
 from ..derivatives import gradients
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..inspect.coordinate import within
 from ..optim.outside import Outside
 from ..optim.saving import twin
 
@@ -141,7 +142,7 @@ class Training:
         """A hyperparameter in its coordinate, such as "log alpha"."""
         level = self._level
         known = self._coordinates.get(name) or level._coordinates[level._rows[name]]
-        return name if known.name == "linear" else f"{known.name} {name}"
+        return name if known.name == LINEAR.name else within(known.name, name)
 
     def at(self, hyperparameters: Mapping[str, np.ndarray]) -> Training:
         """The same run with other hyperparameters, in their coordinates."""

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from .figure import Arrow, Key
-from .layout import Layout, Route
+from .layout import AFTER, Layout, Route
+from .letters import wide
 from .plain import short
 
+BOLD, WIDEST = 15.4, 130  # the size of letters, as wide as bold ones are; the widest text beside a band between steps
 BESIDE = 17  # how far beside its arrow a band runs that leads against it, so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
 
@@ -18,20 +20,38 @@ def band(layout: Layout, arrow: Arrow, end: Literal["start", "end"]) -> Route:
     return layout.route(arrow, BESIDE if end == "start" else 0)
 
 
-def amounts(
-    layout: Layout, arrows: Sequence[Arrow], came: Mapping[Joint, float], norms: Collection[Key]
-) -> Iterator[tuple[float, float, str, str]]:
-    """What came along arrows: where it stands, the text, and which end of it stands there.
+def spread(arrows: Sequence[Arrow], texts: Mapping[Joint, str]) -> tuple[float, float]:
+    """How wide boxes are at least, and how far gradients stand from the next step: numbers stand beside their bands.
 
-    norms: the boxes at which it is a norm.
+    What came up to a box stands below it, to the left of the band; what came to a gradient, on its right.
     """
-    texts = {joint: f"{'norm ' if arrows[joint[0]].source in norms else ''}{short(came[joint])}" for joint in came}
+    across = [_width(text) + 24 for (number, _), text in texts.items() if arrows[number].source.kind == "gradient"]
+    up = [_width(text) for (number, _), text in texts.items() if arrows[number].source.kind == "values"]
+    return 2 * (BESIDE + max(up, default=0)), max([AFTER, *[width for width in across if width <= WIDEST]])
+
+
+def amounts(
+    layout: Layout, arrows: Sequence[Arrow], texts: Mapping[Joint, str]
+) -> Iterator[tuple[float, float, str, str]]:
+    """What came along arrows: where it stands, the text, and which end of it stands there."""
     for (number, end), text in texts.items():
         arrow = arrows[number]
         (x, y), kinds = band(layout, arrow, end).mark, (arrow.source.kind, arrow.target.kind)
         if arrow.source.lane != arrow.target.lane or "loss" in kinds:
             yield x - 8, y + 5, text, "end"
         elif "gradient" not in kinds:
-            yield x, layout.route(arrow).mark[1] - 7, text, "middle"
-        elif kinds[0] == "gradient":  # what came to it leads on from it, too
+            yield x, y - 9, text, "middle"
+        elif kinds[0] == "gradient" and _width(text) + 24 <= layout.after:  # what came to it leads on from it, too
+            yield x + 12, y + 20, text, "end"
+        elif kinds[0] == "gradient":
             yield layout.center(arrow.source)[0], layout.below(arrow.source), text, "middle"
+
+
+def told(arrows: Sequence[Arrow], came: Mapping[Joint, float], norms: Collection[Key]) -> dict[Joint, str]:
+    """What came along arrows, as text. norms: the boxes at which it is a norm."""
+    return {joint: f"{'norm ' if arrows[joint[0]].source in norms else ''}{short(came[joint])}" for joint in came}
+
+
+def _width(text: str) -> float:
+    """About how wide a text of bold letters is."""
+    return BOLD * wide(text)

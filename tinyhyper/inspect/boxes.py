@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import TypeAlias
 
-from .captions import clip
 from .figure import Drawn
 from .graph import flow_of
+from .letters import clip
 from .names import sized
 from .plain import short
 from .records import STRENGTH, Place, Recording

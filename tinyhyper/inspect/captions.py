@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from itertools import product
-from math import isfinite
+from math import ceil, inf, isfinite
 from textwrap import wrap
 
 from ..errors import ArgumentError
+from .coordinate import within
 from .figure import FIXED, Box, Figure, Key
-from .names import KAPPA, LOSS, Name
+from .letters import clip, clipped, fitted, wide
+from .names import KAPPA, LOSS, own
 from .plain import plain, short
 from .text import site
 
@@ -25,9 +28,10 @@ CARRY = "the path of a value: it passes the cut, a gradient does not"
 ONLY = {"second": "an edge only in the second recording", "first": "only in the first recording, as pale boxes are"}
 BRANCH = "other paths; a green number is what all along its band contribute"
 SKIPPED = "skipped"
-ROOM = 11.0  # of a row of a box, in sizes of its letters
-WIDTHS = {**dict.fromkeys("mW…", 1.0), **dict.fromkeys("wM", 0.85), **dict.fromkeys("ijlfrt.-/[]( )", 0.41)}
-LONGEST = {"box": 12, "gradient": 17, "remark": 18, "lane": 25}  # in characters
+LETTERS, SMALL, BESIDE = 15, 14, 0.4  # sizes of letters in a box; how far a number is from its name, in such sizes
+MARGIN, ENDS = 16, 24  # of the rows of a box and of its two lines, both sides together
+WIDEST = {"values": 170, "loss": 170, "gradient": 230}  # that a box is for its texts
+LANE = 25  # characters of a line in the margin
 
 
 class Captions:
@@ -62,6 +66,15 @@ class Captions:
         called = self._called(key)
         return called if len(self.found.get(called, [])) < 2 else self._called(key, exact=True)
 
+    def brief(self, key: Key) -> str:
+        """What a box is called in a sentence: of several weights, how many there are."""
+        if key.lane or key.kind == "loss":
+            return self.name(key)
+        names = self.figure.boxes[key].names
+        one = f"{len(names)} weights" if len(names) > 1 else "".join([own(name, 0).title for name in names])
+        one = f"{one}[{key.step}]"
+        return f"∂loss[{key.step}]/∂{one}" if key.kind == "gradient" else one
+
     def _called(self, key: Key, exact: bool = False) -> str:
         if key.kind == "loss":
             return f"{LOSS.exact if exact else LOSS.name}[{key.step}]"
@@ -77,9 +90,24 @@ class Captions:
             return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
         return several if key.step == FIXED else f"{several}[{key.step}]"
 
-    def box(self, box: Box) -> tuple[str, str]:
-        """The two lines in a box."""
-        key, names = box.key, list(box.names)
+    def needs(self) -> tuple[float, float]:
+        """How wide the texts in boxes are, and in those of gradients: of a row, its short name and its whole number."""
+        widths = {"values": 0.0, "gradient": 0.0, "loss": 0.0}
+        for key, box in self.figure.boxes.items():
+            if 1 < len(box.names) <= FEW:
+                rows = zip(self._forms(box)[-1], self._numbers(box, 4))
+                need = SMALL * max(wide(name + number) + BESIDE for name, number in rows) + MARGIN
+            else:
+                first, second = self.box(box)
+                need = max(LETTERS * wide(first), SMALL * wide(second)) + ENDS
+            widths[key.kind] = max(widths[key.kind], min(ceil(need) + 1, WIDEST[key.kind]))
+        cuts = [numbered([cut.number for cut in arrow.cuts]) for arrow in self.figure.arrows if arrow.cuts]
+        beside = [SMALL * wide(text) + 12 for text in cuts]  # which stands above and below gradients
+        return max(widths["values"], widths["loss"]), max([widths["gradient"], *beside])
+
+    def box(self, box: Box, width: float = inf) -> tuple[str, str]:
+        """The two lines in a box of a width."""
+        key, names, room = box.key, list(box.names), (width - ENDS) / LETTERS
         if key.kind == "loss":
             return f"loss[{key.step}]", "" if box.number is None else told(box, box.number)
         many = "values" if key.lane else "weights"
@@ -92,9 +120,7 @@ class Captions:
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"
             one = tuned(box, names[0], own(names[0], key.lane).title) if len(names) == 1 else many
-            short_of = tuned(box, names[0], f"…{plain(names[0])}")
-            forms = (f"∂loss/∂{one}", f"∂/∂{one}", f"∂/∂{short_of}", f"∂loss/∂{many}")
-            return next(form for form in forms if len(form) <= LONGEST["gradient"]), remark
+            return fitted(f"∂loss/∂{one}", room), remark
         if box.skipped:
             remark = SKIPPED
         elif box.state:
@@ -102,32 +128,39 @@ class Captions:
         elif len(names) > 1:
             remark = ", ".join(own(name, key.lane).title for name in names)
         one = own(names[0], key.lane).title if len(names) == 1 else f"{len(names)} {many}"
-        return f"{clip(one, LONGEST['box'])}[{key.step}]", clip(remark, LONGEST["remark"])
+        at = f"[{key.step}]"
+        return fitted(one, room - wide(at)) + at, clipped(remark, (width - ENDS) / SMALL)
 
-    def rows(self, box: Box) -> list[tuple[str, str]]:
-        """The rows of a box of several values: what each is called, and its number."""
-        names = self.order(box)
-        at = "" if box.key.kind == "gradient" else f"[{box.key.step}]"
-        titles = [own(name, box.key.lane).title for name in names]
-        # Its lane has the level.
-        bare = [KAPPA if title == KAPPA else plain(name) for title, name in zip(titles, names)]
-        forms = [titles, bare]
-        if box.key.kind == "gradient":
-            forms = [[f"{by}{tuned(box, *both)}" for both in zip(names, bare)] for by in ("∂/∂", "∂")]
-            forms = [[f"|{text}|" if name in box.norms else text for name, text in zip(names, form)] for form in forms]
-        for digits, form in product((4, 3, 2) if box.coordinates else (4,), forms):  # a coordinate is worth a digit
-            values = [box.norms.get(name, box.names[name]) for name in names]
-            numbers = ["" if v is None else min(told(box, v), told(box, v, digits), key=len) for v in values]
-            rooms = [ROOM - wide(at) - (wide(number) + 0.4 if number else 0) for number in numbers]
+    def rows(self, box: Box, width: float) -> list[tuple[str, str]]:
+        """The rows of a box of several values: what each is called, and its number. width: of the box."""
+        room, at = (width - MARGIN) / SMALL, "" if box.key.kind == "gradient" else f"[{box.key.step}]"
+        for digits, form in product((4, 3) if box.coordinates else (4,), self._forms(box)):
+            numbers = self._numbers(box, digits)
+            rooms = [room - (wide(number) + BESIDE if number else 0) for number in numbers]
             if all(wide(text) <= room for text, room in zip(form, rooms)):
                 break
-        found = [(fitted(text, room) + at, number) for text, room, number in zip(form, rooms, numbers)]
-        return [*found, (fitted(f"with {', '.join(sorted(box.state))}", ROOM), "")] if box.state else found
+        names = [text.removesuffix(at) for text in form]
+        found = [(fitted(text, left - wide(at)) + at, number) for text, left, number in zip(names, rooms, numbers)]
+        return [*found, (fitted(f"with {', '.join(sorted(box.state))}", room), "")] if box.state else found
 
-    def order(self, box: Box) -> list[str]:
-        """The names in a box, as its rows have them."""
-        order = [*self._tuned(box.key.lane), *box.names]
-        return sorted(box.names, key=order.index)
+    def _forms(self, box: Box) -> list[list[str]]:
+        """What the rows of a box call its values: with their levels, and as their lane says the level, without."""
+        titles = [own(name, box.key.lane).title for name in box.names]
+        bare = [KAPPA if title == KAPPA else plain(name) for title, name in zip(titles, box.names)]
+        if box.key.kind != "gradient":
+            return [[f"{name}[{box.key.step}]" for name in form] for form in (titles, bare)]
+        forms = [[f"∂loss/∂{tuned(box, *both)}" for both in zip(box.names, form)] for form in (titles, bare)]
+        return [[f"|{text}|" if name in box.norms else text for name, text in zip(box.names, form)] for form in forms]
+
+    def _numbers(self, box: Box, digits: int) -> list[str]:
+        """The numbers in the rows of a box."""
+        values = [box.norms.get(name, value) for name, value in box.names.items()]
+        found = ["" if v is None else told(box, v) for v in values]
+        for n, v in enumerate(values if digits < 4 else ()):
+            if v is not None and found[n] != SKIPPED:
+                forms = (found[n], short(v, digits), f"{v:.{digits - 1}e}")
+                found[n] = min((re.sub(r"e([-+])0", r"e\1", form) for form in forms), key=wide)
+        return found
 
     def title(self, box: Box) -> str:
         """All that is in a box."""
@@ -155,12 +188,12 @@ class Captions:
         still = [own(name, lane).title for name in fixed if name not in own_boxes]
         if tuned and still:
             lines.append(f"fixed: {', '.join(still)}")
-        if listed and len(" ".join(lines)) < LONGEST["lane"]:
+        if listed and len(" ".join(lines)) < LANE:
             lines = [", ".join(lines)] if lines else []
         lines += [f"moved by {rule}, level {lane}" for rule in dict.fromkeys(box.rule for box in boxes if box.rule)]
         room = min(2 if len(lines) < 3 else 1, most - len(lines))
         lines = [*(listing(titles, room) if listed and room > 0 else []), *lines]
-        return heading, [clip(line, LONGEST["lane"]) for line in lines]
+        return heading, [clip(line, LANE) for line in lines]
 
     def _tuned(self, lane: int) -> list[str]:
         """The names in a lane's boxes of values."""
@@ -199,7 +232,7 @@ class Captions:
             return ""
         loss = max(losses, key=lambda key: key.step)
         reached = self.figure.reached(loss)
-        names = [self.name(key) if key.lane else self.box(self.figure.boxes[key])[0] for key in reached]
+        names = [*map(self.brief, reached)]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
 
@@ -245,38 +278,17 @@ def told(box: Box, value: float, digits: int = 4) -> str:
 
 def tuned(box: Box, name: str, called: str) -> str:
     """What a gradient in a box is with respect to."""
-    return f"{box.coordinates[name]} {called}" if name in box.coordinates else called
-
-
-def own(name: str, lane: int) -> Name:
-    """What a value of a lane is to its optimizer."""
-    return Name("hyperparameter", lane - 1, name) if lane else Name("weights", 0, name)
+    return within(box.coordinates.get(name), called)
 
 
 def listing(names: Sequence[str], most: int) -> list[str]:
     """As many names as fit into so many lines of the margin, and how many more there are."""
     for n in range(len(names), 0, -1):
         more = f" and {len(names) - n} more" if n < len(names) else ""
-        lines = wrap(", ".join(names[:n]) + more, LONGEST["lane"])
+        lines = wrap(", ".join(names[:n]) + more, LANE)
         if len(lines) <= most:
             break
     return lines[:most]
-
-
-def clip(text: str, length: int) -> str:
-    """A text of at most so many characters."""
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def wide(text: str) -> float:
-    """About how wide a text is in a wide font, in sizes of its letters."""
-    return sum([WIDTHS.get(letter, 0.64) for letter in text])
-
-
-def fitted(text: str, room: float) -> str:
-    """A text that is at most so wide. Its middle is left out: names of one kind differ at their ends."""
-    parts = (f"{text[: (n + 1) // 2]}…{text[len(text) - n // 2 :]}" for n in range(len(text) - 2, 0, -1))
-    return text if wide(text) <= room else next((part for part in parts if wide(part) <= room), "…")
 
 
 def numbered(cuts: Sequence[int]) -> str:

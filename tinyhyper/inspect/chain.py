@@ -7,8 +7,8 @@ from math import inf, isfinite, isnan, log10
 import numpy as np
 
 from .canvas import Picture
-from .captions import clip
 from .graph import Graph
+from .letters import clip
 from .names import sized
 from .plain import short
 from .records import Place

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from .canvas import HALL, Picture
-from .captions import clip, wide
+from .letters import clip, wide
 from .saved import Saved
 from .table import LEFT, Sheet, above
 from .text import count

@@ -16,8 +16,9 @@ from xml.etree import ElementTree
 from ..errors import ArgumentError
 from .boxes import Boxes, Join
 from .canvas import Canvas, Picture
-from .captions import LEGEND, clip, meanings, wide
+from .captions import LEGEND, meanings
 from .legend import LEFT, Legend
+from .letters import clip, wide
 from .opened import Opened
 from .pair import Pair
 from .records import Recording

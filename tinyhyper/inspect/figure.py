@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import ArgumentError
 from .graph import flow_of
+from .names import order, ordered
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
 
 Drawn: TypeAlias = Literal["kept", "cut", "value", "asked", "backward"]
@@ -194,8 +195,10 @@ class _Boxes:
                     box.coordinates[name] = label.coordinate
                     if value is not None and label.slope:
                         box.meant[name] = value / label.slope
-        self.losses = self._losses()
-        for loss in sorted(self.losses, reverse=True):
+        turns = order(tape)
+        for key, box in self.boxes.items():
+            box.names = {name: box.names[name] for name in ordered(box.names, key.lane, turns)}
+        for loss in sorted(self._losses(), reverse=True):
             self._gather(loss)
 
     def arrows(self) -> list[Arrow]:

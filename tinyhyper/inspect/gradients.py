@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,22 +58,21 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
             "pass on to see the paths."
         )
 
-    def flow(boxes: Mapping[Place, Key]) -> Flow:
-        """What came along each arrow of the picture, and through which boxes most of it came."""
+    def flow(boxes: Mapping[Place, Key], called: Callable[[Key], str]) -> Flow:
+        """What came along each arrow of the picture, through which boxes most of it came, and what in words."""
         between, ways = found.between(place, losses, boxes), found.ways(place, losses, boxes, WAYS)
         amounts = dict(zip(between, contributions([*between.values()], whole)))
         came = dict(zip(ways, contributions([way.value for way in ways.values()], whole)))
-        if not ways:
-            return Flow(amounts)
-        most = max(ways, key=lambda way: abs(came[way]))
-        number, all_paths = ways[most].paths, sum(way.paths for way in ways.values())
+        if len(ways) < 2:
+            each = [(_between(graph, part), part.paths, value) for part, value in zip(parts, values)]
+            return Flow(amounts, next(iter(ways), ()), told=_listed(each))
+        ranked = sorted(ways, key=lambda way: -abs(came[way]))
+        number, all_paths = ways[ranked[0]].paths, sum(way.paths for way in ways.values())
         which = f"{number} of the {all_paths} paths contribute" if number > 1 else "the path that contributes"
-        return Flow(amounts, most, f"{which} most: {short(came[most])}")
+        each = [(ARROW.join(map(called, way[1:-1])), ways[way].paths, came[way]) for way in ranked]
+        return Flow(amounts, ranked[0], f"{which} most: {short(came[ranked[0]])}", _listed(each))
 
     caption = text.split(". ")[0] + "."
-    if len(parts) > 1:
-        largest = [f"{_between(graph, part)}: {short(value)}" for part, value in zip(parts, values[:LISTED])]
-        caption += f" Through {'; '.join(largest)}{f'; and {more} more' if (more := len(parts) - LISTED) > 0 else ''}."
     scene = Scene(tape, question, caption, parts[0].through if parts else (place,), flow=flow, asked=[place])
     return Answer(question, text, columns, rows, "contribution", scene.draw)
 
@@ -246,6 +245,17 @@ def _path(graph: Graph, part: Part) -> str:
 
 
 def _between(graph: Graph, part: Part) -> str:
-    """What a path leads through, in words."""
-    between = ARROW.join(_path(graph, part).split(ARROW)[1:-1])
-    return between or "nothing between"
+    """What a path leads through, by names."""
+    return ARROW.join([graph.name(place) for place in part.through[1:-1]])
+
+
+def _listed(each: Sequence[tuple[str, int, float]]) -> str:
+    """How many paths lead through what, and what they contribute: of the first few, and how many others there are."""
+    texts = []
+    for between, number, value in each[:LISTED]:
+        many, where = f"{number} paths " if number > 1 else "", f"through {between}" if between else "directly"
+        texts.append(f"{many}{where}: {short(value)}")
+    if more := sum(number for _, number, _ in each[LISTED:]):
+        texts.append(f"and {more} more")
+    text = "; ".join(texts)
+    return f" {text[0].upper()}{text[1:]}." if len(each) > 1 else ""

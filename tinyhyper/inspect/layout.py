@@ -7,19 +7,21 @@ and what the new value takes from that. So a tall tower is no tall picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
-from .captions import FEW, FEW_CUTS
+from .canvas import SLIDE
+from .captions import FEW
 from .figure import FIXED, Arrow, Box, Figure, Key
 
 HEADER = 212  # the width of the column of lane names
-BOX_WIDTH, WIDER, BAR_HEIGHT, ROUND = 148, 171, 32, 12
-BEFORE, AFTER = 36, 52  # between values and their gradients, and from there to the next step
+NARROW = 140, 172  # how wide boxes are at least, and those of gradients
+BAR_HEIGHT, ROUND = 32, 12
+BEFORE, AFTER, LAST = 32, 48, 34  # between values and their gradients, from there to the next step, after the last
 LOW = 19  # from row to row of a box
 TOP, GAP, CLOSE, FOOT = 28, 39, 32, 14  # above the highest box, between boxes, where they are close, below the lowest
-CONSTANT, ASIDE = 46, 10  # how far from a box's middle a constant's arrow ends; between two arrows
-OLD, PILL = 14, 26  # down from the top of a box: the upper track, the top of a gradient
+CONSTANT, ASIDE = 34, 10  # how far from a box's middle a constant's arrow ends; between two arrows
+OLD, KEPT, PILL = 14, 21, 26  # down from the top of a box: the upper track, if nothing is cut, the top of a gradient
 
 
 class Route(NamedTuple):
@@ -33,29 +35,49 @@ class Layout:
     """Lanes from the bottom up, steps from left to right; a loss stands below its weights.
 
     top: where the lanes begin.  y: by lane, the middle of its boxes.  high: by lane, how high they are.
-    wide: how wide boxes are.  pitch: how wide a step is.  few: so many rows a box may have.
+    wide, round: how wide boxes are, and those of gradients.  pitch: how wide a step is.
+    few: so many rows a box may have.
     bars: lanes with nothing but fixed hyperparameters.  narrow: whether the last step shows no more than its values.
+    needs: how wide the texts in boxes are, and in those of gradients.
     least: above which the figure should end: boxes come closer for it, then they have fewer rows.
+    after: how far gradients stand from the next step.
     """
 
-    def __init__(self, shown: Figure, top: float, least: float = inf) -> None:
+    def __init__(
+        self, shown: Figure, top: float, needs: tuple[float, float], least: float = inf, after: float = AFTER
+    ) -> None:
         self.steps, self.top = shown.steps, top
         self.boxes = shown.boxes
         self.arrows = {(arrow.source, arrow.target, arrow.flow) for arrow in shown.arrows}
         lanes = sorted({key.lane for key in shown.boxes} | {arrow.source.lane for arrow in shown.arrows})
         self.bars = {lane for lane in lanes if not any(key.lane == lane for key in shown.boxes)}
         self.few = FEW
-        many = any(len(arrow.cuts) > FEW_CUTS for arrow in shown.arrows)
-        self.wide = WIDER if many or any(self.rows(box) > 1 for box in shown.boxes.values()) else BOX_WIDTH
-        self.pitch = 2 * self.wide + BEFORE + AFTER
+        self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
+        self.after = ceil(after)
+        self.wide, self.round = self._widths(needs)
+        self.pitch = self.wide + self.round + BEFORE + self.after
         along = [(a.source.step, a.target.step) for a in shown.arrows if a.source.lane == a.target.lane]
         past = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
         for gap, self.few in ((GAP, FEW), *((GAP if past else CLOSE, few) for few in range(FEW, 0, -1))):
             self._stack(lanes, gap)
             if self.bottom <= least:
                 break
-        self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
-        self.width = HEADER + self.pitch * len(self.steps) - (self.pitch - self.wide - 34 if self.narrow else 0)
+        self.width = HEADER + self.pitch * len(self.steps) - (self.pitch - self.wide - LAST if self.narrow else 0)
+
+    def _widths(self, needs: tuple[float, float]) -> tuple[float, float]:
+        """How wide boxes are: as their texts need, while the picture is no wider than a slide."""
+        wide, round_ = (max(least, ceil(need)) for least, need in zip(NARROW, needs))
+        values, gradients = len(self.steps), len(self.steps) - self.narrow
+        room = SLIDE - HEADER - (BEFORE + self.after) * gradients - LAST * self.narrow
+        over = values * wide + gradients * round_ - room
+        if over > 0 and gradients and values * NARROW[0] + gradients * NARROW[1] <= room:
+            less = min(ceil(over / gradients), round_ - NARROW[1])
+            return wide - ceil(max(over - less * gradients, 0) / values), round_ - less
+        return wide, round_
+
+    def width_of(self, key: Key) -> float:
+        """How wide a box is."""
+        return self.round if key.kind == "gradient" else self.wide
 
     def rows(self, box: Box) -> int:
         """How many rows the text of a box has: one for each value while they fit, and one for its state."""
@@ -87,7 +109,7 @@ class Layout:
             case "loss":
                 return x, self.loss
             case "gradient":
-                return x + self.wide + BEFORE, self.y[key.lane] + PILL / 2
+                return x + (self.wide + self.round) / 2 + BEFORE, self.y[key.lane] + PILL / 2
         return x, self.y[key.lane]
 
     def height(self, key: Key) -> float:
@@ -110,13 +132,13 @@ class Layout:
         """
         source, target = arrow.source, arrow.target
         x1, y1 = self.center(target)
-        right, up = self.wide / 2, self.height(target) / 2
+        left, up = self.width_of(target) / 2, self.height(target) / 2
         if source.step == FIXED:
             bar = source.lane in self.bars
             x = x1 + (0 if bar and source.lane - target.lane == 1 else CONSTANT)
             return _line(x, self.y[source.lane] + self.high[source.lane] / 2, x, y1 - up)
         x0, y0 = self.center(source)
-        down = self.height(source) / 2
+        right, down = self.width_of(source) / 2, self.height(source) / 2
         beside = [flow for flow in ("cut", "value", "asked", "kept") if (source, target, flow) in self.arrows]
         own = ASIDE * beside.index(arrow.flow) if arrow.flow in beside else 0
         aside = own + apart
@@ -124,28 +146,29 @@ class Layout:
             case "values", "values" | "loss" if x0 == x1 and (source.lane - target.lane in (0, 1)):
                 return _line(x0 + own - apart, y0 + down, x1 + own - apart, y1 - up)
             case "values", "values" | "loss" if x0 == x1:  # past a lane
-                return _bend(x0 + right, y0 + down - 12, x1 + right, y1 - 7)
+                return _bend(x0 + right, y0 + down - 12, x1 + left, y1 - 7)
             case "gradient", "values" if source.lane == target.lane and x1 > x0:
-                return _level(x0 + right, x1 - right, y0 + aside, x1 - right - 28)
+                return _level(x0 + right, x1 - left, y0 + aside, x1 - left - 28)
             case "values", "values" if source.lane == target.lane and not self._free(source, target.step):
-                start, turn = x0 + right - 14 - aside, x1 - self.pitch + right + 8
-                return _over(start, turn, x1 - right, y0 - down, y0 - down + OLD + aside)
+                start, turn = x0 + right - 14 - aside, x1 - self.pitch + left + 8
+                return _over(start, turn, x1 - left, y0 - down, y0 - down + OLD + aside)
             case "values", "values" if source.lane == target.lane and x1 > x0:
-                return _level(x0 + right, x1 - right, y0 - down + OLD + aside, x1 - right - 76)
+                track = KEPT - apart if beside == ["kept"] else OLD + aside  # a band runs above it, off the gradients
+                return _level(x0 + right, x1 - left, y0 - down + track, x1 - left - 76)
             case "values", "loss" if x1 > x0:
-                return _between(x0 + right - 34 + aside, x1 - right + 34 - aside, y0 + down, y1 - up, x1 + right)
+                return _between(x0 + right - 34 + aside, x1 - left + 34 - aside, y0 + down, y1 - up, x1 + left)
             case "loss", "gradient" if source.step == target.step:
-                return _riser(x0 + right, y0, x1 - right, y1, BEFORE / 2 - 2)
+                return _riser(x0 + right, y0, x1 - left, y1, BEFORE / 2 - 2)
             case "values", "gradient" if source.step == target.step and source.lane == target.lane:
-                return _level(x0 + right, x1 - right, y1 - 11, x1 - right)
+                return _level(x0 + right, x1 - left, y1 - 11, x1 - left)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
-                return _riser(x0 + right, y0 - 8, x1 - right, y1 + 11, BEFORE / 2 - 10)
+                return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, BEFORE / 2 - 10)
             case "values", "values" if source.lane > target.lane and self._free(source, target.step + 1):
                 return _elbow(x0 + right, y0 - down + OLD - 6 + aside, x1 - aside, y1 - up)
         if y1 < y0:
             up, down = -up, -down
-        side = right if x1 > x0 else -right
-        return _line(x0 + side * 0.6, y0 + down, x1 - side * 0.6 + aside, y1 - up)
+        side = 0.6 if x1 > x0 else -0.6
+        return _line(x0 + side * right, y0 + down, x1 - side * left + aside, y1 - up)
 
     def alone(self, arrow: Arrow) -> bool:
         """Whether an arrow of constants begins where their lane has no box."""

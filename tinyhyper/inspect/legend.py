@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from .canvas import Canvas
-from .captions import clip
+from .letters import clip
 
 LEFT, ROW, KEY = 18, 26, 62  # the margin, the height of a row, from a key to its words
 SMALL = 7.2  # about the width of a letter

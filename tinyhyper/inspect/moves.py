@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
 from .answers import Answer
+from .canvas import Picture
 from .graph import Graph
 from .plain import short
 from .records import Place, Recording
 from .scene import Scene
 from .text import count, site
 
-LISTED = 2  # moves that a caption lists
+MOST = 5  # moves that a picture shows
 
 
 class Move(NamedTuple):
@@ -41,13 +42,14 @@ def moved(tape: Recording, of: str) -> Answer:
         text = f"Nothing moved {of}: no step of this recording computed it from an earlier value and a gradient."
         text = f"Nothing moved {of}.{_dropped(skipped)}" if skipped else text
         return Answer(question, text, draw=Scene(tape, question, text).draw)
-    columns: tuple[str, ...] = ("change", "gradient")
-    _, last, gradient, by = made[-1]
-    rates = next(move.rates for move, place in moves if place == last)
+    _, last, _, by = made[-1]
+    name = graph.known(last, timeless=True)
+    columns: tuple[str, ...] = ("change", f"∂loss/∂{name}")
+    rates = {place: move.rates for move, place in moves}
     if len({by for *_, by in made}) > 1:  # the rates were moved, too
         by = by.partition(" (")[0]
     if graph.coordinate(last):  # the level above moves it in another coordinate
-        name, what = graph.known(last, timeless=True), f"{graph.tuned(last, timeless=True)}: "
+        what = f"{graph.tuned(last, timeless=True)}: "
         columns = (f"change of {what[:-2]}", f"∂loss/∂{what[:-2]}", f"∂loss/∂{name}")
     rows: list[tuple[Any, ...]] = []
     for old, new, slope, level in found:
@@ -65,10 +67,20 @@ def moved(tape: Recording, of: str) -> Answer:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
     text += f"; these are norms, as {of} is an array." if rows[0][3] is None else "."
     text += _dropped(skipped)
-    steps = [f"{short(row[3])} at step {row[0]}" for row in rows if row[0] not in skipped][-LISTED:]
-    listed = "" if rows[0][3] is None else f" Last: {', '.join(steps)}."
-    scene = Scene(tape, question, text + listed, [gradient, last], asked=[last, *rates])
-    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], scene.draw)
+    steps = [f"{row[3]:+.4g} at step {row[0]}" for row in rows if row[0] not in skipped and row[3] is not None]
+
+    def draw() -> Picture:
+        """As many of the last moves as a slide is wide enough for."""
+        for shown in range(min(len(made), MOST), 0, -1):
+            each = f" {'Moves' if shown == len(made) else 'Last'}: {', '.join(steps[-shown:])}." if steps else ""
+            pairs = [(slope, new) for _, new, slope, _ in made[-shown:]]
+            asked = [place for old, new, slope, _ in made[-shown:] for place in (old, slope, new, *rates[new])]
+            scene = Scene(tape, question, text + each, asked=asked, moves=pairs)
+            if scene.fits:
+                break
+        return scene.draw()
+
+    return Answer(question, text, ("step", "from", "to", *columns, "by"), rows, columns[0], draw)
 
 
 def left_range(tape: Recording, of: str) -> Answer:
@@ -101,7 +113,7 @@ def left_range(tape: Recording, of: str) -> Answer:
             text = f"It did not: {count(inside, 'value')} of {of} {are} in the range."
         return Answer(question, text, columns, rows)
     place, name, span = gone
-    old, gradient, by, _ = _move(graph, place)
+    old, gradient, by, rates = _move(graph, place)
     text = (
         f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}, outside its range of "
     )
@@ -113,7 +125,9 @@ def left_range(tape: Recording, of: str) -> Answer:
             f"This step of {change:+.4g} was longer than the distance to the end of the range. To keep {of} inside, "
             f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
-    scene = Scene(tape, question, text, [place] if gradient is None else [gradient, place], asked=[place])
+    moves = [] if gradient is None else [(gradient, place)]
+    asked = [place, *rates, *[slope for slope, _ in moves]]
+    scene = Scene(tape, question, text, [place], asked=asked, moves=moves)
     return Answer(question, text, columns, rows, draw=scene.draw)
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..errors import ArgumentError, DtypeError
+from .coordinate import within
 from .plain import plain
 from .records import Label, Output, Place, Recording
 
@@ -59,6 +61,30 @@ def named(label: Label) -> Name:
     if label.role != "gradient":
         return Name(label.role, label.level, label.name)
     return Name("hyperparameter" if label.level else "weights", max(label.level - 1, 0), label.name)
+
+
+def own(name: str, lane: int) -> Name:
+    """What a value of a lane of a picture is to its optimizer."""
+    return Name("hyperparameter", lane - 1, name) if lane else Name("weights", 0, name)
+
+
+def order(tape: Recording) -> dict[Name, int]:
+    """What labels name, each with its turn when a step moves it: as in params, or in a rule's table. A loss reads the
+    weights in an order of its own.
+    """
+    labels = [
+        (node.kind != "operation", named(output.label))
+        for node in tape.nodes
+        for output in node.outputs
+        if output.label is not None
+    ]
+    found = dict.fromkeys(name for _, name in sorted(labels, key=lambda label: label[0]))
+    return {name: n for n, name in enumerate(found)}
+
+
+def ordered(names: Iterable[str], lane: int, turns: Mapping[Name, int]) -> list[str]:
+    """The names in a box of a lane, by their turns."""
+    return sorted(names, key=lambda name: turns.get(own(name, lane), len(turns)))
 
 
 def sized(output: Output) -> str:
@@ -110,7 +136,7 @@ class Names:
             return f"∂{over}/∂{under or (made.op or 'leaf') + sized(made.outputs[node.of[1]])}"
         label = output.label
         if label is not None and label.role == "gradient":
-            return f"∂loss/∂{label.coordinate + ' ' if label.coordinate else ''}{self.title(named(label))}"
+            return f"∂loss/∂{within(label.coordinate, self.title(named(label)))}"
         if label is None and place not in self.losses:
             if node.called is None:
                 return None
@@ -138,7 +164,7 @@ class Names:
     def tuned(self, place: Place, timeless: bool = False, depth: int = 0) -> str | None:
         """What a gradient is with respect to: the name of a value, after the coordinate in which it is tuned."""
         name, coordinate = self.known(place, timeless, depth), self.coordinate(place)
-        return f"{coordinate} {name}" if name and coordinate else name
+        return within(coordinate, name) if name else None
 
     def coordinate(self, place: Place) -> str | None:
         """The coordinate in which an optimizer tunes a value; None for the value itself."""

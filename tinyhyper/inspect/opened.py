@@ -6,10 +6,11 @@ from typing import Any
 
 from ..errors import ArgumentError
 from .boxes import LONGEST, Join, fitting
-from .captions import clip
+from .coordinate import within
 from .equation import Equation, filled
 from .figure import Drawn
 from .graph import Graph
+from .letters import clip
 from .names import sized
 from .plain import short
 from .records import Place, Recording
@@ -68,7 +69,7 @@ class Opened(Graph):
             return self.equation.boxes[box][0], ""
         output, coordinate = self.tape.output(place), self.coordinate(place)
         if coordinate and box not in self.equation.left:
-            return f"{coordinate} {self.name(place)}", short(output.value)
+            return within(coordinate, self.name(place)), short(output.value)
         return self.name(place), sized(output) if output.number is None else short(output.number)
 
     def _joins(self) -> list[Join]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import NamedTuple
 
 from .boxes import Boxes
-from .canvas import Picture
+from .canvas import SLIDE, Picture
+from .captions import Captions
 from .diagram import Diagram
-from .figure import Figure, Key, figure, steps_of
+from .figure import Figure, Key, box_of, figure, steps_of
 from .records import Label, Place, Recording
 from .svg import Drawing
 from .table import drawn_table
@@ -23,11 +24,13 @@ class Flow(NamedTuple):
 
     amounts: what came along the arrow from one box to another.
     most: the boxes through which most came, if that is known.  words: what they are, for the legend.
+    told: what came through which boxes, for the caption.
     """
 
     amounts: Mapping[tuple[Key, Key], float]
     most: Sequence[Key] = ()
     words: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Scene:
     """The steps around a path or some cuts. Where there are no steps it is the whole graph, or words alone.
 
     title: the question.  trail: the places on the path.  marks: cuts that stand out.  opened: cuts that are left out.
-    flow: what came along arrows, by the boxes of places.
+    flow: what came along arrows, by the boxes of places and what these are called.
+    moves: gradients, each with what it moved.
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
     """
 
@@ -45,8 +49,9 @@ class Scene:
     trail: Sequence[Place] = ()
     marks: Collection[int] = ()
     opened: Collection[int] = ()
-    flow: Callable[[Mapping[Place, Key]], Flow] | None = None
+    flow: Callable[[Mapping[Place, Key], Callable[[Key], str]], Flow] | None = None
     asked: Sequence[Place] = ()
+    moves: Sequence[tuple[Place, Place]] = ()
 
     def draw(self) -> Picture:
         """The picture."""
@@ -55,28 +60,48 @@ class Scene:
         if not steps_of(self.tape):
             boxes = Boxes(self.tape, self.opened)
             marks = [cut for *_, cut in boxes.joins if cut is not None and cut in self.marks]
-            return Diagram(boxes, marks, self.caption, self.title).draw()
+            told = "" if self.flow is None else self.flow({}, str).told
+            return Diagram(boxes, marks, self.caption + told, self.title).draw()
+        return self._drawing().draw()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the picture is no wider than a slide."""
+        return not steps_of(self.tape) or self._drawing().width <= SLIDE
+
+    def _drawing(self) -> Drawing:
         shown = replace(self._figure(), title=self.title)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
-        flow = Flow({}, found) if self.flow is None else self.flow(shown.where)
+        flow = Flow({}, found) if self.flow is None else self.flow(shown.where, Captions(shown).brief)
         band = flow.most if joined.issuperset(map(frozenset, pairwise(flow.most))) else []
         cuts = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
         branches = [(ends, amount) for ends, amount in flow.amounts.items() if frozenset(ends) in joined]
-        drawing = Drawing(shown, band, [n for n in self.marks if n in cuts], self.caption, branches, flow.words)
+        ends = [(shown.where.get(gradient), shown.where.get(moved)) for gradient, moved in self.moves]
+        moves = [(one, other) for one, other in ends if one and other and frozenset((one, other)) in joined]
+        marks = [n for n in self.marks if n in cuts]
+        drawing = Drawing(shown, band, marks, self.caption + flow.told, branches, flow.words, moves)
         for place in self.asked:
-            if (label := self._label(place)) is not None and place in shown.where:
-                drawing.asked[shown.where[place]].add(label.name)
-        return drawing.draw()
+            if (label := self._label(place)) is not None:
+                key = box_of(self.tape.node(place), label) if self._fixed(place) else shown.where.get(place)
+                if key is not None:
+                    drawing.asked[key].add(label.name)
+        return drawing
 
     def _label(self, place: Place) -> Label | None:
         """The label of a value, or of what a gradient is with respect to."""
         return self.tape.output(self.tape.node(place).of or place).label
 
+    def _fixed(self, place: Place) -> bool:
+        """Whether a value is a hyperparameter that nothing tunes."""
+        label = self.tape.output(place).label
+        return label is not None and label.role == "hyperparameter" and self.tape.node(place).kind == "constant"
+
     def _figure(self) -> Figure:
-        trail = [self.tape.node(place).step for place in self.trail]
+        trail = [self.tape.node(place).step for place in (*self.trail, *chain(*self.moves))]
         before = min(trail, default=0) - 1  # what is older would make the picture too wide
-        steps = [*trail, *(step for place in self.asked if (step := self.tape.node(place).step) == before)] + [
+        asked = [self.tape.node(place) for place in self.asked if not self._fixed(place)]
+        steps = [*trail, *(node.step for node in asked if node.step == before)] + [
             self.tape.cuts[number].step - 1 for number in (*self.marks, *self.opened)
         ]
         if not steps:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
+from math import inf
 from pathlib import Path
 from textwrap import wrap
 from types import MappingProxyType
@@ -18,13 +19,14 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .bands import Joint, amounts, band
+from .bands import Joint, amounts, band, spread, told
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, ONLY, Captions, clip, fitted, numbered, wide
+from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, ONLY, Captions, numbered
 from .diagram import diagram
-from .figure import Arrow, Box, Figure, Key, figure, steps_of
+from .figure import FIXED, Arrow, Box, Figure, Key, figure, steps_of
 from .layout import ASIDE, BAR_HEIGHT, BEFORE, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend
+from .letters import clip, first, fitted
 from .records import Recording
 from .text import site
 
@@ -74,6 +76,7 @@ class Drawing(Canvas):
     """A figure laid out and drawn.
 
     branches: the paths of a gradient, each with its contribution.  most: what the trail is among them.
+    moves: gradients, each with the values that it moved; a band joins them.
     least, broad: how many lines a caption has, and how wide the picture is, at least.
     tells: whether the contributions are drawn, too.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
@@ -92,10 +95,12 @@ class Drawing(Canvas):
         caption: str | None = None,
         branches: Sequence[tuple[Sequence[Key], float]] = (),
         most: str = "",
+        moves: Sequence[tuple[Key, Key]] = (),
     ) -> None:
         self.figure, self.captions = shown, Captions(shown)
-        self.trail = [self.captions.find(box) for box in trail]
-        self.joints = [self._joint(*pair) for pair in pairwise(self.trail)]
+        found = [self.captions.find(box) for box in trail]
+        self.joints = [self._joint(*pair) for pair in (*pairwise(found), *moves)]
+        self.trail = [*found, *chain(*moves)]
         self.band = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
         self.asked: dict[Key, set[str]] = defaultdict(set)
         self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
@@ -111,9 +116,10 @@ class Drawing(Canvas):
         if not self.tells and len(self.amounts) > len(self.joints):
             self.tells, self.led = True, False
             flows |= {"trail": most, "branch": BRANCH} if self.joints else {"branch": BRANCH}
+        self.came = told(shown.arrows, self.amounts, self.norms) if self.tells else {}
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.text = self.captions.reached() if caption is None else caption
-        self._size(flows, max(self.broad, Layout(shown, 0).width))
+        self._size(flows, max(self.broad, self._layout(0).width))
         if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
             self._size(flows, max(SLIDE, self.width))
         super().__init__(self.width, self.height, "th-figure")
@@ -127,9 +133,14 @@ class Drawing(Canvas):
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         self.legend = Legend(flows, width, self.captions.made())
         below = self.legend.height + 8
-        self.layout = Layout(self.figure, self.first + LINE * len(self.lines) - 2, HALL - below)
+        self.layout = self._layout(self.first + LINE * len(self.lines) - 2, HALL - below)
         self.bottom = self.layout.bottom
         self.height = self.bottom + below
+
+    def _layout(self, top: float, least: float = inf) -> Layout:
+        wide, after = spread(self.figure.arrows, self.came)
+        values, gradients = self.captions.needs()
+        return Layout(self.figure, top, (max(values, wide), gradients), least, after)
 
     def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
@@ -165,9 +176,8 @@ class Drawing(Canvas):
         for arrow in self.figure.arrows:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
-        if self.tells:
-            for x, y, text, anchor in amounts(self.layout, self.figure.arrows, self.amounts, self.norms):
-                self.write(x, y, text, "th-amount", None, anchor)
+        for x, y, text, anchor in amounts(self.layout, self.figure.arrows, self.came):
+            self.write(x, y, text, "th-amount", None, anchor)
         self.legend.draw(self, self.bottom + 20)
         return self.picture(scale)
 
@@ -212,13 +222,12 @@ class Drawing(Canvas):
         group = self.add("g", class_="th-gone" if arrow.gone else "")
         name = self.captions.name
         self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
-        style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
         path = self.layout.route(arrow).path
-        self.arrow(group, path, style, arrow.flow)
+        self.arrow(group, path, f"th-arrow th-{arrow.flow}{self._marked(arrow)}", arrow.flow)
         if self.layout.alone(arrow):
-            (x, y), room = corners(path)[0], self.layout.wide / 2 - CONSTANT + BEFORE
-            names = self.captions.fixed(arrow.source.lane)
-            self.write(x - ASIDE, y - 6, fitted(names, room / SMALL), "th-small", group)
+            (x, y), room = corners(path)[0], (self.layout.wide + BEFORE) / 2 - CONSTANT + ASIDE - 12
+            fixed = self.captions.fixed(arrow.source.lane)
+            self.write(x - ASIDE, y - 6, fitted(fixed, room / SMALL), "th-small", group)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
         group = self.scissors(x, y, "th-gone" if arrow.gone else self._marked(arrow))
@@ -230,8 +239,10 @@ class Drawing(Canvas):
         number = numbered([cut.number for cut in arrow.cuts])
         ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
         if arrow.source.kind == "gradient":  # where it is from says why
-            text = f"{number}: {ghost}" if ghost and len(arrow.cuts) == 1 else ghost or number
-            text, x = text if SMALL * wide(text) <= self.layout.wide else ghost or number, -46 if self.tells else 2
+            forms = [f"{number}: {ghost}"] if ghost and len(arrow.cuts) == 1 else []
+            forms += [ghost or number, f"{len(arrow.cuts)} cuts"]
+            x, room = (-46, self.layout.round - 8) if self.tells else (2, self.layout.round)
+            text = first(forms, room / SMALL)
             self.write(x, self.layout.below(arrow.source) - y, text, "th-reason", group, "end")
             return
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
@@ -239,10 +250,9 @@ class Drawing(Canvas):
             self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
             self.write(16, -6, number, "th-reason", group)
             return
-        forms = [f"{reasons}: {number}", f"{reasons}: {len(arrow.cuts)} cuts"][: 1 + (len(arrow.cuts) > FEW_CUTS)]
-        end = 12 if self.tells else 66
-        room = (self.layout.wide + end + 22) / SMALL
-        text = ghost or next((form for form in forms if reasons and wide(form) <= room), number)
+        many, end = f"{len(arrow.cuts)} cuts", 12 if self.tells else 66
+        forms = [f"{reasons}: {number}", *[f"{reasons}: {many}"] * (len(arrow.cuts) > FEW_CUTS)] if reasons else []
+        text = ghost or first([*forms, number, many], (self.layout.round + end - 8) / SMALL)
         x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
         self.write(x, y, text, "th-reason", group, "end")
 
@@ -251,16 +261,16 @@ class Drawing(Canvas):
         group = self.add("g", class_="th-gone" if box.gone else "")
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        count, asked = self.layout.rows(box), self.asked.get(box.key, set())
+        count, asked, wide = self.layout.rows(box), self.asked.get(box.key, set()), self.layout.width_of(box.key)
         if count == 1 and asked and asked.issuperset(box.names):
             self._rect(group, box.key, "th-row-asked")
         if count == 1:
-            caption, remark = self.captions.box(box)
+            caption, remark = self.captions.box(box, wide)
             self.write(x, y + (-4 if remark else 5), caption, "", group, "middle")
             self.write(x, y + 13, remark, "th-small", group, "middle")
-        for n, (name, number) in enumerate(self.captions.rows(box) if count > 1 else ()):
-            low, side = y + 5 + LOW * (n - (count - 1) / 2), self.layout.wide / 2 - 8
-            if n < len(box.names) and self.captions.order(box)[n] in asked:
+        for n, (name, number) in enumerate(self.captions.rows(box, wide) if count > 1 else ()):
+            low, side = y + 5 + LOW * (n - (count - 1) / 2), wide / 2 - 8
+            if n < len(box.names) and [*box.names][n] in asked:
                 self.add(
                     "rect", group, "", x=x - side - 4, y=low - 14, width=2 * side + 8, height=LOW, class_="th-row-asked"
                 )
@@ -268,9 +278,9 @@ class Drawing(Canvas):
             self.write(x + side, low, number, "th-small", group, "end")
 
     def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
-        (x, y), high = self.layout.center(key), self.layout.height(key)
-        place = {"x": x - self.layout.wide / 2, "y": y - high / 2, "rx": 19 if key.kind == "gradient" else 6}
-        self.add("rect", group, "", **place, width=self.layout.wide, height=high, class_=style)
+        (x, y), wide, high = self.layout.center(key), self.layout.width_of(key), self.layout.height(key)
+        place = {"x": x - wide / 2, "y": y - high / 2, "rx": 19 if key.kind == "gradient" else 6}
+        self.add("rect", group, "", **place, width=wide, height=high, class_=style)
 
     def _lane(self, lane: int, y: float) -> None:
         heading, lines = self.captions.lane(lane, self.layout.few, self.layout.lines(lane))
@@ -279,7 +289,8 @@ class Drawing(Canvas):
             x0, wide = HEADER + 8, self.layout.width - HEADER - 26
             gone = all(arrow.gone for arrow in self.figure.arrows if arrow.source.lane == lane)
             group, size = self.add("g", class_="th-gone" if gone else ""), {"width": wide, "height": BAR_HEIGHT}
-            self.add("rect", group, "", x=x0, y=y - BAR_HEIGHT / 2, **size, rx=6, class_="th-box")
+            style = "th-box th-row-asked" if self.asked.get(Key(lane, FIXED, "values")) else "th-box"
+            self.add("rect", group, "", x=x0, y=y - BAR_HEIGHT / 2, **size, rx=6, class_=style)
             self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", group, "middle")
         self.write(18, y - 6, heading, "th-lane")
         for n, line in enumerate(lines):

@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any
 
 from .canvas import HALL, Canvas, Picture
-from .captions import wide as breadth
+from .letters import wide as breadth
 from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline

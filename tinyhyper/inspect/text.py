@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from .coordinate import word
 from .graph import Graph
 from .names import KAPPA, TIE, sized
 from .plain import plain, short
@@ -216,7 +217,7 @@ def content(output: Output) -> str:
 def _cut(cut: Cut, coordinate: str | None) -> str:
     if cut.ghost is None:
         return f"{cut.reason}, {site(cut)}" if cut.reason else site(cut)
-    ghost = f"ghost {short(cut.ghost)}" + (f" in {coordinate}" if coordinate else "")
+    ghost = f"ghost {short(cut.ghost)}" + (f" in {word(coordinate)}" if coordinate else "")
     return ", ".join(filter(None, [cut.reason, ghost, site(cut).rpartition("/")[2]]))
 
 

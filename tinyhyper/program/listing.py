@@ -18,7 +18,7 @@ PARTS = {
 BACKWARD = "backward: the gradients of the weights"  # where a goal has left those of the hyperparameters
 KEY = """\
 * what the step leaves in place of a value; ' of the step before; ✂ cut: no gradient flows back
-∂ a gradient; ∂log, ∂sqrt and ∂unit are with respect to the coordinate in which a value is tuned
+∂ a gradient; ∂log alpha and ∂u(beta1) are with respect to the coordinate in which a value is tuned
 = by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls;
 nothing where no work is done: nobody reads the result, or its reader takes the operand as it lies
 to 9: freed after instruction 9; carried: a later step reads it, or users see it; returned: the loss"""

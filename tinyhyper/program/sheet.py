@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..inspect.coordinate import within
 from .readings import slots_in
 from .trace import Part
 from .values import names_of
@@ -177,8 +178,7 @@ def _names(program: Any, steps: Sequence[Step]) -> list[str]:
             names[body.loss] = f"loss{tag}"
         for key, slot in body.gradients.items():
             if program.slots[slot].kind == "made":
-                coordinate = f"{program.coordinates[key]} " if key in program.coordinates else ""
-                names[slot] = f"∂{coordinate}{names[program.keys[key]]}{tag}"
+                names[slot] = f"∂{within(program.coordinates.get(key), names[program.keys[key]])}{tag}"
     for step, tag in zip(steps, tags):
         for slot, made in step.after:
             if program.slots[made].kind == "made":

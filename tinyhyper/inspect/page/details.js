@@ -34,7 +34,7 @@ class Details {
     const meant = tape.value(place);
     const rows = [
       meant !== null ? ["value", tape.told(place, meant)] : ["norm", tape.told(place, numeric(output.norm))],
-      meant !== inner && !tape.skips(place, meant) && [tape.coordinate(place) + called(output.label.name, output.label.level + 1), short(inner)],
+      meant !== inner && !tape.skips(place, meant) && [within(tape.coordinate(place), called(output.label.name, output.label.level + 1)), short(inner)],
       output.label?.range && ["range", `${short(numeric(output.label.range[0]))} to ${short(numeric(output.label.range[1]))}`],
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
@@ -62,7 +62,7 @@ class Details {
   /* In which coordinate a gradient is, if that is another than the value's own. */
   inside(place) {
     const label = this.tape.output(place).label;
-    return label?.coordinate && label.role !== "gradient" ? ` in ${label.coordinate}` : "";
+    return label?.coordinate && label.role !== "gradient" ? ` in ${word(label.coordinate)}` : "";
   }
 
   /* The gradient with respect to the value itself, if its coordinate is another. place: of the value or the gradient. */
@@ -150,7 +150,7 @@ class Details {
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
     if (this.tape.skips(path.loss, total)) return this.skipped(this.tape.nodes[path.loss[0]].step + 1);
     const meant = this.tape.meant(path.target, total);
-    const title = `∂${name(path.loss)}/∂${this.tape.coordinate(path.target)}${name(path.target)} = ${short(total)}`
+    const title = `∂${name(path.loss)}/∂${within(this.tape.coordinate(path.target), name(path.target))} = ${short(total)}`
       + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);
     if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here; each contributes 0.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));

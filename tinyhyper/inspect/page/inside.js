@@ -44,7 +44,7 @@ const isCounter = (label) => label?.role === "hyperparameter" && label.name === 
 /* What a fused operation reads or gives, as it is called in its equations: in its coordinate, where it is computed with. */
 function calledInside(tape, lanes, place, left) {
   const name = nameOfPlace(tape, lanes, place);
-  return name.startsWith("∂") || left ? name : tape.coordinate(place) + name;
+  return name.startsWith("∂") || left ? name : within(tape.coordinate(place), name);
 }
 
 /* The equations of a fused operation; none where they are too long. */
@@ -123,11 +123,11 @@ function nameOfPlace(tape, lanes, place) {
   const lane = label ? label.level + (label.role === "hyperparameter" ? 1 : 0) : 0;
   const box = lanes.box(place);
   if (box?.kind === "loss" && box.names.get("loss")[0] === place[0]) return `loss[${tape.turn(place)}]`;
-  if (node.of) return `∂loss/∂${tape.coordinate(place)}${nameOfPlace(tape, lanes, node.of)}`;
+  if (node.of) return `∂loss/∂${within(tape.coordinate(place), nameOfPlace(tape, lanes, node.of))}`;
   if (!label && node.called !== null) return node.called;
   if (!label) return node.op ?? (tape.value(place) === null ? node.kind : short(tape.value(place)));
   const name = called(label.name, lane);
-  if (label.role === "gradient") return `∂loss/∂${tape.coordinate(place)}${name}`;
+  if (label.role === "gradient") return `∂loss/∂${within(tape.coordinate(place), name)}`;
   return node.kind === "constant" && label.role === "hyperparameter" ? name : `${name}[${node.step}]`;
 }
 

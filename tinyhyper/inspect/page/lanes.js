@@ -169,7 +169,7 @@ function nameOf(box) {
   const at = box.step === null ? "" : `[${box.step}]`;
   if (box.kind === "loss") return `loss${at}`;
   const coordinate = box.coordinates.get(names[0]) ?? "";
-  const one = names.length === 1 ? coordinate + called(names[0], box.lane) : `${names.length} ${many(box)}`;
+  const one = names.length === 1 ? within(coordinate, called(names[0], box.lane)) : `${names.length} ${many(box)}`;
   return box.kind === "gradient" ? `∂loss${at}/∂${one}${at}` : one + at;
 }
 
@@ -187,10 +187,9 @@ function captionOf(box, tape) {
   if (box.kind === "loss") return `loss[${box.step}]\n${number}`;
   const one = names.length === 1 ? called(names[0], box.lane) : `${names.length} ${many(box)}`;
   if (box.kind === "gradient") {
-    const coordinate = names.length > 1 ? "" : box.coordinates.get(names[0]);
+    const coordinate = names.length > 1 ? "" : box.coordinates.get(names[0]) ?? "";
     const by = names.length > 1 ? many(box) : one;
-    const forms = [`∂loss/∂${coordinate}${by}`, `∂/∂${coordinate}${by}`, fitted(`∂/∂${coordinate}…${names[0]}`, ROUND)];
-    return `${forms.find((form) => fits(form, ROUND))}${number && `\n${number}`}`;
+    return `${fitted(`∂loss/∂${within(coordinate, by)}`, ROUND)}${number && `\n${number}`}`;
   }
   const state = box.state.size ? `with ${[...box.state].sort().join(", ")}` : "";
   const remark = [number, state || (names.length > 1 ? names.map((name) => called(name, box.lane)).join(", ") : "")];
@@ -202,7 +201,7 @@ function captionOf(box, tape) {
 function farOf(box) {
   const [name] = box.names.keys(), coordinate = box.coordinates.get(name) ?? "", alone = box.names.size === 1;
   const one = alone ? called(name, box.lane) : many(box);
-  const forms = box.kind === "loss" ? ["loss"] : box.kind === "gradient" ? [`∂/∂${alone ? coordinate : ""}${one}`, ".grad"] : [one, alone ? name : one];
+  const forms = box.kind === "loss" ? ["loss"] : box.kind === "gradient" ? [`∂loss/∂${within(alone ? coordinate : "", one)}`, ".grad"] : [one, alone ? name : one];
   const room = ROOM * LETTERS.size / LETTERS.far;
   return forms.find((form) => fits(form, room)) ?? fitted(forms.at(-1), room);
 }

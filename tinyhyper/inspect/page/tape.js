@@ -5,8 +5,14 @@ const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbe
 const SKIPPED = "skipped";
 const STRENGTH = { kept: 0, asked: 1, value: 2, cut: 3 };
 
+const COORDINATES = { unit: "u" }; // the letter of one that has no name as a function, as log and sqrt have
+
 const numeric = (value) => (typeof value === "string" ? WORDS[value] : value);
 const keyOf = (place) => `${place[0]}:${place[1]}`;
+
+/* What a coordinate is called alone, and a name in it; the name itself where the coordinate is its own. */
+const word = (coordinate) => COORDINATES[coordinate] ?? coordinate;
+const within = (coordinate, name) => (COORDINATES[coordinate] ? `${word(coordinate)}(${name})` : `${coordinate} ${name}`.trimStart());
 
 /* A number in few digits. */
 function short(value) {
@@ -78,11 +84,10 @@ class Tape {
     return slope && gradient !== null ? gradient / slope : null;
   }
 
-  /* The coordinate in which a gradient is, before a name; nothing where it is the value's own. place: of the gradient,
-     or of what it is with respect to. */
+  /* The coordinate in which a gradient is; nothing where it is the value's own. place: of the gradient, or of what it
+     is with respect to. */
   coordinate(place) {
-    const label = this.output(this.nodes[place[0]].of ?? place).label;
-    return label?.coordinate ? `${label.coordinate} ` : "";
+    return this.output(this.nodes[place[0]].of ?? place).label?.coordinate ?? "";
   }
 
   /* What an edge does to gradients, given the cuts that are switched off: such an edge is "asked" about. */
