@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from ..errors import ArgumentError
 from .figure import FIXED, Box, Figure, Key
+from .graph import look_of
 from .names import KAPPA, LOSS, Name
 from .plain import plain, short
 from .text import site
@@ -17,9 +18,11 @@ FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one 
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
     "cut": "cut: the value passes, the gradient stops",
+    "idle": "cut where the gradient would end without it, too",
     "asked": "without its cut: the gradient would flow back",
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
+    "gradient": "a gradient in .grad",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
 ONLY = {"second": "an edge only in the second recording", "first": "only in the first recording, as pale boxes are"}
@@ -189,8 +192,9 @@ class Captions:
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
         only = [which for arrow in arrows for which in arrow.only]
         kept = {(arrow.source, arrow.target) for arrow in arrows if arrow.flow == "kept"}
-        seen = [arrow.flow for arrow in arrows if arrow.flow != "backward" or (arrow.source, arrow.target) not in kept]
-        return meanings(seen, left_out, only)
+        seen = [a for a in arrows if a.flow != "backward" or (a.source, a.target) not in kept]
+        kinds = [look_of(a.flow, a.cuts) for a in seen] + [key.kind for key in self.figure.boxes]
+        return meanings(kinds, left_out, only)
 
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""
@@ -228,14 +232,21 @@ class Captions:
 
 
 def meanings(flows: Collection[str], left_out: Sequence[int], only: Collection[str]) -> dict[str, str]:
-    """What kinds of arrows mean.
+    """What kinds of arrows and boxes mean.
 
     left_out: the cuts without which some are drawn.  only: which recordings alone have some.
     """
     found = {flow: words for flow, words in LEGEND.items() if flow in flows}
+    if "backward" in found:  # its key has a gradient, too
+        found.pop("gradient", None)
     if "asked" in found:
         found["asked"] = found["asked"].replace("its cut", numbered(left_out))
     return found | {which: words for which, words in ONLY.items() if which in only}
+
+
+def column(step: int) -> str:
+    """What a column is called: it holds what was computed from one step to the next, whose arrows lead out of it."""
+    return f"after step {step}" if step else "before step 1"
 
 
 def told(box: Box, value: float, digits: int = 4) -> str:
