@@ -312,6 +312,18 @@ def test_what_is_alive_after_each_step_is_what_the_engine_holds(stack, seed):
         assert set().union(*now.holders.values()) == set(now.nodes)
 
 
+@given(stacks, st.integers(1, 3))
+def test_the_words_of_what_is_kept_alive_name_each_node_and_the_hyperparameters_first(stack, steps):
+    tape = run(stack, steps)[0]
+    now, graph, text = alive(tape)[-1], Graph(tape), inspect.kept_alive(tape).text
+    names = [graph.known((number, 0)) for number in now.nodes]
+    nodes, arrays = (text.split(". ")[n].rpartition(": ")[2] for n in (0, 1)) if now.nodes else ("", "")
+    assert all(name is None or f"{name}, " in f"{nodes}, " for name in names[:6])
+    labels = {graph.known(place): graph.label(place) for place in now.saved if tape.node(place).kind != "constant"}
+    tuned = [name for name, label in labels.items() if label and label.role == "hyperparameter"]
+    assert not tuned or arrays.split(", ")[0] in tuned
+
+
 def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
     losses = []
 
