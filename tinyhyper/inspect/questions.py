@@ -45,10 +45,10 @@ def kept_alive(tape: Recording) -> Answer:
         arrays = sorted(found[-1].saved, key=lambda place: not _tuned(graph, place))
         text = (
             f"When the recording ended, {count(len(nodes), 'node')} {'was' if len(nodes) == 1 else 'were'} alive: "
-            f"{listed(_said(graph, (number, 0)) for number in nodes)}. For a backward pass they keep "
-            f"{count(len(arrays), 'array')}, {amount(found[-1].bytes)} in all: "
-            f"{listed(_said(graph, place) for place in arrays)}. "
-            "A backward pass that reaches a node reads its arrays, and then releases it."
+            f"{listed(_said(graph, (number, 0)) for number in nodes)}. {count(len(arrays), 'array')}, "
+            f"{amount(found[-1].bytes)} in all, {'is' if len(arrays) == 1 else 'are'} kept for a backward pass: "
+            f"{listed(_said(graph, place) for place in arrays)}. A backward pass that reaches a node reads its arrays, "
+            "and then releases it."
         )
     columns, question = ("after", "nodes", "bytes", "held by", "until"), "What does a step keep alive, and until when?"
     return Answer(question, text, columns, rows, draw=partial(timeline, question, text, graph, found))

@@ -96,12 +96,13 @@ def _largest(graph: Graph, found: Sequence[Cut], zero: Collection[int]) -> str:
     """
     wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
     some = [cut for cut in found if cut.number not in zero and math.isfinite(cut.ghost or 0.0)]
+    none = "0 up to rounding" if any(cut.ghost for cut in found if cut.number in zero) else "0"
     flowed = wild + len(some)
     text = f"{flowed or 'No'} ghost{'' if flowed == 1 else 's'} would have flowed on."
     if some:
         text += f" The largest is {graph.left(some[0].place, some[0].ghost)}, at cut {some[0].number} of "
         text += f"{graph.cut_name(some[0])}."
-    for number, what in ((wild, "not finite"), (len(found) - flowed, "0, at least up to rounding")):
+    for number, what in ((wild, "not finite"), (len(found) - flowed, none)):
         text += f" {count(number, 'ghost')} {'is' if number == 1 else 'are'} {what}." if number else ""
     return text
 
