@@ -19,6 +19,7 @@ from tinyhyper.inspect.figure import Box, Figure, Key, figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.letters import wide
 from tinyhyper.inspect.plain import short
+from tinyhyper.inspect.rows import rows as box_rows
 from tinyhyper.optim import SGD, Adam
 
 UNIT = {"beta1": "unit", "beta2": "unit"}
@@ -102,7 +103,7 @@ def test_a_number_has_four_digits_where_there_is_room_and_never_fewer_than_three
     box = Box(key, dict(zip(names, values)), coordinates=UNIT)
     captions = Captions(Figure([1], {key: box}, [], {}, None, {}))
     needed = captions.needs()[1]
-    for value, (name, number) in zip(values, captions.rows(box, width)):
+    for value, (name, number) in zip(values, box_rows(box, width)):
         assert float(number) == pytest.approx(value, rel=0.0051) and len(number) <= len(short(value))
         assert wide(name) + wide(number) <= (width - 16) / 14
         if width >= needed:

@@ -105,7 +105,7 @@ def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps
 
 def test_a_picture_of_long_paths_shows_their_first_steps():
     drawn = inspect.paths(windowed(9, 10, weights=1), "alpha").svg()
-    assert {int(step) for step in re.findall(r">step (\d+)", drawn)} == {*range(1, 8)}
+    assert {int(step) for step in re.findall(r">after step (\d+)", drawn)} == {*range(1, 8)}
 
 
 def legend(root):

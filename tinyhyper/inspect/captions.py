@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
-from itertools import product
-from math import ceil, inf, isfinite
+from math import ceil, inf
 from textwrap import wrap
 
 from ..errors import ArgumentError
-from .coordinate import within
 from .figure import FIXED, Box, Figure, Key
+from .graph import look_of
 from .letters import clip, clipped, fitted, wide
 from .names import KAPPA, LOSS, own
 from .plain import plain, short
+from .rows import SKIPPED, SMALL, needed, told, tuned
 from .text import site
 
 FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
     "cut": "cut: the value passes, the gradient stops",
+    "idle": "cut where the gradient would end without it, too",
     "asked": "without its cut: the gradient would flow back",
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
+    "gradient": "a gradient in .grad",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
 ONLY = {"second": "an edge only in the second recording", "first": "only in the first recording, as pale boxes are"}
 BRANCH = "other paths; a green number is what all along its band contribute"
-SKIPPED = "skipped"
-LETTERS, SMALL, BESIDE = 15, 14, 0.4  # sizes of letters in a box; how far a number is from its name, in such sizes
-MARGIN, ENDS = 16, 24  # of the rows of a box and of its two lines, both sides together
+LETTERS, ENDS = 15, 24  # the size of letters in a box of one value; its margin, both sides together
 WIDEST = {"values": 170, "loss": 170, "gradient": 230}  # that a box is for its texts
 LANE = 25  # characters of a line in the margin
 
@@ -95,8 +94,7 @@ class Captions:
         widths = {"values": 0.0, "gradient": 0.0, "loss": 0.0}
         for key, box in self.figure.boxes.items():
             if 1 < len(box.names) <= FEW:
-                rows = zip(self._forms(box)[-1], self._numbers(box, 4))
-                need = SMALL * max(wide(name + number) + BESIDE for name, number in rows) + MARGIN
+                need = needed(box)
             else:
                 first, second = self.box(box)
                 need = max(LETTERS * wide(first), SMALL * wide(second)) + ENDS
@@ -130,37 +128,6 @@ class Captions:
         one = own(names[0], key.lane).title if len(names) == 1 else f"{len(names)} {many}"
         at = f"[{key.step}]"
         return fitted(one, room - wide(at)) + at, clipped(remark, (width - ENDS) / SMALL)
-
-    def rows(self, box: Box, width: float) -> list[tuple[str, str]]:
-        """The rows of a box of several values: what each is called, and its number. width: of the box."""
-        room, at = (width - MARGIN) / SMALL, "" if box.key.kind == "gradient" else f"[{box.key.step}]"
-        for digits, form in product((4, 3) if box.coordinates else (4,), self._forms(box)):
-            numbers = self._numbers(box, digits)
-            rooms = [room - (wide(number) + BESIDE if number else 0) for number in numbers]
-            if all(wide(text) <= room for text, room in zip(form, rooms)):
-                break
-        names = [text.removesuffix(at) for text in form]
-        found = [(fitted(text, left - wide(at)) + at, number) for text, left, number in zip(names, rooms, numbers)]
-        return [*found, (fitted(f"with {', '.join(sorted(box.state))}", room), "")] if box.state else found
-
-    def _forms(self, box: Box) -> list[list[str]]:
-        """What the rows of a box call its values: with their levels, and as their lane says the level, without."""
-        titles = [own(name, box.key.lane).title for name in box.names]
-        bare = [KAPPA if title == KAPPA else plain(name) for title, name in zip(titles, box.names)]
-        if box.key.kind != "gradient":
-            return [[f"{name}[{box.key.step}]" for name in form] for form in (titles, bare)]
-        forms = [[f"∂loss/∂{tuned(box, *both)}" for both in zip(box.names, form)] for form in (titles, bare)]
-        return [[f"|{text}|" if name in box.norms else text for name, text in zip(box.names, form)] for form in forms]
-
-    def _numbers(self, box: Box, digits: int) -> list[str]:
-        """The numbers in the rows of a box."""
-        values = [box.norms.get(name, value) for name, value in box.names.items()]
-        found = ["" if v is None else told(box, v) for v in values]
-        for n, v in enumerate(values if digits < 4 else ()):
-            if v is not None and found[n] != SKIPPED:
-                forms = (found[n], short(v, digits), f"{v:.{digits - 1}e}")
-                found[n] = min((re.sub(r"e([-+])0", r"e\1", form) for form in forms), key=wide)
-        return found
 
     def title(self, box: Box) -> str:
         """All that is in a box."""
@@ -222,8 +189,9 @@ class Captions:
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
         only = [which for arrow in arrows for which in arrow.only]
         kept = {(arrow.source, arrow.target) for arrow in arrows if arrow.flow == "kept"}
-        seen = [arrow.flow for arrow in arrows if arrow.flow != "backward" or (arrow.source, arrow.target) not in kept]
-        return meanings(seen, left_out, only)
+        seen = [a for a in arrows if a.flow != "backward" or (a.source, a.target) not in kept]
+        kinds = [look_of(a.flow, a.cuts) for a in seen] + [key.kind for key in self.figure.boxes]
+        return meanings(kinds, left_out, only)
 
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""
@@ -261,24 +229,21 @@ class Captions:
 
 
 def meanings(flows: Collection[str], left_out: Sequence[int], only: Collection[str]) -> dict[str, str]:
-    """What kinds of arrows mean.
+    """What kinds of arrows and boxes mean.
 
     left_out: the cuts without which some are drawn.  only: which recordings alone have some.
     """
     found = {flow: words for flow, words in LEGEND.items() if flow in flows}
+    if "backward" in found:  # its key has a gradient, too
+        found.pop("gradient", None)
     if "asked" in found:
         found["asked"] = found["asked"].replace("its cut", numbered(left_out))
     return found | {which: words for which, words in ONLY.items() if which in only}
 
 
-def told(box: Box, value: float, digits: int = 4) -> str:
-    """A number in a box. Of a skipped step, what it made and what is not finite is said to be skipped."""
-    return SKIPPED if box.skipped and (box.key.kind == "values" or not isfinite(value)) else short(value, digits)
-
-
-def tuned(box: Box, name: str, called: str) -> str:
-    """What a gradient in a box is with respect to."""
-    return within(box.coordinates.get(name), called)
+def column(step: int) -> str:
+    """What a column is called: it holds what was computed from one step to the next, whose arrows lead out of it."""
+    return f"after step {step}" if step else "before step 1"
 
 
 def listing(names: Sequence[str], most: int) -> list[str]:

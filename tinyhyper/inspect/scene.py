@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .captions import Captions
 from .diagram import Diagram
 from .figure import Figure, Key, box_of, figure, steps_of
+from .legend import MARKS
 from .records import Label, Place, Recording
 from .svg import Drawing
 from .table import drawn_table
@@ -41,6 +43,7 @@ class Scene:
     flow: what came along arrows, by the boxes of places and what these are called.
     moves: gradients, each with what it moved.
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
+    ghosts: by the number of a cut, what stands beside it.
     """
 
     tape: Recording
@@ -52,16 +55,17 @@ class Scene:
     flow: Callable[[Mapping[Place, Key], Callable[[Key], str]], Flow] | None = None
     asked: Sequence[Place] = ()
     moves: Sequence[tuple[Place, Place]] = ()
+    ghosts: Mapping[int, str] = field(default_factory=dict)
 
     def draw(self) -> Picture:
         """The picture."""
         if not self.tape.nodes:
-            return drawn_table(self.title, self.caption, (), (), None, ())
+            return drawn_table(self.title, self.caption, (), (), None)
         if not steps_of(self.tape):
             boxes = Boxes(self.tape, self.opened)
             marks = [cut for *_, cut in boxes.joins if cut is not None and cut in self.marks]
             told = "" if self.flow is None else self.flow({}, str).told
-            return Diagram(boxes, marks, self.caption + told, self.title).draw()
+            return Diagram(boxes, marks, self.caption + told, self.title, _keys(marks)).draw()
         return self._drawing().draw()
 
     @property
@@ -74,19 +78,21 @@ class Scene:
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
         flow = Flow({}, found) if self.flow is None else self.flow(shown.where, Captions(shown).brief)
-        band = flow.most if joined.issuperset(map(frozenset, pairwise(flow.most))) else []
+        band = flow.most if len(flow.most) > 1 and joined.issuperset(map(frozenset, pairwise(flow.most))) else []
         cuts = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
         branches = [(ends, amount) for ends, amount in flow.amounts.items() if frozenset(ends) in joined]
-        ends = [(shown.where.get(gradient), shown.where.get(moved)) for gradient, moved in self.moves]
-        moves = [(one, other) for one, other in ends if one and other and frozenset((one, other)) in joined]
-        marks = [n for n in self.marks if n in cuts]
-        drawing = Drawing(shown, band, marks, self.caption + flow.told, branches, flow.words, moves)
+        found_moves = [(shown.where.get(gradient), shown.where.get(moved)) for gradient, moved in self.moves]
+        moves = [(one, other) for one, other in found_moves if one and other and frozenset((one, other)) in joined]
+        asked: dict[Key, set[str]] = defaultdict(set)
         for place in self.asked:
             if (label := self._label(place)) is not None:
                 key = box_of(self.tape.node(place), label) if self._fixed(place) else shown.where.get(place)
                 if key is not None:
-                    drawing.asked[key].add(label.name)
-        return drawing
+                    asked[key].add(label.name)
+        marks = [number for number in self.marks if number in cuts]
+        keys = _keys(marks, self.ghosts.keys() & {*marks}, asked)
+        text = self.caption + flow.told
+        return Drawing(shown, band, marks, text, branches, flow.words, self.ghosts, asked, keys, moves)
 
     def _label(self, place: Place) -> Label | None:
         """The label of a value, or of what a gradient is with respect to."""
@@ -109,3 +115,8 @@ class Scene:
         known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)
         first = max((step for step in known if step <= wanted), default=known[0])
         return figure(self.tape, first, self.opened, min(max(max(trail, default=0) - first + 1, 2), MOST))
+
+
+def _keys(*there: Collection[Any]) -> dict[str, str]:
+    """Of a legend, what sets apart what a question is about. there: for each such mark, what has it."""
+    return {mark: MARKS[mark] for mark, some in zip(MARKS, there) if some}
