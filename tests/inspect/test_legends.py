@@ -11,12 +11,12 @@ from recordings import by_hand, run, stacks
 
 import tinyhyper as th
 from tinyhyper import inspect
-from tinyhyper.inspect import chain, contents, table, timeline
+from tinyhyper.inspect import chain, contents, legend, table, timeline
 from tinyhyper.inspect.captions import BRANCH, LEGEND
-from tinyhyper.inspect.legend import MARKS
+from tinyhyper.inspect.equation import COORDINATES
 
 STYLES = ("kept", "idle", "cut", "asked", "backward", "value", "trail", "branch", "carry", "second", "first")
-WORDS = {**LEGEND, **MARKS, "branch": BRANCH}
+WORDS = {**LEGEND, **legend.MARKS, "branch": BRANCH, "|…|": legend.NORM}
 BARS = {"shape": contents.SHAPES, "arrow": "→ still alive at the end"}
 
 
@@ -37,7 +37,11 @@ def drawn(root):
     kept = {part.get("d") for part in parts if style(part) == "kept"}
     found = {style(part) for part in parts if style(part) != "backward" or part.get("d") not in kept}
     reasons = [text.text for text in root.iter(SPACE + "text") if text.get("class") == "th-reason"]
-    return found | ({"ghost"} if any(re.search("ghost [^ ]", text) for text in reasons) else set())
+    found |= {"ghost"} if any(re.search("ghost [^ ]", text) for text in reasons) else set()
+    pills = [group for group in root.iter(SPACE + "g") if "gradient" in map(style, group)]
+    names = [text.text for pill in pills for text in pill.iter(SPACE + "text")]
+    forms = {"|…|": r"\|∂.*\|$", **{f"{name} …": rf"\|?∂.*\b{name}\b" for name in COORDINATES}}
+    return found | {kind for kind, form in forms.items() if any(re.match(form, name) for name in names)}
 
 
 def explained(root):
@@ -45,8 +49,8 @@ def explained(root):
     found = {style(part) for part in root.iter() if "th-key" in part.get("class", "")} - {None}
     found -= {"gradient"} if "backward" in found else set()  # its key has both
     texts = [text.text for text in root.iter(SPACE + "text")]
-    found |= {"ghost"} if "ghost" in texts else set()
-    assert all(WORDS[kind] in texts for kind in found)
+    found |= {text for text in texts if text == "ghost" or text.endswith(("…|", " …"))}
+    assert all(WORDS.get(kind, legend.COORDINATE) in texts for kind in found)
     return found
 
 
