@@ -26,7 +26,7 @@ from .diagram import diagram
 from .figure import FIXED, Arrow, Box, Figure, Key, figure, steps_of
 from .graph import look_of
 from .layout import ASIDE, BAR_HEIGHT, BEFORE, CONSTANT, HEADER, LOW, Layout
-from .legend import Legend
+from .legend import Legend, texts
 from .letters import clip, first, fitted
 from .records import Recording
 from .rows import SMALL, rows
@@ -133,11 +133,12 @@ class Drawing(Canvas):
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
         self.lines += [""] * (self.least - len(self.lines))
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
-        self.legend = Legend(flows, width, self.captions.made())
-        below = self.legend.height + 8
-        self.layout = self._layout(self.first + LINE * len(self.lines) - 2, HALL - below)
+        boxes, note = self.figure.boxes.values(), self.captions.made()
+        most = Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, note).height + 8
+        self.layout = self._layout(self.first + LINE * len(self.lines) - 2, HALL - most)
+        self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, note)
         self.bottom = self.layout.bottom
-        self.height = self.bottom + below
+        self.height = self.bottom + self.legend.height + 8
 
     def _layout(self, top: float, least: float = inf) -> Layout:
         wide, after = spread(self.figure.arrows, self.came)
