@@ -140,21 +140,6 @@ class Worker:
             del job  # and with it the arrays, while there is nothing to do
 
 
-class Pool:
-    """Workers, as many as a job has asked for at most."""
-
-    def __init__(self) -> None:
-        self.workers: list[Worker] = []
-        self.growing = threading.Lock()
-
-    def first(self, count: int) -> list[Worker]:
-        """So many workers; those that are missing are started."""
-        with self.growing:
-            while len(self.workers) < count:
-                self.workers.append(Worker())
-        return self.workers[:count]
-
-
 @functools.cache
 def _watch() -> Callable[..., None]:
     """What waits wide awake. Where nothing is compiled it does not wait."""
@@ -166,13 +151,22 @@ def _rounds() -> int:
     return AWAKE if _threads <= _processors else 0
 
 
-_pool = Pool()
+_workers: list[Worker] = []  # as many as a job has asked for at most
+_growing = threading.Lock()
+
+
+def _first(count: int) -> list[Worker]:
+    """So many workers; those that are missing are started."""
+    with _growing:
+        while len(_workers) < count:
+            _workers.append(Worker())
+        return _workers[:count]
 
 
 def _forget_workers() -> None:
     """A forked process has a copy of everything but the other threads."""
-    global _pool
-    _pool = Pool()
+    global _workers, _growing
+    _workers, _growing = [], threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -190,7 +184,7 @@ def run(kernel: Kernel, calls: Sequence[Sequence[Any]]) -> None:
             kernel(*call)
         return
     job = Job(kernel, calls)
-    given = [(worker, worker.give(job)) for worker in _pool.first(helpers)]
+    given = [(worker, worker.give(job)) for worker in _first(helpers)]
     made = job.work(job.calls.popleft)
     if made < len(calls):
         for worker, number in given:
