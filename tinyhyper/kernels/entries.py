@@ -64,12 +64,8 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     "spread": convolved.spread,
     "correlate": convolved.correlate,
     **{name: partial(pooling.recipe, name) for name in pooling.KERNELS},
-    "cross_entropy": softmax.loss_recipe,
-    "excess": softmax.excess_recipe,
-    "softmax": partial(softmax.softmax_recipe, softmax.SHARES),
-    "log_softmax": partial(softmax.softmax_recipe, softmax.LOGARITHMS),
-    "centred": partial(softmax.projection_recipe, softmax.WEIGHTED),
-    "balanced": partial(softmax.projection_recipe, softmax.SPREAD),
+    **{name: partial(softmax.labelled_recipe, name) for name in softmax.LABELLED},
+    **{name: partial(softmax.rows_recipe, name) for name in softmax.ROWS},
 }
 # The same, for those that have several outputs.
 MANY: dict[str, Callable[[Specs, Wanted, Any], Recipe | None]] = {
