@@ -93,7 +93,7 @@ def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
     largest, text = source(dtype)
     multiply = cache.load(text)
     if hasattr(multiply, "compile"):
-        tiles.compile_once(multiply, dtype)
+        tiles.compile_once(multiply, tiles.kinds_of(dtype))
     return multiply, largest
 
 
