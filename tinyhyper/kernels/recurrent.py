@@ -179,12 +179,8 @@ def backward_loop(dtype: np.dtype, h: bool, c: bool, gates: bool) -> str:
 
 def _loop(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str, ...]) -> str:
     """The loop around a cell; its operands and then its outputs are these rows."""
-    count = len(expression.outputs)
-    each = (True,)
-    signature = compiler.Signature(
-        expression, (dtype,) * expression.inputs, (dtype,) * count,
-        (each,) * expression.inputs, (each,) * count,
-    )  # fmt: skip
+    count = expression.inputs + len(expression.outputs)
+    signature = compiler.Signature(expression, (dtype,) * count, ((True,),) * count)
     return compiler.write(signature).replace("def kernel(", "def cell(") + loop.format(rows=", ".join(rows))
 
 
