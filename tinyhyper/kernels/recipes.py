@@ -126,8 +126,9 @@ def boolean(flag: bool) -> Argument:
 
 
 def lie_in_rows(*arrays: np.ndarray) -> bool:
-    """Whether arrays are floats of one dtype, and lie in rows."""
-    return arrays[0].dtype in FLOATS and all(x.dtype == arrays[0].dtype and x.flags.c_contiguous for x in arrays)
+    """Whether arrays are floats of one dtype, lie in rows, and have elements."""
+    dtype = arrays[0].dtype
+    return dtype in FLOATS and all(x.dtype == dtype and x.flags.c_contiguous and x.size for x in arrays)
 
 
 def total(place: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Argument:
