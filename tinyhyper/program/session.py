@@ -91,7 +91,7 @@ class Session:
         if changed is None or before is None or program is None:
             return self._eager(batch, signature)
         if changed:
-            before = before.having(changed)
+            before = before.plain(changed)
         made = self._runner.step(program, before, changed, batch)
         if made is None:  # the eager engine refuses it, and nothing has changed
             return self._eager(batch, signature)
