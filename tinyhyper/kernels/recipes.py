@@ -110,18 +110,15 @@ def anyhow(place: Any, like: np.ndarray, offset: int = 0) -> Argument:
 
 
 def room(shape: tuple[int, ...], dtype: np.dtype) -> Argument:
-    """Room for an array as an argument."""
     like = np.empty(shape, dtype)
     return array(Room(like.nbytes), like)
 
 
 def pair(numbers: tuple[int, ...]) -> Argument:
-    """Two integers as an argument."""
     return Kind("int64", layout="pair"), numbers
 
 
 def boolean(flag: bool) -> Argument:
-    """A condition as an argument."""
     return Kind("boolean", layout=""), (int(flag),)
 
 

@@ -44,7 +44,6 @@ class Builder:
             self.keys[key] = self._new("value", named(key), spec_of(array))
 
     def program(self) -> Program:
-        """The program."""
         for n in range(-self.length, 0):
             self._compare(self.traces[n - self.length], self.traces[n])
         drafts = [self._draft(n) for n in range(self.length)]

@@ -61,7 +61,6 @@ class Moment(Sequence[Any]):
         return iter(self._arrays)
 
     def array(self, key: Key) -> np.ndarray:
-        """A value."""
         found: np.ndarray = self[self.keys[key]]
         return found
 

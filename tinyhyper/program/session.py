@@ -74,12 +74,10 @@ class Session:
 
     @property
     def moment(self) -> Moment:
-        """Where the program stands."""
         assert self._moment is not None
         return self._moment
 
     def stands_at(self, moment: Moment | None) -> bool:
-        """Whether the program stands there."""
         return moment is self._moment
 
     def step(self, batch: Batch) -> float:
