@@ -178,7 +178,7 @@ def step_product(rows: int, shape: tuple[int, int], dtype: np.dtype) -> product.
 @functools.lru_cache(maxsize=256)
 def _kernel(loop: str, dtype: np.dtype) -> Callable[..., None]:
     """The compiled loop, with the kernel of products."""
-    multiply, _ = product.kernel(dtype)
+    multiply = product.kernel(dtype)
     plain = getattr(multiply, "args", (multiply,))[0]  # it is wrapped where nothing is compiled
     return cache.load(loop + MULTIPLY.format(module=plain.__module__))
 
