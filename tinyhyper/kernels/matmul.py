@@ -177,9 +177,8 @@ def recipe(operands: Specs, out: ArraySpec, left: bool = False, right: bool = Fa
             return _by_vector(Operand(0), x, Operand(1), y[:, 0])
         if len(x) == 1 and y.flags.forc:
             return _by_vector(Operand(1), y.T, Operand(0), x[0])
-    if not all(_is_one_matrix(z[..., 0]) for z in (x, y)):  # no strides express a stack along one axis
-        return None
-    if exact and threads.num_threads() > 1 < len(_plan(x, y, x.dtype).parts):
+    in_one = all(_is_one_matrix(z[..., 0]) for z in (x, y))  # else no strides express a stack along one axis
+    if not in_one or exact and threads.num_threads() > 1 < len(_plan(x, y, x.dtype).parts):
         return None
     plan = product_of((x.shape, x.strides), (y.shape, y.strides), x.dtype, 1)
     arrays = plan.views(x, y, np.empty(plan.shape, x.dtype))
