@@ -121,7 +121,8 @@ class Worker:
         self.numbers = np.zeros(16, np.int64)  # each in a cache line of its own
         self.given, self.ended = (int(self.numbers.ctypes.data) + 64 * n for n in range(2))
         self.lock = threading.Lock()
-        threading.Thread(target=self._serve, name="tinyhyper", daemon=True).start()
+        watch = _watch()  # which imports numba: in this thread, as two that do so at once can get half of it
+        threading.Thread(target=self._serve, args=(watch,), name="tinyhyper", daemon=True).start()
 
     def give(self, job: Job) -> int:
         """Let it work on the job; the number under which it will have ended."""
@@ -130,8 +131,8 @@ class Worker:
             self.numbers[0] += 1
             return int(self.numbers[0])
 
-    def _serve(self) -> None:
-        watch, number = _watch(), 0
+    def _serve(self, watch: Callable[..., None]) -> None:
+        number = 0
         while True:
             watch(self.ended, number, self.given, number + 1, _rounds(), PAUSE)
             job = self.inbox.get()
