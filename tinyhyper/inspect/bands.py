@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from .figure import Arrow, Key
 from .layout import Layout, Route
 from .plain import short
+from .shapes import Arrow, Key
 
 BESIDE = 17  # how far beside its arrow a band runs that leads against it, so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it

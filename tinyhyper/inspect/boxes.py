@@ -7,11 +7,11 @@ from collections.abc import Collection
 from typing import TypeAlias
 
 from .captions import clip
-from .figure import Drawn
 from .graph import flow_of
 from .names import sized
 from .plain import short
 from .records import STRENGTH, Place, Recording
+from .shapes import Drawn
 from .text import Trees, site
 
 MOST = 80  # boxes in a picture

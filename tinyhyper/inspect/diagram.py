@@ -21,6 +21,7 @@ from .legend import LEFT, Legend
 from .opened import Opened
 from .pair import Pair
 from .records import Recording
+from .shapes import Mark
 from .spots import Area, Spot, Spots, points
 from .text import site
 
@@ -56,7 +57,7 @@ class Diagram(Canvas):
     title: by default what the boxes are of.  least: how many lines a caption has at least.
     arrived: by box, the gradient that has come there.
     ghosts: by the number of a cut, what stands beside it.
-    only: the links that one of two graphs alone has, with which.  gone: the boxes that only the first has.
+    differ: how links differ between two graphs.  alone: by box that one of them alone has, which.
     above, down, cut: from the caption to the first box, from row to row, from column to column where a link is cut.
     head: how high what stands above a box is.
     """
@@ -64,8 +65,8 @@ class Diagram(Canvas):
     least, above, down, cut, head = 0, 22, 70, 130, 0
     arrived: Mapping[int, str] = MappingProxyType({})
     ghosts: Mapping[int, str] = MappingProxyType({})
-    only: Mapping[Join, str] = MappingProxyType({})
-    gone: Collection[int] = ()
+    differ: Mapping[Join, Mark] = MappingProxyType({})
+    alone: Mapping[int, Mark] = MappingProxyType({})
 
     def __init__(
         self, boxes: Boxes | Opened | Pair, marks: Collection[int], caption: str | None, title: str | None = None
@@ -79,7 +80,8 @@ class Diagram(Canvas):
         self.row = self._rows()
         rows = [*self.row.values(), *(row for way in self.way.values() for _, row in way)]
         left_out = [cut for _, _, flow, cut in self.boxes.joins if flow == "asked" and cut is not None]
-        flows = meanings([flow for _, _, flow, _ in self.boxes.joins], left_out, self.only.values())
+        differ = {*self.differ.values(), *self.alone.values()}
+        flows = meanings([flow for _, _, flow, _ in self.boxes.joins], left_out, differ)
         self.left, self.right = self._sides()
         self.ports = self._ports()
         self.wide = max(self.right[-1] + LEFT, 560)
@@ -176,8 +178,8 @@ class Diagram(Canvas):
             self.write(LEFT, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
             self.write(LEFT, self.first + LINE * n, line)
-        for join, which in self.only.items():
-            self.arrow(None, self.paths[join], f"th-{which}", which, size=TIP)
+        for join, mark in self.differ.items():
+            self.arrow(None, self.paths[join], f"th-{mark}", mark, size=TIP)
         order = [*LEGEND][::-1]
         for link in sorted(self.boxes.joins, key=lambda join: (join[3] is not None, order.index(join[2]))):  # ✂ on top
             self._link(link)
@@ -210,7 +212,7 @@ class Diagram(Canvas):
     def _beside(self, join: Join) -> str:
         """The text beside a cut. In an opened operation, what it is from says why."""
         *_, flow, cut = join
-        if cut is None or self.only.get(join) == "first":
+        if cut is None or self.differ.get(join) == "first":
             return ""
         if flow == "asked":
             return f"without cut {cut}"
@@ -226,7 +228,7 @@ class Diagram(Canvas):
         (source, target, flow, cut), path = join, self.paths[join]
         if flow == "kept" and {source, target} <= self.arrived.keys():
             self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
-        group = self.add("g", class_="th-gone" if self.only.get(join) == "first" else "")
+        group = self.add("g", class_="th-gone" if self.differ.get(join) == "first" else "")
         ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])
         self.add("title", group, text=f"{ends}: {LEGEND[flow]}")
         marked = " th-marked" if cut in self.marks else ""
@@ -238,16 +240,18 @@ class Diagram(Canvas):
             (x, y), (right, down) = spot.at, spot.aside
             self.write(x + right, y + down, text, "th-small", group, spot.anchor)
             return
-        mark = self.scissors(*spot.at, "th-gone" if self.only.get(join) == "first" else marked.strip())
+        mark = self.scissors(*spot.at, "th-gone" if self.differ.get(join) == "first" else marked.strip())
         self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
         self.write(*spot.aside, text, "th-reason", mark, spot.anchor)
 
     def _box(self, box: int) -> None:
         x, y = self.center(box)
-        group = self.add("g", class_="th-gone" if box in self.gone else "")
         wide, kind = self.boxes.wide(box), self.boxes.kind(box)
-        self.add("title", group, text=self.boxes.about(box))
         size = {"x": x - wide / 2, "y": y - HIGH / 2, "rx": HIGH / 2 if kind == "gradient" else 6}
+        if box in self.alone:
+            self.add("rect", None, "", **size, width=wide, height=HIGH, class_=f"th-{self.alone[box]}")
+        group = self.add("g", class_="th-gone" if self.alone.get(box) == "first" else "")
+        self.add("title", group, text=self.boxes.about(box))
         if box in self.arrived:
             self.add("rect", group, "", **size, width=wide, height=HIGH, class_="th-trail")
             self._number(x - wide / 2, y - HIGH / 2 - 8, self.arrived[box], group)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from .boxes import Boxes
 from .canvas import Picture
 from .diagram import Diagram
-from .figure import Figure, Key, figure, steps_of
+from .figure import figure, steps_of
 from .records import Label, Place, Recording
+from .shapes import Figure, Key
 from .svg import Drawing
 from .table import drawn_table
 

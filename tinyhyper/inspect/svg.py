@@ -20,12 +20,13 @@ from ..errors import ArgumentError
 from ..files import write
 from .bands import Joint, amounts, band
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, ONLY, Captions, clip, fitted, numbered, wide
+from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, clip, numbered, wide
 from .diagram import diagram
-from .figure import Arrow, Box, Figure, Key, figure, steps_of
-from .layout import ASIDE, BAR_HEIGHT, BEFORE, CONSTANT, HEADER, LOW, Layout
+from .figure import figure, steps_of
+from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend
 from .records import Recording
+from .shapes import FIXED, Arrow, Box, Figure, Key
 from .text import site
 
 TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
@@ -75,12 +76,15 @@ class Drawing(Canvas):
 
     branches: the paths of a gradient, each with its contribution.  most: what the trail is among them.
     least, broad: how many lines a caption has, and how wide the picture is, at least.
-    tells: whether the contributions are drawn, too.
+    tells: whether the contributions are drawn, too.  below: how many lines are free below the caption.
+    lay, hall: how it is laid out, and how high it should be at most.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
     asked: by box, the names of the values whose rows stand out.
     """
 
-    least, broad, tells = 0, 0, False
+    least, broad, tells, below = 0, 0, False, 0
+    lay: type[Layout] = Layout
+    hall = float(HALL)
     ghosts: Mapping[int, str] = MappingProxyType({})
     norms: Collection[Key] = ()
 
@@ -113,7 +117,7 @@ class Drawing(Canvas):
             flows |= {"trail": most, "branch": BRANCH} if self.joints else {"branch": BRANCH}
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.text = self.captions.reached() if caption is None else caption
-        self._size(flows, max(self.broad, Layout(shown, 0).width))
+        self._size(flows, max(self.broad, self.lay(shown, 0).width))
         if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
             self._size(flows, max(SLIDE, self.width))
         super().__init__(self.width, self.height, "th-figure")
@@ -123,11 +127,11 @@ class Drawing(Canvas):
         self.width = width
         self.titles = wrap(self.title, int((width - 36) / LARGE))
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
-        self.lines += [""] * (self.least - len(self.lines))
+        self.lines += [""] * max(self.least - len(self.lines), self.below)
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         self.legend = Legend(flows, width, self.captions.made())
         below = self.legend.height + 8
-        self.layout = Layout(self.figure, self.first + LINE * len(self.lines) - 2, HALL - below)
+        self.layout = self.lay(self.figure, self.first + LINE * len(self.lines) - 2, self.hall - below)
         self.bottom = self.layout.bottom
         self.height = self.bottom + below
 
@@ -137,31 +141,19 @@ class Drawing(Canvas):
         self.add("desc", text=" ".join([*filter(None, self.lines), self.captions.description()]))
         self.style("picture")
         self.add("rect", width=self.width, height=self.height, class_="th-ground")
-        for n, line in enumerate(self.titles):
-            self.write(18, TOP + TITLE * n, line, "th-title")
-        for n, line in enumerate(self.lines):
-            self.write(76 if self.led else 18, self.first + LINE * n, line, "")
-        if self.led:
-            y, back = float(self.first - 5), self.band == "trail"
-            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
+        self._head()
         for n, step in enumerate(self.figure.steps):
             self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
-        for which in ONLY:
-            for arrow in self.figure.arrows:
-                if which in arrow.only:
-                    self.arrow(None, self.layout.route(arrow).path, f"th-{which}", which, size=TIP)
-        for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
-            style = self._style(joint) if joint in self.joints else "branch"
-            path = band(self.layout, self.figure.arrows[joint[0]], joint[1]).path
-            self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
-        for key in self.trail:
-            self._rect(None, key, f"th-{self.band}")
-        for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
+        self._marks_below()
+        for arrow in sorted(self.figure.visible(), key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
             self._arrow(arrow)
         for box in self.figure.boxes.values():
             self._box(box)
+        for lane in self.layout.boxed:
+            fixed = [arrow.gone for arrow in self.figure.arrows if arrow.source == (lane, FIXED, "values")]
+            self._fixed(lane, *self.layout.still(lane), all(fixed))
         for arrow in self.figure.arrows:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
@@ -170,6 +162,25 @@ class Drawing(Canvas):
                 self.write(x, y, text, "th-amount", None, anchor)
         self.legend.draw(self, self.bottom + 20)
         return self.picture(scale)
+
+    def _head(self) -> None:
+        """The title and the caption."""
+        for n, line in enumerate(self.titles):
+            self.write(18, TOP + TITLE * n, line, "th-title")
+        for n, line in enumerate(self.lines):
+            self.write(76 if self.led else 18, self.first + LINE * n, line, "")
+        if self.led:
+            y, back = float(self.first - 5), self.band == "trail"
+            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
+
+    def _marks_below(self) -> None:
+        """What lies below arrows and boxes."""
+        for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
+            style = self._style(joint) if joint in self.joints else "branch"
+            path = band(self.layout, self.figure.arrows[joint[0]], joint[1]).path
+            self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
+        for key in self.trail:
+            self._rect(None, key, f"th-{self.band}")
 
     def _joint(self, here: Key, there: Key) -> Joint:
         """The number of the arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
@@ -216,9 +227,8 @@ class Drawing(Canvas):
         path = self.layout.route(arrow).path
         self.arrow(group, path, style, arrow.flow)
         if self.layout.alone(arrow):
-            (x, y), room = corners(path)[0], self.layout.wide / 2 - CONSTANT + BEFORE
-            names = self.captions.fixed(arrow.source.lane)
-            self.write(x - ASIDE, y - 6, fitted(names, room / SMALL), "th-small", group)
+            x, y = corners(path)[0]
+            self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
         group = self.scissors(x, y, "th-gone" if arrow.gone else self._marked(arrow))
@@ -267,6 +277,14 @@ class Drawing(Canvas):
             self.write(x - side, low, name, "th-row", group)
             self.write(x + side, low, number, "th-small", group, "end")
 
+    def _fixed(self, lane: int, x: float, y: float, wide: float, high: float, gone: bool = False) -> None:
+        """Draw the box of a lane's hyperparameters that nothing tunes. x, y: its left side, its middle."""
+        group = self.add("g", class_="th-gone" if gone else "")
+        style = "" if high == BAR_HEIGHT else "th-small"
+        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_="th-box")
+        text = self.captions.bar(lane, int((wide - 12) / (7.6 if style else LETTER)))
+        self.write(x + wide / 2, y + (4 if style else 5), text, style, group, "middle")
+
     def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
         (x, y), high = self.layout.center(key), self.layout.height(key)
         place = {"x": x - self.layout.wide / 2, "y": y - high / 2, "rx": 19 if key.kind == "gradient" else 6}
@@ -274,13 +292,6 @@ class Drawing(Canvas):
 
     def _lane(self, lane: int, y: float) -> None:
         heading, lines = self.captions.lane(lane, self.layout.few, self.layout.lines(lane))
-        bar = lane in self.layout.bars
-        if bar:
-            x0, wide = HEADER + 8, self.layout.width - HEADER - 26
-            gone = all(arrow.gone for arrow in self.figure.arrows if arrow.source.lane == lane)
-            group, size = self.add("g", class_="th-gone" if gone else ""), {"width": wide, "height": BAR_HEIGHT}
-            self.add("rect", group, "", x=x0, y=y - BAR_HEIGHT / 2, **size, rx=6, class_="th-box")
-            self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", group, "middle")
         self.write(18, y - 6, heading, "th-lane")
         for n, line in enumerate(lines):
             self.write(18, y + 14 + 18 * n, line, "th-small")
