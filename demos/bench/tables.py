@@ -77,8 +77,9 @@ def goals_table(run: Run) -> Table:
         "Over and a call a step are ways to replay, as told below; the net is 2-16-16-1 at batch 32; the floor is the "
         "products of the MLP's step alone. A goal of one thread says nothing of two."
     )
-    heads = ["what", "goal", *map(threads_name, run.threads), "verdict"]
-    return Table("Goals", heads, goal_lines(run), note, words=True)
+    heads, lines = ["what", "goal", *map(threads_name, run.threads), "verdict"], goal_lines(run)
+    missed = [f"- {g.what}: {g.why}." for g, line in zip(goals.GOALS, lines) if g.why and "missed" in line[-1]]
+    return Table("Goals", heads, lines, "\n\n".join([note, "\n".join(missed)]).rstrip(), words=True)
 
 
 def goals_on_screen(run: Run) -> str:

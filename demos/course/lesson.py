@@ -1,4 +1,4 @@
-"""`python -m demos lesson 3` shows a lesson in the terminal, cell by cell, and ends at a prompt for the exercises."""
+"""`python -m demos lesson 3` shows a lesson in the terminal: cell by cell, with a prompt before each and at the end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import code
 import os
 import sys
 from argparse import ArgumentParser
-from typing import Any
 
 from .. import output
 from ..settings import Settings, UsageError, shared, whole
 from .pages import Cell, cells, lessons
+
+STOP = "[Enter runs this cell. Anything else that you type is run as Python] "
+END = "Here are the lesson's names. Answer an exercise: check(...). Ctrl-D ends the lesson."
 
 
 def options(parser: ArgumentParser) -> None:
@@ -19,22 +21,25 @@ def options(parser: ArgumentParser) -> None:
 
 
 def main(settings: Settings) -> int:
-    """Show the lesson; Enter goes on. Without a terminal it runs through."""
+    """Show the lesson; without a terminal it runs through."""
     pages = lessons()
     if settings.lesson not in pages:
         raise UsageError(f"there is no lesson {settings.lesson}; there are {', '.join(map(str, pages))}")
     os.chdir(output.prepare(settings.out))  # where the lesson's pictures go
-    names: dict[str, Any] = {"__name__": "__main__"}
+    console = code.InteractiveConsole({"__name__": "__main__"})
     page = pages[settings.lesson]
-    for number, cell in enumerate(cells(page.read_text(encoding="utf-8"))):
-        show(cell, f"cell {number} of {page.name}", names)
+    try:
+        for number, cell in enumerate(cells(page.read_text(encoding="utf-8"))):
+            show(cell, f"cell {number} of {page.name}", console)
+    except EOFError:  # Ctrl-D at a stop
+        print()
+        return 0
     if sys.stdin.isatty():
-        banner = "Here are the lesson's names. Answer an exercise: check(...). Ctrl-D ends the lesson."
-        code.interact(banner, local=names, exitmsg="")
+        console.interact(END, exitmsg="")
     return 0
 
 
-def show(cell: Cell, place: str, names: dict[str, Any]) -> None:
+def show(cell: Cell, place: str, console: code.InteractiveConsole) -> None:
     """Print a cell, and run it if it is code."""
     if cell.kind == "text":
         print(f"\n{cell.source}\n")
@@ -43,5 +48,12 @@ def show(cell: Cell, place: str, names: dict[str, Any]) -> None:
     else:
         print("\n".join(f">>> {line}" for line in cell.source.splitlines()))
         if sys.stdin.isatty():
-            input("[Enter runs this] ")
-        exec(compile(cell.source, place, "exec"), names)
+            stop(console)
+        exec(compile(cell.source, place, "exec"), console.locals)
+
+
+def stop(console: code.InteractiveConsole) -> None:
+    """Run what is typed, such as an answer, until an empty line goes on. Raises EOFError at the end of the input."""
+    more = False
+    while (line := input("... " if more else STOP)) or more:
+        more = console.push(line)

@@ -15,6 +15,7 @@ BLOCK = re.compile(
     r"|^!\[(?P<words>(?:[^\]]|\](?!\())*)\]\(\.\./figures/[^/]+/(?P<file>[^)]+)\)\n",
     re.MULTILINE | re.DOTALL,
 )
+LINK = re.compile(r"\[(?P<words>[^\]]*)\]\((?P<page>[^):]*)\.md(?P<section>#[^)]*)?\)")
 
 
 class Cell(NamedTuple):
@@ -46,3 +47,13 @@ def cells(text: str) -> Iterator[Cell]:
         end = block.end()
     if words := text[end:].strip():
         yield Cell("text", words)
+
+
+def linked(text: str, suffix: str) -> str:
+    """A text in which a link to another lesson leads to its file here; of one to another page the words are left."""
+
+    def link(found: re.Match[str]) -> str:
+        lesson = re.fullmatch(r"\d\d-[\w-]+", found["page"])
+        return f"[{found['words']}]({found['page']}.{suffix})" if lesson else found["words"]
+
+    return LINK.sub(link, text)

@@ -1,10 +1,12 @@
 """The course: its pages are lessons, and its checks are right about right and wrong answers and give nothing away."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from demos.course import lesson
 from demos.course.pages import COURSE, cells, lessons
+from demos.course.scripts import script
+from demos.settings import Settings
 from tinyhyper.course import EXERCISES, check
 from tinyhyper.course.cuts import hypergradient
 from tinyhyper.course.exercise import number, slope
 from tinyhyper.course.hunt import ORDER, exhibit
 from tinyhyper.optim import Hyperparameter, Optimizer
 
+ROOT = Path(__file__).parents[2]
 PAGES = lessons()
 NUMBERS = sorted(name for name, exercise in EXERCISES.items() if exercise.read is number)
 
@@ -239,9 +245,8 @@ def test_the_referee_is_right_to_many_digits(at):
 
 
 def demo(*words, folder):
-    root = Path(__file__).parents[2]
     return subprocess.run(
-        [sys.executable, "-m", "demos", *words, "--out", folder], cwd=root, capture_output=True, text=True,
+        [sys.executable, "-m", "demos", *words, "--out", folder], cwd=ROOT, capture_output=True, text=True,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -254,15 +259,53 @@ def test_a_lesson_runs_in_a_terminal(tmp_path):
     assert found.returncode == 2 and found.stderr.count("\n") == 1 and "no lesson 99" in found.stderr
 
 
+def test_what_is_typed_at_a_stop_is_run(tmp_path, monkeypatch, capsys):
+    """Before the first cell an answer, then a function; the empty lines end the function and run the cells."""
+    typed = ["from tinyhyper.course import check", 'check("1.1", -10)']
+    typed += ["def twice(x):", "    return 2 * x", "", "twice(4)", ""]
+    asked = []
+
+    def answer(prompt):
+        asked.append(prompt)
+        if not typed:
+            raise EOFError
+        return typed.pop(0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", answer)
+    assert lesson.main(Settings(lesson=1, out=tmp_path)) == 0
+    said = capsys.readouterr().out
+    assert said.index("1.1 is right") < said.index("\n8\n") < said.index("d loss / d w = 10.0")
+    assert asked == [lesson.STOP] * 3 + ["... "] * 2 + [lesson.STOP] * 3 and 'tape.save_svg("tape.svg")' in said
+    assert "## Exercises" not in said  # the end of the input is the end of the lesson
+    typed[:] = [""] * 6
+    assert lesson.main(Settings(lesson=1, out=tmp_path)) == 0 and lesson.END in capsys.readouterr().err
+
+
 def test_notebooks_are_valid_and_lead_to_each_other(tmp_path):
     nbformat = pytest.importorskip("nbformat")
     assert demo("course", folder=tmp_path).returncode == 0
-    assert {path.stem for path in tmp_path.iterdir()} == {page.stem for page in PAGES.values()}
-    for path in tmp_path.iterdir():
+    made = {f"{page.stem}.{suffix}" for page in PAGES.values() for suffix in ("ipynb", "py")}
+    assert {path.name for path in tmp_path.iterdir()} == made
+    for path in tmp_path.glob("*.ipynb"):
         nbformat.validate(json.loads(path.read_text(encoding="utf-8")))
         text = path.read_text(encoding="utf-8")
         linked = re.findall(r"\(([\w-]+\.ipynb)\)", text)
         assert ".md" not in text and all((tmp_path / name).exists() for name in linked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", PAGES)
+def test_a_script_runs_by_itself(number, tmp_path):
+    text = PAGES[number].read_text(encoding="utf-8")
+    path = tmp_path / "lesson.py"
+    path.write_text(script(text), encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, path], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.count(" is open. ") == len(re.findall(r"^check\(", text, re.M))
+    assert {cell.source for cell in cells(text) if cell.kind == "picture"} <= {each.name for each in tmp_path.iterdir()}
 
 
 @pytest.mark.slow

@@ -291,6 +291,14 @@ def test_a_goal_missed_with_one_thread_count_is_missed_there():
     assert goals.judge(Run(made()), goal("LSTM")) == ({}, "not measured")
 
 
+@pytest.mark.parametrize("called", [2.0, 3.0])
+def test_the_page_says_why_a_goal_is_missed_and_nothing_of_one_that_is_met(called):
+    times = {"": {plan.OVER: 1.0, plan.CALLED: called}}
+    note = tables.goals_table(Run(made(records=[record("hyperstep", goals.NET, 1, times)]))).note
+    assert (goal("net, a call a step, against over").why in note) == (called > 2.5)
+    assert goal("MLP, SGD/SGD, over, against the best").why not in note
+
+
 @given(seconds, seconds)
 def test_a_goal_of_one_thread_says_nothing_of_two(ours, floor):
     records = [record("hyperstep", "MLP, SGD/SGD", n, {"": {plan.OVER: ours, "floor": floor}}) for n in (1, 2)]

@@ -146,8 +146,10 @@ def test_the_legend_names_what_is_drawn_and_nothing_else_and_no_two_labels_overl
         bands = [part.get("d") for part in classes(root, f"th-{mark}") if part.get("d")]
         assert len(bands) == len({*bands}) == sum(arrow.mark == mark for arrow in shown.visible())
         assert (text in words) == bool(marks_of(root, mark))
-    for flow, text in LEGEND.items():
-        assert (text in words) == bool(classes(root, f"th-{flow}"))
+    styles = [path.get("class").split() for path in classes(root, "th-arrow")]
+    looks = {"idle" if "th-idle" in style else style[1].removeprefix("th-") for style in styles}
+    looks |= {"gradient"} if classes(root, "th-gradient") and "backward" not in looks else set()
+    assert looks == {look for look, text in LEGEND.items() if text in words}
     pale = [group for group in root.iter() if group.get("class") == "th-gone"]
     assert bool(pale) <= (ONLY["first"] in words)
     assert collisions(root) == [] and run_together(root) == []

@@ -53,7 +53,7 @@ def covered(root):
     for n, place in enumerate(places):
         for path in classes(root, "th-arrow"):
             if np.hypot(*(np.array(points(path.get("d"))) - place).T).min() < 10:
-                yield n, path.get("class").split("th-")[-1]
+                yield n, path.get("class").split()[1].removeprefix("th-")
 
 
 def test_the_points_of_a_path_are_on_its_curve_and_close():

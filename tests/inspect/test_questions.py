@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pictures import SPACE
 from recordings import run, stacks, trained
 
 import tinyhyper as th
@@ -22,6 +23,7 @@ from tinyhyper.core.tape import reachable
 from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.answers import GLOSSARY
 from tinyhyper.inspect.figure import figure
+from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.memory import alive, nbytes
 from tinyhyper.optim import SGD
 
@@ -147,11 +149,11 @@ def test_the_paths_to_an_array_add_up_to_the_length_of_its_gradient():
     "of, tape, words",
     [
         ("alpha[2]", lambda: run("sgd/sgd")[0], "It is not zero: backward() left"),
-        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut, at alpha[0] (hyperparameter)."),
+        ("alpha[0]", lambda: run("sgd/sgd")[0], "is cut, at cut 0 of alpha[0] (hyperparameter). The"),
         ("alpha[3]", lambda: run("sgd/sgd")[0], "There is no path yet: no loss was computed after alpha[3]"),
         ("kappa", lambda: run("sgd/sgd")[0], "is a constant: no level above tunes it"),
         ("mu", lambda: run("sgd(0.1, mu=0.5)/sgd")[0], "it contributes 0: backward() left 0 in the .grad of mu[1]"),
-        ("alpha", lambda: by_hand(cut=False), "is cut, at alpha[0] (here)"),
+        ("alpha", lambda: by_hand(cut=False), "of alpha[0] (here)"),
         ("alpha", lambda: by_hand(tuned=False), "is a constant"),
     ],
 )
@@ -308,6 +310,18 @@ def test_what_is_alive_after_each_step_is_what_the_engine_holds(stack, seed):
         assert now.bytes == size == sum(nbytes(tape, place) for place in now.saved)
         assert None not in now.holders
         assert set().union(*now.holders.values()) == set(now.nodes)
+
+
+@given(stacks, st.integers(1, 3))
+def test_the_words_of_what_is_kept_alive_name_each_node_and_the_hyperparameters_first(stack, steps):
+    tape = run(stack, steps)[0]
+    now, graph, text = alive(tape)[-1], Graph(tape), inspect.kept_alive(tape).text
+    names = [graph.known((number, 0)) for number in now.nodes]
+    nodes, arrays = (text.split(". ")[n].rpartition(": ")[2] for n in (0, 1)) if now.nodes else ("", "")
+    assert all(name is None or f"{name}, " in f"{nodes}, " for name in names[:6])
+    labels = {graph.known(place): graph.label(place) for place in now.saved if tape.node(place).kind != "constant"}
+    tuned = [name for name, label in labels.items() if label and label.role == "hyperparameter"]
+    assert not tuned or arrays.split(", ")[0] in tuned
 
 
 def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
@@ -776,6 +790,35 @@ def test_why_zero_asks_of_a_value_whose_gradient_could_be_there_and_gives_a_reas
             assert answer.rows and ("cancel" in answer.text or all(column(answer, "because")))
 
 
+@given(stacks, st.integers(0, 5))
+def test_the_cut_that_a_missing_gradient_ends_at_is_told_and_drawn_with_its_ghost(stack, seed):
+    tape, _, optimizer = run(f"{stack}/sgd(1e-3)", seed=seed)
+    for key in optimizer._tuned:
+        answer = inspect.why_zero(tape, f"{key}[0]")
+        ((number, *_, ghost),) = answer.rows
+        assert ghost == tape.cuts[number].ghost and f"at cut {number} of" in answer.text
+        rounded = abs(ghost) < 1e-14
+        assert ("0 up to rounding" in answer.text) == (rounded and ghost != 0)
+        (mark,) = (part for part in ElementTree.fromstring(answer.svg()).iter() if "th-marked" in part.get("class", "")
+                   and part.tag == SPACE + "g" and "th-key" not in part.get("class"))  # fmt: skip
+        words = " ".join(text.text for text in mark.iter(SPACE + "text"))
+        assert re.search(rf"\bcut {number}\b", words) and f"ghost {'0' if rounded else f'{ghost:.4g}'}" in words
+
+
+def test_a_ghost_that_only_rounding_makes_is_called_so():
+    tape = trained("adam(0.05)/sgd(0.01)", 3, {"w": [[0.3, -0.7], [0.1, 0.9]], "b": [0.2, 0.5]}, ghosts=True)
+    (cut,) = (cut for cut in tape.cuts if cut.step == 1 and Graph(tape).known(cut.place, timeless=True) == "beta1"
+              and cut.reason == "hyperparameter")  # fmt: skip
+    cut.ghost = -1.4e-17  # Adam's first step is the same with any beta1
+    told = inspect.why_zero(tape, "beta1[0]")
+    assert "is 0 up to rounding (-1.4e-17" in told.text and "ghost 0" in told.svg()
+    (row,) = (row for row in inspect.ghosts(tape).rows if row[0] == cut.number)
+    assert row[4:6] == (-1.4e-17, "0 up to rounding")
+    assert "1 ghost is 0 up to rounding." in inspect.ghosts(tape).text
+    cut.ghost = -1.4e-9
+    assert "rounding" not in inspect.why_zero(tape, "beta1[0]").text
+
+
 def test_at_the_first_step_of_adam_its_average_is_to_blame_and_nothing_else():
     answer = inspect.why_zero(
         trained(
@@ -797,19 +840,18 @@ def test_what_was_zero_has_its_step_and_is_drawn():
     assert {*column(answer, "because")} == {"SGD.rule read ∂loss/∂alpha = 0 at step 1"}
     root = ElementTree.fromstring(answer.svg())
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "none yet: zero" in words and "step 0, time runs right →" in words
+    assert "none yet: zero" in words and "before step 1" in words
 
 
-def test_the_picture_of_the_cuts_tells_how_many_were_made_for_which_reason():
+def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph():
     tape, *_ = run("sgd(mu=0.5)/sgd")
-    told = dict(re.findall(r"(\w+) \((\d+)\)", str(inspect.cuts(tape).svg())))
-    reasons = [cut.reason for cut in tape.cuts]
-    assert told == {reason: str(reasons.count(reason)) for reason in reasons} and len(told) == 4
-    graphs = {reason: number for number, reason in re.findall(r"(\d+) by (\w+)", str(inspect.cuts(tape).svg()))}
-    severed = [cut.reason for cut in tape.cuts if cut.severed]
-    assert graphs == {reason: str(severed.count(reason)) for reason in severed} and "gradient" not in graphs
+    words = " ".join(ElementTree.fromstring(inspect.cuts(tape).svg()).itertext())
+    told = {reason: (int(cut), int(made)) for reason, cut, made in re.findall(r"(\w+) (\d+) of (\d+)", words)}
+    reasons, severed = [cut.reason for cut in tape.cuts], [cut.reason for cut in tape.cuts if cut.severed]
+    assert told == {reason: (severed.count(reason), reasons.count(reason)) for reason in reasons} and len(told) == 4
+    assert told["gradient"][0] == 0 and f"{len(severed)} of which cut off a graph" in inspect.cuts(tape).text
     drawn = {cut.number for arrow in figure(tape).arrows for cut in arrow.cuts}
-    assert len(drawn) < len(tape.cuts) and f"The picture shows {len(drawn)} of them" in inspect.cuts(tape).svg()
+    assert len(drawn) < len(tape.cuts) and f"The picture shows {len(drawn)} of them, made by steps 2 and 3." in words
 
 
 def test_a_recording_without_cuts_and_steps_is_said_to_be_so():

@@ -92,8 +92,8 @@ def test_each_arrow_has_its_tip_where_it_ends_and_nothing_has_an_id(stack, steps
     """An id that two pictures of a page share is the first one's, and is gone for both when that one is hidden."""
     root = parsed(tower("/".join(stack), steps))
     assert not any(element.get("id") for element in root.iter())
-    for flow in ("kept", "cut", "value", "backward"):
-        drawn = classes(root, f"th-{flow}")
+    for flow in ("kept", "cut", "idle", "value", "backward"):
+        drawn = [path for path in classes(root, "th-arrow") if path.get("class").endswith(f" th-{flow}")]
         assert len(tips(root, flow)) == len(drawn) + bool(drawn) and all(leaves(root, path, "end") for path in drawn)
 
 
@@ -209,6 +209,31 @@ def test_no_text_is_run_over_and_arrows_of_different_flow_stay_apart(stack, step
     root = parsed(tower("/".join(stack), steps, parameters))
     assert collisions(root) == []
     assert run_together(root) == []
+
+
+@given(st.lists(levels, min_size=1, max_size=3), st.integers(1, 4))
+def test_scissors_stand_below_the_step_that_made_their_cuts(stack, steps):
+    tape = tower("/".join(stack), steps)
+    root, cut = parsed(tape), [arrow for arrow in figure(tape).arrows if arrow.flow == "cut"]
+    steps = {text: x1 for text, (_, _, x1, _) in texts(root) if re.fullmatch(r"step \d+ →", text)}
+    sides = [(float(band.get("x")), float(band.get("width"))) for band in classes(root, "th-band")]
+    bands = [(x, x + wide) for x, wide in sides]
+    for mark, arrow in zip(classes(root, "th-scissors"), cut, strict=True):
+        x = float(re.findall(r"[-.\d]+", mark.get("transform"))[0])
+        (text,) = (text for text, end in steps.items() for x0, x1 in bands if x0 < end <= x1 and x0 < x <= x1)
+        assert {text} == {f"step {one.step} →" for one in arrow.cuts}
+    columns = [text for text, _ in texts(root) if re.fullmatch(r"after step \d+|before step 1", text)]
+    assert columns == [f"after step {step}" if step else "before step 1" for step in figure(tape).steps]
+
+
+@given(st.lists(levels, min_size=1, max_size=3), st.integers(1, 3), st.booleans())
+def test_scissors_of_cuts_without_a_graph_are_drawn_otherwise(stack, steps, create_graph):
+    tape = trained("/".join(stack), steps, {"w": [1.0, -2.0], "b": 0.5}, create_graph=create_graph)
+    root, cut = parsed(tape), [arrow for arrow in figure(tape).arrows if arrow.flow == "cut"]
+    for mark, arrow in zip(classes(root, "th-scissors"), cut, strict=True):
+        assert ("th-idle" in mark.get("class")) == (not any(one.severed for one in arrow.cuts))
+        assert (LEGEND["idle"] in {text for text, _ in texts(root)}) == bool(classes(root, "th-idle"))
+    assert len(tips(root, "idle")) == len(classes(root, "th-idle")) // 2 + bool(classes(root, "th-idle"))
 
 
 @pytest.mark.parametrize("stack, steps", [("sgd", 1), ("sgd/sgd", 1), ("sgd/sgd", 2), ("adam/sgd", 3)])
@@ -652,7 +677,8 @@ def test_a_skipped_step_is_called_so_and_the_next_one_goes_on_from_the_values_be
         assert collisions(root) == [] and run_together(root) == []
         said = [text for text, _ in texts(root)]
         assert not any(re.search(r"\b(nan|inf)\b", text) for text in said)
-        shown = {int(step) for text in said for step in re.findall(r"^step (\d+)", text)}
+        columns = [text.replace("before step 1", "after step 0") for text in said]
+        shown = {int(step) for text in columns for step in re.findall(r"^after step (\d+)", text)}
         assert not shown - {0} or min(shown) not in skipped
     boxes = figure(tape, 0, count=len(factors) + 1)
     taken = [step for step in range(len(factors) + 1) if step not in skipped]

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from ..errors import ArgumentError
 from .layout import Layout, Route
 from .plain import short
-from .shapes import Arrow, Key
+from .shapes import Arrow, Figure, Key
 
 BESIDE = 17  # how far beside its arrow a band runs that leads against it, so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
+
+
+def joint_of(shown: Figure, here: Key, there: Key, name: Callable[[Key], str]) -> Joint:
+    """The number of the arrow between two boxes of a trail, and at which of its ends the trail leaves it.
+
+    name: what a box is called. Raises ArgumentError if no arrow joins the two.
+    """
+    for number, arrow in sorted(enumerate(shown.arrows), key=lambda one: one[1].flow != "kept"):
+        if (arrow.source, arrow.target) == (there, here):
+            return number, "start"
+        if (arrow.source, arrow.target) == (here, there):
+            return number, "end"
+    ends = {end for arrow in shown.arrows for end in (arrow.source, arrow.target)}
+    joined = [end for end in ends if any({here, end} == {a.source, a.target} for a in shown.arrows)]
+    raise ArgumentError(
+        f"trail: no arrow joins {name(here)} and {name(there)}; arrows join {name(here)} and "
+        f"{', '.join(sorted(name(end) for end in joined)) or 'nothing'}"
+    )
 
 
 def band(layout: Layout, arrow: Arrow, end: Literal["start", "end"]) -> Route:

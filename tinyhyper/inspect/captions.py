@@ -8,6 +8,7 @@ from math import isfinite
 from textwrap import wrap
 
 from ..errors import ArgumentError
+from .graph import look_of
 from .names import KAPPA, LOSS, Name
 from .plain import plain, short
 from .shapes import FIXED, Box, Figure, Key
@@ -17,9 +18,11 @@ FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one 
 LEGEND = {
     "kept": "kept: the gradient flows back along it",
     "cut": "cut: the value passes, the gradient stops",
+    "idle": "cut where the gradient would end without it, too",
     "asked": "without its cut: the gradient would flow back",
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
+    "gradient": "a gradient in .grad",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
 ONLY = {
@@ -191,7 +194,8 @@ class Captions:
         """What each kind of arrow means."""
         arrows = self.figure.visible()
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
-        return meanings([arrow.flow for arrow in arrows], left_out, self.figure.marks())
+        kinds = [look_of(a.flow, a.cuts) for a in arrows] + [key.kind for key in self.figure.boxes]
+        return meanings(kinds, left_out, self.figure.marks())
 
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""
@@ -231,14 +235,21 @@ class Captions:
 
 
 def meanings(flows: Collection[str], left_out: Sequence[int], marks: Collection[str]) -> dict[str, str]:
-    """What kinds of arrows mean.
+    """What kinds of arrows and boxes mean.
 
     left_out: the cuts without which some are drawn.  marks: how some differ between two recordings.
     """
     found = {flow: words for flow, words in LEGEND.items() if flow in flows}
+    if "backward" in found:  # its key has a gradient, too
+        found.pop("gradient", None)
     if "asked" in found:
         found["asked"] = found["asked"].replace("its cut", numbered(left_out))
     return found | {which: words for which, words in ONLY.items() if which in marks}
+
+
+def column(step: int) -> str:
+    """What a column is called: it holds what was computed from one step to the next, whose arrows lead out of it."""
+    return f"after step {step}" if step else "before step 1"
 
 
 def told(box: Box, value: float, digits: int = 4) -> str:

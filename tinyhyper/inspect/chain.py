@@ -16,6 +16,7 @@ from .table import BASE, LEFT, ROW, Sheet, starts
 from .text import count
 
 MOST, WIDE, LONGEST = 14, 400, 26  # values that are drawn; how wide the scale is; characters of a text
+KEYS = {"th-bar": "finite", "th-bar th-minus": "not finite"}
 
 
 def chain(graph: Graph, place: Place, smallest: bool) -> list[Place]:
@@ -42,11 +43,11 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
     """The picture of such a chain. place: the value at its end."""
     whole, info = chain(graph, place, smallest), np.finfo(graph.tape.output(place).dtype)
     found = fitting(graph, whole)
-    cells = [("value", "made by", "number or norm"), *[_row(graph, each) for each in found]]
+    cells = [("value", "made by", "number, or norm [shape]"), *[_row(graph, each) for each in found]]
     *places, end = starts(cells)
     left = end + LEFT
     low, high = _decades(float(info.tiny)), _decades(float(info.max))
-    sheet = Sheet(title, words, left + WIDE + 2 * LEFT, ROW * (len(cells) + 4) + 6)
+    sheet, drawn = Sheet(title, words, left + WIDE + 2 * LEFT, ROW * (len(cells) + 5) + 6), set()
     one, bottom = left - low / (high - low) * WIDE, sheet.top + ROW * len(cells)
     least, most = (short(float(number)) for number in (info.tiny, info.max))
     for x, label, anchor in ((left, least, "start"), (one, "1", "middle"), (left + WIDE, most, "end")):
@@ -60,12 +61,14 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
             there = left + WIDE * (min(max(_decades(number), low), high) - low) / (high - low)
             style = "th-bar" if isfinite(number) else "th-bar th-minus"
             sheet.bar(n, min(one, there), abs(there - one), style)
+            drawn.add(style)
     which = "smallest" if smallest else "largest"
     notes = [f"Each row is the {which} value that the next one was made of."]
-    notes += [f"The scale is logarithmic and holds all sizes of {info.dtype}. An orange bar is not finite."]
+    notes += [f"The scale is logarithmic and holds all sizes of {info.dtype}."]
     notes += [f"{count(more, 'value')} between rows left out."] if (more := len(whole) - len(found)) else []
     for n, note in enumerate(notes):
         sheet.row(len(cells) + 1 + n, [LEFT], [note], "th-small")
+    sheet.keys(len(cells) + 1 + len(notes), {style: words for style, words in KEYS.items() if style in drawn})
     return sheet.picture()
 
 
@@ -75,11 +78,8 @@ def _row(graph: Graph, place: Place) -> tuple[str, str, str]:
     made = node.op or {"gradient": "backward()", "earlier": "before the recording"}.get(node.kind, f"a {node.kind}")
     made += f" in {node.vjp_of}'s VJP" if node.vjp_of and not made.endswith(".vjp") else ""
     number = short(graph.number(place))
-    return (
-        clip(graph.known(place) or "", LONGEST),
-        clip(made, LONGEST),
-        number if output.number is not None else f"{number} {sized(output)}",
-    )
+    size = number if output.number is not None else f"norm {number} {sized(output)}"
+    return clip(graph.known(place) or "", LONGEST), clip(made, LONGEST), size
 
 
 def _decades(number: float | None) -> float:

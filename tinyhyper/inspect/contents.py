@@ -16,6 +16,7 @@ WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; 
 LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
 FEW, LONGEST, LETTERS = (24, 12, 8, 4, 2), 26, 15  # boxes of a kind, as many as fit; characters in a box; their size
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
+SHAPES = "The shape of an array stands behind its name. What has none is one number."
 
 
 class Part:
@@ -70,10 +71,12 @@ def contents(title: str, words: str, rows: Sequence[tuple[str, Saved]], live: bo
         read, *now = [Part(why, found, few) if found else None for why, found in arrays.items()]
         stacked = [part for part in now if part is not None]
         high = max(sum(part.high + LEFT for part in stacked), 0 if read is None else read.high + LEFT)
-        if above(words) + high <= HALL:
+        if above(words) + high + LINE <= HALL:
             break
     left: float = LEFT + (WIDE + GAP if read else 0)
-    sheet = Sheet(title, words, left + WIDE + LEFT, high)
+    shapes = any(row.shape for _, row in rows)
+    sheet = Sheet(title, words, left + WIDE + LEFT, high + LINE * shapes)
+    sheet.write(LEFT, sheet.top + high + 8, SHAPES if shapes else "", "th-small")
     if read is not None:
         read.draw(sheet, LEFT, sheet.top)
         x, y, flow = LEFT + WIDE, sheet.top + 62, "kept" if live else "value"

@@ -17,6 +17,7 @@ from ..errors import ArgumentError
 from .boxes import Boxes, Join
 from .canvas import Canvas, Picture
 from .captions import LEGEND, clip, meanings, wide
+from .graph import look_of
 from .legend import LEFT, Legend
 from .opened import Opened
 from .pair import Pair
@@ -54,7 +55,7 @@ def diagram(
 class Diagram(Canvas):
     """Boxes in columns, each to the right of what it reads; a long link runs through a free row of each column.
 
-    title: by default what the boxes are of.  least: how many lines a caption has at least.
+    title: by default what the boxes are of.  keys: more of its legend.  least: how many lines a caption has at least.
     arrived: by box, the gradient that has come there.
     ghosts: by the number of a cut, what stands beside it.
     differ: how links differ between two graphs.  alone: by box that one of them alone has, which.
@@ -69,7 +70,12 @@ class Diagram(Canvas):
     alone: Mapping[int, Mark] = MappingProxyType({})
 
     def __init__(
-        self, boxes: Boxes | Opened | Pair, marks: Collection[int], caption: str | None, title: str | None = None
+        self,
+        boxes: Boxes | Opened | Pair,
+        marks: Collection[int],
+        caption: str | None,
+        title: str | None = None,
+        keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.boxes, self.marks = boxes, set(marks)
         self.cuts = {cut for _, _, flow, cut in self.boxes.joins if cut is not None and flow == "cut"}
@@ -80,8 +86,8 @@ class Diagram(Canvas):
         self.row = self._rows()
         rows = [*self.row.values(), *(row for way in self.way.values() for _, row in way)]
         left_out = [cut for _, _, flow, cut in self.boxes.joins if flow == "asked" and cut is not None]
-        differ = {*self.differ.values(), *self.alone.values()}
-        flows = meanings([flow for _, _, flow, _ in self.boxes.joins], left_out, differ)
+        kinds = [*map(self._look, self.boxes.joins), *map(self.boxes.kind, self.boxes.inside)]
+        flows = {**meanings(kinds, left_out, {*self.differ.values(), *self.alone.values()}), **keys}
         self.left, self.right = self._sides()
         self.ports = self._ports()
         self.wide = max(self.right[-1] + LEFT, 560)
@@ -224,15 +230,21 @@ class Diagram(Canvas):
         (x, y), side = self.center(box), self.boxes.wide(box) / 2
         return x - side, y - HIGH / 2 - self.head, x + side, y + HIGH / 2
 
+    def _look(self, join: Join) -> str:
+        """How a link is drawn."""
+        *_, flow, cut = join
+        return look_of(flow, [] if cut is None else [self.boxes.cuts[cut]])
+
     def _link(self, join: Join) -> None:
         (source, target, flow, cut), path = join, self.paths[join]
         if flow == "kept" and {source, target} <= self.arrived.keys():
             self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
-        group = self.add("g", class_="th-gone" if self.differ.get(join) == "first" else "")
+        gone, look = "th-gone" if self.differ.get(join) == "first" else "", self._look(join)
+        group = self.add("g", class_=gone)
         ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])
-        self.add("title", group, text=f"{ends}: {LEGEND[flow]}")
-        marked = " th-marked" if cut in self.marks else ""
-        self.arrow(group, path, f"th-arrow th-{flow}{marked}", flow)
+        self.add("title", group, text=f"{ends}: {LEGEND[look]}")
+        style = (" th-marked" if cut in self.marks else "") + (" th-idle" if look == "idle" else "")
+        self.arrow(group, path, f"th-arrow th-{flow}{style}", look)
         if cut is None:
             return
         record, spot, text = self.boxes.cuts[cut], self.spots[join], self._beside(join)
@@ -240,7 +252,7 @@ class Diagram(Canvas):
             (x, y), (right, down) = spot.at, spot.aside
             self.write(x + right, y + down, text, "th-small", group, spot.anchor)
             return
-        mark = self.scissors(*spot.at, "th-gone" if self.differ.get(join) == "first" else marked.strip())
+        mark = self.scissors(*spot.at, f"{gone}{style}")
         self.add("title", mark, text=f"✂ {record.reason or 'cut'} at {site(record)}")
         self.write(*spot.aside, text, "th-reason", mark, spot.anchor)
 

@@ -85,13 +85,13 @@ def halts(graph: Graph, stops: Sequence[Stop], where: Callable[[Stop], Any]) -> 
 
 
 class _Steps(Drawing):
-    """Some steps. ghosts: by the number of a cut, what it has stopped.  norms: the boxes at which a norm arrived."""
+    """Some steps. norms: the boxes at which a norm arrived."""
 
     broad, tells = SLIDE, True
 
-    def __init__(self, *given: Any, ghosts: Mapping[int, str], norms: Collection[Key], least: int = 0) -> None:
-        self.ghosts, self.norms, self.least = ghosts, norms, least
-        super().__init__(*given)
+    def __init__(self, *given: Any, norms: Collection[Key], least: int = 0, **how: Any) -> None:
+        self.norms, self.least = norms, least
+        super().__init__(*given, **how)
 
 
 def _steps(graph: Graph, one: Pass) -> list[_Steps]:

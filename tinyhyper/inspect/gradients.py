@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from .answers import Answer
 from .ghosts import size
 from .graph import Graph
 from .names import STEP
+from .passes import vanishing
 from .paths import Part, Paths
 from .plain import short
 from .records import Cut, Place, Recording, walk
@@ -104,18 +105,9 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
     return ((none or tiny if zero else ()) or [*graded] or places)[-1]
 
 
-def _rounding(graph: Graph, gradient: Place) -> float:
-    """What the rounding of the weights changes the loss of a gradient by."""
-    tape, loss = graph.tape, graph.tape.node(gradient).loss
-    found = [(node, node.of) for node in tape.nodes if node.of is not None and node.loss == loss]
-    weights = [(node, of) for node, of in found if (label := graph.label(of)) and label.role == "weights"]
-    sizes = [(node.outputs[0].norm or 0.0) * (tape.output(of).norm or 0.0) for node, of in weights]
-    return float(np.finfo(float).eps) * sum(sizes)
-
-
 def _tiny(graph: Graph, gradient: Place) -> bool:
     """Whether a gradient is 0, at least up to rounding."""
-    return abs(graph.number(gradient) or 0.0) <= _rounding(graph, gradient)
+    return abs(graph.number(gradient) or 0.0) <= graph.roundings[graph.tape.node(gradient).loss]
 
 
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
@@ -129,7 +121,7 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
         return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
     found = Paths(tape)
     parts = found.parts(place, loss)
-    bound = _rounding(graph, gradient)
+    bound = graph.roundings[loss]
     if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
     early: list[Place] = []  # what is 0 and was read
@@ -181,6 +173,7 @@ def _stopping(graph: Graph, place: Place) -> list[Cut]:
 def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answer:
     """No gradient reached a value: each path is cut, or there is none. begin: how the answer begins."""
     name, stopping = graph.name(place), _stopping(graph, place)
+    zero = vanishing(graph)
     if graph.tape.node(place).kind == "constant":
         text, stopping = f"{name} is a constant: no level above tunes it, so it gets no gradient.", []
     elif place in graph.behind(graph.losses, ("kept",)):
@@ -191,7 +184,8 @@ def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answ
         )
         stopping = []
     elif stopping:
-        text = f"Every path from a loss back to {name} is cut, at {', '.join(map(graph.cut_name, stopping))}."
+        where = [f"cut {cut.number} of {graph.cut_name(cut)}" for cut in stopping]
+        text = f"Every path from a loss back to {name} is cut, at {', '.join(where)}.{_stopped(graph, stopping, zero)}"
     elif place in graph.behind(graph.losses, ("kept", "value")):
         text = f"A loss depends on {name}, but only through an operation that recorded no gradient, as in no_grad()."
     elif not any(loss > place for loss in graph.losses):
@@ -201,10 +195,23 @@ def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answ
             f"There is no path: no loss depends on {name}. The step that reads {name} moves the weights; only a loss "
             "that is computed from the moved weights depends on it."
         )
-    rows = [(graph.tuned(cut.place) or graph.name(cut.place), cut.reason, site(cut), cut.ghost) for cut in stopping]
+    names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in stopping]
+    rows = [(cut.number, name, cut.reason, site(cut), cut.ghost) for cut, name in zip(stopping, names)]
     text = begin + text
-    scene = Scene(graph.tape, question, text, [place], [cut.number for cut in stopping], asked=[place])
-    return Answer(question, text, ("cut", "reason", "line", "ghost"), rows, draw=scene.draw)
+    sizes = {cut.number: 0.0 if cut.number in zero else cut.ghost for cut in stopping if cut.ghost is not None}
+    told = {number: f"ghost {short(size)}" for number, size in sizes.items()}
+    scene = Scene(graph.tape, question, text, [place], [cut.number for cut in stopping], asked=[place], ghosts=told)
+    return Answer(question, text, ("cut", "of", "reason", "line", "ghost"), rows, draw=scene.draw)
+
+
+def _stopped(graph: Graph, cuts: Sequence[Cut], zero: Collection[int]) -> str:
+    """The ghosts of some cuts, in words. zero: the cuts whose ghost is 0, at least up to rounding."""
+    told = {cut.number: graph.left(cut.place, cut.ghost) for cut in cuts if cut.ghost is not None}
+    told |= {c.number: f"0 up to rounding ({told[c.number]})" for c in cuts if c.ghost and c.number in zero}
+    if len(cuts) == len(told) == 1:
+        return f" The ghost of the cut, the gradient that it stopped, is {told[cuts[0].number]}."
+    ghosts = "; ".join([f"{text} at cut {number}" for number, text in told.items()])
+    return f" The ghosts of these cuts, the gradients that they stopped, are {ghosts}." if told else ""
 
 
 def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], parts: Sequence[Part]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 from .names import Names
 from .plain import short
@@ -17,6 +20,11 @@ class Link(NamedTuple):
     source: Place
     target: Place
     flow: Flow
+
+
+def look_of(flow: str, cuts: Iterable[Cut]) -> str:
+    """How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too."""
+    return "idle" if flow == "cut" and not any(cut.severed for cut in cuts) else flow
 
 
 def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Literal["asked"]:
@@ -41,6 +49,19 @@ class Graph(Names):
         for number, edge in enumerate(tape.edges):
             self.out[edge.source].append(edge)
             self.edge_numbers[edge.target, edge.operand] = number
+
+    @cached_property
+    def roundings(self) -> dict[Place | None, float]:
+        """By loss, what the rounding of the weights changes it by.
+
+        A gradient with respect to a hyperparameter is 0 up to rounding if it is no larger.
+        """
+        found: dict[Place | None, float] = defaultdict(float)
+        for node in self.nodes:
+            if node.of is not None and (label := self.label(node.of)) is not None and label.role == "weights":
+                sizes = (node.outputs[0].norm or 0.0) * (self.tape.output(node.of).norm or 0.0)
+                found[node.loss] += float(np.finfo(float).eps) * sizes
+        return found
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label

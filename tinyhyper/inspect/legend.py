@@ -1,43 +1,64 @@
-"""The legend of a picture: what each kind of arrow in it means."""
+"""The legend of a picture: what each kind of arrow, box and mark in it means."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 from .canvas import Canvas
 from .captions import clip
 
-LEFT, ROW, KEY = 18, 26, 62  # the margin, the height of a row, from a key to its words
+LEFT, ROW, KEY, APART = 18, 23, 62, 16  # margin; height of a row; from a key to its words, to the next key
 SMALL = 7.2  # about the width of a letter
 BACK = "trail", "branch"  # bands that run from a loss back
+MARKS = {
+    "marked": "the cut in question",
+    "ghost": "the gradient that the cut stopped",
+    "row-asked": "a value in question",
+}
 
 
 class Legend:
-    """Keys in as many columns as fit, and a note in the cell after them.
+    """Keys in rows, as many as fit, and a note after them.
 
-    flows: what each kind of arrow means.  width: of the picture.  height: of the legend.
+    flows: what each kind of arrow, box or mark means.  width: of the picture.  height: of the legend.
     """
 
     def __init__(self, flows: Mapping[str, str], width: float, note: str = "") -> None:
-        pitch = KEY + 14 + SMALL * max(map(len, flows.values()), default=0)
-        columns = max(1, int((width - LEFT) / pitch))
-        self.cells = [(LEFT + pitch * (n % columns), n // columns, *cell) for n, cell in enumerate(flows.items())]
-        if note:
-            row, column = divmod(len(flows), columns)
-            if column and LEFT + pitch * column + KEY + SMALL * len(note) > width - LEFT:
-                row, column = row + 1, 0
-            x = LEFT + pitch * column
-            self.cells.append((x, row, "", clip(note, int((width - x - KEY - LEFT) / SMALL))))
-        self.height = ROW * (1 + max([row for _, row, *_ in self.cells], default=-1))
+        self.cells: list[tuple[float, int, str, str]] = []
+        x, row = float(LEFT), 0
+        for kind, words in [*flows.items(), *([("", note)] if note else [])]:
+            key = KEY if kind else 0
+            if x > LEFT and x + key + SMALL * len(words) > width - LEFT:
+                x, row = LEFT, row + 1
+            self.cells.append((x, row, kind, clip(words, int((width - x - key - LEFT) / SMALL))))
+            x += key + SMALL * len(words) + APART
+        self.height = ROW * (row + 1) if self.cells else 0
 
     def draw(self, canvas: Canvas, top: float) -> None:
         """Draw it on a picture. top: the baseline of the first row."""
-        for x, row, flow, words in self.cells:
+        for x, row, kind, words in self.cells:
             y = top + ROW * row
-            if flow:
-                end: Literal["start", "end"] = "start" if flow in BACK else "end"
-                canvas.arrow(None, f"M{x:g} {y - 5:g} H{x + 52:g}", f"th-arrow th-{flow} th-key", flow, end)
-            if flow == "cut":
-                canvas.scissors(x + 22, y - 5, "th-key")
-            canvas.write(x + KEY, y, words, "th-small")
+            if kind:
+                _key(canvas, kind, x, y - 5)
+            canvas.write(x + (KEY if kind else 0), y, words, "th-small")
+
+
+def _key(canvas: Canvas, kind: str, x: float, y: float) -> None:
+    """Draw what a cell explains. y: its middle."""
+    pill = partial(canvas.add, "rect", None, "", y=y - 8, height=16, rx=8, class_="th-box th-gradient th-key")
+    if kind == "ghost":
+        canvas.write(x + 8, y + 5, kind, "th-reason")
+    elif kind == "row-asked":
+        canvas.add("rect", x=x + 10, y=y - 8, width=32, height=16, class_="th-row-asked th-key")
+    elif kind == "gradient":
+        pill(x=x + 10, width=32)
+    elif kind != "marked":
+        end: Literal["start", "end"] = "start" if kind in BACK else "end"
+        long = 22 if kind == "backward" else 52
+        canvas.arrow(None, f"M{x:g} {y:g} H{x + long:g}", f"th-arrow th-{kind} th-key", kind, end)
+    if kind == "backward":
+        pill(x=x + 24, width=28)
+    if kind in ("cut", "idle", "marked"):
+        canvas.scissors(x + 22, y, f"th-{kind} th-key".removeprefix("th-cut "))

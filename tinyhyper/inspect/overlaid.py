@@ -113,10 +113,6 @@ class Overlaid(Drawing):
     def _lane(self, lane: int, y: float) -> None:
         super()._lane(lane, y if lane in self.layout.bars or lane not in self.layout.boxed else y - 17)
 
-    def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        """Scissors without a number: each recording numbers its own cuts."""
-        self.scissors(x, y, "th-gone" if arrow.gone else "")
-
     def _fixed(self, lane: int, x: float, y: float, wide: float, high: float, gone: bool = False) -> None:
         super()._fixed(lane, x, y, wide, high, gone)
         self._tint(x, y, wide, high, self.figure.alone[lane] if self.figure.alone else ())

@@ -114,3 +114,15 @@ def _left(graph: Graph) -> dict[tuple[Place, Arrival], float | None]:
             key = node.loss, node.of
             found[key] = None if added or key in found else graph.number((node.number, 0))
     return found
+
+
+def vanishing(graph: Graph) -> set[int]:
+    """The cuts whose ghost is 0; of a hyperparameter, also those whose ghost is no larger than rounding makes it."""
+    bounds: dict[int, float] = defaultdict(float)
+    for one in passes(graph.tape):
+        for stop in one.stops:
+            if stop.cut is not None:
+                bounds[stop.cut] += graph.roundings[one.loss]
+    known = [cut for cut in graph.cuts if cut.ghost is not None]
+    tuned = {cut.number for cut in known if (own := graph.label(cut.place)) and own.role == "hyperparameter"}
+    return {c.number for c in known if abs(c.ghost or 0.0) <= (bounds[c.number] if c.number in tuned else 0.0)}

@@ -36,12 +36,14 @@ def kept_alive(tape: Recording) -> Answer:
         after = "at the end" if now is found[-1] else f"step {now.step}"
         rows.append((after, len(now.nodes), now.bytes, held, until))
     text = "No node was alive when the recording ended."
-    if found[-1].nodes:
-        saved = listed(_said(graph, place) for place in found[-1].saved)
+    if nodes := found[-1].nodes:
+        arrays = sorted(found[-1].saved, key=lambda place: not _tuned(graph, place))
         text = (
-            f"When the recording ended, {count(len(found[-1].nodes), 'node')} kept arrays of "
-            f"{amount(found[-1].bytes)}: {saved}. The next backward pass reads them on its path to the hyperparameters"
-            ", and then releases them."
+            f"When the recording ended, {count(len(nodes), 'node')} {'was' if len(nodes) == 1 else 'were'} alive: "
+            f"{listed(_said(graph, (number, 0)) for number in nodes)}. {count(len(arrays), 'array')}, "
+            f"{amount(found[-1].bytes)} in all, {'is' if len(arrays) == 1 else 'are'} kept for a backward pass: "
+            f"{listed(_said(graph, place) for place in arrays)}. A backward pass that reaches a node reads its arrays, "
+            "and then releases it."
         )
     columns, question = ("after", "nodes", "bytes", "held by", "until"), "What does a step keep alive, and until when?"
     return Answer(question, text, columns, rows, draw=partial(timeline, question, text, graph, found))
@@ -118,6 +120,12 @@ def first_nonfinite(tape: Recording) -> Answer:
         bad = next(n for n, output in enumerate(node.outputs) if word(output))
         draw = partial(drawn_chain, question, text, graph, (node.number, bad), "too large" not in found.advice)
     return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
+
+
+def _tuned(graph: Graph, place: Place) -> bool:
+    """Whether a value is a hyperparameter that a level above moves."""
+    label = graph.label(place)
+    return label is not None and label.role == "hyperparameter" and graph.tape.node(place).kind != "constant"
 
 
 def _said(graph: Graph, place: Place) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .boxes import Boxes
 from .canvas import Picture
 from .diagram import Diagram
 from .figure import figure, steps_of
+from .legend import MARKS
 from .records import Label, Place, Recording
 from .shapes import Figure, Key
 from .svg import Drawing
@@ -38,6 +40,7 @@ class Scene:
     title: the question.  trail: the places on the path.  marks: cuts that stand out.  opened: cuts that are left out.
     flow: what came along arrows, by the boxes of places.
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
+    ghosts: by the number of a cut, what stands beside it.
     """
 
     tape: Recording
@@ -48,27 +51,30 @@ class Scene:
     opened: Collection[int] = ()
     flow: Callable[[Mapping[Place, Key]], Flow] | None = None
     asked: Sequence[Place] = ()
+    ghosts: Mapping[int, str] = field(default_factory=dict)
 
     def draw(self) -> Picture:
         """The picture."""
         if not self.tape.nodes:
-            return drawn_table(self.title, self.caption, (), (), None, ())
+            return drawn_table(self.title, self.caption, (), (), None)
         if not steps_of(self.tape):
             boxes = Boxes(self.tape, self.opened)
             marks = [cut for *_, cut in boxes.joins if cut is not None and cut in self.marks]
-            return Diagram(boxes, marks, self.caption, self.title).draw()
+            return Diagram(boxes, marks, self.caption, self.title, _keys(marks)).draw()
         shown = replace(self._figure(), title=self.title)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
         flow = Flow({}, found) if self.flow is None else self.flow(shown.where)
-        band = flow.most if joined.issuperset(map(frozenset, pairwise(flow.most))) else []
+        band = flow.most if len(flow.most) > 1 and joined.issuperset(map(frozenset, pairwise(flow.most))) else []
         cuts = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
         branches = [(ends, amount) for ends, amount in flow.amounts.items() if frozenset(ends) in joined]
-        drawing = Drawing(shown, band, [n for n in self.marks if n in cuts], self.caption, branches, flow.words)
+        asked: dict[Key, set[str]] = defaultdict(set)
         for place in self.asked:
             if (label := self._label(place)) is not None and place in shown.where:
-                drawing.asked[shown.where[place]].add(label.name)
-        return drawing.draw()
+                asked[shown.where[place]].add(label.name)
+        marks = [number for number in self.marks if number in cuts]
+        keys = _keys(marks, self.ghosts.keys() & {*marks}, asked)
+        return Drawing(shown, band, marks, self.caption, branches, flow.words, self.ghosts, asked, keys).draw()
 
     def _label(self, place: Place) -> Label | None:
         """The label of a value, or of what a gradient is with respect to."""
@@ -85,3 +91,8 @@ class Scene:
         known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)
         first = max((step for step in known if step <= wanted), default=known[0])
         return figure(self.tape, first, self.opened, min(max(max(trail, default=0) - first + 1, 2), MOST))
+
+
+def _keys(*there: Collection[Any]) -> dict[str, str]:
+    """Of a legend, what sets apart what a question is about. there: for each such mark, what has it."""
+    return {mark: MARKS[mark] for mark, some in zip(MARKS, there) if some}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ from .answers import Answer
 from .figure import figure, steps_of
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
+from .passes import vanishing
 from .plain import short
 from .records import Cut, Recording
 from .scene import Scene
+from .table import drawn_table
 from .text import count, site
 
 MOST = 3  # gradients that the text names
@@ -27,62 +31,80 @@ def cuts(tape: Recording) -> Answer:
     for cut in tape.cuts:
         groups.setdefault((cut.reason or "no reason given", site(cut)), []).append(cut)
     rows = []
+    reasons: dict[str, list[bool]] = defaultdict(list)
     for (reason, line), found in groups.items():
         last = [graph.name(cut.place) for cut in found if cut.step == found[-1].step]
         rows.append((reason, line, len(found), sum(cut.severed for cut in found), ", ".join(dict.fromkeys(last))))
-    lines = len({line for _, line in groups})
-    text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}." if rows else "No cut was made."
-    totals: dict[str, int] = defaultdict(int)
-    for reason, _, number, *_ in rows:
-        totals[reason] += number
-    reasons = ", ".join(f"{reason} ({number})" for reason, number in totals.items())
-    question, caption = "Which edges are cut, where and why?", text + (f" By reason: {reasons}." if rows else "")
-    drawn = {c.number for arrow in figure(tape).arrows for c in arrow.cuts} if rows and steps_of(tape) else tape.cuts
-    if len(drawn) < len(tape.cuts):
-        caption += f" The picture shows {len(drawn)} of them, those of the last steps."
+        reasons[reason] += [cut.severed for cut in found]
+    lines, severed = len({line for _, line in groups}), sum(cut.severed for cut in tape.cuts)
+    text = caption = "No cut was made."
     if rows:
-        graphs = ", ".join([f"{row[3]} by {row[0]}" for row in rows if row[3]]) or "none"
-        caption += f" A gradient would have gone on without these: {graphs}."
-    text += (
-        " A value passes through a cut, a gradient does not. If the value had no graph, the gradient would have ended "
-    )
-    text += "there without the cut, too."
+        text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}, "
+        text += f"{'all' if severed == len(tape.cuts) else severed or 'none'} of which cut off a graph."
+        listed = [f"{reason} {sum(own)} of {len(own)}" for reason, own in reasons.items()]
+        caption = f"{text} By reason: {', '.join(listed)}."
+        arrows = figure(tape).arrows if steps_of(tape) else []
+        shown = {cut.number: cut.step for arrow in arrows for cut in arrow.cuts}
+        if steps_of(tape) and len(shown) < len(tape.cuts):
+            steps = sorted({*shown.values()})
+            made = f", made by step{'s' * (len(steps) > 1)} {' and '.join(map(str, steps))}" if steps else ""
+            caption += f" The picture shows {len(shown)} of them{made}."
+    text += " A value passes through a cut, a gradient does not."
+    if severed < len(tape.cuts):
+        text += " Where the value had no graph, the gradient would end without the cut, too."
     columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
+    question = "Which edges are cut, where and why?"
     return Answer(question, text, columns, rows, draw=Scene(tape, question, caption).draw)
 
 
 def ghosts(tape: Recording) -> Answer:
     """The gradient that each cut stopped: first where a graph was cut off, the largest first.
 
-    Raises GraphError without ghosts.
+    The picture has these alone, without those that are 0. Raises GraphError without ghosts.
     """
     if all(cut.ghost is None for cut in tape.cuts):
         ghosts_of(tape)
     graph = Graph(tape)
-    ghostly = [cut for cut in tape.cuts if cut.ghost is not None]
-    sizes = {cut.number: abs(cut.ghost or 0.0) for cut in ghostly}
-    found = sorted(ghostly, key=lambda cut: (not math.isfinite(size := sizes[cut.number]), not cut.severed, -size))
-    wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
-    names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in found]
-    kinds = ["a number" if math.prod(cut.shape) == 1 else "a norm" for cut in found]
-    facts = zip(found, names, kinds)
-    rows = [(cut.number, cut.step, name, cut.reason, cut.ghost, kind, cut.severed) for cut, name, kind in facts]
-    signs = ["th-norm" if math.prod(cut.shape) != 1 else "th-minus" if (cut.ghost or 0) < 0 else "" for cut in found]
-    looks = [f"th-bar {sign}{'' if cut.severed else ' th-pale'}" for cut, sign in zip(found, signs)]
-    text = "No backward pass reached a cut."
+    known, zero = [cut for cut in tape.cuts if cut.ghost is not None], vanishing(graph)
+    sizes = {cut.number: abs(cut.ghost or 0.0) for cut in known}
+    found = sorted(known, key=lambda cut: (not cut.severed, not math.isfinite(sizes[cut.number]), -sizes[cut.number]))
+    rows, drawn, looks = [], [], []
+    for cut in found:
+        number, name = math.prod(cut.shape) == 1, graph.tuned(cut.place) or graph.name(cut.place)
+        kind = "0 up to rounding" if cut.ghost and cut.number in zero else "a number" if number else "a norm"
+        rows.append((cut.number, cut.step, name, cut.reason, cut.ghost, kind, cut.severed))
+        if cut.severed and cut.number not in zero:
+            drawn.append(rows[-1][:-1])
+            looks.append("th-bar th-norm" if not number else "th-bar th-minus" if (cut.ghost or 0) < 0 else "th-bar")
+    text = caption = "No backward pass reached a cut."
     if found:
-        text = f"{count(len(found), 'cut')} stopped a gradient, the ghost of the cut."
-    if len(found) > wild:
-        largest = sizes[found[0].number] == max(size for size in sizes.values() if math.isfinite(size))
-        text += " The largest ghost" if largest else " Where a graph was cut off, the largest ghost"
-        text += f" is {graph.left(found[0].place, found[0].ghost)}, at cut {found[0].number} of "
-        text += f"{graph.cut_name(found[0])}."
-    if wild:
-        text += f" {count(wild, 'ghost')} {'is' if wild == 1 else 'are'} not finite."
-    if found and len(found) < len(tape.cuts):
-        text += f" No backward pass reached the other {count(len(tape.cuts) - len(found), 'cut')}."
+        text = f"A ghost is the gradient that a cut stopped. {_largest(graph, [c for c in found if c.severed], zero)}"
+        idle, rest = sum(not cut.severed for cut in found), len(tape.cuts) - len(found)
+        where = f" At {count(idle, 'cut')} the gradient would have ended anyway, as the value had no graph"
+        left = f" No backward pass reached the other {count(rest, 'cut')}." if rest else ""
+        text, caption = (text + (f"{where}{end}." if idle else "") + left for end in ("", "; they are not drawn"))
+    question = "What would have flowed through the cuts?"
     columns = ("cut", "step", "with respect to", "reason", "ghost", "which is", "had a graph")
-    return Answer("What would have flowed through the cuts?", text, columns, rows, "ghost", looks=looks)
+    drawing = partial(drawn_table, question, caption, columns[:-1] if drawn else (), drawn, "ghost", looks)
+    return Answer(question, text, columns, rows, draw=drawing)
+
+
+def _largest(graph: Graph, found: Sequence[Cut], zero: Collection[int]) -> str:
+    """How many ghosts would have flowed on, and the largest of them. found: their cuts, the largest first.
+
+    zero: the cuts whose ghost is 0.
+    """
+    wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
+    some = [cut for cut in found if cut.number not in zero and math.isfinite(cut.ghost or 0.0)]
+    none = "0 up to rounding" if any(cut.ghost for cut in found if cut.number in zero) else "0"
+    flowed = wild + len(some)
+    text = f"{flowed or 'No'} ghost{'' if flowed == 1 else 's'} would have flowed on."
+    if some:
+        text += f" The largest is {graph.left(some[0].place, some[0].ghost)}, at cut {some[0].number} of "
+        text += f"{graph.cut_name(some[0])}."
+    for number, what in ((wild, "not finite"), (len(found) - flowed, none)):
+        text += f" {count(number, 'ghost')} {'is' if number == 1 else 'are'} {what}." if number else ""
+    return text
 
 
 def without(tape: Recording, cut: Cut | int) -> Answer:

@@ -18,11 +18,12 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .bands import Joint, amounts, band
+from .bands import Joint, amounts, band, joint_of
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, clip, numbered, wide
+from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, clip, column, numbered, wide
 from .diagram import diagram
 from .figure import figure, steps_of
+from .graph import look_of
 from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend
 from .records import Recording
@@ -50,7 +51,7 @@ def svg(
 
     The text of the SVG, which a notebook shows as a picture, in its own theme.
 
-    step: the first of the steps to show; by default the last are shown.  steps: how many.
+    step: after which the picture begins; by default it shows the last steps.  steps: how many.
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
     or by `figure.Key`; by default the path of the last loss's gradient to the highest hyperparameter that it reaches.
     marks: the numbers of cuts whose scissors stand out.
@@ -79,13 +80,12 @@ class Drawing(Canvas):
     tells: whether the contributions are drawn, too.  below: how many lines are free below the caption.
     lay, hall: how it is laid out, and how high it should be at most.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
-    asked: by box, the names of the values whose rows stand out.
+    asked: by box, the names of the values whose rows stand out.  keys: more of its legend.
     """
 
     least, broad, tells, below = 0, 0, False, 0
     lay: type[Layout] = Layout
     hall = float(HALL)
-    ghosts: Mapping[int, str] = MappingProxyType({})
     norms: Collection[Key] = ()
 
     def __init__(
@@ -96,19 +96,21 @@ class Drawing(Canvas):
         caption: str | None = None,
         branches: Sequence[tuple[Sequence[Key], float]] = (),
         most: str = "",
+        ghosts: Mapping[int, str] = MappingProxyType({}),
+        asked: Mapping[Key, Collection[str]] = MappingProxyType({}),
+        keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.figure, self.captions = shown, Captions(shown)
+        self.figure, self.captions, self.ghosts, self.asked = shown, Captions(shown), ghosts, asked
         self.trail = [self.captions.find(box) for box in trail]
-        self.joints = [self._joint(*pair) for pair in pairwise(self.trail)]
+        self.joints = [joint_of(shown, *pair, self.captions.name) for pair in pairwise(self.trail)]
         self.band = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
-        self.asked: dict[Key, set[str]] = defaultdict(set)
         self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
-        for keys, amount in branches:
-            for pair in pairwise(keys):
-                self.amounts[self._joint(*pair)] += amount
+        for boxes, amount in branches:
+            for pair in pairwise(boxes):
+                self.amounts[joint_of(shown, *pair, self.captions.name)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
-        flows = self.captions.flows()
+        flows = {**self.captions.flows(), **keys}
         if any(self._style(joint) == "carry" for joint in self.joints):
             flows["carry"] = CARRY
         self.led = bool(self.joints)  # a band in the caption says what the trail is
@@ -182,21 +184,6 @@ class Drawing(Canvas):
         for key in self.trail:
             self._rect(None, key, f"th-{self.band}")
 
-    def _joint(self, here: Key, there: Key) -> Joint:
-        """The number of the arrow between two boxes of the trail, and at which of its ends the trail leaves it."""
-        for number, arrow in sorted(enumerate(self.figure.arrows), key=lambda one: one[1].flow != "kept"):
-            if (arrow.source, arrow.target) == (there, here):
-                return number, "start"
-            if (arrow.source, arrow.target) == (here, there):
-                return number, "end"
-        name = self.captions.name
-        ends = {end for arrow in self.figure.arrows for end in (arrow.source, arrow.target)}
-        joined = [end for end in ends if any({here, end} == {a.source, a.target} for a in self.figure.arrows)]
-        raise ArgumentError(
-            f"trail: no arrow joins {name(here)} and {name(there)}; arrows join {name(here)} and "
-            f"{', '.join(sorted(name(end) for end in joined)) or 'nothing'}"
-        )
-
     def _style(self, joint: Joint) -> str:
         """How a trail looks along an arrow. Along one that is cut a value passes, and no gradient."""
         return "carry" if joint[1] == "end" and self.figure.arrows[joint[0]].flow == "cut" else "trail"
@@ -210,37 +197,41 @@ class Drawing(Canvas):
                 )
         return set(marks)
 
-    def _marked(self, arrow: Arrow) -> str:
-        return " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
+    def _style_of(self, arrow: Arrow) -> str:
+        """What sets it and its scissors apart, as classes."""
+        marked = " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
+        return marked + (" th-idle" if look_of(arrow.flow, arrow.cuts) == "idle" else "")
 
     def _band(self, n: int, step: int) -> None:
         x, top = HEADER + n * self.layout.pitch, self.layout.top
         wide = self.layout.width - x - 10 if n == len(self.figure.steps) - 1 else self.layout.pitch - 8
         self.add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
-        self.write(x + 10, top + 20, f"step {step}" + ("" if n else ", time runs right →"), "th-small")
+        self.write(x + 10, top + 20, column(step), "th-small")
+        if n < len(self.figure.steps) - 1:
+            self.write(x + wide - 10, top + 20, f"step {self.figure.steps[n + 1]} →", "th-small", None, "end")
 
     def _arrow(self, arrow: Arrow) -> None:
         group = self.add("g", class_="th-gone" if arrow.gone else "")
-        name = self.captions.name
-        self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[arrow.flow]}")
-        style = f"th-arrow th-{arrow.flow}{self._marked(arrow)}"
+        name, look = self.captions.name, look_of(arrow.flow, arrow.cuts)
+        self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[look]}")
+        style = f"th-arrow th-{arrow.flow}{self._style_of(arrow)}"
         path = self.layout.route(arrow).path
-        self.arrow(group, path, style, arrow.flow)
+        self.arrow(group, path, style, look)
         if self.layout.alone(arrow):
             x, y = corners(path)[0]
             self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self.scissors(x, y, "th-gone" if arrow.gone else self._marked(arrow))
+        group = self.scissors(x, y, self._style_of(arrow) + (" th-gone" if arrow.gone else ""))
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        if arrow.gone:
+        if self.figure.alone is not None:  # each of two recordings numbers its own cuts
             return
-        number = numbered([cut.number for cut in arrow.cuts])
-        ghost = next((self.ghosts[cut.number] for cut in arrow.cuts if cut.number in self.ghosts), "")
+        told = [cut.number for cut in arrow.cuts if cut.number in self.ghosts]
+        number, ghost = numbered(told or [cut.number for cut in arrow.cuts]), self.ghosts[told[0]] if told else ""
         if arrow.source.kind == "gradient":  # where it is from says why
-            text = f"{number}: {ghost}" if ghost and len(arrow.cuts) == 1 else ghost or number
+            text = f"{number}: {ghost}" if ghost else number
             text, x = text if SMALL * wide(text) <= self.layout.wide else ghost or number, -46 if self.tells else 2
             self.write(x, self.layout.below(arrow.source) - y, text, "th-reason", group, "end")
             return
@@ -261,8 +252,8 @@ class Drawing(Canvas):
         group = self.add("g", class_="th-gone" if box.gone else "")
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        count, asked = self.layout.rows(box), self.asked.get(box.key, set())
-        if count == 1 and asked and asked.issuperset(box.names):
+        count, asked = self.layout.rows(box), self.asked.get(box.key, ())
+        if count == 1 and asked:
             self._rect(group, box.key, "th-row-asked")
         if count == 1:
             caption, remark = self.captions.box(box)

@@ -12,14 +12,13 @@ from .captions import wide as breadth
 from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
-SIZE = 15  # of the letters
+SIZE, LARGE = 15, 21  # of the letters, and of the title, which is bold
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
 MANY = 300  # so many times as large as the smallest bar the longest is before the scale is logarithmic
 KEYS = {
     "th-bar": "a number above 0",
     "th-bar th-minus": "a number below 0",
     "th-bar th-norm": "the norm of an array",
-    "th-bar th-pale": "no graph: it would have ended here, too",
 }  # what a bar means by how it looks
 
 
@@ -80,7 +79,8 @@ class Sheet(Canvas):
 
     def __init__(self, title: str, words: str, wide: float, high: float) -> None:
         lines = [title, *fill(words, LINE).splitlines()]
-        self.top, self.wide = above(words), max(wide, 2 * LEFT + SIZE * max(map(breadth, lines)))
+        broad = max(LARGE * breadth(title), SIZE * max(map(breadth, lines)))
+        self.top, self.wide = above(words), max(wide, 2 * LEFT + broad)
         super().__init__(self.wide, self.top + high, "th-answer")
         self.style("picture", "table")
         self.add("rect", class_="th-ground", width="100%", height="100%")
@@ -112,14 +112,14 @@ def drawn_table(
     columns: Sequence[str],
     rows: Sequence[tuple[Any, ...]],
     bar: str | None,
-    looks: Sequence[str],
+    looks: Sequence[str] = (),
 ) -> Picture:
     """The SVG of the first rows of a table below its title and some words. bar: the column that is also drawn as bars.
 
     looks: of each row, how its bar looks.
     """
-    keys = {look: words for look, words in KEYS.items() if any({*look.split()} <= {*one.split()} for one in looks)}
-    most = fitting(words, 4 if keys else 2)
+    most = fitting(words, 4 if looks else 2)
+    keys = {look: KEYS[look] for look in KEYS if look in looks[:most]}
     numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:most]]
     cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:most]]]
     places, more = starts(cells), len(rows) - most
@@ -127,8 +127,7 @@ def drawn_table(
     high = ROW * (len(cells) + (more > 0 or log) + 2 * bool(keys)) + 6
     sheet = Sheet(title, words, places[-1] + (BAR + 2 * LEFT if numbers else 0), high)
     for n, row in enumerate(cells):
-        pale = n and looks and "th-pale" in looks[n - 1]
-        sheet.row(n, places, row, "th-pale" if pale else "" if n else "th-head")
+        sheet.row(n, places, row, "" if n else "th-head")
     if more > 0:
         sheet.row(len(cells), places, [f"and {more} more rows"])
     for n, length in enumerate(lengths(numbers), start=1):

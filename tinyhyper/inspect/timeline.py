@@ -15,7 +15,7 @@ from .text import count
 
 WIDE, MOST, ROWS = 128, 7, 16  # how wide a column is; how many columns and rows are drawn, the last ones
 AMOUNTS = 230  # about the width of what a row's nodes keep, and of what is beside it
-KEYS = {"th-bar": "released in the next step, if at all", "th-bar th-minus": "kept for more than a step"}
+KEYS = {"th-bar": "alive after one step alone", "th-bar th-minus": "alive after several steps"}
 
 
 def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Picture:

@@ -149,7 +149,7 @@ Object.assign(Explorer.prototype, {
     at("lanes").hidden = at("steps").hidden = !this.overview;
     if (!this.overview) return;
     at("lanes").replaceChildren(...[...this.layout.top.keys()].map((lane) => this.heading(lane)));
-    at("steps").replaceChildren(...this.layout.steps.map((step) => h("span", { "data-step": step }, `step ${step}`)));
+    at("steps").replaceChildren(...this.layout.steps.map((step) => h("span", { "data-step": step }, step ? `after step ${step}` : "before step 1")));
     this.place();
   },
 
@@ -180,12 +180,12 @@ Object.assign(Explorer.prototype, {
       const inSight = Math.min(Math.max(top, 0), bottom - heading.offsetHeight); // as long as any of its lane is
       heading.style.transform = `translateY(${Math.max(top, inSight)}px)`;
     }
-    const apart = Math.max(1, Math.ceil(64 / (zoom * PITCH)));
+    const apart = Math.max(1, Math.ceil(96 / (zoom * PITCH)));
     const room = at("graph").clientWidth;
     for (const label of at("steps").children) {
       const step = Number(label.dataset.step), x = pan.x + zoom * (this.layout.column(step) - 64);
       const inSight = Math.max(x, 2); // as long as any of its band is
-      label.hidden = step % apart > 0 || x + zoom * (PITCH - 100) < inSight || inSight + 60 > room; // most are far away
+      label.hidden = step % apart > 0 || x + apart * zoom * PITCH < inSight + 92 || inSight + 92 > room; // most are far away
       if (!label.hidden) label.style.transform = `translateX(${inSight}px)`;
     }
   },

@@ -1,0 +1,17 @@
+"""A lesson as a script, whose words are comments."""
+
+from __future__ import annotations
+
+from .pages import Cell, cells, linked
+
+
+def script(text: str) -> str:
+    """A page as a script. Editors take `# %%` for the beginning of a cell."""
+    return "\n\n".join(_part(cell) for cell in cells(text)) + "\n"
+
+
+def _part(cell: Cell) -> str:
+    if cell.kind == "code":
+        return f"# %%\n{cell.source}"
+    words = linked(cell.source, "py") if cell.kind == "text" else f"{cell.source}: {cell.words}"
+    return "\n".join(f"# {line}".rstrip() for line in ("%% [markdown]", *words.splitlines()))
