@@ -21,12 +21,12 @@ FOUND = {**GRADIENTS, **CUTS, **TOWERS, **STUDIES, **HUNT}
 EXERCISES: dict[str, Exercise] = dict(sorted(FOUND.items(), key=lambda item: float(item[0])))
 
 
-def check(exercise: str, answer: Any = ...) -> None:
+def check(exercise: str | float, answer: Any = ...) -> None:
     """Print whether an answer is right, and a hint where it is not.
 
-    exercise: its number, such as "1.2".  answer: what the exercise asks for; ... while there is none.
+    exercise: its number, such as "1.2" or 1.2.  answer: what the exercise asks for; ... while there is none.
     Raises ArgumentError for a number that no exercise has.
     """
-    if exercise not in EXERCISES:
+    if (name := str(exercise)) not in EXERCISES:
         raise ArgumentError(f"check: no exercise has the number {exercise!r}; there are {', '.join(EXERCISES)}")
-    print(f"{exercise} {EXERCISES[exercise].verdict(answer)}")
+    print(f"{name} {EXERCISES[name].verdict(answer)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -11,15 +12,16 @@ from ..core.optimizers import SGD
 from ..core.rules import sum as total
 from ..core.tensor import Tensor, tensor
 from ..derivatives import gradients
-from .exercise import Exercise, function, near, number, returned
+from ..errors import AnomalyWarning, GraphReleasedError
+from .exercise import Exercise, function, near, number, reason, returned
 
-STEPS, ALPHA, TENTH = 3, 0.1, 10
+ALPHA, THIRD, TENTH, BOTH = 0.1, 0.3, 10, ("weights", "gradient")
 
 
-def hypergradient(cut: Collection[str], steps: int = STEPS) -> float:
-    """d loss / d alpha after some steps of gradient descent on sum(w**2), with these values cut in each step."""
+def hypergradient(*cuts: Collection[str]) -> float:
+    """d loss / d alpha after steps of gradient descent on sum(w * w). cuts: for each step, the values that it cuts."""
     w, alpha = tensor([1.0, -2.0], requires_grad=True), tensor(ALPHA, requires_grad=True)
-    for _ in range(steps):
+    for cut in cuts:
         (g,) = gradients(total(w * w), [w], create_graph=True)
         old, g = (value.detach() if name in cut else value for name, value in (("weights", w), ("gradient", g)))
         w = old - alpha * g
@@ -28,68 +30,83 @@ def hypergradient(cut: Collection[str], steps: int = STEPS) -> float:
     return alpha.grad.item()
 
 
-def names(answer: Any) -> frozenset[str]:
-    """A collection of strings."""
-    if isinstance(answer, str):
-        answer = [answer]
-    if not all(isinstance(name, str) for name in answer):
-        raise TypeError
-    return frozenset(answer)
-
-
 def _three_steps(found: float) -> str:
-    if near(found, hypergradient(("weights", "gradient"))):
+    if near(found, hypergradient(BOTH, BOTH, BOTH)):
         return ""
-    if near(found, hypergradient(("weights", "gradient"), STEPS - 1)):
+    if near(found, hypergradient(BOTH, BOTH)):
         return "This is the number after two steps. Make one step more."
-    if near(found, hypergradient(())):
+    if near(found, hypergradient((), (), ())):
         return "This is the number without any cut. With both cuts only the effect of alpha in the last step counts."
     return "With both cuts only the last step counts: -g3 · g2, where g2 and g3 are the gradients before and after it."
 
 
-def _which_cuts(found: frozenset[str]) -> str:
-    if unknown := found - {"weights", "gradient"}:
-        words = ", ".join(sorted(unknown))
-        return f"{words}: no cut of the lesson has this reason. The reasons are weights and gradient."
-    wanted, got = hypergradient((), STEPS - 1), hypergradient({"weights", "gradient"} - found, STEPS - 1)
-    if near(got, wanted):
+def _first_step_only(found: float) -> str:
+    if near(found, hypergradient(BOTH, ())):
         return ""
-    return f"Without these cuts alpha gets {got:.5g}. Differences of the whole run give {wanted:.5g}."
+    if near(found, hypergradient(BOTH, BOTH)):
+        return "This is the number with the cuts of the second step. They are not made here."
+    if near(found, hypergradient(BOTH, ("weights",))) or near(found, hypergradient(BOTH, ("gradient",))):
+        return "This is the number with one cut in the second step. Here the second step makes none."
+    return "What do the cuts of the first step stop? Look at the first weights: has alpha moved them?"
 
 
 def _stopped(found: float) -> str:
-    w1 = (1 - 2 * ALPHA) * np.array([1.0, -2.0])
-    ghost = 2 * (1 - 2 * ALPHA) * w1  # what arrives at the weights that the second step read
-    if near(found, float(np.linalg.norm(ghost))):
+    g1, ghost = (_ghost(THIRD, steps) for steps in (1, 2))
+    if near(found, ghost):
         return ""
-    if near(found, ALPHA * float(np.linalg.norm(ghost))):
+    if near(found, _ghost(ALPHA, 2)):
+        return "This is the ghost at the alpha of the lesson, 0.1."
+    if near(found, THIRD * ghost):
         return "This is the ghost of the gradient's cut. The weights have a cut of their own."
-    if near(found, float(np.linalg.norm(2 * w1))):
-        return "This gradient arrives at the weights after the first step, w1. The second step cuts it once more."
-    return "th.inspect.ghosts(tape) lists the ghosts. The cut of the old weights in the last step is the one asked for."
+    if near(found, g1):
+        return "This is the gradient at w1. The ghost is the gradient that comes back from the loss, which is at w2."
+    return "th.inspect.ghosts(tape) lists the ghosts. On paper: which gradient arrives at the difference that makes w2?"
+
+
+def _ghost(alpha: float, steps: int) -> float:
+    """The norm of the gradient at the weights after so many steps."""
+    return float(np.linalg.norm(2 * (1 - 2 * alpha) ** steps * np.array([1.0, -2.0])))
 
 
 def _a_tower(found: Callable[..., Any]) -> str:
-    for start, alpha, kappa, steps in (([0.5, -0.7], 0.01, 1e-3, 5), ([0.3], 0.1, 1e-2, 12)):
-        params, optimizer = {"w": tensor(start, requires_grad=True)}, SGD(alpha, optimizer=SGD(kappa))
-        for _ in range(steps):
-            _loss(params["w"]).backward()
-            optimizer.step(params)
-        try:
-            result = found(_loss, np.array(start), alpha, kappa, steps)
-        except AttributeError as error:
-            return (
-                f"It stopped: {error}. Is a .grad None? A computed tensor keeps its gradient only after retain_grad(). "
-                "And alpha has no gradient before the second loss."
-            )
-        if not isinstance(result, tuple) or len(result) != 2:
-            return "It must return two values: the last weights and the last alpha."
-        w, got = result[0], returned(result[1])
-        wanted = optimizer.hyperparameters["alpha"]
-        if got != wanted:
-            return _how_far(got, wanted, alpha, steps)
-        if np.asarray(w.numpy() if isinstance(w, Tensor) else w).tobytes() != params["w"].numpy().tobytes():
-            return "alpha has the right bits, and the weights have not. Which alpha moves them: the old or the new one?"
+    for start, alpha, kappa in (([0.5, -0.7], 0.01, 1e-3), ([0.3], 0.1, 1e-2)):
+        for steps in (1, 2, 7):  # the first step moves only the weights, the second one alpha, too
+            params, optimizer = {"w": tensor(start, requires_grad=True)}, SGD(alpha, optimizer=SGD(kappa))
+            for _ in range(steps):
+                _loss(params["w"]).backward()
+                optimizer.step(params)
+            try:
+                result = found(_loss, np.array(start), alpha, kappa, steps)
+            except GraphReleasedError:
+                return "A backward pass went into the step before. Which old value does a new one read without a cut?"
+            except AttributeError as error:
+                return (
+                    f"It stopped: {error}. Is a .grad None? A computed tensor keeps its gradient only after "
+                    "retain_grad(). And alpha has no gradient before the second loss."
+                )
+            if not isinstance(result, tuple) or len(result) != 2:
+                return "It must return two values: the last weights and the last alpha."
+            w = result[0].numpy() if isinstance(result[0], Tensor) else np.asarray(result[0], float)
+            level = optimizer.hyperparameters["alpha"]
+            if hint := _other_tower(w, returned(result[1]), params["w"].numpy(), level, steps):
+                return hint
+    return ""
+
+
+def _other_tower(w: np.ndarray, alpha: float, wanted: np.ndarray, level: float, steps: int) -> str:
+    """How a tower differs from the library's after some steps."""
+    same = w.shape == wanted.shape and np.allclose(w, wanted, rtol=1e-9)
+    if steps == 1 and not same:
+        return f"After one step w is {w}, the library's {wanted}. Does w move against the gradient of loss_of(w)?"
+    if not near(alpha, level):
+        return (
+            f"After {steps} steps alpha is {alpha:.6g}, the library's {level:.6g}. From the second step on, alpha "
+            "moves against alpha.grad, with the step size kappa."
+        )
+    if not same:
+        return "alpha is right, and the weights are not. Which alpha moves them: the old or the new one?"
+    if alpha != level or w.tobytes() != wanted.tobytes():
+        return "All is right within rounding, but the bits differ. In which order do you add and multiply?"
     return ""
 
 
@@ -97,9 +114,11 @@ def _kappa(found: float) -> str:
     if found <= 0:
         return "kappa must be positive: alpha moves against its gradient."
     params, optimizer = {"w": tensor([1.0, -2.0], requires_grad=True)}, SGD(0.01, optimizer=SGD(found))
-    for _ in range(TENTH):
-        (loss := total(params["w"] * params["w"])).backward()
-        optimizer.step(params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnomalyWarning)  # the hint says what becomes of alpha
+        for _ in range(TENTH):
+            (loss := total(params["w"] * params["w"])).backward()
+            optimizer.step(params)
     if loss.item() < 1e-6:
         return ""
     alpha = optimizer.hyperparameters["alpha"]
@@ -107,12 +126,12 @@ def _kappa(found: float) -> str:
     return f"It is too {size}: the loss of the tenth step is {loss.item():.3g}, and alpha ends at {alpha:.3g}."
 
 
-def _how_far(got: float, wanted: float, alpha: float, steps: int) -> str:
-    if got == alpha:
-        return f"After {steps} steps alpha is still {alpha:g}. Does a step make a new alpha from alpha.grad?"
-    if near(got, wanted):
-        return f"alpha is {got!r}, the library's {wanted!r}: the bits differ. In which order do you add and multiply?"
-    return f"After {steps} steps alpha is {got:.6g}, the library's {wanted:.6g}. Does alpha move first, then w?"
+def _idle(found: str) -> str:
+    if found == "gradient":
+        return ""
+    if found == "weights":
+        return "Without this one the second backward() stops with an error. It goes back into the first step."
+    return f"{found}: no detach of tower is of this value. Answer 'weights' or 'gradient'."
 
 
 def _loss(w: Tensor) -> Tensor:
@@ -124,11 +143,14 @@ EXERCISES = {
         "a number", number, _three_steps, "A longer run changes the weights. Still only the last step counts."
     ),
     "3.2": Exercise(
-        "a list of reasons such as ['weights']", names, _which_cuts, "Each cut removes a part of the derivative."
+        "a number", number, _first_step_only, "alpha has not moved the first weights, so there is nothing to cut."
     ),
     "3.3": Exercise("a number", number, _stopped, "So much would have flowed on to the step before."),
     "4.1": Exercise(
         "a function of loss, w, alpha, kappa and steps", function, _a_tower, "Your tower is the library's, bit for bit."
     ),
     "4.2": Exercise("a number", number, _kappa, "A much larger one throws alpha past its best value in one step."),
+    "4.3": Exercise(
+        "'weights' or 'gradient'", reason, _idle, "It matters after backward(create_graph=True): g has a graph then."
+    ),
 }

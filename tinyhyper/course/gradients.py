@@ -21,11 +21,11 @@ def _gradient(found: float) -> str:
     if near(found, slope(_loss, 1.0)):
         return ""
     if near(found, 2 * error * 3.0):
-        return "This is what the path through w * x contributes. w is read again, in w * w."
+        return "This is what the path through w * x contributes. w * w reads w, too."
     if near(found, 2 * error * 3.0 + 1.0):
         return "w * w reads w on both sides, and each side contributes."
     if near(found, 2.0):
-        return "This is what the path through w * w contributes. Another path leads through w * x."
+        return "This is what the two paths through w * w contribute. Another path leads through w * x."
     if near(found, slope(_loss, 2.0)):
         return "This is the gradient at w = 2, as in the lesson. Here w is 1."
     if near(found, 2 * error):
@@ -42,18 +42,53 @@ def _lowest(found: float) -> str:
 
 
 def _differences(found: Callable[..., Any]) -> str:
-    for f, at in ((math.sin, 1.0), (lambda v: v**3, -2.0), (math.exp, 0.5)):
-        rise, got = slope(f, at), returned(found(f, at))
-        error = abs(got - rise)
-        if error > 1e-2 * abs(rise):
-            return f"For a function whose derivative at {at:g} is {rise:.6g} it gives {got:.6g}."
-        if error > 1e-7 * abs(rise):
-            return (
-                f"Almost right: its error is {error:.0e}, and 1e-7 is allowed. The error of (f(x + h) - f(x)) / h "
-                "shrinks like h. With a step to both sides it shrinks like h squared. But a very small h loses digits "
-                "in the difference: 1e-5 is a good one."
-            )
+    for f, at in ((math.sin, 1.0), (_cube, -2.0), (math.exp, 0.5)):
+        looked: list[float] = []
+        got, rise = returned(found(_seen(f, looked), at)), slope(f, at)
+        if abs(got - rise) > 1e-7 * abs(rise):
+            return f"At {at:g} a derivative is {rise:.8g}, and yours is {got:.8g}. {_idea(f, at, got, looked)}"
     return ""
+
+
+def _cube(v: float) -> float:
+    return v**3
+
+
+def _seen(f: Callable[[float], float], looked: list[float]) -> Callable[[float], float]:
+    """The function, which notes where it is called."""
+
+    def seen(x: float) -> float:
+        looked.append(x)
+        return f(x)
+
+    return seen
+
+
+def _idea(f: Callable[[float], float], at: float, got: float, looked: list[float]) -> str:
+    """What to think about, by where f was called."""
+    low, high = min(looked, default=at), max(looked, default=at)
+    if low == high:
+        return "Compare f at two numbers, close to x."
+    if high - low < 1e-8:
+        return "The two numbers are so close that f differs in its last digits only. Go further apart."
+    if abs(got - (f(high) - f(low)) / (high - low)) > 1e-6 * abs(got):
+        return "Divide the difference of the two losses by the distance of the two numbers."
+    if low == at or high == at:
+        return "You go to one side of x. With a step of h to both sides the error shrinks like h squared."
+    return "The two numbers are far apart, and f is bent between them. Go closer."
+
+
+def _product(got: float, w: np.ndarray, alpha: float, gradient: Callable[[np.ndarray], np.ndarray]) -> str:
+    """What is wrong with a derivative of the loss after a step with respect to alpha."""
+    g0 = gradient(w)
+    wanted = -float(np.sum(g0 * gradient(w - alpha * g0)))
+    if near(got, wanted):
+        return ""
+    if near(got, -wanted):
+        return "The size is right. A larger alpha takes w further along -g. Is the next loss then larger or smaller?"
+    if near(got, -float(np.sum(g0 * g0))):
+        return "This is -g0 · g0. The second factor is the gradient at the weights after the step."
+    return "Compute g0 at w, then the weights after the step, then g1 at these. The derivative is -g1 · g0."
 
 
 def _next_loss(w: np.ndarray, alpha: float) -> float:
@@ -62,26 +97,20 @@ def _next_loss(w: np.ndarray, alpha: float) -> float:
 
 
 def _by_hand(found: float) -> str:
-    w = np.array([3.0, 1.0])
-    wanted = slope(lambda alpha: _next_loss(w, alpha), 0.2)
-    if near(found, wanted):
-        return ""
-    if near(found, -wanted):
-        return "The size is right. A larger alpha takes w further along -g. Is the next loss then larger or smaller?"
-    if near(found, -float(np.sum((2 * w) ** 2))):
-        return "This is -g0 · g0. The second factor is the gradient at the weights after the step."
-    return "Compute g0 at w, then the weights after the step, then g1 at these. The derivative is -g1 · g0."
+    return _product(found, np.array([3.0, 1.0]), 0.2, _of_squares)
 
 
-def _fourth_power(w: np.ndarray, alpha: float) -> float:
-    return float(np.sum((w - alpha * 4 * w**3) ** 4))
+def _of_squares(w: np.ndarray) -> np.ndarray:
+    return 2 * w
 
 
 def _hypergradient(found: Callable[..., Any]) -> str:
     for w, alpha in ((np.array([1.0]), 0.01), (np.array([0.5, -0.7]), 0.1), (np.array([-0.3, 0.2, 0.9]), 0.05)):
-        wanted = slope(lambda alpha, w=w: _fourth_power(w, alpha), alpha)  # type: ignore[misc]
-        if not near(got := returned(found(w.copy(), alpha)), wanted):
-            return f"For w = {w.tolist()} and alpha = {alpha} it gives {got:.6g}; differences give {wanted:.6g}."
+        got = returned(found(w.copy(), alpha))
+        if not _product(got, w, alpha, _of_squares):
+            return "This is right for sum(w ** 2). What is the gradient of sum(w ** 4)?"
+        if hint := _product(got, w, alpha, lambda v: 4 * v**3):
+            return f"For w = {w.tolist()} and alpha = {alpha} it gives {got:.6g}. {hint}"
     return ""
 
 
@@ -89,12 +118,13 @@ def _best_alpha(found: float) -> str:
     rise = slope(lambda alpha: _next_loss(np.array([1.0, -2.0]), alpha), found)
     if abs(rise) < 0.05:
         return ""
-    return f"There the derivative is {rise:.3g}: {'a shorter' if rise > 0 else 'a longer'} step would be better."
+    better = "a shorter" if rise > 0 else "a longer"
+    return f"There the derivative is {rise:.3g}: {better} step would be better. For which weights is g1 zero?"
 
 
 EXERCISES = {
-    "1.1": Exercise("a number", number, _gradient, "Two paths lead from the loss to w, and their parts add up."),
-    "1.2": Exercise("a number", number, _lowest, "There the parts of the two paths cancel."),
+    "1.1": Exercise("a number", number, _gradient, "Three paths lead from the loss to w, and they add up."),
+    "1.2": Exercise("a number", number, _lowest, "There the contributions of the paths cancel."),
     "1.3": Exercise(
         "a function of f and x", function, _differences, "It needs no tape, but two calls of f for every number."
     ),

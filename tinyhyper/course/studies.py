@@ -23,14 +23,14 @@ def _valley(curvatures: np.ndarray) -> Callable[[Any], Tensor]:
     return lambda params: 0.5 * total(tensor(curvatures) * square(params["w"]))
 
 
-def _slope(curvatures: np.ndarray, steps: int) -> float:
-    """The derivative of the loss after so many steps with respect to an alpha of 1.5."""
+def _slope(curvatures: np.ndarray, alpha: float, steps: int) -> float:
+    """The derivative of the loss after so many steps with respect to alpha."""
     loss, start = _valley(curvatures), {"w": np.ones(len(curvatures))}
-    return float(gradient(Training(loss, start, SGD(1.5, horizon=None), loss, steps=steps)).gradients["alpha"])
+    return float(gradient(Training(loss, start, SGD(alpha, horizon=None), loss, steps=steps)).gradients["alpha"])
 
 
 def _first_step(found: float) -> str:
-    if near(found, wanted := _slope(np.array([1.0, 0.01]), 1)):
+    if near(found, wanted := _slope(np.array([1.0, 0.01]), 1.5, 1)):
         return ""
     if near(found, -wanted):
         return "The size is right. The steep weight overshoots: would a smaller alpha have been better?"
@@ -40,10 +40,10 @@ def _first_step(found: float) -> str:
 def _steps_ahead(found: float) -> str:
     if found != int(found) or not 1 <= found <= 20:
         return "It is a whole number of steps, from 1 to 20."
-    steps, sign = int(found), np.sign(_slope(CURVATURES, 20))
-    if np.sign(_slope(CURVATURES, steps)) != sign:
-        return f"After {steps} steps it is {_slope(CURVATURES, steps):+.3g}, and after 20 it has the other sign."
-    return "" if steps == 1 or np.sign(_slope(CURVATURES, steps - 1)) != sign else "Fewer steps are enough."
+    at, before, end = (_slope(CURVATURES, 1.6, steps) if steps else 0.0 for steps in (int(found), int(found) - 1, 20))
+    if at * end <= 0:
+        return f"After {found:g} steps it is {at:+.3g}, and after 20 it has the other sign."
+    return "" if before * end <= 0 else "Fewer steps are enough."
 
 
 def _memory(found: float) -> str:
@@ -90,7 +90,7 @@ def _standard_error(found: Callable[..., Any]) -> str:
         if near(got, float(np.std(values) / np.sqrt(len(values)))):
             return "Divide by n - 1, not by n: the mean was computed from the same values."
         if not near(got, wanted):
-            return f"For {values} it gives {got:.4g}."
+            return f"For {values} it gives {got:.4g}. How far do the values vary, and how far does their mean?"
     return ""
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
 from .canvas import Canvas
 from .captions import clip
+from .shapes import Box
 
 LEFT, ROW, KEY, APART = 18, 23, 62, 16  # margin; height of a row; from a key to its words, to the next key
 SMALL = 7.2  # about the width of a letter
 BACK = "trail", "branch"  # bands that run from a loss back
+NORM, COORDINATE = "the norm of an array", "the coordinate that the level above moves"
 MARKS = {
     "marked": "the cut in question",
     "ghost": "the gradient that the cut stopped",
     "row-asked": "a value in question",
 }
+
+
+def texts(boxes: Iterable[Box], rows: Callable[[Box], int]) -> dict[str, str]:
+    """What gradients are called in boxes, and what it means. rows: how many a box has."""
+    shown = [box for box in boxes if box.key.kind == "gradient" and (len(box.names) == 1 or rows(box) > 1)]
+    found = {"|…|": NORM} if any(box.norms and rows(box) > 1 for box in shown) else {}
+    coordinates = sorted({coordinate for box in shown for coordinate in box.coordinates.values()})
+    return found | {f"{coordinate} …": COORDINATE for coordinate in coordinates}
 
 
 class Legend:
@@ -48,9 +58,10 @@ class Legend:
 def _key(canvas: Canvas, kind: str, x: float, y: float) -> None:
     """Draw what a cell explains. y: its middle."""
     pill = partial(canvas.add, "rect", None, "", y=y - 8, height=16, rx=8, class_="th-box th-gradient th-key")
-    if kind == "ghost":
-        canvas.write(x + 8, y + 5, kind, "th-reason")
-    elif kind == "row-asked":
+    if kind == "ghost" or kind.endswith(("…", "…|")):  # a text
+        canvas.write(x + 8, y + 5, kind, "th-reason" if kind == "ghost" else "th-row")
+        return
+    if kind == "row-asked":
         canvas.add("rect", x=x + 10, y=y - 8, width=32, height=16, class_="th-row-asked th-key")
     elif kind == "gradient":
         pill(x=x + 10, width=32)

@@ -25,7 +25,7 @@ from .diagram import diagram
 from .figure import figure, steps_of
 from .graph import look_of
 from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
-from .legend import Legend
+from .legend import Legend, texts
 from .records import Recording
 from .shapes import FIXED, Arrow, Box, Figure, Key
 from .text import site
@@ -131,11 +131,12 @@ class Drawing(Canvas):
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
         self.lines += [""] * max(self.least - len(self.lines), self.below)
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
-        self.legend = Legend(flows, width, self.captions.made())
-        below = self.legend.height + 8
-        self.layout = self.lay(self.figure, self.first + LINE * len(self.lines) - 2, self.hall - below)
+        boxes, note = self.figure.boxes.values(), self.captions.made()
+        most = Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, note).height + 8
+        self.layout = self.lay(self.figure, self.first + LINE * len(self.lines) - 2, self.hall - most)
+        self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, note)
         self.bottom = self.layout.bottom
-        self.height = self.bottom + below
+        self.height = self.bottom + self.legend.height + 8
 
     def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
