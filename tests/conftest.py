@@ -42,5 +42,5 @@ def as_compiled(monkeypatch):
     """Whatever is left to kernels where there is a compiler, is so without one too: they run as plain Python then."""
     if THERE and compiler_is_off():
         elementwise_backend("numba")  # plans are remembered by the backend that was in force
-        for name in ("convolution", "matmul", "recurrent", "scatter", "softmax", "totals"):
+        for name in ("convolution", "matmul", "quicker", "recurrent", "softmax"):
             monkeypatch.setattr(kernels(name), "compiler_is_off", lambda: False)

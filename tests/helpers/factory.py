@@ -31,7 +31,7 @@ from tinyhyper import GraphReleasedError
 from tinyhyper.core.operation import Elementwise
 from tinyhyper.ops.elementwise import RULES
 from tinyhyper.testing import broadcastable_shapes, collector_off, operations
-from tinyhyper.testing.differences import jacobians, size_of, slope
+from tinyhyper.testing.differences import Function, along, size_of, slope
 from tinyhyper.testing.functions import leaves
 from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS, Operation, Values
 from tinyhyper.testing.strategies import SEEDS, SHAPES
@@ -198,6 +198,16 @@ def value(row: Row, case: Example) -> None:
             assert np.array_equal(out.data, expected)
         else:
             assert_close(out.data, expected, "value", 1e-4 + 1e-4 * size_of(expected), rtol=1e-13)
+
+
+def jacobians(function: Function, arrays: Sequence[Array]) -> list[Array]:
+    """For each array d function / d array by differences, with the array's axes last."""
+    found = []
+    for n, array in enumerate(arrays):
+        columns = [slope(function, arrays, along(arrays, n, place)) for place in range(array.size)]
+        shape = np.shape(function(*arrays))
+        found.append(np.stack(columns, -1).reshape(shape + array.shape) if columns else np.zeros(shape + array.shape))
+    return found
 
 
 def gradient(row: Row, case: Example) -> None:

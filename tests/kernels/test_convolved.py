@@ -10,7 +10,7 @@ from words import both_ways, computed, spec
 
 import tinyhyper as th
 from tinyhyper.core.operation import OPERATIONS
-from tinyhyper.kernels import convolved, entries, sweeps, threads
+from tinyhyper.kernels import convolution, entries, sweeps, threads
 
 DTYPES = [np.float32, pytest.param(np.float64, marks=() if compiler_is_off() else pytest.mark.slow)]
 
@@ -88,9 +88,9 @@ def test_what_threads_share_is_left_to_them(monkeypatch):
     x, w, g = (np.ones(shape, np.float32) for shape in [(4, 6, 6, 2), (3, 3, 2, 4), (4, 4, 4, 4)])
     options = {"stride": (1, 1), "padding": (0, 0)}
     calls = [
-        (convolved.convolve, (x, w), g, options),
-        (convolved.spread, (g, w), x, {**options, "size": (6, 6)}),
-        (convolved.correlate, (x, g), w, {**options, "size": (3, 3)}),
+        (convolution.convolve_recipe, (x, w), g, options),
+        (convolution.spread_recipe, (g, w), x, {**options, "size": (6, 6)}),
+        (convolution.correlate_recipe, (x, g), w, {**options, "size": (3, 3)}),
     ]
     for count, grain in [(1, 100), (2, 10**6), (2, 100)]:
         monkeypatch.setattr(sweeps, "GRAIN", grain)

@@ -170,7 +170,7 @@ def multiplied(a, b, skips):
     plan.packs = (*plan.packs[:2], skips)
     out, room = np.empty(plan.shape, a.dtype), plan.room()
     (call,) = plan.calls(*plan.views(a, b, out), room)
-    product.kernel(plan.dtype)[0](*call)
+    product.kernel(plan.dtype)(*call)
     return out, room[0][2]
 
 
@@ -239,7 +239,7 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, sizes, order):
     around = np.full((rows + 30, columns + 70), 7, dtype)
     plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1)
     (call,) = plan.calls(a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns], plan.room())
-    product.kernel(plan.dtype)[0](*call)
+    product.kernel(plan.dtype)(*call)
     wanted = np.full_like(around, 7)
     wanted[5 : 5 + rows, 5 : 5 + columns] = 6 * inner
     np.testing.assert_array_equal(around, wanted)
@@ -352,7 +352,7 @@ for rows, inner, columns in [(13, 33, 40), (5, 530, 3), (30, 20, 600), (1, 1, 1)
         np.testing.assert_array_equal(module.matmul(a, b), a @ b)
         stack = module.matmul(np.stack([a, a])[:, ::-1], b)
         np.testing.assert_array_equal(stack, np.stack([a @ b] * 2)[:, ::-1])
-kernel, _ = product.kernel(np.dtype("float32"))
+kernel = product.kernel(np.dtype("float32"))
 assert not hasattr(kernel, "compile")
 """
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}

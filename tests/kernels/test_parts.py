@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
+from tinyhyper.core.operation import ArraySpec
 from tinyhyper.fusion.fusion import fused
 from tinyhyper.kernels import parts
 from tinyhyper.kernels.plan import elementwise_backend, is_library_call
 from tinyhyper.ops.elementwise import RULES
 
 slow = pytest.mark.slow
+FLOAT32, FLOAT64 = (ArraySpec((), np.dtype(kind)) for kind in (np.float32, np.float64))
 
 
 @pytest.fixture(autouse=True)
@@ -90,21 +92,21 @@ def test_the_parts_are_shared_out(monkeypatch):
 @pytest.mark.parametrize("size, shared", [(1_000, False), (10_000, False), (10_000_000, True)])
 def test_only_what_takes_long_is_shared(monkeypatch, size, shared):
     monkeypatch.undo()
-    assert parts.pays(fused(th.add).expression, size, [True] * 3, 4) == shared
-    assert parts.pays(fused(th.tanh).expression, size, [True] * 2, 8) == shared
+    assert parts.pays(fused(th.add).expression, size, [(True,)] * 3, [FLOAT32]) == shared
+    assert parts.pays(fused(th.tanh).expression, size, [(True,)] * 2, [FLOAT64]) == shared
 
 
 def test_a_costly_function_is_shared_sooner(monkeypatch):
     monkeypatch.undo()
-    assert parts.pays(fused(RULES["power"]).expression, 100_000, [True] * 3, 8)
-    assert not parts.pays(fused(th.multiply).expression, 100_000, [True] * 3, 8)
+    assert parts.pays(fused(RULES["power"]).expression, 100_000, [(True,)] * 3, [FLOAT64])
+    assert not parts.pays(fused(th.multiply).expression, 100_000, [(True,)] * 3, [FLOAT64])
 
 
 def test_what_is_computed_once_costs_nothing(monkeypatch):
     monkeypatch.undo()
     costly = fused(RULES["power"]).expression
-    assert not parts.pays(costly, 100_000, [False, False, True], 8)
-    assert parts.pays(costly, 100_000, [False, True, True], 8)
+    assert not parts.pays(costly, 100_000, [(False,), (False,), (True,)], [FLOAT64])
+    assert parts.pays(costly, 100_000, [(False,), (True,), (True,)], [FLOAT64])
 
 
 def test_a_single_function_of_the_c_library_is_left_to_numpy():

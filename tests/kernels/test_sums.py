@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 import tinyhyper as th
 from tinyhyper.fusion.expression import run, weak_values
 from tinyhyper.fusion.symbols import Scalar, Symbol, lower
-from tinyhyper.kernels import threads, totals
+from tinyhyper.kernels import quicker, threads
 from tinyhyper.kernels.plan import elementwise_backend
+from tinyhyper.kernels.quicker import total
 from tinyhyper.kernels.sums import Apart
-from tinyhyper.kernels.totals import total
 
 ARRAYS, SCALARS = 2, 2
 
@@ -131,7 +131,7 @@ def test_the_total_of_an_array(size, seed, order, dtype):
 @pytest.mark.usefixtures("as_compiled")
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_threads_share_the_total_of_a_long_array(monkeypatch, number):
-    monkeypatch.setattr(totals, "SHARED", 1000)
+    monkeypatch.setattr(quicker, "SHARED", 1000)
     monkeypatch.setattr(threads, "_threads", number)
     x = np.arange(3457, dtype=np.float32)  # whole numbers, so exact
     assert total(x) == 3457 * 3456 // 2

@@ -212,10 +212,10 @@ def test_numpys_blas_follows():
 def test_a_fork_forgets_the_workers_that_it_has_not():
     th.set_num_threads(3)
     threads.run(lambda n: time.sleep(0.001), [(n,) for n in range(6)])
-    before = threads._pool.workers
+    before = threads._workers
     assert before
     threads._forget_workers()
-    assert not threads._pool.workers
+    assert not threads._workers
     made = []
     threads.run(made.append, [(n,) for n in range(6)])
-    assert sorted(made) == list(range(6)) and not set(threads._pool.workers) & set(before)
+    assert sorted(made) == list(range(6)) and not set(threads._workers) & set(before)

@@ -91,12 +91,12 @@ def test_kernels_agree_with_numpy(dtype, shape, seed, edge, columns):
     x = np.asfortranarray(x) if columns else x
     scale, weights = np.asarray(rng.standard_normal(), dtype), rng.dirichlet(np.ones(shape[1]), shape[0]).astype(dtype)
     calls = {
-        "softmax": lambda: softmax.softmax(x, -1),
-        "log_softmax": lambda: softmax.log_softmax(x, 1),
+        "softmax": lambda: softmax.softmax(x, axis=-1),
+        "log_softmax": lambda: softmax.log_softmax(x, axis=1),
         "cross_entropy": lambda: softmax.cross_entropy(x, labels),
         "excess": lambda: softmax.excess(scale, x, labels),
-        "centred": lambda: softmax.centred(x, weights, -1),
-        "balanced": lambda: softmax.balanced(x, weights, 1),
+        "centred": lambda: softmax.centred(x, weights, axis=-1),
+        "balanced": lambda: softmax.balanced(x, weights, axis=1),
     }
     found = {}
     for small in (0, 10**9):
@@ -125,4 +125,4 @@ def test_softmax_over_the_last_of_many_axes():
     x = np.random.default_rng(0).standard_normal((4, 5, 100))
     np.testing.assert_allclose(th.softmax(th.tensor(x)).data, _softmax(x), rtol=1e-14)
     np.testing.assert_allclose(th.log_softmax(th.tensor(x)).data, _log_softmax(x), rtol=1e-14)
-    np.testing.assert_allclose(softmax.softmax(x, 2).sum(-1), 1, rtol=1e-14)
+    np.testing.assert_allclose(softmax.softmax(x, axis=2).sum(-1), 1, rtol=1e-14)

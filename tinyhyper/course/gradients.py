@@ -75,7 +75,7 @@ def _idea(f: Callable[[float], float], at: float, got: float, looked: list[float
         return "Divide the difference of the two losses by the distance of the two numbers."
     if low == at or high == at:
         return "You go to one side of x. With a step of h to both sides the error shrinks like h squared."
-    return "The two numbers are far apart, and f is bent between them. Go closer."
+    return "The two numbers are far apart, and f curves between them. Go closer."
 
 
 def _product(got: float, w: np.ndarray, alpha: float, gradient: Callable[[np.ndarray], np.ndarray]) -> str:

@@ -25,6 +25,7 @@ class Answer:
     print it for text; in a notebook it shows itself; `svg()` and `save_svg(path)` give the picture. docs/glossary.md
     explains the words.
     columns, rows: the table, its numbers as they are.  bar: the column that a drawn table shows as bars.
+    looks: of each row, how its bar looks.
     """
 
     question: str
@@ -33,6 +34,7 @@ class Answer:
     rows: Sequence[tuple[Any, ...]] = ()
     bar: str | None = None
     draw: Callable[[], Picture] | None = None
+    looks: Sequence[str] = ()
 
     @property
     def _cells(self) -> list[tuple[str, ...]]:
@@ -58,7 +60,7 @@ class Answer:
         """The picture, as the text of an SVG, which a notebook shows."""
         if self.draw is not None:
             return self.draw()
-        return drawn_table(self.question, self.text, self.columns, self.rows, self.bar)
+        return drawn_table(self.question, self.text, self.columns, self.rows, self.bar, self.looks)
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""

@@ -68,14 +68,16 @@ def _joins(sizes: tuple[int, ...], steps: tuple[int, ...], outer: int, inner: in
 
 
 class Signature(NamedTuple):
-    """What a kernel is written for: an expression, its inputs' and outputs' dtypes, and along which loops each of them
-    varies."""
+    """What a kernel is written for: an expression, and the dtypes of its inputs and then outputs, and along which
+    loops each varies."""
 
     expression: Expression
     dtypes: tuple[np.dtype, ...]
-    out_dtypes: tuple[np.dtype, ...]
-    inputs: tuple[Mask, ...]
-    outputs: tuple[Mask, ...]
+    varies: tuple[Mask, ...]
+
+    @property
+    def outputs(self) -> tuple[Mask, ...]:
+        return self.varies[self.expression.inputs :]
 
 
 def kernel(signature: Signature) -> Callable[..., None]:
@@ -89,7 +91,7 @@ def write(signature: Signature) -> str:
     Where it has functions that vectorize only for arguments near 0, it takes all of them to be near and notes if one
     was not; then everything is computed once more, with the C library's functions for those that are far.
     """
-    names = [f"a{n}" for n in range(len(signature.inputs))] + [f"o{n}" for n in range(len(signature.outputs))]
+    names = [f"a{n}" for n in range(signature.expression.inputs)] + [f"o{n}" for n in range(len(signature.outputs))]
     writer = Writer(signature)
     body = _body(writer, names)
     if any(near_name(line.op.name, "float64") for line in signature.expression.lines):
@@ -133,16 +135,16 @@ class Writer:
     def __init__(self, signature: Signature, near: bool = False) -> None:
         self.signature, self.near = signature, near
         self.expression = expression = signature.expression
-        self.loops = len((*signature.inputs, *signature.outputs)[0])
-        self.types, self.loose = value_dtypes(expression, signature.dtypes)
+        self.loops = len(signature.varies[0])
+        self.types, self.loose = value_dtypes(expression, signature.dtypes[: expression.inputs])
         self.text = [f"v{n}" for n in range(len(self.types))]
         for n, constant in enumerate(expression.constants, expression.inputs):
             self.text[n] = repr(constant) if math.isfinite(constant) else f"float('{constant}')"
         self.first_line = expression.inputs + len(expression.constants)
-        self.varies = [*signature.inputs, *[(False,) * self.loops] * len(expression.constants)]
+        self.varies = [*signature.varies[: expression.inputs], *[(False,) * self.loops] * len(expression.constants)]
         for _, args in expression.lines:
             self.varies.append(tuple(map(any, zip(*[self.varies[arg] for arg in args]))) if self.loops else ())
-        self.arrays = (*signature.inputs, *signature.outputs)
+        self.arrays = signature.varies
         self.live: set[int] = set()
         self.runs = False
 
@@ -168,7 +170,7 @@ class Writer:
                 sum_it = f"{head}: {place} += {stored}{_index((True,) * depth)}"
                 return Block([], [], [sum_it], depth - 1, [], [])
             self.live.add(number)
-            value = _convert(self.text[number], self.signature.out_dtypes[n].name)
+            value = _convert(self.text[number], self.signature.dtypes[self.expression.inputs + n].name)
             store = f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"
             return Block([], [store], [], self.loops, [], [])
         groups = Apart(self.expression, lambda value: all(o or not v for v, o in zip(self.varies[value], varies)))

@@ -9,21 +9,59 @@ the kernels run only when forced, as plain Python.
 
 The kernels leave out some zeros, and put in others, which changes nothing as long as these meet finite numbers. Where
 a weight or a number of g is NaN or infinite, they take the zeros that NumPy takes, and no others.
+
+A C function convolves by the kernels for few multiplications too. It has no threads: what these would share is left to
+Python.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from ..core.operation import quicken
+from ..core.operation import ArraySpec, quicken
 from ..core.tensor import FLOATS
 from ..ops.convolution import Pair, summed
-from . import sweeps
+from . import sweeps, threads
 from .backend import Backend, compiler_is_off
+from .recipes import Operand, Output, Recipe, Specs, Table, anyhow, array, boolean, lie, lie_in_rows, made, pair, room
 
 LEAST = 2**18  # multiplications
+
+# Each phase has every hop-th pixel of the output, from one on, and every hop-th of the weights.
+PHASES = """
+@jit
+def kernel(x, w, out, hop, step, counts, phases, whole, room):
+    for n in range(len(phases)):
+        down, across, tap, further, high, low, left, right, above, before, height, pitch = phases[n]
+        pixels = out[:, down :: hop[0], across :: hop[1]]
+        taps = w[tap :: hop[0], further :: hop[1]]
+        if taps.size == 0:
+            pixels[:] = 0
+            continue
+        weights = whole[: taps.size // taps.shape[3]].reshape(len(taps), taps.shape[1] * taps.shape[2], whole.shape[1])
+        fill(taps, weights)
+        images = room[: height * pitch].reshape(height, pitch)
+        sweep(x[:, high:low, left:right], weights, pixels, images, (above, before), step, counts)
+"""
+TOTAL = """
+@jit
+def kernel(x, g, out, step, skips, down, across, corner, whole, room, sums):
+    if whole.shape[2] > g.shape[3]:
+        fill(g, whole)
+    n, parts = len(x), len(sums)
+    pixels = whole.reshape(n, g.shape[1], g.shape[2], whole.shape[2])
+    images = x[:, down[0] : down[1], across[0] : across[1]]
+    for part in range(parts):
+        first, last = n * part // parts, n * (part + 1) // parts
+        correlate(images[first:last], pixels[first:last], sums[part], room, corner, step, skips)
+    out[:] = sums[0]
+    for part in range(1, parts):
+        out += sums[part]
+"""
 
 convolution_backend = Backend("convolution_backend", "numba", "numpy")
 
@@ -64,6 +102,98 @@ def by_kernel(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> bool:
         return convolution_backend.chosen == "numba" and dtypes <= set(FLOATS)
     work = w.size * math.prod(y.shape[:3])
     return work >= LEAST and x.dtype in FLOATS and not compiler_is_off()
+
+
+def convolve_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair) -> Recipe | None:
+    """A convolution, in one phase."""
+    x, w, y = map(lie, (*operands, out))
+    if not lie_in_rows(x, w, y):
+        return None
+    return _swept((x, w, y), w, (1, 1), stride, [((0, 0), (0, 0), padding)], by_kernel(x, w, y), counts=True)
+
+
+def spread_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size: Pair) -> Recipe | None:
+    """Its transpose by the images."""
+    g, w, x = map(lie, (*operands, out))
+    if not lie_in_rows(g, w, x):
+        return None
+    phases = [*sweeps.phases(w.shape[:2], stride, padding)]
+    return _swept((g, w, x), sweeps.turned(w), stride, (1, 1), phases, by_kernel(x, w, g), counts=False)
+
+
+def correlate_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size: Pair) -> Recipe | None:
+    """Its transpose by the weights: the sum over each group of images, and the sum of these."""
+    x, g, w = map(lie, (*operands, out))
+    if not lie_in_rows(x, g, w):
+        return None
+    exact, parts = by_kernel(x, w, g), sweeps.groups(g, w)
+    if exact and threads.num_threads() > 1 < len(parts):
+        return None
+    padded = sweeps.pad(x, size, g.shape[1:3], stride, padding, x.dtype)
+    total, rows = w.reshape(len(w), -1, w.shape[3]), g.reshape(len(g), -1, g.shape[3])
+    filled = (*rows.shape[:2], _wide(g))
+    down, across = _ends(padded)[:2], _ends(padded)[2:]
+    arguments = [
+        array(Operand(0), _lines(x)), array(Operand(1), g), array(Output(0), total), pair(_hops(stride, x)),
+        boolean(sweeps.skips(padding, size)), pair(down), pair(across), pair(padded.corner),
+        array(Operand(1), rows) if rows.shape == filled else room(filled, x.dtype),
+        room(padded.shape, x.dtype), room((len(parts), *total.shape), x.dtype),
+    ]  # fmt: skip
+    text = sweeps.text(sweeps.CORRELATE, x.dtype).replace("def kernel(", "def correlate(")
+    return made(text + TOTAL, arguments, exact and w.size > 1)  # NumPy adds single numbers up in another order
+
+
+def _swept(
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+    weights: np.ndarray,
+    hop: Pair,
+    step: Pair,
+    phases: Sequence[tuple[Pair, Pair, Pair]],
+    exact: bool,
+    counts: bool,
+) -> Recipe | None:
+    """Sweeps over images. weights: a view of the second array.  phases, counts: as in `sweeps`."""
+    x, w, out = arrays
+    table, sizes = list[tuple[int, ...]](), [(0, 0)]
+    for pixel, tap, zeros in phases:
+        taps, pixels = weights[tap[0] :: hop[0], tap[1] :: hop[1]], out[:, pixel[0] :: hop[0], pixel[1] :: hop[1]]
+        if not pixels.size:
+            continue
+        if exact and threads.num_threads() > 1 < len(sweeps.swept(taps, pixels)):
+            return None
+        padded = sweeps.pad(x, taps.shape[:2], pixels.shape[1:3], step, zeros, x.dtype)
+        table.append((*pixel, *tap, *_ends(padded), *padded.corner, *padded.shape))
+        sizes.append((math.prod(taps.shape[:3]), math.prod(padded.shape)))
+    rows, largest = map(max, zip(*sizes))
+    arguments = [
+        array(Operand(0), _lines(x)), anyhow(Operand(1), weights, weights.ctypes.data - w.ctypes.data),
+        array(Output(0), out), pair(hop), pair(_hops(step, x)), boolean(counts),
+        array(Table(partial(np.array, table)), np.array(table)), room((rows, _wide(weights)), x.dtype),
+        room((largest,), x.dtype),
+    ]  # fmt: skip
+    text = sweeps.text(sweeps.SWEEP, x.dtype).replace("def kernel(", "def sweep(")
+    return made(text + PHASES, arguments, exact)
+
+
+def _lines(x: np.ndarray) -> np.ndarray:
+    """Images of which a line is the pixels of a row, with all their channels."""
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _hops(step: Pair, x: np.ndarray) -> Pair:
+    """How far windows lie apart: in lines, and in numbers of a line."""
+    return step[0], step[1] * x.shape[3]
+
+
+def _wide(x: np.ndarray) -> int:
+    """How long the last axis is when it is filled up to whole vectors."""
+    return int(x.shape[-1] + sweeps.spare(x.shape[-1], x.dtype))
+
+
+def _ends(padded: sweeps.Padded) -> tuple[int, ...]:
+    """Which part of the images windows reach: from one line to before another, and from one number of it."""
+    (down, across), (_, height, width) = padded.first, padded.images.shape
+    return down, down + height, across, across + width
 
 
 _numpy_convolve = quicken("conv2d", convolve)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
-from . import convolved, expressions, moves, multiply, native, places, pooling, reductions, sequences, softmax
+from . import convolution, expressions, matmul, moves, native, places, pooling, recurrent, reductions, softmax
 from .backend import compiler_is_off
 from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
 
@@ -48,7 +48,7 @@ class Reach(NamedTuple):
 
 # By name, what makes the recipe of an operation, from its operands, its output and its options.
 RECIPES: dict[str, Callable[..., Recipe | None]] = {
-    "matmul": multiply.recipe,
+    "matmul": matmul.recipe,
     **dict.fromkeys(("reshape", "ravel", "expand_dims", "squeeze", "broadcast_to", "astype"), moves.copied),
     **{name: partial(moves.viewed, name) for name in ("transpose", "swapaxes", "moveaxis", "flip")},
     **{name: partial(places.taken, name) for name in ("roll", "tile")},
@@ -60,25 +60,17 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     "sum": moves.summed,
     "mean": moves.meant,
     "sum_to": moves.summed_to,
-    "conv2d": convolved.convolve,
-    "spread": convolved.spread,
-    "correlate": convolved.correlate,
-    "window_sum": pooling.window_sum,
-    "spread_sum": pooling.spread_sum,
-    "largest": pooling.largest,
-    "to_largest": pooling.to_largest,
-    "from_largest": pooling.from_largest,
-    "cross_entropy": softmax.loss_recipe,
-    "excess": softmax.excess_recipe,
-    "softmax": partial(softmax.softmax_recipe, softmax.SHARES),
-    "log_softmax": partial(softmax.softmax_recipe, softmax.LOGARITHMS),
-    "centred": partial(softmax.projection_recipe, softmax.WEIGHTED),
-    "balanced": partial(softmax.projection_recipe, softmax.SPREAD),
+    "conv2d": convolution.convolve_recipe,
+    "spread": convolution.spread_recipe,
+    "correlate": convolution.correlate_recipe,
+    **{name: partial(pooling.recipe, name) for name in pooling.KERNELS},
+    **{name: partial(softmax.labelled_recipe, name) for name in softmax.LABELLED},
+    **{name: partial(softmax.rows_recipe, name) for name in softmax.ROWS},
 }
 # The same, for those that have several outputs.
 MANY: dict[str, Callable[[Specs, Wanted, Any], Recipe | None]] = {
-    "lstm": sequences.forward,
-    "lstm.vjp": sequences.backward,
+    "lstm": recurrent.forward_recipe,
+    "lstm.vjp": recurrent.backward_recipe,
 }
 
 

@@ -46,7 +46,7 @@ def _recipe(
     layout = loops(shape, (*operands, *outs))
     if layout is None or not plan.holds(expression, operands, types, size := math.prod(shape)):
         return None
-    shared = not alone and _is_shared(expression, size, layout, outs)
+    shared = not alone and threads.num_threads() > 1 and pays(expression, size, layout.varies, outs)
     exact = _is_exact(fusion, whole, expression, outs, layout, size, alone)
     places = [*map(Operand, range(len(operands))), *map(Output, wanted)]
     return None if shared else written(expression, places, (*operands, *outs), layout, exact)
@@ -77,8 +77,8 @@ def written(
             arguments.append(total(place, x.dtype, view))
         else:
             arguments.append(anyhow(place, merged, offset) if offset and n == 0 else array(place, merged))
-    dtypes, varies = tuple([x.dtype for x in arrays]), tuple(layout.varies)
-    signature = compiler.Signature(expression, dtypes[:count], dtypes[count:], varies[:count], varies[count:])
+    varies = tuple(layout.varies)
+    signature = compiler.Signature(expression, tuple([x.dtype for x in arrays]), varies)
     divisible = bool(varies[0]) and all(map(all, varies[count:]))
     return made(_write(signature), arguments, exact, [along[0] for along in varies] if divisible else ())
 
@@ -112,9 +112,3 @@ def _is_exact(
     if alone or isinstance(fusion, Channelwise) or not plan.by_kernel(whole, size, fusion.eager):
         return False
     return not sums or expression.outputs == tuple([number for number in whole.outputs if number >= whole.inputs])
-
-
-def _is_shared(expression: Expression, size: int, layout: compiler.Layout, outs: Specs) -> bool:
-    """Whether it runs so long that threads share it."""
-    itemsize = max(out.dtype.itemsize for out in outs)
-    return threads.num_threads() > 1 and pays(expression, size, [True in v for v in layout.varies], itemsize)

@@ -64,15 +64,12 @@ if numba.config.DISABLE_JIT:
         return float(total) + float(term)
 
     def load(address: int) -> int:
-        """The 64-bit integer at an address."""
         return ctypes.c_int64.from_address(int(address)).value
 
     def store(address: int, value: int) -> None:
-        """Put a 64-bit integer at an address."""
         ctypes.c_int64.from_address(int(address)).value = value
 
     def call(function: int, words: int) -> None:
-        """Call the C function at an address with the address of its words."""
         ctypes.CFUNCTYPE(None, ctypes.c_int64)(int(function))(int(words))
 
 else:  # pragma: no cover - compiled

@@ -21,6 +21,9 @@ slowest to the fastest of the four ways to transpose the operands:
     256 x 128 x 10            0.53 to 0.97    0.60 to 1.23    (BLAS)
 
 `matmul_backend` forces one; with NUMBA_DISABLE_JIT=1 the kernel runs only when forced, as plain Python.
+
+A C function multiplies by tiles whatever the size: without Python around it the kernel is quicker than BLAS for small
+products too. For a matrix and a vector there are loops of their own, which are quicker than tiles.
 """
 
 from __future__ import annotations
@@ -30,14 +33,34 @@ import math
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from ..core.tensor import FLOATS
 from ..errors import ShapeError
-from . import threads
+from . import product, threads
 from .backend import Backend, compiler_is_off
 from .product import Product
+from .recipes import Argument, Operand, Output, Recipe, Room, Specs, Table, anyhow, array, boolean, lie, made, pair
 
 LEAST = 2**20  # multiplications
 THIN = 4  # rows or columns
+
+# Row after row; or, where its columns lie each in one piece, which are the rows of its transpose, column after column.
+BY_ROWS = """
+def kernel(matrix, vector, out):
+    for i in range(matrix.shape[0]):
+        total = {dtype}(0)
+        for k in range(matrix.shape[1]):
+            total = add(total, matrix[i, k] * vector[k])
+        out[i] = total
+"""
+BY_COLUMNS = """
+def kernel(columns, vector, out):
+    out[:] = 0
+    for k in range(columns.shape[0]):
+        factor = vector[k]
+        for i in range(columns.shape[1]):
+            out[i] += columns[k, i] * factor
+"""
 
 matmul_backend = Backend("matmul_backend", "numba", "blas")
 
@@ -83,19 +106,16 @@ def _tiled(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     dtype = _fitting(a, b)
     if dtype not in FLOATS:
         return _blas(a, b)
-    x, y = _ready(a if a.ndim > 1 else a[None], dtype), _ready(b if b.ndim > 1 else b[:, None], dtype)
-    rows = x
-    if y.ndim == 2 < x.ndim and x.size and is_one_matrix(x):
-        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    x, y = _matrices(_ready(a, dtype), _ready(b, dtype))
     try:
         if not (x.size and y.size):
             out = np.zeros((*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]), dtype)
         else:
-            out = _plan(rows, y, dtype).run(rows, y)
+            out = _plan(x, y, dtype).run(x, y)
     except ValueError:
         raise _misfit(a, b) from None
-    if rows is not x:
-        out = out.reshape(*x.shape[:-1], y.shape[-1])
+    if x.ndim < a.ndim:
+        out = out.reshape(*a.shape[:-1], y.shape[-1])
     if a.ndim == 1:
         out = out[..., 0, :]
     return out if b.ndim > 1 else out[..., 0]
@@ -113,7 +133,15 @@ def _ready(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return x if x.dtype == dtype and x.flags.aligned else np.array(x, dtype)
 
 
-def is_one_matrix(x: np.ndarray) -> bool:
+def _matrices(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Operands as matrices, or stacks of such; of a stack that shares a matrix all rows are one product."""
+    x, y = x if x.ndim > 1 else x[None], y if y.ndim > 1 else y[:, None]
+    if y.ndim == 2 < x.ndim and x.size and _is_one_matrix(x):
+        x = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x, y
+
+
+def _is_one_matrix(x: np.ndarray) -> bool:
     """Whether the rows of all matrices of a stack lie evenly spaced."""
     sizes, steps = x.shape, x.strides
     return all(steps[axis] == steps[axis + 1] * sizes[axis + 1] for axis in range(x.ndim - 2))
@@ -124,11 +152,6 @@ def _plan(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Product:
     return product_of((a.shape, a.strides), (b.shape, b.strides), dtype, threads.num_threads())
 
 
-def is_shared(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether threads share the product of two matrices, or stacks of such, of one dtype."""
-    return threads.num_threads() > 1 and len(_plan(a, b, a.dtype).parts) > 1
-
-
 product_of = functools.lru_cache(maxsize=4096)(Product)
 
 
@@ -137,3 +160,45 @@ def _misfit(a: np.ndarray, b: np.ndarray) -> ShapeError:
         f"matmul: shapes {a.shape} and {b.shape} do not fit. The last axis of the first must equal the last but one "
         "(or only) axis of the second, and the axes before these must broadcast; for numbers use *"
     )
+
+
+def recipe(operands: Specs, out: ArraySpec, left: bool = False, right: bool = False) -> Recipe | None:
+    """x @ y, of which left and right say whether the matrices of x, of y, are transposed first.
+
+    None for a product that threads share, too.
+    """
+    x, y = (lie(spec).swapaxes(-1, -2) if flipped else lie(spec) for spec, flipped in zip(operands, (left, right)))
+    if x.dtype != y.dtype or x.dtype not in FLOATS or not (x.size and y.size):
+        return None
+    exact = by_tiles(x, y)
+    x, y = _matrices(x, y)
+    if x.ndim == 2 == y.ndim and not exact:
+        if y.shape[1] == 1 and x.flags.forc:
+            return _by_vector(Operand(0), x, Operand(1), y[:, 0])
+        if len(x) == 1 and y.flags.forc:
+            return _by_vector(Operand(1), y.T, Operand(0), x[0])
+    in_one = all(_is_one_matrix(z[..., 0]) for z in (x, y))  # else no strides express a stack along one axis
+    if not in_one or exact and threads.num_threads() > 1 < len(_plan(x, y, x.dtype).parts):
+        return None
+    plan = product_of((x.shape, x.strides), (y.shape, y.strides), x.dtype, 1)
+    arrays = plan.views(x, y, np.empty(plan.shape, x.dtype))
+    arguments = [anyhow(*pair) for pair in zip((Operand(0), Operand(1), Output(0)), arrays)]
+    return made(product.source(x.dtype)[1], [*arguments, *planned(plan)], exact)
+
+
+def planned(plan: Product) -> list[Argument]:
+    """What the kernel wants to know beside the arrays: a plan on one thread, and its room."""
+    left, right, picks = plan.rooms()
+    return [
+        array(Table(lambda: plan.pairs), plan.pairs), *[anyhow(Room(x.nbytes), x) for x in (left(), right())],
+        array(Table(picks), picks()), pair(plan.block), *map(boolean, plan.packs),
+    ]  # fmt: skip
+
+
+def _by_vector(place: Operand, matrix: np.ndarray, other: Operand, vector: np.ndarray) -> Recipe:
+    """A matrix that lies in one piece, by a vector."""
+    rows, inner = matrix.shape
+    by_columns = matrix.flags.f_contiguous and (rows > inner or not matrix.flags.c_contiguous)
+    source = BY_COLUMNS if by_columns else BY_ROWS.format(dtype=matrix.dtype.name)
+    out = array(Output(0), np.empty(rows, matrix.dtype))
+    return made(source, [array(place, matrix.T if by_columns else matrix), array(other, vector), out], exact=False)

@@ -12,7 +12,7 @@ from ..core.operation import OPERATIONS, ArraySpec
 from ..core.rules import Axes, divide, lengths
 from ..core.tensor import FLOAT32, FLOAT64
 from ..fusion.expression import AS_FLOAT, Expression, Line
-from . import plan, threads, totals
+from . import plan, quicker, threads
 from .backend import compiler_is_off
 from .expressions import loops, written
 from .recipes import Operand, Output, Recipe, Specs, Table, array, in_rows, lie, made, total
@@ -62,9 +62,9 @@ def summed(operands: Specs, out: ArraySpec, axis: Axes = None, keepdims: bool = 
     [x] = operands
     size = math.prod(x.shape)
     if axis is None and not keepdims and x.dtype == FLOAT32 and lie(x).flags.forc and size:
-        exact = size >= plan.SMALL and (size < totals.SHARED or threads.num_threads() == 1) and not compiler_is_off()
+        exact = size >= plan.SMALL and (size < quicker.SHARED or threads.num_threads() == 1) and not compiler_is_off()
         flat = array(Operand(0), np.empty(size, x.dtype))
-        return made(totals.SOURCE, [flat, total(Output(0), out.dtype, ())], exact)
+        return made(quicker.TOTAL, [flat, total(Output(0), out.dtype, ())], exact)
     return _sum(TOTAL, x, lengths(x.shape, axis)[0], out.dtype)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..core.operation import ArraySpec
 from ..fusion.expression import Expression
 from . import threads
 from .accuracy import LIBRARY, MAX_ULPS, NEAR_ULPS
@@ -22,11 +23,14 @@ WORTH = 150  # microseconds on one thread; to hand over a part and its memory, a
 LEAST = 4  # rounds of the loop, so that a part is never a single one, whose layout numba takes for another type
 
 
-def pays(expression: Expression, size: int, along: Sequence[bool], itemsize: int) -> bool:
+def pays(
+    expression: Expression, size: int, varies: Sequence[tuple[bool, ...]], outs: Sequence[ArraySpec]
+) -> bool:
     """Whether a kernel runs so long over `size` elements that threads should share it.
 
-    along: which of its arguments have an element for each of these; what the others give is computed once.
+    varies: along which loops each of its arguments has elements; what those without give is computed once.
     """
+    along = [True in loops for loops in varies]
     cost = ARRAY * sum(along)
     each = [*along[: expression.inputs], *[False] * len(expression.constants)]
     for op, args in expression.lines:
@@ -39,7 +43,7 @@ def pays(expression: Expression, size: int, along: Sequence[bool], itemsize: int
             cost += FUNCTION
         else:
             cost += SLOW_LINE if op.name in SLOW else LINE
-    return cost * itemsize * size * 1e-6 >= WORTH
+    return cost * max(out.dtype.itemsize for out in outs) * size * 1e-6 >= WORTH
 
 
 class Parts(NamedTuple):

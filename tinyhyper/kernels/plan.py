@@ -61,15 +61,10 @@ class KernelPlan(Plan):
         layout = compiler.merge_axes(self.shape, [a.shape for a in every], [a.strides for a in every])
         if len(layout.varies[0]) > len(compiler.INDEX):
             return
-        count = len(arrays)
         self.reshaped = [(n, view) for n, view in enumerate(layout.views) if view != every[n].shape]
-        self.kernel = compiler.kernel(
-            compiler.Signature(
-                self.expression, tuple([a.dtype for a in arrays]), tuple(out.dtype for out in self.outs),
-                tuple(layout.varies[:count]), tuple(layout.varies[count:]),
-            )
-        )  # fmt: skip
-        totals = [not all(varies) for varies in layout.varies[count:]]
+        dtypes = (*[array.dtype for array in arrays], *[out.dtype for out in self.outs])
+        self.kernel = compiler.kernel(compiler.Signature(self.expression, dtypes, tuple(layout.varies)))
+        totals = [not all(varies) for varies in layout.varies[len(arrays) :]]
         self.makers: list[Callable[[], np.ndarray]] = [
             partial(np.zeros, out.shape) if total else partial(np.empty, out.shape, out.dtype)
             for out, total in zip(self.outs, totals)
@@ -79,9 +74,7 @@ class KernelPlan(Plan):
 
     def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
-        itemsize = max(out.dtype.itemsize for out in self.outs)
-        elementwise = [True in varies for varies in layout.varies]
-        if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), elementwise, itemsize):
+        if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), layout.varies, self.outs):
             return None
         along = tuple([varies[0] for varies in layout.varies])
         rounds = layout.views[along.index(True)][0]

@@ -85,16 +85,15 @@ class Tile(NamedTuple):
 
 
 @functools.cache
-def kernel(dtype: np.dtype) -> tuple[Callable[..., None], Tile]:
+def kernel(dtype: np.dtype) -> Callable[..., None]:
     """The compiled product for a dtype, for arrays of any strides. It is compiled once, not for every layout."""
     import_numba()
     from . import tiles
 
-    largest, text = source(dtype)
-    multiply = cache.load(text)
+    multiply = cache.load(source(dtype)[1])
     if hasattr(multiply, "compile"):
-        tiles.compile_once(multiply, dtype)
-    return multiply, largest
+        tiles.compile_once(multiply, tiles.kinds_of(dtype))
+    return multiply
 
 
 @functools.cache
@@ -161,7 +160,7 @@ class Product:
         """a @ b, for arrays of the plan's shapes and strides."""
         out = np.empty(self.shape, self.dtype)
         room = scratch.take(self, self.room)
-        threads.run(kernel(self.dtype)[0], self.calls(*self.views(a, b, out), room))
+        threads.run(kernel(self.dtype), self.calls(*self.views(a, b, out), room))
         scratch.give(self, room)
         return out
 

@@ -1,4 +1,8 @@
-"""The core's operations that kernels compute quicker, and the VJPs that go with them."""
+"""The core's operations that kernels compute quicker, and the VJPs that go with them.
+
+As for single operations, fewer than SMALL elements go through NumPy, which needs no compilation, and so does everything
+where numba is switched off.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,59 @@ import numpy as np
 from ..core import rules
 from ..core.operation import OPERATIONS, ArraySpec, quicken
 from ..core.rules import as_matrix, reshape, sum_to, swapaxes
-from ..core.tensor import Tensor
+from ..core.tensor import FLOAT32, FLOAT64, Tensor
+from . import cache, plan, threads
+from .backend import compiler_is_off
 from .matmul import matmul
-from .scatter import add_rows
-from .totals import total
+from .parts import Parts
+
+TOTAL = """
+def kernel(x, out):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total = add(total, float64(x[i]))
+    out[()] = total
+"""
+ROWS = """
+def kernel(rows, places, out):
+    for n in range(len(places)):
+        for j in range(rows.shape[1]):
+            out[places[n], j] += float64(rows[n, j])
+"""
+SHARED = 2_000_000  # elements, from which on threads share a sum: about as long as other kernels take then (`parts`)
+
+
+def total(x: np.ndarray) -> Any:
+    """The sum of all elements: float64 for float32, of which NumPy converts pieces and then adds them.
+
+    By a kernel, on several threads where that pays, for a contiguous float32 array; for others NumPy is as quick.
+    """
+    if x.size < plan.SMALL or x.dtype != FLOAT32 or not x.flags.forc or compiler_is_off():
+        return np.add.reduce(x, None, FLOAT64 if x.dtype == FLOAT32 else None)
+    kernel, args = cache.load(TOTAL), (x.ravel("K"), np.empty(()))
+    if x.size < SHARED or threads.num_threads() == 1:
+        kernel(*args)
+    else:
+        Parts(kernel, x.size, (True, False), 1).run(args)
+    return args[1]
 
 
 def _sum(x: np.ndarray, /, axis: rules.Axes = None, keepdims: bool = False) -> np.ndarray:
     whole = axis is None and not keepdims
     return rules.like(total(x) if whole else rules.total(x, axis, keepdims), x)
+
+
+def add_rows(rows: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    """Add each row to a float64 array at its place; NumPy's `add.at` takes ten to twenty times as long.
+
+    rows: (*places.shape, *out.shape[1:]), float32 or float64.  places: integers that are in range; negative ones count
+    from the end.
+    """
+    if rows.size < plan.SMALL or compiler_is_off():
+        np.add.at(out, places, rows.astype(FLOAT64, copy=False))
+    else:
+        flat = np.ascontiguousarray(rows).reshape(places.size, -1)
+        cache.load(ROWS)(flat, places.ravel().astype(np.intp, copy=False), out.reshape(len(out), -1))
 
 
 def _scatter(xs: Any, /, indices: Any, shape: tuple[int, ...]) -> np.ndarray:

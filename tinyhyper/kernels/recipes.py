@@ -110,24 +110,22 @@ def anyhow(place: Any, like: np.ndarray, offset: int = 0) -> Argument:
 
 
 def room(shape: tuple[int, ...], dtype: np.dtype) -> Argument:
-    """Room for an array as an argument."""
     like = np.empty(shape, dtype)
     return array(Room(like.nbytes), like)
 
 
 def pair(numbers: tuple[int, ...]) -> Argument:
-    """Two integers as an argument."""
     return Kind("int64", layout="pair"), numbers
 
 
 def boolean(flag: bool) -> Argument:
-    """A condition as an argument."""
     return Kind("boolean", layout=""), (int(flag),)
 
 
 def lie_in_rows(*arrays: np.ndarray) -> bool:
-    """Whether arrays are floats of one dtype, and lie in rows."""
-    return arrays[0].dtype in FLOATS and all(x.dtype == arrays[0].dtype and x.flags.c_contiguous for x in arrays)
+    """Whether arrays are floats of one dtype, lie in rows, and have elements."""
+    dtype = arrays[0].dtype
+    return dtype in FLOATS and all(x.dtype == dtype and x.flags.c_contiguous and x.size for x in arrays)
 
 
 def total(place: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Argument:

@@ -21,45 +21,64 @@ from ..fusion.expression import Expression
 from ..ops.recurrent import CELL, GATES, derivative
 from . import cache, compiler, product, threads
 from .backend import Backend, compiler_is_off
-from .matmul import LEAST
+from .matmul import LEAST, planned
+from .recipes import Argument, Operand, Output, Recipe, Specs, Wanted, array, lie, lie_in_rows, made, room
 
 PART = 8 * LEAST  # multiplications that are worth a thread
 
 recurrent_backend = Backend("recurrent_backend", "numba", "numpy")
 
-FORWARD = """
+PRODUCT = "pairs, left, right, picks, block, packs_a, packs_b, skips"  # what its kernel wants to know
+FORWARD = f"""
 
 @jit
-def kernel(x, weight, h, c, gates, total, first, last, pairs, left, right, picks, block, packs_a, packs_b, skips):
+def kernel(x, weight, h, c, gates, total, first, last, {PRODUCT}):
     n = h.shape[2]
     for t in range(len(x)):
-        multiply(h[t : t + 1, first:last], weight, total, pairs, left, right, picks, block, packs_a, packs_b, skips)
+        multiply(h[t : t + 1, first:last], weight, total, {PRODUCT})
         for b in range(first, last):
             r = b - first
-            cell({rows})
+            cell({{rows}})
 """
 
 # `dx` is the cotangent of what the cell adds up, so of x and of the product; `back` and `carry` are those of h and c,
 # on their way to the step before.
-BACKWARD = """
+BACKWARD = f"""
 
 @jit
-def kernel(
-    dh, dc, dgates, h, c, gates, weight, dx, dh0, dc0, back, carry, first, last, pairs, left, right, picks, block,
-    packs_a, packs_b, skips
-):
+def kernel(dh, dc, dgates, h, c, gates, weight, dx, dh0, dc0, back, carry, first, last, {PRODUCT}):
     n = h.shape[2]
     for s in range(len(dx)):
         t = len(dx) - 1 - s
         for b in range(first, last):
             r = b - first
-            cell({rows})
-        multiply(dx[t : t + 1, first:last], weight, back, pairs, left, right, picks, block, packs_a, packs_b, skips)
+            cell({{rows}})
+        multiply(dx[t : t + 1, first:last], weight, back, {PRODUCT})
     dh0[first:last], dc0[first:last] = back[0], carry[len(dx) % 2]
 """
 
 MULTIPLY = """
 from {module} import kernel as multiply
+"""
+
+# A C function has a loop, the product and what is around them in one text.
+FORWARD_WHOLE = f"""
+@jit
+def kernel(x, weight, h0, c0, hs, cs, gates, h, c, total, {PRODUCT}):
+    h[0], c[0] = h0, c0
+    forward(x, weight, h, c, gates, total, 0, x.shape[1], {PRODUCT})
+    hs[:], cs[:] = h[1:], c[1:]
+"""
+BACKWARD_WHOLE = f"""
+@jit
+def kernel(
+    dh, dc, dgates, weight, h0, c0, hs, cs, gates, dx, dh0, dc0, before, h, c, turned, back, carry, {PRODUCT}
+):
+    h[0], c[0], turned[0] = h0, c0, weight.T
+    h[1:], c[1:] = hs, cs
+    back[:], carry[:] = 0, 0
+    backward(dh, dc, dgates, h, c, gates, turned, dx, dh0, dc0, back, carry, 0, dx.shape[1], {PRODUCT})
+    before[:] = h[:-1]
 """
 
 
@@ -159,7 +178,7 @@ def step_product(rows: int, shape: tuple[int, int], dtype: np.dtype) -> product.
 @functools.lru_cache(maxsize=256)
 def _kernel(loop: str, dtype: np.dtype) -> Callable[..., None]:
     """The compiled loop, with the kernel of products."""
-    multiply, _ = product.kernel(dtype)
+    multiply = product.kernel(dtype)
     plain = getattr(multiply, "args", (multiply,))[0]  # it is wrapped where nothing is compiled
     return cache.load(loop + MULTIPLY.format(module=plain.__module__))
 
@@ -179,13 +198,59 @@ def backward_loop(dtype: np.dtype, h: bool, c: bool, gates: bool) -> str:
 
 def _loop(loop: str, expression: Expression, dtype: np.dtype, rows: tuple[str, ...]) -> str:
     """The loop around a cell; its operands and then its outputs are these rows."""
-    count = len(expression.outputs)
-    each = (True,)
-    signature = compiler.Signature(
-        expression, (dtype,) * expression.inputs, (dtype,) * count,
-        (each,) * expression.inputs, (each,) * count,
-    )  # fmt: skip
+    count = expression.inputs + len(expression.outputs)
+    signature = compiler.Signature(expression, (dtype,) * count, ((True,),) * count)
     return compiler.write(signature).replace("def kernel(", "def cell(") + loop.format(rows=", ".join(rows))
+
+
+def forward_recipe(operands: Specs, outputs: Wanted, call: Any) -> Recipe | None:
+    """The steps of a layer: from x, the recurrent weight, h and c to h, c and the gates of each step."""
+    arrays = [*map(lie, operands)]
+    if not lie_in_rows(*arrays):
+        return None
+    x, weight, h, _ = arrays
+    (length, batch, wide), states = x.shape, (len(x), *h.shape)
+    given = [array(Operand(0), x), array(Operand(1), weight[None]), *[array(Operand(n), h) for n in (2, 3)]]
+    results = _results(outputs, [states, states, x.shape], x.dtype)
+    rooms = [room(shape, x.dtype) for shape in ((length + 1, *h.shape), (length + 1, *h.shape), (1, batch, wide))]
+    return _made(forward_loop(x.dtype), "forward", FORWARD_WHOLE, [*given, *results, *rooms], x, weight)
+
+
+def backward_recipe(operands: Specs, outputs: Wanted, call: Sequence[bool]) -> Recipe | None:
+    """The steps back, from the cotangents that there are to those of x and of the first h and c; and h before each."""
+    arrays = [*map(lie, operands)]
+    if not lie_in_rows(*arrays):
+        return None
+    places = [array(Operand(n), x) for n, x in enumerate(arrays)]
+    weight, h, *_, states, gates = arrays[-6:]
+    cotangents = iter(places)
+    given = [next(cotangents) if flag else places[-1] for flag in call]  # nothing reads those that there are not
+    results = _results(outputs, [gates.shape, h.shape, h.shape, states.shape], h.dtype)
+    shapes = [(len(gates) + 1, *h.shape)] * 2 + [(1, *weight.T.shape), (1, *h.shape), (2, *h.shape)]
+    arguments = [*given, *places[-6:], *results, *[room(shape, h.dtype) for shape in shapes]]
+    return _made(backward_loop(h.dtype, *call), "backward", BACKWARD_WHOLE, arguments, gates, weight.T)
+
+
+def _made(
+    loop: str, name: str, source: str, arguments: list[Argument], x: np.ndarray, weight: np.ndarray
+) -> Recipe | None:
+    """The recipe, if threads do not share the work. x: what has its shape.  weight: that the steps multiply with."""
+    exact, batch = by_kernel(x.shape), x.shape[1]
+    if exact and threads.num_threads() > 1 < len(parts(x.shape)):
+        return None
+    rows, columns = weight.shape
+    plan = step_product(batch, (rows, columns), weight.dtype)
+    products = product.source(weight.dtype)[1].replace("def kernel(", "@jit\ndef multiply(")
+    text = loop.replace("def kernel(", f"def {name}(") + products + source
+    return made(text, [*arguments, *planned(plan)], exact)
+
+
+def _results(outputs: Wanted, shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[Argument]:
+    """Results as arguments; one that is not wanted goes to a room."""
+    return [
+        room(shape, dtype) if out is None else array(Output(n), np.empty(shape, dtype))
+        for n, (out, shape) in enumerate(zip(outputs, shapes))
+    ]
 
 
 _numpy_forward, _numpy_backward = quicken("lstm", forward), quicken("lstm.vjp", backward)

@@ -8,8 +8,7 @@ elements goes through NumPy, which needs no compilation, and so does everything 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -72,13 +71,17 @@ SOFTMAX = """            factor = {dtype}(1.0 / total)
 LOGARITHM = """            size = {dtype}(math.log(total))
             for j in range(classes):
                 out[i, j] = x[i, j] - tops[r] - size"""
-# The arguments of a kernel beside x and its room; what stands before the loop, in it, and after it.
-Source: TypeAlias = "tuple[str, str, str, str]"
-LOSSES: Source = ("labels, wrong, mean", CHECK, LOSS, MEAN)
-EXCESSES: Source = ("labels, wrong, scale, out", CHECK + EACH, EXCESS, "")
-SHARES, LOGARITHMS = ("out", "", SOFTMAX, ""), ("out", "", LOGARITHM, "")
-WEIGHTED, SPREAD = (" * weights[i, j]", ""), ("", " * weights[i, j]")
+# By name, the arguments of a kernel beside x and its room; what stands before the loop, in it, and after it.
+KERNELS = {
+    "cross_entropy": ("labels, wrong, mean", CHECK, LOSS, MEAN),
+    "excess": ("labels, wrong, scale, out", CHECK + EACH, EXCESS, ""),
+    "softmax": ("out", "", SOFTMAX, ""),
+    "log_softmax": ("out", "", LOGARITHM, ""),
+}
+LABELLED = {"cross_entropy": (0, 1), "excess": (1, 2, 0)}  # which operands are x, the labels, and what else there is
 BLOCK = 2048  # elements of a block of rows
+# By name, what is multiplied by weights in out = x - total, twice, where total is the sum over the row.
+PROJECTIONS = {"centred": (" * weights[i, j]", ""), "balanced": ("", " * weights[i, j]")}
 PROJECTION = """
 def kernel(x, weights, out):
     n, classes = x.shape
@@ -91,119 +94,79 @@ PASS = """
         for j in range(classes):
             out[i, j] = {x}[i, j] - part{share}
 """
+ROWS = ("softmax", "log_softmax", *PROJECTIONS)
 
 
-def cross_entropy(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    if not _small(x):
-        mean, wrong = np.empty((), x.dtype), np.zeros(1, np.intp)
-        cache.load(_source(x.dtype, *LOSSES))(x, *_room(x), _indices(labels), wrong, mean)
-        if not wrong[0]:
-            return mean
-    return _numpy_cross_entropy(x, labels)  # which says what label is out of range
+def _by_labels(name: str) -> Callable[..., np.ndarray]:
+    """Let a kernel of labels carry out an operation on large arrays; the way that it is carried out then."""
+
+    def forward(*operands: np.ndarray) -> np.ndarray:
+        x, labels, *others = [operands[n] for n in LABELLED[name]]
+        if not _small(x):
+            out, wrong = np.empty(x.shape if others else (), x.dtype), np.zeros(1, np.intp)
+            given = labels.astype(np.intp, copy=False), wrong, *others
+            cache.load(_source(name, x.dtype))(x, *_room(x), *given, out)
+            if not wrong[0]:
+                return out
+        return by_numpy(*operands)  # which says what label is out of range
+
+    by_numpy = quicken(name, forward)
+    return forward
 
 
-def excess(scale: np.ndarray, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    if not _small(x):
-        out, wrong = np.empty(x.shape, x.dtype), np.zeros(1, np.intp)
-        cache.load(_source(x.dtype, *EXCESSES))(x, *_room(x), _indices(labels), wrong, scale, out)
-        if not wrong[0]:
-            return out
-    return _numpy_excess(scale, x, labels)
+def _by_rows(name: str) -> Callable[..., np.ndarray]:
+    """Let a kernel of rows carry out an operation on large arrays of one shape; the way that it is carried out then."""
 
+    def forward(*operands: np.ndarray, axis: Axes) -> np.ndarray:
+        x = operands[0]
+        if _small(x) or not _are_rows(operands, axis):
+            return by_numpy(*operands, axis)
+        rows = [array.reshape(-1, x.shape[-1]) for array in operands]
+        out = np.empty(rows[0].shape, x.dtype)
+        room = () if name in PROJECTIONS else _room(rows[0])
+        cache.load(_source(name, x.dtype))(*rows, *room, out)
+        return out.reshape(x.shape)
 
-def softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    if _has_rows(x, axis):
-        return _by_rows(_source(x.dtype, *SHARES), x, room=True)
-    return _numpy_softmax(x, axis)
-
-
-def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    if _has_rows(x, axis):
-        return _by_rows(_source(x.dtype, *LOGARITHMS), x, room=True)
-    return _numpy_log_softmax(x, axis)
+    by_numpy = quicken(name, forward)
+    return forward
 
 
 def shares(x: np.ndarray, axis: Axes) -> np.ndarray:
-    if _has_rows(x, axis) and np.isfinite(x).all():
-        return softmax(x, -1)
+    if not _small(x) and _are_rows([x], axis) and np.isfinite(x).all():
+        return softmax(x, axis=-1)
     return _numpy_shares(x, axis)
 
 
-def centred(x: np.ndarray, weights: np.ndarray, axis: Axes) -> np.ndarray:
-    if _has_rows(x, axis) and weights.flags.c_contiguous:
-        return _by_rows(_projection(x.dtype, *WEIGHTED), x, weights)
-    return _numpy_centred(x, weights, axis)
-
-
-def balanced(x: np.ndarray, weights: np.ndarray, axis: Axes) -> np.ndarray:
-    if _has_rows(x, axis) and weights.flags.c_contiguous:
-        return _by_rows(_projection(x.dtype, *SPREAD), x, weights)
-    return _numpy_balanced(x, weights, axis)
-
-
-def loss_recipe(operands: Specs, out: ArraySpec) -> Recipe | None:
-    """cross_entropy as a recipe. A label that is out of range sets the flag."""
-    return _labelled(LOSSES, operands, (0, 1), out)
-
-
-def excess_recipe(operands: Specs, out: ArraySpec) -> Recipe | None:
-    """excess as a recipe, with a flag as for cross_entropy."""
-    return _labelled(EXCESSES, operands, (1, 2, 0), out)
-
-
-def _labelled(what: Source, operands: Specs, order: Sequence[int], out: ArraySpec) -> Recipe | None:
-    """A kernel of labels: of x, the labels, and what else there is, by number in this order."""
-    x, labels, *others = [(Operand(n), lie(operands[n])) for n in order]
+def labelled_recipe(name: str, operands: Specs, out: ArraySpec) -> Recipe:
+    """cross_entropy or excess as a recipe. A label that is out of range sets the flag."""
+    x, labels, *others = [(Operand(n), lie(operands[n])) for n in LABELLED[name]]
     wrong = FLAG, np.zeros(1, np.intp)
     arguments = [array(*x), *_room_for(x[1]), *[array(*each) for each in (labels, wrong, *others)]]
-    return made(_source(x[1].dtype, *what), [*arguments, array(Output(0), lie(out))], exact=not _small(x[1]))
+    return made(_source(name, x[1].dtype), [*arguments, array(Output(0), lie(out))], exact=not _small(x[1]))
 
 
-def softmax_recipe(what: Source, operands: Specs, out: ArraySpec, axis: Axes) -> Recipe | None:
-    """softmax, or its logarithm, as a recipe."""
-    return _of_rows(_source(out.dtype, *what), operands, axis, room=True)
-
-
-def projection_recipe(what: tuple[str, str], operands: Specs, out: ArraySpec, axis: Axes) -> Recipe | None:
-    """centred or balanced as a recipe."""
-    return _of_rows(_projection(out.dtype, *what), operands, axis)
-
-
-def _of_rows(source: str, operands: Specs, axis: Axes, room: bool = False) -> Recipe | None:
-    """A kernel of rows for operands of one shape, if their last axis is the rows."""
+def rows_recipe(name: str, operands: Specs, out: ArraySpec, axis: Axes) -> Recipe | None:
+    """An operation on rows as a recipe, if the operands' last axis is these."""
     x, *_ = arrays = [*map(lie, operands)]
-    in_rows = axis in (-1, x.ndim - 1) and all(a.flags.c_contiguous and a.dtype in FLOATS for a in arrays)
-    if not in_rows or not x.size:
+    if not x.size or not _are_rows(arrays, axis):
         return None
     rows = np.empty((x.size // x.shape[-1], x.shape[-1]), x.dtype)
-    arguments = [*[array(Operand(n), rows) for n in range(len(arrays))], *(_room_for(rows) if room else ())]
-    return made(source, [*arguments, array(Output(0), rows)], exact=not _small(x))
+    room = () if name in PROJECTIONS else _room_for(rows)
+    arguments = [*[array(Operand(n), rows) for n in range(len(arrays))], *room, array(Output(0), rows)]
+    return made(_source(name, x.dtype), arguments, exact=not _small(x))
 
 
 def _room_for(x: np.ndarray) -> list[Argument]:
     return [array(Room(a.nbytes), a) for a in _room(x)]
 
 
-def _indices(labels: np.ndarray) -> np.ndarray:
-    return labels.astype(np.intp, copy=False)
-
-
 def _small(x: np.ndarray) -> bool:
     return x.size < plan.SMALL or compiler_is_off()
 
 
-def _has_rows(x: np.ndarray, axis: Axes) -> bool:
-    """Whether the kernel can take the last axis as rows."""
-    return x.dtype in FLOATS and x.flags.c_contiguous and axis in (-1, x.ndim - 1) and not _small(x)
-
-
-def _by_rows(source: str, *arrays: np.ndarray, room: bool = False) -> np.ndarray:
-    """What a kernel of rows makes of arrays of one shape."""
-    shape = arrays[0].shape
-    rows = [array.reshape(-1, shape[-1]) for array in arrays]
-    out = np.empty(rows[0].shape, rows[0].dtype)
-    cache.load(source)(*rows, *(_room(rows[0]) if room else ()), out)
-    return out.reshape(shape)
+def _are_rows(arrays: Sequence[np.ndarray], axis: Axes) -> bool:
+    """Whether a kernel can take the last axis of arrays as rows."""
+    return axis in (-1, arrays[0].ndim - 1) and all(a.dtype in FLOATS and a.flags.c_contiguous for a in arrays)
 
 
 def _room(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,21 +176,17 @@ def _room(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def _source(dtype: np.dtype, arguments: str, before: str, body: str, after: str) -> str:
+def _source(name: str, dtype: np.dtype) -> str:
     names = {"dtype": dtype.name, "short": f"f{8 * dtype.itemsize}"}
+    if name in PROJECTIONS:
+        weight, share = PROJECTIONS[name]
+        return PROJECTION + "".join([PASS.format(x=x, weight=weight, share=share, **names) for x in ("x", "out")])
+    arguments, before, body, after = KERNELS[name]
     parts = {"arguments": arguments, "before": before, "body": body.format(**names), "after": after}
-    aside, but = (ASIDE, BUT) if "labels" in arguments else ("", "")
+    aside, but = (ASIDE, BUT) if name in LABELLED else ("", "")
     return SOURCE.format(aside=aside, but=but, **parts, **names)
 
 
-@functools.cache
-def _projection(dtype: np.dtype, weight: str, share: str) -> str:
-    """out = x - total * share twice, where total is the sum of x * weight over the row."""
-    passes = [PASS.format(x=x, dtype=dtype.name, weight=weight, share=share) for x in ("x", "out")]
-    return PROJECTION + "".join(passes)
-
-
-_numpy_cross_entropy, _numpy_excess = quicken("cross_entropy", cross_entropy), quicken("excess", excess)
-_numpy_softmax, _numpy_log_softmax = quicken("softmax", softmax), quicken("log_softmax", log_softmax)
 _numpy_shares = quicken("shares", shares)
-_numpy_centred, _numpy_balanced = quicken("centred", centred), quicken("balanced", balanced)
+cross_entropy, excess = map(_by_labels, LABELLED)
+softmax, log_softmax, centred, balanced = map(_by_rows, ROWS)

@@ -117,11 +117,11 @@ class Padded(NamedTuple):
 def kernel(source: str, dtype: np.dtype) -> Callable[..., None]:
     """The compiled kernel for a dtype, for arrays of any strides."""
     import_numba()
-    from . import windows
+    from . import tiles, windows
 
     run = cache.load(text(source, dtype))
     if hasattr(run, "compile"):
-        windows.compile_once(run, dtype, 3 if source == SWEEP else 4)
+        tiles.compile_once(run, windows.kinds_of(dtype, 3 if source == SWEEP else 4))
     return run
 
 
@@ -138,8 +138,8 @@ def text(source: str, dtype: np.dtype) -> str:
         band=BAND,
         lanes=lanes,
         wide=tiles.VECTORS * lanes,
-        tall=windows.height(tiles.VECTORS),
-        taller=windows.height(1),
+        tall=windows.TALLEST[-1],
+        taller=windows.TALLEST[0],
         unit=vectors.SHAPE.step,
     )
 
@@ -223,7 +223,7 @@ def _run(source: str, padded: Padded, arrays: Sequence[Sequence[np.ndarray]], st
 def pad(x: np.ndarray, taps: Pair, size: Pair, step: Pair, zeros: Pair, dtype: np.dtype) -> Padded:
     """Images for so many windows of so many taps, with `zeros` before them, and as many behind as windows reach."""
     import_numba()
-    from .windows import height
+    from .windows import TALLEST
 
     channels = x.shape[3]
     reach = [(count - 1) * far + tap for count, far, tap in zip(size, step, taps)]
@@ -232,7 +232,7 @@ def pad(x: np.ndarray, taps: Pair, size: Pair, step: Pair, zeros: Pair, dtype: n
     images = np.require(x, dtype, ("C", "A")).reshape(*x.shape[:2], x.shape[2] * channels)
     images = images[:, first[0] : end[0], first[1] * channels : end[1] * channels]
     pitch = reach[1] * channels
-    further = height(1) * step[1] * channels + LINE  # how far the last tile, higher than what is left, may read on
+    further = TALLEST[0] * step[1] * channels + LINE  # how far the last tile, higher than what is left, may read on
     behind = -(-further // max(1, pitch))
     begin, corner = (first[0], first[1] * channels), (zeros[0] + first[0], (zeros[1] + first[1]) * channels)
     return Padded(images, begin, (reach[0] + behind, pitch), corner)

@@ -121,7 +121,8 @@ class Worker:
         self.numbers = np.zeros(16, np.int64)  # each in a cache line of its own
         self.given, self.ended = (int(self.numbers.ctypes.data) + 64 * n for n in range(2))
         self.lock = threading.Lock()
-        threading.Thread(target=self._serve, name="tinyhyper", daemon=True).start()
+        watch = _watch()  # which imports numba: in this thread, as two that do so at once can get half of it
+        threading.Thread(target=self._serve, args=(watch,), name="tinyhyper", daemon=True).start()
 
     def give(self, job: Job) -> int:
         """Let it work on the job; the number under which it will have ended."""
@@ -130,29 +131,14 @@ class Worker:
             self.numbers[0] += 1
             return int(self.numbers[0])
 
-    def _serve(self) -> None:
-        watch, number = _watch(), 0
+    def _serve(self, watch: Callable[..., None]) -> None:
+        number = 0
         while True:
             watch(self.ended, number, self.given, number + 1, _rounds(), PAUSE)
             job = self.inbox.get()
             number += 1
             job.work(job.calls.pop)
             del job  # and with it the arrays, while there is nothing to do
-
-
-class Pool:
-    """Workers, as many as a job has asked for at most."""
-
-    def __init__(self) -> None:
-        self.workers: list[Worker] = []
-        self.growing = threading.Lock()
-
-    def first(self, count: int) -> list[Worker]:
-        """So many workers; those that are missing are started."""
-        with self.growing:
-            while len(self.workers) < count:
-                self.workers.append(Worker())
-        return self.workers[:count]
 
 
 @functools.cache
@@ -166,13 +152,22 @@ def _rounds() -> int:
     return AWAKE if _threads <= _processors else 0
 
 
-_pool = Pool()
+_workers: list[Worker] = []  # as many as a job has asked for at most
+_growing = threading.Lock()
+
+
+def _first(count: int) -> list[Worker]:
+    """So many workers; those that are missing are started."""
+    with _growing:
+        while len(_workers) < count:
+            _workers.append(Worker())
+        return _workers[:count]
 
 
 def _forget_workers() -> None:
     """A forked process has a copy of everything but the other threads."""
-    global _pool
-    _pool = Pool()
+    global _workers, _growing
+    _workers, _growing = [], threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -190,7 +185,7 @@ def run(kernel: Kernel, calls: Sequence[Sequence[Any]]) -> None:
             kernel(*call)
         return
     job = Job(kernel, calls)
-    given = [(worker, worker.give(job)) for worker in _pool.first(helpers)]
+    given = [(worker, worker.give(job)) for worker in _first(helpers)]
     made = job.work(job.calls.popleft)
     if made < len(calls):
         for worker, number in given:

@@ -168,21 +168,30 @@ def _place(builder: ir.IRBuilder, array: View, i: ir.Value, j: ir.Value) -> ir.V
     return array.place(i, j)
 
 
-def _tile(  # type: ignore[no-untyped-def]
-    builder, a, a_step, a_hop, b, b_step, out, i, j, picks, count, height, width, adds
-):
-    """Call the smallest tile that holds the rows and columns that are left."""
-    args = a, a_step, a_hop, b, b_step, out.place(i, j), out.strides[0], picks, count, height, width, adds
+def smallest(  # type: ignore[no-untyped-def]
+    builder: ir.IRBuilder, write: Callable[..., None], out: View, args: Sequence[Any], height, width, tallest
+) -> None:
+    """Call, of the tiles that `write` writes, the smallest that holds the rows and columns that are left.
+
+    tallest: the rows of the largest that is one vector wide, two, and so on.
+    """
     after = builder.append_basic_block()
-    for vectors in range(1, VECTORS + 1):
-        for rows in range(SHAPE.step, SHAPE.rows + 1, SHAPE.step):
+    for vectors, most in enumerate(tallest, start=1):
+        for rows in range(SHAPE.step, most + 1, SHAPE.step):
             tall = builder.icmp_signed("<=", height, LONG(rows))
             wide = builder.icmp_signed("<=", width, LONG(vectors * lanes(out.size)))
             with builder.if_then(builder.and_(tall, wide)):
-                call(builder, _write_tile, out.real, args, rows, vectors)
+                call(builder, write, out.real, args, rows, vectors)
                 builder.branch(after)
     builder.branch(after)
     builder.position_at_end(after)
+
+
+def _tile(  # type: ignore[no-untyped-def]
+    builder, a, a_step, a_hop, b, b_step, out, i, j, picks, count, height, width, adds
+):
+    args = a, a_step, a_hop, b, b_step, out.place(i, j), out.strides[0], picks, count, height, width, adds
+    smallest(builder, _write_tile, out, args, height, width, [SHAPE.rows] * VECTORS)
 
 
 def _copy(builder, source, i, j, target, p, q, count, width):  # type: ignore[no-untyped-def]
@@ -247,13 +256,17 @@ def move(source, i, j, target, p, q, rows, columns):  # type: ignore[no-untyped-
 _compiling = threading.Lock()
 
 
-def compile_once(kernel: Any, dtype: np.dtype) -> None:
-    """Compile a product's kernel for arrays of the dtype and of any strides, and for nothing else from then on."""
+def compile_once(kernel: Any, kinds: Sequence[types.Type]) -> None:
+    """Compile a kernel for arguments of these types, and for nothing else from then on."""
+    with _compiling:  # two threads may come here with their first calls
+        if not kernel.signatures:
+            kernel.compile(tuple(kinds))
+            kernel.disable_compile()
+
+
+def kinds_of(dtype: np.dtype) -> list[types.Type]:  # pragma: no cover - compiled
+    """The types of a product's arguments, for arrays of the dtype and of any strides."""
     real = types.float32 if dtype == np.float32 else types.float64
     operand, result = (types.Array(real, 3, "A", readonly=readonly) for readonly in (True, False))
     numbers, room, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
-    flags = [types.boolean] * 3
-    with _compiling:  # two threads may come here with their first products
-        if not kernel.signatures:
-            kernel.compile((operand, operand, result, numbers, room, room, numbers, block, *flags))
-            kernel.disable_compile()
+    return [operand, operand, result, numbers, room, room, numbers, block, *[types.boolean] * 3]

@@ -8,25 +8,19 @@ image and the pixels in each. The operands are read where they lie; nothing is c
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .tiles import BYTES, VECTORS, View, call, compiled, place, put
-from .vectors import BYTE, INT, LONG, POINTER, SHAPE, Code, Loop, lanes
+from .tiles import BYTES, VECTORS, View, call, compiled, place, put, smallest
+from .vectors import BYTE, INT, LONG, POINTER, SHAPE, Code, Loop
 from .zeros import spoil
 
 LINE = 64  # bytes of a line of a cache
-
-
-def height(vectors: int) -> int:
-    """How many rows the largest tile has that is so many vectors wide."""
-    return SHAPE.rows * VECTORS // vectors
+# How many rows the largest tile has that is one vector wide, two, and so on.
+TALLEST = [SHAPE.rows * VECTORS // vectors for vectors in range(1, VECTORS + 1)]
 
 
 def _write_window(code: Code, rows: int, vectors: int) -> None:
@@ -52,20 +46,10 @@ def _write_window(code: Code, rows: int, vectors: int) -> None:
 def _window(  # type: ignore[no-untyped-def]
     builder: ir.IRBuilder, a, a_row, a_step, a_lap, b, b_step, b_lap, out: View, i, j, laps, steps, height, width, adds
 ):
-    """Call the smallest tile that holds the rows and columns that are left."""
     args = (
         a, a_row, a_step, a_lap, b, b_step, b_lap, out.place(i, j), out.strides[0], laps, steps, height, width, adds,
     )  # fmt: skip
-    after = builder.append_basic_block()
-    for vectors in range(1, VECTORS + 1):
-        for rows in range(SHAPE.step, SHAPE.rows * VECTORS // vectors + 1, SHAPE.step):
-            tall = builder.icmp_signed("<=", height, LONG(rows))
-            wide = builder.icmp_signed("<=", width, LONG(vectors * lanes(out.size)))
-            with builder.if_then(builder.and_(tall, wide)):
-                call(builder, _write_window, out.real, args, rows, vectors)
-                builder.branch(after)
-    builder.branch(after)
-    builder.position_at_end(after)
+    smallest(builder, _write_window, out, args, height, width, TALLEST)
 
 
 def _write_fetch(code: Code) -> None:
@@ -145,18 +129,12 @@ def fill(source, target):  # type: ignore[no-untyped-def]
                     target[a, row, k] = 0
 
 
-_compiling = threading.Lock()
-
-
-def compile_once(kernel: Any, dtype: np.dtype, axes: int) -> None:
-    """Compile a kernel for arrays of the dtype and of any strides, and for nothing else from then on.
+def kinds_of(dtype: np.dtype, axes: int) -> list[types.Type]:  # pragma: no cover - compiled
+    """The types of a kernel's arguments, for arrays of the dtype and of any strides.
 
     It reads images and an array of so many axes, and writes to one of the other number, of 3 and 4.
     """
     real = types.float32 if dtype == np.float32 else types.float64
     images, other = (types.Array(real, ndim, "A", readonly=True) for ndim in (3, axes))
     out, room, pair = types.Array(real, 7 - axes, "A"), types.Array(real, 2, "C"), types.UniTuple(types.intp, 2)
-    with _compiling:
-        if not kernel.signatures:
-            kernel.compile((images, other, out, room, pair, pair, types.boolean))
-            kernel.disable_compile()
+    return [images, other, out, room, pair, pair, types.boolean]

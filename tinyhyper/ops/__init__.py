@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,6 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
     return elementwise.clip(x, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
-def _last_trace(x: Any, offset: int = 0) -> Tensor:
-    return shape.trace(x, offset, -2, -1)
-
-
-def _last_diagonal(x: Any, offset: int = 0) -> Tensor:
-    return shape.diagonal(x, offset, -2, -1)
-
-
 # NumPy's functions that a rule stands for: the rule, and NumPy's own parameters in their order.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "sum": (rules.sum, "a axis dtype out keepdims initial where"),
@@ -72,8 +65,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "std": (reduce.std, "a axis dtype out ddof keepdims where mean correction"),
     "cumsum": (reduce.cumsum, "a axis dtype out"),
     "linalg.norm": (reduce.norm, "x ord axis keepdims"),
-    "linalg.trace": (_last_trace, "x offset"),
-    "linalg.diagonal": (_last_diagonal, "x offset"),
+    "linalg.trace": (partial(shape.trace, axis1=-2, axis2=-1), "x offset"),
+    "linalg.diagonal": (partial(shape.diagonal, axis1=-2, axis2=-1), "x offset"),
     "linalg.matmul": (rules.matmul, "x1 x2"),
     "linalg.tensordot": (linalg.tensordot, "x1 x2 axes"),
     "argmax": (reduce.argmax, "a axis out keepdims"),

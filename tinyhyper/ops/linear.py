@@ -43,18 +43,29 @@ def _after(activation: Callable[[Any], Any] | None, version: int, weak: Mask) ->
 
     weak: whether the product, and the bias if there is one, is a number.
     """
-    if activation is not None and not callable(activation):
-        raise ArgumentError(f"linear: activation={activation!r} is not a function, such as th.tanh")
 
     def after(product: Any, *bias: Any) -> Any:
-        total = product + bias[0] if bias else product
-        return activation(total) if activation else total
+        return product + bias[0] if bias else product
 
-    words = ["bias"] * (len(weak) - 1) + [getattr(activation, "__name__", "activation")] * bool(activation)
-    after.__name__ = " + ".join(words)
-    fusion, several = trace(after, len(weak), weak=weak)
+    return activated("linear", after, ["bias"] * (len(weak) - 1), activation, weak)
+
+
+def activated(what: str, function: Callable[..., Any], words: list[str], activation: Any, weak: Mask) -> Fusion:
+    """A function and the activation after it as a fusion of operands, of which `weak` says whether they are numbers.
+
+    what: the operation, for errors.  words: what else there is in the fusion's name.
+    """
+    if activation is not None and not callable(activation):
+        raise ArgumentError(f"{what}: activation={activation!r} is not a function, such as th.tanh")
+
+    def whole(*operands: Any) -> Any:
+        out = function(*operands)
+        return activation(out) if activation else out
+
+    whole.__name__ = " + ".join([*words, *[getattr(activation, "__name__", "activation")] * bool(activation)])
+    fusion, several = trace(whole, len(weak), weak=weak)
     if several:
-        raise ArgumentError(f"linear: {after.__name__} returns several values; an activation returns one")
+        raise ArgumentError(f"{what}: {whole.__name__} returns several values; an activation returns one")
     return fusion
 
 

@@ -24,6 +24,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import VJP, Fusion, Mask
 from ..fusion.symbols import Symbol
+from .linear import activated
 
 SAMPLED = 256  # places from which the means are guessed
 X, MEAN, INVERSE, WEIGHT, BIAS, RESIDUAL = range(6)  # the operands of a normalization
@@ -212,21 +213,13 @@ def _normalization(own: bool, activation: Callable[[Any], Any] | None, residual:
 @functools.lru_cache(maxsize=256)
 def _traced(own: bool, activation: Callable[[Any], Any] | None, version: int, residual: bool) -> Fusion:
     """The fusion, with the activation as it is in this version."""
-    if activation is not None and not callable(activation):
-        raise ArgumentError(f"batch_norm: activation={activation!r} is not a function, such as th.relu")
 
     def normalize(x: Any, mean: Any, inverse: Any, weight: Any, bias: Any, *residual: Any) -> Any:
         out = (x - mean) * (inverse * weight) + bias
-        out = out + residual[0] if residual else out
-        return activation(out) if activation else out
+        return out + residual[0] if residual else out
 
-    words = (
-        ["batch_norm"] + ["residual"] * residual + [getattr(activation, "__name__", "activation")] * bool(activation)
-    )
-    normalize.__name__ = " + ".join(words)
-    fusion, several = trace(normalize, 5 + residual)
-    if several:
-        raise ArgumentError(f"batch_norm: {normalize.__name__} returns several values; an activation returns one")
+    words = ["batch_norm"] + ["residual"] * residual
+    fusion = activated("batch_norm", normalize, words, activation, (False,) * (5 + residual))
     return (Normalization if own else Channelwise)(fusion.name, fusion.inputs, fusion.outputs, eager=True)
 
 

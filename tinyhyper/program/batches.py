@@ -63,7 +63,6 @@ class Batches:
         return self._count
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step."""
         entries = [array[0] for array in self.part(step, step + 1)]
         return [Tensor(entry) if tensor else entry for entry, tensor in zip(map(np.asarray, entries), self._tensors)]
 

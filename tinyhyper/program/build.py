@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..sites import Site
 from .handles import spec_of
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
 from .program import Body, Entry, Instruction, Kind, Program, Slot, freeing
-from .readings import Reading, slots_in
+from .readings import Reading, mapped, slots_in
 from .trace import Event, Part, Trace
 from .values import Key, named
 
@@ -43,7 +44,6 @@ class Builder:
             self.keys[key] = self._new("value", named(key), spec_of(array))
 
     def program(self) -> Program:
-        """The program."""
         for n in range(-self.length, 0):
             self._compare(self.traces[n - self.length], self.traces[n])
         drafts = [self._draft(n) for n in range(self.length)]
@@ -112,21 +112,15 @@ class Builder:
             ]
         )
         arguments = self.pair.argument(call, whole)
-        found = self._readings(n, arguments)
+        found = mapped(partial(self._reading, n), arguments)
         writes = tuple([self._here(n, "made", (number, output)) for output in range(len(second.writes))])
         return Instruction(op, found, reads, writes, (), bool(slots_in(found)), second.cuts, second.part, *site)
 
-    def _readings(self, n: int, argument: Any) -> Any:
-        """An argument with the slots of its arrays."""
-        if isinstance(argument, Same):
-            return argument.array
-        if isinstance(argument, Place):
-            return Reading(self._slot(n, argument))
-        if type(argument) in (tuple, list):
-            return type(argument)([self._readings(n, item) for item in argument])
-        if type(argument) is dict:
-            return {key: self._readings(n, item) for key, item in argument.items()}
-        return argument
+    def _reading(self, n: int, item: Any) -> Any:
+        """An item of an argument, with a slot for an array."""
+        if isinstance(item, Same):
+            return item.array
+        return Reading(self._slot(n, item)) if isinstance(item, Place) else item
 
     def _body(self, n: int, draft: tuple[list[Instruction], dict[str, Any]]) -> Body:
         instructions, rest = draft

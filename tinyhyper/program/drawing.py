@@ -114,7 +114,6 @@ class Drawing(Canvas):
         return place
 
     def draw(self) -> Picture:
-        """The whole picture."""
         self.add("title", text=TITLE)
         self.add("desc", text=" ".join([*WORDS, *[f"{formula(self.sheet, line)}." for line in self.lines]]))
         self.style("picture", "program")

@@ -20,29 +20,16 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
 
     traces: the last one of each body.  newest: which of them is the newest.
     """
-    if (handles := _handles(program, traces, newest)) is None:
-        return None
+    for body, trace in zip(program.bodies, traces, strict=True):
+        if not _agrees(program, [None] * len(program.slots), body, trace):
+            return None
     arrays = program.empty()
-    for slot, handle in enumerate(handles):
-        if handle is not None:
-            arrays[slot] = array_of(handle)
+    for slot, (n, kind, index) in program.kept.items():
+        arrays[slot] = array_of(_handle(traces[n], kind, index))
     for key, slot in program.keys.items():
         arrays[slot] = traces[newest].after[key]
     pairs = [(slot.spec, array) for slot, array in zip(program.slots, arrays) if array is not None]
     return arrays if all((spec.shape, spec.dtype) == (array.shape, array.dtype) for spec, array in pairs) else None
-
-
-def _handles(program: Program, traces: Sequence[Trace], newest: int) -> list[Handle | None] | None:
-    """The handles of the arrays of the slots after eager steps, or None if they are other steps. As `entered`."""
-    for body, trace in zip(program.bodies, traces, strict=True):
-        if not _agrees(program, [None] * len(program.slots), body, trace):
-            return None
-    handles: list[Handle | None] = [None] * len(program.slots)
-    for slot, (n, kind, index) in program.kept.items():
-        handles[slot] = _handle(traces[n], kind, index)
-    for key, slot in program.keys.items():
-        handles[slot] = traces[newest].handle(traces[newest].after[key])
-    return handles
 
 
 def follows(program: Program, traces: Sequence[Trace]) -> bool:

@@ -83,7 +83,6 @@ class Clock:
         self._op, self.seconds = op, list[float]()
 
     def compute(self, arrays: list[np.ndarray], call: Any) -> Any:
-        """As the operation does."""
         began = perf_counter()
         result = self._op.compute(arrays, call)
         self.seconds.append(perf_counter() - began)

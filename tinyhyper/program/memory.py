@@ -137,10 +137,6 @@ class Snapshot(Moment):
         found.call = self.call
         return found
 
-    def is_of(self, memory: Memory) -> bool:
-        """Whether this is where a program stands in memory."""
-        return self.memory is memory and self.call == memory.native.call
-
     def keep(self, slots: Iterable[int]) -> None:
         """Fetch arrays, as the buffers will be written to."""
         self._kept = {slot: self[slot] for slot in slots}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,16 +61,8 @@ class Moment(Sequence[Any]):
         return iter(self._arrays)
 
     def array(self, key: Key) -> np.ndarray:
-        """A value."""
         found: np.ndarray = self[self.keys[key]]
         return found
-
-    def having(self, changed: Mapping[Key, np.ndarray]) -> Moment:
-        """The same with other values, and then with arrays of its own."""
-        arrays, cut = [*self], self.cut()
-        for key, array in changed.items():
-            arrays[self.keys[key]] = array
-        return Moment(self.keys, arrays, lambda: cut, self.since, self.steps)
 
     def back(self) -> Moment:
         """The end of the window's first step."""
@@ -80,9 +73,11 @@ class Moment(Sequence[Any]):
         """The same, to be read where it lies; `loans` are told of what is somebody else's memory."""
         return self
 
-    def plain(self) -> Moment:
-        """The same with arrays of its own, whatever becomes of the buffers that it may lie in."""
+    def plain(self, changed: Mapping[Key, np.ndarray] = MappingProxyType({})) -> Moment:
+        """The same with arrays of its own, whatever becomes of the buffers that it may lie in; some of them others."""
         arrays, cut = [*self], self.cut()
+        for key, array in changed.items():
+            arrays[self.keys[key]] = array
         return Moment(self.keys, arrays, lambda: cut, self.since, self.steps)
 
 

@@ -33,7 +33,6 @@ class Look:
         self.stays, self.seen = moment is not None, False
 
     def array(self, key: Key) -> np.ndarray:
-        """A value."""
         self.seen = True
         moment: Moment = self._session.moment if self.moment is None else self.moment
         return moment.array(key)

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import GraphError
 from ..sites import Site
 from .handles import Handle, array_of, spec_of
+from .readings import items_in
 from .trace import Event, Trace
 
 
@@ -185,17 +186,7 @@ def equal(one: np.ndarray, other: np.ndarray) -> bool:
 
 def _read_by(trace: Trace, event: Event) -> list[Handle]:
     """The handles of what an operation of a trace reads, in its arguments too."""
-    return [*event.reads, *map(trace.handle, _arrays(event.call))]
-
-
-def _arrays(argument: Any) -> list[np.ndarray]:
-    if isinstance(argument, np.ndarray):
-        return [argument]
-    if type(argument) is dict:
-        argument = argument.values()
-    elif type(argument) not in (tuple, list):
-        return []
-    return [array for item in argument for array in _arrays(item)]
+    return [*event.reads, *[trace.handle(item) for item in items_in(event.call) if isinstance(item, np.ndarray)]]
 
 
 def is_copy(array: np.ndarray | None, entry: Any) -> bool:

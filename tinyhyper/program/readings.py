@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 
@@ -12,27 +12,33 @@ class Reading(NamedTuple):
     slot: int
 
 
+def mapped(change: Callable[[Any], Any], argument: Any) -> Any:
+    """An argument of an operation with each item changed, in tuples, lists and dicts too."""
+    kind = type(argument)
+    if kind in (tuple, list):
+        return kind([mapped(change, item) for item in argument])
+    if kind is dict:
+        return {key: mapped(change, item) for key, item in argument.items()}
+    return change(argument)
+
+
+def items_in(argument: Any) -> list[Any]:
+    """The items of an argument of an operation, in tuples, lists and dicts too."""
+    if type(argument) is dict:
+        argument = argument.values()
+    elif type(argument) not in (tuple, list):
+        return [argument]
+    return [found for item in argument for found in items_in(item)]
+
+
 def filled(argument: Any, arrays: Any) -> Any:
     """An argument of an operation, with the arrays that it reads."""
-    kind = type(argument)
-    if kind is Reading:
-        return arrays[argument.slot]
-    if kind in (tuple, list):
-        return kind([filled(item, arrays) for item in argument])
-    if kind is dict:
-        return {key: filled(item, arrays) for key, item in argument.items()}
-    return argument
+    return mapped(lambda item: arrays[item.slot] if type(item) is Reading else item, argument)
 
 
 def slots_in(argument: Any) -> list[int]:
     """The slots in the arguments of an operation."""
-    if isinstance(argument, Reading):
-        return [argument.slot]
-    if type(argument) is dict:
-        argument = argument.values()
-    elif type(argument) not in (tuple, list):
-        return []
-    return [slot for item in argument for slot in slots_in(item)]
+    return [item.slot for item in items_in(argument) if type(item) is Reading]
 
 
 def numbers_in(instruction: Any) -> int | None:

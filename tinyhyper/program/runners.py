@@ -159,7 +159,7 @@ class Natively:
             for steps, batch in enumerate(batches[:made], start=moment.steps):
                 since = _since(since, steps % length == 0, {}, batch)
             return Snapshot(self.memory, since, moment.steps + made)
-        is_past = isinstance(moment, Snapshot) and moment.memory is self.memory and not moment.is_of(self.memory)
+        is_past = isinstance(moment, Snapshot) and moment.memory is self.memory and moment.call != self.native.call
         return moment.plain() if is_past else moment
 
 

@@ -74,12 +74,10 @@ class Session:
 
     @property
     def moment(self) -> Moment:
-        """Where the program stands."""
         assert self._moment is not None
         return self._moment
 
     def stands_at(self, moment: Moment | None) -> bool:
-        """Whether the program stands there."""
         return moment is self._moment
 
     def step(self, batch: Batch) -> float:
@@ -91,7 +89,7 @@ class Session:
         if changed is None or before is None or program is None:
             return self._eager(batch, signature)
         if changed:
-            before = before.having(changed)
+            before = before.plain(changed)
         made = self._runner.step(program, before, changed, batch)
         if made is None:  # the eager engine refuses it, and nothing has changed
             return self._eager(batch, signature)

@@ -86,7 +86,6 @@ class Trace(Watcher):
     def operation(
         self, op: Any, operands: Sequence[Tensor], outputs: Sequence[Tensor], call: Any, nanoseconds: int
     ) -> None:
-        """An operation was carried out."""
         moved = self._handles_of([x.array for x in operands], [x.array for x in outputs])
         notes = [note if (note := self._notes.get(id(x), NOTHING))[0]() is x else NOTHING for x in operands]
         keys, cuts = tuple([note[1] for note in notes]), tuple([note[2] for note in notes])
@@ -122,7 +121,6 @@ class Trace(Watcher):
         return "step" if self._stepping else "backward" if self._sweep else "loss"
 
     def cut(self, source: Tensor, detached: Tensor, reason: str | None) -> None:
-        """A tensor was detached."""
         key, same = self._key_of(source), detached.array is source.array
         self._notes[id(detached)] = ref(detached), key if same else None, reason or "detach"
         if not same:
@@ -132,7 +130,6 @@ class Trace(Watcher):
 
     @contextmanager
     def stepping(self, title: Any = None) -> Iterator[None]:
-        """The optimizer's step."""
         with super().stepping(title):
             self._stepping = True
             try:
@@ -147,7 +144,6 @@ class Trace(Watcher):
         """As `moving`."""
 
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
-        """A backward pass has left a gradient."""
         if (key := self._key_of(tensor)) is not None:
             self.gradients[key] = gradient.array
 

@@ -97,7 +97,6 @@ class Verifier:
         self._fetched = [self._found_before(n) for n in range(layout.length)]
 
     def verify(self) -> None:
-        """Raise GraphError where the program must not run."""
         layout = self._layout
         if self._blocks.last[-1] > layout._room or layout._room > layout.size:
             raise self._fault(None, "has arrays in memory that it does not have, or that functions have for themselves")

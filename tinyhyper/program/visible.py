@@ -64,11 +64,9 @@ class Visible:
         self._carried: dict[str, Any] = {}
 
     def tensors(self) -> dict[Key, Tensor]:
-        """The tensors of all values."""
         return values_of(self.params, self.levels)
 
     def arrays(self) -> dict[Key, np.ndarray]:
-        """The arrays of all values."""
         return {key: tensor.array for key, tensor in self.tensors().items()} | arrays_of(self.carry)
 
     def put(self, look: Look, last: Look) -> None:

@@ -15,7 +15,7 @@ from ..errors import GradientError
 from . import kinks
 from .differences import Array, Slope, lengths, settled, size_of
 from .functions import Function, leaves, signs, signs_like
-from .reports import Difference, entry, factor, kink
+from .reports import Difference, entry, factor
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here
 
@@ -247,7 +247,7 @@ class Derivative:
         k, p = np.unravel_index(int(np.argmax(rank)), off.shape)
         place = int(places[p])
         where = entry(self.names[n], np.unravel_index(place, self.arrays[n].shape))
-        hint = kink(lambda *arrays: np.dot(rows[k], self._values(*arrays)), self.wide, n, place, lengths[p], where)
+        hint = kinks.told(self._values, rows[k], self.wide, n, place, lengths[p], where)
         if not hint and wrong[k, p]:
             hint = factor(found, wanted, wrong, reached)
         if not hint:

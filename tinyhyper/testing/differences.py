@@ -26,16 +26,6 @@ def slope(function: Function, arrays: Sequence[Array], directions: Sequence[Arra
     return total / step
 
 
-def jacobians(function: Function, arrays: Sequence[Array]) -> list[Array]:
-    """For each array d function / d array, with the array's axes last."""
-    found = []
-    for n, array in enumerate(arrays):
-        columns = [slope(function, arrays, along(arrays, n, place)) for place in range(array.size)]
-        shape = np.shape(function(*arrays))
-        found.append(np.stack(columns, -1).reshape(shape + array.shape) if columns else np.zeros(shape + array.shape))
-    return found
-
-
 def along(arrays: Sequence[Array], n: int, place: int, length: float = 1.0) -> list[Array]:
     """The directions in which one entry of the n-th array alone changes."""
     directions = [np.zeros(a.shape) for a in arrays]

@@ -52,6 +52,23 @@ def find(values: Function, weights: Array, arrays: Sequence[Array], n: int, leng
     return Kink(int(places[0]), float(left[result]), float(right[result]))
 
 
+def told(
+    values: Function, weights: Array, arrays: Sequence[Array], n: int, place: int, length: float, where: str
+) -> str:
+    """Words for an entry at which no derivative exists: the slopes from left and right do not come together."""
+    direction = np.zeros(arrays[n].shape)
+    direction.flat[place] = length
+    sides = _slopes(values, arrays, n, direction) @ weights / length + 0.0
+    (far_left, far_right), (left, right) = sides[:, 0], sides[:, 2]
+    for side, value in (("left", left), ("right", right)):
+        if not np.isfinite(value):
+            return f"f is not finite to the {side} of {where} = {arrays[n].flat[place]:.9g}: the edge of its domain?"
+    jump = abs(right - left)
+    if jump > 0.5 * abs(far_right - far_left) and jump > 1e-3 * max(abs(left), abs(right)):
+        return f"f has a kink at {where}: slope from the left {left:.6g}, from the right {right:.6g}"
+    return ""
+
+
 def _slopes(values: Function, arrays: Sequence[Array], n: int, direction: Array) -> Array:
     """Along a direction of the n-th array, by steps to the left and to the right: (sides, steps, results)."""
 

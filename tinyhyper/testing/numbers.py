@@ -44,7 +44,11 @@ def numbers_off(
         found = rng.permutation(starts)[:size] + reach * rng.random(size)
     else:
         rounded = quietly(np.asarray(kinks, np.float64).astype, dtype).tolist()  # as a function of the dtype has them
-        found = _multiples(rng, size, low, high, [*kinks, *rounded], gap, place, unit)
+        first, last = math.ceil(low / unit), math.floor(high / unit)
+        multiples = first + np.arange(max(last - first + 1, 0), dtype=np.float64)
+        own = multiples[multiples % PLACES == place]  # a third of them; an array that needs more has all
+        own, every = (_away(some * unit, 0.0, [*kinks, *rounded], gap) for some in (own, multiples))
+        found = rng.permutation(own if len(own) >= size else every)[:size]
     if len(found) < size:
         raise ArgumentError(
             f"arrays_off: no room for {size} numbers of {dtype} between low={low} and high={high}, off "
@@ -74,23 +78,6 @@ def _away(starts: np.ndarray, reach: float, kinks: Sequence[float] | np.ndarray,
     for kink in kinks:
         starts = starts[(starts + reach < kink - gap) | (starts > kink + gap)]
     return starts
-
-
-def _multiples(
-    rng: np.random.Generator,
-    size: int,
-    low: float,
-    high: float,
-    kinks: Sequence[float] | np.ndarray,
-    gap: float,
-    place: int,
-    unit: float,
-) -> np.ndarray:
-    """Different multiples of the unit: a third of them for each place, but all for an array that needs more."""
-    first, last = math.ceil(low / unit), math.floor(high / unit)
-    numbers = first + np.arange(max(last - first + 1, 0), dtype=np.float64)
-    own, every = (_away(some * unit, 0.0, kinks, gap) for some in (numbers[numbers % PLACES == place], numbers))
-    return rng.permutation(own if len(own) >= size else every)[:size]
 
 
 def _integers(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .differences import Array, along
-
-WIDE, NARROW = 1e-3, 1e-5
+from .differences import Array
 
 
 class Difference(NamedTuple):
@@ -41,21 +39,3 @@ def factor(found: Array, wanted: Array, wrong: Array, reached: bool) -> str:
     if abs(ratio - 1) > 1e-3 and np.abs(found - ratio * wanted).max() <= 1e-3 * np.abs(found).max():
         return f"It is {ratio:.4g} times what it should be{'' if found.size == 1 else ', in every entry'}"
     return f"{wrong.sum()} of {wrong.size} entries are wrong"
-
-
-def kink(function: Callable[..., Array], arrays: Sequence[Array], n: int, place: int, length: float, where: str) -> str:
-    """Words for a point at which no derivative exists: the slopes from left and right do not come together."""
-    here = float(function(*arrays))
-    direction = along(arrays, n, place, length)
-
-    def slope(step: float) -> float:
-        return (float(function(*[a + step * d for a, d in zip(arrays, direction)])) - here) / (step * length) + 0.0
-
-    (far_left, far_right), (left, right) = ((slope(-step), slope(step)) for step in (WIDE, NARROW))
-    for side, value in (("left", left), ("right", right)):
-        if not np.isfinite(value):
-            return f"f is not finite to the {side} of {where} = {arrays[n].flat[place]:.9g}: the edge of its domain?"
-    jump = abs(right - left)
-    if jump > 0.5 * abs(far_right - far_left) and jump > 1e-3 * max(abs(left), abs(right)):
-        return f"f has a kink at {where}: slope from the left {left:.6g}, from the right {right:.6g}"
-    return ""
