@@ -238,17 +238,6 @@ def test_a_wrong_depth_is_refused(depth):
         th.nn.ResNet(depth)
 
 
-@pytest.mark.parametrize("widths", [(), (4,), 4, None, (4, 4, 8, 8)])
-def test_a_network_has_three_widths(widths):
-    with pytest.raises(th.ArgumentError, match="widths are the channels of three stages, not"):
-        th.nn.ResNet(8, widths=widths)
-
-
-def test_fewer_channels_are_refused():
-    with pytest.raises(th.ArgumentError, match="'block' adds channels of zeros, so 2 outputs are too few"):
-        th.nn.ResidualBlock("block", 3, 2)
-
-
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 3, 8, 8), (2, 8, 8, 1)])
 def test_what_are_no_images_is_refused(shape):
     model = _network()

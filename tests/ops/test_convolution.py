@@ -434,20 +434,3 @@ def test_layer_without_bias():
     params = layer.parameters()
     assert set(params) == {"c.weight"} and params["c.weight"].shape == (3, 3, 2, 4)
     assert layer(params, np.ones((1, 4, 4, 2), np.float32)).shape == (1, 4, 4, 4)
-
-
-def test_layer_starts_as_pytorchs():
-    """Uniform within 1 / sqrt(rows * columns * inputs): bounds, mean and variance."""
-    params = th.nn.Conv2d("c", 16, 400, kernel=(3, 5)).parameters(dtype=np.float64)
-    bound = 1 / np.sqrt(3 * 5 * 16)
-    for p in params.values():
-        values = p.data / bound
-        assert abs(values).max() <= 1 and abs(values).max() > 0.98
-        assert abs(values.mean()) < 0.1 and abs(values.var() - 1 / 3) < 0.05
-
-
-def test_layer_refuses_what_makes_no_sense():
-    for options in ({"kernel": 0}, {"stride": (1, 0)}, {"padding": -2}):
-        ((name, _),) = options.items()
-        with pytest.raises(th.ArgumentError, match=f"Conv2d: {name}"):
-            th.nn.Conv2d("c", 1, 1, **options)

@@ -187,8 +187,6 @@ def test_iteration_and_length():
     first, second = x
     (first * 2 + second).sum().backward()
     assert len(x) == 2 and x.grad.data.tolist() == [[2, 2, 2], [1, 1, 1]]
-    with pytest.raises(TypeError):
-        len(th.tensor(1.0))
 
 
 def test_take_along_an_axis_takes_whatever_an_index_may_be():
