@@ -1,19 +1,17 @@
 """Linear, Embedding and Dropout: their formulas, PyTorch's values, masks that a resumed run draws again."""
 
-import importlib.util
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.nn import Dropout, Embedding, Linear
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "dense.npz"
 SIDE = st.integers(1, 4)
 
 
@@ -188,7 +186,7 @@ def test_a_probability_that_drops_all_or_is_none_is_refused(p):
 
 
 def by_pytorch():
-    """Inputs, values and gradients. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    """Inputs, values and gradients."""
     import torch
 
     torch.manual_seed(0)
@@ -207,7 +205,7 @@ def by_pytorch():
 
 
 def test_values_and_gradients_are_pytorchs():
-    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    stored = by_torch("dense", by_pytorch)
     x, bias, table = (th.tensor(stored[name], True) for name in ("linear x", "linear bias", "embedding weight"))
     weight = th.tensor(stored["linear weight"].T, True)
     out = Linear("fc", 5, 3)({"fc.weight": weight, "fc.bias": bias}, x)

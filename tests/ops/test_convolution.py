@@ -1,8 +1,6 @@
 """Convolution: the factory's properties; kernels against NumPy; PyTorch's values and gradients."""
 
-import importlib.util
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +9,9 @@ from factory import SEEDS, Row, example, property_test
 from geometries import factors, geometries
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_values import by_torch
 
 import tinyhyper as th
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "convolution.npz"
 
 module, scratch, sweeps, threads = map(kernels, ("convolution", "scratch", "sweeps", "threads"))
 
@@ -368,7 +365,7 @@ CASES = [  # images, size, kernel, inputs, outputs, stride, padding
 
 
 def by_pytorch():
-    """Inputs, values and gradients of every case. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    """Inputs, values and gradients of every case."""
     import torch
 
     rng = np.random.default_rng(0)
@@ -390,7 +387,7 @@ def by_pytorch():
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_values_and_gradients_are_pytorchs(number, backend):
-    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    stored = by_torch("convolution", by_pytorch)
     x, w, b, g, *wanted = [stored[f"{number} {name}"] for name in "x w b g y dx dw db".split()]
     convolution_backend(backend)
     leaves = [th.tensor(a, requires_grad=True) for a in (x, w, b)]

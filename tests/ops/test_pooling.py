@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +9,11 @@ from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
+from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.testing.operations import between
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "pooling.npz"
 SPREAD = between(-2, 2, ())
 
 
@@ -155,18 +154,15 @@ def test_layers_apply_the_operations():
 CASES = [(2, None, 0), (3, 2, 1), ((3, 2), (1, 2), (1, 0))]
 
 
-def _inputs():
-    return {"x": np.random.default_rng(0).permutation(2 * 5 * 6 * 2).reshape(2, 5, 6, 2) / 7.0}  # no ties
-
-
-def torch_reference(given):
-    """PyTorch's values, and the gradients of the sum of their squares."""
+def by_pytorch():
+    """Images without ties, PyTorch's values, and the gradients of the sum of their squares."""
     import torch
 
-    found = {}
+    images = np.random.default_rng(0).permutation(2 * 5 * 6 * 2).reshape(2, 5, 6, 2) / 7.0
+    found = {"in.x": images}
     for name in ("max_pool2d", "avg_pool2d"):
         for n, case in enumerate(CASES):
-            x = torch.tensor(given["x"]).permute(0, 3, 1, 2).requires_grad_()
+            x = torch.tensor(images).permute(0, 3, 1, 2).requires_grad_()
             out = getattr(torch.nn.functional, name)(x, *case)
             (out**2).sum().backward()
             found[f"{name}.{n}.out"] = out.detach().permute(0, 2, 3, 1).numpy()
@@ -175,7 +171,7 @@ def torch_reference(given):
 
 
 def test_pooling_matches_pytorch():
-    stored = dict(np.load(REFERENCE))
+    stored = by_torch("pooling", by_pytorch)
     for name in ("max_pool2d", "avg_pool2d"):
         for n, case in enumerate(CASES):
             x = th.tensor(stored["in.x"], requires_grad=True)
@@ -184,13 +180,6 @@ def test_pooling_matches_pytorch():
             np.testing.assert_allclose(out.data, stored.pop(f"{name}.{n}.out"), rtol=1e-10, atol=1e-10)
             np.testing.assert_allclose(x.grad.data, stored.pop(f"{name}.{n}.x"), rtol=1e-10, atol=1e-10)
     assert set(stored) == {"in.x"}
-
-
-def test_the_stored_reference_is_what_pytorch_computes():
-    pytest.importorskip("torch")
-    stored = dict(np.load(REFERENCE))
-    for name, value in torch_reference(_inputs()).items():
-        np.testing.assert_allclose(stored[name], value, rtol=1e-12, atol=1e-12)
 
 
 def _pooled_alike(torch, rng):

@@ -1,10 +1,8 @@
 """The LSTM: the factory's properties, kernel and steps against each other, PyTorch, the cut, the character model."""
 
 import gc
-import importlib.util
 import tracemalloc
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +10,11 @@ from backends import THERE, compiler_is_off, kernels, recurrent_backend
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.nn import LSTM, CharLSTM, cut
 from tinyhyper.testing import collector_off
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "recurrent.npz"
 
 module, threads = kernels("recurrent"), kernels("threads")
 
@@ -225,7 +222,7 @@ NETWORKS = [(5, 3, 2, 4, 1), (4, 2, 3, 5, 2)]  # length, batch, inputs, hidden, 
 
 
 def by_pytorch():
-    """Inputs, values and gradients of every network. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    """Inputs, values and gradients of every network."""
     import torch
 
     stored = {}
@@ -249,7 +246,7 @@ def by_pytorch():
 @pytest.mark.parametrize("number", range(len(NETWORKS)))
 def test_values_and_gradients_are_pytorchs(number, backend):
     recurrent_backend(backend)
-    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    stored = by_torch("recurrent", by_pytorch)
     inputs, hidden, layers = NETWORKS[number][2:]
 
     def get(name):
