@@ -272,17 +272,6 @@ def test_values_and_gradients_are_pytorchs(number, backend):
         np.testing.assert_allclose(found.data, value, rtol=1e-10, atol=1e-10)
 
 
-def test_the_layer_starts_as_pytorchs():
-    params = LSTM("lstm", 30, 64, 2).parameters(dtype=np.float64)
-    assert {name: p.shape for name, p in params.items()} == {
-        "lstm.layer0.weight": (30, 256), "lstm.layer0.recurrent": (64, 256), "lstm.layer0.bias": (256,),
-        "lstm.layer1.weight": (64, 256), "lstm.layer1.recurrent": (64, 256), "lstm.layer1.bias": (256,),
-    }  # fmt: skip
-    for p in params.values():
-        values = p.data * 8  # the square root of 64
-        assert 0.95 < abs(values).max() <= 1 and abs(values.var() - 1 / 3) < 0.06
-
-
 # ---- From batch to batch
 
 
