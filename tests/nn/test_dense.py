@@ -130,14 +130,16 @@ def test_a_rare_event_happens_as_often_as_it_should(p, low, high):
     assert low < min(kept, 10**7 - kept) < high
 
 
-def test_layers_whose_names_have_one_checksum_drop_different_elements():
+@given(base=SEEDS)
+def test_layers_of_different_names_drop_different_elements(base):
+    """Also where two names have one checksum, or are no text, as that of a folder may be."""
     x = np.ones((8, 50), np.float32)
     assert zlib.crc32(b"plumless") == zlib.crc32(b"buckeroo")
-    odd = [("\ud800", 0, 0), ("\udc80", 0, 0), ("\0", 0, 0)]  # as of a folder whose name is no text
+    odd = [("\ud800", 0, 0), ("\udc80", 0, 0), ("\0", 0, 0)]
     streams = [*odd, ("plumless", 0, 0), ("buckeroo", 0, 0), ("0 drop", 1, 0), ("drop", 1, 0), ("drop", 0, 1)]
     masks = set()
     for name, seed, calls in streams:
-        layer = Dropout(name, 0.5, seed)
+        layer = Dropout(name, 0.5, base + seed)
         layer.load_buffers({f"{name}.calls": calls})
         masks.add(layer({}, x).data.tobytes())
     assert len(masks) == len(streams)
@@ -159,13 +161,6 @@ def test_a_resumed_run_draws_the_same_masks(seed, calls):
     assert not np.array_equal(Dropout("drop", 0.5, seed + 1)({}, x).data, Dropout("drop", 0.5, seed)({}, x).data)
     layer.eval()({}, x)
     assert layer.buffers["drop.calls"] == calls + 3  # what drops nothing draws nothing
-
-
-@given(seed=SEEDS, count=st.integers(2, 4))
-def test_layers_of_different_names_drop_different_elements(seed, count):
-    x = np.ones((8, 50), np.float32)
-    masks = {Dropout(f"drop{n}", 0.5, seed)({}, x).data.tobytes() for n in range(count)}
-    assert len(masks) == count
 
 
 @pytest.mark.parametrize("training", [True, False])
