@@ -109,27 +109,6 @@ def test_ties_share_the_gradient_equally(case, dtype, spoilt):
     np.testing.assert_allclose(th.gradients(grad, seed, direction)[0].data, means, **close)
 
 
-def test_one_nan_gets_the_gradient_of_its_windows_and_the_others_have_theirs():
-    x = np.arange(16.0).reshape(1, 4, 4, 1)
-    x[0, 1, 1] = np.nan
-    leaf = th.tensor(x, requires_grad=True)
-    th.sum(th.max_pool2d(leaf, 3, 1, 1)).backward()
-    expected = [[0, 0, 0, 0], [0, 9, 0, 1], [0, 0, 0, 1], [0, 1, 1, 3]]  # PyTorch's
-    assert leaf.grad.data[0, ..., 0].tolist() == expected
-
-
-def test_padding_takes_no_share_of_minus_infinity():
-    leaf = th.tensor(np.full((1, 2, 2, 1), -np.inf), requires_grad=True)
-    th.sum(th.max_pool2d(leaf, 2, 1, 1)).backward()
-    assert np.array_equal(leaf.grad.data, np.full((1, 2, 2, 1), 2.25))
-
-
-def test_a_constant_image_gives_each_element_a_quarter():
-    x = th.tensor(np.ones((1, 2, 2, 1)), requires_grad=True)
-    th.max_pool2d(x, 2).backward()
-    assert np.array_equal(x.grad.data, np.full((1, 2, 2, 1), 0.25))
-
-
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_nan_is_not_hidden(name):
     x = np.ones((1, 2, 4, 1))
