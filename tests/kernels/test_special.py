@@ -136,17 +136,6 @@ def test_accuracy_is_as_stated(operation, dtype):
     check_accuracy(operation, x, apply(operation, x))
 
 
-@EVERY
-def test_the_accuracy_check_sees_a_planted_error_of_four_ulps(operation, dtype):
-    x = arguments(operation, dtype)[:20]
-    got = apply(operation, x)
-    steps = got.view(f"u{got.itemsize}")
-    where = np.flatnonzero(np.isfinite(got) & (abs(got) > 0.1))[0]
-    steps[where] += 4
-    with pytest.raises(AssertionError, match="off by"):
-        check_accuracy(operation, x, got)
-
-
 def check_against_float64(operation, x, got):
     """Whether float32 results agree with the float64 function's to what is stated."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -162,7 +151,7 @@ def check_against_float64(operation, x, got):
 @pytest.mark.skipif(not JIT, reason="millions of numbers take compiled code")
 @pytest.mark.parametrize("operation", MAX_ULPS)
 def test_float32_is_as_exact_everywhere(operation):
-    """On every 1021st of all bit patterns; and the check sees a planted error of four ulps."""
+    """On every 1021st of all bit patterns."""
     x = np.arange(0, 2**32, 1021).astype(np.uint32).view(np.float32)
     got = apply(operation, x)
     check_against_float64(operation, x, got)
