@@ -88,13 +88,14 @@ WHICH = st.sampled_from(["h", "l", "c", "hc", "lc", "hlc"])
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("create_graph", [False, True])
 @given(seed=SEEDS, sizes=SIZES, reads=WHICH.map(lambda which: (which, np.float64)) | st.just(("h", np.float32)))
-def test_the_kernel_computes_what_the_steps_do(seed, sizes, reads):
+def test_the_kernel_computes_what_the_steps_do(create_graph, seed, sizes, reads):
     found, (which, dtype) = [], reads
     for backend in ("numba", "numpy"):
         recurrent_backend(backend)
-        found.append(run(operands(seed, *sizes, dtype=dtype), which))
-    tolerance = 30 * np.finfo(dtype).eps
+        found.append(run(operands(seed, *sizes, dtype=dtype), which, create_graph))
+    tolerance = (30, 45_000)[create_graph] * np.finfo(dtype).eps
     for one, other in zip(*found):
         assert one.dtype == other.dtype == dtype
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * (1 + abs(other).max()))
@@ -107,17 +108,6 @@ def test_a_recorded_pullback_is_the_unrecorded_one(seed, sizes, which, backend):
     plain, recorded = (run(operands(seed, *sizes), which, create_graph) for create_graph in (False, True))
     for one, other in zip(plain, recorded):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * (1 + abs(other).max()))
-
-
-@pytest.mark.slow
-@given(seed=SEEDS, sizes=SIZES, which=WHICH)
-def test_second_derivatives_do_not_depend_on_the_backend(seed, sizes, which):
-    found = []
-    for backend in ("numba", "numpy"):
-        recurrent_backend(backend)
-        found.append(run(operands(seed, *sizes), which, create_graph=True))
-    for one, other in zip(*found):
-        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * (1 + abs(other).max()))
 
 
 @pytest.mark.slow
@@ -333,17 +323,6 @@ def test_memory_stays_flat_and_no_graph_is_left(backend):
     assert after - before < 10_000  # the states and gates of these batches are 100,000
 
 
-def test_a_graph_lives_for_one_backward():
-    network = LSTM("lstm", 2, 3)
-    params = network.parameters(0)
-    out, _ = network(params, np.ones((2, 2, 2), np.float32))
-    node = out.edge[0]
-    th.sum(out).backward()
-    assert node.released and not node.saved
-    with pytest.raises(th.GraphReleasedError):
-        th.sum(out).backward()
-
-
 # ---- Errors
 
 
@@ -458,10 +437,10 @@ def test_it_learns_and_its_samples_go_on_with_the_text():
 
 
 @given(seed=SEEDS, length=st.integers(0, 5))
-def test_the_same_generator_draws_the_same_text(seed, length):
+def test_a_seed_and_its_generator_draw_the_same_text(seed, length):
     model = CharLSTM("char", 5, hidden=4)
     params = model.parameters(seed)
-    one, other = (model.sample(params, [1, 2], length, np.random.default_rng(seed)) for _ in range(2))
+    one, other = (model.sample(params, [1, 2], length, rng) for rng in (seed, np.random.default_rng(seed)))
     assert one.shape == (length,) and np.array_equal(one, other) and one.dtype.kind == "i"
 
 
@@ -498,13 +477,6 @@ def test_at_tiny_temperatures_the_likeliest_is_taken(temperature):
     assert likeliest != 0  # which an argmax of what has overflown would be
     for seed in range(20):
         assert model.sample(params, [1, 2], 1, seed, temperature) == [likeliest]
-
-
-def test_a_seed_is_a_generator():
-    model = CharLSTM("char", 5, hidden=4)
-    params = model.parameters()
-    one, other = (model.sample(params, [1], 30, rng) for rng in (3, np.random.default_rng(3)))
-    assert np.array_equal(one, other) and len(set(one)) > 1
 
 
 def test_a_diverged_model_writes_nothing():
