@@ -729,17 +729,6 @@ def test_a_comparison_sees_shapes_and_nan():
     assert distance(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 0.5
 
 
-def test_steps_made_outside_and_values_loaded_are_gone_on_from():
-    eager, replayed = make(adam()), make(adam())
-    train = th.replay(loss_of, *replayed, exact=True)
-    for n, batch in enumerate(batches(30)):
-        for run in (eager, replayed):
-            if n in (9, 21):
-                act("step" if n == 9 else "load", *run)
-        assert train(*batch) == eager_step(loss_of, *eager, batch)
-    assert_same(eager, replayed)
-
-
 def test_another_shape_that_stays_gets_a_program_of_its_own():
     eager, replayed = make(adam()), make(adam())
     train = th.replay(loss_of, *replayed, exact=True)
