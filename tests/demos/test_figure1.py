@@ -11,7 +11,8 @@ from recordings import by_hand
 
 from demos import figure1
 from demos.__main__ import main
-from tinyhyper.inspect.figure import Key, figure
+from tinyhyper.inspect.figure import figure
+from tinyhyper.inspect.shapes import Key
 from tinyhyper.inspect.text import shorten
 
 LAST = figure1.STEPS - 1  # the step of the newest loss

@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from itertools import combinations, pairwise
+from itertools import combinations, groupby, pairwise
 
 import numpy as np
 from matplotlib.font_manager import findfont
@@ -116,7 +116,7 @@ def touching(root):
 
 def collisions(root):
     """What runs over a text, a text that leaves the picture, or an arrow that runs through a box."""
-    width, height = float(root.get("width")), float(root.get("height"))
+    width, height = map(float, root.get("viewBox").split()[2:])
     boxes = texts(root)
     found = [one for one, (x0, y0, x1, y1) in boxes if not (0 <= x0 and x1 <= width and 0 <= y0 and y1 <= height)]
     for (one, a), (other, b) in combinations(boxes, 2):
@@ -141,6 +141,7 @@ def run_together(root):
     for (one, a), (other, b) in combinations(arrows(root), 2):
         if one != other:
             near = np.hypot(*(a[:, None] - b[None]).transpose(2, 0, 1)).min(axis=1) < 4
-            if near.sum() > 8:
+            stretches = [len([*stretch]) for is_near, stretch in groupby(near) if is_near]  # it may cross it twice
+            if max(stretches, default=0) > 8:
                 found.append((one, other))
     return found

@@ -1,20 +1,25 @@
-"""The picture of a difference marks the arrows that one of two recordings alone has, and no others."""
+"""The picture of a difference marks what differs between two recordings, says how, and nothing else."""
 
+import re
+from collections import defaultdict
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pictures import classes, collisions, texts
-from recordings import by_hand, run, stacks, trained
+from pictures import classes, collisions, inside, points, run_together, texts
+from recordings import LEVELS, by_hand, run, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
-from tinyhyper.inspect.captions import own
-from tinyhyper.inspect.compared import Comparison
-from tinyhyper.inspect.figure import FIXED, figure
+from tinyhyper.inspect.captions import LEGEND, ONLY
+from tinyhyper.inspect.compared import _overlaid
+from tinyhyper.inspect.cost import cost, duration, seconds
+from tinyhyper.inspect.figure import whole
 from tinyhyper.inspect.graph import Graph
-from tinyhyper.inspect.questions import FLOWS
+from tinyhyper.inspect.overlay import overlay
+from tinyhyper.inspect.shapes import FIXED
 from tinyhyper.optim import SGD
 
 
@@ -23,150 +28,298 @@ def drawn(first, second):
     return ElementTree.fromstring(inspect.differences(first, second).svg())
 
 
-def bands(root, which):
-    """The arrows that are marked as so in one recording only."""
-    return [part.get("d") for part in classes(root, f"th-{which}") if part.tag.endswith("path")]
+def taped(stack, horizon=1, steps=3, seed=0):
+    bottom, _, above = f"{stack}/sgd(1e-3)".partition("/")
+    text = f"{bottom.removesuffix(')')}, horizon={horizon})/{above}" if horizon > 1 else f"{bottom}/{above}"
+    return run(text, steps=steps, seed=seed, ghosts=False, create_graph=horizon > 1)[0]
 
 
-def wanted(tape, start, differing):
-    """The arrows of a recording that stand for some of these differences. differing: pairs of names, and a flow."""
-    shown, graph = figure(tape, start), Graph(tape)
-    names = {key: set() for key in shown.boxes}
-    for place, key in shown.where.items():
-        names[key].add(graph.known(place, timeless=True))
-    names |= {a.source: set() for a in shown.arrows if a.source.step == FIXED}
-    for lane, fixed in shown.fixed.items():
-        for key in names:
-            if (key.lane, key.step) == (lane, FIXED):
-                names[key] |= {own(name, lane).title for name in fixed}
-    return {
-        (a.source, a.target, a.flow)
-        for a in shown.arrows
-        if any((n, m, FLOWS.get(a.flow)) in differing for n in names[a.source] for m in names[a.target])
+TALL = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=4).map("/".join)
+RUNS = st.builds(taped, TALL, st.sampled_from([1, 1, 2, 3]), st.integers(1, 5), st.integers(0, 2))
+PAIRS = st.tuples(RUNS, RUNS)
+WINDOW = taped("sgd(0.05)"), taped("sgd(0.05)", horizon=2)
+EXAMPLES = [
+    WINDOW,
+    WINDOW[::-1],
+    (taped("sgd(0.05)"), taped("sgd(0.05)/sgd(0.05)")),
+    (taped("sgd(0.05)/sgd(0.05)"), taped("sgd(0.05)")),
+    (taped("adam(0.05)", horizon=2), taped("sgd(0.05, mu=0.5)/adam(0.05)")),
+    (by_hand(), by_hand(cut_weights=False)),
+    (by_hand(cut_gradient=False, create_graph=True), by_hand(cut_gradient=False)),
+]
+
+
+def examples(test):
+    for pair in EXAMPLES:
+        test = example(pair)(test)
+    return test
+
+
+def edges(shown):
+    """By two boxes and the names of two values in them, what an edge does to gradients."""
+    found = defaultdict(set)
+    for arrow in shown.arrows:
+        for names in arrow.links:
+            found[arrow.source, arrow.target, *names].add(arrow.flow)
+    return found
+
+
+@given(RUNS)
+@example(by_hand(cut_gradient=False, create_graph=True))
+def test_an_arrow_stands_for_the_edges_between_named_values_of_its_boxes(tape):
+    shown, graph = whole(tape), Graph(tape)
+
+    def name(place):
+        return tape.output(tape.node(place).of or place).label.name
+
+    wanted = set()
+    for place, target in shown.where.items():
+        first = place[1] == 0 and target.kind == "values" and target.step != FIXED  # a state has no edges of its own
+        for link in graph.links(place) if first else ():
+            source = shown.where.get(link.source)
+            if source not in (None, target):  # the number of the step has no box
+                wanted.add((source, target, name(link.source), name(place), link.flow))
+    found = {(*ends, flow) for ends, flows in edges(shown).items() for flow in flows if ends[1].kind == "values"}
+    assert {edge for edge in found if edge[0].kind != "loss"} == wanted
+
+
+@given(PAIRS)
+@examples
+def test_each_arrow_that_differs_is_marked_with_how_and_no_other(pair):
+    shown, (first, second) = overlay(*map(whole, pair)), map(whole, pair)
+    before, after = edges(first), edges(second)
+    ends = [{(a.source, a.target, a.flow) for a in one.arrows} for one in (first, second)]
+    drawn = {(a.source, a.target, a.flow): a for a in shown.arrows}
+    assert len(drawn) == len(shown.arrows)
+    for arrow in shown.arrows:
+        here = arrow.source, arrow.target, arrow.flow
+        lost = [before[(*here[:2], *names)] - after[(*here[:2], *names)] for names in arrow.links]
+        new = [arrow.flow in after[(*here[:2], *names)] - before[(*here[:2], *names)] for names in arrow.links]
+        other = set().union(*(flows for flows, is_new in zip(lost, new) if is_new))
+        match arrow.mark:
+            case "":
+                assert here in ends[0] and here in ends[1] and not other
+            case "first":
+                assert here in ends[0] and here not in ends[1]
+            case "second":
+                assert here in ends[1] and here not in ends[0] and not other
+            case "cut-first":
+                assert here in ends[1] and "cut" in other
+            case "cut-second":
+                assert here in ends[1] and other and arrow.flow == "cut"
+            case "value-first":
+                assert here in ends[1] and other == {"value"} and arrow.flow == "kept"
+            case "value-second":
+                assert here in ends[1] and other == {"kept"} and arrow.flow == "value"
+    assert drawn.keys() >= ends[1]
+    for arrow in first.arrows:
+        if (arrow.source, arrow.target, arrow.flow) not in drawn:  # it is drawn as what became of it
+            became = [after[(arrow.source, arrow.target, *names)] for names in arrow.links]
+            assert all(any(drawn[arrow.source, arrow.target, flow].mark for flow in flows) for flows in became)
+    for key, box in shown.boxes.items():
+        assert box.mark == {(True, True): "", (True, False): "first", (False, True): "second"}[
+            key in first.boxes, key in second.boxes
+        ]
+        there = [one.boxes.get(key) for one in (first, second)]
+        names = [{*it.names, *(f"with {state}" for state in it.state)} if it else set() for it in there]
+        assert box.mark or box.alone == {
+            name: "first" if name in names[0] else "second" for name in names[0] ^ names[1]
+        }
+    turned = overlay(second, first)
+    assert {key for key, box in turned.boxes.items() if box.mark == "first"} == {
+        key for key, box in shown.boxes.items() if box.mark == "second"
     }
+    assert any(a.mark for a in turned.arrows) == any(a.mark for a in shown.arrows)
 
 
-def flowing(cell):
-    return {flow for flow in FLOWS.values() if flow in cell.replace("sometimes ", "").split(", ")}
+def marks_of(root, mark):
+    """What is marked so in a picture, without the legend's."""
+    return classes(root, f"th-{mark}") + classes(root, f"th-row-{mark}")
 
 
-HORIZONS = st.sampled_from([1, 1, 2])
-
-
-def taped(stack, horizon, seed):
-    text = f"{stack}/sgd(1e-3)"
-    if horizon > 1:
-        bottom, _, above = text.partition("/")
-        text = f"{bottom.removesuffix(')')}, horizon={horizon}) / {above}"
-    return run(text, steps=3, seed=seed, ghosts=False, create_graph=horizon > 1)[0]
-
-
-@given(stacks, HORIZONS, stacks, HORIZONS, st.integers(0, 5))
-@example("sgd(0.05)", 1, "sgd(0.05)/sgd(0.05)", 1, 0)
-@example("sgd(0.05)/sgd(0.05)", 1, "sgd(0.05)", 2, 0)
-@example("adam(0.05)", 2, "sgd(0.05, mu=0.5)", 1, 0)
-def test_the_arrows_that_are_marked_are_those_in_the_difference(one, wide, other, wider, seed):
-    tapes = taped(one, wide, seed), taped(other, wider, seed)
-    rows = inspect.differences(*tapes).rows
-    cells = [(source, target, flowing(mine), flowing(theirs)) for source, target, mine, theirs in rows]
-    compared = Comparison(*tapes)
-    shown = compared.figure()
-    start = shown.steps[0]
-    marked = {
-        which: {(a.source, a.target, a.flow) for a in shown.arrows if which in a.only} for which in ("first", "second")
-    }
-    mine = {(source, target, flow) for source, target, a, b in cells for flow in a - b}
-    theirs = {(source, target, flow) for source, target, a, b in cells for flow in b - a}
-    assert marked["first"] == wanted(tapes[0], start, mine)
-    assert marked["second"] == wanted(tapes[1], start, theirs)
-    own_boxes = figure(tapes[1], start)
-    assert {(a.source, a.target, a.flow) for a in shown.arrows if not a.gone} == {
-        (a.source, a.target, a.flow) for a in own_boxes.arrows
-    }
-    assert {key for key, box in shown.boxes.items() if not box.gone} == set(own_boxes.boxes)
-    assert all(a.only == {"first"} or a.flow == "backward" for a in shown.arrows if a.gone)
-    turned = Comparison(*reversed(tapes))
-    assert turned.only == compared.only[::-1] and bool(rows) == any(compared.only)
-
-
-@given(stacks, stacks)
-@example("sgd(0.05)/sgd(0.05)", "sgd(0.05)")
-@example("sgd(0.05)", "sgd(0.05)/sgd(0.05)")
-def test_what_is_marked_is_drawn_once_and_said_in_the_legend(one, other):
-    tapes = taped(one, 1, 0), taped(other, 1, 0)
-    shown, root = Comparison(*tapes).figure(), drawn(*tapes)
+@given(PAIRS)
+@examples
+def test_the_legend_names_what_is_drawn_and_nothing_else_and_no_two_labels_overlap(pair):
+    root, shown = drawn(*pair), _overlaid(*pair)
     words = [text for text, _ in texts(root)]
-    for which in ("first", "second"):
-        count = sum(which in arrow.only for arrow in shown.arrows)
-        assert len(bands(root, which)) == len({*bands(root, which)}) == count
-        assert any(f"only in the {which} recording" in text for text in words) == bool(count)
-    boxes = [part for part in root.iter() if part.get("class") == "th-gone" and part.find("*[@rx]") is not None]
-    bars = {a.source.lane for a in shown.arrows if a.gone and a.source.step == FIXED}
-    bars -= {key.lane for key in shown.boxes} | {a.source.lane for a in shown.arrows if not a.gone}
-    assert len(boxes) == sum(box.gone for box in shown.boxes.values()) + len(bars)
+    for mark, text in ONLY.items():
+        bands = [part.get("d") for part in classes(root, f"th-{mark}") if part.get("d")]
+        assert len(bands) == len({*bands}) == sum(arrow.mark == mark for arrow in shown.visible())
+        assert (text in words) == bool(marks_of(root, mark))
+    styles = [path.get("class").split() for path in classes(root, "th-arrow")]
+    looks = {"idle" if "th-idle" in style else style[1].removeprefix("th-") for style in styles}
+    looks |= {"gradient"} if classes(root, "th-gradient") and "backward" not in looks else set()
+    assert looks == {look for look, text in LEGEND.items() if text in words}
+    pale = [group for group in root.iter() if group.get("class") == "th-gone"]
+    assert bool(pale) <= (ONLY["first"] in words)
+    assert collisions(root) == [] and run_together(root) == []
 
 
-def tower(optimizer, **how):
-    params = {"w": [1.0, -2.0]}
-    return trained(optimizer, 3, params, lambda params: th.sum(th.tanh(params["w"]) ** 2), **how)
+@given(PAIRS)
+@examples
+def test_each_arrow_begins_and_ends_at_a_box(pair):
+    root = drawn(*pair)
+    for path in classes(root, "th-arrow"):
+        line = points(path.get("d"))
+        for x, y in (line[0], line[-1]):
+            assert any(
+                x0 - 1 <= x <= x1 + 1 and y0 - 1 <= y <= y1 + 1 and min(x - x0, x1 - x, y - y0, y1 - y) < 1
+                for x0, y0, x1, y1 in inside(root)
+            )
 
 
-PLAIN = tower(SGD(0.1, optimizer=SGD(0.01)))
-TALLER = tower(SGD(0.1, optimizer=SGD(0.01, optimizer=SGD(1e-4))))
-WINDOW = tower(SGD(0.1, horizon=2, optimizer=SGD(0.01)), create_graph=True)
+@pytest.mark.parametrize("height", [0, 2, 4])
+@pytest.mark.parametrize("level, above", [("sgd(0.05)", "sgd(0.05)"), ("adam(0.05)", "sgd(0.05)"), ("adam(0.05)",) * 2])
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_two_towers_fit_a_slide_and_its_smallest_letters_can_be_read(height, level, above, horizon):
+    tower = "/".join([level, *[above] * height]).rpartition("/")[0] or level
+    params = {f"w{n}": [1.0, -2.0] for n in range(3)}
+    bottom, _, rest = tower.partition("/")
+    wide = f"{bottom.removesuffix(')')}, horizon={horizon})/{rest}" if rest else tower
+    second = trained(wide, 3, params, create_graph=True)
+    for first in (trained(tower, 3, params), trained(f"{tower}/sgd(1e-4)", 3, params)):
+        for pair in ((first, second), (second, first)):
+            picture = inspect.differences(*pair).svg()
+            root = ElementTree.fromstring(picture)
+            assert float(root.get("width")) <= 1280 and float(root.get("height")) <= 720
+            scale = float(root.get("width")) / float(root.get("viewBox").split()[2])
+            assert min(float(found) for found in re.findall(r"font-size: ([\d.]+)px", picture)) * scale >= 11.99
+            assert collisions(root) == []
 
 
-@pytest.mark.parametrize(
-    "first, second, only",
-    [
-        (PLAIN, PLAIN, ([], [])),
-        (TALLER, TALLER, ([], [])),
-        (PLAIN, WINDOW, ([], ["kept"] * 2)),
-        (WINDOW, PLAIN, (["kept"] * 2, [])),
-        (PLAIN, TALLER, (["value"] * 3, ["cut"] * 4 + ["kept"] * 3 + ["value"] * 3)),
-        (TALLER, PLAIN, (["cut"] * 4 + ["kept"] * 3 + ["value"] * 3, ["value"] * 3)),
-    ],
-)
-def test_what_a_window_and_a_level_change_is_marked(first, second, only):
-    arrows = Comparison(first, second).figure().arrows
-    for which, flows in zip(("first", "second"), only):
-        assert sorted(arrow.flow for arrow in arrows if which in arrow.only) == flows
-    root = drawn(first, second)
+def test_a_window_keeps_in_both_what_is_cut_in_the_first_and_leaves_out_moves_of_alpha():
+    shown = _overlaid(*WINDOW)
+    told = {(a.source[:2], a.target[:2], a.flow): a.mark for a in shown.arrows if a.source.kind == a.target.kind}
+    assert told[(0, 1), (0, 2), "kept"] == "cut-first" and ((0, 1), (0, 2), "cut") not in told
+    assert told[(1, 1), (1, 2), "cut"] == told[(1, 2), (0, 2), "kept"] == "first"
+    assert told[(1, 1), (1, 3), "cut"] == told[(1, 1), (0, 2), "kept"] == "second"
+    back = {(a.source[:2], a.target[:2], a.flow): a.mark for a in _overlaid(*WINDOW[::-1]).arrows}
+    assert back[(0, 1), (0, 2), "cut"] == "cut-second"
+
+
+def test_a_graph_of_gradients_that_the_second_alone_has_is_marked():
+    root = drawn(*WINDOW)
+    shown = _overlaid(*WINDOW)
+    kept = [a for a in shown.arrows if a.target.kind == "gradient" and a.flow == "kept"]
+    found = {(a.source.kind, a.target.kind): a.mark for a in kept}
+    assert found == {("values", "gradient"): "second", ("loss", "gradient"): "second"}
+    assert len(classes(root, "th-second")) > len(found)
+
+
+def test_a_level_more_is_marked_at_its_boxes_its_gradients_and_its_arrows():
+    shown = _overlaid(taped("sgd(0.05)"), taped("sgd(0.05)/sgd(0.05)"))
+    assert {(key.lane, key.kind) for key, box in shown.boxes.items() if box.mark} == {(2, "values"), (2, "gradient")}
+    assert {box.mark for box in shown.boxes.values()} == {"", "second"}
+    assert {a.mark for a in shown.arrows if a.source == (2, FIXED, "values")} == {"first"}
+
+
+def test_a_fixed_hyperparameter_has_a_box_of_its_own_beside_the_tuned_one_of_the_other_recording():
+    root = drawn(taped("sgd(0.05)/sgd(0.05)"), taped("sgd(0.05)"))
+    said = [text for text, _ in texts(root)]
+    assert "kappa = 0.001, fixed" in said and any(text.startswith("level2.alpha = 0.001, fixed") for text in said)
+
+
+def test_a_value_that_one_of_them_alone_has_is_marked_in_its_box():
+    root = drawn(taped("adam(0.05)"), taped("sgd(0.05)"))
+    assert len(classes(root, "th-row-first")) == 2 * 5 + 3 and not classes(root, "th-row-second")
+    more = {f"w{n}": [1.0, -2.0] for n in range(6)}
+    two = [trained("sgd(0.1)/sgd(0.01)", 3, params) for params in ({**more, "a": 1.0}, {**more, "b": 1.0, "c": 2.0})]
+    root = drawn(*two)
+    assert len(classes(root, "th-row-first")) == len(classes(root, "th-row-second")) == 5
     assert collisions(root) == []
-    scissors = [part for part in classes(root, "th-scissors") if "th-gone" in part.get("class")]
-    assert len(scissors) == only[0].count("cut")
 
 
-def test_a_level_that_only_the_first_has_is_drawn_pale_and_its_hyperparameter_is_fixed():
-    words = [text for text, _ in texts(drawn(TALLER, PLAIN))]
-    assert "fixed: kappa" in words and "moved by SGD, level 2" not in words
-    words = [text for text, _ in texts(drawn(PLAIN, TALLER))]
-    assert "fixed: kappa" not in words and "moved by SGD, level 2" in words
-
-
-def test_an_arrow_that_both_have_of_which_a_part_is_the_firsts_alone_is_marked_and_not_pale():
-    tapes = taped("adam(0.05)", 1, 0), taped("sgd(0.05)", 1, 0)
-    found = [arrow for arrow in Comparison(*tapes).figure().arrows if "first" in arrow.only and not arrow.gone]
-    assert ("kept", 1, 0) in {(arrow.flow, arrow.source.lane, arrow.target.lane) for arrow in found}
-
-
-def test_the_steps_that_are_shown_are_those_of_the_second_where_most_differs():
-    """Of a longer run the last such steps; where the first has no such steps, or none at all, its own are not drawn."""
+def test_the_steps_that_are_shown_are_those_of_both_where_most_differs():
+    """Of a longer run the last such steps; where one has no steps, or not these, nothing is compared."""
     params = {"w": [1.0, -2.0]}
-    long = trained(SGD(0.1, horizon=2, optimizer=SGD(0.01)), 8, params, create_graph=True)
-    assert Comparison(PLAIN, long).figure().steps == [6, 7, 8]
-    shown = Comparison(TALLER, trained("sgd(0.1)/sgd(0.01)", 8, params)).figure()
-    assert any(arrow.gone for arrow in shown.arrows) and shown.steps == [2, 3, 4]
+    plain, long = (
+        trained(SGD(0.1, horizon=horizon, optimizer=SGD(0.01)), 8, params, create_graph=True) for horizon in (1, 2)
+    )
+    assert _overlaid(plain, long).steps == [5, 6, 7]
+    assert _overlaid(trained("sgd(0.1)/sgd(0.01)", 1, params), long).steps == [0, 1]
     x = th.tensor(2.0, requires_grad=True)
     with th.record() as graph:
         (x * x.detach()).backward()
-    assert not any(arrow.gone for arrow in Comparison(graph, PLAIN).figure().arrows)
-    assert bands(drawn(PLAIN, graph), "second") == []
+    for pair in ((graph, plain), (plain, graph)):
+        assert _overlaid(*pair) is None
+        assert not any(marks_of(drawn(*pair), mark) for mark in ONLY)
 
 
-def test_the_sizes_of_both_are_said_in_the_picture():
-    words = [text for text, _ in texts(drawn(PLAIN, TALLER))]
-    for which in ("first", "second"):
-        assert sum(text.startswith(f"On average a step of the {which} has ") for text in words) == 1
-    assert any(text.startswith("From SGD(alpha=0.1) / SGD(alpha=0.01) to ") for text in words)
-    assert not any("From " in text for text, _ in texts(drawn(by_hand(), by_hand())))
+def test_windows_of_other_lengths_have_the_same_edges_and_are_told_apart():
+    two, four = (trained(f"sgd(0.1, horizon={k})/sgd(0.01)", 8, create_graph=True) for k in (2, 4))
+    answer = inspect.differences(two, four)
+    assert not answer.rows and "but not in the same steps." in answer.text
+    assert inspect.differences(two, two).text.startswith("Nothing. Both recordings have ")
+
+
+def test_what_a_step_costs_stands_side_by_side():
+    tapes = taped("sgd(0.05)", steps=9), taped("sgd(0.05)/sgd(0.05)", steps=9)
+    said = [text for text, _ in texts(drawn(*tapes))]
+    for tape in tapes:
+        assert {*cost(tape), tape.title} <= {*said}
+    answer = inspect.differences(*tapes)
+    for which, tape in zip(("first", "second"), tapes):
+        nodes, cuts, kept, time = cost(tape)
+        told = f"On average a step of the {which} has {nodes} nodes and {cuts} cuts. Its graph keeps up to {kept}. "
+        assert f"{told}Its operations take {time}." in answer.text
+    few = [text for text, _ in texts(drawn(tapes[0], taped("sgd(0.05)", steps=3)))]
+    assert few.count("too few steps") == 1 and cost(tapes[0]).time in few
+    with th.record() as tape:
+        params = {"w": th.tensor([1.0], requires_grad=True)}
+        th.sum(params["w"]).backward()
+        SGD(0.1).step(params)
+        assert "keeps" not in inspect.differences(tape, tape).text.splitlines()[1]
+
+
+@given(st.lists(st.floats(1e-6, 10), min_size=3, max_size=9), st.integers(1, 3))
+def test_a_steps_time_is_the_median_of_the_windows_once_each_operation_was_called(times, horizon):
+    """The first steps compile kernels: a step counts that calls no operation for the first time."""
+    tape = taped("sgd(0.05)", steps=len(times) + 2)
+    tape.horizon = horizon
+    cold = tape.ends[1]
+    for node in tape.nodes:
+        node.seconds = node.seconds and (100.0 if node.number < cold else 0.0)
+    for begin, end, time in zip(tape.ends[1:], tape.ends[2:], times):
+        next(node for node in tape.nodes[begin:end] if node.seconds is not None).seconds = time
+    windows = [np.mean(times[n : n + horizon]) for n in range(0, len(times) - horizon + 1, horizon)]
+    assert seconds(tape) == (pytest.approx(np.median(windows)) if len(windows) >= 3 else None)
+
+
+@given(st.floats(1e-7, 1e4))
+def test_a_duration_has_two_digits_and_a_unit_that_fits(time):
+    number, unit = duration(time).split()
+    assert float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit] == pytest.approx(time, rel=0.051)
+    assert "e" not in number and (float(number) >= 0.99 or unit == "µs")
+
+
+def test_the_sentences_have_one_idea_each():
+    told = inspect.differences(taped("sgd(0.05)"), taped("sgd(0.05)/sgd(0.05)")).text
+    assert re.match(
+        r"Both recordings have \d+ edges between named values\. 1 of them differs\. kappa → alpha is without a "
+        r"gradient in the first\. In the second it is kept\. No edge is only in the first\. 3 edges are only in the "
+        r"second\.\n",
+        told,
+    )
+
+
+@given(stacks, stacks)
+def test_a_table_of_all_edges_fits_the_picture(one, other):
+    rows = inspect.differences(taped(one), taped(other)).rows
+    back = inspect.differences(taped(other), taped(one)).rows
+    assert {(*row[:2], *row[:1:-1]) for row in rows} == {*back}
+
+
+def test_a_state_and_a_constant_that_one_of_them_alone_has_are_marked_in_their_boxes():
+    params = {"w": [1.0, -2.0]}
+    plain, sums = (trained(tower, 3, params) for tower in ("sgd(0.1)", "adagrad(0.1)"))
+    root = drawn(plain, sums)
+    assert len(classes(root, "th-row-second")) == 3 + 1  # each weight with its total, and eps beside alpha
+    assert not classes(root, "th-row-first") and "alpha = 0.1, eps = 1e-10" in " ".join(text for text, _ in texts(root))
+
+
+def test_a_value_without_a_box_is_in_the_table_and_no_difference_in_the_picture():
+    scale = th.tensor(2.0, requires_grad=True)
+    first, second = trained(SGD(0.1)), trained(SGD(0.1), loss=lambda params: scale * th.sum(params["w"] ** 2))
+    answer = inspect.differences(first, second)
+    assert ("scale", "loss", "–", "kept") in answer.rows
+    assert not any(marks_of(drawn(first, second), mark) for mark in ONLY) and "The arrows and boxes" in answer.svg()

@@ -15,11 +15,12 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.canvas import part
 from tinyhyper.inspect.captions import Captions
-from tinyhyper.inspect.figure import Box, Figure, Key, figure
+from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.letters import wide
 from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.rows import rows as box_rows
+from tinyhyper.inspect.shapes import Box, Figure, Key
 from tinyhyper.optim import SGD, Adam
 
 UNIT = {"beta1": "unit", "beta2": "unit"}

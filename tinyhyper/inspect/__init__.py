@@ -12,6 +12,7 @@ from ..core.tower import Optimizer
 from .anomaly import detect_anomaly
 from .answers import Answer
 from .checks import refuse_others
+from .compared import differences
 from .dot import to_dot, to_networkx
 from .exchange import from_json, to_json
 from .explorer import page, save_html
@@ -22,7 +23,7 @@ from .gradients import paths, why_zero
 from .lint import check
 from .moves import left_range, moved
 from .notebook import recording_html, recording_svg, tensor_html, tower_html
-from .questions import checkpoint, differences, first_nonfinite, kept_alive, times
+from .questions import checkpoint, first_nonfinite, kept_alive, times
 from .recorder import record
 from .records import Cut, Edge, Inside, Label, Node, Output, Recording
 from .rewind import rewind

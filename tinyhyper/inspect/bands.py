@@ -6,28 +6,28 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from ..errors import ArgumentError
-from .figure import Arrow, Key
 from .layout import AFTER, Layout, Route
 from .letters import wide
 from .plain import short
+from .shapes import Arrow, Figure, Key
 
 BOLD, WIDEST = 15.4, 130  # the size of letters, as wide as bold ones are; the widest text beside a band between steps
 BESIDE = 17  # how far beside its arrow a band runs that leads against it, so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
 
 
-def joint(arrows: Sequence[Arrow], here: Key, there: Key, name: Callable[[Key], str]) -> Joint:
+def joint_of(shown: Figure, here: Key, there: Key, name: Callable[[Key], str]) -> Joint:
     """The number of the arrow between two boxes of a trail, and at which of its ends the trail leaves it.
 
-    name: what a box is called. Raises ArgumentError if no arrow joins them.
+    name: what a box is called. Raises ArgumentError if no arrow joins the two.
     """
-    for number, arrow in sorted(enumerate(arrows), key=lambda one: one[1].flow != "kept"):
+    for number, arrow in sorted(enumerate(shown.arrows), key=lambda one: one[1].flow != "kept"):
         if (arrow.source, arrow.target) == (there, here):
             return number, "start"
         if (arrow.source, arrow.target) == (here, there):
             return number, "end"
-    ends = {end for arrow in arrows for end in (arrow.source, arrow.target)}
-    joined = [end for end in ends if any({here, end} == {a.source, a.target} for a in arrows)]
+    ends = {end for arrow in shown.arrows for end in (arrow.source, arrow.target)}
+    joined = [end for end in ends if any({here, end} == {a.source, a.target} for a in shown.arrows)]
     raise ArgumentError(
         f"trail: no arrow joins {name(here)} and {name(there)}; arrows join {name(here)} and "
         f"{', '.join(sorted(name(end) for end in joined)) or 'nothing'}"

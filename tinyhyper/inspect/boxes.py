@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import TypeAlias
 
-from .figure import Drawn
 from .graph import flow_of
 from .letters import clip
 from .names import sized
 from .plain import short
 from .records import STRENGTH, Place, Recording
+from .shapes import Drawn
 from .text import Trees, site
 
 MOST = 80  # boxes in a picture

@@ -7,12 +7,12 @@ from math import ceil, inf
 from textwrap import wrap
 
 from ..errors import ArgumentError
-from .figure import FIXED, Box, Figure, Key
 from .graph import look_of
 from .letters import clip, clipped, fitted, wide
 from .names import KAPPA, LOSS, own
 from .plain import plain, short
 from .rows import SKIPPED, SMALL, needed, told, tuned
+from .shapes import FIXED, Box, Figure, Key
 from .text import site
 
 FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
@@ -26,7 +26,14 @@ LEGEND = {
     "gradient": "a gradient in .grad",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-ONLY = {"second": "an edge only in the second recording", "first": "only in the first recording, as pale boxes are"}
+ONLY = {
+    "second": "only in the second recording",
+    "first": "only in the first recording: pale",
+    "cut-first": "in both, cut in the first",
+    "cut-second": "in both, cut in the second",
+    "value-first": "in both, without a gradient in the first",
+    "value-second": "in both, without a gradient in the second",
+}
 BRANCH = "other paths; a green number is what all along its band contribute"
 LETTERS, ENDS = 15, 24  # the size of letters in a box of one value; its margin, both sides together
 WIDEST = {"values": 170, "loss": 170, "gradient": 230}  # that a box is for its texts
@@ -153,7 +160,7 @@ class Captions:
             lines.append(f"{of}level {lane - 1}")
         own_boxes = [name for box in boxes if not box.gone for name in box.names]
         still = [own(name, lane).title for name in fixed if name not in own_boxes]
-        if tuned and still:
+        if tuned and still and self.figure.alone is None:  # else they have a box
             lines.append(f"fixed: {', '.join(still)}")
         if listed and len(" ".join(lines)) < LANE:
             lines = [", ".join(lines)] if lines else []
@@ -167,16 +174,13 @@ class Captions:
         boxes = [box for key, box in self.figure.boxes.items() if key.lane == lane and key.kind == "values"]
         return list(dict.fromkeys(name for box in boxes for name in box.names))
 
-    def fixed(self, lane: int) -> str:
-        """What the hyperparameters of a lane are called that nothing tunes."""
-        return ", ".join([own(name, lane).title for name in self.figure.fixed[lane]])
-
     def bar(self, lane: int, room: int) -> str:
         """The bar of a lane of hyperparameters that nothing tunes: the longest text that fits."""
         fixed = self.figure.fixed.get(lane, {})
         names = [own(name, lane).title for name in fixed]
         held = [name + ("" if value is None else f" = {short(value)}") for name, value in zip(names, fixed.values())]
-        texts = [f"{', '.join(each)}, fixed{why}" for each in (held, names) for why in (": nothing tunes it", "")]
+        told, bare = ", ".join(held), ", ".join(names)
+        texts = [f"{told}, fixed: nothing tunes it", f"{told}, fixed", told, f"{bare}, fixed", bare]
         return next((text for text in texts if len(text) <= room), clip(texts[-1], room))
 
     def known(self, gradient: Key) -> bool:
@@ -185,13 +189,10 @@ class Captions:
 
     def flows(self) -> dict[str, str]:
         """What each kind of arrow means."""
-        arrows = self.figure.arrows
+        arrows = self.figure.visible()
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
-        only = [which for arrow in arrows for which in arrow.only]
-        kept = {(arrow.source, arrow.target) for arrow in arrows if arrow.flow == "kept"}
-        seen = [a for a in arrows if a.flow != "backward" or (a.source, a.target) not in kept]
-        kinds = [look_of(a.flow, a.cuts) for a in seen] + [key.kind for key in self.figure.boxes]
-        return meanings(kinds, left_out, only)
+        kinds = [look_of(a.flow, a.cuts) for a in arrows] + [key.kind for key in self.figure.boxes]
+        return meanings(kinds, left_out, self.figure.marks())
 
     def reached(self) -> str:
         """Which boxes the last loss sends a gradient to."""
@@ -206,6 +207,8 @@ class Captions:
 
     def made(self) -> str:
         """By which lines of code the cuts were made."""
+        if self.figure.alone is not None:
+            return ""
         places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))
         more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
         return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
@@ -228,17 +231,17 @@ class Captions:
         return list(dict.fromkeys(names))
 
 
-def meanings(flows: Collection[str], left_out: Sequence[int], only: Collection[str]) -> dict[str, str]:
+def meanings(flows: Collection[str], left_out: Sequence[int], marks: Collection[str]) -> dict[str, str]:
     """What kinds of arrows and boxes mean.
 
-    left_out: the cuts without which some are drawn.  only: which recordings alone have some.
+    left_out: the cuts without which some are drawn.  marks: how some differ between two recordings.
     """
     found = {flow: words for flow, words in LEGEND.items() if flow in flows}
     if "backward" in found:  # its key has a gradient, too
         found.pop("gradient", None)
     if "asked" in found:
         found["asked"] = found["asked"].replace("its cut", numbered(left_out))
-    return found | {which: words for which, words in ONLY.items() if which in only}
+    return found | {which: words for which, words in ONLY.items() if which in marks}
 
 
 def column(step: int) -> str:

@@ -1,138 +1,142 @@
 """What differs between two recordings: edges between named values that one of them has, and the other has not or has
-otherwise. Their picture shows the second, and in it the edges and boxes that only the first has.
+otherwise; and what a step of each costs.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
+from .answers import Answer
 from .boxes import Boxes
 from .canvas import Picture
+from .cost import Cost, cost
 from .diagram import Diagram
-from .figure import FIXED, Drawn, Figure, Key, box_of, figure, steps_of
-from .graph import Graph, Link
+from .figure import steps_of, whole
+from .gradients import ARROW
+from .graph import Graph
+from .overlaid import Overlaid
+from .overlay import overlay, telling
 from .pair import Pair
-from .records import Flow, Place, Recording
+from .records import Flow, Recording
 from .scene import Scene
-from .svg import Drawing
+from .shapes import Figure
+from .text import count
 
-STEPS = 2  # in the picture
-Ends: TypeAlias = "tuple[str, str]"  # the names of the values that a link joins
+STEPS, MOST = 2, 3  # in the picture; edges that the text names
+FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
+WHICH = "first", "second"
+QUESTION = "What changed between the two?"
+Ends: TypeAlias = "tuple[str, str]"  # the names of the values that an edge joins
 
 
-class Comparison:
-    """Two recordings.
+def differences(first: Recording, second: Recording) -> Answer:
+    """What changed between two recordings: edges between named values that are kept, cut or absent in one only."""
+    tapes, shown = (first, second), _overlaid(first, second)
+    one, two = _relations(first, second)
+    changed = [key for key in one if key in two and one[key] != two[key]]
+    alone = [[key for key in these if key not in those] for these, those in ((one, two), (two, one))]
+    rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *alone[0], *alone[1])]
+    both = count(len(one) - len(alone[0]), "edge")
+    if rows:
+        told = f"Both recordings have {both} between named values. "
+        told += f"{len(changed) or 'None'} of them {'differs' if len(changed) < 2 else 'differ'}."
+    else:
+        told = f"Nothing. Both recordings have {both} between named values, each kept or cut alike"
+        told += ", but not in the same steps." if shown is not None and shown.marks() else "."
+    named = [
+        f" {ARROW.join(key)} is {one[key]} in the first. In the second it is {two[key]}." for key in changed[:MOST]
+    ]
+    more = f" The table has {len(changed) - MOST} more." if len(changed) > MOST else ""
+    rest = "".join([_alone(len(keys), which) for keys, which in zip(alone, WHICH)]) if any(alone) else ""
+    costs = [*map(cost, tapes)]
+    words = "\n".join(map(_words, tapes, costs, WHICH))
+    caption = f"{told}{rest}"
+    if shown is not None and rows and not shown.marks():
+        caption += " The arrows and boxes of these steps are the same in both."
+    draw = partial(_drawn, tapes, shown, caption, words, costs)
+    columns = ("from", "to", "in the first", "in the second")
+    return Answer(QUESTION, f"{told}{''.join(named)}{more}{rest}\n{words}", columns, rows, draw=draw)
 
-    flows: of each, by the names of two values, what gradients do from one to the other, in some step.
-    only: of each, the links between values that the other joins in no step in this way, with the names of their ends.
-    """
 
-    def __init__(self, first: Recording, second: Recording) -> None:
-        self.tapes = first, second
-        graphs = Graph(first), Graph(second)
-        timeless = bool(first.steps or second.steps)  # else each loss is one of its own
-        for graph in graphs:  # a name that is unclear in one recording is exact in both
-            graph.unclear = graphs[0].unclear | graphs[1].unclear
-        links = [[*_links(graph, timeless)] for graph in graphs]
-        self.flows: list[dict[Ends, set[Flow]]] = [defaultdict(set), defaultdict(set)]
-        for flows, found in zip(self.flows, links):
-            for ends, link in found:
-                flows[ends].add(link.flow)
-        others = [{(ends, flow) for ends in flows for flow in flows[ends]} for flows in reversed(self.flows)]
-        self.only = [
-            [(ends, link) for ends, link in found if (ends, link.flow) not in other]
-            for found, other in zip(links, others)
-        ]
+def _relations(first: Recording, second: Recording) -> list[dict[Ends, str]]:
+    """Of each, by the names of two values, what gradients do from one to the other, over all steps, in words."""
+    timeless = bool(first.steps or second.steps)  # else each loss is one of its own
+    graphs = Graph(first), Graph(second)
+    for graph in graphs:  # a name that is unclear in one recording is exact in both
+        graph.unclear = graphs[0].unclear | graphs[1].unclear
+    return [_flows(graph, timeless) for graph in graphs]
 
-    def draw(self, title: str, caption: str) -> Picture:
-        """Their picture."""
-        if not steps_of(self.tapes[1]):
-            return self._whole(title, caption)
-        return Drawing(replace(self.figure(), title=title), (), (), caption).draw()
 
-    def _whole(self, title: str, caption: str) -> Picture:
-        """The picture of two graphs without steps; of the second alone where one is too large to be drawn whole."""
-        graphs = [Boxes(tape) for tape in self.tapes]
-        if any(steps_of(tape) or not tape.nodes for tape in self.tapes) or any(one.left_out > 0 for one in graphs):
-            return Scene(self.tapes[1], title, caption).draw()
-        return _Both(Pair(*graphs), (), caption, title).draw()
+def _flows(graph: Graph, timeless: bool) -> dict[Ends, str]:
+    """By the names of two values without steps, what gradients do from one to the other. timeless: of losses, too."""
+    flows: dict[Ends, set[str]] = defaultdict(set)
+    for node in graph.nodes:
+        for place in [(node.number, n) for n in range(len(node.outputs))]:
+            for link in graph.links(place) if graph.known(place) is not None else ():
+                if node.kind == "gradient" and link.flow == "value":
+                    continue
+                ends = [graph.known(end, timeless or end not in graph.losses) for end in link[:2]]
+                flows[str(ends[0]), str(ends[1])].add(FLOWS[link.flow])
+    return {
+        ends: ", ".join([f"sometimes {flow}" for flow in sorted(each)]) if len(each) > 1 else min(each)
+        for ends, each in flows.items()
+    }
 
-    def figure(self) -> Figure:
-        """Steps of the second recording, with what only the first has there."""
-        first, second = self.tapes
-        start = self._start()
-        shown = figure(second, start, count=STEPS)
-        theirs = self._arrows(1, shown)
-        for arrow in shown.arrows:
-            if (arrow.source, arrow.target, arrow.flow) in theirs:
-                arrow.only.add("second")
-        if start in steps_of(first):
-            mine = figure(first, start, count=len(shown.steps) - 1)
-            _lay_over(shown, mine, self._arrows(0, mine))
-        return shown
 
-    def _start(self) -> int:
-        """The step from which a picture shows most of what differs; the last such step."""
-        seen: dict[int, set[tuple[int, Ends, Flow]]] = defaultdict(set)
-        for which, (tape, links) in enumerate(zip(self.tapes, self.only)):
-            for ends, link in links:
-                source, target = tape.node(link.source), tape.node(link.target).step
-                for step in range(target - STEPS, (target if source.kind == "constant" else source.step) + 1):
-                    seen[step].add((which, ends, link.flow))
-        last = figure(self.tapes[1], count=STEPS).steps[0]
-        return max((step for step in steps_of(self.tapes[1]) if step <= last), key=lambda step: (len(seen[step]), step))
+def _alone(number: int, which: str) -> str:
+    """How many edges one of the recordings alone has."""
+    return f" {count(number, 'edge') if number else 'No edge'} {'is' if number < 2 else 'are'} only in the {which}."
 
-    def _arrows(self, which: int, shown: Figure) -> set[tuple[Key | None, Key | None, Drawn]]:
-        """The arrows of a figure of one recording that stand for the links that it alone has."""
-        tape = self.tapes[which]
 
-        def box(place: Place) -> Key | None:
-            node, label = tape.node(place), tape.output(place).label
-            constant = label is not None and node.kind == "constant"
-            return box_of(node, label) if label is not None and constant else shown.where.get(place)
+def _words(tape: Recording, costs: Cost, which: str) -> str:
+    """What a step of a recording costs, or how large one without steps is."""
+    nodes, cuts = (f"{n} {noun}{'' if n == '1' else 's'}" for n, noun in ((costs.nodes, "node"), (costs.cuts, "cut")))
+    if not tape.steps:
+        return f"The {which} has {nodes} and {cuts}."
+    kept = "" if costs.kept is None else f" Its graph keeps up to {costs.kept}."
+    time = " Record more steps to know its time." if costs.time is None else f" Its operations take {costs.time}."
+    return f"On average a step of the {which} has {nodes} and {cuts}.{kept}{time}"
 
-        return {(box(link.source), box(link.target), link.flow) for _, link in self.only[which]}
+
+def _overlaid(first: Recording, second: Recording) -> Figure | None:
+    """The steps that show most of what differs; None where the recordings have no step in common."""
+    if not {*steps_of(first)} & {*steps_of(second)}:
+        return None
+    shown = overlay(whole(first), whole(second))
+    last = shown.steps[-1]
+    some = [step for step in shown.steps if step + STEPS <= last and step not in (*first.skipped, *second.skipped)]
+    start = telling(shown, some or shown.steps[:1], STEPS)
+    return shown.part(start, max(min(STEPS, last - start), 1))
+
+
+def _drawn(
+    tapes: Sequence[Recording], shown: Figure | None, caption: str, words: str, costs: Sequence[Cost]
+) -> Picture:
+    """Both recordings in one picture; of whole graphs the second alone where one is too large to be drawn whole."""
+    if shown is not None:
+        rows = [(which, tape.title or "", *_cells(each)) for tape, each, which in zip(tapes, costs, WHICH)]
+        return Overlaid(shown, QUESTION, caption, rows).draw()
+    graphs = [Boxes(tape) for tape in tapes]
+    if any(steps_of(tape) or not tape.nodes for tape in tapes) or any(one.left_out > 0 for one in graphs):
+        return Scene(tapes[1], QUESTION, f"{caption}\n{words}").draw()
+    return _Both(Pair(*graphs), (), f"{caption}\n{words}", QUESTION).draw()
+
+
+def _cells(costs: Cost) -> list[str]:
+    """What a step costs, as the cells of a table."""
+    return [costs.nodes, costs.cuts, costs.kept or "not known yet", costs.time or "too few steps"]
 
 
 class _Both(Diagram):
     """Two graphs in one picture."""
 
     def __init__(self, pair: Pair, *how: Any) -> None:
-        self.only, self.gone = pair.only, pair.gone
+        self.differ, self.alone = pair.differ, pair.alone
         super().__init__(pair, *how)
 
-
-def _links(graph: Graph, timeless: bool) -> Iterator[tuple[Ends, Link]]:
-    """The links of all steps, with the names of their ends without steps. timeless: of losses, too."""
-    for node in graph.nodes:
-        for n in range(len(node.outputs)):
-            if graph.known((node.number, n)) is None or node.kind == "gradient":
-                continue
-            for link in graph.links((node.number, n)):
-                ends = link.source, link.target
-                source, target = (graph.known(place, timeless or place not in graph.losses) for place in ends)
-                yield (str(source), str(target)), link
-
-
-def _lay_over(shown: Figure, mine: Figure, only: Collection[tuple[Key | None, Key | None, Drawn]]) -> None:
-    """Add to a figure the arrows that only another recording has, with the boxes that they join."""
-    own = {(arrow.source, arrow.target, arrow.flow): arrow for arrow in shown.arrows}
-    for arrow in mine.arrows:
-        ends = arrow.source, arrow.target, arrow.flow
-        if ends not in only or not {arrow.source.step, arrow.target.step} <= {FIXED, *shown.steps}:
-            continue
-        if ends not in own:
-            own[ends] = replace(arrow, gone=True)
-            shown.arrows.append(own[ends])
-        own[ends].only.add("first")
-        for key in ends[:2]:
-            if key.step == FIXED:
-                shown.fixed.setdefault(key.lane, mine.fixed[key.lane])
-            elif key not in shown.boxes:  # what moved it did so in the other recording
-                shown.boxes[key] = replace(mine.boxes[key], gone=True, rule=None)
-    gone = {key for key, box in shown.boxes.items() if box.gone}
-    left = [arrow for arrow in mine.arrows if arrow.flow == "backward" and arrow.target in gone]
-    shown.arrows += [replace(arrow, gone=True) for arrow in left if arrow.source in shown.boxes]
+    def _beside(self, join: Any) -> str:
+        """No number stands beside a cut: each recording numbers its own."""
+        return ""

@@ -23,6 +23,7 @@ from .letters import clip, wide
 from .opened import Opened
 from .pair import Pair
 from .records import Recording
+from .shapes import Mark
 from .spots import Area, Spot, Spots, points
 from .text import site
 
@@ -58,7 +59,7 @@ class Diagram(Canvas):
     title: by default what the boxes are of.  keys: more of its legend.  least: how many lines a caption has at least.
     arrived: by box, the gradient that has come there.
     ghosts: by the number of a cut, what stands beside it.
-    only: the links that one of two graphs alone has, with which.  gone: the boxes that only the first has.
+    differ: how links differ between two graphs.  alone: by box that one of them alone has, which.
     above, down, cut: from the caption to the first box, from row to row, from column to column where a link is cut.
     head: how high what stands above a box is.
     """
@@ -66,8 +67,8 @@ class Diagram(Canvas):
     least, above, down, cut, head = 0, 22, 70, 130, 0
     arrived: Mapping[int, str] = MappingProxyType({})
     ghosts: Mapping[int, str] = MappingProxyType({})
-    only: Mapping[Join, str] = MappingProxyType({})
-    gone: Collection[int] = ()
+    differ: Mapping[Join, Mark] = MappingProxyType({})
+    alone: Mapping[int, Mark] = MappingProxyType({})
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class Diagram(Canvas):
         rows = [*self.row.values(), *(row for way in self.way.values() for _, row in way)]
         left_out = [cut for _, _, flow, cut in self.boxes.joins if flow == "asked" and cut is not None]
         kinds = [*map(self._look, self.boxes.joins), *map(self.boxes.kind, self.boxes.inside)]
-        flows = {**meanings(kinds, left_out, self.only.values()), **keys}
+        flows = {**meanings(kinds, left_out, {*self.differ.values(), *self.alone.values()}), **keys}
         self.left, self.right = self._sides()
         self.ports = self._ports()
         self.wide = max(self.right[-1] + LEFT, 560)
@@ -184,8 +185,8 @@ class Diagram(Canvas):
             self.write(LEFT, TOP + TITLE * n, line, "th-title")
         for n, line in enumerate(self.lines):
             self.write(LEFT, self.first + LINE * n, line)
-        for join, which in self.only.items():
-            self.arrow(None, self.paths[join], f"th-{which}", which, size=TIP)
+        for join, mark in self.differ.items():
+            self.arrow(None, self.paths[join], f"th-{mark}", mark, size=TIP)
         order = [*LEGEND][::-1]
         for link in sorted(self.boxes.joins, key=lambda join: (join[3] is not None, order.index(join[2]))):  # ✂ on top
             self._link(link)
@@ -218,7 +219,7 @@ class Diagram(Canvas):
     def _beside(self, join: Join) -> str:
         """The text beside a cut. In an opened operation, what it is from says why."""
         *_, flow, cut = join
-        if cut is None or self.only.get(join) == "first":
+        if cut is None or self.differ.get(join) == "first":
             return ""
         if flow == "asked":
             return f"without cut {cut}"
@@ -239,7 +240,7 @@ class Diagram(Canvas):
         (source, target, flow, cut), path = join, self.paths[join]
         if flow == "kept" and {source, target} <= self.arrived.keys():
             self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
-        gone, look = "th-gone" if self.only.get(join) == "first" else "", self._look(join)
+        gone, look = "th-gone" if self.differ.get(join) == "first" else "", self._look(join)
         group = self.add("g", class_=gone)
         ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])
         self.add("title", group, text=f"{ends}: {LEGEND[look]}")
@@ -258,10 +259,12 @@ class Diagram(Canvas):
 
     def _box(self, box: int) -> None:
         x, y = self.center(box)
-        group = self.add("g", class_="th-gone" if box in self.gone else "")
         wide, kind = self.boxes.wide(box), self.boxes.kind(box)
-        self.add("title", group, text=self.boxes.about(box))
         size = {"x": x - wide / 2, "y": y - HIGH / 2, "rx": HIGH / 2 if kind == "gradient" else 6}
+        if box in self.alone:
+            self.add("rect", None, "", **size, width=wide, height=HIGH, class_=f"th-{self.alone[box]}")
+        group = self.add("g", class_="th-gone" if self.alone.get(box) == "first" else "")
+        self.add("title", group, text=self.boxes.about(box))
         if box in self.arrived:
             self.add("rect", group, "", **size, width=wide, height=HIGH, class_="th-trail")
             self._number(x - wide / 2, y - HIGH / 2 - 8, self.arrived[box], group)

@@ -1,114 +1,18 @@
-"""From a recording to a figure: which boxes there are, and which arrows run between them, kept or cut.
-
-A box stands for all weights of one step, for the hyperparameters of one level, for their gradients, or for the whole
-loss. A path between two boxes is one arrow: cut if it is cut anywhere, kept if gradients flow all along it.
-"""
+"""From a recording to a figure: which boxes there are, and which arrows run between them, kept or cut."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import ArgumentError
 from .graph import flow_of
 from .names import order, ordered
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
+from .shapes import FIXED, Arrow, Box, Drawn, Figure, Key
 
-Drawn: TypeAlias = Literal["kept", "cut", "value", "asked", "backward"]
-FIXED = -1
 STEP_NUMBER = ("hyperparameter", "t")  # a rule's name for the number of its step, which nothing tunes
-
-
-class Key(NamedTuple):
-    """Which box: its lane (0 for the weights, h + 1 for the hyperparameters of level h), its step and its kind."""
-
-    lane: int
-    step: int
-    kind: Literal["values", "gradient", "loss"]
-
-
-@dataclass
-class Box:
-    """A box of the figure.
-
-    names: the values in it, each with its number if it is one.  norms: of a gradient, by name, those of arrays.
-     state: the names of the optimizer's state.
-    coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
-    meant: of such a gradient, by name, the gradient with respect to the value itself.
-    rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  gone: as of an arrow.
-    skipped: whether it is of a skipped step: a value that it made, or a loss or gradient that it did not take.
-    """
-
-    key: Key
-    names: dict[str, float | None] = field(default_factory=dict)
-    norms: dict[str, float] = field(default_factory=dict)
-    state: set[str] = field(default_factory=set)
-    coordinates: dict[str, str] = field(default_factory=dict)
-    meant: dict[str, float] = field(default_factory=dict)
-    rule: str | None = None
-    number: float | None = None
-    skipped: bool = False
-    gone: bool = False
-
-
-@dataclass
-class Arrow:
-    """An arrow of the figure.
-
-    flow: kept, cut, value, asked (a cut that is left out), or backward, from a loss to a gradient.  cuts: those on its
-    paths.  only: which of two recordings alone has it, or a part of it.  gone: whether only another recording has it.
-    """
-
-    source: Key
-    target: Key
-    flow: Drawn
-    cuts: list[Cut] = field(default_factory=list)
-    only: set[Literal["first", "second"]] = field(default_factory=set)
-    gone: bool = False
-
-
-@dataclass
-class Figure:
-    """Some consecutive steps.
-
-    fixed: by lane, the hyperparameters that nothing tunes.  where: the box of a place of the recording.
-    """
-
-    steps: list[int]
-    boxes: dict[Key, Box]
-    arrows: list[Arrow]
-    fixed: dict[int, dict[str, float | None]]
-    title: str | None
-    where: dict[Place, Key]
-
-    def reached(self, start: Key) -> list[Key]:
-        """The boxes that a gradient reaches from a box along kept arrows, nearest first."""
-        return list(self._followed(start))[1:]
-
-    def trail(self) -> list[Key]:
-        """The path of the last loss's gradient to the highest hyperparameter, or to the weights if it reaches none."""
-        loss = max((key for key in self.boxes if key.kind == "loss"), key=lambda key: key.step, default=None)
-        reached = [] if loss is None else self.reached(loss)
-        tuned = [key for key in reached if key.lane] or reached
-        return self.way(loss, tuned[-1]) if loss is not None and tuned else []
-
-    def way(self, start: Key, end: Key) -> list[Key]:
-        """The shortest path of a gradient from one box back to another, both included; empty if each path is cut."""
-        followed = self._followed(start)
-        way: list[Key] = []
-        box = end if end in followed else None
-        while box is not None:
-            way.insert(0, box)
-            box = followed[box]
-        return way
-
-    def _followed(self, start: Key) -> dict[Key, Key | None]:
-        """Every box that a gradient reaches, with the box from which it comes."""
-        kept = [arrow for arrow in self.arrows if arrow.flow == "kept"]
-        return walk([start], lambda box: [arrow.source for arrow in kept if arrow.target == box])
 
 
 def box_of(node: Node, label: Label) -> Key | None:
@@ -142,33 +46,25 @@ def figure(tape: Recording, first: int | None = None, opened: Collection[int] = 
             "the picture shows optimizer steps, and this recording holds none: record at least one step "
             "(loss.backward() and opt.step(params)), better two, inside `with th.record() as tape:`"
         )
-    reading = _Boxes(tape, opened)
+    shown = whole(tape, opened)
     if first is None:
-        computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in reading.boxes)
+        computed = any(key.kind != "values" and key.lane == 0 and key.step == steps[-1] for key in shown.boxes)
         first = steps[-count if computed else -count - 1 :][0]
         count += first
         first = max((step for step in steps if step <= first and step not in tape.skipped), default=first)
         count -= first  # from the values with which the next step after a skipped one goes on
-        moved = [key.step for key in reading.boxes if key.lane and key.kind == "values" and key.step in steps]
+        moved = [key.step for key in shown.boxes if key.lane and key.kind == "values" and key.step in steps]
         if moved and max(moved) <= first:  # hyperparameters do not move in a window: show how it begins
             first = max(max(moved) - 1, steps[0])
     elif first not in steps:
         raise ArgumentError(f"step={first}: this recording holds steps {steps[0]} to {steps[-1]}")
-    shown = [step for step in steps if first <= step <= first + count]
-    boxes = {
-        key: box
-        for key, box in reading.boxes.items()
-        if key.step in shown and (key.step < first + count or key.kind == "values")
-    }
-    arrows = [
-        arrow
-        for arrow in reading.arrows()
-        if arrow.target in boxes and (arrow.source in boxes or arrow.source.step == FIXED)
-    ]
-    lanes = {key.lane for key in boxes} | {arrow.source.lane for arrow in arrows}
-    fixed = {lane: names for lane, names in reading.fixed.items() if lane in lanes}
-    where = {place: key for place, key in reading.where.items() if key in boxes}
-    return Figure(shown, boxes, arrows, fixed, tape.title, where)
+    return shown.part(first, count)
+
+
+def whole(tape: Recording, opened: Collection[int] = ()) -> Figure:
+    """The figure of all steps. opened: the numbers of cuts that are left out."""
+    found = _Boxes(tape, opened)
+    return Figure(steps_of(tape), found.boxes, found.arrows(), found.fixed, tape.title, found.where)
 
 
 class _Boxes:
@@ -204,25 +100,37 @@ class _Boxes:
     def arrows(self) -> list[Arrow]:
         """The arrows between boxes, one for each pair and flow."""
         found: dict[tuple[Key, Key, str], Arrow] = {}
-        boxed: dict[int, Key] = {node: key for (node, _), key in self.where.items() if key.step != FIXED}
-        for number, target in boxed.items():
+        boxed: dict[int, Place] = {}
+        for place, key in self.where.items():
+            if key.step != FIXED:
+                boxed.setdefault(place[0], place)
+        for number, place in boxed.items():
+            target, name = self.where[place], self._name(place)
             loss = self.tape.nodes[number].loss
             if loss is not None and loss in self.where:
                 source = self.where[loss]
-                found.setdefault((source, target, "backward"), Arrow(source, target, "backward"))
-            for source, flow, cuts in self._paths(number):
+                arrow = found.setdefault((source, target, "backward"), Arrow(source, target, "backward"))
+                arrow.links.add(("backward()", name))
+            for read, flow, cuts in self._paths(number):
+                source = self.where[read]
                 if source == target or (flow == "value" and target.kind != "values"):
                     continue
                 arrow = found.setdefault((source, target, flow), Arrow(source, target, flow))
                 arrow.cuts += [cut for cut in cuts if cut not in arrow.cuts]
+                arrow.links.add((self._name(read), name))
         return list(found.values())
 
-    def _paths(self, number: int) -> list[tuple[Key, Drawn, list[Cut]]]:
-        """The boxes that a node was computed from, through nodes in no box, with all cuts on the paths of one flow.
+    def _name(self, place: Place) -> str:
+        """What a value is called in its box; a loss has no name there."""
+        label = self.tape.output(self.tape.node(place).of or place).label
+        return "" if label is None else label.name
+
+    def _paths(self, number: int) -> list[tuple[Place, Drawn, list[Cut]]]:
+        """What in boxes a node was computed from, through nodes in no box, with all cuts on the paths of one flow.
 
         The newest node comes first, so that every path to a node has been followed before the node is left.
         """
-        found: dict[tuple[Key, Drawn], dict[int, Cut]] = {}
+        found: dict[tuple[Place, Drawn], dict[int, Cut]] = {}
         cuts: dict[tuple[int, Drawn], dict[int, Cut]] = {(-number, "kept"): {}}
         waiting: list[tuple[int, Drawn]] = [*cuts]
         while waiting:
@@ -230,16 +138,15 @@ class _Boxes:
             for edge in self.into[-state[0]]:
                 flow: Drawn = max(state[1], flow_of(self.tape, edge, self.opened), key=STRENGTH.__getitem__)
                 passed = cuts[state] if edge.cut is None else {**cuts[state], edge.cut: self.tape.cuts[edge.cut]}
-                key = self.where.get(edge.place)
-                if key is not None:
-                    found.setdefault((key, flow), {}).update(passed)
+                if edge.place in self.where:
+                    found.setdefault((edge.place, flow), {}).update(passed)
                 elif flow != "value" or not self.tape.nodes[edge.source].sweep:
                     before = -edge.source, flow
                     if before not in cuts:
                         cuts[before] = {}
                         heappush(waiting, before)
                     cuts[before].update(passed)
-        return [(key, flow, [*passed.values()]) for (key, flow), passed in found.items()]
+        return [(place, flow, [*passed.values()]) for (place, flow), passed in found.items()]
 
     def _place(self, node: Node, n: int, label: Label) -> None:
         value = node.outputs[n].number

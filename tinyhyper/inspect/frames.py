@@ -13,12 +13,13 @@ from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .captions import numbered
 from .diagram import Diagram
-from .figure import Key, figure, steps_of
+from .figure import figure, steps_of
 from .gradients import listed
 from .graph import Graph
 from .passes import Pass, Stop, passes
 from .plain import short
 from .records import Place, Recording
+from .shapes import Key
 from .svg import Drawing
 
 D = TypeVar("D", bound=Drawing | Diagram)

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..finite import norm
 from .answers import Answer
-from .figure import Key
 from .ghosts import size
 from .graph import Graph
 from .names import STEP
@@ -18,6 +17,7 @@ from .paths import Part, Paths
 from .plain import short
 from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
+from .shapes import Key
 from .text import count, site
 from .zeros import Step
 

@@ -6,13 +6,14 @@ and what the new value takes from that. So a tall tower is no tall picture.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import ceil, inf
 from typing import NamedTuple
 
 from .canvas import SLIDE
 from .captions import FEW
-from .figure import FIXED, Arrow, Box, Figure, Key
+from .shapes import FIXED, Arrow, Box, Figure, Key
 
 HEADER = 212  # the width of the column of lane names
 NARROW = 140, 172  # how wide boxes are at least, and those of gradients
@@ -21,7 +22,7 @@ BEFORE, AFTER, LAST = 32, 48, 34  # between values and their gradients, from the
 LOW = 19  # from row to row of a box
 TOP, GAP, CLOSE, FOOT = 28, 39, 32, 14  # above the highest box, between boxes, where they are close, below the lowest
 CONSTANT, ASIDE = 34, 10  # how far from a box's middle a constant's arrow ends; between two arrows
-OLD, KEPT, PILL = 14, 21, 26  # down from the top of a box: the upper track, if nothing is cut, the top of a gradient
+BESIDE = "cut", "value", "asked", "kept"  # flows between the same boxes, side by side
 
 
 class Route(NamedTuple):
@@ -37,11 +38,15 @@ class Layout:
     top: where the lanes begin.  y: by lane, the middle of its boxes.  high: by lane, how high they are.
     wide, round: how wide boxes are, and those of gradients.  pitch: how wide a step is.
     few: so many rows a box may have.
-    bars: lanes with nothing but fixed hyperparameters.  narrow: whether the last step shows no more than its values.
+    bars: lanes with nothing but fixed hyperparameters.  boxed: where these have a box of their own.
+    narrow: whether the last step shows no more than its values.
     needs: how wide the texts in boxes are, and in those of gradients.
     least: above which the figure should end: boxes come closer for it, then they have fewer rows.
     after: how far gradients stand from the next step.
+    gaps: between lanes, and where they are close.  old, pill: down from the top of a box: the upper track, a gradient.
     """
+
+    gaps, old, pill = (GAP, CLOSE), 14, 26
 
     def __init__(
         self, shown: Figure, top: float, needs: tuple[float, float], least: float = inf, after: float = AFTER
@@ -51,6 +56,10 @@ class Layout:
         self.arrows = {(arrow.source, arrow.target, arrow.flow) for arrow in shown.arrows}
         lanes = sorted({key.lane for key in shown.boxes} | {arrow.source.lane for arrow in shown.arrows})
         self.bars = {lane for lane in lanes if not any(key.lane == lane for key in shown.boxes)}
+        ends = Counter((a.source, a.target) for a in shown.arrows if a.flow in BESIDE and a.source.kind == "values")
+        lots = [n for (source, target), n in ends.items() if source.lane == target.lane]
+        self.pill += ASIDE * (max(lots, default=1) - 1)  # tracks of one lane lie above its gradients
+        self.boxed = self.bars
         self.few = FEW
         self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
         self.after = ceil(after)
@@ -58,7 +67,8 @@ class Layout:
         self.pitch = self.wide + self.round + BEFORE + self.after
         along = [(a.source.step, a.target.step) for a in shown.arrows if a.source.lane == a.target.lane]
         past = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
-        for gap, self.few in ((GAP, FEW), *((GAP if past else CLOSE, few) for few in range(FEW, 0, -1))):
+        roomy, close = self.gaps
+        for gap, self.few in ((roomy, FEW), *((roomy if past else close, few) for few in range(FEW, 0, -1))):
             self._stack(lanes, gap)
             if self.bottom <= least:
                 break
@@ -96,7 +106,7 @@ class Layout:
         self.bottom: float = self.top + TOP
         for lane in reversed(lanes):
             counts = [self.rows(box) for key, box in self.boxes.items() if key.lane == lane and key.kind != "loss"]
-            self.high[lane] = BAR_HEIGHT if lane in self.bars else PILL + _pill(max(counts, default=1))
+            self.high[lane] = BAR_HEIGHT if lane in self.bars else self.pill + _pill(max(counts, default=1))
             self.y[lane] = self.bottom + self.high[lane] / 2
             self.bottom += self.high[lane] + gap
         self.loss = self.bottom + _pill(1) / 2
@@ -109,8 +119,12 @@ class Layout:
             case "loss":
                 return x, self.loss
             case "gradient":
-                return x + (self.wide + self.round) / 2 + BEFORE, self.y[key.lane] + PILL / 2
+                return x + (self.wide + self.round) / 2 + BEFORE, self.y[key.lane] + self.pill / 2
         return x, self.y[key.lane]
+
+    def still(self, lane: int) -> tuple[float, float, float, float]:
+        """Where the box of a lane's fixed hyperparameters is: its left side, its middle, how wide and high it is."""
+        return HEADER + 8, self.y[lane], self.width - HEADER - 26, BAR_HEIGHT
 
     def height(self, key: Key) -> float:
         """How high a box is."""
@@ -118,7 +132,7 @@ class Layout:
             case "loss":
                 return _pill(1)
             case "gradient":
-                return self.high[key.lane] - PILL
+                return self.high[key.lane] - self.pill
         return self.high[key.lane]
 
     def below(self, key: Key) -> float:
@@ -139,7 +153,7 @@ class Layout:
             return _line(x, self.y[source.lane] + self.high[source.lane] / 2, x, y1 - up)
         x0, y0 = self.center(source)
         right, down = self.width_of(source) / 2, self.height(source) / 2
-        beside = [flow for flow in ("cut", "value", "asked", "kept") if (source, target, flow) in self.arrows]
+        beside = [flow for flow in BESIDE if (source, target, flow) in self.arrows]
         own = ASIDE * beside.index(arrow.flow) if arrow.flow in beside else 0
         aside = own + apart
         match source.kind, target.kind:
@@ -151,20 +165,24 @@ class Layout:
                 return _level(x0 + right, x1 - left, y0 + aside, x1 - left - 28)
             case "values", "values" if source.lane == target.lane and not self._free(source, target.step):
                 start, turn = x0 + right - 14 - aside, x1 - self.pitch + left + 8
-                return _over(start, turn, x1 - left, y0 - down, y0 - down + OLD + aside)
+                return _over(start, turn, x1 - left, y0 - down, y0 - down + self.old + aside)
             case "values", "values" if source.lane == target.lane and x1 > x0:
-                track = KEPT - apart if beside == ["kept"] else OLD + aside  # a band runs above it, off the gradients
+                kept = beside == ["kept"]  # a band runs above it, off the gradients
+                track = self.pill - 5 - apart if kept else self.old + aside
                 return _level(x0 + right, x1 - left, y0 - down + track, x1 - left - 76)
             case "values", "loss" if x1 > x0:
-                return _between(x0 + right - 34 + aside, x1 - left + 34 - aside, y0 + down, y1 - up, x1 + left)
+                return between(x0 + right - 34 + aside, x1 - left + 34 - aside, y0 + down, y1 - up, x1 + left)
             case "loss", "gradient" if source.step == target.step:
-                return _riser(x0 + right, y0, x1 - left, y1, BEFORE / 2 - 2)
+                if arrow.flow == "kept":
+                    return _riser(x0 + right, y0 + 8, x1 - left, y1, BEFORE / 2 + 6)
+                low = 6 if (source, target, "kept") in self.arrows else 0
+                return _riser(x0 + right, y0, x1 - left, y1 + low, BEFORE / 2 - 2)
             case "values", "gradient" if source.step == target.step and source.lane == target.lane:
                 return _level(x0 + right, x1 - left, y1 - 11, x1 - left)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
-                return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, BEFORE / 2 - 10)
+                return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, BEFORE / 2 - 8)
             case "values", "values" if source.lane > target.lane and self._free(source, target.step + 1):
-                return _elbow(x0 + right, y0 - down + OLD - 6 + aside, x1 - aside, y1 - up)
+                return elbow(x0 + right, y0 - down + self.old - 6 + aside, x1 - aside, y1 - up)
         if y1 < y0:
             up, down = -up, -down
         side = 0.6 if x1 > x0 else -0.6
@@ -201,7 +219,7 @@ def _bend(x0: float, y0: float, x1: float, y1: float) -> Route:
     return Route(f"M{x0:g} {y0:g} C{bend:g} {y0:g} {bend:g} {y1:g} {x1:g} {y1:g}", (bend - 6, (y0 + y1) / 2))
 
 
-def _elbow(x0: float, y0: float, x1: float, y1: float) -> Route:
+def elbow(x0: float, y0: float, x1: float, y1: float) -> Route:
     """First to the right, then round a corner and up or down."""
     turn = ROUND if y1 > y0 else -ROUND
     path = f"M{x0:g} {y0:g} H{x1 - ROUND:g} Q{x1:g} {y0:g} {x1:g} {y0 + turn:g} V{y1:g}"
@@ -216,7 +234,7 @@ def _over(x0: float, turn: float, x1: float, top: float, y: float) -> Route:
     return Route(f"{up} {down} H{x1:g}", (x1 - 76, y))
 
 
-def _between(x0: float, x1: float, y0: float, y1: float, end: float) -> Route:
+def between(x0: float, x1: float, y0: float, y1: float, end: float) -> Route:
     """Out of the bottom of the weights, and between them and the losses of skipped steps to a later loss."""
     lane, bend = y1 - 11, 6
     along = f"M{x0:g} {y0:g} V{lane - bend:g} Q{x0:g} {lane:g} {x0 + bend:g} {lane:g} H{x1 - bend:g}"

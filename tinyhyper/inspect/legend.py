@@ -8,8 +8,8 @@ from typing import Literal
 
 from .canvas import Canvas
 from .coordinate import within
-from .figure import Box
 from .letters import clip
+from .shapes import Box
 
 LEFT, ROW, KEY, APART = 18, 23, 62, 16  # margin; height of a row; from a key to its words, to the next key
 SMALL = 7.2  # about the width of a letter

@@ -8,12 +8,12 @@ from ..errors import ArgumentError
 from .boxes import LONGEST, Join, fitting
 from .coordinate import within
 from .equation import Equation, filled
-from .figure import Drawn
 from .graph import Graph
 from .letters import clip
 from .names import sized
 from .plain import short
 from .records import Place, Recording
+from .shapes import Drawn
 
 
 def equation(graph: Graph, number: int) -> Equation | None:

@@ -6,13 +6,15 @@ from collections import defaultdict
 from typing import Any
 
 from .boxes import Boxes, Join
+from .overlay import differing
+from .shapes import Mark
 
 
 class Pair:
     """The boxes of two graphs. One that is in both is drawn as it is in the second.
 
     of: by the number of a box, its graph, and its number there.  cuts: of the second, then of the first.
-    only: the links that one of the graphs alone has, with which.  gone: the boxes that only the first has.
+    differ: how links differ between the graphs.  alone: by box that one of the graphs alone has, which.
     """
 
     def __init__(self, first: Boxes, second: Boxes) -> None:
@@ -29,26 +31,23 @@ class Pair:
                 after += 1
         self.of = dict(enumerate(order))
         self.inside, self.cuts = [*self.of], [*second.cuts, *first.cuts]
-        self.gone = [n for n, (graph, _) in self.of.items() if graph is first]
         number = {key: order.index(where) for key, where in there.items()}
+        new = {number[key] for key in theirs.values() if key not in mine.values()}
+        self.alone: dict[int, Mark] = dict.fromkeys(new, "second")
+        self.alone.update({n: "first" for n, (graph, _) in self.of.items() if graph is first})
+        found = differing(_flows(first, mine), _flows(second, theirs))
         self.joins: list[Join] = []
-        self.only: dict[Join, str] = {}
-        flows = [
-            {(keys[source], keys[target], flow) for source, target, flow, _ in graph.joins}
-            for graph, keys in ((first, mine), (second, theirs))
-        ]
-        for graph, keys, other, which, skip in (
-            (second, theirs, flows[0], "second", 0),
-            (first, mine, flows[1], "first", len(second.cuts)),
-        ):
+        self.differ: dict[Join, Mark] = {}
+        for graph, keys, skip in ((second, theirs, 0), (first, mine, len(second.cuts))):
             for source, target, flow, cut in graph.joins:
                 ends = keys[source], keys[target]
                 join = number[ends[0]], number[ends[1]], flow, None if cut is None else skip + cut
-                if (*ends, flow) not in other:
-                    self.only[join] = which
-                elif which == "first":
+                mark = found.get((ends, flow), "")
+                if graph is first and mark != "first":
                     continue
                 self.joins.append(join)
+                if mark:
+                    self.differ[join] = mark
 
     heading = words = ""  # a question says more
 
@@ -89,3 +88,11 @@ def _keys(graph: Boxes, known: dict[Any, int]) -> dict[int, int]:
         keys[box] = known.setdefault((what, seen[what]), len(known))
         seen[what] += 1
     return keys
+
+
+def _flows(graph: Boxes, keys: dict[int, int]) -> dict[tuple[int, int], set[str]]:
+    """By the numbers of two boxes, what links between them do to gradients."""
+    found: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for source, target, flow, _ in graph.joins:
+        found[keys[source], keys[target]].add(flow)
+    return found

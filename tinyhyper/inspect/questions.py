@@ -1,30 +1,25 @@
-"""Questions about a run: what it keeps alive, what changed, what took the time, what broke it."""
+"""Questions about a run: what it keeps alive, what took the time, what broke it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median
 from typing import Any
 
 from .answers import Answer
 from .chain import drawn_chain
-from .compared import Comparison, Ends
 from .contents import contents
 from .finite import not_finite, word
-from .gradients import ARROW, listed
+from .gradients import listed
 from .graph import Graph
 from .memory import alive, nbytes
 from .names import LOSS, Name, sized
 from .plain import short
-from .records import Flow, Node, Place, Recording
+from .records import Node, Place, Recording
 from .saved import Saved
 from .text import count, site
 from .timeline import amount, timeline
-
-MOST, CALLS = 3, 10  # edges that the text names; calls of an operation whose fastest says how long it takes
-FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
 
 
 def kept_alive(tape: Recording) -> Answer:
@@ -96,39 +91,9 @@ def checkpoint(tape: Recording) -> Answer:
     return Answer(question, text, columns, rows, draw=partial(contents, question, text, named, bool(live)))
 
 
-def differences(first: Recording, second: Recording) -> Answer:
-    """What changed between two recordings: edges between named values that are kept, cut or absent in one only."""
-    compared = Comparison(first, second)
-    one, two = map(_relations, compared.flows)
-    changed = [key for key in one if key in two and one[key] != two[key]]
-    only_one, only_two = ([key for key in these if key not in those] for these, those in ((one, two), (two, one)))
-    rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *only_one, *only_two)]
-    both = len(one) - len(only_one)
-    text = told = f"Nothing: each of the {both} edges between named values is kept or cut alike in both."
-    if rows:
-        text = (
-            f"Both have {count(both, 'edge')} from one name to another; in the second {len(changed) or 'none'} of them "
-        )
-        text += f"{'is' if len(changed) < 2 else 'are'} cut or kept otherwise."
-        alone = (
-            f" The first has {count(len(only_one), 'edge')} that the second lacks; the second has {len(only_two)} that "
-        )
-        alone = f"{alone}the first lacks." if only_one or only_two else " Neither has an edge that the other lacks."
-        told = f"{text}{alone} An arrow of the picture stands, in each step, for all edges between its boxes."
-        for key in changed[:MOST]:
-            text += f" {ARROW.join(key)} is {one[key]} in the first, and {two[key]} in the second."
-        text += f" The table lists {len(changed) - MOST} more." if len(changed) > MOST else ""
-        text += alone
-    sizes = "".join(f"\n{_size(tape, which)}." for which, tape in (("first", first), ("second", second)))
-    towers = f"From {first.title} to {second.title}: " if first.title and second.title else ""
-    drawing = partial(compared.draw, "What changed between the two?", f"{towers}{told}{sizes}")
-    columns = ("from", "to", "in the first", "in the second")
-    return Answer("What changed between the two?", text + sizes + _times(first, second), columns, rows, draw=drawing)
-
-
 def times(tape: Recording) -> Answer:
     """Which operations took the time. The first call of a kernel includes its compilation."""
-    groups = _durations(tape, _part)
+    groups = _durations(tape)
     total = sum(map(sum, groups.values()))
     share = 100 / (total or 1.0)
     ranked = sorted(groups.items(), key=lambda item: -sum(item[1]))
@@ -183,44 +148,10 @@ def _part(node: Node) -> str:
     return "backward pass" if node.sweep else "optimizer step" if (node.op or "").endswith(".rule") else "forward pass"
 
 
-def _relations(flows: Mapping[Ends, set[Flow]]) -> dict[Ends, str]:
-    """By the names of two values, over all steps, whether gradients flow from one to the other, in words."""
-    found = {ends: sorted(map(FLOWS.__getitem__, each)) for ends, each in flows.items()}
-    return {
-        ends: ", ".join([f"sometimes {flow}" for flow in each]) if len(each) > 1 else each[0]
-        for ends, each in found.items()
-    }
-
-
-def _size(tape: Recording, which: str) -> str:
-    """How big the steps of a recording are on average, or all of it without steps."""
-    nodes, cuts = (short(n / max(tape.steps, 1)) for n in (len(tape.nodes), len(tape.cuts)))
-    what = f"On average a step of the {which}" if tape.steps else f"The {which}"
-    held = " and ".join(f"{n} {noun}{'' if n == '1' else 's'}" for n, noun in ((nodes, "node"), (cuts, "cut")))
-    return f"{what} has {held}"
-
-
-def _times(first: Recording, second: Recording) -> str:
-    """How long the operations of a step take in two recordings, if they were called often enough to say so."""
-    if not first.steps or not second.steps:
-        return ""
-    usual = [_usual(tape) for tape in (first, second)]
-    if None in usual:
-        return f"\nRecord more steps to compare times: an operation must be called {CALLS} times for that."
-    times = [f"{1e6 * (time or 0.0) / tape.steps:.2g}" for time, tape in zip(usual, (first, second))]
-    return f"\nThe operations of a step take about {times[0]} microseconds in the first, and {times[1]} in the second."
-
-
-def _usual(tape: Recording) -> float | None:
-    """The seconds in operations, each as long as the fastest like it; None if one had few calls."""
-    found = _durations(tape, lambda node: str(node.outputs[0].shape)).values()
-    return None if any(len(calls) < CALLS for calls in found) else sum(min(calls) * len(calls) for calls in found)
-
-
-def _durations(tape: Recording, by: Callable[[Node], str]) -> dict[tuple[str, str], list[float]]:
-    """The seconds of each call, by operation and what `by` says of its node."""
+def _durations(tape: Recording) -> dict[tuple[str, str], list[float]]:
+    """The seconds of each call, by operation and part of a step."""
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for node in tape.nodes:
         if node.seconds is not None:
-            groups[node.op or "", by(node)].append(node.seconds)
+            groups[node.op or "", _part(node)].append(node.seconds)
     return groups

@@ -7,10 +7,10 @@ from itertools import product
 from math import isfinite
 
 from .coordinate import within
-from .figure import Box
 from .letters import fitted, wide
 from .names import KAPPA, own
 from .plain import plain, short
+from .shapes import Box
 
 SKIPPED = "skipped"
 SMALL, BESIDE, MARGIN = 14, 0.4, 16  # of letters; how far a number is from its name, in such sizes; of rows, both sides

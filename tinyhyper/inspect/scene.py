@@ -12,9 +12,10 @@ from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .captions import Captions
 from .diagram import Diagram
-from .figure import Figure, Key, box_of, figure, steps_of
+from .figure import box_of, figure, steps_of
 from .legend import MARKS
 from .records import Label, Place, Recording
+from .shapes import Figure, Key
 from .svg import Drawing
 from .table import drawn_table
 

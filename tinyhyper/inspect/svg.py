@@ -19,17 +19,18 @@ from xml.etree import ElementTree
 
 from ..errors import ArgumentError
 from ..files import write
-from .bands import Joint, amounts, band, joint, spread, told
+from .bands import Joint, amounts, band, joint_of, spread, told
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, ONLY, Captions, column, numbered
+from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, column, numbered
 from .diagram import diagram
-from .figure import FIXED, Arrow, Box, Figure, Key, figure, steps_of
+from .figure import figure, steps_of
 from .graph import look_of
-from .layout import ASIDE, BAR_HEIGHT, BEFORE, CONSTANT, HEADER, LOW, Layout
+from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend, texts
-from .letters import clip, first, fitted
+from .letters import clip, first
 from .records import Recording
 from .rows import SMALL, rows
+from .shapes import FIXED, Arrow, Box, Figure, Key
 from .text import site
 
 TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
@@ -79,12 +80,15 @@ class Drawing(Canvas):
     branches: the paths of a gradient, each with its contribution.  most: what the trail is among them.
     moves: gradients, each with the values that it moved; a band joins them.
     least, broad: how many lines a caption has, and how wide the picture is, at least.
-    tells: whether the contributions are drawn, too.
+    tells: whether the contributions are drawn, too.  below: how many lines are free below the caption.
+    lay, hall: how it is laid out, and how high it should be at most.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
     asked: by box, the names of the values whose rows stand out.  keys: more of its legend.
     """
 
-    least, broad, tells = 0, 0, False
+    least, broad, tells, below = 0, 0, False, 0
+    lay: type[Layout] = Layout
+    hall = float(HALL)
     norms: Collection[Key] = ()
 
     def __init__(
@@ -102,18 +106,16 @@ class Drawing(Canvas):
     ) -> None:
         self.figure, self.captions, self.ghosts, self.asked = shown, Captions(shown), ghosts, asked
         found = [self.captions.find(box) for box in trail]
-        self.joints = [joint(shown.arrows, *pair, self.captions.name) for pair in (*pairwise(found), *moves)]
+        self.joints = [joint_of(shown, *pair, self.captions.name) for pair in (*pairwise(found), *moves)]
         self.trail = [*found, *chain(*moves)]
         self.band = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
         self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
-        for boxes, amount in branches:
-            for pair in pairwise(boxes):
-                self.amounts[joint(shown.arrows, *pair, self.captions.name)] += amount
+        for pair, amount in ((pair, amount) for boxes, amount in branches for pair in pairwise(boxes)):
+            self.amounts[joint_of(shown, *pair, self.captions.name)] += amount
         self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
         self.marks = self._marks(marks)
         flows = {**self.captions.flows(), **keys}
-        if any(self._style(joint) == "carry" for joint in self.joints):
-            flows["carry"] = CARRY
+        flows |= {"carry": CARRY} if any(self._style(joint) == "carry" for joint in self.joints) else {}
         self.led = bool(self.joints)  # a band in the caption says what the trail is
         if not self.tells and len(self.amounts) > len(self.joints):
             self.tells, self.led = True, False
@@ -121,7 +123,7 @@ class Drawing(Canvas):
         self.came = told(shown.arrows, self.amounts, self.norms) if self.tells else {}
         self.title = shown.title or "Optimizer steps, read off the recording"
         self.text = self.captions.reached() if caption is None else caption
-        self._size(flows, max(self.broad, self._layout(0).width))
+        self._size(flows, max(self.broad, self._laid(0).width))
         if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
             self._size(flows, max(SLIDE, self.width))
         super().__init__(self.width, self.height, "th-figure")
@@ -131,19 +133,19 @@ class Drawing(Canvas):
         self.width = width
         self.titles = wrap(self.title, int((width - 36) / LARGE))
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
-        self.lines += [""] * (self.least - len(self.lines))
+        self.lines += [""] * max(self.least - len(self.lines), self.below)
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         boxes, note = self.figure.boxes.values(), self.captions.made()
-        most = Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, note).height + 8
-        self.layout = self._layout(self.first + LINE * len(self.lines) - 2, HALL - most)
+        most = 8 + Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, note).height
+        self.layout = self._laid(self.first + LINE * len(self.lines) - 2, self.hall - most)
         self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, note)
         self.bottom = self.layout.bottom
         self.height = self.bottom + self.legend.height + 8
 
-    def _layout(self, top: float, least: float = inf) -> Layout:
+    def _laid(self, top: float, least: float = inf) -> Layout:
         wide, after = spread(self.figure.arrows, self.came)
         values, gradients = self.captions.needs()
-        return Layout(self.figure, top, (max(values, wide), gradients), least, after)
+        return self.lay(self.figure, top, (max(values, wide), gradients), least, after)
 
     def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
@@ -151,31 +153,19 @@ class Drawing(Canvas):
         self.add("desc", text=" ".join([*filter(None, self.lines), self.captions.description()]))
         self.style("picture")
         self.add("rect", width=self.width, height=self.height, class_="th-ground")
-        for n, line in enumerate(self.titles):
-            self.write(18, TOP + TITLE * n, line, "th-title")
-        for n, line in enumerate(self.lines):
-            self.write(76 if self.led else 18, self.first + LINE * n, line, "")
-        if self.led:
-            y, back = float(self.first - 5), self.band == "trail"
-            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
+        self._head()
         for n, step in enumerate(self.figure.steps):
             self._band(n, step)
         for lane, y in self.layout.y.items():
             self._lane(lane, y)
-        for which in ONLY:
-            for arrow in self.figure.arrows:
-                if which in arrow.only:
-                    self.arrow(None, self.layout.route(arrow).path, f"th-{which}", which, size=TIP)
-        for one in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
-            style = self._style(one) if one in self.joints else "branch"
-            path = band(self.layout, self.figure.arrows[one[0]], one[1]).path
-            self.arrow(None, path, f"th-{style}", style, one[1], size=TIP)
-        for key in self.trail:
-            self._rect(None, key, f"th-{self.band}")
-        for arrow in sorted(self.figure.arrows, key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
+        self._marks_below()
+        for arrow in sorted(self.figure.visible(), key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
             self._arrow(arrow)
         for box in self.figure.boxes.values():
             self._box(box)
+        for lane in self.layout.boxed:
+            gone = all(arrow.gone for arrow in self.figure.arrows if arrow.source == (lane, FIXED, "values"))
+            self._fixed(lane, *self.layout.still(lane), gone)
         for arrow in self.figure.arrows:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
@@ -183,6 +173,25 @@ class Drawing(Canvas):
             self.write(x, y, text, "th-amount", None, anchor)
         self.legend.draw(self, self.bottom + 20)
         return self.picture(scale)
+
+    def _head(self) -> None:
+        """The title and the caption."""
+        for n, line in enumerate(self.titles):
+            self.write(18, TOP + TITLE * n, line, "th-title")
+        for n, line in enumerate(self.lines):
+            self.write(76 if self.led else 18, self.first + LINE * n, line, "")
+        if self.led:
+            y, back = float(self.first - 5), self.band == "trail"
+            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
+
+    def _marks_below(self) -> None:
+        """What lies below arrows and boxes."""
+        for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
+            style = self._style(joint) if joint in self.joints else "branch"
+            path = band(self.layout, self.figure.arrows[joint[0]], joint[1]).path
+            self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
+        for key in self.trail:
+            self._rect(None, key, f"th-{self.band}")
 
     def _style(self, joint: Joint) -> str:
         """How a trail looks along an arrow. Along one that is cut a value passes, and no gradient."""
@@ -218,16 +227,15 @@ class Drawing(Canvas):
         path = self.layout.route(arrow).path
         self.arrow(group, path, style, look)
         if self.layout.alone(arrow):
-            (x, y), room = corners(path)[0], (self.layout.wide + BEFORE) / 2 - CONSTANT + ASIDE - 12
-            fixed = self.captions.fixed(arrow.source.lane)
-            self.write(x - ASIDE, y - 6, fitted(fixed, room / SMALL), "th-small", group)
+            x, y = corners(path)[0]
+            self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
         group = self.scissors(x, y, self._style_of(arrow) + (" th-gone" if arrow.gone else ""))
         where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
         ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
         self.add("title", group, text=f"✂ {ends}: {where}")
-        if arrow.gone:
+        if self.figure.alone is not None:  # each of two recordings numbers its own cuts
             return
         told = [cut.number for cut in arrow.cuts if cut.number in self.ghosts]
         number, ghost = numbered(told or [cut.number for cut in arrow.cuts]), self.ghosts[told[0]] if told else ""
@@ -263,11 +271,19 @@ class Drawing(Canvas):
         for n, (name, number) in enumerate(rows(box, wide) if count > 1 else ()):
             low, side = y + 5 + LOW * (n - (count - 1) / 2), wide / 2 - 8
             if n < len(box.names) and [*box.names][n] in asked:
-                self.add(
-                    "rect", group, "", x=x - side - 4, y=low - 14, width=2 * side + 8, height=LOW, class_="th-row-asked"
-                )
+                place = {"x": x - side - 4, "y": low - 14, "width": 2 * side + 8, "height": LOW}
+                self.add("rect", group, "", **place, class_="th-row-asked")
             self.write(x - side, low, name, "th-row", group)
             self.write(x + side, low, number, "th-small", group, "end")
+
+    def _fixed(self, lane: int, x: float, y: float, wide: float, high: float, gone: bool = False) -> None:
+        """Draw the box of a lane's hyperparameters that nothing tunes. x, y: its left side, its middle."""
+        group = self.add("g", class_="th-gone" if gone else "")
+        style = "" if high == BAR_HEIGHT else "th-small"
+        asked = " th-row-asked" if self.asked.get(Key(lane, FIXED, "values")) else ""
+        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_=f"th-box{asked}")
+        text = self.captions.bar(lane, int((wide - 12) / (7.6 if style else LETTER)))
+        self.write(x + wide / 2, y + (4 if style else 5), text, style, group, "middle")
 
     def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
         (x, y), wide, high = self.layout.center(key), self.layout.width_of(key), self.layout.height(key)
@@ -276,14 +292,6 @@ class Drawing(Canvas):
 
     def _lane(self, lane: int, y: float) -> None:
         heading, lines = self.captions.lane(lane, self.layout.few, self.layout.lines(lane))
-        bar = lane in self.layout.bars
-        if bar:
-            x0, wide = HEADER + 8, self.layout.width - HEADER - 26
-            gone = all(arrow.gone for arrow in self.figure.arrows if arrow.source.lane == lane)
-            group, size = self.add("g", class_="th-gone" if gone else ""), {"width": wide, "height": BAR_HEIGHT}
-            style = "th-box th-row-asked" if self.asked.get(Key(lane, FIXED, "values")) else "th-box"
-            self.add("rect", group, "", x=x0, y=y - BAR_HEIGHT / 2, **size, rx=6, class_=style)
-            self.write(x0 + wide / 2, y + 5, self.captions.bar(lane, int((wide - 16) / LETTER)), "", group, "middle")
         self.write(18, y - 6, heading, "th-lane")
         for n, line in enumerate(lines):
             self.write(18, y + 14 + 18 * n, line, "th-small")
