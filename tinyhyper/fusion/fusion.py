@@ -194,9 +194,10 @@ class Fusion:
         """How to compute it for arrays of these shapes, strides and dtypes."""
         found = [self.mark, like]
         for x in arrays:  # flat, it is sooner made and looked up
-            found.append(x.shape)
-            found.append(x.strides)
             found.append(x.dtype)
+            if shape := x.shape:
+                found.append(shape)
+                found.append(x.strides)
         if (plan := self._plans.get(key := tuple(found))) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:
