@@ -289,7 +289,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
 
 def apply_cut(rule: Any, w: Tensor, g: Tensor, state: Iterable[Tensor], hyperparameters: Targets) -> Sequence[Tensor]:
     """The whole algorithm: everything but the hyperparameters is cut from the graph."""
-    return rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **hyperparameters)
+    return rule(w.detach("weights"), g.detach("gradient"), *[s.detach("state") for s in state], **hyperparameters)
 
 
 def gradient_of(target: Tensor) -> Tensor:

@@ -168,9 +168,8 @@ class Fusion:
     def _derive(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
         cotangents = [Symbol() for flag in given if flag]
         pending: dict[Any, list[Any]] = {}
-        for out, cotangent in zip([out for out, flag in zip(self.outputs, given) if flag], cotangents):
-            if isinstance(out, Symbol):
-                add_to(pending, (out, 0), cotangent)
+        outputs = [out for out, flag in zip(self.outputs, given) if flag]
+        add_to(pending, [((out, 0), c) for out, c in zip(outputs, cotangents) if isinstance(out, Symbol)])
         nodes = reachable(pending)
         leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
         found = {
