@@ -104,8 +104,7 @@ class Optimizer:
     tune: the names it tunes; by default all that are in use.
     coordinates: by name, "linear", "log", "sqrt" or "unit" instead of the table's.
     squares: in a subclass, the states that add up or average squares, which are never below 0.
-    `parameters` are the tensors that the level above tunes, by name, each in its coordinate; `t` is how many steps this
-    level has made; `hooks` are what outer rings have added to it.
+    `parameters` are the tensors that it tunes, each in its coordinate; `hooks` are what outer rings have added.
     Raises CallError for an unknown keyword, ArgumentError for a value outside its coordinate's range.
     """
 
@@ -114,7 +113,6 @@ class Optimizer:
     squares: ClassVar[tuple[str, ...]] = ()
     rule: ClassVar[Callable[..., Any]]
     updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]  # the last is in use
-
     __signature__ = Signature()
 
     if TYPE_CHECKING:  # attached by outer rings
