@@ -56,7 +56,8 @@ class Node:
 
     def keep(self, index: int, tensor: Any) -> None:
         """Let `tensor`, the index-th output, receive its gradient."""
-        self.kept = {**(self.kept or {}), index: weakref.ref(tensor)}
+        own = {index: weakref.ref(tensor)}
+        self.kept = self.kept | own if self.kept else own
 
     def release(self) -> None:
         """Forget the inputs and what was saved. A leaf has nothing to forget."""

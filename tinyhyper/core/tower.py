@@ -263,13 +263,14 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
     gradients = {name: gradient_of(targets[name]) for name in names}
     for function in level._asked("gradients"):
         gradients = function(gradients)
-    read: Any = None
+    rule: Any = None
     for name, g in gradients.items():
-        w, (rule, keys) = targets[name], level._update(name)
-        if keys is not read:  # which targets of one rule share
+        w = targets[name]
+        if rule is None or level._rates is not None:  # else all targets share a rule and what it reads
+            rule, keys = level._update(name)
             if "t" in keys and "t" not in hyperparameters:
                 hyperparameters["t"] = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
-            read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
+            used = {row: hyperparameters[key] for row, key in keys.items()}
         kept, state = level._states.get(name), []
         for key in rule.kept:
             state.append(kept[key] if kept else level._start(key, w, cuts))
