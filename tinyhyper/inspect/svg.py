@@ -143,8 +143,7 @@ class Drawing(Canvas):
         self.height = self.bottom + self.legend.height + 8
 
     def _laid(self, top: float, least: float = inf) -> Layout:
-        wide, after = spread(self.figure.arrows, self.came)
-        values, gradients = self.captions.needs()
+        (values, gradients), (wide, after) = self.captions.needs(), spread(self.figure.arrows, self.came)
         return self.lay(self.figure, top, (max(values, wide), gradients), least, after)
 
     def draw(self, scale: float = 1.0) -> Picture:
@@ -223,11 +222,14 @@ class Drawing(Canvas):
         group = self.add("g", class_="th-gone" if arrow.gone else "")
         name, look = self.captions.name, look_of(arrow.flow, arrow.cuts)
         self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[look]}")
-        style = f"th-arrow th-{arrow.flow}{self._style_of(arrow)}"
         path = self.layout.route(arrow).path
-        self.arrow(group, path, style, look)
+        self.arrow(group, path, f"th-arrow th-{arrow.flow}{self._style_of(arrow)}", look)
+        (x, y), below = corners(path)[0], arrow.source.kind == "gradient"
+        if arrow.flow == "asked" and not (below and (arrow.source, arrow.target, "cut") in self.layout.arrows):
+            arrives = "".join([self.ghosts.get(cut.number, "") for cut in arrow.cuts])
+            place = (x, self.layout.below(arrow.source)) if below else (x + 26, y + 17)
+            self.write(*place, arrives, "th-small", group, "end" if below else "start")
         if self.layout.alone(arrow):
-            x, y = corners(path)[0]
             self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
@@ -242,8 +244,8 @@ class Drawing(Canvas):
         if arrow.source.kind == "gradient":  # where it is from says why
             forms = [f"{number}: {ghost}"] if ghost else [number, f"{len(arrow.cuts)} cuts"]
             x, room = (-46, self.layout.round - 8) if self.tells else (2, self.layout.round)
-            text = first([*forms, ghost or forms[-1]], room / SMALL)
-            self.write(x, self.layout.below(arrow.source) - y, text, "th-reason", group, "end")
+            below, text = self.layout.below(arrow.source) - y, first([*forms, ghost or forms[-1]], room / SMALL)
+            self.write(x, below, text, "th-reason", group, "end")
             return
         reasons = ", ".join(dict.fromkeys(cut.reason for cut in arrow.cuts if cut.reason))
         if len(number) <= 7:
@@ -253,8 +255,7 @@ class Drawing(Canvas):
         many, end = f"{len(arrow.cuts)} cuts", 12 if self.tells else 66
         forms = [f"{reasons}: {number}", *[f"{reasons}: {many}"] * (len(arrow.cuts) > FEW_CUTS)] if reasons else []
         text = ghost or first([*forms, number, many], (self.layout.round + end - 8) / SMALL)
-        x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
-        self.write(x, y, text, "th-reason", group, "end")
+        self.write(*((-16, -6) if len(text) <= 18 else (end, -17.2)), text, "th-reason", group, "end")
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
@@ -279,9 +280,8 @@ class Drawing(Canvas):
     def _fixed(self, lane: int, x: float, y: float, wide: float, high: float, gone: bool = False) -> None:
         """Draw the box of a lane's hyperparameters that nothing tunes. x, y: its left side, its middle."""
         group = self.add("g", class_="th-gone" if gone else "")
-        style = "" if high == BAR_HEIGHT else "th-small"
-        asked = " th-row-asked" if self.asked.get(Key(lane, FIXED, "values")) else ""
-        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_=f"th-box{asked}")
+        style, asked = "" if high == BAR_HEIGHT else "th-small", self.asked.get(Key(lane, FIXED, "values"))
+        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_="th-box" + " th-row-asked" * bool(asked))
         text = self.captions.bar(lane, int((wide - 12) / (7.6 if style else LETTER)))
         self.write(x + wide / 2, y + (4 if style else 5), text, style, group, "middle")
 
