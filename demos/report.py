@@ -129,6 +129,15 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def finish(axes: Axes, title: str, below: str) -> None:
+    """Title, what is below, and a legend where anything is drawn."""
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel(below)
+    if axes.lines:
+        axes.legend(fontsize=7, frameon=False)
+    tidy(axes)
+
+
 def plain(axis: Any) -> None:
     """Numbers on a logarithmic axis as a person writes them."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png, tidy
+from ..report import COLOURS, finish, png
 from ..settings import Settings
 from . import Experiment, Line, Run, augmented, page, record
 from .augmented import MARKS, POWERS
@@ -244,7 +243,7 @@ def markdown(lines: Sequence[Line]) -> str:
 def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     """The distance over the steps by law; learned schedules; and the learning."""
     figure = Figure(figsize=(11, 8.4), layout="constrained")
-    (distance, sizes), (learning, noise) = figure.subplots(2, 2)
+    (distance, sizes), (learning, noise) = figure.subplots(2, 2, subplot_kw={"xscale": "log", "yscale": "log"})
     for place, (law, result) in enumerate(laws(lines).items()):
         dashes, colour = ("-", "--")[place // len(COLOURS)], COLOURS[place % len(COLOURS)]
         distance.plot(result["t"], result["error"], dashes, color=colour, linewidth=1.2, label=law.name)
@@ -264,17 +263,6 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     noise.set_ylim(bottom=1e-6)
     finish(learning, f"root of E |e|^2 after {steps} steps", "round of Adam")
     return {"augment.png": png(figure)}
-
-
-def finish(axes: Axes, title: str, below: str) -> None:
-    """Logarithmic axes with a title."""
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_title(title, fontsize=11)
-    axes.set_xlabel(below)
-    if axes.lines:
-        axes.legend(fontsize=7, frameon=False)
-    tidy(axes)
 
 
 EXPERIMENT = Experiment("augment", plan, markdown, pictures)

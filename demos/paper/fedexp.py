@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png, tidy
+from ..report import COLOURS, finish, png
 from ..settings import Settings
 from . import Experiment, Line, Run, federated, page, record
 from .page import MEASURED, OPEN, PAPER
@@ -236,11 +236,7 @@ def draw(axes: Axes, found: Found, what: str, title: str, limits: tuple[float, f
         axes.plot(range(1, len(values) + 1), values, style, color=colour, linewidth=1.2, label=method.name)
     axes.set_yscale("log")
     axes.set_ylim(limits)
-    axes.set_title(title, fontsize=11)
-    axes.set_xlabel("round")
-    if found:
-        axes.legend(fontsize=7, frameon=False)
-    tidy(axes)
+    finish(axes, title, "round")
 
 
 EXPERIMENT = Experiment("fedexp", plan, markdown, pictures)

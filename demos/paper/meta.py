@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png, tidy
+from ..report import COLOURS, finish, png
 from ..settings import Settings
 from . import Experiment, Line, Run, page, record, tuned, unrolled
 from .page import MEASURED, OPEN, PAPER
@@ -222,13 +221,13 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
             for colour, way in zip(COLOURS, ("log exact", "log scaled32", "log bp64", "log bp32")):
                 style = "-" if way == "log exact" else "o"
                 slopes.plot(lengths, gaps(found[way]), style, color=colour, markersize=4, label=way, alpha=0.7)
-    label(sizes, "raw: log10 of the derivative's size", "T")
-    label(slopes, "log: the derivative, square problem", "T")
+    finish(sizes, "raw: log10 of the derivative's size", "T")
+    finish(slopes, "log: the derivative, square problem", "T")
     for line in part(lines, "training"):
         if line.run.options["length"] == 80:
             learning.plot(gaps(line.result["etas"]), label=line.run.options["way"], linewidth=1.2)
     learning.set_ylim(0, 0.12)
-    label(learning, "eta over the meta-steps, T = 80", "meta-step", scale="linear")
+    finish(learning, "eta over the meta-steps, T = 80", "meta-step")
     points = sorted(
         (line.run.options["samples"], line.result["found"][0]["population"])
         for line in lines
@@ -237,23 +236,15 @@ def pictures(lines: Sequence[Line]) -> dict[str, bytes]:
     for place, name in enumerate(("TbT", "TbV")):
         choosing.plot([n for n, _ in points], [values[place] for _, values in points], "o-", label=name)
     choosing.axvline(tuned.DIMENSIONS, color="0.7", linewidth=1)
-    label(choosing, "population RMSE, sigma = 1; the line is n = d", "n")
+    finish(choosing, "population RMSE, sigma = 1; the line is n = d", "n")
+    for axes in (sizes, slopes, choosing):
+        axes.set_xscale("log")
     return {"meta.png": png(figure)}
 
 
 def gaps(values: Iterable[float | None]) -> list[float]:
     """Numbers, NaN for those that were none."""
     return [math.nan if value is None else value for value in values]
-
-
-def label(axes: Axes, title: str, below: str, scale: str = "log") -> None:
-    """Title, scale, and a legend where anything is drawn."""
-    axes.set_title(title, fontsize=11)
-    axes.set_xlabel(below)
-    axes.set_xscale(scale)
-    if axes.lines:
-        axes.legend(fontsize=7, frameon=False)
-    tidy(axes)
 
 
 EXPERIMENT = Experiment("meta", plan, markdown, pictures)

@@ -96,24 +96,6 @@ def test_a_number_repeats_an_order_and_a_generator_moves_on(seed):
     assert order(rng) != order(rng)
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_a_size_below_one_is_refused_at_the_call(size):
-    with pytest.raises(th.TinyhyperError, match=f"size must be at least 1, not {size}") as caught:
-        th.data.batches(np.zeros((4, 2)), np.zeros(4), size)
-    assert isinstance(caught.value, ValueError)
-
-
-def test_a_size_that_is_no_whole_number_is_refused():
-    with pytest.raises(TypeError):
-        th.data.batches(np.zeros((4, 2)), np.zeros(4), 2.5)
-
-
-def test_images_and_labels_of_different_lengths_are_refused_at_the_call():
-    with pytest.raises(th.TinyhyperError, match="4 images but 3 labels") as caught:
-        th.data.batches(np.zeros((4, 2)), np.zeros(3), 2)
-    assert isinstance(caught.value, ValueError)
-
-
 # Files of a user's own. Made-up sets have few bright pixels, so that even packed each byte of them can be tried.
 
 OWN = os.environ.get("TINYHYPER_DATA")
@@ -484,18 +466,6 @@ def test_each_row_of_a_batch_of_text_continues_the_same_row_of_the_one_before(ex
     assert not any(np.shares_memory(x, ids) or np.shares_memory(y, ids) for x, y in pairs)
 
 
-@pytest.mark.parametrize(("ids", "size", "length"), [([1, 2], 2, 1), ([1], 1, 1), ([[1, 2, 3]], 1, 1)])
-def test_a_text_too_short_for_one_column_is_refused_at_the_call(ids, size, length):
-    with pytest.raises(th.ShapeError, match="ids along one axis needed"):
-        th.data.sequences(ids, size, length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0, 1), (1, 0)])
-def test_sequences_of_no_size_or_length_are_refused_at_the_call(size, length):
-    with pytest.raises(th.ArgumentError, match="must be at least 1"):
-        th.data.sequences(np.arange(9), size, length)
-
-
 def windows(image, padding):
     """Every crop of the padded image, as it is and mirrored."""
     height, width, _ = image.shape
@@ -537,13 +507,6 @@ def test_crops_repeat_by_a_number_and_move_on_with_a_generator():
     assert not np.array_equal(crop(shown, rng), crop(shown, 3))
 
 
-def test_crops_of_what_is_no_batch_of_images_are_refused():
-    with pytest.raises(th.ShapeError, match=r"crop_and_flip: .* not \(4, 4, 3\)"):
-        th.data.crop_and_flip(np.zeros((4, 4, 3)))
-    with pytest.raises(th.ArgumentError, match="padding must be at least 0, not -1"):
-        th.data.crop_and_flip(np.zeros((1, 4, 4, 3)), 0, -1)
-
-
 @given(st.tuples(*[st.integers(1, 5)] * 4), SEEDS)
 def test_standardized_training_images_have_mean_0_and_deviation_1_in_each_channel(shape, seed):
     rng = np.random.default_rng(seed)
@@ -567,12 +530,6 @@ def test_a_channel_without_contrast_is_only_shifted():
     flat = np.full((2, 2, 2, 1), 0.5, np.float32)
     data = th.data.standardize(th.data.Split(flat, np.zeros(2), flat + 1, np.zeros(2)))
     assert (data.train_images == 0).all() and (data.test_images == 1).all()
-
-
-def test_statistics_of_what_is_no_set_of_images_are_refused():
-    for shape in ((3, 4), (0, 2, 2, 1)):
-        with pytest.raises(th.ShapeError, match="channel_statistics"):
-            th.data.channel_statistics(np.zeros(shape, np.float32))
 
 
 needs_own = pytest.mark.skipif(not OWN, reason="TINYHYPER_DATA names no folder with the real sets")

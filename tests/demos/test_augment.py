@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interrupted import Interrupted, stopping
+from interrupted import whole_and_joined
 from neighbours import made_once
 
 import tinyhyper as th
-from demos.paper import Place, augment, augmented, train
+from demos.paper import Place, augment, augmented
 from demos.paper.run import plain
 from demos.settings import Settings
 
@@ -71,16 +71,12 @@ def test_the_engines_gradient_through_all_steps_is_that_of_complex_steps(numbers
 
 
 def test_an_interrupted_learning_goes_on_to_the_same_numbers_but_for_rounding(tmp_path):
-    run, place = of(augment.ALL, augment.LENGTHS[0], epochs=5), Place(tmp_path, every=0, look=0)
+    run = of(augment.ALL, augment.LENGTHS[0], epochs=5)
     run = replace(run, options={**run.options, "length": 4})
-    begin = partial(augmented.Learning, run)
-    whole = train(begin, run, Place(tmp_path / "whole"))
-    with pytest.raises(Interrupted):
-        train(lambda: stopping(begin(), 3), run, place)
-    again = train(begin, run, place)
-    assert again["steps"] == whole["steps"] == 5
+    whole, joined = whole_and_joined(partial(augmented.Learning, run), run, tmp_path, 3)
+    assert joined["steps"] == whole["steps"] == 5
     for name in ("values", "eta", "v", "validation", "training"):  # a round that is not replayed is rounded otherwise
-        assert again[name] == pytest.approx(whole[name], rel=1e-9)
+        assert joined[name] == pytest.approx(whole[name], rel=1e-9)
 
 
 def test_a_few_steps_make_the_page_and_the_picture_and_are_not_made_again(tmp_path, capsys, monkeypatch):

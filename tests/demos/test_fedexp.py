@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interrupted import Interrupted, stopping
+from interrupted import whole_and_joined
 from neighbours import made_once
 
-from demos.paper import Place, federated, fedexp, train
+from demos.paper import Place, federated, fedexp
 from demos.paper.run import plain
 from demos.settings import Settings
 
@@ -64,13 +64,10 @@ def test_the_problem_has_the_law_of_the_authors():
 
 @pytest.mark.parametrize("method", [fedexp.BEST, fedexp.SCAFFOLD, fedexp.above("SGD(10)")], ids=lambda m: m.name)
 def test_an_interrupted_run_goes_on_to_the_same_numbers(method, tmp_path):
-    run, place = planned(method, fedexp.APART, 5), Place(tmp_path, every=0, look=0)
+    run = planned(method, fedexp.APART, 5)
     begin = partial(federated.Federation, run, federated.problem(0, fedexp.APART))
-    whole = train(begin, run, Place(tmp_path / "whole"))
-    with pytest.raises(Interrupted):
-        train(lambda: stopping(begin(), 3), run, place)
-    again = train(begin, run, place)
-    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    whole, joined = whole_and_joined(begin, run, tmp_path, 3)
+    assert whole == joined
 
 
 def test_a_few_rounds_make_the_page_and_the_picture_and_are_not_made_again(tmp_path, capsys):

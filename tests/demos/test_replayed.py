@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from interrupted import Interrupted, stopping
+from interrupted import whole_and_joined
 
 import tinyhyper as th
-from demos.paper import Place, Run, bounded, characters, charrnn, cifar, mnist, panels, resnet, table1, train
+from demos.paper import Run, bounded, characters, charrnn, cifar, mnist, panels, resnet, table1
 from demos.settings import Settings
 
 STEPS = 100
@@ -88,12 +88,8 @@ def carry(training):
 @pytest.mark.slow
 @pytest.mark.parametrize("at", [3, 14])
 def test_an_interrupted_perceptron_goes_on_to_the_same_numbers(at, tmp_path):
-    begin = perceptron("adam/sgd(1e-4)")
-    run, place = Run("", mnist.__name__, "adam/sgd(1e-4)", 0, 20), Place(tmp_path, every=0, look=0)
-    whole = train(begin, run, Place(tmp_path / "elsewhere"))
-    with pytest.raises(Interrupted):
-        train(lambda: stopping(begin(), at), run, place)
-    joined = train(begin, run, place)
+    run = Run("", mnist.__name__, "adam/sgd(1e-4)", 0, 20)
+    whole, joined = whole_and_joined(perceptron(run.stack), run, tmp_path, at)
     assert joined["losses"] == pytest.approx(whole["losses"], rel=1e-5) and len(whole["losses"]) == 2
     assert joined["alphas"] == pytest.approx(whole["alphas"], rel=1e-5) and joined["steps"] == whole["steps"] == 20
     assert joined["levels"] == [pytest.approx(level, rel=1e-5) for level in whole["levels"]]

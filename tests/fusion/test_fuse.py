@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from backends import elementwise_backend
 from factory import assert_close, leaves
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinyhyper as th
+from tinyhyper.fusion.fuse import trace
 
 UNARY = [
     "tanh",
@@ -181,6 +182,31 @@ def test_a_call_is_one_node():
     assert [edge and edge[0].op for edge in w.edge[0].inputs[:4]] == [None] * 4
     assert w.edge[0].op.name == "adam"
     assert w.edge[0].width == 3
+
+
+SHAPES, ORDERS = st.sampled_from([(), (1,), (4,), (4, 4)]), st.sampled_from(["rows", "turned", "apart"])
+LAYOUTS = st.tuples(SHAPES, st.sampled_from(["f4", "f8"]), ORDERS)
+
+
+def lying(shape, dtype, layout):
+    """An array that lies so; of a number, and of a row, there are fewer ways."""
+    array = np.ones(shape, dtype)
+    return array.T if layout == "turned" else np.repeat(array, 2, axis=0)[::2] if layout == "apart" and shape else array
+
+
+@given(first=LAYOUTS, other=LAYOUTS, rest=LAYOUTS)
+@example(first=((), "f4", "rows"), other=((), "f8", "rows"), rest=((), "f4", "rows"))
+@example(first=((4,), "f4", "rows"), other=((4,), "f4", "apart"), rest=((4,), "f4", "rows"))
+@example(first=((1,), "f4", "rows"), other=((4,), "f4", "rows"), rest=((), "f4", "rows"))
+def test_a_plan_is_of_shapes_dtypes_and_how_arrays_lie(first, other, rest):
+    product, _ = trace(lambda x, y: x * y, 2, eager=True)
+    plans, known = [], []
+    for layout in (first, other, first):
+        arrays = [lying(*layout), lying(*rest)]
+        plans.append(product.plan(arrays))
+        known.append([(x.shape, x.dtype, x.strides) for x in arrays])
+    assert plans[0] is plans[2]
+    assert (plans[0] is plans[1]) == (known[0] == known[1])
 
 
 def test_arguments_by_name_and_by_default():

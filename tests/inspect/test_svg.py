@@ -573,6 +573,22 @@ def test_a_cut_that_is_left_out_is_drawn_as_left_out(answers):
     assert not [arrow for arrow in figure(tape, 1, {idle}).arrows if arrow.flow == "asked"]
 
 
+@given(st.sampled_from(["sgd(0.1, mu=0.5)/sgd(0.01)", "adam(0.05)/sgd(0.01)", "sgd(0.1)/sgd(0.01)/sgd"]), st.data())
+def test_the_arrow_of_a_cut_that_is_left_out_tells_what_arrives_and_keeps_off_gradients(stack, data):
+    tape, _, _ = run(stack)
+    first = figure(tape).steps[0]
+    cuts = [cut for cut in tape.cuts if cut.severed and cut.ghost and first < cut.step <= first + 1]
+    cut = data.draw(st.sampled_from(cuts))
+    root = ElementTree.fromstring(inspect.without(tape, cut).svg())
+    (line,) = [points(path.get("d")) for path in classes(root, "th-asked")]
+    (told,) = [place for text, place in texts(root) if text == f"{'norm ' * bool(cut.shape)}{short(cut.ghost)} arrives"]
+    assert told[0] > line[:, 0].min() and 0 < told[1] - line[0][1] < 12
+    for pill in classes(root, "th-gradient"):
+        top = float(pill.get("y"))
+        assert not top - 18 < line[0][1] < top + float(pill.get("height"))
+    assert collisions(root) == [] and run_together(root) == []
+
+
 @pytest.mark.parametrize(
     "trail, message",
     [

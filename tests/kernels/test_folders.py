@@ -60,8 +60,9 @@ def test_a_cache_home_that_is_absolute_counts_and_our_own_variable_goes_first(ba
     bare.setenv("TINYHYPER_CACHE", "")
     assert th.kernels.cache_dir() == tmp_path / "tinyhyper"
     bare.chdir(tmp_path)
-    bare.setenv("TINYHYPER_CACHE", "kernels")
-    assert th.kernels.cache_dir() == tmp_path / "kernels"
+    for named, place in (("kernels", tmp_path / "kernels"), ("~/kernels", Path.home() / "kernels")):
+        bare.setenv("TINYHYPER_CACHE", named)
+        assert th.kernels.cache_dir() == place
 
 
 NOWHERE = ["~nosuchuser", "~nosuchuser/x", "a\0b", "~\0/x", "\ud800"]

@@ -62,16 +62,6 @@ def test_two_processes_may_start_at_once(tmp_path, expected):
     run(tmp_path)
 
 
-@slow
-@pytest.mark.parametrize("place", ["under a file", "is a file"])
-def test_a_folder_that_cannot_be_written(tmp_path, expected, place):
-    """Kernels are then compiled in memory. (Permissions would not stop root, a file where a folder should be does.)"""
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    assert_expected(run(blocked / "cache" if place == "under a file" else blocked), expected)
-    assert blocked.read_text() == "not a folder"
-
-
 def packed(kind, folder):
     """The package without its sources as files: what to put on the path."""
     package = Path(th.__file__).parent
@@ -125,86 +115,21 @@ def test_a_module_without_source_is_told_by_its_code(monkeypatch):
     assert codes[0] == codes[2] != codes[1]
 
 
-DAMAGES = {
-    "emptied": lambda text: b"",
-    "cut": lambda text: text[: len(text) // 2],
-    "longer": lambda text: text + b"\nraise RuntimeError",
-    "changed": lambda text: text.replace(b"0.25", b"0.75"),
-}
-
-
-@slow
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_source_is_written_anew(tmp_path, expected, damage):
-    run(tmp_path)
-    for path in tmp_path.glob("*.py"):
-        path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    for path in tmp_path.rglob("*.nb?"):
-        path.unlink()
-    assert_expected(run(tmp_path), expected)
-    for path in tmp_path.glob("*.py"):
-        assert b"def kernel" in path.read_bytes() and b"0.75" not in path.read_bytes()
-
-
 def flipped(content):
     """One bit of the machine code is another."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-BINARY_DAMAGES = {"cut": lambda content: content[:100], "emptied": lambda content: b"", "flipped": flipped}
-
-
 @slow
-@pytest.mark.parametrize("damage", BINARY_DAMAGES.values(), ids=BINARY_DAMAGES)
-def test_a_damaged_binary_is_compiled_anew(tmp_path, expected, damage):
+def test_a_damaged_binary_is_compiled_anew(tmp_path, expected):
     """A machine may lose power while numba writes, and a disk may err; the code of a damaged file never runs."""
     run(tmp_path)
-    files = list(tmp_path.rglob("*.nbc"))
-    whole = {path: path.read_bytes() for path in files}
-    for path in files:
-        path.write_bytes(damage(whole[path]))
-    assert_expected(run(tmp_path), expected)
-    assert all(path.read_bytes() != damage(whole[path]) for path in files)
-
-
-@slow
-def test_a_binary_under_anothers_name_is_compiled_anew(tmp_path, expected):
-    """As two processes that write at once might leave it."""
-    run(tmp_path)
-    files = sorted(tmp_path.rglob("*.nbc"))
-    contents = [path.read_bytes() for path in files]
-    for path, content in zip(files, contents[1:] + contents[:1]):
+    damaged = {path: flipped(path.read_bytes()) for path in tmp_path.rglob("*.nbc")}
+    for path, content in damaged.items():
         path.write_bytes(content)
-    assert len(files) > 1
     assert_expected(run(tmp_path), expected)
-
-
-def test_where_the_cache_is(monkeypatch, tmp_path):
-    monkeypatch.setenv("TINYHYPER_CACHE", str(tmp_path / "a"))
-    assert th.kernels.cache_dir() == tmp_path / "a"
-    th.kernels.set_cache_dir(tmp_path / "b")
-    try:
-        assert th.kernels.cache_dir() == tmp_path / "b"
-    finally:
-        th.kernels.set_cache_dir(None)
-    monkeypatch.delenv("TINYHYPER_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert th.kernels.cache_dir() == tmp_path / "tinyhyper"
-    monkeypatch.setenv("TINYHYPER_CACHE", "~/kernels")
-    assert th.kernels.cache_dir() == Path.home() / "kernels"
-
-
-@slow
-def test_kernels_go_where_set_cache_dir_says(tmp_path):
-    program = f"""
-import tinyhyper as th
-from tinyhyper.kernels import set_cache_dir
-set_cache_dir({str(tmp_path / "chosen")!r})
-th.fuse(lambda a: a + 0.5)(th.tensor([1.0]))
-"""
-    run(tmp_path / "other", program)
-    assert list((tmp_path / "chosen").glob("*.py")) and not (tmp_path / "other").exists()
+    assert damaged and all(path.read_bytes() != content for path, content in damaged.items())
 
 
 # ---- Without the compiler.
@@ -212,12 +137,6 @@ th.fuse(lambda a: a + 0.5)(th.tensor([1.0]))
 
 def test_everything_runs_without_the_compiler(tmp_path, expected):
     assert_expected(run(tmp_path, NUMBA_DISABLE_JIT="1"), expected)
-
-
-@slow
-def test_kernels_run_as_plain_python_without_the_compiler(tmp_path, expected):
-    program = "from tinyhyper.kernels.plan import elementwise_backend\nelementwise_backend('numba')\n" + PROGRAM
-    assert_expected(run(tmp_path, program, NUMBA_DISABLE_JIT="1"), expected)
 
 
 def test_plain_kernels_answer_nan_and_infinity_where_python_raises(tmp_path):
@@ -371,15 +290,6 @@ def test_every_pair_of_layouts(first, second):
 
 
 @slow
-def test_the_same_sum_twice_has_the_same_bits():
-    elementwise_backend("numba")
-    rng = np.random.default_rng(0)
-    x, y = th.tensor(rng.standard_normal(()), requires_grad=True), rng.standard_normal(100_003)
-    first, second = (th.gradients(x * y, x, np.ones(y.shape))[0].item() for _ in range(2))
-    assert first == second == pytest.approx(y.sum(), rel=1e-12)
-
-
-@slow
 @given(st.integers(1, 40), st.integers(0, 100))
 def test_sums_do_not_hang_on_where_memory_is_free(size, seed):
     """A kernel with arrays and a sum among its outputs; with two loops to choose from, small neighbours change it."""
@@ -456,17 +366,12 @@ def test_a_kernel_is_a_file_in_the_folder_and_is_loaded_once(folder, monkeypatch
     assert computed(25) == 1.25 and not list(folder.glob("*.py"))
 
 
-@pytest.mark.parametrize("place", ["is a file", "takes no files"])
-def test_where_no_file_can_be_kept_a_kernel_is_in_memory(folder, place, monkeypatch):
+def test_where_no_file_can_be_kept_a_kernel_is_in_memory(folder, monkeypatch):
+    def refused(*args, **options):  # permissions would not stop root
+        raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr(cache, "_loaded", {})
-    if place == "is a file":
-        folder.write_text("not a folder")
-    else:  # permissions would not stop root
-
-        def refused(*args, **options):
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr(files, "_temporary", refused)
+    monkeypatch.setattr(files, "_temporary", refused)
     assert computed(5) == 1.5
     kernel = cache._loaded[KERNEL.format(serial=5)]
     kernel = getattr(kernel, "args", [kernel])[0]

@@ -270,38 +270,6 @@ def _threads_as_before():
     threads.set_num_threads(before)
 
 
-FAULTS = [
-    ("h = min({height}, rows - i)", "h = min({height}, rows - i - 1)"),
-    ("count, h, w, k0 > 0", "count, h, w, False"),
-    ("finite(y, k0, j0, n, j1 - j0, picks)", "True"),
-    ("finite(y, k0, j0, n, j1 - j0, picks)", "finite(y, k0, 0, n, 64, picks)"),
-    ("chosen, count = some, picks[2, 0]", "chosen, count = some, picks[2, 0] - 1"),
-    ("move(y, k0, j, right", "move(y, 0, j, right"),
-    ("move(x, i, k0, left", "move(x, 0, k0, left"),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("old", "new"), FAULTS)
-def test_a_wrong_kernel_is_noticed(monkeypatch, old, new):
-    """The comparisons above must fail for a kernel with a fault in its blocks."""
-    assert old in product.SOURCE
-    monkeypatch.setattr(product, "SOURCE", product.SOURCE.replace(old, new))
-    product.source.cache_clear()
-    product.kernel.cache_clear()
-    module.product_of.cache_clear()
-    try:
-        with pytest.raises(AssertionError):
-            test_large_products_by_blocks(np.float32, "C", (13, 1030, 33))
-            test_large_products_by_blocks(np.float32, "F", (13, 1030, 33))
-            test_infinity_beneath_columns_of_zeros()
-    finally:
-        monkeypatch.undo()
-        product.source.cache_clear()
-        product.kernel.cache_clear()
-        module.product_of.cache_clear()
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("a", "b"), [((2, 3), (2, 3)), ((3,), (2,)), ((), (3,)), ((3,), ()), ((2, 2, 3), (3, 3, 2)), ((2, 3), (2, 4, 5))]

@@ -52,10 +52,9 @@ def test_the_next_process_does_without_the_compiler(folder):
 
 
 @slow
-@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: data[:-1] + b"?", lambda data: b""])
-def test_a_damaged_function_is_compiled_anew(folder, damage):
+def test_a_damaged_function_is_compiled_anew(folder):
     for path in folder[0].glob("tinyhyper_words_*.nbc"):
-        path.write_bytes(damage(path.read_bytes()))
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert run(folder[0], ENTRY).split() == [folder[1], "True"]
     assert run(folder[0], ENTRY).split() == [folder[1], "False"]
 
@@ -78,12 +77,6 @@ def test_what_calls_the_compilers_run_time_functions_is_found_again(tmp_path):
 @slow
 def test_what_was_compiled_with_other_settings_counts_as_missing(folder):
     assert run(folder[0], ENTRY, NUMBA_LOOP_VECTORIZE="0").split()[1] == "True"
-
-
-@slow
-def test_where_no_file_can_be_kept_a_function_is_in_memory(tmp_path, folder):
-    (tmp_path / "file").write_text("not a folder")
-    assert run(tmp_path / "file", ENTRY).split() == [folder[1], "True"]
 
 
 @compiled

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import mpmath
 import numba
@@ -136,17 +133,6 @@ def test_accuracy_is_as_stated(operation, dtype):
     check_accuracy(operation, x, apply(operation, x))
 
 
-@EVERY
-def test_the_accuracy_check_sees_a_planted_error_of_four_ulps(operation, dtype):
-    x = arguments(operation, dtype)[:20]
-    got = apply(operation, x)
-    steps = got.view(f"u{got.itemsize}")
-    where = np.flatnonzero(np.isfinite(got) & (abs(got) > 0.1))[0]
-    steps[where] += 4
-    with pytest.raises(AssertionError, match="off by"):
-        check_accuracy(operation, x, got)
-
-
 def check_against_float64(operation, x, got):
     """Whether float32 results agree with the float64 function's to what is stated."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -162,14 +148,9 @@ def check_against_float64(operation, x, got):
 @pytest.mark.skipif(not JIT, reason="millions of numbers take compiled code")
 @pytest.mark.parametrize("operation", MAX_ULPS)
 def test_float32_is_as_exact_everywhere(operation):
-    """On every 1021st of all bit patterns; and the check sees a planted error of four ulps."""
+    """On every 1021st of all bit patterns."""
     x = np.arange(0, 2**32, 1021).astype(np.uint32).view(np.float32)
-    got = apply(operation, x)
-    check_against_float64(operation, x, got)
-    where = np.flatnonzero(np.isfinite(got) & (abs(got) > 0.1))[0]
-    got.view(np.uint32)[where] += 4
-    with pytest.raises(AssertionError, match="off by"):
-        check_against_float64(operation, x, got)
+    check_against_float64(operation, x, apply(operation, x))
 
 
 HARD_POINTS = {
@@ -304,22 +285,3 @@ def scaled_tangent(x, scale):
 
 
 FUSED = {"sin": scaled_sine, "cos": scaled_cosine, "tan": scaled_tangent}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not JIT, reason="nothing is compiled")
-def test_a_cached_kernel_is_loaded_by_the_next_process(tmp_path):
-    (tmp_path / "cached.py").write_text(
-        "import numpy as np\n"
-        "from numba import njit\n"
-        "from tinyhyper.kernels import special\n"
-        "from tinyhyper.kernels.special import exp_f64\n"
-        "@njit(cache=True)\n"
-        "def kernel(x):\n"
-        "    return special.tanh_f64(x) + exp_f64(x)\n"
-        "assert kernel(0.0) == 1\n"
-        "print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))\n"
-    )
-    script = f"import sys; sys.path[:0] = {[str(tmp_path), str(Path(special.__file__).parents[2])]!r}; import cached"
-    outputs = [subprocess.check_output([sys.executable, "-c", script], text=True) for _ in range(2)]
-    assert [output.split() for output in outputs] == [["0", "1"], ["1", "0"]]

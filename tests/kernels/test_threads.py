@@ -91,32 +91,23 @@ def test_no_more_threads_than_allowed():
     assert seen == {threading.get_ident()}
 
 
-@given(number=st.integers(1, 4), wrong=st.integers(0, 5))
-def test_an_error_is_raised_when_all_calls_have_ended(number, wrong):
+@given(number=st.integers(1, 4), wrong=st.integers(0, 5), error=st.sampled_from([KeyError, IndexError]))
+def test_an_error_is_raised_when_all_calls_have_ended(number, wrong, error):
     ended = []
 
     def kernel(n):
         if n == wrong:
-            raise KeyError(n)
+            raise error(n)
         time.sleep(0.001)
         ended.append(n)
 
     th.set_num_threads(number)
-    with pytest.raises(KeyError, match=str(wrong)):
+    with pytest.raises(error, match=str(wrong)):
         threads.run(kernel, [(n,) for n in range(6)])
     now = list(ended)
     assert number == 1 or sorted(now) == [n for n in range(6) if n != wrong]
     time.sleep(0.002)
     assert ended == now
-
-
-def test_an_index_error_of_a_kernel_is_an_error_too():
-    def kernel(n):
-        raise IndexError(n)
-
-    th.set_num_threads(2)
-    with pytest.raises(IndexError):
-        threads.run(kernel, [(0,), (1,)])
 
 
 def test_several_python_threads_may_call_at_once():
@@ -184,14 +175,6 @@ def test_at_first_as_many_as_the_process_may_run_on():
     assert threads.available() >= 1
     if hasattr(os, "sched_getaffinity"):
         assert threads.available() == len(os.sched_getaffinity(0))
-
-
-@pytest.mark.parametrize("wrong", [0, -1, 1.0, True, "2", None, 10**30], ids=repr)
-def test_a_wrong_number_is_refused(wrong):
-    before = th.num_threads()
-    with pytest.raises(th.ArgumentError, match="set_num_threads"):
-        th.set_num_threads(wrong)
-    assert th.num_threads() == before
 
 
 def test_a_numpy_integer_is_a_number():

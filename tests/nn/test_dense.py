@@ -1,19 +1,17 @@
 """Linear, Embedding and Dropout: their formulas, PyTorch's values, masks that a resumed run draws again."""
 
-import importlib.util
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.nn import Dropout, Embedding, Linear
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "dense.npz"
 SIDE = st.integers(1, 4)
 
 
@@ -49,22 +47,6 @@ def test_linear_is_th_linear_of_its_parameters():
     bare = Linear("fc", 3, 2, bias=False)
     assert set(bare.parameters()) == {"fc.weight"}
     assert np.array_equal(bare(params, x).data, (x @ params["fc.weight"]).data)
-
-
-def test_linear_starts_as_pytorchs():
-    for p in Linear("fc", 64, 300).parameters(dtype=np.float64).values():
-        values = p.data * 8  # the square root of 64
-        assert 0.98 < abs(values).max() <= 1 and abs(values.mean()) < 0.1 and abs(values.var() - 1 / 3) < 0.05
-
-
-def test_linear_names_itself():
-    layer = Linear("fc", 3, 2)
-    with pytest.raises(th.ShapeError, match=r"'fc' takes x of shape \(..., 3\), not \(4, 5\)"):
-        layer(layer.parameters(), np.ones((4, 5)))
-    with pytest.raises(th.ShapeError, match=r"not \(\)"):
-        layer(layer.parameters(), 1.0)
-    with pytest.raises(th.ArgumentError, match="fc.bias"):
-        layer({"fc.weight": th.tensor(np.ones((3, 2)))}, np.ones((4, 3)))
 
 
 # ---- Embedding
@@ -148,14 +130,16 @@ def test_a_rare_event_happens_as_often_as_it_should(p, low, high):
     assert low < min(kept, 10**7 - kept) < high
 
 
-def test_layers_whose_names_have_one_checksum_drop_different_elements():
+@given(base=SEEDS)
+def test_layers_of_different_names_drop_different_elements(base):
+    """Also where two names have one checksum, or are no text, as that of a folder may be."""
     x = np.ones((8, 50), np.float32)
     assert zlib.crc32(b"plumless") == zlib.crc32(b"buckeroo")
-    odd = [("\ud800", 0, 0), ("\udc80", 0, 0), ("\0", 0, 0)]  # as of a folder whose name is no text
+    odd = [("\ud800", 0, 0), ("\udc80", 0, 0), ("\0", 0, 0)]
     streams = [*odd, ("plumless", 0, 0), ("buckeroo", 0, 0), ("0 drop", 1, 0), ("drop", 1, 0), ("drop", 0, 1)]
     masks = set()
     for name, seed, calls in streams:
-        layer = Dropout(name, 0.5, seed)
+        layer = Dropout(name, 0.5, base + seed)
         layer.load_buffers({f"{name}.calls": calls})
         masks.add(layer({}, x).data.tobytes())
     assert len(masks) == len(streams)
@@ -179,25 +163,12 @@ def test_a_resumed_run_draws_the_same_masks(seed, calls):
     assert layer.buffers["drop.calls"] == calls + 3  # what drops nothing draws nothing
 
 
-@given(seed=SEEDS, count=st.integers(2, 4))
-def test_layers_of_different_names_drop_different_elements(seed, count):
-    x = np.ones((8, 50), np.float32)
-    masks = {Dropout(f"drop{n}", 0.5, seed)({}, x).data.tobytes() for n in range(count)}
-    assert len(masks) == count
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_of_integers_is_refused(training):
     layer = Dropout("drop").train(training)
     with pytest.raises(th.DtypeError, match="'drop' takes x of float32 or float64, not int64"):
         layer({}, np.ones(3, np.int64))
     assert layer.buffers["drop.calls"] == 0
-
-
-@pytest.mark.parametrize("seed", [-1, 0.5, None, "0"])
-def test_a_seed_is_a_whole_number(seed):
-    with pytest.raises(th.ArgumentError, match="Dropout: seed must be an integer >= 0"):
-        Dropout("drop", 0.5, seed)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, 2.0, float("nan"), "0.5", None])
@@ -210,7 +181,7 @@ def test_a_probability_that_drops_all_or_is_none_is_refused(p):
 
 
 def by_pytorch():
-    """Inputs, values and gradients. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    """Inputs, values and gradients."""
     import torch
 
     torch.manual_seed(0)
@@ -229,7 +200,7 @@ def by_pytorch():
 
 
 def test_values_and_gradients_are_pytorchs():
-    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    stored = by_torch("dense", by_pytorch)
     x, bias, table = (th.tensor(stored[name], True) for name in ("linear x", "linear bias", "embedding weight"))
     weight = th.tensor(stored["linear weight"].T, True)
     out = Linear("fc", 5, 3)({"fc.weight": weight, "fc.bias": bias}, x)

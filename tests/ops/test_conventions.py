@@ -7,7 +7,6 @@ from conventions import (
     BEGIN,
     PAGE,
     PEERS,
-    Observed,
     apart,
     by_tinyhyper,
     computed,
@@ -82,25 +81,3 @@ def test_the_reference_is_what_the_libraries_give():
     for name in PEERS:
         for key, entry in REFERENCE[name].items():
             assert equal(restored(found[name][key]), restored(entry)), (name, key)
-
-
-@pytest.mark.parametrize(
-    "ours, theirs, found",
-    [
-        (Observed(1.0, [1.0], [0.0]), Observed(1.0, [1.0], [0.0]), []),
-        (Observed(1.0, [1.0], [0.0]), Observed(1.0, [1.0 + 1e-6], [0.0]), ["first"]),
-        (Observed(1.0, [np.nan], [0.0]), Observed(1.0, [np.nan], [np.nan]), ["second"]),
-        (
-            Observed(np.inf, [0.0, [1.0]], [0.0, [0.0]]),
-            Observed(-np.inf, [0.0, [2.0]], [0.0, [0.0]]),
-            ["value", "first"],
-        ),
-        (Observed(1.0, [1.0], [0.0]), Observed([1.0], None, None), ["value"]),
-        (Observed(1.0, [1.0], [0.0]), "error", ["error"]),
-        ("ShapeError", Observed(1.0, [1.0], [0.0]), ["error"]),
-        ("ShapeError", "error", []),
-        ("ShapeError", None, []),
-    ],
-)
-def test_what_differs_is_noticed(ours, theirs, found):
-    assert apart(ours, theirs) == found

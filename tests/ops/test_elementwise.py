@@ -129,12 +129,6 @@ def test_gradient_at_a_hard_point(function, point, expected, backend):
         assert found == pytest.approx(wanted, rel=1e-14, nan_ok=True)
 
 
-def test_second_derivative_of_logaddexp_at_a_tie():
-    x, y = th.tensor(1.0, requires_grad=True), th.tensor(1.0, requires_grad=True)
-    (first,) = th.gradients(th.logaddexp(x, y), x, create_graph=True)
-    assert [g.item() for g in th.gradients(first, [x, y])] == [0.25, -0.25]
-
-
 # ---- Dtypes.
 
 
@@ -168,27 +162,12 @@ def test_operators_meet_arrays_from_both_sides():
     assert type(np.array([1.0, 2.0]) > x) is th.Tensor
 
 
-def test_ufuncs_without_a_rule_are_refused_by_name():
-    x = th.tensor([1.0, 2.0], requires_grad=True)
-    for function, name in [(np.arctan2, "arctan2"), (np.fmod, "fmod"), (np.gcd, "gcd")]:
-        with pytest.raises(TypeError, match=name):
-            function(x, x)
-    with pytest.raises(TypeError, match="multiply.accumulate"):
-        np.multiply.accumulate(x)
-    with pytest.raises(TypeError, match="out="):
-        np.add(x, x, out=np.zeros(2))
-
-
 @pytest.mark.parametrize("size", [10, 2000])
 def test_integers_mean_the_same_at_every_size(size):
     u = th.tensor(np.full(size, 200, np.uint8))
     for got, expected in ((u > -1, True), (u < 300, True), (u != 456, True), (u == -56, False)):
         assert got.data.all() == expected and got.data.any() == expected
     assert (u**2.0).data[0] == 40000.0 and th.erf(th.tensor(np.ones(size, np.int64))).data[0] == math.erf(1.0)
-    for name in ("exp", "sqrt", "tanh", "sigmoid", "log1p"):
-        result = getattr(th, name)(u)
-        assert result.dtype == np.float64
-        np.testing.assert_allclose(result.data, getattr(th, name)(th.tensor(np.full(size, 200.0))).data)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
@@ -225,13 +204,6 @@ def test_the_power_of_2_of_a_float_is_a_square(y):
     assert (th.tensor([3]) ** y).dtype == (np.int64 if type(y) is int else np.float64)
 
 
-def test_second_derivatives_of_powers_at_zero():
-    """Polynomial features at 0: x ** 0, x ** 1, x ** 2 have second derivatives 0, 0, 2."""
-    for k, expected in enumerate([0.0, 0.0, 2.0]):
-        hessian = th.hessian(lambda x, k=k: th.sum(x ** np.full(1, float(k))))(np.zeros(1))
-        np.testing.assert_array_equal(hessian.data, [[expected]])
-
-
 @given(x=st.floats(0.1, 10), y=st.sampled_from([0.0, 1.0, 2.0]) | st.floats(-3, 3))
 def test_mixed_derivatives_of_powers(x, y):
     """An exponent that happens to be 0 still moves: the derivatives of x ** y in x, then in y, and in y once more."""
@@ -247,8 +219,6 @@ def test_mixed_derivatives_of_powers(x, y):
 def test_numpy_functions_inside_a_fused_function():
     fused = th.fuse(lambda x: np.tanh(x) * np.float64(2.0))
     np.testing.assert_allclose(fused(th.tensor([0.5])).data, 2 * np.tanh([0.5]))
-    with pytest.raises(TypeError, match="sort"):
-        th.fuse(lambda x: np.sort(x))(th.tensor([0.5]))
 
 
 def test_an_operation_is_pickled_by_its_name():
@@ -404,12 +374,3 @@ def test_the_gradient_of_clip_goes_to_what_is_the_result(backend):
     xs = [th.tensor(values, requires_grad=True) for values in columns]
     found = [g.data.tolist() for g in th.gradients(th.sum(th.clip(*xs)), xs)]
     assert found == [[0, 0, 1, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0, 0, 1]]
-
-
-@pytest.mark.parametrize("bounds", [(-1000, 5), (0, 1000), (-1000, 1000), (None, 2), (2, None)])
-@pytest.mark.parametrize("dtype", ["i1", "u1", "i8"])
-def test_clip_takes_integers_beyond_the_dtype_as_numpy_does(dtype, bounds):
-    """NumPy before 2.1 refuses the bounds, so its answer is taken in 64 bits."""
-    x = np.array([0, 3, 100], dtype)
-    found = th.clip(x, *bounds).data
-    assert found.dtype == dtype and found.tolist() == np.clip(x.astype(np.int64), *bounds).tolist()

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +9,11 @@ from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
+from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.testing.operations import between
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "pooling.npz"
 SPREAD = between(-2, 2, ())
 
 
@@ -110,27 +109,6 @@ def test_ties_share_the_gradient_equally(case, dtype, spoilt):
     np.testing.assert_allclose(th.gradients(grad, seed, direction)[0].data, means, **close)
 
 
-def test_one_nan_gets_the_gradient_of_its_windows_and_the_others_have_theirs():
-    x = np.arange(16.0).reshape(1, 4, 4, 1)
-    x[0, 1, 1] = np.nan
-    leaf = th.tensor(x, requires_grad=True)
-    th.sum(th.max_pool2d(leaf, 3, 1, 1)).backward()
-    expected = [[0, 0, 0, 0], [0, 9, 0, 1], [0, 0, 0, 1], [0, 1, 1, 3]]  # PyTorch's
-    assert leaf.grad.data[0, ..., 0].tolist() == expected
-
-
-def test_padding_takes_no_share_of_minus_infinity():
-    leaf = th.tensor(np.full((1, 2, 2, 1), -np.inf), requires_grad=True)
-    th.sum(th.max_pool2d(leaf, 2, 1, 1)).backward()
-    assert np.array_equal(leaf.grad.data, np.full((1, 2, 2, 1), 2.25))
-
-
-def test_a_constant_image_gives_each_element_a_quarter():
-    x = th.tensor(np.ones((1, 2, 2, 1)), requires_grad=True)
-    th.max_pool2d(x, 2).backward()
-    assert np.array_equal(x.grad.data, np.full((1, 2, 2, 1), 0.25))
-
-
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_nan_is_not_hidden(name):
     x = np.ones((1, 2, 4, 1))
@@ -155,18 +133,15 @@ def test_layers_apply_the_operations():
 CASES = [(2, None, 0), (3, 2, 1), ((3, 2), (1, 2), (1, 0))]
 
 
-def _inputs():
-    return {"x": np.random.default_rng(0).permutation(2 * 5 * 6 * 2).reshape(2, 5, 6, 2) / 7.0}  # no ties
-
-
-def torch_reference(given):
-    """PyTorch's values, and the gradients of the sum of their squares."""
+def by_pytorch():
+    """Images without ties, PyTorch's values, and the gradients of the sum of their squares."""
     import torch
 
-    found = {}
+    images = np.random.default_rng(0).permutation(2 * 5 * 6 * 2).reshape(2, 5, 6, 2) / 7.0
+    found = {"in.x": images}
     for name in ("max_pool2d", "avg_pool2d"):
         for n, case in enumerate(CASES):
-            x = torch.tensor(given["x"]).permute(0, 3, 1, 2).requires_grad_()
+            x = torch.tensor(images).permute(0, 3, 1, 2).requires_grad_()
             out = getattr(torch.nn.functional, name)(x, *case)
             (out**2).sum().backward()
             found[f"{name}.{n}.out"] = out.detach().permute(0, 2, 3, 1).numpy()
@@ -175,7 +150,7 @@ def torch_reference(given):
 
 
 def test_pooling_matches_pytorch():
-    stored = dict(np.load(REFERENCE))
+    stored = by_torch("pooling", by_pytorch)
     for name in ("max_pool2d", "avg_pool2d"):
         for n, case in enumerate(CASES):
             x = th.tensor(stored["in.x"], requires_grad=True)
@@ -184,13 +159,6 @@ def test_pooling_matches_pytorch():
             np.testing.assert_allclose(out.data, stored.pop(f"{name}.{n}.out"), rtol=1e-10, atol=1e-10)
             np.testing.assert_allclose(x.grad.data, stored.pop(f"{name}.{n}.x"), rtol=1e-10, atol=1e-10)
     assert set(stored) == {"in.x"}
-
-
-def test_the_stored_reference_is_what_pytorch_computes():
-    pytest.importorskip("torch")
-    stored = dict(np.load(REFERENCE))
-    for name, value in torch_reference(_inputs()).items():
-        np.testing.assert_allclose(stored[name], value, rtol=1e-12, atol=1e-12)
 
 
 def _pooled_alike(torch, rng):
@@ -265,14 +233,3 @@ def test_just_those_windows_are_taken_that_fit(name, direction):
         else:
             shape = pool(np.ones((1, *height, 2)), sides, 1, zeros).shape
             assert shape[1 + direction] == side + 2 * padding - kernel + 1
-
-
-@pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
-def test_a_layer_of_wrong_size_is_refused_when_it_is_made(kind):
-    with pytest.raises(th.ArgumentError, match=f"{kind}: kernel must be an integer >= 1"):
-        getattr(th.nn, kind)("pool", 0)
-
-
-if __name__ == "__main__":  # write the reference anew, where PyTorch is installed
-    inputs = _inputs()
-    np.savez_compressed(REFERENCE, **{f"in.{k}": v for k, v in inputs.items()}, **torch_reference(inputs))

@@ -1,10 +1,8 @@
 """The LSTM: the factory's properties, kernel and steps against each other, PyTorch, the cut, the character model."""
 
 import gc
-import importlib.util
 import tracemalloc
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +10,11 @@ from backends import THERE, compiler_is_off, kernels, recurrent_backend
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
+from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.nn import LSTM, CharLSTM, cut
 from tinyhyper.testing import collector_off
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "recurrent.npz"
 
 module, threads = kernels("recurrent"), kernels("threads")
 
@@ -91,13 +88,14 @@ WHICH = st.sampled_from(["h", "l", "c", "hc", "lc", "hlc"])
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("create_graph", [False, True])
 @given(seed=SEEDS, sizes=SIZES, reads=WHICH.map(lambda which: (which, np.float64)) | st.just(("h", np.float32)))
-def test_the_kernel_computes_what_the_steps_do(seed, sizes, reads):
+def test_the_kernel_computes_what_the_steps_do(create_graph, seed, sizes, reads):
     found, (which, dtype) = [], reads
     for backend in ("numba", "numpy"):
         recurrent_backend(backend)
-        found.append(run(operands(seed, *sizes, dtype=dtype), which))
-    tolerance = 30 * np.finfo(dtype).eps
+        found.append(run(operands(seed, *sizes, dtype=dtype), which, create_graph))
+    tolerance = (30, 45_000)[create_graph] * np.finfo(dtype).eps
     for one, other in zip(*found):
         assert one.dtype == other.dtype == dtype
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * (1 + abs(other).max()))
@@ -110,17 +108,6 @@ def test_a_recorded_pullback_is_the_unrecorded_one(seed, sizes, which, backend):
     plain, recorded = (run(operands(seed, *sizes), which, create_graph) for create_graph in (False, True))
     for one, other in zip(plain, recorded):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12 * (1 + abs(other).max()))
-
-
-@pytest.mark.slow
-@given(seed=SEEDS, sizes=SIZES, which=WHICH)
-def test_second_derivatives_do_not_depend_on_the_backend(seed, sizes, which):
-    found = []
-    for backend in ("numba", "numpy"):
-        recurrent_backend(backend)
-        found.append(run(operands(seed, *sizes), which, create_graph=True))
-    for one, other in zip(*found):
-        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11 * (1 + abs(other).max()))
 
 
 @pytest.mark.slow
@@ -225,7 +212,7 @@ NETWORKS = [(5, 3, 2, 4, 1), (4, 2, 3, 5, 2)]  # length, batch, inputs, hidden, 
 
 
 def by_pytorch():
-    """Inputs, values and gradients of every network. `np.savez_compressed(REFERENCE, **by_pytorch())` stores them."""
+    """Inputs, values and gradients of every network."""
     import torch
 
     stored = {}
@@ -249,7 +236,7 @@ def by_pytorch():
 @pytest.mark.parametrize("number", range(len(NETWORKS)))
 def test_values_and_gradients_are_pytorchs(number, backend):
     recurrent_backend(backend)
-    stored = by_pytorch() if importlib.util.find_spec("torch") else np.load(REFERENCE)
+    stored = by_torch("recurrent", by_pytorch)
     inputs, hidden, layers = NETWORKS[number][2:]
 
     def get(name):
@@ -273,17 +260,6 @@ def test_values_and_gradients_are_pytorchs(number, backend):
     wanted += [array for k in range(layers) for array in ours(k, "d")]
     for found, value in zip([out, h1, c1, *grads], wanted, strict=True):
         np.testing.assert_allclose(found.data, value, rtol=1e-10, atol=1e-10)
-
-
-def test_the_layer_starts_as_pytorchs():
-    params = LSTM("lstm", 30, 64, 2).parameters(dtype=np.float64)
-    assert {name: p.shape for name, p in params.items()} == {
-        "lstm.layer0.weight": (30, 256), "lstm.layer0.recurrent": (64, 256), "lstm.layer0.bias": (256,),
-        "lstm.layer1.weight": (64, 256), "lstm.layer1.recurrent": (64, 256), "lstm.layer1.bias": (256,),
-    }  # fmt: skip
-    for p in params.values():
-        values = p.data * 8  # the square root of 64
-        assert 0.95 < abs(values).max() <= 1 and abs(values.var() - 1 / 3) < 0.06
 
 
 # ---- From batch to batch
@@ -347,17 +323,6 @@ def test_memory_stays_flat_and_no_graph_is_left(backend):
     assert after - before < 10_000  # the states and gates of these batches are 100,000
 
 
-def test_a_graph_lives_for_one_backward():
-    network = LSTM("lstm", 2, 3)
-    params = network.parameters(0)
-    out, _ = network(params, np.ones((2, 2, 2), np.float32))
-    node = out.edge[0]
-    th.sum(out).backward()
-    assert node.released and not node.saved
-    with pytest.raises(th.GraphReleasedError):
-        th.sum(out).backward()
-
-
 # ---- Errors
 
 
@@ -382,27 +347,10 @@ def test_shapes_that_do_not_fit_are_named(change, words):
         th.lstm(*weights, (h, c))
 
 
-def test_what_is_no_state_or_no_float_or_no_id_is_refused():
-    *weights, h, c = [np.ones(shape) for shape in shapes(2, 2, 3, 5)]
-    with pytest.raises(th.ArgumentError, match="pair of h and c"):
-        th.lstm(*weights, (h,))
+def test_what_is_no_float_is_refused():
+    *weights, h, c = [np.ones(shape, np.int64) for shape in shapes(2, 2, 3, 5)]
     with pytest.raises(th.DtypeError, match="int64"):
-        th.lstm(*[a.astype(np.int64) for a in weights], (h.astype(np.int64),) * 2)
-    with pytest.raises(th.DtypeError, match="float64"):
-        th.lstm(np.ones((7, 3)), *weights[1:], ids=np.ones((2, 2)))
-    with pytest.raises(th.ShapeError, match="do not fit"):
-        th.lstm(np.ones((7, 3)), *weights[1:], ids=np.ones(2, int))
-
-
-def test_the_layer_names_itself():
-    network = LSTM("words", 3, 5, 2)
-    params = network.parameters()
-    with pytest.raises(th.ShapeError, match=r"'words'.*\(length, batch, 3\), not \(2, 2, 4\)"):
-        network(params, np.ones((2, 2, 4)))
-    with pytest.raises(th.ArgumentError, match="'words' has 2 layers.*has 1"):
-        network(params, np.ones((2, 2, 3)), [(np.zeros((2, 5)), np.zeros((2, 5)))])
-    with pytest.raises(th.ArgumentError, match="words.layer1.bias"):
-        network({name: p for name, p in params.items() if name != "words.layer1.bias"}, np.ones((2, 2, 3)))
+        th.lstm(*weights, (h, c))
 
 
 @given(layers=st.integers(1, 3), kind=st.sampled_from([tuple, list]))
@@ -425,7 +373,7 @@ def test_the_cut_of_no_state_is_none():
     assert cut(None) is None
 
 
-@pytest.mark.parametrize("state", [np.ones((2, 2, 5)), "hc", 3])
+@pytest.mark.parametrize("state", [(np.ones((2, 5)),), np.ones((2, 2, 5)), "hc"])
 def test_a_state_of_one_layer_is_a_pair(state):
     *weights, _, _ = [np.ones(shape) for shape in shapes(2, 2, 3, 5)]
     with pytest.raises(th.ArgumentError, match="pair of h and c"):
@@ -489,10 +437,10 @@ def test_it_learns_and_its_samples_go_on_with_the_text():
 
 
 @given(seed=SEEDS, length=st.integers(0, 5))
-def test_the_same_generator_draws_the_same_text(seed, length):
+def test_a_seed_and_its_generator_draw_the_same_text(seed, length):
     model = CharLSTM("char", 5, hidden=4)
     params = model.parameters(seed)
-    one, other = (model.sample(params, [1, 2], length, np.random.default_rng(seed)) for _ in range(2))
+    one, other = (model.sample(params, [1, 2], length, rng) for rng in (seed, np.random.default_rng(seed)))
     assert one.shape == (length,) and np.array_equal(one, other) and one.dtype.kind == "i"
 
 
@@ -509,16 +457,10 @@ def test_samples_are_distributed_as_the_softmax_says():
 def test_a_sample_needs_a_start_and_a_temperature():
     model = CharLSTM("char", 3, hidden=4)
     params, rng = model.parameters(), np.random.default_rng(0)
-    with pytest.raises(th.ArgumentError, match="at least one symbol"):
-        model.sample(params, [], 5, rng)
-    with pytest.raises(th.ArgumentError, match="number > 0"):
-        model.sample(params, [1], 5, rng, temperature=0.0)
-    with pytest.raises(th.ArgumentError, match="no row for id 3"):
-        model.sample(params, [3], 5, rng)
     for start in (1, "ab", [[1, 2]]):
         with pytest.raises(th.ArgumentError, match="start is a sequence of the ids"):
             model.sample(params, start, 5, rng)
-    for length in (-1, 2.5, None):
+    for length in (2.5, None):
         with pytest.raises(th.ArgumentError, match="sample: length must be an integer >= 0"):
             model.sample(params, [1], length, rng)
     for temperature in (-1.0, float("nan"), "hot"):
@@ -535,13 +477,6 @@ def test_at_tiny_temperatures_the_likeliest_is_taken(temperature):
     assert likeliest != 0  # which an argmax of what has overflown would be
     for seed in range(20):
         assert model.sample(params, [1, 2], 1, seed, temperature) == [likeliest]
-
-
-def test_a_seed_is_a_generator():
-    model = CharLSTM("char", 5, hidden=4)
-    params = model.parameters()
-    one, other = (model.sample(params, [1], 30, rng) for rng in (3, np.random.default_rng(3)))
-    assert np.array_equal(one, other) and len(set(one)) > 1
 
 
 def test_a_diverged_model_writes_nothing():

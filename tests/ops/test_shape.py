@@ -75,12 +75,6 @@ def test_numpys_linalg_takes_the_last_two_axes():
         np.emath.sqrt(th.tensor([-1.0]))
 
 
-@pytest.mark.parametrize("shape", [(3, 2), (1, 2), (2, 2)])
-def test_sum_to_refuses_a_shape_that_does_not_broadcast_to_the_tensors(shape):
-    with pytest.raises(th.ShapeError, match=r"sum_to\(x \(2,\), .* does not broadcast to \(2,\)$"):
-        th.sum_to(th.tensor(np.ones(2)), shape)
-
-
 LENGTHS = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 
 

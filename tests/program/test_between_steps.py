@@ -50,7 +50,8 @@ def test_steps_that_are_skipped_while_a_program_is_learned_do_not_stand_in_its_w
     train = th.replay(loss_of, *runs[0], exact=exact)
     losses = [(train(*batch), eager_step(loss_of, *runs[1], batch)) for batch in given_]
     np.testing.assert_allclose(*zip(*losses), rtol=0.0 if exact else 1e-11)
-    assert train.program is not None
+    assert train.program is not None and tower[0].skipped == len(bad)
+    assert same(*runs) or not exact
 
 
 @pytest.mark.parametrize("horizon", [2, 3, 4])

@@ -78,16 +78,11 @@ def compare_tower(tower, seed, side_by_side=False):
 FIXED = {"suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
 
+@pytest.mark.parametrize("small", [handles.SMALL, 8], ids=["as it is", "all arrays but numbers may go"])
 @settings(max_examples=25)
 @given(program=testing.programs(max_steps=5))
-def test_programs_have_the_bits_of_the_eager_engine(program):
-    compare(program, exact=True)
-
-
-@settings(max_examples=25)
-@given(program=testing.programs(max_steps=5))
-def test_programs_are_known_though_all_arrays_but_numbers_may_go(program):
-    with mock.patch.object(handles, "SMALL", 8):
+def test_programs_have_the_bits_of_the_eager_engine(small, program):
+    with mock.patch.object(handles, "SMALL", small):
         compare(program, exact=True)
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import pickle
-import threading
 
 import numpy as np
 import pytest
@@ -218,13 +217,14 @@ def test_the_running_statistics_of_layers_are_replayed(exact):
             wrong(x)
 
 
-def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches():
+@pytest.mark.parametrize("exact, steps", [(True, 15), (False, 150)])
+def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches(exact, steps):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
-    rows = rng.integers(-20, 20, (15, 4))
+    rows = rng.integers(-20, 20, (steps, 4))
     one, other = make(adam()), make(adam())
-    losses = th.replay(loss_of, *one, exact=True).over(x, y, index=rows)
-    np.testing.assert_array_equal(losses, th.replay(loss_of, *other, exact=True).over(x[rows], y[rows]))
+    losses = th.replay(loss_of, *one, exact=exact).over(x, y, index=rows)
+    np.testing.assert_array_equal(losses, th.replay(loss_of, *other, exact=exact).over(x[rows], y[rows]))
     assert_same(one, other)
 
 
@@ -260,21 +260,6 @@ def test_a_call_between_steps_sees_the_run_and_may_end_it():
     losses = th.replay(loss_of, params, tower, exact=True).over(*stacks, every=8, call=call)
     assert [entry[:3] for entry in seen] == [(n, n, n) for n in (8, 16, 24)] and len(losses) == 24
     assert not np.array_equal(seen[0][3], seen[1][3])
-
-
-def test_a_skipped_step_leaves_a_replayed_run_as_it_was():
-    eager, replayed = (make(Adam(1e-2, optimizer=SGD(1e-4), on_nonfinite="skip")) for _ in range(2))
-    train = th.replay(loss_of, *replayed, exact=True)
-    for n, (x, y) in enumerate(batches(30)):
-        x = x * np.nan if n in (9, 14, 15) else x
-        if n in (9, 14):
-            for step in (lambda x=x, y=y: train(x, y), lambda x=x, y=y: eager_step(loss_of, *eager, (x, y))):
-                with pytest.warns(th.AnomalyWarning, match="this step is skipped"):
-                    step()
-        else:
-            assert repr(train(x, y)) == repr(eager_step(loss_of, *eager, (x, y)))
-    assert replayed[1].skipped == 3 and train.program is not None
-    assert_same(eager, replayed)
 
 
 def test_a_step_that_is_refused_changes_nothing():
@@ -392,9 +377,9 @@ def test_what_the_loss_closes_over_is_compared_at_each_call():
     assert train.program is not None
 
 
-@pytest.mark.parametrize("horizon", [2, 3])
+@pytest.mark.parametrize("horizon", [1, 2, 3])
 def test_a_change_that_no_guard_sees_leads_back_to_the_first_step_of_a_window(horizon):
-    hidden = np.zeros((1000, 2))
+    hidden = np.zeros((1000, 2))  # so large that only its identity is watched
 
     def loss(params, x, y):
         return loss_of(params, x, th.tensor(y) + hidden[0])
@@ -409,33 +394,13 @@ def test_a_change_that_no_guard_sees_leads_back_to_the_first_step_of_a_window(ho
             train(*batch)
             made += 1
     steps = replayed[1].t
-    assert steps % horizon == 1
+    assert horizon == 1 or steps % horizon == 1
     assert f"The last {made + 1 - steps} steps are dropped" in str(error.value)
     hidden[0] = 0.0
     eager = make(Adam(1e-2, optimizer=SGD(1e-4), horizon=horizon))
     for batch in batches(30)[:steps]:
         eager_step(loss, *eager, batch)
     assert snapshot(*reversed(replayed)) == snapshot(*reversed(eager))
-    for batch in batches(9, seed=6):
-        assert train(*batch) == eager_step(loss, *eager, batch)
-
-
-def test_a_change_that_no_guard_sees_is_found_by_comparing():
-    hidden = np.zeros((1000, 2))  # so large that only its identity is watched
-
-    def loss(params, x, y):
-        return loss_of(params, x, th.tensor(y) + hidden[0])
-
-    eager, replayed = make(adam()), make(adam())
-    train = th.replay(loss, *replayed, exact=True, verify=5)
-    for batch in batches(9):
-        assert train(*batch) == eager_step(loss, *eager, batch)
-    agreed = snapshot(*reversed(eager))
-    hidden[0] = 1.0
-    with pytest.raises(th.GraphError, match=r"The last \d+ steps are dropped"):
-        for batch in batches(6, seed=4):
-            train(*batch)
-    assert snapshot(*reversed(replayed)) == agreed
     for batch in batches(9, seed=6):
         assert train(*batch) == eager_step(loss, *eager, batch)
 
@@ -456,38 +421,15 @@ def test_wrong_arguments_are_refused():
         th.replay(loss_of, params, tower, verify=0)
     train = th.replay(loss_of, params, tower)
     x, y = (np.array(entries) for entries in zip(*batches(3)))
-    for stacks, options, message in (
-        ((), {}, "steps="),
-        ((x, y), {"steps": 3}, "leave out steps="),
-        ((x, y[:2]), {}, "3 and 2 entries"),
-        ((x, 3.0), {}, "a number has none"),
-        ((x, y), {"keep": ("beta",)}, "keep='beta'.*kappa"),
-        ((x, y), {"every": 0, "call": print}, "every"),
-        ((x[0], y[0]), {"index": np.zeros((2, 2))}, "integers"),
-        ((x[0], y[0]), {"index": np.zeros(2, int)}, r"\(steps, batch\)"),
-        ((x[0], y[0]), {"index": np.full((2, 2), 9)}, "there are 4 rows"),
+    for options, message in (
+        ({"steps": 3}, "leave out steps="),
+        ({"keep": ("beta",)}, "keep='beta'.*kappa"),
+        ({"every": 0, "call": print}, "every"),
     ):
         with pytest.raises(th.TinyhyperError, match=message):
-            train.over(*stacks, **options)
+            train.over(x, y, **options)
     with pytest.raises(th.DtypeError, match="an array, a tensor, a number or a text, not a list"):
         train([1.0], y[0])
-    with pytest.raises(th.DtypeError, match="the loss is a tensor of one element, not a float"):
-        th.replay(lambda params: 3.0, params, tower)()
-
-
-def test_two_threads_take_turns():
-    params, tower = make(adam())
-    train = th.replay(loss_of, params, tower, exact=True)
-    batch = batches(1)[0]
-    threads = [threading.Thread(target=lambda: [train(*batch) for _ in range(20)]) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    other, twin = make(adam())
-    for _ in range(40):
-        eager_step(loss_of, other, twin, batch)
-    assert tower.t == 40 and snapshot(tower, params) == snapshot(twin, other)
 
 
 def anew(params, tower):
@@ -612,15 +554,20 @@ def test_pending_tensors_are_copied_and_shown_as_others():
 )
 def test_runs_of_other_towers_than_the_first_are_those_made_alone(tower, others, told, exact):
     x, y = (np.array(entries) for entries in zip(*batches(15)))
-    train = th.replay(loss_of, *make(tower.build()), exact=exact)
+    original = make(tower.build())
+    train = th.replay(loss_of, *original, exact=exact)
     if told:
         train.over(x, y)
+    before = snapshot(*reversed(original))
     towers = [tower, *others, tower]
-    losses, runs = train.sweep([make(t.build(), seed=n) for n, t in enumerate(towers)], (x, y))
+    starts = [make(t.build(), seed=n) for n, t in enumerate(towers)]
+    losses, runs = train.sweep(starts, (x, y), workers=2)
+    assert losses.shape == (len(towers), 15) and snapshot(*reversed(original)) == before
     for n, (tower, row, run) in enumerate(zip(towers, losses, runs)):
         alone = make(tower.build(), seed=n)
         np.testing.assert_array_equal(th.replay(loss_of, *alone, exact=exact).over(x, y), row)
         assert_same(alone, run)
+        assert starts[n][1].t == 0
 
 
 @pytest.mark.parametrize(
@@ -650,26 +597,11 @@ def test_a_run_that_is_like_the_first_takes_its_program_and_no_other_run_does(ot
     assert same.learner.program is train.program
 
 
-@pytest.mark.parametrize("rule", [Adam, SGD])
-def test_runs_side_by_side_are_those_made_alone(rule):
-    x, y = (np.array(entries) for entries in zip(*batches(60)))
-    original = make(rule(1e-2, optimizer=SGD(1e-4)))
-    train = th.replay(loss_of, *original)
-    train.over(x[:20], y[:20])
-    before = snapshot(*reversed(original))
-    starts = [make(rule(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed) for seed in range(5)]
-    losses, runs = train.sweep(starts, (x, y), workers=2)
-    assert losses.shape == (5, 60) and snapshot(*reversed(original)) == before
-    for seed, (row, run) in enumerate(zip(losses, runs)):
-        alone = make(rule(1e-2 / (1 + seed), optimizer=SGD(1e-4)), seed=seed)
-        np.testing.assert_array_equal(th.replay(loss_of, *alone).over(x, y), row)
-        assert_same(alone, run)
-        assert starts[seed][1].t == 0
-    rows = np.arange(60)[:, None] % 4 + np.zeros((60, 4), int)
-    losses, _ = th.replay(lambda params, x: th.sum(x @ params["w"]), *make(SGD(0.1))).sweep(
-        [make(SGD(0.1))], (x[0],), index=rows
-    )
-    assert losses.shape == (1, 60)
+def test_a_sweep_takes_rows_of_a_whole_data_set():
+    x, rows = batches(1)[0][0], np.arange(60)[:, None] % 4 + np.zeros((60, 4), int)
+    train = th.replay(lambda params, x: th.sum(x @ params["w"]), *make(SGD(0.1)))
+    losses, _ = train.sweep([make(SGD(0.1))], (x,), index=rows)
+    np.testing.assert_array_equal(losses, train.sweep([make(SGD(0.1))], (x[rows],))[0])
 
 
 def test_wrong_starts_are_refused():
@@ -795,17 +727,6 @@ def test_a_comparison_sees_shapes_and_nan():
     assert distance(np.ones(2), np.ones(3)) == np.inf == distance(np.ones(2), np.zeros(2))
     assert distance(np.array([np.nan, 1.0]), np.array([np.nan, 1.0])) == 0.0
     assert distance(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 0.5
-
-
-def test_steps_made_outside_and_values_loaded_are_gone_on_from():
-    eager, replayed = make(adam()), make(adam())
-    train = th.replay(loss_of, *replayed, exact=True)
-    for n, batch in enumerate(batches(30)):
-        for run in (eager, replayed):
-            if n in (9, 21):
-                act("step" if n == 9 else "load", *run)
-        assert train(*batch) == eager_step(loss_of, *eager, batch)
-    assert_same(eager, replayed)
 
 
 def test_another_shape_that_stays_gets_a_program_of_its_own():

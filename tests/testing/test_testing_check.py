@@ -309,13 +309,8 @@ def test_writing_is_told():
 @pytest.mark.parametrize(
     "call, error, words",
     [
-        (lambda: check_gradients(th.sin, [1.0], order=0), th.ArgumentError, "order must be an integer >= 1, not 0"),
-        (lambda: check_gradients(th.sin, [1.0], order=1.5), th.ArgumentError, "order must be an integer >= 1, not 1.5"),
         (lambda: check_gradients(th.sin), th.ArgumentError, "none"),
-        (lambda: check_gradients(th.sin, [1, 2]), th.ArgumentError, "int64"),
-        (lambda: check_gradients(lambda x: x.numpy(), [1.0]), th.DtypeError, "ndarray"),
         (lambda: check_gradients(lambda x: 1.0, [1.0]), th.DtypeError, "float, not a tensor"),
-        (lambda: check_gradients(lambda x: x > 0.0, [1.0]), th.DtypeError, "bool"),
         (lambda: check_gradients(th.sin, "text"), th.DtypeError, "dtype"),
     ],
 )

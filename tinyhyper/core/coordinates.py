@@ -83,7 +83,6 @@ LINEAR = Coordinate("linear", _same, _same, -math.inf, math.inf)
 LOG = Coordinate("log", exp, _log, 0.0, math.inf)
 SQRT = Coordinate("sqrt", square, math.sqrt, 0.0, math.inf)
 UNIT = Coordinate("unit", _to_unit, _from_unit, 0.0, 1.0)
-
 COORDINATES = {coordinate.name: coordinate for coordinate in (LINEAR, LOG, SQRT, UNIT)}
 
 

@@ -78,11 +78,10 @@ class Operation:
         """Apply to tensors; anything among the values that is not a Tensor becomes a constant."""
         operands = []
         for value in values:
-            operands.append(value if type(value) is Tensor else self._constant(value))
+            if type(value) is not Tensor:
+                value = READERS[type(value)](self, (value,)) if type(value) in READERS else as_tensor(value)
+            operands.append(value)
         return apply(self, operands, options)[0]
-
-    def _constant(self, value: Any) -> Tensor:
-        return READERS[type(value)](self, (value,)) if type(value) in READERS else as_tensor(value)
 
     def compute(self, arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
         """The result for these arrays, and what its node is to know of the call."""
@@ -146,10 +145,7 @@ class Operation:
 
 
 def operation(**vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
-
-    The function's positional-only parameters are inputs, the others options.
-    """
+    """Make a function over arrays an operation on tensors, with a VJP for each differentiable input."""
     return lambda forward: entered(Operation(forward.__name__.strip("_"), forward, vjps))
 
 
@@ -160,7 +156,6 @@ def entered(op: Operation) -> Callable[..., Any]:
     @functools.wraps(op.forward)
     def call(*args: Any, **kwargs: Any) -> Any:
         return op(*op.bind(args, kwargs))
-
     call.__signature__ = op.signature  # type: ignore[attr-defined]
     return call
 
@@ -195,7 +190,6 @@ def fit(cotangent: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
 class Elementwise(Operation):
     """An operation on each element: operands broadcast, and a Python number takes on the dtype that it meets (NEP 50).
 
-    Integers and booleans become float64 where their result is a float.
     large, way: from so many elements of an operand on, an outer ring carries it out by `way(op, operands)`.
     """
 
@@ -238,9 +232,6 @@ class Elementwise(Operation):
         dtype = np.result_type(*[getattr(x, "array", x) for x in operands[-2:]])  # a condition, the first of 3, is none
         operands = [Tensor(np.array(x, dtype)) if type(x) in NUMBERS else x for x in operands]
         return apply(self, operands, self.defaults)[0]
-
-    def __repr__(self) -> str:
-        return f"<elementwise operation {self.name}>"
 
 
 class Number(Tensor):

@@ -85,12 +85,9 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015). v starts at eps, as the square root's slope at 0 is infinite."""
 
     table = {
-        "alpha": Hyperparameter(0.001),
-        "beta1": fraction(0.9),
-        "beta2": fraction(0.999),
-        "eps": epsilon(1e-8),
+        "alpha": Hyperparameter(0.001), "beta1": fraction(0.9), "beta2": fraction(0.999), "eps": epsilon(1e-8),
         "weight_decay": UNUSED,
-    }
+    }  # fmt: skip
     state = {"m": 0.0, "v": "eps"}
     squares = ("v",)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import Context, ContextVar
 from functools import partial
-from itertools import count
+from itertools import compress, count
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -30,7 +30,6 @@ REMEDY = (
 SERIAL, RELEASED, SEAM = attrgetter("serial"), attrgetter("released"), attrgetter("seam")
 UNWATCHED = nullcontext()
 Edge: TypeAlias = "tuple[Node, int]"
-
 _serials = count()
 
 
@@ -57,7 +56,8 @@ class Node:
 
     def keep(self, index: int, tensor: Any) -> None:
         """Let `tensor`, the index-th output, receive its gradient."""
-        self.kept = {**(self.kept or {}), index: weakref.ref(tensor)}
+        own = {index: weakref.ref(tensor)}
+        self.kept = self.kept | own if self.kept else own
 
     def release(self) -> None:
         """Forget the inputs and what was saved. A leaf has nothing to forget."""
@@ -139,23 +139,25 @@ def sweep(
     sum that nobody has added up yet: the call does.  wanted: the nodes whose cotangents are of use, all if None.
     """
     for node in filter(pending.__contains__, nodes):
-        cotangents = [cotangent() if callable(cotangent) else cotangent for cotangent in pending.pop(node)]
+        cotangents, useful = pending.pop(node), []
+        for n, cotangent in enumerate(cotangents):
+            if callable(cotangent):
+                cotangents[n] = cotangent()
         yield node, cotangents
-        useful = []
         for edge in node.inputs:
             useful.append(edge is not None and (wanted is None or edge[0] in wanted))
         if True in useful:
-            for edge, use, cotangent in zip(node.inputs, useful, node.pullback(cotangents, tuple(useful))):
-                if use and cotangent is not None:
-                    add_to(pending, edge, cotangent)
+            add_to(pending, compress(zip(node.inputs, node.pullback(cotangents, tuple(useful))), useful))
 
 
-def add_to(pending: dict[Any, list[Any]], edge: Any, cotangent: Any) -> None:
-    """Add a cotangent to what an edge has received so far."""
-    node, index = edge
-    if (slots := pending.get(node)) is None:
-        slots = pending[node] = [None] * node.width
-    slots[index] = cotangent if slots[index] is None else slots[index] + cotangent
+def add_to(pending: dict[Any, list[Any]], arrived: Iterable[tuple[Any, Any]]) -> None:
+    """Add cotangents to what their edges have received so far."""
+    for edge, cotangent in arrived:
+        if cotangent is not None:
+            node, index = edge
+            if (slots := pending.get(node)) is None:
+                slots = pending[node] = [None] * node.width
+            slots[index] = cotangent if slots[index] is None else slots[index] + cotangent
 
 
 def backward(
@@ -186,8 +188,7 @@ def _backward(inside: State, seeds: Any, targets: Sequence[Edge] | None, retain_
     pending: dict[Any, list[Any]] = {}
     found: list[tuple[Any, Any]] = []
     with UNWATCHED if inside.tape is None else inside.tape.within(nodes) as way:
-        for edge, cotangent in (*seeds, *left):
-            add_to(pending, edge, cotangent)
+        add_to(pending, (*seeds, *left))
         for node, cotangents in sweep(way or nodes, pending, wanted):
             if targets is not None:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]

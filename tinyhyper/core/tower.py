@@ -104,8 +104,7 @@ class Optimizer:
     tune: the names it tunes; by default all that are in use.
     coordinates: by name, "linear", "log", "sqrt" or "unit" instead of the table's.
     squares: in a subclass, the states that add up or average squares, which are never below 0.
-    `parameters` are the tensors that the level above tunes, by name, each in its coordinate; `t` is how many steps this
-    level has made; `hooks` are what outer rings have added to it.
+    `parameters` are the tensors that it tunes, each in its coordinate; `hooks` are what outer rings have added.
     Raises CallError for an unknown keyword, ArgumentError for a value outside its coordinate's range.
     """
 
@@ -114,7 +113,6 @@ class Optimizer:
     squares: ClassVar[tuple[str, ...]] = ()
     rule: ClassVar[Callable[..., Any]]
     updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]  # the last is in use
-
     __signature__ = Signature()
 
     if TYPE_CHECKING:  # attached by outer rings
@@ -265,13 +263,14 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
     gradients = {name: gradient_of(targets[name]) for name in names}
     for function in level._asked("gradients"):
         gradients = function(gradients)
-    read: Any = None
+    rule: Any = None
     for name, g in gradients.items():
-        w, (rule, keys) = targets[name], level._update(name)
-        if keys is not read:  # which targets of one rule share
+        w = targets[name]
+        if rule is None or level._rates is not None:  # else all targets share a rule and what it reads
+            rule, keys = level._update(name)
             if "t" in keys and "t" not in hyperparameters:
                 hyperparameters["t"] = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
-            read, used = keys, {row: hyperparameters[key] for row, key in keys.items()}
+            used = {row: hyperparameters[key] for row, key in keys.items()}
         kept, state = level._states.get(name), []
         for key in rule.kept:
             state.append(kept[key] if kept else level._start(key, w, cuts))
@@ -289,7 +288,7 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
 
 def apply_cut(rule: Any, w: Tensor, g: Tensor, state: Iterable[Tensor], hyperparameters: Targets) -> Sequence[Tensor]:
     """The whole algorithm: everything but the hyperparameters is cut from the graph."""
-    return rule(w.detach("weights"), g.detach("gradient"), *(s.detach("state") for s in state), **hyperparameters)
+    return rule(w.detach("weights"), g.detach("gradient"), *[s.detach("state") for s in state], **hyperparameters)
 
 
 def gradient_of(target: Tensor) -> Tensor:

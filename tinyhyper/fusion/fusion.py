@@ -168,9 +168,8 @@ class Fusion:
     def _derive(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
         cotangents = [Symbol() for flag in given if flag]
         pending: dict[Any, list[Any]] = {}
-        for out, cotangent in zip([out for out, flag in zip(self.outputs, given) if flag], cotangents):
-            if isinstance(out, Symbol):
-                add_to(pending, (out, 0), cotangent)
+        outputs = [out for out, flag in zip(self.outputs, given) if flag]
+        add_to(pending, [((out, 0), c) for out, c in zip(outputs, cotangents) if isinstance(out, Symbol)])
         nodes = reachable(pending)
         leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
         found = {
@@ -194,9 +193,10 @@ class Fusion:
         """How to compute it for arrays of these shapes, strides and dtypes."""
         found = [self.mark, like]
         for x in arrays:  # flat, it is sooner made and looked up
-            found.append(x.shape)
-            found.append(x.strides)
             found.append(x.dtype)
+            if shape := x.shape:
+                found.append(shape)
+                found.append(x.strides)
         if (plan := self._plans.get(key := tuple(found))) is None:
             shape = broadcast(self.name, arrays, *[x.shape for x in like or ()])
             try:

@@ -248,7 +248,7 @@ def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tupl
         walk([root[0]], lambda node: [] if node in ends else [edge[0] for edge in node.inputs if edge is not None])
     )
     pending: dict[Any, list[Any]] = {}
-    add_to(pending, root, Tensor(rerun.cotangent(loss)))
+    add_to(pending, [(root, Tensor(rerun.cotangent(loss)))])
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
     with no_grad(), unwatched():
         return [

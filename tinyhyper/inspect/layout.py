@@ -52,6 +52,7 @@ class Layout:
         ends = Counter((a.source, a.target) for a in shown.arrows if a.flow in BESIDE and a.source.kind == "values")
         lots = [n for (source, target), n in ends.items() if source.lane == target.lane]
         self.pill += ASIDE * (max(lots, default=1) - 1)  # tracks of one lane lie above its gradients
+        self.pill += 12 * any(arrow.flow == "asked" for arrow in shown.arrows)  # and what arrives stands between
         self.boxed = self.bars
         self.few = FEW
         many = any(len(arrow.cuts) > FEW_CUTS for arrow in shown.arrows)

@@ -133,7 +133,12 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         text += " The value that it cut had no graph: the gradient would have ended there without the cut, too."
     columns = ("gradient with respect to", "with the cut", "added", "without the cut", "which is")
     question = f"What if cut {made.number} were not made?"
-    return Answer(question, text, columns, rows, draw=Scene(tape, question, text, opened=[made.number]).draw)
+    told = {}
+    if (there := after.get(made.place)) is not None:
+        more = size(there - before.get(made.place, 0.0))
+        told = {made.number: f"{'' if there.size == 1 else 'norm '}{short(more)} arrives"}
+    scene = Scene(tape, question, text, opened=[made.number], ghosts=told)
+    return Answer(question, text, columns, rows, draw=scene.draw)
 
 
 def _added(row: tuple[Any, ...]) -> str:

@@ -218,8 +218,12 @@ class Drawing(Canvas):
         style = f"th-arrow th-{arrow.flow}{self._style_of(arrow)}"
         path = self.layout.route(arrow).path
         self.arrow(group, path, style, look)
+        (x, y), below = corners(path)[0], arrow.source.kind == "gradient"
+        if arrow.flow == "asked" and not (below and (arrow.source, arrow.target, "cut") in self.layout.arrows):
+            arrives = "".join([self.ghosts.get(cut.number, "") for cut in arrow.cuts])
+            place = (x, self.layout.below(arrow.source)) if below else (x + 26, y + 17)
+            self.write(*place, arrives, "th-small", group, "end" if below else "start")
         if self.layout.alone(arrow):
-            x, y = corners(path)[0]
             self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:

@@ -42,7 +42,10 @@ class FusedUpdate:
         self.fusion, self.names, self.kept = fusion, names, kept
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
-        return apply(self.fusion, [w, g, *state, *map(hyperparameters.__getitem__, self.names)])
+        operands = [w, g, *state]
+        for name in self.names:
+            operands.append(hyperparameters[name])
+        return apply(self.fusion, operands)
 
 
 class Closures(Hook):
