@@ -1,12 +1,16 @@
-"""An extension of Sphinx, for docs/conf.py: the public names with their docstrings, and the lessons as notebooks."""
+"""An extension of Sphinx, for docs/conf.py: public names with their docstrings, notebooks and explorers of lessons."""
 
 from __future__ import annotations
 
 import inspect
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -19,14 +23,20 @@ from sphinx.util.inspect import stringify_signature
 import tinyhyper
 
 from .course.notebooks import notebook
-from .course.pages import lessons
+from .course.pages import EXPLORER, lessons
 
+ROOT = Path(__file__).parents[1]
 ARGUMENTS = r"[a-z]\w*(?:, [a-z]\w*)*(?: \([^)]*\))?"  # as a docstring names them: "x, y: ..." or "alpha (0.1): ..."
 ARGUMENT = re.compile(rf"({ARGUMENTS}): ")
 SAME_LINE = re.compile(rf"(?<=\.)  (?={ARGUMENTS}: )")
 SENTENCE = re.compile("[A-Z`]")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+tinyhyper[^)]*\)")
 MINUTES = re.compile(r"^\*\d+ minutes\..*\*$", re.MULTILINE)
+# What is in a frame can ask for nothing of the page around it.
+FRAME = """
+<iframe class="explorer" title="The explorer of this run" src="{0}" sandbox="allow-scripts" loading="lazy"></iframe>
+<p><a href="{0}">The explorer on a page of its own</a></p>
+"""
 
 
 def markdown(docstring: str) -> str:
@@ -110,19 +120,27 @@ class Public(SphinxDirective):
 
 
 def read(app: Sphinx, name: str, source: list[str]) -> None:
-    """A lesson links to its notebook; of a link to a file outside docs the words are left."""
+    """A lesson links to its notebook, and shows its explorer; of a link to a file outside docs the words are left."""
     source[0] = OUTSIDE.sub(r"\1", source[0])
-    if app.env.doc2path(name).name in {page.name for page in lessons().values()}:
-        link = f'<a href="{Path(name).name}.ipynb" download>The notebook</a>'
+    stem = Path(name).name
+    if f"{stem}.md" in {page.name for page in lessons().values()}:
+        link = f'<a href="{stem}.ipynb" download>The notebook</a>'
+        source[0] = EXPLORER.sub(lambda found: found[0] + FRAME.format(f"{stem}/{found['file']}"), source[0])
         source[0] = MINUTES.sub(rf"\g<0> {link}", source[0], count=1)
 
 
 def write(app: Sphinx, error: Exception | None) -> None:
-    """Write the notebooks beside the lessons."""
-    if error is None:
-        for page in lessons().values():
-            target = Path(app.outdir, "course", f"{page.stem}.ipynb")
-            target.write_text(nbformat.writes(notebook(page.read_text(encoding="utf-8"))), encoding="utf-8")
+    """Write the notebooks and the explorers beside the lessons."""
+    for number, page in lessons().items() if error is None else ():
+        text, target = page.read_text(encoding="utf-8"), Path(app.outdir, "course", page.stem)
+        target.with_suffix(".ipynb").write_text(nbformat.writes(notebook(text)), encoding="utf-8")
+        if files := [found["file"] for found in EXPLORER.finditer(text)]:
+            target.mkdir(exist_ok=True)
+            with TemporaryDirectory() as folder:
+                run = [sys.executable, "-m", "demos", "lesson", str(number), "--out", folder]
+                subprocess.run(run, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                for name in files:
+                    shutil.copy(Path(folder, name), target)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -13,6 +13,7 @@ python_use_unqualified_type_names = True
 
 html_theme = "sphinx_book_theme"
 html_theme_options = {"navbar_persistent": [], "use_download_button": False}  # the search stands in the sidebar
+html_context = {"default_mode": "auto"}  # as light as the system: without a word the theme reports an error
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False

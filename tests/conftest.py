@@ -5,11 +5,16 @@ Kernels stay in the user's cache folder, so that only the first run of the suite
 
 import gc
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import reading
 from backends import THERE, compiler_is_off, elementwise_backend, kernels
 from hypothesis import HealthCheck, settings
 
+ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tinyhyper.testing.plugin"]
 
 settings.register_profile(
@@ -44,3 +49,25 @@ def as_compiled(monkeypatch):
         elementwise_backend("numba")  # plans are remembered by the backend that was in force
         for name in ("convolution", "matmul", "quicker", "recurrent", "softmax"):
             monkeypatch.setattr(kernels(name), "compiler_is_off", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if reading.CHROMIUM is None or reading.DRIVER is None:
+        pytest.skip("Chromium or its driver is not installed")
+    driver = reading.browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    for name in ("sphinx", "nbformat"):
+        pytest.importorskip(name, reason="the site needs the extra docs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0 and not built.stderr, built.stderr
+    return folder

@@ -45,6 +45,8 @@ def show(cell: Cell, place: str, console: code.InteractiveConsole) -> None:
         print(f"\n{cell.source}\n")
     elif cell.kind == "picture":
         print(f"A picture is in {os.path.abspath(cell.source)}: {cell.words}")
+    elif cell.kind == "explorer":
+        print(f"The explorer is in {os.path.abspath(cell.source)}: open this file in a browser.")
     else:
         print("\n".join(f">>> {line}" for line in cell.source.splitlines()))
         if sys.stdin.isatty():

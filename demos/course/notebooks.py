@@ -27,6 +27,8 @@ def _cell(number: int, cell: Cell) -> nbformat.NotebookNode:
         return new_markdown_cell(linked(cell.source, "ipynb"), id=name)
     if cell.kind == "code":
         return new_code_cell(cell.source, id=name)
+    if cell.kind == "explorer":
+        return new_code_cell(f"{cell.words}.explore()", id=name)
     return new_code_cell(f'from IPython.display import SVG\n\nSVG("{cell.source}")  # {cell.words}', id=name)
 
 

@@ -15,13 +15,16 @@ BLOCK = re.compile(
     r"|^!\[(?P<words>(?:[^\]]|\](?!\())*)\]\(\.\./figures/[^/]+/(?P<file>[^)]+)\)\n",
     re.MULTILINE | re.DOTALL,
 )
+# The last line of a block of code, and its fence: an explorer that it has written, and of which recording.
+EXPLORER = re.compile(r'^(?P<tape>\w+)\.save_html\("(?P<file>[^"]+)"\)\n```\n', re.MULTILINE)
 LINK = re.compile(r"\[(?P<words>[^\]]*)\]\((?P<page>[^):]*)\.md(?P<section>#[^)]*)?\)")
 
 
 class Cell(NamedTuple):
     """A cell.
 
-    kind: "text", "code" or "picture".  source: Markdown; Python; the picture's file.  words: what the picture shows.
+    kind: "text", "code", "picture" or "explorer".  source: Markdown; Python; the file of the picture or the explorer.
+    words: what the picture shows; the name of the explorer's recording.
     """
 
     kind: str
@@ -44,6 +47,8 @@ def cells(text: str) -> Iterator[Cell]:
             yield Cell("picture", block["file"], " ".join(block["words"].split()))
         else:
             yield Cell("code", block["code"].strip())
+            if explorer := EXPLORER.search(block[0]):
+                yield Cell("explorer", explorer["file"], explorer["tape"])
         end = block.end()
     if words := text[end:].strip():
         yield Cell("text", words)

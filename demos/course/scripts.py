@@ -13,5 +13,6 @@ def script(text: str) -> str:
 def _part(cell: Cell) -> str:
     if cell.kind == "code":
         return f"# %%\n{cell.source}"
-    words = linked(cell.source, "py") if cell.kind == "text" else f"{cell.source}: {cell.words}"
+    shown = "open this file in a browser" if cell.kind == "explorer" else cell.words
+    words = linked(cell.source, "py") if cell.kind == "text" else f"{cell.source}: {shown}"
     return "\n".join(f"# {line}".rstrip() for line in ("%% [markdown]", *words.splitlines()))

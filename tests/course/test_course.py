@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from code import InteractiveConsole
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -381,6 +382,21 @@ def test_a_script_runs_by_itself(number, tmp_path):
     assert run.returncode == 0, run.stderr  # which may say that something is compiled
     assert run.stdout.count(" is open. ") == len(re.findall(r"^check\(", text, re.M))
     assert {cell.source for cell in cells(text) if cell.kind == "picture"} <= {each.name for each in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("page", [PAGES[3], PAGES[6], PAGES[9]], ids=lambda page: page.stem)
+def test_an_explorer_opens_in_the_notebook_and_the_script_says_where_it_is(page, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("nbformat")
+    from demos.course.notebooks import notebook
+
+    text = page.read_text(encoding="utf-8")
+    (found,) = [cell for cell in cells(text) if cell.kind == "explorer"]
+    assert found.source == "explorer.html" and f'{found.words}.save_html("explorer.html")' in text
+    assert f"{found.words}.explore()" in [cell.source for cell in notebook(text).cells]
+    assert "# explorer.html: open this file in a browser" in script(text)
+    monkeypatch.chdir(tmp_path)
+    lesson.show(found, "here", InteractiveConsole())
+    assert capsys.readouterr().out == f"The explorer is in {tmp_path / 'explorer.html'}: open this file in a browser.\n"
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@
 import importlib
 import json
 import re
-import subprocess
-import sys
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -42,15 +40,6 @@ class Page(HTMLParser):
             self.loads.append(source)
         if tag == "img" and not attrs.get("alt"):
             self.unsaid.append(attrs["src"])
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert built.returncode == 0 and not built.stderr, built.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")

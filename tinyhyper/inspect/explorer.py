@@ -15,6 +15,7 @@ from pathlib import Path
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write
+from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
 from .exchange import file
@@ -29,10 +30,13 @@ from .waiting import waiting
 
 LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = (
-    "elements", "packing", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "page",
-    "passes", "controls",
+    "elements", "packing", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "lists",
+    "page", "passes", "controls",
 )  # fmt: skip
-UNREAD = r"^ */\*[^*]*\*/\n|^ +"  # comments and indents: a page is no larger for them
+# Comments, indents and empty lines: a page is no larger for them. What has a quotation mark may be no comment.
+UNREAD = re.compile(r"^ */\*[^*]*\*/\n|^ +|^\n| +// [^'\"`\n]*$", re.MULTILINE)
+GAPS = re.compile(r"(?<=[{;:]) | (?=[{}])")  # of a style sheet
+MAP = re.compile(r"//# sourceMappingURL=.*")  # for which a browser's tools would look
 
 
 # A cell's frame can be drawn larger at its corner. What is in it can ask for nothing of the page around it, whose
@@ -70,12 +74,13 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
         raise ArgumentError(f"explorer: at={at}: give beside=, the run that begins there")
     if at > tape.steps:
         raise ArgumentError(f"explorer: at={at}: this recording has the steps 0 to {tape.steps}")
-    libraries = "\n".join(_script(f"vendor/{name}.min.js") for name in LIBRARIES)
+    libraries = "\n".join(_script(MAP.sub("", part(f"vendor/{name}.min.js"))) for name in LIBRARIES)
     with waiting(f"making a page of {tape.steps} steps"):
         held = file(tape)
         other = {} if beside is None else curves(beside, alive(beside))
         drawn = together(curves(tape, held.alive), other, at)
-        views = {"formulas": formulas(tape), "passes": packed(passes(tape)), "curves": drawn}
+        views = {"formulas": formulas(tape), "curves": drawn}
+        views |= {"passes": packed(passes(tape)), "arrivals": packed(arrivals(tape))}
         views["at"] = None if beside is None else at
         data, seen = dumps(packed(held)), _safe(dumps(views))
     return _filled("page.html", SCRIPTS, tape.title or "A recording", data, views=seen, libraries=libraries)
@@ -97,11 +102,11 @@ def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: s
     """A page. Nothing in the title and the data can become markup."""
     parts |= {
         "title": markup(title),
-        "style": part("page.css"),
+        "style": GAPS.sub("", _short(part("page.css"))),
         "data": _safe(data),
-        "scripts": "\n".join(_script(f"{script}.js", UNREAD) for script in scripts),
+        "scripts": "\n".join(_script(_short(part(f"{script}.js"))) for script in scripts),
     }
-    return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name)))
+    return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], _short(part("head.html") + part(name))))
 
 
 def _safe(data: str) -> str:
@@ -109,7 +114,9 @@ def _safe(data: str) -> str:
     return data.replace("<", "\\u003c")
 
 
-def _script(name: str, left_out: str = r"//# sourceMappingURL=.*") -> str:
-    """A script of the page. left_out: a link to a file for which a browser's tools would look, or what nobody reads."""
-    text = re.sub(left_out, "", part(name), flags=re.MULTILINE)
+def _script(text: str) -> str:
     return f"<script>\n{text}\n</script>"
+
+
+def _short(text: str) -> str:
+    return UNREAD.sub("", text)

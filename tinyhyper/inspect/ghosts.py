@@ -238,8 +238,10 @@ def goals(tape: Recording) -> dict[Place, set[int]]:
     }
 
 
-def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tuple[Any, np.ndarray]]:
-    """The engine's edges that a sweep from the loss reaches, with their cotangents."""
+def cotangents(
+    rerun: Rerun, loss: Place, stops: Collection[Place], cotangent: np.ndarray | None = None
+) -> list[tuple[Any, np.ndarray]]:
+    """The engine's edges that a sweep from the loss reaches, with their cotangents. cotangent: that of the loss."""
     root = rerun.tensors[loss].edge
     if root is None:
         return []
@@ -248,7 +250,7 @@ def cotangents(rerun: Rerun, loss: Place, stops: Collection[Place]) -> list[tupl
         walk([root[0]], lambda node: [] if node in ends else [edge[0] for edge in node.inputs if edge is not None])
     )
     pending: dict[Any, list[Any]] = {}
-    add_to(pending, [(root, Tensor(rerun.cotangent(loss)))])
+    add_to(pending, [(root, Tensor(rerun.cotangent(loss) if cotangent is None else cotangent))])
     nodes = sorted(wanted, key=lambda node: node.serial, reverse=True)
     with no_grad(), unwatched():
         return [

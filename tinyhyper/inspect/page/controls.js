@@ -31,9 +31,10 @@ Object.assign(Explorer.prototype, {
       this.bars();
     });
     cy.on("resize", () => {
+      if (!this.room && at("graph").clientHeight) return this.redraw(null); // a frame may get its room after the page is drawn
       this.place();
       if (!this.stock) return;
-      this.fetch(); // a cell may get its room after the page is drawn
+      this.fetch();
       this.bars();
     });
     for (const id of ["across", "down"]) at(id).addEventListener("scroll", () => this.scroll());
@@ -42,17 +43,15 @@ Object.assign(Explorer.prototype, {
     dark.addEventListener("change", () => this.theme(dark.matches ? "dark" : "light"));
     this.theme(dark.matches ? "dark" : "light");
     at("theme").addEventListener("click", () => this.theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-    at("glossary").addEventListener("click", () => {
-      at("words").open = true;
-      at("words").scrollIntoView();
-    });
+    at("tabs").addEventListener("click", ({ target }) => target.matches("button") && this.tab(target.getAttribute("aria-controls")));
+    this.tab("details");
     at("summary").textContent = summary(this.tape);
     at("legend").replaceChildren(...legend(this.tape));
     for (const id of ["slider", "where"]) at(id).hidden = !this.tape.steps;
     at("play").hidden = !this.tape.steps && !this.tape.sweeps.length;
     at("pass").hidden = !this.tape.sweeps.length;
-    at("alive").querySelector("summary").textContent = this.tape.steps ? "Kept alive after this step" : "Kept alive at the end";
-    at("cutting").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
+    at("alive").querySelector("h2").textContent = this.tape.steps ? "Kept alive after this step" : "Kept alive at the end";
+    at("tabs").querySelector("[aria-controls=cutting]").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
     at("runs").replaceChildren(...runs(this.tape.at));
     document.querySelector("footer").hidden = !this.curves.curves.length;
   },
@@ -74,10 +73,20 @@ Object.assign(Explorer.prototype, {
     at("play").setAttribute("aria-label", this.playing ? "stop" : "play");
   },
 
+  /* Show one of the parts that stand below the legend. */
+  tab(name) {
+    for (const button of at("tabs").children) {
+      const part = button.getAttribute("aria-controls");
+      button.setAttribute("aria-pressed", String(part === name));
+      at(part).hidden = part !== name;
+    }
+  },
+
   all() {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const zoom = Math.max(this.overview ? FAR : LEAST, Math.min((width - 16) / (x2 - x1), (height - 16) / (y2 - y1)));
+    const least = this.overview ? LETTERS.least / this.layout.letters : LEAST;
+    const zoom = Math.max(least, Math.min((width - 16) / (x2 - x1), (height - 16) / (y2 - y1)));
     const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height - (y1 + y2) * zoom) / 2 };
     const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height;
     this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 10 - y1 * zoom : middle.y } });
@@ -190,6 +199,15 @@ Object.assign(Explorer.prototype, {
     }
   },
 
+  /* What a bar says stands in sight. */
+  tellBars() {
+    const larger = this.far ? this.layout.letters / LETTERS.size : 1;
+    if (this.overview) this.cy.nodes(".fixed").forEach((bar) => {
+      const reach = (bar.data("width") - larger * pen(bar.data("label"))) / 2 - 8;
+      bar.style("text-margin-x", clamp(this.layout.column(this.step) + 80 - bar.position("x"), -reach, reach));
+    });
+  },
+
   /* What there is to scroll through, and where the view is in it. */
   bars() {
     const { x1, x2, y1, y2 } = this.stock.bounds, pan = this.cy.pan(), zoom = this.cy.zoom();
@@ -240,6 +258,6 @@ function legend(tape) {
   }).concat(ghosts, names);
 }
 
-const { passes, ...views } = JSON.parse(at("views").textContent);
-window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], ...views, sweeps: unpacked(passes)[0] });
+const { passes, arrivals, ...views } = JSON.parse(at("views").textContent);
+window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], ...views, sweeps: unpacked(passes)[0], arrivals: unpacked(arrivals)[0] });
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));

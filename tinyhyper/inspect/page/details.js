@@ -39,13 +39,26 @@ class Details {
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
       ...this.meant(place),
-      cuts.length && ["ghost at ✂", this.ghosts(cuts)],
+      cuts.length && [`ghost at ✂ ${numbered(cuts)}`, this.ghosts(cuts)],
       ["made by", `${node.op ?? node.kind}${node.sweep ? ", in a backward pass" : ""}`],
-      node.seconds !== null && ["took", `${short(node.seconds * 1e6)} µs`],
+      node.seconds !== null && ["took", this.took(node)],
       ["source", `${shorten(node.file)}:${node.line}`],
       ["step", String(node.step)],
     ];
     return [h("dl", {}, ...rows.filter(Boolean).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]))];
+  }
+
+  /* How long an operation took, and whether that is what it takes: the first call of a kernel compiles or loads it. */
+  took(node) {
+    const calls = this.tape.like(node), others = calls.filter((other) => other !== node);
+    const told = `${node.op}: ${durationOf(node.seconds)}`;
+    if (!others.length) return `${told}, called once: its kernel may have been compiled or loaded in this time`;
+    const least = durationOf(Math.min(...others.map(({ seconds }) => seconds)));
+    const known = `the least of ${others.length} other ${others.length === 1 ? "call" : "calls"}`;
+    const cold = node === calls[0] && others.every(({ seconds }) => node.seconds > COLD * seconds);
+    return cold
+      ? `${told}, cold: the first call compiles or loads its kernel. Warm it took ${least}, ${known}`
+      : `${told}, warm; ${known} took ${least}`;
   }
 
   gradient(place) {
@@ -101,7 +114,7 @@ class Details {
       const ghost = this.tape.ghost(cuts);
       const texts = [
         value === null ? `${this.tape.told(place, numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
-        this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : this.stopped(ghost),
+        this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : `${this.stopped(ghost)} at ${numbered(cuts)}`,
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
@@ -154,6 +167,7 @@ class Details {
       + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);
     if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here; each contributes 0.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
+    const whole = Math.max(largest, Math.abs(total));
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
       const value = numeric(part.value);
@@ -161,10 +175,11 @@ class Details {
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
       const text = `${names.length ? `through ${names.join(" ← ")}` : "directly"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;
-      return h("li", { title: all.join(" ← "), style: `--share: ${((100 * Math.abs(value)) / largest).toFixed(1)}%`, class: value < 0 ? "part minus" : "part" },
-        h("span", {}, text), h("b", {}, `${short(value)}${percent}`));
+      return h("li", { title: all.join(" ← "), class: value < 0 ? "part minus" : "part" }, h("span", {}, text), h("b", {}, `${short(value)}${percent}`),
+        h("i", { class: "track" }, h("i", { style: `width: ${((100 * Math.abs(value)) / whole).toFixed(1)}%` })));
     });
-    return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows)];
+    const scale = whole > Math.abs(total) ? `${short(whole)}, the largest contribution in size` : "100 %";
+    return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows), h("p", { class: "quiet" }, `A full bar is ${scale}.`)];
   }
 
   /* The cuts that are switched off and on the path: what would come through them. */
@@ -213,60 +228,20 @@ class Details {
     const name = data.number === undefined ? nameOfPlace(this.tape, this.lanes, place) : node.op ?? nameOfPlace(this.tape, this.lanes, place);
     return [h("h2", {}, name), node.inside !== null ? h("p", { class: "kind" }, "Fused: one kernel computes it. Enter or a double click opens it.") : "", ...outputs].filter(Boolean);
   }
-
-  /* What a step kept alive: each node with the arrays that it keeps, and until when. */
-  kept(step) {
-    const { tape } = this, at = tape.steps ? step : 1, now = tape.alive.find((one) => one.step === at);
-    const name = (place) => nameOfPlace(tape, this.lanes, place);
-    const nodes = tape.nodes.filter((node) => node.number < tape.ends[at - 1] && (node.until ?? 0) >= at);
-    if (!now || !nodes.length) return [h("li", { class: "quiet" }, "Nothing is kept.")];
-    const until = (node) => (node.until >= tape.ends.length ? "still alive at the end" : node.until > at ? `until step ${node.until + 1}` : "until the next step");
-    const rows = nodes.slice(0, 60).map((node) => {
-      const names = [...new Set(node.saved.map(name))];
-      const size = node.saved.reduce((sum, place) => sum + bytesOf(tape.output(place)), 0);
-      return h("li", {}, h("span", {}, `${name([node.number, 0])}, ${until(node)}`), h("b", {}, amountOf(size)),
-        h("small", {}, `keeps ${names.slice(0, 8).join(", ") || "nothing"}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`));
-    });
-    return [
-      h("li", {}, h("span", {}, `${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}; shared arrays count once`), h("b", {}, amountOf(now.bytes))),
-      ...rows, ...(nodes.length > 60 ? [h("li", {}, `and ${nodes.length - 60} more`)] : []),
-    ];
-  }
-
-  /* The cuts of a step, grouped by what was cut and why, with a switch for each group. */
-  cuts(step) {
-    const groups = new Map();
-    for (const cut of this.tape.cuts) {
-      if (cut.step !== step) continue;
-      const place = [cut.source, cut.output], here = this.lanes.box(place);
-      const box = here?.kind === "loss" ? null : here; // what is cut inside a loss is not the loss
-      const key = `${box?.id ?? keyOf(place)} ${cut.reason}`;
-      if (!groups.has(key)) groups.set(key, { cuts: [], name: box ? nameOf(box) : nameOfPlace(this.tape, this.lanes, place) });
-      groups.get(key).cuts.push(cut);
-    }
-    const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
-    return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, name }) => {
-      const numbers = cuts.map((cut) => cut.number);
-      const called = cuts.length > 1 ? `${cuts.length} cuts, ${numbers[0]} … ${numbers.at(-1)}` : `cut ${numbers[0]}`;
-      return h("li", {}, this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
-    });
-  }
-
-  toggle(cuts, text, remark = "", stopping = true) {
-    const numbers = cuts.map((cut) => cut.number);
-    const off = numbers.every((number) => this.tape.without.has(number));
-    const box = h("input", { type: "checkbox", checked: off, change: (event) => this.flip(numbers, event.target.checked) });
-    return h("label", {}, box, h("span", {}, text, remark && h("small", { class: stopping ? "" : "quiet" }, remark)));
-  }
 }
 
-/* How much memory a value takes. */
-const bytesOf = ({ shape, dtype }) => shape.reduce((product, length) => product * length, Number(dtype.match(/\d+/)?.[0] ?? 8) / 8);
+const COLD = 5; // a first call that took so many times as long as others was cold
 
-/* So many bytes, in few digits. */
-function amountOf(size) {
-  const unit = size < 1e3 ? 0 : size < 1e6 ? 1 : size < 1e9 ? 2 : 3;
-  return `${short(size / 1000 ** unit)} ${["B", "kB", "MB", "GB"][unit]}`;
+/* Cuts by their numbers. */
+function numbered(cuts) {
+  const numbers = cuts.map((cut) => cut.number);
+  return `${cuts.length > 1 ? "cuts" : "cut"} ${numbers.slice(0, 3).join(", ")}${numbers.length > 3 ? " …" : ""}`;
+}
+
+/* A time in two digits. */
+function durationOf(seconds) {
+  const [size, unit] = seconds < 1e-4 ? [1e6, "µs"] : seconds < 0.1 ? [1e3, "ms"] : [1, "s"];
+  return `${short(seconds * size, 2)} ${unit}`;
 }
 
 const SAYING = {

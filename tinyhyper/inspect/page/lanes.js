@@ -173,42 +173,50 @@ function nameOf(box) {
   return box.kind === "gradient" ? `∂loss${at}/∂${one}${at}` : one + at;
 }
 
-/* The two lines in a box. */
-function captionOf(box, tape) {
-  const names = [...box.names.keys()];
-  const place = names.length === 1 ? box.names.get(names[0]) : null;
-  const only = place && tape.value(place);
-  const skipped = box.places.some((one) => tape.skips(one, box.kind === "values" ? null : numeric(tape.output(one).norm)));
-  const number = skipped ? SKIPPED : only === null ? "" : short(only);
+/* What the first line of a box may be, the longest first; the level of a gradient, which its lane has too, is left out last. */
+function titlesOf(box) {
+  const names = [...box.names.keys()], at = `[${box.step}]`, alone = names.length === 1;
+  if (box.kind === "loss") return [`loss${at}`];
+  if (box.kind !== "gradient") return [(alone ? called(names[0], box.lane) : `${names.length} ${many(box)}`) + at];
+  const coordinate = alone ? box.coordinates.get(names[0]) : "", by = alone ? called(names[0], box.lane) : many(box);
+  return [`∂loss/∂${coordinate}${by}`, `∂/∂${coordinate}${by}`, `∂/∂${coordinate}…${names[0]}`];
+}
+
+/* The two lines in a box, in letters of a size. */
+function captionOf(box, tape, size = LETTERS.size) {
+  const names = [...box.names.keys()], room = roomOf(box, size);
   if (box.kind === "fixed") {
     const held = names.map((name) => `${called(name, box.lane)} = ${short(tape.value(box.names.get(name)))}`);
     return `${held.join(", ")}, fixed: nothing tunes it`;
   }
-  if (box.kind === "loss") return `loss[${box.step}]\n${number}`;
-  const one = names.length === 1 ? called(names[0], box.lane) : `${names.length} ${many(box)}`;
-  if (box.kind === "gradient") {
-    const coordinate = names.length > 1 ? "" : box.coordinates.get(names[0]);
-    const by = names.length > 1 ? many(box) : one;
-    const forms = [`∂loss/∂${coordinate}${by}`, `∂/∂${coordinate}${by}`, fitted(`∂/∂${coordinate}…${names[0]}`, ROUND)];
-    return `${forms.find((form) => fits(form, ROUND))}${number && `\n${number}`}`;
-  }
+  const skipped = box.places.some((one) => tape.skips(one, box.kind === "values" ? null : numeric(tape.output(one).norm)));
+  const only = names.length === 1 ? tape.value(box.names.get(names[0])) : null;
+  const numbers = skipped ? [SKIPPED] : only === null ? [""] : [4, 3, 2].map((digits) => short(only, digits));
+  const number = numbers.find((text) => fits(text, room)) ?? numbers.at(-1);
+  const titles = titlesOf(box), at = box.kind === "values" ? `[${box.step}]` : "";
+  const title = titles.find((text) => fits(text, room, weightOf(box)))
+    ?? fitted(titles.at(-1).slice(0, titles.at(-1).length - at.length), room - pen(at)) + at;
   const state = box.state.size ? `with ${[...box.state].sort().join(", ")}` : "";
-  const remark = [number, state || (names.length > 1 ? names.map((name) => called(name, box.lane)).join(", ") : "")];
-  const at = `[${box.step}]`;
-  return `${fits(one + at, ROOM) ? one : fitted(one, ROOM - pen(at))}${at}\n${fitted(remark.filter(Boolean).join(", "), ROOM)}`.trimEnd();
+  const held = names.length > 1 && box.kind === "values" ? names.map((name) => called(name, box.lane)).join(", ") : "";
+  return `${title}\n${fitted([number, state || held].filter(Boolean).join(", "), room)}`.trimEnd();
 }
 
-/* The one line in a box that is far away: its row and its step stand beside the graph. */
-function farOf(box) {
-  const [name] = box.names.keys(), coordinate = box.coordinates.get(name) ?? "", alone = box.names.size === 1;
-  const one = alone ? called(name, box.lane) : many(box);
-  const forms = box.kind === "loss" ? ["loss"] : box.kind === "gradient" ? [`∂/∂${alone ? coordinate : ""}${one}`, ".grad"] : [one, alone ? name : one];
-  const room = ROOM * LETTERS.size / LETTERS.far;
-  return forms.find((form) => fits(form, room)) ?? fitted(forms.at(-1), room);
+/* How large letters can be in boxes that are seen from far away: no name is cut short that would not be nearby. */
+function farLetters(boxes) {
+  const shown = (box) => {
+    const titles = titlesOf(box), room = roomOf(box);
+    const whole = titles.slice(0, 2).filter((text) => fits(text, room, weightOf(box)));
+    return room / pen(whole.at(-1) ?? titles.at(-1), weightOf(box));
+  };
+  return clamp(LETTERS.size * Math.min(...boxes.map(shown)), LETTERS.size, LETTERS.far);
 }
 
-const LETTERS = { size: 13.5, far: 23.5, family: "system-ui, Helvetica Neue, Arial, sans-serif" };
-const ROOM = 114, ROUND = 104; // of a line in a box, in one with round ends
+const LETTERS = { size: 13.5, far: 19, least: 9, family: "system-ui, Helvetica Neue, Arial, sans-serif" }; // least: on the screen
+const ROOM = { box: 114, round: 104 }; // of a line in a box, in one with round ends
+
+/* How much room a line in a box has, in units of letters of the usual size. */
+const roomOf = (box, size = LETTERS.size) => (box.kind === "gradient" ? ROOM.round : ROOM.box) * LETTERS.size / size;
+const weightOf = (box) => (box.kind === "loss" ? 600 : 400);
 const paper = document.createElement("canvas").getContext("2d");
 
 /* How wide a text is in a box, as the browser draws it. */

@@ -13,6 +13,7 @@ const CHANNEL = 10; // how far beside a row of boxes the arrows run that go past
 const TURN = 30; // how far from the middle of a box the arrows run that go up or down
 const TRACK = { first: 84, room: 48, pitch: 8 }; // how far from it those run that go down past other boxes of a column
 const BETWEEN = 90; // how far before it is the middle between two steps
+const DOWN = { first: 66, room: 34, pitch: 6 }; // how far before it the arrows run that go down from a bar past other boxes
 
 class Layout {
   constructor(lanes) {
@@ -28,6 +29,8 @@ class Layout {
     }
     this.bottom += ROW.below * Math.max(0, ...this._lossesAt().map((count) => count - 1));
     this.centers = new Map([...lanes.boxes.values()].map((box) => [box.id, this._center(box)]));
+    const last = this.steps.at(-1), told = (box) => box.kind !== "fixed" && box.step >= last - 1; // names return at each step
+    this.letters = farLetters([...lanes.boxes.values()].filter(told));
     this.heights = new Map(this.steps.map((step) => [step, []])); // of the values of a step
     for (const box of lanes.boxes.values()) if (box.kind === "values") this.heights.get(box.step).push(this.centers.get(box.id).y);
   }
@@ -96,8 +99,9 @@ class Layout {
   }
 
   _node(box) {
-    const data = { id: box.id, label: captionOf(box, this.lanes.tape), far: farOf(box), width: BOX.width, height: BOX.height, box };
-    if (box.kind === "fixed") Object.assign(data, { far: data.label, width: this.span.x2 - this.span.x1 - 30, height: 30 });
+    const { tape } = this.lanes, letters = this.letters;
+    const data = { id: box.id, label: captionOf(box, tape), far: captionOf(box, tape, letters), letters, width: BOX.width, height: BOX.height, box };
+    if (box.kind === "fixed") Object.assign(data, { width: this.span.x2 - this.span.x1 - 30, height: 30 });
     return { group: "nodes", data, position: { ...this.centers.get(box.id) }, classes: `box ${box.kind}`, grabbable: false };
   }
 
@@ -179,7 +183,8 @@ class Layout {
       return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, y1], [x1 - right, y1]];
     }
     if (source.kind === "fixed") {
-      const beside = x1 - BETWEEN;
+      const heights = this.heights.get(target.step), past = heights.filter((y) => y > y0 && y < y1).length;
+      const beside = x1 - DOWN.first - Math.min(DOWN.pitch, DOWN.room / heights.length) * past;
       return target.kind === "values" && this._between(target, y0, y1)
         ? [[beside, y0 + 15], [beside, y1 - 17], [x1 - right, y1 - 17]]
         : [[x1 + TURN, y0 + 15], [x1 + TURN, y1 - up]];

@@ -4,8 +4,7 @@
 const MOVE = 250; // milliseconds that a move of the view takes
 const FEW = 6; // a lane with so many names shows each in a row of its own
 const LEAST = 0.82; // how far away the first view is at most: letters of 11 pixels; the rest is a scroll away
-const FAR = 0.47; // how far away "see all" is at most: names alone, in larger letters, are of 11 pixels there
-const SMALL = 0.6; // how far away what was opened is seen whole at most: letters of 8 pixels
+const NEAR = LETTERS.least / LETTERS.size; // how far away boxes have their usual letters, and what was opened is seen whole, at most
 
 class Explorer {
   constructor(data) {
@@ -28,7 +27,7 @@ class Explorer {
 
   /* Read the overview from the recording. */
   read() {
-    this.few ??= fewNames(this.tape, at("graph").clientHeight / (LEAST * ROW.pitch));
+    if (!this.room) this.few = fewNames(this.tape, (this.room = at("graph").clientHeight) / (LEAST * ROW.pitch));
     this.lanes = new Lanes(this.tape, (lane) => this.apart.get(lane) ?? this.few.has(lane));
     this.layout = this.lanes.any ? new Layout(this.lanes) : null;
     this.details.lanes = this.lanes;
@@ -69,11 +68,14 @@ class Explorer {
     if (this.run) this.drawPass();
   }
 
-  /* From far away, show the boxes' names alone, in larger letters. */
+  /* From far away, boxes have larger letters. */
   sharpen() {
-    const far = this.overview && this.cy.zoom() < LEAST - 0.01;
-    if (far !== this.far) this.cy.elements().toggleClass("far", far);
+    const far = this.overview && this.cy.zoom() < NEAR - 0.001;
+    if (far === this.far) return;
     this.far = far;
+    this.cy.elements().toggleClass("far", far);
+    this.tellBars();
+    if (this.run) this.drawPass();
   }
 
   /* Where the reader begins: two steps wide, the weights in sight. */
@@ -91,10 +93,10 @@ class Explorer {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
     const all = Math.min((width - 60) / (x2 - x1), (height - 60) / (y2 - y1), 1.2);
-    const pan = all < SMALL
+    const pan = all < NEAR
       ? { x: 30 - x1 * LEAST, y: 30 - y1 * LEAST }
       : { x: (width - (x1 + x2) * all) / 2, y: (height - (y1 + y2) * all) / 2 };
-    this.cy.viewport({ zoom: all < SMALL ? LEAST : all, pan });
+    this.cy.viewport({ zoom: all < NEAR ? LEAST : all, pan });
   }
 
   /* Go to the step of what was clicked. */
@@ -123,16 +125,13 @@ class Explorer {
   mark() {
     this.cy.nodes(".current").removeClass("current");
     this.cy.getElementById(`band ${this.step}`).addClass("current");
-    if (this.overview) { // what a bar says stands in sight
-      this.cy.nodes(".fixed").forEach((bar) => {
-        const reach = (bar.data("width") - pen(bar.data("label"))) / 2 - 8;
-        bar.style("text-margin-x", clamp(this.layout.column(this.step) + 80 - bar.position("x"), -reach, reach));
-      });
-    }
+    this.tellBars();
     for (const label of at("steps").children) label.classList.toggle("current", Number(label.dataset.step) === this.step);
     at("kept").replaceChildren(...this.details.kept(this.step));
     at("cuts").replaceChildren(...this.details.cuts(this.step));
     if (!at("cuts").children.length) at("cuts").append(h("li", { class: "quiet" }, "This step made no cut."));
+    const cuts = this.tape.cuts.filter((cut) => cut.step === this.step).length;
+    at("tabs").querySelector("[aria-controls=cutting]").textContent = `${cuts} ${cuts === 1 ? "cut" : "cuts"} ✂`;
   }
 
   /* Bring the step's column into view, with as many whole steps before it as after it, or one more. Nothing is before
@@ -182,11 +181,10 @@ class Explorer {
     }
   }
 
-  /* Bring what is said of a choice into sight: below the legend, if it fits there. */
+  /* Show what is said of a choice. */
   answer() {
-    const aside = document.querySelector("aside");
-    aside.scrollTop = 0;
-    if (at("details").getBoundingClientRect().bottom > aside.getBoundingClientRect().bottom) at("details").scrollIntoView();
+    this.tab("details");
+    at("details").scrollTop = 0;
   }
 
   /* What there is to say about an element; at length if it was chosen. */

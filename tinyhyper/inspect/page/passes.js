@@ -3,7 +3,7 @@
    cuts stop it. */
 
 const TRAVEL = 450; // milliseconds that a gradient takes along an arrow
-const BADGE = { height: 18, letter: 8, rise: 4 };
+const BADGE = { height: 18, letter: 8.2, rise: 4 };
 
 Object.assign(Explorer.prototype, {
   /* By place and by cut, the elements that stand for them in what is shown. */
@@ -51,6 +51,7 @@ Object.assign(Explorer.prototype, {
     if (!halts.length) return this.passless();
     this.choose(null);
     this.run = { halts, now: -1 };
+    this.answer();
     at("graph").focus({ preventScroll: true });
     return this.advance(1);
   },
@@ -176,9 +177,10 @@ Object.assign(Explorer.prototype, {
   /* A number at the upper left corner of a box. */
   badge(box, label) {
     const { x, y } = box.position();
-    const width = 10 + BADGE.letter * label.length;
+    const letters = this.far ? this.layout.letters : LETTERS.size, larger = letters / LETTERS.size;
+    const width = larger * (10 + BADGE.letter * label.length), height = larger * BADGE.height;
     const position = { x: x - box.data("width") / 2 + width / 2 - 8, y: y - box.data("height") / 2 - BADGE.rise };
-    this.cy.add({ group: "nodes", data: { id: `badge ${box.id()}`, label, width, height: BADGE.height }, position, classes: "badge" });
+    this.cy.add({ group: "nodes", data: { id: `badge ${box.id()}`, label, letters, width, height }, position, classes: "badge" });
   },
 
   /* Bring an element into sight; of an arrow, its middle. */

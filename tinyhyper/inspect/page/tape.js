@@ -9,13 +9,13 @@ const numeric = (value) => (typeof value === "string" ? WORDS[value] : value);
 const keyOf = (place) => `${place[0]}:${place[1]}`;
 
 /* A number in few digits. */
-function short(value) {
+function short(value, digits = 4) {
   if (value === null || value === undefined) return "unknown";
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
-  const digits = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4)
-    ? value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e")
-    : String(Number(value.toPrecision(4)));
-  return digits.replace(/^-/, "−");
+  const text = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4)
+    ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
+    : String(Number(value.toPrecision(digits)));
+  return text.replace(/^-/, "−");
 }
 
 /* A file's name, with its folders where it belongs to the package; a notebook's code is of a cell. */
@@ -142,6 +142,24 @@ class Tape {
   ghost(cuts) {
     const known = cuts.filter((cut) => cut.ghost !== null).map((cut) => numeric(cut.ghost));
     return known.length > 1 ? Math.hypot(...known) : known[0] ?? null;
+  }
+
+  /* The calls of a node's operation with operands and results of the same shapes, in their order. */
+  like(node) {
+    const sizes = (one) => [...this.into[one.number].map((edge) => this.output([edge.source, edge.output])), ...one.outputs].map(sizeOf).join();
+    const size = sizes(node);
+    return this.nodes.filter((one) => one.seconds !== null && one.op === node.op && sizes(one) === size);
+  }
+
+  /* What gradients would be without some cuts, all others being made, numbers first. What arrays of several cuts add up
+     to is not known. */
+  arriving(cuts) {
+    const numbers = new Set(cuts.map((cut) => cut.number)), found = new Map();
+    for (const one of this.arrivals) if (numbers.has(one.cut)) this._append(found, keyOf(one.place), one);
+    return [...found.values()].filter((all) => all.length === 1 || this.value(all[0].place) !== null).map((all) => {
+      const { place } = all[0], old = numeric(this.output(place).gradient), added = all.map(({ value }) => numeric(value) - (old ?? 0));
+      return { place, old, value: all.length > 1 ? (old ?? 0) + added.reduce((sum, more) => sum + more) : numeric(all[0].value) };
+    });
   }
 
   /* What kind of value was cut. */

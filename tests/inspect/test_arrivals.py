@@ -1,0 +1,73 @@
+"""What gradients would be without a cut, as the explorer says beside the cut: the same as `without` finds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import by_hand, run, skipping, stacks, trained
+
+import tinyhyper as th
+from tinyhyper.inspect import without
+from tinyhyper.inspect.arrivals import arrivals
+from tinyhyper.inspect.graph import Graph
+
+
+def told(tape):
+    """By cut and name, what `arrivals` says."""
+    graph = Graph(tape)
+    found = {(one.cut, graph.tuned(one.place)): one.value for one in arrivals(tape)}
+    assert len(found) == len(arrivals(tape))
+    return found
+
+
+def asked(tape):
+    """By cut and name, what `without` says of the cuts of values with a graph."""
+    found = {}
+    for cut in tape.cuts:
+        for name, _, _, new, _ in without(tape, cut).rows if cut.severed else ():
+            found[cut.number, name] = new
+    return found
+
+
+def agree(tape, rel=1e-9):
+    found, known = told(tape), asked(tape)
+    assert found and {key: known.get(key) for key in found} == pytest.approx(found, rel=rel, nan_ok=True)
+    roles = {"weights", "hyperparameter"}
+    graph, named = Graph(tape), set()
+    for node in tape.nodes:
+        for n, output in enumerate(node.outputs):
+            if output.label is not None and output.label.role in roles and node.kind != "constant":
+                named.add(graph.tuned((node.number, n)))
+    assert {key for key in known if key[1] in named} <= {*found}
+
+
+@given(stack=stacks.filter(lambda stack: "/" in stack), seed=st.integers(0, 9))
+def test_what_arrives_without_a_cut_is_what_a_run_without_it_finds(stack, seed):
+    agree(run(stack, steps=2, seed=seed)[0])
+
+
+@pytest.mark.parametrize("text", ["sgd(0.1, horizon=3)/sgd(0.01)", "sgd(0.1, horizon=2, objective=sum)/sgd(0.01)"])
+def test_in_windows(text):
+    agree(trained(text, 7, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True, create_graph=True))
+
+
+def test_in_float32_and_in_a_graph_without_steps():
+    agree(trained("adam/sgd", 3, {"w": np.ones(3, np.float32)}, ghosts=True), rel=1e-6)
+    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.tanh(a * b)
+        th.sum(y * y.detach("held") + a).backward()
+    agree(tape)
+    assert [(one.place, one.value) for one in arrivals(tape)][0] == ((1, 0), pytest.approx(asked(tape)[0, "b"]))
+
+
+def test_numbers_come_first_and_without_ghosts_nothing_is_known():
+    tape = trained("sgd(0.1)/sgd(0.01)", 2, ghosts=True)
+    graph = Graph(tape)
+    assert [(one.cut, graph.name(one.place)) for one in arrivals(tape)][:2] == [(0, "alpha[0]"), (2, "w[0]")]
+    assert arrivals(by_hand()) == [] and arrivals(th.inspect.Recording.from_json(tape.to_json())) == []
+
+
+def test_what_a_skipped_step_left_is_not_finite():
+    found = [one.value for one in arrivals(skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True))]
+    assert not np.isfinite(found).all() and np.isfinite(found).any()

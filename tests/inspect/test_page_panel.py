@@ -1,0 +1,226 @@
+"""The explorer's panel in a browser: what it says of contributions, ghosts, times and cuts, and where it stands."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from reading import Reader
+from recordings import skipping
+from recordings import trained as recorded
+
+import tinyhyper as th
+
+TEXT = "sgd(0.1)/sgd(0.01)/sgd(1e-3)"
+PARTS = ["details", "cutting", "alive", "words", "keys"]
+SIZES = [(1280, 720), (1920, 1080)]
+
+
+@pytest.fixture
+def reader(chromium, tmp_path):
+    reader = Reader(chromium, tmp_path)
+    yield reader
+    reader.system("")
+    reader.size()
+    assert chromium.get_log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def tape():
+    return recorded("adam/sgd", 3, {"u": [0.8, -0.1], "v": [1.5, -0.7]}, ghosts=True)
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+BARS = """
+    return [...document.querySelectorAll(".part")].map((part) => {
+        const track = part.querySelector(".track"), bar = track.firstElementChild;
+        return [part.querySelector("b").textContent, bar.getBoundingClientRect().width / track.clientWidth];
+    });
+"""
+
+
+def test_a_bar_is_as_long_in_its_track_as_its_share(reader, tape):
+    """The largest of several bars filled its row, whatever its share: 74 % looked like 100 %."""
+    reader.open(tape)
+    seen = 0
+    for path in json.loads(tape.to_json())["paths"]:
+        values = [part["value"] for part in path["parts"]]
+        name = tape.output(tuple(path["target"])).label.name
+        step = tape.node(tuple(path["target"])).step
+        if not any(values):
+            continue
+        reader.ask(f"explorer.choose(explorer.cy.getElementById('1|{name}|{step}|values'))")
+        bars = [(number(text.split(",")[0]), share) for text, share in reader.ask(BARS)]
+        whole = max(abs(path["total"]), *map(abs, values))
+        assert len(bars) == len(values)
+        for value, share in bars:
+            assert share == pytest.approx(abs(value) / whole, abs=0.02)
+        scale = "A full bar is 100 %." if whole == abs(path["total"]) else "the largest contribution in size."
+        assert scale in reader.says()
+        seen += 1
+    assert seen > 5
+    reader.screenshot("bars-of-paths")
+
+
+def test_a_line_of_ghosts_names_their_cuts(reader, tape):
+    reader.open(tape)
+    heads = "[...explorer.details.facts(arguments[0])[0].querySelectorAll('dt')].map((one) => one.textContent)"
+    for cut in tape.cuts:
+        (named,) = [head for head in reader.ask(f"return {heads}", [cut.source, cut.output]) if "ghost" in head]
+        assert str(cut.number) in re.fullmatch(r"ghost at ✂ cuts? ([\d, ]+)", named)[1].split(", ")
+    rows = reader.ask(
+        "return explorer.details.table(explorer.tape.cuts.filter((cut) => cut.ghost !== null)"
+        ".map((cut) => [cut.source, cut.output])).map((one) => one.innerText || one.textContent).join('|')"
+    )
+    assert rows.count(" at cut") == len({(cut.source, cut.output) for cut in tape.cuts if cut.ghost is not None})
+
+
+def test_times_have_two_digits_and_a_unit_that_fits(reader, tape):
+    reader.open(tape)
+    times = {2.1e-7: "0.21 µs", 1.234e-5: "12 µs", 4.66e-4: "0.47 ms", 0.0034: "3.4 ms", 0.2: "0.2 s", 12.6: "13 s"}
+    assert reader.ask("return arguments[0].map(durationOf)", list(times)) == list(times.values())
+    found = reader.ask("return arguments[0].map(durationOf)", [*np.geomspace(1e-7, 90, 60)])
+    for text, seconds in zip(found, np.geomspace(1e-7, 90, 60)):
+        value, unit = text.split()
+        assert len(re.sub(r"^[0.]+|\.", "", value).rstrip("0")) <= 2 and 0.09 <= float(value) <= 100
+        assert float(value) * {"µs": 1e-6, "ms": 1e-3, "s": 1.0}[unit] == pytest.approx(seconds, rel=0.05)
+
+
+def test_it_says_what_took_a_time_and_whether_it_was_cold(reader):
+    tape = recorded("sgd(0.1)/sgd(0.01)", 4)
+    rules = [node for node in tape.nodes if node.op == "SGD.rule" and node.outputs[0].shape == (2,)]
+    other = next(node for node in tape.nodes if node.op == "sum")
+    for node in tape.nodes:
+        node.seconds = None if node.seconds is None or node.op == "sum" else 1e-3
+    rules[0].seconds, rules[1].seconds, other.seconds = 0.2, 1.1e-5, 0.3
+    reader.open(tape)
+
+    def took(node):
+        facts = f"explorer.details.facts([{node.number}, 0])[0]"
+        return reader.ask(
+            f"return [...{facts}.children].find((one) => one.textContent === 'took').nextSibling.textContent"
+        )
+
+    warm = "Warm it took 11 µs, the least of 3 other calls"
+    assert took(rules[0]) == f"SGD.rule: 0.2 s, cold: the first call compiles or loads its kernel. {warm}"
+    assert took(rules[1]) == "SGD.rule: 11 µs, warm; the least of 3 other calls took 1 ms"
+    assert took(other) == "sum: 0.3 s, called once: its kernel may have been compiled or loaded in this time"
+
+
+def ticked(reader, cut):
+    """What stands beside the tick of a cut."""
+    reader.ask(f"explorer.go({cut.step}, false); explorer.flip(explorer.tape.cuts.map((one) => one.number), false)")
+    reader.tab("cutting")
+    labels = reader.element("cuts").find_elements("tag name", "label")
+    (label,) = [label for label in labels if label.text.startswith(f"cut {cut.number},")]
+    label.find_element("tag name", "input").click()
+    lines = "document.querySelector('#cuts :checked').parentElement.querySelectorAll('.arriving')"
+    return reader.ask(f"return [...{lines}].map((one) => one.textContent)")
+
+
+def test_a_ticked_cut_says_how_much_arrives_where(reader):
+    tape = recorded(TEXT, 3, ghosts=True)
+    reader.open(tape)
+    for cut in tape.cuts:
+        told = ticked(reader, cut)
+        if not cut.severed:
+            assert told == ["No gradient would change: the value had no graph."]
+            continue
+        rows = th.inspect.without(tape, cut).rows
+        for name, old, _, new, _ in rows:
+            assert any(f"{name}.grad would be " in line for line in told), (name, told)
+            (line,) = [line for line in told if f"{name}.grad would be " in line]
+            assert number(re.search(r"would be (\S+?)[,;]", line)[1]) == pytest.approx(new, rel=1e-3)
+            was = re.search(r", not (\S+)$|; with the cut none arrives$", line)[1]
+            assert was is None if old is None else number(was) == pytest.approx(old, rel=1e-3)
+        assert len(told) == max(1, len(rows))
+    first = next(cut for cut in tape.cuts if cut.severed and tape.output(cut.place).label.role == "weights")
+    assert len(ticked(reader, first)) >= 1
+    reader.screenshot("ticked")
+
+
+def test_a_tick_for_several_cuts_says_what_they_add_up_to(reader):
+    tape = recorded("sgd(0.1)/sgd(0.01)", 3, {f"w{n}": [1.0, float(n)] for n in range(9)}, ghosts=True)
+    reader.open(tape)
+    reader.ask("explorer.go(2, false)")
+    cuts = [cut for cut in tape.cuts if cut.step == 2 and cut.severed and cut.reason == "weights"]
+    alone = [row for cut in cuts for row in th.inspect.without(tape, cut).rows if row[0] == "alpha[1]"]
+    assert len(cuts) == len(alone) == 9
+    reader.ask("explorer.flip(arguments[0], true)", [cut.number for cut in cuts])
+    line = reader.ask("return document.querySelector('.arriving').textContent")
+    would, was = re.fullmatch(r"alpha\[1\]\.grad would be (\S+), not (\S+)", line).groups()
+    assert number(was) == pytest.approx(alone[0][1], rel=1e-3)
+    assert number(would) == pytest.approx(alone[0][1] + sum(row[2] for row in alone), rel=1e-3)
+    reader.ask("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)")
+    assert reader.ask("return document.querySelector('.arriving').textContent").startswith("without this alone, alpha")
+
+
+def test_where_it_is_not_known_how_much_arrives_it_says_why(reader):
+    tape = recorded("sgd(0.1)/sgd(0.01)", 2)
+    reader.open(tape)
+    assert ticked(reader, next(cut for cut in tape.cuts if cut.severed)) == [
+        "To see how much arrives where, record with th.record(ghosts=True)."
+    ]
+    shown = skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True)
+    reader.open(shown)
+    said = [ticked(reader, cut) for cut in shown.cuts if cut.severed]
+    assert not re.search("NaN|∞", str(said)) and "skipped" in str(said)
+
+
+@pytest.mark.parametrize("width, height", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_kept_alive_and_the_cuts_are_in_sight_on_a_projector(reader, tape, theme, width, height):
+    reader.size(width, height)
+    reader.system(theme)
+    reader.open(tape)
+    reader.ask("explorer.go(2, false)")
+    where = "const { top, bottom } = document.querySelector(arguments[0]).getBoundingClientRect(); return [top, bottom]"
+    tabs = reader.driver.find_elements("css selector", "#tabs button")
+    assert [tab.text for tab in tabs] == ["Details", "14 cuts ✂", "Kept alive", "Words", "Keys"]
+    assert all(tab.rect["y"] + tab.rect["height"] < height for tab in tabs)
+    firsts = {"alive": "#kept li:nth-child(2)", "cutting": "#cuts li:nth-child(2)", "details": "#details p"}
+    for part, first in firsts.items():
+        reader.tab(part)
+        top, bottom = reader.ask(where, first)
+        assert 0 < top < bottom < height, part
+        assert [one for one in PARTS if reader.element(one).is_displayed()] == [part]
+        reader.screenshot(f"tab-{part}-{theme}-{width}x{height}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_nothing_is_wider_than_the_screen(reader, tape, theme):
+    reader.size(390, 844)
+    reader.system(theme)
+    reader.open(tape)
+    assert reader.ask("return document.documentElement.scrollWidth") <= 390
+    for part in PARTS:
+        reader.tab(part)
+        assert reader.ask("return document.documentElement.scrollWidth") <= 390
+    reader.screenshot(f"phone-{theme}")
+    reader.ask("document.querySelector('aside').scrollIntoView()")
+    reader.screenshot(f"phone-panel-{theme}")
+
+
+def test_a_frame_that_gets_its_room_later_begins_where_any_page_begins(reader, tape):
+    """Such as one that a browser loads before it lays it out."""
+    tape.save_html(reader.folder / "page.html")
+    frame = '<iframe src="page.html" style="width: 1100px; height: 0; border: 0"></iframe>'
+    (reader.folder / "around.html").write_text(f"<!doctype html><meta charset=utf-8>{frame}", encoding="utf-8")
+    began = "return [explorer.cy.zoom(), explorer.cy.pan(), [...explorer.few]]"
+
+    def seen(height):
+        reader.driver.get((reader.folder / "around.html").as_uri())
+        reader.ask("document.querySelector('iframe').style.height = arguments[0]", height)
+        reader.driver.switch_to.frame(0)
+        reader.until(lambda: reader.ask("return window.explorer && performance.getEntriesByName('drawn').length > 0"))
+        reader.driver.switch_to.default_content()
+        reader.ask("document.querySelector('iframe').style.height = '700px'")
+        reader.driver.switch_to.frame(0)
+        reader.until(lambda: reader.ask("return explorer.cy.height() > 200 && explorer.room > 200"))
+        return reader.ask(began)
+
+    assert seen("0px") == seen("700px")
+    reader.driver.switch_to.default_content()
