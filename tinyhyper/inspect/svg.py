@@ -255,7 +255,8 @@ class Drawing(Canvas):
         many, end = f"{len(arrow.cuts)} cuts", 12 if self.tells else 66
         forms = [f"{reasons}: {number}", *[f"{reasons}: {many}"] * (len(arrow.cuts) > FEW_CUTS)] if reasons else []
         text = ghost or first([*forms, number, many], (self.layout.round + end - 8) / SMALL)
-        self.write(*((-16, -6) if len(text) <= 18 else (end, -17.2)), text, "th-reason", group, "end")
+        x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
+        self.write(x, y, text, "th-reason", group, "end")
 
     def _box(self, box: Box) -> None:
         x, y = self.layout.center(box.key)
@@ -280,8 +281,9 @@ class Drawing(Canvas):
     def _fixed(self, lane: int, x: float, y: float, wide: float, high: float, gone: bool = False) -> None:
         """Draw the box of a lane's hyperparameters that nothing tunes. x, y: its left side, its middle."""
         group = self.add("g", class_="th-gone" if gone else "")
-        style, asked = "" if high == BAR_HEIGHT else "th-small", self.asked.get(Key(lane, FIXED, "values"))
-        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_="th-box" + " th-row-asked" * bool(asked))
+        style = "" if high == BAR_HEIGHT else "th-small"
+        look = "th-box th-row-asked" if self.asked.get(Key(lane, FIXED, "values")) else "th-box"
+        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_=look)
         text = self.captions.bar(lane, int((wide - 12) / (7.6 if style else LETTER)))
         self.write(x + wide / 2, y + (4 if style else 5), text, style, group, "middle")
 
