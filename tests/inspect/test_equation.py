@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import classes, inside, texts
+from pictures import SPACE, classes, inside, size_of, texts, touching
 from recordings import by_hand, overlong, squares, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.equation import SLOT, Equation
 from tinyhyper.inspect.graph import Graph
-from tinyhyper.inspect.opened import equation, formulas
+from tinyhyper.inspect.opened import Opened, equation, formulas
+from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.records import Inside
 from tinyhyper.inspect.spots import points
 
@@ -73,9 +74,10 @@ def test_no_number_of_a_cut_of_adam_is_in_the_way():
     lines = np.array([point for path in paths for point in points(path)])
     for text, (x0, y0, x1, y1) in texts(root):
         assert not text.startswith("cut ") or not ((lines > (x0, y0)) & (lines < (x1, y1))).all(axis=1).any()
-    assert {*covered(root)} == {(n, "cut") for n in range(6)}
+    assert {*covered(root)} == {(n, "cut") for n in range(5)}
     lines = [text for text, _ in texts(root)]
-    assert [line.partition(" = ")[0] for line in lines if " = " in line] == ["W1[2]", "W1.m[2]", "W1.v[2]"]
+    equations = [line.partition(" = ")[0] for line in lines if " = " in line and line[0] != "g"]
+    assert equations == ["W1[2]", "W1.m[2]", "W1.v[2]"]
 
 
 @given(stacks)
@@ -96,6 +98,54 @@ def test_the_picture_of_a_rule_shows_each_of_its_cuts_and_boxes_that_stand_apart
         for left, top, right, bottom in rects:
             meet = left < x1 and x0 < right and top < y1 and y0 < bottom
             assert not meet or (left < x0 and x1 < right and top < y0 and y1 < bottom), text
+
+
+DECAY = {"alpha": st.floats(1e-5, 0.01), "weight_decay": st.sampled_from([0.0, 0.01])}
+RULES = {
+    th.optim.SGD: {**DECAY, "mu": st.sampled_from([0.0, 0.5]), "nesterov": st.booleans()},
+    **dict.fromkeys([th.optim.AdaGrad, th.optim.AdaDelta, th.optim.RMSProp, th.optim.Adam, th.optim.AdamW], DECAY),
+}
+
+
+@st.composite
+def towers(draw, most=3):
+    """A tower of rules with any of their hyperparameters in use."""
+    tower = None
+    for _ in range(draw(st.integers(1, most))):
+        rule = draw(st.sampled_from([*RULES]))
+        how = {name: draw(values) for name, values in RULES[rule].items()}
+        if not how.get("mu", 1.0):
+            how["nesterov"] = False
+        tower = rule(**how, optimizer=tower)
+    return tower
+
+
+@given(towers(), st.sampled_from(["w", "W1", "layer1.weight"]), st.sampled_from([0.7, [0.7, 0.3]]), st.data())
+def test_an_opened_rule_is_legible_on_a_slide_and_its_numbers_are_the_recordings(tower, name, value, data):
+    tape = trained(tower, params={name: value})
+    graph = Graph(tape)
+    made = [node for node in tape.nodes if node.inside is not None and node.op.endswith(".rule")]
+    node = data.draw(st.sampled_from(made))
+    asked = graph.name((node.number, 0))
+    picture = inspect.svg(tape, inside=asked)
+    root = ElementTree.fromstring(picture)
+    width, height = float(root.get("width")), float(root.get("height"))
+    assert min(map(size_of, root.iter(SPACE + "text"))) * min(1280 / width, 720 / height) >= 12
+    assert touching(root) == []
+    for (one, a), (other, b) in combinations(texts(root), 2):
+        assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]), (one, other)
+    drawn = Opened(tape, asked)
+    numbers = 0
+    for box in {*drawn.inside} - {*drawn.equation.boxes}:
+        place = (node.number, box - drawn.first) if box >= drawn.first else drawn.into[node.number][box].place
+        output, told = tape.output(place), drawn.caption(box)[1].removeprefix("g = ")
+        if output.shape == ():
+            inner = graph.coordinate(place) and box not in drawn.equation.left
+            assert told == short(output.value if inner else output.number)
+            numbers += 1
+        else:
+            assert told == "[2]"
+    assert numbers > 0
 
 
 def test_the_rule_of_alpha_is_the_lectures_picture():

@@ -369,7 +369,9 @@ def test_a_rule_opens_into_the_lines_of_its_kernel(reader, tape):
     reader.open(tape)
     reader.mouse(reader.id("weight[1]")).double_click().perform()
     reader.until(lambda: reader.ask("return explorer.open.length") == 2)
-    assert {"sqrt(· * ·)", "−", "×", "1 - ·"} <= reader.names("line")
+    assert {"beta1 * m", "beta2 * v", "sqrt(v / (1 - beta2 ** t))", "/", "weight - alpha * ·"} <= reader.names("line")
+    assert reader.letters() * reader.ask("return explorer.cy.zoom()") >= 12
+    reader.screenshot("terms")
     assert {"beta1[1]", "beta2[1]", "t[1]"} <= reader.names("outer")
     assert reader.flows("cut") >= 4 and reader.flows("kept") > 0
     said = " ".join(reader.says().split())

@@ -28,7 +28,7 @@ from .spots import Area, Spot, Spots, points
 from .text import site
 
 HIGH = 46  # of a box
-NEAR, FAR = 36, 70  # from column to column of an opened operation, of a graph
+NEAR, CLOSE, FAR = 28, 80, 70  # from column to column of an opened operation, where a link is cut; of a graph
 TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
 LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
 TIP = 18  # of a band
@@ -132,7 +132,7 @@ class Diagram(Canvas):
                 units.append((sum(read) / len(read) if read else len(units), box, None))
             units += [(self._row_before(row, end, column), 0, end) for end in long if column in long[end]]
             free = 0.0
-            for wanted, box, end in sorted(units):
+            for wanted, box, end in sorted(units, key=lambda unit: (unit[:2], unit[2] or ())):
                 at = max(free, round(2 * wanted) / 2)
                 if end is None:
                     row[box] = at
@@ -148,11 +148,11 @@ class Diagram(Canvas):
     def _sides(self) -> tuple[list[float], list[float]]:
         """Where the columns begin and end."""
         cut = {self.column[target] for _, target, _, number in self.boxes.joins if number is not None}
-        apart = NEAR if isinstance(self.boxes, Opened) else FAR
+        apart, scissors = (NEAR, CLOSE) if isinstance(self.boxes, Opened) else (FAR, self.cut)
         left: list[float] = []
         right: list[float] = []
         for column in range(max(self.column.values(), default=0) + 1):
-            left.append(right[-1] + (self.cut if column in cut else apart) if right else LEFT)
+            left.append(right[-1] + (scissors if column in cut else apart) if right else LEFT)
             wide = [self.boxes.wide(box) for box, place in self.column.items() if place == column]
             right.append(left[-1] + max(wide, default=0))
         return left, right

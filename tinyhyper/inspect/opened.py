@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..errors import ArgumentError
-from .boxes import LONGEST, Join, fitting
+from .boxes import Join
 from .coordinate import within
-from .equation import Equation, filled
+from .equation import Equation, broken, filled
 from .graph import Graph
-from .letters import clip
+from .letters import clip, first, fitted, wide
 from .names import sized
 from .plain import short
 from .records import Place, Recording
@@ -35,6 +36,16 @@ def formulas(tape: Recording) -> list[dict[str, Any]]:
     return [{key: getattr(found[n], key) for key in keys} if n in found else {} for n in range(len(tape.insides))]
 
 
+ASIDE = re.compile(r"(?:[^.()\s\"]*\.)+|\[\d+\](?=\)?$)")  # of a name: what stands before a dot, and the step
+MOST = 30  # characters of a line in a box
+MARGIN, ROUND = 18, 24  # beside a text in a box, and in a round one
+ROOM, NAME = 9, 8  # for a name in a box of its own, in a term, in sizes of its letters
+
+
+def _bare(name: str) -> str:
+    return fitted(ASIDE.sub("", name), NAME)
+
+
 class Opened(Graph):
     """The boxes of an opened operation: what it reads, its lines, what it gives, and the links between them."""
 
@@ -51,6 +62,7 @@ class Opened(Graph):
         self.heading = f"{self.name(self.place)}, as {self.nodes[self.opened].op} makes it"
         self.first = 1 + max([*found.lines, *found.numbers, found.operands])  # the number of the first output
         self.words = self._words()
+        self.short = self._short()
         self.joins = self._joins()
         ends = {end for source, target, *_ in self.joins for end in (source, target)}
         self.inside = sorted(ends)
@@ -71,6 +83,17 @@ class Opened(Graph):
         if coordinate and box not in self.equation.left:
             return within(coordinate, self.name(place)), short(output.value)
         return self.name(place), sized(output) if output.number is None else short(output.number)
+
+    def _short(self) -> tuple[list[str], list[str]]:
+        """What the terms in boxes call what is read and given: without step, level and weight; a gradient is g."""
+        operands = [edge.operand for edge in self.into[self.opened]]
+        names = [self._called(operand)[0] for operand in operands]
+        bare = ["g" if self.kind(n) == "gradient" else _bare(name) for n, name in zip(operands, names)]
+        reads = [name if bare.count(name) == 1 else fitted(full, NAME) for name, full in zip(bare, names)]
+        for n, edge in enumerate(self.into[self.opened]):
+            if self.known(edge.place) is None:
+                reads[n] = "·"
+        return reads, [_bare(self._called(self.first + n)[0]) for n in range(len(self.equation.outputs))]
 
     def _joins(self) -> list[Join]:
         operands = {edge.operand: edge for edge in self.into[self.opened]}
@@ -96,7 +119,16 @@ class Opened(Graph):
     def caption(self, box: int) -> tuple[str, str]:
         """The two lines of a box."""
         name, value = self._called(box)
-        return clip(name, LONGEST), value
+        place = self._place(box)
+        if box in self.equation.boxes:
+            term, _, rest = broken(filled(name.replace("\n", " "), *self.short)).partition("\n")
+            return clip(term, MOST), clip(rest, MOST)
+        if place is None or self.kind(box) != "gradient":
+            return fitted(name, ROOM), value
+        over, _, under = (self.known(place, timeless=True) or name).rpartition("/∂")
+        name = first((name, f"{over}/∂{fitted(under, ROOM - wide(f'{over}/∂'))}"), ROOM)
+        written = any(f"{{{box}}}" in text for text, _ in self.equation.boxes.values())
+        return name, f"g = {value}" if written and self.short[0][box] == "g" else value
 
     def about(self, box: int) -> str:
         """What a box is."""
@@ -111,4 +143,6 @@ class Opened(Graph):
 
     def wide(self, box: int) -> float:
         """How wide a box is."""
-        return fitting(self.caption(box))
+        name, value = map(wide, self.caption(box))
+        aside = ROUND if self.kind(box) == "gradient" else MARGIN
+        return max(52, aside + 15 * name, aside + 14 * value)

@@ -79,7 +79,7 @@ class Spots:
     def _met(self, points: np.ndarray, area: Area) -> float:
         """How much of what is there is in an area."""
         inside = (points > area[:2]) & (points < area[2:])
-        return float(inside.all(axis=1).sum()) + 4 * sum(_meet(area, other) for other in self.areas)
+        return float(inside.all(axis=1).sum()) + 20 * sum(_meet(area, other) for other in self.areas)
 
 
 def _scissors(at: Point) -> Area:

@@ -59,7 +59,8 @@ def svg(
     marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
     scale: how large the picture is; no larger than the page it is in.
-    inside: a value, by name, such as "alpha[2]": the rule that made it is drawn, operation by operation.
+    inside: a value, by name, such as "alpha[2]": the rule that made it is drawn, operation by operation, a long one
+    term by term.
     Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.
     Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """

@@ -219,7 +219,7 @@ class Details {
   /* An operation or a value inside an opened box. */
   inner(data) {
     if (data.line) {
-      return [h("h2", {}, data.line.name), h("p", { class: "kind" }, "One kernel computes it and does not store it."), h("p", {}, `It reads ${data.line.reads} ${data.line.reads === 1 ? "value" : "values"}.`)];
+      return [h("h2", {}, data.line.name.replace("\n", " ")), h("p", { class: "kind" }, "One kernel computes it and does not store it."), h("p", {}, `It reads ${data.line.reads} ${data.line.reads === 1 ? "value" : "values"}.`)];
     }
     const place = data.number === undefined ? data.place : [data.number, 0];
     if (!place) return [h("h2", {}, data.label)];

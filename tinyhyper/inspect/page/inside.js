@@ -56,8 +56,20 @@ function equations(tape, lanes, number) {
     return cut + calledInside(tape, lanes, [edge.source, edge.output], left.includes(edge.operand));
   });
   const gives = texts.map((_, n) => calledInside(tape, lanes, [number, n], false));
-  const filled = (text) => text.replace(/\{(o?)(\d+)\}/g, (_, output, n) => (output ? gives : reads)[Number(n)]);
-  return texts.map((text, n) => `${gives[n]} = ${filled(text)}`);
+  return texts.map((text, n) => `${gives[n]} = ${inSlots(text, reads, gives)}`);
+}
+
+const inSlots = (text, reads, gives) => text.replace(/\{(o?)(\d+)\}/g, (_, output, n) => (output ? gives : reads)[Number(n)]);
+
+/* What the terms in boxes call what is read: without step, level and weight; a gradient is g, and · has no name. */
+const bare = (name) => (name.startsWith("∂") ? "g" : name.replace(/(?:[^.()\s"]*\.)+|\[\d+\](?=\)?$)/g, ""));
+
+function shortNames(tape, number, names) {
+  const short = names.map(bare);
+  return tape.into[number].map(({ source, output }, n) => {
+    if (!tape.output([source, output]).label && !tape.nodes[source].of && tape.nodes[source].called === null) return "·";
+    return short.indexOf(short[n]) === short.lastIndexOf(short[n]) ? short[n] : names[n];
+  });
 }
 
 /* The lines of a fused operation, as elements. */
@@ -65,23 +77,29 @@ function lines(tape, lanes, number) {
   const { boxes, outputs, left } = tape.formulas[tape.nodes[number].inside];
   const elements = [];
   const flows = new Map(); // of the values: a gradient flows where it flows to an operand
-  for (const edge of tape.into[number]) {
+  const names = tape.into[number].map((edge) => calledInside(tape, lanes, [edge.source, edge.output], left.includes(edge.operand)));
+  const given = outputs.map((_, n) => calledInside(tape, lanes, [number, n], false));
+  const reads = shortNames(tape, number, names);
+  tape.into[number].forEach((edge, n) => {
     const place = [edge.source, edge.output];
-    const name = calledInside(tape, lanes, place, left.includes(edge.operand));
+    const written = reads[n] === "g" && Object.values(boxes).some(([text]) => text.includes(`{${n}}`));
+    const label = captionOfPlace(tape, lanes, place, names[n]).replace("\n", written ? "\ng = " : "\n");
     flows.set(edge.operand, tape.flow(edge));
-    elements.push(chip(`v${edge.operand}`, captionOfPlace(tape, lanes, place, name), "outer", { place }));
-  }
-  const join = (reads, target) => [...new Set(reads)].filter((read) => flows.has(read)).forEach((read) => {
+    elements.push(chip(`v${edge.operand}`, label, "outer", { place }));
+  });
+  const join = (values, target) => [...new Set(values)].filter((read) => flows.has(read)).forEach((read) => {
     const edge = tape.into[number].find((one) => one.operand === read) ?? null;
     elements.push(wire(`v${read}`, target, flows.get(read), `${target}.${read}`, edge));
   });
-  for (const [key, [name, reads]] of Object.entries(boxes)) {
-    elements.push(chip(`v${key}`, name, name.length < 3 ? "line sign" : "line", { line: { name, reads: reads.length, number }, width: Math.max(46, 24 + 8 * name.length) }));
-    flows.set(Number(key), reads.some((read) => ["kept", "asked"].includes(flows.get(read))) ? "kept" : "plain");
-    join(reads, `v${key}`);
+  for (const [key, [text, values]] of Object.entries(boxes)) {
+    const name = inSlots(text, reads, given.map(bare));
+    const longest = Math.max(...name.split("\n").map((line) => line.length));
+    elements.push(chip(`v${key}`, name, name.length < 3 ? "line sign" : "line", { line: { name, reads: values.length, number }, width: Math.max(46, 20 + 7.2 * longest) }));
+    flows.set(Number(key), values.some((read) => ["kept", "asked"].includes(flows.get(read))) ? "kept" : "plain");
+    join(values, `v${key}`);
   }
   outputs.forEach((value, n) => {
-    elements.push(chip(`o${n}`, captionOfPlace(tape, lanes, [number, n], calledInside(tape, lanes, [number, n], false)), "outer", { place: [number, n] }));
+    elements.push(chip(`o${n}`, captionOfPlace(tape, lanes, [number, n], given[n]), "outer", { place: [number, n] }));
     join([value], `o${n}`);
   });
   const used = new Set(elements.filter((one) => one.group === "edges").map((one) => one.data.source));
@@ -145,7 +163,7 @@ function arrange(elements) {
 
 function placedByDagre(nodes, edges) {
   const most = Math.max(0, ...nodes.map((node) => edges.filter((edge) => edge.data.target === node.data.id).length));
-  const graph = new dagre.graphlib.Graph({ multigraph: true }).setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: clamp(20 * (most - 1), GAP.x, FAN) });
+  const graph = new dagre.graphlib.Graph({ multigraph: true }).setGraph({ rankdir: "LR", nodesep: GAP.y, ranksep: clamp(12 * (most - 1), GAP.x, FAN) });
   for (const { data } of nodes) graph.setNode(data.id, { width: data.width, height: data.height });
   for (const { data } of edges) graph.setEdge(data.source, data.target, {}, data.id);
   dagre.layout(graph);
