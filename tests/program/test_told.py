@@ -136,6 +136,47 @@ def test_a_sweep_takes_a_tuple_of_stacks_and_one_worker_at_least():
         train.sweep([make(adam())], (X, Y), workers=0)
 
 
+WRONG_STARTS = {
+    "an array": ({"w": np.ones((3, 2)), "b": np.ones(2)}, adam()),
+    "no weights": ({}, adam()),
+    "another name": ({"v": th.tensor(np.ones((3, 2)), requires_grad=True)}, adam()),
+    "no horizon": make(SGD(0.1, optimizer=SGD(0.1), horizon=None)),
+    "no pair": adam(),
+}
+
+
+@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ("an array", th.DtypeError, r"params\['w'\] is a ndarray; make it with th.tensor"),
+        ("no weights", th.ArgumentError, "params is empty"),
+        ("another name", th.ArgumentError, "params has v; the loss takes w, b"),
+        ("no horizon", th.ArgumentError, "with horizon=None"),
+        ("no pair", th.ArgumentError, "a start is a pair"),
+    ],
+)
+def test_a_start_that_replay_refuses_is_refused_by_its_number(at, wrong, error, message):
+    starts = [make(adam()) for _ in range(3)]
+    starts[at] = WRONG_STARTS[wrong]
+    with pytest.raises(error, match=rf"^sweep: starts\[{at}\]: .*{message}"):
+        th.replay(loss_of, *make(adam())).sweep(starts, (X, Y))
+
+
+@given(st.integers(0, 2), st.integers(0, 7))
+@settings(max_examples=10)
+@example(0, 3)
+@example(2, 0)
+def test_a_sweep_gives_a_row_for_each_run_and_a_column_for_each_step(runs, steps):
+    """No steps are as many steps as in an empty stack, and no error."""
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    train = th.replay(lambda params, *batch: th.sum(params["w"]), params, SGD(0.1))
+    for given_, options in ((), {"steps": steps}), ((np.ones((steps, 2)),), {}):
+        assert len(train.over(*given_, **options)) == steps
+        losses, made = train.sweep([(params, SGD(0.1))] * runs, given_, **options)
+        assert losses.shape == (runs, steps) and len(made) == runs
+
+
 @pytest.mark.parametrize("wrong", range(3))
 def test_an_error_and_a_warning_say_of_which_run_of_a_sweep_they_are(wrong):
     broken = X.copy()
