@@ -29,6 +29,11 @@ class Replay:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def __repr__(self) -> str:
+        loss, program = self._session.loss, self.program
+        shown = "no program yet" if program is None else repr(program)
+        return f"<Replay of {getattr(loss, '__name__', type(loss).__name__)}, {shown}>"
+
     @property
     def program(self) -> Program | None:
         """What the step does; None until it has been recorded."""
