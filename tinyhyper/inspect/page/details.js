@@ -250,4 +250,5 @@ const SAYING = {
   asked: "without its cut: the gradient would flow back",
   value: "a constant, or no gradient recorded",
   backward: "backward() leaves a gradient in .grad",
+  gate: "gate: the value passes, the gradient of this loss stops",
 };

@@ -93,7 +93,7 @@ function chip(id, label, classes, data) {
 }
 
 function wire(source, target, flow, n, edge) {
-  const label = flow === "cut" ? "✂\uFE0E" : flow === "asked" ? "✂\uFE0E?" : "";
+  const label = SIGNS[flow] ?? "";
   return { group: "edges", data: { id: `e${n}`, source, target, label, edge }, classes: `wire ${flow}` };
 }
 

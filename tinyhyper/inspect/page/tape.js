@@ -3,7 +3,9 @@
 
 const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbers that JSON has not
 const SKIPPED = "skipped";
-const STRENGTH = { kept: 0, asked: 1, value: 2, cut: 3 };
+const STRENGTH = { kept: 0, asked: 1, gate: 2, value: 3, cut: 4 };
+
+const SIGNS = { cut: "✂\uFE0E", asked: "✂\uFE0E?", gate: "⊘" }; // on arrows
 
 const COORDINATES = { unit: "u" }; // the letter of one that has no name as a function, as log and sqrt have
 
@@ -47,6 +49,7 @@ class Tape {
     }
     this.ended = new Map(); // by place, the cuts made there
     for (const cut of data.cuts) this._append(this.ended, keyOf([cut.source, cut.output]), cut);
+    this.shut = new Set(data.gates.map(keyOf)); // where a loss reads a number and its own gradient stops
     this.without = new Set(); // the numbers of the cuts that are switched off
   }
 
@@ -92,6 +95,7 @@ class Tape {
 
   /* What an edge does to gradients, given the cuts that are switched off: such an edge is "asked" about. */
   flow(edge) {
+    if (edge.flow === "kept" && this.shut.has(keyOf([edge.source, edge.output])) && !this.nodes[edge.target].sweep) return "gate";
     if (edge.cut === null || !this.without.has(edge.cut)) return edge.flow;
     return this.cuts[edge.cut].severed ? "asked" : "value";
   }
