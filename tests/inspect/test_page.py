@@ -709,6 +709,22 @@ def test_a_gate_is_where_the_gradient_of_a_loss_stops(reader):
     assert "gate" not in reader.says("legend")
 
 
+def test_a_cut_that_cuts_off_no_graph_is_pale(reader):
+    for tape in (trained(), by_hand(), penalized(4, 2)):
+        reader.open(tape)
+        look = "explorer.tape.look(one.flow, [...one.cuts])"
+        looks = reader.ask(f"return explorer.lanes.arrows.map((one) => [one.flow, [...one.cuts], {look}])")
+        for flow, cuts, look in looks:
+            assert (look == "idle") == (flow == "cut" and not any(tape.cuts[cut].severed for cut in cuts))
+        styles = "[edge.style('target-arrow-fill'), edge.style('line-color')]"
+        pale = f"return explorer.cy.edges('.idle').map((edge) => {styles})"
+        rest = "return explorer.cy.edges('.cut').not('.idle').map((edge) => edge.style('target-arrow-fill'))"
+        found = reader.ask(pale)
+        assert {fill for fill, _ in found} <= {"hollow"} and set(reader.ask(rest)) == {"filled"}
+        assert len({colour for _, colour in found}) == bool(found) and bool(found) == (tape.title != "by hand")
+        assert ("cut where the gradient would end without it, too" in reader.says("legend")) == bool(found)
+
+
 def test_a_click_on_a_box_of_another_step_goes_there(reader):
     reader.open(recorded("sgd/sgd", 4))
     reader.ask("explorer.go(2, false); explorer.all()")

@@ -115,7 +115,7 @@ class Layout {
     };
     const bent = points.length > 2;
     if (bent) Object.assign(data, bends(points));
-    return { group: "edges", data, classes: `arrow ${arrow.flow}${bent ? " bent" : ""}` };
+    return { group: "edges", data, classes: `arrow ${arrow.flow} ${this.lanes.tape.look(arrow.flow, [...arrow.cuts])}${bent ? " bent" : ""}` };
   }
 
   /* What would come along an arrow without its cuts, as far as it is known. */

@@ -5,7 +5,7 @@ const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbe
 const SKIPPED = "skipped";
 const STRENGTH = { kept: 0, asked: 1, gate: 2, value: 3, cut: 4 };
 
-const SIGNS = { cut: "✂\uFE0E", asked: "✂\uFE0E?", gate: "⊘" }; // on arrows
+const SIGNS = { cut: "✂\uFE0E", idle: "✂\uFE0E", asked: "✂\uFE0E?", gate: "⊘" }; // on arrows
 
 const COORDINATES = { unit: "u" }; // the letter of one that has no name as a function, as log and sqrt have
 
@@ -169,6 +169,11 @@ class Tape {
       const { place } = all[0], old = numeric(this.output(place).gradient), added = all.map(({ value }) => numeric(value) - (old ?? 0));
       return { place, old, value: all.length > 1 ? (old ?? 0) + added.reduce((sum, more) => sum + more) : numeric(all[0].value) };
     });
+  }
+
+  /* How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too. */
+  look(flow, cuts) {
+    return flow === "cut" && !cuts.some((cut) => this.cuts[cut].severed) ? "idle" : flow;
   }
 
   /* What kind of value was cut. */
