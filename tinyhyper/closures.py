@@ -53,17 +53,21 @@ class Closure:
         self.kind = "nothing"
         self.watched: tuple[tuple[Callable[[Any], Any], Any, Any], ...] = ((Same, None, None),)  # of nothing looked at
 
-    def changed(self) -> bool:
-        """Whether a value differs from what it was when this was last asked. True at first."""
+    def differs(self) -> bool:
+        """Whether a value differs from what it was when `changed` was last asked."""
         try:
             for read, key, value in self.watched:
                 if (now := read(key)) is not value and not _same(now, value):
                     self.kind = type(now).__name__
-                    break
-            else:
-                return False
+                    return True
         except AttributeError:  # one is there no more
-            pass
+            return True
+        return False
+
+    def changed(self) -> bool:
+        """Whether a value differs from what it was when this was last asked. True at first."""
+        if not self.differs():
+            return False
         self.count += 1  # before it is known for unchanged, in this thread or another
         self.watched = tuple([(*how, _kept(value)) for how, value in self._reads()])
         return True

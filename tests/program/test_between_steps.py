@@ -110,9 +110,8 @@ def scaled(scale):
     return lambda params, x, y: scale[0] * loss_of(params, x, y)
 
 
-@pytest.mark.parametrize("ask", [False, True])
 @pytest.mark.parametrize("horizon, dropped", [(1, 0), (2, 1), (3, 2)])
-def test_another_loss_within_a_window_is_refused_and_the_run_goes_on_from_its_first_step(horizon, dropped, ask):
+def test_another_loss_within_a_window_is_refused_and_the_run_goes_on_from_its_first_step(horizon, dropped):
     given_, scale = batches(60), [1.0]
     runs = [make(Adam(0.01, optimizer=SGD(1e-3), horizon=horizon)) for _ in range(2)]
     train = th.replay(scaled(scale), *runs[0], exact=True)
@@ -123,12 +122,89 @@ def test_another_loss_within_a_window_is_refused_and_the_run_goes_on_from_its_fi
     scale[0] = 0.5
     if dropped:
         with pytest.raises(th.GraphError, match=f"within a window of {horizon} steps.* graphs of its last {dropped}"):
-            runs[0][0]["w"].requires_grad if ask else train(*given_[30])
+            train(*given_[30])
     assert same(*runs)
     for batch in given_[30:]:
         assert train(*batch) == eager_step(scaled(scale), *runs[1], batch)
     assert same(*runs)
     assert train.program is not None
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(0, 39), st.sampled_from(["requires_grad", "graph", "values", "gradient"]))),
+    st.sampled_from([1, 2, 3]),
+    st.booleans(),
+    st.booleans(),
+)
+@example([(n, "graph") for n in range(20, 24)], 3, True, False)
+@example([(n, "gradient") for n in range(20, 24)], 3, True, True)
+def test_who_looks_at_a_model_while_the_loss_reads_something_else_changes_nothing(looks, horizon, exact, at_once):
+    """As in validation: model.eval(), a forward pass with a graph or without one, model.train()."""
+    scale, given_ = [1.0], batches(40)
+    runs = [make(Adam(0.01, optimizer=SGD(1e-3), horizon=horizon)) for _ in range(2)]
+    train, asked = th.replay(scaled(scale), *runs[0], exact=exact), [0]
+
+    def look(made, losses):
+        params, tower = runs[0]
+        t = tower.t
+        for at, how in looks:
+            if at != made - 1:
+                continue
+            scale[0] = 0.5
+            if how == "requires_grad":
+                assert params["w"].requires_grad and not params["w"].is_leaf and params["w"].grad is None
+            elif how == "values":
+                with th.no_grad():
+                    assert not scaled(scale)(params, *given_[0]).requires_grad
+            else:
+                value = scaled(scale)(params, *given_[0])
+                assert value.item() == scaled(scale)({k: w.numpy() for k, w in params.items()}, *given_[0]).item()
+                if how == "gradient":
+                    asked[0] += 1
+                    wrt = params["w"], params["b"]
+                    assert [g.shape for g in th.gradients(value, wrt, retain_graph=True)] == [w.shape for w in wrt]
+            scale[0] = 1.0
+        assert tower.t == t
+
+    if at_once:
+        train.over(*[np.array(entries) for entries in zip(*given_)], every=1, call=look)
+    else:
+        for n, batch in enumerate(given_, 1):
+            train(*batch)
+            look(n, ())
+    for batch in given_:
+        eager_step(scaled([1.0]), *runs[1], batch)
+    assert runs[0][1].t == 40 and train.program is not None
+    assert same(*runs) or not exact
+
+
+@pytest.mark.parametrize("put", ["data", "grad"])
+def test_who_asks_for_a_gradient_through_steps_of_another_loss_is_told_and_nothing_is_dropped(put):
+    scale, given_ = [1.0], batches(60)
+    runs = [make(Adam(0.01, optimizer=SGD(1e-3, optimizer=SGD(1e-4)), horizon=3)) for _ in range(2)]
+    train, (params, tower) = th.replay(scaled(scale), *runs[0], exact=True), runs[0]
+    for n, batch in enumerate(given_):
+        if n == 30:
+            scale[0] = 0.5
+            value = scaled(scale)(params, *given_[0])
+            for ask in (
+                value.backward,
+                lambda value=value: th.gradients(value, tower.parameters["alpha"]),
+                lambda value=value: th.gradients(value, tower.optimizer.parameters["alpha"]),
+                lambda: setattr(params["w"], put, params["w"].detach()),
+            ):
+                with pytest.raises(th.GraphError, match="a window of 3 steps.*of its last 2.*Nothing is dropped"):
+                    ask()
+            scale[0] = 1.0
+            assert tower.t == 30
+            one, other = (
+                th.gradients(scaled(scale)(p, *given_[0]), o.parameters["alpha"], retain_graph=True) for p, o in runs
+            )
+            assert one[0].item() == other[0].item() != 0.0  # now there is one
+        train(*batch)
+        eager_step(scaled(scale), *runs[1], batch)
+    assert train.program is not None and same(*runs)
 
 
 def test_a_loss_and_rates_that_change_while_a_program_is_learned_do_not_stand_in_its_way():

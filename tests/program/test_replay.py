@@ -162,22 +162,30 @@ def test_what_the_loss_carries_is_replayed_and_seen(horizon):
 
 
 @pytest.mark.parametrize("kept", [th.Tensor.detach, th.Tensor.numpy])
-def test_the_state_of_a_recurrent_net_is_carried(kept):
+@pytest.mark.parametrize("taken", [th.tensor, lambda x: th.Tensor(np.asarray(x))], ids=["a copy", "itself"])
+@pytest.mark.parametrize("horizon", [1, 2, 3])
+def test_the_state_of_a_recurrent_net_is_carried(kept, taken, horizon):
+    """The derivative of a later step in the window reads what the loss has taken of it, and of the batch."""
     net = th.nn.LSTM("net", 3, 4, 1)
     params = net.parameters(seed=0, dtype=np.float64)
-    runs = [({name: th.tensor(w.numpy(), requires_grad=True) for name, w in params.items()}, adam()) for _ in range(2)]
+
+    def run():
+        tower = SGD(0.1, optimizer=SGD(1e-3), horizon=horizon)
+        return {name: th.tensor(w.numpy(), requires_grad=True) for name, w in params.items()}, tower
+
+    runs = [run(), run()]
     states = [{name: th.tensor(np.zeros((2, 4))) for name in "hc"} for _ in runs]
 
     def loss_with(state):
         def loss(params, x):
-            out, ((h, c),) = net(params, x, [(th.Tensor(np.asarray(state["h"])), th.Tensor(np.asarray(state["c"])))])
+            out, ((h, c),) = net(params, taken(x), [(taken(state["h"]), taken(state["c"]))])
             state.update(h=kept(h), c=kept(c))
             return th.mean(th.square(out - 0.3))
 
         return loss
 
     train = th.replay(loss_with(states[1]), *runs[1], carry=states[1], exact=True)
-    for x in np.random.default_rng(0).standard_normal((14, 5, 2, 3)):
+    for x in np.random.default_rng(0).standard_normal((20, 5, 2, 3)):
         assert train(x) == eager_step(loss_with(states[0]), *runs[0], (x,))
         assert np.asarray(states[0]["h"]).tobytes() == np.asarray(states[1]["h"]).tobytes()
     assert train.program is not None and train._session.moment

@@ -69,8 +69,7 @@ def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: T
     after = {key: trace.handle(array) for key, array in trace.after.items()}
     found += [(made.get(program.keys[k], program.keys[k]), handle) for k, handle in after.items() if k not in counted]
     found.append((body.loss, trace.handle(trace.loss)))
-    copied = {slot for key, slot in program.keys.items() if key[0] == "carry"}
-    copied |= {entry.slot for step in program.bodies for entry in step.batch if entry.copies}
+    copied = _copied(program)
     there = [(handles[slot], handle, slot in copied) for slot, handle in found if slot not in program.constants]
     agrees = all(
         known is None or known is handle or copies and is_copy(array_of(handle), array_of(known))
@@ -80,6 +79,16 @@ def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: T
     for key, slot in program.keys.items():
         handles[slot] = after[key]
     return agrees and counts
+
+
+def _copied(program: Program) -> set[int]:
+    """The slots of arrays that the loss may read in copies: what it carries, and the batch; those of earlier steps."""
+    found = {slot for key, slot in program.keys.items() if key[0] == "carry"}
+    found |= {entry.slot for body in program.bodies for entry in body.batch if entry.copies}
+    moves = [move for body in program.bodies for move in body.moves]
+    while later := {target for source, target in moves if source in found} - found:
+        found |= later
+    return found
 
 
 def _is_made_by(program: Program, instruction: Instruction, event: Event) -> bool:

@@ -32,8 +32,15 @@ CHANGES = (
 )
 IN_WINDOW = (
     "replay: what the loss closes over has changed within a window of {} steps. The hypergradient needs the graphs of "
-    "its last {}, which cannot be made again with what it was. They are dropped, and the run stands after the window's "
-    "first step. Give what changes to the step with the batch"
+    "its last {}, which cannot be made again with what it was. "
+)
+DROPPED = (
+    "The run stands after the window's first step; what came after is dropped. Give what changes to the step with the "
+    "batch"
+)
+GONE = (
+    "Nothing is dropped. Let what has changed be as it was, by model.train() for one, and ask again. For a look at the "
+    "model th.no_grad() is enough"
 )
 NUMBER = (
     "replay: a number among the arguments of the loss is another one each time, and a program holds it as a constant. "
@@ -81,6 +88,10 @@ class Learner:
         if self._closure.changed():
             self.is_stale, self._has_changed = True, True
             self.forget()
+
+    def has_changed(self) -> bool:
+        """Whether what the loss closes over is another thing than at the last steps; nothing is forgotten."""
+        return self.is_stale or self._closure.differs()
 
     def draws(self) -> Draws:
         """What the loss may draw from."""

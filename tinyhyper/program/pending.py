@@ -12,13 +12,28 @@ from typing import Any
 import numpy as np
 
 from ..core.operation import READERS, Elementwise
-from ..core.tape import current
+from ..core.tape import Edge, Node, current
 from ..core.tensor import Tensor, leaf
+from ..errors import GraphError
 from .moment import Moment
 from .values import Key
 
 ARRAY: Any = vars(Tensor)["array"]  # the slot, which `Pending` covers
 DATA: Any = vars(Tensor)["data"]
+
+
+class Gone(Node):
+    """In place of the graph of steps that cannot be made again: who asks for a gradient through it is told why."""
+
+    __slots__ = ("why",)
+    name = "gone"
+
+    def __init__(self, why: str, inputs: tuple[Edge, ...]) -> None:
+        super().__init__(Gone, inputs)
+        self.why = why
+
+    def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
+        raise GraphError(self.why)
 
 
 class Look:
@@ -31,6 +46,8 @@ class Look:
     def __init__(self, session: Any, moment: Moment | None = None, by: Any = None) -> None:
         self._session, self.moment, self.by = session, moment, by
         self.stays, self.seen = moment is not None, False
+        self._gone: dict[Key, Edge] = {}
+        self._inputs: tuple[Edge, ...] = ()  # of what depends on all hyperparameters
 
     def array(self, key: Key) -> np.ndarray:
         self.seen = True
@@ -39,12 +56,28 @@ class Look:
 
     def hand_over(self) -> None:
         """Let the tensors be as an eager step leaves them, if this is the last one."""
-        if not self.stays or self._session.stands_at(self.moment):
+        if self._is_last():
             self._session.hand_over()
+
+    def gone(self, key: Key) -> Edge | None:
+        """The edge of a tensor whose own cannot be made; None if it can, or if this is an earlier step, of leaves."""
+        self.seen = True
+        if not self._is_last() or not (why := self._session.gone()):
+            return None
+        if not self._inputs:
+            self._inputs = ((Node(), 0),)
+            for height, level in reversed([*enumerate(self._session.visible.levels)]):
+                made = {("hyperparameter", height, name): (Gone(why, self._inputs), 0) for name in level._tuned}
+                self._gone |= made
+                self._inputs = tuple(made.values()) or self._inputs
+        return self._gone.setdefault(key, (Gone(why, self._inputs), 0))
+
+    def _is_last(self) -> bool:
+        return not self.stays or self._session.stands_at(self.moment)
 
 
 class Pending(Tensor):
-    """A tensor that a replayed step has left; it becomes a Tensor when its edge or its gradient is asked for.
+    """A tensor that a replayed step has left; it becomes a Tensor when its edge is read, or something is put there.
 
     Its mark says where to look, and its key there.
     """
@@ -69,9 +102,13 @@ class Pending(Tensor):
             become(self, leaf(Tensor(look.array(key))))
         return self
 
+    def _edge(self) -> Edge | None:
+        look, key = self.mark
+        return look.gone(key) or self._fill().edge
+
     array = property(_array)
-    edge = property(lambda self: self._fill().edge, lambda self, edge: setattr(self._fill(), "edge", edge))
-    grad = property(lambda self: self._fill().grad, lambda self, grad: setattr(self._fill(), "grad", grad))
+    edge = property(_edge, lambda self, edge: setattr(self._fill(), "edge", edge))
+    grad = property(lambda self: None, lambda self, grad: setattr(self._fill(), "grad", grad))  # a step has left none
     data = property(DATA.fget, lambda self, value: setattr(self._fill(), "data", value))
 
 
@@ -93,8 +130,13 @@ def become(tensor: Tensor, made: Tensor) -> None:
 
 def _read(op: Any, args: Sequence[Any]) -> Any:
     """An operation of pending tensors: of what they become, or of their values alone where nothing is recorded."""
-    args = [(x._fill() if current().recording else Tensor(x.array)) if type(x) is Pending else x for x in args]
+    args = [_operand(x) if type(x) is Pending else x for x in args]
     return op(*args) if isinstance(op, Elementwise) else args[0]
+
+
+def _operand(x: Pending) -> Tensor:
+    edge = x.edge if current().recording else None  # with which it has become a Tensor, unless that is gone
+    return Tensor(x.array, edge) if type(x) is Pending else x
 
 
 READERS[Pending] = _read
