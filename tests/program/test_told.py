@@ -393,21 +393,22 @@ def test_a_loss_that_puts_weights_into_params_is_told_their_names():
         th.replay(loss, params, tower).over(X, Y)
 
 
-@pytest.mark.parametrize("element", [True, False])
+FAR = {
+    "a number": (lambda total, factor: total * factor, "the loss is [^,]*, and .* in the eager step"),
+    "an array": (lambda total, factor: (total - total.detach()) * factor, r"w, of shape \(2,\), is .* times its"),
+    "a shape": (lambda total, factor: total.reshape((1,) * (factor > 1)), r"of shape \(\), and float64 of \(1,\)"),
+}
+
+
+@pytest.mark.parametrize("kind", FAR)
 @pytest.mark.parametrize("verify, dropped", [(1, "The last step is"), (None, r"The last \d steps are")])
-def test_how_far_a_program_is_from_its_loss_is_told(element, verify, dropped):
-    seen = [1.0] * 2000
-
-    def loss(params, x):
-        total = th.sum(th.square(params["w"] * x)) * seen[1500]
-        return total if element else total - total.detach()  # which is 0, and moves the weights alike
-
+def test_how_far_a_program_is_from_its_loss_is_told(kind, verify, dropped):
+    hidden, (end, words) = [1.0] * 2000, FAR[kind]
     params = {"w": th.tensor(np.ones(2), requires_grad=True)}
-    train = th.replay(loss, params, SGD(0.1), verify=verify)
+    train = th.replay(lambda params, x: end(th.sum(params["w"] * x), hidden[1500]), params, SGD(0.1), verify=verify)
     train.over(np.ones((6, 2)))
-    seen[1500] = 2.0
-    what = "the loss is .*, and .* in the eager step" if element else r"w, of shape \(2,\), is .* times its largest"
-    with pytest.raises(th.GraphError, match=f"{what}.*{dropped} dropped"):
+    hidden[1500] = 2.0
+    with pytest.raises(th.GraphError, match=f"{words}.*{dropped} dropped"):
         train.over(np.ones((30, 2)))
 
 
