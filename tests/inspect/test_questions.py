@@ -339,7 +339,7 @@ def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
 def test_fixed_and_tuned_alpha_differ_in_one_edge():
     answer = inspect.differences(by_hand(tuned=False, alphas=(0.1,)), by_hand(alphas=(0.1,)))
     assert answer.rows == [("alpha", "w", "without a gradient", "kept")]
-    told = r"Both recordings have \d+ edges between named values\. 1 of them differs\."
+    told = r"Both recordings have edges between \d+ pairs of named values\. 1 of them differs\."
     assert re.match(told, answer.text)
     same = inspect.differences(by_hand(), by_hand())
     assert not same.rows and same.text.startswith("Nothing. Both recordings have ")

@@ -12,7 +12,7 @@ from .letters import clip, clipped, fitted, wide
 from .names import KAPPA, LOSS, own
 from .plain import plain, short
 from .rows import SKIPPED, SMALL, needed, told, tuned
-from .shapes import FIXED, Box, Figure, Key
+from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import site
 
 FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
@@ -26,9 +26,9 @@ LEGEND = {
     "gradient": "a gradient in .grad",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-ONLY = {
-    "second": "only in the second recording",
+ONLY: dict[Mark, str] = {
     "first": "only in the first recording: pale",
+    "second": "only in the second recording",
     "cut-first": "in both, cut in the first",
     "cut-second": "in both, cut in the second",
     "value-first": "in both, without a gradient in the first",

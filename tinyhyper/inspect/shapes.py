@@ -117,10 +117,28 @@ class Figure:
 
     def marks(self) -> set[Mark]:
         """How what is drawn differs between two recordings."""
+        return set().union(*[marks for each in self._marks() for marks in each]) - {""}
+
+    def _marks(self) -> list[list[set[Mark]]]:
+        """The marks of each arrow, of each whole box, and of each box in part."""
         arrows, boxes = self.visible(), self.boxes.values()
         fixed = {arrow.source.lane for arrow in arrows if arrow.source.step == FIXED} if self.alone else set()
-        found: set[Mark] = {arrow.mark for arrow in arrows}.union(*[{box.mark, *box.alone.values()} for box in boxes])
-        return found.union(*[self.alone[lane] for lane in fixed if self.alone]) - {""}
+        whole: list[Mark] = [*(box.mark for box in boxes), *self.fixed_marks().values()]
+        parts: list[set[Mark]] = [{*box.alone.values()} for box in boxes]
+        parts += [{*self.alone[lane]} for lane in fixed if self.alone]
+        return [[{arrow.mark} for arrow in arrows], [{mark} for mark in whole], parts]
+
+    def fixed_marks(self) -> dict[int, Mark]:
+        """By lane, how its fixed hyperparameters differ, where all arrows from them differ so."""
+        found: dict[int, set[Mark]] = {}
+        for arrow in self.arrows:
+            if arrow.source.step == FIXED:
+                found.setdefault(arrow.source.lane, set()).add(arrow.mark)
+        return {lane: mark for lane, marks in found.items() if len(marks) == 1 for mark in marks - {""}}
+
+    def marked(self, mark: Mark) -> list[int]:
+        """How many arrows have a mark, how many whole boxes, and how many boxes in part."""
+        return [sum(mark in marks for marks in each) for each in self._marks()]
 
     def reached(self, start: Key) -> list[Key]:
         """The boxes that a gradient reaches from a box along kept arrows, nearest first."""
