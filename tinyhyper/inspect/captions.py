@@ -11,7 +11,7 @@ from .graph import look_of
 from .letters import clip, clipped, fitted, wide
 from .names import KAPPA, LOSS, own
 from .plain import plain, short
-from .rows import SKIPPED, SMALL, needed, told, tuned
+from .rows import SKIPPED, SMALL, became, needed, told, tuned
 from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import site
 
@@ -121,6 +121,7 @@ class Captions:
         number = norm if value is None else value
         remark = "" if number is None else told(box, number)
         remark = remark if remark in ("", SKIPPED) or value is not None else f"norm {remark}"
+        remark = became(box, names[0], remark) if number is not None else remark
         if key.kind == "gradient":
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"

@@ -33,6 +33,7 @@ class Box:
      state: the names of the optimizer's state.
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
+    instead: of a gradient, by name, what it would be without the cut in question.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  mark, gone: as of an arrow.
     alone: by name, the one of two recordings that alone has it; of a state by "with m".
     skipped: whether it is of a skipped step: a value that it made, or a loss or gradient that it did not take.
@@ -44,6 +45,7 @@ class Box:
     state: set[str] = field(default_factory=set)
     coordinates: dict[str, str] = field(default_factory=dict)
     meant: dict[str, float] = field(default_factory=dict)
+    instead: dict[str, float] = field(default_factory=dict)
     rule: str | None = None
     number: float | None = None
     skipped: bool = False
