@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import SPACE, classes, collisions, points, texts
-from recordings import run, stacks, trained
+from recordings import run, skipping, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -107,6 +107,41 @@ def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps
 def test_a_picture_of_long_paths_shows_their_first_steps():
     drawn = inspect.paths(windowed(9, 10, weights=1), "alpha").svg()
     assert {int(step) for step in re.findall(r">after step (\d+)", drawn)} == {*range(1, 8)}
+
+
+@given(st.sampled_from(["sgd/sgd", "adam(0.05)/sgd", "sgd(0.1, mu=0.5)/sgd/sgd"]), st.integers(2, 5))
+def test_a_picture_of_a_gradient_within_a_step_shows_the_step_that_made_the_value(stack, steps):
+    """The cuts that the answer names are of that step, and end at the boxes of the paths."""
+    tape = run(stack, steps)[0]
+    for at in range(1, steps):
+        root = ElementTree.fromstring(inspect.paths(tape, f"alpha[{at}]").svg())
+        words = [text for text, _ in texts(root)]
+        columns = [text for text in words if re.match("(after|before) step", text)]
+        assert columns == [f"after step {at - 1}" if at > 1 else "before step 1", f"after step {at}"]
+        assert {f"loss[{at}]", f"step {at} →"} <= {*words} and f"step {at + 1} →" not in words
+        assert {"th-cut", "th-kept"} <= legend(root) and collisions(root) == []
+        shown = {int(n) for text in words for n in re.findall(r"\d+", text) if re.search(r"\bcuts? \d", text)}
+        assert shown <= {cut.number for cut in tape.cuts if cut.step == at} and shown
+
+
+def test_a_value_made_after_skipped_steps_is_drawn_with_those_that_its_step_read():
+    for skips in (1, 4, 6):
+        tape = skipping(factors=(1.0, *[np.nan] * skips, 1.0, 1.0), ghosts=True)
+        root = ElementTree.fromstring(inspect.paths(tape, f"alpha[{skips + 2}]").svg())
+        words = {text for text, _ in texts(root)}
+        assert {f"alpha[{skips + 2}]", f"loss[{skips + 2}]"} <= words
+        assert ("alpha[1]" in words) == (skips < 6)  # or else there are too many steps between
+
+
+def test_a_value_that_no_step_made_is_drawn_with_what_it_moves():
+    """A loss that reads a hyperparameter itself sends a gradient to it before the first step."""
+    params, optimizer = {"w": th.tensor([1.0, -2.0], requires_grad=True)}, SGD(0.1, optimizer=SGD(0.01))
+    with th.record(ghosts=True) as tape:
+        (th.sum(params["w"] ** 2) + optimizer.parameters["alpha"]).backward()
+        optimizer.step(params)
+    answer = inspect.paths(tape, "alpha[0]")
+    words = {text for text, _ in texts(ElementTree.fromstring(answer.svg()))}
+    assert [row[0] for row in answer.rows] == ["loss[0] → alpha[0]"] and {"alpha[0]", "loss[0]", "alpha[1]"} <= words
 
 
 def legend(root):

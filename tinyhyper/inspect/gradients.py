@@ -77,7 +77,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         return Flow(amounts, ranked[0], words, _listed(each))
 
     caption = text.split(". ")[0] + "."
-    scene = Scene(tape, question, caption, parts[0].through if parts else (place,), flow=flow, asked=[place])
+    ends = [place, *(part.through[0] for part in parts)]
+    scene = Scene(tape, question, caption, ends, flow=flow if parts else None, asked=[place])
     return Answer(question, text, columns, rows, "contribution", scene.draw)
 
 
