@@ -432,6 +432,7 @@ def test_the_checkpoint_holds_every_value_and_what_the_last_step_has_read():
     assert {"w[3]", "b[3]", "alpha[3]", "beta1[3]", "beta2[3]", "kappa", "w.m[3]", "b.v[3]"} <= set(kept)
     assert {"∂loss[2]/∂w[2]", "w.m[2]", "∂loss[2]/∂u(beta1[2])"} <= set(kept)
     assert "the first hypergradients after loading would be zero" in answer.text
+    assert "t of each level" in answer.text
     assert "nothing else is needed" in inspect.checkpoint(run("sgd")[0]).text
 
 

@@ -1,10 +1,12 @@
 """What is printed of a program, and what its JSON holds, is what it does."""
 
 import json
+from functools import partial
 from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import SPACE, classes, inside, texts
@@ -93,6 +95,18 @@ def assert_listed(made, exact):
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.count("✂") - 1 == sum(cut is not None for line in rows for cut in line.cuts)
     assert listing(read(Sheet, json.loads(made.to_json()))) == text
+
+
+@pytest.mark.parametrize("horizon, steps", [(1, "a step"), (3, "a window of 3 steps")])
+def test_a_run_and_its_program_are_shown_in_a_line(horizon, steps):
+    train = th.replay(loss_of, *make(SGD(0.1, optimizer=SGD(1e-3), horizon=horizon)))
+    assert repr(train) == "<Replay of loss_of, no program yet>"
+    for batch in batches(12):
+        train(*batch)
+    lines = sum(len(step.instructions) for step in sheet(train.program).steps)
+    assert repr(train.program) == f"<Program of {steps}, {lines} instructions: print() lists them>"
+    assert repr(train) == f"<Replay of loss_of, {train.program!r}>"
+    assert repr(th.replay(partial(loss_of), *make(SGD(0.1)))) == "<Replay of partial, no program yet>"
 
 
 def assert_drawn(made):

@@ -1,5 +1,6 @@
 """What is wrong with a replayed run is told: by our errors, as early as can be, and in words that say what to do."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -134,6 +135,47 @@ def test_a_sweep_takes_a_tuple_of_stacks_and_one_worker_at_least():
         train.sweep([make(adam())], X)
     with pytest.raises(th.ArgumentError, match="sweep: workers must be an integer >= 1, not 0"):
         train.sweep([make(adam())], (X, Y), workers=0)
+
+
+WRONG_STARTS = {
+    "an array": ({"w": np.ones((3, 2)), "b": np.ones(2)}, adam()),
+    "no weights": ({}, adam()),
+    "another name": ({"v": th.tensor(np.ones((3, 2)), requires_grad=True)}, adam()),
+    "no horizon": make(SGD(0.1, optimizer=SGD(0.1), horizon=None)),
+    "no pair": adam(),
+}
+
+
+@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ("an array", th.DtypeError, r"params\['w'\] is a ndarray; make it with th.tensor"),
+        ("no weights", th.ArgumentError, "params is empty"),
+        ("another name", th.ArgumentError, "params has v; the loss takes w, b"),
+        ("no horizon", th.ArgumentError, "with horizon=None"),
+        ("no pair", th.ArgumentError, "a start is a pair"),
+    ],
+)
+def test_a_start_that_replay_refuses_is_refused_by_its_number(at, wrong, error, message):
+    starts = [make(adam()) for _ in range(3)]
+    starts[at] = WRONG_STARTS[wrong]
+    with pytest.raises(error, match=rf"^sweep: starts\[{at}\]: .*{message}"):
+        th.replay(loss_of, *make(adam())).sweep(starts, (X, Y))
+
+
+@given(st.integers(0, 2), st.integers(0, 7))
+@settings(max_examples=10)
+@example(0, 3)
+@example(2, 0)
+def test_a_sweep_gives_a_row_for_each_run_and_a_column_for_each_step(runs, steps):
+    """No steps are as many steps as in an empty stack, and no error."""
+    params = {"w": th.tensor([1.0], requires_grad=True)}
+    train = th.replay(lambda params, *batch: th.sum(params["w"]), params, SGD(0.1))
+    for given_, options in ((), {"steps": steps}), ((np.ones((steps, 2)),), {}):
+        assert len(train.over(*given_, **options)) == steps
+        losses, made = train.sweep([(params, SGD(0.1))] * runs, given_, **options)
+        assert losses.shape == (runs, steps) and len(made) == runs
 
 
 @pytest.mark.parametrize("wrong", range(3))
@@ -294,6 +336,80 @@ def test_what_the_message_says_of_numpy_on_the_batch_has_a_program():
     train = th.replay(loss, *make(adam()))
     train.over(X, Y)
     assert train.program is not None
+
+
+class Foreign:
+    """An array of another library."""
+
+    def __array__(self, *given, **options):
+        return X[0]
+
+
+@pytest.mark.parametrize(
+    "batch, words",
+    [
+        (Foreign(), r"a test_told\.Foreign. Give its values, by .numpy\(\)"),
+        ({"x": X[0]}, r"a dict. .*one by one: train\(\*batch.values\(\)\)"),
+        ([X[0], Y[0]], r"a list. .*np.array.* one by one: train\(\*batch\)"),
+        ((X[0], Y[0]), r"a tuple. .*np.array.* one by one: train\(\*batch\)"),
+        (object(), "a object$"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_batch_is_told_what_to_give(batch, words):
+    params, tower = make(adam())
+    with pytest.raises(th.DtypeError, match=f"an array, a tensor, a number or a text, not {words}"):
+        th.replay(loss_of, params, tower)(batch)
+    assert tower.t == 0
+
+
+@pytest.mark.parametrize("goal", [False, True])
+@pytest.mark.parametrize("horizon", [1, 2])
+@pytest.mark.parametrize(
+    "wrong, error, words",
+    [
+        (lambda params, x, y: th.square(x @ params["w"] - y), th.ShapeError, r"has shape \(4, 2\); return its mean"),
+        (lambda *given: [value := loss_of(*given), value.backward()][0], th.GraphError, "called backward.. itself"),
+    ],
+    ids=["a vector", "backward"],
+)
+def test_what_no_step_can_descend_is_told_by_its_name(wrong, error, words, horizon, goal):
+    params, tower = make(SGD(0.1, optimizer=SGD(1e-3), horizon=horizon))
+    losses = (loss_of, wrong) if goal else (wrong, None)
+    with pytest.raises(error, match=f"^replay: the {'goal' if goal else 'loss'} .*{words}"):
+        th.replay(losses[0], params, tower, goal=losses[1]).over(X, Y)
+    assert tower.t == (horizon if goal else 0)
+
+
+def test_a_loss_that_puts_weights_into_params_is_told_their_names():
+    params, tower = make(adam())
+    count = itertools.count()
+
+    def loss(params, x, y):
+        params[f"z{next(count)}"] = th.tensor([1.0], requires_grad=True)
+        return loss_of(params, x, y) + sum(th.sum(w) for name, w in params.items() if name.startswith("z"))
+
+    with pytest.raises(th.GraphError, match=r"\. z\d+ is there in one step .* the names that params and carry= had"):
+        th.replay(loss, params, tower).over(X, Y)
+
+
+FAR = {
+    "a number": (lambda total, factor: total * factor, "the loss is [^,]*, and .* in the eager step"),
+    "an array": (lambda total, factor: (total - total.detach()) * factor, r"w, of shape \(2,\), is .* times its"),
+    "a shape": (lambda total, factor: total.reshape((1,) * (factor > 1)), r"of shape \(\), and float64 of \(1,\)"),
+}
+
+
+@pytest.mark.parametrize("kind", FAR)
+@pytest.mark.parametrize("verify, dropped", [(1, "The last step is"), (None, r"The last \d steps are")])
+def test_how_far_a_program_is_from_its_loss_is_told(kind, verify, dropped):
+    hidden, (end, words) = [1.0] * 2000, FAR[kind]
+    params = {"w": th.tensor(np.ones(2), requires_grad=True)}
+    train = th.replay(lambda params, x: end(th.sum(params["w"] * x), hidden[1500]), params, SGD(0.1), verify=verify)
+    train.over(np.ones((6, 2)))
+    hidden[1500] = 2.0
+    with pytest.raises(th.GraphError, match=f"{words}.*{dropped} dropped"):
+        train.over(np.ones((30, 2)))
 
 
 def test_a_loss_that_is_a_number_is_told_to_return_the_tensor():

@@ -66,8 +66,8 @@ def checkpoint(tape: Recording) -> Answer:
     rows = [(name, str(row.shape), row.bytes, why) for (name, row), why in zip(named, whys)]
     groups = {why: [row.bytes for row in tape.saved if row.why.endswith(why)] for why in ("value", "gradient", "read")}
     amounts = {why: f"({count(len(sizes), 'array')}, {amount(sum(sizes))})" for why, sizes in groups.items()}
-    text = f"A file holds the values as they are now {amounts['value']} and the gradients in .grad "
-    text += f"{amounts['gradient']}. "
+    text = f"A file holds the values as they are now {amounts['value']}, the gradients in .grad {amounts['gradient']}, "
+    text += "and t of each level: how many steps it has made. "
     live = {number for name, reached in holders.items() if name is not None for number in reached}
     hyperparameters = [row.place for row in tape.saved if row.role == "hyperparameter" and row.place is not None]
     tuned = any(tape.node(place).kind != "constant" for place in hyperparameters)

@@ -29,7 +29,7 @@ class Batches:
         if not stacks:
             if index is not None or steps is None:
                 raise ArgumentError(f"{by}: say steps=, the number of steps, where the loss takes no batch; no index=")
-            self._count = whole(f"{by}: steps", steps)
+            self._count = whole(f"{by}: steps", steps, 0)
         else:
             if steps is not None:
                 raise ArgumentError(f"{by}: the stacks, or index=, say how many steps there are; leave out steps=")

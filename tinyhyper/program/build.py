@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -56,7 +56,7 @@ class Builder:
         """Raise Difference where two steps have other values or operations; what they read is compared later."""
         for before, now in ((one.before, other.before), (one.after, other.after)):
             if others := before.keys() ^ now.keys():
-                raise Difference(f"{', '.join(sorted(map(named, others)))} is there in one step and not in the next")
+                raise Difference(_other_names(others))
         for first, second in zip_longest(one.events, other.events):
             if first is None or second is None or not same_op(first.op, second.op):
                 raise Difference(f"a step has {_told(second)} where the one before it had {_told(first)}")
@@ -190,6 +190,15 @@ class Builder:
     def _new(self, kind: Kind, name: str, spec: ArraySpec) -> int:
         self.slots.append(Slot(kind, name, spec))
         return len(self.slots) - 1
+
+
+def _other_names(others: Iterable[Key]) -> str:
+    """What to do about values that one step has and not the next; states come and go with their weights."""
+    names = [named(key) for key in others if key[0] in ("weight", "carry")] or map(named, others)
+    return (
+        f"{', '.join(sorted(names))} is there in one step and not in the next. Each step has the names that params and "
+        "carry= had when the run began; let the loss put none there, and none away"
+    )
 
 
 def _told(event: Event | None) -> str:

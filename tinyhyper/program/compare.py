@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
+from ..errors import GraphError
 from ..optim.ranges import RangeWatch
 from ..optim.saving import bare
 from .moment import Batch, Moment, live
@@ -17,11 +18,6 @@ from .visible import Visible
 
 CLOSE = {"f": 1e-5, "d": 1e-12}  # by the coarsest dtype of the values, of the largest element
 PIECE = 1 << 14  # elements that are compared at once, as what is computed of them needs memory
-APART = (
-    "replay: the program no longer computes what the loss does: {}. The last {} steps are dropped, and the run stands "
-    "where program and loss last agreed. Something has changed that a recording cannot see; give it to the step with "
-    "the batch, or as an array in carry="
-)
 
 
 class Comparisons:
@@ -99,8 +95,22 @@ def _difference(after: Moment, loss: np.ndarray, expected: np.ndarray, found: Ma
     for name, mine, its in pairs:
         error = distance(mine, its)
         if not error <= close:
-            return f"{name} is {_shown(mine)}, and {_shown(its)} in the eager step ({error:.2g} of the largest element)"
+            if (mine.shape, mine.dtype) != (its.shape, its.dtype):
+                return f"{name} is {mine.dtype} of shape {mine.shape}, and {its.dtype} of {its.shape} in the eager step"
+            if mine.size == 1:
+                return f"{name} is {mine.item():.17g}, and {its.item():.17g} in the eager step"
+            return f"{name}, of shape {its.shape}, is {error:.2g} times its largest element away from the eager step's"
     return None
+
+
+def apart(what: str, steps: int) -> GraphError:
+    """Program and loss are apart. what: says where.  steps: that are dropped."""
+    dropped = "The last step is" if steps == 1 else f"The last {steps} steps are"
+    return GraphError(
+        f"replay: the program no longer computes what the loss does: {what}. {dropped} dropped, and the run stands "
+        "where program and loss last agreed. Something has changed that a recording cannot see; give it to the "
+        "step with the batch, or as an array in carry="
+    )
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -115,7 +125,3 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
         if not same.all():
             error = np.maximum(error, np.max(np.abs(mine - its), where=~same, initial=0.0))
     return float(error / largest) if largest else np.inf if error else 0.0
-
-
-def _shown(array: np.ndarray) -> str:
-    return f"{array.item():.17g}" if array.size == 1 else f"an array of shape {array.shape}"

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..draws import Draws
-from ..errors import DtypeError, GraphError
+from ..errors import DtypeError, GraphError, ShapeError
 from ..optim.goal import descend
 from ..optim.horizon import Window
 from .moment import Batch
@@ -65,5 +65,15 @@ def _asked(
         raise DtypeError(
             f"replay: the {name} is a tensor of one element, not a {type(value).__name__}; return the tensor, without "
             ".item()"
+        )
+    if value.size != 1:
+        raise ShapeError(
+            f"replay: the {name} is a tensor of one element, and this one has shape {value.shape}; return its mean, "
+            "th.mean(...), or its sum"
+        )
+    if value.edge is not None and value.edge[0].released:
+        raise GraphError(
+            f"replay: the {name} has called backward() itself. A step of train calls it, and then optimizer.step(): "
+            f"the {name} returns the tensor, and no more"
         )
     return value

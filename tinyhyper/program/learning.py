@@ -35,7 +35,8 @@ IN_WINDOW = (
     "its last {}, which cannot be made again with what it was. "
 )
 DROPPED = (
-    "They are dropped, and the run stands after the window's first step. Give what changes to the step with the batch"
+    "The run stands after the window's first step; what came after is dropped. Give what changes to the step with the "
+    "batch"
 )
 GONE = (
     "Nothing is dropped. Let what has changed be as it was, by model.train() for one, and ask again. For a look at the "

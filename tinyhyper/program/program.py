@@ -111,6 +111,11 @@ class Program(NamedTuple):
     def __str__(self) -> str:
         return listing(sheet(self))
 
+    def __repr__(self) -> str:
+        steps = "a step" if len(self.bodies) == 1 else f"a window of {len(self.bodies)} steps"
+        count = sum([len(body.instructions) for body in self.bodies])
+        return f"<Program of {steps}, {count} instructions: print() lists them>"
+
     def to_json(self) -> str:
         """The program as JSON: its arrays, and the instructions of each step."""
         return dumps(sheet(self))

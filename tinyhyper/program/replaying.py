@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import named, whole
+from ..arguments import whole
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError, GraphError
 from ..inspect.answers import Answer
-from ..optim.horizon import Window
 from ..sites import said_of
 from .batches import Batches, Histories
 from .measuring import profile
 from .program import Program
 from .session import Known, Session
 from .sweeping import all_steps, copies, on_one_thread, side_by_side
+from .values import check_run
 
 
 class Replay:
@@ -28,6 +28,11 @@ class Replay:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def __repr__(self) -> str:
+        loss, program = self._session.loss, self.program
+        shown = "no program yet" if program is None else repr(program)
+        return f"<Replay of {getattr(loss, '__name__', type(loss).__name__)}, {shown}>"
 
     @property
     def program(self) -> Program | None:
@@ -122,12 +127,12 @@ class Replay:
     ) -> tuple[np.ndarray, list[tuple[dict[str, Tensor], Optimizer]]]:
         """Many runs of this step side by side, each on one thread: of other seeds, or other hyperparameters.
 
-        starts: pairs (params, optimizer), from copies of which the runs begin.
+        starts: pairs (params, optimizer), from copies of which the runs begin; params have the names of this run's.
         batches, index, steps: as `over` takes them; all runs have the same.
         workers: how many runs there are at a time; as many as processors if None.
         Returns the losses, (runs, steps), and for each run its params and optimizer. This run stays where it is.
-        Raises as `over` does, and ArgumentError or DtypeError for a start that is no such pair. The error of a run, and
-        a warning, says of which start it is.
+        Raises as `over` does, and ArgumentError or DtypeError for a start that is no such pair, or that `replay` would
+        refuse. The error of a run, and a warning, says of which start it is.
         """
         session = self._session
         if session.visible.carry:
@@ -136,7 +141,8 @@ class Replay:
             kind = type(batches).__name__
             raise ArgumentError(f"sweep: batches is a tuple of stacks, such as (xs, ys) or (xs,), not a {kind}")
         workers = workers if workers is None else whole("sweep: workers", workers)
-        runs, rows, turn = copies(starts), Batches(batches, index, steps, "sweep"), Lock()
+        runs, turn = copies(starts, session.visible.params.keys(), session.goal), Lock()
+        rows = Batches(batches, index, steps, "sweep")
 
         def make(n: int, known: Known | None) -> tuple[Session, np.ndarray]:
             with said_of(f"sweep: starts[{n}]"):
@@ -149,7 +155,7 @@ class Replay:
             first = [make(0, None)] if runs and known is None else []
             known = first[0][0].known() if first else known
             rest = side_by_side([partial(make, n, known) for n in range(len(first), len(runs))], workers)
-        return np.array([losses for _, losses in (*first, *rest)]), runs
+        return np.array([losses for _, losses in (*first, *rest)]).reshape(len(runs), len(rows)), runs
 
 
 def replay(
@@ -178,19 +184,11 @@ def replay(
     Raises DtypeError or ArgumentError for what is no loss, no goal, no params, no tower or no carry, for horizon=None,
     for a goal of a tower that tunes nothing, and for side_by_side of an exact run.
     """
-    named("replay", params, MutableMapping)
-    if not params:
-        raise ArgumentError("replay: params is empty, so there is nothing to move")
     if not callable(loss):
         raise ArgumentError(f"replay: the loss is a function, loss(params, *batch), not a {type(loss).__name__}")
     if goal is not None and not callable(goal):
         raise ArgumentError(f"replay: the goal is a function, goal(params, *batch), not a {type(goal).__name__}")
-    if not isinstance(optimizer, Optimizer):
-        raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
-    if goal is not None and not optimizer._tuned:
-        raise ArgumentError(f"replay: {optimizer} tunes nothing, so nothing descends a goal; give it optimizer=")
-    if optimizer.hooks[Window].horizon is None:
-        raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
+    check_run(params, optimizer, goal)
     if carry is not None and not isinstance(carry, MutableMapping):
         raise DtypeError(f"replay: carry is a dict of named arrays, not a {type(carry).__name__}")
     if exact and side_by_side:
@@ -198,5 +196,5 @@ def replay(
     if verify is not None:
         verify = whole("replay: verify", verify)
     session = Session(loss, params, optimizer, {} if carry is None else carry, exact, verify, side_by_side, goal=goal)
-    session.visible.arrays()  # each is one
+    session.visible.arrays()  # what it carries are arrays
     return Replay(session)

@@ -43,10 +43,21 @@ def signature_of(batch: Batch) -> tuple[Any, ...]:
             found += type(entry), entry
         else:
             raise DtypeError(
-                "replay: an argument of the loss is an array, a tensor, a number or a text, not a "
-                f"{type(entry).__name__}"
+                f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {_told(entry)}"
             )
     return found
+
+
+def _told(entry: Any) -> str:
+    """The type of what is no entry of a batch, and what to give instead."""
+    kind, module = type(entry).__name__, type(entry).__module__.partition(".")[0]
+    if isinstance(entry, Mapping):
+        return f"{kind}. Give what it holds one by one: train(*batch.values())"
+    if isinstance(entry, (list, tuple)):
+        return f"{kind}. Make an array of it, by np.array(...), or give what it holds one by one: train(*batch)"
+    if hasattr(entry, "__array__"):
+        return f"{module}.{kind}. Give its values, by .numpy() or np.asarray(...)"
+    return kind
 
 
 def own(entry: Any) -> Any:

@@ -12,10 +12,11 @@ from ..core.tape import RECORDING, current
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import GraphError
+from ..inspect.text import count
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from .batches import Batches, Histories
-from .compare import APART, Comparisons, differs
+from .compare import Comparisons, apart, differs
 from .eager import asks, eager_step
 from .forks import lock_of
 from .layout import Layout
@@ -160,31 +161,30 @@ class Session:
     def gone(self) -> str:
         """Why the graphs of the window's steps cannot be made again, as the loss is another one now; "" if they can."""
         with self.lock:
-            is_gone = self._pending and self.moment.since and self.learner.has_changed()
-            return (IN_WINDOW + GONE).format(self._period, len(self.moment.since)) if is_gone else ""
+            is_gone = (since := self.moment.since if self._pending else ()) and self.learner.has_changed()
+            return (IN_WINDOW + GONE).format(self._period, count(len(since), "step")) if is_gone else ""
 
     def hand_over(self) -> None:
         """Let what users see be as after an eager step. Raises GraphError, and changes nothing, if that is gone."""
         with self.lock:
             if why := self.gone():
                 raise GraphError(why)
-            pending = self._pending
-            try:
-                self._pending = False
-                if pending:
+            if self._pending:
+                try:
+                    self._pending = False
                     self.visible.hand_over(self.moment, self._eager_step)
-            except BaseException:
-                self._pending = pending
-                raise
+                except BaseException:
+                    self._pending = True
+                    raise
             self.learner.is_stale = False
 
     def _drop_window(self) -> None:
         """Stand where the window began, if another loss would make its steps again now. Raises GraphError then."""
         if self.gone():
-            dropped = len(self.moment.since)
+            why = (IN_WINDOW + DROPPED).format(self._period, count(len(self.moment.since), "step"))
             self._go_back(self.moment.back())
             self.learner.is_stale = False
-            raise GraphError((IN_WINDOW + DROPPED).format(self._period, dropped))
+            raise GraphError(why)
 
     def _go_back(self, moment: Moment) -> None:
         """Let users see a moment, from which the eager engine goes on."""
@@ -233,7 +233,7 @@ class Session:
         learner.forget()
         self._runner.forget()
         self._go_back(self._held.moment)
-        raise GraphError(APART.format(what, self._held.since))
+        raise apart(what, self._held.since)
 
     def _eager(self, batch: Batch, signature: tuple[Any, ...]) -> float:
         """Make a step by the eager engine, and learn from it."""

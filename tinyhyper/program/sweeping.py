@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -14,24 +14,33 @@ from ..core.tensor import Tensor, tensor
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, DtypeError
 from ..optim.saving import twin
+from ..sites import said_of
 from . import native
 from .batches import Batches, Histories
 from .session import Session
+from .values import check_run
 
 Start = tuple[dict[str, Tensor], Optimizer]
 
 
-def copies(starts: Any) -> list[Start]:
-    """Runs of their own that begin where others are. Raises DtypeError or ArgumentError for what are no runs."""
+def copies(starts: Any, names: Collection[str], goal: Any) -> list[Start]:
+    """Runs of their own that begin where others are. Raises DtypeError or ArgumentError for what are no runs.
+
+    names: of the params that the loss takes.  goal: what the levels above descend; None for the loss.
+    """
     found = []
-    for start in starts:
-        if not isinstance(start, tuple) or len(start) != 2:
-            raise ArgumentError(f"sweep: a start is a pair (params, optimizer), not {type(start).__name__}")
-        params, optimizer = start
-        if not isinstance(params, Mapping) or not isinstance(optimizer, Optimizer):
-            raise DtypeError("sweep: a start is a pair (params, optimizer): a dict of named tensors, and a tower")
-        own = {name: tensor(w.numpy(), requires_grad=True) for name, w in params.items()}
-        found.append((own, twin(optimizer)))
+    for n, start in enumerate(starts):
+        with said_of(f"sweep: starts[{n}]"):
+            if not isinstance(start, tuple) or len(start) != 2:
+                raise ArgumentError(f"a start is a pair (params, optimizer), not {type(start).__name__}")
+            params, optimizer = start
+            if not isinstance(params, Mapping) or not isinstance(optimizer, Optimizer):
+                raise DtypeError("a start is a pair (params, optimizer): a dict of named tensors, and a tower")
+            check_run({**params}, optimizer, goal)
+            if params.keys() != {*names}:
+                raise ArgumentError(f"params has {', '.join(map(str, params))}; the loss takes {', '.join(names)}")
+            own = {name: tensor(w.numpy(), requires_grad=True) for name, w in params.items()}
+            found.append((own, twin(optimizer)))
     return found
 
 
