@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .asking import by_name
 from .core.operation import Elementwise, attach
 from .core.rules import KNOWN, foreign
+from .core.tape import current
 from .core.tensor import FLOATS, Protocol, Tensor, take_over
 from .errors import ArgumentError, DtypeError, ShapeError, TinyhyperError, UnsupportedError
 from .operands import broadcast, recorded
@@ -65,6 +66,13 @@ def frozen(item: Any) -> Any:
     if array.dtype.kind not in "iub":
         raise DtypeError(f"index: an index is of integers or booleans, not {array.dtype}")
     unmasked(item, "index", array.ndim)
+    return copied(item.array if isinstance(item, Tensor) else item, array)
+
+
+def copied(values: Any, array: np.ndarray) -> np.ndarray:
+    """An array that the engine has made of values; whoever watches is told."""
+    if (watcher := current().tape) is not None:
+        watcher.copied(values, array)
     return array
 
 
@@ -82,7 +90,7 @@ class NumPy(Protocol):
             raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
         if type(values) not in KNOWN:
             unmasked(values, name, array.ndim + (array.dtype.kind == "f" and bool(np.isnan(array).any())))
-        return array
+        return copied(values, array)
 
     def check(self, array: Any) -> None:
         unmasked(array, "Tensor", 1)
@@ -137,7 +145,7 @@ def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
             "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
             "it, or use an operation with a rule (tinyhyper.ops lists them); of a masked array, take x.filled()"
         )
-    return np.array(x.array, dtype=dtype)
+    return copied(x.array, np.array(x.array, dtype=dtype))
 
 
 def __float__(x: Tensor) -> float:

@@ -36,6 +36,19 @@ def skipping(text="sgd(0.1)/sgd(0.01)", factors=(1.0, np.nan, 1.0, 1.0), params=
     return tape
 
 
+def penalized(steps=3, horizon=3, ghosts=False, how="log"):
+    """A tower whose loss reads a number outside the optimizer. how: its coordinate."""
+    params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}
+    outside = {"outside": {"decay": 0.1}, "coordinates": {"decay": how}}
+    optimizer = th.optim.SGD(0.05, horizon=horizon, **outside, optimizer=th.optim.SGD(0.1))
+    with th.record(ghosts) as tape:
+        for n in range(steps):
+            loss = th.mean(th.tanh(params["w"])) + optimizer.outside["decay"] * th.sum(params["w"] ** 2)
+            loss.backward(create_graph=n % horizon > 0)
+            optimizer.step(params)
+    return tape
+
+
 def tower(text="sgd/sgd", steps=2, parameters=1):
     def loss(params):
         total = th.tensor(0.0)

@@ -41,7 +41,7 @@ class Calls:
     def cut(self, *what):
         pass
 
-    gradient = swept = moves = cut
+    gradient = swept = moves = copied = cut
 
 
 def calls_of(function, *args):

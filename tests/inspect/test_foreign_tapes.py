@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import trained
+from recordings import penalized, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -45,6 +45,7 @@ TEXTS = [
         tower("adam/sgd"),
         tower("sgd(0.1, mu=0.5, horizon=2, objective=sum)/sgd", 4, True),
         by_hand(),
+        penalized(4, 2, ghosts=True),
     )
 ]
 LOADED = [json.loads(text) for text in TEXTS]

@@ -16,7 +16,7 @@ from tinyhyper.inspect.captions import BRANCH, LEGEND
 from tinyhyper.inspect.coordinate import within, word
 from tinyhyper.inspect.equation import COORDINATES
 
-STYLES = ("kept", "idle", "cut", "asked", "backward", "value", "trail", "branch", "carry", "second", "first")
+STYLES = ("kept", "idle", "cut", "gate", "asked", "backward", "value", "trail", "branch", "carry", "second", "first")
 WORDS = {**LEGEND, **legend.MARKS, "branch": BRANCH, "|…|": legend.NORM}
 BARS = {"shape": contents.SHAPES, "arrow": "→ still alive at the end"}
 

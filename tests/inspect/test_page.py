@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from packing import unpacked
 from reading import Reader, browser
-from recordings import by_hand, overlong, skipping
+from recordings import by_hand, overlong, penalized, skipping
 from recordings import trained as recorded
 
 import tinyhyper as th
 from tinyhyper.inspect.explorer import page, save_html
-from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.graph import Graph, flow_in
 from tinyhyper.inspect.memory import alive, nbytes
 from tinyhyper.inspect.timeline import amount
 
@@ -624,7 +624,7 @@ def test_a_skipped_step_is_called_so_and_curves_have_a_gap_there(reader):
 
 
 def test_no_arrow_crosses_a_box_and_each_box_is_in_its_band(reader, windows):
-    for tape in (windows, recorded("sgd/sgd/sgd", 4), trained(), skipping()):
+    for tape in (windows, recorded("sgd/sgd/sgd", 4), trained(), skipping(), penalized(5), penalized(4, 2)):
         reader.open(tape)
         crossed = """
             const { layout, lanes } = explorer, found = [], BOX = { width: 128, height: 44 };
@@ -689,6 +689,42 @@ def test_no_two_arrows_share_a_line_unless_they_begin_or_end_together(reader):
         assert reader.ask(SHARED) == [], text
 
 
+def test_a_gate_is_where_the_gradient_of_a_loss_stops(reader):
+    tape = penalized(4, 3, ghosts=True)
+    reader.open(tape)
+    assert reader.ask(SHARED) == []
+    drawn = "return explorer.lanes.arrows.filter((arrow) => arrow.flow === 'gate').map((arrow) => arrow.target.kind)"
+    assert reader.ask(drawn) == ["loss"] * 4
+    assert f"{sum(flow_in(tape, edge) == 'kept' for edge in tape.edges)} edges kept" in reader.says("summary")
+    assert "gate: the value passes, the gradient of this loss stops" in reader.says("legend")
+    reader.screenshot("gates")
+    losses = "new Paths(explorer.tape, explorer.lanes, box).losses.map(([node]) => explorer.tape.nodes[node].step)"
+    boxes = "[...explorer.lanes.boxes.values()].filter((box) => box.kind === 'values' && box.names.has('decay'))"
+    reached = reader.ask(f"return {boxes}.map((box) => [box.step, {losses}])")
+    assert [[step, sorted(found)] for step, found in sorted(reached)] == [[0, []], [1, [2, 3]], [4, []]]
+    reader.ask("explorer.enter(explorer.cy.nodes('.loss')[0])")
+    labels = "return explorer.cy.edges(arguments[0]).map((edge) => edge.data('label'))"
+    assert reader.ask(labels, ".gate") == ["⊘"] and "✂" not in "".join(reader.ask(labels, ".kept"))
+    reader.open(recorded("sgd/sgd"))
+    assert "gate" not in reader.says("legend")
+
+
+def test_a_cut_that_cuts_off_no_graph_is_pale(reader):
+    for tape in (trained(), by_hand(), penalized(4, 2)):
+        reader.open(tape)
+        look = "explorer.tape.look(one.flow, [...one.cuts])"
+        looks = reader.ask(f"return explorer.lanes.arrows.map((one) => [one.flow, [...one.cuts], {look}])")
+        for flow, cuts, look in looks:
+            assert (look == "idle") == (flow == "cut" and not any(tape.cuts[cut].severed for cut in cuts))
+        styles = "[edge.style('target-arrow-fill'), edge.style('line-color')]"
+        pale = f"return explorer.cy.edges('.idle').map((edge) => {styles})"
+        rest = "return explorer.cy.edges('.cut').not('.idle').map((edge) => edge.style('target-arrow-fill'))"
+        found = reader.ask(pale)
+        assert {fill for fill, _ in found} <= {"hollow"} and set(reader.ask(rest)) == {"filled"}
+        assert len({colour for _, colour in found}) == bool(found) and bool(found) == (tape.title != "by hand")
+        assert ("cut where the gradient would end without it, too" in reader.says("legend")) == bool(found)
+
+
 def test_a_click_on_a_box_of_another_step_goes_there(reader):
     reader.open(recorded("sgd/sgd", 4))
     reader.ask("explorer.go(2, false); explorer.all()")
@@ -706,7 +742,7 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
     reader.size(width, height)
     reader.system(theme)
     edges = "const at = (one) => document.querySelector(one).getBoundingClientRect();"
-    for tape in (tall(), recorded("sgd/sgd", 4)):
+    for tape in (tall(), penalized(), recorded("sgd/sgd", 4)):
         reader.open(tape)
         assert reader.ask(edges + "return at('#lanes > div').right <= at('#graph').left")
         assert reader.ask(edges + "return at('#legend').bottom <= at('aside').bottom")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import TypeAlias
 
-from .graph import flow_of
+from .graph import flow_in, flow_of
 from .letters import clip
 from .names import sized
 from .plain import short
@@ -55,7 +55,8 @@ class Boxes(Trees):
         """The operation whose box an operation shares: the only one that reads it, and reads nothing else in a box."""
         readers = [edge for edge in self.out[number] if not self.nodes[edge.target].sweep]
         node = self.nodes[number]
-        if node.kind != "operation" or len(readers) != 1 or readers[0].cut is not None or self.known((number, 0)):
+        shared = len(readers) == 1 and flow_in(self.tape, readers[0]) not in ("cut", "gate")
+        if node.kind != "operation" or not shared or self.known((number, 0)):
             return None
         target = self.nodes[readers[0].target]
         read = sum(self._has_box(edge.source) for edge in self.into[target.number])

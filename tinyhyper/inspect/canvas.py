@@ -111,6 +111,12 @@ class Canvas:
         self.add("path", group, d="M-3.5 -3.4 L9 5.5 M-3.5 3.4 L9 -5.5")
         return group
 
+    def gate(self, x: float, y: float, style: str = "", parent: ElementTree.Element | None = None) -> None:
+        """Draw a gate: a ring with a bar across it."""
+        group = self.add("g", parent, class_=f"th-ring {style}".rstrip(), transform=f"translate({x:.1f} {y:.1f})")
+        self.add("circle", group, cx=0, cy=0, r=8)
+        self.add("path", group, d="M-5 5 L5 -5")
+
     def picture(self, scale: float = 1.0) -> Picture:
         """What has been drawn, so many times as large. Raises ArgumentError if that is no size."""
         if not isinstance(scale, (int, float)) or not 0 < scale < inf:

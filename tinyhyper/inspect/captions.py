@@ -24,6 +24,7 @@ LEGEND = {
     "backward": "backward() leaves a gradient in .grad",
     "value": "a constant, or no gradient recorded",
     "gradient": "a gradient in .grad",
+    "gate": "gate: the value passes, the gradient of this loss stops",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
 ONLY = {
@@ -95,6 +96,16 @@ class Captions:
         if key.kind == "gradient":
             return f"∂loss[{key.step}]/∂{several}[{key.step}]" if self.known(key) else f"∂loss/∂{several}"
         return several if key.step == FIXED else f"{several}[{key.step}]"
+
+    def marked(self, marks: Collection[int]) -> set[int]:
+        """The numbers of cuts whose scissors stand out. Raises ArgumentError for one that is not drawn."""
+        cuts = {cut.number for arrow in self.figure.arrows for cut in arrow.cuts}
+        if missing := sorted({*marks} - cuts):
+            raise ArgumentError(
+                f"marks: cut {missing[0]} is not in the picture of steps {self.figure.steps[0]} to "
+                f"{self.figure.steps[-1]}; its cuts are {', '.join(map(str, sorted(cuts))) or 'none'}"
+            )
+        return {*marks}
 
     def needs(self) -> tuple[float, float]:
         """How wide the texts in boxes are, and in those of gradients: of a row, its short name and its whole number."""

@@ -26,7 +26,7 @@ from .shapes import Figure
 from .text import count
 
 STEPS, MOST = 2, 3  # in the picture; edges that the text names
-FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient"}
+FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient", "gate": "kept for later losses"}
 WHICH = "first", "second"
 QUESTION = "What changed between the two?"
 Ends: TypeAlias = "tuple[str, str]"  # the names of the values that an edge joins

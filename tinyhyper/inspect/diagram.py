@@ -246,6 +246,8 @@ class Diagram(Canvas):
         self.add("title", group, text=f"{ends}: {LEGEND[look]}")
         style = (" th-marked" if cut in self.marks else "") + (" th-idle" if look == "idle" else "")
         self.arrow(group, path, f"th-arrow th-{flow}{style}", look)
+        if flow == "gate":
+            self.gate(*(line := points(path))[len(line) // 2], parent=group)
         if cut is None:
             return
         record, spot, text = self.boxes.cuts[cut], self.spots[join], self._beside(join)

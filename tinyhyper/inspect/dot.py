@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from ..errors import MissingPackageError
+from .graph import flow_in
 from .names import Names
 from .records import Edge, Node, Recording
 from .text import content, site
@@ -32,11 +33,13 @@ FLOWS: dict[str, Attributes] = {
     "kept": {"penwidth": "1.4"},
     "cut": {"style": "dashed", "color": "#b3261e", "fontcolor": "#b3261e"},
     "value": {"color": "#c8c8c8", "penwidth": "0.6"},
+    "gate": {"penwidth": "1.4", "style": "dashed", "label": "⊘"},
 }
 
 
 def to_dot(tape: Recording) -> str:
-    """The recording as Graphviz text, a cluster a step: kept edges solid, cuts dashed with ✂ and reason, values grey.
+    """The recording as Graphviz text, a cluster a step: kept edges solid, cuts dashed with ✂ and reason, gates
+    dashed with ⊘, values grey.
 
     A node's tooltip is its place in the code. `dot -Tsvg` draws it.
     """
@@ -99,6 +102,6 @@ def _node(node: Node, names: Names) -> Attributes:
 
 def _edge(tape: Recording, edge: Edge) -> Attributes:
     if edge.cut is None:
-        return FLOWS[edge.flow]
+        return FLOWS[flow_in(tape, edge)]
     label = f"✂{edge.cut} {tape.cuts[edge.cut].reason or ''}".rstrip()
     return {"label": label, **FLOWS[edge.flow]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..core.tensor import Tensor, leaf
 from ..finite import norm
 from ..sites import Site
 from .ghosts import Ghosts, compute_ghosts
-from .records import Edge, Flow, Inside, Kind, Label, Node, Output, Place, Recording
+from .records import Edge, Inside, Kind, Label, Node, Output, Place, Recording
 
 Mark: TypeAlias = "tuple[int, int, int, int | None]"  # the recorder's key, a node, an output, the cut in between
 Facts: TypeAlias = "tuple[tuple[int, ...], np.dtype, Any, float | None]"  # shape, dtype, the one number, the norm
@@ -67,7 +67,7 @@ class Event(NamedTuple):
         """The edges into the node."""
         found = []
         for operand, (_, source, output, cut) in enumerate(self.operands):
-            kept: Flow = "kept" if self.kept and self.kept[operand] else "value"
+            kept: Literal["kept", "value"] = "kept" if self.kept and self.kept[operand] else "value"
             found.append(Edge(source, output, number, operand, kept if cut is None else "cut", cut))
         return found
 

@@ -14,7 +14,8 @@ from .records import Cut, Edge, Inside, Node, Place, Recording
 from .saved import Saved
 from .schema import dumps, read, refuse
 
-FORMAT, VERSION = "tinyhyper.tape", 3
+FORMAT, VERSION = "tinyhyper.tape", 4
+OLDER = 3  # which did not say where the gates are
 FACTS = ("title", "steps", "objective", "horizon", "towers", "ends", "skipped")
 LISTS = ("nodes", "edges", "cuts", "insides")
 PARTS = 24  # of a gradient
@@ -70,6 +71,7 @@ class File:
     towers: list[str]
     ends: list[int]
     skipped: list[int]
+    gates: list[Place]
     nodes: list[Node]
     edges: list[Edge]
     cuts: list[Cut]
@@ -94,6 +96,7 @@ def file(tape: Recording) -> File:
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
     refused = tape.saved if isinstance(tape.saved, str) else None
     saved = None if isinstance(tape.saved, str) else tape.saved
+    records["gates"] = sorted(tape.gates)
     return File(FORMAT, VERSION, **records, alive=held, saved=saved, refused=refused, paths=_paths(tape))
 
 
@@ -103,6 +106,7 @@ def from_json(text: str) -> Recording:
     tape = Recording()
     for name in (*FACTS, "paths"):
         setattr(tape, name, getattr(found, name))
+    tape.gates = {*found.gates}
     tape.saved = found.saved if found.refused is None else found.refused
     for name in LISTS:
         getattr(tape, name).extend(getattr(found, name))
@@ -119,10 +123,15 @@ def _loaded(text: str) -> Any:
         raise
     except (ValueError, TypeError, RecursionError) as error:
         raise ArgumentError(f"this is not the JSON of a tape: {error!r}") from None
-    if type(loaded) is dict and (loaded.get("format", FORMAT), loaded.get("version", VERSION)) != (FORMAT, VERSION):
+    if type(loaded) is not dict:
+        return loaded
+    if loaded.get("format", FORMAT) != FORMAT or loaded.get("version", VERSION) not in (OLDER, VERSION):
         raise ArgumentError(
-            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}; {FORMAT} version {VERSION} is read"
+            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}; {FORMAT} version {OLDER} or "
+            f"{VERSION} is read"
         )
+    if loaded.get("version") == OLDER:
+        loaded |= {"version": VERSION, "gates": loaded.get("gates", [])}
     return loaded
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from heapq import heappop, heappush
 
 from ..errors import ArgumentError
-from .graph import flow_of
+from .graph import flow_in, flow_of
 from .names import order, ordered
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
 from .shapes import FIXED, Arrow, Box, Drawn, Figure, Key
@@ -200,8 +200,8 @@ class _Boxes:
         self._join(loss, key).number = self.tape.output(loss).value
 
         def between(place: Place) -> list[Place]:
-            before = [edge.place for edge in self.into[place[0]] if edge.flow != "cut" and edge.place not in self.where]
-            nodes = [self.tape.node(place) for place in before]
-            return [place for place, node in zip(before, nodes) if node.kind == "operation" and not node.sweep]
+            before = [e.place for e in self.into[place[0]] if flow_in(self.tape, e) not in ("cut", "gate")]
+            nodes = [(p, self.tape.node(p)) for p in before if p not in self.where]
+            return [p for p, node in nodes if node.kind == "operation" and not node.sweep]
 
         self.where.update(dict.fromkeys(walk([loss], between), key))

@@ -68,7 +68,7 @@ class Rerun:
             for node in self._nodes:
                 for n, tensor in enumerate(self._compute(node)):
                     self._check(node, n, tensor)
-                    if (node.number, n) in self.program.outside and tensor.edge is not None:
+                    if (node.number, n) in tape.gates and tensor.edge is not None:
                         self._gates[node.step].append(gate := Gate(tensor.edge))
                         gate.open()
                         tensor = Tensor(tensor.array, (gate, 0))

@@ -189,6 +189,11 @@ def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answ
     elif stopping:
         where = [f"cut {cut.number} of {graph.cut_name(cut)}" for cut in stopping]
         text = f"Every path from a loss back to {name} is cut, at {', '.join(where)}.{_stopped(graph, stopping, zero)}"
+    elif place in graph.behind(graph.losses, ("kept", "gate")):
+        text = (
+            f"A loss reads {name} at a gate, where the gradient that this loss itself sends back stops. A later loss "
+            f"of the window reaches {name} through the gradient by which a step has moved the weights."
+        )
     elif place in graph.behind(graph.losses, ("kept", "value")):
         text = f"A loss depends on {name}, but only through an operation that recorded no gradient, as in no_grad()."
     elif not any(loss > place for loss in graph.losses):

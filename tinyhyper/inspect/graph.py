@@ -27,10 +27,16 @@ def look_of(flow: str, cuts: Iterable[Cut]) -> str:
     return "idle" if flow == "cut" and not any(cut.severed for cut in cuts) else flow
 
 
+def flow_in(tape: Recording, edge: Edge) -> Flow:
+    """What an edge does to gradients. At a gate, that of the loss which reads the value stops, and no later loss's."""
+    gate = edge.flow == "kept" and edge.place in tape.gates and not tape.nodes[edge.target].sweep
+    return "gate" if gate else edge.flow
+
+
 def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Literal["asked"]:
     """What an edge does to gradients if some cuts are left out. opened: their numbers."""
     if edge.cut is None or edge.cut not in opened:
-        return edge.flow
+        return flow_in(tape, edge)
     return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
@@ -83,7 +89,7 @@ class Graph(Names):
 
     def behind(self, starts: Iterable[Place], flows: Collection[str]) -> set[Place]:
         """Some values, and those that they depend on along edges of these flows."""
-        return set(walk(starts, lambda place: [edge.place for edge in self.sources(place) if edge.flow in flows]))
+        return set(walk(starts, lambda place: [e.place for e in self.sources(place) if flow_in(self.tape, e) in flows]))
 
     def back(self, number: int) -> set[int]:
         """A node and all those to which gradients flow from it: what it keeps alive."""
@@ -101,7 +107,7 @@ class Graph(Names):
             if state != start and self.known(state[0]) is not None:
                 return []
             edges = self.sources(state[0])
-            return [(edge.place, max(state[1], edge.flow, key=STRENGTH.__getitem__)) for edge in edges]
+            return [(edge.place, max(state[1], flow_in(self.tape, edge), key=STRENGTH.__getitem__)) for edge in edges]
 
         found = [state for state in walk([start], ahead) if state != start]
         return [Link(place, target, flow) for place, flow in found if self.known(place) is not None]

@@ -22,7 +22,7 @@ BEFORE, AFTER, LAST = 32, 48, 34  # between values and their gradients, from the
 LOW = 19  # from row to row of a box
 TOP, GAP, CLOSE, FOOT = 28, 39, 32, 14  # above the highest box, between boxes, where they are close, below the lowest
 CONSTANT, ASIDE = 34, 10  # how far from a box's middle a constant's arrow ends; between two arrows
-BESIDE = "cut", "value", "asked", "kept"  # flows between the same boxes, side by side
+BESIDE = "cut", "value", "asked", "gate", "kept"  # flows between the same boxes, side by side
 
 
 class Route(NamedTuple):
@@ -158,6 +158,8 @@ class Layout:
         own = ASIDE * beside.index(arrow.flow) if arrow.flow in beside else 0
         aside = own + apart
         match source.kind, target.kind:
+            case "values", "loss" if source.lane and x1 >= x0:  # a hyperparameter outside the optimizer
+                return _beside(x0 + right, y0 + down - 12, x1 - left if x1 > x0 else x1 + left, y1 + aside)
             case "values", "values" | "loss" if x0 == x1 and (source.lane - target.lane in (0, 1)):
                 return _line(x0 + own - apart, y0 + down, x1 + own - apart, y1 - up)
             case "values", "values" | "loss" if x0 == x1:  # past a lane
@@ -182,7 +184,7 @@ class Layout:
                 return _level(x0 + right, x1 - left, y1 - 11, x1 - left)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
                 return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, BEFORE / 2 - 8)
-            case "values", "values" if source.lane > target.lane and self._free(source, target.step + 1):
+            case "values", _ if source.lane > target.lane and self._later(source, target):
                 return elbow(x0 + right, y0 - down + self.old - 6 + aside, x1 - aside, y1 - up)
         if y1 < y0:
             up, down = -up, -down
@@ -193,6 +195,10 @@ class Layout:
         """Whether an arrow of constants begins where their lane has no box."""
         lane, step = arrow.source.lane, arrow.target.step
         return arrow.source.step == FIXED and lane not in self.bars and Key(lane, step, "values") not in self.boxes
+
+    def _later(self, source: Key, target: Key) -> bool:
+        """Whether something is of a later step than some values, and all between them is free."""
+        return source.step < target.step and self._free(source, target.step + 1)
 
     def _free(self, source: Key, step: int) -> bool:
         """Whether no box stands to the right of some values, before a step."""
@@ -240,6 +246,15 @@ def between(x0: float, x1: float, y0: float, y1: float, end: float) -> Route:
     lane, bend = y1 - 11, 6
     along = f"M{x0:g} {y0:g} V{lane - bend:g} Q{x0:g} {lane:g} {x0 + bend:g} {lane:g} H{x1 - bend:g}"
     return Route(f"{along} Q{x1:g} {lane:g} {x1:g} {lane + bend:g} V{y1:g}", (end + 10, y1 - 15))
+
+
+def _beside(x0: float, y0: float, x1: float, y1: float) -> Route:
+    """Out of the right side of a box and down past the weights: to the loss below it, or to the left of a later one."""
+    if x1 == x0:
+        return Route(_bend(x0, y0, x1, y1).path, (x1 + 6, y0 + 28))
+    x, bend = x1 - ROUND, 8
+    path = f"M{x0:g} {y0:g} H{x - bend:g} Q{x:g} {y0:g} {x:g} {y0 + bend:g} V{y1 - bend:g}"
+    return Route(f"{path} Q{x:g} {y1:g} {x + bend:g} {y1:g} H{x1:g}", (x, y0 + 28))
 
 
 def _riser(x0: float, y0: float, x1: float, y1: float, across: float) -> Route:

@@ -72,5 +72,7 @@ def _key(canvas: Canvas, kind: str, x: float, y: float) -> None:
         canvas.arrow(None, f"M{x:g} {y:g} H{x + long:g}", f"th-arrow th-{kind} th-key", kind, end)
     if kind == "backward":
         pill(x=x + 24, width=28)
+    if kind == "gate":
+        canvas.gate(x + 22, y, "th-key")
     if kind in ("cut", "idle", "marked"):
         canvas.scissors(x + 22, y, f"th-{kind} th-key".removeprefix("th-cut "))

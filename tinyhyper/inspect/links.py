@@ -26,6 +26,8 @@ def check_links(tape: Recording) -> None:
     if tape.horizon == 0:
         refuse("horizon", "is 0, which no window has")
     links = Links(tape)
+    for n, place in enumerate(sorted(tape.gates)):
+        links.place(place, f"gates[{n}]")
     links.edges()
     for check, rows in ((links.node, "nodes"), (links.cut, "cuts"), (links.inside, "insides")):
         for n, row in enumerate(getattr(tape, rows)):

@@ -63,8 +63,11 @@ def passes(tape: Recording) -> list[Pass]:
 def _reached(graph: Graph, loss: Place, ends: Collection[Place]) -> Iterator[Arrival]:
     """What kept edges lead to from a loss, newest first; a cut follows the oldest operation that reads through it."""
 
+    step = graph.nodes[loss[0]].step
+    gates = {place for place in graph.tape.gates if graph.nodes[place[0]].step == step}  # open to a later loss
+
     def sources(place: Place) -> list[Edge]:
-        return [] if place in ends else graph.sources(place)
+        return [] if place in ends or place in gates else graph.sources(place)
 
     def kept(place: Place) -> list[Place]:
         return [edge.place for edge in sources(place) if edge.flow == "kept"]

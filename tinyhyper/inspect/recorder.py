@@ -46,7 +46,7 @@ class Recorder(Watcher, EventRecording):
     def __init__(self, ghosts: bool = False, rewind: bool = True) -> None:
         EventRecording.__init__(self)
         Watcher.__init__(self)
-        self.program = Program({}, {}, {}, [], set()) if ghosts else None
+        self.program = Program({}, {}, {}, []) if ghosts else None
         self._key = next(_recorders)
         self._labelled: set[Place] = set()
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
@@ -111,8 +111,7 @@ class Recorder(Watcher, EventRecording):
 
     def outside(self, tensor: Tensor) -> None:
         """A loss reads a hyperparameter outside the optimizer here."""
-        if self.program is not None:
-            self.program.outside.add(self._place(tensor)[1:3])
+        self.gates.add(self._place(tensor)[1:3])
 
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
         """A backward pass went back from `loss`, and started with this cotangent."""

@@ -15,10 +15,10 @@ from ..errors import ArgumentError
 
 T = TypeVar("T")
 Kind = Literal["operation", "leaf", "constant", "earlier", "gradient"]
-Flow = Literal["kept", "cut", "value"]
+Flow = Literal["kept", "cut", "value", "gate"]
 Role = Literal["weights", "gradient", "state", "hyperparameter"]
 Place: TypeAlias = tuple[int, int]  # the number of a node and the index of one of its outputs
-STRENGTH: dict[str, int] = {"kept": 0, "asked": 1, "value": 2, "cut": 3}  # a path has the strongest flow of its edges
+STRENGTH: dict[str, int] = {"kept": 0, "asked": 1, "gate": 2, "value": 3, "cut": 4}  # a path has its edges' strongest
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class Edge:
     output: int
     target: int
     operand: int
-    flow: Flow
+    flow: Literal["kept", "cut", "value"]
     cut: int | None = None
 
     @property
@@ -169,14 +169,12 @@ class Program(NamedTuple):
     arrays: by node, the values that no recorded operation computed.  dtypes: of detached tensors, by cut.
     calls: by node, the operation, what it was told beside the operands, and whether it recorded a gradient.
     cotangents: by loss, the sum of the cotangents that its backward passes started with.
-    outside: where losses read hyperparameters outside the optimizer.
     """
 
     arrays: dict[int, np.ndarray]
     calls: dict[int, tuple[Any, Any, bool]]
     cotangents: dict[Place, np.ndarray]
     dtypes: list[np.dtype]
-    outside: set[Place]
 
 
 class Recording:
@@ -188,6 +186,7 @@ class Recording:
     towers: those that moved parameters of their own, as text.
     ends: how many nodes there were at the end of each step, and at the end.
     paths: the contribution of each path to each hypergradient, as JSON has it; empty unless read from JSON.
+    gates: where losses read hyperparameters outside the optimizer: the value passes, the gradient of this loss stops.
     saved: what `th.save` would write at the end, or why not.  closed: whether the block has ended.
     pasts: what `rewind` needs.  program: what a second run needs, if ghosts are recorded.
     """
@@ -199,6 +198,7 @@ class Recording:
         self.towers: list[str] = []
         self.ends: list[int] = []
         self.skipped: list[int] = []
+        self.gates: set[Place] = set()
         self.paths: list[Any] = []
         self.saved: list[Any] | str | None = None
         self.pasts: Any = None

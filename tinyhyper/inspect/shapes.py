@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from .records import Cut, Place, walk
 
-Drawn: TypeAlias = Literal["kept", "cut", "value", "asked", "backward"]
+Drawn: TypeAlias = Literal["kept", "cut", "value", "gate", "asked", "backward"]
 Alone: TypeAlias = Literal["first", "second"]  # the one of two recordings that has it
 Mark: TypeAlias = Literal["", "first", "second", "cut-first", "cut-second", "value-first", "value-second"]
 FIXED = -1

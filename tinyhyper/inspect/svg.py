@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
-from ..errors import ArgumentError
 from ..files import write
 from .bands import Joint, amounts, band, joint_of, spread, told
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
@@ -112,8 +111,7 @@ class Drawing(Canvas):
         self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
         for pair, amount in ((pair, amount) for boxes, amount in branches for pair in pairwise(boxes)):
             self.amounts[joint_of(shown, *pair, self.captions.name)] += amount
-        self.cuts = {cut.number: cut for arrow in shown.arrows for cut in arrow.cuts}
-        self.marks = self._marks(marks)
+        self.marks = self.captions.marked(marks)
         flows = {**self.captions.flows(), **keys}
         flows |= {"carry": CARRY} if any(self._style(joint) == "carry" for joint in self.joints) else {}
         self.led = bool(self.joints)  # a band in the caption says what the trail is
@@ -168,6 +166,8 @@ class Drawing(Canvas):
         for arrow in self.figure.arrows:
             if arrow.flow == "cut":
                 self._scissors(*self.layout.route(arrow).mark, arrow)
+            elif arrow.flow == "gate":
+                self.gate(*self.layout.route(arrow).mark)
         for x, y, text, anchor in amounts(self.layout, self.figure.arrows, self.came):
             self.write(x, y, text, "th-amount", None, anchor)
         self.legend.draw(self, self.bottom + 20)
@@ -195,15 +195,6 @@ class Drawing(Canvas):
     def _style(self, joint: Joint) -> str:
         """How a trail looks along an arrow. Along one that is cut a value passes, and no gradient."""
         return "carry" if joint[1] == "end" and self.figure.arrows[joint[0]].flow == "cut" else "trail"
-
-    def _marks(self, marks: Collection[int]) -> set[int]:
-        for number in marks:
-            if number not in self.cuts:
-                raise ArgumentError(
-                    f"marks: cut {number} is not in the picture of steps {self.figure.steps[0]} to "
-                    f"{self.figure.steps[-1]}; its cuts are {', '.join(map(str, sorted(self.cuts))) or 'none'}"
-                )
-        return set(marks)
 
     def _style_of(self, arrow: Arrow) -> str:
         """What sets it and its scissors apart, as classes."""

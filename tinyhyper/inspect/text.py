@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from .coordinate import word
-from .graph import Graph
+from .graph import Graph, flow_in
 from .names import KAPPA, TIE, sized
 from .plain import plain, short
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
@@ -32,6 +33,7 @@ ORIGINS = {
     "gradient": "left by backward()",
 }
 KEY = "✂ is a cut, with its number: the value passes, the gradient stops. Constants get no gradient."
+GATE = "⊘ is a gate: the value passes, the gradient of this loss stops. That of a later loss goes on."
 CELL = re.compile(r"[\\/]ipykernel_\d+[\\/]\d+\.py$|^<ipython-input-.*>$")  # where a notebook's code comes from
 
 
@@ -61,11 +63,14 @@ def tree(tape: Recording, limit: int | None = None, of: str | Place | None = Non
     """
     trees = Trees(tape)
     lines = trees.lines(of if of is None or isinstance(of, tuple) else trees.find(of)[-1])
-    kept = sum(edge.flow == "kept" for edge in tape.edges)
+    flows = Counter(flow_in(tape, edge) for edge in tape.edges)
+    kept = flows["kept"]
     counts = f"{count(tape.steps, 'step')}, {len(tape.nodes)} nodes, {count(kept, 'edge')} kept"
     text = [f"{plain(tape.title or 'Recording')}: {counts}, {count(len(tape.cuts), 'cut')} ✂"]
     if tape.cuts:
         text.append(KEY)
+    if flows["gate"]:
+        text.append(GATE)
     if any(name.title == KAPPA for name in trees.places):
         text.append(f"{TIE}.")
     shown = lines if limit is None or len(lines) <= limit else lines[:limit]
@@ -118,7 +123,7 @@ class Trees(Graph):
         """The line of a branch, and the edges that its own branches follow."""
         start, edge = branch.stem, branch.edge
         if edge is not None:
-            start += "└─ " if branch.last else "├─ "
+            start += ("└─ " if branch.last else "├─ ") + ("⊘ " if flow_in(self.tape, edge) == "gate" else "")
         number = branch.place[0]
         node, name = self.tape.nodes[number], self.name(branch.place)
         value = content(node.outputs[branch.place[1]])
@@ -146,7 +151,7 @@ class Trees(Graph):
 
     def plain(self, edge: Edge) -> bool:
         """Whether a kept edge leads to a value that is unnamed and not yet shown."""
-        return edge.flow == "kept" and edge.source not in self.shown and not self.known(edge.place)
+        return flow_in(self.tape, edge) == "kept" and edge.source not in self.shown and not self.known(edge.place)
 
     def follow(self, number: int) -> list[Edge]:
         """The edges into a node that get a branch each: kept and cut ones, and those from values with a name."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..sites import Site, caller, inside
 from .labels import Labels
 
@@ -68,6 +70,9 @@ class Watcher(Labels):
 
     def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
         """A step of the optimizer would move these parameters, unless it is not finite."""
+
+    def copied(self, values: Any, array: np.ndarray) -> None:
+        """The engine has made an array of values: for an operation, for a tensor, or for NumPy."""
 
     def outside(self, tensor: Tensor) -> None:
         """A loss reads a hyperparameter outside the optimizer here: what it sends back itself goes no further."""

@@ -174,7 +174,9 @@ class Builder:
             slot = self._new("made", event.op.name, spec_of(event.writes[output]))
         else:
             copied = index if kind == "copied" else Copied(index, trace.batch[index].dtype)
-            slot = self._new("batch", f"batch[{copied.position}]", spec_of(trace.batch[copied.position]))
+            entry = trace.batch[copied.position]
+            spec = spec_of(entry if kind == "batch" else np.empty(entry.shape, copied.dtype))
+            slot = self._new("batch", f"batch[{copied.position}]", spec)
             self._entries[n].append(Entry(copied.position, slot, copied.dtype, kind == "copied"))
         self._places[n, kind, index] = slot
         return slot

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .handles import Handle, array_of
-from .places import alike, equal, is_copy, same_op
+from .places import alike, equal, same_op
 from .program import Body, Instruction, Program
 from .readings import Reading
 from .trace import Event, Trace
@@ -21,7 +21,7 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
     traces: the last one of each body.  newest: which of them is the newest.
     """
     for body, trace in zip(program.bodies, traces, strict=True):
-        if not _agrees(program, [None] * len(program.slots), body, trace):
+        if not _agrees(program, [None] * len(program.slots), {}, body, trace):
             return None
     arrays = program.empty()
     for slot, (n, kind, index) in program.kept.items():
@@ -38,13 +38,17 @@ def follows(program: Program, traces: Sequence[Trace]) -> bool:
     traces: of windows in a row. What the first one reads of earlier steps is not known.
     """
     handles: list[Handle | None] = [None] * len(program.slots)
-    return all(_agrees(program, handles, *pair) for pair in zip(cycle(program.bodies), traces))
+    copies: dict[int, Handle] = {}
+    return all(_agrees(program, handles, copies, *pair) for pair in zip(cycle(program.bodies), traces))
 
 
-def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: Trace) -> bool:
+def _agrees(
+    program: Program, handles: list[Handle | None], copies: dict[int, Handle], body: Body, trace: Trace
+) -> bool:
     """Whether a step has made the operations that its program says, and read and left the arrays that it says.
 
     handles: of the slots' arrays, None where that is not known; it becomes those after the step.
+    copies: by the `id` of the handle of a copy, the handle of what it is a copy of; those of the step are added.
     """
     keys = program.keys.keys()
     if len(body.instructions) != len(trace.events) or not trace.after.keys() == keys >= trace.before.keys():
@@ -69,26 +73,13 @@ def _agrees(program: Program, handles: list[Handle | None], body: Body, trace: T
     after = {key: trace.handle(array) for key, array in trace.after.items()}
     found += [(made.get(program.keys[k], program.keys[k]), handle) for k, handle in after.items() if k not in counted]
     found.append((body.loss, trace.handle(trace.loss)))
-    copied = _copied(program)
-    there = [(handles[slot], handle, slot in copied) for slot, handle in found if slot not in program.constants]
-    agrees = all(
-        known is None or known is handle or copies and is_copy(array_of(handle), array_of(known))
-        for known, handle, copies in there
-    )
+    copies |= {number: source for number, (_, source, _) in trace.copies.items()}
+    there = [(handles[slot], handle) for slot, handle in found if slot not in program.constants]
+    agrees = all(known is None or known is handle or known is copies.get(id(handle)) for known, handle in there)
     counts = all(trace.after[key] == trace.before[key] + 1.0 for key in counted)
     for key, slot in program.keys.items():
         handles[slot] = after[key]
     return agrees and counts
-
-
-def _copied(program: Program) -> set[int]:
-    """The slots of arrays that the loss may read in copies: what it carries, and the batch; those of earlier steps."""
-    found = {slot for key, slot in program.keys.items() if key[0] == "carry"}
-    found |= {entry.slot for body in program.bodies for entry in body.batch if entry.copies}
-    moves = [move for body in program.bodies for move in body.moves]
-    while later := {target for source, target in moves if source in found} - found:
-        found |= later
-    return found
 
 
 def _is_made_by(program: Program, instruction: Instruction, event: Event) -> bool:
@@ -97,20 +88,20 @@ def _is_made_by(program: Program, instruction: Instruction, event: Event) -> boo
     return (
         same_op(instruction.op, event.op)
         and all(equal(program.constants[slot], array_of(handle)) for slot, handle in read if slot in program.constants)
-        and _same_arguments(instruction.call, event.call)
+        and same_arguments(instruction.call, event.call)
     )
 
 
-def _same_arguments(one: Any, other: Any) -> bool:
+def same_arguments(one: Any, other: Any) -> bool:
     """Whether arguments are the same, whatever is in their slots."""
     if isinstance(one, Reading):
         return True
     if isinstance(one, np.ndarray):
         return isinstance(other, np.ndarray) and equal(one, other)
     if type(one) is type(other) and type(one) in (tuple, list):
-        return len(one) == len(other) and all(map(_same_arguments, one, other))
+        return len(one) == len(other) and all(map(same_arguments, one, other))
     if type(one) is type(other) is dict:
-        return one.keys() == other.keys() and all(_same_arguments(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same_arguments(one[key], other[key]) for key in one)
     return one is other or alike(one, other)
 
 

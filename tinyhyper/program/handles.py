@@ -96,6 +96,19 @@ def array_of(handle: Handle) -> Any:
     return handle.find() if type(handle) is Weak else handle
 
 
+def is_same(array: Any, other: Any) -> bool:
+    """Whether two arrays that are there are one: the same object, or views of the same memory that lie alike."""
+    are_arrays = isinstance(array, np.ndarray) and isinstance(other, np.ndarray)
+    return array is other or are_arrays and _place(array) == _place(other)
+
+
+def is_copy(array: np.ndarray | None, other: Any) -> bool:
+    """Whether an array that is there holds what another one does, be it in another dtype."""
+    if array is None or not isinstance(other, np.ndarray) or array.dtype.kind != other.dtype.kind:
+        return False
+    return bool(np.array_equal(array, other.astype(array.dtype), equal_nan=array.dtype.kind == "f"))
+
+
 def spec_of(handle: Handle) -> ArraySpec:
     """Shape, dtype and strides of the array."""
     return ArraySpec(*(handle.spec if isinstance(handle, Weak) else SPEC(handle)))

@@ -19,6 +19,7 @@ from .enter import entered, follows
 from .handles import Handles
 from .moment import Batch, Cut, Moment, Since
 from .places import Difference
+from .probing import probe
 from .program import Program
 from .runners import arrays_in, own
 from .trace import Trace
@@ -80,7 +81,7 @@ class Learner:
         self._has_changed = False  # whether what the loss closes over has, since then
         self._unlike = self._others = 0  # steps, one after another, before which that has, or with other numbers
         self._traces: list[tuple[int, Trace]] = []
-        self._closure = Closure(reads, apart)
+        self._reads, self._closure = reads, Closure(reads, apart)
         self._closure.changed()  # from now on
 
     def look(self) -> None:
@@ -151,7 +152,7 @@ class Learner:
         if self._tries > TRIES:
             self._refuse(why)
 
-    def learn(self, n: int, trace: Trace, signature: tuple[Any, ...]) -> bool:
+    def learn(self, n: int, trace: Trace, signature: tuple[Any, ...], visible: Visible) -> bool:
         """Take note of step n of a window. True if that has made a program."""
         self._compare(signature)
         self._missed += 1
@@ -172,7 +173,7 @@ class Learner:
             return False
         else:
             try:
-                self.program = self._built(traces)
+                self.program = self._built(traces, visible)
             except Difference as error:
                 self._begin_anew(str(error))
                 return False
@@ -198,11 +199,12 @@ class Learner:
         fills = any(instruction.fills for body in known.bodies for instruction in body.instructions)
         return not fills and follows(known, traces)
 
-    def _built(self, traces: Sequence[Trace]) -> Program:
+    def _built(self, traces: Sequence[Trace], visible: Visible) -> Program:
         """The program that the windows of these traces follow. Raises Difference where there is none."""
         program = Builder(traces, self._period).program()
         if not follows(program, traces):  # only then is a run that takes a known program as soon where it has its own
             raise Difference("a run begins with another step than the one that follows")
+        probe(program, self._reads, self.draws(), visible, traces[-1].given)
         return program
 
     def count_alike(self, stacks: Sequence[np.ndarray], steps: int) -> int:

@@ -14,9 +14,21 @@ import numpy as np
 
 from ..errors import GraphError
 from ..sites import Site
-from .handles import Handle, array_of, spec_of
+from .handles import Handle, array_of, is_copy, spec_of
 from .readings import items_in
 from .trace import Event, Trace
+
+NUMPY = (
+    "NumPy inside the loss is not recorded, on the batch too: compute it by operations on tensors, such as "
+    "th.tensor(y).reshape(-1) for y.ravel(), th.tensor(x)[:8] for x[:8], th.clip(x, 0, 1) for np.clip(x, 0, 1) and "
+    "th.tensor(x, dtype=np.float32) for a cast, or before the step, and give it with the batch"
+)
+
+NUMBER = (
+    "A number that Python computes, such as 0.9**tower.t, is not recorded: give it to the step with the batch, as an "
+    "array. A hyperparameter that the loss reads belongs in outside= of the tower, and what the loss computes for its "
+    "next call in carry="
+)
 
 
 class Place(NamedTuple):
@@ -130,34 +142,25 @@ class Pair:
         for key, left in self.traces[call].after.items():
             if key[0] == "carry" and is_copy(array, np.asarray(left)):
                 return f"carry[{key[1]!r}] is computed by NumPy, which is not recorded; use operations on tensors"
+        if array is not None and not array.ndim:
+            return NUMBER
         return (
-            "NumPy inside the loss is not recorded, on the batch too: compute it by operations on tensors, such as "
-            "th.tensor(y).reshape(-1) for y.ravel(), or before the step, and give it with the batch. What the loss "
-            "keeps for its next call, such as the state of a recurrent net, belongs in carry="
+            f"{NUMPY}. What the loss keeps for its next call, such as the state of a recurrent net, belongs in carry="
         )
 
     def _note_copies(self, call: int) -> None:
-        """Know the arrays that are copies of the batch, in this call and in that of a window before."""
+        """Know the copies of the batch, and of what is carried, in this call and in that of a window before."""
         before = call - self.length
         first, second = self.traces[before], self.traces[call]
         for event, later in zip(first.events, second.events):
             for one, other in zip(_read_by(first, event), _read_by(second, later)):
-                place = self.arrays.place(before, one, event.node)
-                unknown = self.arrays.place(call, other, later.node) is None
-                if unknown and (place is None or place.kind in ("copied", "value")):
-                    for kind, index, x, y in self._sources(first, second, spec_of(other).dtype):
-                        if is_copy(array_of(one), x) and is_copy(array_of(other), y):
-                            self.arrays.note(before, one, kind, index)
-                            self.arrays.note(call, other, kind, index)
-                            break
-
-    def _sources(self, first: Trace, second: Trace, dtype: np.dtype) -> list[tuple[str, Any, Any, Any]]:
-        """Of what an array of a dtype can be a copy: of what the loss carries, unless that stays, or of the batch."""
-        both = [key for key in second.before if key[0] == "carry" and key in first.before]
-        carried = [(key, first.before[key], second.before[key]) for key in both]
-        found = [("value", key, x, y) for key, x, y in carried if y.dtype == dtype and not equal(x, y)]
-        batches = zip(first.batch, second.batch)
-        return [*found, *[("copied", Copied(n, dtype), x, y) for n, (x, y) in enumerate(batches)]]
+                for number, handle in ((before, one), (call, other)):
+                    if (copy := self.traces[number].copies.get(id(handle))) is not None:
+                        place = self.arrays.place(number, copy[1], None)
+                        assert place is not None
+                        is_batch = place.kind == "batch"
+                        index = Copied(place.index, spec_of(handle).dtype) if is_batch else place.index
+                        self.arrays.note(number, handle, "copied" if is_batch else place.kind, index)
 
     def argument(self, call: int, read: Read) -> Any:
         """An argument of an operation that both have; places stand for the arrays in it."""
@@ -187,13 +190,6 @@ def equal(one: np.ndarray, other: np.ndarray) -> bool:
 def _read_by(trace: Trace, event: Event) -> list[Handle]:
     """The handles of what an operation of a trace reads, in its arguments too."""
     return [*event.reads, *[trace.handle(item) for item in items_in(event.call) if isinstance(item, np.ndarray)]]
-
-
-def is_copy(array: np.ndarray | None, entry: Any) -> bool:
-    """Whether an array that is there holds what an entry of the batch does, be it in another dtype."""
-    if array is None or not isinstance(entry, np.ndarray) or array.dtype.kind != entry.dtype.kind:
-        return False
-    return bool(np.array_equal(array, entry.astype(array.dtype), equal_nan=array.dtype.kind == "f"))
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -264,7 +264,7 @@ class Session:
             knows = changed == {} and not asked  # of what was set, and what the goal has left
             self._moment = moment if knows else None
             return loss.item()
-        begins = self.learner.learn(n, trace, signature)
+        begins = self.learner.learn(n, trace, signature, visible)
         if self._is_whole and (moment := self.learner.moment(n, self._window.steps)) is not None:
             self._moment = moment
             self._held.agreed(moment)

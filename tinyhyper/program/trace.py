@@ -20,7 +20,7 @@ from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..inspect.watcher import Watcher
 from ..sites import Site, caller
-from .handles import Handle, Handles, Weak, is_own
+from .handles import Handle, Handles, Weak, array_of, is_copy, is_own, is_same
 from .values import Key
 
 Part = Literal["goal", "loss", "backward", "step"]
@@ -52,9 +52,12 @@ class Trace(Watcher):
     """A watcher of one call.
 
     handles: of the run's arrays.
-    tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with, as arrays.
+    tensors: of the values, by key.  before, after: their arrays.  taken: what the loss was called with, as arrays;
+    `given` if there is none.
     given: the same in copies that nobody overwrites, and batch: these as arrays.
     gradients: by key, what backward passes have left.  losses: where they began.
+    copies: by the `id` of a handle, this and the handle of what its array is a copy of, made by the engine: of an entry
+    of the batch, or of what the loss carries; and what that held when the call began.
     asks: whether the call begins with a goal, and with its backward pass.
     born: the serial of a node at its beginning.
     """
@@ -74,9 +77,12 @@ class Trace(Watcher):
         self.after: Mapping[Key, np.ndarray] = {}
         self.gradients: dict[Key, np.ndarray] = {}
         self.losses: list[np.ndarray] = []
-        self.given = given
-        arrays = [[entry.array if isinstance(entry, Tensor) else entry for entry in batch] for batch in (given, taken)]
+        self.given, self.copies = given, dict[int, tuple[Handle, Handle, np.ndarray]]()
+        arrays = [[x.array if isinstance(x, Tensor) else x for x in batch] for batch in (given, taken or given)]
         self.batch, self.taken = arrays
+        carried = [(x, x, np.array(x)) for key, x in before.items() if key[0] == "carry"]
+        given_ = [(x, given, given) for x, given in zip(self.taken, self.batch) if isinstance(x, np.ndarray)]
+        self._sources = [*carried, *given_]  # what may be copied, what it is known as, and what it held
         self.loss = np.array(np.nan)
         self._notes: dict[int, Note] = {id(x): (ref(x), key, None) for key, x in tensors.items()}
         self._stepping, self._asks = False, asks
@@ -91,6 +97,13 @@ class Trace(Watcher):
         keys, cuts = tuple([note[1] for note in notes]), tuple([note[2] for note in notes])
         site, node = self._site or caller(sys._getframe(1)), None if self._node is None else self._node.serial
         self.events.append(Event(op, call, *moved, keys, cuts, self._part(), site, node))
+
+    def copied(self, values: Any, array: np.ndarray) -> None:
+        known = self.copies.get(id(self.handle(values))) if isinstance(values, np.ndarray) else None
+        found = [(self.handle(own), held) for source, own, held in self._sources if is_same(source, values)]
+        if known or found:
+            handle = self._of_operand(array)
+            self.copies[id(handle)] = handle, *(known[1:] if known else found[0])
 
     def handle(self, array: np.ndarray) -> Handle:
         """The handle of an array that is there. A view of what an operation of this call has made is known as that."""
@@ -156,4 +169,7 @@ class Trace(Watcher):
         self.after, self.loss = after, loss
         for array in after.values():  # which may be views of what this call has made
             self.handle(array)
+        for number, (copy, source, held) in [*self.copies.items()]:
+            if not is_copy(array_of(copy), held) or not is_copy(array_of(source), held):  # the loss has written there
+                del self.copies[number]
         self._notes.clear()

@@ -238,23 +238,23 @@ Object.assign(Explorer.prototype, {
 });
 
 function summary(tape) {
-  const kept = tape.edges.filter((edge) => edge.flow === "kept").length;
+  const kept = tape.edges.filter((edge) => tape.flow(edge) === "kept").length;
   const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
   const { steps, nodes, cuts } = tape;
   return `${count(steps, "step")}, ${count(nodes.length, "node")}, ${count(kept, "edge kept", "edges kept")}, ${count(cuts.length, "cut")} ✂`;
 }
 
 function legend(tape) {
-  const signs = { cut: "✂\uFE0E", asked: "✂\uFE0E?" }; // as they stand on the arrows
   const mark = (sign, line = "", flow = "cut") => svg("svg", { width: 40, height: 20, "aria-hidden": "true" }, line, sign ? svg("text", { x: 20, y: 15, class: flow }, sign) : "");
-  const dashes = { kept: "", cut: "8 6", asked: "14 4 3 4", backward: "2 4", value: "" };
-  const used = new Set([...tape.edges.map((edge) => edge.flow), ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
+  const dashes = { kept: "", cut: "8 6", idle: "8 6", asked: "14 4 3 4", gate: "12 4", backward: "2 4", value: "" };
+  const looks = tape.edges.map((edge) => tape.look(tape.flow(edge), edge.cut === null ? [] : [edge.cut]));
+  const used = new Set([...looks, ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
   const ghosts = tape.cuts.length ? [h("li", {}, mark("✂\uFE0E 1.6"), "a ghost: the gradient that a cut stopped; of an array, its norm")] : [];
   const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
-    const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
-    return h("li", {}, mark(signs[flow], line, flow), h("span", {}, SAYING[flow]));
+    const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" || flow === "idle" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
+    return h("li", {}, mark(SIGNS[flow], line, flow), h("span", {}, SAYING[flow]));
   }).concat(ghosts, names);
 }
 

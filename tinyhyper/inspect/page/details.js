@@ -203,7 +203,7 @@ class Details {
     const row = (cut) => (switches ? this.toggle([cut], this.cutLine(cut)) : this.cutLine(cut));
     return [
       h("h2", {}, `${nameOf(arrow.source)} → ${nameOf(arrow.target)}`),
-      h("p", { class: "kind" }, SAYING[arrow.flow]),
+      h("p", { class: "kind" }, SAYING[this.tape.look(arrow.flow, [...arrow.cuts])]),
       h("ul", { class: "cuts" }, ...cuts.slice(0, switches ? 60 : 4).map((cut) => h("li", {}, row(cut)))),
       cuts.length > 4 && !switches ? h("p", {}, `and ${cuts.length - 4} more cuts`) : "",
     ].filter(Boolean);
@@ -213,7 +213,7 @@ class Details {
   wire(edge, flow) {
     if (!edge) return [h("p", {}, "The fused operation reads this value.")];
     const cut = edge.cut === null ? [] : [h("p", {}, this.cutLine(this.tape.cuts[edge.cut]))];
-    return [h("h2", {}, nameOfPlace(this.tape, this.lanes, [edge.source, edge.output])), h("p", { class: "kind" }, SAYING[flow]), ...cut];
+    return [h("h2", {}, nameOfPlace(this.tape, this.lanes, [edge.source, edge.output])), h("p", { class: "kind" }, SAYING[this.tape.look(flow, edge.cut === null ? [] : [edge.cut])]), ...cut];
   }
 
   /* An operation or a value inside an opened box. */
@@ -247,7 +247,9 @@ function durationOf(seconds) {
 const SAYING = {
   kept: "kept: the gradient flows back along it",
   cut: "cut by detach(): the value passes, the gradient stops",
+  idle: "cut where the gradient would end without it, too",
   asked: "without its cut: the gradient would flow back",
   value: "a constant, or no gradient recorded",
   backward: "backward() leaves a gradient in .grad",
+  gate: "gate: the value passes, the gradient of this loss stops",
 };

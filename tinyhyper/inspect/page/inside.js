@@ -33,7 +33,7 @@ function operations(tape, lanes, box) {
   for (const number of inner) {
     for (const edge of tape.into[number]) {
       const source = inner.has(edge.source) ? `n${edge.source}` : `p${edge.source}:${edge.output}`;
-      elements.push(wire(source, `n${number}`, tape.flow(edge), elements.length, edge));
+      elements.push(wire(tape, source, `n${number}`, tape.flow(edge), elements.length, edge));
     }
   }
   return elements;
@@ -73,7 +73,7 @@ function lines(tape, lanes, number) {
   }
   const join = (reads, target) => [...new Set(reads)].filter((read) => flows.has(read)).forEach((read) => {
     const edge = tape.into[number].find((one) => one.operand === read) ?? null;
-    elements.push(wire(`v${read}`, target, flows.get(read), `${target}.${read}`, edge));
+    elements.push(wire(tape, `v${read}`, target, flows.get(read), `${target}.${read}`, edge));
   });
   for (const [key, [name, reads]] of Object.entries(boxes)) {
     elements.push(chip(`v${key}`, name, name.length < 3 ? "line sign" : "line", { line: { name, reads: reads.length, number }, width: Math.max(46, 24 + 8 * name.length) }));
@@ -92,9 +92,9 @@ function chip(id, label, classes, data) {
   return { group: "nodes", data: { id, label, width: CHIP.width, height: CHIP.height, ...data }, classes: `box ${classes}`, grabbable: false };
 }
 
-function wire(source, target, flow, n, edge) {
-  const label = flow === "cut" ? "✂\uFE0E" : flow === "asked" ? "✂\uFE0E?" : "";
-  return { group: "edges", data: { id: `e${n}`, source, target, label, edge }, classes: `wire ${flow}` };
+function wire(tape, source, target, flow, n, edge) {
+  const label = SIGNS[flow] ?? "", look = tape.look(flow, edge?.cut == null ? [] : [edge.cut]);
+  return { group: "edges", data: { id: `e${n}`, source, target, label, edge }, classes: `wire ${flow} ${look}` };
 }
 
 function classesOf(tape, number) {

@@ -91,7 +91,7 @@ class Lanes {
       for (const edge of this.tape.into[waiting.pop()]) {
         const source = this.tape.nodes[edge.source];
         const place = [edge.source, edge.output];
-        if (!this.box(place) && edge.flow !== "cut" && source.kind === "operation" && !source.sweep) {
+        if (!this.box(place) && edge.flow !== "cut" && this.tape.flow(edge) !== "gate" && source.kind === "operation" && !source.sweep) {
           this._join(place, 0, box.row, step, "loss");
           waiting.push(edge.source);
         }

@@ -107,7 +107,7 @@ class Layout {
 
   _edge(arrow) {
     const points = this._route(arrow);
-    const signs = { cut: "✂\uFE0E", asked: `✂\uFE0E? ${this._ghosts(arrow)}`.trim() };
+    const signs = { ...SIGNS, asked: `${SIGNS.asked} ${this._ghosts(arrow)}`.trim() };
     const data = {
       id: arrow.id, source: arrow.source.id, target: arrow.target.id, arrow,
       from: this._offset(points[0], arrow.source), to: this._offset(points.at(-1), arrow.target),
@@ -115,7 +115,7 @@ class Layout {
     };
     const bent = points.length > 2;
     if (bent) Object.assign(data, bends(points));
-    return { group: "edges", data, classes: `arrow ${arrow.flow}${bent ? " bent" : ""}` };
+    return { group: "edges", data, classes: `arrow ${arrow.flow} ${this.lanes.tape.look(arrow.flow, [...arrow.cuts])}${bent ? " bent" : ""}` };
   }
 
   /* What would come along an arrow without its cuts, as far as it is known. */
@@ -169,6 +169,10 @@ class Layout {
     const { x: x1, y: y1 } = this.centers.get(target.id);
     const right = BOX.width / 2, up = BOX.height / 2;
     const aside = { kept: -8, asked: 8, value: 13 }[flow] ?? 0; // arrows of different flow stay apart
+    if (source.kind === "values" && target.kind === "loss" && source.lane && x1 - x0 > PITCH) { // down past the weights before its step
+      const before = x1 - ACROSS.loss - BETWEEN;
+      return [[x0 + right, y0 + 12], [before, y0 + 12], [before, y1 + 13], [x1 - right, y1 + 13]]; // off what leads to the weights
+    }
     if (source.kind === "values" && target.kind === "loss" && x1 - x0 > PITCH) { // below the losses of skipped steps
       const beside = x0 + right + 8, lane = y1 + up + CHANNEL;
       return [[x0 + right, y0 + 12], [beside, y0 + 12], [beside, lane], [x1 - TURN, lane], [x1 - TURN, y1 + up]];

@@ -37,6 +37,8 @@ function look() {
       "segment-radii": 12, "edge-distances": "endpoints" } },
     { selector: ".kept", style: line("kept", { width: 2.8 }) },
     { selector: ".cut", style: line("cut", { width: 2.6, "line-style": "dashed", "line-dash-pattern": [8, 6] }) },
+    { selector: ".idle", style: line("faint", { width: 1.4, color: colour("quiet"), "target-arrow-fill": "hollow" }) },
+    { selector: ".gate", style: line("kept", { width: 2.8, "line-style": "dashed", "line-dash-pattern": [12, 4] }) },
     { selector: ".asked", style: line("asked", { width: 2.8, "line-style": "dashed", "line-dash-pattern": [14, 4, 3, 4] }) },
     { selector: ".value", style: line("faint", { width: 1.4 }) },
     { selector: ".plain", style: line("quiet", { width: 1.6 }) },

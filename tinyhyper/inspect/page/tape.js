@@ -3,7 +3,9 @@
 
 const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbers that JSON has not
 const SKIPPED = "skipped";
-const STRENGTH = { kept: 0, asked: 1, value: 2, cut: 3 };
+const STRENGTH = { kept: 0, asked: 1, gate: 2, value: 3, cut: 4 };
+
+const SIGNS = { cut: "✂\uFE0E", idle: "✂\uFE0E", asked: "✂\uFE0E?", gate: "⊘" }; // on arrows
 
 const COORDINATES = { unit: "u" }; // the letter of one that has no name as a function, as log and sqrt have
 
@@ -47,6 +49,7 @@ class Tape {
     }
     this.ended = new Map(); // by place, the cuts made there
     for (const cut of data.cuts) this._append(this.ended, keyOf([cut.source, cut.output]), cut);
+    this.shut = new Set(data.gates.map(keyOf)); // where a loss reads a number and its own gradient stops
     this.without = new Set(); // the numbers of the cuts that are switched off
   }
 
@@ -92,6 +95,7 @@ class Tape {
 
   /* What an edge does to gradients, given the cuts that are switched off: such an edge is "asked" about. */
   flow(edge) {
+    if (edge.flow === "kept" && this.shut.has(keyOf([edge.source, edge.output])) && !this.nodes[edge.target].sweep) return "gate";
     if (edge.cut === null || !this.without.has(edge.cut)) return edge.flow;
     return this.cuts[edge.cut].severed ? "asked" : "value";
   }
@@ -165,6 +169,11 @@ class Tape {
       const { place } = all[0], old = numeric(this.output(place).gradient), added = all.map(({ value }) => numeric(value) - (old ?? 0));
       return { place, old, value: all.length > 1 ? (old ?? 0) + added.reduce((sum, more) => sum + more) : numeric(all[0].value) };
     });
+  }
+
+  /* How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too. */
+  look(flow, cuts) {
+    return flow === "cut" && !cuts.some((cut) => this.cuts[cut].severed) ? "idle" : flow;
   }
 
   /* What kind of value was cut. */
