@@ -118,6 +118,10 @@ class Scene:
         if not steps:
             return figure(self.tape)
         known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)
+        if self.flow is not None and (end := min(trail)) == max(trail):  # show what the step that made it cut
+            read = max((step for step in known if step < end and step not in self.tape.skipped), default=end)
+            if 0 < end - read < MOST:
+                return figure(self.tape, read, count=end - read + 1).until(end)
         first = max((step for step in known if step <= wanted), default=known[0])
         return figure(self.tape, first, self.opened, min(max(max(trail, default=0) - first + 1, 2), MOST))
 

@@ -112,6 +112,11 @@ class Figure:
         where = {place: key for place, key in self.where.items() if key in boxes}
         return replace(self, steps=shown, boxes=boxes, arrows=arrows, fixed=fixed, where=where)
 
+    def until(self, last: int) -> Figure:
+        """Its steps up to one, without the values after it."""
+        steps = [step for step in self.steps if step <= last]
+        return replace(self, steps=steps).part(steps[0], last - steps[0] + 1)
+
     def visible(self) -> list[Arrow]:
         """The arrows that are drawn: a kept one from a loss to a gradient says what backward() left there, too."""
         kept = {(arrow.source, arrow.target) for arrow in self.arrows if arrow.flow == "kept" and not arrow.gone}
