@@ -157,6 +157,27 @@ def test_the_legend_names_what_is_drawn_and_nothing_else_and_no_two_labels_overl
 
 @given(PAIRS)
 @examples
+@example((taped("adam(0.05)"), taped("sgd(0.05)")))
+def test_the_sentence_under_the_question_counts_what_is_marked_in_the_picture(pair):
+    """It counts bands of arrows and of boxes, in the legend's words. Of a mark that is not drawn it says nothing."""
+    answer, shown = inspect.differences(*pair), _overlaid(*pair)
+    root = ElementTree.fromstring(answer.svg())
+    told = answer.text.splitlines()[1]
+    assert told in " ".join(text for text, _ in texts(root))
+    assert told.startswith("The arrows and boxes of step") != bool(shown.marks())
+    for mark, words in ONLY.items():
+        bands = classes(root, f"th-{mark}")
+        counted = r"((?:\d+ (?:arrows?|box(?:es)?(?: in part)?)(?:, | and )?)+)"
+        said = re.search(rf"{counted} (?:is|are) {words.split(':')[0]}\.", told)
+        nouns = "arrows?", "box(?:es)?"
+        counts = [re.search(rf"(\d+) {noun}\b(?! in part)", said[1] if said else "") for noun in nouns]
+        drawn_so = [sum(part.tag.endswith(tag) for part in bands) for tag in ("path", "rect")]
+        assert [int(found[1]) if found else 0 for found in counts] == drawn_so
+        assert (said is not None and "in part" in said[1]) == bool(classes(root, f"th-row-{mark}"))
+
+
+@given(PAIRS)
+@examples
 def test_each_arrow_begins_and_ends_at_a_box(pair):
     root = drawn(*pair)
     for path in classes(root, "th-arrow"):
@@ -295,9 +316,10 @@ def test_a_duration_has_two_digits_and_a_unit_that_fits(time):
 def test_the_sentences_have_one_idea_each():
     told = inspect.differences(taped("sgd(0.05)"), taped("sgd(0.05)/sgd(0.05)")).text
     assert re.match(
-        r"Both recordings have \d+ edges between named values\. 1 of them differs\. kappa → alpha is without a "
-        r"gradient in the first\. In the second it is kept\. No edge is only in the first\. 3 edges are only in the "
-        r"second\.\n",
+        r"Both recordings have edges between \d+ pairs of named values\. 1 of them differs\. kappa → alpha is without "
+        r"a gradient in the first\. In the second it is kept\. No pair has edges only in the first\. 3 pairs have "
+        r"edges only in the second\.\nIn the picture of steps 2 and 3, 3 arrows and 1 box are only in the first "
+        r"recording\. 12 arrows and 6 boxes are only in the second recording\.\n",
         told,
     )
 

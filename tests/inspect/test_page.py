@@ -282,6 +282,20 @@ def test_where_every_path_is_cut_the_cuts_are_named(reader, tape):
     assert reader.flows("barrier") == 1
 
 
+def test_a_cut_that_is_ticked_stands_out_whatever_is_chosen(reader, tape):
+    """Its arrow and number are as clear, and as high above the others, as nothing else in the picture."""
+    styles = "['opacity', 'width', 'z-index'].map((of) => parseFloat(edge.style(of)))"
+    look = f"return explorer.cy.edges({{}}).map((edge) => {styles})"
+    reader.open(tape)
+    reader.ask("explorer.flip([0], true)")
+    for act in ("explorer.choose(null)", *(f"explorer.choose(explorer.cy.nodes('.box')[{n}])" for n in range(9))):
+        reader.ask(act)
+        (ticked,) = reader.ask(look.format("'.asked'"))
+        others = reader.ask(look.format("'.kept, .cut, .value, .backward'"))
+        assert ticked[0] == 1 and all(ticked[2] > high for _, _, high in others), act
+        assert all(ticked[1] > wide for opacity, wide, high in others if not high), act
+
+
 def test_a_switch_shows_the_graph_without_a_cut(reader, tape):
     reader.open(tape)
     before = reader.flows("cut")

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import SPACE, classes, collisions, points, texts
-from recordings import run, stacks, trained
+from recordings import run, skipping, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.paths import Paths
+from tinyhyper.inspect.plain import short
 from tinyhyper.optim import SGD, descend
 
 
@@ -108,29 +109,66 @@ def test_a_picture_of_long_paths_shows_their_first_steps():
     assert {int(step) for step in re.findall(r">after step (\d+)", drawn)} == {*range(1, 8)}
 
 
+@given(st.sampled_from(["sgd/sgd", "adam(0.05)/sgd", "sgd(0.1, mu=0.5)/sgd/sgd"]), st.integers(2, 5))
+def test_a_picture_of_a_gradient_within_a_step_shows_the_step_that_made_the_value(stack, steps):
+    """The cuts that the answer names are of that step, and end at the boxes of the paths."""
+    tape = run(stack, steps)[0]
+    for at in range(1, steps):
+        root = ElementTree.fromstring(inspect.paths(tape, f"alpha[{at}]").svg())
+        words = [text for text, _ in texts(root)]
+        columns = [text for text in words if re.match("(after|before) step", text)]
+        assert columns == [f"after step {at - 1}" if at > 1 else "before step 1", f"after step {at}"]
+        assert {f"loss[{at}]", f"step {at} →"} <= {*words} and f"step {at + 1} →" not in words
+        assert {"th-cut", "th-kept"} <= legend(root) and collisions(root) == []
+        shown = {int(n) for text in words for n in re.findall(r"\d+", text) if re.search(r"\bcuts? \d", text)}
+        assert shown <= {cut.number for cut in tape.cuts if cut.step == at} and shown
+
+
+def test_a_value_made_after_skipped_steps_is_drawn_with_those_that_its_step_read():
+    for skips in (1, 4, 6):
+        tape = skipping(factors=(1.0, *[np.nan] * skips, 1.0, 1.0), ghosts=True)
+        root = ElementTree.fromstring(inspect.paths(tape, f"alpha[{skips + 2}]").svg())
+        words = {text for text, _ in texts(root)}
+        assert {f"alpha[{skips + 2}]", f"loss[{skips + 2}]"} <= words
+        assert ("alpha[1]" in words) == (skips < 6)  # or else there are too many steps between
+
+
+def test_a_value_that_no_step_made_is_drawn_with_what_it_moves():
+    """A loss that reads a hyperparameter itself sends a gradient to it before the first step."""
+    params, optimizer = {"w": th.tensor([1.0, -2.0], requires_grad=True)}, SGD(0.1, optimizer=SGD(0.01))
+    with th.record(ghosts=True) as tape:
+        (th.sum(params["w"] ** 2) + optimizer.parameters["alpha"]).backward()
+        optimizer.step(params)
+    answer = inspect.paths(tape, "alpha[0]")
+    words = {text for text, _ in texts(ElementTree.fromstring(answer.svg()))}
+    assert [row[0] for row in answer.rows] == ["loss[0] → alpha[0]"] and {"alpha[0]", "loss[0]", "alpha[1]"} <= words
+
+
 def legend(root):
     """What a path of the legend means, by its class."""
     keys = [part for part in root.iter() if "th-key" in part.get("class", "") and part.get("d")]
     return {part.get("class").split()[1] for part in keys}
 
 
-@given(st.integers(2, 4), st.integers(1, 3), st.integers(0, 9))
-def test_the_band_that_stands_out_is_the_way_that_contributes_most(horizon, weights, seed):
+@given(st.integers(2, 4), st.integers(1, 3), st.sampled_from([0.0, 0.5]), st.integers(0, 9))
+@example(3, 1, 0.5, 0)  # one path is more than each group
+def test_the_band_that_stands_out_is_the_way_that_contributes_most(horizon, weights, mu, seed):
     generator = np.random.default_rng(seed)
     params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
-    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    optimizer = SGD(0.1, mu=mu, horizon=horizon, optimizer=SGD(0.001))
     tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
     answer = inspect.paths(tape, "alpha", limit=10**6)
     ways = defaultdict(list)
     for path, contribution, _ in answer.rows:
-        kinds = [re.sub(r"w\d", "w", name) for name in path.split(" → ")]
-        ways[tuple(kinds)].append(contribution)
+        kinds = [re.sub(r"w\d(\.velocity)?", "w", name) for name in path.split(" → ")]
+        ways[tuple(kind for kind, _ in groupby(kinds))].append(contribution)
     root = ElementTree.fromstring(answer.svg())
     (words,) = [text for text, _ in texts(root) if re.search("contributes? most: ", text)]
-    most = max(map(sum, ways.values()), key=abs)
-    assert float(words.rpartition(" ")[2]) == pytest.approx(most, rel=1e-3)
-    all_paths = len(answer.rows)
-    assert words.startswith(("the path that", *[f"{len(way)} of the {all_paths} " for way in ways.values()]))
+    most = max(ways.values(), key=lambda way: abs(sum(way)))
+    assert float(re.search(r"most: (\S+)", words)[1]) == pytest.approx(sum(most), rel=1e-3)
+    single = len(ways) == len(answer.rows)  # else one path of another group may contribute more
+    assert words.startswith("the path that" if single else f"the group of {len(most)} path")
+    assert words.endswith(" together") == (len(most) > 1)
     assert collisions(root) == []
 
 
@@ -159,11 +197,26 @@ def test_of_several_hyperparameters_the_one_that_is_asked_for_stands_out(name):
 
 
 def test_the_caption_says_what_each_of_the_largest_paths_contributes():
-    answer = inspect.paths(trained("adam/sgd(0.001)", 3, {f"w{n}": n + 1.0 for n in range(6)}, ghosts=True), "alpha")
+    answer = inspect.paths(trained("adam/sgd(0.001)", 3, {f"w{n}": n + 1.0 for n in range(9)}, ghosts=True), "alpha")
     words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg())))
     for path, contribution, _ in answer.rows[:4]:
         assert f"{path.split(' → ')[1]}: {contribution:.4g}" in words
-    assert "; and 2 more." in words
+    assert "; and 5 more." in words
+
+
+@given(st.integers(1, 2), st.integers(1, 8), st.integers(0, 9))
+@example(2, 2, 0)
+def test_of_at_most_eight_paths_the_caption_says_what_each_contributes(horizon, weights, seed):
+    """The sum of those through the same boxes would hide what cancels."""
+    generator = np.random.default_rng(seed)
+    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
+    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    answer = inspect.paths(trained(optimizer, 3, params, product, ghosts=True, create_graph=True), "alpha")
+    words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 1")[0]
+    each = [f"hrough {row[0].split(' → ', 1)[1].rpartition(' → ')[0]}: {short(row[1])}" for row in answer.rows]
+    number = int(re.search(r"along (\d+) path", words)[1])
+    assert all(text in words for text in each) or number > 8 or number == 1
+    assert number > 8 or ("more." not in words and "together;" not in words)
 
 
 def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():

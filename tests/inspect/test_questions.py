@@ -25,6 +25,7 @@ from tinyhyper.inspect.answers import GLOSSARY
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.inspect.plain import short
 from tinyhyper.optim import SGD
 
 
@@ -339,7 +340,7 @@ def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
 def test_fixed_and_tuned_alpha_differ_in_one_edge():
     answer = inspect.differences(by_hand(tuned=False, alphas=(0.1,)), by_hand(alphas=(0.1,)))
     assert answer.rows == [("alpha", "w", "without a gradient", "kept")]
-    told = r"Both recordings have \d+ edges between named values\. 1 of them differs\."
+    told = r"Both recordings have edges between \d+ pairs of named values\. 1 of them differs\."
     assert re.match(told, answer.text)
     same = inspect.differences(by_hand(), by_hand())
     assert not same.rows and same.text.startswith("Nothing. Both recordings have ")
@@ -889,6 +890,27 @@ def test_without_a_cut_what_it_stopped_arrives_in_addition(stack, seed, data):
         assert answer.rows[0][2] == pytest.approx(cut.ghost, rel=1e-9)
     named = sum(f" At {name}, " in answer.text for name, *_ in answer.rows)
     assert named == len(answer.rows) or (named == 3 and f"lists {len(answer.rows) - 3} more." in answer.text)
+
+
+@given(stacks, st.integers(0, 5), st.data())
+def test_without_a_cut_the_picture_marks_each_gradient_that_differs_with_what_it_would_be(stack, seed, data):
+    tape, _, _ = run(f"{stack}/sgd(1e-3)", seed=seed)
+    answer, graph = inspect.without(tape, data.draw(st.sampled_from(tape.cuts))), Graph(tape)
+    shown, wanted = answer.draw.__self__._figure(), {name: (old, new) for name, old, _, new, _ in answer.rows}
+    there = {graph.tuned(tape.node(place).of) for place in shown.where if tape.node(place).kind == "gradient"}
+    told = [numbers for name, numbers in wanted.items() if name in there]
+    became = {text for old, new in told for text in (f"{short(old)} → {short(new)}", f"→ {short(new)}")}
+    groups = [*ElementTree.fromstring(answer.svg()).iter(SPACE + "g")]
+    pills = [group for group in groups if any("th-gradient" in part.get("class", "") for part in group)]
+    found = 0
+    for pill in pills:
+        texts = [part.text for part in pill.iter(SPACE + "text")]
+        marked = [part for part in pill if part.get("class") == "th-row-asked"]
+        said = [text.removeprefix("norm ") for text in texts if "→" in (text or "")]
+        found += len(marked)
+        together = texts[0] in ("∂loss/∂weights", "∂loss/∂values")  # a box without rows has no room for numbers
+        assert len(said) == (0 if together else len(marked)) and became.issuperset(said)
+    assert bool(found) == bool(told) and found <= len(told)
 
 
 def test_the_rates_that_moved_a_value_are_named_and_marked():

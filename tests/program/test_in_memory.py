@@ -265,19 +265,18 @@ def test_steps_with_one_batch_are_made_at_once_until_another_comes(either):
     assert_close(replayed, eager)
 
 
-def test_what_the_loss_does_with_the_first_batch_alone_is_found_when_another_comes():
+def test_what_the_loss_does_with_the_first_batch_alone_is_found_before_another_comes():
     x, y = (np.array(entries) for entries in zip(*batches(1)))
     first = x[0].copy()
     train = th.replay(lambda p, x, y: loss_of(p, first if np.array_equal(x, first) else x * 2.0, y), *make(adam()))
     x, y = np.repeat(x, 60, 0), np.repeat(y, 60, 0)
-    x[41] += 1.0
-    with pytest.raises(th.GraphError, match="no longer computes what the loss does"):
+    with pytest.raises(th.GraphError, match="of the batch or of weights"):
         train.over(x, y)
 
 
 @settings(max_examples=10)
-@given(place=st.integers(0, 11), made=st.sampled_from([np.array, th.tensor]), again=st.booleans())
-def test_and_so_it_is_where_one_element_of_the_batch_of_a_call_is_another(place, made, again):
+@given(made=st.sampled_from([np.array, th.tensor]), again=st.booleans())
+def test_and_so_it_is_where_each_call_has_the_same_batch(made, again):
     """again: whether each call has arrays, or tensors, of its own."""
     [(x, y)] = batches(1)
 
@@ -285,13 +284,11 @@ def test_and_so_it_is_where_one_element_of_the_batch_of_a_call_is_another(place,
         values = np.asarray(x.numpy() if isinstance(x, th.Tensor) else x)
         return loss_of(p, first if np.array_equal(values, first) else x * 2.0, y)
 
-    first, other = x.copy(), x.copy()
-    other.flat[place] += 1.0
+    first = x.copy()
     train, batch = th.replay(loss, *make(adam())), (made(x), made(y))
-    for _ in range(20):
-        train(*((made(x), made(y)) if again else batch))
-    with pytest.raises(th.GraphError, match="no longer computes what the loss does"):
-        train(made(other), batch[1])
+    with pytest.raises(th.GraphError, match="of the batch or of weights|with another batch"):
+        for _ in range(20):
+            train(*((made(x), made(y)) if again else batch))
 
 
 def test_a_batch_that_the_loss_takes_as_it_is_may_be_overwritten(either):

@@ -11,8 +11,8 @@ from .graph import look_of
 from .letters import clip, clipped, fitted, wide
 from .names import KAPPA, LOSS, own
 from .plain import plain, short
-from .rows import SKIPPED, SMALL, needed, told, tuned
-from .shapes import FIXED, Box, Figure, Key
+from .rows import SKIPPED, SMALL, became, needed, told, tuned
+from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import site
 
 FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
@@ -27,9 +27,9 @@ LEGEND = {
     "gate": "gate: the value passes, the gradient of this loss stops",
 }
 CARRY = "the path of a value: it passes the cut, a gradient does not"
-ONLY = {
-    "second": "only in the second recording",
+ONLY: dict[Mark, str] = {
     "first": "only in the first recording: pale",
+    "second": "only in the second recording",
     "cut-first": "in both, cut in the first",
     "cut-second": "in both, cut in the second",
     "value-first": "in both, without a gradient in the first",
@@ -132,6 +132,7 @@ class Captions:
         number = norm if value is None else value
         remark = "" if number is None else told(box, number)
         remark = remark if remark in ("", SKIPPED) or value is not None else f"norm {remark}"
+        remark = became(box, names[0], remark) if number is not None else remark
         if key.kind == "gradient":
             if not self.known(key):
                 remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"

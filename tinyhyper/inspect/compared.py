@@ -1,6 +1,4 @@
-"""What differs between two recordings: edges between named values that one of them has, and the other has not or has
-otherwise; and what a step of each costs.
-"""
+"""What differs between two recordings: pairs of named values whose edges differ, what the picture marks, and costs."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from typing import Any, TypeAlias
 from .answers import Answer
 from .boxes import Boxes
 from .canvas import Picture
+from .captions import ONLY
 from .cost import Cost, cost
 from .diagram import Diagram
 from .figure import steps_of, whole
@@ -39,12 +38,12 @@ def differences(first: Recording, second: Recording) -> Answer:
     changed = [key for key in one if key in two and one[key] != two[key]]
     alone = [[key for key in these if key not in those] for these, those in ((one, two), (two, one))]
     rows = [(*key, one.get(key, "–"), two.get(key, "–")) for key in (*changed, *alone[0], *alone[1])]
-    both = count(len(one) - len(alone[0]), "edge")
+    both = len(one) - len(alone[0])
+    told = f"Both recordings have edges between {count(both, 'pair')} of named values"
     if rows:
-        told = f"Both recordings have {both} between named values. "
-        told += f"{len(changed) or 'None'} of them {'differs' if len(changed) < 2 else 'differ'}."
+        told += f". {len(changed) or 'None'} of them {'differs' if len(changed) < 2 else 'differ'}."
     else:
-        told = f"Nothing. Both recordings have {both} between named values, each kept or cut alike"
+        told = f"Nothing. {told}, each kept or cut alike"
         told += ", but not in the same steps." if shown is not None and shown.marks() else "."
     named = [
         f" {ARROW.join(key)} is {one[key]} in the first. In the second it is {two[key]}." for key in changed[:MOST]
@@ -53,12 +52,11 @@ def differences(first: Recording, second: Recording) -> Answer:
     rest = "".join([_alone(len(keys), which) for keys, which in zip(alone, WHICH)]) if any(alone) else ""
     costs = [*map(cost, tapes)]
     words = "\n".join(map(_words, tapes, costs, WHICH))
-    caption = f"{told}{rest}"
-    if shown is not None and rows and not shown.marks():
-        caption += " The arrows and boxes of these steps are the same in both."
-    draw = partial(_drawn, tapes, shown, caption, words, costs)
+    marked = "" if shown is None else _marked(shown)
+    draw = partial(_drawn, tapes, shown, marked or f"{told}{rest}", words, costs)
     columns = ("from", "to", "in the first", "in the second")
-    return Answer(QUESTION, f"{told}{''.join(named)}{more}{rest}\n{words}", columns, rows, draw=draw)
+    text = "\n".join(filter(None, (f"{told}{''.join(named)}{more}{rest}", marked, words)))
+    return Answer(QUESTION, text, columns, rows, draw=draw)
 
 
 def _relations(first: Recording, second: Recording) -> list[dict[Ends, str]]:
@@ -87,8 +85,26 @@ def _flows(graph: Graph, timeless: bool) -> dict[Ends, str]:
 
 
 def _alone(number: int, which: str) -> str:
-    """How many edges one of the recordings alone has."""
-    return f" {count(number, 'edge') if number else 'No edge'} {'is' if number < 2 else 'are'} only in the {which}."
+    """How many pairs have edges in one of the recordings alone."""
+    pairs = count(number, "pair") if number else "No pair"
+    return f" {pairs} {'has' if number < 2 else 'have'} edges only in the {which}."
+
+
+def _marked(shown: Figure) -> str:
+    """What the picture marks, counted as it is drawn, in the words of its legend."""
+    steps = shown.steps[1:] or shown.steps
+    where = f"step{'s' if len(steps) > 1 else ''} {' and '.join(map(str, steps))}"
+    told = []
+    for mark, words in ONLY.items():
+        arrows, boxes, parts = shown.marked(mark)
+        counted = (arrows, "arrow", "arrows"), (boxes, "box", "boxes"), (parts, "box in part", "boxes in part")
+        if found := [f"{number} {one if number == 1 else more}" for number, one, more in counted if number]:
+            verb = "is" if arrows + boxes + parts == 1 else "are"
+            some = " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
+            told.append(f"{some} {verb} {words.removesuffix(': pale')}.")
+    if not told:
+        return f"The arrows and boxes of {where} are the same in both."
+    return f"In the picture of {where}, {' '.join(told)}"
 
 
 def _words(tape: Recording, costs: Cost, which: str) -> str:

@@ -22,7 +22,8 @@ from .text import count, site
 from .zeros import Step
 
 ARROW = " → "
-LISTED, WAYS = 4, 100  # paths that a caption lists; ways through the boxes of a picture that are followed
+FEW, LISTED = 8, 4  # so many paths a caption lists each by itself; of more, so many groups through the same boxes
+WAYS = 100  # ways through the boxes of a picture that are followed
 
 
 def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
@@ -64,17 +65,20 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         between, ways = found.between(place, losses, boxes), found.ways(place, losses, boxes, WAYS)
         amounts = dict(zip(between, contributions([*between.values()], whole)))
         came = dict(zip(ways, contributions([way.value for way in ways.values()], whole)))
+        each = [(_between(graph, part), part.paths, value) for part, value in zip(parts, values)]
         if len(ways) < 2:
-            each = [(_between(graph, part), part.paths, value) for part, value in zip(parts, values)]
             return Flow(amounts, next(iter(ways), ()), told=_listed(each))
         ranked = sorted(ways, key=lambda way: -abs(came[way]))
         number, all_paths = ways[ranked[0]].paths, sum(way.paths for way in ways.values())
-        which = f"{number} of the {all_paths} paths contribute" if number > 1 else "the path that contributes"
-        each = [(ARROW.join(map(called, way[1:-1])), ways[way].paths, came[way]) for way in ranked]
-        return Flow(amounts, ranked[0], f"{which} most: {short(came[ranked[0]])}", _listed(each))
+        if all_paths > FEW:  # a group's contributions may cancel: of few paths each is told
+            each = [(ARROW.join(map(called, way[1:-1])), ways[way].paths, came[way]) for way in ranked]
+        which = "path" if all_paths == len(ways) else f"group of {count(number, 'path')}"
+        words = f"the {which} that contributes most: {_together(came[ranked[0]], number)}"
+        return Flow(amounts, ranked[0], words, _listed(each))
 
     caption = text.split(". ")[0] + "."
-    scene = Scene(tape, question, caption, parts[0].through if parts else (place,), flow=flow, asked=[place])
+    ends = [place, *(part.through[0] for part in parts)]
+    scene = Scene(tape, question, caption, ends, flow=flow if parts else None, asked=[place])
     return Answer(question, text, columns, rows, "contribution", scene.draw)
 
 
@@ -261,13 +265,18 @@ def _between(graph: Graph, part: Part) -> str:
     return ARROW.join([graph.name(place) for place in part.through[1:-1]])
 
 
+def _together(value: float, paths: int) -> str:
+    """What so many paths contribute."""
+    return short(value) + (" together" if paths > 1 else "")
+
+
 def _listed(each: Sequence[tuple[str, int, float]]) -> str:
-    """How many paths lead through what, and what they contribute: of the first few, and how many others there are."""
-    texts = []
-    for between, number, value in each[:LISTED]:
+    """How many paths lead through what, and what they contribute: of all if they are few, or of the first."""
+    texts, most = [], FEW if sum(number for _, number, _ in each) <= FEW else LISTED
+    for between, number, value in each[:most]:
         many, where = f"{number} paths " if number > 1 else "", f"through {between}" if between else "directly"
-        texts.append(f"{many}{where}: {short(value)}")
-    if more := sum(number for _, number, _ in each[LISTED:]):
+        texts.append(f"{many}{where}: {_together(value, number)}")
+    if more := sum(number for _, number, _ in each[most:]):
         texts.append(f"and {more} more")
     text = "; ".join(texts)
     return f" {text[0].upper()}{text[1:]}." if len(each) > 1 else ""

@@ -105,11 +105,9 @@ class Overlaid(Drawing):
         for box in self.figure.boxes.values():
             if box.mark:
                 self._rect(None, box.key, f"th-{box.mark}")
-        for lane in self.layout.boxed:
-            marks = {arrow.mark for arrow in self.figure.arrows if arrow.source == (lane, FIXED, "values")}
-            if len(marks) == 1 and "" not in marks:
-                x, y, wide, high = self.layout.still(lane)
-                self.add("rect", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_=f"th-{marks.pop()}")
+        for lane, mark in self.figure.fixed_marks().items():
+            x, y, wide, high = self.layout.still(lane)
+            self.add("rect", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_=f"th-{mark}")
 
     def _lane(self, lane: int, y: float) -> None:
         super()._lane(lane, y if lane in self.layout.bars or lane not in self.layout.boxed else y - 17)

@@ -17,10 +17,14 @@ SMALL, BESIDE, MARGIN = 14, 0.4, 16  # of letters; how far a number is from its 
 
 
 def rows(box: Box, width: float) -> list[tuple[str, str]]:
-    """The rows of a box of several values: what each is called, and its number. width: of the box."""
+    """The rows of a box of several values: what each is called, and its number. width: of the box.
+
+    Where both do not fit, only what a gradient would be stands in its row.
+    """
     room, at = (width - MARGIN) / SMALL, "" if box.key.kind == "gradient" else f"[{box.key.step}]"
-    for digits, form in product((4, 3) if box.coordinates else (4,), forms(box)):
-        found = numbers(box, digits)
+    both = (True, False) if box.instead else (True,)
+    for old, digits, form in product(both, (4, 3) if box.coordinates else (4,), forms(box)):
+        found = numbers(box, digits, old)
         rooms = [room - (wide(number) + BESIDE if number else 0) for number in found]
         if all(wide(text) <= room for text, room in zip(form, rooms)):
             break
@@ -39,15 +43,20 @@ def forms(box: Box) -> list[list[str]]:
     return [[f"|{text}|" if name in box.norms else text for name, text in zip(box.names, form)] for form in both]
 
 
-def numbers(box: Box, digits: int) -> list[str]:
-    """The numbers in the rows of a box."""
+def numbers(box: Box, digits: int, old: bool = True) -> list[str]:
+    """The numbers in the rows of a box. old: whether what a gradient is stands before what it would be."""
     values = [box.norms.get(name, value) for name, value in box.names.items()]
     found = ["" if v is None else told(box, v) for v in values]
     for n, v in enumerate(values if digits < 4 else ()):
         if v is not None and found[n] != SKIPPED:
             texts = (found[n], short(v, digits), f"{v:.{digits - 1}e}")
             found[n] = min((re.sub(r"e([-+])0", r"e\1", text) for text in texts), key=wide)
-    return found
+    return [became(box, name, text if old or name not in box.instead else "") for name, text in zip(box.names, found)]
+
+
+def became(box: Box, name: str, text: str) -> str:
+    """The number of a gradient, and what it would be without the cut in question. text: the number."""
+    return f"{text} → {short(box.instead[name])}".strip() if name in box.instead else text
 
 
 def needed(box: Box) -> float:

@@ -45,6 +45,7 @@ class Scene:
     moves: gradients, each with what it moved.
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
     ghosts: by the number of a cut, what stands beside it.
+    instead: gradients, each with what it would be without the cut in question; their rows stand out.
     """
 
     tape: Recording
@@ -57,6 +58,7 @@ class Scene:
     asked: Sequence[Place] = ()
     moves: Sequence[tuple[Place, Place]] = ()
     ghosts: Mapping[int, str] = field(default_factory=dict)
+    instead: Mapping[Place, float] = field(default_factory=dict)
 
     def draw(self) -> Picture:
         """The picture."""
@@ -85,11 +87,13 @@ class Scene:
         found_moves = [(shown.where.get(gradient), shown.where.get(moved)) for gradient, moved in self.moves]
         moves = [(one, other) for one, other in found_moves if one and other and frozenset((one, other)) in joined]
         asked: dict[Key, set[str]] = defaultdict(set)
-        for place in self.asked:
+        for place in (*self.asked, *self.instead):
             if (label := self._label(place)) is not None:
                 key = box_of(self.tape.node(place), label) if self._fixed(place) else shown.where.get(place)
                 if key is not None:
                     asked[key].add(label.name)
+                    if place in self.instead:
+                        shown.boxes[key].instead[label.name] = self.instead[place]
         marks = [number for number in self.marks if number in cuts]
         keys = _keys(marks, self.ghosts.keys() & {*marks}, asked)
         text = self.caption + flow.told
@@ -114,6 +118,10 @@ class Scene:
         if not steps:
             return figure(self.tape)
         known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)
+        if self.flow is not None and (end := min(trail)) == max(trail):  # show what the step that made it cut
+            read = max((step for step in known if step < end and step not in self.tape.skipped), default=end)
+            if 0 < end - read < MOST:
+                return figure(self.tape, read, count=end - read + 1).until(end)
         first = max((step for step in known if step <= wanted), default=known[0])
         return figure(self.tape, first, self.opened, min(max(max(trail, default=0) - first + 1, 2), MOST))
 

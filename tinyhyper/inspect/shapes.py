@@ -33,6 +33,7 @@ class Box:
      state: the names of the optimizer's state.
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
+    instead: of a gradient, by name, what it would be without the cut in question.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  mark, gone: as of an arrow.
     alone: by name, the one of two recordings that alone has it; of a state by "with m".
     skipped: whether it is of a skipped step: a value that it made, or a loss or gradient that it did not take.
@@ -44,6 +45,7 @@ class Box:
     state: set[str] = field(default_factory=set)
     coordinates: dict[str, str] = field(default_factory=dict)
     meant: dict[str, float] = field(default_factory=dict)
+    instead: dict[str, float] = field(default_factory=dict)
     rule: str | None = None
     number: float | None = None
     skipped: bool = False
@@ -110,6 +112,11 @@ class Figure:
         where = {place: key for place, key in self.where.items() if key in boxes}
         return replace(self, steps=shown, boxes=boxes, arrows=arrows, fixed=fixed, where=where)
 
+    def until(self, last: int) -> Figure:
+        """Its steps up to one, without the values after it."""
+        steps = [step for step in self.steps if step <= last]
+        return replace(self, steps=steps).part(steps[0], last - steps[0] + 1)
+
     def visible(self) -> list[Arrow]:
         """The arrows that are drawn: a kept one from a loss to a gradient says what backward() left there, too."""
         kept = {(arrow.source, arrow.target) for arrow in self.arrows if arrow.flow == "kept" and not arrow.gone}
@@ -117,10 +124,28 @@ class Figure:
 
     def marks(self) -> set[Mark]:
         """How what is drawn differs between two recordings."""
+        return set().union(*[marks for each in self._marks() for marks in each]) - {""}
+
+    def _marks(self) -> list[list[set[Mark]]]:
+        """The marks of each arrow, of each whole box, and of each box in part."""
         arrows, boxes = self.visible(), self.boxes.values()
         fixed = {arrow.source.lane for arrow in arrows if arrow.source.step == FIXED} if self.alone else set()
-        found: set[Mark] = {arrow.mark for arrow in arrows}.union(*[{box.mark, *box.alone.values()} for box in boxes])
-        return found.union(*[self.alone[lane] for lane in fixed if self.alone]) - {""}
+        whole: list[Mark] = [*(box.mark for box in boxes), *self.fixed_marks().values()]
+        parts: list[set[Mark]] = [{*box.alone.values()} for box in boxes]
+        parts += [{*self.alone[lane]} for lane in fixed if self.alone]
+        return [[{arrow.mark} for arrow in arrows], [{mark} for mark in whole], parts]
+
+    def fixed_marks(self) -> dict[int, Mark]:
+        """By lane, how its fixed hyperparameters differ, where all arrows from them differ so."""
+        found: dict[int, set[Mark]] = {}
+        for arrow in self.arrows:
+            if arrow.source.step == FIXED:
+                found.setdefault(arrow.source.lane, set()).add(arrow.mark)
+        return {lane: mark for lane, marks in found.items() if len(marks) == 1 for mark in marks - {""}}
+
+    def marked(self, mark: Mark) -> list[int]:
+        """How many arrows have a mark, how many whole boxes, and how many boxes in part."""
+        return [sum(mark in marks for marks in each) for each in self._marks()]
 
     def reached(self, start: Key) -> list[Key]:
         """The boxes that a gradient reaches from a box along kept arrows, nearest first."""

@@ -16,7 +16,7 @@ from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .passes import vanishing
 from .plain import short
-from .records import Cut, Recording
+from .records import Cut, Place, Recording
 from .scene import Scene
 from .table import drawn_table
 from .text import count, site
@@ -117,6 +117,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     graph, made = Graph(tape), tape.cut_of(cut)
     before, after = arrived(Rerun(tape)).places, arrived(Rerun(tape, opened={made.number})).places
     rows: list[tuple[Any, ...]] = []
+    instead: dict[Place, float] = {}
     for place in sorted(after, key=lambda place: (place != made.place, place)):
         old, new, node = before.get(place), after[place], tape.node(place)
         if old is not None and np.array_equal(old, new, equal_nan=True):
@@ -125,6 +126,8 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         if name is not None:
             more, kind = new if old is None else new - old, "a number" if new.size == 1 else "a norm"
             rows.append((name, None if old is None else size(old), size(more), size(new), kind))
+            if (gradient := graph.gradient(place)) is not None:
+                instead[gradient] = size(new)
     differ = f"{len(rows)} gradients differ" if len(rows) > 1 else f"{len(rows) or 'no'} gradient differs"
     text = f"Without cut {made.number}, of {graph.cut_name(made)} at step {made.step}, {differ}."
     text += "".join(map(_added, rows[:MOST]))
@@ -137,7 +140,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     if (there := after.get(made.place)) is not None:
         more = size(there - before.get(made.place, 0.0))
         told = {made.number: f"{'' if there.size == 1 else 'norm '}{short(more)} arrives"}
-    scene = Scene(tape, question, text, opened=[made.number], ghosts=told)
+    scene = Scene(tape, question, text, opened=[made.number], ghosts=told, instead=instead)
     return Answer(question, text, columns, rows, draw=scene.draw)
 
 

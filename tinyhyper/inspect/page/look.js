@@ -39,7 +39,7 @@ function look() {
     { selector: ".cut", style: line("cut", { width: 2.6, "line-style": "dashed", "line-dash-pattern": [8, 6] }) },
     { selector: ".idle", style: line("faint", { width: 1.4, color: colour("quiet"), "target-arrow-fill": "hollow" }) },
     { selector: ".gate", style: line("kept", { width: 2.8, "line-style": "dashed", "line-dash-pattern": [12, 4] }) },
-    { selector: ".asked", style: line("asked", { width: 2.8, "line-style": "dashed", "line-dash-pattern": [14, 4, 3, 4] }) },
+    { selector: ".asked", style: line("asked", { width: 5, "font-weight": 700, "line-style": "dashed", "line-dash-pattern": [20, 6, 5, 6] }) },
     { selector: ".value", style: line("faint", { width: 1.4 }) },
     { selector: ".plain", style: line("quiet", { width: 1.6 }) },
     { selector: ".backward", style: line("faint", { width: 1.6, "line-style": "dotted" }) },
@@ -47,6 +47,7 @@ function look() {
     { selector: "edge.path", style: { width: 6, "z-index": 9, "underlay-color": colour("glow"), "underlay-opacity": 0.5, "underlay-padding": 4 } },
     { selector: ".barrier", style: { width: 5, "z-index": 8 } },
     { selector: "edge.dim", style: { opacity: 0.35 } },
+    { selector: ".asked", style: { opacity: 1, "z-index": 10 } }, // what was ticked is what the reader looks for
     { selector: "node.dim", style: { "text-opacity": 0.45, "border-opacity": 0.4 } },
     { selector: "node.arrived", style: { "border-width": 3.4, "border-color": colour("kept") } },
     { selector: "node.now", style: { "underlay-color": colour("glow"), "underlay-opacity": 0.7, "underlay-padding": 7 } },
