@@ -191,6 +191,19 @@ def test_a_signal_acts_as_soon_as_the_driver_returns(either, monkeypatch):
         runs.assert_alike()
 
 
+@pytest.mark.parametrize("action", [one, several])
+def test_a_signal_after_steps_in_memory_leaves_whole_steps(by_python, monkeypatch, action):
+    """Without a tracer, so that coverage sees how the run comes to stand there."""
+    runs = Runs(False, 1)
+    told = once(monkeypatch, type(runs.train._session._runner.natively.native), "run")
+    told.append("now")
+    with pytest.raises(KeyboardInterrupt):
+        action(runs)
+    runs.assert_alike()
+    one(runs)
+    runs.assert_alike()
+
+
 def test_a_signal_while_edges_are_made_leaves_them_made(monkeypatch):
     runs, told = Runs(True, 1), once(monkeypatch, visible, "live")
     one(runs)

@@ -35,7 +35,8 @@ SCRIPTS = (
 )  # fmt: skip
 # Comments, indents and empty lines: a page is no larger for them. What has a quotation mark may be no comment.
 UNREAD = re.compile(r"^ */\*[^*]*\*/\n|^ +|^\n| +// [^'\"`\n]*$", re.MULTILINE)
-GAPS = re.compile(r"(?<=[{;:]) | (?=[{}])")  # of a style sheet
+GAPS = re.compile(r"(?<=[{;:,]) | (?=[{}])")  # of a style sheet
+ENDS = re.compile(r"(?<=[{,;])\n")  # of lines that go on, and of statements
 MAP = re.compile(r"//# sourceMappingURL=.*")  # for which a browser's tools would look
 
 
@@ -102,9 +103,9 @@ def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: s
     """A page. Nothing in the title and the data can become markup."""
     parts |= {
         "title": markup(title),
-        "style": GAPS.sub("", _short(part("page.css"))),
+        "style": ENDS.sub("", GAPS.sub("", _short(part("page.css")))),
         "data": _safe(data),
-        "scripts": "\n".join(_script(_short(part(f"{script}.js"))) for script in scripts),
+        "scripts": "\n".join(_script(ENDS.sub("", _short(part(f"{script}.js")))) for script in scripts),
     }
     return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], _short(part("head.html") + part(name))))
 
