@@ -134,7 +134,8 @@ class Builder:
         if isinstance(place, Place) and place.ago > (0 if part == "loss" else self.length):
             raise Difference(
                 f"{read.what} reads an array of shape {spec_of(read.other).shape} of {place.ago} steps before, "
-                f"{where(read.site)}. What the loss keeps from step to step belongs in carry="
+                f"{where(read.site)}. What the loss keeps from step to step belongs in carry=. Of layers that is "
+                "carry=model.live_buffers, not the copies that buffers gives"
             )
         if isinstance(place, Same):
             array = place.array

@@ -21,7 +21,8 @@ from .trace import Event, Trace
 NUMPY = (
     "NumPy inside the loss is not recorded, on the batch too: compute it by operations on tensors, such as "
     "th.tensor(y).reshape(-1) for y.ravel(), th.tensor(x)[:8] for x[:8], th.clip(x, 0, 1) for np.clip(x, 0, 1) and "
-    "th.tensor(x, dtype=np.float32) for a cast, or before the step, and give it with the batch"
+    "th.tensor(x, dtype=np.float32) for a cast, or before the step, and give it with the batch. A layer's mask of "
+    "dropout is such an array, too: draw it before the step, or call eval()"
 )
 
 NUMBER = (
