@@ -13,7 +13,7 @@ from recordings import by_hand, overlong, squares, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
-from tinyhyper.inspect.equation import SLOT, Equation
+from tinyhyper.inspect.equation import SLOT, Equation, Term, written
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.opened import Opened, equation, formulas
 from tinyhyper.inspect.plain import short
@@ -210,3 +210,21 @@ def test_a_page_has_a_formula_for_each_fused_operation():
     assert len(formulas(tape)) == len(tape.insides) and all(found["boxes"] for found in formulas(tape))
     tape.insides.append(tape.insides[0])  # which no node has
     assert formulas(tape)[-1] == {}
+
+
+@pytest.mark.parametrize("name, text", [("negative", "-(a + b)"), ("reciprocal", "1 / (a + b)")])
+def test_a_sum_stands_in_brackets_beside_a_sign_that_binds_more_tightly(name, text):
+    assert written(name, [Term("a + b", 1)]).text == text
+
+
+def test_what_comes_without_a_name_is_a_dot_in_the_terms_of_an_opened_operation():
+    @th.fuse
+    def wave(x):
+        return th.tanh(th.exp(x) + x) * x + th.sin(x) - th.square(x)
+
+    with th.record() as tape:
+        x = th.tensor([0.3, 0.2], requires_grad=True, name="x")
+        y = wave(th.cos(x * 2.0))
+        tape.label(y, "y", "weights", 0)
+        th.sum(y).backward()
+    assert "tanh(exp(·) + ·) * ·" in inspect.svg(tape, inside="y")

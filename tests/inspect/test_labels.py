@@ -116,8 +116,8 @@ def test_at_each_level_a_gradients_label_names_what_differences_give(levels, see
         values = {name: VALUES.get(name, row.default) for name, row in rule.table.items()}
         values["alpha"] = 1e-5 if level else 0.05
         del values["weight_decay"]  # without it, a change of what a level moves is the same change of what it made
-        within = dict.fromkeys(values, coordinate)
-        tower = rule(**values, weight_decay=0.0, tune=tuple(values), coordinates=within, optimizer=tower)
+        chosen = dict.fromkeys(values, coordinate)
+        tower = rule(**values, weight_decay=0.0, tune=tuple(values), coordinates=chosen, optimizer=tower)
     with th.record(ghosts=True) as tape:
         for _ in range(2):
             loss(params).backward()

@@ -8,6 +8,7 @@ from replayed import eager_step
 
 import tinyhyper as th
 from tinyhyper.optim import SGD
+from tinyhyper.program.handles import is_copy
 
 STEPS, ROWS, WIDTH = 30, 6, 3
 
@@ -137,3 +138,14 @@ def test_a_number_that_python_computes_is_told_how_to_be_given():
     params, tower = start()
     with pytest.raises(th.GraphError, match="such as 0.9.*tower.t, .*with the batch.*outside="):
         th.replay(lambda params, x: made_by(th.tensor)(params, x) * 0.9**tower.t, params, tower).over(stack())
+
+
+@pytest.mark.parametrize(
+    "array, other, is_one",
+    [
+        (None, np.zeros(2), False), (np.zeros(2), 0.0, False), (np.zeros(2), np.zeros(2, int), False),
+        (np.zeros(2), np.zeros(2, np.float32), True), (np.zeros(2), np.ones(2), False),
+    ],
+)  # fmt: skip
+def test_a_copy_has_the_values_of_its_array_and_is_there(array, other, is_one):
+    assert is_copy(array, other) == is_one

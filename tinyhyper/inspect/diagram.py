@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 from textwrap import wrap
 from types import MappingProxyType
+from typing import Any
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
@@ -216,11 +217,9 @@ class Diagram(Canvas):
         spots = Spots([*lines.values()], [self._area(box) for box in self.boxes.inside])
         return {join: spots.place(lines[join], 14 * wide(self._beside(join))) for join in lines if join[3] is not None}
 
-    def _beside(self, join: Join) -> str:
+    def _beside(self, join: Any) -> str:
         """The text beside a cut. In an opened operation, what it is from says why."""
         *_, flow, cut = join
-        if cut is None or self.differ.get(join) == "first":
-            return ""
         if flow == "asked":
             return f"without cut {cut}"
         reason = "" if isinstance(self.boxes, Opened) else clip(self.boxes.cuts[cut].reason or "", 12)

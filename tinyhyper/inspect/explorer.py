@@ -36,7 +36,7 @@ SCRIPTS = (
 # Comments, indents and empty lines: a page is no larger for them. What has a quotation mark may be no comment.
 UNREAD = re.compile(r"^ */\*[^*]*\*/\n|^ +|^\n| +// [^'\"`\n]*$", re.MULTILINE)
 GAPS = re.compile(r"(?<=[{;:,]) | (?=[{}])")  # of a style sheet
-ENDS = re.compile(r"(?<=[{,;])\n")  # of lines that go on, and of statements
+ENDS = re.compile(r"(?<=[{,;])\n| (?==> )|(?<==>) ")  # of lines that go on, and of statements; around arrows
 MAP = re.compile(r"//# sourceMappingURL=.*")  # for which a browser's tools would look
 
 

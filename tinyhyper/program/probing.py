@@ -39,7 +39,7 @@ def probe(
     loss, goal = functions
     for turn in range(3):
         given = [_other(entry, turn) for entry in batch]
-        params = {name: leaf(_other(w.detach(), turn)) for name, w in visible.params.items()}
+        params = {name: leaf(Tensor(_other(w.array, turn))) for name, w in visible.params.items()}
         for function, body, part in ((goal, program.bodies[0], "goal"), (loss, program.bodies[-1], "loss")):
             instructions = [i for i in body.instructions if i.part == part]
             if function is not None and instructions:
