@@ -204,14 +204,19 @@ def test_the_caption_says_what_each_of_the_largest_paths_contributes():
     assert "; and 5 more." in words
 
 
+def multiplied(horizon, weights, seed, steps):
+    """A recording of some weights' product under SGD / SGD, in windows of a horizon."""
+    starts = np.random.default_rng(seed).normal(size=weights)
+    params = {f"w{n}": float(start) for n, start in enumerate(starts)}
+    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+    return trained(optimizer, steps, params, product, ghosts=True, create_graph=True)
+
+
 @given(st.integers(1, 2), st.integers(1, 8), st.integers(0, 9))
 @example(2, 2, 0)
 def test_of_at_most_eight_paths_the_caption_says_what_each_contributes(horizon, weights, seed):
     """The sum of those through the same boxes would hide what cancels."""
-    generator = np.random.default_rng(seed)
-    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
-    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
-    answer = inspect.paths(trained(optimizer, 3, params, product, ghosts=True, create_graph=True), "alpha")
+    answer = inspect.paths(multiplied(horizon, weights, seed, 3), "alpha")
     words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 1")[0]
     each = [f"hrough {row[0].split(' → ', 1)[1].rpartition(' → ')[0]}: {short(row[1])}" for row in answer.rows]
     number = int(re.search(r"along (\d+) path", words)[1])
@@ -232,11 +237,7 @@ def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
 @example(2, 4, 0)
 @example(3, 5, 0)
 def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, seed):
-    generator = np.random.default_rng(seed)
-    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
-    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
-    tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
-    answer = inspect.paths(tape, "alpha")
+    answer = inspect.paths(multiplied(horizon, weights, seed, horizon + 1), "alpha")
     caption = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 0")[0]
     whole = int(re.search(r"along (\d+) path", caption)[1])
     each = r"(?:(\d+) paths )?(?:[Tt]hrough|[Dd]irectly) ?[^:;]*: "
@@ -248,11 +249,7 @@ def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, see
 @given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 9))
 @example(2, 4, 0)
 def test_each_number_stands_at_a_band_of_its_own(horizon, weights, seed):
-    generator = np.random.default_rng(seed)
-    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
-    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
-    tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
-    root = ElementTree.fromstring(inspect.paths(tape, "alpha").svg())
+    root = ElementTree.fromstring(inspect.paths(multiplied(horizon, weights, seed, horizon + 1), "alpha").svg())
     assert collisions(root) == []
     found = [*classes(root, "th-trail"), *classes(root, "th-branch")]
     bands = [points(band.get("d")) for band in found if band.get("d")]

@@ -178,17 +178,22 @@ def once(monkeypatch, owner, name):
     return told
 
 
+def assert_whole_steps_after_a_signal(runs, told, action):
+    """Interrupted, a run stands after whole steps, and goes on from there."""
+    told.append("now")
+    with pytest.raises(KeyboardInterrupt):
+        action(runs)
+    runs.assert_alike()
+    one(runs)
+    runs.assert_alike()
+
+
 def test_a_signal_acts_as_soon_as_the_driver_returns(either, monkeypatch):
     runs, told = Runs(False, 1), once(monkeypatch, kernels("driver").Driver, "run")
     if runs.train._session._runner.natively is None:
         pytest.skip("nothing is compiled, so no driver runs")
     for action in (one, several):
-        told.append("now")
-        with pytest.raises(KeyboardInterrupt):
-            action(runs)
-        runs.assert_alike()
-        one(runs)
-        runs.assert_alike()
+        assert_whole_steps_after_a_signal(runs, told, action)
 
 
 @pytest.mark.parametrize("action", [one, several])
@@ -196,12 +201,7 @@ def test_a_signal_after_steps_in_memory_leaves_whole_steps(by_python, monkeypatc
     """Without a tracer, so that coverage sees how the run comes to stand there."""
     runs = Runs(False, 1)
     told = once(monkeypatch, type(runs.train._session._runner.natively.native), "run")
-    told.append("now")
-    with pytest.raises(KeyboardInterrupt):
-        action(runs)
-    runs.assert_alike()
-    one(runs)
-    runs.assert_alike()
+    assert_whole_steps_after_a_signal(runs, told, action)
 
 
 def test_a_signal_while_edges_are_made_leaves_them_made(monkeypatch):
