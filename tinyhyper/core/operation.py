@@ -156,6 +156,7 @@ def entered(op: Operation) -> Callable[..., Any]:
     @functools.wraps(op.forward)
     def call(*args: Any, **kwargs: Any) -> Any:
         return op(*op.bind(args, kwargs))
+
     call.__signature__ = op.signature  # type: ignore[attr-defined]
     return call
 
