@@ -14,11 +14,11 @@ from replayed import batches, loss_of, make
 
 import tinyhyper as th
 from tinyhyper import testing
+from tinyhyper.inspect import drawing
+from tinyhyper.inspect.listing import WIDTH, formula, listing
 from tinyhyper.inspect.names import Names
 from tinyhyper.inspect.schema import read
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import drawing
-from tinyhyper.program.listing import WIDTH, formula, listing
 from tinyhyper.program.sheet import Sheet, sheet
 
 

@@ -17,8 +17,8 @@ from ..core.tape import quietly
 from ..finite import Index, all_finite, first, worded
 from ..fusion.expression import Expression, run, weak_values
 from ..fusion.fusion import Fusion, fused
+from ..plain import short
 from .finite import MEANT
-from .plain import short
 
 
 class Fault(NamedTuple):

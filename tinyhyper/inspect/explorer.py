@@ -15,6 +15,7 @@ from pathlib import Path
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write
+from ..plain import markup
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
@@ -23,7 +24,6 @@ from .memory import alive
 from .opened import formulas
 from .packing import packed
 from .passes import passes
-from .plain import markup
 from .records import Recording
 from .schema import dumps
 from .waiting import waiting

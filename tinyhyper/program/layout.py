@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -73,14 +74,14 @@ class Layout:
         self.flag = self._reserve(8)
         self.offsets: dict[int, list[int]] = {}
         self._allocate()
-        self.program = program._replace(ways=tuple(found), buffers=self._buffers(len(program.slots)))
+        self.program = replace(program, ways=tuple(found), buffers=self._buffers(len(program.slots)))
         self._rooms: dict[int, int] = {}
         self._place_rooms()
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
         begins = [self.tables[n :: self.length, :, 1] for n in range(self.length)]
         self.groups = [groups(rows, self.words, begin, self._entries) for rows, begin in zip(self.rows, begins)]
-        self.program = self.program._replace(groups=tuple(self._grouped()))
+        self.program = replace(self.program, groups=tuple(self._grouped()))
 
     def serves(self, program: Program, watched: Sequence[Key], checks: bool, side_by_side: bool) -> bool:
         """Whether it was made for these, and for as many threads as there are now."""

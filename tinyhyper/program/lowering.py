@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def lowered(program: Program, side_by_side: bool = False) -> Lowered:
     beside = Beside(program, slots) if side_by_side else None
     bodies, numbers = zip(*[_lower(n, body, slots, beside) for n, body in enumerate(program.bodies)])
     constants = {**program.constants, **(beside.constants if beside else {})}
-    found = program._replace(slots=tuple(slots), constants=constants, bodies=bodies)
+    found = replace(program, slots=tuple(slots), constants=constants, bodies=bodies)
     return Lowered(found, numbers, tuple(beside.strips) if beside else ())
 
 

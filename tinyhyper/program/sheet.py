@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..inspect.coordinate import within
+from ..naming import within
 from .readings import slots_in
 from .trace import Part
 from .values import names_of

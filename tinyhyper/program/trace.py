@@ -17,9 +17,8 @@ import numpy as np
 from ..core.operation import OPERATIONS
 from ..core.tape import Node
 from ..core.tensor import Tensor
-from ..core.tower import Optimizer
-from ..inspect.watcher import Watcher
 from ..sites import Site, caller
+from ..watcher import Watcher
 from .handles import Handle, Handles, Weak, array_of, is_copy, is_own, is_same
 from .values import Key
 
@@ -149,12 +148,6 @@ class Trace(Watcher):
                 yield
             finally:
                 self._stepping = False
-
-    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Any) -> None:
-        """The values by name are read before and after; nothing is labelled."""
-
-    def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Any) -> None:
-        """As `moving`."""
 
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
         if (key := self._key_of(tensor)) is not None:

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import named as check_params
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..errors import ArgumentError
 from ..optim.boundary import Boundary
 from ..optim.horizon import Window
 from ..optim.ranges import RangeWatch
@@ -21,6 +23,23 @@ from .values import Key, arrays_of, values_of
 COUNTS = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 NOTHING = object()  # in place of what is not there, as after the last one of a list
+
+
+def check_run(params: Any, optimizer: Any, goal: Any) -> None:
+    """Raise DtypeError or ArgumentError for what no run can begin from.
+
+    goal: what the levels above descend; None for the loss.
+    """
+    check_params("replay", params, MutableMapping)
+    if not params:
+        raise ArgumentError("replay: params is empty, so there is nothing to move")
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
+    if goal is not None and not optimizer._tuned:
+        raise ArgumentError(f"replay: {optimizer} tunes nothing, so nothing descends a goal; give it optimizer=")
+    if optimizer.hooks[Window].horizon is None:
+        raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
+    values_of(params, optimizer.levels)
 
 
 class Seen(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 
-from ..inspect.plain import plain
-from .sheet import Line, Sheet
+from ..plain import plain
+from ..program.sheet import Line, Sheet
 
 PARTS = {
     "goal": "the goal, and the gradients of the hyperparameters",

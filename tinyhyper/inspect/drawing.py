@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import inf
 from xml.etree.ElementTree import Element
 
-from ..inspect.canvas import Canvas, Picture
+from ..program.sheet import Array, Line, Sheet
+from .canvas import Canvas, Picture
 from .listing import PARTS, formula, shape, site
-from .sheet import Array, Line, Sheet
 
 MOST = 200  # instructions in a picture
 ROW, PART, LINE, EDGE = 28, 27, 21, 18  # heights: of an instruction, a title, a text; the margin
