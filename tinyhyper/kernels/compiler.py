@@ -19,7 +19,7 @@ import numpy as np
 from ..fusion.expression import Expression, value_dtypes
 from . import cache
 from .accuracy import NEAR, near_name, special_name
-from .notation import source
+from .notation import source, written
 from .sums import Apart
 
 INDEX = "ijklmnpq"
@@ -91,6 +91,7 @@ def write(signature: Signature) -> str:
     Where it has functions that vectorize only for arguments near 0, it takes all of them to be near and notes if one
     was not; then everything is computed once more, with the C library's functions for those that are far.
     """
+    signature = signature._replace(expression=written(signature.expression))
     names = [f"a{n}" for n in range(signature.expression.inputs)] + [f"o{n}" for n in range(len(signature.outputs))]
     writer = Writer(signature)
     body = _body(writer, names)
