@@ -137,7 +137,7 @@ class Writer:
         self.signature, self.near = signature, near
         self.expression = expression = signature.expression
         self.loops = len(signature.varies[0])
-        self.types, self.loose = value_dtypes(expression, signature.dtypes[: expression.inputs])
+        self.types, self.scalars = value_dtypes(expression, signature.dtypes[: expression.inputs])
         self.text = [f"v{n}" for n in range(len(self.types))]
         for n, constant in enumerate(expression.constants, expression.inputs):
             self.text[n] = repr(constant) if math.isfinite(constant) else f"float('{constant}')"
@@ -225,7 +225,7 @@ class Writer:
         """The arguments of a line, in the dtype that it computes in."""
         args, dtype = self.expression.lines[n - self.first_line].args, self.types[n]
         if dtype.kind != "f":
-            dtype = _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
+            dtype = _meeting([self.types[arg] for arg in args], [self.scalars[arg] for arg in args])
         return [self._term(arg, dtype) for arg in args]
 
     def _term(self, n: int, wide: np.dtype) -> str:
@@ -285,9 +285,11 @@ def _index(varies: tuple[bool, ...]) -> str:
     return f"[{', '.join(INDEX[loop] for loop, vary in enumerate(varies) if vary) or '()'}]"
 
 
-def _meeting(dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> np.dtype:
-    """The dtype in which values are compared: a weak one takes on that of the others (NEP 50)."""
-    return np.result_type(*[np.ones((), d).item() if w and not all(weak) else d for d, w in zip(dtypes, weak)])
+def _meeting(dtypes: Sequence[np.dtype], scalars: Sequence[bool]) -> np.dtype:
+    """The dtype in which values are compared: a scalar takes on that of the others (NEP 50)."""
+    if all(scalars):
+        return np.result_type(*dtypes)
+    return np.result_type(*[np.ones((), dtype).item() if s else dtype for dtype, s in zip(dtypes, scalars)])
 
 
 def _convert(text: str, dtype: str) -> str:

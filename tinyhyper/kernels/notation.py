@@ -85,7 +85,7 @@ def written(expression: Expression) -> Expression:
     """The expression in operations that have a notation, by what NumPy's way of the others does to symbols."""
     if all(_has_notation(line.op) for line in expression.lines):
         return expression
-    inputs = [Scalar() if is_weak else Symbol() for is_weak in expression.weak]
+    inputs = [Scalar() if is_scalar else Symbol() for is_scalar in expression.scalars]
     values: list[Any] = [*inputs, *expression.constants]
     for op, args in expression.lines:
         reading = _read(op)

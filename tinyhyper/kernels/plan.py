@@ -110,7 +110,7 @@ def by_kernel(expression: Expression, size: int, eager: bool) -> bool:
 
 def holds(expression: Expression, inputs: Sequence[ArraySpec], types: Sequence[np.dtype], size: int) -> bool:
     """Whether a kernel can compute an expression, whose values have these types, for so many elements."""
-    dtypes = [x.dtype for x, is_weak in zip(inputs, expression.weak) if not is_weak]
+    dtypes = [x.dtype for x, is_scalar in zip(inputs, expression.scalars) if not is_scalar]
     integers = any(dtype.kind in "iu" for dtype in [*dtypes, *types[len(types) - len(expression.lines) :]])
     return size > 0 and not integers and is_written(expression)
 

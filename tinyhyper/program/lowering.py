@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
-from ..fusion.expression import value_dtypes, weak_values
+from ..fusion.expression import scalar_values, value_dtypes
 from ..fusion.fusion import Fusion, Mask
 from ..fusion.symbols import Scalar, Symbol, needed, substitute, used
 from .beside import Beside
@@ -70,8 +70,8 @@ def split(fusion: Fusion, scalar: Mask) -> Split | None:
         return None
     read = tuple([n for n, flag in enumerate(used(edge, fusion.inputs)) if flag])
     scalars = Fusion(f"{fusion.name}.scalars", [fusion.inputs[n] for n in read], edge, fusion.eager)
-    weak = weak_values(scalars.expression)
-    fresh = [Scalar() if weak[n] else Symbol() for n in scalars.expression.outputs]
+    are_scalars = scalar_values(scalars.expression)
+    fresh = [Scalar() if are_scalars[n] else Symbol() for n in scalars.expression.outputs]
     outputs = substitute(fusion.outputs, dict(zip(edge, fresh)))
     kept = tuple([n for n, flag in enumerate(used(outputs, fusion.inputs)) if flag])
     remains = Fusion(fusion.name, [*[fusion.inputs[n] for n in kept], *fresh], outputs, fusion.eager)
