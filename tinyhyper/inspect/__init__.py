@@ -7,6 +7,7 @@ the views to the classes that they show.
 from collections.abc import Callable
 from typing import Any
 
+from ..core.operation import attach
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..program.program import Program
@@ -75,6 +76,5 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
 
 
 for _cls, _methods in METHODS.items():
-    for _name, _method in _methods.items():
-        setattr(_cls, _name, _method)
+    attach(_cls, _methods)
 refuse_others(globals())
