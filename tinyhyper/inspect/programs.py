@@ -14,7 +14,7 @@ from ..program.replaying import Replay
 from ..program.sheet import sheet
 from .answers import Answer
 from .canvas import Picture
-from .drawing import TITLE, Drawing
+from .drawing import TITLE, ProgramDrawing
 from .explorer import Page, program_page
 from .listing import listing
 from .schema import dumps
@@ -43,7 +43,7 @@ def to_json(program: Program) -> str:
 
 def svg(program: Program) -> Picture:
     """The program as a picture: instructions from top to bottom, and how long each array is there."""
-    return Drawing(sheet(program)).draw()
+    return ProgramDrawing(sheet(program)).draw()
 
 
 def save_svg(program: Program, path: str | os.PathLike[str]) -> Path:

@@ -72,7 +72,7 @@ class KernelPlan(Plan):
         self.parts = self._shared(self.kernel, layout)
         self.narrow = any(total and out.dtype != np.float64 for out, total in zip(self.outs, totals))
 
-    def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
+    def _shared(self, kernel: Callable[..., None], layout: compiler.LoopNest) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
         if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), layout.varies, self.outs):
             return None

@@ -10,10 +10,10 @@ import numpy as np
 from llvmlite import ir
 
 from .tiles import BYTES, LONG_BYTES, call, compiled, place
-from .vectors import LONG, SHAPE, Code, Loop
+from .vectors import LONG, SHAPE, LLVMFunction, Loop
 
 
-def _write_pick(code: Code, rows: int) -> None:
+def _write_pick(code: LLVMFunction, rows: int) -> None:
     """The numbers of those columns of a[:rows, :inner] in which not all is zero, to picks, and how many, to `found`."""
     a, a_step, a_hop, picks, found, inner = code.function.args
     builder, bits = code.builder, ir.IntType(8 * code.size)
@@ -30,7 +30,7 @@ def _write_pick(code: Code, rows: int) -> None:
     code.store(more, found)
 
 
-def _write_spoil(code: Code) -> None:
+def _write_spoil(code: LLVMFunction) -> None:
     """A vector of zeros, or with something else where `count` rows of b, `width` wide, are not finite, to `out`."""
     b, b_step, out, count, width = code.function.args
     builder = code.builder

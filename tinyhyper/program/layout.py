@@ -21,7 +21,7 @@ from .blocks import groups
 from .lowering import lowered
 from .program import Body, Instruction, Program
 from .readings import Strip, each, numbers_in, slots_in
-from .rows import Outside, Row, carried_out
+from .rows import External, Row, carried_out
 from .values import Key
 from .versions import Version, Versions
 
@@ -59,8 +59,8 @@ class Layout:
         self._count = self._threads.num_threads()
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
-        self.outside: list[tuple[Outside, list[list[int]]]] = []
-        self.batch: dict[tuple[int, np.dtype], Outside] = {}
+        self.outside: list[tuple[External, list[list[int]]]] = []
+        self.batch: dict[tuple[int, np.dtype], External] = {}
         self.loss = self._add_outside(self.spec(program.bodies[0].loss))
         self.watched = {key: self._add_outside(self.spec(program.keys[key])) for key in watched}
         self._carried = Versions(program).carried
@@ -97,8 +97,8 @@ class Layout:
             return flat([self.lowered.slots[slot].spec for slot in place])
         return self.lowered.slots[place].spec._replace(strides=())
 
-    def _add_outside(self, spec: ArraySpec) -> Outside:
-        found = Outside(len(self.outside), spec)
+    def _add_outside(self, spec: ArraySpec) -> External:
+        found = External(len(self.outside), spec)
         self.outside.append((found, [[] for _ in range(self.phases)]))
         return found
 
@@ -108,7 +108,7 @@ class Layout:
         ways: of the bodies before, to which its own are added.
         """
         rows: list[Row] = []
-        batch: dict[int, Outside] = {}
+        batch: dict[int, External] = {}
         for position, slot, dtype, _ in body.batch:
             if (position, dtype) not in self.batch:
                 self.batch[position, dtype] = self._add_outside(self.spec(slot)._replace(dtype=dtype))
@@ -125,7 +125,7 @@ class Layout:
         after = dict(body.after)
         return [*rows, *[self._copy(after.get(slot := self.lowered.keys[k], slot), s) for k, s in self.watched.items()]]
 
-    def _row(self, instruction: Instruction, batch: Mapping[int, Outside]) -> Row:
+    def _row(self, instruction: Instruction, batch: Mapping[int, External]) -> Row:
         """The line of an instruction. batch: the slots that lie outside."""
         entry = None
         operands = [self.spec(slot) for slot in instruction.reads]
@@ -140,9 +140,9 @@ class Layout:
         inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)}
         return Row(entry, reads, instruction.writes, instruction, inside)
 
-    def _copy(self, source: int | Outside, target: int | Outside) -> Row:
+    def _copy(self, source: int | External, target: int | External) -> Row:
         """The array of one place copied to another."""
-        spec = target.spec if isinstance(target, Outside) else self.spec(target)
+        spec = target.spec if isinstance(target, External) else self.spec(target)
         entry = self._entries.entry(OPERATIONS["astype"], {"dtype": spec.dtype}, [spec], [spec])
         return Row(entry, (source,), (target,))
 
@@ -168,7 +168,7 @@ class Layout:
         self.scratch = self.size
         for row in [row for body in self.rows for row in body]:
             for slot in each(row.writes):
-                if not isinstance(slot, Outside) and slot not in self.offsets:
+                if not isinstance(slot, External) and slot not in self.offsets:
                     sizes = self._sizes(unit := units.setdefault(slot, (slot,)))
                     self._divide(unit, [free[sizes].pop() if free.get(sizes) else self._reserve(sum(sizes))])
                     left[unit[0]] = len(unit)
@@ -213,7 +213,7 @@ class Layout:
 
     def _place(self, phase: int, slot: Any, reads: bool) -> Any:  # pragma: no cover - compiled
         """What a phase reads or writes: the offset of a slot's array, or what lies outside."""
-        if isinstance(slot, Outside):
+        if isinstance(slot, External):
             return slot
         turn, n = divmod(phase, self.length)
         slot = slot[0] if isinstance(slot, Strip) else slot
@@ -248,11 +248,11 @@ class Layout:
                 self.tables[phase, line] = row.entry.address, len(words)  # pragma: no cover - compiled
                 for word in row.entry.words:  # pragma: no cover - compiled
                     place = word if isinstance(word, int) else self._word(phase, row, word)
-                    if isinstance(place, Outside):
+                    if isinstance(place, External):
                         self.outside[place.number][1][phase].append(len(words))
                     elif place is not word and type(place) is not Address:
                         moving.append(len(words))
-                    words.append(0 if isinstance(place, Outside) else place)
+                    words.append(0 if isinstance(place, External) else place)
         return np.array(words, np.int64), np.array(moving, np.int64)
 
     def _word(self, phase: int, row: Row, word: Any) -> Any:  # pragma: no cover - compiled

@@ -18,16 +18,16 @@ import numpy as np
 from ..core.operation import ArraySpec
 from ..core.tape import quietly
 from .readings import each, filled, slots_in
-from .trace import Part
+from .trace import Phase
 from .values import Key
 
-Kind = Literal["value", "batch", "constant", "made", "earlier"]
+SlotKind = Literal["value", "batch", "constant", "made", "earlier"]
 
 
 class Slot(NamedTuple):
     """A place for an array. name: of the value, the batch's entry or the operation."""
 
-    kind: Kind
+    kind: SlotKind
     name: str
     spec: ArraySpec
 
@@ -47,12 +47,12 @@ class Instruction(NamedTuple):
     frees: tuple[int, ...]
     fills: bool
     cuts: tuple[str | None, ...]
-    part: Part
+    part: Phase
     file: str
     line: int
 
 
-class Entry(NamedTuple):
+class BatchEntry(NamedTuple):
     """An entry of the batch that a slot holds. copies: whether the loss had made an array of its own of it."""
 
     position: int
@@ -70,7 +70,7 @@ class Body(NamedTuple):
     """
 
     moves: tuple[tuple[int, int], ...]
-    batch: tuple[Entry, ...]
+    batch: tuple[BatchEntry, ...]
     instructions: tuple[Instruction, ...]
     after: tuple[tuple[int, int], ...]
     counted: tuple[int, ...]

@@ -284,8 +284,7 @@ class Session:
             self._held.begin(self._period)
         else:
             self._held.begin(1)
-            program = replace(program, coordinates=coordinates_of(self.visible.levels))
-            self.learner.program = self._runner.lie(program)
+            self.learner.program = self._runner.lie(replace(program, coordinates=coordinates_of(self.visible.levels)))
 
     def known(self) -> Known | None:
         """The program, and how it lies in memory; None if there is no program."""

@@ -52,7 +52,7 @@ class Seen(NamedTuple):
     edge: Any
 
 
-class Group(NamedTuple):
+class Moved(NamedTuple):
     """What moves in one place, by name and by key."""
 
     place: MutableMapping[Any, Tensor]
@@ -76,7 +76,7 @@ class Visible:
         self._watched: list[tuple[Key, Tensor, np.ndarray, Any]] = []  # of what is seen
         self._inside: list[tuple[dict[str, Any], Any, Any, Any]] = []  # of each level, attributes and what they were
         self._shown: Any = None  # in which these look, if they are pending
-        self._moved: list[Group] = []
+        self._moved: list[Moved] = []
         self._pending: list[Tensor] = []  # that were put there last
         self._holders: list[int] = []  # how many hold each of them
         self._there: set[tuple[Any, ...]] = set()  # the names and the tensors, as they were put there
@@ -128,10 +128,10 @@ class Visible:
 
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
-        moved = [Group(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
+        moved = [Moved(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
         for height, level in enumerate(self.levels):
             keys = tuple([("hyperparameter", height, name) for name in level._tuned])
-            moved.append(Group(level.parameters, level._tuned, keys))
+            moved.append(Moved(level.parameters, level._tuned, keys))
             [level._t] = pending(last, [("t", height)])
             level._states = {
                 target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))
