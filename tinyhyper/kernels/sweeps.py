@@ -5,8 +5,9 @@ rows of a window are runs of numbers, read where they lie by the tiles of `windo
 would take longer than the arithmetic. Rows of a window that lie in the zeros above or below the image are left out.
 Meanwhile the next image is fetched into the cache: every tile asks for its share.
 
-The transpose by x is a convolution, too. With stride s, the pixels of x fall into s * s phases, and those of one phase
-are sums over windows of g, weighted by every s-th tap, the last first. So no zeros come between the pixels of g.
+The gradient with respect to x is a convolution, too. With stride s, the pixels of x fall into s * s phases. The pixels
+of one phase are sums over windows of g, weighted by every s-th tap, the last first. So no zeros come between the pixels
+of g.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def kernel(x, w, out, room, corner, step, counts):
                         out[image, i], j, v, max(1, laps), run, min(tall, pixels - j), width, False,
                     )
 """
-CORRELATE = """
+WEIGHT_GRAD = """
 def kernel(x, g, total, room, corner, step, skips):
     size, (images, rows, pixels, _), (taps, run, channels) = room.itemsize, g.shape, total.shape
     band = max(1, {band} // pixels)
@@ -163,8 +164,8 @@ def swept(w: np.ndarray, out: np.ndarray) -> list[slice]:
     return _parts(len(out), PARTS * threads.num_threads(), w.size * out[..., 0].size)
 
 
-def spread(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
-    """out = the transpose, by x, of a convolution of this stride and padding."""
+def input_grad(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
+    """out = the gradient with respect to x of a convolution of this stride and padding, for the cotangent g."""
     weights, (down, across) = turned(w), stride
     for pixel, tap, zeros in phases(w.shape[:2], stride, padding):
         pixels = out[:, pixel[0] :: down, pixel[1] :: across]
@@ -172,7 +173,7 @@ def spread(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding:
 
 
 def turned(w: np.ndarray) -> np.ndarray:
-    """The weights of the transpose by x."""
+    """The weights of the convolution that gives the gradient with respect to x."""
     return w[::-1, ::-1].swapaxes(2, 3)
 
 
@@ -186,8 +187,8 @@ def phases(taps: Pair, stride: Pair, padding: Pair) -> Iterator[tuple[Pair, Pair
         yield pixel, (last[0], last[1]), (counts[0] - 1 - late[0], counts[1] - 1 - late[1])
 
 
-def correlate(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
-    """out = the transpose, by w, of a convolution of this stride and padding."""
+def weight_grad(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
+    """out = the gradient with respect to w of a convolution of this stride and padding, for the cotangent g."""
     padded = pad(x, out.shape[:2], g.shape[1:3], stride, padding, out.dtype)
     if not (out.size and g.size):
         out[...] = 0
@@ -197,7 +198,7 @@ def correlate(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, paddi
     rows = out.reshape(len(out), -1, out.shape[3])
     with _room("sums", (len(parts), *rows.shape), out.dtype) as sums:
         arrays = [(padded.images[part], cotangents[part], total) for part, total in zip(parts, sums)]
-        _run(CORRELATE, padded, arrays, (stride[0], stride[1] * x.shape[3]), skips(padding, out.shape[:2]))
+        _run(WEIGHT_GRAD, padded, arrays, (stride[0], stride[1] * x.shape[3]), skips(padding, out.shape[:2]))
         np.add.reduce(sums, axis=0, out=rows)
 
 

@@ -48,7 +48,7 @@ def _write_tile(code: Code, rows: int, vectors: int) -> None:
     y = [code.load(code.at(right, vector * SHAPE.bytes)) for vector in range(vectors)]
     totals = []
     for row in range(rows):
-        x = code.spread(code.load(code.at(places[row // 4], steps[row % 4]), code.real))
+        x = code.splat(code.load(code.at(places[row // 4], steps[row % 4]), code.real))
         totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
     loop.close([code.at(pick, LONG_BYTES), *totals])
     put(code, totals, c, c_step, height, width, adds, vectors)

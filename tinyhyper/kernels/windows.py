@@ -36,7 +36,7 @@ def _write_window(code: Code, rows: int, vectors: int) -> None:
     y = [code.load(code.at(right, vector * SHAPE.bytes)) for vector in range(vectors)]
     totals = []
     for row, hop in enumerate(hops):
-        x = code.spread(code.load(code.at(left, hop), code.real))
+        x = code.splat(code.load(code.at(left, hop), code.real))
         totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
     step.close([code.at(left, a_step), code.at(right, b_step), *totals])
     lap.close([code.at(lap.values[0], a_lap), code.at(lap.values[1], b_lap), *totals])
