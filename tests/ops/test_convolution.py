@@ -152,10 +152,10 @@ def test_rows_of_zeros_are_left_out_and_no_others():
     inside = kernels("windows").inside
     for row, far, count, low, height in np.ndindex(6, 4, 5, 5, 4):
         far, count, high = far + 1, count + 1, low + height + 1
-        first, laps = inside(row, far, count, low, high)
-        held = [lap for lap in range(count) if low <= row + lap * far < high]
-        assert 0 <= first < count and first + laps <= count
-        assert held == list(range(first, first + laps))
+        first, rounds = inside(row, far, count, low, high)
+        held = [n for n in range(count) if low <= row + n * far < high]
+        assert 0 <= first < count and first + rounds <= count
+        assert held == list(range(first, first + rounds))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

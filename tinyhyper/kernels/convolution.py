@@ -26,14 +26,28 @@ from ..core.tensor import FLOATS
 from ..ops.convolution import Pair, summed
 from . import sweeps, threads
 from .backend import Backend, compiler_is_off
-from .recipes import Operand, Output, Recipe, Specs, Table, anyhow, array, boolean, lie, lie_in_rows, made, pair, room
+from .recipes import (
+    Operand,
+    Output,
+    Recipe,
+    Specs,
+    Table,
+    anyhow,
+    array,
+    boolean,
+    lie,
+    lie_in_rows,
+    made,
+    pair,
+    workspace,
+)
 
 LEAST = 2**18  # multiplications
 
 # Each phase has every stride-th pixel of the output, from one on, and every stride-th of the weights.
 PHASES = """
 @jit
-def kernel(x, w, out, stride, step, counts, phases, whole, room):
+def kernel(x, w, out, stride, step, counts, phases, whole, workspace):
     for n in range(len(phases)):
         down, across, tap, further, high, low, left, right, above, before, height, pitch = phases[n]
         pixels = out[:, down :: stride[0], across :: stride[1]]
@@ -43,12 +57,12 @@ def kernel(x, w, out, stride, step, counts, phases, whole, room):
             continue
         weights = whole[: taps.size // taps.shape[3]].reshape(len(taps), taps.shape[1] * taps.shape[2], whole.shape[1])
         fill(taps, weights)
-        images = room[: height * pitch].reshape(height, pitch)
+        images = workspace[: height * pitch].reshape(height, pitch)
         sweep(x[:, high:low, left:right], weights, pixels, images, (above, before), step, counts)
 """
 TOTAL = """
 @jit
-def kernel(x, g, out, step, skips, down, across, corner, whole, room, sums):
+def kernel(x, g, out, step, skips, down, across, corner, whole, workspace, sums):
     if whole.shape[2] > g.shape[3]:
         fill(g, whole)
     n, parts = len(x), len(sums)
@@ -56,7 +70,7 @@ def kernel(x, g, out, step, skips, down, across, corner, whole, room, sums):
     images = x[:, down[0] : down[1], across[0] : across[1]]
     for part in range(parts):
         first, last = n * part // parts, n * (part + 1) // parts
-        weight_grad(images[first:last], pixels[first:last], sums[part], room, corner, step, skips)
+        weight_grad(images[first:last], pixels[first:last], sums[part], workspace, corner, step, skips)
     out[:] = sums[0]
     for part in range(1, parts):
         out += sums[part]
@@ -135,8 +149,8 @@ def weight_grad_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: P
     arguments = [
         array(Operand(0), _lines(x)), array(Operand(1), g), array(Output(0), total), pair(_strides(stride, x)),
         boolean(sweeps.skips(padding, size)), pair(down), pair(across), pair(padded.corner),
-        array(Operand(1), rows) if rows.shape == filled else room(filled, x.dtype),
-        room(padded.shape, x.dtype), room((len(parts), *total.shape), x.dtype),
+        array(Operand(1), rows) if rows.shape == filled else workspace(filled, x.dtype),
+        workspace(padded.shape, x.dtype), workspace((len(parts), *total.shape), x.dtype),
     ]  # fmt: skip
     text = sweeps.text(sweeps.WEIGHT_GRAD, x.dtype).replace("def kernel(", "def weight_grad(")
     return made(text + TOTAL, arguments, exact and w.size > 1)  # NumPy adds single numbers up in another order
@@ -168,8 +182,8 @@ def _swept(
     arguments = [
         array(Operand(0), _lines(x)), anyhow(Operand(1), weights, weights.ctypes.data - w.ctypes.data),
         array(Output(0), out), pair(stride), pair(_strides(step, x)), boolean(counts),
-        array(Table(partial(np.array, table)), np.array(table)), room((rows, _wide(weights)), x.dtype),
-        room((largest,), x.dtype),
+        array(Table(partial(np.array, table)), np.array(table)), workspace((rows, _wide(weights)), x.dtype),
+        workspace((largest,), x.dtype),
     ]  # fmt: skip
     text = sweeps.text(sweeps.SWEEP, x.dtype).replace("def kernel(", "def sweep(")
     return made(text + PHASES, arguments, exact)
