@@ -320,11 +320,9 @@ def test_the_referee_is_right_to_many_digits(at):
     assert abs(slope(np.sin, at) - np.cos(at)) < 1e-9 and abs(slope(lambda x: x**4, at) - 4 * at**3) < 1e-7
 
 
-def demo(*words, folder):
-    return subprocess.run(
-        [sys.executable, "-m", "demos", *words, "--out", folder], cwd=ROOT, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+def demo(*words, folder, typed=""):
+    command = [sys.executable, "-m", "demos", *words, "--out", folder]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=typed)
 
 
 def test_a_lesson_runs_in_a_terminal(tmp_path):
@@ -357,6 +355,22 @@ def test_what_is_typed_at_a_stop_is_run(tmp_path, monkeypatch, capsys):
     assert "## Exercises" not in said  # the end of the input is the end of the lesson
     typed[:] = [""] * 6
     assert lesson.main(Settings(lesson=1, out=tmp_path)) == 0 and lesson.END in capsys.readouterr().err
+
+
+def test_a_pipe_is_read_as_what_is_typed(tmp_path):
+    """What it has stands before the second cell, before the third one, and after the last."""
+    typed = ["", "w.grad", "def twice(x):", "    return 2 * x", "", "twice(w.item())", *[""] * 5]
+    typed += ["check(1.1, -10)", "print(len(stops) + 7)"]
+    found = demo("lesson", "1", folder=tmp_path, typed="\n".join(typed))
+    assert (found.returncode, found.stderr) == (0, "")
+    words = ["d loss / d w = 10.0", "tensor(10.)", "\n4.0", "4 stops", "1.3 is open", "1.1 is right", "\n11"]
+    places = [found.stdout.index(word) for word in words]
+    assert places == sorted(places)
+
+
+def test_a_lesson_runs_through_where_a_pipe_ends_within_a_block(tmp_path):
+    found = demo("lesson", "1", folder=tmp_path, typed="max(1,\n")
+    assert (found.returncode, found.stderr) == (0, "") and "1.3 is open" in found.stdout
 
 
 def test_notebooks_are_valid_and_lead_to_each_other(tmp_path):
