@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from packing import unpacked
-from reading import Reader, browser
+from reading import Reader, browser, held
 from recordings import by_hand, overlong, penalized, skipping
 from recordings import trained as recorded
 
@@ -71,21 +70,12 @@ def program(name="w", tower=None):
     return train.program
 
 
-def embedded(text):
-    return json.loads(re.search(r'<script type="application/json" id="\w+">(.*?)</script>', text, re.DOTALL)[1])
-
-
-def data(text):
-    """What the page of a recording holds."""
-    return unpacked(embedded(text))[0]
-
-
 # As text.
 
 
 def test_the_page_holds_the_whole_recording():
     tape = trained()
-    assert data(page(tape)) == json.loads(tape.to_json())
+    assert held(page(tape))["tape"] == json.loads(tape.to_json())
 
 
 @pytest.mark.parametrize("title", [ODD, "{{data}}", "a & b", None])
@@ -94,7 +84,7 @@ def test_no_text_of_the_recording_becomes_markup(title):
     plain = page(trained(steps=1, ghosts=False))
     tape.title = title
     text = page(tape)
-    assert data(text)["title"] == title
+    assert held(text)["tape"]["title"] == title
     assert text.count("</script>") == plain.count("</script>")
     assert text.count("<b>") == plain.count("<b>")
 
@@ -103,8 +93,8 @@ def test_the_page_asks_for_nothing():
     text = page(trained(steps=1, ghosts=False))
     assert "default-src 'none'" in text
     assert not re.search(r"<(?:script|img|link|iframe)[^>]*\s(?:src|href)\s*=", text)
-    assert "sourceMappingURL" not in text
-    assert "{{" not in text.partition('<script type="application/json"')[0] and "{{scripts}}" not in text
+    assert "sourceMappingURL" not in text + str(held(text)["scripts"])
+    assert "{{" not in text
 
 
 def test_a_saved_page_is_whole_and_alone(tmp_path):
@@ -117,10 +107,10 @@ def test_a_saved_page_is_whole_and_alone(tmp_path):
 @pytest.mark.parametrize("name", [ODD, "{{data}}", "w"])
 def test_the_page_of_a_program_holds_it_and_asks_for_nothing(tmp_path, name):
     shown, plain = (program(one).save_html(tmp_path / "page.html").read_text(encoding="utf-8") for one in (name, "w"))
-    assert embedded(shown)["arrays"][0]["name"] == name
+    assert held(shown)["program"]["arrays"][0]["name"] == name
     for tag in ("</script>", "<b>", "<svg", "<title>"):
         assert shown.count(tag) == plain.count(tag)
-    assert "default-src 'none'" in shown and "{{scripts}}" not in shown
+    assert "default-src 'none'" in shown and "{{start}}" not in shown
     assert not re.search(r"<(?:script|img|link|iframe)[^>]*\s(?:src|href)\s*=", shown)
 
 
@@ -138,26 +128,16 @@ def draw_docs(reader, path):
     reader.size()
 
 
-@pytest.fixture
-def reader(chromium, tmp_path):
-    reader = Reader(chromium, tmp_path)
-    yield reader
-    reader.system("")
-    reader.size()
-    assert chromium.get_log("browser") == []
-    assert reader.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
-
-
 @pytest.fixture(scope="module")
 def tape():
     return trained()
 
 
 @pytest.mark.parametrize("make", [trained, by_hand, lambda: chain(3), lambda: recorded("adam/sgd/sgd", 4)])
-def test_the_page_reads_what_stands_packed_in_it(reader, make):
+def test_the_page_reads_what_it_holds(reader, make):
     tape = make()
     reader.open(tape)
-    assert reader.ask("return unpacked(JSON.parse(at('tape').textContent))[0]") == json.loads(tape.to_json())
+    assert reader.ask("return held.tape") == json.loads(tape.to_json())
 
 
 def test_the_overview_shows_each_name_at_each_step(reader, tape):
@@ -364,12 +344,12 @@ def test_boxes_and_fused_operations_open(reader, tape):
     from selenium.webdriver.common.keys import Keys
 
     reader.open(tape)
-    reader.mouse(reader.id("loss[1]")).double_click().perform()
-    reader.until(lambda: reader.ask("return explorer.open.length") == 1)
+    reader.double_click("loss[1]")
+    assert reader.ask("return explorer.open.length") == 1
     assert {"matmul", "add", "silu", "mean", "weight[1]", "bias[1]"} <= reader.names("box")
     reader.screenshot("opened")
-    reader.mouse(reader.id("silu")).double_click().perform()
-    reader.until(lambda: reader.ask("return explorer.open.length") == 2)
+    reader.double_click("silu")
+    assert reader.ask("return explorer.open.length") == 2
     assert reader.names("line") == {"1 + exp(-·)", "/"}
     assert "overview › loss[1] › silu" in " ".join(reader.says("trail").split())
     reader.screenshot("fused")
@@ -381,8 +361,8 @@ def test_boxes_and_fused_operations_open(reader, tape):
 
 def test_a_rule_opens_into_the_lines_of_its_kernel(reader, tape):
     reader.open(tape)
-    reader.mouse(reader.id("weight[1]")).double_click().perform()
-    reader.until(lambda: reader.ask("return explorer.open.length") == 2)
+    reader.double_click("weight[1]")
+    assert reader.ask("return explorer.open.length") == 2
     assert {"beta1 * m", "beta2 * v", "sqrt(v / (1 - beta2 ** t))", "/", "weight - alpha * ·"} <= reader.names("line")
     assert reader.letters() * reader.ask("return explorer.cy.zoom()") >= 12
     reader.screenshot("terms")
@@ -859,7 +839,7 @@ def test_the_curves_of_another_run_lie_over_those_of_the_first(reader, scheme):
         for _ in range(5):
             th.sum(params["w"] ** 2).backward()
             optimizer.step(params)
-    reader.driver.get(tape.save_html(reader.folder / "both.html", beside=other, at=1).as_uri())
+    reader.open(tape, beside=other, at=1)
     assert reader.says("runs").splitlines() == ["this run", "the other run, from step 1"]
     panels = """
         const panels = [...document.querySelectorAll('.panel')].filter((one) => !one.innerText.startsWith('memory'));
@@ -1114,8 +1094,7 @@ def notebook(reader):
         reader.driver.get(path.as_uri())
         return reader
 
-    yield opened
-    reader.driver.switch_to.default_content()
+    return opened
 
 
 @pytest.mark.parametrize("theme, body", THEMES)

@@ -258,6 +258,5 @@ function legend(tape) {
   }).concat(ghosts, names);
 }
 
-const { passes, arrivals, ...views } = JSON.parse(at("views").textContent);
-window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], ...views, sweeps: unpacked(passes)[0], arrivals: unpacked(arrivals)[0] });
+window.explorer = new Explorer({ ...held.tape, ...held.views });
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));
