@@ -42,7 +42,12 @@ class Reader:
 
     def open(self, tape, **how):
         self.driver.get(tape.save_html(self.folder / "page.html", **how).as_uri())
-        self.until(lambda: self.ask("return window.program || performance.getEntriesByName('drawn').length"))
+        return self.drawn()
+
+    def drawn(self):
+        """Wait until what a page holds is drawn, if it is an explorer's."""
+        held = "document.getElementById('held')"
+        self.until(lambda: self.ask(f"return !{held} || performance.getEntriesByName('drawn').length"))
         return self
 
     def ask(self, script, *given):
