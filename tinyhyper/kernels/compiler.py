@@ -289,9 +289,8 @@ def _index(varies: tuple[bool, ...]) -> str:
 
 def _meeting(dtypes: Sequence[np.dtype], scalars: Sequence[bool]) -> np.dtype:
     """The dtype in which values are compared: a scalar takes on that of the others (NEP 50)."""
-    if all(scalars):
-        return np.result_type(*dtypes)
-    return np.result_type(*[np.ones((), dtype).item() if s else dtype for dtype, s in zip(dtypes, scalars)])
+    alone = all(scalars)
+    return np.result_type(*[np.ones((), d).item() if s and not alone else d for d, s in zip(dtypes, scalars)])
 
 
 def _convert(text: str, dtype: str) -> str:
