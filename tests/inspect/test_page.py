@@ -179,8 +179,8 @@ def test_the_slider_and_the_curves_move_the_step(reader, tape):
     reader.keys(",")
     assert reader.says("where") == "step 0 of 3"
     reader.element("play").click()
-    reader.until(lambda: reader.says("where") == "step 2 of 3")
-    reader.element("play").click()
+    reader.until(lambda: reader.says("where") >= "step 2 of 3")  # a busy machine may see the last one first
+    reader.ask("if (explorer.playing) explorer.play()")
 
 
 def test_pointing_tells_value_shape_gradient_ghost_and_source(reader, tape):
@@ -982,7 +982,7 @@ def test_buttons_and_play_lead_through_a_backward_pass(reader):
     reader.element("earlier").click()
     assert reader.says("stop") == "stop 1 of 7" and not reader.element("earlier").is_enabled()
     reader.element("play").click()
-    reader.until(lambda: reader.says("stop") == "stop 3 of 7")
+    reader.until(lambda: reader.says("stop") >= "stop 3 of 7")  # a busy machine may see a later one first
     reader.click("w[1]")  # whoever asks for something else has it
     assert told(reader) == [] and reader.element("play").text == "▶" and "w[1]" in reader.says()
     reader.ask("explorer.go(3, false)")
