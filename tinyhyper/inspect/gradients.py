@@ -14,7 +14,7 @@ from .graph import Graph
 from .names import STEP
 from .passes import vanishing
 from .paths import Part, Paths
-from .plain import short
+from .plain import NOUGHT, short
 from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
@@ -110,13 +110,14 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
 
 def _tiny(graph: Graph, gradient: Place) -> bool:
     """Whether a gradient is 0, at least up to rounding."""
-    return abs(graph.number(gradient) or 0.0) <= graph.roundings[graph.tape.node(gradient).loss]
+    number = graph.number(gradient)
+    return not number or short(number) == NOUGHT
 
 
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
     """The gradient is 0, at least up to rounding: each path multiplies by 0, or contributions cancel."""
     tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
-    left = f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}"
+    left = f"backward() left {graph.left(place, float(graph.number(gradient) or 0.0))} in the .grad of {name}"
     text = f"A path without a cut leads from the loss to {name}, but it contributes 0: {left}."
     text = f"It is 0 up to rounding: {left}." if graph.number(gradient) else text
     if tape.program is None or loss is None:
@@ -127,18 +128,28 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     bound = graph.roundings[loss]
     if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
-    early: list[Place] = []  # what is 0 and was read
-    rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, early)) for part in parts]
-    reasons = listed(why for *_, why in rows if why)
-    caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, *early])
+    parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))
+    read: dict[str, tuple[str, list[Place]]] = {}  # by reason, the operation, and what is 0 and was read
+    rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, read)) for part in parts]
+    zeros = {zero for _, some in read.values() for zero in some}
+    caption = text
+    for op in dict.fromkeys(op for op, _ in read.values()):
+        mine = {zero for other, some in read.values() for zero in some if other == op}
+        names = [graph.name(zero) for zero in sorted(mine)]
+        caption += f" {op} read {listed(names)}: {'this is' if len(names) == 1 else 'these are'} 0."
+        caption += f" So the derivative of its result with respect to {name} is 0."
+    if reasons := listed(why for *_, why in rows if why and why not in read):
+        caption += f" {reasons[:1].upper()}{reasons[1:]}."
+    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, gradient, *zeros])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
-def _because(graph: Graph, paths: Paths, part: Part, bound: float, early: list[Place]) -> str:
+def _because(
+    graph: Graph, paths: Paths, part: Part, bound: float, read: dict[str, tuple[str, list[Place]]]
+) -> str:
     """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it.
 
-    bound: below which it is 0 up to rounding.  early: where to note the values of 0 that were read.
+    bound: below which it is 0 up to rounding.  read: where to note which values of 0 an operation read.
     """
     if abs(size(part.value)) > bound:
         return ""
@@ -147,10 +158,11 @@ def _because(graph: Graph, paths: Paths, part: Part, bound: float, early: list[P
             return f"the gradient with respect to {graph.name(place)} is 0 already"
     step = None if part.paths > 1 else Step(paths.rerun, *part.through[-2:])
     if step is not None and (zeros := step.to_blame()):
-        early += zeros
         node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))
         when = "" if all(STEP.fullmatch(name) for name in map(graph.name, zeros)) else f" at step {node.step}"
-        return f"{node.op} read {names} = 0{when}"
+        why = f"{node.op} read {names} = 0{when}"
+        read[why] = f"{node.op}", zeros
+        return why
     if step is not None and (number := step.flat()) is not None:
         return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"
     return "its terms add up to 0"

@@ -15,7 +15,7 @@ from .diagram import Diagram
 from .figure import box_of, figure, steps_of
 from .legend import MARKS
 from .records import Label, Place, Recording
-from .shapes import Figure, Key
+from .shapes import STATE, Figure, Key
 from .svg import Drawing
 from .table import drawn_table
 
@@ -90,7 +90,11 @@ class Scene:
         for place in (*self.asked, *self.instead):
             if (label := self._label(place)) is not None:
                 key = box_of(self.tape.node(place), label) if self._fixed(place) else shown.where.get(place)
-                if key is not None:
+                if key is not None and label.role == "state":
+                    name, _, state = label.name.rpartition(".")
+                    asked[key].add(STATE)
+                    shown.boxes[key].zeros.add((name, state))
+                elif key is not None:
                     asked[key].add(label.name)
                     if place in self.instead:
                         shown.boxes[key].instead[label.name] = self.instead[place]

@@ -15,7 +15,7 @@ from .figure import figure, steps_of
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .passes import vanishing
-from .plain import short
+from .plain import apart, short
 from .records import Cut, Place, Recording
 from .scene import Scene
 from .table import drawn_table
@@ -150,4 +150,5 @@ def _added(row: tuple[Any, ...]) -> str:
     norm = "" if kind == "a number" else " (norm)"
     if old is None:
         return f" At {name}, {short(new)}{norm} arrives, where nothing did."
-    return f" At {name}, another {short(more)}{norm} arrives: {short(new)} in all, not {short(old)}."
+    before, after = map(short, apart([old, new]))
+    return f" At {name}, another {short(more)}{norm} arrives: {after} in all, not {before}."

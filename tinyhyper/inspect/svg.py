@@ -29,7 +29,7 @@ from .legend import Legend, texts
 from .letters import clip, first
 from .records import Recording
 from .rows import SMALL, rows
-from .shapes import FIXED, Arrow, Box, Figure, Key
+from .shapes import FIXED, STATE, Arrow, Box, Figure, Key
 from .text import site
 
 TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
@@ -134,10 +134,10 @@ class Drawing(Canvas):
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
         self.lines += [""] * max(self.least - len(self.lines), self.below)
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
-        boxes, note = self.figure.boxes.values(), self.captions.made()
-        most = 8 + Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, note).height
+        boxes, notes = self.figure.boxes.values(), self.captions.notes()
+        most = 8 + Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, notes).height
         self.layout = self._laid(self.first + LINE * len(self.lines) - 2, self.hall - most)
-        self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, note)
+        self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, notes)
         self.bottom = self.layout.bottom
         self.height = self.bottom + self.legend.height + 8
 
@@ -256,17 +256,24 @@ class Drawing(Canvas):
         self.add("title", group, text=self.captions.title(box))
         self._rect(group, box.key, f"th-box th-{box.key.kind}")
         count, asked, wide = self.layout.rows(box), self.asked.get(box.key, ()), self.layout.width_of(box.key)
-        if count == 1 and asked:
-            self._rect(group, box.key, "th-row-asked")
+        side = wide / 2 - 8
+
+        def mark(low: float) -> None:
+            place = {"x": x - side - 4, "y": low - 14, "width": 2 * side + 8, "height": LOW}
+            self.add("rect", group, "", **place, class_="th-row-asked")
+
         if count == 1:
             caption, remark = self.captions.box(box, wide)
+            if {*asked} == {STATE}:
+                mark(y + 13)
+            elif asked:
+                self._rect(group, box.key, "th-row-asked")
             self.write(x, y + (-4 if remark else 5), caption, "", group, "middle")
             self.write(x, y + 13, remark, "th-small", group, "middle")
         for n, (name, number) in enumerate(rows(box, wide) if count > 1 else ()):
-            low, side = y + 5 + LOW * (n - (count - 1) / 2), wide / 2 - 8
-            if n < len(box.names) and [*box.names][n] in asked:
-                place = {"x": x - side - 4, "y": low - 14, "width": 2 * side + 8, "height": LOW}
-                self.add("rect", group, "", **place, class_="th-row-asked")
+            low = y + 5 + LOW * (n - (count - 1) / 2)
+            if [*box.names, STATE][n] in asked:
+                mark(low)
             self.write(x - side, low, name, "th-row", group)
             self.write(x + side, low, number, "th-small", group, "end")
 
