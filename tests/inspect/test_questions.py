@@ -851,7 +851,7 @@ def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph()
     told = {reason: (int(cut), int(made)) for reason, cut, made in re.findall(r"(\w+) (\d+) of (\d+)", words)}
     reasons, severed = [cut.reason for cut in tape.cuts], [cut.reason for cut in tape.cuts if cut.severed]
     assert told == {reason: (severed.count(reason), reasons.count(reason)) for reason in reasons} and len(told) == 4
-    assert told["gradient"][0] == 0 and f"{len(severed)} of which cut off a graph" in inspect.cuts(tape).text
+    assert told["gradient"][0] == 0 and f"At {len(severed)} of them the value had a graph." in inspect.cuts(tape).text
     drawn = {cut.number for arrow in figure(tape).arrows for cut in arrow.cuts}
     assert len(drawn) < len(tape.cuts) and f"The picture shows {len(drawn)} of them, made by steps 2 and 3." in words
 

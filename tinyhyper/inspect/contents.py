@@ -23,6 +23,7 @@ class Part:
     """A part of the file: lines of words and boxes, with their places. high: its height.
 
     why: of its arrays.  rows: the arrays, each with what it is called.  few: how many of a kind have a box.
+    The values as they are now have t of each level, too, which is no array.
     """
 
     def __init__(self, why: str, rows: Sequence[tuple[str, Saved]], few: int) -> None:
@@ -37,6 +38,10 @@ class Part:
         for kind, names in kinds.items():
             self._write(kind, "th-small")
             self._put(names[:few] + ([f"and {len(names) - few} more"] if len(names) > few else []))
+        levels = {row.level for _, row in rows if row.role == "hyperparameter"} if why == "value" else ()
+        if levels:
+            self._write("t: how many steps each level has made", "th-small")
+            self._put([f"t of level {level}" for level in sorted(levels)])
         self.high += PAD - 8
 
     def _write(self, text: str, style: str) -> None:
