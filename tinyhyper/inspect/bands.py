@@ -50,20 +50,26 @@ def spread(arrows: Sequence[Arrow], texts: Mapping[Joint, str]) -> tuple[float, 
 
 
 def amounts(
-    layout: Layout, arrows: Sequence[Arrow], texts: Mapping[Joint, str]
+    layout: Layout, arrows: Sequence[Arrow], texts: Mapping[Joint, str], groups: Mapping[Joint, str]
 ) -> Iterator[tuple[float, float, str, str]]:
-    """What came along arrows: where it stands, the text, and which end of it stands there."""
+    """What came along arrows: where it stands, the text, and which end of it stands there.
+
+    groups: the names of the groups of paths that lead along an arrow, which stand beside the number.
+    """
     for (number, end), text in texts.items():
-        arrow = arrows[number]
+        arrow, names = arrows[number], groups.get((number, end), "")
         (x, y), kinds = band(layout, arrow, end).mark, (arrow.source.kind, arrow.target.kind)
+        both = f"{names}: {text}" if names else text
         if arrow.source.lane != arrow.target.lane or "loss" in kinds:
-            yield x - 8, y + 5, text, "end"
+            yield x - 8, y - 4, names, "end"
+            yield x - 8, y + (11 if names else 5), text, "end"
         elif "gradient" not in kinds:
-            yield x, y - 9, text, "middle"
+            yield x, y - 9, both, "middle"
         elif kinds[0] == "gradient" and _width(text) + 24 <= layout.after:  # what came to it leads on from it, too
             yield x + 12, y + 20, text, "end"
+            yield x + 12, y + 35, names, "end"
         elif kinds[0] == "gradient":
-            yield layout.center(arrow.source)[0], layout.below(arrow.source), text, "middle"
+            yield layout.center(arrow.source)[0], layout.below(arrow.source), both, "middle"
 
 
 def told(arrows: Sequence[Arrow], came: Mapping[Joint, float], norms: Collection[Key]) -> dict[Joint, str]:

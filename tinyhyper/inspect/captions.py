@@ -8,7 +8,6 @@ from math import ceil, inf
 from textwrap import wrap
 
 from ..errors import ArgumentError
-from .graph import look_of
 from .letters import clip, clipped, fitted, wide
 from .names import KAPPA, LOSS, own
 from .plain import NONE_YET, plain, short
@@ -33,8 +32,8 @@ ONLY: dict[Mark, str] = {
     "second": "only in the second recording",
     "cut-first": "in both, cut in the first",
     "cut-second": "in both, cut in the second",
-    "value-first": "in both, without a gradient in the first",
-    "value-second": "in both, without a gradient in the second",
+    "value-first": "in both, without a graph in the first",
+    "value-second": "in both, without a graph in the second",
 }
 BRANCH = "other paths; a green number is what all along its band contribute"
 LETTERS, ENDS = 15, 24  # the size of letters in a box of one value; its margin, both sides together
@@ -171,7 +170,8 @@ class Captions:
             lines.append(f"{of}level {lane - 1}")
         own_boxes = [name for box in boxes if not box.gone for name in box.names]
         still = [own(name, lane).title for name in fixed if name not in own_boxes]
-        if tuned and still and self.figure.alone is None:  # else they have a box
+        boxed = any(arrow.source == (lane, FIXED, "values") for arrow in self.figure.arrows)
+        if tuned and still and (self.figure.alone is None or not boxed):
             lines.append(f"fixed: {', '.join(still)}")
         if listed and len(" ".join(lines)) < LANE:
             lines = [", ".join(lines)] if lines else []
@@ -202,7 +202,7 @@ class Captions:
         """What each kind of arrow means."""
         arrows = self.figure.visible()
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
-        kinds = [look_of(a.flow, a.cuts) for a in arrows] + [key.kind for key in self.figure.boxes]
+        kinds = [a.look for a in arrows] + [key.kind for key in self.figure.boxes]
         return meanings(kinds, left_out, self.figure.marks())
 
     def reached(self) -> str:

@@ -13,6 +13,7 @@ from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .captions import numbered
 from .diagram import Diagram
+from .drawing import Drawing
 from .figure import figure, steps_of
 from .gradients import listed
 from .graph import Graph
@@ -20,7 +21,6 @@ from .passes import Pass, Stop, passes
 from .plain import short
 from .records import Place, Recording
 from .shapes import Key
-from .svg import Drawing
 
 D = TypeVar("D", bound=Drawing | Diagram)
 EARLIER = 3  # so many steps before that of the loss are drawn, if the gradient comes so far

@@ -22,11 +22,6 @@ class Link(NamedTuple):
     flow: Flow
 
 
-def look_of(flow: str, cuts: Iterable[Cut]) -> str:
-    """How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too."""
-    return "idle" if flow == "cut" and not any(cut.severed for cut in cuts) else flow
-
-
 def flow_in(tape: Recording, edge: Edge) -> Flow:
     """What an edge does to gradients. At a gate, that of the loss which reads the value stops, and no later loss's."""
     gate = edge.flow == "kept" and edge.place in tape.gates and not tape.nodes[edge.target].sweep

@@ -16,7 +16,7 @@ SURROGATES = re.compile(r"[\ud800-\udfff]")
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 ODD_IN_LINES = re.compile(ODD.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"))
 NOUGHT, NONE_YET = "~ 0", "none yet"  # a gradient that is 0 up to rounding; one that no loss has sent
-MOST = 6  # digits of a number that would look like another in fewer
+MOST = 5  # digits of a number that would look like another in fewer
 CELL = "text-align: {}; vertical-align: top; padding: 0.15em 0.7em"
 
 

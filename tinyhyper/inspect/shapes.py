@@ -6,7 +6,7 @@ loss. A path between two boxes is one arrow: cut if it is cut anywhere, kept if 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -81,6 +81,15 @@ class Arrow:
     @property
     def gone(self) -> bool:
         return self.mark == "first"
+
+    @property
+    def look(self) -> str:
+        return look_of(self.flow, self.cuts)
+
+
+def look_of(flow: str, cuts: Iterable[Cut]) -> str:
+    """How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too."""
+    return "idle" if flow == "cut" and not any(cut.severed for cut in cuts) else flow
 
 
 @dataclass
