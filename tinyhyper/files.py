@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import ArgumentError
 from .folders import own
 
 try:
@@ -22,11 +23,16 @@ NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 WRITERS = 8  # who write to one file at a time, and whose temporary files are looked for
 
 
-def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
+def write(path: str | os.PathLike[str], content: str | bytes, suffix: str) -> Path:
     """Write a file under another name, then rename it, so that whoever stops this leaves no half of it; its path.
 
-    Raises OSError as `replacing` does.
+    suffix: of such files, ".svg". Raises ArgumentError for a path with another, and OSError as `replacing` does.
     """
+    found = Path(path).suffix
+    if found.lower() not in ("", suffix):
+        raise ArgumentError(
+            f"{os.fspath(path)!r}: a {found} file holds something else; give it a name that ends in {suffix}"
+        )
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return Path(os.path.expanduser(path))

@@ -33,10 +33,28 @@ def recorded():
 
 
 WRITERS = {
-    "write": lambda path: files.write(path, "new"),
+    "write": lambda path: files.write(path, "new", ".svg"),
     "save": lambda path: th.save(path, {}),
     "html": lambda path: recorded().save_html(path),
 }
+
+
+SHOWN = {
+    ".svg": [lambda path: recorded().save_svg(path), lambda path: th.inspect.cuts(recorded()).save_svg(path)],
+    ".html": [lambda path: recorded().save_html(path)],
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+@pytest.mark.parametrize("name", ["a", "a.svg", "a.SVG", "a.html", "a.png", "a.b.svg", "a.html.svg"])
+def test_a_file_is_not_called_what_it_is_not(kind, name, tmp_path):
+    for write in SHOWN[kind]:
+        if name.lower().endswith(kind) or "." not in name:
+            assert write(tmp_path / name).read_text(encoding="utf-8").startswith(("<svg", "<!DOCTYPE html>"))
+        else:
+            with pytest.raises(th.ArgumentError, match=rf"{name}': a .* give it a name that ends in {kind}"):
+                write(tmp_path / name)
+            assert not (tmp_path / name).exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
@@ -72,7 +90,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
         if content:
             target.write_text(content)
         link.symlink_to(target)
-        files.write(link, "new")
+        files.write(link, "new", ".svg")
         assert link.is_symlink() and target.read_text() == "new"
     assert sorted(os.listdir(folder)) == ["none", "old"]
     circle = tmp_path / "circle"
@@ -87,7 +105,7 @@ def test_another_name_of_a_file_keeps_the_old_content(tmp_path):
     path, other = tmp_path / "file", tmp_path / "other"
     path.write_text("old")
     os.link(path, other)
-    files.write(path, "new")
+    files.write(path, "new", ".svg")
     assert (path.read_text(), other.read_text()) == ("new", "old")
 
 
@@ -100,7 +118,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
         with pytest.raises(th.CheckpointError, match="cannot be written: It is a folder, a device or an open stream"):
             th.save(path, {})
         with pytest.raises(OSError, match="whose place no file can take") as error:
-            files.write(path, "new")
+            files.write(path, "new", ".svg")
         assert error.value.filename == str(path)
         if not os.path.isfile(path):
             with pytest.raises(th.CheckpointError, match="cannot be read: it is a folder or a device"):
@@ -111,7 +129,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
         os.dup2(file.fileno(), 1)
         try:
             with pytest.raises(OSError, match="open stream"):
-                files.write(out, "new")
+                files.write(out, "new", ".svg")
         finally:
             os.dup2(kept, 1)
             os.close(kept)
@@ -122,7 +140,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
 def test_a_pipe_of_a_temporary_name_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "file.0.tmp")
     (tmp_path / "file.1.tmp").mkdir()
-    files.write(tmp_path / "file", "new")
+    files.write(tmp_path / "file", "new", ".svg")
     assert sorted(os.listdir(tmp_path)) == ["file", "file.0.tmp", "file.1.tmp"]
 
 
@@ -136,7 +154,7 @@ def test_a_stream_that_is_closed_is_in_nobodys_way(tmp_path, monkeypatch):
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(os, "fstat", closed)
-    files.write(tmp_path / "file", "new")
+    files.write(tmp_path / "file", "new", ".svg")
     assert (tmp_path / "file").read_text() == "new"
 
 
@@ -146,7 +164,7 @@ def test_home_is_where_a_path_with_a_tilde_leads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     th.save("~/run.npz", {}, kept=1)
     assert th.load("~/run.npz").extra == {"kept": 1} and os.listdir(tmp_path) == ["run.npz"]
-    assert files.write("~/text", "new") == tmp_path / "text"
+    assert files.write("~/text", "new", ".svg") == tmp_path / "text"
     with pytest.raises(th.CheckpointMissingError, match="there is no folder"):
         th.save("~/none/run.npz", {})
 
@@ -183,7 +201,7 @@ def test_a_disk_that_is_full_while_it_is_written_to_leaves_the_old_file(tmp_path
         with pytest.raises(th.CheckpointError, match="run.npz: the checkpoint cannot be written: File too large"):
             th.save(path, {}, kept=bytes(1_000_000))
         with pytest.raises(OSError, match="File too large: '.*run.npz'"):
-            files.write(path, bytes(1_000_000))
+            files.write(path, bytes(1_000_000), ".svg")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.listdir(tmp_path) == ["run.npz"] and th.load(path).extra == {"kept": 1}

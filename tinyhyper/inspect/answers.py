@@ -64,7 +64,7 @@ class Answer:
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.svg())
+        return write(path, self.svg(), ".svg")
 
     def _repr_html_(self) -> str:
         words = markup(self.text).replace("\n", "<br>")

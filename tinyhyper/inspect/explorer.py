@@ -96,7 +96,7 @@ def save_html(
     tape: Recording, path: str | os.PathLike[str], *, beside: Recording | None = None, at: int = 0
 ) -> Path:
     """Write the page to a file, which appears whole or not at all; returns its path. beside, at: as in `explore`."""
-    return write(path, page(tape, beside=beside, at=at))
+    return write(path, page(tape, beside=beside, at=at), ".html")
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> Page:

@@ -53,4 +53,4 @@ def svg(
 
 def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
     """Write the picture to a file, which appears whole or not at all; returns its path. how: as in `th.inspect.svg`."""
-    return write(path, svg(tape, **how))
+    return write(path, svg(tape, **how), ".svg")

@@ -126,7 +126,7 @@ class Program(NamedTuple):
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.svg())
+        return write(path, self.svg(), ".svg")
 
     def explore(self) -> Page:
         """The picture as a page to click in, which opens in a notebook's cell."""
@@ -134,7 +134,7 @@ class Program(NamedTuple):
 
     def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.explore())
+        return write(path, self.explore(), ".html")
 
     def _repr_html_(self) -> str:
         text = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
