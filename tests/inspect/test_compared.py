@@ -354,3 +354,45 @@ def test_a_value_without_a_box_is_in_the_table_and_no_difference_in_the_picture(
     answer = inspect.differences(first, second)
     assert ("scale", "loss", "–", "kept") in answer.rows
     assert not any(marks_of(drawn(first, second), mark) for mark in ONLY) and "The arrows and boxes" in answer.svg()
+
+
+@pytest.mark.parametrize(
+    "first, second, told",
+    [
+        ("SGD(alpha=0.1) / SGD(alpha=0.01)", "SGD(alpha=0.1, horizon=2) / SGD(alpha=0.01)", "horizon=2"),
+        ("SGD(alpha=0.1, horizon=2)", "SGD(alpha=0.1)", "no horizon=2"),
+        ("SGD(alpha=0.1) / SGD(mu=0.5)", "SGD(alpha=0.1) / SGD(mu=1.0)", "mu=1.0, not mu=0.5 at level 1"),
+        ("SGD(alpha={'w': 0.1, 'b': 1.0})", "SGD(alpha={'w': 0.1, 'b': 2.0})", None),
+        ("SGD(alpha=1)", "SGD(alpha=1) / SGD(alpha=2) / SGD(alpha=3)", "level 1, SGD(alpha=2) / SGD(alpha=3)"),
+        ("SGD(alpha=0.1) / SGD(alpha=0.01)", "SGD(alpha=0.1)", "no level 1, SGD(alpha=0.01)"),
+        ("SGD(alpha=0.1) / SGD(alpha=0.01)", "Adam(alpha=0.1) / SGD(alpha=1)", ""),
+        ("SGD(alpha=0.1)", "Adam(alpha=0.2) / SGD(alpha=0.01)", ""),
+        ("a lesson", "another", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_question_names_what_sets_the_towers_apart_if_that_is_one_level(first, second, told):
+    tapes = [trained("sgd(0.1)/sgd(0.01)", 2, {"w": [1.0]}) for _ in range(2)]
+    for tape, title in zip(tapes, (first, second)):
+        tape.title = title
+    question = inspect.differences(*tapes).question
+    if told is None:  # options that hold several
+        assert question.startswith("What changed between the two? The second has alpha={'w': 0.1, 'b': 2.0}, not ")
+    else:
+        assert question == f"What changed between the two?{f' The second has {told}.' if told else ''}"
+
+
+def test_a_cut_that_has_a_graph_in_one_recording_alone_is_marked_and_the_numbers_are_said_to_be_the_seconds():
+    params = {"w": [1.0, -2.0], "b": 0.5}
+    plain = trained("sgd(0.1)/sgd(0.01)", 2, params)
+    for tapes, mark in ((lambda one, two: (one, two), "value-first"), (lambda one, two: (two, one), "value-second")):
+        pair = tapes(plain, trained("sgd(0.1)/sgd(0.01)", 2, params, create_graph=True))
+        shown = overlay(*map(whole, pair))
+        cut = [arrow for arrow in shown.arrows if arrow.flow == "cut" and arrow.source[0::2] == (0, "gradient")]
+        assert cut and {arrow.mark for arrow in cut} == {mark}
+        root = drawn(*pair)
+        assert marks_of(root, mark)
+        told = " ".join(text for text, _ in texts(root))
+        assert ONLY[mark] in told and "What is in both has the numbers of the second." in told
+        numbers = [box for box in shown.boxes.values() if box.key.kind == "loss"]
+        assert numbers and all(box.number == whole(pair[1]).boxes[box.key].number for box in numbers)

@@ -290,3 +290,18 @@ def test_each_number_stands_at_a_band_of_its_own(horizon, weights, seed):
         nearest.append(int(np.argmin(apart)))
         assert min(apart) < 16
     assert len({*nearest}) == len(nearest) >= 2
+
+
+@pytest.mark.parametrize(
+    "stack", ["adam(0.01)/sgd(1e-3)", "sgd(0.1, mu=0.5)/sgd(1e-3)", "adam(0.01)/sgd(1e-3)/sgd(1e-6)"]
+)
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_the_pictures_of_paths_and_of_a_cut_that_is_not_made_have_whole_names(stack, horizon):
+    text = stack.replace(")", f", horizon={horizon})", 1)
+    tape = trained(text, 3, {"W1": [1.0, -2.0], "b1": 0.5, "W2": [0.3], "b2": 0.1}, ghosts=True, create_graph=True)
+    cut = next(cut for cut in tape.cuts if cut.step == 1 + horizon and cut.reason == "weights")
+    for answer in (inspect.paths(tape, "alpha"), inspect.without(tape, cut.number)):
+        root = ElementTree.fromstring(answer.svg())
+        names = [text.text for text in root.iter(SPACE + "text") if text.get("class") == "th-row"]
+        assert [name for name in names if "…" in name and name not in ("|…|", "u(…)")] == []
+        assert collisions(root) == [] and float(root.get("width")) <= 1280

@@ -726,3 +726,21 @@ def test_where_no_loss_is_recorded_nothing_is_said_to_be_reached():
     with th.record() as tape:
         th.optim.SGD(0.1).step({"w": w})
     assert "backward() reaches" in th.inspect.svg(by_hand()) and "backward() reaches" not in th.inspect.svg(tape)
+
+
+@pytest.mark.parametrize(
+    "stack", ["sgd(0.1)/sgd(0.01)", "adam(0.1)/sgd(0.01)", "sgd(0.1, mu=0.5)/adam(0.01)/sgd(1e-3)"]
+)
+@pytest.mark.parametrize("steps", [2, 30])
+def test_what_a_cut_is_called_stands_in_the_column_of_its_step_and_weights_come_before_state(stack, steps):
+    tape = trained(stack, steps, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True)
+    for picture in (inspect.svg(tape), inspect.without(tape, len(tape.cuts) - 1).svg()):
+        root = ElementTree.fromstring(picture)
+        ends = [float(band.get("x")) + float(band.get("width")) for band in classes(root, "th-band")]
+        starts = [float(band.get("x")) for band in classes(root, "th-band")]
+        drawn = zip(root.iter(SPACE + "text"), texts(root))
+        labels = [(text.text, box) for text, (_, box) in drawn if text.get("class") == "th-reason"]
+        assert labels
+        for text, (left, _, right, _) in labels:
+            assert any(start - 1 < left and right < end + 1 for start, end in zip(starts, ends)), text
+            assert not re.search("state.*weights", text)

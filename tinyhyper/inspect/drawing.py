@@ -97,8 +97,13 @@ class Drawing(Canvas):
         self.height = self.bottom + self.legend.height + 8
 
     def _laid(self, top: float, least: float = inf) -> Layout:
-        (values, gradients), (wide, after) = self.captions.needs(), spread(self.figure.arrows, self.came)
-        return self.lay(self.figure, top, (max(values, wide), gradients), least, after)
+        values, gradients = self.captions.needs()
+        for groups in (self.groups, {}):  # whose names stand beside numbers, if the texts in boxes have room then
+            broad, after = spread(self.figure.arrows, self.came, groups)
+            layout = self.lay(self.figure, top, (max(values, broad), gradients), least, after)
+            if layout.round >= gradients:
+                break
+        return layout
 
     def draw(self, scale: float = 1.0) -> Picture:
         """The whole picture."""
@@ -195,7 +200,7 @@ class Drawing(Canvas):
             self.write(x, below, text, "th-reason", group, "end")
             return
         reasons = ", ".join(sorted({cut.reason for cut in arrow.cuts if cut.reason}, reverse=True))  # weights, state
-        if wide(number) * SMALL <= EDGE - 12:
+        if wide(number) * SMALL <= EDGE - 11:
             self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
             self.write(EDGE, -6, number, "th-reason", group, "end")
             return
