@@ -23,19 +23,27 @@ NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 WRITERS = 8  # who write to one file at a time, and whose temporary files are looked for
 
 
-def write(path: str | os.PathLike[str], content: str | bytes, suffix: str) -> Path:
+def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Write a file under another name, then rename it, so that whoever stops this leaves no half of it; its path.
 
-    suffix: of such files, ".svg". Raises ArgumentError for a path with another, and OSError as `replacing` does.
+    Raises OSError as `replacing` does.
+    """
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return Path(os.path.expanduser(path))
+
+
+def write_as(suffix: str, path: str | os.PathLike[str], content: str) -> Path:
+    """Write a file of a kind, as `write` does.
+
+    suffix: of its kind, ".svg". Raises ArgumentError for a path with another one.
     """
     found = Path(path).suffix
     if found.lower() not in ("", suffix):
         raise ArgumentError(
             f"{os.fspath(path)!r}: a {found} file holds something else; give it a name that ends in {suffix}"
         )
-    with replacing(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-    return Path(os.path.expanduser(path))
+    return write(path, content)
 
 
 def publish(path: Path, content: bytes) -> None:

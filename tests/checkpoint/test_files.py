@@ -33,7 +33,7 @@ def recorded():
 
 
 WRITERS = {
-    "write": lambda path: files.write(path, "new", ".svg"),
+    "write": lambda path: files.write(path, "new"),
     "save": lambda path: th.save(path, {}),
     "html": lambda path: recorded().save_html(path),
 }
@@ -90,7 +90,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
         if content:
             target.write_text(content)
         link.symlink_to(target)
-        files.write(link, "new", ".svg")
+        files.write(link, "new")
         assert link.is_symlink() and target.read_text() == "new"
     assert sorted(os.listdir(folder)) == ["none", "old"]
     circle = tmp_path / "circle"
@@ -105,7 +105,7 @@ def test_another_name_of_a_file_keeps_the_old_content(tmp_path):
     path, other = tmp_path / "file", tmp_path / "other"
     path.write_text("old")
     os.link(path, other)
-    files.write(path, "new", ".svg")
+    files.write(path, "new")
     assert (path.read_text(), other.read_text()) == ("new", "old")
 
 
@@ -118,7 +118,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
         with pytest.raises(th.CheckpointError, match="cannot be written: It is a folder, a device or an open stream"):
             th.save(path, {})
         with pytest.raises(OSError, match="whose place no file can take") as error:
-            files.write(path, "new", ".svg")
+            files.write(path, "new")
         assert error.value.filename == str(path)
         if not os.path.isfile(path):
             with pytest.raises(th.CheckpointError, match="cannot be read: it is a folder or a device"):
@@ -129,7 +129,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
         os.dup2(file.fileno(), 1)
         try:
             with pytest.raises(OSError, match="open stream"):
-                files.write(out, "new", ".svg")
+                files.write(out, "new")
         finally:
             os.dup2(kept, 1)
             os.close(kept)
@@ -140,7 +140,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
 def test_a_pipe_of_a_temporary_name_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "file.0.tmp")
     (tmp_path / "file.1.tmp").mkdir()
-    files.write(tmp_path / "file", "new", ".svg")
+    files.write(tmp_path / "file", "new")
     assert sorted(os.listdir(tmp_path)) == ["file", "file.0.tmp", "file.1.tmp"]
 
 
@@ -154,7 +154,7 @@ def test_a_stream_that_is_closed_is_in_nobodys_way(tmp_path, monkeypatch):
 
     (tmp_path / "file").touch()
     monkeypatch.setattr(os, "fstat", closed)
-    files.write(tmp_path / "file", "new", ".svg")
+    files.write(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text() == "new"
 
 
@@ -164,7 +164,7 @@ def test_home_is_where_a_path_with_a_tilde_leads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     th.save("~/run.npz", {}, kept=1)
     assert th.load("~/run.npz").extra == {"kept": 1} and os.listdir(tmp_path) == ["run.npz"]
-    assert files.write("~/text", "new", ".svg") == tmp_path / "text"
+    assert files.write("~/text", "new") == tmp_path / "text"
     with pytest.raises(th.CheckpointMissingError, match="there is no folder"):
         th.save("~/none/run.npz", {})
 
@@ -201,7 +201,7 @@ def test_a_disk_that_is_full_while_it_is_written_to_leaves_the_old_file(tmp_path
         with pytest.raises(th.CheckpointError, match="run.npz: the checkpoint cannot be written: File too large"):
             th.save(path, {}, kept=bytes(1_000_000))
         with pytest.raises(OSError, match="File too large: '.*run.npz'"):
-            files.write(path, bytes(1_000_000), ".svg")
+            files.write(path, bytes(1_000_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.listdir(tmp_path) == ["run.npz"] and th.load(path).extra == {"kept": 1}

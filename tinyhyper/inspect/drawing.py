@@ -206,7 +206,8 @@ class Drawing(Canvas):
             return
         many, end = f"{len(arrow.cuts)} cuts", 12 if self.tells else EDGE
         forms = [f"{reasons}: {number}", *[f"{reasons}: {many}"] * (len(arrow.cuts) > FEW_CUTS)] if reasons else []
-        text = ghost or first([*forms, number, many], (self.layout.round + end - 8) / SMALL)
+        forms = [f"{number}: {ghost}", ghost] if ghost else [*forms, number, many]
+        text = first(forms, (self.layout.round + end - 8) / SMALL)
         x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
         self.write(x, y, text, "th-reason", group, "end")
 

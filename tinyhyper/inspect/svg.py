@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import write
+from ..files import write_as
 from .canvas import Picture
 from .diagram import diagram
 from .drawing import Drawing
@@ -53,4 +53,4 @@ def svg(
 
 def save_svg(tape: Recording, path: str | os.PathLike[str], **how: Any) -> Path:
     """Write the picture to a file, which appears whole or not at all; returns its path. how: as in `th.inspect.svg`."""
-    return write(path, svg(tape, **how), ".svg")
+    return write_as(".svg", path, svg(tape, **how))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core.operation import ArraySpec
 from ..core.tape import quietly
-from ..files import write
+from ..files import write_as
 from ..inspect.canvas import Picture
 from ..inspect.explorer import Page, program_page
 from ..inspect.plain import markup
@@ -126,7 +126,7 @@ class Program(NamedTuple):
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.svg(), ".svg")
+        return write_as(".svg", path, self.svg())
 
     def explore(self) -> Page:
         """The picture as a page to click in, which opens in a notebook's cell."""
@@ -134,7 +134,7 @@ class Program(NamedTuple):
 
     def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.explore(), ".html")
+        return write_as(".html", path, self.explore())
 
     def _repr_html_(self) -> str:
         text = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
