@@ -17,8 +17,10 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.groups import named
 from tinyhyper.inspect.paths import Paths
 from tinyhyper.inspect.plain import short
+from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD, descend
 
 
@@ -305,3 +307,11 @@ def test_the_pictures_of_paths_and_of_a_cut_that_is_not_made_have_whole_names(st
         names = [text.text for text in root.iter(SPACE + "text") if text.get("class") == "th-row"]
         assert [name for name in names if "…" in name and name not in ("|…|", "u(…)")] == []
         assert collisions(root) == [] and float(root.get("width")) <= 1280
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+@example([0.0] * 60)
+def test_each_group_has_a_name_of_its_own_and_the_first_contributes_most(values):
+    groups = named({(Key(0, n, "values"),): 1 for n in range(len(values))}, values)
+    assert len({group.name for group in groups}) == len(groups) == len(values)
+    assert groups[0].name == "A" and abs(groups[0].value) == max(map(abs, values))
