@@ -14,9 +14,9 @@ from recordings import run, stacks, trained
 from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
-from tinyhyper.inspect.plain import MOST, NONE_YET, NOUGHT, apart, short
 from tinyhyper.inspect.rows import with_state
 from tinyhyper.inspect.shapes import Box, Key
+from tinyhyper.plain import MOST, NONE_YET, NOUGHT, apart, short
 
 WEIGHTS = {"w": [1.0, -2.0], "b": 0.5}
 
@@ -69,7 +69,7 @@ def test_a_change_in_a_coordinate_names_the_coordinate():
     answer = inspect.moved(trained("adam(0.01)/sgd(1e-3)", 3, WEIGHTS), "beta1")
     change = re.search(r"The level moves u\(beta1\): this changed by (\S+) in all\.", answer.text)[1]
     assert float(change) == pytest.approx(sum(row[3] for row in answer.rows), rel=1e-3)
-    assert "The last moves of u(beta1): " in " ".join(words(ElementTree.fromstring(answer.svg())))
+    assert "Last moves of u(beta1): " in " ".join(words(ElementTree.fromstring(answer.svg())))
 
 
 def rows(root):

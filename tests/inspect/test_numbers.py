@@ -17,10 +17,10 @@ from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.letters import wide
-from tinyhyper.inspect.plain import MOST, NOUGHT, short
 from tinyhyper.inspect.rows import rows as box_rows
 from tinyhyper.inspect.shapes import Box, Figure, Key
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.plain import MOST, NOUGHT, short
 
 UNIT = {"beta1": "unit", "beta2": "unit"}
 
@@ -161,7 +161,7 @@ def test_the_mover_and_each_move_that_a_slide_has_room_for_are_marked():
         assert len(bands) == 2
         words = " ".join(text for text, _ in texts(root))
         changes = [f"{row[3]:+.4g} at step {row[0]}" for row in answer.rows]
-        assert f" The last moves: {', '.join(changes[-2:])}." in words
+        assert f" Last: {', '.join(changes[-2:])}." in words
         marked = [mark.get("class") for mark in classes(root, "th-row-asked")]
         assert ("th-box th-row-asked" in marked) == bool(mover)  # the bar of a kappa that stands still
         asked = {name for _, name, _, _ in rows(root) if name.startswith("alpha")}

@@ -19,9 +19,9 @@ from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.groups import named
 from tinyhyper.inspect.paths import Paths
-from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD, descend
+from tinyhyper.plain import short
 
 
 def product(params):

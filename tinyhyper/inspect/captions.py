@@ -8,9 +8,9 @@ from math import ceil, inf
 from textwrap import wrap
 
 from ..errors import ArgumentError
+from ..naming import KAPPA, LOSS, own
+from ..plain import NONE_YET, plain, short
 from .letters import clip, clipped, fitted, wide
-from .names import KAPPA, LOSS, own
-from .plain import NONE_YET, plain, short
 from .rows import SKIPPED, SMALL, needed, number, told, tuned, with_state
 from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import site
@@ -236,7 +236,7 @@ class Captions:
         if self.figure.alone is not None:
             return ""
         places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))
-        more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
+        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
         return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
 
     def description(self) -> str:

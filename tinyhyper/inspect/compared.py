@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..plain import count
 from .answers import Answer
 from .boxes import Boxes
 from .canvas import Picture
@@ -24,7 +25,6 @@ from .pair import Pair
 from .records import Flow, Recording
 from .scene import Scene
 from .shapes import FIXED, Figure
-from .text import count
 
 OPTION = re.compile(r"\w+=(?:\{.*?\}|\(.*?\)|[^,()]+)")  # of an optimizer, as it is printed
 STEPS, MOST = 2, 3  # in the picture; edges that the text names

@@ -1,262 +1,217 @@
-"""The drawing of a figure: its bands, lanes, boxes and arrows, and what stands beside them."""
+"""A program as a picture: time runs down, an instruction is a box, and an array is a bar beside the boxes.
+
+A bar begins where an instruction makes the array, and ends where the last one reads it. What is there before comes in
+at the top, what is carried to a later step leaves at the bottom.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
-from textwrap import wrap
-from types import MappingProxyType
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-from .bands import Joint, amounts, band, joint_of, spread, told
-from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, column, numbered
-from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
-from .legend import Legend, texts
-from .letters import clip, first, wide
-from .rows import SMALL, rows
-from .shapes import FIXED, STATE, Arrow, Box, Figure, Key
-from .text import site
+from ..program.sheet import ArrayRecord, InstructionRecord, ProgramRecord
+from .canvas import Canvas, Picture
+from .listing import PARTS, formula, shape, site
 
-TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of title and caption
-LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
-TIP, EDGE = 21, 58  # of a band; how far right of scissors their column ends
+MOST = 200  # instructions in a picture
+ROW, PART, LINE, EDGE = 28, 27, 21, 18  # heights: of an instruction, a title, a text; the margin
+LETTER, SMALL = 8.2, 7.9  # about the widths of letters
+TITLE = "A step as a program"
+WORDS = (
+    "Time runs down. A bar is an array: from the instruction that makes it to the last one that reads it.",
+    "A column holds arrays one after another; a name at its head is that of the first alone.",
+)
+KINDS = {"before": "there before", "loss": "made by the loss", "backward": "by backward", "step": "by the step"}
+ENDS = {
+    "h16 l-8 10 z": "is carried on: a later step reads it, or users see it",
+    "h16 v9 h-16 z": "is returned: the loss",
+}
+WAYS = "= by a C function, with the eager engine's bits; ~ within rounding of them; np by what the eager engine calls"
+IDLE = "; nothing where no work is done"
+GROUPS = "; [ block after block"
 
 
-class Drawing(Canvas):
-    """A figure laid out and drawn.
+@dataclass(slots=True)
+class Bar:
+    """An array from one instruction to another: from 0 if it is there before, to inf if it is there at the end.
 
-    branches: the paths of a gradient, each with its contribution.  most: what the trail is among them.
-    moves: gradients, each with the values that it moved; a band joins them.
-    least, broad: how many lines a caption has, and how wide the picture is, at least.
-    tells: whether the contributions are drawn, too.  below: how many lines are free below the caption.
-    lay, hall: how it is laid out, and how high it should be at most.
-    ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
-    asked: by box, the names of the values whose rows stand out.  keys: more of its legend.
+    reads: by instruction, whether a cut is before it.
     """
 
-    least, broad, tells, below = 0, 0, False, 0
-    lay: type[Layout] = Layout
-    hall = float(HALL)
-    norms: Collection[Key] = ()
+    array: ArrayRecord
+    name: str
+    kind: str
+    first: float
+    last: float
+    reads: dict[int, bool]
+    column: int = 0
 
-    def __init__(
-        self,
-        shown: Figure,
-        trail: Sequence[str | tuple[int, int, str]] = (),
-        marks: Collection[int] = (),
-        caption: str | None = None,
-        branches: Sequence[tuple[Sequence[Key], float]] = (),
-        most: str = "",
-        ghosts: Mapping[int, str] = MappingProxyType({}),
-        asked: Mapping[Key, Collection[str]] = MappingProxyType({}),
-        keys: Mapping[str, str] = MappingProxyType({}),
-        moves: Sequence[tuple[Key, Key]] = (),
-        groups: Mapping[tuple[Key, Key], str] = MappingProxyType({}),
-    ) -> None:
-        self.figure, self.captions, self.ghosts, self.asked = shown, Captions(shown), ghosts, asked
-        found = [self.captions.find(box) for box in trail]
-        self.joints = [joint_of(shown, *pair, self.captions.name) for pair in (*pairwise(found), *moves)]
-        self.trail = [*found, *chain(*moves)]
-        self.band = "carry" if self.joints and all(self._style(joint) == "carry" for joint in self.joints) else "trail"
-        self.amounts: dict[Joint, float] = defaultdict(float)  # what came along an arrow
-        for pair, amount in ((pair, amount) for boxes, amount in branches for pair in pairwise(boxes)):
-            self.amounts[joint_of(shown, *pair, self.captions.name)] += amount
-        joined = {(arrow.target, arrow.source) for arrow in shown.arrows} if groups else ()
-        named = {ends: name for ends, name in groups.items() if ends in joined}
-        self.groups = {joint_of(shown, *ends, self.captions.name): name for ends, name in named.items()}
-        self.marks = self.captions.marked(marks)
-        flows = {**self.captions.flows(), **keys}
-        flows |= {"carry": CARRY} if any(self._style(joint) == "carry" for joint in self.joints) else {}
-        self.led = bool(self.joints)  # a band in the caption says what the trail is
-        if not self.tells and len(self.amounts) > len(self.joints):
-            self.tells, self.led = True, False
-            flows |= {"trail": most, "branch": BRANCH} if self.joints else {"branch": BRANCH}
-        self.came = told(shown.arrows, self.amounts, self.norms) if self.tells else {}
-        self.title = shown.title or "Optimizer steps, read off the recording"
-        self.text = self.captions.reached() if caption is None else caption
-        self._size(flows, max(self.broad, self._laid(0).width))
-        if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
-            self._size(flows, max(SLIDE, self.width))
-        super().__init__(self.width, self.height, "th-figure")
 
-    def _size(self, flows: Mapping[str, str], width: float) -> None:
-        """Find where all is in a picture of a width."""
-        self.width = width
-        self.titles = wrap(self.title, int((width - 36) / LARGE))
-        self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
-        self.lines += [""] * max(self.least - len(self.lines), self.below)
-        self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
-        boxes, notes = self.figure.boxes.values(), self.captions.notes()
-        most = 8 + Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, notes).height
-        self.layout = self._laid(self.first + LINE * len(self.lines) - 2, self.hall - most)
-        self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, notes)
-        self.bottom = self.layout.bottom
-        self.height = self.bottom + self.legend.height + 8
+def bars(sheet: ProgramRecord, lines: Sequence[InstructionRecord]) -> list[Bar]:
+    """The arrays that instructions make and read, in columns. Numbers stand in the formulas and have no bars."""
+    reads: dict[int, dict[int, bool]] = {}
+    for line in lines:
+        for slot, cut in [*zip(line.reads, line.cuts), *[(slot, None) for slot in line.inside]]:
+            here = reads.setdefault(slot, {})
+            here[line.number] = here.get(line.number, False) or cut is not None
+    moved = {value for step in sheet.steps for value, _ in step.after}
+    parts = {slot: line.part for line in lines for slot in line.writes}
+    found = []
+    for array in sheet.arrays:
+        n, made, known = array.number, array.first or inf, reads.get(array.number, {})
+        if before := {number: cut for number, cut in known.items() if number < made and array.value is None}:
+            stays = array.kind == "value" and n not in moved
+            name = array.name if array.first is None else f"{array.name}'"
+            found.append(Bar(array, name, "before", 0, inf if stays else max(before), before))
+        if n in parts:
+            later = {number: cut for number, cut in known.items() if number > made}
+            kind = "loss" if parts[n] == "goal" else parts[n]
+            found.append(Bar(array, array.name, kind, made, array.last or inf, later))
+    ends: list[float] = []
+    for bar in sorted(found, key=lambda bar: bar.first):
+        bar.column = next((n for n, end in enumerate(ends) if end < bar.first), len(ends))
+        ends[bar.column : bar.column + 1] = [bar.last]
+    return found
 
-    def _laid(self, top: float, least: float = inf) -> Layout:
-        values, gradients = self.captions.needs()
-        for groups in (self.groups, {}):  # whose names stand beside numbers, if the texts in boxes have room then
-            broad, after = spread(self.figure.arrows, self.came, groups)
-            layout = self.lay(self.figure, top, (max(values, broad), gradients), least, after)
-            if layout.round >= gradients:
-                break
-        return layout
 
-    def draw(self, scale: float = 1.0) -> Picture:
-        """The whole picture."""
-        self.add("title", text=self.title)
-        self.add("desc", text=" ".join([*filter(None, self.lines), self.captions.description()]))
-        self.style("picture")
-        self.add("rect", width=self.width, height=self.height, class_="th-ground")
-        self._head()
-        for n, step in enumerate(self.figure.steps):
-            self._band(n, step)
-        for lane, y in self.layout.y.items():
-            self._lane(lane, y)
-        self._marks_below()
-        for arrow in sorted(self.figure.visible(), key=lambda arrow: list(LEGEND)[::-1].index(arrow.flow)):
-            self._arrow(arrow)
-        for box in self.figure.boxes.values():
-            self._box(box)
-        for lane in self.layout.boxed:
-            gone = all(arrow.gone for arrow in self.figure.arrows if arrow.source == (lane, FIXED, "values"))
-            self._fixed(lane, *self.layout.still(lane), gone)
-        for arrow in self.figure.arrows:
-            if arrow.flow == "cut":
-                self._scissors(*self.layout.route(arrow).mark, arrow)
-            elif arrow.flow == "gate":
-                self.gate(*self.layout.route(arrow).mark)
-        for x, y, text, anchor in amounts(self.layout, self.figure.arrows, self.came, self.groups):
-            self.write(x, y, text, "th-amount", None, anchor)
-        self.legend.draw(self, self.bottom + 20)
-        return self.picture(scale)
+class ProgramDrawing(Canvas):
+    """A program laid out and drawn."""
 
-    def _head(self) -> None:
-        """The title and the caption."""
-        for n, line in enumerate(self.titles):
-            self.write(18, TOP + TITLE * n, line, "th-title")
-        for n, line in enumerate(self.lines):
-            self.write(76 if self.led else 18, self.first + LINE * n, line, "")
-        if self.led:
-            y, back = float(self.first - 5), self.band == "trail"
-            self.arrow(None, f"M62 {y:g} H18" if back else f"M18 {y:g} H62", f"th-{self.band}", self.band, size=TIP)
+    def __init__(self, sheet: ProgramRecord) -> None:
+        self.sheet, self.lines, self.hidden = sheet, sheet.lines[:MOST], len(sheet.lines[MOST:])
+        self.bars, self.losses = bars(sheet, self.lines), {step.loss for step in sheet.steps}
+        words = [(line.op, _makes(sheet, line), site(line)) for line in self.lines]
+        op, makes, place = (max(map(len, column)) for column in zip(("", "", ""), *words))
+        self.makes, self.site = EDGE + 72 + LETTER * op, EDGE + 88 + LETTER * op + SMALL * makes  # where texts begin
+        self.right = self.site + SMALL * place + 8  # of the boxes
+        self.pitch = min(max([36.0, *[SMALL * len(bar.name) + 10 for bar in self.bars if bar.first]]), 120.0)
+        self.y: dict[float, float] = {}
+        self.titles: list[tuple[float, str]] = []
+        slanted = max([len(bar.name) for bar in self.bars if not bar.first], default=0)
+        self.top = 48 + LINE * len(WORDS) + 0.77 * SMALL * slanted  # the sine of their angle
+        self.bottom = self._stack() + 14
+        columns = 1 + max([bar.column for bar in self.bars], default=0)
+        self.groups = sheet.groups
+        self.ways = WAYS + IDLE * (not all(line.way for line in self.lines)) + GROUPS * bool(self.groups)
+        width = max(self.right + 14 + self.pitch * columns + 60, 2 * EDGE + SMALL * len(self.ways))
+        super().__init__(width, self.bottom + 4 * LINE + 12, "th-figure th-program")
 
-    def _marks_below(self) -> None:
-        """What lies below arrows and boxes."""
-        for joint in [*(other for other in self.amounts if other not in self.joints), *self.joints]:
-            style = self._style(joint) if joint in self.joints else "branch"
-            path = band(self.layout, self.figure.arrows[joint[0]], joint[1]).path
-            self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
-        for key in self.trail:
-            self._rect(None, key, f"th-{self.band}")
+    def _stack(self) -> float:
+        """Put the instructions one below the other, with titles between them; where they end."""
+        shown, place = {line.number for line in self.lines}, self.top
+        for n, step in enumerate(self.sheet.steps, start=1):
+            of = f"step {n} of {len(self.sheet.steps)}: " if len(self.sheet.steps) > 1 else ""
+            title = None
+            for line in [line for line in step.instructions if line.number in shown]:
+                if line.part != title:
+                    title = line.part
+                    self.titles.append((place + PART - 8, of + PARTS[title].partition(":")[0]))
+                    place += PART
+                self.y[line.number] = place + ROW / 2
+                place += ROW
+        return place
 
-    def _style(self, joint: Joint) -> str:
-        """How a trail looks along an arrow. Along one that is cut a value passes, and no gradient."""
-        return "carry" if joint[1] == "end" and self.figure.arrows[joint[0]].flow == "cut" else "trail"
+    def draw(self) -> Picture:
+        self.add("title", text=TITLE)
+        self.add("desc", text=" ".join([*WORDS, *[f"{formula(self.sheet, line)}." for line in self.lines]]))
+        self.style("picture", "program")
+        self.add("rect", class_="th-ground", width="100%", height="100%")
+        self.write(EDGE, 34, TITLE, "th-title")
+        for n, words in enumerate(WORDS, start=1):
+            self.write(EDGE, 34 + n * LINE, words, "th-small")
+        for y, title in self.titles:
+            self.write(EDGE, y, title, "th-lane")
+        self._brackets()
+        self._wires()
+        for bar in self.bars:
+            self._bar(bar)
+        for line in self.lines:
+            self._box(line)
+        self._legend()
+        return self.picture()
 
-    def _style_of(self, arrow: Arrow) -> str:
-        """What sets it and its scissors apart, as classes."""
-        marked = " th-marked" if any(cut.number in self.marks for cut in arrow.cuts) else ""
-        return marked + (" th-idle" if arrow.look == "idle" else "")
+    def _x(self, bar: Bar) -> float:
+        return self.right + 14 + self.pitch * (bar.column + 0.5)
 
-    def _band(self, n: int, step: int) -> None:
-        x, top = HEADER + n * self.layout.pitch, self.layout.top
-        wide = self.layout.width - x - 10 if n == len(self.figure.steps) - 1 else self.layout.pitch - 8
-        self.add("rect", x=x, y=top, width=wide, height=self.bottom - top - 10, rx=10, class_="th-band")
-        self.write(x + 10, top + 20, column(step), "th-small")
-        if n < len(self.figure.steps) - 1:
-            self.write(x + wide - 10, top + 20, f"step {self.figure.steps[n + 1]} →", "th-small", None, "end")
+    def _brackets(self) -> None:
+        """A bracket beside the instructions that run block after block."""
+        for group in self.groups:
+            if shown := [self.y[number] for number in group if number in self.y]:
+                path = f"M{EDGE + 20} {shown[0] - 9:g} h-4 V{shown[-1] + 9:g} h4"
+                self.add("path", d=path, class_="th-wire th-bracket")
 
-    def _arrow(self, arrow: Arrow) -> None:
-        group = self.add("g", class_="th-gone" if arrow.gone else "")
-        name, look = self.captions.name, arrow.look
-        self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[look]}")
-        path = self.layout.route(arrow).path
-        self.arrow(group, path, f"th-arrow th-{arrow.flow}{self._style_of(arrow)}", look)
-        (x, y), below = corners(path)[0], arrow.source.kind == "gradient"
-        if arrow.flow == "asked" and not (below and (arrow.source, arrow.target, "cut") in self.layout.arrows):
-            arrives = "".join([self.ghosts.get(cut.number, "") for cut in arrow.cuts])
-            place = (x, self.layout.below(arrow.source)) if below else (x + 26, y + 17)
-            self.write(*place, arrives, "th-small", group, "end" if below else "start")
-        if self.layout.alone(arrow):
-            self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
+    def _wires(self) -> None:
+        """A line from each instruction to what it touches, below the bars that it does not touch."""
+        right: dict[float, float] = {}
+        for bar in self.bars:
+            for number in (bar.first, *bar.reads):
+                right[number] = max(right.get(number, 0), self._x(bar))
+        for line in self.lines:
+            y = self.y[line.number]
+            path = f"M{self.right:g} {y:g} H{right[line.number]:g}"
+            self.add("path", d=path, class_="th-wire", data_line=line.number)
 
-    def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
-        group = self.scissors(x, y, self._style_of(arrow) + (" th-gone" if arrow.gone else ""))
-        where = "; ".join(sorted({f"{cut.reason or 'cut'} at {site(cut)}" for cut in arrow.cuts}))
-        ends = f"{self.captions.name(arrow.source)} → {self.captions.name(arrow.target)}"
-        self.add("title", group, text=f"✂ {ends}: {where}")
-        if self.figure.alone is not None:  # each of two recordings numbers its own cuts
-            return
-        told = [cut.number for cut in arrow.cuts if cut.number in self.ghosts]
-        number, ghost = numbered(told or [cut.number for cut in arrow.cuts]), self.ghosts[told[0]] if told else ""
-        if arrow.source.kind == "gradient":  # where it is from says why
-            forms = [f"{number}: {ghost}"] if ghost else [number, f"{len(arrow.cuts)} cuts"]
-            x, room = (-46, self.layout.round - 8) if self.tells else (2, self.layout.round)
-            below, text = self.layout.below(arrow.source) - y, first([*forms, ghost or forms[-1]], room / SMALL)
-            self.write(x, below, text, "th-reason", group, "end")
-            return
-        reasons = ", ".join(sorted({cut.reason for cut in arrow.cuts if cut.reason}, reverse=True))  # weights, state
-        if wide(number) * SMALL <= EDGE - 11:
-            self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
-            self.write(EDGE, -6, number, "th-reason", group, "end")
-            return
-        many, end = f"{len(arrow.cuts)} cuts", 12 if self.tells else EDGE
-        forms = [f"{reasons}: {number}", *[f"{reasons}: {many}"] * (len(arrow.cuts) > FEW_CUTS)] if reasons else []
-        forms = [f"{number}: {ghost}", ghost] if ghost else [*forms, number, many]
-        text = first(forms, (self.layout.round + end - 8) / SMALL)
-        x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
-        self.write(x, y, text, "th-reason", group, "end")
+    def _box(self, line: InstructionRecord) -> None:
+        """An instruction: how it is carried out, its number, operation, what it makes, and where it is from."""
+        y, group = self.y[line.number], self.add("g", data_line=line.number)
+        self.add("title", group, text=formula(self.sheet, line))
+        self.write(EDGE, y + 5, line.way, "th-small", group)
+        x, wide = EDGE + 22, self.right - EDGE - 22
+        self.add("rect", group, x=x, y=y - ROW / 2 + 2, width=wide, height=ROW - 4, rx=6, class_="th-box")
+        self.write(EDGE + 48, y + 5, f"{line.number}", "th-small", group, "end")
+        self.write(EDGE + 58, y + 5, line.op, "", group)
+        self.write(self.makes, y + 5, _makes(self.sheet, line), "th-small", group)
+        self.write(self.site, y + 5, site(line), "th-small", group)
 
-    def _box(self, box: Box) -> None:
-        x, y = self.layout.center(box.key)
-        group = self.add("g", class_="th-gone" if box.gone else "")
-        self.add("title", group, text=self.captions.title(box))
-        self._rect(group, box.key, f"th-box th-{box.key.kind}")
-        count, asked, broad = self.layout.rows(box), self.asked.get(box.key, ()), self.layout.width_of(box.key)
-        side = broad / 2 - 8
+    def _bar(self, bar: Bar) -> None:
+        """A bar with its name: at its top, or slanted above it."""
+        x, wide = self._x(bar), self.pitch - 6
+        top = self.y[bar.first] - ROW / 2 + 2 if bar.first else self.top
+        bottom = self.y.get(bar.last, self.bottom - ROW / 2 - 6) + ROW / 2 - 2
+        group = self.add("g", data_array=bar.array.number)
+        self.add("title", group, text=f"{bar.name}: {shape(self.sheet, bar.array.number)}")
+        style = f"th-live th-live-{bar.kind}"
+        self.add("rect", group, x=x - wide / 2, y=top, width=wide, height=bottom - top, rx=5, class_=style)
+        carried, returned = ENDS
+        if bar.last == inf and (bar.array.carried or bar.array.number in self.losses):
+            end = carried if bar.array.carried else returned
+            self.add("path", group, d=f"M{x - 8:g} {bottom + 1:g} {end}", class_="th-on")
+        if bar.first:
+            self.write(x, self.y[bar.first] + 5, bar.name, "th-small", group, "middle")
+        else:
+            slanted = self.add("g", group, transform=f"translate({x + 2:g} {top - 6:g}) rotate(-50)")
+            self.write(0, 0, bar.name, "th-small", slanted)
+        for number, cut in bar.reads.items():
+            self._read(x, self.y[number], cut, group)
 
-        def mark(low: float) -> None:
-            place = {"x": x - side - 4, "y": low - 14, "width": 2 * side + 8, "height": LOW}
-            self.add("rect", group, "", **place, class_="th-row-asked")
+    def _read(self, x: float, y: float, cut: bool, parent: Element, style: str = "") -> None:
+        if cut:
+            self.scissors(x, y, style.strip(), parent)
+        else:
+            self.add("circle", parent, cx=x, cy=y, r=4.5, class_=f"th-read{style}")
 
-        if count == 1:
-            caption, remark = self.captions.box(box, broad)
-            if {*asked} == {STATE}:
-                mark(y + 13)
-            elif asked:
-                self._rect(group, box.key, "th-row-asked")
-            self.write(x, y + (-4 if remark else 5), caption, "", group, "middle")
-            self.write(x, y + 13, remark, "th-small", group, "middle")
-        for n, (name, number) in enumerate(rows(box, broad) if count > 1 else ()):
-            low = y + 5 + LOW * (n - (count - 1) / 2)
-            if [*box.names, STATE][n] in asked:
-                mark(low)
-            self.write(x - side, low, name, "th-row", group)
-            self.write(x + side, low, number, "th-small", group, "end")
+    def _legend(self) -> None:
+        y, x = self.bottom + LINE + 4, float(EDGE)
+        for kind, words in KINDS.items():
+            self.add("rect", x=x, y=y - 13, width=26, height=16, rx=4, class_=f"th-live th-live-{kind} th-key")
+            self.write(x + 34, y, words, "th-small")
+            x += 60 + SMALL * len(words)
+        y, x = y + LINE, float(EDGE)
+        for cut, words in ((False, "is read"), (True, "is read, and cut: no gradient flows back")):
+            self._read(x + 12, y - 4, cut, self.root, " th-key")
+            self.write(x + 34, y, words, "th-small")
+            x += 60 + SMALL * len(words)
+        y, x = y + LINE, float(EDGE)
+        for end, words in ENDS.items():
+            self.add("path", d=f"M{x + 4:g} {y - 9:g} {end}", class_="th-on")
+            self.write(x + 34, y, words, "th-small")
+            x += 60 + SMALL * len(words)
+        more = f". {self.hidden} more instructions are not drawn" if self.hidden else ""
+        self.write(EDGE, y + LINE, self.ways + more, "th-small")
 
-    def _fixed(self, lane: int, x: float, y: float, wide: float, high: float, gone: bool = False) -> None:
-        """Draw the box of a lane's hyperparameters that nothing tunes. x, y: its left side, its middle."""
-        group = self.add("g", class_="th-gone" if gone else "")
-        style = "" if high == BAR_HEIGHT else "th-small"
-        look = "th-box th-row-asked" if self.asked.get(Key(lane, FIXED, "values")) else "th-box"
-        self.add("rect", group, "", x=x, y=y - high / 2, width=wide, height=high, rx=6, class_=look)
-        text = self.captions.bar(lane, int((wide - 12) / (7.6 if style else LETTER)))
-        self.write(x + wide / 2, y + (4 if style else 5), text, style, group, "middle")
 
-    def _rect(self, group: ElementTree.Element | None, key: Key, style: str) -> None:
-        (x, y), wide, high = self.layout.center(key), self.layout.width_of(key), self.layout.height(key)
-        place = {"x": x - wide / 2, "y": y - high / 2, "rx": 19 if key.kind == "gradient" else 6}
-        self.add("rect", group, "", **place, width=wide, height=high, class_=style)
-
-    def _lane(self, lane: int, y: float) -> None:
-        heading, lines = self.captions.lane(lane, self.layout.few, self.layout.lines(lane))
-        self.write(18, y - 6, heading, "th-lane")
-        for n, line in enumerate(lines):
-            self.write(18, y + 14 + 18 * n, line, "th-small")
-        loss = next((key for key in self.figure.boxes if key.kind == "loss" and key.lane == lane), None)
-        if loss is not None:
-            self.write(18, self.layout.center(loss)[1] + 5, "loss", "th-lane")
+def _makes(sheet: ProgramRecord, line: InstructionRecord) -> str:
+    """The shapes of what an instruction makes."""
+    return ", ".join(dict.fromkeys([shape(sheet, slot) for slot in line.writes]))

@@ -17,6 +17,7 @@ from zlib import compress
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write_as
+from ..plain import markup
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
@@ -24,7 +25,6 @@ from .exchange import file
 from .memory import alive
 from .opened import formulas
 from .passes import passes
-from .plain import markup
 from .records import Recording
 from .schema import dumps
 from .waiting import waiting

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from heapq import heappop, heappush
 
 from ..errors import ArgumentError
+from ..plain import NONE_YET, Printed
 from .graph import flow_in, flow_of, number_of, roundings
 from .names import order, ordered
-from .plain import NONE_YET, Printed
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
 from .shapes import FIXED, Arrow, Box, Drawn, Figure, Key
 

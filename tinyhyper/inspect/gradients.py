@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..plain import NOUGHT, count, short
 from .answers import Answer
 from .captions import Captions
 from .figure import steps_of
@@ -18,11 +19,10 @@ from .names import STEP, order
 from .names import named as by_label
 from .passes import vanishing
 from .paths import Part, Paths
-from .plain import NOUGHT, short
 from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
-from .text import count, site
+from .text import site
 from .zeros import Step
 
 WAYS = 100  # ways through the boxes of a picture that are followed

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..finite import norm
-from .plain import short
+from ..plain import count, short
 from .records import Place
 from .shapes import Key
-from .text import count
 
 FEW, LISTED = 8, 4  # so many paths are told each by itself; of more, so many groups, and so many paths of each
 ARROW = " → "

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
+from ..naming import within
+from ..plain import NOUGHT, short
 from .canvas import Canvas
-from .coordinate import within
 from .letters import clip
-from .plain import NOUGHT, short
 from .shapes import Box
 
 LEFT, ROW, KEY, APART = 18, 23, 62, 16  # margin; height of a row; from a key to its words, to the next key

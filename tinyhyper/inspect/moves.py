@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
+from ..plain import apart, count, short
 from .answers import Answer
 from .canvas import Picture
 from .graph import Graph
-from .plain import apart, short
 from .records import Place, Recording
 from .scene import Scene
-from .text import count, site
+from .text import site
 
 MOST = 5  # moves that a picture shows
 
@@ -77,7 +77,7 @@ def moved(tape: Recording, of: str) -> Answer:
     def draw() -> Picture:
         """As many of the last moves as a slide is wide enough for."""
         for shown in range(min(len(made), MOST), 0, -1):
-            few = "Moves" if shown == len(made) else "The last move" if shown == 1 else "The last moves"
+            few = "Moves" if shown == len(made) else "Last moves" if what else "Last"
             each = f" {few}{f' of {what}' if what else ''}: {', '.join(steps[-shown:])}." if steps else ""
             pairs = [(slope, new) for _, new, slope, _ in made[-shown:]]
             asked = [place for old, new, slope, _ in made[-shown:] for place in (old, slope, new, *rates[new])]

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from .canvas import HALL, SLIDE, Picture
-from .drawing import LINE, TIP, Drawing
 from .layout import CONSTANT, HEADER, LOW, Layout, Route, between, elbow
 from .letters import fitted
+from .picture import LINE, TIP, Drawing
 from .rows import SMALL
 from .shapes import FIXED, Arrow, Box, Figure
 

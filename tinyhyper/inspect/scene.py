@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .diagram import Diagram
-from .drawing import Drawing
 from .figure import box_of, figure, steps_of
 from .legend import MARKS
+from .picture import Drawing
 from .records import Label, Place, Recording
 from .shapes import STATE, Figure, Key
 from .table import drawn_table

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
-from .plain import apart
+from ..plain import apart
 from .records import Cut, Place, walk
 
 Drawn: TypeAlias = Literal["kept", "cut", "value", "gate", "asked", "backward"]

@@ -14,8 +14,8 @@ from typing import Any
 from ..files import write_as
 from .canvas import Picture
 from .diagram import diagram
-from .drawing import Drawing
 from .figure import figure, steps_of
+from .picture import Drawing
 from .records import Recording
 
 

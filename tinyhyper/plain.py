@@ -56,6 +56,11 @@ def apart(values: Sequence[float | None]) -> list[Any]:
     return [v if v is None or enough == 4 else Printed(v, short(v, enough)) for v in values]
 
 
+def count(number: int, noun: str) -> str:
+    """So many of something: 1 step, 2 steps."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def markup(text: str) -> str:
     """Text as it stands in HTML."""
     return escape(plain_lines(text))
