@@ -65,7 +65,7 @@ def test_what_is_no_run_beside_is_refused():
     for at, said in ((3, "steps 0 to 2"), (-1, "at"), (1.5, "at")):
         with pytest.raises(ArgumentError, match=said):
             tape.explore(beside=other, at=at)
-    with pytest.raises(ArgumentError, match="give beside="):
+    with pytest.raises(ArgumentError, match="needs beside="):
         tape.explore(at=1)
 
 

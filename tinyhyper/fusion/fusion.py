@@ -237,5 +237,5 @@ _FUSED: dict[Elementwise, Fusion] = {}
 def plan_by(planner: Callable[..., Plan], mark: Any) -> None:
     """Let an outer ring plan how fusions are computed. Only its own mark can change."""
     if Fusion.planner not in (plan_by_numpy, planner):
-        raise ArgumentError("plan_by: fusions are planned by another way already")
+        raise ArgumentError("plan_by: another planner is set already")
     Fusion.planner, Fusion.mark = planner, mark

@@ -127,8 +127,8 @@ def _loaded(text: str) -> Any:
         return loaded
     if loaded.get("format", FORMAT) != FORMAT or loaded.get("version", VERSION) not in (OLDER, VERSION):
         raise ArgumentError(
-            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}; {FORMAT} version {OLDER} or "
-            f"{VERSION} is read"
+            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}, but only {FORMAT} version {OLDER} or "
+            f"{VERSION} can be read"
         )
     if loaded.get("version") == OLDER:
         loaded |= {"version": VERSION, "gates": loaded.get("gates", [])}

@@ -186,7 +186,7 @@ class Recorder(Labels, EventRecording):
 
     def _refuse_if_closed(self, name: str) -> None:
         if self.closed:
-            raise GraphError(f"{name}: this recording is over, its block has ended")
+            raise GraphError(f"{name}: this recording has ended with its block; record again")
 
     def labelled(self, tensor: Tensor) -> bool:
         """Whether a tensor has a label."""
