@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .scaling import Scaled
-from .training import Arrays, Hypergradient, Step, Training
+from .training import Arrays, Hypergradient, StepGraph, Training
 
 CLOSE = 1e-5  # of the largest element: how near to twice as much a step must be from twice the weights
 
@@ -61,7 +61,7 @@ def _at(arrays: Arrays, exponent: int, moves: bool) -> Scaled:
 
 def _steps(
     training: Training, at: Scaled, numbers: Iterable[int], moves: bool
-) -> Iterator[tuple[Scaled, Step, Scaled]]:
+) -> Iterator[tuple[Scaled, StepGraph, Scaled]]:
     """Steps from these weights and states on, each with what it reads and where it leads to.
 
     A step is made at the mantissas: it gives twice as much from twice the weights.

@@ -42,7 +42,7 @@ class Hypergradient(NamedTuple):
     detail: Mapping[str, float] = MappingProxyType({})
 
 
-class Step(NamedTuple):
+class StepGraph(NamedTuple):
     """A step on a graph of its own: leaves that it reads, and what it makes of them."""
 
     before: Tensors
@@ -192,17 +192,17 @@ class Training:
             after |= {("state", name, key): state for key, state in zip(rule.kept, rest)}
         return after
 
-    def step(self, n: int, before: Arrays) -> Step:
+    def step(self, n: int, before: Arrays) -> StepGraph:
         """Step n, from 0. before: the weights and states that it reads, arrays."""
         with recording(), unwatched():
             leaves, hyperparameters = {key: leaf(Tensor(x)) for key, x in before.items()}, self.leaves()
-            return Step(leaves, hyperparameters, self.follow(n, leaves, hyperparameters))
+            return StepGraph(leaves, hyperparameters, self.follow(n, leaves, hyperparameters))
 
-    def start(self) -> Step:
+    def start(self) -> StepGraph:
         """What the first step reads, as what a step before it would make of the hyperparameters alone."""
         with recording(), unwatched():
             hyperparameters = self.leaves()
-            return Step({}, hyperparameters, self.begin(hyperparameters))
+            return StepGraph({}, hyperparameters, self.begin(hyperparameters))
 
     def ask(self, arrays: Arrays) -> tuple[float, Arrays]:
         """The goal at the end of the run, and its gradient with respect to the weights. arrays: the weights there."""

@@ -64,11 +64,11 @@ def figure(tape: Recording, first: int | None = None, opened: Collection[int] = 
 
 def whole(tape: Recording, opened: Collection[int] = ()) -> Figure:
     """The figure of all steps. opened: the numbers of cuts that are left out."""
-    found = _Boxes(tape, opened)
+    found = _FigureBuilder(tape, opened)
     return Figure(steps_of(tape), found.boxes, found.arrows(), found.fixed, tape.title, found.where)
 
 
-class _Boxes:
+class _FigureBuilder:
     """The boxes that the places of a recording belong to."""
 
     def __init__(self, tape: Recording, opened: Collection[int]) -> None:
