@@ -23,7 +23,7 @@ from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
 from .text import site
-from .zeros import Step
+from .zeros import Segment
 
 WAYS = 100  # ways through the boxes of a picture that are followed
 
@@ -172,7 +172,7 @@ def _because(
     for place in part.through[1:-1]:
         if graph.tape.output(place).gradient == 0:
             return f"the gradient with respect to {graph.name(place)} is 0 already"
-    step = None if part.paths > 1 else Step(paths.rerun, *part.through[-2:])
+    step = None if part.paths > 1 else Segment(paths.rerun, *part.through[-2:])
     if step is not None and (zeros := step.to_blame()):
         node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))
         when = "" if all(STEP.fullmatch(name) for name in map(graph.name, zeros)) else f" at step {node.step}"

@@ -95,7 +95,7 @@ class Operation(NamedTuple):
     """
 
     domains: tuple[Domain, ...]
-    arrange: Arrange = a.alone
+    arrange: Arrange = a.single
     fits: Callable[[Sequence[np.ndarray], Options], bool] = lambda arrays, options: True
     numpy: Callable[..., Any] | None = None
     integers: bool = True
