@@ -14,7 +14,6 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,7 +106,9 @@ def by_pytorch(row: Row) -> Observed | str:
     def along(whole: Callable[..., Any], one: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis=None: whole(x) if axis is None else one(x, axis)
 
-    functions = vars(torch) | {name: attrgetter(row.torch)(torch) for name, row in OPERATIONS.items() if row.torch}
+    functions = vars(torch) | {
+        name: row.of(torch, name, row.torch) for name, row in OPERATIONS.items() if row.torch or row.spelled
+    }
     functions |= {
         "cumsum": lambda x: torch.cumsum(x, 0),
         "log_softmax": lambda x: torch.log_softmax(x, -1),
@@ -139,7 +140,11 @@ def by_jax(row: Row) -> Observed | str:
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    functions = vars(jnp) | {name: attrgetter(row.jax)(jax) for name, row in OPERATIONS.items() if row.jax}
+    functions = vars(jnp) | {
+        name: row.of(jax if row.jax else jnp, name, row.jax)
+        for name, row in OPERATIONS.items()
+        if row.jax or row.spelled
+    }
     xs = [jnp.asarray(point) for point in points(row)]
     f = reading(row, functions)
     try:
