@@ -1,16 +1,23 @@
 """The functions of `th`."""
 
 from tinyhyper import ArgumentError, CallError, DtypeError, ShapeError, UnsupportedError
+from tinyhyper.ops.elementwise import RULES
 
-from .rows import bad
+from .rows import Bad, bad
+
+
+def of_any(name: str, count: int) -> list[Bad]:
+    """What no elementwise operation of so many arguments takes."""
+    of_text = bad(f"th.{name}({', '.join(['x'] * (count - 1) + [repr('x')])})", DtypeError, name, "str")
+    missing = bad(f"th.{name}()", CallError, name, f"{count} argument", "0")
+    return [of_text] if name == "power" else [of_text, missing]  # th.power is a Python function, which says so itself
+
 
 OPERATIONS = [
     # Elementwise.
-    bad("th.tanh()", CallError, "tanh", "1 argument", "0"),
     bad("th.tanh(x, x)", CallError, "tanh", "2"),
-    bad("th.add(x)", CallError, "add", "2 arguments"),
-    bad("th.where(x > 0, x)", CallError, "where", "3"),
-    bad("th.exp('x')", DtypeError, "exp", "str"),
+    bad("th.power()", TypeError, "pow", "'x' and 'y'"),
+    *[row for name, rule in RULES.items() for row in of_any(name, len(rule.__signature__.parameters))],
     bad("th.sqrt(weights)", DtypeError, "sqrt", "dict"),
     bad("th.relu(fc)", DtypeError, "relu", "Linear"),
     bad("th.maximum(x, [1.0, 2.0])", ShapeError, "maximum", "(2,)"),
