@@ -10,6 +10,7 @@ writes the page anew, and where both are installed the file as well.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import warnings
@@ -30,6 +31,10 @@ BEGIN = "<!-- From here on, tests/helpers/conventions.py writes this page. -->\n
 HEAD = "| expression | at | value | first | second | NumPy | PyTorch | JAX |\n|" + 8 * " --- |"
 PARTS = ("value", "first", "second")
 ERROR = "error"
+OPERATORS = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power",
+    ast.MatMult: "matmul", ast.USub: "negative",
+}  # fmt: skip
 
 Functions = dict[str, Any]
 
@@ -46,6 +51,12 @@ def points(row: Row) -> tuple[np.ndarray, ...]:
     """The arrays that the variables x, y, ... are."""
     found = eval(row.at, {"inf": math.inf, "nan": math.nan, "zeros": np.zeros})
     return tuple([np.asarray(point, float) for point in (found if isinstance(found, tuple) else (found,))])
+
+
+def operators(row: Row) -> list[str]:
+    """The names of the operations that the expression has as Python's operators."""
+    nodes = ast.walk(ast.parse(row.expression))
+    return [OPERATORS[type(node.op)] for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp)]
 
 
 def reading(row: Row, functions: Functions) -> Callable[..., Any]:

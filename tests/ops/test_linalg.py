@@ -15,9 +15,9 @@ PRODUCTS = arranged(OPERATIONS["matmul"])
 
 test_property = property_test(
     [
-        Row("x @ y", np.matmul, PRODUCTS, call=lambda x, y: x @ y, numpy=None, method="__matmul__"),
+        Row("matmul: x @ y", np.matmul, PRODUCTS, call=lambda x, y: x @ y, numpy=None, method="__matmul__"),
         Row(
-            "y @ x",
+            "matmul: y @ x",
             lambda y, x: x @ y,
             PRODUCTS.map(lambda case: type(case)(case.arrays[::-1], case.options, case.seed)),
             call=lambda y, x: x @ y,
