@@ -16,7 +16,7 @@ import tinyhyper as th
 pytest.importorskip("sphinx", reason="the site needs the extra docs")
 pytest.importorskip("nbformat", reason="the site needs the extra docs")
 
-from demos.site import described, markdown, signature
+from demos.course.site import described, markdown, signature
 
 ROOT = Path(__file__).parents[2]
 MODULES = [th, *(value for name in th.__all__ if isinstance(value := getattr(th, name), ModuleType)), th.nn.initial]

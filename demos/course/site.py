@@ -22,10 +22,10 @@ from sphinx.util.inspect import stringify_signature
 
 import tinyhyper
 
-from .course.notebooks import notebook
-from .course.pages import EXPLORER, lessons
+from .notebooks import notebook
+from .pages import EXPLORER, lessons
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ARGUMENTS = r"[a-z]\w*(?:, [a-z]\w*)*(?: \([^)]*\))?"  # as a docstring names them: "x, y: ..." or "alpha (0.1): ..."
 ARGUMENT = re.compile(rf"({ARGUMENTS}): ")
 SAME_LINE = re.compile(rf"(?<=\.)  (?={ARGUMENTS}: )")
