@@ -63,8 +63,10 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The folder of the built site."""
-    for name in ("sphinx", "nbformat"):
+    """The folder of the built site: a new one, if .ci/run has built none."""
+    if built := os.environ.get("TINYHYPER_SITE"):
+        return Path(built)
+    for name in ("sphinx", "nbclient", "ipykernel"):
         pytest.importorskip(name, reason="the site needs the extra docs")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]

@@ -21,7 +21,7 @@ from tinyhyper.core.operation import OPERATIONS, Elementwise, quicken
 from tinyhyper.fusion.fusion import fused, plan_by
 from tinyhyper.kernels import cache, compiler, disk
 from tinyhyper.kernels.notation import source
-from tinyhyper.kernels.plan import SMALL, KernelPlan, elementwise_backend
+from tinyhyper.kernels.plan import MEDIUM, SMALL, KernelPlan, elementwise_backend
 
 slow = pytest.mark.slow
 
@@ -201,7 +201,9 @@ def test_which_backend_runs(loaded):
     small, large, whole = np.ones(3), np.ones(SMALL), np.ones(SMALL, int)
     fused = th.fuse(lambda a: a * 3.0 + 1.0)
     assert kernels("auto", th.negative, small) == 0
-    assert kernels("auto", th.negative, large) == 1
+    assert kernels("auto", th.exp, large) == 1
+    assert kernels("auto", th.negative, large) == 0
+    assert kernels("auto", th.negative, np.ones(MEDIUM)) == 1
     assert kernels("auto", fused, np.ones(4)) == 1
     assert kernels("auto", th.negative, whole) == 0
     assert kernels("numpy", th.negative, np.ones(SMALL + 1)) == 0

@@ -1,10 +1,10 @@
 """A plan by a kernel, where that is quicker.
 
 Rule for the backend, by sizes and dtypes alone, so that runs are reproducible: a single operation on fewer than
-SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single power or
-another operation that a kernel would leave to the C library; everything else through a kernel. What runs long enough
-is shared by threads. `elementwise_backend` forces one; with NUMBA_DISABLE_JIT=1 kernels run only when forced, as plain
-Python.
+SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single sum or
+another of ARITHMETIC on fewer than MEDIUM, and a single power or another operation that a kernel would leave to the C
+library; everything else through a kernel. What runs long enough is shared by threads. `elementwise_backend` forces one;
+with NUMBA_DISABLE_JIT=1 kernels run only when forced, as plain Python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from .backend import Backend, compiler_is_off
 from .notation import is_written
 from .parts import LEAST, Parts, pays
 
-SMALL = 1_000
+SMALL, MEDIUM = 1_000, 1 << 16
+# What NumPy computes by one instruction an element: a kernel is as quick, and is called a microsecond later.
+ARITHMETIC = ("add", "subtract", "multiply", "negative", "abs", "square", "maximum", "minimum")
 
 elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 

@@ -81,7 +81,7 @@ class Code:
     def store(self, value: ir.Value, place: ir.Value) -> None:
         self.builder.store(value, self.builder.bitcast(place, value.type.as_pointer()), align=self.size)
 
-    def spread(self, x: ir.Value) -> ir.Value:
+    def splat(self, x: ir.Value) -> ir.Value:
         """A vector of one number."""
         kind = ir.VectorType(x.type, self.lanes)
         first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), x, INT(0))
@@ -98,7 +98,7 @@ class Code:
     def first(self, count: ir.Value, start: int) -> ir.Value:
         """Which lanes of a vector that begins at element `start` lie among the first `count`."""
         numbers = ir.Constant(ir.VectorType(LONG, self.lanes), [start + lane for lane in range(self.lanes)])
-        return self.builder.icmp_signed("<", numbers, self.spread(count))
+        return self.builder.icmp_signed("<", numbers, self.splat(count))
 
     def masked_load(self, place: ir.Value, mask: ir.Value) -> ir.Value:
         place = self.builder.bitcast(place, self.vector.as_pointer())

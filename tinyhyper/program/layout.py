@@ -74,7 +74,7 @@ class Layout:
         self.offsets: dict[int, list[int]] = {}
         self._allocate()
         self.program = program._replace(ways=tuple(found), buffers=self._buffers(len(program.slots)))
-        self._rooms: dict[int, int] = {}
+        self._workspaces: dict[int, int] = {}
         self._place_rooms()
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
@@ -198,17 +198,17 @@ class Layout:
         return math.prod(shape) * dtype.itemsize
 
     def _place_rooms(self) -> None:
-        """What C functions have of their own: tables, and room, which they share as none keeps anything there."""
+        """What C functions have of their own: tables, and workspace, which they share as none keeps anything there."""
         largest = 0
         for row in [row for body in self.rows for row in body if row.entry]:  # pragma: no cover - compiled
             used = 0
             for word in row.entry.words:
-                if isinstance(word, self._entries.Room):
-                    self._rooms[id(word)], used = used, used + rounded(word.size)
+                if isinstance(word, self._entries.Workspace):
+                    self._workspaces[id(word)], used = used, used + rounded(word.size)
                 elif isinstance(word, self._entries.Table) and id(word) not in self.own:
                     self.own[id(word)] = np.ascontiguousarray(word.make())
             largest = max(largest, used)
-        self._room = self._reserve(largest)
+        self._workspace = self._reserve(largest)
 
     def _place(self, phase: int, slot: Any, reads: bool) -> Any:  # pragma: no cover - compiled
         """What a phase reads or writes: the offset of a slot's array, or what lies outside."""
@@ -258,8 +258,8 @@ class Layout:
         """What a word stands for that is no number."""
         if word is self._entries.FLAG:
             return self.flag
-        if isinstance(word, self._entries.Room):
-            return self._room + self._rooms[id(word)]
+        if isinstance(word, self._entries.Workspace):
+            return self._workspace + self._workspaces[id(word)]
         if isinstance(word, self._entries.Table):
             return Address(self.own[id(word)].ctypes.data)
         reads = isinstance(word, self._entries.Operand)

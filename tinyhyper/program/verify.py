@@ -98,7 +98,7 @@ class Verifier:
 
     def verify(self) -> None:
         layout = self._layout
-        if self._blocks.last[-1] > layout._room or layout._room > layout.size:
+        if self._blocks.last[-1] > layout._workspace or layout._workspace > layout.size:
             raise self._fault(None, "has arrays in memory that it does not have, or that functions have for themselves")
         rows = [[row for _, row in layout.lines(n)] for n in range(layout.length)]
         results = results_of(self._program, self._loaded, {id(row.instruction) for row in chain(*rows)})
@@ -200,8 +200,8 @@ class Verifier:
         """Where the flag lies, or what a function has of its own, and how many bytes that are."""
         if word is self._entries.FLAG:
             return self._layout.flag, 8
-        if isinstance(word, self._entries.Room):
-            return self._layout._room + self._layout._rooms[id(word)], word.size
+        if isinstance(word, self._entries.Workspace):
+            return self._layout._workspace + self._layout._workspaces[id(word)], word.size
         table = self._layout.own[id(word)]
         return table.ctypes.data, table.nbytes
 
