@@ -1,8 +1,8 @@
 """README and docs: every Python block runs, in order, and prints what the text block after it shows.
 
 The pictures that a page's blocks write, and those of `python -m demos figure1`, are the ones in docs/figures.
-`demos/course/examples.py` says what may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what their
-blocks print today, and draws the pictures anew.
+`demos/course/examples.py` says what may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what
+their blocks print today, and draws the pictures anew.
 """
 
 import os
