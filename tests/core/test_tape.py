@@ -34,33 +34,11 @@ def test_what_is_a_leaf():
     assert not (c * 2).requires_grad and (c * 2).is_leaf
 
 
-@pytest.mark.parametrize("dtype", [int, "i4", "u1", bool])
-def test_integers_cannot_require_a_gradient(dtype):
-    with pytest.raises(th.DtypeError, match="float32 and float64"):
-        th.tensor([1, 0], requires_grad=True, dtype=dtype)
-
-
-@pytest.mark.parametrize("values", [1j, "a", [[1], [1, 2]], None, np.float16(1)], ids=repr)
-def test_what_is_no_array_of_numbers_is_refused(values):
-    with pytest.raises((th.DtypeError, th.ArgumentError)):
-        th.tensor(values)
-
-
 def test_tensor_copies_what_it_is_given():
     array = np.ones(3)
     x = th.tensor(array, requires_grad=True)
     array[:] = 5
     assert x.data.tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    "view", [lambda x: x.data, lambda x: x.numpy(), lambda x: (x * 2).data, lambda x: x.detach().data]
-)
-def test_the_values_cannot_be_written_to(view):
-    x = leaf(1.0, 2.0)
-    with pytest.raises(ValueError, match="read-only"):
-        view(x)[0] = 5.0
-    assert x.data.tolist() == [1, 2]
 
 
 def test_the_graph_keeps_the_values_that_it_saw():
@@ -131,11 +109,6 @@ def test_a_cotangent_takes_the_dtype_of_its_tensor():
         (x * x).backward(np.array([1j, 2.0]))
 
 
-def test_backward_needs_a_cotangent_for_more_than_one_element():
-    with pytest.raises(th.ShapeError, match="sum"):
-        leaf(1.0, 2.0).backward()
-
-
 @pytest.mark.parametrize(
     "constant",
     [
@@ -202,21 +175,7 @@ def test_a_gradient_lies_in_rows_if_it_is_a_view(order):
     np.testing.assert_array_equal(x.grad.data, cotangent.transpose(np.argsort(order)))
 
 
-def test_a_wrong_argument_of_backward_is_refused():
-    with pytest.raises(TypeError):
-        leaf(1.0).backward(None, True)  # retain_graph is a keyword
-
-
 # ---- Release.
-
-
-def test_a_second_backward_is_refused_and_names_the_node():
-    x = leaf(2.0)
-    y = th.tanh(x)
-    y.backward()
-    with pytest.raises(th.GraphReleasedError, match="tanh.*retain_graph=True"):
-        y.backward()
-    assert isinstance(th.GraphReleasedError("x"), (th.TinyhyperError, RuntimeError))
 
 
 def test_no_gradient_changes_if_any_part_was_released():
@@ -360,19 +319,6 @@ def test_the_same_input_twice():
     first, second = th.gradients(x * x, [x, x])
     assert first.item() == second.item() == 4.0
     assert first is not second
-
-
-@pytest.mark.parametrize("inputs", [0.1, None, {"w": 1}, np.ones(2), ["w"]], ids=lambda value: type(value).__name__)
-def test_gradients_says_what_is_no_tensor(inputs):
-    x = leaf(2.0)
-    with pytest.raises(th.ArgumentError, match=r'gradients: input 0 is a .* optimizer.parameters\["alpha"\]'):
-        th.gradients(x * x, inputs)
-
-
-def test_gradients_refuses_a_constant():
-    x = leaf(2.0)
-    with pytest.raises(th.GraphError, match="input 1"):
-        th.gradients(x * x, [x, th.tensor(1.0)])
 
 
 # ---- no_grad.
@@ -655,13 +601,6 @@ def test_a_copy_lies_in_memory_as_the_leaf_does_and_needs_no_more(twin_of):
     ):  # fmt: skip
         twin = twin_of(th.Tensor(array))
         assert twin.array.strides == strides and twin.array.base is None and twin.array.tolist() == array.tolist()
-
-
-def test_a_computed_tensor_is_not_copied_without_its_graph():
-    y = th.tensor([1.0, 2.0], requires_grad=True) * 2.0
-    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(th.GraphError, match="lose its graph"):
-            attempt(y)
 
 
 def test_lines_that_newcomers_write():

@@ -95,11 +95,6 @@ def test_a_wrong_axis_is_refused(name, axis):
         getattr(th, name)(th.tensor(np.ones((2, 3)), requires_grad=True), axis=axis)
 
 
-def test_norms_of_matrices_other_than_frobenius_are_refused():
-    with pytest.raises(TypeError, match="norm"):
-        th.norm(th.tensor(np.ones((2, 2))), 2)
-
-
 @pytest.mark.parametrize("ndim", range(4))
 @pytest.mark.parametrize("axis", [None, 0, (0,), (0, 1), (0, 1, 2)])
 def test_the_frobenius_norm_is_that_of_matrices(ndim, axis):

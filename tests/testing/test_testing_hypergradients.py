@@ -294,25 +294,6 @@ def test_a_loss_that_draws_is_told():
     assert "the loss is nan" in found(SGD(0.1, optimizer=SGD(0.1)), lambda params: loss(params, 0) * np.nan)
 
 
-TOWER = SGD(0.1, optimizer=SGD(0.1))
-
-
-@pytest.mark.parametrize(
-    "call, error, words",
-    [
-        (lambda: check_hypergradients(TOWER, loss, PARAMS, True), th.ArgumentError, "integer >= 1, not True"),
-        (lambda: check_hypergradients(SGD, loss, PARAMS), th.DtypeError, "not an optimizer"),
-        (lambda: check_hypergradients(SGD(0.1), loss, PARAMS), th.ArgumentError, "nothing is tuned"),
-        (lambda: check_hypergradients(TOWER, loss, {"w": np.float32([1, 2])}), th.DtypeError, "'w'] is float32"),
-        (lambda: check_hypergradients(TOWER, lambda params: 1.0, PARAMS), th.DtypeError, "float, not a tensor"),
-        (lambda: check_hypergradients(TOWER, lambda params: params["w"], PARAMS), th.DtypeError, "shape (3, 2)"),
-    ],
-)
-def test_a_wrong_call_is_told(call, error, words):
-    with pytest.raises(error, match=re.escape(words)):
-        call()
-
-
 def test_a_loss_that_rounding_hides_is_told():
     message = found(
         SGD(0.1, optimizer=SGD(1e-9)), lambda params: (th.sum(th.square(params["w"])) + 1e12) - 1e12,

@@ -54,6 +54,7 @@ OPERATIONS = [
     bad("th.var(x, ddof=nan)", ArgumentError, "var", "ddof must be", "nan"),
     bad("th.norm(x, 'nuc')", UnsupportedError, "norm", "nuc"),
     bad("th.norm(x, 3, axis=0)", UnsupportedError, "norm", "ord=3"),
+    bad("th.norm(x, 2)", UnsupportedError, "norm", "ord=2"),
     bad("th.norm(x, axis=4)", ShapeError, "norm", "4"),
     bad("th.norm(x, 1, axis='0')", ArgumentError, "norm", "'0'"),
     # Shapes.
@@ -147,6 +148,8 @@ OPERATIONS = [
     bad("th.conv2d(images, np.ones((3, 3, 3, 2)), strides=2)", TypeError, "conv2d", "'strides'"),
     bad("th.linear(x, x)", ShapeError, "matmul", "(2, 3)"),
     bad("th.linear(x, y, np.ones(7))", ShapeError, "linear", "bias", "(7,)"),
+    bad("th.linear(x, y, np.ones((7, 2, 2)))", ShapeError, "linear", "bias of shape"),
+    bad("th.linear(v, y, np.ones((2, 2)))", ShapeError, "linear", "bias of shape"),
     bad("th.linear(x, y, th.tanh)", ArgumentError, "linear", "bias", "activation="),
     bad("th.linear(x, y, None, 3)", ArgumentError, "linear", "activation=3"),
     bad("th.linear(x, y, None, math.tanh)", UnsupportedError, "th.tanh"),
