@@ -1,4 +1,4 @@
-"""Towers: hypergradients against formulas and against differences with the cut held frozen; life, names, errors."""
+"""Towers: hypergradients against formulas; life, names, errors. test_testing_hypergradients.py has the differences."""
 
 import ast
 import copy
@@ -28,18 +28,6 @@ def run(optimizer, params, rng, steps):
 
 
 # Hypergradients by formula.
-
-
-@given(seed=st.integers(0, 2**32 - 1), alpha=st.floats(1e-4, 1.0))
-def test_sgd_hypergradient_is_minus_the_product_of_gradients(seed, alpha):
-    rng = np.random.default_rng(seed)
-    params, optimizer = make_params(rng), SGD(alpha, optimizer=SGD(1e-3))
-    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
-    before = {name: w.grad.data for name, w in params.items()}
-    optimizer.step(params)
-    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
-    expected = -sum(float(np.sum(w.grad.data * before[name])) for name, w in params.items())
-    np.testing.assert_allclose(optimizer.parameters["alpha"].grad.item(), expected, rtol=1e-10, atol=1e-14)
 
 
 @given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 12))
@@ -72,83 +60,6 @@ def test_adam_hypergradients_equal_the_hand_made_formulas(seed, steps):
     for name, derivative in by_value.items():
         got = optimizer.parameters[name].grad.item()
         np.testing.assert_allclose(got, last @ derivative * chain[name], rtol=1e-8, atol=1e-12, err_msg=name)
-
-
-# Hypergradients by differences, with the cut held frozen.
-
-
-def all_tuned(cls, alpha, optimizer):
-    """An optimizer with every hyperparameter in use and tuned, at values where differences are well conditioned."""
-    kwargs = {name: 0.05 for name, row in cls.table.items() if row.optional or name == "eps"}
-    coordinates = {"eps": "log"} if "eps" in cls.table else None
-    return cls(alpha, **kwargs, optimizer=optimizer, tune=tuple(cls.table), coordinates=coordinates)
-
-
-def snapshot(optimizer, params):
-    """All that a step reads: values, gradients and state of every level."""
-    return {
-        "tower": optimizer.state_dict(),
-        "params": {name: (w.data, w.grad.data) for name, w in params.items()},
-        "grads": [{k: p.grad.item() if p.grad else 0.0 for k, p in lv.parameters.items()} for lv in optimizer.levels],
-    }
-
-
-def replay(make, frozen, height, name, value, moved, x):
-    """The next loss if level `height` had `value` for `name`: the same cut quantities, nothing above that level."""
-    levels = make().levels[: height + 1]
-    levels[-1].optimizer = None
-    saved = [dict(entry) for entry in frozen["tower"]["levels"][: height + 1]]
-    saved[-1]["parameters"] = {**moved, name: value}
-    levels[0].load_state_dict({"levels": saved})
-    for level, grads in zip(levels[:-1], frozen["grads"]):
-        for key, grad in grads.items():
-            level.parameters[key].grad = th.tensor(grad)
-    params = {}
-    for key, (w, g) in frozen["params"].items():
-        params[key] = th.tensor(w, requires_grad=True)
-        params[key].grad = th.tensor(g)
-    levels[0].step(params)
-    return loss_of(params, x).item()
-
-
-@pytest.mark.slow
-@given(data=st.data(), seed=st.integers(0, 2**32 - 1), steps=st.integers(2, 4))
-def test_random_towers_against_differences_with_the_cut_frozen(data, seed, steps):
-    classes = data.draw(st.lists(st.sampled_from(OPTIMIZERS), min_size=2, max_size=4))
-
-    def make():
-        optimizer = classes[-1](1e-4)
-        for height, cls in reversed(list(enumerate(classes[:-1]))):
-            optimizer = all_tuned(cls, 1e-4 if height else 0.05, optimizer)
-        return optimizer
-
-    rng = np.random.default_rng(seed)
-    optimizer, params = make(), make_params(rng)
-    run(optimizer, params, rng, steps - 1)
-    loss_of(params, th.tensor(rng.standard_normal((4, 3)))).backward()
-    frozen = snapshot(optimizer, params)
-    optimizer.step(params)
-    x = th.tensor(rng.standard_normal((4, 3)))
-    moved = [{key: p.item() for key, p in level.parameters.items()} for level in optimizer.levels]
-    loss = loss_of(params, x)
-    loss.backward()
-    for height, level in enumerate(optimizer.levels[:-1]):
-        for name, parameter in level.parameters.items():
-            u = moved[height][name]
-            h = 1e-4 * max(abs(u), 1e-2)
-            # A fourth-order difference: two step sizes cancel the leading error.
-            d1, d2 = (
-                (
-                    replay(make, frozen, height, name, u + k * h, moved[height], x)
-                    - replay(make, frozen, height, name, u - k * h, moved[height], x)
-                )
-                / (2 * k * h)
-                for k in (1, 2)
-            )
-            expected = (4 * d1 - d2) / 3
-            noise = 1e-14 * max(1.0, abs(loss.item())) / h
-            error = abs(d1 - d2) + noise
-            assert abs(parameter.grad.item() - expected) <= 1e-6 * abs(expected) + 10 * error, (height, name)
 
 
 # One rule and a table.

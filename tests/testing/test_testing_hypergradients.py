@@ -84,7 +84,7 @@ def test_a_loss_that_does_not_reach_every_weight_or_takes_no_step():
 
 
 @pytest.mark.parametrize("horizon", [1, 3, None])
-@pytest.mark.parametrize("limit", [{"clip_norm": 0.5}, {"clip_value": 0.3}])
+@pytest.mark.parametrize("limit", [{"clip_norm": 0.5}, {"clip_value": 0.3}, {"clip_norm": 0.5, "clip_value": 0.3}])
 def test_clipping_at_every_level(limit, horizon):
     tower = Adam(0.05, optimizer=SGD(1e-3, clip_norm=0.01, optimizer=SGD(1e-4)), horizon=horizon, **limit)
     check_hypergradients(tower, loss, PARAMS, 4)
