@@ -1,4 +1,4 @@
-"""Products: the operators, and what einsum takes and refuses. kernels/test_matmul.py has large ones, however they lie."""
+"""Products: the operators, and what einsum takes and refuses. Large ones are tested in kernels/test_matmul.py."""
 
 from operator import attrgetter
 
