@@ -3,7 +3,6 @@
 import copy
 import gc
 import pickle
-import threading
 import tracemalloc
 import weakref
 from contextlib import contextmanager
@@ -357,45 +356,6 @@ def test_backward_inside_no_grad():
         y.backward(create_graph=True)
         assert x.grad.requires_grad
         assert not (x * x).requires_grad
-
-
-def test_each_thread_has_its_own_no_grad():
-    x, inside, checked = leaf(2.0), threading.Event(), threading.Event()
-    seen = []
-
-    def other():
-        with th.no_grad():
-            inside.set()
-            assert checked.wait(10)
-            seen.append((x * x).requires_grad)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    assert inside.wait(10)
-    assert (x * x).requires_grad
-    checked.set()
-    thread.join()
-    assert seen == [False]
-
-
-def test_threads_build_and_sweep_their_own_graphs():
-    results = [None] * 4
-
-    def work(n):
-        for _ in range(50):
-            x = leaf(float(n))
-            y = x
-            for _ in range(5):
-                y = y * x
-            y.backward()
-        results[n] = x.grad.item()
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [6.0 * n**5 for n in range(4)]
 
 
 # ---- What is not done.
