@@ -1,4 +1,4 @@
-"""Linear, Embedding and Dropout: their formulas, PyTorch's values, masks that a resumed run draws again."""
+"""Linear, Embedding and Dropout: their formulas, and masks that a resumed run draws again."""
 
 import zlib
 
@@ -7,7 +7,6 @@ import pytest
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.nn import Dropout, Embedding, Linear
@@ -149,38 +148,3 @@ def test_a_resumed_run_draws_the_same_masks(seed, calls):
     assert layer.buffers["drop.calls"] == calls + 3  # what drops nothing draws nothing
 
 
-# ---- PyTorch
-
-
-def by_pytorch():
-    """Inputs, values and gradients."""
-    import torch
-
-    torch.manual_seed(0)
-    linear, embedding = torch.nn.Linear(5, 3).double(), torch.nn.Embedding(7, 4).double()
-    x, ids = torch.randn(2, 6, 5, dtype=torch.float64, requires_grad=True), torch.randint(0, 7, (3, 8))
-    stored = {"ids": ids.numpy()}
-    for kind, out, leaves in [
-        ("linear", linear(x), {"x": x, "weight": linear.weight, "bias": linear.bias}),
-        ("embedding", embedding(ids), {"weight": embedding.weight}),
-    ]:
-        seed = torch.randn_like(out)
-        grads = torch.autograd.grad(out, [*leaves.values()], seed)
-        values = {**leaves, "out": out, "g": seed, **{f"d{name}": grad for name, grad in zip(leaves, grads)}}
-        stored |= {f"{kind} {name}": value.detach().numpy() for name, value in values.items()}
-    return stored
-
-
-def test_values_and_gradients_are_pytorchs():
-    stored = by_torch("dense", by_pytorch)
-    x, bias, table = (th.tensor(stored[name], True) for name in ("linear x", "linear bias", "embedding weight"))
-    weight = th.tensor(stored["linear weight"].T, True)
-    out = Linear("fc", 5, 3)({"fc.weight": weight, "fc.bias": bias}, x)
-    rows = Embedding("words", 7, 4)({"words.weight": table}, stored["ids"])
-    found = [out, *th.gradients(out, [x, weight, bias], stored["linear g"])]
-    found += [rows, *th.gradients(rows, table, stored["embedding g"])]
-    wanted = [stored[f"linear {name}"] for name in ("out", "dx", "dweight", "dbias")]
-    wanted += [stored[f"embedding {name}"] for name in ("out", "dweight")]
-    wanted[2] = wanted[2].T
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one.data, other, rtol=1e-10, atol=1e-10)
