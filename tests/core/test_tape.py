@@ -37,7 +37,7 @@ def test_tensor_copies_what_it_is_given():
     array = np.ones(3)
     x = th.tensor(array, requires_grad=True)
     array[:] = 5
-    assert x.data.tolist() == [1, 1, 1]
+    assert x.data.tolist() == [1, 1, 1] and th.tensor(np.ones(2, ">f4")).dtype == np.float32
 
 
 def test_the_graph_keeps_the_values_that_it_saw():
@@ -67,13 +67,6 @@ def test_gradients_accumulate():
     (2 * x).backward()
     assert x.grad.item() == 8.0
     assert first.item() == 6.0, "the first gradient was written to"
-
-
-def test_a_tensor_used_in_many_places_gets_the_sum():
-    x = leaf(2.0)
-    y = x * x
-    (y * y + y * x + x).backward()
-    assert x.grad.item() == 4 * 2.0**3 + 3 * 2.0**2 + 1
 
 
 def test_backward_of_a_leaf():
@@ -216,15 +209,6 @@ def test_what_was_saved_is_free_after_backward():
 # ---- Higher orders.
 
 
-def test_create_graph_to_third_order():
-    x = leaf(2.0)
-    found, y = [], x**4
-    for _ in range(4):
-        (y,) = th.gradients(y, x, create_graph=True)
-        found.append(y.item())
-    assert found == [32.0, 48.0, 48.0, 24.0]
-
-
 def test_create_graph_through_backward():
     x = leaf(0.5)
     th.sin(x).backward(create_graph=True)
@@ -305,12 +289,6 @@ def test_gradients_leaves_branches_without_inputs_alone():
     th.gradients(out, x)
     branch.backward()
     assert y.grad.item() == 6.0
-
-
-def test_gradients_of_a_tensor_by_itself():
-    x = leaf(2.0)
-    y = x * x
-    assert [g.item() for g in th.gradients(y, [y, x])] == [1.0, 4.0]
 
 
 def test_the_same_input_twice():
@@ -561,15 +539,3 @@ def test_a_copy_lies_in_memory_as_the_leaf_does_and_needs_no_more(twin_of):
     ):  # fmt: skip
         twin = twin_of(th.Tensor(array))
         assert twin.array.strides == strides and twin.array.base is None and twin.array.tolist() == array.tolist()
-
-
-def test_lines_that_newcomers_write():
-    x = th.tensor([1.5, 2.5], requires_grad=True)
-    assert f"{th.sum(x):.3f}" == "4.000" and (x == None) is False  # noqa: E711
-    with pytest.raises(ValueError, match=r"any\(\) or all\(\)"):
-        bool(x > 0)
-    with pytest.raises(TypeError, match="never written to"):
-        x[0] = 3.0
-    with pytest.raises(TypeError, match="add: a NoneType"):
-        x + None
-    assert th.tensor(np.array([1, 2], ">f4")).dtype == np.float32

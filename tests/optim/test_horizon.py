@@ -358,23 +358,6 @@ def test_time_and_memory_grow_linearly(visits, closing, objective):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "recorded"])
-@pytest.mark.parametrize("objective", ["last", "sum"])
-def test_no_window_outlives_its_end_and_nothing_is_left_to_the_garbage_collector(objective, plain):
-    rng = np.random.default_rng(15)
-    optimizer = Adam(0.01, optimizer=SGD(1e-4), horizon=3, objective=objective)
-    params, counts = make_params(rng), []
-    for window in range(4):
-        for n, x in enumerate(batches(rng, 3)):
-            loss_of(params, x).backward(create_graph=n > 0 or not plain)
-            optimizer.step(params)
-            if n == 0:
-                counts.append(live_nodes())
-            assert window == 0 or gc.collect() == 0
-    assert len(set(counts[1:])) == 1, counts
-
-
-@pytest.mark.slow
 def test_a_run_that_is_given_up_leaves_nothing():
     before = live_nodes()
     for _ in range(2):
