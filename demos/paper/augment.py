@@ -202,8 +202,8 @@ def markdown(lines: Sequence[Line]) -> str:
     """Rates, samples, what is learned, and where each claim comes from."""
     setting = (
         "This is least squares with fewer equations (6) than weights (12). In each step the inputs have fresh normal "
-        f"noise of variance sigma^2 = b t^-y. The step size is eta = a t^-x. a is {A:g} and b is {B:g}, unless they "
-        "are learned. w_min is the solution of least norm, of norm 1, and e = w - w_min. The tables have the root of E "
+        f"noise of variance sigma^2 = b t^-y. The step size is eta = a t^-x. Unless they are learned, a is {A:g} and b "
+        f"is {B:g}. w_min is the solution of least norm, of norm 1, and e = w - w_min. The tables have the root of E "
         "|e|^2. It comes from the moments of e, which follow exactly from those of the step before."
     )
     parts = ["## Augmentation: schedules of step size and noise", setting]

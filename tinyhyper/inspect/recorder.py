@@ -21,12 +21,11 @@ from ..errors import ArgumentError, GraphError
 from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
-from .labels import Operands, span_of
+from .labels import Labels, Operands, span_of
 from .records import Cut, Kind, Label, Place, Program, Role
 from .rewind import Pasts
 from .saved import saved
 from .variables import called
-from .watcher import Watcher
 
 if TYPE_CHECKING:
     from ..core.tensor import Tensor
@@ -37,7 +36,7 @@ ROLES = get_args(Role)
 _recorders = count()
 
 
-class Recorder(Watcher, EventRecording):
+class Recorder(Labels, EventRecording):
     """What the engine calls. ghosts: whether to keep what a second run of the operations needs.
 
     rewind: whether to hold what a run from one of its steps needs.
@@ -45,7 +44,7 @@ class Recorder(Watcher, EventRecording):
 
     def __init__(self, ghosts: bool = False, rewind: bool = True) -> None:
         EventRecording.__init__(self)
-        Watcher.__init__(self)
+        Labels.__init__(self)
         self.program = Program({}, {}, {}, []) if ghosts else None
         self._key = next(_recorders)
         self._labelled: set[Place] = set()

@@ -74,7 +74,7 @@ class KernelPlan(Plan):
         self.parts = self._shared(self.kernel, layout)
         self.narrow = any(total and out.dtype != np.float64 for out, total in zip(self.outs, totals))
 
-    def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
+    def _shared(self, kernel: Callable[..., None], layout: compiler.LoopNest) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
         if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), layout.varies, self.outs):
             return None
@@ -112,7 +112,7 @@ def by_kernel(expression: Expression, size: int, eager: bool) -> bool:
 
 def holds(expression: Expression, inputs: Sequence[ArraySpec], types: Sequence[np.dtype], size: int) -> bool:
     """Whether a kernel can compute an expression, whose values have these types, for so many elements."""
-    dtypes = [x.dtype for x, is_weak in zip(inputs, expression.weak) if not is_weak]
+    dtypes = [x.dtype for x, is_scalar in zip(inputs, expression.scalars) if not is_scalar]
     integers = any(dtype.kind in "iu" for dtype in [*dtypes, *types[len(types) - len(expression.lines) :]])
     return size > 0 and not integers and is_written(expression)
 

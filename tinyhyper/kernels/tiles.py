@@ -23,14 +23,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import BYTE, LONG, POINTER, SHAPE, Code, Loop, lanes
+from .vectors import BYTE, LONG, POINTER, SHAPE, LLVMFunction, Loop, lanes
 
 VECTORS = 2  # a tile's width
 LONG_BYTES = 8
 BYTES = SHAPE.bytes  # numba reads a number, but no tuple with names
 
 
-def _write_tile(code: Code, rows: int, vectors: int) -> None:
+def _write_tile(code: LLVMFunction, rows: int, vectors: int) -> None:
     """c[:height, :width] = or += a[:rows, indices] @ b[indices], for a row of b that is as wide as the vectors.
 
     indices: of columns of a and rows of b, `count` of them.  a_row, a_column: how far rows and columns of a are apart,
@@ -55,7 +55,7 @@ def _write_tile(code: Code, rows: int, vectors: int) -> None:
 
 
 def put(  # type: ignore[no-untyped-def]
-    code: Code, totals: Sequence[Any], c, c_row, height, width, adds, vectors: int
+    code: LLVMFunction, totals: Sequence[Any], c, c_row, height, width, adds, vectors: int
 ) -> None:
     """c[:height, :width] = or += a tile's sums, row after row, each as wide as so many vectors."""
     builder, rows = code.builder, len(totals) // vectors
@@ -83,7 +83,7 @@ def put(  # type: ignore[no-untyped-def]
                 code.masked_store(builder.select(adds, builder.fadd(total, old), total), place, mask)
 
 
-def _write_copy(code: Code) -> None:
+def _write_copy(code: LLVMFunction) -> None:
     """The first `width` elements of `count` rows of a, to b. The rows of b have room for a whole vector at the end."""
     a, a_row, b, b_row, count, width = code.function.args
     builder = code.builder
@@ -96,7 +96,7 @@ def _write_copy(code: Code) -> None:
     rows.close([code.at(rows.values[0], a_row), code.at(rows.values[1], b_row)])
 
 
-def _write_flip(code: Code) -> None:
+def _write_flip(code: LLVMFunction) -> None:
     """`count` square blocks of a, next to each other in its rows, transposed to lie below each other in b.
 
     The square's two halves are shuffled like a pack of cards, as often as halving it gives single rows.
@@ -120,7 +120,7 @@ def call(builder: ir.IRBuilder, write: Callable[..., None], real: ir.Type, args:
     name = "_".join([write.__name__, str(real), *map(str, sizes)])
     function = builder.module.globals.get(name)
     if function is None:
-        code = Code(builder.module, real, name, [arg.type for arg in args])
+        code = LLVMFunction(builder.module, real, name, [arg.type for arg in args])
         write(code, *sizes)
         code.builder.ret_void()
         function = code.function

@@ -51,7 +51,7 @@ def lanes(size: int) -> int:
     return SHAPE.bytes // size
 
 
-class Code:
+class LLVMFunction:
     """One LLVM function being written, for elements of the type `real`."""
 
     def __init__(self, module: ir.Module, real: ir.Type, name: str, arguments: Sequence[ir.Type]) -> None:
@@ -117,7 +117,7 @@ class Code:
 class Loop:
     """A loop that is run `count` times, at least once; `values` begin as `starts`. `close(following)` ends it."""
 
-    def __init__(self, code: Code, count: ir.Value, starts: Sequence[ir.Value]) -> None:
+    def __init__(self, code: LLVMFunction, count: ir.Value, starts: Sequence[ir.Value]) -> None:
         self.builder, before = code.builder, code.builder.block
         self.body = code.function.append_basic_block()
         self.builder.branch(self.body)

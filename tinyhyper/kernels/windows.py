@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 
 from .tiles import BYTES, VECTORS, View, call, compiled, place, put, smallest
-from .vectors import BYTE, INT, LONG, POINTER, SHAPE, Code, Loop
+from .vectors import BYTE, INT, LONG, POINTER, SHAPE, LLVMFunction, Loop
 from .zeros import mark_nonfinite
 
 LINE = 64  # bytes of a line of a cache
@@ -24,7 +24,7 @@ LINE = 64  # bytes of a line of a cache
 TALLEST = [SHAPE.rows * VECTORS // vectors for vectors in range(1, VECTORS + 1)]
 
 
-def _write_window(code: Code, rows: int, vectors: int) -> None:
+def _write_window(code: LLVMFunction, rows: int, vectors: int) -> None:
     """c[:height, :width] = or += the sum over both inner loops of an element of a, for each row, times a row of b.
 
     outer, inner: how often each loop runs.  a_row, a_outer, a_inner and so on: how far the next element is, in bytes.
@@ -56,7 +56,7 @@ def _window(  # type: ignore[no-untyped-def]
     smallest(builder, _write_window, out, args, height, width, TALLEST)
 
 
-def _write_fetch(code: Code) -> None:
+def _write_fetch(code: LLVMFunction) -> None:
     """Ask for so many lines of memory from a place on, which need not be there."""
     start, count = code.function.args
     lines = Loop(code, count, [start])

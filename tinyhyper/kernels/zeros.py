@@ -10,10 +10,10 @@ import numpy as np
 from llvmlite import ir
 
 from .tiles import BYTES, LONG_BYTES, call, compiled, place
-from .vectors import LONG, SHAPE, Code, Loop
+from .vectors import LONG, SHAPE, LLVMFunction, Loop
 
 
-def _write_nonzero_columns(code: Code, rows: int) -> None:
+def _write_nonzero_columns(code: LLVMFunction, rows: int) -> None:
     """The indices of the columns of a[:rows, :inner] that are not all zero, to `indices`, and how many, to `found`."""
     a, a_row, a_column, indices, found, inner = code.function.args
     builder, bits = code.builder, ir.IntType(8 * code.size)
@@ -30,7 +30,7 @@ def _write_nonzero_columns(code: Code, rows: int) -> None:
     code.store(more, found)
 
 
-def _write_mark_nonfinite(code: Code) -> None:
+def _write_mark_nonfinite(code: LLVMFunction) -> None:
     """A vector to `out`: zeros, and something else where one of `count` rows of b, `width` wide, is not finite."""
     b, b_row, out, count, width = code.function.args
     builder = code.builder

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..sites import Site, caller, inside
-from .labels import Labels
+from .sites import Site, caller, inside
 
 if TYPE_CHECKING:
-    from ..core.tape import Node
-    from ..core.tensor import Tensor
-    from ..core.tower import Optimizer
+    from .core.tape import Node
+    from .core.tensor import Tensor
+    from .core.tower import Optimizer
 
 
-class Watcher(Labels):
-    """The part that recordings and `detect_anomaly` share. A subclass overrides `step` and `stepped`."""
+class Watcher:
+    """The part that all watchers share. A subclass adds what it is told of operations, cuts and gradients."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -67,6 +66,12 @@ class Watcher(Labels):
 
     def step(self, title: Any = None) -> None:
         """A step begins."""
+
+    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Any) -> None:
+        """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
+
+    def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Any) -> None:
+        """A level has made this of a target, and these states."""
 
     def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
         """A step of the optimizer would move these parameters, unless it is not finite."""
