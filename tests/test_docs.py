@@ -40,7 +40,7 @@ def test_code_that_is_no_longer_in_the_file_is_noticed():
     page = "```py\n# demos/course/examples.py, without_numbers\ndef without_numbers(text):\n    return text\n```\n"
     assert "Lines may break elsewhere" in rendered(page, "page.md")
     page = rendered(page.replace("without_numbers", "ROOT"), "page.md")
-    assert page.endswith("ROOT = Path(__file__).parents[1]\n```\n")
+    assert page.endswith("ROOT = Path(__file__).parents[2]\n```\n")
 
 
 def test_an_example_that_prints_something_else_is_noticed():

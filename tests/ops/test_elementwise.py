@@ -1,4 +1,4 @@
-"""Elementwise operations: the operators' properties, both backends, and the conventions at hard points."""
+"""Elementwise operations: the operators' properties, both backends, NaN and infinity, and what integers give."""
 
 import math
 import pickle
@@ -105,29 +105,6 @@ def test_nan_and_infinity_are_numpys(row):
         np.testing.assert_allclose(out, expected, rtol=1e-11, atol=0, err_msg=backend)
         if row.name not in ("maximum", "minimum", "relu"):  # NumPy leaves open which of 0 and -0 is larger
             assert np.array_equal(np.signbit(out[out == 0]), np.signbit(expected[out == 0])), backend
-
-
-# Beside those of helpers/hard_points.py.
-CONVENTIONS = {
-    "abs(-0)": (th.abs, [-0.0], [0.0]),
-    "maximum(inf, inf)": (th.maximum, [np.inf, np.inf], [0.5, 0.5]),
-    "power(3, 0)": (th.power, [3.0, 0.0], [0.0, math.log(3)]),
-    "power: 0 ** 0": (lambda x: x**0, [0.0], [0.0]),
-    "power: -2 ** 3": (lambda x: x**3, [-2.0], [12.0]),
-    "power: -2 ** -1": (lambda x: x**-1, [-2.0], [-0.25]),
-}
-
-
-@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", CONVENTIONS)
-def test_gradient_at_a_hard_point(case, backend):
-    elementwise_backend(backend)
-    function, point, expected = CONVENTIONS[case]
-    xs = [th.tensor(p, requires_grad=True) for p in point]
-    for cotangent in (1.0, -3.0):
-        wanted = [cotangent * slope for slope in expected]
-        found = [g.item() for g in th.gradients(function(*xs), xs, cotangent, retain_graph=True)]
-        assert found == pytest.approx(wanted, rel=1e-14, nan_ok=True)
 
 
 # ---- Dtypes.
