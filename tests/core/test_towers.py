@@ -318,7 +318,7 @@ def test_a_state_dict_in_which_something_is_missing_is_refused(key):
     optimizer = SGD(0.1, optimizer=SGD(1e-3))
     before, saved = optimizer.state_dict(), optimizer.state_dict()
     saved["levels"][0][key] = None
-    with pytest.raises(th.ArgumentError, match=f"level 0, SGD, was saved with {key} None, this one has"):
+    with pytest.raises(th.ArgumentError, match=f"level 0, SGD, was saved with {key} None, but this one has"):
         optimizer.load_state_dict(saved)
     np.testing.assert_equal(optimizer.state_dict(), before)
 

@@ -144,7 +144,7 @@ def test_buffers_that_a_model_cannot_have_begin_the_run_anew(tmp_path, capsys, m
 
     monkeypatch.setattr(th, "load", spoiled)
     assert finish(run, place) == undisturbed(run)
-    assert "counter.calls holds whole numbers of int64, saved was 1.7" in capsys.readouterr().err
+    assert "counter.calls holds integers of int64, but the saved array is 1.7" in capsys.readouterr().err
 
 
 def test_a_run_stops_where_its_loss_is_no_number(tmp_path):

@@ -236,5 +236,5 @@ def test_a_wrong_depth_is_refused(depth):
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 3, 8, 8), (2, 8, 8, 1)])
 def test_what_are_no_images_is_refused(shape):
     model = _network()
-    with pytest.raises(th.ShapeError, match=r"images \(n, height, width, 3\) are needed, not"):
+    with pytest.raises(th.ShapeError, match=r"images must have shape \(n, height, width, 3\), not"):
         model(model.parameters(), np.ones(shape, np.float32))

@@ -97,7 +97,7 @@ class Operation(NamedTuple):
     """
 
     domains: tuple[Domain, ...]
-    arrange: Arrange = a.alone
+    arrange: Arrange = a.single
     fits: Callable[[Sequence[np.ndarray], Options], bool] = lambda arrays, options: True
     spelled: Callable[..., Any] | None = None
     integers: bool = True
