@@ -33,7 +33,7 @@ CHECKING = [
     of("check_hypergradients(th.optim.SGD, lambda params: loss, params)", DtypeError, "not an optimizer"),
     of("check_hypergradients(th.optim.SGD(0.1), lambda params: loss, params)", ArgumentError, "nothing is tuned"),
     of("check_hypergradients(opt, f, {'w': np.float32([1, 2])})", DtypeError, "'w'] must be float64"),
-    of("check_hypergradients(opt, lambda params: 1.0, params)", DtypeError, "must be a tensor of one number, not a float"),
+    of("check_hypergradients(opt, lambda params: 1.0, params)", DtypeError, "a tensor of one number, not a float"),
     of("check_hypergradients(opt, lambda params: params['w'], params)", DtypeError, "shape (3,)"),
     of("check_hypergradients('sgd', lambda params: loss, params)", DtypeError, "'sgd'"),
     of("arrays_off((), (2,), 1.0, -1.0)", ArgumentError, "low=1.0", "high=-1.0"),
