@@ -16,8 +16,8 @@ from tinyhyper.inspect.shapes import Figure, Key
 from tinyhyper.inspect.text import shorten
 from tinyhyper.plain import short
 
-from . import output
-from .settings import Settings, shared
+from .shared import output
+from .shared.settings import Settings, shared
 
 STEPS = 4  # at the last two, each level of the tallest tower has a gradient other than zero
 

@@ -19,7 +19,7 @@ import tinyhyper as th
 from demos.course import lesson
 from demos.course.pages import COURSE, cells, lessons
 from demos.course.scripts import script
-from demos.settings import Settings
+from demos.shared.settings import Settings
 from tinyhyper.course import EXERCISES, check
 from tinyhyper.course.cuts import hypergradient
 from tinyhyper.course.exercise import number, slope

@@ -26,7 +26,7 @@ from demos.paper import Experiment, Line, Place, Run, queue, record, train
 from demos.paper.experiment import HERE
 from demos.paper.queue import POOLS, carry_out, cluster, nothing, planned, processes
 from demos.paper.run import Stopped, Store, plain
-from demos.settings import Settings, UsageError
+from demos.shared.settings import Settings, UsageError
 from tinyhyper import files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -324,7 +324,7 @@ import sys
 from pathlib import Path
 from demos.__main__ import main
 from demos.paper import Experiment, Run
-from demos.settings import Settings
+from demos.shared.settings import Settings
 out, jobs = Path(sys.argv[1]), int(sys.argv[2])
 def plan(settings):
     slow = [{} if seed < 2 else {"slow": str(out / "slow")} for seed in range(4)]

@@ -57,6 +57,7 @@ CALLS = [
     bad("th.fuse(lambda a: a @ a)(x)", UnsupportedError, "matmul is not elementwise"),
     bad("th.fuse(lambda a: a if a > 0 else -a)(x)", UnsupportedError, "where"),
     bad("th.fuse(lambda a: a[0])(x)", UnsupportedError, "index"),
+    bad("th.fuse(lambda a: [*a])(x)", UnsupportedError, "element"),
     bad("th.fuse(lambda a: a * np.random.rand())(x)", UnsupportedError, "two runs", "random numbers", "argument"),
     bad("th.linear(x, x, None, lambda a: a * np.random.rand())", UnsupportedError, "<lambda>", "two runs"),
     bad("th.fuse(lambda a: a * float(rng.random() < 2.0))(x)", UnsupportedError, "draw different random numbers"),

@@ -1,16 +1,23 @@
 """The functions of `th`."""
 
 from tinyhyper import ArgumentError, CallError, DtypeError, ShapeError, UnsupportedError
+from tinyhyper.ops.elementwise import RULES
 
-from .rows import bad
+from .rows import Bad, bad
+
+
+def of_any(name: str, count: int) -> list[Bad]:
+    """What no elementwise operation of so many arguments takes."""
+    of_text = bad(f"th.{name}({', '.join(['x'] * (count - 1) + [repr('x')])})", DtypeError, name, "str")
+    missing = bad(f"th.{name}()", CallError, name, f"{count} argument", "0")
+    return [of_text] if name == "power" else [of_text, missing]  # th.power is a Python function, which says so itself
+
 
 OPERATIONS = [
     # Elementwise.
-    bad("th.tanh()", CallError, "tanh", "1 argument", "0"),
     bad("th.tanh(x, x)", CallError, "tanh", "2"),
-    bad("th.add(x)", CallError, "add", "2 arguments"),
-    bad("th.where(x > 0, x)", CallError, "where", "3"),
-    bad("th.exp('x')", DtypeError, "exp", "str"),
+    bad("th.power()", TypeError, "pow", "'x' and 'y'"),
+    *[row for name, rule in RULES.items() for row in of_any(name, len(rule.__signature__.parameters))],
     bad("th.sqrt(weights)", DtypeError, "sqrt", "dict"),
     bad("th.relu(fc)", DtypeError, "relu", "Linear"),
     bad("th.maximum(x, [1.0, 2.0])", ShapeError, "maximum", "(2,)"),
@@ -47,6 +54,7 @@ OPERATIONS = [
     bad("th.var(x, ddof=nan)", ArgumentError, "var", "ddof must be", "nan"),
     bad("th.norm(x, 'nuc')", UnsupportedError, "norm", "nuc"),
     bad("th.norm(x, 3, axis=0)", UnsupportedError, "norm", "ord=3"),
+    bad("th.norm(x, 2)", UnsupportedError, "norm", "ord=2"),
     bad("th.norm(x, axis=4)", ShapeError, "norm", "4"),
     bad("th.norm(x, 1, axis='0')", ArgumentError, "norm", "'0'"),
     # Shapes.
@@ -140,6 +148,8 @@ OPERATIONS = [
     bad("th.conv2d(images, np.ones((3, 3, 3, 2)), strides=2)", TypeError, "conv2d", "'strides'"),
     bad("th.linear(x, x)", ShapeError, "matmul", "(2, 3)"),
     bad("th.linear(x, y, np.ones(7))", ShapeError, "linear", "bias", "(7,)"),
+    bad("th.linear(x, y, np.ones((7, 2, 2)))", ShapeError, "linear", "bias of shape"),
+    bad("th.linear(v, y, np.ones((2, 2)))", ShapeError, "linear", "bias of shape"),
     bad("th.linear(x, y, th.tanh)", ArgumentError, "linear", "bias", "activation="),
     bad("th.linear(x, y, None, 3)", ArgumentError, "linear", "activation", "not 3"),
     bad("th.linear(x, y, None, math.tanh)", UnsupportedError, "th.tanh"),
