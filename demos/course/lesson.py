@@ -9,8 +9,8 @@ from argparse import ArgumentParser
 
 from tinyhyper.course import check
 
-from .. import output
-from ..settings import Settings, UsageError, shared, whole
+from ..shared import output
+from ..shared.settings import Settings, UsageError, shared, whole
 from .pages import Cell, cells, lessons
 
 STOP = "[Enter runs this cell. Anything else that you type is run as Python] "

@@ -16,13 +16,15 @@ WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; 
 LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
 FEW, LONGEST, LETTERS = (24, 12, 8, 4, 2), 26, 15  # boxes of a kind, as many as fit; characters in a box; their size
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
+LEVEL = "hyperparameters"
 SHAPES = "The shape of an array stands behind its name. What has none is one number."
 
 
-class Part:
+class Section:
     """A part of the file: lines of words and boxes, with their places. high: its height.
 
     why: of its arrays.  rows: the arrays, each with what it is called.  few: how many of a kind have a box.
+    With the hyperparameters as they are now stands t of their level, which is no array.
     """
 
     def __init__(self, why: str, rows: Sequence[tuple[str, Saved]], few: int) -> None:
@@ -36,7 +38,8 @@ class Part:
             kinds[_kind(row)].append(clip(name, LONGEST) + (f" {row.shape}" if row.shape else ""))
         for kind, names in kinds.items():
             self._write(kind, "th-small")
-            self._put(names[:few] + ([f"and {len(names) - few} more"] if len(names) > few else []))
+            more = [f"and {len(names) - few} more"] if len(names) > few else []
+            self._put([*names[:few], *more, *(["t"] if why == "value" and kind.startswith(LEVEL) else [])])
         self.high += PAD - 8
 
     def _write(self, text: str, style: str) -> None:
@@ -68,7 +71,7 @@ def contents(title: str, words: str, rows: Sequence[tuple[str, Saved]], live: bo
     """The picture of a file. rows: its arrays, each with its name.  live: whether `th.load` repeats its last step."""
     arrays = {why: [row for row in rows if row[1].why.endswith(why)] for why in PARTS}
     for few in FEW:
-        read, *now = [Part(why, found, few) if found else None for why, found in arrays.items()]
+        read, *now = [Section(why, found, few) if found else None for why, found in arrays.items()]
         stacked = [part for part in now if part is not None]
         high = max(sum(part.high + LEFT for part in stacked), 0 if read is None else read.high + LEFT)
         if above(words) + high + LINE <= HALL:
@@ -93,4 +96,4 @@ def _kind(row: Saved) -> str:
     if row.why.startswith("gradient"):
         return "gradients"
     level = f"of level {row.level}" if row.role != "weights" else ""
-    return {"weights": "weights", "state": f"state {level}"}.get(row.role, f"hyperparameters {level}")
+    return {"weights": "weights", "state": f"state {level}"}.get(row.role, f"{LEVEL} {level}")

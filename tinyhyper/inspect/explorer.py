@@ -16,7 +16,7 @@ from zlib import compress
 
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
-from ..files import write
+from ..files import write_as
 from ..plain import markup
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
@@ -62,13 +62,13 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
 
     beside: another recording, whose curves are drawn over those of the first.  at: the step of the first with which the
     other one begins; the step to which it was rewound.
-    Raises DtypeError if `beside` is no recording, ArgumentError if `at` is no step of the first.
+    Raises DtypeError if `beside` is not a recording, ArgumentError if `at` is not a step of the first.
     """
     at = whole("explorer: at", at, 0)
     if beside is not None and not isinstance(beside, Recording):
         raise DtypeError(f"explorer: beside must be a recording, not a value of type {type(beside).__name__}")
     if at and beside is None:
-        raise ArgumentError(f"explorer: at={at}: give beside=, the run that begins there")
+        raise ArgumentError(f"explorer: at={at} needs beside=, the run that begins there")
     if at > tape.steps:
         raise ArgumentError(f"explorer: at={at}: this recording has the steps 0 to {tape.steps}")
     with waiting(f"making a page of {tape.steps} steps"):
@@ -90,7 +90,7 @@ def save_html(
     tape: Recording, path: str | os.PathLike[str], *, beside: Recording | None = None, at: int = 0
 ) -> Path:
     """Write the page to a file, which appears whole or not at all; returns its path. beside, at: as in `explore`."""
-    return write(path, page(tape, beside=beside, at=at))
+    return write_as(".html", path, page(tape, beside=beside, at=at))
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: dict[str, str], **parts: str) -> Page:

@@ -22,7 +22,7 @@ from ..optim.horizon import Window
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
 from .labels import Labels, Operands, span_of
-from .records import Cut, Kind, Label, Place, Program, Role
+from .records import Cut, Kind, Label, Place, RerunData, Role
 from .rewind import Pasts
 from .saved import saved
 from .variables import called
@@ -45,7 +45,7 @@ class Recorder(Labels, EventRecording):
     def __init__(self, ghosts: bool = False, rewind: bool = True) -> None:
         EventRecording.__init__(self)
         Labels.__init__(self)
-        self.program = Program({}, {}, {}, []) if ghosts else None
+        self.program = RerunData({}, {}, {}, []) if ghosts else None
         self._key = next(_recorders)
         self._labelled: set[Place] = set()
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
@@ -186,7 +186,7 @@ class Recorder(Labels, EventRecording):
 
     def _refuse_if_closed(self, name: str) -> None:
         if self.closed:
-            raise GraphError(f"{name}: this recording is over, its block has ended")
+            raise GraphError(f"{name}: this recording has ended with its block; record again")
 
     def labelled(self, tensor: Tensor) -> bool:
         """Whether a tensor has a label."""
