@@ -55,7 +55,7 @@ def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
     for level in levels:
         hyperparameters.append(values(level.parameters))
         states.append(arrays(level._states))
-        t.append(level.t)
+        t.append(int(level._t.array))
     return Carry(values(params), hyperparameters, states, t)
 
 
