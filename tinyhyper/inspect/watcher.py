@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,6 @@ from .labels import Labels
 
 if TYPE_CHECKING:
     from ..core.tape import Node
-    from ..core.tensor import Tensor
-    from ..core.tower import Optimizer
 
 
 class Watcher(Labels):
@@ -68,14 +66,8 @@ class Watcher(Labels):
     def step(self, title: Any = None) -> None:
         """A step begins."""
 
-    def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
-        """A step of the optimizer would move these parameters, unless it is not finite."""
-
     def copied(self, values: Any, array: np.ndarray) -> None:
         """The engine has made an array of values: for an operation, for a tensor, or for NumPy."""
-
-    def outside(self, tensor: Tensor) -> None:
-        """A loss reads a hyperparameter outside the optimizer here: what it sends back itself goes no further."""
 
     def stepped(self) -> None:
         """A step has ended."""
