@@ -12,9 +12,9 @@ from typing import NamedTuple
 import tinyhyper as th
 from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import figure
-from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.shapes import Figure, Key
 from tinyhyper.inspect.text import shorten
+from tinyhyper.plain import short
 
 from . import output
 from .settings import Settings, shared

@@ -1,12 +1,17 @@
-"""An extension of Sphinx, for docs/conf.py: public names with their docstrings, notebooks and explorers of lessons."""
+"""An extension of Sphinx, for docs/conf.py.
+
+It describes the public names, runs the code of each page and warns where this prints or draws something else than the
+page shows, and runs the notebooks of the lessons.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 import re
 import shutil
-import subprocess
-import sys
+import traceback
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -17,15 +22,17 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.inspect import stringify_signature
 
 import tinyhyper
 
-from .course.notebooks import notebook
+from .course.notebooks import execute, notebook
 from .course.pages import EXPLORER, lessons
+from .examples import differences
 
-ROOT = Path(__file__).parents[1]
+LOGGER = logging.getLogger(__name__)
 ARGUMENTS = r"[a-z]\w*(?:, [a-z]\w*)*(?: \([^)]*\))?"  # as a docstring names them: "x, y: ..." or "alpha (0.1): ..."
 ARGUMENT = re.compile(rf"({ARGUMENTS}): ")
 SAME_LINE = re.compile(rf"(?<=\.)  (?={ARGUMENTS}: )")
@@ -121,30 +128,46 @@ class Public(SphinxDirective):
 
 def read(app: Sphinx, name: str, source: list[str]) -> None:
     """A lesson links to its notebook, and shows its explorer; of a link to a file outside docs the words are left."""
+    page, explorers = app.env.doc2path(name), [found["file"] for found in EXPLORER.finditer(source[0])]
+    run(page, Path(app.outdir, name), explorers)
     source[0] = OUTSIDE.sub(r"\1", source[0])
-    stem = Path(name).name
-    if f"{stem}.md" in {page.name for page in lessons().values()}:
-        link = f'<a href="{stem}.ipynb" download>The notebook</a>'
-        source[0] = EXPLORER.sub(lambda found: found[0] + FRAME.format(f"{stem}/{found['file']}"), source[0])
+    if page.name in {lesson.name for lesson in lessons().values()}:
+        link = f'<a href="{page.stem}.ipynb" download>The notebook</a>'
+        source[0] = EXPLORER.sub(lambda found: found[0] + FRAME.format(f"{page.stem}/{found['file']}"), source[0])
         source[0] = MINUTES.sub(rf"\g<0> {link}", source[0], count=1)
 
 
+def include(app: Sphinx, path: Path, name: str, source: list[str]) -> None:
+    """README, of which the first page is made."""
+    run(Path(app.srcdir, path), Path(app.outdir, name), [])
+
+
+def run(page: Path, target: Path, explorers: list[str]) -> None:
+    """Run a page's code, warn of what it does not show so, and keep the explorers that it has written."""
+    with TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        try:
+            found = [*differences(page, Path(folder))]
+            for name in explorers:
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy(Path(folder, name), target)
+        except Exception:  # the page's
+            found = [traceback.format_exc()]
+    if found:
+        LOGGER.warning("%s is not what its code prints or draws:\n%s", page.name, "\n".join(found), location=str(page))
+
+
 def write(app: Sphinx, error: Exception | None) -> None:
-    """Write the notebooks and the explorers beside the lessons."""
-    for number, page in lessons().items() if error is None else ():
-        text, target = page.read_text(encoding="utf-8"), Path(app.outdir, "course", page.stem)
-        target.with_suffix(".ipynb").write_text(nbformat.writes(notebook(text)), encoding="utf-8")
-        if files := [found["file"] for found in EXPLORER.finditer(text)]:
-            target.mkdir(exist_ok=True)
-            with TemporaryDirectory() as folder:
-                run = [sys.executable, "-m", "demos", "lesson", str(number), "--out", folder]
-                subprocess.run(run, cwd=ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-                for name in files:
-                    shutil.copy(Path(folder, name), target)
+    """Write the notebooks beside the lessons, without outputs, and run each."""
+    for page in lessons().values() if error is None else ():
+        made = notebook(page.read_text(encoding="utf-8"))
+        Path(app.outdir, "course", f"{page.stem}.ipynb").write_text(nbformat.writes(made), encoding="utf-8")
+        with TemporaryDirectory() as folder:
+            execute(made, Path(folder))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("public", Public)
     app.connect("source-read", read)
+    app.connect("include-read", include)
     app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

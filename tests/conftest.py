@@ -61,10 +61,24 @@ def chromium(tmp_path_factory):
     driver.quit()
 
 
+@pytest.fixture
+def reader(chromium, tmp_path):
+    """Someone who reads a page, which asks for nothing and of which the browser complains about nothing."""
+    reader = reading.Reader(chromium, tmp_path)
+    yield reader
+    chromium.switch_to.default_content()
+    reader.system("")
+    reader.size()
+    assert chromium.get_log("browser") == []
+    assert reader.ask("return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The folder of the built site."""
-    for name in ("sphinx", "nbformat"):
+    """The folder of the built site: a new one, if .ci/run has built none."""
+    if built := os.environ.get("TINYHYPER_SITE"):
+        return Path(built)
+    for name in ("sphinx", "nbclient", "ipykernel"):
         pytest.importorskip(name, reason="the site needs the extra docs")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]

@@ -1,4 +1,7 @@
-"""No module imports, by way of others, a module that imports it: inside functions and for types only counts too."""
+"""No module imports, by way of others, a module that imports it, and no ring imports one further out.
+
+An import inside a function, or for types only, counts too.
+"""
 
 import ast
 from pathlib import Path
@@ -6,6 +9,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+# From the innermost on: what each ring imports, so no ring knows one that stands below it here.
+RINGS = {
+    "core": "",
+    "beside": "core",  # modules beside the folders: errors, arguments, files, names, what several rings read
+    "fusion": "core beside",
+    "ops": "core beside fusion",  # linear, batch_norm and lstm are fusions; all else in ops is of the core alone
+    "functional": "core beside ops",
+    "data": "beside",
+    "nn": "core beside ops",
+    "kernels": "core beside fusion ops",  # quicker ways for their rules; nobody knows them but the package
+    "optim": "core beside fusion ops",
+    "checkpoint": "core beside optim",  # a file is the boundary of a step, which optim knows
+    "program": "core beside fusion ops optim",  # what is replayed is a step of a tower; lowering knows no optimizer
+    "inspect": "core beside fusion optim checkpoint program",  # views above, records below
+    "hyper": "core beside functional optim inspect",
+    "tinyhyper": "core beside fusion ops functional data nn kernels optim checkpoint program inspect hyper",
+    "testing": "core beside functional optim tinyhyper",  # it draws programs of the public names
+    "course": "core beside inspect hyper testing",
+}
 
 
 def module(path):
@@ -46,6 +70,15 @@ def circles(imports):
     return list(found.values())
 
 
+def ring_of(name):
+    """The ring of a module: its folder, or its own name where the table has that."""
+    top, *rest = FILES[name].relative_to(ROOT).parts
+    if top == "demos" or name == top:
+        return top
+    found = rest[0].removesuffix(".py")
+    return found if len(rest) > 1 or found in RINGS else "beside"
+
+
 def drawn(circle):
     return " -> ".join(circle)
 
@@ -62,15 +95,25 @@ def test_no_module_imports_itself_by_way_of_others():
     assert not found, "\n".join(["modules that import each other:", *found])
 
 
-@pytest.mark.parametrize(
-    "ring, known", [("core", {"core"}), ("fusion", {"core", "fusion"}), ("ops", {"core", "fusion", "ops"})]
-)
-def test_a_ring_knows_none_further_out(ring, known):
-    """By way of others too. (Rings are folders; the modules beside them belong to none.)"""
-    found = [name for name in FILES if name.startswith(f"tinyhyper.{ring}.")]
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_ring_imports_what_the_table_says(ring):
+    found = {ring_of(target) for name in IMPORTS if ring_of(name) == ring for target in IMPORTS[name]} - {ring}
+    assert found == {*RINGS[ring].split()}
+
+
+def test_every_module_has_a_ring_and_none_imports_one_further_out():
+    assert {*map(ring_of, IMPORTS)} == {*RINGS, "demos"}
+    for n, known in enumerate(RINGS.values()):
+        assert {*known.split()} <= {*[*RINGS][:n]}
+
+
+@pytest.mark.parametrize("module", ["lowering", "beside", "layout", "blocks", "verify", "native"])
+def test_a_program_is_lowered_and_run_without_optimizers(module):
+    """By way of others, too: what is lowered is any program; only a run that is replayed has a tower."""
+    found = [f"tinyhyper.program.{module}"]
     for name in found:
         found += IMPORTS[name] - {*found}
-    assert {name.split(".")[1] for name in found if name.count(".") > 1} == known
+    assert not {"optim", "inspect"} & {*map(ring_of, found)}
 
 
 def test_only_the_package_itself_imports_kernels():

@@ -1,92 +1,34 @@
 """README and docs: every Python block runs, in order, and prints what the text block after it shows.
 
-A `py` block whose first line names a file and a definition in it shows that definition as it stands there. In a block
-marked `text varies` the numbers may differ, and in a picture whose name ends in `.varies.svg`. The pictures that a
-page's blocks write, and those of `python -m demos figure1`, are the ones in docs/figures; in them the time that
-operations take may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what their blocks print
-today, and draws the pictures anew.
+The pictures that a page's blocks write, and those of `python -m demos figure1`, are the ones in docs/figures.
+`demos/examples.py` says what may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what their
+blocks print today, and draws the pictures anew.
 """
 
-import ast
-import contextlib
-import io
 import os
 import re
 import shutil
 import tempfile
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from demos import figure1
+from demos.examples import FIGURES, ROOT, differences, rendered
 from tinyhyper.inspect import canvas
 from tinyhyper.inspect.answers import GLOSSARY
 
-ROOT = Path(__file__).parent.parent
-FIGURES = ROOT / "docs" / "figures"
 COURSE = ROOT / "docs" / "course"
 PAGES = [ROOT / "README.md", *sorted([*(ROOT / "docs").glob("*.md"), *COURSE.glob("*.md")])]
-BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```\n(?P<shown>\n?^```text(?P<varies> varies)?\n.*?^```\n)?", re.MULTILINE | re.DOTALL
-)
-QUOTE = re.compile(r"^```py\n# (?P<file>\S+), (?P<name>[\w.]+)\n.*?^```\n", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```\n", re.MULTILINE | re.DOTALL)
-NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?\s*")
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]*)#?(?P<section>[^)\s]*)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 ENTRY = re.compile(r"^\*\*(?P<words>[^*]+)\.\*\* (?P<text>.*?)\n(?:\n|$)", re.MULTILINE | re.DOTALL)
 
 
-def without_numbers(text):
-    """Lines may break elsewhere where a number has another length."""
-    return " ".join(NUMBER.sub("# ", text).split())
-
-
-def rendered(text, name, anew=False):
-    """The page with each text block holding what the Python block before it prints; what varies, only if `anew`."""
-    names = {"__name__": name}
-
-    def run(block):
-        line = text.count("\n", 0, block.start("code"))
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile("\n" * line + block["code"], name, "exec"), names)
-        kind = f"text{block['varies'] or ''}"
-        shown = block["shown"] and f"\n```{kind}\n{printed.getvalue().strip()}\n```\n"
-        if block["varies"] and not anew and without_numbers(shown) == without_numbers(block["shown"]):
-            shown = block["shown"]
-        return f"```python\n{block['code']}```\n{shown or ''}"
-
-    return BLOCK.sub(run, QUOTE.sub(quoted, text))
-
-
-def quoted(block):
-    """The block with the definition that its first line names, as it stands in the file."""
-    source, name = (ROOT / block["file"]).read_text(), block["name"]
-    body = ast.parse(source).body
-    for part in name.split("."):
-        found = next(node for node in body if part in defined(node))
-        body = getattr(found, "body", [])
-    lines = source.splitlines()[found.lineno - 1 : found.end_lineno]
-    return f"```py\n# {block['file']}, {name}\n{textwrap.dedent(chr(10).join(lines))}\n```\n"
-
-
-def defined(node):
-    """The names that a statement defines."""
-    targets = getattr(node, "targets", [getattr(node, "target", node)])
-    return {getattr(target, "name", getattr(target, "id", None)) for target in targets}
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text()
-    assert rendered(text, page.name) == text
-    for picture in tmp_path.glob("*.svg"):
-        if (folder := FIGURES / page.stem).exists():
-            drawn = (folder / picture.name).read_text(encoding="utf-8")
-            assert picture.read_text(encoding="utf-8") == drawn or picture.name.endswith(".varies.svg")
+def test_examples_run_and_print_and_draw_what_the_page_shows(page, tmp_path):
+    assert [*differences(page, tmp_path)] == []
 
 
 def test_the_pictures_are_those_of_the_demo():
@@ -95,10 +37,10 @@ def test_the_pictures_are_those_of_the_demo():
 
 
 def test_code_that_is_no_longer_in_the_file_is_noticed():
-    page = "```py\n# tests/test_docs.py, without_numbers\ndef without_numbers(text):\n    return text\n```\n"
+    page = "```py\n# demos/examples.py, without_numbers\ndef without_numbers(text):\n    return text\n```\n"
     assert "Lines may break elsewhere" in rendered(page, "page.md")
     page = rendered(page.replace("without_numbers", "ROOT"), "page.md")
-    assert page.endswith("ROOT = Path(__file__).parent.parent\n```\n")
+    assert page.endswith("ROOT = Path(__file__).parents[1]\n```\n")
 
 
 def test_an_example_that_prints_something_else_is_noticed():

@@ -5,7 +5,7 @@
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
-from . import data, inspect, nn, optim
+from . import data, inspect, nn, ops, optim
 from .calls import no_grad
 from .checkpoint import load, save
 from .derivatives import gradients
@@ -22,11 +22,7 @@ from .core.rules import (
     add, divide, equal, exp, greater, greater_equal, less, less_equal, log, multiply, negative, not_equal, positive,
     pow, reciprocal, sign, sqrt, square, subtract, tanh, where,
 )  # fmt: skip
-from .ops.elementwise import maximum, minimum, relu
-from .ops.elementwise import (
-    arccos, arcsin, arctan, clip, cos, cosh, erf, expm1, floor, isnan, log1p, logaddexp, sigmoid, sin, sinh, softplus,
-    tan,
-)  # fmt: skip
+from .ops.elementwise import *  # noqa: F403
 from .core.rules import pow as power
 from .fusion.fuse import fuse
 from .ops.index import take
@@ -55,22 +51,20 @@ __all__ = [
     "AnomalyError", "AnomalyWarning", "ArgumentError", "CallError", "CheckpointError", "CheckpointMissingError",
     "DataError", "DtypeError", "GradientError", "GraphError", "GraphReleasedError", "LeakError",
     "MissingAttributeError", "ShapeError", "Tensor", "TinyhyperError", "UnsupportedError", "abs", "add", "all",
-    "any", "arccos", "arcsin", "arctan", "argmax", "argmin", "astype", "avg_pool2d", "batch_norm",
-    "broadcast_to", "clip", "concatenate", "conv2d", "cos", "cosh", "cross_entropy", "cumsum", "data",
-    "detect_anomaly", "diagonal", "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1",
-    "flip", "floor", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "hyper", "inner",
-    "inspect", "isnan", "jacobian", "jvp", "less", "less_equal", "linear", "load", "log", "log1p",
-    "log_softmax", "logaddexp", "logsumexp", "lstm", "matmul", "max", "max_pool2d", "maximum", "mean", "min",
-    "minimum", "moveaxis", "multiply", "negative", "nn", "no_grad", "norm", "not_equal", "optim",
-    "outer", "pad", "positive", "pow", "power", "prod", "ravel", "reciprocal", "record", "relu", "repeat",
-    "replay", "reshape", "roll", "save", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
-    "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take",
-    "tan", "tanh", "tensor", "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var",
-    "vjp", "where",
+    "any", "argmax", "argmin", "astype", "avg_pool2d", "batch_norm", "broadcast_to", "concatenate", "conv2d",
+    "cross_entropy", "cumsum", "data", "detect_anomaly", "diagonal", "divide", "dot", "einsum", "equal", "exp",
+    "expand_dims", "flip", "fuse", "grad", "gradients", "greater", "greater_equal", "hessian", "hvp", "hyper",
+    "inner", "inspect", "jacobian", "jvp", "less", "less_equal", "linear", "load", "log", "log_softmax",
+    "logsumexp", "lstm", "matmul", "max", "max_pool2d", "mean", "min", "moveaxis", "multiply", "negative", "nn",
+    "no_grad", "norm", "not_equal", "optim", "outer", "pad", "positive", "pow", "power", "prod", "ravel",
+    "reciprocal", "record", "repeat", "replay", "reshape", "roll", "save", "sign", "softmax", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "subtract", "sum", "sum_to", "swapaxes", "take", "tanh", "tensor",
+    "tensordot", "tile", "trace", "transpose", "tril", "triu", "value_and_grad", "var", "vjp", "where",
 ]  # fmt: skip
+__all__ += ops.elementwise.NAMES
 
 # In this folder alone: where another copy is installed, kernels/ of that one would be found as well.
-if TYPE_CHECKING or PathFinder.find_spec(f"{__name__}.kernels", __path__):
+if TYPE_CHECKING or PathFinder.find_spec(f"{__name__}.kernels", __path__):  # noqa: F405
     from . import kernels
     from .kernels import driver, entries, threads
     from .program.native import run_by

@@ -189,11 +189,11 @@ NET, MANY, SGDS, ADAM = (
 GOALS = (
     Goal("net, over, against JAX, a call a step", "15× or more", on(1, faster(NET, OVER, (JAX,), 15))),
     Goal("net, over, against JAX's own loop", "6× or more", on(1, faster(NET, OVER, (JAX_LOOP,), 6)),
-         "what a step of the net costs stands in [Replay](replay.md#what-a-step-costs)"),
+         "[Replay](replay.md#what-a-step-costs) says what a step of the net costs"),
     Goal("net, over, against NumPy by hand", "10× or more", on(1, faster(NET, OVER, (BY_HAND,), 10))),
     Goal("net, over, against the published package", "100× or more", on(1, faster(NET, OVER, PUBLISHED, 100))),
     Goal("net, a call a step, against over", "at most 2.5×", on(1, longer(NET, CALLED, OVER, 2.5)),
-         "what a call costs stands in [Replay](replay.md#what-a-call-costs)"),
+         "[Replay](replay.md#what-a-call-costs) says what a call costs"),
     Goal("net, a call a step, against JAX, a call a step", "8× or more", on(1, faster(NET, CALLED, (JAX,), 8))),
     Goal("200 small parameters, over, against NumPy by hand", "3× or more", on(1, faster(MANY, OVER, (BY_HAND,), 3))),
     Goal("200 small parameters, over, side by side, against NumPy by hand", "15× or more",
@@ -206,7 +206,7 @@ GOALS = (
     *(
         Goal(f"{name}, over, against the best of JAX and torch.compile, threads: {threads}", f"{least}× or more",
              on(threads, faster(name, OVER, COMPILED, least)),
-             "nearly all of a step are its products, and those of the compared are as quick: see the floor")
+             "a step takes little more than its products, which are as quick in the others: see the floor")
         for name in (SGDS, ADAM)
         for threads, least in ((1, 1.4), (2, 1.2))
     ),
@@ -226,7 +226,7 @@ GOALS = (
     Goal("net, replay, the first steps, kernels on disk", "at most 0.7 s", start(startup.REPLAY, "warm", 0.7)),
     Goal("peak memory of the steps of the MLP and of ResNet-20, a call a step against the eager engine", "at most 1×",
          peak("own", CALLED, (OURS,), "MLP", IMAGES),
-         "a program has each weight, state and gradient three times: see [Replay](replay.md#memory)"),
+         "a program has each weight, state and gradient [three times](replay.md#memory)"),
     Goal("memory of a long run, over", "flat", flat),
     Goal(
         "matmul against NumPy's",

@@ -74,8 +74,8 @@ def goal_lines(run: Run) -> list[list[str]]:
 
 def goals_table(run: Run) -> Table:
     note = (
-        "Over and a call a step are ways to replay, as told below; the net is 2-16-16-1 at batch 32; the floor is the "
-        "products of the MLP's step alone. A goal of one thread says nothing of two."
+        "The net is 2-16-16-1 at batch 32. *Over*, *a call a step* and the *floor* are explained "
+        "[below](#how-it-is-measured). A goal of one thread says nothing of two."
     )
     heads, lines = ["what", "goal", *map(threads_name, run.threads), "verdict"], goal_lines(run)
     missed = [f"- {g.what}: {g.why}." for g, line in zip(goals.GOALS, lines) if g.why and "missed" in line[-1]]
@@ -155,7 +155,7 @@ def operations(run: Run) -> list[Table]:
             lines.append(line)
         if lines:
             heads = ["elements", *(f"1e{len(size) - 1}" for size in sizes)]
-            note = f"{FASTER} Against the fastest of N = NumPy, P = PyTorch, M = MyGrad, which the letter names."
+            note = f"{FASTER} The letter names the fastest peer: N is NumPy, P is PyTorch, M is MyGrad."
             tables.append(Table(f"Single operations, {threads_name(threads)}", heads, lines, note))
     return tables
 
@@ -198,7 +198,7 @@ def products(run: Run) -> list[Table]:
                 lines.append([shape, label, *cells, f"{work / row['median'] / 1e9:.0f}" if row else ""])
         if lines:
             heads = ["m×k×n", "", "NN", "NT", "TN", "TT", "GFLOP/s, NN"]
-            note = "Ratio to NumPy's time: above 1 is faster than NumPy. N and T: how each operand lies in memory."
+            note = "A ratio above 1 is faster than NumPy. N and T: an operand lies in memory as written, or transposed."
             tables.append(Table(f"matmul, {threads_name(threads)}", heads, lines, note))
     for threads in run.threads:
         labels = ("NumPy", "PyTorch", *BACKENDS)
@@ -218,7 +218,7 @@ def starts(run: Run) -> list[Table]:
     for record in run.data["starts"]:
         cells = [duration(float(np.median(record[s]))) if record[s] else "" for s in STATES]
         lines.append([f"{record['label']}, {record['threads']}", *cells, record.get("left_out", "")])
-    note = "After each name: the number of threads."
+    note = "The number after each name counts its threads."
     return [Table("Fresh processes", ["", "import", "cold", "warm", ""], lines, note)] if lines else []
 
 
@@ -232,7 +232,7 @@ def sweep(run: Run) -> list[Table]:
         for record in run.data["sweeps"]
     ]
     title = f"A sweep of {sweeps.RUNS} runs: {sweeps.WORKLOAD}"
-    note = "The first steps of each run are Python's, which computes for one run at a time: short runs gain less."
+    note = "Python makes the first steps of each run, one run at a time. So short runs gain less."
     return [Table(title, ["steps of a run", "cores", "least"], lines, note)] if lines else []
 
 

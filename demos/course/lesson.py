@@ -21,7 +21,7 @@ def options(parser: ArgumentParser) -> None:
 
 
 def main(settings: Settings) -> int:
-    """Show the lesson; without a terminal it runs through."""
+    """Show the lesson. It reads a pipe as it reads a terminal; where the pipe ends, the lesson runs through."""
     pages = lessons()
     if settings.lesson not in pages:
         raise UsageError(f"there is no lesson {settings.lesson}; there are {', '.join(map(str, pages))}")
@@ -36,6 +36,9 @@ def main(settings: Settings) -> int:
         return 0
     if sys.stdin.isatty():
         console.interact(END, exitmsg="")
+    else:
+        for line in sys.stdin:  # what a pipe has for after the last cell
+            console.push(line.rstrip("\n"))
     return 0
 
 
@@ -49,13 +52,19 @@ def show(cell: Cell, place: str, console: code.InteractiveConsole) -> None:
         print(f"The explorer is in {os.path.abspath(cell.source)}: open this file in a browser.")
     else:
         print("\n".join(f">>> {line}" for line in cell.source.splitlines()))
-        if sys.stdin.isatty():
-            stop(console)
+        stop(console)
         exec(compile(cell.source, place, "exec"), console.locals)
 
 
 def stop(console: code.InteractiveConsole) -> None:
-    """Run what is typed, such as an answer, until an empty line goes on. Raises EOFError at the end of the input."""
-    more = False
-    while (line := input("... " if more else STOP)) or more:
-        more = console.push(line)
+    """Run what is typed or piped, such as an answer, until an empty line or the end of a pipe goes on.
+
+    Raises EOFError at the end of what is typed.
+    """
+    typed, more = sys.stdin.isatty(), False
+    try:
+        while (line := input(("... " if more else STOP) if typed else "")) or more:
+            more = console.push(line)
+    except EOFError:
+        if typed:
+            raise

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from .. import output
 from ..settings import Settings, shared
-from .pages import Cell, cells, lessons, linked
+from .pages import ROOT, Cell, cells, lessons, linked
 from .scripts import script
 
 options = shared("out")
@@ -30,6 +34,15 @@ def _cell(number: int, cell: Cell) -> nbformat.NotebookNode:
     if cell.kind == "explorer":
         return new_code_cell(f"{cell.words}.explore()", id=name)
     return new_code_cell(f'from IPython.display import SVG\n\nSVG("{cell.source}")  # {cell.words}', id=name)
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run a notebook's cells in a folder, from top to bottom; it keeps their outputs. Raises at a cell that fails."""
+    from nbclient import NotebookClient  # which needs more than writing notebooks does
+
+    client = NotebookClient(notebook, timeout=45, resources={"metadata": {"path": folder}})
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    client.execute(env=env, stderr=subprocess.DEVNULL)  # a kernel says there that it listens
 
 
 def main(settings: Settings) -> int:

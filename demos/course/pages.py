@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-COURSE = Path(__file__).parents[2] / "docs" / "course"
+ROOT = Path(__file__).parents[2]
+COURSE = ROOT / "docs" / "course"
 
 # Code and what the page says that it prints, or a picture that the code before it has drawn.
 BLOCK = re.compile(

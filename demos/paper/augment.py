@@ -139,8 +139,8 @@ def rates(found: dict[Law, dict[str, Any]]) -> str:
     parts = []
     if SILENT in found:
         parts.append(
-            f"Without noise the distance stays at {at(found[SILENT], STEPS):.3f}, that of the start from the span of "
-            "the inputs, which no gradient leaves."
+            f"Without noise the distance stays at {at(found[SILENT], STEPS):.3f}. This is how far the start is from "
+            "the span of the inputs: no gradient leads out of the span."
         )
     if TOO_FAST in found:
         parts.append(
@@ -149,8 +149,8 @@ def rates(found: dict[Law, dict[str, Any]]) -> str:
         )
     if STEEPER in found:
         parts.append(
-            f"The bound is none from below: {STEEPER.name} falls as t^-{slope(found[STEEPER]):.3f}, where "
-            f"min(y, x/2) is {STEEPER.bound}."
+            f"A law may fall faster than the bound, min(y, x/2): {STEEPER.name} falls as "
+            f"t^-{slope(found[STEEPER]):.3f}, and its bound is {STEEPER.bound}."
         )
     return " ".join(parts)
 
@@ -162,9 +162,9 @@ def samples(result: dict[str, Any]) -> str:
     cells = [[name, f"{right:.4f}", f"{mean:.4f} ± {doubt:.4f}"] for name, right, mean, doubt in told]
     text = (
         f"After {SAMPLED} steps of {BEST.name}, E |e|^2 is {result['exact']:.4f} by the moments and "
-        f"{result['samples']:.4f} in {augmented.MANY:,} sampled runs, {100 * part:.1f} % apart. The derivatives of "
-        "the samples' mean with respect to the four numbers come from `th.hyper`, through all steps of a rule "
-        f"that reads t, in {augmented.GROUPS} groups of {augmented.RUNS} runs; differences of whole runs agree to "
+        f"{result['samples']:.4f} in {augmented.MANY:,} sampled runs: {100 * part:.1f} % apart. `th.hyper` computes "
+        "the derivatives of the samples' mean with respect to the four numbers. It does so through all steps of a rule "
+        f"that reads t, in {augmented.GROUPS} groups of {augmented.RUNS} runs. Differences of whole runs agree to "
         f"{result['off']:.0e}."
     )
     header = ("d E abs(e)^2 with respect to", "moments, complex steps", "samples, reverse mode")
@@ -186,26 +186,6 @@ def schedules(lines: Sequence[Line], steps: int) -> Iterable[list[str]]:
         ]  # fmt: skip
 
 
-def lesson(found: dict[Learned, dict[str, Any]]) -> str:
-    """What the learned schedules show."""
-    if not {TUNED, ALL, ALL_BY_TRAINING} <= found.keys():
-        return ""
-    tuned, whole, blind = (found[one]["validation"] for one in (TUNED, ALL, ALL_BY_TRAINING))
-    text = (
-        f"With its own exponents a schedule ends {whole:.3g} from w_min, and with the theory's, whose constants are "
-        f"tuned as long, {tuned:.3g}: the theory is of runs without end. By the training loss the noise is learned "
-        f"away ({found[ALL_BY_TRAINING]['v'][-1]:.0e} in the last step), since it only hurts that loss: the distance "
-        f"is {blind:.3f}."
-    )
-    if {EACH, EACH_BY_TRAINING} <= found.keys():
-        text += (
-            f" With two numbers for every step the distance is {found[EACH]['validation']:.2g}, and by the training "
-            f"loss {found[EACH_BY_TRAINING]['validation']:.2g}: the noise of early steps does not hurt that loss, as "
-            "later steps make up for it, so it is kept there."
-        )
-    return text
-
-
 CLAIMS = (
     ("Step size and noise have to fall jointly.", f"{PAPER}; {MEASURED}"),
     ("w goes to w_min where eta sigma^2 sums to infinity, and eta^2 sigma^2 does not.", OPEN),
@@ -221,10 +201,10 @@ CLAIMS = (
 def markdown(lines: Sequence[Line]) -> str:
     """Rates, samples, what is learned, and where each claim comes from."""
     setting = (
-        "Least squares with fewer equations (6) than weights (12): the inputs of each step have fresh normal noise of "
-        f"variance sigma^2 = b t^-y, and its size is eta = a t^-x; a is {A:g} and b {B:g}, unless they are learned. "
-        "w_min is the solution of least norm, of norm 1, and e = w - w_min. The tables have the root of E |e|^2 by the "
-        "moments of e, which follow exactly from those of the step before."
+        "This is least squares with fewer equations (6) than weights (12). In each step the inputs have fresh normal "
+        f"noise of variance sigma^2 = b t^-y. The step size is eta = a t^-x. Unless they are learned, a is {A:g} and b "
+        f"is {B:g}. w_min is the solution of least norm, of norm 1, and e = w - w_min. The tables have the root of E "
+        "|e|^2. It comes from the moments of e, which follow exactly from those of the step before."
     )
     parts = ["## Augmentation: schedules of step size and noise", setting]
     if found := laws(lines):
@@ -232,10 +212,10 @@ def markdown(lines: Sequence[Line]) -> str:
     for result in select(lines, "sampled").values():
         parts += ["### Moments and samples", samples(result)]
     for steps in LENGTHS:
-        if of := learned(lines, steps):
+        if learned(lines, steps):
             header = ("learned", "by", "root E abs(e)^2", "root of training loss", "where", "off by")
-            parts += [f"### Learned, for {steps} steps", page.table(header, schedules(lines, steps)), lesson(of)]
-    last = "The last column is how far the engine's gradient at the end of that is from complex steps, at most."
+            parts += [f"### Learned, for {steps} steps", page.table(header, schedules(lines, steps))]
+    last = "The last column says how far the engine's gradient at the end is from one by complex steps, at most."
     parts.append(f"Adam descends the logarithm of the goal. {last}")
     return "\n\n".join([*filter(None, parts), page.table(("claim", "where from"), CLAIMS), record.provenance(lines)])
 

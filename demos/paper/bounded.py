@@ -109,7 +109,7 @@ def markdown(lines: Sequence[Line]) -> str:
     parts = [
         "## Bounded: towers in log coordinates",
         page.table(header, summary(lines)),
-        f"Decades: of alpha, over which the test error is at most {GOOD:g} times the best of the same tower.",
+        f"*Decades*: powers of ten of alpha over which the error is up to {GOOD:g} times the best of the same tower.",
         f"An error of {page.CHANCE:g} also stands where the loss stopped being a number.",
     ]
     for name, variant in VARIANTS.items():

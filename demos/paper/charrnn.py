@@ -61,7 +61,7 @@ def markdown(lines: Sequence[Line]) -> str:
         [
             "## Figure 3: a character LSTM on War and Peace",
             page.table(header, cells),
-            f"Test perplexity after {steps:,} steps; published after 50,000.",
+            f"Test perplexity after {steps:,} steps. The published one is after 50,000 steps.",
             *writing(lines),
             record.provenance(lines),
         ]
@@ -75,7 +75,8 @@ def writing(lines: Sequence[Line]) -> list[str]:
         return []
     best = min(able, key=lambda line: line.result["perplexity"])
     options = best.run.options
-    head = f"{options['name']} from alpha {options['alpha']:g}, of perplexity {best.result['perplexity']:.2f}, writes:"
+    perplexity = f"{best.result['perplexity']:.2f}"
+    head = f"{options['name']} from alpha {options['alpha']:g} has a perplexity of {perplexity}, and writes:"
     return [head, "\n".join(["```", *best.result["sample"].rstrip().split("\n"), "```"])]
 
 

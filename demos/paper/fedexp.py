@@ -134,12 +134,12 @@ def distance(result: dict[str, Any]) -> str:
     """How the distance to the common solution fell under FedExP without eps."""
     count, (least, most) = len(result["F"]), result["best"]
     return (
-        f"Under {BEST.name} the squared distance to the common solution fell in {result['fell']} of {count} rounds, in "
-        f"{result['kept']} by at least what is promised: eta times the mean of the clients' squared moves, less eta "
-        "squared times the square of their mean. The promise needs no more than clients that come no farther from the "
-        f"solution; their mean squared distance was at most {result['clients']:.4f} of the server's. FedExP makes "
-        "the promise largest; from twice that on nothing is promised. The best step size for the distance, which "
-        f"no server knows, was {least:.2f} to {most:.2f} times FedExP's."
+        f"Under {BEST.name} the squared distance to the common solution fell in {result['fell']} of {count} rounds. In "
+        f"{result['kept']} it fell by at least what is promised: eta times the mean of the clients' squared moves, "
+        "less eta squared times the square of their mean. The promise only needs clients that come no farther from the "
+        f"solution. Their mean squared distance was at most {result['clients']:.4f} of the server's. FedExP's eta "
+        "makes the promise largest. From twice that eta on nothing is promised. The best step size for the distance "
+        f"was {least:.2f} to {most:.2f} times FedExP's, but no server knows it."
     )
 
 
@@ -149,17 +149,17 @@ def towers(found: Found) -> str:
     needed = {m.name: rounds_to(found[m]["F"], goal) for m in found if m.tower and m != DEAD}
     told = ", ".join(f"{name}: {rounds or 'never'}" for name, rounds in needed.items())
     text = (
-        "Towers begin at FedAvg's step size 1 and see nothing but the means; a hypergradient is the product of two in "
-        f"a row. Rounds to F < {goal:g}: {told or 'none'}; FedExP, which has no number above to choose: "
+        "Towers begin at FedAvg's step size 1 and see nothing but the means. Their hypergradient is the product of two "
+        f"means in a row. Rounds to F < {goal:g}: {told or 'none'}. FedExP has no number above to choose. Its rounds: "
         f"{ours or 'never'}. "
     )
     if ours and all(rounds is None or rounds > ours for rounds in needed.values()):
-        text += "All of these are slower than FedExP. "
+        text += "All of these towers are slower. "
     if DEAD in found:
         etas = finite(found[DEAD]["eta"])
         text += (
-            f"{DEAD.name} died: its step size went up to {max(etas):.3g} and then down to {etas[-1]:.1g}, and F ended "
-            f"at {number(found[DEAD]['F'][-1])}."
+            f"{DEAD.name} fails: its step size goes up to {max(etas):.3g} and then down to {etas[-1]:.1g}. F ends at "
+            f"{number(found[DEAD]['F'][-1])}."
         )
     return text
 
@@ -169,14 +169,15 @@ def apart(found: Found) -> str:
     least = next(iter(found.values()))["least"]
     ends = [f"{m.name} ends at {found[m]['F'][-1]:.3f}" for m in (PLAINEST, SCAFFOLD) if m in found]
     text = (
-        f"The least F is {least:.3f}. In its own steps each client drifts to its own solution, unless it is corrected: "
+        f"The least F is {least:.3f}. In its own steps each client drifts to its own solution, unless it is corrected. "
         f"{', '.join(ends)}. "
     )
     if BEST in found:
         numbers = finite(found[BEST]["F"])
         text += (
-            f"{BEST.name} fails: the mean goes to 0 where the single moves do not, so the step size goes up to "
-            f"{max(finite(found[BEST]['eta'])):,.0f}, and F is between {min(numbers):.2g} and {max(numbers):.2g}. "
+            f"{BEST.name} fails: the mean of the moves goes to 0, and the single moves do not. So the step size goes "
+            f"up to {max(finite(found[BEST]['eta'])):,.0f}, and F is between {min(numbers):.2g} and "
+            f"{max(numbers):.2g}. "
         )
     return text + " ".join(
         f"{method.name} ends at {result['F'][-1]:.3f}, the mean of its last two weights at {result['mean of two']:.3f}."

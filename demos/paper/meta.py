@@ -130,9 +130,9 @@ def trainings(lines: Sequence[Line]) -> str:
     cells = [[*map(str, key), *[row.get(way, "") for way in unrolled.LEARNERS]] for key, row in rows.items()]
     count = max(line.run.steps for line in lines)
     return (
-        f"### Meta-training: {count} meta-steps\n\n{page.table(header, cells)}\n\n"
-        "The length of meta-step k is 1 / (L^2 sqrt(k)). At T = 640 the last meta-steps jump about the best step size, "
-        "and rounding decides where they stop."
+        f"### Meta-training: {count} meta-steps\n\n{page.table(header, cells)}\n\nThe length of meta-step k is 1 / "
+        "(L^2 sqrt(k)). At T = 640 the last meta-steps jump around the best step size. Rounding decides where they "
+        "stop."
     )
 
 
@@ -163,17 +163,19 @@ def choices(lines: Sequence[Line]) -> str:
     header = ("sigma", "n", *[f"{name} {way}" for name in names for way in ("TbT", "TbV")], "d sigma^2 / n")
     parts = [
         f"### Train by train, train by validation: d = {tuned.DIMENSIONS}, T = {STEPS}",
-        "TbT chooses by the training loss on n samples, TbV by the loss on the half of them that it has not fitted.",
-        "Both are then tested on new tasks with all n samples.",
+        (
+            "TbT, train by train, chooses by the training loss on n samples. TbV, train by validation, fits half of "
+            "them and chooses by the loss on the other half. Both are then tested on new tasks with all n samples."
+        ),
         page.table(header, rows),
     ]
     noisy = {line.run.options["samples"]: line.result["found"][0] for line in single if line.run.options["sigma"] == 1}
     if noisy:
         peak = max(noisy, key=lambda n: noisy[n]["population"][0])
         parts.append(
-            f"At sigma = 1 the population RMSE of TbT is largest at n = {peak}"
-            + (", which is n = d, where the samples can just be interpolated" if peak == tuned.DIMENSIONS else "")
-            + ": the gap does not simply grow as n falls."
+            f"At sigma = 1 the population RMSE of TbT is largest at n = {peak}. "
+            + "This is n = d, where the samples can just be interpolated. " * (peak == tuned.DIMENSIONS)
+            + "So the gap does not simply grow as n falls."
         )
     for line in lines:
         if line.run.options["lengths"] != [STEPS]:

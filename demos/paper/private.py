@@ -119,13 +119,15 @@ def title(setup: Setup) -> str:
     return f"{steps} steps, " + ("exact" if epsilon is None else f"eps {epsilon:g}")
 
 
-def comparison(setup: Setup, found: dict[str, Line]) -> str:
-    """Searches and towers beside the best constant step of the grid."""
-    if (least := best(found)) is None:
-        return ""
-    others = [found[m.name] for m in (*SEARCHES, *TOWERS) if m.name in found]
-    told = ", ".join(f"{line.run.options['name']} {mean(line) / mean(least):.2f}" for line in others)
-    return f"- {title(setup)}: {least.run.options['name']}, {shown(least)}. {told or 'none'} times that."
+def comparison(found: dict[Setup, dict[str, Line]]) -> str:
+    """Searches and towers beside the best constant step of the grid, in each setup that has one."""
+    least = {setup: line for setup, own in found.items() if (line := best(own))}
+    steps = ["which it is", *[line.run.options["name"] for line in least.values()]]
+    rows = [
+        [m.name, *[f"{mean(own) / mean(b):.2f}" if (own := found[s].get(m.name)) else "" for s, b in least.items()]]
+        for m in (*SEARCHES, *TOWERS)
+    ]
+    return page.table(("times the best constant step's", *map(title, least)), [steps, *rows])
 
 
 def spending(found: dict[Setup, dict[str, Line]]) -> str:
@@ -141,8 +143,9 @@ def spending(found: dict[Setup, dict[str, Line]]) -> str:
         if method.name in own and GRID[0].name in own
     ]
     return (
-        f"By the accountant the runs spent at most {max(parts):.9f} of the stated eps, at delta {accountant.DELTA:g}. "
-        f"A tower sees the noisy gradients and nothing else: beyond a constant step it costs {max(costs, default=0):g}."
+        f"The accountant says that the runs spent at most {max(parts):.9f} of the stated eps, at delta "
+        f"{accountant.DELTA:g}. A tower sees the noisy gradients and nothing else. So it costs "
+        f"{max(costs, default=0):g} beyond a constant step."
     )
 
 
@@ -155,8 +158,8 @@ def checks(result: dict[str, Any]) -> list[str]:
     ratios = [[name, *[f"{value:,.3f}" for value in values]] for name, values in result["ratios"].items()]
     header = ("AboveThreshold at eps 1: log of the worst ratio", *[f"{count:,} queries" for count in accountant.MANY])
     told = (
-        "It should be at most 1, whatever the number of queries. With less noise it is 1.5; without noise on the "
-        "threshold it has no bound."
+        "This logarithm should be at most 1, however many queries there are. With less noise it is 1.5. Without noise "
+        "on the threshold it has no bound."
     )
     closed = (f"{CHECKED} releases", "eps", "closed form, all real orders")
     return ["### The accountant", page.table(closed, known), page.table(header, ratios), told]
@@ -183,13 +186,13 @@ def markdown(lines: Sequence[Line]) -> str:
         rows = [[m.name, *[shown(own.get(m.name)) for own in found.values()]] for m in ROWS]
         most = [[f"best of {len(GRID)} constant steps", *[shown(best(own)) for own in found.values()]]]
         told = (
-            "Means over the draws of the noise, and the worst. To look for the best constant step costs privacy, which "
-            "the table does not charge. Beside it:"
+            "Each cell is the mean over the draws of the noise; in brackets is the worst of them. To look for the best "
+            "constant step costs privacy, which the table does not charge. The others beside it:"
         )
         parts += [
             page.table(("the loss less the least", *map(title, found)), [*rows, *most]),
             told,
-            "\n".join(comparison(setup, own) for setup, own in found.items()),
+            comparison(found),
             spending(found),
         ]
     if again:

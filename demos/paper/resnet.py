@@ -113,7 +113,7 @@ def claim(settings: Settings2a) -> str:
     """In how many settings the paper's claim holds."""
     pairs = [(mean(names.get(PLAIN, [])), mean(names.get(TUNED, []))) for names in settings.values()]
     better = sum(tuned <= plain for plain, tuned in pairs)
-    return f"Hyperoptimized is as good as plain, or better, in {better} of {len(pairs)} settings; in the paper in all."
+    return f"Hyperoptimized is as good as plain, or better, in {better} of {len(pairs)} settings; in the paper, in all."
 
 
 def mean(lines: Sequence[Line]) -> float:

@@ -125,10 +125,10 @@ def markdown(lines: Sequence[Line]) -> str:
     marked = [m.row.name for m in rows if MARK in off(m.errors, m.row.error)]
     compared = [fmean(m.again) < fmean(m.errors) for m in rows if m.again]
     told = (
-        f"Test error, mean ± standard deviation. {MARK}: more than {NOTICED} points from the published error. Of the "
-        f"runs themselves, not re-runs, these are marked: {', '.join(marked) or 'none'}. Learned values are means over "
-        "the seeds; each re-run has the values of its own seed. Stacks whose re-runs were better, in the mean, than "
-        f"the runs that learned their values: {sum(compared)} of {len(compared)}."
+        f"Test error, mean ± standard deviation. {MARK} marks what is more than {NOTICED} points from the published "
+        f"error. Besides re-runs it marks: {', '.join(marked) or 'none'}. Learned values are means over the seeds. "
+        f"Each re-run has the values of its own seed. In {sum(compared)} of {len(compared)} stacks the re-runs were "
+        "better, in the mean, than the runs that learned their values."
     )
     return "\n\n".join(["## Table 1: 18 stacks on MNIST", page.table(header, cells), told, record.provenance(lines)])
 

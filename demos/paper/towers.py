@@ -88,7 +88,12 @@ def slope(heights: Sequence[int], milliseconds: Sequence[float]) -> float:
 
 def markdown(lines: Sequence[Line]) -> str:
     """For each panel the errors over alpha and height with their decades; the run time over height."""
-    parts = ["## Figure 4: towers"]
+    words = (
+        "*Decades* are the powers of ten of alpha over which the errors are good. For *own best* the limit is "
+        f"{GOOD:g} times the best error of the same height, and for *all* it is {GOOD:g} times the best of all "
+        "heights. An error that is no better than not learning is never good."
+    )
+    parts = ["## Figure 4: towers", words]
     for name, panel in PANELS.items():
         if not (found := curves(lines, name)):
             continue
@@ -104,10 +109,9 @@ def markdown(lines: Sequence[Line]) -> str:
             f"### {panel.title}",
             sensitivity.table(found, panel.published, *below),
             (
-                f"{panel.unit}{'; published in brackets' if panel.published else ''}. {panel.worst:g} also stands "
-                f"where the loss stopped being a number. Decades: of alpha, up to {GOOD:g} times the best of the same "
-                f"height, and up to {GOOD:g} times the best of all, {limit:.1f}; none where that is {panel.worst:g} or "
-                "more, which is no better than not learning."
+                f"Each cell has the {panel.unit}{', and the published one in brackets' if panel.published else ''}. "
+                f"{panel.worst:g} also stands where the loss stopped being a number. From {panel.worst:g} on nothing "
+                f"is good. The limit for *all* is {limit:.1f}."
             ),
         ]
     heights, milliseconds = timed(lines)

@@ -83,13 +83,13 @@ def markdown(lines: Sequence[Line]) -> str:
         for kappa, values in found.items():
             published = f"{wall.published[kappa]:g}" if kappa in wall.published else ""
             rows.append([wall.name, f"{kappa:g}", page.spread(values), published])
-        told.append(f"- {wall.name}: {between(medians(found))}; there: {between(wall.published)}.")
+        told.append(f"- {wall.name}: {between(medians(found))}; in the reproduction: {between(wall.published)}.")
     return "\n\n".join(
         [
             "## Walls: how large the top step size may be",
             page.table(("stack", "kappa", "test error %", "reproduction %"), rows),
-            "Beside it an independent reproduction of the paper.",
-            f"The wall, past which the error is {BROKEN:g} % or more for most seeds:",
+            "The last column has an independent reproduction of the paper.",
+            f"A wall is where the error reaches {BROKEN:g} % for most seeds. The walls are:",
             "\n".join(told),
             record.provenance(lines),
         ]

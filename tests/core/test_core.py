@@ -178,7 +178,7 @@ def test_a_door_of_kernels_opens_once():
     with pytest.raises(ArgumentError, match="matmul has a quicker way already"):
         quicken("matmul", np.matmul)
     with pytest.raises(ArgumentError, match="another way carries out large"):
-        hand_over(10, lambda op, operands: None)
+        hand_over(lambda op, operands: None, 10, {})
 
 
 def test_a_door_opens_once():

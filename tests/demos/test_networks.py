@@ -178,7 +178,7 @@ def charrnn_lines():
 def test_the_table_of_charrnn():
     text = charrnn.markdown(charrnn_lines())
     assert "7.00" in text and "6.00" in text and "5.27 ±.31" in text and "after 5,000 steps" in text
-    assert "of perplexity 6.00, writes:" in text
+    assert "has a perplexity of 6.00, and writes:" in text
 
 
 @pytest.mark.parametrize("count", [0, 1, 6])

@@ -123,7 +123,7 @@ def test_the_cosine_that_a_tower_descends_moves_log_alpha_by_kappa_times_the_cos
 
 def test_a_few_steps_make_the_page_and_the_picture_and_are_not_made_again(tmp_path, capsys):
     printed, lines = made_once(private, tmp_path, capsys, "--quick")
-    assert "beyond a constant step it costs 0." in printed
+    assert "So it costs 0 beyond a constant step." in printed
     assert all(line.result["spent"] <= line.run.options["epsilon"] for line in lines if line.run.options.get("epsilon"))
     for count in range(1, len(lines), 7):
         assert private.markdown(lines[:count]) and private.markdown(lines[-count:])

@@ -3,6 +3,8 @@
 import importlib
 import json
 import re
+import subprocess
+import sys
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -87,6 +89,26 @@ def test_a_lesson_gives_its_notebook(site, pages):
     for path in (site / "course").glob("[0-9]*.html"):
         (link,) = [link for link in pages[path].links if link.endswith(".ipynb")]
         assert json.loads((path.parent / link).read_text())["nbformat"] == 4
+
+
+@pytest.mark.parametrize(
+    ("root", "fault", "word"),
+    [
+        ("03-scissors", "print(2)", "+2"),
+        ("03-scissors", "Path('slide.svg').write_text('')", "slide.svg is drawn otherwise"),
+        ("03-scissors", "1 / 0", 'File "03-scissors.md", line 6'),
+        ("index", "print(2)", "+2"),
+    ],
+)
+def test_a_build_stops_at_a_page_that_is_not_what_its_code_prints_or_draws(tmp_path, root, fault, word):
+    (tmp_path / "conf.py").write_text(f"extensions, root_doc = ['myst_parser', 'demos.site'], '{root}'\n")
+    if root == "index":
+        (tmp_path / "index.md").write_text("```{include} 03-scissors.md\n```\n")
+    code = f"from pathlib import Path\nprint(1)\n{fault}\n"
+    (tmp_path / "03-scissors.md").write_text(f"# Page\n\n```python\n{code}```\n\n```text\n1\n```\n")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", tmp_path, tmp_path / "site"]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode != 0 and word in built.stderr, built.stderr
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -39,7 +39,7 @@ class Visitor(Reader):
 
     def visit(self, page):
         self.driver.get(f"{self.address}/{page}.html")
-        return self
+        return self.drawn()
 
     def enter(self):
         """Into the explorer of a lesson, once it is drawn."""

@@ -56,8 +56,8 @@ def test_the_table_has_a_row_for_each_stack_and_marks_what_is_far_off():
     error, learned, again = ("4.81 ± 0.10", "4.91 ± 0.01", "+0.10"), (".0769", ".0300"), ("5.44 ± 0.10", "5.94 ± 0.00")
     cells = [cell.strip() for cell in rows[1].split("|")[1:-1]]
     assert cells == ["SGD / SGD", *error, *learned, *again, "+0.50 \u25cf"]
-    assert "not re-runs, these are marked: none." in text and "2 of 14" in text
-    assert "these are marked: SGD, SGD / SGD," in table1.markdown(made_up(0.45))
+    assert "Besides re-runs it marks: none." in text and "In 2 of 14 stacks" in text
+    assert "re-runs it marks: SGD, SGD / SGD," in table1.markdown(made_up(0.45))
 
 
 @pytest.mark.parametrize("count, rows", [(1, 1), (7, 2), (96, 18)])
@@ -106,8 +106,8 @@ def wall_lines(broken_from):
 def test_the_walls_are_where_runs_begin_to_diverge():
     lines = wall_lines({"sgd/sgd": 75, "adam/sgd": 1e-6, "adagrad/sgd": 99, "rmsprop/sgd": 5e-3})
     text = walls.markdown(lines)
-    assert "SGD / SGD: between 50 and 75; there: between 50 and 75." in text
-    assert "Adam / SGD: below what was tried; there: between 0.001 and 0.005." in text
+    assert "SGD / SGD: between 50 and 75; in the reproduction: between 50 and 75." in text
+    assert "Adam / SGD: below what was tried; in the reproduction: between 0.001 and 0.005." in text
     assert "AdaGrad / SGD: beyond what was tried" in text and "RMSProp / SGD: between 0.001 and 0.005" in text
     assert "| 93.33 ± 2.89" in text and "| 38 " in text  # of 95, 95 and, where the loss was no number, chance
     assert CHANCE == 90

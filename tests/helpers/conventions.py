@@ -243,7 +243,7 @@ def page(before: str) -> str:
     """The page with this beginning, which is written by hand."""
     reference = stored()
     versions = " and ".join(f"{name} {version}" for name, version in reference["versions"].items())
-    told = f"The columns of the others were computed by {versions}."
+    told = f"{versions} computed the columns of the others."
     return before + BEGIN + "\n" + "\n\n".join([told, *[section(group, reference) for group in GROUPS]]) + "\n"
 
 

@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 import tinyhyper as th
 from tinyhyper import GraphReleasedError
 from tinyhyper.core.operation import Elementwise
+from tinyhyper.differences import Function, along, size_of, slope
 from tinyhyper.ops.elementwise import RULES
 from tinyhyper.testing import broadcastable_shapes, collector_off, operations
-from tinyhyper.testing.differences import Function, along, size_of, slope
 from tinyhyper.testing.functions import leaves
 from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS, Operation, Values
 from tinyhyper.testing.strategies import SEEDS, SHAPES

@@ -24,39 +24,35 @@ class Group(NamedTuple):
 
 
 # Why something is as it is.
-MIDDLE = "the middle of the slopes on both sides, -1 and 1; JAX takes the right one."
-NANS = "a NaN is not compared, so it is on neither side; it shows in the value."
-BOUND = "a bound is inside the range, so what stands there can still move off it; JAX shares, as at a tie."
+MIDDLE = "the middle of the slopes on both sides, -1 and 1. JAX takes the right one."
+NANS = "a NaN cannot be compared, so it is on neither side. It shows in the value."
+BOUND = "a bound is inside the range, so what stands there can still move off it. JAX shares, as at a tie."
 ZERO_Y = (
-    "the derivative in an exponent is 0 wherever the base is 0, whatever the exponent, and so are its own derivatives."
+    "the derivative with respect to an exponent is 0 wherever the base is 0, whatever the exponent. So are its own "
+    "derivatives."
 )
-ZERO_X = "`x ** y` with a whole y of 0, 1, 2, ... is a polynomial in x: its derivatives at 0 are numbers."
-MIXED = "the exponent is 0 but moves with `x`; PyTorch leaves out the mixed derivative, which is `1 / x`."
-LENGTH = (
-    "0 with all derivatives, the middle of all directions; NaN would spoil every weight that the length belongs to."
-)
+ZERO_X = "with a whole y of 0, 1, 2, ... `x ** y` is a polynomial in x. Its derivatives at 0 are numbers."
+MIXED = "the exponent is 0 but moves with `x`. PyTorch leaves out the mixed derivative, which is `1 / x`."
+LENGTH = "0 with all derivatives, the middle of all directions. NaN would spoil every weight in the length."
 ABS = "as `abs` at 0."
-FLUSH = "a subnormal number is a number; JAX takes it for 0."
-NOTHING = (
-    "a maximum or a softmax of nothing is an error here, and so is what is computed by one: a mask has left "
-    "nothing over."
-)
-UNCOMPARED = "no element equals NaN, so nobody has a share, and the NaN of the value shows in the gradient."
-NAN_BOUND = "a bound that is NaN is the result, and what is the result gets the gradient."
+FLUSH = "a subnormal number is a number. JAX takes it for 0."
+NOTHING = "a maximum or a softmax of nothing is an error here, and so is what needs one: a mask has left nothing over."
+UNCOMPARED = "no element equals NaN, so none has a share. The NaN of the value shows in the gradient."
+NAN_BOUND = "a bound that is NaN is the result, and the result gets the gradient."
 UNBOUND = "a NaN is beyond neither bound, so it passes as it is."
-TAIL = "the derivative is as accurate as the argument; 1 less the rounded value would be 0, or without digits."
+TAIL = "the derivative is as accurate as the argument. 1 minus the rounded value would be 0, or have no digits left."
 TERMS = "the shares come from the differences of the terms, not from the rounded sum."
-SHIFTED = "PyTorch takes `x` itself from 20 on; JAX differs in rounding."
-OTHERS = "each gets the product of the others, which need not overflow; PyTorch divides the product."
-MASKED = "each exponential is 0, and so are its derivatives; a masked row of probabilities does no harm."
+SHIFTED = "PyTorch takes `x` itself from 20 on. JAX differs in rounding."
+OTHERS = "each gets the product of the others, which need not overflow. PyTorch divides the product."
+MASKED = "each exponential is 0, and so are its derivatives. So a masked row of probabilities does no harm."
 UNDERFLOW = "the squares have underflowed, so this is a length of 0."
 DOMINANT = "the infinite one is the result, and the other has no part in it."
 
 KINKS = Group(
     "Kinks and ties",
-    "At a kink or a tie the derivative is the middle of those on both sides, so that neither a sign nor the order of "
-    "arguments matters. There are two exceptions: `relu` has 0 at 0, as everywhere, and the bounds of `clip` belong to "
-    "its range.",
+    "At a kink or a tie the derivative is the middle of those on both sides. So neither a sign nor the order of "
+    "arguments matters. There are two exceptions: `relu` has 0 at 0, as in every library, and the bounds of `clip` "
+    "belong to its range.",
     (
         Row("abs(x)", "0.0", MIDDLE),
         Row("relu(x)", "0.0"),
@@ -85,8 +81,8 @@ KINKS = Group(
 
 EDGES = Group(
     "The edge of a domain",
-    "Where the derivative is infinite, it is infinite: a number in its stead would be wrong by any amount and hide "
-    "where a run breaks. `th.inspect.first_nonfinite` finds the place.",
+    "An infinite derivative stays infinite. A number in its place would be wrong by any amount, and hide where a run "
+    "breaks. `th.inspect.first_nonfinite` finds the place.",
     (
         Row("sqrt(x)", "0.0"),
         Row("sqrt(x)", "-1.0"),
@@ -106,8 +102,9 @@ EDGES = Group(
 
 POWERS = Group(
     "Powers",
-    "`x ** 0.0` is 1 everywhere, so its derivative in `x` is 0, at 0 too; and where `x` is 0, `x ** y` does not change "
-    "with a positive `y`, so the derivative in `y` is 0. Polynomials are right at 0, with all their derivatives.",
+    "`x ** 0.0` is 1 everywhere. So its derivative with respect to `x` is 0, at 0 too. Where `x` is 0, `x ** y` does "
+    "not change with a positive `y`. So its derivative with respect to `y` is 0. Polynomials are right at 0, with all "
+    "their derivatives.",
     (
         Row("power(x, 0.0)", "0.0", ZERO_X),
         Row("power(x, 1.0)", "0.0", ZERO_X),
@@ -132,8 +129,8 @@ POWERS = Group(
 
 LENGTHS = Group(
     "Lengths and spreads",
-    "The length of no vector is 0, and no direction is better than another: the derivative is 0, the middle of all of "
-    "them. So a penalty `norm(w)` and a `std` of values that are all alike do no harm.",
+    "A vector of zeros has the length 0, and no direction is better than another. So the derivative is 0, the middle "
+    "of all directions. A penalty `norm(w)` does no harm there, nor does a `std` of values that are all alike.",
     (
         Row("norm(x)", "[0.0, 0.0]", LENGTH),
         Row("norm(x)", "[3.0, 4.0]"),
@@ -173,9 +170,9 @@ BRANCHES = Group(
 
 SIZES = Group(
     "Huge and tiny values",
-    "What can be computed without overflow is; what overflows is infinite, and nothing warns. Subnormal numbers are "
-    "numbers like others. A derivative is accurate where the value is: in the tails, where the value has rounded to 1, "
-    "and beside a large offset. Only the gates of `lstm` read their slopes from the rounded result.",
+    "What can be computed without overflow is computed so. What overflows is infinite, and nothing warns. Subnormal "
+    "numbers are numbers like others. A derivative is accurate in the tails, where the value has rounded to 1, and "
+    "beside a large offset. Only the gates of `lstm` read their slopes from the rounded result.",
     (
         Row("exp(x)", "1000.0"),
         Row("exp(x)", "-1000.0"),
@@ -207,7 +204,7 @@ SIZES = Group(
         Row("logaddexp(x, y)", "-inf, 1.0", "exp(-inf) is 0, and so are its derivatives."),
         Row("logaddexp(x, y)", "-inf, -inf"),
         Row("logaddexp(x, y)", "inf, 1.0", DOMINANT),
-        Row("logaddexp(x, y)", "inf, inf", "which of two infinities counts cannot be said."),
+        Row("logaddexp(x, y)", "inf, inf", "nothing says which of two infinities counts."),
         Row("logsumexp(x)", "[1000.0, 1000.0]"),
         Row("logsumexp(x)", "[-1000.0, -1000.0]"),
         Row("logsumexp(x)", "[1e16, 1e16]", TERMS),

@@ -1,8 +1,12 @@
 """Someone who reads a page in a real browser: Chromium, without a window."""
 
+import json
 import os
+import re
 import shutil
 import time
+import zlib
+from base64 import b64decode
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -25,14 +29,25 @@ def browser(profile):
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
 
 
+def held(page):
+    """What a page holds: its scripts and its data."""
+    return json.loads(zlib.decompress(b64decode(re.search(r'id="held">(.*?)</script>', page)[1])))
+
+
 class Reader:
     """Someone who reads a page: points, clicks, types, and looks."""
 
     def __init__(self, driver, folder):
         self.driver, self.folder = driver, folder
 
-    def open(self, tape):
-        self.driver.get(tape.save_html(self.folder / "page.html").as_uri())
+    def open(self, tape, **how):
+        self.driver.get(tape.save_html(self.folder / "page.html", **how).as_uri())
+        return self.drawn()
+
+    def drawn(self):
+        """Wait until what a page holds is drawn, if it is an explorer's."""
+        held = "document.getElementById('held')"
+        self.until(lambda: self.ask(f"return !{held} || performance.getEntriesByName('drawn').length"))
         return self
 
     def ask(self, script, *given):
@@ -69,6 +84,14 @@ class Reader:
     def click(self, caption):
         self.mouse(self.id(caption)).click().perform()
         self.until(lambda: self.ask("return explorer.chosen !== null"))
+
+    def double_click(self, caption):
+        """Open a box. However long a busy machine takes from one click to the other, they are a double click."""
+        usual, depth = self.ask("return [explorer.cy.multiClickDebounceTime(), explorer.open.length]")
+        self.ask("explorer.cy.multiClickDebounceTime(60000)")
+        self.mouse(self.id(caption)).double_click().perform()
+        self.until(lambda: self.ask("return explorer.open.length") > depth)
+        self.ask("explorer.cy.multiClickDebounceTime(arguments[0])", usual)
 
     def keys(self, *keys, to="graph"):
         self.element(to).send_keys(*keys)

@@ -14,7 +14,7 @@ from tinyhyper.core.tape import switched
 from tinyhyper.kernels import cache, entries
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.entries import Operand, Output
-from tinyhyper.kernels.recipes import FLAG, Room, Table
+from tinyhyper.kernels.recipes import FLAG, Table, Workspace
 
 GUARD, BYTE = 64, 0xA5
 
@@ -99,12 +99,12 @@ def run(found, arrays, wanted, name):
         guarded.array[...] = array
     before = [x.whole.copy() for x in ins]
     flag = np.zeros(1, np.int64)
-    rooms = []
+    workspaces = []
 
     def number(word):
-        if isinstance(word, (Room, Table)):
-            rooms.append(np.full(word.size, BYTE, np.uint8) if isinstance(word, Room) else word.make())
-            return rooms[-1].ctypes.data
+        if isinstance(word, (Workspace, Table)):
+            workspaces.append(np.full(word.size, BYTE, np.uint8) if isinstance(word, Workspace) else word.make())
+            return workspaces[-1].ctypes.data
         if isinstance(word, (Operand, Output)):
             return (ins if isinstance(word, Operand) else outs)[word.number].address()
         return flag.ctypes.data if word == FLAG else word

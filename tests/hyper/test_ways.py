@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper import hyper, testing
+from tinyhyper.differences import along, lengths, settled
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.testing.differences import along, lengths, settled
 
 BACK = ("one step", "window", "unroll", "checkpointed")
 RNG = np.random.default_rng(0)

@@ -16,9 +16,9 @@ from tinyhyper import inspect
 from tinyhyper.inspect.equation import SLOT, Equation, Term, written
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.opened import Opened, equation, formulas
-from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.records import Inside
 from tinyhyper.inspect.spots import points
+from tinyhyper.plain import short
 
 LEVELS = ["sgd", "sgd(mu=0.5)", "adagrad", "rmsprop", "adam", "adam-alpha", "adamw", "adadelta", "sgd(weight_decay=1)"]
 stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)

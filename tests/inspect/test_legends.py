@@ -13,8 +13,8 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect import chain, contents, legend, table, timeline
 from tinyhyper.inspect.captions import BRANCH, LEGEND
-from tinyhyper.inspect.coordinate import within, word
 from tinyhyper.inspect.equation import COORDINATES
+from tinyhyper.naming import within, word
 
 STYLES = ("kept", "idle", "cut", "gate", "asked", "backward", "value", "trail", "branch", "carry", "second", "first")
 WORDS = {**LEGEND, **legend.MARKS, "branch": BRANCH, "|…|": legend.NORM}

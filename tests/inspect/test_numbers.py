@@ -17,10 +17,10 @@ from tinyhyper.inspect.captions import Captions
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.letters import wide
-from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.rows import rows as box_rows
 from tinyhyper.inspect.shapes import Box, Figure, Key
 from tinyhyper.optim import SGD, Adam
+from tinyhyper.plain import short
 
 UNIT = {"beta1": "unit", "beta2": "unit"}
 

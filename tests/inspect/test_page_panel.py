@@ -2,10 +2,10 @@
 
 import json
 import re
+from html import escape
 
 import numpy as np
 import pytest
-from reading import Reader
 from recordings import skipping
 from recordings import trained as recorded
 
@@ -14,15 +14,6 @@ import tinyhyper as th
 TEXT = "sgd(0.1)/sgd(0.01)/sgd(1e-3)"
 PARTS = ["details", "cutting", "alive", "words", "keys"]
 SIZES = [(1280, 720), (1920, 1080)]
-
-
-@pytest.fixture
-def reader(chromium, tmp_path):
-    reader = Reader(chromium, tmp_path)
-    yield reader
-    reader.system("")
-    reader.size()
-    assert chromium.get_log("browser") == []
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +197,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(reader, tape, theme):
 
 def test_a_frame_that_gets_its_room_later_begins_where_any_page_begins(reader, tape):
     """Such as one that a browser loads before it lays it out."""
-    tape.save_html(reader.folder / "page.html")
-    frame = '<iframe src="page.html" style="width: 1100px; height: 0; border: 0"></iframe>'
+    frame = f'<iframe srcdoc="{escape(tape.explore())}" style="width: 1100px; height: 0; border: 0"></iframe>'
     (reader.folder / "around.html").write_text(f"<!doctype html><meta charset=utf-8>{frame}", encoding="utf-8")
     began = "return [explorer.cy.zoom(), explorer.cy.pan(), [...explorer.few]]"
 
@@ -223,4 +213,3 @@ def test_a_frame_that_gets_its_room_later_begins_where_any_page_begins(reader, t
         return reader.ask(began)
 
     assert seen("0px") == seen("700px")
-    reader.driver.switch_to.default_content()

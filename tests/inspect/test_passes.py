@@ -20,9 +20,9 @@ from tinyhyper.inspect import Recording
 from tinyhyper.inspect.ghosts import sweeps
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.passes import passes
-from tinyhyper.inspect.watcher import Watcher
 from tinyhyper.optim.horizon import Window
 from tinyhyper.testing.tower import Level, Tower
+from tinyhyper.watcher import Watcher
 
 ABOVE = Level(th.optim.SGD, {"alpha": 0.0001}, {})
 HORIZONS = st.sampled_from([1, 2, None])

@@ -18,8 +18,8 @@ from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.paths import Paths
-from tinyhyper.inspect.plain import short
 from tinyhyper.optim import SGD, descend
+from tinyhyper.plain import short
 
 
 def product(params):

@@ -12,7 +12,7 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.explorer import page
 from tinyhyper.inspect.notebook import tower_html
-from tinyhyper.inspect.plain import plain, plain_lines
+from tinyhyper.plain import plain, plain_lines
 
 ODD = "\x00\t\n\x0c\r\x1b[31m\x7f\x85\x9b\u2028\u2029\u202e\u2066\ud800\ufffe\uffff"
 TEXTS = st.text(st.sampled_from(ODD) | st.characters() | st.sampled_from("<&'\"\\[]"), min_size=1, max_size=8)

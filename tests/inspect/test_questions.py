@@ -25,8 +25,8 @@ from tinyhyper.inspect.answers import GLOSSARY
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.memory import alive, nbytes
-from tinyhyper.inspect.plain import short
 from tinyhyper.optim import SGD
+from tinyhyper.plain import short
 
 
 def by_hand(alphas=(0.1, 0.1), tuned=True, ghosts=True, cut=True):

@@ -18,9 +18,9 @@ from tinyhyper.inspect.captions import BRANCH, LEGEND, listing, numbered
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.legend import Legend
 from tinyhyper.inspect.letters import fitted, wide
-from tinyhyper.inspect.plain import short
 from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD
+from tinyhyper.plain import short
 
 STACKS = ["sgd", "sgd/sgd", "adam/sgd", "sgd(0.1, mu=0.9)/adam/sgd", "adam-alpha/rmsprop/sgd", "/".join(["sgd"] * 11)]
 

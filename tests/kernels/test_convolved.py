@@ -27,8 +27,8 @@ def by_entries(x, w, g, stride, padding):
     options = {"stride": stride, "padding": padding}
     calls = [
         ("conv2d", [x, w], options),
-        ("spread", [g, w], {**options, "size": x.shape[1:3]}),
-        ("correlate", [x, g], {**options, "size": w.shape[:2]}),
+        ("conv2d_input_grad", [g, w], {**options, "size": x.shape[1:3]}),
+        ("conv2d_weight_grad", [x, g], {**options, "size": w.shape[:2]}),
     ]
     for name, arrays, call in calls:
         (expected,), _ = OPERATIONS[name].compute(arrays, call)
@@ -49,7 +49,7 @@ def test_entries_have_the_bits_of_the_kernels_and_else_sums_that_are_as_near(dty
         convolution_backend(backend)
         sizes = [np.sum(np.abs(array), dtype=np.float64) for array in (x, w, g)]
         for name, found, exact, expected in by_entries(x, w, g, stride, padding):
-            assert exact is (backend == "numba" and (name, expected.size) != ("correlate", 1))
+            assert exact is (backend == "numba" and (name, expected.size) != ("conv2d_weight_grad", 1))
             if exact:
                 assert np.array_equal(found.view(np.uint8), expected.view(np.uint8))
             assert np.abs(found - expected).max() <= 4 * np.finfo(dtype).eps * sum(sizes) ** 2
@@ -88,9 +88,9 @@ def test_what_threads_share_is_left_to_them(monkeypatch):
     x, w, g = (np.ones(shape, np.float32) for shape in [(4, 6, 6, 2), (3, 3, 2, 4), (4, 4, 4, 4)])
     options = {"stride": (1, 1), "padding": (0, 0)}
     calls = [
-        (convolution.convolve_recipe, (x, w), g, options),
-        (convolution.spread_recipe, (g, w), x, {**options, "size": (6, 6)}),
-        (convolution.correlate_recipe, (x, g), w, {**options, "size": (3, 3)}),
+        (convolution.conv2d_recipe, (x, w), g, options),
+        (convolution.input_grad_recipe, (g, w), x, {**options, "size": (6, 6)}),
+        (convolution.weight_grad_recipe, (x, g), w, {**options, "size": (3, 3)}),
     ]
     for count, grain in [(1, 100), (2, 10**6), (2, 100)]:
         monkeypatch.setattr(sweeps, "GRAIN", grain)
@@ -106,8 +106,10 @@ def test_there_is_no_entry_for_other_dtypes_or_with_gaps(other):
     options, given = {"stride": (1, 1), "padding": (0, 0)}, spec(other)
     found = [
         entries.recipe(OPERATIONS["conv2d"], options, (given, spec(w)), (spec(g),)),
-        entries.recipe(OPERATIONS["correlate"], {**options, "size": (2, 2)}, (given, spec(g)), (spec(w),)),
-        entries.recipe(OPERATIONS["spread"], {**options, "size": (4, 4)}, (spec(g.astype(float)), spec(w)), (spec(x),)),
+        entries.recipe(OPERATIONS["conv2d_weight_grad"], {**options, "size": (2, 2)}, (given, spec(g)), (spec(w),)),
+        entries.recipe(
+            OPERATIONS["conv2d_input_grad"], {**options, "size": (4, 4)}, (spec(g.astype(float)), spec(w)), (spec(x),)
+        ),
     ]
     assert found == [None] * 3
 

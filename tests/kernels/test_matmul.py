@@ -165,13 +165,13 @@ def blank_operands(draw, dtype):
 
 
 def multiplied(a, b, skips):
-    """The product, and the numbers of the columns that its last strip was made of."""
+    """The product, and the indices of the columns that its last panel was made of."""
     plan = product.Product((a.shape, a.strides), (b.shape, b.strides), a.dtype, 1)
     plan.packs = (*plan.packs[:2], skips)
-    out, room = np.empty(plan.shape, a.dtype), plan.room()
-    (call,) = plan.calls(*plan.views(a, b, out), room)
+    out, workspace = np.empty(plan.shape, a.dtype), plan.workspace()
+    (call,) = plan.calls(*plan.views(a, b, out), workspace)
     product.kernel(plan.dtype)(*call)
-    return out, room[0][2]
+    return out, workspace[0][2]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -210,9 +210,9 @@ def test_columns_of_zeros_are_left_out():
     a, b = np.zeros((12, 100), np.float32), np.ones((100, 64), np.float32)
     used = [3, 17, 18, 99]
     a[5, used] = 1.0
-    picks = multiplied(a, b, True)[1]
-    assert picks[1, : len(used)].tolist() == used
-    assert picks[0].tolist() == list(range(len(picks[0])))
+    indices = multiplied(a, b, True)[1]
+    assert indices[1, : len(used)].tolist() == used
+    assert indices[0].tolist() == list(range(len(indices[0])))
     dense = multiplied(np.ones_like(a), b, True)[0]
     np.testing.assert_array_equal(dense, np.full((12, 64), 100.0, np.float32))
 
@@ -238,7 +238,7 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, sizes, order):
     a[...], b[...] = 2, 3
     around = np.full((rows + 30, columns + 70), 7, dtype)
     plan = product.Product((a.shape, a.strides), (b.shape, b.strides), np.dtype(dtype), 1)
-    (call,) = plan.calls(a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns], plan.room())
+    (call,) = plan.calls(a[None], b[None], around[None, 5 : 5 + rows, 5 : 5 + columns], plan.workspace())
     product.kernel(plan.dtype)(*call)
     wanted = np.full_like(around, 7)
     wanted[5 : 5 + rows, 5 : 5 + columns] = 6 * inner

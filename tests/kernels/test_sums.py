@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinyhyper as th
-from tinyhyper.fusion.expression import run, weak_values
+from tinyhyper.fusion.expression import run, scalar_values
 from tinyhyper.fusion.symbols import Scalar, Symbol, lower
 from tinyhyper.kernels import quicker, threads
 from tinyhyper.kernels.plan import elementwise_backend
@@ -43,7 +43,7 @@ def depends_on_arrays(expression):
 def test_the_groups_of_terms_add_up_to_the_sum(expression, seed):
     rng = np.random.default_rng(seed)
     inputs = [*rng.standard_normal((ARRAYS, 5)), *rng.standard_normal(SCALARS).tolist()]
-    values, varies = run(expression, inputs, weak_values(expression)), depends_on_arrays(expression)
+    values, varies = run(expression, inputs, scalar_values(expression)), depends_on_arrays(expression)
     (number,) = expression.outputs
     total, size = 0.0, 0.0
     for factors, terms in Apart(expression, lambda value: not varies[value]).groups(number).items():

@@ -79,9 +79,9 @@ def test_integers_are_summed_without_wrapping(value, dtype):
 
 def all_three(x, w, g, stride, padding):
     return [
-        module.convolve(x, w, stride, padding),
-        module.spread(g, w, stride, padding, x.shape[1:3]),
-        module.correlate(x, g, stride, padding, w.shape[:2]),
+        module.conv2d(x, w, stride, padding),
+        module.input_grad(g, w, stride, padding, x.shape[1:3]),
+        module.weight_grad(x, g, stride, padding, w.shape[:2]),
     ]
 
 
@@ -152,10 +152,10 @@ def test_rows_of_zeros_are_left_out_and_no_others():
     inside = kernels("windows").inside
     for row, far, count, low, height in np.ndindex(6, 4, 5, 5, 4):
         far, count, high = far + 1, count + 1, low + height + 1
-        first, laps = inside(row, far, count, low, high)
-        held = [lap for lap in range(count) if low <= row + lap * far < high]
-        assert 0 <= first < count and first + laps <= count
-        assert held == list(range(first, first + laps))
+        first, rounds = inside(row, far, count, low, high)
+        held = [n for n in range(count) if low <= row + n * far < high]
+        assert 0 <= first < count and first + rounds <= count
+        assert held == list(range(first, first + rounds))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -206,9 +206,9 @@ def test_nothing_around_the_arrays_is_read_or_written(dtype, geometry):
         scratch.scratch.give(("convolution", kept, np.dtype(dtype)), np.full(2**16, np.nan, dtype))
     spots = [room[tuple(slice(3, 3 + n) for n in a.shape)] for room, a in zip(around, (g, x, w))]
     sweeps.sweep(*inside[:2], spots[0], stride, padding, counts=True)
-    sweeps.spread(inside[2], inside[1], spots[1], stride, padding)
+    sweeps.input_grad(inside[2], inside[1], spots[1], stride, padding)
     found = np.empty_like(wanted[2])
-    sweeps.correlate(inside[0], inside[2], found, stride, padding)
+    sweeps.weight_grad(inside[0], inside[2], found, stride, padding)
     np.testing.assert_array_equal(found, wanted[2])
     for room, spot, values in zip(around, spots, wanted[:2]):
         np.testing.assert_array_equal(spot, values)
@@ -259,7 +259,7 @@ def test_a_cotangent_that_is_no_number_shows_though_it_meets_zeros_of_the_paddin
     convolution_backend("numba")
     size = [3 - 2 * p for p in padding]  # with a stride of 3, the one window lies in the padding
     g = np.full((2, 1, 1, 3), np.nan, np.float32)
-    out = module.correlate(np.ones((2, *size, 1), np.float32), g, (3, 3), padding, (1, 1))
+    out = module.weight_grad(np.ones((2, *size, 1), np.float32), g, (3, 3), padding, (1, 1))
     np.testing.assert_array_equal(out, np.full((1, 1, 1, 3), np.nan))
 
 
@@ -282,9 +282,9 @@ def test_auto_takes_the_kernels_for_much_work_in_floats(monkeypatch):
     n = round(module.LEAST**0.5)
     x, w = np.ones((n, 1, 1, 1), np.float32), np.ones((1, 1, 1, n), np.float32)
     for a, b in [(x[1:], w), (x, w[..., 1:]), (x.astype(int), w.astype(int)), (x.astype(float), w)]:
-        module.convolve(a, b, (1, 1), (0, 0))
+        module.conv2d(a, b, (1, 1), (0, 0))
     assert not taken
-    module.convolve(x, w, (1, 1), (0, 0))
+    module.conv2d(x, w, (1, 1), (0, 0))
     assert len(taken) == (0 if compiler_is_off() else 1)
 
 
@@ -312,7 +312,7 @@ def test_derivatives_of_any_order_by_kernels_are_those_by_numpy():
 
 
 def test_constant_images_cost_no_gradient(monkeypatch):
-    monkeypatch.setattr(module, "spread", None)
+    monkeypatch.setattr(module, "input_grad", None)
     weight = th.tensor(np.ones((3, 3, 2, 4)), requires_grad=True)
     th.sum(th.conv2d(np.ones((2, 5, 5, 2)), weight)).backward()
     np.testing.assert_array_equal(weight.grad.data, np.full(weight.shape, 18.0))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from replayed import eager_step
 
 import tinyhyper as th
+from tinyhyper.inspect import drawing
 from tinyhyper.optim import SGD
-from tinyhyper.program import blocks, drawing
+from tinyhyper.program import blocks
 from tinyhyper.program.sheet import sheet
 
 driver = kernels("driver")

@@ -14,12 +14,12 @@ from replayed import batches, loss_of, make
 
 import tinyhyper as th
 from tinyhyper import testing
+from tinyhyper.inspect import drawing
+from tinyhyper.inspect.listing import WIDTH, formula, listing
 from tinyhyper.inspect.names import Names
 from tinyhyper.inspect.schema import read
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.program import drawing
-from tinyhyper.program.listing import WIDTH, formula, listing
-from tinyhyper.program.sheet import Sheet, sheet
+from tinyhyper.program.sheet import ProgramRecord, sheet
 
 
 def program(tower, exact=False, seed=0):
@@ -94,7 +94,7 @@ def assert_listed(made, exact):
     text = str(made)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.count("✂") - 1 == sum(cut is not None for line in rows for cut in line.cuts)
-    assert listing(read(Sheet, json.loads(made.to_json()))) == text
+    assert listing(read(ProgramRecord, json.loads(made.to_json()))) == text
 
 
 @pytest.mark.parametrize("horizon, steps", [(1, "a step"), (3, "a window of 3 steps")])

@@ -1,5 +1,7 @@
 """A lowered program computes the very same numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from golden_towers import towers
@@ -37,7 +39,7 @@ def test_what_is_lowered_has_the_same_bits(name, dtype, monkeypatch):
     expected, other = trained(TOWERS[name](), dtype)
     for one, alike in zip(found, expected):
         assert one.tobytes() == alike.tobytes()
-    one, alike = (run.program._replace(buffers={}, ways=other.program.ways) for run in (train, other))
+    one, alike = (replace(run.program, buffers={}, ways=other.program.ways) for run in (train, other))
     assert str(one) == str(alike)
 
 

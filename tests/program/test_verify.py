@@ -14,7 +14,7 @@ from tinyhyper.optim import SGD, Adam
 from tinyhyper.program import native
 from tinyhyper.program.layout import Layout
 from tinyhyper.program.readings import each
-from tinyhyper.program.rows import Outside
+from tinyhyper.program.rows import External
 from tinyhyper.program.verify import verify
 
 entries = kernels("entries")
@@ -91,7 +91,7 @@ def lines(layout):
 
 
 def inside(row):
-    return each(place for place in row if not isinstance(place, Outside))
+    return each(place for place in row if not isinstance(place, External))
 
 
 def alike(layout, one, other):
@@ -107,7 +107,7 @@ def lies(layout, n, slot):
 def is_read(row, place):
     """Whether a row reads an operand, and that from memory. A fusion may have no use for one."""
     told = row.entry is None or entries.Operand(place) in row.entry.words
-    return told and not isinstance(row.reads[place], Outside)
+    return told and not isinstance(row.reads[place], External)
 
 
 def is_written(row, slot):
@@ -200,8 +200,8 @@ def lose_the_loss(layout, choose):
 
 
 def take_another_part_of_the_batch(layout, choose):
-    n, k, row = choose(line for line in lines(layout) if any(isinstance(slot, Outside) for slot in line[2].reads))
-    place = choose(place for place, slot in enumerate(row.reads) if isinstance(slot, Outside))
+    n, k, row = choose(line for line in lines(layout) if any(isinstance(slot, External) for slot in line[2].reads))
+    place = choose(place for place, slot in enumerate(row.reads) if isinstance(slot, External))
     other = layout._add_outside(row.reads[place].spec)
     layout.rows[n][k] = row._replace(reads=(*row.reads[:place], other, *row.reads[place + 1 :]))
 
@@ -238,7 +238,7 @@ def take_for_another_dtype(layout, choose):
 def shrink_the_batch(layout, choose):
     """A function is told of a longer part of the batch than there is."""
     n, k, row = choose(line for line in lines(layout) if line[2].entry and not {*line[2].reads} <= {*range(10_000)})
-    place = choose(place for place, slot in enumerate(row.reads) if isinstance(slot, Outside))
+    place = choose(place for place, slot in enumerate(row.reads) if isinstance(slot, External))
     small = row.reads[place]._replace(spec=row.reads[place].spec._replace(shape=(0,)))
     layout.rows[n][k] = row._replace(reads=(*row.reads[:place], small, *row.reads[place + 1 :]))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
@@ -40,10 +40,10 @@ class Operation:
     """A named operation: `forward` over arrays, and `vjps` by input name.
 
     A node's context is a tuple: what it saved, shape and dtype of each operand, and the options.
-    gives_floats: whether integers become float64.  refuses: what errors of forward are about the operands.
+    gives_floats: integers become float64.  quick: an outer ring carries it out.  refuses: its errors about operands.
     """
 
-    depends, gives_floats = None, False
+    depends, gives_floats, quick = None, False, False
     refuses: tuple[type[Exception], ...] = (ValueError, IndexError, TypeError)
 
     def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
@@ -164,7 +164,7 @@ def entered(op: Operation) -> Callable[..., Any]:
 def quicken(name: str, forward: Callable[..., Any] | None = None, **vjps: Callable[..., Any]) -> Callable[..., Any]:
     """Let an outer ring carry out an operation quicker, once: by a function, by VJPs. Gives back its own function."""
     op, own = OPERATIONS[name], OPERATIONS[name].forward
-    if hasattr(op, "quick"):
+    if op.quick:
         raise ArgumentError(f"quicken: {name} has a quicker way already")
     op.forward, op.quick = forward or own, True
     if vjps:
@@ -172,11 +172,13 @@ def quicken(name: str, forward: Callable[..., Any] | None = None, **vjps: Callab
     return own
 
 
-def hand_over(size: float, way: Callable[[Elementwise, Sequence[Tensor]], Tensor]) -> None:
-    """Let an outer ring carry out elementwise operations from so many elements on. Only its own size can change."""
+def hand_over(way: Callable[[Elementwise, Sequence[Tensor]], Tensor], size: float, sizes: Mapping[str, float]) -> None:
+    """Let an outer ring carry out elementwise operations from so many elements on; some, by name, from another size."""
     if Elementwise.way not in (None, way):
         raise ArgumentError("hand_over: another way carries out large elementwise operations already")
     Elementwise.large, Elementwise.way = size, way
+    for name, other in sizes.items():
+        OPERATIONS[name].large = other
 
 
 def fit(cotangent: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
@@ -194,7 +196,7 @@ class Elementwise(Operation):
     large, way: from so many elements of an operand on, an outer ring carries it out by `way(op, operands)`.
     """
 
-    large: ClassVar[float] = math.inf
+    large: float = math.inf
     way: ClassVar[Callable[..., Any] | None] = None
     refuses = (ValueError, TypeError, RuntimeError, OverflowError)
 

@@ -250,10 +250,8 @@ def operators() -> dict[str, Any]:
     order: dict[str, Any] = {"lt": less, "le": less_equal, "gt": greater, "ge": greater_equal}
     members: dict[str, Any] = {f"__{name}__": forward(function) for name, function in (two | order).items()}
     members |= {f"__r{name}__": forward(lambda self, other, f=f: f(other, self)) for name, f in two.items()}
-    for name, function in {"eq": equal, "ne": not_equal}.items():
-        members[f"__{name}__"] = forward(
-            lambda self, other, function=function: NotImplemented if other is None else function(self, other)
-        )
+    for name, f in {"eq": equal, "ne": not_equal}.items():
+        members[f"__{name}__"] = forward(lambda self, other, f=f: NotImplemented if other is None else f(self, other))
     for name, function in {"neg": negative, "pos": positive, "abs": absolute}.items():
         members[f"__{name}__"] = lambda self, function=function: function(self)
     return members

@@ -37,7 +37,7 @@ def _three_steps(found: float) -> str:
         return "This is the number after two steps. Make one step more."
     if near(found, hypergradient((), (), ())):
         return "This is the number without any cut. With both cuts only the effect of alpha in the last step counts."
-    return "With both cuts only the last step counts: -g3 · g2, where g2 and g3 are the gradients before and after it."
+    return "With both cuts only the last step counts. How large are the gradients before and after it?"
 
 
 def _first_step_only(found: float) -> str:

@@ -29,7 +29,7 @@ class Exercise(NamedTuple):
         try:
             found = self.read(answer)
         except (TypeError, ValueError):
-            return f"asks for {self.wants}. Your answer is of type {type(answer).__name__}."
+            return f"asks for {self.wants}. Your answer is {kind(answer)}."
         try:
             hint = self.wrong(found)
         except Exception as error:  # the student's function has run
@@ -38,10 +38,21 @@ class Exercise(NamedTuple):
 
 
 def number(answer: Any) -> float:
-    """A number, a tensor or an array of one element, as a float."""
+    """A number, a tensor or an array of one element, as a float that is finite."""
     if answer is None or isinstance(answer, (str, bool)) or callable(answer):
         raise TypeError
-    return np.asarray(answer.numpy() if isinstance(answer, Tensor) else answer, float).item()
+    found: float = np.asarray(answer.numpy() if isinstance(answer, Tensor) else answer, float).item()
+    if not np.isfinite(found):
+        raise ValueError
+    return found
+
+
+def kind(value: Any) -> str:
+    """What was given in place of something else."""
+    if value is None or isinstance(value, float):
+        return "nothing" if value is None else str(value)
+    shape = getattr(value, "shape", None)
+    return f"a value of type {type(value).__name__}" if shape is None else f"an array of shape {shape}"
 
 
 def returned(value: Any) -> float:
@@ -49,9 +60,7 @@ def returned(value: Any) -> float:
     try:
         return number(value)
     except (TypeError, ValueError):
-        shape, kind = getattr(value, "shape", None), type(value).__name__
-        what = f"a value of type {kind}" if shape is None else f"an array of shape {shape}"
-        raise TypeError(f"your function returned {'nothing' if value is None else what}, not a number") from None
+        raise TypeError(f"your function returned {kind(value)}, not a number") from None
 
 
 def function(answer: Any) -> Callable[..., Any]:

@@ -88,7 +88,7 @@ def _product(got: float, w: np.ndarray, alpha: float, gradient: Callable[[np.nda
         return "The size is right. A larger alpha takes w further along -g. Is the next loss then larger or smaller?"
     if near(got, -float(np.sum(g0 * g0))):
         return "This is -g0 · g0. The second factor is the gradient at the weights after the step."
-    return "Compute g0 at w, then the weights after the step, then g1 at these. The derivative is -g1 · g0."
+    return "Compute g0 at w, then the weights after the step, then g1 at these. What does the lesson make of the two?"
 
 
 def _next_loss(w: np.ndarray, alpha: float) -> float:

@@ -90,19 +90,20 @@ def _exhibits(first: int) -> Any:
             if name not in SUSPECTS:
                 return f"{name!r} is no name of the table."
             if name != ORDER[number]:
-                return f"Exhibit {number} is not {name!r}. {HINTS[ORDER[number]]}"
+                return f"Exhibit {number} is not {name!r}. {EVIDENCE[name]}"
         return ""
 
     return wrong
 
 
-HINTS: dict[Any, str] = {
-    "uphill": "In which direction does alpha go, and which sign has its gradient? Ask moved.",
-    "in the loop": "How often does alpha move in a step? Ask check.",
-    "alpha cut": "Does a gradient ever reach alpha? Ask check.",
-    "nothing cut": "Does the graph grow, and from which value to which? Ask check.",
-    "state not cut": "Does the graph grow, and from which value to which? Ask check.",
-    "in place": "Does a loss depend on alpha? Ask check. What made the newest weights? Print the tape.",
+# What is seen of a mistake: a hint says it of the name that was guessed, not of the one that is right.
+EVIDENCE = {
+    "uphill": "Then moved would show steps of alpha that have the sign of its gradient.",
+    "in the loop": "Then check would count more than one move of alpha in a step.",
+    "alpha cut": "Then check would name the line that cuts alpha.",
+    "nothing cut": "Then check would name weights that are computed from those of the step before.",
+    "state not cut": "Then check would name a velocity that is computed from that of the step before.",
+    "in place": "Then no loss would depend on alpha, and the tape would have no operation that makes the new weights.",
 }
 
 EXERCISES = {

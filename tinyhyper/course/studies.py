@@ -14,7 +14,7 @@ from ..core.tensor import Tensor, tensor
 from ..core.tower import Optimizer
 from ..hyper import Training, gradient
 from ..testing import check_hypergradients
-from .exercise import Exercise, function, near, number
+from .exercise import Exercise, function, near, number, returned
 
 CURVATURES = np.logspace(-2, 0, 10)
 
@@ -84,7 +84,7 @@ def _flat(found: float) -> str:
 def _standard_error(found: Callable[..., Any]) -> str:
     for values in ([1.0, 2.0, 3.0, 4.0], [0.2, 0.1, 0.4]):
         wanted = float(np.std(values, ddof=1) / np.sqrt(len(values)))
-        got = float(found(values))
+        got = returned(found(values))
         if near(got, float(np.std(values, ddof=1))):
             return "This is the standard deviation of the values. The mean of n of them varies less."
         if near(got, float(np.std(values) / np.sqrt(len(values)))):
@@ -97,14 +97,16 @@ def _standard_error(found: Callable[..., Any]) -> str:
 def _honest(found: Callable[..., Any]) -> str:
     validation = np.array([[0.5, 0.9], [0.4, 0.6], [0.3, 0.9]])
     test = np.array([[0.1, 0.2], [0.7, 0.5], [0.4, 0.3]])
-    got = float(found(validation, test))
+    got = returned(found(validation, test))
     if near(got, float(test[1].mean())):
         return ""
     if near(got, float(test[0].mean())):
         return "This is the setting that is best on the test data: you have looked."
     if near(got, float(test[2].mean())):
         return "This setting had one lucky seed. Choose by the mean over the seeds."
-    return "Choose the row with the lowest mean of validation, and return the mean of that row of test."
+    if near(got, float(validation[1].mean())):
+        return "This is the loss by which the setting was chosen, so it flatters. Other data has to judge."
+    return "A row is a setting, a column a seed. Which of the two arrays chooses the row, and which one judges it?"
 
 
 EXERCISES = {

@@ -12,7 +12,7 @@ from ..core.optimizers import SGD
 from ..core.rules import sum as total
 from ..core.tensor import tensor
 from ..inspect import record
-from .exercise import Exercise, near, number, slope
+from .exercise import Exercise, near, number, returned, slope
 
 EVERY = 10  # steps from one cut to the next
 
@@ -73,9 +73,12 @@ def _standstill(found: np.ndarray) -> str:
 
 def pair(answer: Any) -> np.ndarray:
     """A list of numbers."""
-    if isinstance(answer, str) or callable(answer):
+    if answer is None or isinstance(answer, str) or callable(answer):
         raise TypeError
-    return np.asarray(answer, float).ravel()
+    found = np.asarray(answer, float).ravel()
+    if not np.isfinite(found).all():
+        raise ValueError
+    return found
 
 
 def tower(height: int) -> SGD:
@@ -147,7 +150,9 @@ def _now_and_then(found: float) -> str:
 def _in_log(found: float) -> str:
     if near(found, wanted := 0.02 * slope(lambda alpha: -50 * alpha, 0.02)):
         return ""
-    return "Multiply by alpha, not divide." if near(found, wanted / 0.02**2) else "d alpha / d log alpha is alpha."
+    if near(found, wanted / 0.02**2):
+        return "This is divided by alpha. If log alpha grows by a little, does alpha grow by more or by less?"
+    return "If log alpha grows by 0.001, how much does alpha grow? Then by how much does the loss change?"
 
 
 def _after_a_step(found: float) -> str:
@@ -155,7 +160,7 @@ def _after_a_step(found: float) -> str:
         return ""
     if near(found, 0.02 + 0.1):
         return "The step is one of log alpha. So alpha is multiplied by a factor."
-    return "log alpha moves by -kappa times the gradient of 8.1. Then take exp."
+    return "8.1 has the gradient. How far does log alpha move, and what does that make of alpha?"
 
 
 def functions(answer: Any) -> tuple[Callable[[float], float], Callable[[float], float]]:
@@ -169,12 +174,12 @@ def functions(answer: Any) -> tuple[Callable[[float], float], Callable[[float], 
 def _own_coordinate(found: tuple[Callable[[float], float], Callable[[float], float]]) -> str:
     value, inverse = found
     us = np.linspace(-5, 5, 41)
-    values = [float(value(float(u))) for u in us]
+    values = [returned(value(float(u))) for u in us]
     for u, v in zip(us, values):
         if not 0 < v < 2:
             return f"value({u:g}) is {v:g}, which is not between 0 and 2."
-        if not abs(float(inverse(v)) - u) < 1e-6 * max(1.0, abs(u)):
-            return f"value({u:g}) is {v:g}, but inverse({v:g}) is {float(inverse(v)):g}."
+        if abs((back := returned(inverse(v))) - u) > 1e-6 * max(1.0, abs(u)):
+            return f"value({u:g}) is {v:g}, but inverse({v:g}) is {back:g}."
     if any(a >= b for a, b in zip(values, values[1:])):
         return "It does not grow everywhere, so the sign of a gradient would change its meaning."
     return ""

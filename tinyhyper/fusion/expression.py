@@ -25,11 +25,11 @@ class Line(NamedTuple):
 
 
 class Expression(NamedTuple):
-    """weak: for each input, whether it takes on the dtype of what it meets, as Python's numbers do (NEP 50).
+    """scalars: for each input, whether it takes on the dtype of what it meets, as Python's numbers do (NEP 50).
     constants, lines: in the order of their values.  outputs: numbers of values.
     """
 
-    weak: tuple[bool, ...]
+    scalars: tuple[bool, ...]
     constants: tuple[Any, ...]
     lines: tuple[Line, ...]
     outputs: tuple[int, ...]
@@ -37,25 +37,30 @@ class Expression(NamedTuple):
     @property
     def inputs(self) -> int:
         """How many there are."""
-        return len(self.weak)
+        return len(self.scalars)
 
     def given(self, arrays: Sequence[np.ndarray]) -> Sequence[Any]:
-        """The inputs, of which the weak ones are Python numbers."""
-        return [array.item() if is_weak else array for array, is_weak in zip(arrays, self.weak)]
+        """The inputs, of which the scalars are Python numbers."""
+        return [array.item() if is_scalar else array for array, is_scalar in zip(arrays, self.scalars)]
 
 
-def run(expression: Expression, inputs: Sequence[Any], loose: Sequence[bool]) -> list[Any]:
-    """All values of the expression. loose: which of them are weak, as `weak_values` finds: they stay Python numbers."""
+def run(expression: Expression, inputs: Sequence[Any], scalars: Sequence[bool]) -> list[Any]:
+    """All values of the expression. scalars: which of them stay Python numbers, as `scalar_values` finds."""
     values = [*inputs, *expression.constants]
-    for (op, args), is_weak in zip(expression.lines, loose[len(values) :]):
+    for (op, args), is_scalar in zip(expression.lines, scalars[len(values) :]):
         value = op.forward(*[values[arg] for arg in args])
-        values.append(value.item() if is_weak and hasattr(value, "item") else value)
+        values.append(_as_number(value) if is_scalar else value)
     return values
 
 
-def weak_values(expression: Expression) -> list[bool]:
-    """Which of the values are weak: such inputs, constants, and what is computed from nothing else."""
-    found = [*expression.weak, *[True] * len(expression.constants)]
+def _as_number(value: Any) -> Any:
+    """A scalar as a Python number, whatever an operation has made of it."""
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def scalar_values(expression: Expression) -> list[bool]:
+    """Which of the values are scalars: such inputs, constants, and what is computed from nothing else."""
+    found = [*expression.scalars, *[True] * len(expression.constants)]
     for _, args in expression.lines:
         found.append(all(found[arg] for arg in args))
     return found
@@ -72,9 +77,9 @@ def in_floats(expression: Expression, dtypes: Sequence[np.dtype]) -> Expression:
     """
     values = [*_samples(expression, dtypes), *expression.constants]
     first, lines, numbers = len(values), list[Line](), [*range(len(values))]
-    for (op, args), is_weak in zip(expression.lines, weak_values(expression)[first:]):
+    for (op, args), is_scalar in zip(expression.lines, scalar_values(expression)[first:]):
         given, places = [values[arg] for arg in args], [numbers[arg] for arg in args]
-        if (not is_weak or bool in map(type, given)) and _floats_of_integers(op, given):
+        if (not is_scalar or bool in map(type, given)) and _floats_of_integers(op, given):
             for n, value in enumerate(given):
                 if isinstance(value, (np.ndarray, bool)):
                     lines.append(Line(AS_FLOAT, (places[n],)))
@@ -87,7 +92,7 @@ def in_floats(expression: Expression, dtypes: Sequence[np.dtype]) -> Expression:
         except TypeError as error:
             dtypes_given = " and ".join([str(np.asarray(value).dtype) for value in given])
             raise DtypeError(f"{op.name} of {dtypes_given}: {error}") from None
-        values.append(value.item() if is_weak and hasattr(value, "item") else value)
+        values.append(_as_number(value) if is_scalar else value)
     return expression._replace(lines=tuple(lines), outputs=tuple([numbers[n] for n in expression.outputs]))
 
 
@@ -100,12 +105,13 @@ def _floats_of_integers(op: Elementwise, values: Sequence[Any]) -> bool:
 
 
 def value_dtypes(expression: Expression, dtypes: Sequence[np.dtype]) -> tuple[list[np.dtype], list[bool]]:
-    """The dtype of every value and whether it is weak, found by running the expression on one element of each input."""
-    loose = weak_values(expression)
-    values = quietly(run, expression, _samples(expression, dtypes), loose)
-    return [np.asarray(value).dtype for value in values], loose
+    """The dtype of every value and whether it is a scalar, found by a run on one element of each input."""
+    scalars = scalar_values(expression)
+    values = quietly(run, expression, _samples(expression, dtypes), scalars)
+    return [np.asarray(value).dtype for value in values], scalars
 
 
 def _samples(expression: Expression, dtypes: Sequence[np.dtype]) -> Sequence[Any]:
     """One element of each dtype, as an input."""
-    return expression.given([np.ones(() if is_weak else 1, dtype) for is_weak, dtype in zip(expression.weak, dtypes)])
+    shapes: list[Any] = [() if is_scalar else 1 for is_scalar in expression.scalars]
+    return expression.given([*map(np.ones, shapes, dtypes)])

@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 
 
 def operand(value: Any, name: str) -> tuple[Tensor, bool]:
-    """A tensor for the value, and whether it is weak: a Python number is."""
+    """A tensor for the value, and whether it is a scalar: a Python number is."""
     if type(value) is Tensor:
         return value, False
     if type(value) in (float, int, bool):
@@ -88,24 +88,24 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
         if any(isinstance(value, Symbol) for value in values):
             return function(*args, **kwargs)
         pairs = [operand(value, name) for value in values]
-        weak = tuple([weak for _, weak in pairs])
-        return apply((count, names, weak if True in weak else ()), [tensor for tensor, _ in pairs])
+        scalars = tuple([is_scalar for _, is_scalar in pairs])
+        return apply((count, names, scalars if True in scalars else ()), [tensor for tensor, _ in pairs])
 
     return fused
 
 
 def trace(
-    function: Callable[..., Any], positional: int, names: Sequence[str] = (), weak: Mask = (), eager: bool = False
+    function: Callable[..., Any], positional: int, names: Sequence[str] = (), scalars: Mask = (), eager: bool = False
 ) -> tuple[Fusion, bool]:
     """Run the function on symbols; the fusion, and whether the function returns several outputs.
 
-    weak: which arguments are numbers that take on the dtype of what they meet; none if empty.
+    scalars: which arguments are numbers that take on the dtype of what they meet; none if empty.
     eager: whether small arrays may be computed by NumPy; only for functions of the library, which are not run twice.
     """
     name = getattr(function, "__name__", "fused")
 
     def run() -> tuple[Fusion, bool]:
-        symbols = [Scalar() if is_weak else Symbol() for is_weak in weak or (False,) * (positional + len(names))]
+        symbols = [Scalar() if is_scalar else Symbol() for is_scalar in scalars or (False,) * (positional + len(names))]
         result = function(*symbols[:positional], **dict(zip(names, symbols[positional:])))
         several = isinstance(result, (tuple, list))
         outputs = list(result) if several else [result]

@@ -23,8 +23,8 @@ class Plan:
     """
 
     __slots__ = (
-        "shape", "dtypes", "samples", "expression", "types", "loose", "alias", "outs", "whole", "contexts",
-        "ready", "scalars", "single",
+        "shape", "dtypes", "samples", "expression", "types", "scalars", "alias", "outs", "whole", "contexts",
+        "ready", "any_scalar", "single",
     )  # fmt: skip
 
     def __init__(
@@ -36,7 +36,7 @@ class Plan:
     ) -> None:
         dtypes = [array.dtype for array in arrays]
         expression = quietly(in_floats, expression, dtypes)
-        self.types, self.loose = value_dtypes(expression, dtypes)
+        self.types, self.scalars = value_dtypes(expression, dtypes)
         shapes = [tuple(x.shape) for x in like] if like is not None else [shape] * len(expression.outputs)
         self.whole = all(s == shape for s in shapes)
         self.dtypes = [x.dtype for x in like] if like is not None else [self.types[n] for n in expression.outputs]
@@ -51,8 +51,8 @@ class Plan:
         self.expression = expression._replace(outputs=tuple(expression.outputs[n] for n in computed))
         self.outs = [ArraySpec(shapes[n], self.dtypes[n]) for n in computed]
         self.contexts: dict[Any, Any] = {}
-        self.ready, self.scalars = self._is_ready(), True in expression.weak
-        alone = [line.args for line in expression.lines] == [(*range(len(arrays)),)] and False in expression.weak
+        self.ready, self.any_scalar = self._is_ready(), True in expression.scalars
+        alone = [line.args for line in expression.lines] == [(*range(len(arrays)),)] and False in expression.scalars
         self.single = expression.lines[0].op.forward if alone and self.ready else None
 
     def _is_ready(self) -> bool:
@@ -76,11 +76,11 @@ class Plan:
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs that are no inputs, each an array of its own."""
         inputs: Sequence[Any] = arrays
-        if self.scalars:
+        if self.any_scalar:
             inputs = self.expression.given(arrays)
         if self.single is not None:
             return [np.asarray(quietly(self.single, *inputs))]
-        values = quietly(run, self.expression, inputs, self.loose)
+        values = quietly(run, self.expression, inputs, self.scalars)
         results = [np.asarray(values[number]) for number in self.expression.outputs]
         return results if self.ready else [quietly(self._finish, r, out) for r, out in zip(results, self.outs)]
 

@@ -142,8 +142,8 @@ def lower(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> Expression:
         assert symbol.op is not None
         line = Line(symbol.op, tuple(number(arg) for arg in symbol.args))
         numbers[id(symbol)] = lines.setdefault(line, len(inputs) + len(constants) + len(lines))
-    weak = tuple([isinstance(symbol, Scalar) for symbol in inputs])
-    return Expression(weak, tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
+    scalars = tuple([isinstance(symbol, Scalar) for symbol in inputs])
+    return Expression(scalars, tuple(value for _, value in constants), tuple(lines), tuple(map(number, outputs)))
 
 
 def needed(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[Symbol]:

@@ -17,7 +17,7 @@ from ..core.tensor import Tensor, leaf, tensor
 from ..core.tower import Optimizer
 from ..derivatives import gradients
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..inspect.coordinate import within
+from ..naming import within
 from ..optim.outside import Outside
 from ..optim.saving import twin
 

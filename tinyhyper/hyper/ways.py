@@ -11,9 +11,9 @@ import numpy as np
 
 from ..arguments import whole
 from ..core.tensor import Tensor
+from ..differences import along, lengths, settled
 from ..errors import ArgumentError, CallError, DtypeError
 from ..functional import jvp
-from ..testing.differences import along, lengths, settled
 from .backward import backward
 from .minimum import implicit
 from .training import Hypergradient, Training

@@ -7,8 +7,12 @@ the views to the classes that they show.
 from collections.abc import Callable
 from typing import Any
 
+from ..core.operation import attach
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..program.program import Program
+from ..program.replaying import Replay
+from . import programs
 from .anomaly import detect_anomaly
 from .answers import Answer
 from .checks import refuse_others
@@ -56,12 +60,21 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "to_networkx": to_networkx,
         "tree": tree,
     },
+    Program: {
+        "__str__": programs.text,
+        "_repr_html_": programs.html,
+        "explore": programs.explore,
+        "save_html": programs.save_html,
+        "save_svg": programs.save_svg,
+        "svg": programs.svg,
+        "to_json": programs.to_json,
+    },
+    Replay: {"profile": programs.profile},
     Tensor: {"_repr_html_": tensor_html},
     Optimizer: {"_repr_html_": tower_html},
 }
 
 
 for _cls, _methods in METHODS.items():
-    for _name, _method in _methods.items():
-        setattr(_cls, _name, _method)
+    attach(_cls, _methods)
 refuse_others(globals())

@@ -17,14 +17,14 @@ from ..core.tape import unwatched
 from ..errors import AnomalyError
 from ..finite import all_finite, first, worded
 from ..optim.ranges import Ranges
+from ..plain import short
 from ..sites import Site, caller
 from .blame import Fault, blame
 from .finite import ADVICE, advice
+from .labels import Labels
 from .names import named
-from .plain import short
 from .records import Label
 from .text import shorten
-from .watcher import Watcher
 
 if TYPE_CHECKING:
     from ..core.tape import Node
@@ -38,7 +38,7 @@ class Origin(NamedTuple):
     site: Site
 
 
-class Watch(Watcher):
+class Watch(Labels):
     """What the engine calls inside the block."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ from textwrap import fill
 from typing import Any
 
 from ..files import write
+from ..plain import markup, plain, plain_lines, table
 from .canvas import Picture
-from .plain import markup, plain, plain_lines, table
 from .table import drawn_table, shown
 from .text import WIDTH
 

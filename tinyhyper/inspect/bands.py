@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from ..errors import ArgumentError
+from ..plain import short
 from .layout import AFTER, Layout, Route
 from .letters import wide
-from .plain import short
 from .shapes import Arrow, Figure, Key
 
 BOLD, WIDEST = 15.4, 130  # the size of letters, as wide as bold ones are; the widest text beside a band between steps

@@ -15,10 +15,10 @@ import numpy as np
 from ..core.operation import Elementwise
 from ..core.tape import quietly
 from ..finite import Index, all_finite, first, worded
-from ..fusion.expression import Expression, run, weak_values
+from ..fusion.expression import Expression, run, scalar_values
 from ..fusion.fusion import Fusion, fused
+from ..plain import short
 from .finite import MEANT
-from .plain import short
 
 
 class Fault(NamedTuple):
@@ -59,7 +59,7 @@ def _whole(name: str, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray
 def _elementwise(op: Fusion, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> Fault | None:
     """The fault of an expression, or of the sums that it ends with."""
     expression = op.expression
-    values = run(expression, expression.given(arrays), weak_values(expression))
+    values = run(expression, expression.given(arrays), scalar_values(expression))
     faults = _faults(expression, values)
     for number, result in zip(expression.outputs, results):
         if faults[number].any():

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import TypeAlias
 
+from ..plain import short
 from .graph import flow_in, flow_of
 from .letters import clip
 from .names import sized
-from .plain import short
 from .records import STRENGTH, Place, Recording
 from .shapes import Drawn
 from .text import Trees, site

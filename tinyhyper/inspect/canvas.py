@@ -10,7 +10,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from ..errors import ArgumentError
-from .plain import plain_lines
+from ..plain import plain_lines
 
 SLIDE, HALL = 1280, 720  # the width and the height of a slide, which pictures keep to where they can
 

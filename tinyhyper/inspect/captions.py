@@ -7,10 +7,10 @@ from math import ceil, inf
 from textwrap import wrap
 
 from ..errors import ArgumentError
+from ..naming import KAPPA, LOSS, own
+from ..plain import plain, short
 from .graph import look_of
 from .letters import clip, clipped, fitted, wide
-from .names import KAPPA, LOSS, own
-from .plain import plain, short
 from .rows import SKIPPED, SMALL, became, needed, told, tuned
 from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import site

@@ -6,14 +6,13 @@ from math import inf, isfinite, isnan, log10
 
 import numpy as np
 
+from ..plain import count, short
 from .canvas import Picture
 from .graph import Graph
 from .letters import clip
 from .names import sized
-from .plain import short
 from .records import Place
 from .table import BASE, LEFT, ROW, Sheet, starts
-from .text import count
 
 MOST, WIDE, LONGEST = 14, 400, 26  # values that are drawn; how wide the scale is; characters of a text
 KEYS = {"th-bar": "finite", "th-bar th-minus": "not finite"}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..plain import count
 from .answers import Answer
 from .boxes import Boxes
 from .canvas import Picture
@@ -22,7 +23,6 @@ from .pair import Pair
 from .records import Flow, Recording
 from .scene import Scene
 from .shapes import Figure
-from .text import count
 
 STEPS, MOST = 2, 3  # in the picture; edges that the text names
 FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient", "gate": "kept for later losses"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from ..plain import count
 from .canvas import HALL, Picture
 from .letters import clip, wide
 from .saved import Saved
 from .table import LEFT, Sheet, above
-from .text import count
 from .timeline import amount
 
 WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; a part's margin

@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
+from ..plain import short
 from .memory import alive
-from .plain import short
 from .records import Recording
 from .timeline import amount
 

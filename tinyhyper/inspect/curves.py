@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Protocol, TypeAlias
 
+from ..naming import LOSS
 from .figure import STEP_NUMBER
-from .names import LOSS, named
+from .names import named
 from .records import Recording
 
 Point: TypeAlias = tuple[int, float | None]  # None where the step was skipped

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from .plain import short
+from ..plain import short
 from .records import Inside, walk
 
 BREAK = r" (?=([-+*/]+) )"  # before a sign

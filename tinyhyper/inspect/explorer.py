@@ -1,42 +1,38 @@
 """The explorer: a recording, or a program, as one page that needs neither a server nor a network.
 
-The parts of the pages stand in `page/`; this module puts them together. A program's page holds its JSON; a
-recording's holds what its JSON says, packed.
+The parts of the pages stand in `page/`; this module puts them together. A page holds its scripts, its libraries
+and its JSON deflated, as base64, of which nothing can become markup; `page/start.js` begins with them.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from zlib import compress
 
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write
+from ..plain import markup
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
 from .exchange import file
 from .memory import alive
 from .opened import formulas
-from .packing import packed
 from .passes import passes
-from .plain import markup
 from .records import Recording
 from .schema import dumps
 from .waiting import waiting
 
-LIBRARIES = ("cytoscape", "dagre")
 SCRIPTS = (
-    "elements", "packing", "tape", "lanes", "layout", "inside", "paths", "stock", "look", "curves", "details", "lists",
-    "page", "passes", "controls",
+    "vendor/cytoscape.min", "vendor/dagre.min", "elements", "tape", "lanes", "layout", "inside", "paths", "stock",
+    "look", "curves", "details", "lists", "page", "passes", "controls",
 )  # fmt: skip
-# Comments, indents and empty lines: a page is no larger for them. What has a quotation mark may be no comment.
-UNREAD = re.compile(r"^ */\*[^*]*\*/\n|^ +|^\n| +// [^'\"`\n]*$", re.MULTILINE)
-GAPS = re.compile(r"(?<=[{;:,]) | (?=[{}])")  # of a style sheet
-ENDS = re.compile(r"(?<=[{,;])\n| (?==> )|(?<==>) ")  # of lines that go on, and of statements; around arrows
 MAP = re.compile(r"//# sourceMappingURL=.*")  # for which a browser's tools would look
 
 
@@ -75,21 +71,19 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
         raise ArgumentError(f"explorer: at={at}: give beside=, the run that begins there")
     if at > tape.steps:
         raise ArgumentError(f"explorer: at={at}: this recording has the steps 0 to {tape.steps}")
-    libraries = "\n".join(_script(MAP.sub("", part(f"vendor/{name}.min.js"))) for name in LIBRARIES)
     with waiting(f"making a page of {tape.steps} steps"):
         held = file(tape)
         other = {} if beside is None else curves(beside, alive(beside))
-        drawn = together(curves(tape, held.alive), other, at)
-        views = {"formulas": formulas(tape), "curves": drawn}
-        views |= {"passes": packed(passes(tape)), "arrivals": packed(arrivals(tape))}
-        views["at"] = None if beside is None else at
-        data, seen = dumps(packed(held)), _safe(dumps(views))
-    return _filled("page.html", SCRIPTS, tape.title or "A recording", data, views=seen, libraries=libraries)
+        views = {
+            "formulas": formulas(tape), "curves": together(curves(tape, held.alive), other, at), "sweeps": passes(tape),
+            "arrivals": arrivals(tape), "at": None if beside is None else at,
+        }  # fmt: skip
+        return _filled("page.html", SCRIPTS, tape.title or "A recording", {"tape": dumps(held), "views": dumps(views)})
 
 
 def program_page(title: str, data: str, picture: str) -> Page:
     """The page of a program. data: its JSON.  picture: its SVG."""
-    return _filled("program.html", ("elements", "program"), title, data, picture=picture)
+    return _filled("program.html", ("elements", "program"), title, {"program": data}, picture=picture)
 
 
 def save_html(
@@ -99,25 +93,14 @@ def save_html(
     return write(path, page(tape, beside=beside, at=at))
 
 
-def _filled(name: str, scripts: Sequence[str], title: str, data: str, **parts: str) -> Page:
-    """A page. Nothing in the title and the data can become markup."""
+def _filled(name: str, scripts: Sequence[str], title: str, data: dict[str, str], **parts: str) -> Page:
+    """A page. data: the JSON that its scripts read."""
+    code = dumps([MAP.sub("", part(f"{script}.js")) for script in scripts])
+    held = ",".join([f'"{key}":{text}' for key, text in {"scripts": code, **data}.items()])
     parts |= {
         "title": markup(title),
-        "style": ENDS.sub("", GAPS.sub("", _short(part("page.css")))),
-        "data": _safe(data),
-        "scripts": "\n".join(_script(ENDS.sub("", _short(part(f"{script}.js")))) for script in scripts),
+        "style": part("page.css"),
+        "held": b64encode(compress(f"{{{held}}}".encode())).decode(),
+        "start": part("start.js"),
     }
-    return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], _short(part("head.html") + part(name))))
-
-
-def _safe(data: str) -> str:
-    """JSON that cannot become markup: "<" is written as an escape."""
-    return data.replace("<", "\\u003c")
-
-
-def _script(text: str) -> str:
-    return f"<script>\n{text}\n</script>"
-
-
-def _short(text: str) -> str:
-    return UNREAD.sub("", text)
+    return Page(re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], part("head.html") + part(name)))

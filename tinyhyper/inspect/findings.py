@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .plain import markup, plain_lines, table
+from ..plain import markup, plain_lines, table
 from .records import Cut, Node
 from .text import shorten
 

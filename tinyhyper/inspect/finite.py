@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from ..plain import short
 from .findings import Finding, finding
 from .graph import Graph
 from .names import sized
-from .plain import short
 from .records import Node, Output, Place
 
 RULE = "not finite"

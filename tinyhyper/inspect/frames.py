@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import whole
 from ..errors import ArgumentError
+from ..plain import short
 from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .captions import numbered
@@ -17,7 +18,6 @@ from .figure import figure, steps_of
 from .gradients import listed
 from .graph import Graph
 from .passes import Pass, Stop, passes
-from .plain import short
 from .records import Place, Recording
 from .shapes import Key
 from .svg import Drawing

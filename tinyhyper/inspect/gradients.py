@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ..finite import norm
+from ..plain import count, short
 from .answers import Answer
 from .ghosts import size
 from .graph import Graph
 from .names import STEP
 from .passes import vanishing
 from .paths import Part, Paths
-from .plain import short
 from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
-from .text import count, site
+from .text import site
 from .zeros import Step
 
 ARROW = " → "

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ..plain import short
 from .names import Names
-from .plain import short
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
 
 

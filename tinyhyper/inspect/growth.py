@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..plain import count
 from .findings import Finding, finding
 from .graph import Graph
 from .names import named
 from .records import Edge, Label, Node, Place
-from .text import count
 
 RULE = "growing graph"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.tensor import Tensor
 from ..errors import ArgumentError
+from ..watcher import Watcher
 
 if TYPE_CHECKING:
     from ..core.tower import Optimizer
@@ -16,8 +17,8 @@ Tensors: TypeAlias = "Mapping[str, Tensor]"
 Operands: TypeAlias = "tuple[Tensor, Tensor, Tensors, Tensors]"
 
 
-class Labels:
-    """The part of a watcher that a tower's levels call."""
+class Labels(Watcher):
+    """A watcher that labels what a tower's levels move."""
 
     if TYPE_CHECKING:  # a subclass has these
 
@@ -27,7 +28,6 @@ class Labels:
         def labelled(self, tensor: Tensor) -> bool: ...
 
     def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
-        """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
         w, g, states, hyperparameters = operands
         below = levels[height - 1]
         self.label(g, as_text(name), "gradient", height, below._coordinates[below._rows[name]] if height else None)
@@ -36,7 +36,6 @@ class Labels:
             self._hyperparameter(tensor, key, height, levels[height])
 
     def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Tensors) -> None:
-        """A level has made this of a target, and these states."""
         if height:
             self._hyperparameter(w, name, height - 1, levels[height - 1])
         else:

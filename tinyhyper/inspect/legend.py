@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
+from ..naming import within
 from .canvas import Canvas
-from .coordinate import within
 from .letters import clip
 from .shapes import Box
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from ..optim.ranges import ends, in_range, kept_inside
+from ..plain import count, short
 from .findings import Finding, Findings, finding
 from .finite import not_finite
 from .graph import Graph
 from .growth import growing
-from .plain import short
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
-from .text import count, shorten
+from .text import shorten
 
 
 def check(tape: Recording) -> Findings:

@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
+from ..plain import count, short
 from .answers import Answer
 from .canvas import Picture
 from .graph import Graph
-from .plain import short
 from .records import Place, Recording
 from .scene import Scene
-from .text import count, site
+from .text import site
 
 MOST = 5  # moves that a picture shows
 

@@ -10,50 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from ..errors import ArgumentError, DtypeError
-from .coordinate import within
-from .plain import plain
+from ..naming import LOSS, Name, own, within
+from ..plain import plain
 from .records import Label, Output, Place, Recording
 
 STEP = re.compile(r"(?P<name>.*)\[(?P<step>[0-9]{1,18})\]", re.DOTALL)
-KAPPA, TIE = "kappa", "kappa is the alpha of level 1"
 NESTED = 2  # how deep the name of a gradient of a gradient goes
-
-
-class Name(NamedTuple):
-    """What a value is to an optimizer, the same at each step. A loss is a role of its own, and so is a value that only
-    the user's code has a name for.
-    """
-
-    role: str
-    level: int
-    name: str
-
-    @property
-    def title(self) -> str:
-        """What the value is called: its name, with its level if that is above the first."""
-        owner, *rest = self.name.split(".") if self.role == "state" else [self.name]
-        return ".".join([KAPPA, *rest]) if (owner, self._owner) == ("alpha", 1) else self.by_level
-
-    @property
-    def by_level(self) -> str:
-        """The name with its level, also where there is another name for it."""
-        return f"level{self._owner}.{plain(self.name)}" if self._owner > 0 else plain(self.name)
-
-    @property
-    def _owner(self) -> int:
-        """The level that a hyperparameter is of; for a state, that of what it is a state of."""
-        return self.level - 1 if self.role == "state" else self.level
-
-    @property
-    def exact(self) -> str:
-        """The name that no other value has."""
-        return f'{f"level{self.level}." if self.level else ""}{self.role}["{plain(self.name)}"]'
-
-
-LOSS = Name("loss", 0, "loss")
 
 
 def named(label: Label) -> Name:
@@ -61,11 +25,6 @@ def named(label: Label) -> Name:
     if label.role != "gradient":
         return Name(label.role, label.level, label.name)
     return Name("hyperparameter" if label.level else "weights", max(label.level - 1, 0), label.name)
-
-
-def own(name: str, lane: int) -> Name:
-    """What a value of a lane of a picture is to its optimizer."""
-    return Name("hyperparameter", lane - 1, name) if lane else Name("weights", 0, name)
 
 
 def order(tape: Recording) -> dict[Name, int]:

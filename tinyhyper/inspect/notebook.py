@@ -8,11 +8,11 @@ import numpy as np
 
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..plain import count, markup, short, table
 from .canvas import Picture
-from .plain import markup, short, table
 from .records import Recording
 from .svg import svg
-from .text import count, printed
+from .text import printed
 
 MOST = 8
 BEGIN = 5

@@ -6,13 +6,13 @@ import re
 from typing import Any
 
 from ..errors import ArgumentError
+from ..naming import within
+from ..plain import short
 from .boxes import Join
-from .coordinate import within
 from .equation import Equation, broken, filled
 from .graph import Graph
 from .letters import clip, first, fitted, wide
 from .names import sized
-from .plain import short
 from .records import Place, Recording
 from .shapes import Drawn
 

@@ -7,6 +7,8 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+from ..naming import LOSS, Name
+from ..plain import count, short
 from .answers import Answer
 from .chain import drawn_chain
 from .contents import contents
@@ -14,11 +16,10 @@ from .finite import not_finite, word
 from .gradients import listed
 from .graph import Graph
 from .memory import alive, nbytes
-from .names import LOSS, Name, sized
-from .plain import short
+from .names import sized
 from .records import Node, Place, Recording
 from .saved import Saved
-from .text import count, site
+from .text import site
 from .timeline import amount, timeline
 
 

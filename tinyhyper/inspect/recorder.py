@@ -23,12 +23,11 @@ from ..optim.horizon import Window
 from ..optim.outside import Gate
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
-from .labels import Operands, span_of
+from .labels import Labels, Operands, span_of
 from .records import Cut, Kind, Label, Place, Program, Role
 from .rewind import Pasts
 from .saved import saved
 from .variables import called
-from .watcher import Watcher
 
 if TYPE_CHECKING:
     from ..core.tensor import Tensor
@@ -39,7 +38,7 @@ ROLES = get_args(Role)
 _recorders = count()
 
 
-class Recorder(Watcher, EventRecording):
+class Recorder(Labels, EventRecording):
     """What the engine calls. ghosts: whether to keep what a second run of the operations needs.
 
     rewind: whether to hold what a run from one of its steps needs.
@@ -47,7 +46,7 @@ class Recorder(Watcher, EventRecording):
 
     def __init__(self, ghosts: bool = False, rewind: bool = True) -> None:
         EventRecording.__init__(self)
-        Watcher.__init__(self)
+        Labels.__init__(self)
         self.program = Program({}, {}, {}, []) if ghosts else None
         self._key = next(_recorders)
         self._labelled: set[Place] = set()

@@ -6,10 +6,9 @@ import re
 from itertools import product
 from math import isfinite
 
-from .coordinate import within
+from ..naming import KAPPA, own, within
+from ..plain import plain, short
 from .letters import fitted, wide
-from .names import KAPPA, own
-from .plain import plain, short
 from .shapes import Box
 
 SKIPPED = "skipped"

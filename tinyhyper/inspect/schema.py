@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, get_args, get_origin, get_type_hints
 
 from ..errors import ArgumentError
-from .plain import SURROGATES
+from ..plain import SURROGATES
 
 Reader: TypeAlias = Callable[[Any], Any]  # raises Misfit
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ..plain import count, short
 from .answers import Answer
 from .figure import figure, steps_of
 from .ghosts import Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .passes import vanishing
-from .plain import short
 from .records import Cut, Place, Recording
 from .scene import Scene
 from .table import drawn_table
-from .text import count, site
+from .text import site
 
 MOST = 3  # gradients that the text names
 

@@ -7,9 +7,9 @@ from math import ceil, floor, isfinite, log10
 from textwrap import fill
 from typing import Any
 
+from ..plain import plain, short
 from .canvas import HALL, Canvas, Picture
 from .letters import wide as breadth
-from .plain import plain, short
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
 SIZE, LARGE = 15, 21  # of the letters, and of the title, which is bold

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .coordinate import word
+from ..naming import KAPPA, TIE, word
+from ..plain import count, plain, short
 from .graph import Graph, flow_in
-from .names import KAPPA, TIE, sized
-from .plain import plain, short
+from .names import sized
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
 
 FOLDER = Path(__file__).parents[1]
@@ -207,11 +207,6 @@ def shorten(file: str) -> str:
 def site(row: Node | Cut) -> str:
     """The line of code that a node or cut comes from."""
     return f"{shorten(row.file)}:{row.line}"
-
-
-def count(number: int, noun: str) -> str:
-    """So many of something: 1 step, 2 steps."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def content(output: Output) -> str:

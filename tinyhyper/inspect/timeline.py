@@ -5,13 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 
+from ..plain import count, short
 from .canvas import SLIDE, Picture
 from .graph import Graph
 from .memory import Alive, nbytes
-from .plain import short
 from .records import Place
 from .table import BASE, LEFT, LETTER, ROW, Sheet, starts
-from .text import count
 
 WIDE, MOST, ROWS = 128, 7, 16  # how wide a column is; how many columns and rows are drawn, the last ones
 AMOUNTS = 230  # about the width of what a row's nodes keep, and of what is beside it

@@ -63,7 +63,9 @@ def near_functions(real: type) -> dict[str, Callable]:
         return dtype(x) if isinstance(x, np.generic) else x.rounded(dtype)
 
     def select(condition: Number, yes: Number, no: Number) -> Number:
-        return condition.select(yes, no) if hasattr(condition, "select") else yes if condition else no
+        if isinstance(condition, (bool, np.generic)):
+            return yes if condition else no
+        return condition.select(yes, no)
 
     def difference(a: Number, b: Number) -> tuple[Number, Number]:
         """a - b, and what was lost in rounding it."""

@@ -19,7 +19,7 @@ import numpy as np
 from ..fusion.expression import Expression, value_dtypes
 from . import cache
 from .accuracy import NEAR, near_name, special_name
-from .notation import source
+from .notation import source, written
 from .sums import Apart
 
 INDEX = "ijklmnpq"
@@ -28,7 +28,7 @@ SHORT = 256
 Mask: TypeAlias = "tuple[bool, ...]"
 
 
-class Layout(NamedTuple):
+class LoopNest(NamedTuple):
     """How arrays lie along the merged loops.
 
     views: the shape to give each array, and steps, the strides that it then has; varies: along which loops each one
@@ -40,7 +40,9 @@ class Layout(NamedTuple):
     varies: list[tuple[bool, ...]]
 
 
-def merge_axes(shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]], strides: Sequence[tuple[int, ...]]) -> Layout:
+def merge_axes(
+    shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]], strides: Sequence[tuple[int, ...]]
+) -> LoopNest:
     """Merge neighbouring axes of `shape` along which every array is either broadcast or evenly spaced."""
     depth = len(shape)
     full = [(1,) * (depth - len(s)) + s for s in shapes]
@@ -58,7 +60,7 @@ def merge_axes(shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]], stride
         tuple(int(np.prod([shape[axis] for axis in group])) for group, v in zip(axes, vary) if v) for vary in varies
     ]
     last = [tuple(step[group[-1]] for group, v in zip(axes, vary) if v) for step, vary in zip(steps, varies)]
-    return Layout(views, last, varies)
+    return LoopNest(views, last, varies)
 
 
 def _joins(sizes: tuple[int, ...], steps: tuple[int, ...], outer: int, inner: int) -> bool:
@@ -91,6 +93,7 @@ def write(signature: Signature) -> str:
     Where it has functions that vectorize only for arguments near 0, it takes all of them to be near and notes if one
     was not; then everything is computed once more, with the C library's functions for those that are far.
     """
+    signature = signature._replace(expression=written(signature.expression))
     names = [f"a{n}" for n in range(signature.expression.inputs)] + [f"o{n}" for n in range(len(signature.outputs))]
     writer = Writer(signature)
     body = _body(writer, names)
@@ -111,7 +114,7 @@ def _body(writer: Writer, names: list[str]) -> list[str]:
     return _nest(writer.values(), stores, [_size(loop, names, writer.arrays) for loop in range(writer.loops)])
 
 
-class Block(NamedTuple):
+class OutputLines(NamedTuple):
     """What stores one output: lines before the loop at `depth`, in the innermost loop, and after the loop.
 
     opening, closing: lines around each run of SHORT rounds, where the loop is cut into such.
@@ -136,7 +139,7 @@ class Writer:
         self.signature, self.near = signature, near
         self.expression = expression = signature.expression
         self.loops = len(signature.varies[0])
-        self.types, self.loose = value_dtypes(expression, signature.dtypes[: expression.inputs])
+        self.types, self.scalars = value_dtypes(expression, signature.dtypes[: expression.inputs])
         self.text = [f"v{n}" for n in range(len(self.types))]
         for n, constant in enumerate(expression.constants, expression.inputs):
             self.text[n] = repr(constant) if math.isfinite(constant) else f"float('{constant}')"
@@ -159,7 +162,7 @@ class Writer:
             blocks[_depth(self.varies[n])] += lines
         return blocks
 
-    def output(self, n: int) -> Block:
+    def output(self, n: int) -> OutputLines:
         """Where and how the n-th output is stored, or summed."""
         number, varies = self.expression.outputs[n], self.signature.outputs[n]
         place = f"o{n}{_index(varies)}"
@@ -168,13 +171,13 @@ class Writer:
             if not all(varies) and (stored := self._stored(number)):
                 head = f"for {INDEX[depth - 1]} in range({stored}.shape[{depth - 1}])"
                 sum_it = f"{head}: {place} += {stored}{_index((True,) * depth)}"
-                return Block([], [], [sum_it], depth - 1, [], [])
+                return OutputLines([], [], [sum_it], depth - 1, [], [])
             self.live.add(number)
             value = _convert(self.text[number], self.signature.dtypes[self.expression.inputs + n].name)
             store = f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"
-            return Block([], [store], [], self.loops, [], [])
+            return OutputLines([], [store], [], self.loops, [], [])
         groups = Apart(self.expression, lambda value: all(o or not v for v, o in zip(self.varies[value], varies)))
-        block = Block([], [], [], depth, [], [])
+        block = OutputLines([], [], [], depth, [], [])
         for k, (factors, terms) in enumerate(groups.groups(number).items()):
             total = f"s{n}_{k}"
             self.live.update(value for _, value in factors)
@@ -224,7 +227,7 @@ class Writer:
         """The arguments of a line, in the dtype that it computes in."""
         args, dtype = self.expression.lines[n - self.first_line].args, self.types[n]
         if dtype.kind != "f":
-            dtype = _meeting([self.types[arg] for arg in args], [self.loose[arg] for arg in args])
+            dtype = _meeting([self.types[arg] for arg in args], [self.scalars[arg] for arg in args])
         return [self._term(arg, dtype) for arg in args]
 
     def _term(self, n: int, wide: np.dtype) -> str:
@@ -243,7 +246,7 @@ class Writer:
         return sorted(n for n in found if n < self.expression.inputs or n >= self.first_line)
 
 
-def _nest(values: list[list[str]], stores: Sequence[Block], sizes: list[str]) -> list[str]:
+def _nest(values: list[list[str]], stores: Sequence[OutputLines], sizes: list[str]) -> list[str]:
     """The loops, one in the other, with every line at its depth."""
     lines = []
     for depth, block in enumerate(values):
@@ -258,7 +261,7 @@ def _nest(values: list[list[str]], stores: Sequence[Block], sizes: list[str]) ->
     return lines
 
 
-def _runs(values: list[list[str]], stores: Sequence[Block], arrays: list[str]) -> list[str]:
+def _runs(values: list[list[str]], stores: Sequence[OutputLines], arrays: list[str]) -> list[str]:
     """One loop in runs of at most SHORT rounds, with these names for the parts of the arrays that a run sees."""
 
     def each(field: str) -> list[str]:
@@ -284,9 +287,10 @@ def _index(varies: tuple[bool, ...]) -> str:
     return f"[{', '.join(INDEX[loop] for loop, vary in enumerate(varies) if vary) or '()'}]"
 
 
-def _meeting(dtypes: Sequence[np.dtype], weak: Sequence[bool]) -> np.dtype:
-    """The dtype in which values are compared: a weak one takes on that of the others (NEP 50)."""
-    return np.result_type(*[np.ones((), d).item() if w and not all(weak) else d for d, w in zip(dtypes, weak)])
+def _meeting(dtypes: Sequence[np.dtype], scalars: Sequence[bool]) -> np.dtype:
+    """The dtype in which values are compared: a scalar takes on that of the others (NEP 50)."""
+    alone = all(scalars)
+    return np.result_type(*[np.ones((), d).item() if s and not alone else d for d, s in zip(dtypes, scalars)])
 
 
 def _convert(text: str, dtype: str) -> str:

@@ -1,7 +1,6 @@
-"""Convolution of images with a kernel of weights, and its two transposes, by the kernels of `sweeps`.
+"""Convolution of images with weights, and its gradients with respect to both, by the kernels of `sweeps`.
 
-The form <g, conv(x, w)> is linear in each of g, x and w; leaving out one of them gives the array that goes in its
-place. So there are three functions, as in `ops/convolution.py`.
+These are the three operations of `ops/convolution.py`.
 
 The rule for what computes them, by sizes and dtypes alone so that runs are reproducible: from LEAST multiplications on,
 all of float32 or all of float64, the kernels; else NumPy. `convolution_backend` forces one; with NUMBA_DISABLE_JIT=1
@@ -27,29 +26,43 @@ from ..core.tensor import FLOATS
 from ..ops.convolution import Pair, summed
 from . import sweeps, threads
 from .backend import Backend, compiler_is_off
-from .recipes import Operand, Output, Recipe, Specs, Table, anyhow, array, boolean, lie, lie_in_rows, made, pair, room
+from .recipes import (
+    Operand,
+    Output,
+    Recipe,
+    Specs,
+    Table,
+    anyhow,
+    array,
+    boolean,
+    lie,
+    lie_in_rows,
+    made,
+    pair,
+    workspace,
+)
 
 LEAST = 2**18  # multiplications
 
-# Each phase has every hop-th pixel of the output, from one on, and every hop-th of the weights.
+# Each phase has every stride-th pixel of the output, from one on, and every stride-th of the weights.
 PHASES = """
 @jit
-def kernel(x, w, out, hop, step, counts, phases, whole, room):
+def kernel(x, w, out, stride, step, counts, phases, whole, workspace):
     for n in range(len(phases)):
         down, across, tap, further, high, low, left, right, above, before, height, pitch = phases[n]
-        pixels = out[:, down :: hop[0], across :: hop[1]]
-        taps = w[tap :: hop[0], further :: hop[1]]
+        pixels = out[:, down :: stride[0], across :: stride[1]]
+        taps = w[tap :: stride[0], further :: stride[1]]
         if taps.size == 0:
             pixels[:] = 0
             continue
         weights = whole[: taps.size // taps.shape[3]].reshape(len(taps), taps.shape[1] * taps.shape[2], whole.shape[1])
         fill(taps, weights)
-        images = room[: height * pitch].reshape(height, pitch)
+        images = workspace[: height * pitch].reshape(height, pitch)
         sweep(x[:, high:low, left:right], weights, pixels, images, (above, before), step, counts)
 """
 TOTAL = """
 @jit
-def kernel(x, g, out, step, skips, down, across, corner, whole, room, sums):
+def kernel(x, g, out, step, skips, down, across, corner, whole, workspace, sums):
     if whole.shape[2] > g.shape[3]:
         fill(g, whole)
     n, parts = len(x), len(sums)
@@ -57,7 +70,7 @@ def kernel(x, g, out, step, skips, down, across, corner, whole, room, sums):
     images = x[:, down[0] : down[1], across[0] : across[1]]
     for part in range(parts):
         first, last = n * part // parts, n * (part + 1) // parts
-        correlate(images[first:last], pixels[first:last], sums[part], room, corner, step, skips)
+        weight_grad(images[first:last], pixels[first:last], sums[part], workspace, corner, step, skips)
     out[:] = sums[0]
     for part in range(1, parts):
         out += sums[part]
@@ -66,32 +79,32 @@ def kernel(x, g, out, step, skips, down, across, corner, whole, room, sums):
 convolution_backend = Backend("convolution_backend", "numba", "numpy")
 
 
-def convolve(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.ndarray:
-    """In the place of g: images x (n, height, width, inputs) and weights w (rows, columns, inputs, outputs)."""
+def conv2d(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.ndarray:
+    """y, from images x (n, height, width, inputs) and weights w (rows, columns, inputs, outputs)."""
     sides = zip(x.shape[1:3], w.shape, stride, padding)
     size = [(length + 2 * zeros - taps) // step + 1 for length, taps, step, zeros in sides]
     out = np.empty((len(x), *size, w.shape[3]), summed(x, w))
     if not by_kernel(x, w, out):
-        return _numpy_convolve(x, w, stride, padding)
+        return _numpy_conv2d(x, w, stride, padding)
     sweeps.sweep(x, w, out, stride, padding, counts=True)
     return out
 
 
-def spread(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
-    """In the place of x, images of this size: every pixel of g is spread over the window it was summed from."""
+def input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
+    """The gradient with respect to images of this size: each pixel of g is added to its window."""
     out = np.empty((len(g), *size, w.shape[2]), np.result_type(g, w))
     if not by_kernel(out, w, g):
-        return _numpy_spread(g, w, stride, padding, size)
-    sweeps.spread(g, w, out, stride, padding)
+        return _numpy_input_grad(g, w, stride, padding, size)
+    sweeps.input_grad(g, w, out, stride, padding)
     return out
 
 
-def correlate(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
-    """In the place of w, weights of this size: how pixels of x go along with the pixels of g they contributed to."""
+def weight_grad(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
+    """The gradient with respect to weights of this size: x correlated with the output's cotangent g."""
     out = np.empty((*size, x.shape[3], g.shape[3]), np.result_type(x, g))
     if not by_kernel(x, out, g):
-        return _numpy_correlate(x, g, stride, padding, size)
-    sweeps.correlate(x, g, out, stride, padding)
+        return _numpy_weight_grad(x, g, stride, padding, size)
+    sweeps.weight_grad(x, g, out, stride, padding)
     return out
 
 
@@ -104,16 +117,16 @@ def by_kernel(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> bool:
     return work >= LEAST and x.dtype in FLOATS and not compiler_is_off()
 
 
-def convolve_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair) -> Recipe | None:
-    """A convolution, in one phase."""
+def conv2d_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair) -> Recipe | None:
+    """A convolution: one phase."""
     x, w, y = map(lie, (*operands, out))
     if not lie_in_rows(x, w, y):
         return None
     return _swept((x, w, y), w, (1, 1), stride, [((0, 0), (0, 0), padding)], by_kernel(x, w, y), counts=True)
 
 
-def spread_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size: Pair) -> Recipe | None:
-    """Its transpose by the images."""
+def input_grad_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size: Pair) -> Recipe | None:
+    """The gradient with respect to the images."""
     g, w, x = map(lie, (*operands, out))
     if not lie_in_rows(g, w, x):
         return None
@@ -121,8 +134,8 @@ def spread_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, 
     return _swept((g, w, x), sweeps.turned(w), stride, (1, 1), phases, by_kernel(x, w, g), counts=False)
 
 
-def correlate_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size: Pair) -> Recipe | None:
-    """Its transpose by the weights: the sum over each group of images, and the sum of these."""
+def weight_grad_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pair, size: Pair) -> Recipe | None:
+    """The gradient with respect to the weights: a sum over each group of images, and the sum of these."""
     x, g, w = map(lie, (*operands, out))
     if not lie_in_rows(x, g, w):
         return None
@@ -134,19 +147,19 @@ def correlate_recipe(operands: Specs, out: ArraySpec, stride: Pair, padding: Pai
     filled = (*rows.shape[:2], _wide(g))
     down, across = _ends(padded)[:2], _ends(padded)[2:]
     arguments = [
-        array(Operand(0), _lines(x)), array(Operand(1), g), array(Output(0), total), pair(_hops(stride, x)),
+        array(Operand(0), _lines(x)), array(Operand(1), g), array(Output(0), total), pair(_strides(stride, x)),
         boolean(sweeps.skips(padding, size)), pair(down), pair(across), pair(padded.corner),
-        array(Operand(1), rows) if rows.shape == filled else room(filled, x.dtype),
-        room(padded.shape, x.dtype), room((len(parts), *total.shape), x.dtype),
+        array(Operand(1), rows) if rows.shape == filled else workspace(filled, x.dtype),
+        workspace(padded.shape, x.dtype), workspace((len(parts), *total.shape), x.dtype),
     ]  # fmt: skip
-    text = sweeps.text(sweeps.CORRELATE, x.dtype).replace("def kernel(", "def correlate(")
+    text = sweeps.text(sweeps.WEIGHT_GRAD, x.dtype).replace("def kernel(", "def weight_grad(")
     return made(text + TOTAL, arguments, exact and w.size > 1)  # NumPy adds single numbers up in another order
 
 
 def _swept(
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
     weights: np.ndarray,
-    hop: Pair,
+    stride: Pair,
     step: Pair,
     phases: Sequence[tuple[Pair, Pair, Pair]],
     exact: bool,
@@ -156,7 +169,8 @@ def _swept(
     x, w, out = arrays
     table, sizes = list[tuple[int, ...]](), [(0, 0)]
     for pixel, tap, zeros in phases:
-        taps, pixels = weights[tap[0] :: hop[0], tap[1] :: hop[1]], out[:, pixel[0] :: hop[0], pixel[1] :: hop[1]]
+        taps = weights[tap[0] :: stride[0], tap[1] :: stride[1]]
+        pixels = out[:, pixel[0] :: stride[0], pixel[1] :: stride[1]]
         if not pixels.size:
             continue
         if exact and threads.num_threads() > 1 < len(sweeps.swept(taps, pixels)):
@@ -167,9 +181,9 @@ def _swept(
     rows, largest = map(max, zip(*sizes))
     arguments = [
         array(Operand(0), _lines(x)), anyhow(Operand(1), weights, weights.ctypes.data - w.ctypes.data),
-        array(Output(0), out), pair(hop), pair(_hops(step, x)), boolean(counts),
-        array(Table(partial(np.array, table)), np.array(table)), room((rows, _wide(weights)), x.dtype),
-        room((largest,), x.dtype),
+        array(Output(0), out), pair(stride), pair(_strides(step, x)), boolean(counts),
+        array(Table(partial(np.array, table)), np.array(table)), workspace((rows, _wide(weights)), x.dtype),
+        workspace((largest,), x.dtype),
     ]  # fmt: skip
     text = sweeps.text(sweeps.SWEEP, x.dtype).replace("def kernel(", "def sweep(")
     return made(text + PHASES, arguments, exact)
@@ -180,7 +194,7 @@ def _lines(x: np.ndarray) -> np.ndarray:
     return x.reshape(*x.shape[:2], -1)
 
 
-def _hops(step: Pair, x: np.ndarray) -> Pair:
+def _strides(step: Pair, x: np.ndarray) -> Pair:
     """How far windows lie apart: in lines, and in numbers of a line."""
     return step[0], step[1] * x.shape[3]
 
@@ -196,6 +210,6 @@ def _ends(padded: sweeps.Padded) -> tuple[int, ...]:
     return down, down + height, across, across + width
 
 
-_numpy_convolve = quicken("conv2d", convolve)
-_numpy_spread = quicken("spread", spread)
-_numpy_correlate = quicken("correlate", correlate)
+_numpy_conv2d = quicken("conv2d", conv2d)
+_numpy_input_grad = quicken("conv2d_input_grad", input_grad)
+_numpy_weight_grad = quicken("conv2d_weight_grad", weight_grad)

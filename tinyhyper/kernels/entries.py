@@ -14,15 +14,15 @@ from ..core.operation import OPERATIONS, ArraySpec, Elementwise
 from ..fusion.fusion import Fusion, fused
 from . import convolution, expressions, matmul, moves, native, places, pooling, recurrent, reductions, softmax
 from .backend import compiler_is_off
-from .recipes import FLAG, Kind, Operand, Output, Recipe, Room, Specs, Table, Wanted, in_rows
+from .recipes import FLAG, Kind, Operand, Output, Recipe, Specs, Table, Wanted, Workspace, in_rows
 
-__all__ = ["FLAG", "Entry", "Operand", "Output", "Room", "Table", "by_numbers", "entry", "finite", "reaches"]
+__all__ = ["FLAG", "Entry", "Operand", "Output", "Table", "Workspace", "by_numbers", "entry", "finite", "reaches"]
 
 
 class Entry(NamedTuple):
     """A C function, `void entry(int64 *words)`, that carries out an operation. It cannot raise.
 
-    words: integers, and what stands for an address: an Operand, an Output, a Room, a Table, or FLAG.
+    words: integers, and what stands for an address: an Operand, an Output, a Workspace, a Table, or FLAG.
     kinds: of the arguments that they make.  exact: whether the result has the bits of op.compute.
     along: as of a Recipe.
     """
@@ -60,9 +60,9 @@ RECIPES: dict[str, Callable[..., Recipe | None]] = {
     "sum": moves.summed,
     "mean": moves.meant,
     "sum_to": moves.summed_to,
-    "conv2d": convolution.convolve_recipe,
-    "spread": convolution.spread_recipe,
-    "correlate": convolution.correlate_recipe,
+    "conv2d": convolution.conv2d_recipe,
+    "conv2d_input_grad": convolution.input_grad_recipe,
+    "conv2d_weight_grad": convolution.weight_grad_recipe,
     **{name: partial(pooling.recipe, name) for name in pooling.KERNELS},
     **{name: partial(softmax.labelled_recipe, name) for name in softmax.LABELLED},
     **{name: partial(softmax.rows_recipe, name) for name in softmax.ROWS},

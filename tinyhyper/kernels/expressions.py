@@ -52,7 +52,7 @@ def _recipe(
     return None if shared else written(expression, places, (*operands, *outs), layout, exact)
 
 
-def loops(shape: tuple[int, ...], arrays: Specs) -> compiler.Layout | None:
+def loops(shape: tuple[int, ...], arrays: Specs) -> compiler.LoopNest | None:
     """How arrays lie along the loops over a shape; None if these are more than a kernel has."""
     layout = compiler.merge_axes(shape, [x.shape for x in arrays], [x.strides for x in arrays])
     return layout if len(layout.varies[0]) <= len(compiler.INDEX) else None
@@ -62,7 +62,7 @@ def written(
     expression: Expression,
     places: Sequence[Any],
     arrays: Specs,
-    layout: compiler.Layout,
+    layout: compiler.LoopNest,
     exact: bool,
     offset: int = 0,
 ) -> Recipe:
@@ -98,7 +98,7 @@ def _is_exact(
     whole: Expression,
     expression: Expression,
     outs: Specs,
-    layout: compiler.Layout,
+    layout: compiler.LoopNest,
     size: int,
     alone: bool,
 ) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.operation import ArraySpec
-from .compiler import Layout, merge_axes
+from .compiler import LoopNest, merge_axes
 from .plan import KernelPlan
 
 WIDE = 512  # elements in one round: the partial sums of two outputs, in float64, still fit the nearest cache
@@ -61,7 +61,7 @@ class Folded(KernelPlan):
         return result.reshape(shape)
 
 
-def _copies(layout: Layout, arrays: Sequence[np.ndarray]) -> int:
+def _copies(layout: LoopNest, arrays: Sequence[np.ndarray]) -> int:
     """How many rounds make one: 1 unless each array has an element for every round, for every channel, or only one."""
     kinds = {(True, True), (False, True), (False, False)}
     if not kinds.issuperset(layout.varies):

@@ -13,7 +13,7 @@ from ..fusion.plan import Plan
 from ..ops.normalization import Channelwise
 from .backend import compiler_is_off
 from .folded import Folded
-from .plan import SMALL, KernelPlan, elementwise_backend
+from .plan import ARITHMETIC, MEDIUM, SMALL, KernelPlan, elementwise_backend
 
 
 def _plan(
@@ -31,9 +31,9 @@ def _by_fusion(op: Elementwise, operands: Sequence[Tensor]) -> Tensor:
 
 def _follow(chosen: str) -> None:
     """Let kernels compute as the backend says."""
-    sizes = {"numba": 0, "numpy": math.inf, "auto": math.inf if compiler_is_off() else SMALL}
+    size = {"numba": 0, "numpy": math.inf, "auto": math.inf if compiler_is_off() else SMALL}[chosen]
     plan_by(_plan, chosen)
-    hand_over(sizes[chosen], _by_fusion)
+    hand_over(_by_fusion, size, dict.fromkeys(ARITHMETIC, MEDIUM if size == SMALL else size))
 
 
 elementwise_backend.follow(_follow)

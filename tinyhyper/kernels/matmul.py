@@ -39,7 +39,7 @@ from ..errors import ShapeError
 from . import product, threads
 from .backend import Backend, compiler_is_off
 from .product import Product
-from .recipes import Argument, Operand, Output, Recipe, Room, Specs, Table, anyhow, array, boolean, lie, made, pair
+from .recipes import Argument, Operand, Output, Recipe, Specs, Table, Workspace, anyhow, array, boolean, lie, made, pair
 
 LEAST = 2**20  # multiplications
 THIN = 4  # rows or columns
@@ -187,11 +187,11 @@ def recipe(operands: Specs, out: ArraySpec, left: bool = False, right: bool = Fa
 
 
 def planned(plan: Product) -> list[Argument]:
-    """What the kernel wants to know beside the arrays: a plan on one thread, and its room."""
-    left, right, picks = plan.rooms()
+    """What the kernel wants to know beside the arrays: a plan on one thread, and its workspace."""
+    left, right, indices = plan.workspaces()
     return [
-        array(Table(lambda: plan.pairs), plan.pairs), *[anyhow(Room(x.nbytes), x) for x in (left(), right())],
-        array(Table(picks), picks()), pair(plan.block), *map(boolean, plan.packs),
+        array(Table(lambda: plan.pairs), plan.pairs), *[anyhow(Workspace(x.nbytes), x) for x in (left(), right())],
+        array(Table(indices), indices()), pair(plan.block), *map(boolean, plan.packs),
     ]  # fmt: skip
 
 

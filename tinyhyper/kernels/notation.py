@@ -1,19 +1,21 @@
 """How a kernel writes each elementwise operation: numba source, with `{0}`, `{1}` for its arguments.
 
-`{one}` is a 1 of its dtype. It counts where `special` has no function of that name.
+`{one}` is a 1 of its dtype. It counts where `special` has no function of that name. An operation that is not in the
+table is read as a fused function is: NumPy's way is run on symbols, and a kernel computes what that writes down.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
-from ..core.operation import Elementwise
+from ..core.operation import OPERATIONS, Elementwise
+from ..errors import TinyhyperError
 from ..fusion.expression import Expression
-from ..ops.elementwise import at_least, at_most
-from ..optim import vanishing
+from ..fusion.symbols import Scalar, Symbol, lower, substitute
 
-# By name, or by the operation where its name is that of another.
-SOURCES: dict[Elementwise | str, str] = {
+SOURCES = {
     "equal": "{0} == {1}",
     "not_equal": "{0} != {1}",
     "less": "{0} < {1}",
@@ -65,19 +67,47 @@ SOURCES: dict[Elementwise | str, str] = {
     "hold": "({1} if {0} < {1} else ({2} if {0} > {2} else {0}))",
     # A number less itself is 0 only if the number is finite; the operator | leaves no branches in a kernel.
     "quotient": "({0} / {1} if ({0} / {1} - {0} / {1} == 0) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)",
-    vanishing.inverse: "({one} / {0} if ({one} / {0} - {one} / {0} == 0) | ({0} - {0} != 0) else 0)",
-    vanishing.scale: "({0} ** {1} if (abs({0} ** {1}) != math.inf) | ({0} - {0} != 0) | ({1} - {1} != 0) else 0)",
-    at_least: "({0} if {0} >= {1} or {0} != {0} else {1})",
-    at_most: "({0} if {0} <= {1} or {0} != {0} else {1})",
     "as_float": "{0}",
 }
 
 
 def source(op: Elementwise) -> str:
-    """How a kernel writes an operation. Raises KeyError for one that no kernel holds."""
-    return SOURCES.get(op) or SOURCES[op.name]
+    """How a kernel writes an operation that has a notation."""
+    return SOURCES[op.name]
 
 
 def is_written(expression: Expression) -> bool:
     """Whether kernels can hold all operations of an expression."""
-    return all(line.op in SOURCES or line.op.name in SOURCES for line in expression.lines)
+    return all(_read(line.op) is not None for line in expression.lines)
+
+
+def written(expression: Expression) -> Expression:
+    """The expression in operations that have a notation, by what NumPy's way of the others does to symbols."""
+    if all(_has_notation(line.op) for line in expression.lines):
+        return expression
+    inputs = [Scalar() if is_scalar else Symbol() for is_scalar in expression.scalars]
+    values: list[Any] = [*inputs, *expression.constants]
+    for op, args in expression.lines:
+        reading = _read(op)
+        assert reading is not None  # as is_written has found
+        symbols, out = reading
+        values += substitute([out], dict(zip(symbols, [values[n] for n in args])))
+    return lower([values[n] for n in expression.outputs], inputs)
+
+
+def _has_notation(op: Elementwise) -> bool:
+    """Another operation may have the name of one that is in the table."""
+    return op.name in SOURCES and OPERATIONS.get(op.name, op) is op
+
+
+@cache
+def _read(op: Elementwise) -> tuple[list[Symbol], Symbol] | None:
+    """Symbols, and what the operation makes of them with operations that have a notation; None if it cannot be read."""
+    symbols = [Symbol() for _ in op.inputs]
+    if _has_notation(op):
+        return symbols, Symbol(op, tuple(symbols))
+    try:
+        out = op.forward(*symbols)
+    except TinyhyperError:
+        return None
+    return (symbols, out) if all(_has_notation(line.op) for line in lower([out], symbols).lines) else None

@@ -1,10 +1,10 @@
 """A plan by a kernel, where that is quicker.
 
 Rule for the backend, by sizes and dtypes alone, so that runs are reproducible: a single operation on fewer than
-SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single power or
-another operation that a kernel would leave to the C library; everything else through a kernel. What runs long enough
-is shared by threads. `elementwise_backend` forces one; with NUMBA_DISABLE_JIT=1 kernels run only when forced, as plain
-Python.
+SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single sum or
+another of ARITHMETIC on fewer than MEDIUM, and a single power or another operation that a kernel would leave to the C
+library; everything else through a kernel. What runs long enough is shared by threads. `elementwise_backend` forces one;
+with NUMBA_DISABLE_JIT=1 kernels run only when forced, as plain Python.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from .backend import Backend, compiler_is_off
 from .notation import is_written
 from .parts import LEAST, Parts, pays
 
-SMALL = 1_000
+SMALL, MEDIUM = 1_000, 1 << 16
+# What NumPy computes by one instruction an element: a kernel is as quick, and is called a microsecond later.
+ARITHMETIC = ("add", "subtract", "multiply", "negative", "abs", "square", "maximum", "minimum")
 
 elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 
@@ -72,7 +74,7 @@ class KernelPlan(Plan):
         self.parts = self._shared(self.kernel, layout)
         self.narrow = any(total and out.dtype != np.float64 for out, total in zip(self.outs, totals))
 
-    def _shared(self, kernel: Callable[..., None], layout: compiler.Layout) -> Parts | None:
+    def _shared(self, kernel: Callable[..., None], layout: compiler.LoopNest) -> Parts | None:
         """How threads share the outermost loop, if that pays, by sizes and dtypes alone."""
         if not layout.varies[0] or not pays(self.expression, math.prod(self.shape), layout.varies, self.outs):
             return None
@@ -110,7 +112,7 @@ def by_kernel(expression: Expression, size: int, eager: bool) -> bool:
 
 def holds(expression: Expression, inputs: Sequence[ArraySpec], types: Sequence[np.dtype], size: int) -> bool:
     """Whether a kernel can compute an expression, whose values have these types, for so many elements."""
-    dtypes = [x.dtype for x, is_weak in zip(inputs, expression.weak) if not is_weak]
+    dtypes = [x.dtype for x, is_scalar in zip(inputs, expression.scalars) if not is_scalar]
     integers = any(dtype.kind in "iu" for dtype in [*dtypes, *types[len(types) - len(expression.lines) :]])
     return size > 0 and not integers and is_written(expression)
 

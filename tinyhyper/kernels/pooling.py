@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.operation import ArraySpec
 from ..ops.convolution import Pair
-from .recipes import Operand, Output, Recipe, Specs, array, lie, lie_in_rows, made, pair, room
+from .recipes import Operand, Output, Recipe, Specs, array, lie, lie_in_rows, made, pair, workspace
 
 WINDOWS = """
 def kernel(x, out, window, stride):
@@ -84,6 +84,6 @@ def recipe(name: str, operands: Specs, out: ArraySpec, kernel: Pair, stride: Pai
     sides = [pair(kernel), pair(stride)]
     if len(operands) == 3:  # the last one is of windows, each of which counts
         _, images, windows = operands
-        arguments.append(room(windows.shape[1:], out.dtype))
+        arguments.append(workspace(windows.shape[1:], out.dtype))
         sides += [pair((n[0], size - n[1])) for n, size in zip(options["margins"], images.shape[1:])]
     return made(KERNELS[name].format(dtype=out.dtype.name), [*arguments, *sides], exact=name != "largest")

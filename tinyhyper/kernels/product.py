@@ -1,12 +1,12 @@
 """Products of matrices by register tiles: which blocks are packed, in which order they are multiplied, and by whom.
 
-As in Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication": a strip of b, as wide as a
-tile, and a strip of a, as high, are multiplied over a part of the inner axis that is short enough for a's strip to stay
-in the first cache and b's strips in the second. Operands are read where they lie, whatever their strides, wherever that
-is as fast; else a strip is first moved to where its elements lie next to each other.
+As in Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication": a panel of b, as wide as a
+tile, and a panel of a, as high, are multiplied over a part of the inner axis that is short enough for a's panel to stay
+in the first cache and b's panels in the second. Operands are read where they lie, whatever their strides, wherever that
+is as fast; else a panel is first moved to where its elements lie next to each other.
 
-Columns of a's strip that are zero throughout are left out, as they are in images with blank margins. That changes no
-sum as long as b is finite, which is looked up first; whether it is worth looking, a's first strip tells.
+Columns of a's panel that are zero throughout are left out, as they are in images with blank margins. That changes no
+sum as long as b is finite, which is looked up first; whether it is worth looking, a's first panel tells.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .late import import_numba
 from .scratch import scratch
 
 SOURCE = """
-def kernel(a, b, out, pairs, left, right, picks, block, packs_a, packs_b, skips):
+def kernel(a, b, out, pairs, left, right, indices, block, packs_a, packs_b, skips):
     rows, columns, inner = out.shape[1], out.shape[2], a.shape[2]
     deep, across = block
-    every, some = place(picks, 0, 0), place(picks, 1, 0)
+    every, some = place(indices, 0, 0), place(indices, 1, 0)
     for s in range(len(pairs)):
         x, y, z = a[pairs[s, 0]], b[pairs[s, 1]], out[s]
         for j0 in range(0, columns, across):
@@ -42,37 +42,37 @@ def kernel(a, b, out, pairs, left, right, picks, block, packs_a, packs_b, skips)
                     h = min({height}, rows - i)
                     if packs_a or h % {step}:
                         move(x, i, k0, left, 0, 0, h, n)
-                        p, p_step, p_hop = place(left, 0, 0), left.strides[0], left.strides[1]
+                        p, p_row, p_column = place(left, 0, 0), left.strides[0], left.strides[1]
                     else:
-                        p, p_step, p_hop = place(x, i, k0), x.strides[0], x.strides[1]
+                        p, p_row, p_column = place(x, i, k0), x.strides[0], x.strides[1]
                     chosen, count = every, n
                     if sparse and h == {height}:
-                        pick(p, p_step, p_hop, left, some, place(picks, 2, 0), n)
-                        chosen, count = some, picks[2, 0]
+                        nonzero_columns(p, p_row, p_column, left, some, place(indices, 2, 0), n)
+                        chosen, count = some, indices[2, 0]
                         if count == 0:
-                            picks[1, 0], count = 0, 1
+                            indices[1, 0], count = 0, 1
                         if i == 0:
-                            sparse = count <= n // 4 * 3 and finite(y, k0, j0, n, j1 - j0, picks)
+                            sparse = count <= n // 4 * 3 and finite(y, k0, j0, n, j1 - j0, indices)
                         if not sparse:
                             chosen, count = every, n
                     for j in range(j0, j1, {width}):
                         w = min({width}, j1 - j)
                         if packs_b or w < {width}:
-                            q, q_step = place(right, (j - j0) // {width} * deep, 0), right.strides[0]
+                            q, q_row = place(right, (j - j0) // {width} * deep, 0), right.strides[0]
                         else:
-                            q, q_step = place(y, k0, j), y.strides[0]
-                        tile(p, p_step, p_hop, q, q_step, z, i, j, chosen, count, h, w, k0 > 0)
+                            q, q_row = place(y, k0, j), y.strides[0]
+                        tile(p, p_row, p_column, q, q_row, z, i, j, chosen, count, h, w, k0 > 0)
 
 # {digest}
 from tinyhyper.kernels.tiles import move, place, tile
-from tinyhyper.kernels.zeros import finite, pick
+from tinyhyper.kernels.zeros import finite, nonzero_columns
 """
 
 DEEP, ACROSS = 512, 512  # a block of b: of the inner axis, and of the columns
 GRAIN = 2_000_000  # multiplications: 40 microseconds, twice what it takes to hand a part over and to wait for it
 TALL = 96  # rows of a part, from which on each part may pack b for itself
 
-Room: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
+Buffers: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
 Lie: TypeAlias = "tuple[tuple[int, ...], tuple[int, ...]]"  # an array's shape and strides
 
 
@@ -128,8 +128,8 @@ class Product:
         stack = np.broadcast_shapes(*stacks)
         self.shape = (*stack, rows, columns)
         self.flat = len(stack) == 0
-        numbers = [np.broadcast_to(np.arange(math.prod(s)).reshape(s), stack).ravel() for s in stacks]
-        self.pairs = np.stack(numbers, axis=1).astype(np.intp)
+        indices = [np.broadcast_to(np.arange(math.prod(s)).reshape(s), stack).ravel() for s in stacks]
+        self.pairs = np.stack(indices, axis=1).astype(np.intp)
 
         deep = _up(-(-inner // -(-inner // DEEP)), 16)
         self.block = deep, ACROSS
@@ -159,9 +159,9 @@ class Product:
     def run(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """a @ b, for arrays of the plan's shapes and strides."""
         out = np.empty(self.shape, self.dtype)
-        room = scratch.take(self, self.room)
-        threads.run(kernel(self.dtype), self.calls(*self.views(a, b, out), room))
-        scratch.give(self, room)
+        workspace = scratch.take(self, self.workspace)
+        threads.run(kernel(self.dtype), self.calls(*self.views(a, b, out), workspace))
+        scratch.give(self, workspace)
         return out
 
     def views(self, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,22 +171,24 @@ class Product:
         x, y, z = (array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]) for array in (a, b, out))
         return x, y, z
 
-    def calls(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, room: Sequence[Room]) -> list[tuple[Any, ...]]:
+    def calls(
+        self, a: np.ndarray, b: np.ndarray, out: np.ndarray, workspace: Sequence[Buffers]
+    ) -> list[tuple[Any, ...]]:
         """The kernel's arguments for each part of the result."""
         if len(self.parts) == 1:
-            return [(a, b, out, self.pairs, *room[0], self.block, *self.packs)]
+            return [(a, b, out, self.pairs, *workspace[0], self.block, *self.packs)]
         return [
             (a[:, rows], b[:, :, columns], out[stack, rows, columns], self.pairs[stack], *own, self.block, *self.packs)
-            for (stack, rows, columns), own in zip(self.parts, room)
+            for (stack, rows, columns), own in zip(self.parts, workspace)
         ]
 
-    def room(self) -> list[Room]:
-        """For each part, room for the strips that are moved, and for the numbers of the columns that are multiplied."""
-        left, right, picks = self.rooms()
-        return [(left(), right(), picks()) for _ in self.parts]
+    def workspace(self) -> list[Buffers]:
+        """For each part, memory for the panels that are packed and the indices of the columns that are multiplied."""
+        left, right, indices = self.workspaces()
+        return [(left(), right(), indices()) for _ in self.parts]
 
-    def rooms(self) -> tuple[Callable[[], np.ndarray], ...]:
-        """What makes the room of one part."""
+    def workspaces(self) -> tuple[Callable[[], np.ndarray], ...]:
+        """What makes the workspace of one part: a's panel, b's panels, and the indices."""
         order: Any = "F" if self.by_columns else "C"
         left, right = (functools.partial(np.empty, shape, self.dtype) for shape in (self.left, self.right))
         return functools.partial(left, order), right, functools.partial(np.stack, [np.arange(self.block[0])] * 3)

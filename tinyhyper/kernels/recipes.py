@@ -41,7 +41,7 @@ class Output(NamedTuple):
     number: int
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """A word: the address of so many bytes, in which the function finds nothing and leaves nothing."""
 
     size: int
@@ -109,9 +109,9 @@ def anyhow(place: Any, like: np.ndarray, offset: int = 0) -> Argument:
     return Kind(like.dtype.name, like.ndim, "A"), (place, offset, *like.shape, *like.strides)
 
 
-def room(shape: tuple[int, ...], dtype: np.dtype) -> Argument:
+def workspace(shape: tuple[int, ...], dtype: np.dtype) -> Argument:
     like = np.empty(shape, dtype)
-    return array(Room(like.nbytes), like)
+    return array(Workspace(like.nbytes), like)
 
 
 def pair(numbers: tuple[int, ...]) -> Argument:
@@ -132,4 +132,4 @@ def total(place: Any, dtype: np.dtype, shape: tuple[int, ...]) -> Argument:
     """A result that a kernel adds up, in float64, as an argument."""
     if dtype == FLOAT64:
         return Kind("float64", len(shape), "C", "float64"), (place, *shape)
-    return Kind("float64", len(shape), "C", dtype.name), (Room(8 * math.prod(shape)), *shape, place)
+    return Kind("float64", len(shape), "C", dtype.name), (Workspace(8 * math.prod(shape)), *shape, place)

@@ -22,13 +22,13 @@ from ..ops.recurrent import CELL, GATES, derivative
 from . import cache, compiler, product, threads
 from .backend import Backend, compiler_is_off
 from .matmul import LEAST, planned
-from .recipes import Argument, Operand, Output, Recipe, Specs, Wanted, array, lie, lie_in_rows, made, room
+from .recipes import Argument, Operand, Output, Recipe, Specs, Wanted, array, lie, lie_in_rows, made, workspace
 
 PART = 8 * LEAST  # multiplications that are worth a thread
 
 recurrent_backend = Backend("recurrent_backend", "numba", "numpy")
 
-PRODUCT = "pairs, left, right, picks, block, packs_a, packs_b, skips"  # what its kernel wants to know
+PRODUCT = "pairs, left, right, indices, block, packs_a, packs_b, skips"  # what its kernel wants to know
 FORWARD = f"""
 
 @jit
@@ -165,7 +165,7 @@ def parts(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 def _multiplying(rows: int, weight: np.ndarray) -> tuple[Any, ...]:
     """What the product's kernel wants to know to multiply so many rows with the weight."""
     plan = step_product(rows, weight.shape, weight.dtype)
-    return plan.pairs, *plan.room()[0], plan.block, *plan.packs
+    return plan.pairs, *plan.workspace()[0], plan.block, *plan.packs
 
 
 @functools.lru_cache(maxsize=256)
@@ -212,8 +212,9 @@ def forward_recipe(operands: Specs, outputs: Wanted, call: Any) -> Recipe | None
     (length, batch, wide), states = x.shape, (len(x), *h.shape)
     given = [array(Operand(0), x), array(Operand(1), weight[None]), *[array(Operand(n), h) for n in (2, 3)]]
     results = _results(outputs, [states, states, x.shape], x.dtype)
-    rooms = [room(shape, x.dtype) for shape in ((length + 1, *h.shape), (length + 1, *h.shape), (1, batch, wide))]
-    return _made(forward_loop(x.dtype), "forward", FORWARD_WHOLE, [*given, *results, *rooms], x, weight)
+    shapes = [(length + 1, *h.shape)] * 2 + [(1, batch, wide)]
+    workspaces = [workspace(shape, x.dtype) for shape in shapes]
+    return _made(forward_loop(x.dtype), "forward", FORWARD_WHOLE, [*given, *results, *workspaces], x, weight)
 
 
 def backward_recipe(operands: Specs, outputs: Wanted, call: Sequence[bool]) -> Recipe | None:
@@ -227,7 +228,7 @@ def backward_recipe(operands: Specs, outputs: Wanted, call: Sequence[bool]) -> R
     given = [next(cotangents) if flag else places[-1] for flag in call]  # nothing reads those that there are not
     results = _results(outputs, [gates.shape, h.shape, h.shape, states.shape], h.dtype)
     shapes = [(len(gates) + 1, *h.shape)] * 2 + [(1, *weight.T.shape), (1, *h.shape), (2, *h.shape)]
-    arguments = [*given, *places[-6:], *results, *[room(shape, h.dtype) for shape in shapes]]
+    arguments = [*given, *places[-6:], *results, *[workspace(shape, h.dtype) for shape in shapes]]
     return _made(backward_loop(h.dtype, *call), "backward", BACKWARD_WHOLE, arguments, gates, weight.T)
 
 
@@ -246,9 +247,9 @@ def _made(
 
 
 def _results(outputs: Wanted, shapes: Sequence[tuple[int, ...]], dtype: np.dtype) -> list[Argument]:
-    """Results as arguments; one that is not wanted goes to a room."""
+    """Results as arguments; one that is not wanted goes to a workspace."""
     return [
-        room(shape, dtype) if out is None else array(Output(n), np.empty(shape, dtype))
+        workspace(shape, dtype) if out is None else array(Output(n), np.empty(shape, dtype))
         for n, (out, shape) in enumerate(zip(outputs, shapes))
     ]
 

@@ -18,7 +18,7 @@ from ..core.tensor import FLOATS
 from ..ops import nn  # noqa: F401  whose operations these are
 from . import cache, plan
 from .backend import compiler_is_off
-from .recipes import FLAG, Argument, Operand, Output, Recipe, Room, Specs, array, lie, made
+from .recipes import FLAG, Argument, Operand, Output, Recipe, Specs, Workspace, array, lie, made
 
 # In blocks of as many rows as `tops` has. For each row, `powers` holds e^(x - top) and `total` their sum when its
 # {body} is reached. Of labels it has the others' alone, and `power` the label's: added to that of a sure label they
@@ -71,7 +71,7 @@ SOFTMAX = """            factor = {dtype}(1.0 / total)
 LOGARITHM = """            size = {dtype}(math.log(total))
             for j in range(classes):
                 out[i, j] = x[i, j] - tops[r] - size"""
-# By name, the arguments of a kernel beside x and its room; what stands before the loop, in it, and after it.
+# By name, the arguments of a kernel beside x and its workspace; what stands before the loop, in it, and after it.
 KERNELS = {
     "cross_entropy": ("labels, wrong, mean", CHECK, LOSS, MEAN),
     "excess": ("labels, wrong, scale, out", CHECK + EACH, EXCESS, ""),
@@ -105,7 +105,7 @@ def _by_labels(name: str) -> Callable[..., np.ndarray]:
         if not _small(x):
             out, wrong = np.empty(x.shape if others else (), x.dtype), np.zeros(1, np.intp)
             given = labels.astype(np.intp, copy=False), wrong, *others
-            cache.load(_source(name, x.dtype))(x, *_room(x), *given, out)
+            cache.load(_source(name, x.dtype))(x, *_workspace(x), *given, out)
             if not wrong[0]:
                 return out
         return by_numpy(*operands)  # which says what label is out of range
@@ -123,8 +123,8 @@ def _by_rows(name: str) -> Callable[..., np.ndarray]:
             return by_numpy(*operands, axis)
         rows = [array.reshape(-1, x.shape[-1]) for array in operands]
         out = np.empty(rows[0].shape, x.dtype)
-        room = () if name in PROJECTIONS else _room(rows[0])
-        cache.load(_source(name, x.dtype))(*rows, *room, out)
+        workspace = () if name in PROJECTIONS else _workspace(rows[0])
+        cache.load(_source(name, x.dtype))(*rows, *workspace, out)
         return out.reshape(x.shape)
 
     by_numpy = quicken(name, forward)
@@ -141,7 +141,7 @@ def labelled_recipe(name: str, operands: Specs, out: ArraySpec) -> Recipe:
     """cross_entropy or excess as a recipe. A label that is out of range sets the flag."""
     x, labels, *others = [(Operand(n), lie(operands[n])) for n in LABELLED[name]]
     wrong = FLAG, np.zeros(1, np.intp)
-    arguments = [array(*x), *_room_for(x[1]), *[array(*each) for each in (labels, wrong, *others)]]
+    arguments = [array(*x), *_workspace_for(x[1]), *[array(*each) for each in (labels, wrong, *others)]]
     return made(_source(name, x[1].dtype), [*arguments, array(Output(0), lie(out))], exact=not _small(x[1]))
 
 
@@ -151,13 +151,13 @@ def rows_recipe(name: str, operands: Specs, out: ArraySpec, axis: Axes) -> Recip
     if not x.size or not _are_rows(arrays, axis):
         return None
     rows = np.empty((x.size // x.shape[-1], x.shape[-1]), x.dtype)
-    room = () if name in PROJECTIONS else _room_for(rows)
-    arguments = [*[array(Operand(n), rows) for n in range(len(arrays))], *room, array(Output(0), rows)]
+    workspace = () if name in PROJECTIONS else _workspace_for(rows)
+    arguments = [*[array(Operand(n), rows) for n in range(len(arrays))], *workspace, array(Output(0), rows)]
     return made(_source(name, x.dtype), arguments, exact=not _small(x))
 
 
-def _room_for(x: np.ndarray) -> list[Argument]:
-    return [array(Room(a.nbytes), a) for a in _room(x)]
+def _workspace_for(x: np.ndarray) -> list[Argument]:
+    return [array(Workspace(a.nbytes), a) for a in _workspace(x)]
 
 
 def _small(x: np.ndarray) -> bool:
@@ -169,7 +169,7 @@ def _are_rows(arrays: Sequence[np.ndarray], axis: Axes) -> bool:
     return axis in (-1, arrays[0].ndim - 1) and all(a.dtype in FLOATS and a.flags.c_contiguous for a in arrays)
 
 
-def _room(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _workspace(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where a kernel puts the powers and the largest numbers of a block of rows."""
     rows = min(len(x), max(1, BLOCK // x.shape[1]))
     return np.empty(rows * x.shape[1], x.dtype), np.empty(rows, x.dtype)

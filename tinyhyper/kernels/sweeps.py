@@ -1,12 +1,13 @@
 """Kernels of convolution: windows of weights sweep over images, and images over images.
 
-Each image in turn is copied into a room that is larger by the zeros around it and stays in the second cache. There the
-rows of a window are runs of numbers, read where they lie by the tiles of `windows`; no matrix is made of them, which
-would take longer than the arithmetic. Rows of a window that lie in the zeros above or below the image are left out.
-Meanwhile the next image is fetched into the cache: every tile asks for its share.
+Each image in turn is copied into a zero-padded workspace that fits into the second cache. There the rows of a window
+are runs of numbers, which the tiles of `windows` read where they lie. No matrix is made of them: that would take longer
+than the arithmetic. Rows of a window in the zeros above or below the image are left out. Meanwhile the next image is
+fetched into the cache: every tile asks for its share.
 
-The transpose by x is a convolution, too. With stride s, the pixels of x fall into s * s phases, and those of one phase
-are sums over windows of g, weighted by every s-th tap, the last first. So no zeros come between the pixels of g.
+The gradient with respect to x is a convolution, too. With stride s, the pixels of x fall into s * s phases. The pixels
+of one phase are sums over windows of g, weighted by every s-th tap, the last first. So no zeros come between the pixels
+of g.
 """
 
 from __future__ import annotations
@@ -27,52 +28,52 @@ from .scratch import scratch
 Pair = tuple[int, int]
 
 SWEEP = """
-def kernel(x, w, out, room, corner, step, counts):
-    size, steps, (images, rows, pixels, channels) = room.itemsize, w.shape[1], out.shape
+def kernel(x, w, out, workspace, corner, step, counts):
+    size, steps, (images, rows, pixels, channels) = workspace.itemsize, w.shape[1], out.shape
     share = x[0].size * size // (rows * pixels)
-    plain = sound(w, room)
+    plain = sound(w, workspace)
     alone = not (plain or counts)
-    room[:] = 0
+    workspace[:] = 0
     for image in range(images):
-        move(x[image], 0, 0, room, corner[0], corner[1], x.shape[1], x.shape[2])
+        move(x[image], 0, 0, workspace, corner[0], corner[1], x.shape[1], x.shape[2])
         for v in range(0, channels, {wide}):
             width = min({wide}, channels - v)
             tall = 1 if alone else even(pixels, {tall} if width > {lanes} else {taller}, {unit})
             for i in range(rows):
-                a, laps = inside(i * step[0], 1, len(w), corner[0], corner[0] + x.shape[1])
+                a, rounds = inside(i * step[0], 1, len(w), corner[0], corner[0] + x.shape[1])
                 if counts and not plain:
-                    a, laps = 0, len(w)
+                    a, rounds = 0, len(w)
                 for j in range(0, pixels, tall):
                     if v == 0:
                         fetch(x, image + 1, (i * pixels + j) * share, tall * share)
                     b, run = 0, steps
                     if alone:
                         b, run = inside(j * step[1], 1, steps, corner[1], corner[1] + x.shape[2])
-                        if min(laps, run) < 1:
+                        if min(rounds, run) < 1:
                             out[image, i, j, v : v + width] = 0
                             continue
                     window(
-                        place(room, i * step[0] + a, j * step[1] + b), step[1] * size, size, room.strides[0],
+                        place(workspace, i * step[0] + a, j * step[1] + b), step[1] * size, size, workspace.strides[0],
                         place(w[a], b, v), w.strides[1], w.strides[0],
-                        out[image, i], j, v, max(1, laps), run, min(tall, pixels - j), width, False,
+                        out[image, i], j, v, max(1, rounds), run, min(tall, pixels - j), width, False,
                     )
 """
-CORRELATE = """
-def kernel(x, g, total, room, corner, step, skips):
-    size, (images, rows, pixels, _), (taps, run, channels) = room.itemsize, g.shape, total.shape
+WEIGHT_GRAD = """
+def kernel(x, g, total, workspace, corner, step, skips):
+    size, (images, rows, pixels, _), (taps, run, channels) = workspace.itemsize, g.shape, total.shape
     band = max(1, {band} // pixels)
     tiles = (rows + band - 1) // band * max(1, total.size // ({tall} * {wide}))  # for an image, about
     share = x[0].size * size // tiles
     for every in range(0 if skips else 1, 2):
-        room[:] = 0
+        workspace[:] = 0
         for image in range(images):
-            move(x[image], 0, 0, room, corner[0], corner[1], x.shape[1], x.shape[2])
+            move(x[image], 0, 0, workspace, corner[0], corner[1], x.shape[1], x.shape[2])
             tile = 0
             for i in range(0, rows, band):
                 for a in range(taps):
-                    n, laps = 0, min(band, rows - i)
+                    n, rounds = 0, min(band, rows - i)
                     if not every:
-                        n, laps = inside(i * step[0] + a, step[0], laps, corner[0], corner[0] + x.shape[1])
+                        n, rounds = inside(i * step[0] + a, step[0], rounds, corner[0], corner[0] + x.shape[1])
                     for v in range(0, channels, {wide}):
                         width = min({wide}, channels - v)
                         tall = even(run, {tall} if width > {lanes} else {taller}, {unit})
@@ -80,11 +81,12 @@ def kernel(x, g, total, room, corner, step, skips):
                             fetch(x, image + 1, tile * share, share)
                             tile += 1
                             window(
-                                place(room, (i + n) * step[0] + a, r), size, step[1] * size, step[0] * room.strides[0],
+                                place(workspace, (i + n) * step[0] + a, r),
+                                size, step[1] * size, step[0] * workspace.strides[0],
                                 place(g[image, i + n], 0, v), g.strides[2], g.strides[1],
-                                total[a], r, v, max(1, laps), pixels, min(tall, run - r), width, image + i > 0,
+                                total[a], r, v, max(1, rounds), pixels, min(tall, run - r), width, image + i > 0,
                             )
-        if every or sound(total, room):
+        if every or sound(total, workspace):
             return
 """
 IMPORTS = """
@@ -104,7 +106,7 @@ class Padded(NamedTuple):
     """Images for a kernel, (n, height, width * channels), cut to what windows reach.
 
     first: where in the whole images the rows begin, and the numbers in them.
-    shape: of the room for one of them and the zeros around it; `corner` is where in it the image begins.
+    shape: of the workspace for one image and the zeros around it.  corner: where the image begins in it.
     """
 
     images: np.ndarray
@@ -163,8 +165,8 @@ def swept(w: np.ndarray, out: np.ndarray) -> list[slice]:
     return _parts(len(out), PARTS * threads.num_threads(), w.size * out[..., 0].size)
 
 
-def spread(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
-    """out = the transpose, by x, of a convolution of this stride and padding."""
+def input_grad(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
+    """out = the gradient with respect to x of a convolution of this stride and padding, for the cotangent g."""
     weights, (down, across) = turned(w), stride
     for pixel, tap, zeros in phases(w.shape[:2], stride, padding):
         pixels = out[:, pixel[0] :: down, pixel[1] :: across]
@@ -172,7 +174,7 @@ def spread(g: np.ndarray, w: np.ndarray, out: np.ndarray, stride: Pair, padding:
 
 
 def turned(w: np.ndarray) -> np.ndarray:
-    """The weights of the transpose by x."""
+    """The weights of the convolution that gives the gradient with respect to x."""
     return w[::-1, ::-1].swapaxes(2, 3)
 
 
@@ -186,8 +188,8 @@ def phases(taps: Pair, stride: Pair, padding: Pair) -> Iterator[tuple[Pair, Pair
         yield pixel, (last[0], last[1]), (counts[0] - 1 - late[0], counts[1] - 1 - late[1])
 
 
-def correlate(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
-    """out = the transpose, by w, of a convolution of this stride and padding."""
+def weight_grad(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, padding: Pair) -> None:
+    """out = the gradient with respect to w of a convolution of this stride and padding, for the cotangent g."""
     padded = pad(x, out.shape[:2], g.shape[1:3], stride, padding, out.dtype)
     if not (out.size and g.size):
         out[...] = 0
@@ -195,9 +197,9 @@ def correlate(x: np.ndarray, g: np.ndarray, out: np.ndarray, stride: Pair, paddi
     cotangents = _whole(g, out.dtype)
     parts = groups(g, out)
     rows = out.reshape(len(out), -1, out.shape[3])
-    with _room("sums", (len(parts), *rows.shape), out.dtype) as sums:
+    with _workspace("sums", (len(parts), *rows.shape), out.dtype) as sums:
         arrays = [(padded.images[part], cotangents[part], total) for part, total in zip(parts, sums)]
-        _run(CORRELATE, padded, arrays, (stride[0], stride[1] * x.shape[3]), skips(padding, out.shape[:2]))
+        _run(WEIGHT_GRAD, padded, arrays, (stride[0], stride[1] * x.shape[3]), skips(padding, out.shape[:2]))
         np.add.reduce(sums, axis=0, out=rows)
 
 
@@ -215,8 +217,8 @@ def skips(padding: Pair, size: Pair) -> bool:
 def _run(source: str, padded: Padded, arrays: Sequence[Sequence[np.ndarray]], step: Pair, flag: bool) -> None:
     """The kernel for each of these, shared by threads."""
     dtype = padded.images.dtype
-    with _room("images", (len(arrays), *padded.shape), dtype) as rooms:
-        calls: list[tuple[Any, ...]] = [(*three, room, padded.corner, step, flag) for three, room in zip(arrays, rooms)]
+    with _workspace("images", (len(arrays), *padded.shape), dtype) as workspaces:
+        calls: list[tuple[Any, ...]] = [(*a, own, padded.corner, step, flag) for a, own in zip(arrays, workspaces)]
         threads.run(kernel(source, dtype), calls)
 
 
@@ -258,7 +260,7 @@ def _parts(images: int, most: int, work: int) -> list[slice]:
 
 
 @contextmanager
-def _room(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+def _workspace(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
     """Memory that the calling thread keeps. It holds whatever it held before."""
     size = math.prod(shape)
     owner = ("convolution", name, dtype)

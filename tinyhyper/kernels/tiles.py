@@ -23,39 +23,39 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import BYTE, LONG, POINTER, SHAPE, Code, Loop, lanes
+from .vectors import BYTE, LONG, POINTER, SHAPE, LLVMFunction, Loop, lanes
 
 VECTORS = 2  # a tile's width
 LONG_BYTES = 8
 BYTES = SHAPE.bytes  # numba reads a number, but no tuple with names
 
 
-def _write_tile(code: Code, rows: int, vectors: int) -> None:
-    """c[:height, :width] = or += a[:rows, picks] @ b[picks], for a row of b that is as wide as the vectors.
+def _write_tile(code: LLVMFunction, rows: int, vectors: int) -> None:
+    """c[:height, :width] = or += a[:rows, indices] @ b[indices], for a row of b that is as wide as the vectors.
 
-    picks: so many numbers of columns of a and rows of b. Strides are in bytes: rows of a are `a_step` apart, and its
-    columns `a_hop`.
+    indices: of columns of a and rows of b, `count` of them.  a_row, a_column: how far rows and columns of a are apart,
+    in bytes; b_row, c_row alike.
     """
-    a, a_step, a_hop, b, b_step, c, c_step, picks, count, height, width, adds = code.function.args
+    a, a_row, a_column, b, b_row, c, c_row, indices, count, height, width, adds = code.function.args
     # A row's place is that of a group of four plus 0 to 3 steps: few registers, and none in the way of the loop.
-    groups = [code.at(a, code.times(a_step, row)) for row in range(0, rows, 4)]
-    steps = [code.times(a_step, n) for n in range(4)]
-    loop = Loop(code, count, [picks, *[code.zero] * (rows * vectors)])
-    pick, *sums = loop.values
-    number = code.load(pick, LONG)
-    left, right = code.builder.mul(number, a_hop), code.at(b, code.builder.mul(number, b_step))
+    groups = [code.at(a, code.times(a_row, row)) for row in range(0, rows, 4)]
+    steps = [code.times(a_row, n) for n in range(4)]
+    loop = Loop(code, count, [indices, *[code.zero] * (rows * vectors)])
+    index, *sums = loop.values
+    number = code.load(index, LONG)
+    left, right = code.builder.mul(number, a_column), code.at(b, code.builder.mul(number, b_row))
     places = [code.at(group, left) for group in groups]
     y = [code.load(code.at(right, vector * SHAPE.bytes)) for vector in range(vectors)]
     totals = []
     for row in range(rows):
-        x = code.spread(code.load(code.at(places[row // 4], steps[row % 4]), code.real))
+        x = code.splat(code.load(code.at(places[row // 4], steps[row % 4]), code.real))
         totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
-    loop.close([code.at(pick, LONG_BYTES), *totals])
-    put(code, totals, c, c_step, height, width, adds, vectors)
+    loop.close([code.at(index, LONG_BYTES), *totals])
+    put(code, totals, c, c_row, height, width, adds, vectors)
 
 
 def put(  # type: ignore[no-untyped-def]
-    code: Code, totals: Sequence[Any], c, c_step, height, width, adds, vectors: int
+    code: LLVMFunction, totals: Sequence[Any], c, c_row, height, width, adds, vectors: int
 ) -> None:
     """c[:height, :width] = or += a tile's sums, row after row, each as wide as so many vectors."""
     builder, rows = code.builder, len(totals) // vectors
@@ -63,7 +63,7 @@ def put(  # type: ignore[no-untyped-def]
     spots: list[Any] = []
     for _ in range(rows):
         spots += [code.at(c, vector * SHAPE.bytes) for vector in range(vectors)]
-        c = code.at(c, c_step)
+        c = code.at(c, c_row)
     fits = builder.and_(
         builder.icmp_signed("==", height, LONG(rows)), builder.icmp_signed("==", width, LONG(vectors * code.lanes))
     )
@@ -83,9 +83,9 @@ def put(  # type: ignore[no-untyped-def]
                 code.masked_store(builder.select(adds, builder.fadd(total, old), total), place, mask)
 
 
-def _write_copy(code: Code) -> None:
+def _write_copy(code: LLVMFunction) -> None:
     """The first `width` elements of `count` rows of a, to b. The rows of b have room for a whole vector at the end."""
-    a, a_step, b, b_step, count, width = code.function.args
+    a, a_row, b, b_row, count, width = code.function.args
     builder = code.builder
     vectors = builder.udiv(builder.add(width, LONG(code.lanes - 1)), LONG(code.lanes))
     rows = Loop(code, count, [a, b])
@@ -93,26 +93,26 @@ def _write_copy(code: Code) -> None:
     source, target, left = columns.values
     code.store(code.masked_load(source, code.first(left, 0)), target)
     columns.close([code.at(source, SHAPE.bytes), code.at(target, SHAPE.bytes), builder.sub(left, LONG(code.lanes))])
-    rows.close([code.at(rows.values[0], a_step), code.at(rows.values[1], b_step)])
+    rows.close([code.at(rows.values[0], a_row), code.at(rows.values[1], b_row)])
 
 
-def _write_flip(code: Code) -> None:
+def _write_flip(code: LLVMFunction) -> None:
     """`count` square blocks of a, next to each other in its rows, transposed to lie below each other in b.
 
     The square's two halves are shuffled like a pack of cards, as often as halving it gives single rows.
     """
-    a, a_step, b, b_step, count = code.function.args
+    a, a_row, b, b_row, count = code.function.args
     lanes, half = code.lanes, code.lanes // 2
     blocks = Loop(code, count, [a, b])
     source, target = blocks.values
-    rows = [code.load(code.at(source, code.times(a_step, row))) for row in range(lanes)]
+    rows = [code.load(code.at(source, code.times(a_row, row))) for row in range(lanes)]
     low, high = [[lane // 2 + start + lane % 2 * lanes for lane in range(lanes)] for start in (0, half)]
     for _ in range(lanes.bit_length() - 1):
         pairs = zip(rows[:half], rows[half:])
         rows = [code.shuffle(x, y, order) for x, y in pairs for order in (low, high)]
     for row, value in enumerate(rows):
-        code.store(value, code.at(target, code.times(b_step, row)))
-    blocks.close([code.at(source, SHAPE.bytes), code.at(target, code.times(b_step, lanes))])
+        code.store(value, code.at(target, code.times(b_row, row)))
+    blocks.close([code.at(source, SHAPE.bytes), code.at(target, code.times(b_row, lanes))])
 
 
 def call(builder: ir.IRBuilder, write: Callable[..., None], real: ir.Type, args: Sequence[Any], *sizes: int) -> None:
@@ -120,7 +120,7 @@ def call(builder: ir.IRBuilder, write: Callable[..., None], real: ir.Type, args:
     name = "_".join([write.__name__, str(real), *map(str, sizes)])
     function = builder.module.globals.get(name)
     if function is None:
-        code = Code(builder.module, real, name, [arg.type for arg in args])
+        code = LLVMFunction(builder.module, real, name, [arg.type for arg in args])
         write(code, *sizes)
         code.builder.ret_void()
         function = code.function
@@ -188,9 +188,9 @@ def smallest(  # type: ignore[no-untyped-def]
 
 
 def _tile(  # type: ignore[no-untyped-def]
-    builder, a, a_step, a_hop, b, b_step, out, i, j, picks, count, height, width, adds
+    builder, a, a_row, a_column, b, b_row, out, i, j, indices, count, height, width, adds
 ):
-    args = a, a_step, a_hop, b, b_step, out.place(i, j), out.strides[0], picks, count, height, width, adds
+    args = a, a_row, a_column, b, b_row, out.place(i, j), out.strides[0], indices, count, height, width, adds
     smallest(builder, _write_tile, out, args, height, width, [SHAPE.rows] * VECTORS)
 
 
@@ -209,8 +209,8 @@ if numba.config.DISABLE_JIT:
     def place(array: np.ndarray, i: int, j: int) -> np.ndarray:
         return array[i:, j:]
 
-    def tile(a, a_step, a_hop, b, b_step, out, i, j, picks, count, height, width, adds):  # type: ignore[no-untyped-def]
-        chosen = picks[0, :count]
+    def tile(a, a_row, a_column, b, b_row, out, i, j, indices, count, height, width, adds):  # type: ignore[no-untyped-def]
+        chosen = indices[0, :count]
         product = a[:height, chosen] @ b[chosen, :width]
         spot = out[i : i + height, j : j + width]
         spot[...] = spot + product if adds else product
@@ -268,5 +268,5 @@ def kinds_of(dtype: np.dtype) -> list[types.Type]:  # pragma: no cover - compile
     """The types of a product's arguments, for arrays of the dtype and of any strides."""
     real = types.float32 if dtype == np.float32 else types.float64
     operand, result = (types.Array(real, 3, "A", readonly=readonly) for readonly in (True, False))
-    numbers, room, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
-    return [operand, operand, result, numbers, room, room, numbers, block, *[types.boolean] * 3]
+    integers, panels, block = types.Array(types.intp, 2, "C"), types.Array(real, 2, "A"), types.UniTuple(types.intp, 2)
+    return [operand, operand, result, integers, panels, panels, integers, block, *[types.boolean] * 3]

@@ -51,7 +51,7 @@ def lanes(size: int) -> int:
     return SHAPE.bytes // size
 
 
-class Code:
+class LLVMFunction:
     """One LLVM function being written, for elements of the type `real`."""
 
     def __init__(self, module: ir.Module, real: ir.Type, name: str, arguments: Sequence[ir.Type]) -> None:
@@ -81,7 +81,7 @@ class Code:
     def store(self, value: ir.Value, place: ir.Value) -> None:
         self.builder.store(value, self.builder.bitcast(place, value.type.as_pointer()), align=self.size)
 
-    def spread(self, x: ir.Value) -> ir.Value:
+    def splat(self, x: ir.Value) -> ir.Value:
         """A vector of one number."""
         kind = ir.VectorType(x.type, self.lanes)
         first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), x, INT(0))
@@ -98,7 +98,7 @@ class Code:
     def first(self, count: ir.Value, start: int) -> ir.Value:
         """Which lanes of a vector that begins at element `start` lie among the first `count`."""
         numbers = ir.Constant(ir.VectorType(LONG, self.lanes), [start + lane for lane in range(self.lanes)])
-        return self.builder.icmp_signed("<", numbers, self.spread(count))
+        return self.builder.icmp_signed("<", numbers, self.splat(count))
 
     def masked_load(self, place: ir.Value, mask: ir.Value) -> ir.Value:
         place = self.builder.bitcast(place, self.vector.as_pointer())
@@ -117,7 +117,7 @@ class Code:
 class Loop:
     """A loop that is run `count` times, at least once; `values` begin as `starts`. `close(following)` ends it."""
 
-    def __init__(self, code: Code, count: ir.Value, starts: Sequence[ir.Value]) -> None:
+    def __init__(self, code: LLVMFunction, count: ir.Value, starts: Sequence[ir.Value]) -> None:
         self.builder, before = code.builder, code.builder.block
         self.body = code.function.append_basic_block()
         self.builder.branch(self.body)

@@ -1,9 +1,10 @@
 """The inner loops of a convolution: a tile of sums, in vector registers, as for a matrix product.
 
 Along a row of an image, with channels innermost, the row of a window is one run of numbers, and the next pixel's window
-begins a fixed number of them later. So sums over windows are products of matrices whose inner axis has two levels, laps
-of steps: for a convolution the rows of a window and the numbers in each, for the gradient of its weights the rows of an
-image and the pixels in each. The operands are read where they lie; nothing is copied to make a matrix of it.
+begins a fixed number of them later. So sums over windows are products of matrices whose inner axis is two nested
+loops, `outer` and `inner`: for a convolution the rows of a window and the numbers in each, for the gradient of its
+weights the rows of an image and the pixels in each. The operands are read where they lie; nothing is copied to make a
+matrix of it.
 """
 
 from __future__ import annotations
@@ -15,44 +16,47 @@ from numba import types
 from numba.core import cgutils
 
 from .tiles import BYTES, VECTORS, View, call, compiled, place, put, smallest
-from .vectors import BYTE, INT, LONG, POINTER, SHAPE, Code, Loop
-from .zeros import spoil
+from .vectors import BYTE, INT, LONG, POINTER, SHAPE, LLVMFunction, Loop
+from .zeros import mark_nonfinite
 
 LINE = 64  # bytes of a line of a cache
 # How many rows the largest tile has that is one vector wide, two, and so on.
 TALLEST = [SHAPE.rows * VECTORS // vectors for vectors in range(1, VECTORS + 1)]
 
 
-def _write_window(code: Code, rows: int, vectors: int) -> None:
-    """c[:height, :width] = or += the sum over laps and steps of an element of a, for each row, times a row of b.
+def _write_window(code: LLVMFunction, rows: int, vectors: int) -> None:
+    """c[:height, :width] = or += the sum over both inner loops of an element of a, for each row, times a row of b.
 
-    How far it is to the next row, step and lap, is in bytes. b's rows are as wide as the vectors.
+    outer, inner: how often each loop runs.  a_row, a_outer, a_inner and so on: how far the next element is, in bytes.
+    b's rows are as wide as the vectors.
     """
-    a, a_row, a_step, a_lap, b, b_step, b_lap, c, c_row, laps, steps, height, width, adds = code.function.args
-    hops = [code.times(a_row, row) for row in range(rows)]
-    lap = Loop(code, laps, [a, b, *[code.zero] * (rows * vectors)])
-    step = Loop(code, steps, lap.values)
-    left, right, *sums = step.values
+    a, a_row, a_inner, a_outer, b, b_inner, b_outer, c, c_row, outer, inner, height, width, adds = code.function.args
+    offsets = [code.times(a_row, row) for row in range(rows)]
+    outside = Loop(code, outer, [a, b, *[code.zero] * (rows * vectors)])
+    loop = Loop(code, inner, outside.values)
+    left, right, *sums = loop.values
     y = [code.load(code.at(right, vector * SHAPE.bytes)) for vector in range(vectors)]
     totals = []
-    for row, hop in enumerate(hops):
-        x = code.spread(code.load(code.at(left, hop), code.real))
+    for row, offset in enumerate(offsets):
+        x = code.splat(code.load(code.at(left, offset), code.real))
         totals += [code.multiply_add(x, y[v], sums[row * vectors + v]) for v in range(vectors)]
-    step.close([code.at(left, a_step), code.at(right, b_step), *totals])
-    lap.close([code.at(lap.values[0], a_lap), code.at(lap.values[1], b_lap), *totals])
+    loop.close([code.at(left, a_inner), code.at(right, b_inner), *totals])
+    outside.close([code.at(outside.values[0], a_outer), code.at(outside.values[1], b_outer), *totals])
     put(code, totals, c, c_row, height, width, adds, vectors)
 
 
 def _window(  # type: ignore[no-untyped-def]
-    builder: ir.IRBuilder, a, a_row, a_step, a_lap, b, b_step, b_lap, out: View, i, j, laps, steps, height, width, adds
+    builder: ir.IRBuilder, a, a_row, a_inner, a_outer, b, b_inner, b_outer,
+    out: View, i, j, outer, inner, height, width, adds,
 ):
     args = (
-        a, a_row, a_step, a_lap, b, b_step, b_lap, out.place(i, j), out.strides[0], laps, steps, height, width, adds,
+        a, a_row, a_inner, a_outer, b, b_inner, b_outer,
+        out.place(i, j), out.strides[0], outer, inner, height, width, adds,
     )  # fmt: skip
     smallest(builder, _write_window, out, args, height, width, TALLEST)
 
 
-def _write_fetch(code: Code) -> None:
+def _write_fetch(code: LLVMFunction) -> None:
     """Ask for so many lines of memory from a place on, which need not be there."""
     start, count = code.function.args
     lines = Loop(code, count, [start])
@@ -70,11 +74,11 @@ def _fetch(builder: ir.IRBuilder, array: View, n, offset, count):  # type: ignor
 
 if numba.config.DISABLE_JIT:
 
-    def window(a, a_row, a_step, a_lap, b, b_step, b_lap, out, i, j, laps, steps, height, width, adds):  # type: ignore[no-untyped-def]
+    def window(a, a_row, a_inner, a_outer, b, b_inner, b_outer, out, i, j, outer, inner, height, width, adds):  # type: ignore[no-untyped-def]
         strided = np.lib.stride_tricks.as_strided
-        left = strided(a, (height, laps, steps), (a_row, a_lap, a_step))
-        right = strided(b, (laps, steps, width), (b_lap, b_step, b.itemsize))
-        sums = np.einsum("hls,lsw->hw", left, right)  # BLAS would lose NaN where it scales by 0
+        left = strided(a, (height, outer, inner), (a_row, a_outer, a_inner))
+        right = strided(b, (outer, inner, width), (b_outer, b_inner, b.itemsize))
+        sums = np.einsum("hoi,oiw->hw", left, right)  # BLAS would lose NaN where it scales by 0
         spot = out[i : i + height, j : j + width]
         spot[...] = spot + sums if adds else sums
 
@@ -95,7 +99,7 @@ def even(length, most, unit):  # type: ignore[no-untyped-def]
 
 @numba.njit(error_model="numpy")
 def inside(row, far, count, low, high):  # type: ignore[no-untyped-def]
-    """Of `count` laps, on rows `far` apart from this one on, the first and number of those from row low to before high.
+    """Of `count` rows `far` apart, this one first, the first and number of those from row low to before high.
 
     The other rows hold zeros. A number below 1 is none.
     """
@@ -104,12 +108,13 @@ def inside(row, far, count, low, high):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(error_model="numpy")
-def sound(array, room):  # type: ignore[no-untyped-def]
-    """Whether all of an array of three axes is finite, whose rows have no gaps. Writes to where the room begins."""
-    flat = room.reshape(room.size)
+def sound(array, workspace):  # type: ignore[no-untyped-def]
+    """Whether an array of three axes, whose rows have no gaps, is finite throughout. It writes to the workspace."""
+    flat = workspace.reshape(workspace.size)
     for n in range(len(array)):
-        spoil(place(array[n], 0, 0), array.strides[1], array, place(room, 0, 0), array.shape[1], array.shape[2])
-        for k in range(BYTES // room.itemsize):
+        start, marks, (_, rows, columns) = place(array[n], 0, 0), place(workspace, 0, 0), array.shape
+        mark_nonfinite(start, array.strides[1], array, marks, rows, columns)
+        for k in range(BYTES // workspace.itemsize):
             if flat[k] != 0:
                 return False
     return True
@@ -136,5 +141,5 @@ def kinds_of(dtype: np.dtype, axes: int) -> list[types.Type]:  # pragma: no cove
     """
     real = types.float32 if dtype == np.float32 else types.float64
     images, other = (types.Array(real, ndim, "A", readonly=True) for ndim in (3, axes))
-    out, room, pair = types.Array(real, 7 - axes, "A"), types.Array(real, 2, "C"), types.UniTuple(types.intp, 2)
-    return [images, other, out, room, pair, pair, types.boolean]
+    out, workspace, pair = types.Array(real, 7 - axes, "A"), types.Array(real, 2, "C"), types.UniTuple(types.intp, 2)
+    return [images, other, out, workspace, pair, pair, types.boolean]

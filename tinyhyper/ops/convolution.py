@@ -26,8 +26,8 @@ Pair: TypeAlias = "tuple[int, int]"
 
 
 @operation(
-    x=lambda g, w, spec, stride, padding: _spread(g, w, stride, padding, spec.shape[1:3]),
-    w=lambda g, x, spec, stride, padding: _correlate(x, g, stride, padding, spec.shape[:2]),
+    x=lambda g, w, spec, stride, padding: _conv2d_input_grad(g, w, stride, padding, spec.shape[1:3]),
+    w=lambda g, x, spec, stride, padding: _conv2d_weight_grad(x, g, stride, padding, spec.shape[:2]),
 )
 def _conv2d(x: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair) -> np.ndarray:
     windows = _windows(x, w.shape[:2], stride, padding)
@@ -39,10 +39,10 @@ def _conv2d(x: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair) -> np.
 
 @operation(
     y=lambda g, w, stride, padding: _conv2d(g, w, stride, padding),
-    w=lambda g, y, spec, stride, padding: _correlate(g, y, stride, padding, spec.shape[:2]),
+    w=lambda g, y, spec, stride, padding: _conv2d_weight_grad(g, y, stride, padding, spec.shape[:2]),
 )
-def _spread(y: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
-    """Images of this size: every pixel of y is spread over the window it was summed from."""
+def _conv2d_input_grad(y: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
+    """The gradient with respect to images of this size: each pixel of y is added to the window it was summed from."""
     (down, across), (top, left), (height, width) = stride, padding, size
     padded = np.zeros((len(y), height + 2 * top, width + 2 * left, w.shape[2]), np.result_type(y, w))
     for a, b in np.ndindex(w.shape[:2]):
@@ -51,11 +51,11 @@ def _spread(y: np.ndarray, w: np.ndarray, /, stride: Pair, padding: Pair, size: 
 
 
 @operation(
-    x=lambda g, y, spec, stride, padding: _spread(y, g, stride, padding, spec.shape[1:3]),
+    x=lambda g, y, spec, stride, padding: _conv2d_input_grad(y, g, stride, padding, spec.shape[1:3]),
     y=lambda g, x, stride, padding: _conv2d(x, g, stride, padding),
 )
-def _correlate(x: np.ndarray, y: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
-    """Weights of this size: how pixels of x go along with the pixels of y they contributed to."""
+def _conv2d_weight_grad(x: np.ndarray, y: np.ndarray, /, stride: Pair, padding: Pair, size: Pair) -> np.ndarray:
+    """The gradient with respect to weights of this size: x correlated with the output's cotangent y."""
     pixels, inputs = math.prod(y.shape[:3]), math.prod(size) * x.shape[3]
     columns = _windows(x, size, stride, padding).transpose(4, 5, 3, 0, 1, 2).reshape(inputs, pixels)
     products = columns @ y.reshape(pixels, y.shape[3])  # np.dot would lose NaN where it scales by 0

@@ -7,14 +7,14 @@ how far from 1 it was.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.operation import Elementwise, rule
+from ..core import rules
+from ..core.operation import OPERATIONS, Elementwise, rule
 from ..core.rules import (
     absolute,
-    add,
     divide,
     equal,
     exp,
@@ -22,17 +22,8 @@ from ..core.rules import (
     greater_equal,
     less,
     less_equal,
-    log,
-    multiply,
-    negative,
-    not_equal,
     positive,
     power,
-    reciprocal,
-    sign,
-    sqrt,
-    square,
-    subtract,
     tanh,
     where,
 )
@@ -145,11 +136,9 @@ def _clipped(rule: Elementwise, x: Any, bound: Any, beyond: Elementwise) -> Any:
 FABS = rule("fabs", np.fabs, "The absolute value, as a float.", **absolute.vjps)
 FLOAT_POWER = rule("float_power", np.float_power, "x ** y, as float64.", **power.vjps)
 NUMPY_ALIASES = {"absolute": absolute, "true_divide": divide, "fabs": FABS, "float_power": FLOAT_POWER}
-RULES: dict[str, Elementwise] = {
-    op.name: op
-    for op in (
-        equal, not_equal, less, less_equal, greater, greater_equal, isnan, sign, floor, where, maximum, minimum,
-        absolute, relu, positive, negative, add, subtract, multiply, divide, power, square, reciprocal, sqrt, exp,
-        expm1, log, log1p, sigmoid, softplus, logaddexp, sin, cos, tan, arcsin, arccos, arctan, sinh, cosh, tanh, erf,
-    )
-}  # fmt: skip
+# Without a name in th: slopes, and what NumPy alone has.
+INNER = {"tanh_slope", "sigmoid_slope", "arc_slope", "fabs", "float_power"}
+RULES = {name: op for name, op in OPERATIONS.items() if isinstance(op, Elementwise) and name not in INNER}
+NAMES = sorted({"clip", *RULES} & {*globals()} - {*vars(rules)})
+if not TYPE_CHECKING:  # for which it would have to be written out
+    __all__ = NAMES

@@ -38,20 +38,20 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
 
 
 @functools.lru_cache(maxsize=256)
-def _after(activation: Callable[[Any], Any] | None, version: int, weak: Mask) -> Fusion:
+def _after(activation: Callable[[Any], Any] | None, version: int, scalars: Mask) -> Fusion:
     """What follows the product, as a fusion of the product and the bias; by the activation of this version.
 
-    weak: whether the product, and the bias if there is one, is a number.
+    scalars: whether the product, and the bias if there is one, is a number.
     """
 
     def after(product: Any, *bias: Any) -> Any:
         return product + bias[0] if bias else product
 
-    return activated("linear", after, ["bias"] * (len(weak) - 1), activation, weak)
+    return activated("linear", after, ["bias"] * (len(scalars) - 1), activation, scalars)
 
 
-def activated(what: str, function: Callable[..., Any], words: list[str], activation: Any, weak: Mask) -> Fusion:
-    """A function and the activation after it as a fusion of operands, of which `weak` says whether they are numbers.
+def activated(what: str, function: Callable[..., Any], words: list[str], activation: Any, scalars: Mask) -> Fusion:
+    """A function and the activation after it as a fusion of operands, of which `scalars` says whether they are numbers.
 
     what: the operation, for errors.  words: what else there is in the fusion's name.
     """
@@ -63,7 +63,7 @@ def activated(what: str, function: Callable[..., Any], words: list[str], activat
         return activation(out) if activation else out
 
     whole.__name__ = " + ".join([*words, *[getattr(activation, "__name__", "activation")] * bool(activation)])
-    fusion, several = trace(whole, len(weak), weak=weak)
+    fusion, several = trace(whole, len(scalars), scalars=scalars)
     if several:
         raise ArgumentError(f"{what}: {whole.__name__} returns several values; an activation returns one")
     return fusion

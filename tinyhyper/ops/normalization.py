@@ -90,7 +90,7 @@ def _shares(kept: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor |
 
 def _fusion(function: Callable[..., Any], count: int, numbers: int = 0, kind: type[Fusion] = Fusion) -> Fusion:
     """A fusion of so many tensors, and then so many numbers."""
-    traced, _ = trace(function, count + numbers, weak=(False,) * count + (True,) * numbers, eager=True)
+    traced, _ = trace(function, count + numbers, scalars=(False,) * count + (True,) * numbers, eager=True)
     return kind(traced.name.strip("_"), traced.inputs, traced.outputs, eager=True)
 
 

@@ -150,7 +150,7 @@ class Recurrence:
     On the way back the gates are read instead of computed again, as saved outputs of a fusion are.
     """
 
-    name, depends = "lstm", None
+    name, depends, quick = "lstm", None, False
 
     def __init__(self) -> None:
         self.forward: Callable[..., Sequence[np.ndarray]] = _forward
@@ -185,7 +185,7 @@ class Pullback:
     """The way back through all steps, from the cotangents that there are and what was saved to the cotangents of x and
     of the first h and c, and to h before each step; as one operation that is not recorded."""
 
-    name, depends = "lstm.vjp", None
+    name, depends, quick = "lstm.vjp", None, False
 
     def __init__(self) -> None:
         self.forward: Callable[..., Sequence[np.ndarray]] = _backward

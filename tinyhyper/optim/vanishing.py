@@ -21,12 +21,17 @@ from ..fusion.symbols import Symbol, substitute
 
 def _numpy_quotient(x: Any, y: Any) -> Any:
     out = np.divide(x, y)
-    return np.where(np.isfinite(out) | ~np.isfinite(x) | ~np.isfinite(y), out, 0)
+    return _vanished(out - out != 0, out, x, y)
 
 
 def _numpy_power(x: Any, y: Any) -> Any:
     out = np.power(x, y)
-    return np.where(np.isinf(out) & np.isfinite(x) & np.isfinite(y), 0, out)
+    return _vanished(np.abs(out) == np.inf, out, x, y)
+
+
+def _vanished(lost: Any, out: Any, x: Any, y: Any) -> Any:
+    """0 where out is lost though x and y are finite, else out. Of a number less itself, 0 says that it is finite."""
+    return np.where(lost, np.where(x - x == 0, np.where(y - y == 0, 0, out), out), out)
 
 
 quotient: Elementwise = Elementwise(

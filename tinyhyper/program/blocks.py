@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .rows import Outside, Row
+from .rows import External, Row
 
 BLOCK = 1 << 13  # bytes that a part of an array has, at most
 FEW = 2  # parts: what is no larger stays in the cache anyhow
@@ -48,14 +48,14 @@ class Task(NamedTuple):
     item: int
 
 
-class Place(NamedTuple):
+class Extent(NamedTuple):
     """Where an array lies, in each turn of the buffers: the first byte, and the one after the last. whole: as above."""
 
     firsts: tuple[int, ...]
     lasts: tuple[int, ...]
     whole: bool
 
-    def meets(self, other: Place) -> bool:
+    def meets(self, other: Extent) -> bool:
         """Whether the two have a byte in common."""
         bounds = zip(self.firsts, self.lasts, other.firsts, other.lasts)
         return any(first < end and begin < last for first, last, begin, end in bounds)
@@ -118,12 +118,12 @@ def divisible(row: Row, entries: Any) -> Task | None:
     return Task(accesses, size, inner, item)
 
 
-def _place(access: Access, words: np.ndarray, begins: np.ndarray) -> Place | None:
+def _place(access: Access, words: np.ndarray, begins: np.ndarray) -> Extent | None:
     """Where an array lies; None for one outside, which lies apart from all."""
-    if isinstance(access.slot, Outside):
+    if isinstance(access.slot, External):
         return None
     starts = words[begins + access.word]
-    return Place(tuple((starts + access.first).tolist()), tuple((starts + access.last).tolist()), access.whole)
+    return Extent(tuple((starts + access.first).tolist()), tuple((starts + access.last).tolist()), access.whole)
 
 
 class Draft:
@@ -135,11 +135,11 @@ class Draft:
 
     def __init__(self, first: int) -> None:
         self.first, self.size, self.unit, self.item = first, 0, 1, 1
-        self.lines: list[tuple[Row, Task, list[Place | None]]] = []
-        self.slots: dict[Place, set[Any]] = {}
-        self.written: set[Place] = set()
+        self.lines: list[tuple[Row, Task, list[Extent | None]]] = []
+        self.slots: dict[Extent, set[Any]] = {}
+        self.written: set[Extent] = set()
 
-    def takes(self, task: Task, places: Sequence[Place | None]) -> bool:
+    def takes(self, task: Task, places: Sequence[Extent | None]) -> bool:
         """Whether a task may come next: it is as large, and divides what it shares with others as these do."""
         unit, item = math.lcm(self.unit, task.inner), max(self.item, task.item)
         if self.size not in (0, task.size) or unit * item > BLOCK:
@@ -151,7 +151,7 @@ class Draft:
             for other in self.slots
         )
 
-    def add(self, row: Row, task: Task, places: list[Place | None]) -> None:
+    def add(self, row: Row, task: Task, places: list[Extent | None]) -> None:
         """Let a task come next."""
         self.size, self.unit, self.item = task.size, math.lcm(self.unit, task.inner), max(self.item, task.item)
         self.lines.append((row, task, places))

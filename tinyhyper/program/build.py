@@ -13,9 +13,9 @@ from ..core.operation import ArraySpec
 from ..sites import Site
 from .handles import spec_of
 from .places import Copied, Difference, Pair, Place, Read, Same, same_op, where
-from .program import Body, Entry, Instruction, Kind, Program, Slot, freeing
+from .program import BatchEntry, Body, Instruction, Program, Slot, SlotKind, freeing
 from .readings import Reading, mapped, slots_in
-from .trace import Event, Part, Trace
+from .trace import Phase, Trace, Traced
 from .values import Key, named
 
 END: Site = ("the end of the step", 0)
@@ -37,7 +37,7 @@ class Builder:
         self._places: dict[Any, int] = {}
         self._earlier: list[list[tuple[int, int]]] = [[] for _ in range(length)]
         self._values: list[list[tuple[int, int]]] = [[] for _ in range(length)]
-        self._entries: list[list[Entry]] = [[] for _ in range(length)]
+        self._entries: list[list[BatchEntry]] = [[] for _ in range(length)]
         self._kept: set[int] = set()
         self._sources: dict[int, tuple[int, str, Any]] = {}
         for key, array in traces[-1].after.items():
@@ -100,7 +100,7 @@ class Builder:
         handles = self.traces[call - self.length].handle(one), self.traces[call].handle(other)
         return self._read(n, call, Read(*handles, NONE, what, END))
 
-    def _instruction(self, n: int, call: int, number: int, first: Event, second: Event) -> Instruction:
+    def _instruction(self, n: int, call: int, number: int, first: Traced, second: Traced) -> Instruction:
         site, op = second.site, second.op
         if first.keys != second.keys:
             raise Difference(f"{op.name} reads other values than a step before, {where(site)}")
@@ -128,7 +128,7 @@ class Builder:
         moves, entries = (*self._earlier[n], *self._values[n]), tuple(self._entries[n])
         return Body(moves, entries, freeing(instructions, loose), **rest)
 
-    def _read(self, n: int, call: int, read: Read, part: Part | None = None) -> int:
+    def _read(self, n: int, call: int, read: Read, part: Phase | None = None) -> int:
         """The slot of an array that body n reads, in a part of the step."""
         place = self.pair.read(call, read)
         if isinstance(place, Place) and place.ago > (0 if part == "loss" else self.length):
@@ -178,7 +178,7 @@ class Builder:
             entry = trace.batch[copied.position]
             spec = spec_of(entry if kind == "batch" else np.empty(entry.shape, copied.dtype))
             slot = self._new("batch", f"batch[{copied.position}]", spec)
-            self._entries[n].append(Entry(copied.position, slot, copied.dtype, kind == "copied"))
+            self._entries[n].append(BatchEntry(copied.position, slot, copied.dtype, kind == "copied"))
         self._places[n, kind, index] = slot
         return slot
 
@@ -190,7 +190,7 @@ class Builder:
             self._values[m].append((self.keys[key], slot))
         return slot
 
-    def _new(self, kind: Kind, name: str, spec: ArraySpec) -> int:
+    def _new(self, kind: SlotKind, name: str, spec: ArraySpec) -> int:
         self.slots.append(Slot(kind, name, spec))
         return len(self.slots) - 1
 
@@ -204,7 +204,7 @@ def _other_names(others: Iterable[Key]) -> str:
     )
 
 
-def _told(event: Event | None) -> str:
+def _told(event: Traced | None) -> str:
     """An operation and its line."""
     return "nothing more" if event is None else f"{event.op.name} {where(event.site)}"
 

@@ -12,7 +12,7 @@ from .handles import Handle, array_of
 from .places import alike, equal, same_op
 from .program import Body, Instruction, Program
 from .readings import Reading
-from .trace import Event, Trace
+from .trace import Trace, Traced
 
 
 def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any] | None:
@@ -82,7 +82,7 @@ def _agrees(
     return agrees and counts
 
 
-def _is_made_by(program: Program, instruction: Instruction, event: Event) -> bool:
+def _is_made_by(program: Program, instruction: Instruction, event: Traced) -> bool:
     """Whether an event is what an instruction does, with the same constants."""
     read = zip(instruction.reads, event.reads)
     return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -20,7 +21,7 @@ from .blocks import groups
 from .lowering import lowered
 from .program import Body, Instruction, Program
 from .readings import Strip, each, numbers_in, slots_in
-from .rows import Outside, Row, carried_out
+from .rows import External, Row, carried_out
 from .values import Key
 from .versions import Version, Versions
 
@@ -58,8 +59,8 @@ class Layout:
         self._count = self._threads.num_threads()
         self.length = len(program.bodies)
         self.phases = self.length * TURNS
-        self.outside: list[tuple[Outside, list[list[int]]]] = []
-        self.batch: dict[tuple[int, np.dtype], Outside] = {}
+        self.outside: list[tuple[External, list[list[int]]]] = []
+        self.batch: dict[tuple[int, np.dtype], External] = {}
         self.loss = self._add_outside(self.spec(program.bodies[0].loss))
         self.watched = {key: self._add_outside(self.spec(program.keys[key])) for key in watched}
         self._carried = Versions(program).carried
@@ -73,14 +74,14 @@ class Layout:
         self.flag = self._reserve(8)
         self.offsets: dict[int, list[int]] = {}
         self._allocate()
-        self.program = program._replace(ways=tuple(found), buffers=self._buffers(len(program.slots)))
-        self._rooms: dict[int, int] = {}
+        self.program = replace(program, ways=tuple(found), buffers=self._buffers(len(program.slots)))
+        self._workspaces: dict[int, int] = {}
         self._place_rooms()
         self.tables = np.zeros((self.phases, max(map(len, self.rows)), 2), np.int64)
         self.words, self.moving = self._write_words()
         begins = [self.tables[n :: self.length, :, 1] for n in range(self.length)]
         self.groups = [groups(rows, self.words, begin, self._entries) for rows, begin in zip(self.rows, begins)]
-        self.program = self.program._replace(groups=tuple(self._grouped()))
+        self.program = replace(self.program, groups=tuple(self._grouped()))
 
     def serves(self, program: Program, watched: Sequence[Key], checks: bool, side_by_side: bool) -> bool:
         """Whether it was made for these, and for as many threads as there are now."""
@@ -96,8 +97,8 @@ class Layout:
             return flat([self.lowered.slots[slot].spec for slot in place])
         return self.lowered.slots[place].spec._replace(strides=())
 
-    def _add_outside(self, spec: ArraySpec) -> Outside:
-        found = Outside(len(self.outside), spec)
+    def _add_outside(self, spec: ArraySpec) -> External:
+        found = External(len(self.outside), spec)
         self.outside.append((found, [[] for _ in range(self.phases)]))
         return found
 
@@ -107,7 +108,7 @@ class Layout:
         ways: of the bodies before, to which its own are added.
         """
         rows: list[Row] = []
-        batch: dict[int, Outside] = {}
+        batch: dict[int, External] = {}
         for position, slot, dtype, _ in body.batch:
             if (position, dtype) not in self.batch:
                 self.batch[position, dtype] = self._add_outside(self.spec(slot)._replace(dtype=dtype))
@@ -124,7 +125,7 @@ class Layout:
         after = dict(body.after)
         return [*rows, *[self._copy(after.get(slot := self.lowered.keys[k], slot), s) for k, s in self.watched.items()]]
 
-    def _row(self, instruction: Instruction, batch: Mapping[int, Outside]) -> Row:
+    def _row(self, instruction: Instruction, batch: Mapping[int, External]) -> Row:
         """The line of an instruction. batch: the slots that lie outside."""
         entry = None
         operands = [self.spec(slot) for slot in instruction.reads]
@@ -139,9 +140,9 @@ class Layout:
         inside = {slot: batch.get(slot, slot) for slot in slots_in(instruction.call)}
         return Row(entry, reads, instruction.writes, instruction, inside)
 
-    def _copy(self, source: int | Outside, target: int | Outside) -> Row:
+    def _copy(self, source: int | External, target: int | External) -> Row:
         """The array of one place copied to another."""
-        spec = target.spec if isinstance(target, Outside) else self.spec(target)
+        spec = target.spec if isinstance(target, External) else self.spec(target)
         entry = self._entries.entry(OPERATIONS["astype"], {"dtype": spec.dtype}, [spec], [spec])
         return Row(entry, (source,), (target,))
 
@@ -167,7 +168,7 @@ class Layout:
         self.scratch = self.size
         for row in [row for body in self.rows for row in body]:
             for slot in each(row.writes):
-                if not isinstance(slot, Outside) and slot not in self.offsets:
+                if not isinstance(slot, External) and slot not in self.offsets:
                     sizes = self._sizes(unit := units.setdefault(slot, (slot,)))
                     self._divide(unit, [free[sizes].pop() if free.get(sizes) else self._reserve(sum(sizes))])
                     left[unit[0]] = len(unit)
@@ -198,21 +199,21 @@ class Layout:
         return math.prod(shape) * dtype.itemsize
 
     def _place_rooms(self) -> None:
-        """What C functions have of their own: tables, and room, which they share as none keeps anything there."""
+        """What C functions have of their own: tables, and workspace, which they share as none keeps anything there."""
         largest = 0
         for row in [row for body in self.rows for row in body if row.entry]:  # pragma: no cover - compiled
             used = 0
             for word in row.entry.words:
-                if isinstance(word, self._entries.Room):
-                    self._rooms[id(word)], used = used, used + rounded(word.size)
+                if isinstance(word, self._entries.Workspace):
+                    self._workspaces[id(word)], used = used, used + rounded(word.size)
                 elif isinstance(word, self._entries.Table) and id(word) not in self.own:
                     self.own[id(word)] = np.ascontiguousarray(word.make())
             largest = max(largest, used)
-        self._room = self._reserve(largest)
+        self._workspace = self._reserve(largest)
 
     def _place(self, phase: int, slot: Any, reads: bool) -> Any:  # pragma: no cover - compiled
         """What a phase reads or writes: the offset of a slot's array, or what lies outside."""
-        if isinstance(slot, Outside):
+        if isinstance(slot, External):
             return slot
         turn, n = divmod(phase, self.length)
         slot = slot[0] if isinstance(slot, Strip) else slot
@@ -247,19 +248,19 @@ class Layout:
                 self.tables[phase, line] = row.entry.address, len(words)  # pragma: no cover - compiled
                 for word in row.entry.words:  # pragma: no cover - compiled
                     place = word if isinstance(word, int) else self._word(phase, row, word)
-                    if isinstance(place, Outside):
+                    if isinstance(place, External):
                         self.outside[place.number][1][phase].append(len(words))
                     elif place is not word and type(place) is not Address:
                         moving.append(len(words))
-                    words.append(0 if isinstance(place, Outside) else place)
+                    words.append(0 if isinstance(place, External) else place)
         return np.array(words, np.int64), np.array(moving, np.int64)
 
     def _word(self, phase: int, row: Row, word: Any) -> Any:  # pragma: no cover - compiled
         """What a word stands for that is no number."""
         if word is self._entries.FLAG:
             return self.flag
-        if isinstance(word, self._entries.Room):
-            return self._room + self._rooms[id(word)]
+        if isinstance(word, self._entries.Workspace):
+            return self._workspace + self._workspaces[id(word)]
         if isinstance(word, self._entries.Table):
             return Address(self.own[id(word)].ctypes.data)
         reads = isinstance(word, self._entries.Operand)

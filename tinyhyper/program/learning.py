@@ -17,7 +17,7 @@ from ..sites import warn
 from .build import Builder
 from .enter import entered, follows
 from .handles import Handles
-from .moment import Batch, Cut, Moment, Since
+from .moment import Batch, LastCut, Moment, Since
 from .places import Difference
 from .probing import probe
 from .program import Program
@@ -228,7 +228,7 @@ class Learner:
         latest = [trace for _, trace in sorted(self._traces[-self._period :], key=lambda pair: pair[0])]
         if (arrays := entered(self.program, latest, n)) is None:
             return None
-        cut = Cut(latest[0].before, latest[0].gradients, latest[0].after)
+        cut = LastCut(latest[0].before, latest[0].gradients, latest[0].after)
         row = [trace for _, trace in self._traces[len(self._traces) - n - 1 :]]
         since = tuple([Since(_set(*pair), pair[1].given) for pair in zip(row, row[1:])])
         return Moment(self.program.keys, arrays, lambda: cut, since, steps)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.operation import OPERATIONS, ArraySpec, Elementwise
-from ..fusion.expression import value_dtypes, weak_values
+from ..fusion.expression import scalar_values, value_dtypes
 from ..fusion.fusion import Fusion, Mask
 from ..fusion.symbols import Scalar, Symbol, needed, substitute, used
 from .beside import Beside
@@ -69,8 +70,8 @@ def split(fusion: Fusion, scalar: Mask) -> Split | None:
         return None
     read = tuple([n for n, flag in enumerate(used(edge, fusion.inputs)) if flag])
     scalars = Fusion(f"{fusion.name}.scalars", [fusion.inputs[n] for n in read], edge, fusion.eager)
-    weak = weak_values(scalars.expression)
-    fresh = [Scalar() if weak[n] else Symbol() for n in scalars.expression.outputs]
+    are_scalars = scalar_values(scalars.expression)
+    fresh = [Scalar() if are_scalars[n] else Symbol() for n in scalars.expression.outputs]
     outputs = substitute(fusion.outputs, dict(zip(edge, fresh)))
     kept = tuple([n for n, flag in enumerate(used(outputs, fusion.inputs)) if flag])
     remains = Fusion(fusion.name, [*[fusion.inputs[n] for n in kept], *fresh], outputs, fusion.eager)
@@ -83,7 +84,7 @@ def lowered(program: Program, side_by_side: bool = False) -> Lowered:
     beside = Beside(program, slots) if side_by_side else None
     bodies, numbers = zip(*[_lower(n, body, slots, beside) for n, body in enumerate(program.bodies)])
     constants = {**program.constants, **(beside.constants if beside else {})}
-    found = program._replace(slots=tuple(slots), constants=constants, bodies=bodies)
+    found = replace(program, slots=tuple(slots), constants=constants, bodies=bodies)
     return Lowered(found, numbers, tuple(beside.strips) if beside else ())
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import whole
 from ..errors import GraphError
-from ..inspect.answers import Answer
 from . import native
 from .layout import TURNS, Layout
 from .moment import Batch, Moment
@@ -20,23 +20,14 @@ from .program import Instruction, Program, run
 from .readings import each, slots_in
 from .rows import carried_out
 from .runners import Natively, arrays_in
+from .session import Session
 
 ROUND = 5e-5  # seconds that a round of many calls is to take
-COLUMNS = ("no.", "operation", "part", "by", "bytes", "us", "%")
-MEASURED = "Bytes are of the arrays that an instruction reads and writes; us are microseconds: medians of {} rounds. "
-IN_MEMORY = (
-    "A C function is called many times in a row on the same arrays, so these are in the processor's caches. What is "
-    "carried out by Python (np) is measured likewise, with the copy of its result to a buffer. What several rules need "
-    "of the same scalars is computed once, by an instruction without a number. One that does the work of several has "
-    "the number of the first. Those that run block after block are timed one by one. A whole step is one of many in a "
-    "row, with copies of the batch and the loss."
-)
-BY_NUMPY = "Each operation is timed where it stands in a step. A whole step is all of them, and what lies in between."
 BY_HAND = "a value was set by hand within a window. Make as many steps as a window has first"
 REFUSED = "the program cannot make a step with this batch. Make that step, and the error says why"
 
 
-class Cost(NamedTuple):
+class Timing(NamedTuple):
     """What an instruction costs. number: in the listing; None for one that is not there."""
 
     number: int | None
@@ -46,26 +37,28 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def profile(program: Program, moment: Moment, layout: Layout | None, batch: Batch, repeat: int) -> Answer:
-    """What each instruction costs where the program goes on from a moment. Raises GraphError where it cannot.
+class Timings(NamedTuple):
+    """What the instructions of a window cost, and the seconds of a whole one. in_memory: whether it runs there."""
 
-    layout: how it lies in memory; None if NumPy carries it out.
-    """
-    given = moment.plain(), arrays_in(batch), repeat
-    costs, whole = _by_numpy(program, *given) if layout is None else _in_memory(layout, *given)
-    together, size = sum(cost.seconds for cost in costs), sum(cost.nbytes for cost in costs)
-    rows: list[tuple[Any, ...]] = [
-        (
-            f"{cost.number or '':>3}", cost.instruction.op.name, cost.instruction.part, cost.way, cost.nbytes,
-            1e6 * cost.seconds, 100 * cost.seconds / together,
-        )
-        for cost in costs
-    ]  # fmt: skip
-    name = "a whole step" if len(program.bodies) == 1 else f"a window of {len(program.bodies)} steps"
-    rows.append(("", "all of them", "", "", size, 1e6 * together, 100.0))
-    rows.append(("", name, "", "", size, 1e6 * whole, 100 * whole / together))
-    words = MEASURED.format(repeat) + (BY_NUMPY if layout is None else IN_MEMORY)
-    return Answer("What does each instruction of a step cost?", words, COLUMNS, rows, "us")
+    instructions: list[Timing]
+    whole: float
+    steps: int
+    in_memory: bool
+
+
+def measure(session: Session, batch: Batch, repeat: int) -> Timings:
+    """What each instruction costs where the program goes on. Raises GraphError where it cannot."""
+    with session.lock:
+        repeat, found = whole("profile: repeat", repeat), session.standing(batch)
+        if found is None:
+            raise GraphError(
+                "profile: there is no program that could make the next step with this batch. Make a few steps "
+                "first, with batches of this shape"
+            )
+        program, moment, layout = found
+        given = moment.plain(), arrays_in(batch), repeat
+        timings = _by_numpy(program, *given) if layout is None else _in_memory(layout, *given)
+        return Timings(*timings, len(program.bodies), layout is not None)
 
 
 def _nbytes(program: Program, instruction: Instruction) -> int:
@@ -89,7 +82,7 @@ class Clock:
         return result
 
 
-def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
+def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Timing], float]:
     """The cost of each instruction that NumPy carries out, and the seconds of a whole window."""
     bodies, length = program.bodies, len(program.bodies)
     instructions = [instruction for body in bodies for instruction in body.instructions]
@@ -104,13 +97,13 @@ def _by_numpy(program: Program, moment: Moment, batch: Sequence[Any], repeat: in
                 run(window[step % length], arrays, batch)
         whole.append(perf_counter() - began)
     costs = [
-        Cost(number, instruction, "np", _nbytes(program, instruction), median(clock.seconds))
+        Timing(number, instruction, "np", _nbytes(program, instruction), median(clock.seconds))
         for number, (instruction, clock) in enumerate(zip(instructions, clocks), start=1)
     ]
     return costs, median(whole)
 
 
-def _in_memory(layout: Layout, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Cost], float]:
+def _in_memory(layout: Layout, moment: Moment, batch: Sequence[Any], repeat: int) -> tuple[list[Timing], float]:
     """The cost of each instruction that is carried out in memory, and the seconds of a whole window."""
     made = Natively(layout)
     memory = made.native
@@ -133,7 +126,7 @@ def _in_memory(layout: Layout, moment: Moment, batch: Sequence[Any], repeat: int
             if (i := row.instruction) is not None:
                 again = _by_python(memory, n, line) if row.entry is None else _by_driver(memory, n, line)
                 seconds, size = _median(again, repeat, 1 << 16), _nbytes(layout.lowered, i)
-                costs.append(Cost(listed.get(id(i)), i, carried_out(row), size, seconds))
+                costs.append(Timing(listed.get(id(i)), i, carried_out(row), size, seconds))
         first += len(numbers)
     return costs, whole
 

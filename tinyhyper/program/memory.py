@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .layout import TURNS
-from .moment import Cut, Moment, Since
+from .moment import LastCut, Moment, Since
 from .native import Native
 
 Take = Callable[[np.ndarray], np.ndarray]  # how an array is made of a buffer
@@ -47,7 +47,7 @@ class Memory:
         self.native, self._program, self.keys = native, native.program, native.program.keys
         self._length = len(self._program.bodies)
         self._begun = 0  # the step before which a moment was loaded
-        self._cut_before: Callable[[int], Cut] = lambda first: Cut({}, {}, {})  # of the last cut before that
+        self._cut_before: Callable[[int], LastCut] = lambda first: LastCut({}, {}, {})  # of the last cut before that
         self._counts: dict[int, np.ndarray] = {}
         self._counting: dict[int, list[int]] = {slot: [] for slot in native.versions.counted}  # the bodies that do
         for n, body in enumerate(self._program.bodies):
@@ -88,12 +88,12 @@ class Memory:
         buffer = self._buffer(slot, call)
         return None if buffer is None else take(buffer)
 
-    def cut(self, call: int, take: Take) -> Cut:
+    def cut(self, call: int, take: Take) -> LastCut:
         """What the last step before this one that cut has read."""
         first = call - 1 - (call - 1) % self._length
         return self._cut_before(first) if first < self._begun else self._cut_at(first, take)
 
-    def _cut_at(self, first: int, take: Take) -> Cut:
+    def _cut_at(self, first: int, take: Take) -> LastCut:
         """What a step that cuts has read."""
         values = {key: self.array(slot, first, take) for key, slot in self._program.keys.items()}
         carried = {k: self.array(slot, first + 1, take) for k, slot in self._program.keys.items() if k[0] == "carry"}
@@ -102,7 +102,7 @@ class Memory:
             key: take(self.native.at(versions.read(0, slot), turn))
             for key, slot in self._program.bodies[0].gradients.items()
         }
-        return Cut(values, gradients, carried)
+        return LastCut(values, gradients, carried)
 
     def _times(self, slot: int, call: int) -> int:
         """How often a value has been counted since the moment that was loaded, before a step."""
@@ -125,7 +125,7 @@ class Snapshot(Moment):
     """
 
     _kept: Mapping[int, Any] = MappingProxyType({})
-    _cut: Cut | None = None
+    _cut: LastCut | None = None
 
     def __init__(self, memory: Memory, since: tuple[Since, ...], steps: int, take: Take = np.ndarray.copy) -> None:
         self.memory, self.call, self.keys = memory, memory.native.call, memory.keys
@@ -141,7 +141,7 @@ class Snapshot(Moment):
         """Fetch arrays, as the buffers will be written to."""
         self._kept = {slot: self[slot] for slot in slots}
 
-    def cut(self) -> Cut:
+    def cut(self) -> LastCut:
         """What the last step that cut has read; the same arrays for all that ask."""
         self._cut = self._cut or self.memory.cut(self.call, self._take)
         return self._cut

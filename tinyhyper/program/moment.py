@@ -19,7 +19,7 @@ from .values import Key, values_of
 Batch = Sequence[Any]
 
 
-class Cut(NamedTuple):
+class LastCut(NamedTuple):
     """What the last step that cut has read. values, gradients: by key.  carried: what the loss carries, after it."""
 
     values: Mapping[Key, np.ndarray]
@@ -45,7 +45,7 @@ class Moment(Sequence[Any]):
         self,
         keys: Mapping[Key, int],
         arrays: Sequence[Any],
-        cut: Callable[[], Cut],
+        cut: Callable[[], LastCut],
         since: tuple[Since, ...],
         steps: int,
     ) -> None:
@@ -117,7 +117,7 @@ def restore(made: Tensor, array: np.ndarray | None) -> None:
         made.array = array
 
 
-def _carry(cut: Cut, optimizer: Optimizer) -> Carry:
+def _carry(cut: LastCut, optimizer: Optimizer) -> Carry:
     """What a step has read, as it is saved."""
 
     def value(key: Key, requires_grad: bool) -> tuple[np.ndarray, np.ndarray | None, bool]:

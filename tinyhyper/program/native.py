@@ -16,7 +16,7 @@ from ..finite import all_finite
 from .blocks import in_blocks
 from .layout import Layout
 from .readings import Strip, filled
-from .rows import Outside, Row
+from .rows import External, Row
 from .streams import Stream
 from .versions import Version
 
@@ -106,7 +106,7 @@ class Native:
         turn, n = divmod(phase, self.length)
 
         def array(place: Any, reads: bool) -> Any:
-            if isinstance(place, Outside):
+            if isinstance(place, External):
                 return streams[place.number]
             slot = place[0] if isinstance(place, Strip) else place
             version = self.versions.read(n, slot) if reads else Version(slot, 0)

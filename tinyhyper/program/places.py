@@ -16,7 +16,7 @@ from ..errors import GraphError
 from ..sites import Site
 from .handles import Handle, array_of, is_copy, spec_of
 from .readings import items_in
-from .trace import Event, Trace
+from .trace import Trace, Traced
 
 NUMPY = (
     "NumPy inside the loss is not recorded, on the batch too: compute it by operations on tensors, such as "
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 class Read(NamedTuple):
     """What an operation reads, by its handle, or an argument of it, in this call and in that of a window before.
 
-    nodes: the serials of the nodes that had saved it, as in Event.  what: the operation.
+    nodes: the serials of the nodes that had saved it, as in Traced.  what: the operation.
     """
 
     one: Any
@@ -188,7 +188,7 @@ def equal(one: np.ndarray, other: np.ndarray) -> bool:
     return (one.shape, one.dtype) == (other.shape, other.dtype) and one.tobytes() == other.tobytes()
 
 
-def _read_by(trace: Trace, event: Event) -> list[Handle]:
+def _read_by(trace: Trace, event: Traced) -> list[Handle]:
     """The handles of what an operation of a trace reads, in its arguments too."""
     return [*event.reads, *[trace.handle(item) for item in items_in(event.call) if isinstance(item, np.ndarray)]]
 

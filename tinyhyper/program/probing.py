@@ -19,7 +19,7 @@ from .handles import Handles, array_of, spec_of
 from .moment import Batch
 from .places import NUMPY, Difference, equal, same_op, where
 from .program import Instruction, Program
-from .trace import Event, Trace
+from .trace import Trace, Traced
 from .visible import Visible
 
 FIRST = {"f": (np.nan, 0.0, np.inf), "i": (None, 0, -1), "u": (None, 0, None)}  # in the first row, in turn
@@ -83,7 +83,7 @@ def _asked(
     return trace
 
 
-def _hold(program: Program, instructions: Sequence[Instruction], events: Sequence[Event]) -> None:
+def _hold(program: Program, instructions: Sequence[Instruction], events: Sequence[Traced]) -> None:
     """Raise Difference at the first operation that is another one, or reads another constant."""
     for instruction, event in zip(instructions, events):
         op, site = instruction.op, where((instruction.file, instruction.line))

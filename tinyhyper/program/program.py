@@ -9,33 +9,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..core.operation import ArraySpec
 from ..core.tape import quietly
-from ..files import write
-from ..inspect.canvas import Picture
-from ..inspect.explorer import Page, program_page
-from ..inspect.plain import markup
-from ..inspect.schema import dumps
-from .drawing import TITLE, Drawing
-from .listing import listing
 from .readings import each, filled, slots_in
-from .sheet import sheet
-from .trace import Part
+from .trace import Phase
 from .values import Key
 
-Kind = Literal["value", "batch", "constant", "made", "earlier"]
+SlotKind = Literal["value", "batch", "constant", "made", "earlier"]
 
 
 class Slot(NamedTuple):
     """A place for an array. name: of the value, the batch's entry or the operation."""
 
-    kind: Kind
+    kind: SlotKind
     name: str
     spec: ArraySpec
 
@@ -55,12 +47,12 @@ class Instruction(NamedTuple):
     frees: tuple[int, ...]
     fills: bool
     cuts: tuple[str | None, ...]
-    part: Part
+    part: Phase
     file: str
     line: int
 
 
-class Entry(NamedTuple):
+class BatchEntry(NamedTuple):
     """An entry of the batch that a slot holds. copies: whether the loss had made an array of its own of it."""
 
     position: int
@@ -78,7 +70,7 @@ class Body(NamedTuple):
     """
 
     moves: tuple[tuple[int, int], ...]
-    batch: tuple[Entry, ...]
+    batch: tuple[BatchEntry, ...]
     instructions: tuple[Instruction, ...]
     after: tuple[tuple[int, int], ...]
     counted: tuple[int, ...]
@@ -87,7 +79,8 @@ class Body(NamedTuple):
     loss: int
 
 
-class Program(NamedTuple):
+@dataclass(frozen=True)
+class Program:
     """What a step does.
 
     constants: their arrays, by slot.  keys: the slot of each value.  bodies: one for each step of a window.
@@ -105,40 +98,21 @@ class Program(NamedTuple):
     kept: Mapping[int, tuple[int, str, Any]]
     ways: tuple[tuple[str, ...], ...]
     groups: tuple[tuple[int | None, ...], ...]
-    buffers: Mapping[int, tuple[int, ...]] = MappingProxyType({})
-    coordinates: Mapping[Key, str] = MappingProxyType({})
+    buffers: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    coordinates: Mapping[Key, str] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return listing(sheet(self))
+    if TYPE_CHECKING:  # attached from the table of tinyhyper.inspect
+        def to_json(self) -> str: ...
+        def svg(self) -> str: ...
+        def save_svg(self, path: str | os.PathLike[str]) -> Path: ...
+        def explore(self) -> str: ...
+        def save_html(self, path: str | os.PathLike[str]) -> Path: ...
+        def _repr_html_(self) -> str: ...
 
     def __repr__(self) -> str:
         steps = "a step" if len(self.bodies) == 1 else f"a window of {len(self.bodies)} steps"
         count = sum([len(body.instructions) for body in self.bodies])
         return f"<Program of {steps}, {count} instructions: print() lists them>"
-
-    def to_json(self) -> str:
-        """The program as JSON: its arrays, and the instructions of each step."""
-        return dumps(sheet(self))
-
-    def svg(self) -> Picture:
-        """The program as a picture: instructions from top to bottom, and how long each array is there."""
-        return Drawing(sheet(self)).draw()
-
-    def save_svg(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.svg())
-
-    def explore(self) -> Page:
-        """The picture as a page to click in, which opens in a notebook's cell."""
-        return program_page(TITLE, self.to_json(), self.svg())
-
-    def save_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.explore())
-
-    def _repr_html_(self) -> str:
-        text = f"<details><summary>as text</summary><pre>{markup(str(self))}</pre></details>"
-        return f"<div>{self.svg()}{text}</div>"
 
     def empty(self) -> list[Any]:
         """An array for each slot: the constants, and None."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arguments import whole
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..errors import ArgumentError, DtypeError, GraphError
-from ..inspect.answers import Answer
+from ..errors import ArgumentError, DtypeError
 from ..sites import said_of
 from .batches import Batches, Histories
-from .measuring import profile
 from .program import Program
 from .session import Known, Session
 from .sweeping import all_steps, copies, on_one_thread, side_by_side
-from .values import check_run
+from .visible import check_run
 
 
 class Replay:
@@ -28,6 +26,9 @@ class Replay:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    if TYPE_CHECKING:  # attached from the table of tinyhyper.inspect
+        def profile(self, *batch: Any, repeat: int = 20) -> Any: ...
 
     def __repr__(self) -> str:
         loss, program = self._session.loss, self.program
@@ -99,22 +100,6 @@ class Replay:
             finally:
                 session.visible.watch()
             return (losses[:made], histories.values(made)) if keep else losses[:made]
-
-    def profile(self, *batch: Any, repeat: int = 20) -> Answer:
-        """What each instruction of a step costs: bytes that it reads and writes, and microseconds.
-
-        batch: as a call takes it.  repeat: how many rounds there are; of each time the median counts.
-        All is measured on copies, so the run stays where it is. Raises ArgumentError for a repeat that is no integer
-        >= 1, and GraphError where the program could not make the next step.
-        """
-        with self._session.lock:
-            repeat, found = whole("profile: repeat", repeat), self._session.standing(batch)
-            if found is None:
-                raise GraphError(
-                    "profile: there is no program that could make the next step with this batch. Make a few steps "
-                    "first, with batches of this shape"
-                )
-            return profile(*found, batch, repeat)
 
     def sweep(
         self,

@@ -10,7 +10,7 @@ from ..core.operation import ArraySpec
 from .program import Instruction
 
 
-class Outside(NamedTuple):
+class External(NamedTuple):
     """In place of a slot, an array outside: of the batch, or where the loss or a history of a value goes."""
 
     number: int

@@ -15,7 +15,7 @@ from ..finite import all_finite
 from . import native
 from .layout import Layout
 from .memory import Loans, Memory, Snapshot
-from .moment import Batch, Cut, Moment, Since
+from .moment import Batch, LastCut, Moment, Since
 from .native import Native
 from .program import Body, Program, run
 from .values import Key
@@ -82,11 +82,11 @@ def by_numpy(
     return Moment(before.keys, arrays, cut, since, before.steps + 1), arrays[body.loss]
 
 
-def _cut(body: Body, keys: Mapping[Key, int], held: Sequence[Any], arrays: Sequence[Any]) -> Callable[[], Cut]:
+def _cut(body: Body, keys: Mapping[Key, int], held: Sequence[Any], arrays: Sequence[Any]) -> Callable[[], LastCut]:
     """What a step that cuts has read, and nothing else is kept for it. held, arrays: of the slots, before and after."""
     carried = {key: arrays[slot] for key, slot in keys.items() if key[0] == "carry"}
     gradients = {key: arrays[slot] for key, slot in body.gradients.items()}
-    cut = Cut({key: held[slot] for key, slot in keys.items()}, gradients, carried)
+    cut = LastCut({key: held[slot] for key, slot in keys.items()}, gradients, carried)
     return lambda: cut
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from ..core.tape import RECORDING, current
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
 from ..errors import GraphError
-from ..inspect.text import count
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
+from ..plain import count
 from .batches import Batches, Histories
 from .compare import Comparisons, apart, differs
 from .eager import asks, eager_step
@@ -283,8 +284,7 @@ class Session:
             self._held.begin(self._period)
         else:
             self._held.begin(1)
-            program = program._replace(coordinates=coordinates_of(self.visible.levels))
-            self.learner.program = self._runner.lie(program)
+            self.learner.program = self._runner.lie(replace(program, coordinates=coordinates_of(self.visible.levels)))
 
     def known(self) -> Known | None:
         """The program, and how it lies in memory; None if there is no program."""

@@ -13,16 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..inspect.coordinate import within
+from ..naming import within
 from .readings import slots_in
-from .trace import Part
+from .trace import Phase
 from .values import names_of
 
 FORMAT, VERSION = "tinyhyper.program", 1
 
 
 @dataclass(slots=True)
-class Array:
+class ArrayRecord:
     """An array of a program.
 
     number: of its slot.  name: what listings call it.  kind: what the slot is for.
@@ -51,7 +51,7 @@ class Array:
 
 
 @dataclass(slots=True)
-class Line:
+class InstructionRecord:
     """An instruction.
 
     reads: its operands, by slot.  inside: the slots in its other arguments.  writes, frees: slots.
@@ -68,7 +68,7 @@ class Line:
     cuts: tuple[str | None, ...]
     writes: tuple[int, ...]
     frees: tuple[int, ...]
-    part: Part
+    part: Phase
     way: Literal["=", "~", "np", ""]
     group: int | None
     file: str
@@ -76,13 +76,13 @@ class Line:
 
 
 @dataclass(slots=True)
-class Step:
+class StepRecord:
     """A step of a window, by slots.
 
     moves: (from, to), first of all.  after: (value, what the step leaves in its place).  counted: grow by 1.
     """
 
-    instructions: tuple[Line, ...]
+    instructions: tuple[InstructionRecord, ...]
     moves: tuple[tuple[int, int], ...]
     after: tuple[tuple[int, int], ...]
     counted: tuple[int, ...]
@@ -91,16 +91,16 @@ class Step:
 
 
 @dataclass(slots=True)
-class Sheet:
+class ProgramRecord:
     """A program. arrays: by slot.  steps: one for each step of a window."""
 
     format: str
     version: int
-    arrays: tuple[Array, ...]
-    steps: tuple[Step, ...]
+    arrays: tuple[ArrayRecord, ...]
+    steps: tuple[StepRecord, ...]
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[InstructionRecord]:
         """The instructions of all steps."""
         return [line for step in self.steps for line in step.instructions]
 
@@ -114,7 +114,7 @@ class Sheet:
         return [*found.values()]
 
 
-def sheet(program: Any) -> Sheet:
+def sheet(program: Any) -> ProgramRecord:
     """The records of a program."""
     numbers = count(1)
     steps = [_step(*each, numbers) for each in zip(program.bodies, program.ways, program.groups)]
@@ -124,25 +124,25 @@ def sheet(program: Any) -> Sheet:
     left = {slot for step in steps for slot in (*[made for _, made in step.after], *step.gradients)}
     carried, names = {*program.keys.values(), *program.kept, *left}, _names(program, steps)
     arrays = [
-        Array(
+        ArrayRecord(
             n, names[n], slot.kind, slot.spec.shape, slot.spec.dtype.name, _number(program.constants.get(n)),
             first.get(n), last.get(n), n in carried, program.buffers.get(n, ()),
         )
         for n, slot in enumerate(program.slots)
     ]  # fmt: skip
-    return Sheet(FORMAT, VERSION, tuple(arrays), tuple(steps))
+    return ProgramRecord(FORMAT, VERSION, tuple(arrays), tuple(steps))
 
 
-def _step(body: Any, ways: Sequence[Any], groups: Sequence[Any], numbers: Any) -> Step:
+def _step(body: Any, ways: Sequence[Any], groups: Sequence[Any], numbers: Any) -> StepRecord:
     lines = [
-        Line(
+        InstructionRecord(
             next(numbers), i.op.name, i.reads, tuple(slots_in(i.call)), _options(i.op, i.call), i.cuts,
             i.writes, i.frees, i.part, way, group, i.file, i.line,
         )
         for i, way, group in zip(body.instructions, ways, groups)
     ]  # fmt: skip
     gradients = tuple(body.gradients.values())
-    return Step(tuple(lines), body.moves, body.after, body.counted, gradients, body.loss)
+    return StepRecord(tuple(lines), body.moves, body.after, body.counted, gradients, body.loss)
 
 
 def _options(op: Any, call: Any) -> tuple[tuple[str, str], ...]:
@@ -163,7 +163,7 @@ def _number(array: np.ndarray | None) -> float | None:
     return array.item() if array is not None and array.size == 1 else None
 
 
-def _names(program: Any, steps: Sequence[Step]) -> list[str]:
+def _names(program: Any, steps: Sequence[StepRecord]) -> list[str]:
     """What to call the array of each slot: in a window of several steps, with the step that makes it."""
     names = [slot.name for slot in program.slots]
     for key, name in names_of(program.keys).items():

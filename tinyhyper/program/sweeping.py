@@ -18,7 +18,7 @@ from ..sites import said_of
 from . import native
 from .batches import Batches, Histories
 from .session import Session
-from .values import check_run
+from .visible import check_run
 
 Start = tuple[dict[str, Tensor], Optimizer]
 

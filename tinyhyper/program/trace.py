@@ -17,18 +17,17 @@ import numpy as np
 from ..core.operation import OPERATIONS
 from ..core.tape import Node
 from ..core.tensor import Tensor
-from ..core.tower import Optimizer
-from ..inspect.watcher import Watcher
 from ..sites import Site, caller
+from ..watcher import Watcher
 from .handles import Handle, Handles, Weak, array_of, is_copy, is_own, is_same
 from .values import Key
 
-Part = Literal["goal", "loss", "backward", "step"]
+Phase = Literal["goal", "loss", "backward", "step"]
 Note = tuple[Callable[[], Any], "Key | None", "str | None"]  # a tensor, the value that it is, and why it was detached
 NOTHING: Note = (lambda: None), None, None
 
 
-class Event(NamedTuple):
+class Traced(NamedTuple):
     """One operation that was carried out.
 
     op, call: what `apply` was given.  reads, writes: the handles of the arrays.
@@ -43,7 +42,7 @@ class Event(NamedTuple):
     writes: tuple[Handle, ...]
     keys: tuple[Key | None, ...]
     cuts: tuple[str | None, ...]
-    part: Part
+    part: Phase
     site: Site
     node: int | None
 
@@ -72,7 +71,7 @@ class Trace(Watcher):
         asks: bool = False,
     ) -> None:
         super().__init__()
-        self.events: list[Event] = []
+        self.events: list[Traced] = []
         self.before, self.born = before, Node().serial
         self.after: Mapping[Key, np.ndarray] = {}
         self.gradients: dict[Key, np.ndarray] = {}
@@ -96,7 +95,7 @@ class Trace(Watcher):
         notes = [note if (note := self._notes.get(id(x), NOTHING))[0]() is x else NOTHING for x in operands]
         keys, cuts = tuple([note[1] for note in notes]), tuple([note[2] for note in notes])
         site, node = self._site or caller(sys._getframe(1)), None if self._node is None else self._node.serial
-        self.events.append(Event(op, call, *moved, keys, cuts, self._part(), site, node))
+        self.events.append(Traced(op, call, *moved, keys, cuts, self._part(), site, node))
 
     def copied(self, values: Any, array: np.ndarray) -> None:
         known = self.copies.get(id(self.handle(values))) if isinstance(values, np.ndarray) else None
@@ -128,7 +127,7 @@ class Trace(Watcher):
         note = self._notes.get(id(tensor))
         return None if note is None or note[0]() is not tensor else note[1]
 
-    def _part(self) -> Part:
+    def _part(self) -> Phase:
         if self._asks and not self.losses:
             return "goal"
         return "step" if self._stepping else "backward" if self._sweep else "loss"
@@ -139,7 +138,7 @@ class Trace(Watcher):
         if not same:
             site, call = self._site or caller(sys._getframe(2)), {"dtype": detached.dtype}
             moved = self._handles_of([source.array], [detached.array])
-            self.events.append(Event(OPERATIONS["astype"], call, *moved, (key,), (None,), self._part(), site, None))
+            self.events.append(Traced(OPERATIONS["astype"], call, *moved, (key,), (None,), self._part(), site, None))
 
     @contextmanager
     def stepping(self, title: Any = None) -> Iterator[None]:
@@ -149,12 +148,6 @@ class Trace(Watcher):
                 yield
             finally:
                 self._stepping = False
-
-    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Any) -> None:
-        """The values by name are read before and after; nothing is labelled."""
-
-    def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Any) -> None:
-        """As `moving`."""
 
     def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
         if (key := self._key_of(tensor)) is not None:

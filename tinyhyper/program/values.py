@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..arguments import named as check_params
 from ..core.coordinates import LINEAR
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
-from ..errors import ArgumentError, DtypeError
-from ..inspect.names import Name
-from ..inspect.plain import plain
-from ..optim.horizon import Window
+from ..errors import DtypeError
+from ..naming import Name
+from ..plain import plain
 
 Key = tuple[Any, ...]
-
-
-def check_run(params: Any, optimizer: Any, goal: Any) -> None:
-    """Raise DtypeError or ArgumentError for what no run can begin from.
-
-    goal: what the levels above descend; None for the loss.
-    """
-    check_params("replay", params, MutableMapping)
-    if not params:
-        raise ArgumentError("replay: params is empty, so there is nothing to move")
-    if not isinstance(optimizer, Optimizer):
-        raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
-    if goal is not None and not optimizer._tuned:
-        raise ArgumentError(f"replay: {optimizer} tunes nothing, so nothing descends a goal; give it optimizer=")
-    if optimizer.hooks[Window].horizon is None:
-        raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
-    values_of(params, optimizer.levels)
 
 
 def values_of(params: Mapping[str, Any], levels: Sequence[Optimizer]) -> dict[Key, Tensor]:

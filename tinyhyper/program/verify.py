@@ -19,7 +19,7 @@ from .layout import Layout
 from .places import where
 from .readings import Strip
 from .results import LOADED, History, Places, Results, later, results_of
-from .rows import Outside, Row
+from .rows import External, Row
 from .versions import Version
 
 GIVEN = 1 << 32  # from here on the numbers of constants
@@ -53,7 +53,7 @@ class Accesses(NamedTuple):
     words: np.ndarray
     moving: np.ndarray
     called: np.ndarray
-    outside: list[tuple[Row, Outside, int]]
+    outside: list[tuple[Row, External, int]]
     rows: list[Row]
     slots: list[int]
     results: np.ndarray
@@ -98,7 +98,7 @@ class Verifier:
 
     def verify(self) -> None:
         layout = self._layout
-        if self._blocks.last[-1] > layout._room or layout._room > layout.size:
+        if self._blocks.last[-1] > layout._workspace or layout._workspace > layout.size:
             raise self._fault(None, "has arrays in memory that it does not have, or that functions have for themselves")
         rows = [[row for _, row in layout.lines(n)] for n in range(layout.length)]
         results = results_of(self._program, self._loaded, {id(row.instruction) for row in chain(*rows)})
@@ -122,7 +122,7 @@ class Verifier:
         """What the rows of body n read and write."""
         layout, entries, body = self._layout, self._entries, self._program.bodies[n]
         words, moving, called, numbers = list[int](), list[int](), list[int](), list[int]()
-        outside, rows, slots = list[tuple[Row, Outside, int]](), list[Row](), list[Any]()
+        outside, rows, slots = list[tuple[Row, External, int]](), list[Row](), list[Any]()
         whole: Any
         given, extents, operand, output = layout.given, self._extents, entries.Operand, entries.Output
         batch = {results.batch[entry.slot]: layout.batch[entry.position, entry.dtype] for entry in body.batch}
@@ -144,12 +144,12 @@ class Verifier:
                 elif isinstance(whole, int):
                     number, size = extents[whole]
                 else:
-                    number, size = _extent(whole.spec if isinstance(whole, Outside) else layout.spec(whole))
+                    number, size = _extent(whole.spec if isinstance(whole, External) else layout.spec(whole))
                 is_constant = whole in given
                 misled = is_constant and found != self._loaded[whole]
                 if misled or first < 0 or last > size or dtype != number and dtype != -1:
                     raise self._fault(row, f"is told of another array than {self._name(whole)}")
-                if isinstance(whole, Outside):
+                if isinstance(whole, External):
                     outside.append((row, whole, start + word if entry else -1))
                     if time % 2 == 0 and batch.get(found) is not whole:
                         raise self._fault(row, "is told of another part of the batch than NumPy reads")
@@ -168,7 +168,7 @@ class Verifier:
                 if isinstance(word, (operand, output)):
                     of = operands if isinstance(word, operand) else row.writes
                     words[at] = layout.addresses.get(of[word.number], 0)
-                    inside = not words[at] and not isinstance(of[word.number], Outside)
+                    inside = not words[at] and not isinstance(of[word.number], External)
                 else:
                     words[at] = self._own(word)[0]
                 moving += [at] * inside
@@ -186,7 +186,7 @@ class Verifier:
         if not row.writes:  # a check
             return (results.made[row.reads[0]],), ()
         [target] = row.writes  # of a copy
-        result = out[target] if isinstance(target, Outside) else results.batch[target]
+        result = out[target] if isinstance(target, External) else results.batch[target]
         return (result,), (result,)
 
     def _told(self, row: Row) -> Sequence[tuple[Any, int, int, int]]:
@@ -200,8 +200,8 @@ class Verifier:
         """Where the flag lies, or what a function has of its own, and how many bytes that are."""
         if word is self._entries.FLAG:
             return self._layout.flag, 8
-        if isinstance(word, self._entries.Room):
-            return self._layout._room + self._layout._rooms[id(word)], word.size
+        if isinstance(word, self._entries.Workspace):
+            return self._layout._workspace + self._layout._workspaces[id(word)], word.size
         table = self._layout.own[id(word)]
         return table.ctypes.data, table.nbytes
 
@@ -270,7 +270,7 @@ class Verifier:
 
     def _name(self, place: Any) -> str:
         slot = place[0] if isinstance(place, Strip) else place
-        if slot == OWN or isinstance(slot, Outside):
+        if slot == OWN or isinstance(slot, External):
             return "one of its own" if slot == OWN else "the batch or its results"
         kind, name, _ = self._program.slots[slot]
         return f"the result of {name}" if kind == "made" else name

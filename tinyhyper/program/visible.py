@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import named as check_params
 from ..core.tensor import Tensor
 from ..core.tower import Optimizer
+from ..errors import ArgumentError
 from ..optim.boundary import Boundary
 from ..optim.horizon import Window
 from ..optim.ranges import RangeWatch
@@ -23,6 +25,23 @@ COUNTS = getattr(sys, "_is_gil_enabled", lambda: True)()
 NOTHING = object()  # in place of what is not there, as after the last one of a list
 
 
+def check_run(params: Any, optimizer: Any, goal: Any) -> None:
+    """Raise DtypeError or ArgumentError for what no run can begin from.
+
+    goal: what the levels above descend; None for the loss.
+    """
+    check_params("replay", params, MutableMapping)
+    if not params:
+        raise ArgumentError("replay: params is empty, so there is nothing to move")
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
+    if goal is not None and not optimizer._tuned:
+        raise ArgumentError(f"replay: {optimizer} tunes nothing, so nothing descends a goal; give it optimizer=")
+    if optimizer.hooks[Window].horizon is None:
+        raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
+    values_of(params, optimizer.levels)
+
+
 class Seen(NamedTuple):
     """A tensor as it was somewhere."""
 
@@ -33,7 +52,7 @@ class Seen(NamedTuple):
     edge: Any
 
 
-class Group(NamedTuple):
+class Moved(NamedTuple):
     """What moves in one place, by name and by key."""
 
     place: MutableMapping[Any, Tensor]
@@ -57,7 +76,7 @@ class Visible:
         self._watched: list[tuple[Key, Tensor, np.ndarray, Any]] = []  # of what is seen
         self._inside: list[tuple[dict[str, Any], Any, Any, Any]] = []  # of each level, attributes and what they were
         self._shown: Any = None  # in which these look, if they are pending
-        self._moved: list[Group] = []
+        self._moved: list[Moved] = []
         self._pending: list[Tensor] = []  # that were put there last
         self._holders: list[int] = []  # how many hold each of them
         self._there: set[tuple[Any, ...]] = set()  # the names and the tensors, as they were put there
@@ -109,10 +128,10 @@ class Visible:
 
     def _put_inside(self, last: Look) -> None:
         """Let the levels' own tensors look for the values of the last step, whichever that is."""
-        moved = [Group(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
+        moved = [Moved(self.params, names := tuple(self.params), tuple([("weight", name) for name in names]))]
         for height, level in enumerate(self.levels):
             keys = tuple([("hyperparameter", height, name) for name in level._tuned])
-            moved.append(Group(level.parameters, level._tuned, keys))
+            moved.append(Moved(level.parameters, level._tuned, keys))
             [level._t] = pending(last, [("t", height)])
             level._states = {
                 target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))

@@ -11,9 +11,9 @@ import numpy as np
 from ..core.tape import recording, unwatched
 from ..core.tensor import Tensor
 from ..derivatives import gradients
+from ..differences import Array, Slope, lengths, settled, size_of
 from ..errors import GradientError
 from . import kinks
-from .differences import Array, Slope, lengths, settled, size_of
 from .functions import Function, leaves, signs, signs_like
 from .reports import Difference, entry, factor
 

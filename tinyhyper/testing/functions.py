@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import FLOATS, Tensor, tensor
+from ..differences import Array
 from ..errors import ArgumentError, DtypeError
-from .differences import Array
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here
 

@@ -20,6 +20,7 @@ from ..core.tape import no_grad, recording, unwatched
 from ..core.tensor import Tensor, leaf, tensor
 from ..core.tower import Optimizer
 from ..derivatives import gradients as gradients_of
+from ..differences import Array, lengths, settled, size_of
 from ..errors import ArgumentError, DtypeError, GradientError
 from ..optim import saving
 from ..optim.boundary import arrays
@@ -27,7 +28,6 @@ from ..optim.clipping import Limits
 from ..optim.horizon import Window
 from ..optim.nonfinite import Guard
 from ..optim.outside import Outside
-from .differences import Array, lengths, settled, size_of
 from .reports import Difference, entry
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .differences import Array, Function
+from ..differences import Array, Function
 from .functions import signs
 
 __tracebackhide__ = True  # pytest shows the line that called, not those in here

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .differences import Array
+from ..differences import Array
 
 
 class Difference(NamedTuple):

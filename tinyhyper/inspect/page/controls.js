@@ -2,6 +2,7 @@
 /* The page's controls: mouse, keys, the names beside the graph, the light. */
 
 const EDGE = 20; // pixels beside what there is to see
+const FOLDS = ["", "tight", "tighter", "tightest"]; // what stands beside a lane: all, no remarks, the name alone, nothing
 
 Object.assign(Explorer.prototype, {
   listen() {
@@ -82,15 +83,16 @@ Object.assign(Explorer.prototype, {
     }
   },
 
+  /* Show all, or as much as can be read: from the first step on, if the present one is in sight then. */
   all() {
     const { x1, x2, y1, y2 } = this.stock.bounds;
     const { clientWidth: width, clientHeight: height } = at("graph");
     const least = this.overview ? LETTERS.least / this.layout.letters : LEAST;
-    const zoom = Math.max(least, Math.min((width - 16) / (x2 - x1), (height - 16) / (y2 - y1)));
+    const zoom = Math.max(least, Math.min((width - 8) / (x2 - x1), (height - 8) / (y2 - y1)));
     const middle = { x: (width - (x1 + x2) * zoom) / 2, y: (height - (y1 + y2) * zoom) / 2 };
     const wide = (x2 - x1) * zoom > width, high = (y2 - y1) * zoom > height;
-    this.cy.stop().viewport({ zoom, pan: { x: wide ? 20 - x1 * zoom : middle.x, y: high ? 10 - y1 * zoom : middle.y } });
-    if (this.overview && wide) this.follow(false);
+    this.cy.stop().viewport({ zoom, pan: { x: wide ? 10 - x1 * zoom : middle.x, y: high ? 10 - y1 * zoom : middle.y } });
+    if (this.overview && wide && this.layout.right(this.step) > this.cy.extent().x2) this.follow(false);
   },
 
   key(event) {
@@ -158,6 +160,7 @@ Object.assign(Explorer.prototype, {
     at("lanes").hidden = at("steps").hidden = !this.overview;
     if (!this.overview) return;
     at("lanes").replaceChildren(...[...this.layout.top.keys()].map((lane) => this.heading(lane)));
+    this.folded = null;
     at("steps").replaceChildren(...this.layout.steps.map((step) => h("span", { "data-step": step }, step ? `after step ${step}` : "before step 1")));
     this.place();
   },
@@ -181,11 +184,11 @@ Object.assign(Explorer.prototype, {
   place() {
     if (!this.overview) return;
     const pan = this.cy.pan(), zoom = this.cy.zoom();
-    at("lanes").classList.toggle("tight", zoom * ROW.pitch < 70);
-    at("lanes").classList.toggle("tighter", zoom * ROW.pitch < 48);
-    at("lanes").classList.toggle("tightest", zoom * BAR < 17);
+    const fold = zoom !== this.folded;
+    this.folded = zoom;
     for (const heading of at("lanes").children) {
       const [top, bottom] = this.layout.reach(Number(heading.dataset.lane)).map((y) => pan.y + zoom * y);
+      if (fold) FOLDS.find((name) => (heading.className = name, heading.offsetHeight <= bottom - top)); // what fits says its lane
       const inSight = Math.min(Math.max(top, 0), bottom - heading.offsetHeight); // as long as any of its lane is
       heading.style.transform = `translateY(${Math.max(top, inSight)}px)`;
     }
@@ -250,14 +253,12 @@ function legend(tape) {
   const looks = tape.edges.map((edge) => tape.look(tape.flow(edge), edge.cut === null ? [] : [edge.cut]));
   const used = new Set([...looks, ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
-  const ghosts = tape.cuts.length ? [h("li", {}, mark("✂\uFE0E 1.6"), "a ghost: the gradient that a cut stopped; of an array, its norm")] : [];
-  const names = kappa ? [h("li", {}, "kappa is the alpha of level 1")] : [];
+  const ghosts = tape.cuts.length ? [h("li", { class: "whole" }, mark("✂\uFE0E 1.6"), "ghost: the gradient that a cut stopped; of an array, its norm")] : [];
+  const names = kappa ? [h("li", { class: "whole" }, "kappa: the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
     const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" || flow === "idle" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
-    return h("li", {}, mark(SIGNS[flow], line, flow), h("span", {}, SAYING[flow]));
+    return h("li", { title: SAYING[flow] }, mark(SIGNS[flow], line, flow), SAYING[flow].split(": ")[0]);
   }).concat(ghosts, names);
 }
 
-const { passes, arrivals, ...views } = JSON.parse(at("views").textContent);
-window.explorer = new Explorer({ ...unpacked(JSON.parse(at("tape").textContent))[0], ...views, sweeps: unpacked(passes)[0], arrivals: unpacked(arrivals)[0] });
-requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("drawn")));
+window.explorer = new Explorer({ ...held.tape, ...held.views });

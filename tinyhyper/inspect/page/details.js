@@ -244,12 +244,13 @@ function durationOf(seconds) {
   return `${short(seconds * size, 2)} ${unit}`;
 }
 
+/* What arrows mean; the legend has what stands before a colon. */
 const SAYING = {
   kept: "kept: the gradient flows back along it",
   cut: "cut by detach(): the value passes, the gradient stops",
-  idle: "cut where the gradient would end without it, too",
+  idle: "cut off no graph: the gradient would end here without the cut, too",
   asked: "without its cut: the gradient would flow back",
-  value: "a constant, or no gradient recorded",
-  backward: "backward() leaves a gradient in .grad",
+  value: "no gradient: a constant, or none was recorded",
+  backward: "into .grad: backward() leaves a gradient there",
   gate: "gate: the value passes, the gradient of this loss stops",
 };

@@ -50,12 +50,16 @@ class Layout {
   }
 
   get span() {
-    const last = this.steps.at(-1);
-    return { x1: -90, x2: this.column(last) + (this.whole.has(last) ? PITCH - 90 : 156), y1: -28, y2: this.bottom - 20 };
+    return { x1: -90, x2: this.right(this.steps.at(-1)), y1: -28, y2: this.bottom - 20 };
   }
 
   column(step) {
     return (step - this.steps[0]) * PITCH;
+  }
+
+  /* Where a step ends. */
+  right(step) {
+    return this.column(step) + (this.whole.has(step) ? PITCH - 90 : 156);
   }
 
   elements() {

@@ -154,4 +154,4 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const paint = () => { document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; };
 dark.addEventListener("change", paint);
 paint();
-window.program = new Program(JSON.parse(at("program").textContent), at("stage").querySelector("svg"));
+window.program = new Program(held.program, at("stage").querySelector("svg"));

@@ -31,6 +31,11 @@ def short(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value + 0.0:.{digits}g}"
 
 
+def count(number: int, noun: str) -> str:
+    """So many of something: 1 step, 2 steps."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def markup(text: str) -> str:
     """Text as it stands in HTML."""
     return escape(plain_lines(text))

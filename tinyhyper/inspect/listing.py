@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 
-from ..inspect.plain import plain
-from .sheet import Line, Sheet
+from ..plain import plain
+from ..program.sheet import InstructionRecord, ProgramRecord
 
 PARTS = {
     "goal": "the goal, and the gradients of the hyperparameters",
@@ -29,7 +29,7 @@ WIDTH, LEFT = 110, 8  # of a line, and of the number and the way of an instructi
 Row = tuple[str, str, Sequence[tuple[str, str]], str]  # before an instruction, it, what it makes, and where it is from
 
 
-def listing(sheet: Sheet) -> str:
+def listing(sheet: ProgramRecord) -> str:
     """The program, line by line."""
     rows: list[Row | str] = [("no.", "instruction", [("makes", "there")], "from")]
     marks = {number: "│" for group in sheet.groups for number in group}
@@ -75,7 +75,7 @@ def _aligned(rows: Sequence[Row | str]) -> Iterator[str]:
             head = text = place = ""
 
 
-def formula(sheet: Sheet, line: Line) -> str:
+def formula(sheet: ProgramRecord, line: InstructionRecord) -> str:
     """An instruction as it would be written."""
     arrays, options = [sheet.arrays[slot] for slot in line.reads], dict(line.options)
     names = [f"{a.name}'" if a.first is not None and a.first > line.number else a.name for a in arrays]
@@ -88,18 +88,18 @@ def formula(sheet: Sheet, line: Line) -> str:
     return f"{', '.join([sheet.arrays[slot].name for slot in line.writes])} = {line.op}({', '.join(read)})"
 
 
-def site(line: Line) -> str:
+def site(line: InstructionRecord) -> str:
     """Where an instruction comes from."""
     return f"{Path(line.file).name}:{line.line}"
 
 
-def shape(sheet: Sheet, slot: int) -> str:
+def shape(sheet: ProgramRecord, slot: int) -> str:
     """The dtype and shape of an array."""
     array = sheet.arrays[slot]
     return f"{array.dtype} {'×'.join(map(str, array.shape))}".rstrip()
 
 
-def life(sheet: Sheet, slot: int) -> str:
+def life(sheet: ProgramRecord, slot: int) -> str:
     """How long an array that an instruction makes is there, and in which buffers."""
     array, turns = sheet.arrays[slot], len(sheet.arrays[slot].buffers)
     if array.last == array.first:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..sites import Site, caller, inside
-from .labels import Labels
+from .sites import Site, caller, inside
 
 if TYPE_CHECKING:
-    from ..core.tape import Node
+    from .core.tape import Node
+    from .core.tensor import Tensor
+    from .core.tower import Optimizer
 
 
-class Watcher(Labels):
-    """The part that recordings and `detect_anomaly` share. A subclass overrides `step` and `stepped`."""
+class Watcher:
+    """The part that all watchers share. A subclass adds what it is told of operations, cuts and gradients."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -65,6 +66,12 @@ class Watcher(Labels):
 
     def step(self, title: Any = None) -> None:
         """A step begins."""
+
+    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Any) -> None:
+        """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
+
+    def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Any) -> None:
+        """A level has made this of a target, and these states."""
 
     def copied(self, values: Any, array: np.ndarray) -> None:
         """The engine has made an array of values: for an operation, for a tensor, or for NumPy."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import inf
 from xml.etree.ElementTree import Element
 
-from ..inspect.canvas import Canvas, Picture
+from ..program.sheet import ArrayRecord, InstructionRecord, ProgramRecord
+from .canvas import Canvas, Picture
 from .listing import PARTS, formula, shape, site
-from .sheet import Array, Line, Sheet
 
 MOST = 200  # instructions in a picture
 ROW, PART, LINE, EDGE = 28, 27, 21, 18  # heights: of an instruction, a title, a text; the margin
@@ -40,7 +40,7 @@ class Bar:
     reads: by instruction, whether a cut is before it.
     """
 
-    array: Array
+    array: ArrayRecord
     name: str
     kind: str
     first: float
@@ -49,7 +49,7 @@ class Bar:
     column: int = 0
 
 
-def bars(sheet: Sheet, lines: Sequence[Line]) -> list[Bar]:
+def bars(sheet: ProgramRecord, lines: Sequence[InstructionRecord]) -> list[Bar]:
     """The arrays that instructions make and read, in columns. Numbers stand in the formulas and have no bars."""
     reads: dict[int, dict[int, bool]] = {}
     for line in lines:
@@ -76,10 +76,10 @@ def bars(sheet: Sheet, lines: Sequence[Line]) -> list[Bar]:
     return found
 
 
-class Drawing(Canvas):
+class ProgramDrawing(Canvas):
     """A program laid out and drawn."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: ProgramRecord) -> None:
         self.sheet, self.lines, self.hidden = sheet, sheet.lines[:MOST], len(sheet.lines[MOST:])
         self.bars, self.losses = bars(sheet, self.lines), {step.loss for step in sheet.steps}
         words = [(line.op, _makes(sheet, line), site(line)) for line in self.lines]
@@ -153,7 +153,7 @@ class Drawing(Canvas):
             path = f"M{self.right:g} {y:g} H{right[line.number]:g}"
             self.add("path", d=path, class_="th-wire", data_line=line.number)
 
-    def _box(self, line: Line) -> None:
+    def _box(self, line: InstructionRecord) -> None:
         """An instruction: how it is carried out, its number, operation, what it makes, and where it is from."""
         y, group = self.y[line.number], self.add("g", data_line=line.number)
         self.add("title", group, text=formula(self.sheet, line))
@@ -212,6 +212,6 @@ class Drawing(Canvas):
         self.write(EDGE, y + LINE, self.ways + more, "th-small")
 
 
-def _makes(sheet: Sheet, line: Line) -> str:
+def _makes(sheet: ProgramRecord, line: InstructionRecord) -> str:
     """The shapes of what an instruction makes."""
     return ", ".join(dict.fromkeys([shape(sheet, slot) for slot in line.writes]))
