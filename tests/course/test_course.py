@@ -55,6 +55,13 @@ def test_a_lesson_has_all_that_a_lesson_has(lesson):
     assert asked == [name for name in EXERCISES if name.startswith(f"{lesson}.")] and 2 <= len(asked) <= 3
 
 
+@pytest.mark.parametrize("lesson", PAGES)
+def test_on_a_slide_no_letters_are_smaller_than_in_a_picture(lesson):
+    slide = (ROOT / "docs" / "figures" / PAGES[lesson].stem / "slide.svg").read_text(encoding="utf-8")
+    width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', slide).groups())
+    assert width <= 1280 and height <= 720
+
+
 def not_shown(text, figures):
     """What a page quotes and neither its code, nor what this prints, nor its pictures have."""
     words = " ".join(" ".join(cell.source for cell in cells(text) if cell.kind == "text").split())

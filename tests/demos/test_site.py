@@ -85,6 +85,16 @@ def test_every_public_name_is_in_the_reference(site):
 
 
 @pytest.mark.slow
+def test_every_public_name_leads_to_the_lines_that_define_it(site, pages):
+    for path in (site / "reference").glob("*.html"):
+        for name, shown in re.findall(r'<dt class="sig[^>]*id="([^"]+)">(.*?)</dt>', path.read_text(), re.DOTALL):
+            module, place = re.search(r'href="\.\./_modules/([^"]*)\.html#([^"]*)"', shown).groups()
+            text = (site / "_modules" / f"{module}.html").read_text()
+            block = text.partition(f'<div class="viewcode-block" id="{place}">')[2].partition("[docs]")[2]
+            assert name.endswith(place) and block.strip(), name
+
+
+@pytest.mark.slow
 def test_a_lesson_gives_its_notebook(site, pages):
     for path in (site / "course").glob("[0-9]*.html"):
         (link,) = [link for link in pages[path].links if link.endswith(".ipynb")]

@@ -21,6 +21,7 @@ import tinyhyper as th
 from tinyhyper.inspect.explorer import page, save_html
 from tinyhyper.inspect.graph import Graph, flow_in
 from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.inspect.opened import Opened
 from tinyhyper.inspect.timeline import amount
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
@@ -178,8 +179,8 @@ def test_the_slider_and_the_curves_move_the_step(reader, tape):
     reader.keys(",")
     assert reader.says("where") == "step 0 of 3"
     reader.element("play").click()
-    reader.until(lambda: reader.says("where") == "step 2 of 3")
-    reader.element("play").click()
+    reader.until(lambda: reader.says("where") >= "step 2 of 3")  # a busy machine may see the last one first
+    reader.ask("if (explorer.playing) explorer.play()")
 
 
 def test_pointing_tells_value_shape_gradient_ghost_and_source(reader, tape):
@@ -363,7 +364,8 @@ def test_a_rule_opens_into_the_lines_of_its_kernel(reader, tape):
     reader.open(tape)
     reader.double_click("weight[1]")
     assert reader.ask("return explorer.open.length") == 2
-    assert {"beta1 * m", "beta2 * v", "sqrt(v / (1 - beta2 ** t))", "/", "weight - alpha * ·"} <= reader.names("line")
+    assert {"beta1 * m", "beta2 * v", "sqrt(v / (1 - beta2 ** t))", "/", "weight"} <= reader.names("line")
+    assert "weight\n- alpha * ·" in reader.ask("return explorer.cy.nodes('.line').map((one) => one.data('label'))")
     assert reader.letters() * reader.ask("return explorer.cy.zoom()") >= 12
     reader.screenshot("terms")
     assert {"beta1[1]", "beta2[1]", "t[1]"} <= reader.names("outer")
@@ -386,7 +388,7 @@ def test_the_first_view_says_the_rules_of_the_step_and_opens_them(reader):
     rules = [" ".join(rule.text.split()) for rule in reader.driver.find_elements("css selector", ".rules")]
     assert rules == [
         "alpha[1] = ✂\uFE0E alpha[0] - kappa[1] * ✂\uFE0E ∂loss/∂alpha",
-        "w[1] = ✂\uFE0E w[0] - alpha[1] * ✂\uFE0E ∂loss/∂w[0]",
+        "w[1] = ✂\uFE0E w[0] - alpha[1] * ✂\uFE0E ∂loss[0]/∂w[0]",
     ]
     reader.screenshot("rules")
     reader.keys(".")
@@ -398,7 +400,34 @@ def test_the_first_view_says_the_rules_of_the_step_and_opens_them(reader):
     reader.ask("explorer.leave(0)")
     reader.element("uncut").click()
     reader.click("alpha[2]")
-    assert "alpha[2] = ✂\uFE0E? alpha[1] - kappa[2] * ∂loss/∂alpha[1]" in " ".join(reader.says().split())
+    assert "alpha[2] = ✂\uFE0E? alpha[1] - kappa[2] * ∂loss[1]/∂alpha[1]" in " ".join(reader.says().split())
+
+
+@pytest.mark.parametrize("text", ["adam/sgd", "sgd(mu=0.5)/rmsprop/sgd"])
+def test_an_opened_rule_says_what_its_picture_says(reader, text):
+    """The same equations, names, terms and numbers."""
+    tape = recorded(text, 3, {"w": [0.7, 0.3], "b": 0.5})
+    reader.open(tape)
+    graph = Graph(tape)
+    rules = [node.number for node in tape.nodes if node.op is not None and node.op.endswith(".rule")]
+    labels = "Object.fromEntries(lines(explorer.tape, arguments[0]).map(({ data }) => [data.id, data.label]))"
+    for number in rules:
+        drawn = Opened(tape, graph.name((number, 0)))
+        told, said = reader.ask(f"return [equations(explorer.tape, arguments[0]), {labels}]", number)
+        assert "\n".join(told).replace("\uFE0E", "") == drawn.words
+        for box in drawn.inside:
+            name, _, rest = said[f"o{box - drawn.rule.first}" if box >= drawn.rule.first else f"v{box}"].partition("\n")
+            words, number = drawn.caption(box)
+            if box in drawn.rule.terms:
+                assert (name, rest) == (words, number)
+            else:
+                assert name in (drawn.rule.called[box], drawn.rule.gradients.get(box))
+                assert rest.startswith("g = ") == number.startswith("g = ")
+                number, rest = (one.removeprefix("g = ").replace("−", "-") for one in (number, rest))
+                assert number == rest or float(number) == pytest.approx(float(rest), rel=1e-3)
+    one = "({ step, lane, kind }) => step === 1 && lane === 1 && kind === 'values'"
+    reader.ask(f"explorer.enter(explorer.cy.nodes('.box').filter((box) => ({one})(box.data('box'))).last())")
+    reader.screenshot(f"rule-in-a-coordinate-{text.partition('/')[0]}")
 
 
 def test_an_overlong_rule_is_opened_without_an_equation(reader):
@@ -953,7 +982,7 @@ def test_buttons_and_play_lead_through_a_backward_pass(reader):
     reader.element("earlier").click()
     assert reader.says("stop") == "stop 1 of 7" and not reader.element("earlier").is_enabled()
     reader.element("play").click()
-    reader.until(lambda: reader.says("stop") == "stop 3 of 7")
+    reader.until(lambda: reader.says("stop") >= "stop 3 of 7")  # a busy machine may see a later one first
     reader.click("w[1]")  # whoever asks for something else has it
     assert told(reader) == [] and reader.element("play").text == "▶" and "w[1]" in reader.says()
     reader.ask("explorer.go(3, false)")

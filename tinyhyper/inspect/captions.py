@@ -222,7 +222,7 @@ class Captions:
         if self.figure.alone is not None:
             return ""
         places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))
-        more = f" and {len(places) - 3} more lines" if len(places) > 3 else ""
+        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
         return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
 
     def description(self) -> str:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ArgumentError
 from ..naming import within
 from ..plain import short
 from .boxes import Join
-from .equation import Equation, broken, filled
+from .equation import SLOT, Equation, broken, filled
 from .graph import Graph
 from .letters import clip, first, fitted, wide
 from .names import sized
 from .records import Place, Recording
 from .shapes import Drawn
+
+ASIDE = re.compile(r"(?:[^.()\s\"]*\.)+|\[\d+\](?=\)?$)")  # of a name: what stands before a dot, and the step
+MOST = 30  # characters of a line in a box
+MARGIN, ROUND = 18, 24  # beside a text in a box, and in a round one
+ROOM, NAME = 9, 8  # for a name in a box of its own, in a term, in sizes of its letters
 
 
 def equation(graph: Graph, number: int) -> Equation | None:
@@ -26,24 +32,70 @@ def equation(graph: Graph, number: int) -> Equation | None:
     return Equation(graph.tape.insides[node.inside], {n: name for n, name in found.items() if name is not None})
 
 
-def formulas(tape: Recording) -> list[dict[str, Any]]:
-    """Of each fused operation, by its number: its boxes and equations, for a page."""
-    graph, found = Graph(tape), {}
-    for node in tape.nodes:
-        if node.inside is not None and node.inside not in found:
-            found[node.inside] = equation(graph, node.number)
-    keys = ("boxes", "outputs", "texts", "left")
-    return [{key: getattr(found[n], key) for key in keys} if n in found else {} for n in range(len(tape.insides))]
+class Rule:
+    """What a fused operation computes, with the names of what it reads and gives: for pictures and for the explorer.
+
+    first: the number of the first output.  places: by number, what is read and given.
+    inner: the numbers of those that stand in their coordinate, in which they are computed with.
+    called: by number, the name.  gives: the names of what is given.  gradients: those of gradients without steps.
+    terms: by number, what stands in a box, where names are short: without step, level and weight; a gradient is g.
+    gradient: the number of what terms call g; None where they call nothing so.
+    """
+
+    def __init__(self, graph: Graph, number: int, equation: Equation) -> None:
+        self.equation = equation
+        self.first = 1 + max([*equation.lines, *equation.numbers, equation.operands])
+        into, outputs = graph.into[number], [(number, n) for n in range(len(equation.outputs))]
+        self.places: dict[int, Place] = {edge.operand: edge.place for edge in into}
+        self.places |= dict(enumerate(outputs, start=self.first))
+        self.inner = [n for n, place in self.places.items() if graph.coordinate(place) and n not in equation.left]
+        self.called = {
+            n: within(graph.coordinate(place) if n in self.inner else None, graph.name(place))
+            for n, place in self.places.items()
+        }
+        found = {n: place for n, place in self.places.items() if _is_gradient(graph, place)}
+        self.gradients = {n: graph.known(place, timeless=True) or self.called[n] for n, place in found.items()}
+        self.gives = [name for n, name in self.called.items() if n >= self.first]
+        texts = {n: text.replace("\n", " ") for n, (text, _) in equation.boxes.items()}
+        names = self._short(graph, [edge.operand for edge in into])
+        gives = [_bare(name) for name in self.gives]
+        self.terms = {n: broken(filled(text, names, gives)) for n, text in texts.items()}
+        said = {int(slot[2]) for text in texts.values() for slot in SLOT.finditer(text) if not slot[1]}
+        self.gradient = next((e.operand for e, name in zip(into, names) if name == "g" and e.operand in said), None)
+
+    def _short(self, graph: Graph, operands: Sequence[int]) -> list[str]:
+        """What terms call what is read: a gradient is g, and what has no name comes along an arrow."""
+        bare = ["g" if n in self.gradients else _bare(self.called[n]) for n in operands]
+        names = [name if bare.count(name) == 1 else fitted(self.called[n], NAME) for n, name in zip(operands, bare)]
+        return [name if graph.known(self.places[n]) else "·" for n, name in zip(operands, names)]
+
+    def equations(self, marks: Sequence[str]) -> list[str]:
+        """The equations; none where they are too long. marks: what stands before each value that is read."""
+        reads = [mark + name for mark, name in zip(marks, self.called.values())]
+        texts = self.equation.texts if all(self.equation.texts) else []
+        return [f"{name} = {filled(text, reads, self.gives)}" for name, text in zip(self.gives, texts)]
+
+    def page(self) -> dict[str, Any]:
+        """What the explorer needs to know."""
+        boxes = {n: (term, self.equation.boxes[n][1]) for n, term in self.terms.items()}
+        own = {name: getattr(self, name) for name in ("called", "gradients", "gradient", "first", "inner")}
+        return {"texts": self.equation.texts, "outputs": self.equation.outputs, "boxes": boxes, **own}
 
 
-ASIDE = re.compile(r"(?:[^.()\s\"]*\.)+|\[\d+\](?=\)?$)")  # of a name: what stands before a dot, and the step
-MOST = 30  # characters of a line in a box
-MARGIN, ROUND = 18, 24  # beside a text in a box, and in a round one
-ROOM, NAME = 9, 8  # for a name in a box of its own, in a term, in sizes of its letters
+def formulas(tape: Recording) -> dict[int, dict[str, Any]]:
+    """Of each fused operation, by its node, what the explorer shows where it is opened."""
+    graph = Graph(tape)
+    found = {node.number: equation(graph, node.number) for node in tape.nodes}
+    return {number: Rule(graph, number, own).page() for number, own in found.items() if own is not None}
 
 
 def _bare(name: str) -> str:
     return fitted(ASIDE.sub("", name), NAME)
+
+
+def _is_gradient(graph: Graph, place: Place) -> bool:
+    label = graph.label(place)
+    return graph.nodes[place[0]].kind == "gradient" or (label is not None and label.role == "gradient")
 
 
 class Opened(Graph):
@@ -58,49 +110,24 @@ class Opened(Graph):
             made = self.nodes[self.opened].op
             how = f"was made by {made}, one operation" if made else "was made by no recorded operation"
             raise ArgumentError(f"inside={name!r}: {self.name(self.place)} {how}, so there is nothing to open")
-        self.equation = found
+        self.rule = Rule(self, self.opened, found)
         self.heading = f"{self.name(self.place)}, as {self.nodes[self.opened].op} makes it"
-        self.first = 1 + max([*found.lines, *found.numbers, found.operands])  # the number of the first output
         self.words = self._words()
-        self.short = self._short()
         self.joins = self._joins()
         ends = {end for source, target, *_ in self.joins for end in (source, target)}
         self.inside = sorted(ends)
 
     def _words(self) -> str:
-        """The equations, one a line, with the names of what is read and given, and the cuts."""
-        reads = [f"{'✂ ' if e.cut is not None else ''}{self._called(e.operand)[0]}" for e in self.into[self.opened]]
-        gives = [self._called(self.first + n)[0] for n in range(len(self.equation.outputs))]
-        texts = [filled(text, reads, gives) for text in self.equation.texts]
-        return "\n".join([f"{name} = {text}" for name, text in zip(gives, texts)]) if all(self.equation.texts) else ""
-
-    def _called(self, box: int) -> tuple[str, str]:
-        """The name and the value of what is read or given; in its coordinate, where that is what is computed with."""
-        place = self._place(box)
-        if place is None:
-            return self.equation.boxes[box][0], ""
-        output, coordinate = self.tape.output(place), self.coordinate(place)
-        if coordinate and box not in self.equation.left:
-            return within(coordinate, self.name(place)), short(output.value)
-        return self.name(place), sized(output) if output.number is None else short(output.number)
-
-    def _short(self) -> tuple[list[str], list[str]]:
-        """What the terms in boxes call what is read and given: without step, level and weight; a gradient is g."""
-        operands = [edge.operand for edge in self.into[self.opened]]
-        names = [self._called(operand)[0] for operand in operands]
-        bare = ["g" if self.kind(n) == "gradient" else _bare(name) for n, name in zip(operands, names)]
-        reads = [name if bare.count(name) == 1 else fitted(full, NAME) for name, full in zip(bare, names)]
-        for n, edge in enumerate(self.into[self.opened]):
-            if self.known(edge.place) is None:
-                reads[n] = "·"
-        return reads, [_bare(self._called(self.first + n)[0]) for n in range(len(self.equation.outputs))]
+        """The equations, one a line, with the cuts; empty where they are too long."""
+        marks = ["✂ " if edge.cut is not None else "" for edge in self.into[self.opened]]
+        return "\n".join(self.rule.equations(marks))
 
     def _joins(self) -> list[Join]:
         operands = {edge.operand: edge for edge in self.into[self.opened]}
         flows: dict[int, Drawn] = {}
         found: list[Join] = []
-        outputs = [(self.first + n, ("", (value,))) for n, value in enumerate(self.equation.outputs)]
-        for number, (_, reads) in [*self.equation.boxes.items(), *outputs]:
+        outputs = [(self.rule.first + n, ("", (value,))) for n, value in enumerate(self.rule.equation.outputs)]
+        for number, (_, reads) in [*self.rule.equation.boxes.items(), *outputs]:
             for value in dict.fromkeys(reads):
                 if value in operands:
                     found.append((value, number, operands[value].flow, operands[value].cut))
@@ -110,36 +137,28 @@ class Opened(Graph):
             flows[number] = "kept" if "kept" in here else "value"
         return found
 
-    def _place(self, box: int) -> Place | None:
-        """The value of the recording that a box stands for; a line has none."""
-        if box >= self.first:
-            return self.opened, box - self.first
-        return next((edge.place for edge in self.into[self.opened] if edge.operand == box), None)
-
     def caption(self, box: int) -> tuple[str, str]:
         """The two lines of a box."""
-        name, value = self._called(box)
-        place = self._place(box)
-        if box in self.equation.boxes:
-            term, _, rest = broken(filled(name.replace("\n", " "), *self.short)).partition("\n")
+        if box in self.rule.terms:
+            term, _, rest = self.rule.terms[box].partition("\n")
             return clip(term, MOST), clip(rest, MOST)
-        if place is None or self.kind(box) != "gradient":
+        name, place = self.rule.called[box], self.rule.places[box]
+        output = self.tape.output(place)
+        number = output.value if box in self.rule.inner else output.number
+        value = sized(output) if number is None else short(number)
+        if box not in self.rule.gradients:
             return fitted(name, ROOM), value
-        over, _, under = (self.known(place, timeless=True) or name).rpartition("/∂")
+        over, _, under = self.rule.gradients[box].rpartition("/∂")
         name = first((name, f"{over}/∂{fitted(under, ROOM - wide(f'{over}/∂'))}"), ROOM)
-        written = any(f"{{{box}}}" in text for text, _ in self.equation.boxes.values())
-        return name, f"g = {value}" if written and self.short[0][box] == "g" else value
+        return name, f"g = {value}" if box == self.rule.gradient else value
 
     def about(self, box: int) -> str:
         """What a box is."""
-        return self._called(box)[0]
+        return self.rule.called[box] if box in self.rule.called else self.rule.terms[box].replace("\n", " ")
 
     def kind(self, box: int) -> str:
         """What kind of box it is."""
-        place = self._place(box)
-        label = None if place is None else self.label(place)
-        node = None if place is None else self.nodes[place[0]]
-        return "gradient" if (label and label.role == "gradient") or (node and node.kind == "gradient") else "values"
+        return "gradient" if box in self.rule.gradients else "values"
 
     def wide(self, box: int) -> float:
         """How wide a box is."""

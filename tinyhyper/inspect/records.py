@@ -163,7 +163,7 @@ class Inside:
     outputs: tuple[int, ...]
 
 
-class Program(NamedTuple):
+class Rerun(NamedTuple):
     """What a second run of the recorded operations needs.
 
     arrays: by node, the values that no recorded operation computed.  dtypes: of detached tensors, by cut.
@@ -202,7 +202,7 @@ class Recording:
         self.paths: list[Any] = []
         self.saved: list[Any] | str | None = None
         self.pasts: Any = None
-        self.program: Program | None = None
+        self.program: Rerun | None = None
         self.ghosts: Any = None  # `ghosts.Ghosts`, once they are asked for
         self._nodes: list[Node] = []
         self._edges: list[Edge] = []

@@ -20,7 +20,7 @@ class Details {
 
   /* The equations of some operations that are fused, with their cuts. */
   rules(numbers) {
-    const texts = numbers.flatMap((number) => equations(this.tape, this.lanes, number));
+    const texts = numbers.flatMap((number) => equations(this.tape, number));
     return texts.slice(0, 4).map((text) => h("p", { class: "rule" }, ...text.split(/(✂\uFE0E\??)/).map((part) => (part.startsWith("✂") ? h("b", {}, part) : part))));
   }
 

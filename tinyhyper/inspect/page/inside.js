@@ -1,7 +1,7 @@
 "use strict";
 /* What is in a box: its operations, each a node, and what they read; and what is in a fused operation. */
 
-const CHIP = { width: 108, height: 42, room: 96 };
+const CHIP = { width: 108, height: 42, room: 96, most: 180 }; // most: the room for a name in an opened rule
 const GAP = { x: 26, y: 22 };
 const FAN = 260; // how far apart columns are at most, for their edges to be told apart
 const LEGIBLE = 150; // so many nodes are laid out to be read, more to be searched
@@ -41,65 +41,44 @@ function operations(tape, lanes, box) {
 
 const isCounter = (label) => label?.role === "hyperparameter" && label.name === "t";
 
-/* What a fused operation reads or gives, as it is called in its equations: in its coordinate, where it is computed with. */
-function calledInside(tape, lanes, place, left) {
-  const name = nameOfPlace(tape, lanes, place);
-  return name.startsWith("∂") || left ? name : within(tape.coordinate(place), name);
-}
-
-/* The equations of a fused operation; none where they are too long. */
-function equations(tape, lanes, number) {
-  const { texts = [""], left } = tape.formulas[tape.nodes[number].inside] ?? {};
+/* The equations of a fused operation, as `opened.py` writes them; none where they are too long. */
+function equations(tape, number) {
+  const { texts = [""], called, first } = tape.formulas[number] ?? {};
   if (!texts.every(Boolean)) return [];
-  const reads = tape.into[number].map((edge) => {
-    const cut = ["cut", "asked"].includes(tape.flow(edge)) ? (tape.flow(edge) === "cut" ? "✂\uFE0E " : "✂\uFE0E? ") : "";
-    return cut + calledInside(tape, lanes, [edge.source, edge.output], left.includes(edge.operand));
-  });
-  const gives = texts.map((_, n) => calledInside(tape, lanes, [number, n], false));
-  return texts.map((text, n) => `${gives[n]} = ${inSlots(text, reads, gives)}`);
-}
-
-const inSlots = (text, reads, gives) => text.replace(/\{(o?)(\d+)\}/g, (_, output, n) => (output ? gives : reads)[Number(n)]);
-
-/* What the terms in boxes call what is read: without step, level and weight; a gradient is g, and · has no name. */
-const bare = (name) => (name.startsWith("∂") ? "g" : name.replace(/(?:[^.()\s"]*\.)+|\[\d+\](?=\)?$)/g, ""));
-
-function shortNames(tape, number, names) {
-  const short = names.map(bare);
-  return tape.into[number].map(({ source, output }, n) => {
-    if (!tape.output([source, output]).label && !tape.nodes[source].of && tape.nodes[source].called === null) return "·";
-    return short.indexOf(short[n]) === short.lastIndexOf(short[n]) ? short[n] : names[n];
-  });
+  const mark = (edge) => (["cut", "asked"].includes(tape.flow(edge)) ? `${SIGNS[tape.flow(edge)]} ` : "");
+  const reads = tape.into[number].map((edge) => mark(edge) + called[edge.operand]);
+  const fill = (text) => text.replace(/\{(o?)(\d+)\}/g, (_, output, n) => (output ? called[first + Number(n)] : reads[Number(n)]));
+  return texts.map((text, n) => `${called[first + n]} = ${fill(text)}`);
 }
 
 /* The lines of a fused operation, as elements. */
-function lines(tape, lanes, number) {
-  const { boxes, outputs, left } = tape.formulas[tape.nodes[number].inside];
+function lines(tape, number) {
+  const { boxes, outputs, called, gradients, gradient, first, inner } = tape.formulas[number];
   const elements = [];
   const flows = new Map(); // of the values: a gradient flows where it flows to an operand
-  const names = tape.into[number].map((edge) => calledInside(tape, lanes, [edge.source, edge.output], left.includes(edge.operand)));
-  const given = outputs.map((_, n) => calledInside(tape, lanes, [number, n], false));
-  const reads = shortNames(tape, number, names);
-  tape.into[number].forEach((edge, n) => {
+  const end = (id, n, place) => {
+    const name = fits(called[n], CHIP.most, 600) ? called[n] : gradients[n] ?? called[n];
+    const label = captionOfValue(tape, place, fitted(name, CHIP.most, 600), inner.includes(n)).replace("\n", n === gradient ? "\ng = " : "\n");
+    const width = CHIP.width - CHIP.room + Math.max(CHIP.room, ...label.split("\n").map((line) => pen(line, 600)));
+    elements.push(chip(id, label, "outer", { place, width }));
+  };
+  tape.into[number].forEach((edge) => {
     const place = [edge.source, edge.output];
-    const written = reads[n] === "g" && Object.values(boxes).some(([text]) => text.includes(`{${n}}`));
-    const label = captionOfPlace(tape, lanes, place, names[n]).replace("\n", written ? "\ng = " : "\n");
     flows.set(edge.operand, tape.flow(edge));
-    elements.push(chip(`v${edge.operand}`, label, "outer", { place }));
+    end(`v${edge.operand}`, edge.operand, place);
   });
   const join = (values, target) => [...new Set(values)].filter((read) => flows.has(read)).forEach((read) => {
     const edge = tape.into[number].find((one) => one.operand === read) ?? null;
     elements.push(wire(tape, `v${read}`, target, flows.get(read), `${target}.${read}`, edge));
   });
-  for (const [key, [text, values]] of Object.entries(boxes)) {
-    const name = inSlots(text, reads, given.map(bare));
+  for (const [key, [name, values]] of Object.entries(boxes)) {
     const longest = Math.max(...name.split("\n").map((line) => line.length));
     elements.push(chip(`v${key}`, name, name.length < 3 ? "line sign" : "line", { line: { name, reads: values.length, number }, width: Math.max(46, 20 + 7.2 * longest) }));
     flows.set(Number(key), values.some((read) => ["kept", "asked"].includes(flows.get(read))) ? "kept" : "plain");
     join(values, `v${key}`);
   }
   outputs.forEach((value, n) => {
-    elements.push(chip(`o${n}`, captionOfPlace(tape, lanes, [number, n], given[n]), "outer", { place: [number, n] }));
+    end(`o${n}`, first + n, [number, n]);
     join([value], `o${n}`);
   });
   const used = new Set(elements.filter((one) => one.group === "edges").map((one) => one.data.source));
@@ -129,9 +108,12 @@ function captionOfNode(tape, lanes, number) {
   return `${fitted(what, CHIP.room)}\n${value === null ? sizeOf(output) : short(value)}`;
 }
 
-function captionOfPlace(tape, lanes, place, name = nameOfPlace(tape, lanes, place)) {
-  const value = tape.value(place);
-  return `${fitted(name, CHIP.room, 600)}\n${value === null ? sizeOf(tape.output(place)) : tape.told(place, value)}`;
+const captionOfPlace = (tape, lanes, place) => captionOfValue(tape, place, fitted(nameOfPlace(tape, lanes, place), CHIP.room, 600));
+
+/* inner: whether the number is that in the coordinate. */
+function captionOfValue(tape, place, name, inner = false) {
+  const value = inner ? numeric(tape.output(place).value) : tape.value(place);
+  return `${name}\n${value === null ? sizeOf(tape.output(place)) : tape.told(place, value)}`;
 }
 
 /* What a place is called: its label if it has one. */

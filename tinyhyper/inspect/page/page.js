@@ -40,7 +40,7 @@ class Explorer {
   /* Show what is open, from where its reading begins, or as it was last seen. */
   show(view = null) {
     const { box, fused } = this.open.at(-1) ?? {};
-    const inner = () => (fused === undefined ? operations(this.tape, this.lanes, box) : lines(this.tape, this.lanes, fused));
+    const inner = () => (fused === undefined ? operations(this.tape, this.lanes, box) : lines(this.tape, fused));
     this.cy.stop().elements().remove();
     this.stock = null; // what was shown is not fetched again
     at("stage").classList.toggle("overview", this.overview);
