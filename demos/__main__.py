@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import Any, NoReturn
 
-from .settings import Settings, UsageError
+from .shared.settings import Settings, UsageError
 
 # name: what it shows. "paper walls" is the module demos.paper.walls. A module, or its EXPERIMENT, has `options`, which
 # adds to a parser, and `main`, which takes the settings and returns the exit status.

@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 import tinyhyper as th
 
-from . import digits, museum, output
+from . import digits, museum
 from .museum import exhibits, properties
 from .museum.exhibits import Loss, Params
-from .report import COLOURS, png, tidy
-from .settings import Settings, shared
+from .shared import output
+from .shared.report import COLOURS, png, tidy
+from .shared.settings import Settings, shared
 
 STEPS = 300
 BATCH = 32

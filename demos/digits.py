@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 import tinyhyper as th
 
-from . import output, report, stacks
-from .settings import Settings, UsageError, positive, shared
+from .shared import output, report, stacks
+from .shared.settings import Settings, UsageError, positive, shared
 
 STACKS = ("sgd", "sgd/sgd", "sgd/sgd/sgd/sgd", "adam", "adam/sgd")
 EPOCHS = 12

@@ -16,8 +16,8 @@ from tinyhyper.inspect.shapes import Figure, Key
 from tinyhyper.inspect.text import shorten
 from tinyhyper.plain import short
 
-from . import output
-from .settings import Settings, shared
+from .shared import output
+from .shared.settings import Settings, shared
 
 STEPS = 4  # at the last two, each level of the tallest tower has a gradient other than zero
 
@@ -59,20 +59,20 @@ def record(stack: str) -> th.inspect.Recording:
 
 
 def draw(tape: th.inspect.Recording, title: str) -> Picture:
-    """The picture of a tape, with the way from its last loss to the highest hyperparameter that a gradient reaches."""
+    """The picture of a tape, with the path from its last loss to the highest hyperparameter that a gradient reaches."""
     tape.title = title
     shown = figure(tape)
     captions = Captions(shown)
     loss = max((key for key in shown.boxes if key.kind == "loss"), key=lambda key: key.step)
     tuned = [key for key in shown.reached(loss) if key.lane]
     trail = shown.trail()
-    way = " → ".join(map(captions.name, trail))
+    path = " → ".join(map(captions.name, trail))
     if tuned:
         found = [gradient(shown, captions, key, loss.step) for key in tuned]
-        story = f"{way}: no ✂ on this way, so {captions.name(loss)}.backward() finds {', '.join(found)}."
+        story = f"{path}: no ✂ on this path, so {captions.name(loss)}.backward() finds {', '.join(found)}."
     else:
         story = (
-            f"{way}: the way ends here, as no edge into {captions.name(trail[-1])} is kept. "
+            f"{path}: the path ends here, as no edge into {captions.name(trail[-1])} is kept. "
             "No hyperparameter gets a gradient."
         )
     return Picture(th.inspect.svg(tape, caption=story), title, cuts(shown, captions, loss.step), story)

@@ -29,10 +29,11 @@ from tqdm import tqdm
 
 import tinyhyper as th
 
-from . import digits, output
+from . import digits
 from .digits import Params
-from .report import COLOURS, png, tick, tidy
-from .settings import Settings, shared
+from .shared import output
+from .shared.report import COLOURS, png, tick, tidy
+from .shared.settings import Settings, shared
 
 EIGENVALUES = np.logspace(-2, 0, 10)
 NOISY_RUNS = 400

@@ -12,8 +12,9 @@ import numpy as np
 import tinyhyper as th
 from tinyhyper import hyper
 
-from . import horizon, output
-from .settings import Settings, shared
+from . import horizon
+from .shared import output
+from .shared.settings import Settings, shared
 
 ROWS, COLUMNS, NOISE = 40, 8, 0.5
 ALPHA, DECAY, STEPS = 0.2, 0.2, 200

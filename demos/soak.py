@@ -28,10 +28,10 @@ import tinyhyper as th
 from tinyhyper.core.tape import Node
 from tinyhyper.optim import SGD, Adam, Optimizer
 
-from . import output
 from .bench.worker import status
-from .report import COLOURS, png, tidy
-from .settings import Settings, shared
+from .shared import output
+from .shared.report import COLOURS, png, tidy
+from .shared.settings import Settings, shared
 
 STEPS, QUICK = 10_000_000, 200_000
 JOINED, QUICK_JOINED = 100_000, 1_000

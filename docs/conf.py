@@ -6,7 +6,7 @@ project = html_title = "tinyhyper"
 author = copyright = "the tinyhyper developers"
 release = tinyhyper.__version__
 
-extensions = ["myst_parser", "demos.site", "demos.sources"]
+extensions = ["myst_parser", "demos.course.site", "demos.course.sources"]
 myst_heading_anchors = 4
 toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True

@@ -42,7 +42,7 @@ def check(row):
     assert not changed, f"{row.code} changed {changed}"
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join([row.code, *row.words[:1]]))  # with the culprit
 def test_a_wrong_call_is_told_and_changes_nothing(row):
     check(row)
 

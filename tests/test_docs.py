@@ -1,8 +1,8 @@
 """README and docs: every Python block runs, in order, and prints what the text block after it shows.
 
 The pictures that a page's blocks write, and those of `python -m demos figure1`, are the ones in docs/figures.
-`demos/examples.py` says what may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what their
-blocks print today, and draws the pictures anew.
+`demos/course/examples.py` says what may differ. `PYTHONPATH=. python tests/test_docs.py` writes into the pages what
+their blocks print today, and draws the pictures anew.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from demos import figure1
-from demos.examples import FIGURES, ROOT, differences, rendered
+from demos.course.examples import FIGURES, ROOT, differences, rendered
 from tinyhyper.inspect import canvas
 from tinyhyper.inspect.answers import GLOSSARY
 
@@ -37,10 +37,10 @@ def test_the_pictures_are_those_of_the_demo():
 
 
 def test_code_that_is_no_longer_in_the_file_is_noticed():
-    page = "```py\n# demos/examples.py, without_numbers\ndef without_numbers(text):\n    return text\n```\n"
+    page = "```py\n# demos/course/examples.py, without_numbers\ndef without_numbers(text):\n    return text\n```\n"
     assert "Lines may break elsewhere" in rendered(page, "page.md")
     page = rendered(page.replace("without_numbers", "ROOT"), "page.md")
-    assert page.endswith("ROOT = Path(__file__).parents[1]\n```\n")
+    assert page.endswith("ROOT = Path(__file__).parents[2]\n```\n")
 
 
 def test_an_example_that_prints_something_else_is_noticed():

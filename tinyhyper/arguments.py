@@ -16,7 +16,7 @@ __tracebackhide__ = True  # pytest shows the line that called, not those in here
 
 
 def integer(what: str, value: Any) -> int:
-    """The value as an int. Raises DtypeError for what is no integer."""
+    """The value as an int. Raises DtypeError for anything else."""
     try:
         return operator.index(value)
     except TypeError:
@@ -43,7 +43,7 @@ def whole(what: str, value: Any, least: int = 1) -> int:
 
 
 def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> float:
-    """The value as a finite float that fits. Raises ArgumentError, which says by `which` what numbers fit."""
+    """The value as a finite float that fits. Raises ArgumentError, in which `which` says what numbers fit."""
     found = real(value)
     if not math.isfinite(found) or not fits(found):
         shown = found if math.isinf(found) else value  # of a number beyond floats, not all of its digits
@@ -52,7 +52,7 @@ def number(what: str, value: Any, fits: Callable[[Any], bool], which: str) -> fl
 
 
 def real(value: Any) -> float:
-    """The value as a float: NaN for what is no number and for a bool, infinity for one beyond a float's range."""
+    """The value as a float: NaN for a bool and for anything but a number, infinity for one beyond a float's range."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     try:
@@ -62,21 +62,21 @@ def real(value: Any) -> float:
 
 
 def array(what: str, values: Any) -> np.ndarray:
-    """The values as an array. Raises ArgumentError for what makes none, such as rows of several lengths."""
+    """The values as an array. Raises ArgumentError for values that make none, such as rows of several lengths."""
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise ArgumentError(f"{what} do not make one array: {error}") from None
+        raise ArgumentError(f"{what} must be one array, with rows of equal length: {error}") from None
 
 
 def named(what: str, params: Any, kind: type = Mapping) -> None:
-    """Parameters are named. Raises DtypeError for what is no dict."""
+    """Raises DtypeError unless params is a dict."""
     if not isinstance(params, (dict, kind)):
-        raise DtypeError(f"{what}: params is a dict of named tensors, not a {type(params).__name__}")
+        raise DtypeError(f"{what}: params must be a dict of named tensors, not a {type(params).__name__}")
 
 
 def generator(what: str, seed: Any) -> np.random.Generator:
-    """The generator itself, or one that begins at a seed. Raises DtypeError for no seed, ArgumentError for one < 0."""
+    """The generator itself, or one from a seed. Raises DtypeError for anything else, ArgumentError for a seed < 0."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:

@@ -71,14 +71,14 @@ def checked(name: str, own: np.ndarray, saved: Any, nonnegative: bool) -> np.nda
     """
     given = array_of(saved, what := f"load_buffers: {name}")
     if given.shape != own.shape:
-        raise ShapeError(f"{what} has shape {own.shape}, saved was {given.shape}")
+        raise ShapeError(f"{what} has shape {own.shape}, but the saved array has {given.shape}")
     if (given.dtype == bool) != (own.dtype == bool):
-        raise DtypeError(f"{what} is {own.dtype}, saved was {given.dtype}")
+        raise DtypeError(f"{what} is {own.dtype}, but the saved array is {given.dtype}")
     value = quietly(given.astype, own.dtype)
     if own.dtype.kind in "iu" and not np.array_equal(value, given):
-        raise ArgumentError(f"{what} holds whole numbers of {own.dtype}, saved was {given}")
+        raise ArgumentError(f"{what} holds integers of {own.dtype}, but the saved array is {given}")
     if not all_finite(value) and all_finite(own):
-        raise ArgumentError(f"{what} was saved with {described(value)}")
+        raise ArgumentError(f"{what} must be finite, but the saved array has {described(value)}")
     if nonnegative and (value < 0).any():
-        raise ArgumentError(f"{what} is never below 0, saved was {given}")
+        raise ArgumentError(f"{what} must be >= 0, but the saved array is {given}")
     return value

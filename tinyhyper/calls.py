@@ -61,7 +61,7 @@ class no_grad(Block):
 def inside(context: type[AbstractContextManager[Any]], function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that runs inside a context of its own; a generator or a coroutine does so between its pauses.
 
-    Raises DtypeError for a class and for what is no function.
+    Raises DtypeError for a class, and for anything but a function.
     """
     if isinstance(function, type) or not callable(function):
         what = f"the class {function.__name__}" if isinstance(function, type) else f"a {type(function).__name__}"

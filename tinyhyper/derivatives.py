@@ -20,10 +20,14 @@ def gradients(
     retain_graph: bool = False,
     create_graph: bool = False,
 ) -> tuple[Tensor, ...]:
-    """The gradient of the sum of the outputs by each input; touches no `.grad`, sweeps no further than the inputs.
+    """The gradient of the sum of the outputs with respect to each input: a tuple of tensors. It touches no `.grad`.
 
-    grad_outputs: the outputs' cotangents, needed where an output has more than one element.
-    An input that the outputs do not depend on gets zeros. Raises as `Tensor.backward`.
+    outputs, inputs: a tensor, or a list or tuple of them.
+    grad_outputs: the outputs' cotangents, of their shapes, needed where an output has more than one element.
+    retain_graph, create_graph: as of `Tensor.backward`.
+    The sweep goes no further than the inputs. An input that the outputs do not depend on gets zeros.
+    Raises ArgumentError or ShapeError for arguments that do not fit, GraphError for an input that requires no gradient,
+    and as `Tensor.backward`.
     """
     several = isinstance(outputs, Iterable) and not isinstance(outputs, Tensor)
     outs: list[Any] = list(outputs) if several else [outputs]
@@ -32,12 +36,12 @@ def gradients(
     if several:
         if isinstance(grad_outputs, (Mapping, Set, Tensor, str)) or not isinstance(grad_outputs, Iterable | None):
             raise ArgumentError(
-                f"gradients: grad_outputs is a {type(grad_outputs).__name__}; several outputs need a list or tuple "
-                "of cotangents, in the order of the outputs"
+                "gradients: grad_outputs must be a list or tuple of cotangents, one for each output in their order, "
+                f"not a {type(grad_outputs).__name__}"
             )
         given = [None] * len(outs) if grad_outputs is None else list(grad_outputs)
     if len(given) != len(outs):
-        raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs")
+        raise ShapeError(f"gradients: {len(outs)} outputs, but {len(given)} grad_outputs; give one for each output")
     for n, x in enumerate(ins):
         if not isinstance(x, Tensor):
             raise ArgumentError(
@@ -45,10 +49,10 @@ def gradients(
                 'optimizer.parameters["alpha"]; those of a dict are its values()'
             )
         if x.edge is None:
-            raise GraphError(f"gradients: input {n} does not require a gradient (make it with requires_grad=True)")
+            raise GraphError(f"gradients: input {n} does not require a gradient; make it with requires_grad=True")
     for n, out in enumerate(outs):
         if not isinstance(out, Tensor):
-            raise ArgumentError(f"gradients: output {n} is a {type(out).__name__}, not a tensor")
+            raise ArgumentError(f"gradients: output {n} must be a tensor, not a {type(out).__name__}")
     seeds = [seed_for(out, gradient, "gradients") for out, gradient in zip(outs, given)]
     edges = [x.edge for x in ins if x.edge]
     found = backward(seeds, edges, retain_graph=retain_graph, create_graph=create_graph)

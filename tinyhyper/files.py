@@ -70,7 +70,7 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode) or any(os.path.samestat(found, stream) for stream in _streams()):
-        raise OSError(errno.EINVAL, "It is a folder, a device or an open stream, whose place no file can take")
+        raise OSError(errno.EINVAL, "It is a folder, a device or an open stream, which a file cannot replace")
     return stat.S_IMODE(found.st_mode)
 
 

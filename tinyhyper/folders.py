@@ -34,11 +34,13 @@ def named(path: str | os.PathLike[str], by: str) -> Path:
     except ValueError:
         raise ArgumentError(f"{by}={text!r} cannot be the path of a folder; name another") from None
     if whole.startswith("~"):
-        raise ArgumentError(f"{by}={text!r} begins in a home folder that is not known; give the full path")
+        raise ArgumentError(f"{by}={text!r} names a home folder that is not known; give the full path")
     try:
         return Path(whole).absolute()
     except OSError:
-        raise ArgumentError(f"{by}={text!r} begins in a working folder that is gone; give the full path") from None
+        raise ArgumentError(
+            f"{by}={text!r} is relative to a working folder that no longer exists; give the full path"
+        ) from None
 
 
 def user_cache() -> Path:
@@ -58,11 +60,11 @@ def user_cache() -> Path:
 def set_cache_dir(path: str | os.PathLike[str] | None) -> None:
     """Keep compiled kernels and downloads in this folder; None returns to TINYHYPER_CACHE or the user's cache folder.
 
-    Raises DtypeError for what is no path, ArgumentError for a path that leads nowhere.
+    Raises DtypeError for anything but a path, ArgumentError for a path that leads nowhere.
     """
     global _folder
     if path is not None and not isinstance(path, (str, os.PathLike)):
-        raise DtypeError(f"set_cache_dir: path={path!r} is neither a path nor None")
+        raise DtypeError(f"set_cache_dir: path must be a path or None, not {path!r}")
     _folder = None if path is None else named(path, "set_cache_dir: path")
 
 

@@ -32,9 +32,9 @@ Argnums = int | tuple[int, ...] | list[int]
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The gradient of f, a function of one-element output, as a function of the same arguments.
 
-    argnums: the position of the argument to differentiate by, or a tuple or list of positions, which gives a tuple.
-    The derivative raises ShapeError if the output has more than one element, DtypeError for an argument or an output of
-    integers or booleans, ArgumentError for a position that does not exist or stands twice.
+    argnums: the position of the argument to differentiate with respect to, or a tuple or list of positions, which gives
+    a tuple. The derivative raises ShapeError if the output has more than one element, DtypeError for an argument or an
+    output of integers or booleans, ArgumentError for a position that does not exist or stands twice.
     """
     both = value_and_grad(_function("grad", f), argnums)
 
@@ -46,7 +46,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """As grad, but the derivative gives a pair: the value of f, and its gradient."""
+    """As grad, but the derivative gives a pair: the value of f, and its gradient. argnums, errors: as of grad."""
 
     _function("value_and_grad", f)
 
@@ -56,7 +56,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
         out = call.single_output()
         if out.size != 1:
             raise ShapeError(
-                f"grad: the function gave a tensor of shape {out.shape}, not one number. Sum it, or use jacobian or vjp"
+                f"grad: the function must return one number, not shape {out.shape}. Sum it, or use jacobian or vjp"
             )
         return call.results[0], call.mirrored(call.pull([out], [None]))
 
@@ -104,7 +104,7 @@ def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """All derivatives of the elements of f's output by those of an argument, as a function of the same arguments.
+    """The derivative of each element of f's output with respect to each of an argument: a function of f's arguments.
 
     Of shape output.shape + argument.shape; where output or argument are structures, the outer one is the output's.
     Costs one pass for each element of the output, or of the arguments where these are far fewer. argnums and errors as
@@ -124,14 +124,14 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The second derivatives of f, a function of one-element output: the jacobian of its gradient."""
+    """The second derivatives of f, of one-element output: the jacobian of its gradient. argnums: as of grad."""
     return jacobian(grad(f, argnums), argnums)
 
 
 def _function(name: str, f: Any) -> Callable[..., Any]:
-    """The function itself. Raises DtypeError for what is none."""
+    """The function itself. Raises DtypeError for anything else."""
     if not callable(f):
-        raise DtypeError(f"{name}: a function comes first, not a {type(f).__name__}")
+        raise DtypeError(f"{name}: the first argument must be a function, not a {type(f).__name__}")
     return f
 
 
@@ -156,9 +156,11 @@ class _Call:
         for n in numbers:
             whole = type(n) is int or isinstance(n, (int, np.integer)) and not isinstance(n, bool)
             if not whole or not -len(args) <= n < len(args):
-                raise ArgumentError(f"{name}: argnums {argnums!r} with {len(args)} positional arguments")
+                raise ArgumentError(
+                    f"{name}: argnums={argnums!r} must number some of the {len(args)} positional arguments"
+                )
         if len({n % len(args) for n in numbers}) < len(numbers):
-            raise ArgumentError(f"{name}: argnums {argnums!r} has one of {len(args)} positional arguments twice")
+            raise ArgumentError(f"{name}: argnums={argnums!r} names one of the {len(args)} positional arguments twice")
         self.began = Node().serial
         self.variables: list[Tensor] = []
         arguments = list(args)
@@ -178,10 +180,15 @@ class _Call:
 
     def _variable(self, value: Any) -> Tensor:
         if not isinstance(value, (Tensor, np.ndarray, np.generic, float, int)):
-            raise DtypeError(f"{self.name}: cannot differentiate with respect to a {type(value).__name__}")
+            raise DtypeError(
+                f"{self.name}: cannot differentiate with respect to a {type(value).__name__}; give a float, an array "
+                "or a tensor"
+            )
         x = as_tensor(value)
         if x.dtype not in FLOATS:
-            raise DtypeError(f"{self.name}: cannot differentiate by values of {x.dtype}; make them float32 or float64")
+            raise DtypeError(
+                f"{self.name}: cannot differentiate with respect to {x.dtype} values; make them float32 or float64"
+            )
         variable = positive(x) if recorded(x) else Tensor(x.array, (_Variable(), 0)).retain_grad()
         self.variables.append(variable)
         return variable
@@ -190,17 +197,17 @@ class _Call:
         try:
             out = as_tensor(value)
         except TinyhyperError as error:
-            raise type(error)(f"{self.name}: the function gave a {type(value).__name__} ({error})") from None
+            raise type(error)(f"{self.name}: the function returned a {type(value).__name__} ({error})") from None
         if out.dtype not in FLOATS:
             raise DtypeError(
-                f"{self.name}: the function gave values of {out.dtype}, which have no derivative. What counts or "
-                "compares is flat: differentiate a smooth function, or cast a constant to float64"
+                f"{self.name}: the function returned {out.dtype}, which has no derivative, as counts and comparisons. "
+                "Differentiate a smooth function, or cast a constant to float64"
             )
         return out
 
     def single_output(self) -> Tensor:
         if nested(self.result):
-            raise ShapeError(f"{self.name}: the function gave a {type(self.result).__name__}, not one number")
+            raise ShapeError(f"{self.name}: the function must return one number, not a {type(self.result).__name__}")
         return self.outputs[0]
 
     def pull(

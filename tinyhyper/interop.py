@@ -60,11 +60,13 @@ def frozen(item: Any) -> Any:
     try:
         array = np.array(item.array if isinstance(item, Tensor) else item)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise DtypeError(f"index: a {type(item).__name__} makes no array of integers or booleans: {error}") from error
+        raise DtypeError(
+            f"index: a {type(item).__name__} cannot be made an array of integers or booleans: {error}"
+        ) from error
     if array.size == 0 and not isinstance(item, (np.ndarray, Tensor)):
         array = array.astype(np.intp)
     if array.dtype.kind not in "iub":
-        raise DtypeError(f"index: an index is of integers or booleans, not {array.dtype}")
+        raise DtypeError(f"index: an index must be of integers or booleans, not {array.dtype}")
     unmasked(item, "index", array.ndim)
     return copied(item.array if isinstance(item, Tensor) else item, array)
 
@@ -87,7 +89,7 @@ class NumPy(Protocol):
         except TinyhyperError:
             raise
         except (ValueError, TypeError, OverflowError, RuntimeError, np.ma.MaskError) as error:
-            raise ArgumentError(f"{name}: the values do not make one array: {error}") from error
+            raise ArgumentError(f"{name}: the values must be one array, with rows of equal length: {error}") from error
         if type(values) not in KNOWN:
             unmasked(values, name, array.ndim + (array.dtype.kind == "f" and bool(np.isnan(array).any())))
         return copied(values, array)
@@ -120,12 +122,12 @@ class NumPy(Protocol):
     def gradient(self, tensor: Any) -> None:
         grad, what = tensor.grad, f"backward: .grad of a tensor of shape {tensor.shape}"
         if not isinstance(grad, Tensor):
-            raise DtypeError(f"{what} is a {type(grad).__name__}, not a tensor")
+            raise DtypeError(f"{what} must be a tensor, not a {type(grad).__name__}")
         if grad.shape != tensor.shape:
-            raise ShapeError(f"{what} has shape {grad.shape}")
+            raise ShapeError(f"{what} must have that shape, not {grad.shape}")
         if grad.dtype not in FLOATS:
             own = tensor.dtype
-            raise DtypeError(f"backward: .grad of a tensor of {own} is of {grad.dtype}; make it {own}")
+            raise DtypeError(f"backward: .grad of a tensor of {own} must be of {own}, not {grad.dtype}")
 
     def ufunc(self, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
         if any(map(foreign, map(type, args))):
@@ -142,7 +144,7 @@ class NumPy(Protocol):
 def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
     if x.edge is not None:
         raise DtypeError(
-            "this NumPy call would take the values and silently cut the graph. Say x.numpy() or x.detach() to cut "
+            "this NumPy call would take the values and silently cut the graph. Write x.numpy() or x.detach() to cut "
             "it, or use an operation with a rule (tinyhyper.ops lists them); of a masked array, take x.filled()"
         )
     return copied(x.array, np.array(x.array, dtype=dtype))
@@ -163,9 +165,8 @@ def _converted(x: Tensor, name: str) -> Any:
     on_graph = recorded(x) and x.edge is not None and not x.edge[0].released
     if on_graph and not by_name(sys._getframe(2)):
         raise DtypeError(
-            f"{name}: an element of a NumPy array, a function of math and the like take a plain number, which "
-            "would silently cut the graph. Put tensors together with th.stack, use th's own functions, or say "
-            f"x.item() or {name}(x) to cut it"
+            f"{name}: a plain number, as for an element of a NumPy array or a function of math, would silently cut the "
+            f"graph. Join tensors by th.stack, use functions of th, or write x.item() or {name}(x) to cut it"
         )
     return value
 

@@ -1,4 +1,4 @@
-"""Operands that are no tensors: Python numbers, which take on the dtype that they meet (NEP 50), and arrays."""
+"""Operands that are not tensors: Python numbers, which take on the dtype that they meet (NEP 50), and arrays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(op: Elementwise, args: Sequence[Any]) -> Any:
 
 def _number(op: Elementwise, value: Any, dtypes: Sequence[np.dtype]) -> Tensor:
     """A Python number in the dtype that it takes on beside operands of these. Raises ArgumentError."""
-    value = held(value, op.name) if type(value) is int else value
+    value = as_int64(value, op.name) if type(value) is int else value
     if len(dtypes) == 1 and dtypes[0].kind == "f":
         return Tensor(np.array(value, dtypes[0]))
     wide = np.result_type(*dtypes, 1.0 if op.gives_floats else value) if dtypes else None
@@ -46,10 +46,12 @@ def as_operand(value: Any, name: str) -> Tensor:
     try:
         return as_tensor(value)
     except TinyhyperError as error:
-        raise type(error)(f"{name}: a {type(value).__name__} is not an operand ({error})") from None
+        raise type(error)(
+            f"{name}: an operand must be a number, an array or a tensor, not a {type(value).__name__} ({error})"
+        ) from None
 
 
-def held(value: int, name: str) -> int | float:
+def as_int64(value: int, name: str) -> int | float:
     """An integer that 64 bits hold; a larger one as a float, as NumPy has it beside floats. Raises ArgumentError."""
     if -(2**63) <= value < 2**64:
         return value

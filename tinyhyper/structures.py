@@ -22,7 +22,7 @@ def nested(value: Any) -> bool:
 
 
 def leaves(structure: Any) -> list[Any]:
-    """The values, in order. Raises DtypeError for what is nested too deeply."""
+    """The values, in order. Raises DtypeError for a structure that is nested too deeply."""
     try:
         return [*_leaves(structure)]
     except RecursionError:
@@ -40,7 +40,8 @@ def _leaves(structure: Any) -> Iterator[Any]:
 def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
     """The structure, of the same types, with each value replaced by what a function makes of it.
 
-    Raises DtypeError for a type of which no other can be made, and for what is nested too deeply.
+    Raises DtypeError for a type that cannot be rebuilt with other values, and for a structure that is nested too
+    deeply.
     """
     try:
         return _mapped(structure, function)
@@ -62,8 +63,10 @@ def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
         if all(new is old for (_, new), old in zip(_items(made), items.values(), strict=True)):
             return made
     except Exception as error:
-        raise DtypeError(f"a {kind.__name__} cannot be made again with other values in it ({error!r})") from error
-    raise DtypeError(f"a {kind.__name__} cannot be made again with other values in it: it changes them")
+        raise DtypeError(
+            f"a {kind.__name__} cannot be rebuilt with other values in it ({error!r}); use a dict, a list or a tuple"
+        ) from error
+    raise DtypeError(f"a {kind.__name__} changes the values that it is built with; use a dict, a list or a tuple")
 
 
 def rebuilt(structure: Any, values: Iterator[Any]) -> Any:
@@ -79,7 +82,7 @@ def copied(structure: Any) -> Any:
 def matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
     """The tensors in a structure that must be like another one, in the order of that.
 
-    Raises ShapeError where they differ, DtypeError for booleans and for what is nested too deeply.
+    Raises ShapeError where they differ, DtypeError for booleans and for a structure that is nested too deeply.
     """
     pairs: list[tuple[tuple[Any, ...], Any, Any]] = []
     try:
@@ -93,7 +96,7 @@ def matching(values: Any, pattern: Any, name: str, what: str) -> list[Tensor]:
         raise DtypeError(f"{name}: {what}: {ENDLESS}") from None
     tensors = [as_tensor(value) for _, value, _ in pairs]
     if any(tensor.dtype == bool for tensor in tensors):
-        raise DtypeError(f"{name}: {what} of numbers needed, not of bool")
+        raise DtypeError(f"{name}: {what} must be numbers, not bool")
     return tensors
 
 

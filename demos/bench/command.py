@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from tinyhyper.kernels.threads import available
 
-from .. import output
-from ..settings import Settings, UsageError, shared, whole
+from ..shared import output
+from ..shared.settings import Settings, UsageError, shared, whole
 from . import machine, memory, page, picture, plan, startup, sweeps
 from .run import Run
 from .turns import Crew

@@ -17,7 +17,7 @@ from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.program import blocks, lowering
 from tinyhyper.program.layout import Layout
 
-from ..settings import Settings, UsageError
+from ..shared.settings import Settings, UsageError
 from . import machine
 from .peers.tinyhyper import Library, start
 from .problems import HYPERSTEPS, TINY, Workload, tower_of_sgd

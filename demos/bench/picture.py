@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from ..report import COLOURS, plain, png, tidy
+from ..shared.report import COLOURS, plain, png, tidy
 from .goals import RIVALS, tower_times
 from .plan import BACKENDS, BESIDE_ROW, FLOOR_ROW, OURS, OVER, TOWER_LABELS, TRAINING_ROWS
 from .run import Run, best

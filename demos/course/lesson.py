@@ -7,8 +7,8 @@ import os
 import sys
 from argparse import ArgumentParser
 
-from .. import output
-from ..settings import Settings, UsageError, shared, whole
+from ..shared import output
+from ..shared.settings import Settings, UsageError, shared, whole
 from .pages import Cell, cells, lessons
 
 STOP = "[Enter runs this cell. Anything else that you type is run as Python] "

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from .. import output
-from ..settings import Settings, shared
+from ..shared import output
+from ..shared.settings import Settings, shared
 from .pages import ROOT, Cell, cells, lessons, linked
 from .scripts import script
 

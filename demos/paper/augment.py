@@ -12,8 +12,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, finish, png
-from ..settings import Settings
+from ..shared.report import COLOURS, finish, png
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, augmented, page, record
 from .augmented import MARKS, POWERS
 from .page import MEASURED, OPEN, PAPER

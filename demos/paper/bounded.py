@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from ..report import png
-from ..settings import Settings
+from ..shared.report import png
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, mnist, page, panels, record, sensitivity
 from .sensitivity import GOOD, Curve
 

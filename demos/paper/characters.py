@@ -19,7 +19,7 @@ import numpy as np
 import tinyhyper as th
 from tinyhyper.data.text import HELD_OUT
 
-from ..stacks import with_rates
+from ..shared.stacks import with_rates
 from . import Place, Run, Training, train
 
 COST = 45

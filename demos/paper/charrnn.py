@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, plain, png, tick, tidy
-from ..settings import Settings
+from ..shared.report import COLOURS, plain, png, tick, tidy
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, characters, page, record
 
 STARTS = {2e-3: "good", 1e-2: "too high", 1e-4: "too low"}

@@ -17,7 +17,7 @@ import numpy as np
 
 import tinyhyper as th
 
-from ..stacks import with_rates
+from ..shared.stacks import with_rates
 from . import Place, Run, Training, train, training
 
 COST = 400

@@ -16,8 +16,8 @@ import tinyhyper as th
 from tinyhyper.data.store import VARIABLE
 from tinyhyper.kernels.threads import available
 
-from .. import output
-from ..settings import Settings, UsageError, address, folder, shared, whole
+from ..shared import output
+from ..shared.settings import Settings, UsageError, address, folder, shared, whole
 from . import record
 from .queue import Follow, Hire, cluster, conduct, nothing, planned, processes
 from .run import Line, Place, Run, Stopped, Store

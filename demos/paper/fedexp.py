@@ -13,8 +13,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, finish, png
-from ..settings import Settings
+from ..shared.report import COLOURS, finish, png
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, federated, page, record
 from .page import MEASURED, OPEN, PAPER
 

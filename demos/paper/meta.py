@@ -11,8 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, finish, png
-from ..settings import Settings
+from ..shared.report import COLOURS, finish, png
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, page, record, tuned, unrolled
 from .page import MEASURED, OPEN, PAPER
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from ..settings import Settings
+from ..shared.settings import Settings
 from .run import Line
 
 MEASURED, PAPER, OPEN = "measured here", "from the paper", "not verified"  # where a claim comes from

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png, tidy
-from ..settings import Settings
+from ..shared.report import COLOURS, png, tidy
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, accountant, backtracking, page, record
 from .page import MEASURED, OPEN, PAPER
 

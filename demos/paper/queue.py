@@ -28,7 +28,7 @@ from tqdm import tqdm
 import tinyhyper as th
 
 from ..bench.turns import POOLS
-from ..settings import UsageError
+from ..shared.settings import UsageError
 from . import record
 from .run import Line, Place, Run, Stopped, Store, plain
 

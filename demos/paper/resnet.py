@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, plain, png, tidy
-from ..settings import Settings
+from ..shared.report import COLOURS, plain, png, tidy
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, cifar, page, record
 
 ALPHAS = (0.01, 0.1, 1.0)

@@ -8,8 +8,8 @@ from string import Template
 
 from tinyhyper import files
 
-from .. import output
-from ..settings import Settings, UsageError, shared
+from ..shared import output
+from ..shared.settings import Settings, UsageError, shared
 from . import Experiment, augment, bounded, charrnn, fedexp, meta, private, resnet, table1, towers, walls
 from .experiment import complain
 from .run import Store

@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from ..report import tidy
+from ..shared.report import tidy
 from . import Line, page
 
 BOTTOM = "alpha of the bottom, at the start"

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from .. import stacks
-from ..report import COLOURS, png, tidy
-from ..settings import Settings
+from ..shared import stacks
+from ..shared.report import COLOURS, png, tidy
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, mnist, page, record
 
 SEEDS = 3

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..report import COLOURS, png, tidy
-from ..settings import Settings, UsageError
+from ..shared.report import COLOURS, png, tidy
+from ..shared.settings import Settings, UsageError
 from . import Experiment, Line, Run, pace, page, record, sensitivity
 from .panels import PANELS, QUICK
 from .sensitivity import GOOD, Curve

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from ..report import COLOURS, png
-from ..settings import Settings
+from ..shared.report import COLOURS, png
+from ..shared.settings import Settings
 from . import Experiment, Line, Run, mnist, page, record, sensitivity
 
 SEEDS = 3

@@ -621,7 +621,7 @@ def test_what_is_nested_as_deeply_as_it_can_be_comes_back(path):
         ({"a": bytearray(b"bytes")}, "bytearray"),
         ({"a": np.zeros(3, "V0")}, r"extra\['a'\] is a ndarray of"),
         ({"a": np.zeros(2, [("\u0416", "f8")])}, r"extra\['a'\] is a ndarray of"),
-        ({"a": [1, -(10**4300)]}, r"extra\['a'\]\[1\] is a whole number of more than 4,300 digits"),
+        ({"a": [1, -(10**4300)]}, r"extra\['a'\]\[1\] is an integer of more than 4,300 digits"),
         ({"a": endless(list)}, r"extra\['a'\].*too deeply, or contains itself"),
         ({"a": endless(dict)}, "contains itself"),
         ({"a": nested(2000)}, "nested too deeply"),
@@ -637,15 +637,15 @@ def test_what_no_file_can_hold_is_told_and_the_old_file_stays(extra, words, path
 
 
 def test_wrong_arguments_are_told(path):
-    with pytest.raises(TypeError, match=r"params\['w'\] is a ndarray"):
+    with pytest.raises(TypeError, match=r"params\['w'\] must be a tensor, not a ndarray"):
         th.save(path, {"w": np.ones(3)})
     path.touch()
     (in_bytes,) = os.scandir(os.fsencode(path.parent))
     for call in (lambda: th.save(in_bytes, {}), lambda: th.load(in_bytes)):
-        with pytest.raises(th.DtypeError, match="the path comes first, and is not a DirEntry"):
+        with pytest.raises(th.DtypeError, match="the first argument must be a path, not a DirEntry"):
             call()
     w = th.tensor([1.0], requires_grad=True) * 2
-    with pytest.raises(th.GraphError, match="multiply #.*no file can hold"):
+    with pytest.raises(th.GraphError, match="multiply #.*a file cannot hold"):
         th.save(path, {"w": w}, SGD())
 
 
@@ -653,16 +653,16 @@ def test_wrong_arguments_are_told(path):
 
 
 MADE = {
-    "height": (lambda: SGD(0.1), "Adam / SGD, this tower is SGD"),
-    "optimizer": (lambda: Adam(optimizer=RMSProp()), r"saved from Adam / SGD, this tower is Adam\(.*RMSProp"),
+    "height": (lambda: SGD(0.1), "Adam / SGD, but this tower is SGD"),
+    "optimizer": (lambda: Adam(optimizer=RMSProp()), r"saved from Adam / SGD, but this tower is Adam\(.*RMSProp"),
     "tuned": (lambda: Adam(tune=("alpha",), optimizer=SGD()), "level 0, Adam, .*tuned alpha, beta1, .*has alpha"),
     "coordinate": (
         lambda: Adam(coordinates={"alpha": "log"}, optimizer=SGD()),
-        r"level 0, Adam, .*coordinates\['alpha'\] linear, this one has log",
+        r"level 0, Adam, .*coordinates\['alpha'\] linear, but this one has log",
     ),
     "coordinate above": (
         lambda: Adam(optimizer=SGD(coordinates={"mu": "log"})),
-        r"level 1, SGD, .*coordinates\['mu'\] linear, this one has log",
+        r"level 1, SGD, .*coordinates\['mu'\] linear, but this one has log",
     ),
     "rates": (lambda: Adam({"w": 0.1}, optimizer=SGD()), "level 0, Adam, .*w_alpha"),
     "decay": (lambda: Adam(weight_decay=0.1, optimizer=SGD(), tune=("alpha", "beta1", "beta2")), "used.*weight_decay"),
@@ -707,7 +707,7 @@ def test_a_rule_that_has_changed_is_refused(path):
     th.save(path, params, optimizer)
     other = cls(True)(optimizer=SGD())
     before = snapshot(other, {})
-    with pytest.raises(ValueError, match="level 0: Mine.rule is another rule"):
+    with pytest.raises(ValueError, match="level 0: Mine.rule differs from the rule"):
         th.load(path, other)
     assert snapshot(other, {}) == before
 
@@ -748,11 +748,11 @@ def npz(**arrays):
 
 
 FOREIGN = {
-    "nothing": (b"", "not even begin"),
-    "a text": (b"alpha = 0.1\n" * 20, "not even begin"),
-    "a pickle": (pickle.dumps(Trap()), "not even begin"),
-    "another npz": (npz(w=np.ones(3)), "tinyhyper.json does not come first"),
-    "an npz of pickles": (npz(w=np.array([Trap()])), "tinyhyper.json does not come first"),
+    "nothing": (b"", "does not begin like an npz"),
+    "a text": (b"alpha = 0.1\n" * 20, "does not begin like an npz"),
+    "a pickle": (pickle.dumps(Trap()), "does not begin like an npz"),
+    "another npz": (npz(w=np.ones(3)), "its first entry is not tinyhyper.json"),
+    "an npz of pickles": (npz(w=np.array([Trap()])), "its first entry is not tinyhyper.json"),
 }
 
 
@@ -800,7 +800,7 @@ def test_a_pickle_in_a_sealed_file_is_not_run(path, monkeypatch):
     with open(path, "w+b") as file:
         monkeypatch.setattr(np.lib.format, "write_array", lambda entry, array, **kwargs: entry.write(trap))
         archive.pack(file, json.dumps({"format": archive.FORMAT, "version": 1, "content": content}), [np.ones(1)])
-    with pytest.raises(th.CheckpointError, match="said to be object of shape"):
+    with pytest.raises(th.CheckpointError, match="says object of shape"):
         th.load(path)
     assert not Path("trapped").exists()
 
@@ -924,5 +924,5 @@ def test_an_extra_may_have_any_name(path):
     th.save(params=params, path=path, optimizer=None, extra=1)
     assert th.load(path).extra == {"extra": 1}
     for wrong in (lambda: th.save(path), lambda: th.save(path, params, None, 1), lambda: th.save(params=params)):
-        with pytest.raises(th.CallError, match="save: .*it is save"):
+        with pytest.raises(th.CallError, match="save: .*call save"):
             wrong()

@@ -99,7 +99,7 @@ def test_no_file_takes_the_place_of_a_device_a_pipe_or_what_is_printed_to(tmp_pa
     for path in (pipe, link, "/dev/null", "/dev/stdout", tmp_path):
         with pytest.raises(th.CheckpointError, match="cannot be written: It is a folder, a device or an open stream"):
             th.save(path, {})
-        with pytest.raises(OSError, match="whose place no file can take") as error:
+        with pytest.raises(OSError, match="which a file cannot replace") as error:
             files.write(path, "new")
         assert error.value.filename == str(path)
         if not os.path.isfile(path):

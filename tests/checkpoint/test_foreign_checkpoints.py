@@ -291,7 +291,7 @@ def test_a_tower_of_version_0_1_0_is_refused_with_a_word_and_its_weights_are_rea
     (last,) = [pair for pair in tower_["dict"] if pair[0] == "last"]
     last[:] = ["graph", []]
     path.write_bytes(with_json(content, whole))
-    with pytest.raises(th.CheckpointError, match=r"an earlier tinyhyper 0\.1\.0 saved it .* Load the weights"):
+    with pytest.raises(th.CheckpointError, match=r"tinyhyper 0\.1\.0 saved it .* Load the weights"):
         th.load(path, tower())
     params, _ = th.load(path)
     assert params["w"].shape == (3, 2) and params["w"].is_leaf and params["w"].grad is None
@@ -300,7 +300,7 @@ def test_a_tower_of_version_0_1_0_is_refused_with_a_word_and_its_weights_are_rea
 @pytest.mark.parametrize("name", ["deflated", "a bomb", "lzma", "method 99", "encrypted", "a patch"])
 def test_a_compressed_or_encrypted_entry_is_said_to_be_that(name, path):
     path.write_bytes(FOREIGN[name])
-    with pytest.raises(th.CheckpointError, match="an entry is compressed or encrypted, and none ever is"):
+    with pytest.raises(th.CheckpointError, match="an entry is compressed or encrypted, which save\\(\\) never does"):
         th.load(path)
 
 

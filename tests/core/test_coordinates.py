@@ -72,11 +72,6 @@ def test_a_level_above_that_is_far_too_fast_leaves_everything_finite(make, name)
         assert optimizer.skipped == 0 and np.isfinite(params["w"].numpy()).all()
 
 
-def test_what_nothing_moves_may_lie_on_an_end():
-    optimizer = Adam(beta1=0.0)
-    assert optimizer.hyperparameters["beta1"] == 0.0
-
-
 @pytest.mark.parametrize("name", COORDINATES)
 def test_a_coordinate_can_be_pickled(name):
     for coordinate in (COORDINATES[name], COORDINATES[name].inside()):

@@ -9,7 +9,6 @@ import tinyhyper as th
 from tinyhyper.optim import SGD, Adam
 
 FLOATS = st.sampled_from([np.float32, np.float64])
-ZEROS = {"integers": np.zeros(2, int), "booleans": np.zeros(2, bool)}
 
 
 def leaf(dtype=np.float64):
@@ -71,32 +70,6 @@ def test_a_hyperparameter_s_gradient(watched, dtype):
         optimizer.step(params)
     assert optimizer.parameters["alpha"].dtype == np.float64
     assert optimizer.hyperparameters["alpha"] == pytest.approx(0.095)
-
-
-@pytest.mark.parametrize("kind", ZEROS)
-def test_integers_and_booleans_are_no_gradients(kind):
-    wrong = ZEROS[kind]
-    w = leaf()
-    w.grad = th.tensor(wrong)
-    with pytest.raises(th.DtypeError, match=f"float64.*{wrong.dtype}"):
-        th.sum(w).backward()
-    for levels in (SGD(0.1), SGD(0.1, optimizer=SGD(0.1))):
-        with pytest.raises(th.DtypeError, match=f"'w'.*float64.*{wrong.dtype}"):
-            levels.step({"w": w})
-
-
-@pytest.mark.parametrize("watched", [False, True])
-def test_integers_and_booleans_are_no_gradients_of_hyperparameters(watched):
-    for wrong in (1, True):
-        params, optimizer = {"w": leaf()}, SGD(0.1, optimizer=SGD(0.01))
-        th.sum(params["w"]).backward()
-        optimizer.parameters["alpha"].grad = th.tensor(wrong)
-        with pytest.raises(th.DtypeError, match="alpha is float64, its .grad"):
-            if watched:
-                with th.record():
-                    optimizer.step(params)
-            optimizer.step(params)
-        assert optimizer.hyperparameters["alpha"] == 0.1
 
 
 COTANGENTS = {

@@ -123,16 +123,6 @@ def test_a_level_belongs_to_one_tower():
     assert first.levels == (first, top)
 
 
-def test_a_tower_is_no_circle():
-    low = SGD(0.1, optimizer=SGD(1e-3, optimizer=SGD(1e-6)))
-    for level in low.levels:
-        with pytest.raises(th.ArgumentError, match="cannot be a circle"):
-            level.optimizer = low
-    assert len(low.levels) == 3
-    with pytest.raises(th.DtypeError, match="is not an optimizer"):
-        low.optimizer = "sgd"
-
-
 @pytest.mark.parametrize("name", ["alpha", "lr", "momentum", "horizon", "tune", "nesterov", "clip_norm"])
 def test_what_would_change_nothing_is_not_set(name):
     optimizer = SGD(0.1)
@@ -149,34 +139,6 @@ def test_what_a_class_has_itself_is_set():
     optimizer.alpha, optimizer.note = "first", "run"
     other = copy.deepcopy(optimizer)
     assert (other.alpha, other.note) == ("first", "run")
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("zero_grad", "nothing to zero"),
-        ("lr", "lr is called alpha here"),
-        ("alpha", r"hyperparameters\["),
-        ("betas", "beta1 and beta2"),
-    ],
-)
-def test_other_librarys_names_get_a_hint(name, words):
-    with pytest.raises(th.MissingAttributeError, match=words):
-        getattr(SGD(), name)
-    assert issubclass(th.MissingAttributeError, AttributeError)
-
-
-def test_a_wrong_argument_gets_a_hint():
-    with pytest.raises(TypeError, match="lr is called alpha here"):
-        SGD(lr=0.1)
-
-
-@pytest.mark.parametrize(
-    "make", [lambda: SGD(-0.1), lambda: SGD({"w": -0.1}), lambda: SGD(0.1, 1.5), lambda: Adam(eps=-1e-8)]
-)
-def test_a_value_outside_its_range_is_not_begun_with(make):
-    with pytest.raises(th.ArgumentError, match="outside its range, from"):
-        make()
 
 
 def test_a_table_may_begin_outside_the_usual_range():
@@ -249,15 +211,15 @@ def changed(saved, level, entry, value, *keys):
         ((0, "t", -1), "t must be an integer >= 0, not -1"),
         ((1, "t", 1.5), "t must be an integer >= 0, not 1.5"),
         ((0, "skipped", -2), "skipped must be an integer >= 0, not -2"),
-        ((0, "initial", np.nan, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is not finite"),
-        ((0, "initial", -1.0, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is below 0"),
+        ((0, "initial", np.nan, "v"), "level 0, Adam: the state 'v' of 'a new parameter' must be finite"),
+        ((0, "initial", -1.0, "v"), "level 0, Adam: the state 'v' of 'a new parameter' is a sum of squares"),
         ((1, "parameters", np.inf, "alpha"), "level 1, SGD: alpha is inf"),
         ((1, "parameters", -1.0, "alpha"), "level 1, SGD: alpha is -1.0, outside its range from 0 up"),
-        ((1, "parameters", "1", "alpha"), "alpha='1' is not a number"),
-        ((1, "parameters", True, "alpha"), "alpha=True is not a number"),
-        ((0, "state", np.ma.array([1.0, 2.0], mask=[0, 1]), "w", "v"), "level 0, Adam: the state .v. of .w. is not f"),
-        ((0, "state", np.array([-1e-9, 1.0]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is below 0"),
-        ((0, "state", np.array([np.nan, 1.0]), "w", "m"), "level 0, Adam: the state 'm' of 'w' is not finite"),
+        ((1, "parameters", "1", "alpha"), "alpha must be a number, not '1'"),
+        ((1, "parameters", True, "alpha"), "alpha must be a number, not True"),
+        ((0, "state", np.ma.array([1.0, 2.0], mask=[0, 1]), "w", "v"), "level 0, Adam: the state .v. of .w. must be f"),
+        ((0, "state", np.array([-1e-9, 1.0]), "w", "v"), "level 0, Adam: the state 'v' of 'w' is a sum of squares"),
+        ((0, "state", np.array([np.nan, 1.0]), "w", "m"), "level 0, Adam: the state 'm' of 'w' must be finite"),
     ],
 )
 def test_numbers_that_no_tower_has_are_not_loaded(change, words):
@@ -310,11 +272,6 @@ def test_a_batch_is_left_out_after_an_interruption():
     optimizer.load_state_dict(optimizer.state_dict())
     steps(optimizer, params, 1)
     assert [level.hyperparameters for level in optimizer.levels] == before
-
-
-def test_no_parameters_are_told():
-    with pytest.raises(th.ArgumentError, match=r"^SGD\.step: params is empty"):
-        SGD().step({})
 
 
 @pytest.mark.parametrize("kind", [SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW])

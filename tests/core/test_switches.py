@@ -258,18 +258,6 @@ def test_partial_functions_and_methods():
     assert th.no_grad()(functools.partial(on))() is False
 
 
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_a_class_is_refused(switch):
-    with pytest.raises(th.DtypeError, match=f"{switch.__name__}.*the class Model.*methods"):
-
-        @switch()
-        class Model:
-            pass
-
-    with pytest.raises(th.DtypeError, match="not a int"):
-        switch()(5)
-
-
 def test_a_backward_pass_keeps_the_mode_that_it_is_called_in():
     x = th.tensor(3.0, requires_grad=True)
     seen = []

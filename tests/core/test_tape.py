@@ -3,7 +3,6 @@
 import copy
 import gc
 import pickle
-import threading
 import tracemalloc
 import weakref
 from contextlib import contextmanager
@@ -34,33 +33,11 @@ def test_what_is_a_leaf():
     assert not (c * 2).requires_grad and (c * 2).is_leaf
 
 
-@pytest.mark.parametrize("dtype", [int, "i4", "u1", bool])
-def test_integers_cannot_require_a_gradient(dtype):
-    with pytest.raises(th.DtypeError, match="float32 and float64"):
-        th.tensor([1, 0], requires_grad=True, dtype=dtype)
-
-
-@pytest.mark.parametrize("values", [1j, "a", [[1], [1, 2]], None, np.float16(1)], ids=repr)
-def test_what_is_no_array_of_numbers_is_refused(values):
-    with pytest.raises((th.DtypeError, th.ArgumentError)):
-        th.tensor(values)
-
-
 def test_tensor_copies_what_it_is_given():
     array = np.ones(3)
     x = th.tensor(array, requires_grad=True)
     array[:] = 5
-    assert x.data.tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    "view", [lambda x: x.data, lambda x: x.numpy(), lambda x: (x * 2).data, lambda x: x.detach().data]
-)
-def test_the_values_cannot_be_written_to(view):
-    x = leaf(1.0, 2.0)
-    with pytest.raises(ValueError, match="read-only"):
-        view(x)[0] = 5.0
-    assert x.data.tolist() == [1, 2]
+    assert x.data.tolist() == [1, 1, 1] and th.tensor(np.ones(2, ">f4")).dtype == np.float32
 
 
 def test_the_graph_keeps_the_values_that_it_saw():
@@ -90,13 +67,6 @@ def test_gradients_accumulate():
     (2 * x).backward()
     assert x.grad.item() == 8.0
     assert first.item() == 6.0, "the first gradient was written to"
-
-
-def test_a_tensor_used_in_many_places_gets_the_sum():
-    x = leaf(2.0)
-    y = x * x
-    (y * y + y * x + x).backward()
-    assert x.grad.item() == 4 * 2.0**3 + 3 * 2.0**2 + 1
 
 
 def test_backward_of_a_leaf():
@@ -129,11 +99,6 @@ def test_a_cotangent_takes_the_dtype_of_its_tensor():
     assert x.grad.dtype == np.float32
     with pytest.raises((th.DtypeError, th.ArgumentError)):
         (x * x).backward(np.array([1j, 2.0]))
-
-
-def test_backward_needs_a_cotangent_for_more_than_one_element():
-    with pytest.raises(th.ShapeError, match="sum"):
-        leaf(1.0, 2.0).backward()
 
 
 @pytest.mark.parametrize(
@@ -202,21 +167,7 @@ def test_a_gradient_lies_in_rows_if_it_is_a_view(order):
     np.testing.assert_array_equal(x.grad.data, cotangent.transpose(np.argsort(order)))
 
 
-def test_a_wrong_argument_of_backward_is_refused():
-    with pytest.raises(TypeError):
-        leaf(1.0).backward(None, True)  # retain_graph is a keyword
-
-
 # ---- Release.
-
-
-def test_a_second_backward_is_refused_and_names_the_node():
-    x = leaf(2.0)
-    y = th.tanh(x)
-    y.backward()
-    with pytest.raises(th.GraphReleasedError, match="tanh.*retain_graph=True"):
-        y.backward()
-    assert isinstance(th.GraphReleasedError("x"), (th.TinyhyperError, RuntimeError))
 
 
 def test_no_gradient_changes_if_any_part_was_released():
@@ -256,15 +207,6 @@ def test_what_was_saved_is_free_after_backward():
 
 
 # ---- Higher orders.
-
-
-def test_create_graph_to_third_order():
-    x = leaf(2.0)
-    found, y = [], x**4
-    for _ in range(4):
-        (y,) = th.gradients(y, x, create_graph=True)
-        found.append(y.item())
-    assert found == [32.0, 48.0, 48.0, 24.0]
 
 
 def test_create_graph_through_backward():
@@ -349,30 +291,11 @@ def test_gradients_leaves_branches_without_inputs_alone():
     assert y.grad.item() == 6.0
 
 
-def test_gradients_of_a_tensor_by_itself():
-    x = leaf(2.0)
-    y = x * x
-    assert [g.item() for g in th.gradients(y, [y, x])] == [1.0, 4.0]
-
-
 def test_the_same_input_twice():
     x = leaf(2.0)
     first, second = th.gradients(x * x, [x, x])
     assert first.item() == second.item() == 4.0
     assert first is not second
-
-
-@pytest.mark.parametrize("inputs", [0.1, None, {"w": 1}, np.ones(2), ["w"]], ids=lambda value: type(value).__name__)
-def test_gradients_says_what_is_no_tensor(inputs):
-    x = leaf(2.0)
-    with pytest.raises(th.ArgumentError, match=r'gradients: input 0 is a .* optimizer.parameters\["alpha"\]'):
-        th.gradients(x * x, inputs)
-
-
-def test_gradients_refuses_a_constant():
-    x = leaf(2.0)
-    with pytest.raises(th.GraphError, match="input 1"):
-        th.gradients(x * x, [x, th.tensor(1.0)])
 
 
 # ---- no_grad.
@@ -411,45 +334,6 @@ def test_backward_inside_no_grad():
         y.backward(create_graph=True)
         assert x.grad.requires_grad
         assert not (x * x).requires_grad
-
-
-def test_each_thread_has_its_own_no_grad():
-    x, inside, checked = leaf(2.0), threading.Event(), threading.Event()
-    seen = []
-
-    def other():
-        with th.no_grad():
-            inside.set()
-            assert checked.wait(10)
-            seen.append((x * x).requires_grad)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    assert inside.wait(10)
-    assert (x * x).requires_grad
-    checked.set()
-    thread.join()
-    assert seen == [False]
-
-
-def test_threads_build_and_sweep_their_own_graphs():
-    results = [None] * 4
-
-    def work(n):
-        for _ in range(50):
-            x = leaf(float(n))
-            y = x
-            for _ in range(5):
-                y = y * x
-            y.backward()
-        results[n] = x.grad.item()
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [6.0 * n**5 for n in range(4)]
 
 
 # ---- What is not done.
@@ -655,22 +539,3 @@ def test_a_copy_lies_in_memory_as_the_leaf_does_and_needs_no_more(twin_of):
     ):  # fmt: skip
         twin = twin_of(th.Tensor(array))
         assert twin.array.strides == strides and twin.array.base is None and twin.array.tolist() == array.tolist()
-
-
-def test_a_computed_tensor_is_not_copied_without_its_graph():
-    y = th.tensor([1.0, 2.0], requires_grad=True) * 2.0
-    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(th.GraphError, match="lose its graph"):
-            attempt(y)
-
-
-def test_lines_that_newcomers_write():
-    x = th.tensor([1.5, 2.5], requires_grad=True)
-    assert f"{th.sum(x):.3f}" == "4.000" and (x == None) is False  # noqa: E711
-    with pytest.raises(ValueError, match=r"any\(\) or all\(\)"):
-        bool(x > 0)
-    with pytest.raises(TypeError, match="never written to"):
-        x[0] = 3.0
-    with pytest.raises(TypeError, match="add: a NoneType"):
-        x + None
-    assert th.tensor(np.array([1, 2], ">f4")).dtype == np.float32

@@ -19,7 +19,7 @@ import tinyhyper as th
 from demos.course import lesson
 from demos.course.pages import COURSE, cells, lessons
 from demos.course.scripts import script
-from demos.settings import Settings
+from demos.shared.settings import Settings
 from tinyhyper.course import EXERCISES, check
 from tinyhyper.course.cuts import hypergradient
 from tinyhyper.course.exercise import number, slope
@@ -229,7 +229,7 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("10.1", made("w - alpha / (1 + decay * t) * g", tuned=False), "does not tune"),
         ("10.2", 1.0, "2.1"),
         ("11.1", ["uphill", "uphill", "uphill"], "Exhibit 2 is not"),
-        ("11.2", ["in place", "state not cut", "gone"], "no name of the table"),
+        ("11.2", ["in place", "state not cut", "gone"], "not a name in the table"),
         ("12.1", lambda values: np.std(values, ddof=1), "standard deviation"),
         ("12.1", lambda values: np.std(values) / np.sqrt(len(values)), "n - 1"),
         ("12.1", lambda values: 0.0, "how far does their mean"),

@@ -234,11 +234,11 @@ def test_a_part_of_a_set_in_the_folder_is_refused(source, folder, tmp_path):
 
 def test_a_named_folder_that_is_not_there_is_refused(source, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    assert f"`folder` names '{tmp_path / 'none'}', which is no folder" in refusal(
+    assert f"`folder` names '{tmp_path / 'none'}', which is not a folder" in refusal(
         source("whole"), folder=tmp_path / "none"
     )
     monkeypatch.setenv("TINYHYPER_DATA", str(tmp_path / "file"))
-    assert f"TINYHYPER_DATA names '{tmp_path / 'file'}', which is no folder" in refusal(source("whole"))
+    assert f"TINYHYPER_DATA names '{tmp_path / 'file'}', which is not a folder" in refusal(source("whole"))
 
 
 def test_a_cache_that_cannot_be_written_is_named(source, tmp_path, folder):
@@ -352,7 +352,7 @@ def test_what_the_system_hides_is_told_and_is_not_taken_for_missing(missing, sou
     )
     monkeypatch.setattr(owner, name, refusing(getattr(owner, name)))
     message = refusal(wanted, folder=None if "cache" in missing or "itself" in missing else mine)
-    assert message == f"'{hidden}' cannot be read: Permission denied; see to its permissions, or name another"
+    assert message == f"'{hidden}' cannot be read: Permission denied; change its permissions, or name another"
 
 
 def test_a_disk_that_is_full_is_told(source, folder, monkeypatch):

@@ -13,7 +13,7 @@ from neighbours import made_once
 import tinyhyper as th
 from demos.paper import Place, augment, augmented
 from demos.paper.run import plain
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 SETTINGS = Settings()
 

@@ -33,7 +33,7 @@ from demos.bench.peers import Result, by_hand
 from demos.bench.peers import numpy as numpy_peer
 from demos.bench.peers import tinyhyper as our_peer
 from demos.bench.run import Run
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = problems.Problem(layers=(6, 5, 3), batch=7)

@@ -13,7 +13,7 @@ import pytest
 
 from demos import bugs, digits, horizon, myopia
 from demos.__main__ import DEMOS, main, parse
-from demos.settings import Settings, UsageError
+from demos.shared.settings import Settings, UsageError
 from tinyhyper import hyper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +49,11 @@ def call(capsys):
         return main([*map(str, arguments)]), *capsys.readouterr()
 
     return call
+
+
+def test_at_top_there_are_at_most_ten_modules_that_a_newcomer_can_read():
+    modules = [path for path in (ROOT / "demos").glob("*.py") if path.stem not in ("__init__", "__main__")]
+    assert len(modules) <= 10 and all(len(path.read_text().splitlines()) < 300 for path in modules)
 
 
 def test_help_names_the_demos_the_options_and_examples():

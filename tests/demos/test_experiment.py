@@ -26,7 +26,7 @@ from demos.paper import Experiment, Line, Place, Run, queue, record, train
 from demos.paper.experiment import HERE
 from demos.paper.queue import POOLS, carry_out, cluster, nothing, planned, processes
 from demos.paper.run import Stopped, Store, plain
-from demos.settings import Settings, UsageError
+from demos.shared.settings import Settings, UsageError
 from tinyhyper import files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +144,7 @@ def test_buffers_that_a_model_cannot_have_begin_the_run_anew(tmp_path, capsys, m
 
     monkeypatch.setattr(th, "load", spoiled)
     assert finish(run, place) == undisturbed(run)
-    assert "counter.calls holds whole numbers of int64, saved was 1.7" in capsys.readouterr().err
+    assert "counter.calls holds integers of int64, but the saved array is 1.7" in capsys.readouterr().err
 
 
 def test_a_run_stops_where_its_loss_is_no_number(tmp_path):
@@ -324,7 +324,7 @@ import sys
 from pathlib import Path
 from demos.__main__ import main
 from demos.paper import Experiment, Run
-from demos.settings import Settings
+from demos.shared.settings import Settings
 out, jobs = Path(sys.argv[1]), int(sys.argv[2])
 def plan(settings):
     slow = [{} if seed < 2 else {"slow": str(out / "slow")} for seed in range(4)]

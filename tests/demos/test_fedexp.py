@@ -12,7 +12,7 @@ from neighbours import made_once
 
 from demos.paper import Place, federated, fedexp
 from demos.paper.run import plain
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 SETTINGS = Settings()
 

@@ -1,4 +1,4 @@
-"""Figure 1 is read off the tape: which edges are cut, which way is left, and what the gradient at its end is."""
+"""Figure 1 is read off the tape: which edges are cut, which path is left, and what the gradient at its end is."""
 
 import re
 from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 from backends import compiler_is_off
 
 from demos.bench import lowering
-from demos.settings import Settings, UsageError
+from demos.shared.settings import Settings, UsageError
 from tinyhyper.program import native
 from tinyhyper.program.layout import Layout
 

@@ -11,7 +11,7 @@ from neighbours import made_once
 import tinyhyper as th
 from demos.paper import Place, meta, tuned, unrolled
 from demos.paper.run import plain
-from demos.settings import Settings
+from demos.shared.settings import Settings
 from tinyhyper import hyper
 
 SETTINGS = Settings()

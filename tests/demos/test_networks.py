@@ -11,7 +11,7 @@ from made_up import PNG, line
 import tinyhyper as th
 from demos.paper import Place, Run, characters, charrnn, cifar, resnet, results, train
 from demos.paper.run import plain
-from demos.settings import Settings, UsageError
+from demos.shared.settings import Settings, UsageError
 
 RNG = np.random.default_rng(0)
 PHOTOGRAPHS = th.data.Split(

@@ -13,7 +13,7 @@ from made_up import PNG
 from neighbours import made_once
 
 from demos.paper import Run, accountant, backtracking, private
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 SCALES = st.floats(0.05, 3)
 NEAR = [private.constant(gamma) for gamma in private.GAMMAS if 50 <= gamma <= 100]  # where the best constant step is

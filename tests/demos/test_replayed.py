@@ -6,7 +6,7 @@ from interrupted import whole_and_joined
 
 import tinyhyper as th
 from demos.paper import Run, bounded, characters, charrnn, cifar, mnist, panels, resnet, table1
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 STEPS = 100
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from made_up import PNG, line
 
 from demos.paper import bounded, panels, sensitivity, towers
 from demos.paper.page import CHANCE
-from demos.settings import Settings, UsageError
+from demos.shared.settings import Settings, UsageError
 from tinyhyper.optim import from_string
 
 ERRORS = st.lists(st.floats(1, 100), min_size=2, max_size=11)

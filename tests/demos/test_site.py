@@ -18,7 +18,7 @@ import tinyhyper as th
 pytest.importorskip("sphinx", reason="the site needs the extra docs")
 pytest.importorskip("nbformat", reason="the site needs the extra docs")
 
-from demos.site import described, markdown, signature
+from demos.course.site import described, markdown, signature
 
 ROOT = Path(__file__).parents[2]
 MODULES = [th, *(value for name in th.__all__ if isinstance(value := getattr(th, name), ModuleType)), th.nn.initial]
@@ -111,7 +111,7 @@ def test_a_lesson_gives_its_notebook(site, pages):
     ],
 )
 def test_a_build_stops_at_a_page_that_is_not_what_its_code_prints_or_draws(tmp_path, root, fault, word):
-    (tmp_path / "conf.py").write_text(f"extensions, root_doc = ['myst_parser', 'demos.site'], '{root}'\n")
+    (tmp_path / "conf.py").write_text(f"extensions, root_doc = ['myst_parser', 'demos.course.site'], '{root}'\n")
     if root == "index":
         (tmp_path / "index.md").write_text("```{include} 03-scissors.md\n```\n")
     code = f"from pathlib import Path\nprint(1)\n{fault}\n"

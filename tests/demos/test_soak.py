@@ -7,7 +7,7 @@ import pytest
 
 import tinyhyper as th
 from demos import soak
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -8,7 +8,7 @@ from made_up import PNG, line
 from demos.paper import Line, table1, walls
 from demos.paper.page import CHANCE
 from demos.paper.record import busy, duration, provenance
-from demos.settings import Settings
+from demos.shared.settings import Settings
 
 
 def level(alpha=0.01, **others):

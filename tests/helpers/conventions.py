@@ -10,11 +10,11 @@ writes the page anew, and where both are installed the file as well.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import warnings
 from collections.abc import Callable
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,10 @@ BEGIN = "<!-- From here on, tests/helpers/conventions.py writes this page. -->\n
 HEAD = "| expression | at | value | first | second | NumPy | PyTorch | JAX |\n|" + 8 * " --- |"
 PARTS = ("value", "first", "second")
 ERROR = "error"
+OPERATORS = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power",
+    ast.MatMult: "matmul", ast.USub: "negative",
+}  # fmt: skip
 
 Functions = dict[str, Any]
 
@@ -47,6 +51,12 @@ def points(row: Row) -> tuple[np.ndarray, ...]:
     """The arrays that the variables x, y, ... are."""
     found = eval(row.at, {"inf": math.inf, "nan": math.nan, "zeros": np.zeros})
     return tuple([np.asarray(point, float) for point in (found if isinstance(found, tuple) else (found,))])
+
+
+def operators(row: Row) -> list[str]:
+    """The names of the operations that the expression has as Python's operators."""
+    nodes = ast.walk(ast.parse(row.expression))
+    return [OPERATORS[type(node.op)] for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp)]
 
 
 def reading(row: Row, functions: Functions) -> Callable[..., Any]:
@@ -107,7 +117,9 @@ def by_pytorch(row: Row) -> Observed | str:
     def along(whole: Callable[..., Any], one: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis=None: whole(x) if axis is None else one(x, axis)
 
-    functions = vars(torch) | {name: attrgetter(row.torch)(torch) for name, row in OPERATIONS.items() if row.torch}
+    functions = vars(torch) | {
+        name: row.of(torch, name, row.torch) for name, row in OPERATIONS.items() if row.torch or row.spelled
+    }
     functions |= {
         "cumsum": lambda x: torch.cumsum(x, 0),
         "log_softmax": lambda x: torch.log_softmax(x, -1),
@@ -139,7 +151,11 @@ def by_jax(row: Row) -> Observed | str:
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    functions = vars(jnp) | {name: attrgetter(row.jax)(jax) for name, row in OPERATIONS.items() if row.jax}
+    functions = vars(jnp) | {
+        name: row.of(jax if row.jax else jnp, name, row.jax)
+        for name, row in OPERATIONS.items()
+        if row.jax or row.spelled
+    }
     xs = [jnp.asarray(point) for point in points(row)]
     f = reading(row, functions)
     try:

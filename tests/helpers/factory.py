@@ -151,8 +151,7 @@ def row_of(name: str) -> Row:
     bounds_are_options = name == "clip"
     count = len(RULES[name].__signature__.parameters) if name in ELEMENTWISE and not bounds_are_options else 0
     values = tuple([row.domain(n).draw for n in range(count)])
-    reference = row.numpy or (numpy if row.call else getattr(np, name))
-    return Row(name, reference, arranged(row), call, numpy, method, integers=row.integers, values=values)
+    return Row(name, row.of(np, name), arranged(row), call, numpy, method, integers=row.integers, values=values)
 
 
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")

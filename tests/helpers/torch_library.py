@@ -3,8 +3,6 @@
 Written from PyTorch's documentation, not from tinyhyper's code: it is the second opinion.
 """
 
-from operator import attrgetter
-
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -153,9 +151,7 @@ def _lstm(x, weight, recurrent, bias):
     return torch.stack(hs)
 
 
-OTHERS = {
-    "where": lambda x, y, z: torch.where(x < 0.5, x * y, z),
-    "clip": lambda x, min, max: torch.clip(x, min, max),
+OTHERS = {  # what PyTorch calls or arranges otherwise
     "softmax": lambda x, axis: torch.softmax(x, axis),
     "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
     "cross_entropy": lambda x, labels: F.cross_entropy(x, torch.from_numpy(labels)),
@@ -208,5 +204,6 @@ OTHERS = {
 
 def call(name, operands, options):
     """One step of a program by PyTorch."""
-    function = OTHERS.get(name) or attrgetter(OPERATIONS[name].torch or name)(torch)
+    row = OPERATIONS[name]
+    function = OTHERS.get(name) or row.of(torch, name, row.torch)
     return function(*operands, **options)

@@ -197,7 +197,7 @@ def test_what_no_float_holds_has_an_exponent():
 
 
 def test_what_is_not_homogeneous_is_refused():
-    with pytest.raises(th.ArgumentError, match="does not lead to twice as much"):
+    with pytest.raises(th.ArgumentError, match="does not make twice the"):
         hyper.gradient(made(SGD(0.1, horizon=None)), scaled=True, homogeneous=0)
     with pytest.raises(th.ArgumentError, match="scaled=True"):
         hyper.gradient(made(SGD(0.1, horizon=None)), homogeneous=0)
@@ -253,17 +253,17 @@ def test_a_long_run_ends_at_the_minimum():
 
 
 def test_an_end_that_is_no_minimum_is_refused():
-    with pytest.raises(th.GradientError, match="is no minimum of the last loss: Newton's step"):
+    with pytest.raises(th.GradientError, match="does not end at a minimum of the last loss: Newton's step"):
         hyper.gradient(ridge(1.0, 3, weights=np.zeros((3, 2)))[0], "implicit")
     saddle = hyper.Training(
         lambda params, scale: scale * params["w"][0] ** 2 - params["w"][1] ** 2 + 1e-3 * th.sum(params["w"]),
         {"w": np.ones(2)}, SGD(0.01, horizon=None), steps=2, outside={"scale": 1.0},
     )  # fmt: skip
-    with pytest.raises(th.GradientError, match="does not curve upwards"):
+    with pytest.raises(th.GradientError, match="its curvature is .*, not above 0"):
         hyper.gradient(saddle, "implicit")
     with pytest.raises(th.GradientError, match="left a residual"):
         hyper.gradient(ridge(0.01, 1)[0], "implicit", solver="neumann", iterations=2)
-    with pytest.raises(th.ArgumentError, match="no solver 'lu'"):
+    with pytest.raises(th.ArgumentError, match="solver must be one of .*, not 'lu'"):
         hyper.gradient(ridge(1.0, 1)[0], "implicit", solver="lu")
     flat = hyper.Training(
         lambda params, scale: scale * th.sum(th.square(params["w"])), {"w": np.zeros(2)}, SGD(0.01, horizon=None),
@@ -278,7 +278,7 @@ def test_weight_decay_of_the_optimizer_moves_its_end_away_from_the_minimum():
         lambda params: th.sum(th.square(params["w"] - 1.0)), {"w": np.zeros(2)},
         SGD(0.1, weight_decay=0.5, horizon=None), steps=200,
     )  # fmt: skip
-    with pytest.raises(th.GradientError, match="no minimum"):
+    with pytest.raises(th.GradientError, match="does not end at a minimum"):
         hyper.gradient(training, "implicit")
 
 
@@ -319,7 +319,7 @@ def test_the_meter_tells_how_far_each_way_is_from_the_referee():
     ways = ["differences", "the last step", "the last 2 steps", "the last 3 steps", "all 6 steps", "from checkpoints"]
     assert [way for name, way in rows if name == "decay"] == [*ways, "forward"]
     assert rows["alpha", "all 6 steps"][1] < 1e-6 < 10.0 < rows["alpha", "the last step"][1]
-    assert "There is no implicit one: the end of the run is no minimum" in answer.text
+    assert "There is no implicit one: the run does not end at a minimum" in answer.text
     share = 100.0 * rows["alpha", "the last step"][0] / rows["alpha", "differences"][0]
     assert f"with respect to alpha is {share:.3g} % of the whole run's" in answer.text
     assert str(answer) and answer.svg()
@@ -372,22 +372,22 @@ def test_without_a_goal_the_last_loss_counts_and_a_tower_goes_on_from_where_it_s
 @pytest.mark.parametrize(
     "wrong, error, words",
     [
-        (lambda: hyper.gradient(3), th.DtypeError, "no Training"),
-        (lambda: hyper.myopia(3), th.DtypeError, "no Training"),
-        (lambda: hyper.gradient(made(SGD(0.1, horizon=None)), "magic"), th.ArgumentError, "no way 'magic'"),
-        (lambda: hyper.gradient(made(SGD(0.1, horizon=None)), "unroll", k=3), th.CallError, "other options"),
+        (lambda: hyper.gradient(3), th.DtypeError, "must be a th.hyper.Training"),
+        (lambda: hyper.myopia(3), th.DtypeError, "must be a th.hyper.Training"),
+        (lambda: hyper.gradient(made(SGD(0.1, horizon=None)), "magic"), th.ArgumentError, "way must be.*'magic'"),
+        (lambda: hyper.gradient(made(SGD(0.1, horizon=None)), "unroll", k=3), th.CallError, "options do not fit"),
         (lambda: hyper.gradient(made(SGD(0.1, horizon=None)), "window", k=0), th.ArgumentError, "k must be"),
         (lambda: hyper.gradient(made(SGD(0.1, horizon=None)), "checkpointed", every=0), th.ArgumentError, "every"),
-        (lambda: made(3), th.DtypeError, "the optimizer is one such as"),
-        (lambda: made(SGD(0.1)), th.ArgumentError, "nothing is differentiated by"),
-        (lambda: made(SGD(0.1), 0), th.ArgumentError, "one step at least"),
+        (lambda: made(3), th.DtypeError, "optimizer must be an optimizer, such as"),
+        (lambda: made(SGD(0.1)), th.ArgumentError, "no hyperparameter to differentiate with respect to"),
+        (lambda: made(SGD(0.1), 0), th.ArgumentError, "not empty"),
         (lambda: made(SGD(0.1), outside={"decay": -1.0}, coordinates={"decay": "log"}), th.ArgumentError, "range"),
         (lambda: made(SGD(0.1), coordinates={"decay": "log"}), th.ArgumentError, "not in outside="),
-        (lambda: made(SGD(0.1), outside={"alpha": 1.0}), th.ArgumentError, "of the optimizer already"),
-        (lambda: hyper.Training(loss_of, {"w": W}, SGD(0.1)), th.ArgumentError, "not both"),
-        (lambda: made(SGD(0.1, horizon=None), params={"w": [1]}), th.DtypeError, "holds no floats"),
-        (lambda: made(SGD(0.1, horizon=None), params=3), th.DtypeError, "params is a dict"),
-        (lambda: made(SGD(0.1, horizon=None), params=scaled), th.ArgumentError, "takes scale, which is not in outside"),
+        (lambda: made(SGD(0.1), outside={"alpha": 1.0}), th.ArgumentError, "which the optimizer has already"),
+        (lambda: hyper.Training(loss_of, {"w": W}, SGD(0.1)), th.ArgumentError, "either batches="),
+        (lambda: made(SGD(0.1, horizon=None), params={"w": [1]}), th.DtypeError, "must hold floats"),
+        (lambda: made(SGD(0.1, horizon=None), params=3), th.DtypeError, "params must be a dict"),
+        (lambda: made(SGD(0.1, horizon=None), params=scaled), th.ArgumentError, "reads scale, which is not in outside"),
     ],
 )
 def test_mistakes_are_told(wrong, error, words):
@@ -399,9 +399,9 @@ def test_a_loss_or_goal_that_is_no_number_is_told():
     def asked(loss, goal=None):
         return hyper.Training(loss, {"w": W}, SGD(0.1, horizon=None), goal, steps=1)
 
-    with pytest.raises(th.DtypeError, match="the loss is a tensor of one element"):
+    with pytest.raises(th.DtypeError, match="the loss must be a tensor of one element"):
         hyper.gradient(asked(lambda params: 3.0))
-    with pytest.raises(th.ShapeError, match="the loss has shape"):
+    with pytest.raises(th.ShapeError, match="the loss must have one element"):
         hyper.gradient(asked(lambda params: params["w"]))
     with pytest.raises(th.ArgumentError, match="the goal does not depend on the weights"):
         hyper.gradient(asked(lambda params: th.sum(params["w"]), lambda params: th.tensor(1.0)))

@@ -240,7 +240,7 @@ def test_the_picture_of_a_file_has_a_box_for_each_array(stack, steps, last):
 
 def test_what_is_left_out_is_counted():
     rows = [(f"w{n}", inspect.saved.Saved(f"w{n}", "weights", 0, None, (2,), 16, "value")) for n in range(9)]
-    part = contents.Part("value", rows, 4)
+    part = contents.Section("value", rows, 4)
     assert [text for *_, text in part.boxes][-1] == "and 5 more" and "9 arrays, 144 B" in part.words[0][1]
 
 

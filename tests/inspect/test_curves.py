@@ -1,12 +1,11 @@
 """The curves of a run, and of another one beside it."""
 
-import json
-import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reading import held
 from recordings import skipping, squares, stacks, trained
 
 import tinyhyper as th
@@ -65,13 +64,13 @@ def test_what_is_no_run_beside_is_refused():
     for at, said in ((3, "steps 0 to 2"), (-1, "at"), (1.5, "at")):
         with pytest.raises(ArgumentError, match=said):
             tape.explore(beside=other, at=at)
-    with pytest.raises(ArgumentError, match="give beside="):
+    with pytest.raises(ArgumentError, match="needs beside="):
         tape.explore(at=1)
 
 
 def test_the_page_holds_the_other_run_where_it_began(tmp_path):
     tape, other = trained("sgd/sgd", 3), trained("sgd/sgd", 1)
     text = tape.save_html(tmp_path / "both.html", beside=other, at=2).read_text(encoding="utf-8")
-    views = json.loads(re.search(r'id="views">(.*?)</script>', text)[1])
+    views = held(text)["views"]
     loss = next(curve for curve in views["curves"] if curve["name"] == "loss")
     assert views["at"] == 2 and loss["beside"] == [[2, 5.0]] and np.shape(loss["points"]) == (3, 2)

@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import threading
 import weakref
 
 import numpy as np
@@ -152,25 +151,6 @@ def test_recordings_nest_and_survive_errors():
     assert [node.op for node in outer.nodes if node.op] == ["multiply", "exp"]
     assert [node.op for node in inner.nodes if node.op] == ["tanh"]
     assert current().tape is None
-
-
-def test_threads_do_not_share_a_tape():
-    x = th.tensor([1.0], requires_grad=True)
-    seen = []
-
-    def work():
-        seen.append(current().tape)
-        with th.record() as tape:
-            th.exp(x)
-        seen.append([node.op for node in tape.nodes if node.op])
-
-    with th.record() as tape:
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        th.tanh(x)
-    assert seen == [None, ["exp"]]
-    assert [node.op for node in tape.nodes if node.op] == ["tanh"]
 
 
 def test_nothing_is_held_alive_and_no_cycle_is_made():

@@ -87,7 +87,7 @@ def test_a_question_by_a_name_of_two_values_is_refused_and_by_the_exact_name_ans
     with pytest.raises(th.ArgumentError, match=r"""'alpha\[1\]' .* 'hyperparameter\["alpha"\]\[1\]' or"""):
         question(tape, "alpha[1]")
     assert 'hyperparameter["alpha"]' in question(tape, 'hyperparameter["alpha"]').text
-    with pytest.raises(th.ArgumentError, match=r"at the steps 0, 1, 2, not at 7"):
+    with pytest.raises(th.ArgumentError, match=r"at the steps 0, 1, 2, not at step 7"):
         question(tape, 'weights["alpha"][7]')
     with pytest.raises(th.ArgumentError, match=r"no operation"):
         question(tape, 'state["alpha"]')
@@ -173,7 +173,7 @@ def test_losses_without_steps_are_numbered_as_they_came_and_found_by_their_numbe
     assert [names.known(loss) for loss in losses] == [f"loss[{n}]" for n in range(count)]
     assert [names.find(f"loss[{n}]") for n in range(count)] == [[loss] for loss in losses]
     assert {f"∂loss[{n}]/∂x" for n in range(count)} <= {names.name((node.number, 0)) for node in tape.nodes}
-    with pytest.raises(th.ArgumentError, match=f"at the steps {', '.join(map(str, range(count)))}, not at 9"):
+    with pytest.raises(th.ArgumentError, match=f"at the steps {', '.join(map(str, range(count)))}, not at step 9"):
         names.find("loss[9]")
     drawn = th.inspect.svg(tape)
     assert all(f">loss[{n}]<" in drawn for n in range(count))

@@ -622,6 +622,16 @@ def test_what_is_far_away_is_made_when_it_comes_into_sight(reader):
     assert 12 in reader.ask(seen + ".map((n) => n.data('box').step)") and reader.says("where") == "step 12 of 12"
 
 
+@pytest.mark.parametrize("text", ["adam/sgd", "sgd(0.01)/sgd(1e-3)/sgd(1e-4)"])
+def test_the_first_view_makes_as_much_of_a_long_run_as_of_a_short_one(reader, text):
+    """A fixed hyperparameter's bar, which is as long as the run, brings no arrow that is out of sight."""
+    made = []
+    for steps in (8, 40):
+        reader.open(recorded(text, steps))
+        made.append(reader.ask("return explorer.cy.elements().length"))
+    assert made[0] == made[1] < 150
+
+
 @pytest.fixture(scope="module")
 def windows():
     """A window of three steps, along which gradients flow, and a loss at the end."""

@@ -290,7 +290,7 @@ def test_a_step_written_by_hand_has_frames():
 
 
 def test_frames_are_refused_where_no_pass_began():
-    with pytest.raises(ArgumentError, match=r"frames: step=7: backward passes began in the steps 0, 1"):
+    with pytest.raises(ArgumentError, match=r"frames: no backward pass began in step=7; some began in the steps 0, 1"):
         trained("sgd/sgd").frames(7)
     with pytest.raises(ArgumentError, match="frames: step"):
         trained("sgd/sgd").frames(-1)

@@ -604,9 +604,9 @@ def test_what_must_wait_for_the_end_of_the_block_says_so():
         for ask in (inspect.kept_alive, inspect.checkpoint, inspect.ghosts):
             with pytest.raises(th.TinyhyperError, match=r"the block"):
                 ask(tape)
-    with pytest.raises(th.TinyhyperError, match="step: this recording is over"):
+    with pytest.raises(th.TinyhyperError, match="step: this recording has ended"):
         tape.step()
-    with pytest.raises(th.TinyhyperError, match="label: this recording is over"):
+    with pytest.raises(th.TinyhyperError, match="label: this recording has ended"):
         tape.label(x, "x", "weights", 0)
 
 

@@ -423,5 +423,5 @@ def test_a_step_by_hand_may_have_moved_anything():
 
 def test_json_holds_no_arrays():
     tape = Recording.from_json(recorded(tower())[0].to_json())
-    with pytest.raises(th.ArgumentError, match="rewind: JSON does not hold the arrays of a run"):
+    with pytest.raises(th.ArgumentError, match="rewind: this recording was read from JSON"):
         tape.rewind(0)

@@ -390,7 +390,7 @@ def test_a_picture_is_scaled_and_else_the_same(scale):
 @pytest.mark.parametrize("scale", [0, -1.0, np.inf, np.nan, "2", None])
 def test_a_scale_that_is_none_is_refused(scale):
     for tape in (TOWER, GRAPH):
-        with pytest.raises(th.ArgumentError, match="scale=.*: it must be a number above 0"):
+        with pytest.raises(th.ArgumentError, match="scale must be a number > 0"):
             inspect.svg(tape, scale=scale)
 
 
@@ -402,7 +402,7 @@ def test_as_many_steps_are_shown_as_are_asked_for_and_recorded(recorded, asked):
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, "2"])
 def test_a_number_of_steps_that_is_none_is_refused(steps):
-    with pytest.raises(th.ArgumentError, match="steps=.*: it must be a whole number of steps"):
+    with pytest.raises(th.ArgumentError, match="steps must be an integer >= 1"):
         inspect.svg(TOWER, steps=steps)
 
 

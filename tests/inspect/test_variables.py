@@ -4,7 +4,6 @@ import gc
 import sys
 import weakref
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,18 +111,3 @@ def test_looking_ends_after_a_few_functions(depth):
     assert deeper(depth) == "x"  # which each of them closes over
     big = dict.fromkeys(map(str, range(5000)), x)
     assert called(x, sys._getframe()) == "x" and len(big) == 5000
-
-
-def test_recorded_and_unrecorded_runs_end_at_the_same_bits():
-    def run():
-        params = {"w": th.tensor(np.linspace(-1, 1, 5), requires_grad=True, name="other")}
-        optimizer = th.optim.from_string("adam/sgd")
-        x = th.tensor(np.arange(5.0))
-        for _ in range(3):
-            (th.sum(th.tanh(params["w"] * x)) ** 2).backward()
-            optimizer.step(params)
-        return params["w"].numpy().tobytes()
-
-    with th.record():
-        recorded = run()
-    assert recorded == run()

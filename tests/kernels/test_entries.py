@@ -1,7 +1,5 @@
 """Entries: what a program calls gives what the operation gives, and writes nowhere else."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from factory import CONSTANT, arranged
@@ -25,7 +23,7 @@ from tinyhyper.testing.operations import OPERATIONS
 OTHERS = {"conv2d", "avg_pool2d", "max_pool2d", "batch_norm", "lstm"}  # no shapes drawn at random fit them
 ROWS = {  # by name, the function and a strategy of examples
     **{
-        name: (partial(row.call, th) if row.call else getattr(th, name), arranged(row))
+        name: (row.of(th, name), arranged(row))
         for name, row in OPERATIONS.items()
         if name not in OTHERS
     },

@@ -214,12 +214,6 @@ def test_which_backend_runs(loaded):
     assert kernels("numba", th.negative, np.ones((2, 0))) == 0
 
 
-def test_an_unknown_backend_is_refused():
-    with pytest.raises(th.ArgumentError, match="cuda"):
-        elementwise_backend("cuda")
-    assert elementwise_backend() == "auto"
-
-
 # ---- Values.
 
 EXACT = {
@@ -495,7 +489,7 @@ def test_an_output_that_is_stored_and_summed_is_summed_from_where_it_is_stored()
 
 
 def test_another_way_cannot_take_over_from_kernels():
-    with pytest.raises(th.ArgumentError, match="fusions are planned by another way already"):
+    with pytest.raises(th.ArgumentError, match="another planner is set already"):
         plan_by(lambda *arguments: None, "mine")
 
 

@@ -9,9 +9,9 @@ import tinyhyper as th
 from tinyhyper.fusion.expression import run, scalar_values
 from tinyhyper.fusion.symbols import Scalar, Symbol, lower
 from tinyhyper.kernels import quicker, threads
+from tinyhyper.kernels.hoist import Hoist
 from tinyhyper.kernels.plan import elementwise_backend
 from tinyhyper.kernels.quicker import total
-from tinyhyper.kernels.sums import Apart
 
 ARRAYS, SCALARS = 2, 2
 
@@ -46,7 +46,7 @@ def test_the_groups_of_terms_add_up_to_the_sum(expression, seed):
     values, varies = run(expression, inputs, scalar_values(expression)), depends_on_arrays(expression)
     (number,) = expression.outputs
     total, size = 0.0, 0.0
-    for factors, terms in Apart(expression, lambda value: not varies[value]).groups(number).items():
+    for factors, terms in Hoist(expression, lambda value: not varies[value]).groups(number).items():
         part = sum(term.sign * np.prod([np.broadcast_to(values[v], 5) for v in term.values], axis=0) for term in terms)
         scale = 1.0
         for operator, value in factors:
@@ -62,14 +62,14 @@ def test_signs_multiply():
     a, b, c = Symbol(), Symbol(), Symbol()
     for value, sign in (((a * c) * -b, -1), (-(a * c) * -b, 1), (-(a * c) * b, -1)):
         expression = lower([value], [a, b, c])
-        ((terms),) = Apart(expression, lambda n: n == 2).groups(expression.outputs[0]).values()
+        ((terms),) = Hoist(expression, lambda n: n == 2).groups(expression.outputs[0]).values()
         assert [term.sign for term in terms] == [sign]
 
 
 def test_what_is_the_same_for_all_terms_is_taken_out():
     a, b, c = Symbol(), Symbol(), Symbol()
     expression = lower([(a * c - b * c) / c + a], [a, b, c])
-    groups = Apart(expression, lambda value: value == 2).groups(expression.outputs[0])
+    groups = Hoist(expression, lambda value: value == 2).groups(expression.outputs[0])
     assert {tuple(operator for operator, _ in factors): len(terms) for factors, terms in groups.items()} == {
         ("*", "/"): 2,
         (): 1,

@@ -77,7 +77,7 @@ def test_live_buffers_are_those_of_the_layers(layer):
     for name in live:
         live[name] = live[name] + 3.0
     assert all(np.array_equal(array, layer.buffers[name]) for name, array in live.items())
-    with pytest.raises(th.ArgumentError, match="stays"):
+    with pytest.raises(th.ArgumentError, match="cannot be removed"):
         live.popitem()
 
 
@@ -161,9 +161,9 @@ ROW = Initial((2,), initial.constant(0.0))
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: Layer(3), "Layer: the name comes first.*3 is no name"),
-    (lambda: Layer("net", parts=None), "parts is a list of layers.*not None"),
-    (lambda: Layer("net", {"weight": ROW}).parameter({}, "weight"), "among the parts of the model that made them?"),
+    (lambda: Layer(3), "Layer: the first argument must be a name.*not 3"),
+    (lambda: Layer("net", parts=None), "parts must be a list of layers.*not None"),
+    (lambda: Layer("net", {"weight": ROW}).parameter({}, "weight"), "list the layer among its parts"),
 ])  # fmt: skip
 def test_what_is_no_layer_is_refused(make, words):
     with pytest.raises(th.ArgumentError, match=words):
@@ -213,7 +213,7 @@ def test_a_size_of_numpys_will_do(what):
     lambda: th.nn.MaxPool2d(2, 2),
 ])  # fmt: skip
 def test_a_forgotten_name_is_asked_for(make):
-    with pytest.raises(th.ArgumentError, match="the name comes first"):
+    with pytest.raises(th.ArgumentError, match="the first argument must be a name"):
         make()
 
 

@@ -12,14 +12,20 @@ from conventions import (
     computed,
     elementwise,
     line,
+    operators,
     page,
     restored,
     rows,
     stored,
 )
 
-ROWS = pytest.mark.parametrize("row", rows(), ids=lambda row: row.key)
-ELEMENTWISE = pytest.mark.parametrize("row", [*filter(elementwise, rows())], ids=lambda row: row.key)
+
+def named(rows):
+    """The parameter of a test; also an operation that is written as an operator is named."""
+    return pytest.mark.parametrize("row", rows, ids=lambda row: " ".join([row.key, *operators(row)]))
+
+
+ROWS, ELEMENTWISE = named(rows()), named([*filter(elementwise, rows())])
 REFERENCE = stored()
 
 

@@ -1,4 +1,4 @@
-"""Convolution: the factory's properties; kernels against NumPy; PyTorch's values and gradients."""
+"""Convolution: the factory's properties; kernels against NumPy."""
 
 import itertools
 
@@ -9,7 +9,6 @@ from factory import SEEDS, Row, example, property_test
 from geometries import factors, geometries
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_values import by_torch
 
 import tinyhyper as th
 
@@ -316,49 +315,6 @@ def test_constant_images_cost_no_gradient(monkeypatch):
     weight = th.tensor(np.ones((3, 3, 2, 4)), requires_grad=True)
     th.sum(th.conv2d(np.ones((2, 5, 5, 2)), weight)).backward()
     np.testing.assert_array_equal(weight.grad.data, np.full(weight.shape, 18.0))
-
-
-# ---- PyTorch
-
-CASES = [  # images, size, kernel, inputs, outputs, stride, padding
-    (2, (6, 5), (3, 3), 2, 3, 1, 1),
-    (2, (7, 8), (3, 3), 3, 4, 2, 1),
-    (1, (5, 9), (2, 4), 1, 2, (1, 3), (2, 0)),
-    (3, (4, 4), (1, 1), 2, 2, 2, 0),
-    (2, (4, 3), (3, 2), 2, 3, 3, 2),
-]
-
-
-def by_pytorch():
-    """Inputs, values and gradients of every case."""
-    import torch
-
-    rng = np.random.default_rng(0)
-    stored = {}
-    for n, (images, size, kernel, inputs, outputs, stride, padding) in enumerate(CASES):
-        shapes = (images, *size, inputs), (*kernel, inputs, outputs), (outputs,)
-        x, w, b = arrays = [rng.normal(size=shape) for shape in shapes]
-        turned = [x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1), b]
-        leaves = [torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in turned]
-        y = torch.nn.functional.conv2d(*leaves, stride=stride, padding=padding)
-        g = rng.normal(size=y.shape)
-        dx, dw, db = [t.numpy() for t in torch.autograd.grad(y, leaves, torch.tensor(g))]
-        y, g, dx = (a.transpose(0, 2, 3, 1) for a in (y.detach().numpy(), g, dx))
-        values = [*arrays, g, y, dx, dw.transpose(2, 3, 1, 0), db]
-        stored |= {f"{n} {name}": value for name, value in zip("x w b g y dx dw db".split(), values)}
-    return stored
-
-
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
-@pytest.mark.parametrize("number", range(len(CASES)))
-def test_values_and_gradients_are_pytorchs(number, backend):
-    stored = by_torch("convolution", by_pytorch)
-    x, w, b, g, *wanted = [stored[f"{number} {name}"] for name in "x w b g y dx dw db".split()]
-    convolution_backend(backend)
-    leaves = [th.tensor(a, requires_grad=True) for a in (x, w, b)]
-    y = th.conv2d(*leaves, *CASES[number][-2:])
-    for found, value in zip([y, *th.gradients(y, leaves, g)], wanted):
-        np.testing.assert_allclose(found.data, value, rtol=1e-10, atol=1e-10)
 
 
 # ---- Errors

@@ -168,14 +168,6 @@ def test_an_index_may_be_overwritten_afterwards():
     assert x.grad.data.tolist() == [1.0, 1.0, 0.0]
 
 
-def test_a_view_does_not_let_the_engine_write_through():
-    x = th.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    with pytest.raises(ValueError):
-        x[1:].data[0] = 5.0
-    with pytest.raises(TypeError):
-        x[0] = 1.0
-
-
 def test_iteration_and_length():
     x = th.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     first, second = x

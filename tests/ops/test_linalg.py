@@ -1,4 +1,4 @@
-"""Products: the operators, larger operands in every layout, and what is refused."""
+"""Products: the operators, and what einsum takes and refuses. Large ones are tested in kernels/test_matmul.py."""
 
 from operator import attrgetter
 
@@ -15,9 +15,9 @@ PRODUCTS = arranged(OPERATIONS["matmul"])
 
 test_property = property_test(
     [
-        Row("x @ y", np.matmul, PRODUCTS, call=lambda x, y: x @ y, numpy=None, method="__matmul__"),
+        Row("matmul: x @ y", np.matmul, PRODUCTS, call=lambda x, y: x @ y, numpy=None, method="__matmul__"),
         Row(
-            "y @ x",
+            "matmul: y @ x",
             lambda y, x: x @ y,
             PRODUCTS.map(lambda case: type(case)(case.arrays[::-1], case.options, case.seed)),
             call=lambda y, x: x @ y,
@@ -26,52 +26,6 @@ test_property = property_test(
         ),
     ]
 )
-
-LARGE = [
-    ((33, 65), (65, 47)),
-    ((70,), (70, 129)),
-    ((129, 70), (70,)),
-    ((3, 40, 50), (50, 60)),
-    ((3, 40, 50), (3, 50, 20)),
-]
-
-
-@pytest.mark.parametrize("dtype, rtol", [("f4", 2e-6), ("f8", 1e-14)])
-@pytest.mark.parametrize("shapes", LARGE, ids=str)
-@pytest.mark.parametrize("layout", ["C", "F", "strided"])
-def test_larger_products_in_every_layout(shapes, dtype, rtol, layout):
-    """Sizes off the multiples of any tile, operands that are transposed or have gaps; gradients too."""
-    rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
-    if layout == "F":
-        x, y = (th.transpose(th.tensor(np.ascontiguousarray(a.T), requires_grad=True)) for a in arrays)
-    elif layout == "strided":
-        wide = [np.repeat(a, 2, axis=-1) for a in arrays]
-        x, y = (th.tensor(w, requires_grad=True)[..., ::2] for w in wide)
-    else:
-        x, y = (th.tensor(a, requires_grad=True) for a in arrays)
-    out = x @ y
-    wanted = arrays[0].astype(float) @ arrays[1].astype(float)
-    assert out.dtype == np.dtype(dtype)
-    np.testing.assert_allclose(out.data, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max() * 4)
-    g = rng.standard_normal(out.shape)
-    found = th.gradients(out, [x, y], g)
-    expected = _by_einsum(arrays[0].astype(float), arrays[1].astype(float), g.astype(dtype).astype(float))
-    for grad, want in zip(found, expected):
-        assert grad.dtype == np.dtype(dtype)
-        np.testing.assert_allclose(grad.data, want, rtol=rtol, atol=rtol * np.abs(want).max() * 4)
-
-
-def _by_einsum(x, y, g):
-    """The gradients of a product of x and y, of at least one axis each, without any special case but their letters."""
-    left = "mk" if x.ndim > 1 else "k"
-    right = "kn" if y.ndim > 1 else "k"
-    batch_x, batch_y = "b" * (x.ndim > 2), "b" * (y.ndim > 2)
-    out = ("b" if batch_x or batch_y else "") + left[:-1] + right[1:]
-    return (
-        np.einsum(f"{out},{batch_y}{right}->{batch_x}{left}", g, y),
-        np.einsum(f"{out},{batch_x}{left}->{batch_y}{right}", g, x),
-    )
 
 
 @pytest.mark.parametrize(

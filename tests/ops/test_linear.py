@@ -92,18 +92,6 @@ def test_a_second_derivative_through_the_layer():
     np.testing.assert_allclose(second.data[0], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "shapes, words",
-    [
-        (((2, 3), (3, 5), (7, 2, 5)), "bias of shape"),
-        (((3,), (3, 5), (2, 5)), "bias of shape"),
-    ],
-)
-def test_shapes_that_do_not_fit_are_refused(shapes, words):
-    with pytest.raises(th.ShapeError, match=words):
-        th.linear(*[th.tensor(np.ones(shape)) for shape in shapes])
-
-
 def test_vectors_stacks_and_integers_take_the_plain_way():
     weight, bias = th.tensor(np.arange(6.0).reshape(3, 2), requires_grad=True), th.tensor(np.ones(2))
     assert th.linear([1, 2, 3], weight, bias).data.tolist() == [17.0, 23.0]

@@ -1,4 +1,4 @@
-"""Batch normalization: the factory's properties, NumPy's formula, PyTorch's values, and the layer that gathers."""
+"""Batch normalization: the factory's properties, NumPy's formula, and the layer that gathers."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from backends import elementwise_backend
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.ops.normalization import normalize_batch
@@ -242,67 +241,6 @@ def test_the_same_batch_gives_the_same_bits():
         found.append([leaf.grad, *[p.grad for p in params.values()], *map(th.tensor, layer.buffers.values())])
     for one, other in zip(*found):
         assert np.array_equal(one.data, other.data)
-
-
-# ---- Against PyTorch
-
-
-def _inputs():
-    rng = np.random.default_rng(0)
-    shape = (4, 5, 3, 2)
-    return {
-        "x": rng.normal(1, 2, shape), "residual": rng.standard_normal(shape), "cotangent": rng.standard_normal(shape),
-        "weight": rng.uniform(0.5, 1.5, 2), "bias": rng.standard_normal(2), "other": rng.standard_normal(shape),
-    }  # fmt: skip
-
-
-def by_pytorch():
-    """The inputs, and what PyTorch computes: two batches in training, then one in eval, forward and backward."""
-    import torch
-
-    given, layer = _inputs(), torch.nn.BatchNorm2d(2).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(given["weight"]))
-        layer.bias.copy_(torch.tensor(given["bias"]))
-    found = {f"in.{name}": value for name, value in given.items()}
-    for name, training in (("x", True), ("other", True), ("x", False)):
-        case = f"{name}.{'train' if training else 'eval'}"
-        x, residual = (
-            torch.tensor(given[key]).permute(0, 3, 1, 2).contiguous().requires_grad_() for key in (name, "residual")
-        )
-        layer.train(training).zero_grad()
-        out = torch.relu(layer(x) + residual)
-        out.backward(torch.tensor(given["cotangent"]).permute(0, 3, 1, 2))
-        for key, value in (("out", out), ("x", x.grad), ("residual", residual.grad)):
-            found[f"{case}.{key}"] = value.detach().permute(0, 2, 3, 1).numpy()
-        for key in ("weight", "bias"):
-            found[f"{case}.{key}"] = getattr(layer, key).grad.numpy().copy()
-        for key in ("running_mean", "running_var"):
-            found[f"{case}.{key}"] = getattr(layer, key).numpy().copy()
-    return found
-
-
-def test_the_layer_matches_pytorch():
-    stored = by_torch("normalization", by_pytorch)
-    given = {name.removeprefix("in."): value for name, value in stored.items() if name.startswith("in.")}
-    layer, params = _layer(2)
-    for name, param in params.items():
-        param.data = given[name.removeprefix("norm.")]
-    compared = 0
-    for name, training in (("x", True), ("other", True), ("x", False)):
-        x, residual = (th.tensor(given[key], requires_grad=True) for key in (name, "residual"))
-        for param in params.values():
-            param.grad = None
-        out = layer.train(training)(params, x, th.relu, residual)
-        out.backward(given["cotangent"])
-        found = {"out": out, "x": x.grad, "residual": residual.grad}
-        found |= {short.removeprefix("norm."): param.grad for short, param in params.items()}
-        found = {key: value.data for key, value in found.items()} | layer.own
-        for key, value in found.items():
-            expected = stored[f"{name}.{'train' if training else 'eval'}.{key}"]
-            np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-10, err_msg=f"{name} {key}")
-            compared += 1
-    assert compared == 21 == len(stored) - len(given)
 
 
 # ---- Errors

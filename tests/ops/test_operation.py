@@ -76,9 +76,9 @@ def double(x, /, times=2):
 @pytest.mark.parametrize(
     "function, vjps, words",
     [
-        (lambda x: x, {"x": lambda g: g}, "stand before a `/`"),
-        (double, {"z": lambda g: g}, "double has no input 'z', but x"),
-        (double, {"x": lambda g, q: g}, "VJP of x in double asks for 'q'.* there are x, out, times, spec"),
+        (lambda x: x, {"x": lambda g: g}, "put its tensors before a `/`"),
+        (double, {"z": lambda g: g}, "double has no input 'z'; its inputs are x"),
+        (double, {"x": lambda g, q: g}, "VJP of x in double has a parameter 'q'.* it may have x, out, times, spec"),
     ],
 )
 def test_a_vjp_that_does_not_fit_its_operation_is_refused(function, vjps, words):
@@ -95,7 +95,7 @@ def test_the_names_of_the_library_are_taken(name):
 
     other.__name__ = name
     before = OPERATIONS[name]
-    with pytest.raises(th.ArgumentError, match=f"{name} is an operation of the library already"):
+    with pytest.raises(th.ArgumentError, match=f"the library has an operation {name} already"):
         operation(x=lambda g: g)(other)
     assert OPERATIONS[name] is before
 
@@ -126,8 +126,8 @@ def test_the_vjps_may_not_be_forgotten():
 @pytest.mark.parametrize(
     "vjp, error, words",
     [
-        (lambda g: g.numpy(), th.DtypeError, "double: the VJP of x gives a ndarray, not a tensor"),
-        (lambda g: g[0], th.ShapeError, r"double: the VJP of x gives a cotangent of shape \(\), .* of shape \(2,\)"),
+        (lambda g: g.numpy(), th.DtypeError, "double: the VJP of x must return a tensor, not a ndarray"),
+        (lambda g: g[0], th.ShapeError, r"double: the VJP of x returned a cotangent of shape \(\), .* of shape \(2,\)"),
     ],
 )
 def test_a_vjp_that_gives_what_is_no_cotangent_is_named(vjp, error, words, monkeypatch):

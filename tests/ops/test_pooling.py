@@ -9,7 +9,6 @@ from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
-from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.testing.operations import between
@@ -129,36 +128,6 @@ def test_layers_apply_the_operations():
 
 
 # ---- Against PyTorch
-
-CASES = [(2, None, 0), (3, 2, 1), ((3, 2), (1, 2), (1, 0))]
-
-
-def by_pytorch():
-    """Images without ties, PyTorch's values, and the gradients of the sum of their squares."""
-    import torch
-
-    images = np.random.default_rng(0).permutation(2 * 5 * 6 * 2).reshape(2, 5, 6, 2) / 7.0
-    found = {"in.x": images}
-    for name in ("max_pool2d", "avg_pool2d"):
-        for n, case in enumerate(CASES):
-            x = torch.tensor(images).permute(0, 3, 1, 2).requires_grad_()
-            out = getattr(torch.nn.functional, name)(x, *case)
-            (out**2).sum().backward()
-            found[f"{name}.{n}.out"] = out.detach().permute(0, 2, 3, 1).numpy()
-            found[f"{name}.{n}.x"] = x.grad.permute(0, 2, 3, 1).numpy()
-    return found
-
-
-def test_pooling_matches_pytorch():
-    stored = by_torch("pooling", by_pytorch)
-    for name in ("max_pool2d", "avg_pool2d"):
-        for n, case in enumerate(CASES):
-            x = th.tensor(stored["in.x"], requires_grad=True)
-            out = getattr(th, name)(x, *case)
-            th.sum(out**2.0).backward()
-            np.testing.assert_allclose(out.data, stored.pop(f"{name}.{n}.out"), rtol=1e-10, atol=1e-10)
-            np.testing.assert_allclose(x.grad.data, stored.pop(f"{name}.{n}.x"), rtol=1e-10, atol=1e-10)
-    assert set(stored) == {"in.x"}
 
 
 def _pooled_alike(torch, rng):

@@ -1,4 +1,4 @@
-"""The LSTM: the factory's properties, kernel and steps against each other, PyTorch, the cut, the character model."""
+"""The LSTM: the factory's properties, kernel and steps against each other, the layer, the cut, the character model."""
 
 import gc
 import tracemalloc
@@ -10,7 +10,6 @@ from backends import THERE, compiler_is_off, kernels, recurrent_backend
 from factory import SEEDS, Row, example, property_test
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_values import by_torch
 
 import tinyhyper as th
 from tinyhyper.nn import LSTM, CharLSTM, cut
@@ -206,60 +205,21 @@ def test_dtypes_meet_as_numpys_do():
     assert th.lstm(*xs[:4])[0].dtype == np.float32
 
 
-# ---- PyTorch
-
-NETWORKS = [(5, 3, 2, 4, 1), (4, 2, 3, 5, 2)]  # length, batch, inputs, hidden, layers
+# ---- The layer
 
 
-def by_pytorch():
-    """Inputs, values and gradients of every network."""
-    import torch
-
-    stored = {}
-    for n, (length, batch, inputs, hidden, layers) in enumerate(NETWORKS):
-        torch.manual_seed(n)
-        network = torch.nn.LSTM(inputs, hidden, layers).double()
-        x = torch.randn(length, batch, inputs, dtype=torch.float64, requires_grad=True)
-        state = [torch.randn(layers, batch, hidden, dtype=torch.float64, requires_grad=True) for _ in range(2)]
-        out, last = network(x, tuple(state))
-        seeds = [torch.randn_like(t) for t in (out, *last)]
-        names = [f"{kind}_l{k}" for k in range(layers) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        leaves = dict(zip(["x", "h", "c", *names], [x, *state, *[getattr(network, name) for name in names]]))
-        grads = torch.autograd.grad([out, *last], [*leaves.values()], seeds)
-        values = leaves | dict(zip(["out", "h1", "c1"], [out, *last])) | dict(zip(["g", "gh", "gc"], seeds))
-        values |= {f"d{name}": grad for name, grad in zip(leaves, grads)}
-        stored |= {f"{n} {name}": value.detach().numpy() for name, value in values.items()}
-    return stored
-
-
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
-@pytest.mark.parametrize("number", range(len(NETWORKS)))
-def test_values_and_gradients_are_pytorchs(number, backend):
-    recurrent_backend(backend)
-    stored = by_torch("recurrent", by_pytorch)
-    inputs, hidden, layers = NETWORKS[number][2:]
-
-    def get(name):
-        return stored[f"{number} {name}"]
-
-    def ours(k, before=""):
-        """Of layer k, the parameters or, before them a "d", their gradients."""
-        weights = [get(f"{before}weight_{kind}_l{k}").T for kind in ("ih", "hh")]
-        biases = [get(f"{before}bias_{kind}_l{k}") for kind in ("ih", "hh")]
-        return [*weights, biases[0] if before else sum(biases)]
-
-    network = LSTM("lstm", inputs, hidden, layers)
-    x, *states = (th.tensor(get(name), requires_grad=True) for name in ("x", "h", "c"))
-    arrays = [array for k in range(layers) for array in ours(k)]
-    params = {name: th.tensor(array, requires_grad=True) for name, array in zip(network.parameters(), arrays)}
-    out, last = network(params, x, [tuple(s[k] for s in states) for k in range(layers)])
-    h1, c1 = (th.stack(each) for each in zip(*last))
-    leaves = [x, *states, *params.values()]
-    grads = th.gradients([out, h1, c1], leaves, [get(name) for name in ("g", "gh", "gc")])
-    wanted = [get(name) for name in ("out", "h1", "c1", "dx", "dh", "dc")]
-    wanted += [array for k in range(layers) for array in ours(k, "d")]
-    for found, value in zip([out, h1, c1, *grads], wanted, strict=True):
-        np.testing.assert_allclose(found.data, value, rtol=1e-10, atol=1e-10)
+@given(seed=SEEDS, sizes=SIZES, layers=st.integers(1, 3))
+def test_each_layer_reads_the_one_below_it(seed, sizes, layers):
+    length, batch, inputs, hidden = sizes
+    network, rng = LSTM("lstm", inputs, hidden, layers), np.random.default_rng(seed)
+    params = network.parameters(seed, np.float64)
+    x, states = rng.standard_normal((length, batch, inputs)), rng.standard_normal((layers, 2, batch, hidden))
+    found, last = network(params, x, [*map(tuple, states)])
+    for n, state in enumerate(states):
+        weights = [params[f"lstm.layer{n}.{name}"] for name in ("weight", "recurrent", "bias")]
+        x, kept = th.lstm(x, *weights, tuple(state))
+        assert all(np.array_equal(one.data, other.data) for one, other in zip(last[n], kept))
+    assert np.array_equal(found.data, x.data)
 
 
 # ---- From batch to batch
@@ -381,11 +341,11 @@ def test_a_state_of_one_layer_is_a_pair(state):
 
 
 @pytest.mark.parametrize("ids, kind, words", [
-    (np.array([[0, -1]]), th.ArgumentError, "lstm: there is no row for id -1; ids go from 0 to 6"),
-    (np.array([[7, 1]]), th.ArgumentError, "lstm: there is no row for id 7"),
+    (np.array([[0, -1]]), th.ArgumentError, "lstm: ids must be from 0 to 6, not -1"),
+    (np.array([[7, 1]]), th.ArgumentError, "lstm: ids must be from 0 to 6, not 7"),
     (np.array([[True]]), th.DtypeError, "integers, not bool"),
-    (np.array([0, 1]), th.ShapeError, r"lstm: ids \(\d+,\) do not fit; they are \(length, batch\)"),
-    (np.zeros((0, 2), int), th.ShapeError, r"lstm: ids \(0, 2\) do not fit"),
+    (np.array([0, 1]), th.ShapeError, r"lstm: ids must have shape \(length, batch\) .*not \(\d+,\)"),
+    (np.zeros((0, 2), int), th.ShapeError, r"lstm: ids must have shape .*not \(0, 2\)"),
 ])  # fmt: skip
 @pytest.mark.parametrize("repeated", [1, 20])
 def test_ids_are_checked_however_they_are_read(ids, kind, words, repeated):
@@ -458,7 +418,7 @@ def test_a_sample_needs_a_start_and_a_temperature():
     model = CharLSTM("char", 3, hidden=4)
     params, rng = model.parameters(), np.random.default_rng(0)
     for start in (1, "ab", [[1, 2]]):
-        with pytest.raises(th.ArgumentError, match="start is a sequence of the ids"):
+        with pytest.raises(th.ArgumentError, match="start must be a sequence of at least one id"):
             model.sample(params, start, 5, rng)
     for length in (2.5, None):
         with pytest.raises(th.ArgumentError, match="sample: length must be an integer >= 0"):
@@ -499,7 +459,7 @@ def test_no_text_has_no_logits(backend):
 
 def test_the_character_model_names_its_ids():
     model = CharLSTM("char", 5, hidden=6)
-    with pytest.raises(th.ShapeError, match=r"ids \(3,\) do not fit; they are \(length, batch\)"):
+    with pytest.raises(th.ShapeError, match=r"ids must have shape \(length, batch\) .*not \(3,\)"):
         model(model.parameters(), [1, 2, 3])
 
 

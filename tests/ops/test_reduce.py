@@ -1,4 +1,4 @@
-"""Reductions: the factory's properties, and the conventions at hard points."""
+"""Reductions: norms of every order, zeros in a product, what is refused, and what integers give."""
 
 import math
 
@@ -40,30 +40,9 @@ ORDERS = [
 test_property = property_test(ORDERS)
 
 
-# ---- Hard points.
-
-INF, NAN = math.inf, math.nan
-
-# Beside those of helpers/hard_points.py.
-CONVENTIONS = [
-    ("max", [INF, 1.0, INF], INF, [0.5, 0.0, 0.5]),
-    ("prod", [0.0], 0.0, [1.0]),
-    ("sum", [INF, 1.0], INF, [1.0, 1.0]),
-]
-
-
-@pytest.mark.parametrize("name, point, value, slope", CONVENTIONS)
-def test_value_and_gradient_at_a_hard_point(name, point, value, slope):
-    x = th.tensor(point, requires_grad=True, dtype=float)
-    out = getattr(th, name)(x)
-    assert out.item() == pytest.approx(value, rel=1e-15)
-    out.backward()
-    assert x.grad.data.tolist() == pytest.approx(slope, rel=1e-12)
-
-
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm", "cumsum"])
 def test_nan_is_not_hidden(name):
-    assert np.isnan(getattr(th, name)(th.tensor([1.0, NAN, 2.0])).data).any()
+    assert np.isnan(getattr(th, name)(th.tensor([1.0, math.nan, 2.0])).data).any()
 
 
 @given(zeros=st.lists(st.booleans(), min_size=1, max_size=8), seed=SEEDS)
@@ -93,11 +72,6 @@ def test_sums_of_float32_accumulate_in_float64(axis):
 def test_a_wrong_axis_is_refused(name, axis):
     with pytest.raises(th.ShapeError):
         getattr(th, name)(th.tensor(np.ones((2, 3)), requires_grad=True), axis=axis)
-
-
-def test_norms_of_matrices_other_than_frobenius_are_refused():
-    with pytest.raises(TypeError, match="norm"):
-        th.norm(th.tensor(np.ones((2, 2))), 2)
 
 
 @pytest.mark.parametrize("ndim", range(4))

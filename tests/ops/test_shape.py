@@ -37,13 +37,13 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(CALLS)))
-def test_a_call_means_what_it_means_to_numpy(number):
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__code__.co_names[-1])
+def test_a_call_means_what_it_means_to_numpy(call):
     array = np.arange(6.0).reshape(2, 3)
     x = th.tensor(array, requires_grad=True)
-    out = CALLS[number](x)
+    out = call(x)
     assert out.requires_grad
-    assert np.array_equal(out.data, CALLS[number](array))
+    assert np.array_equal(out.data, call(array))
 
 
 def test_one_tensor_twice_in_a_sequence_gets_both_gradients():

@@ -35,18 +35,6 @@ def train(optimizer, params, xs, losses=loss_of):
     return values
 
 
-BOUNDED = {"alpha": "log", "eps": "log", "weight_decay": "sqrt"}  # all others lie in the unit interval
-
-
-@st.composite
-def rules(draw):
-    """A maker of an optimizer in which every hyperparameter is tuned, in coordinates that bound it or not."""
-    name, bounded = draw(st.sampled_from(sorted(RULES))), draw(st.booleans())
-    table = RULES[name]().table
-    coordinates = {row: BOUNDED.get(row, "unit") if bounded else "linear" for row in table}
-    return lambda **kw: RULES[name](tune=tuple(table), coordinates=coordinates, **kw)
-
-
 def all_tuned(name):
     return lambda **kw: RULES[name](tune=tuple(RULES[name]().table), **kw)
 
@@ -84,19 +72,6 @@ def assert_equals_differences(make, seed, steps, objective, losses=loss_of):
             parameter.item(),
             name,
         )
-
-
-@pytest.mark.slow
-@given(make=rules(), seed=SEEDS, steps=st.integers(1, 5), objective=OBJECTIVES)
-def test_none_equals_differences_of_the_whole_run(make, seed, steps, objective):
-    assert_equals_differences(make, seed, steps, objective)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("objective", ["last", "sum"])
-def test_none_equals_differences_for_every_rule(name, objective):
-    assert_equals_differences(all_tuned(name), 3, 4, objective)
 
 
 def test_a_state_that_starts_at_a_hyperparameter_moves_with_it():
@@ -192,57 +167,7 @@ def test_none_stands_still_also_below_a_level():
     assert optimizer.hyperparameters == before and optimizer.t == 4 and optimizer.optimizer.t == 0
 
 
-# k: a window, with what is cut held frozen.
-
-
-def replay(cls_make, frozen, name, u, window, objective):
-    """The objective of a window by an optimizer without a tower: one step at a time, nothing differentiated."""
-    optimizer = cls_make()
-    level = {**frozen["level"], "tuned": [], "parameters": {**frozen["moved"], name: u}}
-    optimizer.load_state_dict({"levels": [level]})
-    params = {key: th.tensor(w, requires_grad=True) for key, (w, _) in frozen["params"].items()}
-    for key, (_, g) in frozen["params"].items():
-        params[key].grad = th.tensor(g)
-    total = 0.0
-    for x in window:
-        optimizer.step(params)
-        loss = loss_of(params, x)
-        loss.backward()
-        total = loss.item() + (total if objective == "sum" else 0.0)
-    return total
-
-
-@pytest.mark.slow
-@given(
-    make=rules(), seed=SEEDS, k=st.integers(2, 4), windows=st.integers(0, 2), objective=OBJECTIVES, plain=st.booleans()
-)
-def test_a_window_equals_differences_with_what_it_cuts_held_frozen(make, seed, k, windows, objective, plain):
-    rng, rate = np.random.default_rng(seed), 1e-4
-    optimizer, params = make(horizon=k, objective=objective, optimizer=SGD(rate)), make_params(rng)
-    train(optimizer, params, batches(rng, windows * k))
-    opening, *window = batches(rng, 1 + k)
-    loss_of(params, opening).backward(create_graph=True)
-    frozen = {
-        "level": optimizer.state_dict()["levels"][0],
-        "params": {key: (w.data, w.grad.data) for key, w in params.items()},
-    }
-    optimizer.step(params)
-    frozen["moved"] = {key: p.item() for key, p in optimizer.parameters.items()}
-    train(optimizer, params, window[:-1])
-    assert {key: p.item() for key, p in optimizer.parameters.items()} == frozen["moved"], "they stand still"
-    loss_of(params, window[-1]).backward(create_graph=not plain)
-    if plain:
-        found = {key: p.grad.item() for key, p in optimizer.parameters.items()}
-        optimizer.step(params)
-    else:
-        parameters = dict(optimizer.parameters)
-        assert all(p.grad is None for p in parameters.values())
-        optimizer.step(params)
-        found = {key: p.grad.item() for key, p in parameters.items()}
-    for key, u in frozen["moved"].items():
-        slope = lambda v, key=key: replay(make, frozen, key, v, window, objective)  # noqa: E731
-        assert_is_the_slope(found[key], slope, u, key)
-        assert optimizer.parameters[key].item() == u - rate * found[key]
+# k: a window. test_testing_hypergradients.py compares it with differences, what it cuts held frozen.
 
 
 @given(seed=SEEDS, k=st.integers(1, 4), objective=OBJECTIVES)
@@ -430,23 +355,6 @@ def test_time_and_memory_grow_linearly(visits, closing, objective):
         del optimizer, params
     assert totals[32] - totals[16] == 2 * (totals[16] - totals[8])
     assert alive[32] - alive[16] == 2 * (alive[16] - alive[8]) > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "recorded"])
-@pytest.mark.parametrize("objective", ["last", "sum"])
-def test_no_window_outlives_its_end_and_nothing_is_left_to_the_garbage_collector(objective, plain):
-    rng = np.random.default_rng(15)
-    optimizer = Adam(0.01, optimizer=SGD(1e-4), horizon=3, objective=objective)
-    params, counts = make_params(rng), []
-    for window in range(4):
-        for n, x in enumerate(batches(rng, 3)):
-            loss_of(params, x).backward(create_graph=n > 0 or not plain)
-            optimizer.step(params)
-            if n == 0:
-                counts.append(live_nodes())
-            assert window == 0 or gc.collect() == 0
-    assert len(set(counts[1:])) == 1, counts
 
 
 @pytest.mark.slow

@@ -224,7 +224,7 @@ def test_a_loss_and_rates_that_change_while_a_program_is_learned_do_not_stand_in
 def test_a_loss_that_is_another_one_at_each_step_is_refused_after_a_few():
     scale = [1.0]
     train = th.replay(scaled(scale), *make(SGD(0.01)))
-    with pytest.raises(th.GraphError, match="What the loss reads beside its arguments is another thing at each step"):
+    with pytest.raises(th.GraphError, match="beside its arguments, a value that changes at each step"):
         for batch in batches(20):
             scale[0] *= 0.9
             train(*batch)

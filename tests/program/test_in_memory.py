@@ -103,7 +103,7 @@ def test_what_has_no_c_function_is_carried_out_by_python():
 
     eager, replayed = make(adam()), make(adam())
     train = th.replay(loss, *replayed)
-    with pytest.raises(th.GraphError, match="no operation on tensors has made"):  # y[:3] is NumPy's
+    with pytest.raises(th.GraphError, match="no operation on tensors made it"):  # y[:3] is NumPy's
         train.over(*[np.array(entries) for entries in zip(*batches(30))])
 
     def better(params, x, y):

@@ -416,9 +416,9 @@ def test_a_change_that_no_guard_sees_leads_back_to_the_first_step_of_a_window(ho
 def test_wrong_arguments_are_refused():
     params, tower = make(adam())
     for wrong, message in (
-        ((None, params, tower), "the loss is a function"),
-        ((loss_of, [], tower), "params is a dict"),
-        ((loss_of, params, None), "the optimizer is a tower"),
+        ((None, params, tower), "the loss must be a function"),
+        ((loss_of, [], tower), "params must be a dict"),
+        ((loss_of, params, None), "optimizer must be a tower"),
         ((loss_of, params, SGD(0.1, horizon=None)), "horizon=None"),
     ):
         with pytest.raises(th.TinyhyperError, match=message):
@@ -436,7 +436,7 @@ def test_wrong_arguments_are_refused():
     ):
         with pytest.raises(th.TinyhyperError, match=message):
             train.over(x, y, **options)
-    with pytest.raises(th.DtypeError, match="an array, a tensor, a number or a text, not a list"):
+    with pytest.raises(th.DtypeError, match="an array, a tensor, a number or a str, not a list"):
         train([1.0], y[0])
 
 
@@ -614,11 +614,11 @@ def test_a_sweep_takes_rows_of_a_whole_data_set():
 
 def test_wrong_starts_are_refused():
     train = th.replay(loss_of, *make(adam()))
-    with pytest.raises(th.ArgumentError, match="a start is a pair"):
+    with pytest.raises(th.ArgumentError, match="a start must be a pair"):
         train.sweep([adam()], steps=3)
     with pytest.raises(th.DtypeError, match="a dict of named tensors, and a tower"):
         train.sweep([(adam(), adam())], steps=3)
-    with pytest.raises(th.ArgumentError, match="carries"):
+    with pytest.raises(th.ArgumentError, match="a loss with carry= belongs to one run"):
         th.replay(loss_of, *make(adam()), carry={"h": np.zeros(2)}).sweep([], steps=3)
 
 
@@ -699,7 +699,7 @@ def test_what_was_made_before_the_window_is_no_part_of_a_step():
             tower.step(params)
         trace.close(Visible(params, tower, {}).arrays(), value.array)
         traces.append(trace)
-    with pytest.raises(th.GraphError, match=r"of 2 steps before.*carry="):
+    with pytest.raises(th.GraphError, match=r"from 2 steps before.*carry="):
         Builder(traces, 1).program()
 
 

@@ -24,7 +24,7 @@ def adam():
 
 @pytest.mark.parametrize("wrong", WRONG, ids=repr)
 def test_what_is_carried_is_an_array(wrong):
-    with pytest.raises(th.DtypeError, match=rf"carry\['s'\] is an array .*not a {type(wrong).__name__}"):
+    with pytest.raises(th.DtypeError, match=rf"carry\['s'\] must be an array .*not a {type(wrong).__name__}"):
         th.replay(loss_of, *make(adam()), carry={"s": wrong})
 
 
@@ -44,7 +44,7 @@ def test_what_the_loss_puts_into_carry_is_an_array(wrong, step):
     for batch in batches(step):
         train(*batch)
     before = snapshot(tower, params)
-    with pytest.raises(th.DtypeError, match=r"carry\['s'\] is an array"):
+    with pytest.raises(th.DtypeError, match=r"carry\['s'\] must be an array"):
         train(*batches(1, rows=5)[0])
     assert snapshot(tower, params) == before
 
@@ -59,7 +59,7 @@ def test_params_are_tensors(wrong, steps):
     params["w"] = wrong
     before = tower.t
     for call in (lambda: train(*batches(1)[0]), lambda: th.replay(loss_of, params, tower)):
-        with pytest.raises(th.DtypeError, match=rf"params\['w'\] is a {type(wrong).__name__}; make it with th.tensor"):
+        with pytest.raises(th.DtypeError, match=rf"params\['w'\] must be a tensor, not a {type(wrong).__name__}; make"):
             call()
     assert tower.t == before
     params["w"] = th.tensor(np.ones((3, 2)), requires_grad=True)
@@ -78,8 +78,8 @@ X, Y = stacks(STEPS)
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        ({"call": 3}, th.ArgumentError, r"call is a function, call\(made, losses\), not a int"),
-        ({"call": 3, "every": 3}, th.ArgumentError, "call is a function"),
+        ({"call": 3}, th.ArgumentError, r"call must be a function, call\(made, losses\), not a int"),
+        ({"call": 3, "every": 3}, th.ArgumentError, "call must be a function"),
     ],
     ids=str,
 )
@@ -99,12 +99,12 @@ def test_without_every_the_call_is_made_once_after_the_last_step():
 @pytest.mark.parametrize(
     "given, error, message",
     [
-        (([[1.0, 2.0], [1.0]], Y), th.ArgumentError, "the entries of a stack do not make one array"),
-        (("X", Y), th.DtypeError, "a stack holds numbers, not <U1"),
-        (([None], Y), th.DtypeError, "a stack holds numbers, not object"),
-        ((X, 3.0), th.ShapeError, "a number has none"),
-        ((X, Y[:2]), th.ShapeError, f"{STEPS} and 2 entries"),
-        ((), th.ArgumentError, "say steps="),
+        (([[1.0, 2.0], [1.0]], Y), th.ArgumentError, "the entries of a stack must be one array"),
+        (("X", Y), th.DtypeError, "a stack must hold numbers, not <U1"),
+        (([None], Y), th.DtypeError, "a stack must hold numbers, not object"),
+        ((X, 3.0), th.ShapeError, "cannot be a single number"),
+        ((X, Y[:2]), th.ShapeError, f"not {STEPS} and 2"),
+        ((), th.ArgumentError, "give steps="),
     ],
     ids=lambda value: "" if isinstance(value, tuple) else str(value),
 )
@@ -131,7 +131,7 @@ def test_rows_are_refused_in_the_name_of_the_method_that_was_called(index, words
 
 def test_a_sweep_takes_a_tuple_of_stacks_and_one_worker_at_least():
     train = th.replay(loss_of, *make(adam()))
-    with pytest.raises(th.ArgumentError, match=r"sweep: batches is a tuple of stacks.*not a ndarray"):
+    with pytest.raises(th.ArgumentError, match=r"sweep: batches must be a tuple of stacks.*not a ndarray"):
         train.sweep([make(adam())], X)
     with pytest.raises(th.ArgumentError, match="sweep: workers must be an integer >= 1, not 0"):
         train.sweep([make(adam())], (X, Y), workers=0)
@@ -150,11 +150,11 @@ WRONG_STARTS = {
 @pytest.mark.parametrize(
     "wrong, error, message",
     [
-        ("an array", th.DtypeError, r"params\['w'\] is a ndarray; make it with th.tensor"),
+        ("an array", th.DtypeError, r"params\['w'\] must be a tensor, not a ndarray; make it with th.tensor"),
         ("no weights", th.ArgumentError, "params is empty"),
-        ("another name", th.ArgumentError, "params has v; the loss takes w, b"),
+        ("another name", th.ArgumentError, "params must have the names w, b, not v"),
         ("no horizon", th.ArgumentError, "with horizon=None"),
-        ("no pair", th.ArgumentError, "a start is a pair"),
+        ("no pair", th.ArgumentError, "a start must be a pair"),
     ],
 )
 def test_a_start_that_replay_refuses_is_refused_by_its_number(at, wrong, error, message):
@@ -267,7 +267,7 @@ def counts(seen):
 @pytest.mark.parametrize("horizon", [1, 2])
 def test_a_loss_that_changes_what_it_reads_is_refused(made, at_once, horizon):
     train = th.replay(made([]), *make(SGD(0.1, optimizer=SGD(1e-3), horizon=horizon)))
-    with pytest.raises(th.GraphError, match="is another thing at each step, this time of type list"):
+    with pytest.raises(th.GraphError, match="a value that changes at each step; this time its type is list"):
         train.over(X, Y) if at_once else [train(*batch) for batch in batches(STEPS)]
 
 
@@ -358,7 +358,7 @@ class Foreign:
 )
 def test_what_is_no_batch_is_told_what_to_give(batch, words):
     params, tower = make(adam())
-    with pytest.raises(th.DtypeError, match=f"an array, a tensor, a number or a text, not {words}"):
+    with pytest.raises(th.DtypeError, match=f"an array, a tensor, a number or a str, not {words}"):
         th.replay(loss_of, params, tower)(batch)
     assert tower.t == 0
 
@@ -368,7 +368,7 @@ def test_what_is_no_batch_is_told_what_to_give(batch, words):
 @pytest.mark.parametrize(
     "wrong, error, words",
     [
-        (lambda params, x, y: th.square(x @ params["w"] - y), th.ShapeError, r"has shape \(4, 2\); return its mean"),
+        (lambda params, x, y: th.square(x @ params["w"] - y), th.ShapeError, r"not of shape \(4, 2\); return its mean"),
         (lambda *given: [value := loss_of(*given), value.backward()][0], th.GraphError, "called backward.. itself"),
     ],
     ids=["a vector", "backward"],
@@ -413,5 +413,5 @@ def test_how_far_a_program_is_from_its_loss_is_told(kind, verify, dropped):
 
 
 def test_a_loss_that_is_a_number_is_told_to_return_the_tensor():
-    with pytest.raises(th.DtypeError, match=r"not a float; return the tensor, without .item\(\)"):
+    with pytest.raises(th.DtypeError, match=r"not a float; leave out .item\(\)"):
         th.replay(lambda *given: loss_of(*given).item(), *make(adam()))(X[0], Y[0])

@@ -49,14 +49,14 @@ def save(*args: Any, **extra: Any) -> None:
     try:
         bound = OWN.bind(*args, **own)
     except TypeError as error:
-        raise CallError(f"save: {error}; it is save(path, params, optimizer=None, **extra)") from None
+        raise CallError(f"save: {error}; call save(path, params, optimizer=None, **extra)") from None
     bound.apply_defaults()
     path, params, optimizer = bound.args
     _check("save", path, optimizer)
     named("save", params)
     for name, tensor in params.items():
         if not isinstance(tensor, Tensor):
-            raise DtypeError(f"save: params[{name!r}] is a {type(tensor).__name__}, not a tensor")
+            raise DtypeError(f"save: params[{name!r}] must be a tensor, not a {type(tensor).__name__}")
     content = run.model(params) if optimizer is None else run.described(params, optimizer)
     archive.write(path, {**content, "extra": extra})
 
@@ -69,7 +69,7 @@ save.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Checkpoint:
     """Go on from a file: the tower takes on what was saved of it, and the parameters to go on with are returned.
 
-    optimizer: a tower made as the saved one was; without one the parameters are leaves.
+    path: a ~ is the user's home.  optimizer: a tower made as the saved one was; without one the parameters are leaves.
     Raises CheckpointError for a file that is damaged, foreign or of another tower, CheckpointMissingError where there
     is none; nothing has changed then.
     """
@@ -78,22 +78,22 @@ def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Ch
     try:
         extra = content["extra"]
         if not isinstance(extra, dict):
-            raise ArgumentError(f"its extra is a {type(extra).__name__}, not a dict")
+            raise ArgumentError(f"its extra must be a dict, not a {type(extra).__name__}")
         if optimizer is None:
             params = run.leaves(content)
         elif content["tower"] is None:
-            raise ArgumentError("it was saved without an optimizer, so there is nothing for one to go on from")
+            raise ArgumentError("it was saved without an optimizer; load it without one")
         else:
-            params = run.go_on(content, optimizer)
+            params = run.resume(content, optimizer)
         return Checkpoint(params, extra)
     except TinyhyperError as error:
         raise CheckpointError(f"{path}: this checkpoint does not fit: {error}") from None
     except Exception as error:
-        raise archive.strange(path, error) from error
+        raise archive.foreign(path, error) from error
 
 
 def _check(what: str, path: Any, optimizer: Any) -> None:
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise DtypeError(f"{what}: the path comes first, and is not a {type(path).__name__}")
+        raise DtypeError(f"{what}: the first argument must be a path, not a {type(path).__name__}")
     if not isinstance(optimizer, Optimizer | None):
-        raise DtypeError(f"{what}: optimizer={optimizer!r} is no optimizer, like th.optim.Adam(0.01)")
+        raise DtypeError(f"{what}: optimizer must be an optimizer, such as th.optim.Adam(0.01), not {optimizer!r}")

@@ -23,7 +23,7 @@ from ..errors import CheckpointError, CheckpointMissingError
 from . import tree
 
 FORMAT, VERSION = "tinyhyper checkpoint", 2
-READS = (1, VERSION)  # of 1, what is no tower
+READS = (1, VERSION)  # of version 1, all but towers
 ENTRY = "tinyhyper.json"
 NAME_AT = 30  # where a zip file has the name of its first entry
 SEAL = b"sha256 "
@@ -69,12 +69,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise _failed(path, "cannot be read", error) from error
     except Exception as error:  # its seal is right, so something else has written it
-        raise strange(path, error) from error
+        raise foreign(path, error) from error
 
 
-def strange(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+def foreign(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
     """For a file that is whole, but does not hold what `write` puts there."""
-    return CheckpointError(f"{path}: this is no checkpoint that can be understood ({error!r})")
+    return CheckpointError(f"{path}: this is not a checkpoint that save() wrote ({error!r})")
 
 
 def _failed(path: str | os.PathLike[str], what: str, error: Exception) -> CheckpointError:
@@ -112,26 +112,28 @@ def _check(path: str | os.PathLike[str], file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(2) != b"PK":
-        raise CheckpointError(f"{path}: this is no checkpoint; it does not even begin like an npz file")
+        raise CheckpointError(f"{path}: this is not a checkpoint: it does not begin like an npz file")
     file.seek(NAME_AT)
     if file.read(len(ENTRY)) != ENTRY.encode():
-        raise CheckpointError(f"{path}: this is no checkpoint; {ENTRY} does not come first in it")
+        raise CheckpointError(f"{path}: this is not a checkpoint: its first entry is not {ENTRY}")
     file.seek(max(size - len(SEAL) - DIGITS, 0))
     end = file.read()
     if not end.startswith(SEAL):
-        raise CheckpointError(f"{path}: the checkpoint is damaged: its end is missing, or something stands behind it")
+        raise CheckpointError(f"{path}: the checkpoint is damaged: its end is missing, or more bytes follow it")
     if _digest(file, size - DIGITS) != end[len(SEAL) :]:
-        raise CheckpointError(f"{path}: the checkpoint is damaged: its SHA-256 is not that with which it was written")
+        raise CheckpointError(f"{path}: the checkpoint is damaged: its SHA-256 is not the one that it was written with")
 
 
 def _unpack(path: str | os.PathLike[str], found: ZipFile, size: int) -> dict[str, Any]:
     entries = found.infolist()
     if [entry.filename for entry in entries] != [ENTRY, *[f"{n}.npy" for n in range(len(entries) - 1)]]:
-        raise CheckpointError(f"{path}: this is no checkpoint; its entries are not {ENTRY}, 0.npy, 1.npy and so on")
+        raise CheckpointError(f"{path}: this is not a checkpoint: its entries are not {ENTRY}, 0.npy, 1.npy and so on")
     if any(entry.compress_type != ZIP_STORED or entry.flag_bits for entry in entries):
-        raise CheckpointError(f"{path}: this is no checkpoint; an entry is compressed or encrypted, and none ever is")
+        raise CheckpointError(
+            f"{path}: this is not a checkpoint: an entry is compressed or encrypted, which save() never does"
+        )
     if sum(max(entry.file_size, entry.compress_size) for entry in entries) > size:
-        raise CheckpointError(f"{path}: this is no checkpoint; its entries would be larger than the file")
+        raise CheckpointError(f"{path}: this is not a checkpoint: its entries would be larger than the file")
     head = json.loads(found.read(ENTRY))
     if head["format"] != FORMAT or head["version"] not in READS:
         raise CheckpointError(
@@ -157,7 +159,7 @@ def _array(found: ZipFile, name: str) -> np.ndarray:
         shape, fortran, dtype = HEADERS[np.lib.format.read_magic(entry)](entry)
         size = found.getinfo(name).file_size - entry.tell()
         if dtype.hasobject or not dtype.itemsize or math.prod(shape) * dtype.itemsize != size:
-            raise ValueError(f"{name} is said to be {dtype} of shape {shape}, which is not what {size} bytes hold")
+            raise ValueError(f"the header of {name} says {dtype} of shape {shape}, which does not fit its {size} bytes")
         array: np.ndarray = np.empty(shape, dtype, "F" if fortran else "C")
         room = array.reshape(-1, order="A").view(np.uint8)
         for start in range(0, size, CHUNK):

@@ -45,7 +45,7 @@ class Past(NamedTuple):
             "consumed": False,
             "last": run.plain(self.last),
         }
-        return run.go_on({"params": _entries(self.params), "tower": tower}, optimizer, self.steps), optimizer
+        return run.resume({"params": _entries(self.params), "tower": tower}, optimizer, self.steps), optimizer
 
 
 def past(params: Mapping[str, Tensor], optimizer: Optimizer, tower: Optimizer, cut: Carry | None) -> Past:

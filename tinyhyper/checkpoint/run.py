@@ -105,14 +105,14 @@ def _consumed(params: Mapping[str, Tensor], optimizer: Optimizer) -> bool:
     for place in alive:
         if nodes[place].op not in rules:
             raise GraphError(
-                f"save: {place} leads to {nodes[place]!r}, and no file can hold the graph of a program. Save after a "
-                "step of the tower, or between backward() and the step; detach what else has been computed"
+                f"save: {place} leads to {nodes[place]!r}, and a file cannot hold the graph of a program. Save after a "
+                "step of the tower, or between backward() and the step; detach() other values that were computed"
             )
         if len(alive) < len(nodes) or place in rest:  # what the last step has not moved
             raise GraphError(
-                f"save: {place} still leads to a step of the tower, which a later step or backward() has left. A file "
-                "holds the edges of the last step, all or none: save right after a step of all the weights, or when "
-                "the last backward() has gone through all of them"
+                f"save: {place} still leads to a step of the tower, and other values no longer do. A file holds the "
+                "graph of the last step, whole or not at all: save right after a step that moves all weights, or when "
+                "the last backward() has released all of it"
             )
     return not alive
 
@@ -141,7 +141,7 @@ def plain(found: Any) -> Any:
 
 def _inside(window: Window) -> str:
     """What to say where a window has begun and does not end."""
-    what = "the graph is the whole program since the last cut, which no file can hold"
+    what = "the graph is the whole program since the last cut, and a file cannot hold that"
     if window.horizon is None:
         return f"save: with a horizon of None {what}. Save before the first step; state_dict() has the values alone"
     return (
@@ -150,29 +150,31 @@ def _inside(window: Window) -> str:
     )
 
 
-def go_on(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, Tensor]:
-    """Let a tower go on from what was saved of it; its weights. Raises ArgumentError before anything has changed.
+def resume(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, Tensor]:
+    """Let a tower resume from what was saved of it; its weights. Raises ArgumentError before anything has changed.
 
     steps: since the tower's window of more than one step began, the last of which has cut.
     """
     tower = content["tower"]
     if "graph" in tower:
         raise ArgumentError(
-            "an earlier tinyhyper 0.1.0 saved it with the graph of a tower, which is read no longer. Load the weights "
-            "without an optimizer, or let that one write the optimizer's state_dict()"
+            "tinyhyper 0.1.0 saved it with the graph of a tower, which this version cannot read. Load the weights "
+            "without an optimizer, or save the optimizer's state_dict() with that version"
         )
     levels = saving.checked(optimizer, tower)
     for name, mine in settings(optimizer).items():
         if tower["settings"][name] != mine:
-            raise ArgumentError(f"the tower was saved with {name}={tower['settings'][name]!r}, this one has {mine!r}")
+            raise ArgumentError(
+                f"the tower was saved with {name}={tower['settings'][name]!r}, but this one has {mine!r}"
+            )
     for height, (level, rules) in enumerate(zip(optimizer.levels, tower["rules"], strict=True)):
         for name, rule in rules.items():
             if _rule(level, name) != rule:
-                raise ArgumentError(f"level {height}: {type(level).__name__}.rule is another rule than was saved")
+                raise ArgumentError(f"level {height}: {type(level).__name__}.rule differs from the rule that was saved")
     now, last = [content["params"], *tower["hyperparameters"]], None
     for height, (level, entries) in enumerate(zip(optimizer.levels, now[1:], strict=True)):
         if set(entries) != set(level.parameters) or any(entry["value"].ndim for entry in entries.values()):
-            raise ArgumentError(f"level {height} does not have {', '.join(level.parameters)}, each a number")
+            raise ArgumentError(f"level {height} must have one number for each of {', '.join(level.parameters)}")
     _check_states(now, [entry["state"] for entry in levels])
     made: list[Mapping[str, Tensor]] = [{} for _ in now]
     if tower["last"] is not None:
@@ -211,7 +213,7 @@ def _check_states(targets: list[Content], states: list[dict[str, dict[str, np.nd
         for name, own in kept.items():
             w = entries.get(name, {}).get("value")
             if w is not None and any((s.shape, s.dtype) != (w.shape, w.dtype) for s in own.values()):
-                raise ArgumentError(f"level {height}: the state of {name!r} is not {w.dtype} of shape {w.shape}")
+                raise ArgumentError(f"level {height}: the state of {name!r} must be {w.dtype} of shape {w.shape}")
 
 
 def _last(saved: Content, optimizer: Optimizer, now: list[Content]) -> Carry:
@@ -224,12 +226,12 @@ def _last(saved: Content, optimizer: Optimizer, now: list[Content]) -> Carry:
             if entry["value"].dtype != like.dtype or any(
                 array.shape != like.shape or array.dtype not in FLOATS for array in arrays
             ):
-                raise ArgumentError(f"the last step has not read what it has made {name!r} of, of shape {like.shape}")
+                raise ArgumentError(f"the last step must have read {like.dtype} of shape {like.shape} for {name!r}")
     _check_states(before, saved["states"])
     for level, entries, states in zip(optimizer.levels, before[1:], saved["states"], strict=True):
         kept = {name: level._update(name)[0].kept for name in states}
         if set(entries) != set(level.parameters) or any(set(states[name]) != set(kept[name]) for name in states):
-            raise ArgumentError(f"the last step has read another {type(level).__name__}")
+            raise ArgumentError(f"the last step was made by another {type(level).__name__}")
     found: list[Values] = [{name: Value(**entry) for name, entry in targets.items()} for targets in before]
     return Carry(found[0], found[1:], saved["states"], saved["t"])
 
@@ -253,7 +255,9 @@ def _tensor(entry: Content, made: Tensor | None, consumed: bool) -> Tensor:
     value, gradient = entry["value"], entry["gradient"]
     tensor = constant_or_leaf(value, entry["requires_grad"])
     if gradient is not None and (gradient.shape != tensor.shape or gradient.dtype not in FLOATS):
-        raise ArgumentError(f"{gradient.dtype} of shape {gradient.shape} is no gradient of shape {tensor.shape}")
+        raise ArgumentError(
+            f"a gradient of {gradient.dtype} and shape {gradient.shape} does not fit a value of shape {tensor.shape}"
+        )
     if tensor.edge is not None and not (entry["leaf"] and (made is None or not made.is_leaf)):
         if made is not None or consumed:
             tensor.edge = (Consumed(), 0) if made is None else made.edge

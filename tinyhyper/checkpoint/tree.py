@@ -1,6 +1,6 @@
 """Nested data as JSON beside numbered arrays, and back, bit by bit.
 
-JSON's own None, booleans, whole numbers, finite floats, texts and lists stand for themselves; everything else is a
+JSON's own None, booleans, integers, finite floats, texts and lists stand for themselves; everything else is a
 dict of JSON with its kind as the only key. An array of one number is told by its bytes, a larger one by its number
 and by the order of its axes in memory, since the order in which a kernel adds depends on that. Its elements lie side by
 side there: one that reads a part of another's memory, or an element several times, is saved as a copy.
@@ -25,7 +25,7 @@ Fetch: TypeAlias = "Callable[[int, tuple[int, ...] | None], Any]"
 
 NUMBERS = "biufc"  # kinds of dtypes
 DEEPEST = 200  # a few of Python's calls each, of which it allows 1,000
-LARGEST = 1 << 14284  # whole numbers below have 4,300 digits at most, which is what Python reads
+LARGEST = 1 << 14284  # integers below have 4,300 digits at most, which is what Python reads
 
 
 def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None = None, depth: int = 0) -> Any:
@@ -47,7 +47,7 @@ def encode(value: Any, arrays: Arrays, place: str = "", tensors: Tensors | None 
     if isinstance(value, int):
         if abs(value) < LARGEST:
             return value
-        raise DtypeError(f"save: {place} is a whole number of more than 4,300 digits; save it as text, hex({place})")
+        raise DtypeError(f"save: {place} is an integer of more than 4,300 digits; save it as text, hex({place})")
     if isinstance(value, np.ndarray):
         return {"array": _array(value, arrays, place)}
     if isinstance(value, Tensor):
@@ -131,7 +131,7 @@ def _restored(record: dict[str, Any], fetch: Fetch) -> np.ndarray:
         return fetch(record["number"], tuple(record["strides"]))
     dtype = np.dtype(record["dtype"])
     if dtype.kind not in NUMBERS:
-        raise ValueError(f"{dtype} is no dtype of a number")
+        raise ValueError(f"{dtype} is not a dtype of numbers")
     return np.frombuffer(bytes.fromhex(record["bytes"]), dtype).reshape(()).copy()
 
 
@@ -140,7 +140,7 @@ def laid_out(values: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
     if values.strides == strides:
         return values
     if not _dense(values.shape, strides, values.itemsize):
-        raise ValueError(f"strides of {strides} leave gaps in an array of shape {values.shape}, or overlap")
+        raise ValueError(f"an array of shape {values.shape} cannot have strides {strides}: they leave gaps, or overlap")
     array: np.ndarray = np.ndarray(values.shape, values.dtype, strides=strides)
     array[...] = values
     return array

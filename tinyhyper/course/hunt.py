@@ -23,7 +23,7 @@ def exhibit(number: int) -> Recording:
     number: from 0 to 6. Raises ArgumentError for another.
     """
     if number not in range(len(ORDER)):
-        raise ArgumentError(f"exhibit: there are exhibits 0 to {len(ORDER) - 1}, not {number!r}")
+        raise ArgumentError(f"exhibit: number must be an integer from 0 to {len(ORDER) - 1}, not {number!r}")
     tower = _Tower(ORDER[number])
     with record() as tape:
         for _ in range(STEPS):
@@ -88,7 +88,7 @@ def _exhibits(first: int) -> Any:
     def wrong(found: list[str]) -> str:
         for number, name in enumerate(found, first):
             if name not in SUSPECTS:
-                return f"{name!r} is no name of the table."
+                return f"{name!r} is not a name in the table."
             if name != ORDER[number]:
                 return f"Exhibit {number} is not {name!r}. {EVIDENCE[name]}"
         return ""

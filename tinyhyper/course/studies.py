@@ -39,7 +39,7 @@ def _first_step(found: float) -> str:
 
 def _steps_ahead(found: float) -> str:
     if found != int(found) or not 1 <= found <= 20:
-        return "It is a whole number of steps, from 1 to 20."
+        return "It is an integer, a number of steps from 1 to 20."
     at, before, end = (_slope(CURVATURES, 1.6, steps) if steps else 0.0 for steps in (int(found), int(found) - 1, 20))
     if at * end <= 0:
         return f"After {found:g} steps it is {at:+.3g}, and after 20 it has the other sign."

@@ -51,7 +51,7 @@ def fetch(addresses: Sequence[str], target: Path, check: Callable[[Path], None])
         except DataError as error:
             failures.append(f"{address}: {error}")
         except OSError as error:
-            raise DataError(f"'{target.parent}' cannot be written: {error.strerror}") from error
+            raise DataError(f"'{target.parent}' cannot be written: {error.strerror}; choose another folder") from error
     raise DataError("; ".join(failures))
 
 
@@ -68,7 +68,7 @@ def _download(address: str, part: BinaryIO, name: str) -> None:
     except (OSError, HTTPException, ValueError) as error:
         raise DataError(str(getattr(error, "reason", "") or error or type(error).__name__)) from error
     if size and got != int(size):
-        raise DataError(f"it broke off after {got:,} of {int(size):,} bytes")
+        raise DataError(f"the download broke off after {got:,} of {int(size):,} bytes")
 
 
 def _copy(answer: Any, part: BinaryIO, advance: Callable[[int], object]) -> int:

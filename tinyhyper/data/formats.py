@@ -26,7 +26,7 @@ def damaged(path: Path | str, what: str) -> DataError:
 
 def unreadable(path: Path | str, error: OSError) -> DataError:
     """The error for a file or a folder that the system does not let this process read."""
-    return DataError(f"'{path}' cannot be read: {error.strerror}; see to its permissions, or name another")
+    return DataError(f"'{path}' cannot be read: {error.strerror}; change its permissions, or name another")
 
 
 def there(path: Path) -> bool:
@@ -56,9 +56,9 @@ def unpacked(path: Path, packed: bytes) -> bytes:
     try:
         return gzip.decompress(packed)
     except EOFError:
-        raise damaged(path, "ends before its gzip stream does") from None
+        raise damaged(path, "is a gzip file whose end is missing") from None
     except (gzip.BadGzipFile, zlib.error, struct.error) as error:
-        raise damaged(path, f"is no whole gzip file ({error})") from None
+        raise damaged(path, f"is not a whole gzip file ({error})") from None
 
 
 def idx(path: Path, shape: tuple[int, ...] = ()) -> Bytes:
@@ -71,7 +71,7 @@ def idx(path: Path, shape: tuple[int, ...] = ()) -> Bytes:
     axes = 1 + len(shape)
     start = 4 + 4 * axes
     if len(raw) < start or raw[:4] != bytes((0, 0, 8, axes)):
-        raise damaged(path, f"does not begin as an IDX file of bytes in {axes} dimension(s) does")
+        raise damaged(path, f"does not begin like an IDX file of bytes with {axes} axes")
     count, *found = (int(length) for length in np.frombuffer(raw, ">u4", axes, 4))
     if tuple(found) != shape:
         raise damaged(path, f"has items of shape {tuple(found)}, not {shape}")
@@ -91,10 +91,10 @@ def archive(path: Path) -> dict[str, bytes | memoryview]:
             members = [member for member in tar.getmembers() if member.isfile()]
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise damaged(path, f"holds no whole tar archive ({error})") from None
+        raise damaged(path, f"is not a whole tar archive ({error})") from None
     # A header that cannot be read looks to tarfile like the end, which is marked by zeros.
     if len(raw) < end or any(raw[end:]):
-        raise damaged(path, "holds a tar archive that breaks off")
+        raise damaged(path, "is a tar archive whose end is missing")
     view = memoryview(raw)
     return {Path(m.name).name.lower(): view[m.offset_data : m.offset_data + m.size] for m in members}
 
@@ -105,7 +105,7 @@ def records(path: Path | str, raw: bytes | memoryview) -> tuple[Bytes, Bytes]:
     A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
     """
     if not raw or len(raw) % CIFAR_RECORD:
-        raise damaged(path, f"has {len(raw):,} bytes, which is no whole number of records of {CIFAR_RECORD:,}")
+        raise damaged(path, f"has {len(raw):,} bytes, which is not a multiple of a record's {CIFAR_RECORD:,}")
     rows = np.frombuffer(raw, np.uint8).reshape(-1, CIFAR_RECORD)
     return rows[:, 0], rows[:, 1:].reshape(-1, *CIFAR_PLANES)
 

@@ -74,7 +74,7 @@ CIFAR = [
 
 
 class Split(NamedTuple):
-    """Images and labels to train on, and others to test with.
+    """Images and labels to train on, and others to test with: train_images, train_labels, test_images, test_labels.
 
     Images are float32 in [0, 1], one a row: flattened where they are grey, (height, width, 3) where they have colours.
     Labels are integers, one a row.
@@ -118,7 +118,9 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Split:
 def _grey(images: Path, labels: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     pixels, classes = formats.idx(images, MNIST_SHAPE), formats.idx(labels)
     if len(pixels) != len(classes):
-        raise DataError(f"'{images}' has {len(pixels):,} images, but '{labels}' {len(classes):,} labels; one is wrong")
+        raise DataError(
+            f"'{images}' has {len(pixels):,} images, but '{labels}' has {len(classes):,} labels; replace the wrong one"
+        )
     return pixels.reshape(-1, math.prod(MNIST_SHAPE)) / LEVELS, formats.checked_labels(labels, classes, CLASSES)
 
 
@@ -139,7 +141,7 @@ def cifar10(folder: str | os.PathLike[str] | None = None) -> Split:
     )
     train = [name for name in batches if name in files]
     if missing := {*test, *batches[: max(len(train), 1)]} - set(files):
-        raise formats.damaged(where, f"has no {min(missing)} among {store.listed(files)}")
+        raise formats.damaged(where, f"lacks {min(missing)}; it has {store.listed(files)}")
     read = formats.records if binary else pickled.records
     shown, held_out = ({where / name: files[name] for name in names} for names in (train, test))
     return Split(*_colours(shown, read), *_colours(held_out, read))
@@ -172,7 +174,7 @@ def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.
     Raises ShapeError if the images do not have the shape (n, height, width, channels) or there are none.
     """
     if (images := array("channel_statistics: images", images)).ndim != 4 or not images.size:
-        raise ShapeError(f"channel_statistics: images of shape (n, height, width, channels) needed, not {images.shape}")
+        raise ShapeError(f"channel_statistics: images must have shape (n, height, width, channels), not {images.shape}")
     rows, channels = images.reshape(len(images), -1), images.shape[-1]
     # Sums down the images first: along contiguous rows, and in float64 without a copy.
     mean = rows.mean(axis=0, dtype=np.float64).reshape(-1, channels).mean(axis=0)
@@ -184,10 +186,10 @@ def standardize(data: Split) -> Split:
     """The same data with mean 0 and standard deviation 1 in each channel, both taken from the training images.
 
     A channel in which all training images are alike is only shifted. Raises ShapeError as `channel_statistics` does,
-    DtypeError for what is no Split.
+    DtypeError for anything but a Split.
     """
     if not isinstance(data, Split):
-        raise DtypeError(f"standardize: data is a Split of images and labels, not a {type(data).__name__}")
+        raise DtypeError(f"standardize: data must be a Split of images and labels, not a {type(data).__name__}")
     mean, deviation = channel_statistics(data.train_images)
     scale = 1 / np.where(deviation > 0, deviation, np.float32(1))
 

@@ -44,9 +44,9 @@ def records(path: Path | str, raw: bytes | memoryview) -> tuple[Bytes, Bytes]:
         images, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
         planes = images.reshape(len(labels), *CIFAR_PLANES)
     except Exception as error:  # there is none that a broken pickle could not raise
-        raise damaged(path, f"is no pickled batch of images and labels ({error!r})") from None
+        raise damaged(path, f"is not a pickled batch of images and labels ({error!r})") from None
     if images.dtype != np.uint8 or labels.dtype.kind not in "iu" or ((labels < 0) | (labels > 255)).any():
-        raise damaged(path, f"holds images of {images.dtype} and labels of {labels.dtype}, not bytes")
+        raise damaged(path, f"must hold images and labels as bytes, not {images.dtype} and {labels.dtype}")
     return labels.astype(np.uint8), planes
 
 

@@ -20,11 +20,11 @@ def batches(
 ) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
     """One epoch: every row of `images` and its label once, in random order, `size` rows at a time.
 
-    The last batch holds what is left over; with drop_last, what does not fill a batch is left out. A whole number as
-    `seed` gives the same order at every call; a Generator moves on, so that each epoch has another order, and so does
-    None, from the system's randomness.
+    The last batch holds what is left over; with drop_last, what does not fill a batch is left out. An integer
+    as `seed` gives the same order at every call; a Generator moves on, so that each epoch has another order, and so
+    does None, from the system's randomness.
     Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1 and for rows of
-    several lengths, DtypeError for a size or a seed that is none.
+    several lengths, DtypeError for a size or a seed of the wrong type.
     """
     images, labels = array("batches: images", images), array("batches: labels", labels)
     size = integer("batches: size", size)
@@ -32,7 +32,8 @@ def batches(
         raise ArgumentError(f"batches: size must be at least 1, not {size}")
     if not images.ndim or not labels.ndim:
         raise ShapeError(
-            f"batches: images and labels have rows, but these are of shape {images.shape} and {labels.shape}"
+            f"batches: images and labels must have a row for each example; their shapes are {images.shape} and "
+            f"{labels.shape}"
         )
     if len(images) != len(labels):
         raise ShapeError(f"batches: {len(images)} images but {len(labels)} labels; each image needs one label")
@@ -48,10 +49,11 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
     Of each image (height, width, channels), `padding` pixels wider on every side, a random window of the image's own
     size is taken, as K. He, X. Zhang, S. Ren and J. Sun do for CIFAR-10 (Deep Residual Learning, 2016, section 4.2).
     images: (n, height, width, channels); the result has the same shape and dtype and shares no memory with them.
+    seed: as of batches.
     Raises ShapeError for another shape, ArgumentError if `padding` is negative.
     """
     if (images := array("crop_and_flip: images", images)).ndim != 4:
-        raise ShapeError(f"crop_and_flip: images of shape (n, height, width, channels) needed, not {images.shape}")
+        raise ShapeError(f"crop_and_flip: images must have shape (n, height, width, channels), not {images.shape}")
     if (padding := integer("crop_and_flip: padding", padding)) < 0:
         raise ArgumentError(f"crop_and_flip: padding must be at least 0, not {padding}")
     rng = generator("crop_and_flip: seed", seed)
@@ -70,6 +72,7 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
 def sequences(ids: npt.ArrayLike, size: int, length: int) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
     """One epoch over a text: (inputs, targets) of shape (size, length), the targets one character further on.
 
+    ids: integers along one axis, as in Text.  size: how many rows are read at once.  length: of a batch.
     The text is cut into `size` equally long rows, which are read side by side: row b of a batch continues row b of the
     one before, so that a recurrent network can carry its state. The last batch is shorter where `length` does not
     divide the rows; what is left over from cutting rows, below `size` characters, is left out.
@@ -80,7 +83,9 @@ def sequences(ids: npt.ArrayLike, size: int, length: int) -> Iterator[tuple[npt.
     if size < 1 or length < 1:
         raise ArgumentError(f"sequences: size and length must be at least 1, not {size} and {length}")
     if ids.ndim != 1 or len(ids) <= size:
-        raise ShapeError(f"sequences: at least {size + 1} ids along one axis needed for {size} rows, not {ids.shape}")
+        raise ShapeError(
+            f"sequences: ids must lie along one axis, at least {size + 1} for {size} rows; their shape is {ids.shape}"
+        )
     columns = (len(ids) - 1) // size
     inputs, targets = (ids[start : start + size * columns].reshape(size, columns) for start in (0, 1))
     return ((inputs[:, i : i + length].copy(), targets[:, i : i + length].copy()) for i in range(0, columns, length))

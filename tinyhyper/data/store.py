@@ -40,8 +40,8 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
     is missing is downloaded to.
 
     A file in the user's folder may be another than the published one; in the cache, its SHA-256 is compared.
-    Raises DtypeError for a folder that is no path, DataError if a named folder is not there or holds only a part of the
-    set, if a file in the cache is not the published one, and if a download fails.
+    Raises DtypeError for a folder that is not a path, DataError if a named folder is not there or holds only a part of
+    the set, if a file in the cache is not the published one, and if a download fails.
     """
     told = ""
     try:
@@ -58,12 +58,12 @@ def find(what: str, sources: Sequence[Source], folder: str | os.PathLike[str] | 
 def _named_folder(what: str, folder: str | os.PathLike[str] | None) -> Path | None:
     by, path = ("`folder`", folder) if folder is not None else (VARIABLE, os.environ.get(VARIABLE))
     if not isinstance(path, (str, os.PathLike, type(None))):
-        raise DtypeError(f"{what}: folder={path!r} is no path")
+        raise DtypeError(f"{what}: folder must be a path, not {path!r}")
     if not path:
         return None
     chosen = named(path, by)
     if not there(chosen) or not chosen.is_dir():
-        raise DataError(f"{what}: {by} names '{chosen}', which is no folder; make it, or name another")
+        raise DataError(f"{what}: {by} names '{chosen}', which is not a folder; make it, or name another")
     return chosen
 
 

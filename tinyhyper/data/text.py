@@ -1,4 +1,4 @@
-"""Text as whole numbers, one a character."""
+"""Text as integers, one for each character."""
 
 from __future__ import annotations
 
@@ -30,21 +30,24 @@ class Text(NamedTuple):
     test_ids: npt.NDArray[np.int64]
 
     def encode(self, text: str) -> npt.NDArray[np.int64]:
-        """The ids of these characters. Raises ArgumentError for a character that is not in the vocabulary."""
+        """The ids of the characters of a text, int64. Raises ArgumentError for one that is not in `characters`."""
         _check("encode", text)
         if unknown := set(text) - set(self.characters):
-            raise ArgumentError(f"encode: {sorted(unknown)[0]!r} is not among the {len(self.characters)} characters")
+            raise ArgumentError(
+                f"encode: {sorted(unknown)[0]!r} is not one of the text's {len(self.characters)} characters; leave it "
+                "out"
+            )
         return np.searchsorted(_code_points(self.characters), _code_points(text))
 
     def decode(self, ids: npt.ArrayLike) -> str:
-        """The text that these ids stand for. Raises ArgumentError for an id that is not in the vocabulary, DtypeError
-        for ids that are no integers.
+        """The text that ids, integers, stand for. Raises ArgumentError for an id that is not in the vocabulary,
+        DtypeError for ids that are not integers.
         """
         ids = np.asarray(ids).ravel()
         if ids.dtype.kind not in "iu" and ids.size:
-            raise DtypeError(f"decode: ids are integers, not {ids.dtype}")
+            raise DtypeError(f"decode: ids must be integers, not {ids.dtype}")
         if len(wrong := ids[(ids < 0) | (ids >= len(self.characters))]):
-            raise ArgumentError(f"decode: {wrong[0]} is no id; ids are 0 to {len(self.characters) - 1}")
+            raise ArgumentError(f"decode: ids must be from 0 to {len(self.characters) - 1}, not {wrong[0]}")
         return _code_points(self.characters)[ids.astype(np.int64)].tobytes().decode("utf-32-le")
 
 
@@ -54,14 +57,14 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
 
 def _check(what: str, text: str) -> None:
     if not isinstance(text, str):
-        raise DtypeError(f"{what}: a text is a str, not a {type(text).__name__}")
+        raise DtypeError(f"{what}: text must be a str, not a {type(text).__name__}")
 
 
 def as_text(text: str) -> Text:
-    """Any text, its last twentieth held out. Raises ArgumentError if there is none, DtypeError for what is no text."""
+    """Any text, its last twentieth held out. Raises ArgumentError if it is empty, DtypeError for what is not a str."""
     _check("as_text", text)
     if not text:
-        raise ArgumentError("as_text: the text is empty")
+        raise ArgumentError("as_text: text must have at least one character")
     whole = Text("".join(sorted(set(text))), *np.empty((2, 0), np.int64))
     ids = whole.encode(text)
     cut = len(ids) - len(ids) // HELD_OUT
@@ -84,14 +87,14 @@ def read(path: Path) -> str:
     try:
         text = formats.contents(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise formats.damaged(path, f"is no UTF-8 text (at byte {error.start:,})") from None
+        raise formats.damaged(path, f"is not UTF-8 text (at byte {error.start:,})") from None
     if not (text := text.replace("\r\n", "\n").replace("\r", "\n").strip()):
-        raise formats.damaged(path, "has no text")
+        raise formats.damaged(path, "is empty")
     return text
 
 
 def text_sha256(path: Path) -> str:
-    """The SHA-256 of the text itself, however its copies end their lines; of the file, where that is no text."""
+    """The SHA-256 of the text itself, however its copies end their lines; of the file, where that is not text."""
     try:
         return hashlib.sha256(read(path).encode()).hexdigest()
     except DataError:

@@ -13,7 +13,7 @@ from ..closures import Closure, Search
 from ..core.tensor import Tensor
 from ..draws import Draws
 from ..errors import CallError, DtypeError, UnsupportedError
-from ..operands import as_operand, held
+from ..operands import as_int64, as_operand
 from .fusion import Fusion, Mask
 from .symbols import Scalar, Symbol
 
@@ -26,7 +26,7 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
     if type(value) is Tensor:
         return value, False
     if type(value) in (float, int, bool):
-        return Tensor(np.array(held(value, name) if type(value) is int else value)), True
+        return Tensor(np.array(as_int64(value, name) if type(value) is int else value)), True
     if isinstance(value, Symbol):
         raise UnsupportedError(f"{name}: a symbol of a fused function met a tensor; pass every tensor as an argument")
     return as_operand(value, name), False
@@ -37,12 +37,14 @@ def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run on
     symbols, not at each call: once for each way of calling it, and again when what it closes over has changed (see
-    `closures.py`). It may return a tuple. Raises DtypeError for what is no function; its call UnsupportedError for an
-    operation that is not elementwise, for a branch on a value and for a function that differs or draws at each run,
+    `closures.py`). It may return a tuple. Raises DtypeError for anything but a function; its call UnsupportedError for
+    an operation that is not elementwise, for a branch on a value and for a function that differs or draws at each run,
     CallError for arguments that the function does not take.
     """
     if not callable(function):
-        raise DtypeError(f"fuse: a function of elementwise operations is needed, not a {type(function).__name__}")
+        raise DtypeError(
+            f"fuse: the argument must be a function of elementwise operations, not a {type(function).__name__}"
+        )
     return _fused(function, eager=False)
 
 
@@ -140,8 +142,8 @@ def repeated(name: str, run: Callable[[], tuple[Fusion, Found]], *functions: Any
         if differ or before != after:
             raise UnsupportedError(
                 f"{name}: two runs on symbols {'give two expressions' if differ else 'draw different random numbers'}. "
-                "It is not run at each call, so it must not draw random numbers, count its calls or read a clock: pass "
-                "a number that is another one each time as an argument"
+                "A fused function is not run at each call, so it must not draw random numbers, count its calls or read "
+                "a clock: pass a number that changes as an argument"
             )
     except BaseException:
         draws.put_back(start)

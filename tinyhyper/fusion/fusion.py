@@ -41,7 +41,7 @@ class SavedSpec(NamedTuple):
 
     reads: what it saved, as in VJP.  uses_outputs: whether saved outputs are read, not computed again.
     differentiable: which outputs carry a gradient.
-    vjps: those compiled so far, by the cotangents that are given and the inputs that are wanted.
+    vjps: those compiled so far, by which outputs have a cotangent and which inputs need a gradient.
     """
 
     plan: Plan
@@ -52,7 +52,7 @@ class SavedSpec(NamedTuple):
 
 
 class CompiledVJP(NamedTuple):
-    """The VJP for one choice of cotangents that are given and of inputs that need one, ready to be called.
+    """The compiled VJP for one choice of outputs that have a cotangent and of inputs that need a gradient.
 
     reads: places in what the node saved.  like: as in `Fusion.compute`.  wrt: as in VJP.
     """
@@ -109,11 +109,11 @@ class Fusion:
         self, edges: tuple[Edge | None, ...], arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], plan: Plan
     ) -> list[Edge | None]:
         """The outputs' edges; None for one that carries no gradient."""
-        given = []
+        flags = []
         for edge in edges:
-            given.append(edge is not None)
-        if (context := plan.contexts.get(flows := tuple(given), UNKNOWN)) is UNKNOWN:
-            context = plan.contexts[flows] = self.context(plan, flows)
+            flags.append(edge is not None)
+        if (context := plan.contexts.get(needs_grad := tuple(flags), UNKNOWN)) is UNKNOWN:
+            context = plan.contexts[needs_grad] = self.context(plan, needs_grad)
         if context is None:
             return [None] * len(results)
         values, kept = (*arrays, *results), []
@@ -124,18 +124,18 @@ class Fusion:
             made.append((node, n) if flow else None)
         return made
 
-    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], wanted: Mask) -> list[Tensor | None]:
+    def pullback(self, node: Node, cotangents: Sequence[Tensor | None], needs_grad: Mask) -> list[Tensor | None]:
         context: SavedSpec = node.context
-        given, operands, kept = [], [], saved(node)
+        has_cotangent, operands, kept = [], [], saved(node)
         for cotangent in cotangents:
-            given.append(cotangent is not None)
+            has_cotangent.append(cotangent is not None)
             if cotangent is not None:
                 operands.append(cotangent)
-        key = tuple(given), wanted
+        key = tuple(has_cotangent), needs_grad
         vjp = context.vjps.get(key) or self.vjp(context, *key)
         for place in vjp.reads:
             operands.append(kept[place])
-        found: list[Tensor | None] = [None] * len(wanted)
+        found: list[Tensor | None] = [None] * len(needs_grad)
         for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.like)):
             found[n] = result
         return found
@@ -150,32 +150,32 @@ class Fusion:
         found = [set(reachable([out])) if isinstance(out, Symbol) else set() for out in self.outputs]
         return tuple(tuple(n for n, symbol in enumerate(self.inputs) if symbol in read) for read in found)
 
-    def vjp(self, context: SavedSpec, given: Mask, wanted: Mask) -> CompiledVJP:
-        """The pullback for the cotangents that are given and the inputs wanted."""
-        fusion, reads, wrt = self.derivative(given, wanted, context.uses_outputs)
+    def vjp(self, context: SavedSpec, has_cotangent: Mask, needs_grad: Mask) -> CompiledVJP:
+        """The compiled VJP for outputs that have a cotangent and inputs that need a gradient."""
+        fusion, reads, wrt = self.derivative(has_cotangent, needs_grad, context.uses_outputs)
         places = tuple(map(context.reads.index, reads))
         like = tuple([context.plan.samples[n] for n in wrt])
-        vjp = context.vjps[given, wanted] = CompiledVJP(fusion, places, like, wrt)
+        vjp = context.vjps[has_cotangent, needs_grad] = CompiledVJP(fusion, places, like, wrt)
         return vjp
 
-    def derivative(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
-        """The VJP for the cotangents that are given and the inputs wanted, reading saved outputs if `uses_outputs`."""
-        key = (given, wanted, uses_outputs)
+    def derivative(self, has_cotangent: Mask, needs_grad: Mask, uses_outputs: bool) -> VJP:
+        """The VJP for outputs that have a cotangent and inputs that need a gradient; it may read outputs."""
+        key = (has_cotangent, needs_grad, uses_outputs)
         if key not in self._derivatives:
             self._derivatives[key] = self._derive(*key)
         return self._derivatives[key]
 
-    def _derive(self, given: Mask, wanted: Mask, uses_outputs: bool) -> VJP:
-        cotangents = [Symbol() for flag in given if flag]
+    def _derive(self, has_cotangent: Mask, needs_grad: Mask, uses_outputs: bool) -> VJP:
+        cotangents = [Symbol() for flag in has_cotangent if flag]
         pending: dict[Any, list[Any]] = {}
-        outputs = [out for out, flag in zip(self.outputs, given) if flag]
+        outputs = [out for out, flag in zip(self.outputs, has_cotangent) if flag]
         add_to(pending, [((out, 0), c) for out, c in zip(outputs, cotangents) if isinstance(out, Symbol)])
         nodes = reachable(pending)
-        leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, wanted) if flag])
+        leading = leading_to(nodes, [symbol for symbol, flag in zip(self.inputs, needs_grad) if flag])
         found = {
             node: c[0] for node, c in sweep([n for n in nodes if n in leading], pending, leading) if node.op is None
         }
-        wrt = tuple(n for n, symbol in enumerate(self.inputs) if wanted[n] and symbol in found)
+        wrt = tuple(n for n, symbol in enumerate(self.inputs) if needs_grad[n] and symbol in found)
         results = [found[self.inputs[n]] for n in wrt]
 
         fresh = [*[type(symbol)() for symbol in self.inputs], *[Symbol() for _ in self.outputs]]
@@ -205,20 +205,20 @@ class Fusion:
                 raise ArgumentError(f"{self.name}: {error}") from error
         return plan
 
-    def context(self, plan: Plan, wanted: Mask) -> SavedSpec | None:
-        """What a node is to remember, by which operands have edges; None if no gradient flows.
+    def context(self, plan: Plan, needs_grad: Mask) -> SavedSpec | None:
+        """What a node saves, by which operands need a gradient; None if no gradient flows.
 
         Saved outputs are read where that saves no more arrays than recomputing them. A sum is not read: what the
         derivative needs is its terms.
         """
         floats = tuple(dtype in FLOATS for dtype in plan.dtypes)
         differentiable = tuple(
-            flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), wanted, False).wrt)
+            flag and bool(self.derivative(tuple(n == m for m in range(len(floats))), needs_grad, False).wrt)
             for n, flag in enumerate(floats)
         )
         if not any(differentiable):
             return None
-        kept, computed = (self.derivative(differentiable, wanted, uses_outputs).reads for uses_outputs in (True, False))
+        kept, computed = (self.derivative(differentiable, needs_grad, flag).reads for flag in (True, False))
         uses_outputs = plan.whole and len(kept) <= len(computed)
         return SavedSpec(plan, kept if uses_outputs else computed, uses_outputs, differentiable, {})
 
@@ -237,5 +237,5 @@ _FUSED: dict[Elementwise, Fusion] = {}
 def plan_by(planner: Callable[..., Plan], mark: Any) -> None:
     """Let an outer ring plan how fusions are computed. Only its own mark can change."""
     if Fusion.planner not in (plan_by_numpy, planner):
-        raise ArgumentError("plan_by: fusions are planned by another way already")
+        raise ArgumentError("plan_by: another planner is set already")
     Fusion.planner, Fusion.mark = planner, mark

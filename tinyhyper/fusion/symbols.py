@@ -16,7 +16,7 @@ import numpy as np
 from ..core.operation import READERS, Elementwise, Operation, attach
 from ..core.rules import operators
 from ..errors import MissingAttributeError, UnsupportedError
-from ..operands import held
+from ..operands import as_int64
 from .expression import Expression, Line
 
 _serials = count()
@@ -66,8 +66,8 @@ class Symbol:
 
     def __float__(self) -> Any:
         raise UnsupportedError(
-            "a fused function sees no numbers: it is run once, on symbols, to see its operations. Say th.tanh(x), not "
-            "math.tanh(x) or float(x)"
+            "a fused function sees no numbers: it is run once, on symbols, to see its operations. Write th.tanh(x), "
+            "not math.tanh(x) or float(x)"
         )
 
     __int__ = __index__ = __complex__ = __float__
@@ -182,7 +182,7 @@ def used(outputs: Sequence[Any], inputs: Sequence[Symbol]) -> list[bool]:
 def read(op: Operation, args: Sequence[Any]) -> Symbol:
     """An operation applied to symbols: it is written down. Raises UnsupportedError for what no expression can hold."""
     if not isinstance(op, Elementwise):
-        raise UnsupportedError(f"{op.name} is not elementwise, so it cannot be used in a fused function")
+        raise UnsupportedError(f"{op.name} is not elementwise, so a fused function cannot use it; apply it outside")
     for arg in args:
         if not isinstance(arg, (Symbol, float, int, np.generic)):
             raise UnsupportedError(
@@ -190,7 +190,7 @@ def read(op: Operation, args: Sequence[Any]) -> Symbol:
                 "pass tensors and arrays as arguments"
             )
     plain = [arg.item() if isinstance(arg, np.generic) else arg for arg in args]
-    plain = [held(arg, op.name) if type(arg) is int else arg for arg in plain]
+    plain = [as_int64(arg, op.name) if type(arg) is int else arg for arg in plain]
     return Symbol(op, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .scaling import Scaled
-from .training import Arrays, Hypergradient, Step, Training
+from .training import Arrays, Hypergradient, StepGraph, Training
 
 CLOSE = 1e-5  # of the largest element: how near to twice as much a step must be from twice the weights
 
@@ -23,7 +23,7 @@ def backward(
     scaled, homogeneous: as in `gradient`.
     """
     if homogeneous is not None and not scaled:
-        raise ArgumentError("hyper.gradient: homogeneous= belongs to scaled=True")
+        raise ArgumentError("hyper.gradient: homogeneous= needs scaled=True")
     begun, moves = training.start(), homogeneous is not None
     at, starts = _at(begun.arrays(), 0, moves), range(training.steps - last, training.steps, every)
     if moves:
@@ -61,7 +61,7 @@ def _at(arrays: Arrays, exponent: int, moves: bool) -> Scaled:
 
 def _steps(
     training: Training, at: Scaled, numbers: Iterable[int], moves: bool
-) -> Iterator[tuple[Scaled, Step, Scaled]]:
+) -> Iterator[tuple[Scaled, StepGraph, Scaled]]:
     """Steps from these weights and states on, each with what it reads and where it leads to.
 
     A step is made at the mantissas: it gives twice as much from twice the weights.
@@ -93,7 +93,7 @@ def _check(training: Training, at: Scaled) -> None:
         largest = np.abs(array).max(initial=0.0)
         if not np.abs(twice[key] - 2.0 * array).max(initial=0.0) <= CLOSE * largest:
             raise ArgumentError(
-                "hyper.gradient: homogeneous= is given, and a step is not: from twice the weights and states it does "
-                f"not lead to twice as much ({' of '.join(reversed(key))}). Leave it out: then the cotangents alone "
-                "are scaled"
+                "hyper.gradient: homogeneous= needs a homogeneous step, but from twice the weights and states this "
+                f"step does not make twice the {' of '.join(reversed(key))}. Leave out homogeneous=: then the "
+                "cotangents alone are scaled"
             )

@@ -27,10 +27,10 @@ def implicit(
     the largest eigenvalue of H.  iterations: at most, ten times the number of weights if None.
     tolerance: of the residual, relative to the right-hand side.
     A hyperparameter of the optimizer does not move a minimum, so its gradient is 0; weight decay does, and is refused.
-    Raises GradientError where the end of the run is no minimum, or the system is not solved.
+    Raises GradientError where the run does not end at a minimum, or the system is not solved.
     """
     if solver not in SOLVERS:
-        raise ArgumentError(f"hyper.gradient: there is no solver {solver!r}; there are {', '.join(SOLVERS)}")
+        raise ArgumentError(f"hyper.gradient: solver must be one of {', '.join(SOLVERS)}, not {solver!r}")
     tolerance = number("hyper.gradient: tolerance", tolerance, lambda x: x > 0, "number > 0")
     arrays = training.start().arrays()
     for n in range(training.steps):
@@ -58,15 +58,15 @@ def implicit(
         distance, length = np.linalg.norm(newton), np.linalg.norm(_joined(places))
         if not distance <= NEAR * (length or 1.0):
             raise GradientError(
-                f"hyper.gradient: the end of the run is no minimum of the last loss: Newton's step from there is "
-                f"{distance:.3g} long, and the weights are {length:.3g}. Make more steps, or take another way"
+                "hyper.gradient: the run does not end at a minimum of the last loss: Newton's step from there has norm "
+                f"{distance:.3g}, the weights have {length:.3g}. Make more steps, or choose another way"
             )
         target = _joined([cotangents[key] for key in names])
         solution, residual = SOLVERS[solver](curvature, target, limit, tolerance)
         if not residual <= max(tolerance, 1e-6):
             raise GradientError(
-                f"hyper.gradient: {solver} has left a residual of {residual:.3g} after {limit} iterations. Give more "
-                "iterations=, or the other solver"
+                f"hyper.gradient: {solver} has left a residual of {residual:.3g} after {limit} iterations. Increase "
+                "iterations=, or choose the other solver"
             )
         found = product(-solution, [*hyperparameters.values()])
     return Hypergradient("", value, dict(zip(hyperparameters, found)), detail={"residual": residual})
@@ -83,8 +83,9 @@ def _conjugate(product: Callable[[Vector], Vector], target: Vector, limit: int, 
         curvature = direction @ bent
         if not curvature > 0.0:
             raise GradientError(
-                "hyper.gradient: the end of the run is no minimum of the last loss: along some direction it does not "
-                f"curve upwards ({curvature / (direction @ direction):.3g}). Make more steps, or take another way"
+                "hyper.gradient: the run does not end at a minimum of the last loss: along some direction its "
+                f"curvature is {curvature / (direction @ direction):.3g}, not above 0. Make more steps, or choose "
+                "another way"
             )
         length = squared / curvature
         solution, left = solution + length * direction, left - length * bent

@@ -33,10 +33,10 @@ def myopia(training: Training, windows: Sequence[int] | None = None) -> Answer:
 
     windows: the numbers of last steps that are looked back; 1, the root of the number of steps, and half of it if None.
     Hyperparameters of more than one element are told by the norm of their gradient. The memory is that of Python's and
-    NumPy's allocations at the peak. Raises ArgumentError for a window that is no integer >= 1, and as `gradient`.
+    NumPy's allocations at the peak. Raises ArgumentError for a window that is not an integer >= 1, and as `gradient`.
     """
     if not isinstance(training, Training):
-        raise DtypeError(f"hyper.myopia: {training!r} is no Training")
+        raise DtypeError(f"hyper.myopia: training must be a th.hyper.Training, not {training!r}")
     steps = training.steps
     looked = sorted({1, math.isqrt(steps), steps // 2} - {0, steps}) if windows is None else windows
     asked: list[tuple[str, str, dict[str, Any]]] = [

@@ -42,7 +42,7 @@ class Hypergradient(NamedTuple):
     detail: Mapping[str, float] = MappingProxyType({})
 
 
-class Step(NamedTuple):
+class StepGraph(NamedTuple):
     """A step on a graph of its own: leaves that it reads, and what it makes of them."""
 
     before: Tensors
@@ -91,22 +91,22 @@ class Training:
         coordinates: Mapping[str, Coordinate | str] | None = None,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise DtypeError(f"Training: the optimizer is one such as th.optim.SGD(0.1), not {optimizer!r}")
+            raise DtypeError(f"Training: optimizer must be an optimizer, such as th.optim.SGD(0.1), not {optimizer!r}")
         if (batches is None) == (steps is None):
-            raise ArgumentError("Training: give batches=, a tuple for each step, or steps=, their number, not both")
+            raise ArgumentError("Training: give either batches=, a tuple for each step, or steps=, their number")
         if steps is not None:
             batches = [()] * whole("Training: steps", steps)
         assert batches is not None
         if not len(batches) or not all(isinstance(batch, tuple) for batch in batches):
-            raise ArgumentError("Training: batches holds a tuple for each step, one step at least")
+            raise ArgumentError("Training: batches must be a sequence of tuples, one for each step, and not empty")
         self.loss, self._goal, self.batches = loss, goal, batches
         self._level = twin(optimizer)
         self._begun = float(self._level.t)
         outside, coordinates = outside or {}, coordinates or {}
         if others := coordinates.keys() - outside.keys():
-            raise ArgumentError(f"Training: coordinates of {', '.join(sorted(others))}, which is not in outside=")
+            raise ArgumentError(f"Training: coordinates= names {', '.join(sorted(others))}, which is not in outside=")
         if twice := outside.keys() & {*self._level.parameters}:
-            raise ArgumentError(f"Training: {', '.join(sorted(twice))} is a hyperparameter of the optimizer already")
+            raise ArgumentError(f"Training: outside= names {', '.join(sorted(twice))}, which the optimizer has already")
         own = self._level.hooks[Outside].names
         self._coordinates = {name: self._level._coordinates[name] for name in own}
         self._coordinates |= {name: coordinate_of(coordinates.get(name, "linear")).inside() for name in outside}
@@ -115,16 +115,19 @@ class Training:
             self.hyperparameters[name] = self._located(name, value)
         if not self.hyperparameters:
             raise ArgumentError(
-                "Training: nothing is differentiated by. Give the optimizer horizon=None (and tune=), or outside="
+                "Training: there is no hyperparameter to differentiate with respect to. Give the optimizer "
+                "horizon=None (and tune=), or give outside="
             )
         self._read_at_start = tuple(inspect.signature(params).parameters) if callable(params) else ()
         if others := {*self._read_at_start} - self._coordinates.keys():
-            raise ArgumentError(f"Training: params takes {', '.join(sorted(others))}, which is not in outside=")
+            raise ArgumentError(
+                f"Training: the function params reads {', '.join(sorted(others))}, which is not in outside="
+            )
         found = params(**self._values(self._read_at_start, self.leaves())) if callable(params) else params
         named("Training", found)
         weights = {name: tensor(w) for name, w in found.items()}
         if odd := [name for name, w in weights.items() if w.dtype.kind != "f"]:
-            raise DtypeError(f"Training: params[{odd[0]!r}] holds no floats, and weights are floats")
+            raise DtypeError(f"Training: params[{odd[0]!r}] must hold floats, not {weights[odd[0]].dtype}")
         self._params = params if callable(params) else lambda: weights
         self._weights = (*weights,)
 
@@ -139,7 +142,7 @@ class Training:
         return tuple(self._coordinates)
 
     def label(self, name: str) -> str:
-        """A hyperparameter in its coordinate, such as "log alpha"."""
+        """The name of a hyperparameter in its coordinate, such as "log alpha"."""
         level = self._level
         known = self._coordinates.get(name) or level._coordinates[level._rows[name]]
         return name if known.name == LINEAR.name else within(known.name, name)
@@ -155,7 +158,7 @@ class Training:
         return {name: leaf(Tensor(array)) for name, array in self.hyperparameters.items()}
 
     def begin(self, hyperparameters: Mapping[str, Tensor]) -> Tensors:
-        """The weights and states before the first step. A state may begin at a hyperparameter, and is on its graph."""
+        """The weights and states before the first step, on the graph of `hyperparameters` where they begin at one."""
         level = self._set(hyperparameters)
         made = self._params(**self._values(self._read_at_start, hyperparameters))
         weights = {name: made[name] if isinstance(made[name], Tensor) else tensor(made[name]) for name in self._weights}
@@ -167,7 +170,7 @@ class Training:
         return found
 
     def value(self, n: int, weights: dict[str, Tensor], hyperparameters: Mapping[str, Tensor]) -> Tensor:
-        """The loss of step n."""
+        """The loss of step n, from 0, for these weights and hyperparameters: a tensor of one element."""
         values = self._values([name for name in self.outside if name not in self._read_at_start], hyperparameters)
         return _scalar("the loss", self.loss(dict(weights), *self.batches[n], **values))
 
@@ -189,26 +192,26 @@ class Training:
             after |= {("state", name, key): state for key, state in zip(rule.kept, rest)}
         return after
 
-    def step(self, n: int, before: Arrays) -> Step:
-        """Step n from these weights and states."""
+    def step(self, n: int, before: Arrays) -> StepGraph:
+        """Step n, from 0. before: the weights and states that it reads, arrays."""
         with recording(), unwatched():
             leaves, hyperparameters = {key: leaf(Tensor(x)) for key, x in before.items()}, self.leaves()
-            return Step(leaves, hyperparameters, self.follow(n, leaves, hyperparameters))
+            return StepGraph(leaves, hyperparameters, self.follow(n, leaves, hyperparameters))
 
-    def start(self) -> Step:
+    def start(self) -> StepGraph:
         """What the first step reads, as what a step before it would make of the hyperparameters alone."""
         with recording(), unwatched():
             hyperparameters = self.leaves()
-            return Step({}, hyperparameters, self.begin(hyperparameters))
+            return StepGraph({}, hyperparameters, self.begin(hyperparameters))
 
     def ask(self, arrays: Arrays) -> tuple[float, Arrays]:
-        """The goal at the end of the run, and its gradient with respect to the weights."""
+        """The goal at the end of the run, and its gradient with respect to the weights. arrays: the weights there."""
         with recording(), unwatched():
             weights = {name: leaf(Tensor(arrays["weight", name])) for name in self._weights}
             goal = self._goal or (lambda weights: self.value(self.steps - 1, weights, self.leaves()))
             value = _scalar("the goal", goal(dict(weights)))
             if value.edge is None:
-                raise ArgumentError("hyper: the goal does not depend on the weights")
+                raise ArgumentError("hyper: the goal does not depend on the weights; compute it from params")
             found = gradients(value, [*weights.values()])
         return value.item(), {("weight", name): g.array for name, g in zip(weights, found)}
 
@@ -231,7 +234,7 @@ class Training:
 
 def _scalar(what: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
-        raise DtypeError(f"hyper: {what} is a tensor of one element, not a {type(value).__name__}")
+        raise DtypeError(f"hyper: {what} must be a tensor of one element, not a {type(value).__name__}")
     if value.size != 1:
-        raise ShapeError(f"hyper: {what} has shape {value.shape}, and is one number. Sum it, or take the mean")
+        raise ShapeError(f"hyper: {what} must have one element, not shape {value.shape}. Sum it, or take the mean")
     return value

@@ -32,17 +32,17 @@ def gradient(training: Training, way: str = "unroll", **options: Any) -> Hypergr
     constant), where a step is, too: then the weights have an exponent as well. It is refused where a step is not.
     solver, iterations, tolerance: of "implicit": "cg" (conjugate gradients) or "neumann" (a series), see
     docs/hypergradients.md.
-    Raises ArgumentError for a way that there is not, or options that do not fit; GradientError where the end of the run
-    is no minimum, for "implicit".
+    Raises ArgumentError for a way that there is not, or options that do not fit; GradientError where the run
+    does not end at a minimum, for "implicit".
     """
     if not isinstance(training, Training):
-        raise DtypeError(f"hyper.gradient: {training!r} is no Training")
+        raise DtypeError(f"hyper.gradient: training must be a th.hyper.Training, not {training!r}")
     if way not in WAYS:
-        raise ArgumentError(f"hyper.gradient: there is no way {way!r}; there are {', '.join(map(repr, WAYS))}")
+        raise ArgumentError(f"hyper.gradient: way must be one of {', '.join(map(repr, WAYS))}, not {way!r}")
     try:
         inspect.signature(WAYS[way]).bind(training, **options)
     except TypeError as error:
-        raise CallError(f"hyper.gradient: the way {way!r} takes other options ({error})") from None
+        raise CallError(f"hyper.gradient: the options do not fit way={way!r}: {error}") from None
     return WAYS[way](training, **options)._replace(way=way)
 
 

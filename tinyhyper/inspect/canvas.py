@@ -118,9 +118,9 @@ class Canvas:
         self.add("path", group, d="M-5 5 L5 -5")
 
     def picture(self, scale: float = 1.0) -> Picture:
-        """What has been drawn, so many times as large. Raises ArgumentError if that is no size."""
+        """What has been drawn, so many times as large. Raises ArgumentError unless it is > 0."""
         if not isinstance(scale, (int, float)) or not 0 < scale < inf:
-            raise ArgumentError(f"scale={scale!r}: it must be a number above 0, 1 for the usual size")
+            raise ArgumentError(f"scale must be a number > 0, where 1 is the usual size, not {scale!r}")
         for side in ("width", "height"):
             self.root.set(side, f"{float(self.root.attrib[side]) * scale:.0f}")
         return Picture(ElementTree.tostring(self.root, encoding="unicode") + "\n")

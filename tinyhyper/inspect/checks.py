@@ -29,8 +29,8 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in recordings:
             if not isinstance(given[name], Recording):
                 raise DtypeError(
-                    f"{function.__name__}: {name} is a recording, which `with th.record() as tape:` makes, not a value "
-                    f"of type {type(given[name]).__name__}"
+                    f"{function.__name__}: {name} must be a recording, which `with th.record() as tape:` makes, not a "
+                    f"value of type {type(given[name]).__name__}"
                 )
         return function(*args, **kwargs)
 

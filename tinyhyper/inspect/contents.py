@@ -19,7 +19,7 @@ PARTS = {" read": "what the last step read", "value": "values as they are now", 
 SHAPES = "The shape of an array stands behind its name. What has none is one number."
 
 
-class Part:
+class Section:
     """A part of the file: lines of words and boxes, with their places. high: its height.
 
     why: of its arrays.  rows: the arrays, each with what it is called.  few: how many of a kind have a box.
@@ -68,7 +68,7 @@ def contents(title: str, words: str, rows: Sequence[tuple[str, Saved]], live: bo
     """The picture of a file. rows: its arrays, each with its name.  live: whether `th.load` repeats its last step."""
     arrays = {why: [row for row in rows if row[1].why.endswith(why)] for why in PARTS}
     for few in FEW:
-        read, *now = [Part(why, found, few) if found else None for why, found in arrays.items()]
+        read, *now = [Section(why, found, few) if found else None for why, found in arrays.items()]
         stacked = [part for part in now if part is not None]
         high = max(sum(part.high + LEFT for part in stacked), 0 if read is None else read.high + LEFT)
         if above(words) + high + LINE <= HALL:

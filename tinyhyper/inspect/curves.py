@@ -17,7 +17,7 @@ Point: TypeAlias = tuple[int, float | None]  # None where the step was skipped
 MEMORY = "memory alive, bytes"
 
 
-class Alive(Protocol):
+class MemoryAfter(Protocol):
     """What was alive after a step."""
 
     step: int
@@ -33,7 +33,7 @@ class Curve:
     beside: list[Point]
 
 
-def curves(tape: Recording, alive: Sequence[Alive]) -> dict[str, list[Point]]:
+def curves(tape: Recording, alive: Sequence[MemoryAfter]) -> dict[str, list[Point]]:
     """The curves of one run by their names: the loss, the hyperparameters from the bottom up, the memory.
 
     alive: what was alive after each step.

@@ -30,7 +30,7 @@ class Holder:
 
 
 @dataclass
-class Held:
+class AliveRecord:
     """What is alive after a step."""
 
     step: int
@@ -76,7 +76,7 @@ class File:
     edges: list[Edge]
     cuts: list[Cut]
     insides: list[Inside]
-    alive: list[Held]
+    alive: list[AliveRecord]
     saved: list[Saved] | None
     refused: str | None
     paths: list[Gradient]
@@ -90,7 +90,9 @@ def to_json(tape: Recording) -> str:
 def file(tape: Recording) -> File:
     """What the JSON says."""
     held = [
-        Held(now.step, len(now.nodes), now.bytes, [Holder(name, len(nodes)) for name, nodes in now.holders.items()])
+        AliveRecord(
+            now.step, len(now.nodes), now.bytes, [Holder(name, len(nodes)) for name, nodes in now.holders.items()]
+        )
         for now in alive(tape)
     ]
     records = {name: getattr(tape, name) for name in (*FACTS, *LISTS)}
@@ -127,8 +129,8 @@ def _loaded(text: str) -> Any:
         return loaded
     if loaded.get("format", FORMAT) != FORMAT or loaded.get("version", VERSION) not in (OLDER, VERSION):
         raise ArgumentError(
-            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}; {FORMAT} version {OLDER} or "
-            f"{VERSION} is read"
+            f"this is {loaded.get('format')!r} version {loaded.get('version')!r}, but only {FORMAT} version {OLDER} or "
+            f"{VERSION} can be read"
         )
     if loaded.get("version") == OLDER:
         loaded |= {"version": VERSION, "gates": loaded.get("gates", [])}

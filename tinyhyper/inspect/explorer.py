@@ -62,13 +62,13 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
 
     beside: another recording, whose curves are drawn over those of the first.  at: the step of the first with which the
     other one begins; the step to which it was rewound.
-    Raises DtypeError if `beside` is no recording, ArgumentError if `at` is no step of the first.
+    Raises DtypeError if `beside` is not a recording, ArgumentError if `at` is not a step of the first.
     """
     at = whole("explorer: at", at, 0)
     if beside is not None and not isinstance(beside, Recording):
         raise DtypeError(f"explorer: beside must be a recording, not a value of type {type(beside).__name__}")
     if at and beside is None:
-        raise ArgumentError(f"explorer: at={at}: give beside=, the run that begins there")
+        raise ArgumentError(f"explorer: at={at} needs beside=, the run that begins there")
     if at > tape.steps:
         raise ArgumentError(f"explorer: at={at}: this recording has the steps 0 to {tape.steps}")
     with waiting(f"making a page of {tape.steps} steps"):

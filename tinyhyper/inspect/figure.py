@@ -36,10 +36,11 @@ def figure(tape: Recording, first: int | None = None, opened: Collection[int] = 
     """The figure of consecutive steps: the last that were recorded, or those from step `first` on.
 
     opened: the numbers of cuts that are left out.  count: how many steps.
-    Raises ArgumentError if the recording holds no optimizer step, or not that one, or if `count` is no number of steps.
+    Raises ArgumentError if the recording holds no optimizer step, or not that one, or if `count` is not an integer >=
+    1.
     """
     if not isinstance(count, int) or count < 1:
-        raise ArgumentError(f"steps={count!r}: it must be a whole number of steps to draw, such as 2")
+        raise ArgumentError(f"steps must be an integer >= 1, how many to draw, not {count!r}")
     steps = steps_of(tape)
     if not steps:
         raise ArgumentError(
@@ -63,11 +64,11 @@ def figure(tape: Recording, first: int | None = None, opened: Collection[int] = 
 
 def whole(tape: Recording, opened: Collection[int] = ()) -> Figure:
     """The figure of all steps. opened: the numbers of cuts that are left out."""
-    found = _Boxes(tape, opened)
+    found = _FigureBuilder(tape, opened)
     return Figure(steps_of(tape), found.boxes, found.arrows(), found.fixed, tape.title, found.where)
 
 
-class _Boxes:
+class _FigureBuilder:
     """The boxes that the places of a recording belong to."""
 
     def __init__(self, tape: Recording, opened: Collection[int]) -> None:

@@ -40,7 +40,9 @@ def frames(tape: Recording, step: int | None = None, *, scale: float = 1.0) -> l
         raise ArgumentError("frames: this recording holds no backward pass; record loss.backward() with the loss")
     step = steps[-1] if step is None else whole("frames: step", step, 0)
     if step not in steps:
-        raise ArgumentError(f"frames: step={step}: backward passes began in the steps {', '.join(map(str, steps))}")
+        raise ArgumentError(
+            f"frames: no backward pass began in step={step}; some began in the steps {', '.join(map(str, steps))}"
+        )
     draw = _steps if step in steps_of(tape) else _whole
     shown = [one for one in found if tape.node(one.loss).step == step]
     return [picture.draw(scale) for one in shown for picture in draw(graph, one)]

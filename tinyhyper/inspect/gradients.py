@@ -19,7 +19,7 @@ from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
 from .text import site
-from .zeros import Step
+from .zeros import Segment
 
 ARROW = " → "
 FEW, LISTED = 8, 4  # so many paths a caption lists each by itself; of more, so many groups through the same boxes
@@ -145,7 +145,7 @@ def _because(graph: Graph, paths: Paths, part: Part, bound: float, early: list[P
     for place in part.through[1:-1]:
         if graph.tape.output(place).gradient == 0:
             return f"the gradient with respect to {graph.name(place)} is 0 already"
-    step = None if part.paths > 1 else Step(paths.rerun, *part.through[-2:])
+    step = None if part.paths > 1 else Segment(paths.rerun, *part.through[-2:])
     if step is not None and (zeros := step.to_blame()):
         early += zeros
         node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))

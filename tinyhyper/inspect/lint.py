@@ -105,7 +105,7 @@ def _moving(graph: Graph, own: Iterable[int]) -> set[int]:
 def idle(graph: Graph) -> Iterator[Finding]:
     """A `detach` in the user's code of a value that never has a graph, over two steps; or one whose result is lost.
 
-    The detach of a gradient is no finding: it has a graph as soon as someone says create_graph=True.
+    The detach of a gradient is not a finding: the gradient has a graph as soon as someone writes create_graph=True.
     """
     lines: dict[tuple[str, int], list[Cut]] = defaultdict(list)
     for cut in graph.cuts:

@@ -31,7 +31,7 @@ class Alive:
 def alive(tape: Recording) -> list[Alive]:
     """What was alive at the end of each step, and, last, when the recording ended. Raises GraphError before that."""
     if not tape.closed:
-        raise GraphError("what is kept alive is known only when the recording has ended: ask after the block")
+        raise GraphError("what a step keeps alive is known only when the recording has ended; ask after the block")
     names, edges, found = Names(tape), by_target(tape.edges), []
     nodes: list[int] = []
     for step, (begin, end) in enumerate(zip([0, *tape.ends], tape.ends), start=1):

@@ -18,7 +18,7 @@ from .text import site
 MOST = 5  # moves that a picture shows
 
 
-class Move(NamedTuple):
+class MoveRecord(NamedTuple):
     """What a value was made of: the old value, its gradient, by whom, and the rates; None where it is not known."""
 
     old: Place | None = None
@@ -131,19 +131,19 @@ def left_range(tape: Recording, of: str) -> Answer:
     return Answer(question, text, columns, rows, draw=scene.draw)
 
 
-def _move(graph: Graph, place: Place) -> Move:
+def _move(graph: Graph, place: Place) -> MoveRecord:
     """What a step made a value of, by an optimizer's rule or written out."""
     node, label = graph.tape.node(place), graph.label(place)
     read = [edge.place for edge in graph.into[node.number]]
     if node.op is None or label is None:
-        return Move()
+        return MoveRecord()
     if not node.op.endswith(".rule") or len(read) < 2:  # a rule reads less if its operands are from before
         sources = [link.source for link in graph.links(place)]
         named = [(source, own) for source in sources if (own := graph.label(source)) is not None]
         meant = label.name, label.role, label.level
         old = next((source for source, own in named if (own.name, own.role, own.level) == meant), None)
         gradients = [p for p in sources if graph.tape.node(p).kind == "gradient" and graph.tape.node(p).of == old]
-        return Move(old, gradients[0] if gradients else None, site(node))
+        return MoveRecord(old, gradients[0] if gradients else None, site(node))
     level = label.level + (label.role == "hyperparameter")
     rates = [
         p
@@ -151,7 +151,7 @@ def _move(graph: Graph, place: Place) -> Move:
         if (own := graph.label(p)) and own.role == "hyperparameter" and own.level == level and own.name != "t"
     ]
     numbers = ", ".join([f"{graph.name(p)} = {short(graph.number(p))}" for p in rates])
-    return Move(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({numbers})", tuple(rates))
+    return MoveRecord(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({numbers})", tuple(rates))
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:

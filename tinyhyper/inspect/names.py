@@ -177,14 +177,14 @@ class Names:
         name, step = readings[0]
         if name.role == "hyperparameter" and len(self.tape.towers) > 1:
             raise ArgumentError(
-                f"{asked!r} may be of each of the towers in this recording, {' and '.join(self.tape.towers)}: record "
-                "the steps of one at a time"
+                f"{asked!r} is a name in each of the towers of this recording, {' and '.join(self.tape.towers)}; "
+                "record the steps of one at a time"
             )
         found = self._at(name, step)
         if not found:
             steps = sorted({*map(self._step, self.places[name])})
             there = ", ".join(map(str, steps))
-            raise ArgumentError(f"{wanted} is in this recording at the steps {there}, not at {step}")
+            raise ArgumentError(f"{wanted} is in this recording at the steps {there}, not at step {step}")
         return found
 
     def _at(self, name: Name, step: int | None) -> list[Place]:

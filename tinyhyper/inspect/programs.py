@@ -70,7 +70,7 @@ def profile(self: Replay, *batch: Any, repeat: int = 20) -> Answer:
     """What each instruction of a step costs: bytes that it reads and writes, and microseconds.
 
     batch: as a call takes it.  repeat: how many rounds there are; of each time the median counts.
-    All is measured on copies, so the run stays where it is. Raises ArgumentError for a repeat that is no integer
+    All is measured on copies, so the run stays where it is. Raises ArgumentError for a repeat that is not an integer
     >= 1, and GraphError where the program could not make the next step.
     """
     found = measure(self._session, batch, repeat)

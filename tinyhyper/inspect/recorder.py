@@ -24,7 +24,7 @@ from ..optim.outside import Gate
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
 from .labels import Labels, Operands, span_of
-from .records import Cut, Kind, Label, Place, Rerun, Role
+from .records import Cut, Kind, Label, Place, RerunData, Role
 from .rewind import Pasts
 from .saved import saved
 from .variables import called
@@ -47,7 +47,7 @@ class Recorder(Labels, EventRecording):
     def __init__(self, ghosts: bool = False, rewind: bool = True) -> None:
         EventRecording.__init__(self)
         Labels.__init__(self)
-        self.program = Rerun({}, {}, {}, []) if ghosts else None
+        self.program = RerunData({}, {}, {}, []) if ghosts else None
         self._key = next(_recorders)
         self._labelled: set[Place] = set()
         self._by_array: dict[int, tuple[weakref.ref[np.ndarray], Mark]] = {}
@@ -185,7 +185,7 @@ class Recorder(Labels, EventRecording):
 
     def _refuse_if_closed(self, name: str) -> None:
         if self.closed:
-            raise GraphError(f"{name}: this recording is over, its block has ended")
+            raise GraphError(f"{name}: this recording has ended with its block; record again")
 
     def labelled(self, tensor: Tensor) -> bool:
         """Whether a tensor has a label."""

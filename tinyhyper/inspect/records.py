@@ -41,7 +41,7 @@ class Label:
 
 @dataclass(slots=True)
 class Output:
-    """One output of a node.
+    """One output of a node. shape, dtype: of its array.
 
     value: the number, if the output has one element.  norm: the Euclidean norm; not finite if an element is not.
     gradient: the cotangent that arrived here, as a number or a norm; set if ghosts were recorded.
@@ -69,7 +69,7 @@ class Node:
     kind: operation; leaf (a tensor that requires a gradient); constant; earlier (made by an operation before the
     recording began); gradient (stored in a tensor's `.grad` by `backward`).
     file, line: the first frame outside the tinyhyper package.  step: how many optimizer steps had begun.
-    sweep: whether a backward pass computed it.  serial: of the engine's node, if there is one.
+    sweep: whether a backward pass computed it.  serial: of the engine's node, if there is one.  outputs: by number.
     of, loss: for a gradient, the place of the tensor whose `.grad` it is, and the place of the loss.
     seconds: how long the operation took.  saved: the places whose arrays the node kept for its VJP.
     until: the last step at whose end the node was alive, if there is one.
@@ -127,7 +127,7 @@ class Cut:
     file, line: the caller of `detach`.  severed: whether the value had a graph; at a value without one, such as the
     gradient of a plain `backward`, the gradient would have ended without the cut, too.
     ghost: the gradient that the cut stopped, as a number or a norm; set if ghosts were recorded.
-    `Recording.ghost(cut)` gives the whole array.
+    `Recording.ghost(cut)` gives the whole array.  number: in `Recording.cuts`.  reason, step, shape: of the `detach`.
     """
 
     number: int
@@ -163,7 +163,7 @@ class Inside:
     outputs: tuple[int, ...]
 
 
-class Rerun(NamedTuple):
+class RerunData(NamedTuple):
     """What a second run of the recorded operations needs.
 
     arrays: by node, the values that no recorded operation computed.  dtypes: of detached tensors, by cut.
@@ -202,7 +202,7 @@ class Recording:
         self.paths: list[Any] = []
         self.saved: list[Any] | str | None = None
         self.pasts: Any = None
-        self.program: Rerun | None = None
+        self.program: RerunData | None = None
         self.ghosts: Any = None  # `ghosts.Ghosts`, once they are asked for
         self._nodes: list[Node] = []
         self._edges: list[Edge] = []
@@ -253,15 +253,15 @@ class Recording:
         return self._insides
 
     def node(self, place: Place) -> Node:
-        """The node that made a value."""
+        """The node that made the value at a place."""
         return self.nodes[place[0]]
 
     def output(self, place: Place) -> Output:
-        """The record of a value."""
+        """The record of the value at a place: the number of a node, and that of an output."""
         return self.nodes[place[0]].outputs[place[1]]
 
     def dropped(self, place: Place) -> bool:
-        """Whether a step made a value and was skipped."""
+        """Whether a step made the value at a place and was skipped."""
         node = self.node(place)
         return node.step in self.skipped and node.kind == "operation" and node.number < self.ends[node.step - 1]
 

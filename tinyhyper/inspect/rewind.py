@@ -82,7 +82,9 @@ def rewind(tape: Recording, step: int) -> Run:
     """
     step = whole("rewind: step", step, 0)
     if tape.pasts is None:
-        raise ArgumentError("rewind: JSON does not hold the arrays of a run; this takes the recording itself")
+        raise ArgumentError(
+            "rewind: this recording was read from JSON, which holds no arrays of the run; use the recording itself"
+        )
     if not tape.pasts.held:
         raise ArgumentError("rewind: th.record(rewind=False) held no arrays of the run: record it without rewind=False")
     found: dict[int, Past] = tape.pasts.found(tape.steps)

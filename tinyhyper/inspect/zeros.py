@@ -17,7 +17,7 @@ from .records import Place, by_target, walk
 ROUNDING = 1e-8  # as a part of the largest, what is 0 but for rounding
 
 
-class Step:
+class Segment:
     """The operations between two neighbours on a path: a place, and the target that it was computed from."""
 
     def __init__(self, rerun: Rerun, place: Place, target: Place) -> None:

@@ -36,9 +36,9 @@ class Backend:
 
 
 def compiler_is_off() -> bool:
-    """Whether numba is told to compile nothing (NUMBA_DISABLE_JIT=1). It is asked only if it has been imported.
+    """Whether numba compiles nothing (NUMBA_DISABLE_JIT=1): by its config if it is loaded, else by the environment.
 
-    Another thread may be about to import it: what is not there yet is not asked.
+    Another thread may be loading it, so its config may not be there yet.
     """
     off = getattr(getattr(sys.modules.get("numba"), "config", None), "DISABLE_JIT", None)
     if off is not None:

@@ -156,4 +156,4 @@ def text_of(*names: str) -> bytes:
 @functools.cache
 def _basis() -> bytes:
     """The text of what every kernel is built on: with it changes the kernel's name."""
-    return text_of("cache", "circular", "emitter", "loops", "special")
+    return text_of("cache", "emitter", "loops", "special", "trig")

@@ -19,8 +19,8 @@ import numpy as np
 from ..fusion.expression import Expression, value_dtypes
 from . import cache
 from .accuracy import NEAR, near_name, special_name
+from .hoist import Hoist
 from .notation import source, written
-from .sums import Apart
 
 INDEX = "ijklmnpq"
 SHORT = 256
@@ -176,7 +176,7 @@ class Writer:
             value = _convert(self.text[number], self.signature.dtypes[self.expression.inputs + n].name)
             store = f"{place} = {value}" if all(varies) else f"{place} += {self.text[number]}"
             return OutputLines([], [store], [], self.loops, [], [])
-        groups = Apart(self.expression, lambda value: all(o or not v for v, o in zip(self.varies[value], varies)))
+        groups = Hoist(self.expression, lambda value: all(o or not v for v, o in zip(self.varies[value], varies)))
         block = OutputLines([], [], [], depth, [], [])
         for k, (factors, terms) in enumerate(groups.groups(number).items()):
             total = f"s{n}_{k}"

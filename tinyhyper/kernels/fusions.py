@@ -12,8 +12,8 @@ from ..fusion.fusion import Fusion, fused, plan_by, plan_by_numpy
 from ..fusion.plan import Plan
 from ..ops.normalization import Channelwise
 from .backend import compiler_is_off
-from .folded import Folded
 from .plan import ARITHMETIC, MEDIUM, SMALL, KernelPlan, elementwise_backend
+from .short_axis import ShortAxisPlan
 
 
 def _plan(
@@ -21,7 +21,7 @@ def _plan(
 ) -> Plan:
     if elementwise_backend.chosen == "numpy":
         return plan_by_numpy(fusion, arrays, shape, like)
-    kind = Folded if isinstance(fusion, Channelwise) else KernelPlan
+    kind = ShortAxisPlan if isinstance(fusion, Channelwise) else KernelPlan
     return kind(fusion.expression, arrays, shape, like, fusion.eager)
 
 

@@ -23,8 +23,8 @@ import numpy as np
 from numba import config
 
 from .accuracy import near_name, special_name
-from .circular import near_functions, polynomial
 from .emitter import Emitter, Number, compiled, plain
+from .trig import near_functions, polynomial
 
 # The coefficients below, lowest power first, are minimax: found by the Remez exchange in 50 digits, with the weight
 # that makes the error the relative error of the function named. The two leading ones (for log one, for tanh all) were

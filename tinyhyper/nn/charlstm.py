@@ -19,6 +19,7 @@ from .recurrent import LSTM, State
 class CharLSTM(Layer):
     """Says which symbol comes next, after every symbol of a text.
 
+    name: which begins its parameters' names.  hidden, layers: as of LSTM.
     ids: integers from 0 to symbols - 1, (length, batch); gives logits, (length, batch, symbols), and the state with
     which the next piece of each text goes on (see `LSTM`). Raises as Embedding, LSTM and th.lstm do.
     """
@@ -48,13 +49,14 @@ class CharLSTM(Layer):
     ) -> np.ndarray:
         """So many symbols that the model draws, one by one, after those of `start`, as an array of their ids.
 
+        params: as a call takes them.  start: ids.  length: how many to draw.
         rng: a seed or a generator.  temperature: the logits are divided by it; near 0 the likeliest symbol is always
-        taken. Raises ArgumentError for a start that is no sequence of ids, a length that is no integer, a
+        taken. Raises ArgumentError for a start that is not a sequence of ids, a length that is not an integer, a
         temperature that is not above 0, and logits that are not finite, as those of a diverged model.
         """
         start = np.asarray(start)
         if start.ndim != 1 or len(start) == 0:
-            raise ArgumentError(f"sample: start is a sequence of the ids of at least one symbol, not {start!r}")
+            raise ArgumentError(f"sample: start must be a sequence of at least one id, not {start!r}")
         temperature = number("sample: temperature", temperature, lambda t: t > 0, "number > 0")
         rng, length = generator("sample: rng", rng), whole("sample: length", length, 0)
         drawn, ids, state = np.empty(length, np.intp), start[:, None], None

@@ -21,7 +21,8 @@ from .layer import Layer
 class Linear(Layer):
     """activation(x @ weight + bias) (see `th.linear`).
 
-    x: float, (..., inputs); gives (..., outputs).  weight: (inputs, outputs).  bias: (outputs,), if it has one.
+    name: which begins its parameters' names.  x: float, (..., inputs); gives (..., outputs).  weight: (inputs,
+    outputs).  bias: (outputs,), if it has one.
     activation: a function of elementwise operations, such as th.tanh; the same one at each call.
     Raises ArgumentError for a size that is not an integer >= 1; its call ShapeError if x has another last axis.
     """
@@ -51,6 +52,7 @@ class Linear(Layer):
 class Embedding(Layer):
     """A row of the weight for each id.
 
+    name: which begins its parameters' names.
     ids: integers from 0 to count - 1, (...); gives (..., width).  weight: (count, width).
     Raises ArgumentError for a size that is not an integer >= 1; its call DtypeError for ids that are not integers,
     ArgumentError for one that has no row.

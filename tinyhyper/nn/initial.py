@@ -15,7 +15,7 @@ Draw = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
 class Initial(NamedTuple):
-    """One row of a layer's table: a parameter's shape, and how its first values are drawn."""
+    """One row of a layer's table. shape: of the parameter.  draw: draw(rng, shape), its first values."""
 
     shape: Shape
     draw: Draw

@@ -35,7 +35,8 @@ class Layer:
     buffers: its own arrays that are not parameters, by short name.
     options: what its repr shows beside them, by attribute.
     nonnegative: the buffers that are never below 0, such as counts, by short name.
-    Raises ArgumentError for a name that is no text, a row that is no Initial, parts that are no list of layers.
+    Raises ArgumentError for a name that is not a str, a row that is not an Initial, parts that are not a list of
+    layers.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
@@ -55,12 +56,12 @@ class Layer:
     ) -> None:
         kind = type(self).__name__
         if not isinstance(name, str):
-            raise ArgumentError(f'{kind}: the name comes first, as in {kind}("layer1", ...); {name!r} is no name')
+            raise ArgumentError(f"{kind}: the first argument must be a name, as in {kind}('layer1', ...), not {name!r}")
         for short, row in (initial or {}).items():
             if not isinstance(row, Initial):
-                raise ArgumentError(f"{kind}: {name}.{short} is to start as an Initial(shape, draw), not {row!r}")
+                raise ArgumentError(f"{kind}: {name}.{short} must start as an Initial(shape, draw), not {row!r}")
         if not isinstance(parts, Sequence) or not all(isinstance(part, Layer) for part in parts):
-            raise ArgumentError(f"{kind}: parts is a list of layers, such as [layer1, layer2], not {parts!r}")
+            raise ArgumentError(f"{kind}: parts must be a list of layers, such as [layer1, layer2], not {parts!r}")
         self.name, self.parts = name, tuple(parts)
         self.initial, self.own = dict(initial or {}), dict(buffers or {})
         self.training = True
@@ -136,15 +137,15 @@ class Layer:
     def checked_buffers(self, saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Saved `buffers` as the layers keep them, in new arrays; nothing changes.
 
-        Raises DtypeError for what is no dict or holds no numbers, ArgumentError for other names and for values that a
-        buffer never has (a part of a whole number, a count or a variance below 0, NaN), ShapeError for another shape.
+        Raises DtypeError for anything but a dict of numbers, ArgumentError for other names and for values that a
+        buffer never has (a fraction among integers, a count or a variance below 0, NaN), ShapeError for another shape.
         """
         if not isinstance(saved, Mapping):
-            raise DtypeError(f"load_buffers: saved buffers are a dict of arrays, not a {type(saved).__name__}")
+            raise DtypeError(f"load_buffers: saved must be a dict of arrays, not a {type(saved).__name__}")
         rows = self._rows("own")
         if set(saved) != set(rows):
             wrong = ", ".join(sorted(map(str, set(saved) ^ set(rows))))
-            raise ArgumentError(f"load_buffers: saved and expected names differ in {wrong}")
+            raise ArgumentError(f"load_buffers: the names in saved must be those of buffers; they differ in {wrong}")
         return {
             name: kept.checked(name, layer.own[short], saved[name], short in layer.nonnegative)
             for name, (layer, short) in rows.items()
@@ -152,21 +153,21 @@ class Layer:
 
     def parameter(self, params: Mapping[str, Tensor], short: str) -> Tensor:
         """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape,
-        DtypeError for what is no dict, or no tensor and no array.
+        DtypeError for params that are not a dict of tensors or arrays.
         """
         kind, name = type(self).__name__, f"{self.name}.{short}"
         named(f"{kind}, called as layer(params, x)", params)
         if short not in self.initial:
-            raise ArgumentError(f"{kind}: {self.name!r} has no parameter {short!r} among {', '.join(self.initial)}")
+            raise ArgumentError(f"{kind}: {self.name!r} has no parameter {short!r}; it has {', '.join(self.initial)}")
         if (found := params.get(name)) is None:
             raise ArgumentError(
-                f"{kind}: no parameter is named {name!r}; make them by parameters(). Is the layer among the parts of "
-                "the model that made them?"
+                f"{kind}: params has no {name!r}. Make params by parameters() of the model, and list the layer among "
+                "its parts"
             )
         if not isinstance(found, (Tensor, np.ndarray)):
-            raise DtypeError(f"{kind}: params[{name!r}] is a tensor or an array, not a {type(found).__name__}")
+            raise DtypeError(f"{kind}: params[{name!r}] must be a tensor or an array, not a {type(found).__name__}")
         if found.shape != (shape := self.initial[short].shape):
-            raise ShapeError(f"{kind}: {name} has shape {found.shape}, not {shape}")
+            raise ShapeError(f"{kind}: {name} must have shape {shape}, not {found.shape}")
         return found
 
     def __repr__(self) -> str:
@@ -198,7 +199,9 @@ class _Live(MutableMapping[str, np.ndarray]):
         layer.own[short] = value
 
     def __delitem__(self, name: str) -> None:
-        raise ArgumentError(f"live_buffers: a layer keeps its buffers, so {name!r} stays; put another array there")
+        raise ArgumentError(
+            f"live_buffers: {name!r} cannot be removed, since its layer needs it; assign another array to it"
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)

@@ -20,7 +20,7 @@ class BatchNorm2d(Layer):
     In training it normalizes by the batch's own statistics and gathers them: running_mean and running_var, its buffers,
     move by `momentum` of the way to the batch's mean and variance (divisor: the count less one), as in PyTorch. A
     channel of which either is not finite leaves them as they were. In `eval` it normalizes by what it has gathered.
-    weight starts at 1, bias at 0.
+    name: which begins its parameters' names. weight starts at 1, bias at 0, both of shape (channels,).
     activation, residual: what follows, in the same pass; see th.batch_norm, which also says what its call raises.
     Raises ArgumentError unless channels is an integer >= 1, eps > 0 and 0 <= momentum <= 1.
     """

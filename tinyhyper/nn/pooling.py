@@ -39,12 +39,18 @@ class Pool2d(Layer):
 
 
 class MaxPool2d(Pool2d):
-    """max_pool2d of images x, (n, height, width, channels)."""
+    """max_pool2d of images x, (n, height, width, channels).
+
+    name: of the layer.  kernel, stride, padding, ceil_mode: as of th.max_pool2d, whose errors it raises.
+    """
 
     pool = staticmethod(max_pool2d)
 
 
 class AvgPool2d(Pool2d):
-    """avg_pool2d of images x, (n, height, width, channels)."""
+    """avg_pool2d of images x, (n, height, width, channels).
+
+    name: of the layer.  kernel, stride, padding, ceil_mode: as of th.avg_pool2d, whose errors it raises.
+    """
 
     pool = staticmethod(avg_pool2d)

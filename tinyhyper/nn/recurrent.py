@@ -20,6 +20,7 @@ SHORT = ("weight", "recurrent", "bias")
 class LSTM(Layer):
     """Layers of long short-term memory, each over the whole sequence that the one below gives (see `th.lstm`).
 
+    name: which begins its parameters' names.  layers: how many there are.
     x: float, (length, batch, inputs); gives (length, batch, hidden) and the state, (h, c) of every layer, each
     (batch, hidden). Hand the state to the next call, through `cut`, to go on where this one ended.
     Layer n has layer{n}.weight (inputs, 4 hidden), layer{n}.recurrent (hidden, 4 hidden) and layer{n}.bias
@@ -53,7 +54,10 @@ class LSTM(Layer):
         if x.shape[-1:] != (self.inputs,):
             raise ShapeError(f"LSTM: {self.name!r} takes x of shape (length, batch, {self.inputs}), not {x.shape}")
         if state is not None and len(_pairs(f"LSTM {self.name!r}", state)) != self.layers:
-            raise ArgumentError(f"LSTM: {self.name!r} has {self.layers} layers, the state given has {len(state)}")
+            raise ArgumentError(
+                f"LSTM: the state of {self.name!r} must have a pair (h, c) for each of its {self.layers} layers, not "
+                f"{len(state)}"
+            )
         after: State = []
         for n in range(self.layers):
             weight, recurrent, bias = (self.parameter(params, f"layer{n}.{short}") for short in SHORT)
@@ -77,7 +81,7 @@ def cut(state: Sequence[tuple[Any, Any]] | None) -> State | None:
 def _pairs(what: str, state: Any) -> Sequence[tuple[Any, Any]]:
     if not isinstance(state, (list, tuple)) or not all(map(is_pair, state)):
         raise ArgumentError(
-            f"{what}: a state is a list of one pair (h, c) for each layer, h and c (batch, hidden); from PyTorch's h "
-            "and c, (layers, batch, hidden), list(zip(h, c)) makes it"
+            f"{what}: a state must be a list of one pair (h, c) for each layer, h and c of shape (batch, hidden). From "
+            "PyTorch's h and c, (layers, batch, hidden), list(zip(h, c)) makes it"
         )
     return state

@@ -23,16 +23,18 @@ from .normalization import BatchNorm2d
 class ResidualBlock(Layer):
     """relu(x + two convolutions of 3 x 3 with batch normalization), of images x, (n, height, width, inputs).
 
-    stride: of the first convolution. Where shapes change, x is taken at every stride-th place, with channels of zeros
-    added at the end: the shortcut without parameters (option A of the paper). Raises ArgumentError for fewer outputs
-    than inputs, and for a size or stride that is not an integer >= 1.
+    name: which begins its parameters' names.  stride: of the first convolution. Where shapes change, x is taken at
+    every stride-th place, with channels of zeros added at the end: the shortcut without parameters (option A of the
+    paper). Raises ArgumentError for fewer outputs than inputs, and for a size or stride that is not an integer >= 1.
     """
 
     def __init__(self, name: str, inputs: int, outputs: int, stride: int = 1) -> None:
         inputs, outputs = whole("ResidualBlock: inputs", inputs), whole("ResidualBlock: outputs", outputs)
         stride = whole("ResidualBlock: stride", stride)
         if outputs < inputs:
-            raise ArgumentError(f"ResidualBlock: {name!r} adds channels of zeros, so {outputs} outputs are too few")
+            raise ArgumentError(
+                f"ResidualBlock: outputs must be at least the {inputs} inputs of {name!r}, not {outputs}"
+            )
         self.conv1 = Conv2d(f"{name}.conv1", inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm1 = BatchNorm2d(f"{name}.norm1", outputs)
         self.conv2 = Conv2d(f"{name}.conv2", outputs, outputs, 3, padding=1, bias=False)
@@ -56,19 +58,19 @@ class ResNet(Layer):
     """A residual network of 6 k + 2 layers for images x, (n, height, width, 3); gives the logits, (n, classes).
 
     A convolution, three stages of k blocks, of which the second and the third begin by halving height and width, the
-    mean over each image, and a linear layer. widths: the channels of the stages.
+    mean over each image, and a linear layer. depth: 6 k + 2.  widths: the channels of the stages.
     Raises ArgumentError for another number of layers and for widths that are not three integers >= 1; its call
-    raises ShapeError for what are no such images.
+    raises ShapeError for images of another shape.
     """
 
     def __init__(
         self, depth: int, classes: int = 10, widths: Sequence[int] | np.ndarray = (16, 32, 64), name: str = "resnet"
     ) -> None:
         if whole("ResNet: depth", depth) < 8 or depth % 6 != 2:
-            raise ArgumentError(f"ResNet: a depth of 8, 14, 20, ... (6 k + 2) is needed, not {depth}")
+            raise ArgumentError(f"ResNet: depth must be 8, 14, 20, ... (6 k + 2), not {depth}")
         stages = list(widths) if isinstance(widths, Sequence) or np.ndim(widths) == 1 else []
         if len(stages) != 3:
-            raise ArgumentError(f"ResNet: widths are the channels of three stages, not {widths!r}")
+            raise ArgumentError(f"ResNet: widths must be the channels of three stages, not {widths!r}")
         widths = [whole("ResNet: each of the widths", width) for width in stages]
         self.conv = Conv2d(f"{name}.conv", 3, widths[0], 3, padding=1, bias=False)
         self.norm = BatchNorm2d(f"{name}.norm", widths[0])
@@ -85,7 +87,7 @@ class ResNet(Layer):
     def __call__(self, params: Mapping[str, Tensor], x: Any) -> Tensor:
         x = as_tensor(x)
         if x.ndim != 4 or x.shape[3] != 3:
-            raise ShapeError(f"ResNet: images (n, height, width, 3) are needed, not {x.shape}")
+            raise ShapeError(f"ResNet: images must have shape (n, height, width, 3), not {x.shape}")
         x = self.norm(params, self.conv(params, x), relu)
         for block in self.blocks:
             x = block(params, x)

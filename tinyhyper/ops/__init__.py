@@ -160,7 +160,7 @@ def _refused(written: str, instead: str) -> Callable[..., Any]:
     def refuse(*operands: Any) -> Any:
         if any(map(foreign, map(type, operands))):
             return NotImplemented
-        raise UnsupportedError(f"{written} has no rule for a Tensor; say {instead}")
+        raise UnsupportedError(f"{written} is not supported for a Tensor; write {instead}")
 
     return refuse
 
@@ -176,7 +176,7 @@ def _numpy(name: str, function: Callable[..., Any], parameters: str) -> Callable
     def call(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip(names, args)) | kwargs
         if len(args) > len(names):
-            raise CallError(f"numpy.{name}: {len(args)} arguments, but at most {len(names)} are known")
+            raise CallError(f"numpy.{name} takes at most {len(names)} arguments, not {len(args)}")
         if reduces:
             given.setdefault("axis", 0)
         for key in [key for key in given if key not in inputs and key not in known]:

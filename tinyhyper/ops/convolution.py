@@ -92,7 +92,7 @@ def conv2d(x: Any, weight: Any, bias: Any = None, stride: int | Pair = 1, paddin
     bias = as_tensor(bias)
     if bias.shape != out.shape[-1:]:
         raise ShapeError(
-            f"conv2d: a weight of shape {weight.shape} needs a bias of shape {out.shape[-1:]}, not {bias.shape}"
+            f"conv2d: the bias for a weight of shape {weight.shape} must have shape {out.shape[-1:]}, not {bias.shape}"
         )
     return out + bias
 
@@ -106,15 +106,15 @@ def pair(what: str, value: Any, least: int) -> Pair:
     except (TypeError, ValueError):
         found = (-1, -1)
     if min(found) < least:
-        raise ArgumentError(f"{what} must be an integer >= {least} or a pair of such, not {value!r}")
+        raise ArgumentError(f"{what} must be an integer >= {least}, or a pair of them, not {value!r}")
     return found
 
 
 def _check(x: tuple[int, ...], weight: tuple[int, ...], padding: Pair) -> None:
     if len(x) != 4 or len(weight) != 4:
         raise ShapeError(
-            "conv2d: images (n, height, width, inputs) and a weight (rows, columns, inputs, outputs) are needed, not "
-            f"{x} and {weight}"
+            "conv2d: images must have shape (n, height, width, inputs) and a weight (rows, columns, inputs, outputs), "
+            f"not {x} and {weight}"
         )
     if x[3] != weight[2]:
         raise ShapeError(

@@ -89,7 +89,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 
 
 def checked_axis(name: str, x: Tensor, axis: Any) -> int:
-    """An axis of x, counted from the first. Raises DtypeError for what is no integer, ShapeError out of bounds."""
+    """An axis of x, counted from the first. Raises DtypeError unless it is an integer, ShapeError out of bounds."""
     if not -x.ndim <= integer(f"{name}: axis", axis) < x.ndim:
         raise ShapeError(f"{name}: axis {axis} is out of bounds for shape {x.shape}")
     return axis % x.ndim

@@ -118,6 +118,7 @@ def einsum(subscripts: str, *operands: Any, **options: Any) -> Tensor:
     """The sum of products that the subscripts describe, as in NumPy: "ij,jk->ik", "ii", "...i,i", "ij->ji".
 
     Without "->" the result has the indices that stand once, in alphabetical order.
+    operands: a tensor for each term of the subscripts.
     options: NumPy's optimize= and order=, which change no value and are not needed: the products are always ordered.
     Raises ArgumentError for subscripts that do not say one thing, ShapeError if lengths differ, UnsupportedError for
     any other option.
@@ -126,7 +127,7 @@ def einsum(subscripts: str, *operands: Any, **options: Any) -> Tensor:
         if key not in ("optimize", "order"):
             raise UnsupportedError(f"einsum: {key}={value!r} is not supported for a Tensor; use astype for a dtype")
     if not isinstance(subscripts, str):
-        raise UnsupportedError("einsum: the subscripts come first and are a string, such as 'ij,jk->ik'")
+        raise UnsupportedError("einsum: the first argument must be a string of subscripts, such as 'ij,jk->ik'")
     xs = [as_tensor(operand) for operand in operands]
     return _einsum(xs, _spelled_out(subscripts, [x.shape for x in xs]))
 

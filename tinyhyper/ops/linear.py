@@ -20,20 +20,24 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
     x: (..., inputs).  weight: (inputs, outputs).  bias: what broadcasts to the result, such as (outputs,).
     activation: a function of elementwise operations, such as th.tanh; give the same function each time, as it is
     run on symbols, and again only when what it closes over has changed.
-    Raises ShapeError if the shapes do not fit, ArgumentError for what is no such function.
+    Raises ShapeError if the shapes do not fit, ArgumentError for an activation that is not such a function.
     """
     x, weight = as_tensor(x), as_tensor(weight)
     if bias is None and activation is None:
         return matmul(x, weight)
     if callable(bias):
-        raise ArgumentError(f"linear: bias={bias!r} is a function; the bias comes before it, or say activation=")
+        raise ArgumentError(
+            f"linear: bias must be an array or a tensor, not the function {bias!r}; give that as activation="
+        )
     tensor, number = (None, False) if bias is None else operand(bias, "linear")
     after = _after(activation, version(activation), (False,) if tensor is None else (False, number))
     product = matmul(x, weight)
     if tensor is None:
         return after([product])[0]
     if tensor.shape != product.shape[-1:] and not _broadcasts(tensor.shape, product.shape):
-        raise ShapeError(f"linear: a bias of shape {tensor.shape} does not broadcast to the result's {product.shape}")
+        raise ShapeError(
+            f"linear: a bias of shape {tensor.shape} does not broadcast to the shape of x @ weight, {product.shape}"
+        )
     return after([product, tensor])[0]
 
 
@@ -56,7 +60,7 @@ def activated(what: str, function: Callable[..., Any], words: list[str], activat
     what: the operation, for errors.  words: what else there is in the fusion's name.
     """
     if activation is not None and not callable(activation):
-        raise ArgumentError(f"{what}: activation={activation!r} is not a function, such as th.tanh")
+        raise ArgumentError(f"{what}: activation must be a function, such as th.tanh, not {activation!r}")
 
     def whole(*operands: Any) -> Any:
         out = function(*operands)
@@ -65,7 +69,7 @@ def activated(what: str, function: Callable[..., Any], words: list[str], activat
     whole.__name__ = " + ".join([*words, *[getattr(activation, "__name__", "activation")] * bool(activation)])
     fusion, several = trace(whole, len(scalars), scalars=scalars)
     if several:
-        raise ArgumentError(f"{what}: {whole.__name__} returns several values; an activation returns one")
+        raise ArgumentError(f"{what}: activation must return one value, but {whole.__name__} returns several")
     return fusion
 
 

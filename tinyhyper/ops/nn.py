@@ -50,7 +50,7 @@ def _softmax_vjp(g: Tensor, out: Tensor, axis: Axes) -> Tensor:
 
 def _check_axis(name: str, x: np.ndarray) -> None:
     if not x.ndim:
-        raise ShapeError(f"{name}: a number has no axis, as shape () says; softmax compares the values along one")
+        raise ShapeError(f"{name}: x must have at least one axis, along which softmax compares values; its shape is ()")
 
 
 @operation(x=_softmax_vjp)
@@ -132,11 +132,15 @@ def cross_entropy(logits: Any, labels: Any) -> Tensor:
     """
     x, y = as_tensor(logits), as_tensor(labels)
     if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
-        raise ShapeError(f"cross_entropy: logits (n, classes) and labels (n,) are needed, not {x.shape} and {y.shape}")
+        raise ShapeError(
+            f"cross_entropy: logits must have shape (n, classes) and labels (n,), not {x.shape} and {y.shape}"
+        )
     if x.dtype not in FLOATS:
-        raise DtypeError(f"cross_entropy: logits are float32 or float64, not {x.dtype}")
+        raise DtypeError(f"cross_entropy: logits must be float32 or float64, not {x.dtype}")
     if y.dtype.kind not in "iu":
-        raise DtypeError(f"cross_entropy: labels are integers, the number of a class for each example, not {y.dtype}")
+        raise DtypeError(
+            f"cross_entropy: labels must be integers, the number of a class for each example, not {y.dtype}"
+        )
     return _cross_entropy(x, y)
 
 

@@ -169,7 +169,10 @@ def normalize_batch(
     x, weight, bias = as_tensor(x), as_tensor(weight), as_tensor(bias)
     _check(x, residual, weight=weight, bias=bias)
     if x.size <= x.shape[-1]:
-        raise ShapeError(f"batch_norm: of shape {x.shape} a channel has no two values, and so no variance to divide by")
+        raise ShapeError(
+            f"batch_norm: x of shape {x.shape} has fewer than two values in a channel, and so no variance. Use a "
+            "larger batch, or give mean and variance"
+        )
     total, squares, shift = _sums(x)
     own = ArraySpec(shift.shape, x.dtype)
     wide = ArraySpec(shift.shape, FLOAT64)
@@ -225,11 +228,11 @@ def _traced(own: bool, activation: Callable[[Any], Any] | None, version: int, re
 
 def _check(x: Tensor, residual: Any, **channels: Tensor) -> None:
     if x.dtype not in FLOATS:
-        raise DtypeError(f"batch_norm: x is float32 or float64, not {x.dtype}")
+        raise DtypeError(f"batch_norm: x must be float32 or float64, not {x.dtype}")
     for name, tensor in channels.items():
         if x.ndim == 0 or tensor.shape != x.shape[-1:]:
             raise ShapeError(
-                f"batch_norm: x of shape {x.shape} needs a {name} of shape {x.shape[-1:]}, not {tensor.shape}"
+                f"batch_norm: for x of shape {x.shape}, {name} must have shape {x.shape[-1:]}, not {tensor.shape}"
             )
     if residual is not None and np.shape(residual) != x.shape:
-        raise ShapeError(f"batch_norm: the residual has shape {np.shape(residual)}, x has {x.shape}")
+        raise ShapeError(f"batch_norm: the residual must have the shape of x, {x.shape}, not {np.shape(residual)}")

@@ -19,15 +19,17 @@ class Checked(Operation):
     def check(self) -> Operation:
         """The operation itself. Raises ArgumentError for a VJP that nobody can give what it needs, or of no input."""
         if not self.inputs:
-            raise ArgumentError(f"operation: {self.name} has no inputs; its tensors stand before a `/`: f(x, y, /)")
+            raise ArgumentError(f"operation: {self.name} has no inputs; put its tensors before a `/`: f(x, y, /)")
         known = (*self.inputs, "out", *self.defaults, "spec", "specs", "position")
         for key, needs in self.needs.items():
             if key not in self.inputs:
-                raise ArgumentError(f"operation: {self.name} has no input {key!r}, but {', '.join(self.inputs)}")
+                raise ArgumentError(
+                    f"operation: {self.name} has no input {key!r}; its inputs are {', '.join(self.inputs)}"
+                )
             if unknown := [need for need in needs if need not in known]:
                 raise ArgumentError(
-                    f"operation: the VJP of {key} in {self.name} asks for {unknown[0]!r}; beside the cotangent, its "
-                    f"first parameter, there are {', '.join(known)}"
+                    f"operation: the VJP of {key} in {self.name} has a parameter {unknown[0]!r}; after the cotangent, "
+                    f"its first parameter, it may have {', '.join(known)}"
                 )
         return self
 
@@ -38,13 +40,13 @@ class Checked(Operation):
         if type(cotangent) is not Tensor:
             kind = type(cotangent).__name__
             raise DtypeError(
-                f"{self.name}: the VJP of {key} gives a {kind}, not a tensor; write it with th's functions"
+                f"{self.name}: the VJP of {key} must return a tensor, not a {kind}; write it with functions of th"
             )
         try:
             return super().fit(key, cotangent, spec)
         except ShapeError:
             raise ShapeError(
-                f"{self.name}: the VJP of {key} gives a cotangent of shape {cotangent.shape}, which does not fit an "
+                f"{self.name}: the VJP of {key} returned a cotangent of shape {cotangent.shape}, which does not fit an "
                 f"input of shape {spec[0]}"
             ) from None
 
@@ -59,7 +61,7 @@ class Joined(Checked):
     def __call__(self, values: Sequence[Any], options: dict[str, Any]) -> Tensor:
         [xs] = values
         if not isinstance(xs, Iterable):
-            raise ArgumentError(f"{self.name}: a sequence of tensors is needed, not a {type(xs).__name__}")
+            raise ArgumentError(f"{self.name}: the argument must be a sequence of tensors, not a {type(xs).__name__}")
         xs = [*xs]
         op = self.lengths.get(len(xs)) or Items(self, len(xs))
         if len(xs) <= KEPT:
@@ -101,7 +103,7 @@ def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         name = forward.__name__.strip("_")
         if name in OPERATIONS and _own(OPERATIONS[name].forward) and not _own(forward):
-            raise ArgumentError(f"operation: {name} is an operation of the library already; choose another name")
+            raise ArgumentError(f"operation: the library has an operation {name} already; choose another name")
         op = Checked(name, forward, vjps)
         return entered((Joined(name, forward, vjps) if op.inputs == ("xs",) else op).check())
 

@@ -124,9 +124,10 @@ def max_pool2d(
 def avg_pool2d(
     x: Any, kernel: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0, ceil_mode: bool = False
 ) -> Tensor:
-    """The mean of each window, for each channel; padding counts as zeros. Otherwise as max_pool2d.
+    """The mean of each window, for each channel; padding counts as zeros.
 
-    Where a window goes beyond the padding, as the last one may in ceil_mode, only what is within counts.
+    x, kernel, stride, padding, ceil_mode: as of max_pool2d, which also says what shape the result has and what it
+    raises. Where a window goes beyond the padding, as the last one may in ceil_mode, only what is within counts.
     """
     x = as_tensor(x)
     padded, sides, steps, margins = _pooled("avg_pool2d", x, kernel, stride, padding, ceil_mode, 0.0)
@@ -148,11 +149,11 @@ def _pooled(
     steps = sides if stride is None else pair(f"{name}: stride", stride, 1)
     zeros = pair(f"{name}: padding", padding, 0)
     if 2 * zeros[0] > sides[0] or 2 * zeros[1] > sides[1]:
-        raise ArgumentError(f"{name}: padding {zeros} is more than half of the kernel {sides}")
+        raise ArgumentError(f"{name}: padding must be at most half of the kernel {sides}, not {zeros}")
     if x.dtype not in FLOATS:
-        raise DtypeError(f"{name}: images are float32 or float64, not {x.dtype}")
+        raise DtypeError(f"{name}: images must be float32 or float64, not {x.dtype}")
     if x.ndim != 4:
-        raise ShapeError(f"{name}: images (n, height, width, channels) are needed, not {x.shape}")
+        raise ShapeError(f"{name}: images must have shape (n, height, width, channels), not {x.shape}")
     below, right = map(_behind, x.shape[1:3], sides, steps, zeros) if ceil_mode else zeros
     if sides[0] > x.shape[1] + zeros[0] + below or sides[1] > x.shape[2] + zeros[1] + right:
         raise ShapeError(f"{name}: windows {sides} do not fit into images {x.shape} with padding {zeros}")

@@ -36,16 +36,16 @@ def is_pair(state: Any) -> bool:
 
 
 def checked_ids(what: str, ids: Any, count: int) -> np.ndarray:
-    """The ids, if each names one of so many rows. Raises DtypeError for what is no integer, else ArgumentError."""
+    """The ids, if each names one of so many rows. Raises DtypeError unless they are integers, else ArgumentError."""
     numbers = ids.array if isinstance(ids, Tensor) else array(f"{what}: ids", ids)
     if not numbers.size and not isinstance(ids, (np.ndarray, Tensor)):  # an empty list says nothing of a dtype
         numbers = numbers.astype(np.intp)
     if numbers.dtype.kind not in "iu":
-        raise DtypeError(f"{what}: ids are integers, not {numbers.dtype}")
+        raise DtypeError(f"{what}: ids must be integers, not {numbers.dtype}")
     unmasked(ids, f"{what}: ids", numbers.ndim)
     wrong = (numbers < 0) | (numbers >= count)
     if wrong.any():
-        raise ArgumentError(f"{what}: there is no row for id {numbers[wrong][0]}; ids go from 0 to {count - 1}")
+        raise ArgumentError(f"{what}: ids must be from 0 to {count - 1}, not {numbers[wrong][0]}")
     return numbers
 
 
@@ -219,19 +219,19 @@ def lstm(
     ids: integers, (length, batch). Then x is a table, (count, inputs), and they say which row comes at each step; in a
     long sequence each row is multiplied once, however often it comes.
     Gives (length, batch, width) and a pair of (batch, width). Raises ShapeError for what does not fit together,
-    ArgumentError for a state that is no pair and an id without a row, DtypeError for ids that are no integers.
+    ArgumentError for a state that is not a pair and an id without a row, DtypeError for ids that are not integers.
     """
     x, weight, recurrent = map(as_tensor, (x, weight, recurrent))
     if ids is not None:
         ids = checked_ids("lstm", ids, x.shape[0] if x.ndim else 0)
         if ids.ndim != 2 or len(ids) == 0:
-            raise ShapeError(f"lstm: ids {ids.shape} do not fit; they are (length, batch), of at least one step")
+            raise ShapeError(f"lstm: ids must have shape (length, batch) with at least one step, not {ids.shape}")
     steps = x.shape[:-1] if ids is None else ids.shape
     width = recurrent.shape[0] if recurrent.ndim else 0
     if state is None:
         state = (np.zeros((*steps[1:], width), recurrent.dtype),) * 2
     if not is_pair(state):
-        raise ArgumentError("lstm: a state is a pair of h and c, (h, c), each (batch, width)")
+        raise ArgumentError("lstm: a state must be a pair of h and c, (h, c), each (batch, width)")
     h, c = map(as_tensor, state)
     _check(steps, x, weight, recurrent, h, c)
     if ids is not None and ids.size < len(x):
@@ -251,14 +251,14 @@ def _check(steps: tuple[int, ...], *operands: Tensor) -> None:
     fits = len(steps) == 2 and steps[0] > 0 and x[-1:] == weight[:1] and weight[1:] == (GATES * width,)
     if not fits or recurrent != (width, GATES * width) or {h, c} != {(steps[1], width)}:
         raise ShapeError(
-            f"lstm: x {x}, weight {weight}, recurrent {recurrent}, h {h} and c {c} do not fit together. x is (length, "
-            "batch, inputs) of at least one step, or (count, inputs) with ids (length, batch); weight is (inputs, "
-            "4 width), recurrent (width, 4 width), h and c (batch, width)"
+            f"lstm: x {x}, weight {weight}, recurrent {recurrent}, h {h} and c {c} do not fit together. x must be "
+            "(length, batch, inputs) with at least one step, or (count, inputs) with ids (length, batch); weight "
+            "(inputs, 4 width), recurrent (width, 4 width), h and c (batch, width)"
         )
 
 
 def _of_one_dtype(operands: list[Tensor]) -> list[Tensor]:
     dtype = np.result_type(*[operand.dtype for operand in operands])
     if dtype not in FLOATS:
-        raise DtypeError(f"lstm: weights and states are float32 or float64, not {dtype}")
+        raise DtypeError(f"lstm: weights and states must be float32 or float64, not {dtype}")
     return [operand if operand.dtype == dtype else astype(operand, dtype) for operand in operands]

@@ -61,7 +61,11 @@ def _before(rows: Tensor) -> Tensor:
 
 @operation(x=lambda g, x, axis: restore(g, x.shape, axis) * _others(x, axis))
 def prod(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The product over the axes (all if None); its gradients are right with zeros among the factors."""
+    """The product over the axes (all if None); its gradients are right with zeros among the factors.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis.
+    """
     return x.prod(axis=axis, keepdims=keepdims)
 
 
@@ -72,13 +76,21 @@ def _share(g: Tensor, x: Tensor, out: Tensor, axis: Axes) -> Tensor:
 
 @operation(x=_share)
 def max(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The largest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
+    """The largest over the axes (all if None); ties share the gradient equally.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis, and for no elements.
+    """
     return x.max(axis=axis, keepdims=keepdims)
 
 
 @operation(x=_share)
 def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """The smallest over the axes (all if None); ties share the gradient equally. Raises ShapeError for no elements."""
+    """The smallest over the axes (all if None); ties share the gradient equally.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis, and for no elements.
+    """
     return x.min(axis=axis, keepdims=keepdims)
 
 
@@ -106,13 +118,21 @@ def _spreading(x: Tensor, axis: Axes, ddof: float) -> Tensor:
 
 @operation(x=lambda g, x, axis, ddof: (2.0 * restore(g, x.shape, axis)) * _spreading(x, axis, ddof))
 def var(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
-    """The variance over the axes (all if None), divided by the count less `ddof`."""
+    """The variance over the axes (all if None), divided by the count less `ddof`.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis.
+    """
     return like(_variance(x, axis, ddof, keepdims), x)
 
 
 @operation(x=lambda g, x, out, axis, ddof: restore(g / _nonzero(out), x.shape, axis) * _spreading(x, axis, ddof))
 def std(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
-    """The standard deviation over the axes (all if None), divisor the count less `ddof`; gradient 0 where it is 0."""
+    """The standard deviation over the axes (all if None), divisor the count less `ddof`; gradient 0 where it is 0.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis.
+    """
     return like(np.sqrt(_variance(x, axis, ddof, keepdims)), x)
 
 
@@ -123,7 +143,10 @@ def _nonzero(length: Tensor) -> Tensor:
 
 @operation(x=lambda g, spec, axis: reshape(flip(cumsum(flip(g, axis or 0), axis or 0), axis or 0), spec.shape))
 def cumsum(x: np.ndarray, /, axis: int | None = None) -> np.ndarray:
-    """The running sum along an axis, or of the flattened tensor if None; float32 accumulates in float64."""
+    """The running sum along an axis, or of the flattened tensor if None; float32 accumulates in float64.
+
+    x: of any shape, which the result has; one axis if `axis` is None. Raises ShapeError for a wrong axis.
+    """
     return like(np.cumsum(x, axis, np.float64 if x.dtype == np.float32 else None), x)
 
 
@@ -135,15 +158,18 @@ def _norm(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.nda
 def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors along an axis: Euclidean, or `ord` 1, 2, inf or -inf; gradient 0 where it is 0.
 
-    Without `ord` (or with "fro") several axes, all if None, are taken as one vector. Raises UnsupportedError for the
-    other norms of matrices, as `ord` means something else there.
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Without `ord` (or with "fro") several axes, all if None, are taken as one vector.
+    Raises UnsupportedError for the other norms of matrices, for which `ord` means something else.
     """
     x = as_tensor(x)
     x = x if x.dtype.kind == "f" else astype(x, np.float64)
     if ord is None or (ord == "fro" and len(_reduced(x, axis)) == 2):
         return _norm(x, axis, keepdims)
     if len(_reduced(x, axis)) != 1 or ord not in (1, 2, math.inf, -math.inf):
-        raise UnsupportedError(f"norm: ord={ord!r} over axes {_reduced(x, axis)} of shape {x.shape} has no rule")
+        raise UnsupportedError(
+            f"norm: ord={ord!r} is not supported for a tensor of shape {x.shape} over axes {_reduced(x, axis)}"
+        )
     if ord == 2:
         return _norm(x, axis, keepdims)
     return {1: sum, math.inf: max, -math.inf: min}[ord](absolute(x), axis, keepdims)
@@ -151,23 +177,39 @@ def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bo
 
 @operation()
 def argmax(x: np.ndarray, /, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
-    """Where the largest element stands along an axis, or in the flattened tensor: integers, without a gradient."""
+    """Where the largest element stands along an axis, or in the flattened tensor: integers, without a gradient.
+
+    x: of any shape.  axis: an integer, or None.  keepdims: whether the axis stays, of length 1.
+    Raises ShapeError for a wrong axis, and for no elements.
+    """
     return np.argmax(x, axis, keepdims=keepdims)
 
 
 @operation()
 def argmin(x: np.ndarray, /, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
-    """Where the smallest element stands along an axis, or in the flattened tensor: integers, without a gradient."""
+    """Where the smallest element stands along an axis, or in the flattened tensor: integers, without a gradient.
+
+    x: of any shape.  axis: an integer, or None.  keepdims: whether the axis stays, of length 1.
+    Raises ShapeError for a wrong axis, and for no elements.
+    """
     return np.argmin(x, axis, keepdims=keepdims)
 
 
 @operation()
 def any(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """Whether any element over the axes is not 0, as booleans."""
+    """Whether any element over the axes is not 0, as booleans.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis.
+    """
     return np.any(x, axis, keepdims=keepdims)
 
 
 @operation()
 def all(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """Whether all elements over the axes are not 0, as booleans."""
+    """Whether all elements over the axes are not 0, as booleans.
+
+    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    Raises ShapeError for a wrong axis.
+    """
     return np.all(x, axis, keepdims=keepdims)

@@ -39,13 +39,20 @@ def expand_dims(x: np.ndarray, /, axis: int | tuple[int, ...]) -> np.ndarray:
 
 @operation(x=_back)
 def squeeze(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
-    """x without its axes of length 1, or without those named. Raises ShapeError if one of these is longer."""
+    """x without its axes of length 1, or without those that `axis` names.
+
+    axis: an integer or a tuple of them. Raises ShapeError if one of these axes is longer.
+    """
     return np.squeeze(x, axis)
 
 
 @operation(x=lambda g, source, destination: moveaxis(g, destination, source))
 def moveaxis(x: np.ndarray, /, source: int | Sequence[int], destination: int | Sequence[int]) -> np.ndarray:
-    """x with axes moved to new places; the others keep their order."""
+    """x with axes moved to new places; the others keep their order.
+
+    source, destination: where the axes are and where they go, integers or sequences of them.
+    Raises ShapeError for axes that x does not have.
+    """
     return np.moveaxis(x, source, destination)
 
 
@@ -60,20 +67,24 @@ def _section(g: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], position:
 def concatenate(xs: Sequence[np.ndarray], /, axis: int | None = 0) -> np.ndarray:
     """A sequence of tensors joined along an axis, or flattened and joined if None.
 
-    Raises ShapeError if their other axes differ.
+    xs: the tensors.  axis: an integer or None. Raises ShapeError if their other axes differ.
     """
     return np.concatenate(xs, axis)
 
 
 @operation(xs=lambda g, position, axis: getitem(g, (slice(None),) * (axis % g.ndim) + (position,)))
 def stack(xs: Sequence[np.ndarray], /, axis: int = 0) -> np.ndarray:
-    """A sequence of tensors of one shape joined along a new axis. Raises ShapeError if the shapes differ."""
+    """A sequence of tensors of one shape joined along a new axis.
+
+    xs: the tensors.  axis: where the new axis stands in the result. Raises ShapeError if the shapes differ.
+    """
     return np.stack(xs, axis)
 
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """x cut along an axis into so many equal sections, or before the given indices.
+    """x cut along an axis: a list of tensors.
 
+    indices_or_sections: how many equal sections, or the indices before which it is cut.
     Raises ShapeError if the axis does not divide into sections.
     """
     x = as_tensor(x)
@@ -83,7 +94,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     if np.ndim(indices_or_sections) == 0:
         [sections] = given
         if sections < 1 or length % sections:
-            raise ShapeError(f"split: axis {axis} of length {length} does not divide into {sections} equal sections")
+            raise ShapeError(f"split: axis {axis} of length {length} cannot be split into {sections} equal sections")
         cuts = [n * (length // sections) for n in range(sections + 1)]
     else:
         cuts = [0, *given, length]
@@ -110,8 +121,9 @@ def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
 
 
 def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Tensor:
-    """Each element (or slice along the axis) repeated so many times; `repeats` may give a number for each.
+    """x with each element repeated so many times.
 
+    repeats: how often, an integer or one for each.  axis: whose slices are repeated; the flattened elements if None.
     Raises ShapeError if `repeats` does not fit the axis.
     """
     unmasked(repeats, "repeat: repeats", 2)
@@ -126,7 +138,10 @@ def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Ten
 
 @operation(x=lambda g, axis: flip(g, axis))
 def flip(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
-    """x with the order of its elements reversed along the axes, all if None."""
+    """x with the order of its elements reversed along the axes, all if None.
+
+    axis: an integer, a tuple of them, or None. Raises ShapeError for an axis that x does not have.
+    """
     return np.flip(x, axis)
 
 
@@ -171,10 +186,13 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The elements x[..., n, n + offset] of two axes, as the last axis. Raises ShapeError for fewer than two axes."""
+    """The elements x[..., n, n + offset] of two axes, as the last axis.
+
+    axis1, axis2: the two axes. Raises ShapeError for fewer than two axes.
+    """
     x = as_tensor(x)
     if x.ndim < 2:
-        raise ShapeError(f"diagonal: shape {x.shape} has no two axes")
+        raise ShapeError(f"diagonal: x must have at least two axes; its shape is {x.shape}")
     offset = integer("diagonal: offset", offset)
     last = x if x.ndim == 2 and (axis1, axis2) == (0, 1) else moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = last.shape[-2:]
@@ -184,7 +202,10 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The sum along a diagonal of two axes. Raises ShapeError for fewer than two axes."""
+    """The sum along a diagonal of two axes.
+
+    x, offset, axis1, axis2: as of diagonal. Raises ShapeError for fewer than two axes.
+    """
     return diagonal(x, offset, axis1, axis2).sum(-1)
 
 

@@ -86,10 +86,10 @@ def _given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
     if isinstance(tune, Iterable) and not isinstance(tune, str):
         tune = arguments["tune"] = tuple(tune)
     if tune is not None and not isinstance(tune, tuple):
-        raise ArgumentError(f"{name}: tune takes a tuple of names, such as tune=({tune!r},)")
+        raise ArgumentError(f"{name}: tune must be a tuple of names, such as tune=({tune!r},)")
     for key, what in (("coordinates", "coordinates"), ("outside", "numbers")):
         if arguments[key] and not isinstance(arguments[key], Mapping):
-            raise ArgumentError(f"{name}: {key}={arguments[key]!r} is not a dict from names to {what}")
+            raise ArgumentError(f"{name}: {key} must be a dict from names to {what}, not {arguments[key]!r}")
     known = [*optimizer.table, *(arguments["outside"] or ())]
     for unknown in {*(tune or ()), *(coordinates or ())} - set(known):
         raise ArgumentError(f"{name} has no hyperparameter {unknown!r}; it has {', '.join(map(str, known))}")
@@ -113,7 +113,8 @@ def _rule(cls: type[Optimizer]) -> None:
     for name in cls.table:
         if name in (*KEYWORDS, "t"):
             raise ArgumentError(
-                f"{cls.__name__}: a hyperparameter cannot be called {name!r}, which means something else"
+                f"{cls.__name__}: a hyperparameter cannot be called {name!r}, a name that every optimizer uses; rename "
+                "it"
             )
     parameters = inspect.signature(cls.rule).parameters.values()
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -121,8 +122,8 @@ def _rule(cls: type[Optimizer]) -> None:
     if len(positional) != 2 + len(cls.state) or required != set(cls.table):
         names = ", ".join(["w", "g", *cls.state, "*", *cls.table])
         raise ArgumentError(
-            f"{cls.__name__}.rule{inspect.signature(cls.rule)} does not fit its table and state; it should be a "
-            f"static method rule({names}), with t and options with a default if it needs them"
+            f"{cls.__name__}.rule{inspect.signature(cls.rule)} does not fit its table and state; it must be a static "
+            f"method rule({names}), with t and options with a default if it needs them"
         )
     for key, value in cls.state.items():
         if isinstance(value, str) and value not in cls.table:
@@ -155,13 +156,13 @@ def _hint(cls: type[Optimizer], name: str) -> str:
 
 
 def number(key: str, value: Any) -> float:
-    """A hyperparameter's value as a float. Raises ArgumentError for what is none, and for a tensor."""
+    """A hyperparameter's value as a float. Raises ArgumentError for anything but a number, and for a tensor."""
     if isinstance(value, Tensor):
-        raise ArgumentError(f"{key} is given as a tensor, not a float; parameters are what step(params) takes")
+        raise ArgumentError(f"{key} must be a float, not a tensor; tensors go into the params of step(params)")
     with suppress(TypeError, ValueError, OverflowError):
         if not isinstance(value, (bool, np.bool_, str, bytes)):  # which float() takes
             return float(value)
-    raise ArgumentError(f"{key}={value!r} is not a number")
+    raise ArgumentError(f"{key} must be a number, not {value!r}")
 
 
 def _read_only(*args: Any, **kwargs: Any) -> Any:
@@ -209,12 +210,12 @@ def _step(levels: Sequence[Optimizer], params: Any) -> None:
         for key, state in (states[name].items() if name in states else ()):
             if state.array.shape != shape or state.array.dtype != dtype:
                 raise ShapeError(
-                    f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} "
-                    f"is {state.dtype} of shape {state.shape}: use a new optimizer for other parameters"
+                    f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} is "
+                    f"{state.dtype} of shape {state.shape}; use a new optimizer for other parameters"
                 )
     if len(set(map(id, params.values()))) != len(params):
         first, second = _twins(params)
-        raise ArgumentError(f"{place}: params[{first!r}] and params[{second!r}] are one tensor; give it one name")
+        raise ArgumentError(f"{place}: params[{first!r}] and params[{second!r}] are the same tensor; give it one name")
     if not reached:
         name = next(iter(params))
         raise GraphError(

@@ -99,17 +99,17 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
 
 def _check(what: str, gradients: Any) -> None:
     if not isinstance(gradients, Mapping):
-        raise DtypeError(f"{what}: gradients are a dict of named tensors, not a {type(gradients).__name__}")
+        raise DtypeError(f"{what}: gradients must be a dict of named tensors, not a {type(gradients).__name__}")
     for name, g in gradients.items():
         if not isinstance(g, Tensor):
-            raise DtypeError(f"{what}: the gradient {name!r} is a {type(g).__name__}, not a tensor")
+            raise DtypeError(f"{what}: the gradient {name!r} must be a tensor, not a {type(g).__name__}")
 
 
 def checked(what: str, limit: Any) -> float:
     """A limit that gradients can be held to. Raises ArgumentError for any other."""
     number = real(limit)
     if not 0.0 < number < math.inf:
-        raise ArgumentError(f"{what}={number if math.isinf(number) else limit!r} is not a number above 0")
+        raise ArgumentError(f"{what} must be a number > 0, not {number if math.isinf(number) else limit!r}")
     return number
 
 

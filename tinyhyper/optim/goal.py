@@ -26,18 +26,18 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
     """
     named("descend", params, MutableMapping)
     if not isinstance(optimizer, Optimizer):
-        raise DtypeError(f"descend: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
+        raise DtypeError(f"descend: optimizer must be a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
     if not isinstance(goal, Tensor):
-        raise DtypeError(f"descend: the goal is a tensor of one element, not a {type(goal).__name__}")
+        raise DtypeError(f"descend: the goal must be a tensor of one element, not a {type(goal).__name__}")
     window: Window = optimizer.hooks[Window]
     if window.horizon is not None and not window.cuts:
         raise GraphError(
-            f"descend: {window.steps % window.horizon} of the {window.horizon} steps of this window are made. "
+            f"descend: only {window.steps % window.horizon} of the {window.horizon} steps of this window are made. "
             "Call it after the last one"
         )
     if goal.edge is None or not any(w.edge is not None and not w.is_leaf for w in params.values()):
         raise GraphError(
-            "descend: the goal does not lead to a step that has moved these weights. Call it right after "
+            "descend: the goal depends on no step that moved these weights. Call it right after "
             "optimizer.step(params), on a function of the params that are there then"
         )
     kept = {name: w.grad for name, w in params.items()}

@@ -42,7 +42,7 @@ def at_the_bottom(hook: type[Hook], level: Optimizer, why: str) -> None:
 
 
 def one_of(choices: Sequence[Any], level: Optimizer, keyword: str, value: Any) -> None:
-    """Raise ArgumentError for a keyword's value that is no choice."""
+    """Raise ArgumentError for a keyword's value that is not one of its choices."""
     if value not in choices:
         known = ", ".join(map(repr, choices))
         raise ArgumentError(f"{type(level).__name__}: {keyword}={value!r} is not one of {known}")

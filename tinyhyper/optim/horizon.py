@@ -218,14 +218,14 @@ def _check(level: Optimizer, horizon: Any, objective: Any) -> None:
     name = type(level).__name__
     if horizon is not None and (isinstance(horizon, bool) or not isinstance(horizon, Integral) or horizon < 1):
         raise ArgumentError(
-            f"{name}: horizon={horizon!r} is neither a number of steps, 1 or more, nor None, which never cuts"
+            f"{name}: horizon must be an integer >= 1, a number of steps, or None, which never cuts, not {horizon!r}"
         )
     one_of(OBJECTIVES, level, "objective", objective)
     at_the_bottom(Window, level, "it moves once a window of the bottom level")
     if horizon not in (1, None) and not level._tuned:
         raise ArgumentError(
-            f"{name}: horizon={horizon}, but nothing is tuned. Give an optimizer= that tunes something (the horizon "
-            "belongs to the bottom level), or say horizon=None to differentiate the whole run yourself"
+            f"{name}: horizon={horizon}, but nothing is tuned. Give the bottom level an optimizer= that tunes "
+            "something, or horizon=None to differentiate the whole run yourself"
         )
 
 

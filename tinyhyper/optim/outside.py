@@ -135,9 +135,11 @@ def given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
     rates = [f"{name}{RATE}" for name in arguments["alpha"]] if isinstance(arguments.get("alpha"), Mapping) else []
     for name in values:
         if not isinstance(name, str) or not name.isidentifier():
-            raise ArgumentError(f"{place}: outside={{{name!r}: ...}} is not a name that a loss could take it by")
+            raise ArgumentError(f"{place}: outside= must have names that can be keywords of a loss, not {name!r}")
         if name in (*arguments, *KEYWORDS, *rates, "t"):
-            raise ArgumentError(f"{place}: outside={{{name!r}: ...}} is what {place} calls something else already")
+            raise ArgumentError(
+                f"{place}: outside= must not have the name {name!r}, which {place} uses itself; rename it"
+            )
     tuning = arguments["optimizer"] is not None or any(function(arguments) for function in HOOKS["tunes"])
     found = {
         name: (

@@ -110,7 +110,7 @@ def _restore(level: Optimizer, state: dict[str, Any]) -> None:
 
 
 def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Go on from a `state_dict()` of the same tower. Raises ArgumentError before anything has changed."""
+    """Go on from `saved`, a `state_dict()` of such a tower. Raises ArgumentError before anything has changed."""
     try:
         entries = checked(optimizer, saved)
         _check_numbers(optimizer, entries)
@@ -143,7 +143,7 @@ def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, An
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArgumentError(f"this is not the state_dict() of a tower ({error!r})") from None
     if names != [type(level).__name__ for level in levels]:
-        raise ArgumentError(f"saved from {' / '.join(names)}, this tower is {optimizer}")
+        raise ArgumentError(f"it was saved from {' / '.join(names)}, but this tower is {optimizer}")
     for height, (level, entry) in enumerate(zip(levels, entries)):
         _check(height, level, entry)
     return entries
@@ -168,7 +168,7 @@ def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
     where = f"level {height}, {name},"
     if set(entry["parameters"]) != set(level.parameters):
         raise ArgumentError(
-            f"{where} was saved with {_listed(entry['parameters'])}, this one has {_listed(level.parameters)}"
+            f"{where} was saved with {_listed(entry['parameters'])}, but this one has {_listed(level.parameters)}"
         )
     for key in SHAPE:
         saved, mine = entry.get(key), now[key]
@@ -177,10 +177,10 @@ def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
         if isinstance(saved, Mapping) and isinstance(mine, Mapping):
             row = next(row for row in {**mine, **saved} if saved.get(row) != mine.get(row))
             key, saved, mine = f"{key}[{row!r}]", saved.get(row), mine.get(row)
-        raise ArgumentError(f"{where} was saved with {key} {_listed(saved)}, this one has {_listed(mine)}")
+        raise ArgumentError(f"{where} was saved with {key} {_listed(saved)}, but this one has {_listed(mine)}")
     if set(entry["initial"]) != set(level._initial):
         raise ArgumentError(
-            f"{where} was saved with states {_listed(entry['initial'])}, this one has {_listed(level._initial)}"
+            f"{where} was saved with states {_listed(entry['initial'])}, but this one has {_listed(level._initial)}"
         )
     for target, kept in entry["state"].items():
         wanted = level._update(target)[0].kept
@@ -203,9 +203,11 @@ def _check_numbers(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -
         for target, kept in {"a new parameter": entry["initial"], **entry["state"]}.items():
             for key, state in kept.items():
                 if np.ma.isMaskedArray(state) or not np.isfinite(state).all():
-                    raise ArgumentError(f"{where}: the state {key!r} of {target!r} is not finite")
+                    raise ArgumentError(f"{where}: the state {key!r} of {target!r} must be finite")
                 if key in level.squares and np.any(np.less(state, 0)):
-                    raise ArgumentError(f"{where}: the state {key!r} of {target!r} is below 0, but it adds up squares")
+                    raise ArgumentError(
+                        f"{where}: the state {key!r} of {target!r} is a sum of squares and must be >= 0"
+                    )
 
 
 def _listed(names: Any) -> str:

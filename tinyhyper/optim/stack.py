@@ -22,12 +22,13 @@ LEVEL = re.compile(r"\s*(?P<name>\w+?)(?P<only>-\w+)?\s*(\((?P<arguments>[^()]*)
 def from_string(stack: str, alpha: float | None = None) -> Optimizer:
     """The tower that a string names, bottom first: "adam/sgd", "sgd(0.1, mu=0.9) / sgd(1e-4)", "adam-alpha/sgd(1e-5)".
 
-    A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the order of its table,
-    and a level's limits or the bottom's horizon: "sgd(0.1, horizon=8, clip_norm=1) / sgd(1e-4)".
-    alpha: the bottom level's step size, where the string gives none. Raises ArgumentError with the word that is wrong.
+    stack: the string. A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the
+    order of its table, and a level's limits or the bottom's horizon: "sgd(0.1, horizon=8, clip_norm=1) / sgd(1e-4)".
+    alpha: the bottom level's step size, where the string gives none. Raises DtypeError for anything but a str,
+    ArgumentError with the word that is wrong.
     """
     if not isinstance(stack, str):
-        raise DtypeError(f'from_string: a stack is a text, such as "adam/sgd", not a {type(stack).__name__}')
+        raise DtypeError(f'from_string: stack must be a str, such as "adam/sgd", not a {type(stack).__name__}')
     optimizer: Optimizer | None = None
     levels = [_parse(level, stack) for level in stack.split("/")]
     cls, args, kwargs = levels[0]
@@ -54,7 +55,7 @@ def _parse(level: str, stack: str) -> tuple[type[Optimizer], list[float], dict[s
         try:
             value = WORDS.get(name.strip(), float)(number.strip())
         except ValueError:
-            raise ArgumentError(f"stack {stack!r}: {item!r} is not a number or name=number") from None
+            raise ArgumentError(f"stack {stack!r}: {item!r} must be a number or name=number") from None
         if name:
             kwargs[name.strip()] = value
         else:

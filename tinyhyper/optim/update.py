@@ -1,4 +1,4 @@
-"""An optimizer's rule made one operation: hyperparameters taken out of their coordinates, absent ones removed."""
+"""An optimizer's rule as one fused operation: it applies each coordinate, and drops hyperparameters not in use."""
 
 from __future__ import annotations
 

@@ -28,19 +28,26 @@ class Batches:
         arrays = [x.array if isinstance(x, Tensor) else array(f"{by}: the entries of a stack", x) for x in stacks]
         if not stacks:
             if index is not None or steps is None:
-                raise ArgumentError(f"{by}: say steps=, the number of steps, where the loss takes no batch; no index=")
+                raise ArgumentError(
+                    f"{by}: give steps=, the number of steps, since the loss takes no batch; leave out index="
+                )
             self._count = whole(f"{by}: steps", steps, 0)
         else:
             if steps is not None:
-                raise ArgumentError(f"{by}: the stacks, or index=, say how many steps there are; leave out steps=")
+                raise ArgumentError(f"{by}: leave out steps=, since the stacks, or index=, give the number of steps")
             for stack in arrays:
                 if stack.dtype.kind not in "biufc":
-                    raise DtypeError(f"{by}: a stack holds numbers, not {stack.dtype}")
+                    raise DtypeError(f"{by}: a stack must hold numbers, not {stack.dtype}")
             if any(not stack.ndim for stack in arrays):
-                raise ShapeError(f"{by}: a stack has an entry for each step along its first axis; a number has none")
+                raise ShapeError(
+                    f"{by}: a stack must have an entry for each step along its first axis, so it cannot be a single "
+                    "number"
+                )
             lengths = [len(stack) for stack in arrays]
             if len({*lengths}) > 1:
-                raise ShapeError(f"{by}: the stacks have {' and '.join(map(str, lengths))} entries, not equally many")
+                raise ShapeError(
+                    f"{by}: the stacks must have equally many entries, not {' and '.join(map(str, lengths))}"
+                )
             self._count = lengths[0]
         self.index = None if index is None else self._rows(index)
         self._tensors = [isinstance(stack, Tensor) for stack in stacks]
@@ -50,9 +57,9 @@ class Batches:
         """The rows of each step, counted from the first."""
         rows = index.array if isinstance(index, Tensor) else array(f"{self._by}: the rows of index", index)
         if rows.dtype.kind not in "iu":
-            raise DtypeError(f"{self._by}: index holds the numbers of rows, integers, not {rows.dtype}")
+            raise DtypeError(f"{self._by}: index must hold row numbers, integers, not {rows.dtype}")
         if rows.ndim != 2:
-            raise ShapeError(f"{self._by}: index has shape {rows.shape}; it is (steps, batch)")
+            raise ShapeError(f"{self._by}: index must have shape (steps, batch), not {rows.shape}")
         if rows.size and not -self._count <= rows.min() <= rows.max() < self._count:
             span = f"{rows.min()} to {rows.max()}"
             raise ArgumentError(f"{self._by}: index goes from {span}, and there are {self._count} rows")
@@ -80,13 +87,13 @@ class Histories:
 
     def __init__(self, visible: Visible, keep: Sequence[str], steps: int) -> None:
         if isinstance(keep, str):
-            raise ArgumentError(f'over: keep is a tuple of names: keep=("{keep}",)')
+            raise ArgumentError(f'over: keep must be a tuple of names, such as keep=("{keep}",)')
         names = names_of([key for key in visible.tensors() if key[0] == "hyperparameter"] if keep else [])
         known = {name_of(key).by_level: key for key in names} | {name: key for key, name in names.items()}
         for name in keep:
             if name not in known:
                 there = ", ".join(names.values())
-                raise ArgumentError(f"over: keep={name!r} is no hyperparameter of the tower; it has {there}")
+                raise ArgumentError(f"over: keep={name!r} is not a hyperparameter of the tower; it has {there}")
         self._visible, self._asked = visible, {name: known[name] for name in keep}
         self.keys: tuple[Key, ...] = tuple(dict.fromkeys(self._asked.values()))
         self.internal = [np.empty(steps) for _ in self.keys]

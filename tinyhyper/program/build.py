@@ -103,7 +103,7 @@ class Builder:
     def _instruction(self, n: int, call: int, number: int, first: Traced, second: Traced) -> Instruction:
         site, op = second.site, second.op
         if first.keys != second.keys:
-            raise Difference(f"{op.name} reads other values than a step before, {where(site)}")
+            raise Difference(f"{op.name} reads other values than in the step before, {where(site)}")
         whole = Read(first.call, second.call, (first.node, second.node), op.name, site)
         reads = tuple(
             [
@@ -133,7 +133,7 @@ class Builder:
         place = self.pair.read(call, read)
         if isinstance(place, Place) and place.ago > (0 if part == "loss" else self.length):
             raise Difference(
-                f"{read.what} reads an array of shape {spec_of(read.other).shape} of {place.ago} steps before, "
+                f"{read.what} reads an array of shape {spec_of(read.other).shape} from {place.ago} steps before, "
                 f"{where(read.site)}. What the loss keeps from step to step belongs in carry=. Of layers that is "
                 "carry=model.live_buffers, not the copies that buffers gives"
             )

@@ -33,7 +33,7 @@ def eager_step(
 
     goal: what the levels above descend, asked first of the weights that the step before has made.
     draws: what the loss may draw from. If it does, that is put back, GraphError raised.
-    carry: what the loss replaces; DtypeError is raised for what is no array.
+    carry: what the loss replaces; DtypeError is raised for anything but an array.
     """
     if goal is not None and asks(goal, params, optimizer):
         descend(_asked("goal", goal, draws, params, batch, {}), optimizer, params)
@@ -58,22 +58,21 @@ def _asked(
     if draws.state() != before:
         draws.put_back(before)
         raise GraphError(
-            f"replay: the {name} draws random numbers, which a program would draw once and for all. Draw them "
-            "outside, and give them to the step with the batch"
+            f"replay: the {name} draws random numbers, which a program would draw only once. Draw them outside, and "
+            "give them to the step with the batch"
         )
     if not isinstance(value, Tensor):
         raise DtypeError(
-            f"replay: the {name} is a tensor of one element, not a {type(value).__name__}; return the tensor, without "
-            ".item()"
+            f"replay: the {name} must return a tensor of one element, not a {type(value).__name__}; leave out .item()"
         )
     if value.size != 1:
         raise ShapeError(
-            f"replay: the {name} is a tensor of one element, and this one has shape {value.shape}; return its mean, "
+            f"replay: the {name} must return a tensor of one element, not of shape {value.shape}; return its mean, "
             "th.mean(...), or its sum"
         )
     if value.edge is not None and value.edge[0].released:
         raise GraphError(
-            f"replay: the {name} has called backward() itself. A step of train calls it, and then optimizer.step(): "
-            f"the {name} returns the tensor, and no more"
+            f"replay: the {name} called backward() itself. A step of train calls it, and then optimizer.step(); the "
+            f"{name} must only return the tensor"
         )
     return value

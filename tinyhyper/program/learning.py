@@ -27,9 +27,9 @@ from .values import Key
 from .visible import Visible
 
 CHANGES = (
-    "What the loss reads beside its arguments is another thing at each step, this time of type {}. Give it to the step "
-    "with the batch. What the loss keeps for its next call, such as the state of a recurrent net, belongs in carry=. "
-    "What it only notes, such as losses in a list, take from what train returns"
+    "The loss reads, beside its arguments, a value that changes at each step; this time its type is {}. Give it to the "
+    "step with the batch. What the loss keeps for its next call, such as the state of a recurrent net, belongs in "
+    "carry=. What it only notes, such as losses in a list, take from what train returns"
 )
 IN_WINDOW = (
     "replay: what the loss closes over has changed within a window of {} steps. The hypergradient needs the graphs of "
@@ -44,7 +44,7 @@ GONE = (
     "model th.no_grad() is enough"
 )
 NUMBER = (
-    "replay: a number among the arguments of the loss is another one each time, and a program holds it as a constant. "
+    "replay: a number among the arguments of the loss changes at each step, and a program holds it as a constant. "
     "So each step is eager. Give it as an array of the weights' dtype, such as np.array(0.5, np.float32)"
 )
 SLOW = 8  # steps with other numbers, one after another, after which that is told

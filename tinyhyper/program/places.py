@@ -127,14 +127,14 @@ class Pair:
             for number, handle, node in zip((call - self.length, call), (read.one, read.other), read.nodes)
         ]
         if places[0] != places[1]:
-            raise Difference(f"{read.what} reads something else than a step before, {where(read.site)}")
+            raise Difference(f"{read.what} reads another array than in the step before, {where(read.site)}")
         if places[1] is not None:
             return places[1]
         one, other = array_of(read.one), array_of(read.other)
         if one is None or other is None or not equal(one, other):
             raise Difference(
-                f"{read.what} reads an array of shape {spec_of(read.other).shape} that is another one at each step and "
-                f"that no operation on tensors has made, {where(read.site)}. {self._advice(call, other)}"
+                f"{read.what} reads an array of shape {spec_of(read.other).shape} that differs at each step, and no "
+                f"operation on tensors made it, {where(read.site)}. {self._advice(call, other)}"
             )
         return Same(other)
 
@@ -175,7 +175,7 @@ class Pair:
             return {key: self.argument(call, read._replace(one=one[key], other=other[key])) for key in other}
         if one is not other and not alike(one, other):
             raise Difference(
-                f"{read.what} has the argument {other!r} where it had {one!r} a step before, {where(read.site)}"
+                f"{read.what} has the argument {other!r}, and had {one!r} in the step before, {where(read.site)}"
             )
         return other
 

@@ -79,9 +79,9 @@ class Replay:
         with self._session.lock:
             session, batches = self._session, Batches(stacks, index, steps, "over")
             if call is None and every is not None:
-                raise ArgumentError("over: every= says how often call= is called; give call=, or leave out every=")
+                raise ArgumentError("over: every= needs call=, the function that is called so often")
             if call is not None and not callable(call):
-                raise ArgumentError(f"over: call is a function, call(made, losses), not a {type(call).__name__}")
+                raise ArgumentError(f"over: call must be a function, call(made, losses), not a {type(call).__name__}")
             count, made = len(batches), 0
             losses, histories = np.empty(count), Histories(session.visible, keep, count)
             pause = count if every is None else whole("over: every", every)
@@ -116,15 +116,15 @@ class Replay:
         batches, index, steps: as `over` takes them; all runs have the same.
         workers: how many runs there are at a time; as many as processors if None.
         Returns the losses, (runs, steps), and for each run its params and optimizer. This run stays where it is.
-        Raises as `over` does, and ArgumentError or DtypeError for a start that is no such pair, or that `replay` would
-        refuse. The error of a run, and a warning, says of which start it is.
+        Raises as `over` does, and ArgumentError or DtypeError for a start that is not such a pair, or that `replay`
+        would refuse. The error of a run, and a warning, says of which start it is.
         """
         session = self._session
         if session.visible.carry:
-            raise ArgumentError("sweep: what one loss carries is of one run; make each run by a replay of its own")
+            raise ArgumentError("sweep: a loss with carry= belongs to one run; make each run by a replay of its own")
         if not isinstance(batches, (tuple, list)):
             kind = type(batches).__name__
-            raise ArgumentError(f"sweep: batches is a tuple of stacks, such as (xs, ys) or (xs,), not a {kind}")
+            raise ArgumentError(f"sweep: batches must be a tuple of stacks, such as (xs, ys) or (xs,), not a {kind}")
         workers = workers if workers is None else whole("sweep: workers", workers)
         runs, turn = copies(starts, session.visible.params.keys(), session.goal), Lock()
         rows = Batches(batches, index, steps, "sweep")
@@ -166,16 +166,16 @@ def replay(
     verify: hold each so many-th step against an eager one; the steps 1, 2, 4, 8 and so on always are.
     side_by_side: whether what is done alike for many weights is one operation on all of them, where there is a program
     in memory. That is quicker for many small weights, and adds up in another order what all of them contribute.
-    Raises DtypeError or ArgumentError for what is no loss, no goal, no params, no tower or no carry, for horizon=None,
+    Raises DtypeError or ArgumentError for a loss, goal, params, tower or carry of the wrong type, for horizon=None,
     for a goal of a tower that tunes nothing, and for side_by_side of an exact run.
     """
     if not callable(loss):
-        raise ArgumentError(f"replay: the loss is a function, loss(params, *batch), not a {type(loss).__name__}")
+        raise ArgumentError(f"replay: the loss must be a function, loss(params, *batch), not a {type(loss).__name__}")
     if goal is not None and not callable(goal):
-        raise ArgumentError(f"replay: the goal is a function, goal(params, *batch), not a {type(goal).__name__}")
+        raise ArgumentError(f"replay: the goal must be a function, goal(params, *batch), not a {type(goal).__name__}")
     check_run(params, optimizer, goal)
     if carry is not None and not isinstance(carry, MutableMapping):
-        raise DtypeError(f"replay: carry is a dict of named arrays, not a {type(carry).__name__}")
+        raise DtypeError(f"replay: carry must be a dict of named arrays, not a {type(carry).__name__}")
     if exact and side_by_side:
         raise ArgumentError("replay: what is side by side is added up in another order, so it is not exact")
     if verify is not None:

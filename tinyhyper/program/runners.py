@@ -31,7 +31,7 @@ def arrays_in(batch: Batch) -> list[Any]:
 
 
 def signature_of(batch: Batch) -> tuple[Any, ...]:
-    """What two batches have in common for which one program serves. Raises DtypeError for what is no batch."""
+    """What two batches have in common for which one program serves. Raises DtypeError for what cannot be in a batch."""
     found: tuple[Any, ...] = ()
     for entry in batch:
         if isinstance(entry, Tensor):
@@ -43,13 +43,13 @@ def signature_of(batch: Batch) -> tuple[Any, ...]:
             found += type(entry), entry
         else:
             raise DtypeError(
-                f"replay: an argument of the loss is an array, a tensor, a number or a text, not a {_told(entry)}"
+                f"replay: an argument of the loss must be an array, a tensor, a number or a str, not a {_told(entry)}"
             )
     return found
 
 
 def _told(entry: Any) -> str:
-    """The type of what is no entry of a batch, and what to give instead."""
+    """The type of what cannot be in a batch, and what to give instead."""
     kind, module = type(entry).__name__, type(entry).__module__.partition(".")[0]
     if isinstance(entry, Mapping):
         return f"{kind}. Give what it holds one by one: train(*batch.values())"

@@ -24,7 +24,7 @@ Start = tuple[dict[str, Tensor], Optimizer]
 
 
 def copies(starts: Any, names: Collection[str], goal: Any) -> list[Start]:
-    """Runs of their own that begin where others are. Raises DtypeError or ArgumentError for what are no runs.
+    """Runs of their own that begin where others are. Raises DtypeError or ArgumentError for anything else.
 
     names: of the params that the loss takes.  goal: what the levels above descend; None for the loss.
     """
@@ -32,13 +32,13 @@ def copies(starts: Any, names: Collection[str], goal: Any) -> list[Start]:
     for n, start in enumerate(starts):
         with said_of(f"sweep: starts[{n}]"):
             if not isinstance(start, tuple) or len(start) != 2:
-                raise ArgumentError(f"a start is a pair (params, optimizer), not {type(start).__name__}")
+                raise ArgumentError(f"a start must be a pair (params, optimizer), not {type(start).__name__}")
             params, optimizer = start
             if not isinstance(params, Mapping) or not isinstance(optimizer, Optimizer):
-                raise DtypeError("a start is a pair (params, optimizer): a dict of named tensors, and a tower")
+                raise DtypeError("a start must be a pair (params, optimizer): a dict of named tensors, and a tower")
             check_run({**params}, optimizer, goal)
             if params.keys() != {*names}:
-                raise ArgumentError(f"params has {', '.join(map(str, params))}; the loss takes {', '.join(names)}")
+                raise ArgumentError(f"params must have the names {', '.join(names)}, not {', '.join(map(str, params))}")
             own = {name: tensor(w.numpy(), requires_grad=True) for name, w in params.items()}
             found.append((own, twin(optimizer)))
     return found

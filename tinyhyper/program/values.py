@@ -19,12 +19,15 @@ Key = tuple[Any, ...]
 
 
 def values_of(params: Mapping[str, Any], levels: Sequence[Optimizer]) -> dict[Key, Tensor]:
-    """The tensors of a tower and of what it moves. Raises DtypeError for a weight that is no tensor."""
+    """The tensors of a tower and of what it moves. Raises DtypeError for a weight that is not a tensor."""
     found: dict[Key, Tensor] = {}
     for name, tensor in params.items():
         if not isinstance(tensor, Tensor):
             kind = type(tensor).__name__
-            raise DtypeError(f"replay: params[{name!r}] is a {kind}; make it with th.tensor(..., requires_grad=True)")
+            raise DtypeError(
+                f"replay: params[{name!r}] must be a tensor, not a {kind}; make it with th.tensor(..., "
+                "requires_grad=True)"
+            )
         found["weight", name] = tensor
     for height, level in enumerate(levels):
         found["t", height] = level._t
@@ -51,7 +54,7 @@ def arrays_of(carry: Mapping[str, Any]) -> dict[Key, np.ndarray]:
     for name, x in carry.items():
         if not isinstance(x, (Tensor, np.ndarray, np.generic)):
             raise DtypeError(
-                f"replay: carry[{name!r}] is an array or a tensor that the loss replaces, not a {type(x).__name__}"
+                f"replay: carry[{name!r}] must be an array or a tensor, not a {type(x).__name__}; the loss replaces it"
             )
     return {("carry", name): x.array if isinstance(x, Tensor) else x for name, x in carry.items()}
 

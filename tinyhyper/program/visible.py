@@ -34,11 +34,11 @@ def check_run(params: Any, optimizer: Any, goal: Any) -> None:
     if not params:
         raise ArgumentError("replay: params is empty, so there is nothing to move")
     if not isinstance(optimizer, Optimizer):
-        raise ArgumentError(f"replay: the optimizer is a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
+        raise ArgumentError(f"replay: optimizer must be a tower, such as th.optim.SGD(0.1), not {optimizer!r}")
     if goal is not None and not optimizer._tuned:
-        raise ArgumentError(f"replay: {optimizer} tunes nothing, so nothing descends a goal; give it optimizer=")
+        raise ArgumentError(f"replay: {optimizer} tunes nothing, so a goal has nothing to move; give it optimizer=")
     if optimizer.hooks[Window].horizon is None:
-        raise ArgumentError("replay: with horizon=None no step is like the one before it; give a horizon")
+        raise ArgumentError("replay: with horizon=None each step differs from the one before it; give a horizon")
     values_of(params, optimizer.levels)
 
 

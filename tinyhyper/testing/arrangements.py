@@ -21,7 +21,7 @@ Options: TypeAlias = "dict[str, Any]"
 Arrange: TypeAlias = "Callable[[Draw, Shape], tuple[list[Shape], Options] | None]"
 
 
-def alone(draw: Draw, shape: Shape) -> tuple[list[Shape], Options]:
+def single(draw: Draw, shape: Shape) -> tuple[list[Shape], Options]:
     return [], {}
 
 

@@ -30,6 +30,7 @@ def check_gradients(
     f: takes as many tensors as there are args; gives a tensor of any shape, or several.
     args: arrays, tensors or numbers. Floats get gradients; integers and booleans are constants. In float32,
     gradients are taken in float32 and differences in float64. Nothing is written to them.
+    seed: of the random cotangents and directions.
     rtol: of an argument's largest derivative; by default 1e-6, or 1e-3 if an argument or a result is float32.
     atol: how much a derivative may be off beside that. By default a part of |f| / |argument|, 1e-12 or 1e-5.
     Raises GradientError, which names the order, the argument and its worst entry; ArgumentError or DtypeError where

@@ -35,10 +35,10 @@ def bound(f: Callable[..., Any], args: Sequence[Any]) -> tuple[Function, list[Ar
         for out in outs:
             if not isinstance(out, Tensor):
                 why = "Is its return missing?" if out is None else "What NumPy computes from x.numpy() has no gradient"
-                raise DtypeError(f"check_gradients: f returned a {type(out).__name__}, not a tensor. {why}")
+                raise DtypeError(f"check_gradients: f must return a tensor, not a {type(out).__name__}. {why}")
         floats = [out for out in outs if out.dtype in FLOATS]
         if not floats:
-            raise DtypeError(f"check_gradients: f returned {', '.join(str(out.dtype) for out in outs)}, no floats")
+            raise DtypeError(f"check_gradients: f must return floats, not {', '.join(str(out.dtype) for out in outs)}")
         return floats
 
     return function, [constants[n].array for n in places], [f"argument {n}" for n in places]

@@ -235,7 +235,7 @@ def _leaves(params: Mapping[str, Any]) -> dict[str, Tensor]:
     for name, w in weights.items():
         if w.dtype != np.float64:
             raise DtypeError(
-                f"check_hypergradients: params[{name!r}] is {w.dtype}, too coarse for differences; make it float64"
+                f"check_hypergradients: params[{name!r}] must be float64, since {w.dtype} is too coarse for differences"
             )
     return weights
 
@@ -263,7 +263,7 @@ def _checked(loss: Loss, weights: dict[str, Tensor], step: int, outside: Mapping
     if not isinstance(value, Tensor) or value.size != 1:
         shape = f" of shape {value.shape}" if isinstance(value, Tensor) else ""
         kind = type(value).__name__
-        raise DtypeError(f"check_hypergradients: the loss is a {kind}{shape}, not a tensor of one number")
+        raise DtypeError(f"check_hypergradients: the loss must be a tensor of one number, not a {kind}{shape}")
     if not np.isfinite(value.item()) or again.item() != value.item():
         raise GradientError(
             f"check_hypergradients, step {step}: the loss is {again.item():.9g}, and {value.item():.9g} at a second "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,15 +90,16 @@ class Operation(NamedTuple):
 
     domains: of the operands; the last also of those that follow.  arrange: what goes with the first operand.
     fits: what has to hold for the operands together, and their options.
-    numpy: the same in NumPy's functions, where NumPy has none of this name.  integers: whether it is so for integers.
+    spelled: the same in the functions of a library that has none of this name; the library is the first argument.
+    integers: whether NumPy has the same for integers.
     torch, jax: the name below `torch` and below `jax`, where it is neither the same nor, of JAX, below `jax.numpy`.
     call: how a library is called, if not by library.name(*operands, **options).  shown: that call of th, as Python.
     """
 
     domains: tuple[Domain, ...]
-    arrange: Arrange = a.alone
+    arrange: Arrange = a.single
     fits: Callable[[Sequence[np.ndarray], Options], bool] = lambda arrays, options: True
-    numpy: Callable[..., Any] | None = None
+    spelled: Callable[..., Any] | None = None
     integers: bool = True
     torch: str = ""
     jax: str = ""
@@ -106,6 +108,16 @@ class Operation(NamedTuple):
 
     def domain(self, place: int) -> Domain:
         return self.domains[min(place, len(self.domains) - 1)]
+
+    def of(self, library: Any, name: str, path: str = "") -> Callable[..., Any]:
+        """The operation in a library: at a path, by its name, or made of what the library has."""
+        if path:
+            return attrgetter(path)(library)
+        if self.call:
+            return partial(self.call, library)
+        if self.spelled and not hasattr(library, name):
+            return partial(self.spelled, library)
+        return getattr(library, name)
 
 
 def _apart(arrays: Sequence[np.ndarray], options: Options) -> bool:
@@ -134,22 +146,30 @@ def _long(arrays: Sequence[np.ndarray], options: Options) -> bool:
     return bool(np.all(squares > 0.01))
 
 
-# ---- Functions that NumPy does not have, from those that it has
+# ---- What not every library has, from what it has
 
 
-def _erf(x: Any) -> np.ndarray:
+def _erf(library: Any, x: Any) -> np.ndarray:
     return np.asarray(np.vectorize(math.erf, otypes=[float])(x), np.result_type(x, np.float32))
 
 
-def _logsumexp(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> np.ndarray:
-    return np.asarray(np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)))
+def _logsumexp(library: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return library.log(library.sum(library.exp(x), axis=axis, keepdims=keepdims))
 
 
-def _log_softmax(x: np.ndarray, axis: Any = -1) -> np.ndarray:
-    return np.asarray(x - _logsumexp(x, axis, True))
+def _log_softmax(library: Any, x: Any, axis: Any = -1) -> Any:
+    return x - _logsumexp(library, x, axis, True)
 
 
-def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _softmax(library: Any, x: Any, axis: Any) -> Any:
+    return library.exp(_log_softmax(library, x, axis))
+
+
+def _norm(library: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return library.sqrt(library.sum(library.square(x), axis=axis, keepdims=keepdims))
+
+
+def _sum_to(library: Any, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     padded = (1,) * (x.ndim - len(shape)) + shape
     axes = tuple([n for n, length in enumerate(padded) if length == 1 and x.shape[n] != 1])
     return np.asarray(np.sum(x, axis=axes, keepdims=True).reshape(shape))
@@ -160,19 +180,21 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 ELEMENTWISE: Mapping[str, Operation] = {
     **{name: Operation((SMALL,)) for name in ("exp", "expm1", "sinh", "cosh")},
     **{name: Operation((REAL,)) for name in ("positive", "negative", "square", "sin", "cos", "tanh", "arctan")},
-    "sigmoid": Operation((REAL,), numpy=lambda x: 1 / (1 + np.exp(-x)), integers=False, jax="nn.sigmoid"),
+    "sigmoid": Operation(
+        (REAL,), spelled=lambda library, x: 1 / (1 + library.exp(-x)), integers=False, jax="nn.sigmoid"
+    ),
     "softplus": Operation(
         (REAL,),
-        numpy=lambda x: np.logaddexp(x, 0.0),
+        spelled=lambda library, x: library.logaddexp(x, 0.0),
         integers=False,
         torch="nn.functional.softplus",
         jax="nn.softplus",
     ),
-    "erf": Operation((REAL,), numpy=_erf, integers=False, jax="scipy.special.erf"),
+    "erf": Operation((REAL,), spelled=_erf, integers=False, jax="scipy.special.erf"),
     **{name: Operation((POSITIVE,)) for name in ("sqrt", "log")},
     **{name: Operation((BELOW_ONE,)) for name in ("log1p", "arcsin", "arccos", "tan")},
     "abs": Operation((_off(0.0),)),
-    "relu": Operation((_off(0.0),), numpy=lambda x: np.maximum(x, 0), jax="nn.relu"),
+    "relu": Operation((_off(0.0),), spelled=lambda library, x: library.maximum(x, 0), jax="nn.relu"),
     **{name: Operation((REAL,), a.broadcast(1)) for name in ("add", "subtract", "multiply", "logaddexp")},
     "reciprocal": Operation((NONZERO,), integers=False),  # NumPy's is whole for integers
     "divide": Operation((REAL, NONZERO), a.broadcast(1)),
@@ -209,7 +231,7 @@ OPERATIONS: Mapping[str, Operation] = {
         (REAL,),
         a.only_options(a.reduction),
         _long,
-        lambda x, axis, keepdims: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)),
+        _norm,
         integers=False,
         torch="linalg.vector_norm",
         jax="numpy.linalg.norm",
@@ -225,7 +247,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "expand_dims": Operation((REAL,), a.only_options(a.inserted)),
     "squeeze": Operation((REAL,), a.only_options(a.squeezed)),
     "broadcast_to": Operation((REAL,), a.only_options(a.broadcasts)),
-    "sum_to": Operation((REAL,), a.only_options(a.sums_to), numpy=_sum_to),
+    "sum_to": Operation((REAL,), a.only_options(a.sums_to), spelled=_sum_to),
     "flip": Operation((REAL,), a.only_options(a.flips)),
     "roll": Operation((REAL,), a.only_options(a.rolls)),
     "pad": Operation((REAL,), a.only_options(a.padding)),
@@ -268,14 +290,12 @@ OPERATIONS: Mapping[str, Operation] = {
         call=lambda library, *xs, subscripts: library.einsum(subscripts, *xs),
         shown="th.einsum({subscripts}, {operands})",
     ),
-    "softmax": Operation(
-        (REAL,), a.only_options(a.one_axis, 1), _some, lambda x, axis: np.exp(_log_softmax(x, axis)), False,
-        jax="nn.softmax",
-    ),
+    "softmax": Operation((REAL,), a.only_options(a.one_axis, 1), _some, _softmax, False, jax="nn.softmax"),
     "log_softmax": Operation((REAL,), a.only_options(a.one_axis, 1), _some, _log_softmax, False, jax="nn.log_softmax"),
     "cross_entropy": Operation(
         (REAL,), p.labelled,
-        numpy=lambda x, labels: np.asarray(-np.mean(_log_softmax(x)[np.arange(len(x)), labels])), integers=False,
+        spelled=lambda library, x, labels: -library.mean(_log_softmax(library, x)[np.arange(len(x)), labels]),
+        integers=False,
     ),
     "linear": Operation((SMALL,), p.layer),
     "conv2d": Operation((SMALL,), p.images(p.convolution)),

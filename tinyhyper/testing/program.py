@@ -37,8 +37,7 @@ class Step(NamedTuple):
 
 def call(name: str, operands: Sequence[Any], options: Options) -> Any:
     """One step of a program by tinyhyper."""
-    row = OPERATIONS[name]
-    return row.call(th, *operands, **options) if row.call else getattr(th, name)(*operands, **options)
+    return OPERATIONS[name].of(th, name)(*operands, **options)
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,14 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 def broadcastable_shapes(
     n: int, *, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> st.SearchStrategy[tuple[Shape, ...]]:
-    """Tuples of n shapes that broadcast together."""
+    """Tuples of n shapes that broadcast together, of up to `max_dims` axes from `min_side` to `max_side` long."""
     return hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side).map(
         lambda shapes: shapes.input_shapes
     )
 
 
 def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
-    """None, one axis counted from either end, or a tuple of them. Raises ArgumentError for an ndim that is none."""
+    """None, one axis counted from either end, or a tuple of them. Raises ArgumentError unless ndim is an int >= 0."""
     ndim = whole("axes_of: ndim", ndim, 0)
     choices: list[st.SearchStrategy[Any]] = [st.none()] if none else []
     if ndim:
@@ -64,19 +64,20 @@ def arrays_off(
 ) -> st.SearchStrategy[np.ndarray]:
     """Arrays of numbers between the bounds that keep a distance from kinks and ties, where no derivative exists.
 
-    shape: of the array, or a strategy of shapes, of which those are taken for which there is room.
+    low, high: the bounds, both included.  shape: of the array, or a strategy of shapes, of which those are taken for
+    which there is room.
     dtype: of floats or integers. Integers, by which nothing is differentiated, keep off kinks, but may be equal.
     place: 0, 1 or 2; arrays of up to 50 entries at different places have no ties with each other either, as a maximum
     needs, unless the dtype has hardly enough numbers between the bounds for one.
-    Raises ArgumentError for bounds, kinks, lengths or a place that are none, and where there is no room; DtypeError for
-    another dtype and for a shape that is not of whole numbers.
+    Raises ArgumentError for bounds, kinks, lengths or a place that do not fit, and where there is no room; DtypeError
+    for another dtype and for a shape that is not of integers.
     """
     for name, bound in (("low", low), ("high", high)):
         number(f"arrays_off: {name}", bound, lambda bound: True, "finite number")
     if not low < high:
-        raise ArgumentError(f"arrays_off: no number is between low={low} and high={high}")
+        raise ArgumentError(f"arrays_off: there is no number between low={low} and high={high}")
     if place not in range(PLACES):
-        raise ArgumentError(f"arrays_off: place={place!r} is not 0, 1 or 2")
+        raise ArgumentError(f"arrays_off: place must be 0, 1 or 2, not {place!r}")
     numbers = partial(numbers_off, low=float(low), high=float(high), place=place)
     numbers = partial(numbers, kinks=_checked_kinks(kinks), dtype=_checked_dtype(dtype))
     given = None if isinstance(shape, st.SearchStrategy) else _checked_shape(shape)
@@ -97,7 +98,7 @@ def arrays_off(
 def _checked_shape(shape: Any) -> Shape:
     lengths = tuple(integers("arrays_off: shape", shape))
     if min(lengths, default=0) < 0:
-        raise ArgumentError(f"arrays_off: shape={shape!r} has a length below 0")
+        raise ArgumentError(f"arrays_off: shape must have lengths >= 0, not {shape!r}")
     return lengths
 
 
@@ -107,7 +108,7 @@ def _checked_kinks(kinks: Any) -> list[float]:
     except (TypeError, ValueError, OverflowError):
         found = np.array(np.nan)
     if found.ndim != 1 or np.isnan(found).any():
-        raise ArgumentError(f"arrays_off: kinks={kinks!r} is no sequence of numbers, such as (0.0,)")
+        raise ArgumentError(f"arrays_off: kinks must be a sequence of numbers, such as (0.0,), not {kinks!r}")
     return found.tolist()
 
 
@@ -117,7 +118,7 @@ def _checked_dtype(dtype: Any) -> np.dtype:
     except TypeError:
         found = np.dtype(object)
     if found.kind not in "fiu":
-        raise DtypeError(f"arrays_off: dtype={dtype!r} is neither of floats nor of integers")
+        raise DtypeError(f"arrays_off: dtype must be a dtype of floats or integers, not {dtype!r}")
     return found
 
 

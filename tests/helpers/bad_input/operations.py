@@ -1,16 +1,23 @@
 """The functions of `th`."""
 
 from tinyhyper import ArgumentError, CallError, DtypeError, ShapeError, UnsupportedError
+from tinyhyper.ops.elementwise import RULES
 
-from .rows import bad
+from .rows import Bad, bad
+
+
+def of_any(name: str, count: int) -> list[Bad]:
+    """What no elementwise operation of so many arguments takes."""
+    of_text = bad(f"th.{name}({', '.join(['x'] * (count - 1) + [repr('x')])})", DtypeError, name, "str")
+    missing = bad(f"th.{name}()", CallError, name, f"{count} argument", "0")
+    return [of_text] if name == "power" else [of_text, missing]  # th.power is a Python function, which says so itself
+
 
 OPERATIONS = [
     # Elementwise.
-    bad("th.tanh()", CallError, "tanh", "1 argument", "0"),
     bad("th.tanh(x, x)", CallError, "tanh", "2"),
-    bad("th.add(x)", CallError, "add", "2 arguments"),
-    bad("th.where(x > 0, x)", CallError, "where", "3"),
-    bad("th.exp('x')", DtypeError, "exp", "str"),
+    bad("th.power()", TypeError, "pow", "'x' and 'y'"),
+    *[row for name, rule in RULES.items() for row in of_any(name, len(rule.__signature__.parameters))],
     bad("th.sqrt(weights)", DtypeError, "sqrt", "dict"),
     bad("th.relu(fc)", DtypeError, "relu", "Linear"),
     bad("th.maximum(x, [1.0, 2.0])", ShapeError, "maximum", "(2,)"),
@@ -47,6 +54,7 @@ OPERATIONS = [
     bad("th.var(x, ddof=nan)", ArgumentError, "var", "ddof must be", "nan"),
     bad("th.norm(x, 'nuc')", UnsupportedError, "norm", "nuc"),
     bad("th.norm(x, 3, axis=0)", UnsupportedError, "norm", "ord=3"),
+    bad("th.norm(x, 2)", UnsupportedError, "norm", "ord=2"),
     bad("th.norm(x, axis=4)", ShapeError, "norm", "4"),
     bad("th.norm(x, 1, axis='0')", ArgumentError, "norm", "'0'"),
     # Shapes.
@@ -140,8 +148,10 @@ OPERATIONS = [
     bad("th.conv2d(images, np.ones((3, 3, 3, 2)), strides=2)", TypeError, "conv2d", "'strides'"),
     bad("th.linear(x, x)", ShapeError, "matmul", "(2, 3)"),
     bad("th.linear(x, y, np.ones(7))", ShapeError, "linear", "bias", "(7,)"),
+    bad("th.linear(x, y, np.ones((7, 2, 2)))", ShapeError, "linear", "bias of shape"),
+    bad("th.linear(v, y, np.ones((2, 2)))", ShapeError, "linear", "bias of shape"),
     bad("th.linear(x, y, th.tanh)", ArgumentError, "linear", "bias", "activation="),
-    bad("th.linear(x, y, None, 3)", ArgumentError, "linear", "activation=3"),
+    bad("th.linear(x, y, None, 3)", ArgumentError, "linear", "activation", "not 3"),
     bad("th.linear(x, y, None, math.tanh)", UnsupportedError, "th.tanh"),
     bad("th.linear(x, y, None, np.sum)", UnsupportedError, "sum is not elementwise"),
     bad("th.linear(x, y, None, lambda z: (z, z))", ArgumentError, "linear", "several"),
@@ -151,7 +161,7 @@ OPERATIONS = [
     bad("th.conv2d(images, np.ones((3, 3, 4)))", ShapeError, "conv2d", "(3, 3, 4)"),
     bad("th.conv2d(np.ones((2, 3, 5, 3)), np.ones((6, 3, 3, 8)), padding=(1, 0))", ShapeError, "6 x 3", "of 5 x 5"),
     bad("th.conv2d(images, np.ones((3, 0, 3, 8)))", ShapeError, "conv2d", "3 x 0"),
-    bad("th.conv2d(images, np.ones((3, 3, 3, 8)), np.ones(()))", ShapeError, "conv2d", "bias of shape (8,)"),
+    bad("th.conv2d(images, np.ones((3, 3, 3, 8)), np.ones(()))", ShapeError, "conv2d", "bias", "(8,)"),
     bad("th.conv2d(images, np.ones((3, 3, 3, 2)), stride=(1, -1))", ArgumentError, "conv2d: stride must be", "(1, -1)"),
     bad("th.conv2d(images, np.ones((3, 3, 3, 2)), stride=1.5)", ArgumentError, "conv2d: stride must be", "1.5"),
     bad("th.conv2d(images, np.ones((3, 3, 3, 2)), padding=(1, 2, 3))", ArgumentError, "padding must be", "(1, 2, 3)"),
@@ -164,23 +174,23 @@ OPERATIONS = [
     bad("th.max_pool2d(images, 0)", ArgumentError, "max_pool2d: kernel must be", "0"),
     bad("th.max_pool2d(images, 9)", ShapeError, "max_pool2d", "(9, 9)"),
     bad("th.avg_pool2d(images, 9)", ShapeError, "avg_pool2d", "(9, 9)"),
-    bad("th.max_pool2d(x, 2)", ShapeError, "max_pool2d", "images (n, height, width, channels) are needed, not (2, 3)"),
+    bad("th.max_pool2d(x, 2)", ShapeError, "max_pool2d: images must have shape (n, height, width, channels), not (2"),
     bad("th.avg_pool2d(images, 0)", ArgumentError, "avg_pool2d: kernel must be", "0"),
     bad("th.max_pool2d(images, 2, 0)", ArgumentError, "max_pool2d: stride must be", "0"),
     bad("th.avg_pool2d(images, 2, 0)", ArgumentError, "avg_pool2d: stride must be", "0"),
-    bad("th.max_pool2d(images, 2, padding=2)", ArgumentError, "max_pool2d", "padding (2, 2) is more than half of the"),
+    bad("th.max_pool2d(images, 2, padding=2)", ArgumentError, "max_pool2d: padding must be at most half"),
     bad("th.avg_pool2d(np.ones((1, 4, 4, 1), int), 2)", DtypeError, "avg_pool2d", "int64"),
     bad("th.avg_pool2d(x, 2)", ShapeError, "avg_pool2d", "(2, 3)"),
     bad("th.avg_pool2d(images, 2, padding=2)", ArgumentError, "avg_pool2d", "half"),
     bad("th.max_pool2d(np.ones((1, 4, 4, 1), int), 2)", DtypeError, "max_pool2d", "int64"),
     bad("th.batch_norm(x, v, y)", ShapeError, "batch_norm", "bias", "(3, 2)"),
-    bad("th.batch_norm(x, np.ones(2), v)", ShapeError, "batch_norm", "weight of shape (3,), not (2,)"),
-    bad("th.batch_norm(x, v, 1.0)", ShapeError, "batch_norm", "bias of shape (3,), not ()"),
-    bad("th.batch_norm(x, v, v, v[None], v)", ShapeError, "batch_norm", "mean of shape (3,), not (1, 3)"),
-    bad("th.batch_norm(x, v, v, v, np.ones(2))", ShapeError, "batch_norm", "variance of shape (3,), not (2,)"),
+    bad("th.batch_norm(x, np.ones(2), v)", ShapeError, "batch_norm", "weight must have shape (3,), not (2,)"),
+    bad("th.batch_norm(x, v, 1.0)", ShapeError, "batch_norm", "bias must have shape (3,), not ()"),
+    bad("th.batch_norm(x, v, v, v[None], v)", ShapeError, "batch_norm", "mean must have shape (3,), not (1, 3)"),
+    bad("th.batch_norm(x, v, v, v, np.ones(2))", ShapeError, "batch_norm", "variance must have shape (3,), not (2,)"),
     bad("th.batch_norm(s, v, v)", ShapeError, "batch_norm", "x of shape ()"),
-    bad("th.batch_norm(x[:0], v, v)", ShapeError, "batch_norm", "no two values"),
-    bad("th.batch_norm(x, v, v, activation=lambda y: (y, y))", ArgumentError, "returns several values"),
+    bad("th.batch_norm(x[:0], v, v)", ShapeError, "batch_norm", "fewer than two values"),
+    bad("th.batch_norm(x, v, v, activation=lambda y: (y, y))", ArgumentError, "one value", "returns several"),
     bad("th.batch_norm(x, v, v, activation=th.softmax)", UnsupportedError, "elementwise"),
     bad("th.batch_norm(x, v, v, mean=v)", ArgumentError, "batch_norm", "mean and variance"),
     bad("th.batch_norm(x[:1], v, v)", ShapeError, "batch_norm", "(1, 3)"),
@@ -188,12 +198,12 @@ OPERATIONS = [
     bad("th.batch_norm(x, v, v, eps=-1.0)", ArgumentError, "batch_norm", "eps must be", "-1.0"),
     bad("th.batch_norm(x, v, v, eps=nan)", ArgumentError, "batch_norm", "eps must be", "nan"),
     bad("th.batch_norm(x, v, v, eps='a')", ArgumentError, "batch_norm", "eps must be", "'a'"),
-    bad("th.batch_norm(x, v, v, activation=3)", ArgumentError, "batch_norm", "activation=3"),
+    bad("th.batch_norm(x, v, v, activation=3)", ArgumentError, "batch_norm", "activation", "not 3"),
     bad("th.batch_norm(x, v, v, residual=y)", ShapeError, "batch_norm", "residual", "(3, 2)"),
     bad("th.lstm(x, y, y)", ShapeError, "lstm", "(2, 3)"),
     bad("th.lstm(np.ones((4, 2, 3)), np.ones((3, 8)), np.ones((2, 8)), state=5)", ArgumentError, "lstm", "state"),
     bad("th.lstm(np.ones((9, 3)), np.ones((3, 8)), np.ones((2, 8)), ids=[[9.5]])", DtypeError, "lstm", "float64"),
-    bad("th.lstm(np.ones((9, 3)), np.ones((3, 8)), np.ones((2, 8)), ids=[[9]])", ArgumentError, "lstm", "id 9"),
+    bad("th.lstm(np.ones((9, 3)), np.ones((3, 8)), np.ones((2, 8)), ids=[[9]])", ArgumentError, "lstm", "not 9"),
     # Classification.
     bad("th.cross_entropy(x)", TypeError, "cross_entropy", "'labels'"),
     bad("th.softmax(s)", ShapeError, "softmax", "()"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import tinyhyper as th
-from demos import stacks
+from demos.shared import stacks
 from tinyhyper.core.tape import current
 
 

@@ -31,7 +31,10 @@ class Stock {
 
   _reach(element) {
     if (element.group === "edges") {
-      return united(this._reach(this.nodes.get(element.data.source)), this._reach(this.nodes.get(element.data.target)));
+      const [source, target] = [element.data.source, element.data.target].map((id) => this.nodes.get(id));
+      const [from, to] = [source, target].map((end) => this._reach(end));
+      const { x1, x2 } = source.classes.includes("fixed") ? to : from; // a bar is as long as the run, its arrows go down to a step
+      return united({ ...from, x1, x2 }, to);
     }
     const { position: { x, y }, data: { width, height } } = element;
     return { x1: x - width / 2, x2: x + width / 2, y1: y - height / 2, y2: y + height / 2 };

@@ -28,9 +28,9 @@ from sphinx.util.inspect import stringify_signature
 
 import tinyhyper
 
-from .course.notebooks import execute, notebook
-from .course.pages import EXPLORER, lessons
 from .examples import differences
+from .notebooks import execute, notebook
+from .pages import EXPLORER, lessons
 
 LOGGER = logging.getLogger(__name__)
 ARGUMENTS = r"[a-z]\w*(?:, [a-z]\w*)*(?: \([^)]*\))?"  # as a docstring names them: "x, y: ..." or "alpha (0.1): ..."

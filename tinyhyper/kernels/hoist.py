@@ -1,4 +1,4 @@
-"""Sums taken apart: what is the same for all terms of a sum multiplies the sum, not every term.
+"""Factors hoisted out of sums: what is the same for all terms multiplies the sum, not every term.
 
 The gradient of a scalar is a sum over all elements, and much of the chain rule behind it is scalar arithmetic. So
 sum(a * c + b * c - d / e) over elements a, b and d is rewritten as sum(a + b) * c - sum(d) / e.
@@ -25,8 +25,8 @@ class Term(NamedTuple):
         return self._replace(sign=-self.sign)
 
 
-class Apart:
-    """Takes values of an expression apart. fixed(n): whether value n is the same for all terms of the sum."""
+class Hoist:
+    """Takes factors out of sums in an expression. fixed(n): whether value n is the same for all terms."""
 
     def __init__(self, expression: Expression, fixed: Callable[[int], bool]) -> None:
         self.lines, self.fixed = expression.lines, fixed

@@ -1,7 +1,7 @@
-"""A plan for arrays of few channels: (n, height, width, 16) beside (16,), a long loop around a very short one.
+"""A plan for a short inner axis, as of few channels: (n, height, width, 16) beside (16,).
 
-Several rounds of the long loop are taken as one: (n * height * width / 32, 512) beside the channels' numbers, repeated
-32 times. Vector registers are filled, and threads that sum over the channels do not write to one cache line.
+It merges several outer iterations into one long row: (n * height * width / 32, 512) beside the channels' numbers,
+repeated 32 times. So vector registers are full, and threads that sum over the channels do not write to one cache line.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .plan import KernelPlan
 WIDE = 512  # elements in one round: the partial sums of two outputs, in float64, still fit the nearest cache
 
 
-class Folded(KernelPlan):
-    """A plan that takes `copies` rounds of the outer one of two loops as one, where that is possible.
+class ShortAxisPlan(KernelPlan):
+    """A plan that merges `copies` iterations of the outer one of two loops into one row, where that is possible.
 
-    wide: the plan for arrays folded so; None if there is nothing to fold.
+    wide: the plan for arrays merged so; None if there is nothing to merge.
     """
 
     __slots__ = ("copies", "wide")
@@ -38,10 +38,10 @@ class Folded(KernelPlan):
             ArraySpec(shape, out.dtype) if all(varies) else ArraySpec((width,), np.dtype(np.float64))
             for out, varies in zip(self.outs, layout.varies[len(arrays) :])
         ]
-        self.wide = KernelPlan(self.expression, [self._fold(a) for a in arrays], shape, like, eager=False)
+        self.wide = KernelPlan(self.expression, [self._merge(a) for a in arrays], shape, like, eager=False)
         self.kernel = self.wide.kernel
 
-    def _fold(self, array: np.ndarray) -> np.ndarray:
+    def _merge(self, array: np.ndarray) -> np.ndarray:
         if array.size == 1:
             return array.reshape(())
         width = self.copies * self.shape[-1]
@@ -50,19 +50,19 @@ class Folded(KernelPlan):
     def _compute(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         if self.kernel is None or self.wide is None:
             return super()._compute(arrays)
-        results = self.wide.run([self._fold(array) for array in arrays])
+        results = self.wide.run([self._merge(array) for array in arrays])
         return [
-            self._unfold(result, out.shape).astype(out.dtype, copy=False) for result, out in zip(results, self.outs)
+            self._split(result, out.shape).astype(out.dtype, copy=False) for result, out in zip(results, self.outs)
         ]
 
-    def _unfold(self, result: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def _split(self, result: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         if result.ndim == 1:
             result = np.add.reduce(result.reshape(self.copies, -1), 0)
         return result.reshape(shape)
 
 
 def _copies(layout: LoopNest, arrays: Sequence[np.ndarray]) -> int:
-    """How many rounds make one: 1 unless each array has an element for every round, for every channel, or only one."""
+    """How many iterations make a row: 1 unless each array varies with the iteration, the channel, both or neither."""
     kinds = {(True, True), (False, True), (False, False)}
     if not kinds.issuperset(layout.varies):
         return 1
