@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import ArgumentError
 from .folders import own
 
 try:
@@ -30,6 +31,19 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> Path:
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return Path(os.path.expanduser(path))
+
+
+def write_as(suffix: str, path: str | os.PathLike[str], content: str) -> Path:
+    """Write a file of a kind, as `write` does.
+
+    suffix: of its kind, ".svg". Raises ArgumentError for a path with another one.
+    """
+    found = Path(path).suffix
+    if found.lower() not in ("", suffix):
+        raise ArgumentError(
+            f"{os.fspath(path)!r}: a {found} file holds something else; give it a name that ends in {suffix}"
+        )
+    return write(path, content)
 
 
 def publish(path: Path, content: bytes) -> None:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from math import isfinite
+from typing import Any
 
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 ODD_IN_LINES = re.compile(ODD.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"))
+NOUGHT, NONE_YET = "~ 0", "none yet"  # a gradient that is 0 up to rounding; one that no loss has sent
+MOST = 5  # digits of a number that would look like another in fewer
 CELL = "text-align: {}; vertical-align: top; padding: 0.15em 0.7em"
 
 
@@ -26,9 +30,30 @@ def plain_lines(text: str) -> str:
     return ODD_IN_LINES.sub(_written, text)
 
 
+class Printed(float):
+    """A number that is printed as a text of its own."""
+
+    def __new__(cls, value: float, text: str) -> Printed:
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
+
+    text: str
+
+
 def short(value: float | None, digits: int = 4) -> str:
     """A number in few digits; a dash if it is not known."""
+    if isinstance(value, Printed):
+        return value.text
     return "–" if value is None else f"{value + 0.0:.{digits}g}"
+
+
+def apart(values: Sequence[float | None]) -> list[Any]:
+    """Numbers in as many digits as tell those apart that differ; as they are, if that takes too many."""
+    different = {value for value in values if value is not None and isfinite(value)}
+    digits = (n for n in range(4, MOST + 1) if len({short(value, n) for value in different}) == len(different))
+    enough = next(digits, 4)
+    return [v if v is None or enough == 4 else Printed(v, short(v, enough)) for v in values]
 
 
 def count(number: int, noun: str) -> str:

@@ -39,6 +39,24 @@ WRITERS = {
 }
 
 
+SHOWN = {
+    ".svg": [lambda path: recorded().save_svg(path), lambda path: th.inspect.cuts(recorded()).save_svg(path)],
+    ".html": [lambda path: recorded().save_html(path)],
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+@pytest.mark.parametrize("name", ["a", "a.svg", "a.SVG", "a.html", "a.png", "a.b.svg", "a.html.svg"])
+def test_a_file_is_not_called_what_it_is_not(kind, name, tmp_path):
+    for write in SHOWN[kind]:
+        if name.lower().endswith(kind) or "." not in name:
+            assert write(tmp_path / name).read_text(encoding="utf-8").startswith(("<svg", "<!DOCTYPE html>"))
+        else:
+            with pytest.raises(th.ArgumentError, match=rf"{name}': a .* give it a name that ends in {kind}"):
+                write(tmp_path / name)
+            assert not (tmp_path / name).exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o027, 0])

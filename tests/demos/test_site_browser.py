@@ -126,7 +126,7 @@ def severe(visitor):
     ]
 
 
-@pytest.mark.parametrize("page", [*PAGES, *(f"{lesson}/explorer" for lesson in LESSONS)])
+@pytest.mark.parametrize("page", [*PAGES, "_modules/tinyhyper/core/errors", *(f"{lesson}/explorer" for lesson in LESSONS)])
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_serious(visitor, page, theme):
     visitor.system(theme)

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -64,6 +65,11 @@ def edges(shown):
     return found
 
 
+def looks(shown):
+    """The same, with a cut told from one where the gradient would end without it."""
+    return edges(replace(shown, arrows=[replace(arrow, flow=arrow.look) for arrow in shown.arrows]))
+
+
 @given(RUNS)
 @example(by_hand(cut_gradient=False, create_graph=True))
 def test_an_arrow_stands_for_the_edges_between_named_values_of_its_boxes(tape):
@@ -87,14 +93,14 @@ def test_an_arrow_stands_for_the_edges_between_named_values_of_its_boxes(tape):
 @examples
 def test_each_arrow_that_differs_is_marked_with_how_and_no_other(pair):
     shown, (first, second) = overlay(*map(whole, pair)), map(whole, pair)
-    before, after = edges(first), edges(second)
+    before, after = looks(first), looks(second)
     ends = [{(a.source, a.target, a.flow) for a in one.arrows} for one in (first, second)]
     drawn = {(a.source, a.target, a.flow): a for a in shown.arrows}
     assert len(drawn) == len(shown.arrows)
     for arrow in shown.arrows:
         here = arrow.source, arrow.target, arrow.flow
         lost = [before[(*here[:2], *names)] - after[(*here[:2], *names)] for names in arrow.links]
-        new = [arrow.flow in after[(*here[:2], *names)] - before[(*here[:2], *names)] for names in arrow.links]
+        new = [arrow.look in after[(*here[:2], *names)] - before[(*here[:2], *names)] for names in arrow.links]
         other = set().union(*(flows for flows, is_new in zip(lost, new) if is_new))
         match arrow.mark:
             case "":
@@ -104,18 +110,21 @@ def test_each_arrow_that_differs_is_marked_with_how_and_no_other(pair):
             case "second":
                 assert here in ends[1] and here not in ends[0] and not other
             case "cut-first":
-                assert here in ends[1] and "cut" in other
+                assert here in ends[1] and other & {"cut", "idle"} and arrow.flow != "cut"
             case "cut-second":
-                assert here in ends[1] and other and arrow.flow == "cut"
+                assert here in ends[1] and other and not other & {"cut", "idle"} and arrow.flow == "cut"
             case "value-first":
-                assert here in ends[1] and other == {"value"} and arrow.flow == "kept"
+                assert here in ends[1]
+                assert (other == {"value"} and arrow.flow == "kept") or ("idle" in other and arrow.look == "cut")
             case "value-second":
-                assert here in ends[1] and other == {"kept"} and arrow.flow == "value"
+                assert here in ends[1]
+                assert (other == {"kept"} and arrow.flow == "value") or ("cut" in other and arrow.look == "idle")
     assert drawn.keys() >= ends[1]
     for arrow in first.arrows:
         if (arrow.source, arrow.target, arrow.flow) not in drawn:  # it is drawn as what became of it
             became = [after[(arrow.source, arrow.target, *names)] for names in arrow.links]
-            assert all(any(drawn[arrow.source, arrow.target, flow].mark for flow in flows) for flows in became)
+            flows = [{"cut" if look == "idle" else look for look in looks} for looks in became]
+            assert all(any(drawn[arrow.source, arrow.target, flow].mark for flow in some) for some in flows)
     for key, box in shown.boxes.items():
         assert box.mark == {(True, True): "", (True, False): "first", (False, True): "second"}[
             key in first.boxes, key in second.boxes
@@ -345,3 +354,45 @@ def test_a_value_without_a_box_is_in_the_table_and_no_difference_in_the_picture(
     answer = inspect.differences(first, second)
     assert ("scale", "loss", "–", "kept") in answer.rows
     assert not any(marks_of(drawn(first, second), mark) for mark in ONLY) and "The arrows and boxes" in answer.svg()
+
+
+@pytest.mark.parametrize(
+    "first, second, told",
+    [
+        ("SGD(alpha=0.1) / SGD(alpha=0.01)", "SGD(alpha=0.1, horizon=2) / SGD(alpha=0.01)", "horizon=2"),
+        ("SGD(alpha=0.1, horizon=2)", "SGD(alpha=0.1)", "no horizon=2"),
+        ("SGD(alpha=0.1) / SGD(mu=0.5)", "SGD(alpha=0.1) / SGD(mu=1.0)", "mu=1.0, not mu=0.5 at level 1"),
+        ("SGD(alpha={'w': 0.1, 'b': 1.0})", "SGD(alpha={'w': 0.1, 'b': 2.0})", None),
+        ("SGD(alpha=1)", "SGD(alpha=1) / SGD(alpha=2) / SGD(alpha=3)", "level 1, SGD(alpha=2) / SGD(alpha=3)"),
+        ("SGD(alpha=0.1) / SGD(alpha=0.01)", "SGD(alpha=0.1)", "no level 1, SGD(alpha=0.01)"),
+        ("SGD(alpha=0.1) / SGD(alpha=0.01)", "Adam(alpha=0.1) / SGD(alpha=1)", ""),
+        ("SGD(alpha=0.1)", "Adam(alpha=0.2) / SGD(alpha=0.01)", ""),
+        ("a lesson", "another", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_question_names_what_sets_the_towers_apart_if_that_is_one_level(first, second, told):
+    tapes = [trained("sgd(0.1)/sgd(0.01)", 2, {"w": [1.0]}) for _ in range(2)]
+    for tape, title in zip(tapes, (first, second)):
+        tape.title = title
+    question = inspect.differences(*tapes).question
+    if told is None:  # options that hold several
+        assert question.startswith("What changed between the two? The second has alpha={'w': 0.1, 'b': 2.0}, not ")
+    else:
+        assert question == f"What changed between the two?{f' The second has {told}.' if told else ''}"
+
+
+def test_a_cut_that_has_a_graph_in_one_recording_alone_is_marked_and_the_numbers_are_said_to_be_the_seconds():
+    params = {"w": [1.0, -2.0], "b": 0.5}
+    plain = trained("sgd(0.1)/sgd(0.01)", 2, params)
+    for tapes, mark in ((lambda one, two: (one, two), "value-first"), (lambda one, two: (two, one), "value-second")):
+        pair = tapes(plain, trained("sgd(0.1)/sgd(0.01)", 2, params, create_graph=True))
+        shown = overlay(*map(whole, pair))
+        cut = [arrow for arrow in shown.arrows if arrow.flow == "cut" and arrow.source[0::2] == (0, "gradient")]
+        assert cut and {arrow.mark for arrow in cut} == {mark}
+        root = drawn(*pair)
+        assert marks_of(root, mark)
+        told = " ".join(text for text, _ in texts(root))
+        assert ONLY[mark] in told and "What is in both has the numbers of the second." in told
+        numbers = [box for box in shown.boxes.values() if box.key.kind == "loss"]
+        assert numbers and all(box.number == whole(pair[1]).boxes[box.key].number for box in numbers)

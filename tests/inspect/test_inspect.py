@@ -13,7 +13,7 @@ import tinyhyper as th
 from tinyhyper.core.tape import current
 from tinyhyper.core.tensor import leaf
 from tinyhyper.finite import norm
-from tinyhyper.inspect.gradients import contributions
+from tinyhyper.inspect.groups import contributions
 
 
 def shown(tape):

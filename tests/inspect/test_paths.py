@@ -17,7 +17,9 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.groups import named
 from tinyhyper.inspect.paths import Paths
+from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD, descend
 from tinyhyper.plain import short
 
@@ -98,7 +100,7 @@ def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps
     answer = inspect.paths(windowed(horizon, steps), "alpha")
     assert "paths) → alpha" in str(answer)
     drawn = answer.svg()
-    amounts = [float(text) for text in re.findall(r"th-amount[^>]*>([^<]+)<", drawn)]
+    amounts = [float(text) for text in re.findall(r"th-amount[^>]*>(?:[^<]+: )?([-.e\d]+)<", drawn)]
     total = sum(row[1] for row in answer.rows)
     assert amounts[0] == pytest.approx(total, rel=1e-3)  # from the loss, where the paths begin
     assert len(amounts) > 2 * horizon and f">loss[{steps - 1}]<" in drawn
@@ -159,7 +161,7 @@ def test_the_band_that_stands_out_is_the_way_that_contributes_most(horizon, weig
     tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
     answer = inspect.paths(tape, "alpha", limit=10**6)
     ways = defaultdict(list)
-    for path, contribution, _ in answer.rows:
+    for path, contribution, *_ in answer.rows:
         kinds = [re.sub(r"w\d(\.velocity)?", "w", name) for name in path.split(" → ")]
         ways[tuple(kind for kind, _ in groupby(kinds))].append(contribution)
     root = ElementTree.fromstring(answer.svg())
@@ -199,7 +201,7 @@ def test_of_several_hyperparameters_the_one_that_is_asked_for_stands_out(name):
 def test_the_caption_says_what_each_of_the_largest_paths_contributes():
     answer = inspect.paths(trained("adam/sgd(0.001)", 3, {f"w{n}": n + 1.0 for n in range(9)}, ghosts=True), "alpha")
     words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg())))
-    for path, contribution, _ in answer.rows[:4]:
+    for path, contribution, *_ in answer.rows[:4]:
         assert f"{path.split(' → ')[1]}: {contribution:.4g}" in words
     assert "; and 5 more." in words
 
@@ -222,6 +224,32 @@ def test_of_at_most_eight_paths_the_caption_says_what_each_contributes(horizon, 
     number = int(re.search(r"along (\d+) path", words)[1])
     assert all(text in words for text in each) or number > 8 or number == 1
     assert number > 8 or ("more." not in words and "together;" not in words)
+    groups = defaultdict(list)
+    for row in answer.rows if len(answer.columns) > 3 and number <= 8 else ():
+        groups[row[3]].append(row[1])
+    for name, values in groups.items():
+        many = f", {len(values)} paths, {short(sum(values))} together" if len(values) > 1 else ""
+        assert f"{name}{many}: " in words
+
+
+@given(st.integers(2, 3), st.integers(1, 5), st.integers(0, 9))
+@example(2, 4, 0)
+def test_a_band_names_the_groups_of_paths_along_it_and_its_number_is_their_sum(horizon, weights, seed):
+    answer = inspect.paths(multiplied(horizon, weights, seed, horizon + 1), "alpha", limit=10**6)
+    groups = defaultdict(float)
+    for row in answer.rows:
+        groups[row[3]] += row[1]
+    root = ElementTree.fromstring(answer.svg())
+    amounts = [text for text, one in zip(texts(root), root.iter(SPACE + "text")) if one.get("class") == "th-amount"]
+    numbers = [(text, box) for text, box in amounts if re.search(r"\d$", text)]
+    assert numbers
+    for text, (_, top, right, _) in numbers:
+        before, _, number = text.rpartition(": ")
+        beside = [names for names, (_, low, end, _) in amounts if abs(end - right) < 1 and 5 < abs(top - low) < 20]
+        names = before or beside[0]
+        if "…" not in names:
+            told = sum(groups[name] for name in names.split(", "))
+            assert float(number) == pytest.approx(told, rel=1e-3, abs=2e-3 * max(map(abs, groups.values())))
 
 
 def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
@@ -242,8 +270,9 @@ def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, see
     whole = int(re.search(r"along (\d+) path", caption)[1])
     each = r"(?:(\d+) paths )?(?:[Tt]hrough|[Dd]irectly) ?[^:;]*: "
     told = [int(many or 1) for many in re.findall(each, caption)]
-    more = re.search(r"; and (\d+) more\.", caption)
-    assert sum(told) + int(more[1] if more else 0) == (whole if told else 0) and bool(told) == (whole > 1)
+    more = re.findall(r"; and (\d+) more\.|(\d+) paths? more in other groups\.", caption)
+    rest = sum(int(one or other) for one, other in more)
+    assert sum(told) + rest == (whole if told else 0) and bool(told) == (whole > 1)
 
 
 @given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 9))
@@ -254,7 +283,8 @@ def test_each_number_stands_at_a_band_of_its_own(horizon, weights, seed):
     found = [*classes(root, "th-trail"), *classes(root, "th-branch")]
     bands = [points(band.get("d")) for band in found if band.get("d")]
     drawn = zip(root.iter(SPACE + "text"), texts(root))
-    places = [corners for text, (_, corners) in drawn if text.get("class") == "th-amount"]
+    found = [(text.text, corners) for text, (_, corners) in drawn if text.get("class") == "th-amount"]
+    places = [corners for text, corners in found if re.search(r"\d$", text)]  # the groups' names stand beside
     nearest = []
     for left, top, right, bottom in places:
         inside = [np.clip(band, (left, top), (right, bottom)) for band in bands]
@@ -262,3 +292,26 @@ def test_each_number_stands_at_a_band_of_its_own(horizon, weights, seed):
         nearest.append(int(np.argmin(apart)))
         assert min(apart) < 16
     assert len({*nearest}) == len(nearest) >= 2
+
+
+@pytest.mark.parametrize(
+    "stack", ["adam(0.01)/sgd(1e-3)", "sgd(0.1, mu=0.5)/sgd(1e-3)", "adam(0.01)/sgd(1e-3)/sgd(1e-6)"]
+)
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_the_pictures_of_paths_and_of_a_cut_that_is_not_made_have_whole_names(stack, horizon):
+    text = stack.replace(")", f", horizon={horizon})", 1)
+    tape = trained(text, 3, {"W1": [1.0, -2.0], "b1": 0.5, "W2": [0.3], "b2": 0.1}, ghosts=True, create_graph=True)
+    cut = next(cut for cut in tape.cuts if cut.step == 1 + horizon and cut.reason == "weights")
+    for answer in (inspect.paths(tape, "alpha"), inspect.without(tape, cut.number)):
+        root = ElementTree.fromstring(answer.svg())
+        names = [text.text for text in root.iter(SPACE + "text") if text.get("class") == "th-row"]
+        assert [name for name in names if "…" in name and name not in ("|…|", "u(…)")] == []
+        assert collisions(root) == [] and float(root.get("width")) <= 1280
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+@example([0.0] * 60)
+def test_each_group_has_a_name_of_its_own_and_the_first_contributes_most(values):
+    groups = named({(Key(0, n, "values"),): 1 for n in range(len(values))}, values)
+    assert len({group.name for group in groups}) == len(groups) == len(values)
+    assert groups[0].name == "A" and abs(groups[0].value) == max(map(abs, values))

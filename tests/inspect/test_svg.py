@@ -256,7 +256,7 @@ def test_the_legend_is_in_the_picture_where_the_recording_ends_with_a_backward_t
 @given(st.sets(st.sampled_from([*LEGEND]), min_size=1), st.integers(480, 1500), st.text("ae.", max_size=90))
 @example({"kept", "cut"}, 700, "e" * 50)
 def test_a_legends_cells_are_in_the_picture_and_apart(flows, width, note):
-    legend = Legend({flow: LEGEND[flow] for flow in LEGEND if flow in flows}, width, note)
+    legend = Legend({flow: LEGEND[flow] for flow in LEGEND if flow in flows}, width, [note] if note else [])
     canvas = Canvas(width, legend.height, "th-figure")
     legend.draw(canvas, 19)
     root = ElementTree.fromstring(canvas.picture())
@@ -535,7 +535,8 @@ def test_all_paths_of_a_gradient_are_drawn_with_what_came_along_each_arrow(answe
     others = classes(root, "th-branch")
     assert all(along(root, band, "kept") for band in [*chosen, *others])
     assert len({band.get("d") for band in [*chosen, *others]}) == 6
-    amounts = [float(text.text) for text in classes(root, "th-amount")]
+    told = [text.text.rpartition(": ")[2] for text in classes(root, "th-amount")]
+    amounts = [float(text) for text in told if re.search(r"\d$", text)]  # beside the names of groups
     assert len(answer.rows) == 6 and len(chosen) == 2 and len(others) == 4
     total = sum(row[1] for row in answer.rows)
     direct = sum(row[1] for row in answer.rows if row[0].count("→") == 2)
@@ -726,3 +727,21 @@ def test_where_no_loss_is_recorded_nothing_is_said_to_be_reached():
     with th.record() as tape:
         th.optim.SGD(0.1).step({"w": w})
     assert "backward() reaches" in th.inspect.svg(by_hand()) and "backward() reaches" not in th.inspect.svg(tape)
+
+
+@pytest.mark.parametrize(
+    "stack", ["sgd(0.1)/sgd(0.01)", "adam(0.1)/sgd(0.01)", "sgd(0.1, mu=0.5)/adam(0.01)/sgd(1e-3)"]
+)
+@pytest.mark.parametrize("steps", [2, 30])
+def test_what_a_cut_is_called_stands_in_the_column_of_its_step_and_weights_come_before_state(stack, steps):
+    tape = trained(stack, steps, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True)
+    for picture in (inspect.svg(tape), inspect.without(tape, len(tape.cuts) - 1).svg()):
+        root = ElementTree.fromstring(picture)
+        ends = [float(band.get("x")) + float(band.get("width")) for band in classes(root, "th-band")]
+        starts = [float(band.get("x")) for band in classes(root, "th-band")]
+        drawn = zip(root.iter(SPACE + "text"), texts(root))
+        labels = [(text.text, box) for text, (_, box) in drawn if text.get("class") == "th-reason"]
+        assert labels
+        for text, (left, _, right, _) in labels:
+            assert any(start - 1 < left and right < end + 1 for start, end in zip(starts, ends)), text
+            assert not re.search("state.*weights", text)

@@ -11,7 +11,9 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.boxes import Boxes
 from tinyhyper.inspect.captions import ONLY
+from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.pair import Pair
+from tinyhyper.inspect.records import walk
 
 
 def by_hand(steps=2, cut_weights=True, cut_gradient=True, extra=False):
@@ -121,3 +123,32 @@ def test_the_numbers_of_a_backward_pass_keep_off_its_captions_and_boxes(scale, g
     for picture in tape.frames(scale=scale):
         found = collisions(ElementTree.fromstring(picture))
         assert [one for one in found if "arrow" not in one] == []
+
+
+INNER = {
+    "square": lambda w, decay: th.sum(w**2) * decay,
+    "tanh": lambda w, decay: th.sum(th.tanh(w * decay)),
+    "product": lambda w, decay: w[0] * w[1] + decay,
+}
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("create_graph", [True, False])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_gradient_made_by_hand_is_drawn_as_far_as_it_has_a_graph(inner, create_graph, cut):
+    """Along the kept links a loss reaches the leaves that it reaches along the kept edges."""
+    w, decay, alpha = (th.tensor(x, requires_grad=True) for x in ([1.0, -2.0], 0.5, 0.1))
+    with th.record() as tape:
+        (g,) = th.gradients(INNER[inner](w, decay), w, create_graph=create_graph)
+        th.sum((1.0 - alpha * (g.detach() if cut else g)) ** 2).backward()
+    boxes, graph = Boxes(tape), Graph(tape)
+    (loss,) = graph.losses
+
+    def before(box):
+        return [source for source, target, flow, _ in boxes.joins if target == box and flow == "kept"]
+
+    reached = {boxes.known((box, 0)) for box in walk([boxes.box[loss[0]]], before)} & {"w", "decay", "alpha"}
+    assert reached == {graph.known(place) for place in graph.behind([loss], ("kept",))} & {"w", "decay", "alpha"}
+    drawn = [text for box in boxes.inside for text in boxes.caption(box) if text.startswith("VJP of ")]
+    assert bool(drawn) == create_graph
+    assert collisions(ElementTree.fromstring(inspect.svg(tape))) == []

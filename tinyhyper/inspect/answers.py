@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from ..files import write
+from ..files import write_as
 from ..plain import markup, plain, plain_lines, table
 from .canvas import Picture
 from .table import drawn_table, shown
@@ -64,7 +64,7 @@ class Answer:
 
     def save_svg(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, which appears whole or not at all; returns its path."""
-        return write(path, self.svg())
+        return write_as(".svg", path, self.svg())
 
     def _repr_html_(self) -> str:
         words = markup(self.text).replace("\n", "<br>")

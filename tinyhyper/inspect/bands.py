@@ -39,36 +39,54 @@ def band(layout: Layout, arrow: Arrow, end: Literal["start", "end"]) -> Route:
     return layout.route(arrow, BESIDE if end == "start" else 0)
 
 
-def spread(arrows: Sequence[Arrow], texts: Mapping[Joint, str]) -> tuple[float, float]:
+def spread(
+    arrows: Sequence[Arrow], texts: Mapping[Joint, str], groups: Mapping[Joint, str]
+) -> tuple[float, float]:
     """How wide boxes are at least, and how far gradients stand from the next step: numbers stand beside their bands.
 
     What came up to a box stands below it, to the left of the band; what came to a gradient, on its right.
+    groups: as of `amounts`.
     """
-    across = [_width(text) + 24 for (number, _), text in texts.items() if arrows[number].source.kind == "gradient"]
+    gradients = {joint: text for joint, text in texts.items() if arrows[joint[0]].source.kind == "gradient"}
+    across = [_width(text) + 24 for text in gradients.values()]
+    across += [_width(_both(groups.get(joint, ""), text)) + 24 for joint, text in gradients.items()]
     up = [_width(text) for (number, _), text in texts.items() if arrows[number].source.kind == "values"]
     return 2 * (BESIDE + max(up, default=0)), max([AFTER, *[width for width in across if width <= WIDEST]])
 
 
 def amounts(
-    layout: Layout, arrows: Sequence[Arrow], texts: Mapping[Joint, str]
+    layout: Layout, arrows: Sequence[Arrow], texts: Mapping[Joint, str], groups: Mapping[Joint, str]
 ) -> Iterator[tuple[float, float, str, str]]:
-    """What came along arrows: where it stands, the text, and which end of it stands there."""
+    """What came along arrows: where it stands, the text, and which end of it stands there.
+
+    groups: the names of the groups of paths that lead along an arrow, which stand beside the number.
+    """
     for (number, end), text in texts.items():
-        arrow = arrows[number]
+        arrow, names = arrows[number], groups.get((number, end), "")
         (x, y), kinds = band(layout, arrow, end).mark, (arrow.source.kind, arrow.target.kind)
+        both = _both(names, text)
         if arrow.source.lane != arrow.target.lane or "loss" in kinds:
-            yield x - 8, y + 5, text, "end"
+            yield x - 8, y - 4, names, "end"
+            yield x - 8, y + (11 if names else 5), text, "end"
         elif "gradient" not in kinds:
-            yield x, y - 9, text, "middle"
-        elif kinds[0] == "gradient" and _width(text) + 24 <= layout.after:  # what came to it leads on from it, too
+            yield x, y - 9, both, "middle"
+        elif kinds[0] == "gradient" and _width(both) + 24 <= layout.after:  # what came to it leads on from it, too
+            yield x + 12, y + 20, both, "end"
+        elif kinds[0] == "gradient" and _width(text) + 24 <= layout.after:
             yield x + 12, y + 20, text, "end"
+            yield x + 12, y + 35, names, "end"
         elif kinds[0] == "gradient":
-            yield layout.center(arrow.source)[0], layout.below(arrow.source), text, "middle"
+            yield layout.center(arrow.source)[0], layout.below(arrow.source), both, "middle"
 
 
 def told(arrows: Sequence[Arrow], came: Mapping[Joint, float], norms: Collection[Key]) -> dict[Joint, str]:
     """What came along arrows, as text. norms: the boxes at which it is a norm."""
     return {joint: f"{'norm ' if arrows[joint[0]].source in norms else ''}{short(came[joint])}" for joint in came}
+
+
+def _both(names: str, text: str) -> str:
+    """A number after the names of its groups, if it has some."""
+    return f"{names}: {text}" if names else text
 
 
 def _width(text: str) -> float:

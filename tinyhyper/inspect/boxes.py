@@ -46,21 +46,26 @@ class Boxes(Trees):
         self.joins = self._joins()
 
     def _has_box(self, number: int) -> bool:
-        """Constants without a name stand in the brackets of what reads them."""
+        """Constants without a name stand in the brackets of what reads them; so does what a backward pass computed, but
+        for what has a graph, as by create_graph=True.
+        """
         node = self.nodes[number]
+        if node.sweep:
+            return any(edge.flow == "kept" for edge in self.into[number])
         cut = any(edge.cut is not None for edge in self.out[number])
-        return not node.sweep and (node.kind != "constant" or cut or self.known((number, 0)) is not None)
+        return node.kind != "constant" or cut or self.known((number, 0)) is not None
 
     def _after(self, number: int) -> int | None:
         """The operation whose box an operation shares: the only one that reads it, and reads nothing else in a box."""
-        readers = [edge for edge in self.out[number] if not self.nodes[edge.target].sweep]
+        readers = [edge for edge in self.out[number] if self._has_box(edge.target)]
         node = self.nodes[number]
         shared = len(readers) == 1 and flow_in(self.tape, readers[0]) not in ("cut", "gate")
         if node.kind != "operation" or not shared or self.known((number, 0)):
             return None
         target = self.nodes[readers[0].target]
         read = sum(self._has_box(edge.source) for edge in self.into[target.number])
-        return target.number if target.kind == "operation" and len(node.outputs) == read == 1 else None
+        alike = target.kind == "operation" and target.sweep == node.sweep
+        return target.number if alike and len(node.outputs) == read == 1 else None
 
     def _joins(self) -> list[Join]:
         found: dict[tuple[int, int, int | None], Drawn] = {}
@@ -79,6 +84,9 @@ class Boxes(Trees):
     def caption(self, box: int) -> tuple[str, str]:
         """The two lines of a box."""
         place, chain = (box, 0), [self.computed(number) or self.nodes[number].kind for number in self.inside[box]]
+        if self.nodes[box].sweep:
+            made = [self.nodes[number].vjp_of for number in self.inside[box]]
+            chain = [f"VJP of {', '.join(dict.fromkeys(filter(None, made)))}"] if any(made) else chain
         known, output = self.known(place), self.tape.output((box, 0))
         value = sized(output) if output.number is None else short(output.number)
         text = clip(" ← ".join(chain), LONGEST)

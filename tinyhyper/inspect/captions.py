@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from math import ceil, inf
 from textwrap import wrap
 
 from ..errors import ArgumentError
 from ..naming import KAPPA, LOSS, own
-from ..plain import plain, short
-from .graph import look_of
+from ..plain import NONE_YET, plain, short
 from .letters import clip, clipped, fitted, wide
-from .rows import SKIPPED, SMALL, became, needed, told, tuned
+from .rows import SKIPPED, SMALL, needed, number, told, tuned, with_state
 from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import site
 
@@ -32,8 +32,8 @@ ONLY: dict[Mark, str] = {
     "second": "only in the second recording",
     "cut-first": "in both, cut in the first",
     "cut-second": "in both, cut in the second",
-    "value-first": "in both, without a gradient in the first",
-    "value-second": "in both, without a gradient in the second",
+    "value-first": "in both, without a graph in the first",
+    "value-second": "in both, without a graph in the second",
 }
 BRANCH = "other paths; a green number is what all along its band contribute"
 LETTERS, ENDS = 15, 24  # the size of letters in a box of one value; its margin, both sides together
@@ -127,21 +127,19 @@ class Captions:
         if key.kind == "loss":
             return f"loss[{key.step}]", "" if box.number is None else told(box, box.number)
         many = "values" if key.lane else "weights"
-        value = box.names[names[0]] if len(names) == 1 else None
         norm = box.norms.get(names[0]) if len(names) == 1 else None
-        number = norm if value is None else value
-        remark = "" if number is None else told(box, number)
-        remark = remark if remark in ("", SKIPPED) or value is not None else f"norm {remark}"
-        remark = became(box, names[0], remark) if number is not None else remark
+        remark = number(box, names[0]) if len(names) == 1 else ""
+        remark = remark if remark in ("", SKIPPED) or norm is None else f"norm {remark}"
         if key.kind == "gradient":
             if not self.known(key):
-                remark = "none yet: zero" if all(value == 0 for value in box.names.values()) else "loss is not shown"
+                none = all(short(value) == NONE_YET for value in box.names.values())
+                remark = NONE_YET if none else "loss is not shown"
             one = tuned(box, names[0], own(names[0], key.lane).title) if len(names) == 1 else many
             return fitted(f"∂loss/∂{one}", room), remark
         if box.skipped:
             remark = SKIPPED
         elif box.state:
-            remark = "with " + ", ".join(sorted(box.state))
+            remark = with_state(box)
         elif len(names) > 1:
             remark = ", ".join(own(name, key.lane).title for name in names)
         one = own(names[0], key.lane).title if len(names) == 1 else f"{len(names)} {many}"
@@ -172,7 +170,8 @@ class Captions:
             lines.append(f"{of}level {lane - 1}")
         own_boxes = [name for box in boxes if not box.gone for name in box.names]
         still = [own(name, lane).title for name in fixed if name not in own_boxes]
-        if tuned and still and self.figure.alone is None:  # else they have a box
+        boxed = any(arrow.source == (lane, FIXED, "values") for arrow in self.figure.arrows)
+        if tuned and still and (self.figure.alone is None or not boxed):
             lines.append(f"fixed: {', '.join(still)}")
         if listed and len(" ".join(lines)) < LANE:
             lines = [", ".join(lines)] if lines else []
@@ -203,7 +202,7 @@ class Captions:
         """What each kind of arrow means."""
         arrows = self.figure.visible()
         left_out = [cut.number for arrow in arrows if arrow.flow == "asked" for cut in arrow.cuts]
-        kinds = [look_of(a.flow, a.cuts) for a in arrows] + [key.kind for key in self.figure.boxes]
+        kinds = [a.look for a in arrows] + [key.kind for key in self.figure.boxes]
         return meanings(kinds, left_out, self.figure.marks())
 
     def reached(self) -> str:
@@ -217,8 +216,23 @@ class Captions:
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
 
-    def made(self) -> str:
-        """By which lines of code the cuts were made."""
+    def notes(self) -> list[str]:
+        """How values differ that are printed alike, and by which lines of code the cuts were made."""
+        return [*self._differences()[:FEW], *filter(None, [self._made()])]
+
+    def _differences(self) -> list[str]:
+        """By how much a value differs from the one before, where both are printed alike."""
+        found = []
+        boxes = {key: box for key, box in sorted(self.figure.boxes.items()) if key.kind == "values" and not box.gone}
+        for (before, old), (key, new) in pairwise(boxes.items()):
+            for name, value in new.names.items() if before.lane == key.lane and not new.skipped else ():
+                was, called = old.names.get(name), own(name, key.lane).title
+                if value is None or was is None or value == was or short(value) != short(was):
+                    continue
+                found.append(f"{called}[{key.step}] - {called}[{before.step}] = {value - was:.2g}")
+        return found
+
+    def _made(self) -> str:
         if self.figure.alone is not None:
             return ""
         places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))

@@ -61,8 +61,8 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
             style = "th-bar" if isfinite(number) else "th-bar th-minus"
             sheet.bar(n, min(one, there), abs(there - one), style)
             drawn.add(style)
-    which = "smallest" if smallest else "largest"
-    notes = [f"Each row is the {which} value that the next one was made of."]
+    which = "smaller" if smallest else "larger"
+    notes = [f"Each row was computed from the row above it, and from nothing {which}."]
     notes += [f"The scale is logarithmic and holds all sizes of {info.dtype}."]
     notes += [f"{count(more, 'value')} between rows left out."] if (more := len(whole) - len(found)) else []
     for n, note in enumerate(notes):

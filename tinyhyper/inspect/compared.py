@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -15,19 +17,21 @@ from .captions import ONLY
 from .cost import Cost, cost
 from .diagram import Diagram
 from .figure import steps_of, whole
-from .gradients import ARROW
 from .graph import Graph
+from .groups import ARROW
 from .overlaid import Overlaid
 from .overlay import overlay, telling
 from .pair import Pair
 from .records import Flow, Recording
 from .scene import Scene
-from .shapes import Figure
+from .shapes import FIXED, Figure
 
+OPTION = re.compile(r"\w+=(?:\{.*?\}|\(.*?\)|[^,()]+)")  # of an optimizer, as it is printed
 STEPS, MOST = 2, 3  # in the picture; edges that the text names
 FLOWS: dict[Flow, str] = {"kept": "kept", "cut": "cut", "value": "without a gradient", "gate": "kept for later losses"}
 WHICH = "first", "second"
 QUESTION = "What changed between the two?"
+NUMBERS = "What is in both has the numbers of the second."
 Ends: TypeAlias = "tuple[str, str]"  # the names of the values that an edge joins
 
 
@@ -53,10 +57,27 @@ def differences(first: Recording, second: Recording) -> Answer:
     costs = [*map(cost, tapes)]
     words = "\n".join(map(_words, tapes, costs, WHICH))
     marked = "" if shown is None else _marked(shown)
-    draw = partial(_drawn, tapes, shown, marked or f"{told}{rest}", words, costs)
+    question = f"{QUESTION} {_tower(first.title or '', second.title or '')}".strip()
+    draw = partial(_drawn, question, tapes, shown, marked or f"{told}{rest}", words, costs)
     columns = ("from", "to", "in the first", "in the second")
     text = "\n".join(filter(None, (f"{told}{''.join(named)}{more}{rest}", marked, words)))
-    return Answer(QUESTION, text, columns, rows, draw=draw)
+    return Answer(question, text, columns, rows, draw=draw)
+
+
+def _tower(first: str, second: str) -> str:
+    """What sets the tower of the second recording apart, if that is some levels, or options of one level."""
+    one, two = first.split(" / "), second.split(" / ")
+    if len(one) != len(two):
+        longer, level = max(one, two, key=len), min(len(one), len(two))
+        if longer[:level] != min(one, two, key=len):
+            return ""
+        return f"The second has {'' if longer == two else 'no '}level {level}, {' / '.join(longer[level:])}."
+    differ = [n for n, (mine, theirs) in enumerate(zip(one, two)) if mine != theirs]
+    options = [OPTION.findall(tower[differ[0]]) for tower in (one, two)] if len(differ) == 1 else [[], []]
+    mine, theirs = ([option for option in those if option not in others] for those, others in (options, options[::-1]))
+    at = f" at level {differ[0]}" if differ and differ[0] else ""
+    told = [", ".join(theirs), f"{'not' if theirs else 'no'} {', '.join(mine)}" if mine else ""]
+    return f"The second has {', '.join(filter(None, told))}{at}." if mine or theirs else ""
 
 
 def _relations(first: Recording, second: Recording) -> list[dict[Ends, str]]:
@@ -118,27 +139,33 @@ def _words(tape: Recording, costs: Cost, which: str) -> str:
 
 
 def _overlaid(first: Recording, second: Recording) -> Figure | None:
-    """The steps that show most of what differs; None where the recordings have no step in common."""
+    """The steps that show most of what differs; None where the recordings have no step in common.
+
+    Constants that are the same in both have no arrows beside other values: their lane names them.
+    """
     if not {*steps_of(first)} & {*steps_of(second)}:
         return None
     shown = overlay(whole(first), whole(second))
     last = shown.steps[-1]
     some = [step for step in shown.steps if step + STEPS <= last and step not in (*first.skipped, *second.skipped)]
     start = telling(shown, some or shown.steps[:1], STEPS)
-    return shown.part(start, max(min(STEPS, last - start), 1))
+    shown = shown.part(start, max(min(STEPS, last - start), 1))
+    lanes, alone = {key.lane for key in shown.boxes}, shown.alone or {}
+    same = [a for a in shown.arrows if a.source.step == FIXED and not a.mark and not alone[a.source.lane]]
+    return replace(shown, arrows=[a for a in shown.arrows if a not in same or a.source.lane not in lanes])
 
 
 def _drawn(
-    tapes: Sequence[Recording], shown: Figure | None, caption: str, words: str, costs: Sequence[Cost]
+    title: str, tapes: Sequence[Recording], shown: Figure | None, caption: str, words: str, costs: Sequence[Cost]
 ) -> Picture:
     """Both recordings in one picture; of whole graphs the second alone where one is too large to be drawn whole."""
     if shown is not None:
         rows = [(which, tape.title or "", *_cells(each)) for tape, each, which in zip(tapes, costs, WHICH)]
-        return Overlaid(shown, QUESTION, caption, rows).draw()
+        return Overlaid(shown, title, f"{caption} {NUMBERS}", rows).draw()
     graphs = [Boxes(tape) for tape in tapes]
     if any(steps_of(tape) or not tape.nodes for tape in tapes) or any(one.left_out > 0 for one in graphs):
-        return Scene(tapes[1], QUESTION, f"{caption}\n{words}").draw()
-    return _Both(Pair(*graphs), (), f"{caption}\n{words}", QUESTION).draw()
+        return Scene(tapes[1], title, f"{caption}\n{words}").draw()
+    return _Both(Pair(*graphs), (), f"{caption}\n{words}", title).draw()
 
 
 def _cells(costs: Cost) -> list[str]:

@@ -16,6 +16,7 @@ WIDE, GAP, PAD = 540, 150, 14  # how wide a part is, and what is between parts; 
 LINE, HIGH, DOWN = 23, 26, 30  # from line to line of words; how high a box is, and from row to row
 FEW, LONGEST, LETTERS = (24, 12, 8, 4, 2), 26, 15  # boxes of a kind, as many as fit; characters in a box; their size
 PARTS = {" read": "what the last step read", "value": "values as they are now", "gradient": "gradients in .grad"}
+LEVEL = "hyperparameters"
 SHAPES = "The shape of an array stands behind its name. What has none is one number."
 
 
@@ -23,6 +24,7 @@ class Section:
     """A part of the file: lines of words and boxes, with their places. high: its height.
 
     why: of its arrays.  rows: the arrays, each with what it is called.  few: how many of a kind have a box.
+    With the hyperparameters as they are now stands t of their level, which is no array.
     """
 
     def __init__(self, why: str, rows: Sequence[tuple[str, Saved]], few: int) -> None:
@@ -36,7 +38,8 @@ class Section:
             kinds[_kind(row)].append(clip(name, LONGEST) + (f" {row.shape}" if row.shape else ""))
         for kind, names in kinds.items():
             self._write(kind, "th-small")
-            self._put(names[:few] + ([f"and {len(names) - few} more"] if len(names) > few else []))
+            more = [f"and {len(names) - few} more"] if len(names) > few else []
+            self._put([*names[:few], *more, *(["t"] if why == "value" and kind.startswith(LEVEL) else [])])
         self.high += PAD - 8
 
     def _write(self, text: str, style: str) -> None:
@@ -93,4 +96,4 @@ def _kind(row: Saved) -> str:
     if row.why.startswith("gradient"):
         return "gradients"
     level = f"of level {row.level}" if row.role != "weights" else ""
-    return {"weights": "weights", "state": f"state {level}"}.get(row.role, f"hyperparameters {level}")
+    return {"weights": "weights", "state": f"state {level}"}.get(row.role, f"{LEVEL} {level}")

@@ -18,13 +18,12 @@ from ..errors import ArgumentError
 from .boxes import Boxes, Join
 from .canvas import Canvas, Picture
 from .captions import LEGEND, meanings
-from .graph import look_of
 from .legend import LEFT, Legend
 from .letters import clip, wide
 from .opened import Opened
 from .pair import Pair
 from .records import Recording
-from .shapes import Mark
+from .shapes import Mark, look_of
 from .spots import Area, Spot, Spots, points
 from .text import site
 

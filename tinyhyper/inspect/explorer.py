@@ -16,7 +16,7 @@ from zlib import compress
 
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
-from ..files import write
+from ..files import write_as
 from ..plain import markup
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
@@ -90,7 +90,7 @@ def save_html(
     tape: Recording, path: str | os.PathLike[str], *, beside: Recording | None = None, at: int = 0
 ) -> Path:
     """Write the page to a file, which appears whole or not at all; returns its path. beside, at: as in `explore`."""
-    return write(path, page(tape, beside=beside, at=at))
+    return write_as(".html", path, page(tape, beside=beside, at=at))
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: dict[str, str], **parts: str) -> Page:

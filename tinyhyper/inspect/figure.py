@@ -7,7 +7,8 @@ from collections.abc import Collection
 from heapq import heappop, heappush
 
 from ..errors import ArgumentError
-from .graph import flow_in, flow_of
+from ..plain import NONE_YET, Printed
+from .graph import flow_in, flow_of, number_of, roundings
 from .names import order, ordered
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
 from .shapes import FIXED, Arrow, Box, Drawn, Figure, Key
@@ -73,7 +74,7 @@ class _FigureBuilder:
 
     def __init__(self, tape: Recording, opened: Collection[int]) -> None:
         self.tape, self.opened = tape, opened
-        self.into = by_target(tape.edges)
+        self.into, self.bounds = by_target(tape.edges), roundings(tape)
         self.boxes: dict[Key, Box] = {}
         self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
         self.where: dict[Place, Key] = {}
@@ -85,7 +86,7 @@ class _FigureBuilder:
             if node.of is not None and node.of in self.where:
                 label = self.tape.output(node.of).label
                 box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
-                name, value = ("" if label is None else label.name), node.outputs[0].value
+                name, value = ("" if label is None else label.name), number_of(tape, (node.number, 0), self.bounds)
                 box.names[name] = value
                 self._measure(box, name, node.outputs[0])
                 if label is not None and label.coordinate is not None:
@@ -150,8 +151,7 @@ class _FigureBuilder:
         return [(place, flow, [*passed.values()]) for (place, flow), passed in found.items()]
 
     def _place(self, node: Node, n: int, label: Label) -> None:
-        value = node.outputs[n].number
-        key = box_of(node, label)
+        value, key = number_of(self.tape, (node.number, n), self.bounds), box_of(node, label)
         if key is None:
             return
         if key.step == FIXED:
@@ -166,7 +166,8 @@ class _FigureBuilder:
         if label.role == "state":
             box.state.add(label.name.rpartition(".")[2])
         else:
-            box.names[label.name] = value
+            none = key.kind == "gradient" and node.kind == "constant" and value == 0
+            box.names[label.name] = Printed(0.0, NONE_YET) if none else value
             self._measure(box, label.name, node.outputs[n])
             if key.kind == "gradient" and label.coordinate is not None:
                 box.coordinates[label.name] = label.coordinate

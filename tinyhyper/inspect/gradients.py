@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..finite import norm
-from ..plain import count, short
+from ..plain import NOUGHT, count, short
 from .answers import Answer
+from .captions import Captions
+from .figure import steps_of
+from .figure import whole as whole_figure
 from .ghosts import size
 from .graph import Graph
-from .names import STEP
+from .groups import ARROW, FEW, LISTED, beside, contributions, leading, named, together, told, way_of
+from .names import STEP, order
+from .names import named as by_label
 from .passes import vanishing
 from .paths import Part, Paths
 from .records import Cut, Place, Recording, walk
@@ -21,8 +25,6 @@ from .shapes import Key
 from .text import site
 from .zeros import Segment
 
-ARROW = " → "
-FEW, LISTED = 8, 4  # so many paths a caption lists each by itself; of more, so many groups through the same boxes
 WAYS = 100  # ways through the boxes of a picture that are followed
 
 
@@ -60,21 +62,35 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
             "pass on to see the paths."
         )
 
-    def flow(boxes: Mapping[Place, Key], called: Callable[[Key], str]) -> Flow:
-        """What came along each arrow of the picture, through which boxes most of it came, and what in words."""
-        between, ways = found.between(place, losses, boxes), found.ways(place, losses, boxes, WAYS)
+    each = [(_between(graph, part), part.paths, value) for part, value in zip(parts, values)]
+    shown = whole_figure(tape) if len(parts) > 1 and steps_of(tape) else None
+    where = {} if shown is None else shown.where
+    ways = found.ways(place, losses, where, WAYS)
+    came = contributions([way.value for way in ways.values()], whole)
+    groups = named({way: one.paths for way, one in ways.items()}, came) if len(ways) > 1 else []
+    number = sum(part.paths for part in parts)
+    most = FEW if number <= FEW else LISTED
+    lines = told(each, number, most) if len(each) > 1 else ""
+    lines = f" {lines[:1].upper()}{lines[1:]}." if lines else ""
+    if groups and shown is not None:
+        routes = [way_of(part.through[: -1 if part.paths > 1 else None], where) for part in parts]
+        names = [leading(groups, route) for route in routes]
+        called = Captions(shown).brief
+        columns, rows = (*columns, "group"), [(*row, name) for row, name in zip(rows, names)]
+        some = [g.words([one for one, name in zip(each, names) if name == g.name], most, called) for g in groups[:most]]
+        more = sum(group.number for group in groups[most:])
+        lines = "\n".join(["", *some, *([f"{count(more, 'path')} more in other groups."] if more else [])])
+
+    def flow(boxes: Mapping[Place, Key]) -> Flow:
+        """What came along each arrow of the picture, by which groups of paths, and which of them most."""
+        between = found.between(place, losses, boxes)
         amounts = dict(zip(between, contributions([*between.values()], whole)))
-        came = dict(zip(ways, contributions([way.value for way in ways.values()], whole)))
-        each = [(_between(graph, part), part.paths, value) for part, value in zip(parts, values)]
-        if len(ways) < 2:
-            return Flow(amounts, next(iter(ways), ()), told=_listed(each))
-        ranked = sorted(ways, key=lambda way: -abs(came[way]))
-        number, all_paths = ways[ranked[0]].paths, sum(way.paths for way in ways.values())
-        if all_paths > FEW:  # a group's contributions may cancel: of few paths each is told
-            each = [(ARROW.join(map(called, way[1:-1])), ways[way].paths, came[way]) for way in ranked]
-        which = "path" if all_paths == len(ways) else f"group of {count(number, 'path')}"
-        words = f"the {which} that contributes most: {_together(came[ranked[0]], number)}"
-        return Flow(amounts, ranked[0], words, _listed(each))
+        if not groups:
+            return Flow(amounts, next(iter(found.ways(place, losses, boxes, WAYS)), ()), told=lines)
+        first = groups[0]
+        which = "path" if len(groups) == number else f"group of {count(first.number, 'path')}"
+        words = f"the {which} that contributes most: {together(first.value, first.number)}"
+        return Flow(amounts, first.way, words, lines, beside(groups))
 
     caption = text.split(". ")[0] + "."
     ends = [place, *(part.through[0] for part in parts)]
@@ -110,13 +126,14 @@ def _asked(graph: Graph, of: str, zero: bool = False) -> Place:
 
 def _tiny(graph: Graph, gradient: Place) -> bool:
     """Whether a gradient is 0, at least up to rounding."""
-    return abs(graph.number(gradient) or 0.0) <= graph.roundings[graph.tape.node(gradient).loss]
+    number = graph.number(gradient)
+    return not number or short(number) == NOUGHT
 
 
 def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> Answer:
     """The gradient is 0, at least up to rounding: each path multiplies by 0, or contributions cancel."""
     tape, name, loss = graph.tape, graph.name(place), graph.tape.node(gradient).loss
-    left = f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}"
+    left = f"backward() left {graph.left(place, float(graph.number(gradient) or 0.0))} in the .grad of {name}"
     text = f"A path without a cut leads from the loss to {name}, but it contributes 0: {left}."
     text = f"It is 0 up to rounding: {left}." if graph.number(gradient) else text
     if tape.program is None or loss is None:
@@ -127,18 +144,28 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     bound = graph.roundings[loss]
     if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
-    early: list[Place] = []  # what is 0 and was read
-    rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, early)) for part in parts]
-    reasons = listed(why for *_, why in rows if why)
-    caption = f"{text} {reasons[:1].upper()}{reasons[1:]}." if reasons else text
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, *early])
+    parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))
+    read: dict[str, tuple[str, list[Place]]] = {}  # by reason, the operation, and what is 0 and was read
+    rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, read)) for part in parts]
+    zeros = {zero for _, some in read.values() for zero in some}
+    caption = text
+    for op in dict.fromkeys(op for op, _ in read.values()):
+        mine = {zero for other, some in read.values() for zero in some if other == op}
+        names = [graph.name(zero) for zero in sorted(mine)]
+        caption += f" {op} read {listed(names)}: {'this is' if len(names) == 1 else 'these are'} 0."
+        caption += f" So the derivative of its result with respect to {name} is 0."
+    if reasons := listed(why for *_, why in rows if why and why not in read):
+        caption += f" {reasons[:1].upper()}{reasons[1:]}."
+    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, gradient, *zeros])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
-def _because(graph: Graph, paths: Paths, part: Part, bound: float, early: list[Place]) -> str:
+def _because(
+    graph: Graph, paths: Paths, part: Part, bound: float, read: dict[str, tuple[str, list[Place]]]
+) -> str:
     """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it.
 
-    bound: below which it is 0 up to rounding.  early: where to note the values of 0 that were read.
+    bound: below which it is 0 up to rounding.  read: where to note which values of 0 an operation read.
     """
     if abs(size(part.value)) > bound:
         return ""
@@ -147,10 +174,11 @@ def _because(graph: Graph, paths: Paths, part: Part, bound: float, early: list[P
             return f"the gradient with respect to {graph.name(place)} is 0 already"
     step = None if part.paths > 1 else Segment(paths.rerun, *part.through[-2:])
     if step is not None and (zeros := step.to_blame()):
-        early += zeros
         node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))
         when = "" if all(STEP.fullmatch(name) for name in map(graph.name, zeros)) else f" at step {node.step}"
-        return f"{node.op} read {names} = 0{when}"
+        why = f"{node.op} read {names} = 0{when}"
+        read[why] = f"{node.op}", zeros
+        return why
     if step is not None and (number := step.flat()) is not None:
         return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"
     return "its terms add up to 0"
@@ -232,7 +260,14 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     text += f"backward() left {graph.left(place, left)} in its .grad."
     if left is not None and not np.isclose(left, total, 1e-6, 1e-12):
         text += " That differs from the sum: .grad also holds the gradients of other backward passes."
-    between = sorted({place for part in parts for place in part.through[1:-1]})
+    turns = order(graph.tape)
+
+    def turn(place: Place) -> tuple[Any, ...]:
+        """Values before the gradients of their step, and in the order in which a step moves them."""
+        node, label = graph.tape.node(place), graph.label(graph.tape.node(place).of or place)
+        return node.step, node.of is not None, turns.get(by_label(label), 0) if label else len(turns), place
+
+    between = sorted({place for part in parts for place in part.through[1:-1]}, key=turn)
     if between:
         text += f" The path{'s lead' if number > 1 else ' leads'} through {listed(map(graph.name, between))}."
     nodes = {number for number, _ in between}
@@ -240,12 +275,6 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     if beside:
         text += f" Off the path{'s' if number > 1 else ''} the gradient was cut, at {listed(beside)}."
     return text
-
-
-def contributions(parts: Sequence[np.ndarray], whole: np.ndarray) -> list[float]:
-    """What each part adds to the whole; for arrays, along the direction of the whole."""
-    direction = whole / (norm(whole) or 1.0) if whole.ndim else np.ones(())
-    return [float(np.vdot(part, direction)) for part in parts]
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
@@ -263,20 +292,3 @@ def _path(graph: Graph, part: Part) -> str:
 def _between(graph: Graph, part: Part) -> str:
     """What a path leads through, by names."""
     return ARROW.join([graph.name(place) for place in part.through[1:-1]])
-
-
-def _together(value: float, paths: int) -> str:
-    """What so many paths contribute."""
-    return short(value) + (" together" if paths > 1 else "")
-
-
-def _listed(each: Sequence[tuple[str, int, float]]) -> str:
-    """How many paths lead through what, and what they contribute: of all if they are few, or of the first."""
-    texts, most = [], FEW if sum(number for _, number, _ in each) <= FEW else LISTED
-    for between, number, value in each[:most]:
-        many, where = f"{number} paths " if number > 1 else "", f"through {between}" if between else "directly"
-        texts.append(f"{many}{where}: {_together(value, number)}")
-    if more := sum(number for _, number, _ in each[most:]):
-        texts.append(f"and {more} more")
-    text = "; ".join(texts)
-    return f" {text[0].upper()}{text[1:]}." if len(each) > 1 else ""

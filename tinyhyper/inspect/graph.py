@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..plain import short
+from ..plain import NOUGHT, Printed, short
 from .names import Names
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
 
@@ -20,11 +20,6 @@ class Link(NamedTuple):
     source: Place
     target: Place
     flow: Flow
-
-
-def look_of(flow: str, cuts: Iterable[Cut]) -> str:
-    """How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too."""
-    return "idle" if flow == "cut" and not any(cut.severed for cut in cuts) else flow
 
 
 def flow_in(tape: Recording, edge: Edge) -> Flow:
@@ -38,6 +33,28 @@ def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Lite
     if edge.cut is None or edge.cut not in opened:
         return flow_in(tape, edge)
     return "asked" if tape.cuts[edge.cut].severed else "value"
+
+
+def roundings(tape: Recording) -> dict[Place | None, float]:
+    """By loss, what the rounding of the weights changes it by.
+
+    A gradient with respect to a hyperparameter is 0 up to rounding if it is no larger.
+    """
+    found: dict[Place | None, float] = defaultdict(float)
+    for node in tape.nodes:
+        if node.of is not None and (label := tape.output(node.of).label) is not None and label.role == "weights":
+            sizes = (node.outputs[0].norm or 0.0) * (tape.output(node.of).norm or 0.0)
+            found[node.loss] += float(np.finfo(float).eps) * sizes
+    return found
+
+
+def number_of(tape: Recording, place: Place, bounds: Mapping[Place | None, float]) -> float | None:
+    """The number of a value; None for an array. bounds: as `roundings` gives them."""
+    node, number = tape.node(place), tape.output(place).number
+    label = None if node.of is None else tape.output(node.of).label
+    if number and label is not None and label.role == "hyperparameter" and abs(number) <= bounds[node.loss]:
+        return Printed(number, NOUGHT)
+    return number
 
 
 class Graph(Names):
@@ -58,24 +75,15 @@ class Graph(Names):
 
     @cached_property
     def roundings(self) -> dict[Place | None, float]:
-        """By loss, what the rounding of the weights changes it by.
-
-        A gradient with respect to a hyperparameter is 0 up to rounding if it is no larger.
-        """
-        found: dict[Place | None, float] = defaultdict(float)
-        for node in self.nodes:
-            if node.of is not None and (label := self.label(node.of)) is not None and label.role == "weights":
-                sizes = (node.outputs[0].norm or 0.0) * (self.tape.output(node.of).norm or 0.0)
-                found[node.loss] += float(np.finfo(float).eps) * sizes
-        return found
+        return roundings(self.tape)
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
 
     def number(self, place: Place) -> float | None:
         """The number that a user sees, or the norm of an array."""
-        output = self.tape.output(place)
-        return output.norm if output.number is None else output.number
+        value = number_of(self.tape, place, self.roundings)
+        return self.tape.output(place).norm if value is None else value
 
     def sources(self, place: Place) -> list[Edge]:
         """The edges that this output of a node depends on."""
@@ -122,7 +130,10 @@ class Graph(Names):
         or where no other coordinate is.
         """
         label = self.label(place)
-        return None if gradient is None or label is None or not label.slope else gradient / label.slope
+        if gradient is None or label is None or not label.slope:
+            return None
+        meant = gradient / label.slope
+        return Printed(meant, gradient.text) if isinstance(gradient, Printed) else meant
 
     def left(self, place: Place, gradient: float | None) -> str:
         """What backward() left in the `.grad` of a value, in words; in both coordinates, where there are two."""

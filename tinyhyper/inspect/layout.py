@@ -18,7 +18,7 @@ from .shapes import FIXED, Arrow, Box, Figure, Key
 HEADER = 212  # the width of the column of lane names
 NARROW = 140, 172  # how wide boxes are at least, and those of gradients
 BAR_HEIGHT, ROUND = 32, 12
-BEFORE, AFTER, LAST = 32, 48, 34  # between values and their gradients, from there to the next step, after the last
+AFTER, LAST = 48, 34  # between gradients and the next step, after the last
 LOW = 19  # from row to row of a box
 TOP, GAP, CLOSE, FOOT = 28, 39, 32, 14  # above the highest box, between boxes, where they are close, below the lowest
 CONSTANT, ASIDE = 34, 10  # how far from a box's middle a constant's arrow ends; between two arrows
@@ -44,9 +44,11 @@ class Layout:
     least: above which the figure should end: boxes come closer for it, then they have fewer rows.
     after: how far gradients stand from the next step.
     gaps: between lanes, and where they are close.  old, pill: down from the top of a box: the upper track, a gradient.
+    before: between values and their gradients.  up: where arrows run up there: from values, for backward(), kept.
     """
 
     gaps, old, pill = (GAP, CLOSE), 14, 26
+    before, up = 32, (8, 14, 22)
 
     def __init__(
         self, shown: Figure, top: float, needs: tuple[float, float], least: float = inf, after: float = AFTER
@@ -65,7 +67,7 @@ class Layout:
         self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
         self.after = ceil(after)
         self.wide, self.round = self._widths(needs)
-        self.pitch = self.wide + self.round + BEFORE + self.after
+        self.pitch = self.wide + self.round + self.before + self.after
         along = [(a.source.step, a.target.step) for a in shown.arrows if a.source.lane == a.target.lane]
         past = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
         roomy, close = self.gaps
@@ -79,7 +81,7 @@ class Layout:
         """How wide boxes are: as their texts need, while the picture is no wider than a slide."""
         wide, round_ = (max(least, ceil(need)) for least, need in zip(NARROW, needs))
         values, gradients = len(self.steps), len(self.steps) - self.narrow
-        room = SLIDE - HEADER - (BEFORE + self.after) * gradients - LAST * self.narrow
+        room = SLIDE - HEADER - (self.before + self.after) * gradients - LAST * self.narrow
         over = values * wide + gradients * round_ - room
         if over > 0 and gradients and values * NARROW[0] + gradients * NARROW[1] <= room:
             less = min(ceil(over / gradients), round_ - NARROW[1])
@@ -120,7 +122,7 @@ class Layout:
             case "loss":
                 return x, self.loss
             case "gradient":
-                return x + (self.wide + self.round) / 2 + BEFORE, self.y[key.lane] + self.pill / 2
+                return x + (self.wide + self.round) / 2 + self.before, self.y[key.lane] + self.pill / 2
         return x, self.y[key.lane]
 
     def still(self, lane: int) -> tuple[float, float, float, float]:
@@ -177,13 +179,13 @@ class Layout:
                 return between(x0 + right - 34 + aside, x1 - left + 34 - aside, y0 + down, y1 - up, x1 + left)
             case "loss", "gradient" if source.step == target.step:
                 if arrow.flow == "kept":
-                    return _riser(x0 + right, y0 + 8, x1 - left, y1, BEFORE / 2 + 6)
+                    return _riser(x0 + right, y0 + 8, x1 - left, y1, self.up[2])
                 low = 6 if (source, target, "kept") in self.arrows else 0
-                return _riser(x0 + right, y0, x1 - left, y1 + low, BEFORE / 2 - 2)
+                return _riser(x0 + right, y0, x1 - left, y1 + low, self.up[1])
             case "values", "gradient" if source.step == target.step and source.lane == target.lane:
                 return _level(x0 + right, x1 - left, y1 - 11, x1 - left)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
-                return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, BEFORE / 2 - 8)
+                return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, self.up[0])
             case "values", _ if source.lane > target.lane and self._later(source, target):
                 return elbow(x0 + right, y0 - down + self.old - 6 + aside, x1 - aside, y1 - up)
         if y1 < y0:

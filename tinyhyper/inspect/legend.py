@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
 from ..naming import within
+from ..plain import NOUGHT, short
 from .canvas import Canvas
 from .letters import clip
 from .shapes import Box
@@ -15,6 +16,7 @@ LEFT, ROW, KEY, APART = 18, 23, 62, 16  # margin; height of a row; from a key to
 SMALL = 7.2  # about the width of a letter
 BACK = "trail", "branch"  # bands that run from a loss back
 NORM, COORDINATE = "the norm of an array", "the coordinate that the level above moves"
+ROUNDING = "0 up to rounding"
 MARKS = {
     "marked": "the cut in question",
     "ghost": "the gradient that the cut stopped",
@@ -26,20 +28,22 @@ def texts(boxes: Iterable[Box], rows: Callable[[Box], int]) -> dict[str, str]:
     """What gradients are called in boxes, and what it means. rows: how many a box has."""
     shown = [box for box in boxes if box.key.kind == "gradient" and (len(box.names) == 1 or rows(box) > 1)]
     found = {"|…|": NORM} if any(box.norms and rows(box) > 1 for box in shown) else {}
+    if any(short(value) == NOUGHT for box in shown for value in box.names.values()):
+        found[NOUGHT] = ROUNDING
     coordinates = sorted({coordinate for box in shown for coordinate in box.coordinates.values()})
     return found | {within(coordinate, "…"): COORDINATE for coordinate in coordinates}
 
 
 class Legend:
-    """Keys in rows, as many as fit, and a note after them.
+    """Keys in rows, as many as fit, and notes after them.
 
     flows: what each kind of arrow, box or mark means.  width: of the picture.  height: of the legend.
     """
 
-    def __init__(self, flows: Mapping[str, str], width: float, note: str = "") -> None:
+    def __init__(self, flows: Mapping[str, str], width: float, notes: Sequence[str] = ()) -> None:
         self.cells: list[tuple[float, int, str, str]] = []
         x, row = float(LEFT), 0
-        for kind, words in [*flows.items(), *([("", note)] if note else [])]:
+        for kind, words in [*flows.items(), *[("", note) for note in notes]]:
             key = KEY if kind else 0
             if x > LEFT and x + key + SMALL * len(words) > width - LEFT:
                 x, row = LEFT, row + 1
@@ -59,7 +63,7 @@ class Legend:
 def _key(canvas: Canvas, kind: str, x: float, y: float) -> None:
     """Draw what a cell explains. y: its middle."""
     pill = partial(canvas.add, "rect", None, "", y=y - 8, height=16, rx=8, class_="th-box th-gradient th-key")
-    if kind == "ghost" or "…" in kind:  # a text
+    if kind in ("ghost", NOUGHT) or "…" in kind:  # a text
         canvas.write(x + 8, y + 5, kind, "th-reason" if kind == "ghost" else "th-row")
         return
     if kind == "row-asked":

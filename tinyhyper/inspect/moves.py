@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
-from ..plain import count, short
+from ..plain import apart, count, short
 from .answers import Answer
 from .canvas import Picture
 from .graph import Graph
@@ -49,8 +49,8 @@ def moved(tape: Recording, of: str) -> Answer:
     if len({by for *_, by in made}) > 1:  # the rates were moved, too
         by = by.partition(" (")[0]
     if graph.coordinate(last):  # the level above moves it in another coordinate
-        what = f"{graph.tuned(last, timeless=True)}: "
-        columns = (f"change of {what[:-2]}", f"∂loss/∂{what[:-2]}", f"∂loss/∂{name}")
+        what = str(graph.tuned(last, timeless=True))
+        columns = (f"change of {what}", f"∂loss/∂{what}", f"∂loss/∂{name}")
     rows: list[tuple[Any, ...]] = []
     for old, new, slope, level in found:
         number, step = graph.number(slope), tape.node(new).step
@@ -58,21 +58,27 @@ def moved(tape: Recording, of: str) -> Answer:
             new, level = old, "nothing: the step was skipped"
         numbers = _change(graph, old, new), number, graph.meant(old, number)
         rows.append((step, graph.number(old), graph.number(new), *numbers[: len(columns)], level))
-    first, total = graph.number(made[0][0]), sum(row[3] for row in rows if row[3] is not None)
-    text = f"{of} was moved {count(len(made), 'time')} by {by}, from {short(first)} to {short(graph.number(last))}"
-    text += "" if rows[0][3] is None else f" ({what}{total:+.4g} in all)"
+    ends = apart([number for row in rows for number in row[1:3]])
+    rows = [(row[0], *ends[2 * n : 2 * n + 2], *row[3:]) for n, row in enumerate(rows)]
+    total = sum(row[3] for row in rows if row[3] is not None)
+    begin, end = _both(graph, made[0][0], last)
+    text = f"{of} was moved {count(len(made), 'time')} by {by}, from {begin} to {end}"
+    text += "" if rows[0][3] is None or what else f" ({total:+.4g} in all)"
     for (_, new, *_), (old, then, *_) in pairwise(made):
-        before, after = short(graph.number(new)), short(graph.number(old))
+        before, after = _both(graph, new, old)
         if before != after:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
     text += f"; these are norms, as {of} is an array." if rows[0][3] is None else "."
+    if what and rows[0][3] is not None:
+        text += f" The level moves {what}: this changed by {total:+.4g} in all."
     text += _dropped(skipped)
     steps = [f"{row[3]:+.4g} at step {row[0]}" for row in rows if row[0] not in skipped and row[3] is not None]
 
     def draw() -> Picture:
         """As many of the last moves as a slide is wide enough for."""
         for shown in range(min(len(made), MOST), 0, -1):
-            each = f" {'Moves' if shown == len(made) else 'Last'}: {', '.join(steps[-shown:])}." if steps else ""
+            few = "Moves" if shown == len(made) else "Last moves" if what else "Last"
+            each = f" {few}{f' of {what}' if what else ''}: {', '.join(steps[-shown:])}." if steps else ""
             pairs = [(slope, new) for _, new, slope, _ in made[-shown:]]
             asked = [place for old, new, slope, _ in made[-shown:] for place in (old, slope, new, *rates[new])]
             scene = Scene(tape, question, text + each, asked=asked, moves=pairs)
@@ -113,6 +119,7 @@ def left_range(tape: Recording, of: str) -> Answer:
             text = f"It did not: {count(inside, 'value')} of {of} {are} in the range."
         return Answer(question, text, columns, rows)
     place, name, span = gone
+    rows = [(row[0], number, row[2]) for row, number in zip(rows, apart([row[1] for row in rows]))]
     old, gradient, by, rates = _move(graph, place)
     text = (
         f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}, outside its range of "
@@ -152,6 +159,11 @@ def _move(graph: Graph, place: Place) -> MoveRecord:
     ]
     numbers = ", ".join([f"{graph.name(p)} = {short(graph.number(p))}" for p in rates])
     return MoveRecord(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({numbers})", tuple(rates))
+
+
+def _both(graph: Graph, old: Place, new: Place) -> list[str]:
+    """The numbers of two values, in digits that tell them apart."""
+    return [short(number) for number in apart([graph.number(place) for place in (old, new)])]
 
 
 def _change(graph: Graph, old: Place, new: Place) -> float | None:

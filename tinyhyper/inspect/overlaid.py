@@ -9,9 +9,9 @@ from typing import Any
 from .canvas import HALL, SLIDE, Picture
 from .layout import CONSTANT, HEADER, LOW, Layout, Route, between, elbow
 from .letters import fitted
+from .picture import LINE, TIP, Drawing
 from .rows import SMALL
 from .shapes import FIXED, Arrow, Box, Figure
-from .svg import LINE, TIP, Drawing
 
 LEAST = 12  # the size of small letters on a slide
 RAIL, SIDE = 4, 12  # how far below a lane its constants' line runs, and how far left of the steps it begins
@@ -22,6 +22,7 @@ class Lanes(Layout):
     """Closer lanes: no number of a cut stands between them, and the lines of constants run there, from the left."""
 
     gaps, old, pill = (26, 26), 12, 22
+    before, up = 46, (8, 21, 35)  # bands run there side by side
 
     def __init__(self, shown: Figure, *how: Any) -> None:
         super().__init__(shown, *how)

@@ -29,10 +29,16 @@ def differing(first: Mapping[T, Collection[str]], second: Mapping[T, Collection[
 
 
 def _changed(before: Collection[str], flow: str) -> Mark:
-    """The mark of a link that is in both. before: what it does in the first, where it does not do this."""
-    if "cut" in before:
+    """The mark of a link that is in both. before: what it does in the first, where it does not do this.
+
+    At an idle cut no gradient would arrive, either.
+    """
+    cuts = {"cut", "idle"}
+    if flow in cuts and cuts.intersection(before):
+        return "value-first" if flow == "cut" else "value-second"
+    if cuts.intersection(before):
         return "cut-first"
-    if flow == "cut":
+    if flow in cuts:
         return "cut-second"
     return "value-first" if "value" in before else "value-second"
 
@@ -44,7 +50,7 @@ def overlay(first: Figure, second: Figure) -> Figure:
     arrows = [replace(arrow, mark=_mark(arrow, found, others)) for arrow in second.arrows]
     for arrow in first.arrows:
         ends = arrow.source, arrow.target, arrow.flow
-        if ends not in own and any(found.get(((*ends[:2], *names), arrow.flow)) == "first" for names in arrow.links):
+        if ends not in own and any(found.get(((*ends[:2], *names), arrow.look)) == "first" for names in arrow.links):
             arrows.append(replace(arrow, mark="first"))
     boxes = {
         key: _both(first.boxes[key], box) if key in first.boxes else replace(box, mark="second")
@@ -81,14 +87,14 @@ def _flows(shown: Figure) -> dict[tuple[Key, Key, str, str], set[str]]:
     for arrow in shown.arrows:
         for names in arrow.links:
             ends = (arrow.source, arrow.target, *names)
-            found[ends].add(arrow.flow)
+            found[ends].add(arrow.look)
     return found
 
 
 def _mark(arrow: Arrow, found: Mapping[Any, Mark], others: Collection[Any]) -> Mark:
     """The mark of an arrow of the second figure. others: the arrows of the first."""
     ends = arrow.source, arrow.target
-    here = {found.get(((*ends, *names), arrow.flow)) for names in arrow.links}
+    here = {found.get(((*ends, *names), arrow.look)) for names in arrow.links}
     changed = next((mark for mark in CHANGED if mark in here), None)
     return changed or ("" if (*ends, arrow.flow) in others else "second")
 

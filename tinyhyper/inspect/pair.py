@@ -7,7 +7,7 @@ from typing import Any
 
 from .boxes import Boxes, Join
 from .overlay import differing
-from .shapes import Mark
+from .shapes import Mark, look_of
 
 
 class Pair:
@@ -42,7 +42,7 @@ class Pair:
             for source, target, flow, cut in graph.joins:
                 ends = keys[source], keys[target]
                 join = number[ends[0]], number[ends[1]], flow, None if cut is None else skip + cut
-                mark = found.get((ends, flow), "")
+                mark = found.get((ends, look_of(flow, [] if cut is None else [graph.cuts[cut]])), "")
                 if graph is first and mark != "first":
                     continue
                 self.joins.append(join)
@@ -93,6 +93,6 @@ def _keys(graph: Boxes, known: dict[Any, int]) -> dict[int, int]:
 def _flows(graph: Boxes, keys: dict[int, int]) -> dict[tuple[int, int], set[str]]:
     """By the numbers of two boxes, what links between them do to gradients."""
     found: dict[tuple[int, int], set[str]] = defaultdict(set)
-    for source, target, flow, _ in graph.joins:
-        found[keys[source], keys[target]].add(flow)
+    for source, target, flow, cut in graph.joins:
+        found[keys[source], keys[target]].add(look_of(flow, [] if cut is None else [graph.cuts[cut]]))
     return found

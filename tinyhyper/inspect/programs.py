@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..files import write
+from ..files import write_as
 from ..plain import markup
 from ..program.measuring import measure
 from ..program.program import Program
@@ -48,7 +48,7 @@ def svg(program: Program) -> Picture:
 
 def save_svg(program: Program, path: str | os.PathLike[str]) -> Path:
     """Write the picture to a file, which appears whole or not at all; returns its path."""
-    return write(path, svg(program))
+    return write_as(".svg", path, svg(program))
 
 
 def explore(program: Program) -> Page:
@@ -58,7 +58,7 @@ def explore(program: Program) -> Page:
 
 def save_html(program: Program, path: str | os.PathLike[str]) -> Path:
     """Write the picture, as a page to click in, to a file, which appears whole or not at all; returns its path."""
-    return write(path, explore(program))
+    return write_as(".html", path, explore(program))
 
 
 def html(program: Program) -> str:

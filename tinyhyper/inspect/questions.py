@@ -78,9 +78,9 @@ def checkpoint(tape: Recording) -> Answer:
         text += "The hypergradients of the whole window are among these gradients, so th.load repeats no step."
     elif live:
         text += (
-            "With these alone the first hypergradients after loading would be zero: no edge would lead from the "
-            f"weights to the hyperparameters. So the file also holds what the last step read {amounts['read']}: "
-            f"th.load repeats that step, which makes its graph again ({count(len(live), 'node')})."
+            "These alone are not enough. No edge would lead from the weights to the hyperparameters, so the first "
+            "hypergradients after loading would be zero. The file also holds what the last step read "
+            f"{amounts['read']}. th.load repeats that step, and so makes its graph again ({count(len(live), 'node')})."
         )
     else:
         text += (
@@ -88,7 +88,7 @@ def checkpoint(tape: Recording) -> Answer:
             "step; the gradients that it computed are in the file."
         )
     if len({name for name, _ in named}) < len(named):
-        text += " A number that the step did not move, such as a fixed hyperparameter, is in both parts."
+        text += " A fixed hyperparameter is in both parts: the step read it, and did not move it."
     return Answer(question, text, columns, rows, draw=partial(contents, question, text, named, bool(live)))
 
 

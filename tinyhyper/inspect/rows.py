@@ -7,7 +7,7 @@ from itertools import product
 from math import isfinite
 
 from ..naming import KAPPA, own, within
-from ..plain import plain, short
+from ..plain import Printed, apart, plain, short
 from .letters import fitted, wide
 from .shapes import Box
 
@@ -29,7 +29,17 @@ def rows(box: Box, width: float) -> list[tuple[str, str]]:
             break
     names = [text.removesuffix(at) for text in form]
     lines = [(fitted(text, left - wide(at)) + at, number) for text, left, number in zip(names, rooms, found)]
-    return [*lines, (fitted(f"with {', '.join(sorted(box.state))}", room), "")] if box.state else lines
+    return [*lines, (fitted(with_state(box), room), "")] if box.state else lines
+
+
+def with_state(box: Box) -> str:
+    """The names of the optimizer's state in a box, and which of it is 0 where that is in question."""
+    found = []
+    for state in sorted(box.state):
+        of = [name for name, own in box.zeros if own == state]
+        some = "" if len(of) == len(box.names) else f" of {', '.join(of)}"
+        found.append(f"{state}{some} = 0" if of else state)
+    return f"with {', '.join(found)}"
 
 
 def forms(box: Box) -> list[list[str]]:
@@ -44,24 +54,36 @@ def forms(box: Box) -> list[list[str]]:
 
 def numbers(box: Box, digits: int, old: bool = True) -> list[str]:
     """The numbers in the rows of a box. old: whether what a gradient is stands before what it would be."""
-    values = [box.norms.get(name, value) for name, value in box.names.items()]
-    found = ["" if v is None else told(box, v) for v in values]
-    for n, v in enumerate(values if digits < 4 else ()):
-        if v is not None and found[n] != SKIPPED:
-            texts = (found[n], short(v, digits), f"{v:.{digits - 1}e}")
-            found[n] = min((re.sub(r"e([-+])0", r"e\1", text) for text in texts), key=wide)
-    return [became(box, name, text if old or name not in box.instead else "") for name, text in zip(box.names, found)]
+    return [number(box, name, digits, old) for name in box.names]
 
 
-def became(box: Box, name: str, text: str) -> str:
-    """The number of a gradient, and what it would be without the cut in question. text: the number."""
-    return f"{text} → {short(box.instead[name])}".strip() if name in box.instead else text
+def number(box: Box, name: str, digits: int = 4, old: bool = True) -> str:
+    """The number of a value in a box, and what a gradient would be without the cut in question.
+
+    old: as in `numbers`.
+    """
+    value = box.norms.get(name, box.names[name])
+    each = [] if value is None else [value]
+    if name not in box.instead:
+        return "".join([_in_digits(box, one, digits) for one in each])
+    *before, after = [_in_digits(box, one, digits) for one in apart([*each, box.instead[name]])]
+    return " → ".join([*before, after]) if old and before else f"→ {after}"
+
+
+def _in_digits(box: Box, value: float, digits: int) -> str:
+    """A number in so many digits, as short as they can be written."""
+    text = told(box, value)
+    if digits == 4 or text == SKIPPED or isinstance(value, Printed):
+        return text
+    texts = (text, short(value, digits), f"{value:.{digits - 1}e}")
+    return min((re.sub(r"e([-+])0", r"e\1", text) for text in texts), key=wide)
 
 
 def needed(box: Box) -> float:
     """How wide a box is for its rows, with short names and whole numbers."""
     found = zip(forms(box)[-1], numbers(box, 4))
-    return SMALL * max(wide(name + number) + BESIDE for name, number in found) + MARGIN
+    state = wide(with_state(box)) if box.state else 0
+    return SMALL * max(state, *[wide(name + number) + BESIDE for name, number in found]) + MARGIN
 
 
 def told(box: Box, value: float) -> str:

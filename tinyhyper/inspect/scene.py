@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, pairwise
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .boxes import Boxes
 from .canvas import SLIDE, Picture
-from .captions import Captions
 from .diagram import Diagram
 from .figure import box_of, figure, steps_of
 from .legend import MARKS
+from .picture import Drawing
 from .records import Label, Place, Recording
-from .shapes import Figure, Key
-from .svg import Drawing
+from .shapes import STATE, Figure, Key
 from .table import drawn_table
 
 MOST = 6  # steps that a picture shows of a path
@@ -27,13 +27,14 @@ class Flow(NamedTuple):
 
     amounts: what came along the arrow from one box to another.
     most: the boxes through which most came, if that is known.  words: what they are, for the legend.
-    told: what came through which boxes, for the caption.
+    told: what came along which paths, for the caption.  groups: by arrow, the names of the groups of paths along it.
     """
 
     amounts: Mapping[tuple[Key, Key], float]
     most: Sequence[Key] = ()
     words: str = ""
     told: str = ""
+    groups: Mapping[tuple[Key, Key], str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Scene:
     """The steps around a path or some cuts. Where there are no steps it is the whole graph, or words alone.
 
     title: the question.  trail: the places on the path.  marks: cuts that stand out.  opened: cuts that are left out.
-    flow: what came along arrows, by the boxes of places and what these are called.
+    flow: what came along arrows, by the boxes of places.
     moves: gradients, each with what it moved.
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
     ghosts: by the number of a cut, what stands beside it.
@@ -54,7 +55,7 @@ class Scene:
     trail: Sequence[Place] = ()
     marks: Collection[int] = ()
     opened: Collection[int] = ()
-    flow: Callable[[Mapping[Place, Key], Callable[[Key], str]], Flow] | None = None
+    flow: Callable[[Mapping[Place, Key]], Flow] | None = None
     asked: Sequence[Place] = ()
     moves: Sequence[tuple[Place, Place]] = ()
     ghosts: Mapping[int, str] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class Scene:
         if not steps_of(self.tape):
             boxes = Boxes(self.tape, self.opened)
             marks = [cut for *_, cut in boxes.joins if cut is not None and cut in self.marks]
-            told = "" if self.flow is None else self.flow({}, str).told
+            told = "" if self.flow is None else self.flow({}).told
             return Diagram(boxes, marks, self.caption + told, self.title, _keys(marks)).draw()
         return self._drawing().draw()
 
@@ -80,7 +81,7 @@ class Scene:
         shown = replace(self._figure(), title=self.title)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
-        flow = Flow({}, found) if self.flow is None else self.flow(shown.where, Captions(shown).brief)
+        flow = Flow({}, found) if self.flow is None else self.flow(shown.where)
         band = flow.most if len(flow.most) > 1 and joined.issuperset(map(frozenset, pairwise(flow.most))) else []
         cuts = {cut.number for arrow in shown.arrows for cut in arrow.cuts}
         branches = [(ends, amount) for ends, amount in flow.amounts.items() if frozenset(ends) in joined]
@@ -90,14 +91,18 @@ class Scene:
         for place in (*self.asked, *self.instead):
             if (label := self._label(place)) is not None:
                 key = box_of(self.tape.node(place), label) if self._fixed(place) else shown.where.get(place)
-                if key is not None:
+                if key is not None and label.role == "state":
+                    name, _, state = label.name.rpartition(".")
+                    asked[key].add(STATE)
+                    shown.boxes[key].zeros.add((name, state))
+                elif key is not None:
                     asked[key].add(label.name)
                     if place in self.instead:
                         shown.boxes[key].instead[label.name] = self.instead[place]
         marks = [number for number in self.marks if number in cuts]
         keys = _keys(marks, self.ghosts.keys() & {*marks}, asked)
         text = self.caption + flow.told
-        return Drawing(shown, band, marks, text, branches, flow.words, self.ghosts, asked, keys, moves)
+        return Drawing(shown, band, marks, text, branches, flow.words, self.ghosts, asked, keys, moves, flow.groups)
 
     def _label(self, place: Place) -> Label | None:
         """The label of a value, or of what a gradient is with respect to."""
@@ -118,8 +123,10 @@ class Scene:
         if not steps:
             return figure(self.tape)
         known, wanted = steps_of(self.tape), min(*steps, figure(self.tape).steps[-1] - 1)
-        if self.flow is not None and (end := min(trail)) == max(trail):  # show what the step that made it cut
-            read = max((step for step in known if step < end and step not in self.tape.skipped), default=end)
+        if self.flow is not None:  # of one step, show what the step that made it cut
+            begin, end = min(trail), max(trail)
+            earlier = [step for step in known if step < end and step not in self.tape.skipped]
+            read = begin if begin < end else max(earlier, default=end)
             if 0 < end - read < MOST:
                 return figure(self.tape, read, count=end - read + 1).until(end)
         first = max((step for step in known if step <= wanted), default=known[0])

@@ -6,15 +6,18 @@ loss. A path between two boxes is one arrow: cut if it is cut anywhere, kept if 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from ..plain import apart
 from .records import Cut, Place, walk
 
 Drawn: TypeAlias = Literal["kept", "cut", "value", "gate", "asked", "backward"]
 Alone: TypeAlias = Literal["first", "second"]  # the one of two recordings that has it
 Mark: TypeAlias = Literal["", "first", "second", "cut-first", "cut-second", "value-first", "value-second"]
 FIXED = -1
+STATE = "with"  # the row of an optimizer's state, which no value has for its name
 
 
 class Key(NamedTuple):
@@ -34,6 +37,7 @@ class Box:
     coordinates: of a gradient, by name, the coordinate in which it is, if that is another than the value's own.
     meant: of such a gradient, by name, the gradient with respect to the value itself.
     instead: of a gradient, by name, what it would be without the cut in question.
+    zeros: of the state, what is 0 and in question: the name of a weight, and that of its state.
     rule: the optimizer that made it, if it was recorded.  number: the value of a loss.  mark, gone: as of an arrow.
     alone: by name, the one of two recordings that alone has it; of a state by "with m".
     skipped: whether it is of a skipped step: a value that it made, or a loss or gradient that it did not take.
@@ -46,6 +50,7 @@ class Box:
     coordinates: dict[str, str] = field(default_factory=dict)
     meant: dict[str, float] = field(default_factory=dict)
     instead: dict[str, float] = field(default_factory=dict)
+    zeros: set[tuple[str, str]] = field(default_factory=set)
     rule: str | None = None
     number: float | None = None
     skipped: bool = False
@@ -77,6 +82,15 @@ class Arrow:
     def gone(self) -> bool:
         return self.mark == "first"
 
+    @property
+    def look(self) -> str:
+        return look_of(self.flow, self.cuts)
+
+
+def look_of(flow: str, cuts: Iterable[Cut]) -> str:
+    """How an arrow of a flow is drawn: as idle, if a gradient would end there without its cuts, too."""
+    return "idle" if flow == "cut" and not any(cut.severed for cut in cuts) else flow
+
 
 @dataclass
 class Figure:
@@ -102,6 +116,7 @@ class Figure:
             for key, box in self.boxes.items()
             if key.step in shown and (key.step < first + count or key.kind == "values")
         }
+        boxes |= _told_apart(boxes)
         arrows = [
             arrow
             for arrow in self.arrows
@@ -172,3 +187,16 @@ class Figure:
         """Every box that a gradient reaches, with the box from which it comes."""
         kept = [arrow for arrow in self.arrows if arrow.flow == "kept"]
         return walk([start], lambda box: [arrow.source for arrow in kept if arrow.target == box])
+
+
+def _told_apart(boxes: Mapping[Key, Box]) -> dict[Key, Box]:
+    """The boxes of values, with numbers that say how a value differs from step to step."""
+    found = {key: replace(box, names={**box.names}) for key, box in boxes.items() if key.kind == "values"}
+    values: dict[tuple[int, str], dict[Key, float | None]] = {}
+    for key, box in found.items():
+        for name, value in box.names.items():
+            values.setdefault((key.lane, name), {})[key] = value
+    for (_, name), each in values.items():
+        for key, value in zip(each, apart([*each.values()])):
+            found[key].names[name] = value
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plain import count, short
+from ..plain import apart, count, short
 from .answers import Answer
 from .figure import figure, steps_of
 from .ghosts import Rerun, arrived, ghosts_of, size
@@ -39,8 +39,8 @@ def cuts(tape: Recording) -> Answer:
     lines, severed = len({line for _, line in groups}), sum(cut.severed for cut in tape.cuts)
     text = caption = "No cut was made."
     if rows:
-        text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}, "
-        text += f"{'all' if severed == len(tape.cuts) else severed or 'none'} of which cut off a graph."
+        text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}. "
+        text += f"At {'all' if severed == len(tape.cuts) else severed or 'none'} of them the value had a graph."
         listed = [f"{reason} {sum(own)} of {len(own)}" for reason, own in reasons.items()]
         caption = f"{text} By reason: {', '.join(listed)}."
         arrows = figure(tape).arrows if steps_of(tape) else []
@@ -49,9 +49,9 @@ def cuts(tape: Recording) -> Answer:
             steps = sorted({*shown.values()})
             made = f", made by step{'s' * (len(steps) > 1)} {' and '.join(map(str, steps))}" if steps else ""
             caption += f" The picture shows {len(shown)} of them{made}."
-    text += " A value passes through a cut, a gradient does not."
     if severed < len(tape.cuts):
-        text += " Where the value had no graph, the gradient would end without the cut, too."
+        text += " Where it had none, the gradient would end without the cut, too."
+    text += " A cut lets the value pass, and stops the gradient."
     columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
     question = "Which edges are cut, where and why?"
     return Answer(question, text, columns, rows, draw=Scene(tape, question, caption).draw)
@@ -80,7 +80,7 @@ def ghosts(tape: Recording) -> Answer:
     if found:
         text = f"A ghost is the gradient that a cut stopped. {_largest(graph, [c for c in found if c.severed], zero)}"
         idle, rest = sum(not cut.severed for cut in found), len(tape.cuts) - len(found)
-        where = f" At {count(idle, 'cut')} the gradient would have ended anyway, as the value had no graph"
+        where = f" At {count(idle, 'cut')} the value had no graph: the gradient would have ended anyway"
         left = f" No backward pass reached the other {count(rest, 'cut')}." if rest else ""
         text, caption = (text + (f"{where}{end}." if idle else "") + left for end in ("", "; they are not drawn"))
     question = "What would have flowed through the cuts?"
@@ -150,4 +150,5 @@ def _added(row: tuple[Any, ...]) -> str:
     norm = "" if kind == "a number" else " (norm)"
     if old is None:
         return f" At {name}, {short(new)}{norm} arrives, where nothing did."
-    return f" At {name}, another {short(more)}{norm} arrives: {short(new)} in all, not {short(old)}."
+    before, after = map(short, apart([old, new]))
+    return f" At {name}, another {short(more)}{norm} arrives: {after} in all, not {before}."

@@ -12,6 +12,7 @@ from .canvas import HALL, Canvas, Picture
 from .letters import wide as breadth
 
 ROW, LEFT, BAR, BASE = 26, 18, 300, 15  # heights and widths: of a row, the margin, the longest bar; a row's baseline
+CLOSE = 19  # how high a row of a long table is
 SIZE, LARGE = 15, 21  # of the letters, and of the title, which is bold
 LETTER, LINE = 7.6, 112  # about the width of a letter, and how many there are in a line of words
 MANY = 300  # so many times as large as the smallest bar the longest is before the scale is logarithmic
@@ -40,9 +41,9 @@ def above(words: str) -> float:
     return ROW * (len(fill(words, LINE).splitlines()) + 2) + 10
 
 
-def fitting(words: str, beside: int) -> int:
-    """How many rows fit on a slide below some words. beside: rows of something else."""
-    return max(int((HALL - 6 - above(words)) / ROW) - beside, 1)
+def fitting(words: str, beside: int, line: int = ROW) -> int:
+    """How many rows fit on a slide below some words. beside: rows of something else.  line: how high a row is."""
+    return max(int((HALL - 6 - above(words)) / line) - beside, 1)
 
 
 def logarithmic(numbers: Sequence[float]) -> bool:
@@ -74,36 +75,37 @@ def ticks(numbers: Sequence[float]) -> dict[str, float]:
 class Sheet(Canvas):
     """The picture of an answer, below the question and some words. top: where the drawing begins.
 
-    wide, high: how large the drawing is.
+    wide, high: how large the drawing is.  line: how high a row of it is.
     """
 
-    def __init__(self, title: str, words: str, wide: float, high: float) -> None:
+    def __init__(self, title: str, words: str, wide: float, high: float, line: int = ROW) -> None:
         lines = [title, *fill(words, LINE).splitlines()]
         broad = max(LARGE * breadth(title), SIZE * max(map(breadth, lines)))
-        self.top, self.wide = above(words), max(wide, 2 * LEFT + broad)
+        self.top, self.wide, self.line = above(words), max(wide, 2 * LEFT + broad), line
         super().__init__(self.wide, self.top + high, "th-answer")
         self.style("picture", "table")
         self.add("rect", class_="th-ground", width="100%", height="100%")
-        for n, line in enumerate(lines):
-            self.write(LEFT, ROW * (n + 1) + 4, line, "" if n else "th-title")
+        for n, text in enumerate(lines):
+            self.write(LEFT, ROW * (n + 1) + 4, text, "" if n else "th-title")
 
     def row(self, n: int, places: Sequence[float], cells: Sequence[str], style: str = "") -> None:
         """Write a row of text."""
         for x, cell in zip(places, cells):
-            self.write(x, self.top + ROW * n + BASE, cell, style)
+            self.write(x, self.top + self.line * n + BASE, cell, style)
 
     def bar(self, n: int, x: float, length: float, style: str) -> None:
         """Draw a bar in a row."""
-        self.add("rect", x=x, y=self.top + ROW * n + 3, height=ROW - 10, width=f"{length:.1f}", class_=style)
+        y, high = self.top + self.line * n + 3, min(self.line, ROW - 7) - 3
+        self.add("rect", x=x, y=y, height=high, width=f"{length:.1f}", class_=style)
 
     def keys(self, n: int, keys: Mapping[str, str], note: str = "") -> None:
         """Say in a row what bars mean, by how they look, and a word more."""
         x: float = LEFT
         for style, words in keys.items():
             self.bar(n, x, 24, f"{style} th-key")
-            self.write(x + 32, self.top + ROW * n + BASE, words, "th-small")
+            self.write(x + 32, self.top + self.line * n + BASE, words, "th-small")
             x += 56 + LETTER * len(words)
-        self.write(x, self.top + ROW * n + BASE, note, "th-small")
+        self.write(x, self.top + self.line * n + BASE, note, "th-small")
 
 
 def drawn_table(
@@ -118,18 +120,20 @@ def drawn_table(
 
     looks: of each row, how its bar looks.
     """
-    most = fitting(words, 4 if looks else 2)
+    beside = 4 if looks else 2
+    line = next((line for line in range(ROW, CLOSE, -1) if fitting(words, beside, line) >= len(rows)), CLOSE)
+    most = fitting(words, beside, line)
     keys = {look: KEYS[look] for look in KEYS if look in looks[:most]}
     numbers = [] if bar is None else [row[columns.index(bar)] or 0.0 for row in rows[:most]]
     cells = [tuple(columns), *[tuple(map(shown, row)) for row in rows[:most]]]
     places, more = starts(cells), len(rows) - most
     log = logarithmic(numbers)
-    high = ROW * (len(cells) + (more > 0 or log) + 2 * bool(keys)) + 6
-    sheet = Sheet(title, words, places[-1] + (BAR + 2 * LEFT if numbers else 0), high)
+    high = line * (len(cells) + (more > 0 or log) + 2 * bool(keys)) + 6
+    sheet = Sheet(title, words, places[-1] + (BAR + 2 * LEFT if numbers else 0), high, line)
     for n, row in enumerate(cells):
         sheet.row(n, places, row, "" if n else "th-head")
     if more > 0:
-        sheet.row(len(cells), places, [f"and {more} more rows"])
+        sheet.row(len(cells), places, [f"and {more} more rows: print the answer"])
     for n, length in enumerate(lengths(numbers), start=1):
         sheet.bar(n, places[-1], BAR * length, looks[n - 1] if looks else "th-bar")
     if log:
@@ -137,7 +141,7 @@ def drawn_table(
         for text, part in ticks(numbers).items():
             x = places[-1] + BAR * part
             sheet.write(x, sheet.top + BASE, text, "th-head", None, "middle")
-            line = f"M{x:.1f} {sheet.top + ROW - 4:g} V{sheet.top + ROW * len(cells):g}"
-            sheet.add("path", d=line, class_="th-value")
+            path = f"M{x:.1f} {sheet.top + line - 4:g} V{sheet.top + line * len(cells):g}"
+            sheet.add("path", d=path, class_="th-value")
     sheet.keys(len(cells) + (more > 0 or log) + 1, keys)
     return sheet.picture()

@@ -126,7 +126,8 @@ class Trees(Graph):
             start += ("└─ " if branch.last else "├─ ") + ("⊘ " if flow_in(self.tape, edge) == "gate" else "")
         number = branch.place[0]
         node, name = self.tape.nodes[number], self.name(branch.place)
-        value = content(node.outputs[branch.place[1]])
+        output = node.outputs[branch.place[1]]
+        value = content(output) if output.number is None else short(self.number(branch.place))
         if edge is not None and edge.cut is not None:
             remark = _cut(self.tape.cuts[edge.cut], self.coordinate(edge.place))
             return Line(f"{start}✂{edge.cut} {name}", value, remark, 1), []
