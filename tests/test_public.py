@@ -9,6 +9,8 @@ README and docs import.
 import ast
 import inspect
 import re
+import subprocess
+import sys
 import types
 from collections import namedtuple
 from functools import cached_property
@@ -119,3 +121,9 @@ def test_the_version_is_the_same_everywhere():
 
 if __name__ == "__main__":
     LIST.write_text("\n".join(public()) + "\n", encoding="utf-8")
+
+
+def test_testing_is_there_without_an_import_of_its_own():
+    told = "import tinyhyper as th; print(th.testing.check_gradients.__name__, hasattr(th, 'tests'))"
+    run = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout == "check_gradients False\n"

@@ -2,6 +2,7 @@
 
 # ruff: isort: skip_file
 
+from importlib import import_module
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
@@ -73,9 +74,12 @@ if TYPE_CHECKING or PathFinder.find_spec(f"{__name__}.kernels", __path__):  # no
     from .kernels import num_threads, set_num_threads
 
     __all__ += ["kernels", "num_threads", "set_num_threads"]
-else:  # pragma: no cover - a copy without the folder is tested in a process of its own
+
+if not TYPE_CHECKING:  # else every name would be one of the package
 
     def __getattr__(name):
+        if name == "testing":  # loaded when it is asked for
+            return import_module(f"{__name__}.testing")
         if name in ("kernels", "num_threads", "set_num_threads"):
             raise MissingAttributeError(
                 f"tinyhyper.{name}: the folder tinyhyper/kernels is not installed here, so NumPy computes everything, "

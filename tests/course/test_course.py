@@ -231,7 +231,7 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("8.3", (lambda u: 1 - np.tanh(u), lambda v: np.arctanh(1 - v)), "does not grow"),
         ("9.1", -0.4999, "smaller alpha"),
         ("9.1", 1.0, "after it"),
-        ("9.2", 2.5, "whole number"),
+        ("9.2", 2.5, "an integer"),
         ("9.2", 4, "other sign"),
         ("9.2", 7, "Fewer"),
         ("9.3", 100, "Both are in memory"),

@@ -131,7 +131,7 @@ def severe(visitor):
     ]
 
 
-@pytest.mark.parametrize("page", [*PAGES, *map(explorer, LESSONS)])
+@pytest.mark.parametrize("page", [*PAGES, "_modules/tinyhyper/core/errors", *map(explorer, LESSONS)])
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_serious(visitor, page, theme):
     visitor.system(theme)
