@@ -208,7 +208,7 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("5.2", -0.2808, "Which one did it read"),
         ("5.2", -0.32, "At which weights"),
         ("5.2", 1.0, "How does mu enter"),
-        ("5.3", [1, 2], "parts cancel"),
+        ("5.3", [1, 2], "weights cancel"),
         ("5.3", [1, 2, 3], "Two numbers"),
         ("6.1", 5, "number of the level"),
         ("6.1", 6, "By this count"),

@@ -68,7 +68,7 @@ def _standstill(found: np.ndarray) -> str:
         return "Two numbers are needed."
     g = 2 * (found - 3)
     rise = -float(np.sum(g * 2 * (found - 0.1 * g - 3)))
-    return "" if abs(rise) < 1e-3 else f"There the gradient with respect to alpha is {rise:.3g}. Can the two parts cancel?"
+    return "" if abs(rise) < 1e-3 else f"There the gradient is {rise:.3g}. Can the parts of the two weights cancel?"
 
 
 def pair(answer: Any) -> np.ndarray:
