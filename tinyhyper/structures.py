@@ -112,9 +112,15 @@ def _pair(values: Any, pattern: Any, place: tuple[Any, ...], pairs: list[tuple[t
 def _alike(values: Any, pattern: Any) -> bool:
     """Whether mappings have the same keys, sequences the same length and no other names for their places."""
     if isinstance(values, (list, tuple)) and isinstance(pattern, (list, tuple)):
-        fields = {getattr(sequence, "_fields", None) for sequence in (values, pattern)}
+        fields = {_fields(values), _fields(pattern)}
         return len(values) == len(pattern) and len(fields - {None}) < 2
     return isinstance(values, Mapping) and isinstance(pattern, Mapping) and {*values} == {*pattern}
+
+
+def _fields(sequence: Any) -> tuple[str, ...] | None:
+    """The names of a named tuple's places; None for another sequence."""
+    fields: tuple[str, ...] | None = getattr(sequence, "_fields", None)
+    return fields
 
 
 def _shown(structure: Any) -> str:
@@ -133,8 +139,8 @@ def _described(structure: Any) -> str:
     text = [item for _, item in items]
     if isinstance(structure, list):
         return f"[{', '.join(text)}]"
-    if hasattr(structure, "_fields"):
-        return f"{type(structure).__name__}({', '.join(map('{}={}'.format, structure._fields, text))})"
+    if (fields := _fields(structure)) is not None:
+        return f"{type(structure).__name__}({', '.join(map('{}={}'.format, fields, text))})"
     return f"({', '.join(text)}{',' * (len(text) == 1)})"
 
 
@@ -152,7 +158,7 @@ def _mapping(structure: Any, items: dict[Any, Any]) -> Any:
         slots = any(vars(base).get("__slots__") for base in kind.__mro__)
         more = slots or attributes or kind.__init__ is not dict.__init__
     else:
-        more = hasattr(kind, "__copy__") and isinstance(structure, MutableMapping)
+        more = "__copy__" in dir(kind) and isinstance(structure, MutableMapping)
     if not more or attributes.keys() & items.keys():  # where an attribute is an item, only the type knows both
         return kind(items)
     made, put = copy(structure), dict.__setitem__ if isinstance(structure, dict) else kind.__setitem__
@@ -162,7 +168,7 @@ def _mapping(structure: Any, items: dict[Any, Any]) -> Any:
 
 
 def _sequence(structure: Any, items: list[Any]) -> Any:
-    if hasattr(structure, "_make"):
+    if _fields(structure) is not None:
         return structure._make(items)
     if not isinstance(structure, list):
         return type(structure)(items)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -73,14 +73,8 @@ class Watcher:
     def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Any) -> None:
         """A level has made this of a target, and these states."""
 
-    def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
-        """A step of the optimizer would move these parameters, unless it is not finite."""
-
     def copied(self, values: Any, array: np.ndarray) -> None:
         """The engine has made an array of values: for an operation, for a tensor, or for NumPy."""
-
-    def outside(self, tensor: Tensor) -> None:
-        """A loss reads a hyperparameter outside the optimizer here: what it sends back itself goes no further."""
 
     def stepped(self) -> None:
         """A step has ended."""

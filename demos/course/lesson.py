@@ -7,6 +7,8 @@ import os
 import sys
 from argparse import ArgumentParser
 
+from tinyhyper.course import check
+
 from ..shared import output
 from ..shared.settings import Settings, UsageError, shared, whole
 from .pages import Cell, cells, lessons
@@ -26,11 +28,11 @@ def main(settings: Settings) -> int:
     if settings.lesson not in pages:
         raise UsageError(f"there is no lesson {settings.lesson}; there are {', '.join(map(str, pages))}")
     os.chdir(output.prepare(settings.out))  # where the lesson's pictures go
-    console = code.InteractiveConsole({"__name__": "__main__"})
+    console = code.InteractiveConsole({"__name__": "__main__", "check": check})  # asked for at each stop
     page = pages[settings.lesson]
     try:
-        for number, cell in enumerate(cells(page.read_text(encoding="utf-8"))):
-            show(cell, f"cell {number} of {page.name}", console)
+        for cell in cells(page.read_text(encoding="utf-8")):
+            show(cell, page.name, console)
     except EOFError:  # Ctrl-D at a stop
         print()
         return 0
@@ -42,8 +44,8 @@ def main(settings: Settings) -> int:
     return 0
 
 
-def show(cell: Cell, place: str, console: code.InteractiveConsole) -> None:
-    """Print a cell, and run it if it is code."""
+def show(cell: Cell, page: str, console: code.InteractiveConsole) -> None:
+    """Print a cell, and run it if it is code. A tape then names the page's lines."""
     if cell.kind == "text":
         print(f"\n{cell.source}\n")
     elif cell.kind == "picture":
@@ -53,7 +55,7 @@ def show(cell: Cell, place: str, console: code.InteractiveConsole) -> None:
     else:
         print("\n".join(f">>> {line}" for line in cell.source.splitlines()))
         stop(console)
-        exec(compile(cell.source, place, "exec"), console.locals)
+        exec(compile("\n" * cell.before + cell.source, page, "exec"), console.locals)
 
 
 def stop(console: code.InteractiveConsole) -> None:

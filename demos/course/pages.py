@@ -26,11 +26,13 @@ class Cell(NamedTuple):
 
     kind: "text", "code", "picture" or "explorer".  source: Markdown; Python; the file of the picture or the explorer.
     words: what the picture shows; the name of the explorer's recording.
+    before: the number of lines before it on the page.
     """
 
     kind: str
     source: str
     words: str = ""
+    before: int = 0
 
 
 def lessons() -> dict[int, Path]:
@@ -47,7 +49,7 @@ def cells(text: str) -> Iterator[Cell]:
         if block["file"]:
             yield Cell("picture", block["file"], " ".join(block["words"].split()))
         else:
-            yield Cell("code", block["code"].strip())
+            yield Cell("code", block["code"].strip(), before=text.count("\n", 0, block.start("code")))
             if explorer := EXPLORER.search(block[0]):
                 yield Cell("explorer", explorer["file"], explorer["tape"])
         end = block.end()

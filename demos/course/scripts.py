@@ -13,6 +13,7 @@ def script(text: str) -> str:
 def _part(cell: Cell) -> str:
     if cell.kind == "code":
         return f"# %%\n{cell.source}"
+    if cell.kind == "text":
+        return "\n".join(f"# {line}".rstrip() for line in ("%% [markdown]", *linked(cell.source, "py").splitlines()))
     shown = "open this file in a browser" if cell.kind == "explorer" else cell.words
-    words = linked(cell.source, "py") if cell.kind == "text" else f"{cell.source}: {shown}"
-    return "\n".join(f"# {line}".rstrip() for line in ("%% [markdown]", *words.splitlines()))
+    return f"# %%\nprint({f'{cell.source}: {shown}'!r})"

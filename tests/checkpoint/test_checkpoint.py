@@ -229,6 +229,25 @@ def test_a_retained_graph_serves_again_after_loading(name, path):
     assert run(lambda *run: run) == run(through(path, TOWERS[name]))
 
 
+@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("at", range(MOMENTS))
+def test_values_that_have_been_loaded_follow_on_no_step(name, at, path):
+    """The weights lead to hyperparameters that are gone: the next hypergradients are 0, in the file's run too."""
+
+    def swap(after):
+        def load(optimizer, params):
+            optimizer.load_state_dict(optimizer.state_dict())
+            return after(optimizer, params)
+
+        return load
+
+    straight, stopped = (
+        train(TOWERS[name](), weights(4, (np.float64,) * 2, "CC"), np.random.default_rng(4), at=at, swap=swap(after))
+        for after in (lambda *run: run, through(path, TOWERS[name]))
+    )
+    assert straight == stopped
+
+
 def test_hyperparameters_that_a_user_has_put_there(path):
     """A leaf where nothing is tuned, and another dtype."""
 

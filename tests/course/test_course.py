@@ -48,7 +48,7 @@ def test_a_lesson_has_all_that_a_lesson_has(lesson):
         "Predict", "Run", "Exercises", "What comes next",
     ]  # fmt: skip
     kinds = [cell.kind for cell in cells(text)]
-    assert kinds.count("picture") >= 2 and "slide.svg" in text
+    assert kinds.count("picture") >= 2 and f"slide{lesson}.svg" in text
     assert max(len(cell.source.splitlines()) for cell in cells(text) if cell.kind == "code") <= 30
     asked = re.findall(r"^\*\*(\d+\.\d)\*\*", text, re.M)
     assert asked == re.findall(r'^check\("(\d+\.\d)", \.\.\.\)', text, re.M)
@@ -57,9 +57,16 @@ def test_a_lesson_has_all_that_a_lesson_has(lesson):
 
 @pytest.mark.parametrize("lesson", PAGES)
 def test_on_a_slide_no_letters_are_smaller_than_in_a_picture(lesson):
-    slide = (ROOT / "docs" / "figures" / PAGES[lesson].stem / "slide.svg").read_text(encoding="utf-8")
+    slide = (ROOT / "docs" / "figures" / PAGES[lesson].stem / f"slide{lesson}.svg").read_text(encoding="utf-8")
     width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', slide).groups())
     assert width <= 1280 and height <= 720
+
+
+def test_no_lesson_writes_over_the_file_of_another():
+    """A student runs all of them in one folder."""
+    texts = [page.read_text(encoding="utf-8") for page in PAGES.values()]
+    made = [{cell.source for cell in cells(text) if cell.kind in ("picture", "explorer")} for text in texts]
+    assert sum(map(len, made)) == len(set.union(*made))
 
 
 def not_shown(text, figures):
@@ -201,9 +208,13 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("5.2", -0.2808, "Which one did it read"),
         ("5.2", -0.32, "At which weights"),
         ("5.2", 1.0, "How does mu enter"),
-        ("5.3", [1, 2], "There the gradient"),
+        ("5.3", [1, 2], "weights cancel"),
         ("5.3", [1, 2, 3], "Two numbers"),
-        ("6.1", 6, "and the next one"),
+        ("6.1", 5, "number of the level"),
+        ("6.1", 6, "By this count"),
+        ("6.1", 8, "too late"),
+        ("6.1", 9, "The height does not matter"),
+        ("6.1", 1, "and the next one"),
         ("6.2", 6, "two values"),
         ("6.2", 10, "Count what is moved"),
         ("6.3", 12, "Only level 0"),
@@ -351,14 +362,16 @@ def demo(*words, folder, typed=""):
 def test_a_lesson_runs_in_a_terminal(tmp_path):
     found = demo("lesson", "1", folder=tmp_path)
     assert (found.returncode, found.stderr) == (0, "") and "d loss / d w = 10.0" in found.stdout
-    assert {path.name for path in tmp_path.iterdir()} == {"tape.svg", "slide.svg"}
+    tree = re.search(r"^loss\[0\] = .*?leaf$", PAGES[1].read_text(encoding="utf-8"), re.M | re.DOTALL)[0]
+    assert tree in found.stdout  # with the lines of the page
+    assert {path.name for path in tmp_path.iterdir()} == {"tape.svg", "slide1.svg"}
     found = demo("lesson", "99", folder=tmp_path)
     assert found.returncode == 2 and found.stderr.count("\n") == 1 and "no lesson 99" in found.stderr
 
 
 def test_what_is_typed_at_a_stop_is_run(tmp_path, monkeypatch, capsys):
     """Before the first cell an answer, then a function; the empty lines end the function and run the cells."""
-    typed = ["from tinyhyper.course import check", 'check("1.1", -10)']
+    typed = ['check("1.1", -10)']
     typed += ["def twice(x):", "    return 2 * x", "", "twice(4)", ""]
     asked = []
 
@@ -374,7 +387,7 @@ def test_what_is_typed_at_a_stop_is_run(tmp_path, monkeypatch, capsys):
     assert lesson.main(Settings(lesson=1, out=tmp_path)) == 0
     said = capsys.readouterr().out
     assert said.index("1.1 is right") < said.index("\n8\n") < said.index("d loss / d w = 10.0")
-    assert asked == [lesson.STOP] * 3 + ["... "] * 2 + [lesson.STOP] * 3 and 'tape.save_svg("tape.svg")' in said
+    assert asked == [lesson.STOP] * 2 + ["... "] * 2 + [lesson.STOP] * 3 and 'tape.save_svg("tape.svg")' in said
     assert "## Exercises" not in said  # the end of the input is the end of the lesson
     typed[:] = [""] * 6
     assert lesson.main(Settings(lesson=1, out=tmp_path)) == 0 and lesson.END in capsys.readouterr().err
@@ -417,6 +430,7 @@ def test_a_script_runs_by_itself(number, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, path], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr  # which may say that something is compiled
+    assert all(f"\n{cell.source}: " in run.stdout for cell in cells(text) if cell.kind in ("picture", "explorer"))
     assert run.stdout.count(" is open. ") == len(re.findall(r"^check\(", text, re.M))
     assert {cell.source for cell in cells(text) if cell.kind == "picture"} <= {each.name for each in tmp_path.iterdir()}
 
@@ -428,12 +442,13 @@ def test_an_explorer_opens_in_the_notebook_and_the_script_says_where_it_is(page,
 
     text = page.read_text(encoding="utf-8")
     (found,) = [cell for cell in cells(text) if cell.kind == "explorer"]
-    assert found.source == "explorer.html" and f'{found.words}.save_html("explorer.html")' in text
+    name = f"explorer{int(page.name[:2])}.html"
+    assert found.source == name and f'{found.words}.save_html("{name}")' in text
     assert f"{found.words}.explore()" in [cell.source for cell in notebook(text).cells]
-    assert "# explorer.html: open this file in a browser" in script(text)
+    assert f"print('{name}: open this file in a browser')" in script(text)
     monkeypatch.chdir(tmp_path)
     lesson.show(found, "here", InteractiveConsole())
-    assert capsys.readouterr().out == f"The explorer is in {tmp_path / 'explorer.html'}: open this file in a browser.\n"
+    assert capsys.readouterr().out == f"The explorer is in {tmp_path / name}: open this file in a browser.\n"
 
 
 @pytest.mark.slow

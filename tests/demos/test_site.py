@@ -105,7 +105,7 @@ def test_a_lesson_gives_its_notebook(site, pages):
     ("root", "fault", "word"),
     [
         ("03-scissors", "print(2)", "+2"),
-        ("03-scissors", "Path('slide.svg').write_text('')", "slide.svg is drawn otherwise"),
+        ("03-scissors", "Path('slide3.svg').write_text('')", "slide3.svg is drawn otherwise"),
         ("03-scissors", "1 / 0", 'File "03-scissors.md", line 6'),
         ("index", "print(2)", "+2"),
     ],

@@ -60,7 +60,7 @@ def points(path):
             values = [x, values[0]]
         corners += zip(values[::2], values[1::2])
     found = []
-    for (x0, y0), (x1, y1) in pairwise(corners):
+    for (x0, y0), (x1, y1) in pairwise(key for key, _ in groupby(corners)):
         count = int(np.hypot(x1 - x0, y1 - y0) / 2) + 2
         found.append(np.linspace((x0, y0), (x1, y1), count))
     return np.concatenate(found)

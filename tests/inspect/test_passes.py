@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pictures import classes, collisions
+from pictures import classes, collisions, leaves
 from recordings import by_hand, run, skipping, stacks, trained
 from replayed import batches, loss_of, make
 
@@ -256,7 +256,22 @@ def test_frames_of_a_graph_without_steps_are_of_its_boxes():
         "The gradient of loss[0] arrives at b: 0.009866.",
         "The gradient of loss[0] arrives at a: norm 1.435.",
     ]
-    assert [picture.count("th-trail") - pictures[0].count("th-trail") for picture in pictures] == [0, 1, 1, 2, 3, 4]
+    green = [classes(ElementTree.fromstring(picture), "th-trail") for picture in pictures]
+    assert [sum(each.tag.endswith("rect") for each in those) for those in green] == [1, 2, 2, 3, 4, 5]
+
+
+@given(st.integers(1, 4), st.booleans())
+def test_each_band_of_a_graph_without_steps_leads_back(boxes, branched):
+    """A box as wide as its column begins its links with a line of no length, which has no direction."""
+    w = th.tensor([2.0, 1.0], requires_grad=True)
+    with th.record() as tape:
+        y = w
+        for _ in range(boxes):
+            y = y * y + (w if branched else 0.0)
+        th.sum(y).backward()
+    root = ElementTree.fromstring(tape.frames()[-1])
+    assert (bands := [band for band in classes(root, "th-trail") if band.get("d")])
+    assert all(leaves(root, band, "start") for band in bands)
 
 
 def test_frames_without_ghosts_say_what_is_known():

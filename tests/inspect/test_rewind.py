@@ -23,7 +23,7 @@ from tinyhyper.optim import SGD, Adam
 from tinyhyper.optim.horizon import Window
 from tinyhyper.testing.tower import Level, Tower
 
-ACTIONS = ("nothing", "set", "alpha", "replace", "load", "nan")
+ACTIONS = ("nothing", "set", "alpha", "replace", "load", "load alone", "nan")
 SEEDS = st.integers(0, 10_000)
 ABOVE = Level(SGD, {"alpha": 0.001}, {})
 SHORT = Tower((Level(SGD, {"alpha": 0.01}, {}), ABOVE))
@@ -39,9 +39,9 @@ def act(action, params, optimizer):
             optimizer.parameters[name].data = optimizer.parameters[name].numpy() * 0.75
     elif action == "replace" and optimizer.hooks[Window].horizon == 1:
         params["b"] = th.tensor(params["b"].numpy() + 0.1, requires_grad=True)
-    elif action == "load":
+    elif action.startswith("load"):
         optimizer.load_state_dict(optimizer.state_dict())
-        for name, w in params.items():
+        for name, w in params.items() if action == "load" else ():
             params[name] = th.tensor(w.numpy(), requires_grad=True)
 
 
@@ -69,6 +69,8 @@ def begins_anew(optimizer, recorded):
 @example(LONG, np.float64, 0, 0, ["nothing", "nan", "nothing", "nothing"])
 @example(LONG, np.float64, 0, 1, ["nothing", "nan", "nan", "nothing", "nothing"])
 @example(SHORT, np.float64, 0, 2, ["nothing", "nan", "set", "load", "nothing"])
+@example(SHORT, np.float64, 0, 2, ["nothing", "load alone", "nan", "nothing", "nothing"])
+@example(LONG, np.float64, 0, 1, ["nothing", "load alone", "nan", "nothing", "nothing"])
 def test_a_run_goes_on_from_any_step_to_the_same_bits(tower, dtype, seed, earlier, actions):
     """Whatever is set by hand before a loss, skipped, and made before the recording; the recorded run stays."""
     bottom, *above = tower.levels

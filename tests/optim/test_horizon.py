@@ -539,11 +539,11 @@ def test_a_recorded_gradient_may_be_assigned():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: SGD(optimizer=SGD(), horizon=0), "horizon=0"),
-        (lambda: SGD(optimizer=SGD(), horizon=-2), "horizon=-2"),
-        (lambda: SGD(optimizer=SGD(), horizon=2.0), "horizon=2.0"),
-        (lambda: SGD(optimizer=SGD(), horizon=True), "horizon=True"),
-        (lambda: SGD(optimizer=SGD(), horizon="all"), "horizon='all'"),
+        (lambda: SGD(optimizer=SGD(), horizon=0), "horizon must be .*not 0"),
+        (lambda: SGD(optimizer=SGD(), horizon=-2), "horizon must be .*not -2"),
+        (lambda: SGD(optimizer=SGD(), horizon=2.0), "horizon must be .*not 2.0"),
+        (lambda: SGD(optimizer=SGD(), horizon=True), "horizon must be .*not True"),
+        (lambda: SGD(optimizer=SGD(), horizon="all"), "horizon must be .*not 'all'"),
         (lambda: SGD(optimizer=SGD(), objective="mean"), "'mean'.*'last', 'sum'"),
         (lambda: SGD(optimizer=SGD(), objective=["last"]), "objective"),
         (lambda: SGD(optimizer=SGD(horizon=None)), "horizon=None.*bottom"),

@@ -91,7 +91,7 @@ def _refusal(params: Mapping[str, Tensor], optimizer: Optimizer, last: Carry | N
     for height, tensors in enumerate([params, *[level.parameters for level in levels]]):
         for name, tensor in tensors.items():
             if tensor.edge is not None and (node := tensor.edge[0]).op is not None:
-                if last is None or (node.op not in rules and not node.seam):
+                if node.op not in rules and not node.seam:
                     place = f"{name} of level {height - 1}" if height else f"params[{name!r}]"
                     return f"begins with {place} made by {node!r}, not by a step of the tower that is known"
     return None

@@ -40,7 +40,7 @@ def model(params: Mapping[str, Tensor]) -> Content:
 
 def leaves(content: Content) -> dict[str, Tensor]:
     """The parameters without what is behind them."""
-    return _tensors({name: {**e, "gradient": None, "leaf": True} for name, e in content["params"].items()}, {})
+    return _tensors({name: {**e, "gradient": None} for name, e in content["params"].items()}, {}, False)
 
 
 def _entries(tensors: Mapping[str, Tensor], found: Values) -> Content:
@@ -54,11 +54,14 @@ def _entries(tensors: Mapping[str, Tensor], found: Values) -> Content:
     }
 
 
-def _tensors(entries: Content, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the entries; one tensor where it was one. made: those that have edges."""
+def _tensors(entries: Content, made: Mapping[str, Tensor], consumed: bool) -> dict[str, Tensor]:
+    """The tensors of the entries; one tensor where it was one.
+
+    made: those that have edges.  consumed: whether another that was no leaf had one, which is gone.
+    """
     found: dict[str, Tensor] = {}
     for name, entry in entries.items():
-        found[name] = found[entry["same"]] if "same" in entry else _tensor(entry, made.get(name))
+        found[name] = found[entry["same"]] if "same" in entry else _tensor(entry, made.get(name), consumed)
     return found
 
 
@@ -178,8 +181,8 @@ def resume(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, 
         last = _last(tower["last"], optimizer, now)
         twin = saving.twin(optimizer)
         made = [make_again(twin, last), *[level.parameters for level in twin.levels]]
-    weights, *hyperparameters = [_tensors(entries, again) for entries, again in zip(now, made)]
     consumed, gradients = tower["consumed"], [_gradients(entries) for entries in now]
+    weights, *hyperparameters = [_tensors(entries, again, consumed) for entries, again in zip(now, made)]
     saving.put(optimizer, levels)
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
@@ -244,8 +247,11 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _tensor(entry: Content, made: Tensor | None) -> Tensor:
-    """The tensor of an entry. made: what the last step, made again, has made of it."""
+def _tensor(entry: Content, made: Tensor | None, consumed: bool) -> Tensor:
+    """The tensor of an entry. made: what the last step, made again, has made of it.
+
+    An edge that is neither made again nor consumed led to hyperparameters that were loaded since: a leaf is the same.
+    """
     value, gradient = entry["value"], entry["gradient"]
     tensor = constant_or_leaf(value, entry["requires_grad"])
     if gradient is not None and (gradient.shape != tensor.shape or gradient.dtype not in FLOATS):
@@ -253,6 +259,7 @@ def _tensor(entry: Content, made: Tensor | None) -> Tensor:
             f"a gradient of {gradient.dtype} and shape {gradient.shape} does not fit a value of shape {tensor.shape}"
         )
     if tensor.edge is not None and not (entry["leaf"] and (made is None or not made.is_leaf)):
-        tensor.edge = (Consumed(), 0) if made is None else made.edge
-        tensor.retain_grad()
+        if made is not None or consumed:
+            tensor.edge = (Consumed(), 0) if made is None else made.edge
+            tensor.retain_grad()
     return tensor

@@ -33,7 +33,7 @@ class Protocol:
     def check(self, array: Any) -> None:
         """Raise DtypeError for what a tensor cannot hold."""
         if not isinstance(array, ndarray):
-            raise DtypeError(f"Tensor: a {type(array).__name__} is no array; make tensors with th.tensor(...)")
+            raise DtypeError(f"Tensor: a {type(array).__name__} is not an array; make tensors with th.tensor(...)")
 
     def index(self, index: Any) -> Any:
         """An index of our own: an array in it could be overwritten before the backward pass."""
@@ -203,7 +203,7 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: DType = None, *,
     """A new leaf with a copy of the values; of a tensor's values too, so that no gradient flows to it.
 
     dtype: float32, float64, an integer type or bool; what NumPy would choose if None.  name: what a recording calls it.
-    Raises DtypeError for any other dtype, for a gradient of integers or booleans, and for a name that is no string.
+    Raises DtypeError for any other dtype, for a gradient of integers or booleans, and for a name that is not a string.
     """
     array = array_of(array_like.array if isinstance(array_like, Tensor) else array_like, "tensor", dtype)
     if requires_grad and array.dtype not in FLOATS:

@@ -130,7 +130,7 @@ def _idle(found: str) -> str:
     if found == "gradient":
         return ""
     if found == "weights":
-        return "Without this one the second backward() stops with an error. It goes back into the first step."
+        return "Without this one the second backward() stops with an error: w[1] has a graph, which is released."
     return f"{found}: no detach of tower is of this value. Answer 'weights' or 'gradient'."
 
 

@@ -68,7 +68,7 @@ def _standstill(found: np.ndarray) -> str:
         return "Two numbers are needed."
     g = 2 * (found - 3)
     rise = -float(np.sum(g * 2 * (found - 0.1 * g - 3)))
-    return "" if abs(rise) < 1e-3 else f"There the gradient with respect to alpha is {rise:.3g}. When is g0 or g1 zero?"
+    return "" if abs(rise) < 1e-3 else f"There the gradient is {rise:.3g}. Can the parts of the two weights cancel?"
 
 
 def pair(answer: Any) -> np.ndarray:
@@ -105,6 +105,12 @@ def _waits(found: float) -> str:
     wanted = _first_move(7, 5)
     if found == wanted:
         return ""
+    if found == wanted - 2:
+        return "This is the number of the level. The alpha of level 0 does not move at step 0: when does it?"
+    if found == wanted - 1:
+        return "By this count the alpha of level 0 moves at step 1. But at step 1 no hyperparameter has a gradient."
+    if found in (wanted + 1, wanted + 2):
+        return "This is too late. The height does not matter: no level waits for those above it."
     return "The run of the lesson prints three levels. At which step does each of them move first, and the next one?"
 
 

@@ -31,9 +31,12 @@ class Measured(NamedTuple):
 def myopia(training: Training, windows: Sequence[int] | None = None) -> Answer:
     """How far each way's hypergradient of a run is from that of the whole run by differences, and what it costs.
 
+    training: the run.
     windows: the numbers of last steps that are looked back; 1, the root of the number of steps, and half of it if None.
     Hyperparameters of more than one element are told by the norm of their gradient. The memory is that of Python's and
-    NumPy's allocations at the peak. Raises ArgumentError for a window that is not an integer >= 1, and as `gradient`.
+    NumPy's allocations at the peak.
+    Raises DtypeError if `training` is not a Training, ArgumentError for a window that is not an integer >= 1, and as
+    `gradient`.
     """
     if not isinstance(training, Training):
         raise DtypeError(f"hyper.myopia: training must be a th.hyper.Training, not {training!r}")

@@ -25,7 +25,7 @@ class Answer:
     print it for text; in a notebook it shows itself; `svg()` and `save_svg(path)` give the picture. docs/glossary.md
     explains the words.
     columns, rows: the table, its numbers as they are.  bar: the column that a drawn table shows as bars.
-    looks: of each row, how its bar looks.
+    draw: makes the picture; None for the table as a picture.  looks: of each row, how its bar looks.
     """
 
     question: str

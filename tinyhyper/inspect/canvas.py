@@ -127,7 +127,10 @@ class Canvas:
 
 
 def corners(path: str) -> list[tuple[float, float]]:
-    """The points that absolute commands of an SVG path name, those that bend it included."""
+    """The points that absolute commands of an SVG path name, those that bend it included.
+
+    Each differs from the one before it: two of them tell a direction.
+    """
     found: list[tuple[float, float]] = []
     for letter, numbers in re.findall(r"([MLHVQC])([^MLHVQC]*)", path):
         values = [float(number) for number in numbers.split()]
@@ -136,4 +139,4 @@ def corners(path: str) -> list[tuple[float, float]]:
         elif letter == "V":
             values.insert(0, found[-1][0])
         found += zip(values[::2], values[1::2])
-    return found
+    return [point for point, before in zip(found, [None, *found]) if point != before]

@@ -13,7 +13,10 @@ from .records import Recording
 
 
 def refuse_others(names: dict[str, Any]) -> None:
-    """Let the public functions of a module raise DtypeError if an argument for a recording is something else."""
+    """Let the public functions of a module raise DtypeError if an argument for a recording is something else.
+
+    Their docstrings say so, too.
+    """
     for name in names["__all__"]:
         if isinstance(function := names[name], FunctionType):
             names[name] = _checked(function)
@@ -34,4 +37,6 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
                 )
         return function(*args, **kwargs)
 
+    told = f"{', '.join(recordings)}: what `with th.record() as tape:` gives. Raises DtypeError for anything else."
+    call.__doc__ = f"{inspect.cleandoc(function.__doc__ or function.__name__)}\n\n{told}"
     return call if recordings else function

@@ -237,7 +237,7 @@ class Diagram(Canvas):
     def _link(self, join: Join) -> None:
         (source, target, flow, cut), path = join, self.paths[join]
         if flow == "kept" and {source, target} <= self.arrived.keys():
-            self.arrow(None, path, "th-branch", "branch", "start", size=TIP)
+            self.arrow(None, path, "th-trail", "trail", "start", size=TIP)
         gone, look = "th-gone" if self.differ.get(join) == "first" else "", self._look(join)
         group = self.add("g", class_=gone)
         ends = " → ".join([self.boxes.caption(box)[0] for box in (source, target)])

@@ -103,7 +103,10 @@ def file(tape: Recording) -> File:
 
 
 def from_json(text: str) -> Recording:
-    """The recording that `to_json` wrote; it cannot be run again. Raises ArgumentError, with the place, otherwise."""
+    """The recording that `to_json` wrote as this text; it cannot be run again.
+
+    Raises ArgumentError for any other text, with the place.
+    """
     found = read(File, _loaded(text))
     tape = Recording()
     for name in (*FACTS, "paths"):

@@ -59,7 +59,10 @@ def finding(
 
 
 class Findings(list[Finding]):
-    """The findings of a check, in the order of their steps. checked: what was looked at, in words."""
+    """The findings of a check, in the order of their steps, each once.
+
+    found: the findings in any order.  checked: what was looked at, in words.
+    """
 
     def __init__(self, found: Iterable[Finding], checked: str) -> None:
         super().__init__(sorted(merged(found), key=lambda one: one.step))

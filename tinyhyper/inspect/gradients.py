@@ -32,7 +32,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     """Along which paths a gradient flows, and what each contributes; the contributions add up to the gradient.
 
     of: a hyperparameter, "alpha", at the last step where it got a gradient; or "alpha[2]" at a step.
-    limit: about how many paths to list. Raises ArgumentError for an unknown name, GraphError without ghosts.
+    limit: about how many paths to list. Raises ArgumentError for an unknown name, DtypeError if it is not a string,
+    GraphError without ghosts.
     """
     graph = Graph(tape)
     place = _asked(graph, of)
@@ -101,7 +102,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
 def why_zero(tape: Recording, of: str) -> Answer:
     """Why a hyperparameter's gradient is zero or missing: no path, a path that is cut, or a product that is 0.
 
-    of: as in `paths`. Raises ArgumentError for an unknown name, with the names there are.
+    of: as in `paths`. Raises ArgumentError for an unknown name, with the names there are, DtypeError if it is not a
+    string.
     """
     graph = Graph(tape)
     place = _asked(graph, of, zero=True)

@@ -30,7 +30,7 @@ class MoveRecord(NamedTuple):
 def moved(tape: Recording, of: str) -> Answer:
     """Which level moved a value, and by how much at each step.
 
-    of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name.
+    of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name, DtypeError if it is not a string.
     """
     graph = Graph(tape)
     moves = [(_move(graph, place), place) for place in graph.find(of)]
@@ -90,7 +90,10 @@ def moved(tape: Recording, of: str) -> Answer:
 
 
 def left_range(tape: Recording, of: str) -> Answer:
-    """Why and when a hyperparameter left its range, as an alpha that turned negative did."""
+    """Why and when a hyperparameter left its range, as an alpha that turned negative did.
+
+    of: a name as in `paths`, all its steps. Raises ArgumentError for an unknown name, DtypeError if it is not a string.
+    """
     graph = Graph(tape)
     question, columns = f"Why did {of} leave its range, and when?", ("value", "is", "")
     rows: list[tuple[str, float, str]] = []

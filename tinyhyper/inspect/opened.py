@@ -84,8 +84,8 @@ class Rule:
 
 def formulas(tape: Recording) -> dict[int, dict[str, Any]]:
     """Of each fused operation, by its node, what the explorer shows where it is opened."""
-    graph = Graph(tape)
-    found = {node.number: equation(graph, node.number) for node in tape.nodes}
+    graph = Graph(tape)  # of an operation before the recording not all outputs may be known
+    found = {node.number: equation(graph, node.number) for node in tape.nodes if node.kind == "operation"}
     return {number: Rule(graph, number, own).page() for number, own in found.items() if own is not None}
 
 

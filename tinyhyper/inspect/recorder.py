@@ -18,7 +18,9 @@ from ..calls import Block
 from ..core.tape import Node, current
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
+from ..optim.boundary import Boundary
 from ..optim.horizon import Window
+from ..optim.outside import Gate
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
 from .labels import Labels, Operands, span_of
@@ -108,10 +110,6 @@ class Recorder(Labels, EventRecording):
         number = self._add("gradient", None, gradient, self.steps, operands, kept=kept, of=of, loss=root)
         self._know(gradient, number, 0)
 
-    def outside(self, tensor: Tensor) -> None:
-        """A loss reads a hyperparameter outside the optimizer here."""
-        self.gates.add(self._place(tensor)[1:3])
-
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
         """A backward pass went back from `loss`, and started with this cotangent."""
         if self.program is not None:
@@ -135,8 +133,9 @@ class Recorder(Labels, EventRecording):
         if isinstance(title, Optimizer):
             window = title.hooks[Window]
             self.objective, self.horizon = window.objective, window.horizon
+            self._moves(title, title.hooks[Boundary].params)
 
-    def moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
+    def _moves(self, optimizer: Optimizer, params: Mapping[str, Tensor]) -> None:
         """A step of the optimizer would move these parameters, unless it is not finite."""
         known = [(ref() is optimizer, moved is params) for ref, moved in self._towers]
         if not any(map(any, known)):
@@ -221,7 +220,10 @@ class Recorder(Labels, EventRecording):
         mark = self._mark(tensor)
         if mark is not None and mark[3] is None:
             return mark
-        return self._known(tensor) or self._meet(tensor, mark, self.steps)
+        known = self._known(tensor) or self._meet(tensor, mark, self.steps)
+        if tensor.edge is not None and isinstance(tensor.edge[0], Gate):
+            self.gates.add(known[1:3])
+        return known
 
     def _meet(self, tensor: Tensor, through: Mark | None, step: int) -> Mark:
         """Make a node of a value, and know the tensor by it."""

@@ -110,9 +110,7 @@ def _largest(graph: Graph, found: Sequence[Cut], zero: Collection[int]) -> str:
 def without(tape: Recording, cut: Cut | int) -> Answer:
     """What every gradient would be without one cut, all others as they are, and how much of it the cut stops.
 
-    cut: it, or its number.
-
-    Raises GraphError without ghosts, ArgumentError for a number that no cut has.
+    cut: it, or its number. Raises GraphError without ghosts, ArgumentError for a number that no cut has.
     """
     graph, made = Graph(tape), tape.cut_of(cut)
     before, after = arrived(Rerun(tape)).places, arrived(Rerun(tape, opened={made.number})).places

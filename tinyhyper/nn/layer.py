@@ -135,7 +135,7 @@ class Layer:
             layer.own[short] = fresh[name]
 
     def checked_buffers(self, saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Saved `buffers` as the layers keep them, in new arrays; nothing changes.
+        """The arrays of `saved`, a dict as `buffers` gives it, as the layers keep them: new ones; nothing changes.
 
         Raises DtypeError for anything but a dict of numbers, ArgumentError for other names and for values that a
         buffer never has (a fraction among integers, a count or a variance below 0, NaN), ShapeError for another shape.

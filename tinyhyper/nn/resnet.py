@@ -58,7 +58,8 @@ class ResNet(Layer):
     """A residual network of 6 k + 2 layers for images x, (n, height, width, 3); gives the logits, (n, classes).
 
     A convolution, three stages of k blocks, of which the second and the third begin by halving height and width, the
-    mean over each image, and a linear layer. depth: 6 k + 2.  widths: the channels of the stages.
+    mean over each image, and a linear layer.
+    depth: 6 k + 2.  widths: the channels of the stages.  name: which begins its parameters' names.
     Raises ArgumentError for another number of layers and for widths that are not three integers >= 1; its call
     raises ShapeError for images of another shape.
     """
@@ -95,5 +96,5 @@ class ResNet(Layer):
 
 
 def resnet20(classes: int = 10) -> ResNet:
-    """ResNet-20, for CIFAR: 269,722 parameters for 10 classes."""
+    """ResNet-20, for CIFAR: 269,722 parameters for 10 classes. See `ResNet`."""
     return ResNet(20, classes, name="resnet20")

@@ -31,7 +31,7 @@ from ..core.tensor import Tensor
 from ..errors import CallError, DtypeError, UnsupportedError
 from ..fusion.symbols import Symbol
 from ..interop import NUMPY_FUNCTIONS, UNMASKED
-from . import elementwise, index, linalg, methods, reduce, shape  # noqa: F401  methods registers
+from . import elementwise, explain, index, linalg, methods, reduce, shape  # noqa: F401  methods registers
 from .elementwise import NUMPY_ALIASES, RULES
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -135,10 +135,7 @@ WITHOUT_RULE = {
 
 def attach() -> None:
     """Give Tensor its operators and methods, and NumPy's functions their rules."""
-    members: dict[str, Any] = {
-        "reshape": lambda self, *lengths: rules.reshape(self, _one_tuple(lengths)),
-        "transpose": lambda self, *axes: rules.transpose(self, _one_tuple(axes) if axes else None),
-    }
+    members: dict[str, Any] = {"reshape": _reshape, "transpose": _transpose}
     refused = {f"__{side}{name}__": _refused(*told) for name, told in WITHOUT_RULE.items() for side in ("", "r")}
     attach_to(Tensor, METHODS | members | refused)
     names = ("__array_ufunc__", "__array_function__", *refused)
@@ -150,6 +147,22 @@ def attach() -> None:
     for name in OF_VALUES.split():
         NUMPY_FUNCTIONS[name] = _of_values(getattr(np, name))
     NUMPY_FUNCTIONS["einsum"] = linalg.einsum
+
+
+def _reshape(self: Tensor, *lengths: Any) -> Tensor:
+    """The tensor in another shape. lengths: integers, or one tuple of them; one may be -1.
+
+    Raises ShapeError if the sizes differ.
+    """
+    return rules.reshape(self, _one_tuple(lengths))
+
+
+def _transpose(self: Tensor, *axes: Any) -> Tensor:
+    """The tensor with its axes in another order. axes: integers, or one sequence of them; reversed without any.
+
+    Raises ShapeError unless each axis of the tensor is there once.
+    """
+    return rules.transpose(self, _one_tuple(axes) if axes else None)
 
 
 def _one_tuple(values: tuple[Any, ...]) -> Any:
@@ -202,3 +215,4 @@ def _of_values(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 attach()
+explain.register()

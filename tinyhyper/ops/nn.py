@@ -55,7 +55,11 @@ def _check_axis(name: str, x: np.ndarray) -> None:
 
 @operation(x=_softmax_vjp)
 def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
-    """e ** x along an axis, divided by its sum; without overflow. Raises ShapeError for an axis without elements."""
+    """e ** x along an axis, divided by its sum; without overflow.
+
+    x: of one axis or more; integers and booleans become float64.  axis: an integer.
+    Raises ShapeError for a wrong axis and for one without elements.
+    """
     _check_axis("softmax", x)
     _, powers = exponentials(x, axis)
     return np.ascontiguousarray(np.divide(powers, _total(powers, axis), out=powers))
@@ -63,7 +67,10 @@ def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
 
 @operation(x=lambda g, out, axis: _balanced(g, exp(out), axis))
 def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
-    """The logarithm of softmax along an axis, exact where softmax rounds to 0. Raises ShapeError as softmax does."""
+    """The logarithm of softmax along an axis, exact where softmax rounds to 0.
+
+    x, axis: as of softmax, which also says what is raised.
+    """
     _check_axis("log_softmax", x)
     shifted, powers = exponentials(x, axis)
     return np.ascontiguousarray(np.subtract(shifted, np.log(_wide_total(powers, axis)), out=shifted))
@@ -79,7 +86,11 @@ def _shares(x: np.ndarray, /, axis: Axes) -> np.ndarray:
 
 @operation(x=lambda g, x, axis: restore(g, x.shape, axis) * _shares(x, axis))
 def logsumexp(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    """log(sum(exp(x))) over the axes (all if None), without overflow. Raises ShapeError for no elements."""
+    """log(sum(exp(x))) over the axes (all if None), without overflow.
+
+    x: of any shape; integers and booleans become float64.  axis: an integer, a tuple of them, or None.
+    keepdims: whether these axes stay, of length 1. Raises ShapeError for a wrong axis, and for no elements.
+    """
     x = real(x)
     top = _finite_top(x, axis)
     out = (np.log(_wide_total(np.exp(x - top), axis)) + top).astype(x.dtype)

@@ -93,6 +93,7 @@ class Items(Operation):
 def operation(*forgotten: Any, **vjps: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function over arrays an operation on tensors, with a VJP for each differentiable input.
 
+    vjps: by input, a function of the cotangent and of what else it names: inputs, `out`, options, `spec`.
     The function's positional-only parameters are inputs, the others options; a first parameter `xs` is a sequence.
     Raises CallError for a decorator without VJPs in parentheses, ArgumentError for VJPs that do not fit the function,
     and for the name of an operation of the library.

@@ -8,7 +8,7 @@ from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
 from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from ..core.tower import HOOKS, Optimizer
 from . import checks, explain, horizon, outside, saving
-from .boundary import Boundary, Told
+from .boundary import Boundary
 from .clipping import Limits, clip_by_norm, clip_by_value
 from .goal import descend
 from .hooks import extend
@@ -19,7 +19,7 @@ from .update import Closures, trace_rule
 
 outside.register()  # before the window, which asks whether anything is tuned
 horizon.register()
-for hook in (Boundary, Limits, Told, Guard, Closures, RangeWatch):
+for hook in (Boundary, Limits, Guard, Closures, RangeWatch):
     extend(hook)
 checks.register()
 HOOKS["given"].append(outside.given)

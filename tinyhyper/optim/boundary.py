@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..core.tape import current, recording, unwatched
+from ..core.tape import recording, unwatched
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer, moves_of
 from .hooks import Hook
@@ -55,7 +55,7 @@ def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
     for level in levels:
         hyperparameters.append(values(level.parameters))
         states.append(arrays(level._states))
-        t.append(level.t)
+        t.append(int(level._t.array))
     return Carry(values(params), hyperparameters, states, t)
 
 
@@ -101,33 +101,20 @@ def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
 
 
 class Boundary(Hook):
-    """Keeps what the last step has read, where each step cuts."""
+    """Keeps what the last step has read, where each step cuts. params: what the step that is under way moves."""
 
     def __init__(self, level: Optimizer) -> None:
+        self.params: Mapping[str, Tensor] = {}
         self.last: Carry | None = None
         self._next: Carry | None = None
 
     def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
+        self.params = params
         if levels[0].hooks[Window].horizon == 1:
             self._next = carry(levels, params)
 
     def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        self.last, self._next = self._next, None
+        self.params, self.last, self._next = {}, self._next, None
 
     def __reduce__(self) -> tuple[object, ...]:
         return Boundary, (None,)  # a copy has no graph, so no step of it is made again
-
-
-class Told(Hook):
-    """Tells who watches a step which parameters it would move, before it may be refused or skipped."""
-
-    def __init__(self, level: Optimizer) -> None:
-        """Nothing is kept here."""
-
-    @property
-    def in_use(self) -> bool:  # type: ignore[override]
-        return current().tape is not None
-
-    def accepts(self, levels: Sequence[Optimizer], params: Mapping[str, Tensor], moves: object) -> bool:
-        current().tape.moves(levels[0], params)
-        return True

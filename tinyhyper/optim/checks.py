@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +30,7 @@ class Checks(Hook):
 
     def __init__(self, level: Optimizer) -> None:
         level.parameters = Parameters(level.parameters)
-        self.below: Callable[[], Optimizer | None] = nobody
+        self.below: weakref.ref[Optimizer] | None = None
         for key, name in level._rows.items():
             coordinate, (low, high) = level._coordinates[name], level.table[name].range
             if coordinate.low < low or coordinate.high > high:
@@ -44,16 +44,13 @@ class Checks(Hook):
         _hypergradients(levels)
 
     def __reduce__(self) -> Any:
-        return object.__new__, (Checks,), {"below": nobody}
-
-
-def nobody() -> None:
-    """The level below one that is below none."""
+        return object.__new__, (Checks,), {"below": None}
 
 
 def below(level: Optimizer) -> Optimizer | None:
     """The level that a level is above of, if there is one."""
-    found = level.hooks[Checks].below()
+    ref: weakref.ref[Optimizer] | None = level.hooks[Checks].below
+    found = None if ref is None else ref()
     return found if found is not None and found.optimizer is level else None
 
 
@@ -78,9 +75,8 @@ def _defined(optimizer: type[Optimizer]) -> None:
     _rule(optimizer)
     keywords = inspect.signature(optimizer.rule).parameters.values()
     options = [p.name for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
-    for name in ("zero_grad", *optimizer.table, *options, *KEYWORDS, *OTHER_NAMES):
-        if not hasattr(optimizer, name):
-            setattr(optimizer, name, Refused(name))
+    for name in {"zero_grad", *optimizer.table, *options, *KEYWORDS, *OTHER_NAMES}.difference(dir(optimizer)):
+        setattr(optimizer, name, Refused(name))
 
 
 def _given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
@@ -110,7 +106,7 @@ def _given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
 def _rule(cls: type[Optimizer]) -> None:
     """The rule reads w, g, the state in order; by name the hyperparameters, `t`, and options with a default."""
     for name in ("rule", "table"):
-        if not hasattr(cls, name):
+        if name not in dir(cls):
             raise ArgumentError(
                 f"{cls.__name__} has no {name}: an optimizer is a rule and a table of its hyperparameters"
             )

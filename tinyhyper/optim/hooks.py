@@ -58,6 +58,5 @@ def extend(hook: type[Any]) -> None:
         level.hooks[hook] = hook(level, **{key: keywords[key] for key in hook.keywords})
 
     HOOKS["made"].append(made)
-    for event in EVENTS:
-        if hasattr(hook, event):
-            HOOKS.setdefault(event, []).append(hook)
+    for event in {*EVENTS}.intersection(dir(hook)):
+        HOOKS.setdefault(event, []).append(hook)

@@ -9,7 +9,7 @@ whole window, takes that along; so a window of k steps costs k times one step, i
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
@@ -109,15 +109,12 @@ class Window(Hook):
     @contextmanager
     def ending(self) -> Iterator[None]:
         """Within, the window ends, and what recorded sweeps have left in it does not count. An error leaves it."""
-        touched = [*self.touched]
-        before = {seam: (seam.left, seam.partly) for ref in touched if (seam := ref()) is not None}
+        put_back = self.noted()
         self._collect()
         try:
             yield
         except BaseException:
-            self.touched += touched
-            for seam, kept in before.items():
-                seam.left, seam.partly = kept
+            put_back()
             raise
         self.seam, self.places = None, {}
 
@@ -166,14 +163,27 @@ class Window(Hook):
 
     def owed(self) -> list[tuple[Tensor, Tensor]]:
         """What `gather` would bring, by tensor; it stays where it is."""
-        before = {seam: (seam.left, seam.partly) for ref in self.touched if (seam := ref()) is not None}
+        put_back = self.noted()
         try:
-            seeds = [left for seam in before for left in seam.collect()]
             with unwatched():
-                return backward(seeds, None, retain_graph=True, create_graph=False)
+                return backward(self._collect(), None, retain_graph=True, create_graph=False)
         finally:
-            for seam, kept in before.items():
-                seam.left, seam.partly = kept
+            put_back()
+
+    def noted(self) -> Callable[[], None]:
+        """Note what recorded sweeps have left in the window. To call what is returned puts it back, more than once."""
+        touched, before = self.touched, [*self.touched]
+        seams = {*_seams(touched), *filter(None, [self.seam])}
+        was = [(seam, (*seam.left,), (*seam.curved,), (*seam.partly,)) for seam in seams]
+
+        def put_back() -> None:
+            for seam in _seams(touched):
+                seam.left = [None] * seam.width
+            for seam, left, curved, partly in was:
+                seam.left, seam.curved, seam.partly = [*left], [*curved], [*partly]
+            touched[:] = before
+
+        return put_back
 
     def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
         """Put the weights that a step has made behind a seam."""
@@ -189,13 +199,18 @@ class Window(Hook):
         """All that was left at the window's seams; it is left no more."""
         if not self.touched:
             return []
-        seams = {seam: None for ref in self.touched if (seam := ref()) is not None}
+        seams = _seams(self.touched)
         self.touched.clear()
         return [left for seam in seams for left in seam.collect()]
 
     def __str__(self) -> str:
         told = {"horizon": self.horizon, "objective": self.objective}
         return ", ".join(f"{name}={value}" for name, value in told.items() if value != self.keywords[name])
+
+
+def _seams(touched: Sequence[weakref.ref[Seam]]) -> Mapping[Seam, None]:
+    """Those that are still alive, each once, in order."""
+    return {seam: None for ref in touched if (seam := ref()) is not None}
 
 
 def _check(level: Optimizer, horizon: Any, objective: Any) -> None:

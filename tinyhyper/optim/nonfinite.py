@@ -2,19 +2,20 @@
 
 A step is made in full before anything is changed, so to refuse it is to stop there. To skip it takes more: the backward
 pass of the batch has left gradients, and has consumed the graph that leads from the weights to the hyperparameters.
-So a tower that skips notes after each step what the next backward pass may change, and puts it back. Layers note what
-the forward pass changes, their buffers.
+So a tower that skips notes after each step what the next backward pass may change, and puts it back. In a window that
+is more than arrays: the graph goes through the losses of its steps. Layers note what the forward pass changes, their
+buffers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import buffers
-from ..core.tape import reachable
+from ..core.tape import Node, reachable
 from ..core.tensor import Tensor
 from ..core.tower import Move, Optimizer
 from ..errors import AnomalyError
@@ -24,8 +25,6 @@ from .hooks import Hook, at_the_bottom, one_of
 from .horizon import Window
 
 CHOICES = (None, "raise", "skip")
-GRAPH = ("inputs", "saved", "context", "released")  # of a node: what a release takes away
-LEFT = ("left", "curved", "partly")  # of a seam: what backward passes left there
 FLAT = (
     "every gradient of the weights is exactly 0, and the step is made. So it is where the loss is flat, and where it "
     "has left the range of its dtype: the logarithm of an infinite number has the derivative 0. Look at the loss"
@@ -49,29 +48,25 @@ class Guard(Hook):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.choice: str | None = state["choice"]
         self._skipping, self._is_flat, self._weights = False, False, list[Tensor]()
-        self._window, self._last, self._called = Notes(), Notes(), Notes()
+        self._noted: list[Callable[[], None]] = []  # what puts back the gradients, and what is left in the window
+        self._graph: dict[Node, tuple[Any, ...]] = {}  # of the window: of each node what a release takes away
         self.in_use = self.choice is not None
         if self.choice == "skip":
             buffers.skipping.add(self)
 
     def before(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
         window = levels[0].hooks[Window]
-        self._weights, self._cuts, self._called = list(params.values()), window.cuts, Notes()
-        window.retains = True
-        if window.cuts and window.horizon != 1:  # the step will gather what is left in the window
-            self._called.take_items(window.touched)
-            for tensor in _targets(levels, params):
-                self._called.take(tensor, "grad")
-            for seam in filter(None, [ref() for ref in window.touched]):
-                self._called.take(seam, *LEFT)
+        self._weights, self._cuts, window.retains = list(params.values()), window.cuts, True
+        if self.choice == "raise" and window.in_use and window.cuts:  # the step gathers what is left in the window
+            self._noted = [_gradients(_targets(levels, params)), window.noted()]
 
     def accepts(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], moves: Sequence[Move]) -> bool:
         """Raises AnomalyError, or skips the step, where a gradient, a new value or a new state is not finite."""
         for what, array in _read_and_made(levels, params, moves):
             if not all_finite(array):
                 found = f"{type(levels[0]).__name__}.step: {what(levels)} is {described(array)}"
-                self._called.put_back()
                 if self.choice == "raise":
+                    self._put_back()
                     raise AnomalyError(
                         f"{found}.\n    Nothing has changed; th.detect_anomaly() shows which operation made it."
                     )
@@ -106,16 +101,22 @@ class Guard(Hook):
         """Let the batch not have been."""
         for tensor in _targets(optimizer.levels, params):
             tensor.grad = None
-        self._window.put_back()
-        self._last.put_back()
+        self._put_back()
         buffers.put_back(self._weights)
         optimizer.skipped += 1
         if not self._skipping:
             warn(f"{found}; this step is skipped, and so are those after it that are not finite")
         self._skipping = True
 
+    def _put_back(self) -> None:
+        """Let what backward passes have left and consumed be as it was noted."""
+        for put_back in self._noted:
+            put_back()
+        for node, was in self._graph.items():
+            node.inputs, node.saved, node.context, node.released = was
+
     def after(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor]) -> None:
-        weights, self._weights, self._called = self._weights, [], Notes()
+        weights, self._weights, self._noted = self._weights, [], []
         if self.choice == "skip":
             buffers.forget(weights)
             self.settle(levels[0], params, self._cuts)
@@ -125,15 +126,12 @@ class Guard(Hook):
         self._skipping = False
         if self.choice != "skip":
             return
-        if cuts:
-            self._window = Notes()
-        self._last = Notes()
-        self._last.take_items(optimizer.hooks[Window].touched)
         targets = _targets(optimizer.levels, params)
-        for tensor in targets:
-            self._last.take(tensor, "grad")
+        self._noted = [_gradients(targets), optimizer.hooks[Window].noted()]
+        if cuts:
+            self._graph = {}
         for node in _of_the_last_step(targets):
-            self._window.take(node, *GRAPH, *(LEFT if node.seam else ()))
+            self._graph[node] = node.inputs, node.saved, node.context, node.released
 
     def __str__(self) -> str:
         return "" if self.choice is None else f"on_nonfinite={self.choice}"
@@ -149,39 +147,22 @@ def _tuned(levels: Sequence[Optimizer]) -> list[Tensor]:
     return [level.parameters[key] for level in levels for key in level._tuned]
 
 
-class Notes:
-    """Attributes as they were, to be put back."""
+def _gradients(tensors: Iterable[Tensor]) -> Callable[[], None]:
+    """Note gradients. To call what is returned puts them back."""
+    before = [(tensor, tensor.grad) for tensor in tensors]
 
-    def __init__(self) -> None:
-        self._was: list[tuple[Any, str, Any]] = []
-        self._items: list[tuple[list[Any], list[Any]]] = []
+    def put_back() -> None:
+        for tensor, gradient in before:
+            tensor.grad = gradient
 
-    def take(self, thing: Any, *names: str) -> None:
-        """Note attributes of something."""
-        self._was += [(thing, name, _own(getattr(thing, name))) for name in names]
-
-    def take_items(self, items: list[Any]) -> None:
-        """Note what is in a list that others share."""
-        self._items.append((items, items.copy()))
-
-    def put_back(self) -> None:
-        """Set everything to what it was when it was last noted."""
-        for items, before in self._items:
-            items[:] = before
-        for thing, name, value in self._was:
-            setattr(thing, name, _own(value))
+    return put_back
 
 
-def _own(value: Any) -> Any:
-    """A container that others write to, copied."""
-    return value.copy() if isinstance(value, (list, dict)) else value
-
-
-def _of_the_last_step(tensors: Iterable[Tensor]) -> list[Any]:
+def _of_the_last_step(tensors: Iterable[Tensor]) -> list[Node]:
     """The nodes from which a step made tensors, back to the seam before it."""
     roots = {tensor.edge[0] for tensor in tensors if tensor.edge is not None}
     roots |= {edge[0] for root in roots if root.seam for edge in root.inputs if edge is not None}
-    return [node for node in reachable(roots, to_seams=True) if node.op is not None]
+    return reachable(roots, to_seams=True)
 
 
 def _read_and_made(

@@ -102,17 +102,15 @@ class Outside(Hook):
 
     def value(self, level: Optimizer, name: str) -> Tensor:
         """The number that a person means, on the graph, the same tensor until the next step."""
-        internal, tape = level.parameters[name], current().tape
+        internal = level.parameters[name]
         known, tensor = self._read.get(name, ((), None))
-        now = internal.array, internal.edge, tape
+        now = internal.array, internal.edge, current().tape  # which is to see it read
         if tensor is None or any(one is not other for one, other in zip(known, now)) or _is_released(tensor):
             with recording():  # whatever mode it is read in first
                 tensor = positive(level._coordinates[name].value(internal))  # in all coordinates, another tensor
             if tensor.edge is not None:
                 self._gates.append(gate := Gate(tensor.edge))
                 tensor = Tensor(tensor.array, (gate, 0))
-                if tape is not None:
-                    tape.outside(tensor)
             self._read[name] = now, tensor
         return tensor
 

@@ -14,7 +14,7 @@ from ..core.operation import attach
 from ..core.tensor import Tensor, leaf
 from ..core.tower import Optimizer
 from ..errors import ArgumentError, GraphError
-from .boundary import Value, arrays, tensors, values
+from .boundary import Boundary, Value, arrays, tensors, values
 from .checks import Parameters, number, put_above
 from .horizon import Window
 from .ranges import admits, ends
@@ -159,6 +159,7 @@ def put(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -> None:
         level._initial = entry["initial"]
         level._states = tensors(entry["state"])
         level.hooks[Window].restart()
+        level.hooks[Boundary].last = None  # what comes next does not follow on that step
 
 
 def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:

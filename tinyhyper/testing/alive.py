@@ -19,7 +19,7 @@ WHY = "Something holds them: a list, a global, a closure, an exception, or a cyc
 
 
 def alive(*kinds: type) -> int:
-    """How many objects of these classes there are."""
+    """How many objects there are of these classes, `kinds`, and of classes derived from them."""
     return len(living(*kinds))
 
 

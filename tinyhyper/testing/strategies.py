@@ -43,7 +43,10 @@ def broadcastable_shapes(
 
 
 def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
-    """None, one axis counted from either end, or a tuple of them. Raises ArgumentError unless ndim is an int >= 0."""
+    """One axis, counted from either end, or a tuple of them, or, where `none`, None.
+
+    Raises ArgumentError unless ndim is an int >= 0.
+    """
     ndim = whole("axes_of: ndim", ndim, 0)
     choices: list[st.SearchStrategy[Any]] = [st.none()] if none else []
     if ndim:
