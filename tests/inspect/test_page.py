@@ -460,6 +460,37 @@ def test_all_can_be_done_by_keys(reader, tape):
     assert min(stops) == 0
 
 
+def test_keys_work_wherever_the_focus_is_and_controls_keep_those_that_work_them(reader, tape):
+    from selenium.webdriver.common.keys import Keys
+
+    reader.open(tape)
+    controls = """
+        const all = [...document.querySelectorAll("button:enabled, input, summary, #graph")];
+        return [...new Map(all.filter((one) => one.checkVisibility()).map((one) => [one.id || one.tagName, one]))];
+    """
+    seen = set()
+    for part in ("details", "cutting"):
+        reader.tab(part)
+        for name in {one for one, _ in reader.ask(controls)} - seen:
+            reader.tab(part)
+            dict(reader.ask(controls))[name].send_keys("b")
+            assert reader.ask("return explorer.run !== null"), name
+            reader.keys("b")
+            assert reader.ask("return explorer.run === null"), name
+            seen.add(name)
+    assert seen >= {"slider", "play", "fit", "pass", "uncut", "theme", "log", "graph", "SUMMARY", "BUTTON", "INPUT"}
+    reader.tab("cutting")
+    tick = reader.element("cuts").find_element("tag name", "input")
+    tick.send_keys(Keys.SPACE)
+    assert reader.ask("return explorer.tape.without.size") > 0 and not reader.ask("return explorer.playing")
+    reader.driver.switch_to.active_element.send_keys(".")
+    assert reader.says("where") == "step 2 of 3"
+    reader.keys("b", Keys.ARROW_RIGHT)
+    assert reader.says("stop").startswith("stop 2 of") and reader.says("where") == "step 2 of 3"
+    reader.keys(Keys.ARROW_LEFT, to="slider")
+    assert reader.says("where") == "step 1 of 3"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(reader, tape, scheme):
     reader.system(scheme)

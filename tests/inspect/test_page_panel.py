@@ -6,10 +6,11 @@ from html import escape
 
 import numpy as np
 import pytest
-from recordings import skipping
+from recordings import penalized, skipping
 from recordings import trained as recorded
 
 import tinyhyper as th
+from tinyhyper.inspect.ghosts import Rerun, arrived
 
 TEXT = "sgd(0.1)/sgd(0.01)/sgd(1e-3)"
 PARTS = ["details", "cutting", "alive", "words", "keys"]
@@ -67,6 +68,48 @@ def test_a_line_of_ghosts_names_their_cuts(reader, tape):
         ".map((cut) => [cut.source, cut.output])).map((one) => one.innerText || one.textContent).join('|')"
     )
     assert rows.count(" at cut") == len({(cut.source, cut.output) for cut in tape.cuts if cut.ghost is not None})
+
+
+def chained(steps, losses=1):
+    """Steps made by hand, each with a cut of the weights and one of their gradient; then backward passes."""
+    w, alpha = th.tensor([1.0, -2.0], requires_grad=True), th.tensor(0.1, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        for step in range(steps):
+            w = w.detach("weights") - alpha * (2 * w).detach("gradient")
+            tape.label(w, f"w{step + 1}", "weights", 0)
+        for _ in range(losses):
+            th.sum(w * w).backward(retain_graph=True)
+    return tape
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: chained(2), lambda: chained(4), lambda: chained(3, 2), lambda: recorded("adam/sgd", 3, ghosts=True),
+     lambda: recorded("sgd/sgd", 1, ghosts=True), lambda: penalized(ghosts=True), lambda: recorded("sgd/sgd", 2)],
+)  # fmt: skip
+def test_why_a_cut_has_no_ghost_is_true(reader, make):
+    """Without all other cuts the gradient comes there, but not past those that are named. Where none is, none comes."""
+    tape = make()
+    reader.open(tape)
+    told = "explorer.details.ghosts([explorer.tape.cuts[arguments[0]]])"
+    for cut in (cut for cut in tape.cuts if cut.severed and cut.ghost is None):
+        why = reader.ask(f"return {told}", cut.number)
+        if tape.ghosts is None:
+            assert why == "not recorded"
+            continue
+        named = [int(one) for one in re.findall(r"\d+", why)]
+        others = {one.number for one in tape.cuts} - {cut.number}
+        assert (cut.number in arrived(Rerun(tape, opened=others, ghosts=True)).cuts) == bool(named), (cut, why)
+        assert cut.number not in arrived(Rerun(tape, opened=others - {*named}, ghosts=True)).cuts, (cut, why)
+        assert all(tape.cuts[number].ghost is not None for number in named), (cut, why)
+
+
+def test_a_cut_says_which_others_stop_the_gradient_before_it(reader):
+    tape = chained(2)
+    reader.open(tape)
+    reader.tab("cutting")
+    assert reader.says("cuts").count("ghost: none: cuts 2, 3 stop the gradient first") == 2
+    assert "no later loss" not in reader.says("cuts")
 
 
 def test_times_have_two_digits_and_a_unit_that_fits(reader, tape):

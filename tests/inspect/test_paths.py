@@ -261,6 +261,25 @@ def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
     assert [part for part in classes(root, "th-trail") if part.get("d")] == []  # no band is drawn, so none is explained
 
 
+@given(stacks, st.integers(1, 3), st.booleans())
+def test_the_loss_is_where_a_backward_pass_begins(stack, steps, ghosts):
+    tape, _, _ = run(stack, steps, ghosts=ghosts)
+    for of, name in (("loss", f"loss[{steps - 1}]"), ("loss[0]", "loss[0]")):
+        for ask in (inspect.paths, inspect.why_zero):
+            assert ask(tape, of).text.startswith(f"A backward pass begins at {name}. Paths lead from there")
+
+
+@pytest.mark.parametrize("ghosts", [False, True])
+def test_a_backward_pass_went_through_a_value_without_a_grad(ghosts):
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record(ghosts) as tape:
+        y = x * x
+        tape.label(y, "y", "weights", 0)
+        (y * y).backward()
+    for ask in (inspect.paths, inspect.why_zero):
+        assert ask(tape, "y").text.startswith("A backward pass went through y[0]. It is not a leaf: retain_grad()")
+
+
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(0, 9))
 @example(2, 4, 0)
 @example(3, 5, 0)

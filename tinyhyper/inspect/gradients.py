@@ -17,7 +17,7 @@ from .graph import Graph
 from .groups import ARROW, FEW, LISTED, beside, contributions, leading, named, together, told, way_of
 from .names import STEP, order
 from .names import named as by_label
-from .passes import vanishing
+from .passes import passes, vanishing
 from .paths import Part, Paths
 from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
@@ -205,17 +205,21 @@ def _stopping(graph: Graph, place: Place) -> list[Cut]:
 
 def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answer:
     """No gradient reached a value: each path is cut, or there is none. begin: how the answer begins."""
-    name, stopping = graph.name(place), _stopping(graph, place)
-    zero = vanishing(graph)
-    if graph.tape.node(place).kind == "constant":
-        text, stopping = f"{name} is a constant: no level above tunes it, so it gets no gradient.", []
-    elif place in graph.behind(graph.losses, ("kept",)):
+    name, zero, constant = graph.name(place), vanishing(graph), graph.tape.node(place).kind == "constant"
+    kept = place in graph.behind(graph.losses, ("kept",))
+    stopping = [] if constant or kept else _stopping(graph, place)
+    if constant:
+        text = f"{name} is a constant: no level above tunes it, so it gets no gradient."
+    elif place in graph.losses:
+        begin, text = "", f"A backward pass begins at {name}. Paths lead from there to the values that it depends on."
+    elif any(stop.place == place for one in passes(graph.tape) for stop in one.stops):
+        begin, text = "", f"A backward pass went through {name}. It is not a leaf: retain_grad() keeps its gradient."
+    elif kept:
         text = (
             f"A loss depends on {name} along kept edges, but no backward pass has reached {name} yet. In a window of "
             "the horizon, step() computes the hypergradient when the window ends. With horizon=None the window never "
             "ends: a plain backward() computes it."
         )
-        stopping = []
     elif stopping:
         where = [f"cut {cut.number} of {graph.cut_name(cut)}" for cut in stopping]
         text = f"Every path from a loss back to {name} is cut, at {', '.join(where)}.{_stopped(graph, stopping, zero)}"

@@ -97,8 +97,8 @@ Object.assign(Explorer.prototype, {
 
   key(event) {
     if (event.key === "Escape") return this.escape();
-    const typing = event.target.matches("input, button, summary");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey) return undefined;
+    const own = event.target.matches("[type=range]") ? event.key.startsWith("Arrow") : event.target.matches("input, button, summary") && event.key === " ";
+    if (own || event.ctrlKey || event.metaKey || event.altKey) return undefined;
     const moves = { ",": () => this.go(this.step - 1), ".": () => this.go(this.step + 1), "+": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.all(), b: () => this.pass(), " ": () => this.play() };
     const inPass = { ArrowLeft: () => this.advance(-1), ArrowRight: () => this.advance(1) };
     const inGraph = {

@@ -93,7 +93,10 @@ class Details {
     const inside = ghost === null ? "" : this.inside([cuts[0].source, cuts[0].output]);
     if (ghost !== null) return this.stopped(ghost, inside) + (behind ? "" : "; the value had no graph");
     if (!behind) return "none: the value had no graph";
-    return this.tape.haunted ? "none: no later loss depends on the value" : "not recorded";
+    if (!this.tape.haunted) return "not recorded";
+    const first = this.tape.first(cuts);
+    if (first.length) return `none: ${numbered(first)} ${first.length > 1 ? "stop" : "stops"} the gradient first`;
+    return `none: ${this.tape.needed(cuts) ? "no backward pass reached it" : "no later loss depends on the value"}`;
   }
 
   /* What cuts stopped; what came from a skipped step was not finite. */

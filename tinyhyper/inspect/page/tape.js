@@ -50,6 +50,7 @@ class Tape {
     this.ended = new Map(); // by place, the cuts made there
     for (const cut of data.cuts) this._append(this.ended, keyOf([cut.source, cut.output]), cut);
     this.shut = new Set(data.gates.map(keyOf)); // where a loss reads a number and its own gradient stops
+    this.haunted = data.nodes.some(({ outputs }) => outputs.some(({ gradient }) => gradient !== null)); // whether ghosts were recorded
     this.without = new Set(); // the numbers of the cuts that are switched off
   }
 
@@ -124,11 +125,29 @@ class Tape {
       this.operands(place).filter((edge) => this.passes(edge)).map((edge) => [edge.source, edge.output]));
   }
 
-  /* The places from which gradients reach some places. */
-  following(places) {
+  /* The places from which gradients reach some places, along the edges that are open to them. */
+  following(places, open = (edge) => this.passes(edge)) {
     return this._spread(places, ([node, output]) =>
-      this.outof[node].filter((edge) => edge.output === output && this.passes(edge))
+      this.outof[node].filter((edge) => edge.output === output && open(edge))
         .flatMap((edge) => this.readers(edge)));
+  }
+
+  /* The places that read what some cuts let pass. */
+  behind(cuts) {
+    return cuts.flatMap((cut) => this.outof[cut.source].filter((edge) => edge.cut === cut.number).flatMap((edge) => this.readers(edge)));
+  }
+
+  /* The cuts that stop gradients on their path to some cuts without a ghost. */
+  first(cuts) {
+    const silent = (edge) => edge.flow === "kept" || (edge.flow === "cut" && this.cuts[edge.cut].ghost === null);
+    const places = this.following(this.behind(cuts), silent).keys();
+    return [...places].flatMap((key) => this.ended.get(key) ?? []).filter((cut) => cut.ghost !== null).sort((a, b) => a.number - b.number);
+  }
+
+  /* Whether a loss depends on what some cuts let pass. */
+  needed(cuts) {
+    const places = this.following(this.behind(cuts), () => true);
+    return this.losses().some((loss) => places.has(keyOf(loss)));
   }
 
   /* The cuts that are in force where the paths forward from some places end. */
@@ -140,11 +159,6 @@ class Tape {
       }
     }
     return [...found];
-  }
-
-  /* Whether ghosts were recorded. */
-  get haunted() {
-    return this.cuts.some((cut) => cut.ghost !== null);
   }
 
   /* What ended at the cuts of a place: null where it is not known. */
