@@ -99,6 +99,11 @@ def test_the_picture_of_a_zero_marks_what_is_0_and_was_read(stack, asked, state,
     marked = [name for _, name, _, mark in rows(root) if mark]
     assert marked.count(state) == 1 and collisions(root) == []
     told = " ".join(words(root))
+    made = ", ".join(f"w{n}[1]" for n in range(weights))
+    assert f"So {made} {'do' if weights > 1 else 'does'} not change with {asked}[1]." in told
+    averages = ", ".join(f"w{n}.m[1]" for n in range(weights))
+    corrected = f"{averages} {'do' if weights > 1 else 'does'}, but the division that corrects the first steps"
+    assert (corrected in told) == (asked == "beta1")  # m[1] = (1 - beta1) * g; of the velocity, mu takes 0
     owner = state.split()[1]
     assert f"rule read {', '.join(f'w{n}.{owner}[0]' for n in range(weights))}: " in told
     assert [text for text in words(root) if text.startswith("with ") and "= 0" in text] == [state]

@@ -843,6 +843,12 @@ def test_what_was_zero_has_its_step_and_is_drawn():
     root = ElementTree.fromstring(answer.svg())
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "none yet" in words and "before step 1" in words
+    told = " ".join(words)
+    assert "∂loss/∂alpha: this is 0, as no loss has sent one yet. So alpha[1] does not change with kappa[1]." in told
+    tape, _, _ = run("sgd(0.1, mu=0.5)/sgd/sgd")
+    assert "On the other paths, the gradient with respect to mu[1] is 0" in " ".join(
+        ElementTree.fromstring(inspect.why_zero(tape, "kappa").svg()).itertext()
+    )
 
 
 def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph():

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 from ..errors import ArgumentError
 from ..plain import NONE_YET, Printed
-from .graph import flow_in, flow_of, number_of, roundings
+from .graph import flow_in, flow_of, none_yet, number_of, roundings
 from .names import order, ordered
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, by_target, walk
 from .shapes import FIXED, Arrow, Box, Drawn, Figure, Key
@@ -166,7 +166,7 @@ class _FigureBuilder:
         if label.role == "state":
             box.state.add(label.name.rpartition(".")[2])
         else:
-            none = key.kind == "gradient" and node.kind == "constant" and value == 0
+            none = none_yet(self.tape, (node.number, n))
             box.names[label.name] = Printed(0.0, NONE_YET) if none else value
             self._measure(box, label.name, node.outputs[n])
             if key.kind == "gradient" and label.coordinate is not None:

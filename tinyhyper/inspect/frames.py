@@ -15,12 +15,12 @@ from .canvas import SLIDE, Picture
 from .captions import numbered
 from .diagram import Diagram
 from .figure import figure, steps_of
-from .gradients import listed
 from .graph import Graph
 from .passes import Pass, Stop, passes
 from .picture import Drawing
 from .records import Place, Recording
 from .shapes import Key
+from .text import listed
 
 D = TypeVar("D", bound=Drawing | Diagram)
 EARLIER = 3  # so many steps before that of the loss are drawn, if the gradient comes so far

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from .paths import Part, Paths
 from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
-from .text import site
-from .zeros import Segment
+from .text import listed, site
+from .zeros import Segment, Zeros, blamed
 
 WAYS = 100  # ways through the boxes of a picture that are followed
 
@@ -147,24 +147,17 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
     parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))
-    read: dict[str, tuple[str, list[Place]]] = {}  # by reason, the operation, and what is 0 and was read
+    read: dict[str, Zeros] = {}  # by reason
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, read)) for part in parts]
-    zeros = {zero for _, some in read.values() for zero in some}
-    caption = text
-    for op in dict.fromkeys(op for op, _ in read.values()):
-        mine = {zero for other, some in read.values() for zero in some if other == op}
-        names = [graph.name(zero) for zero in sorted(mine)]
-        caption += f" {op} read {listed(names)}: {'this is' if len(names) == 1 else 'these are'} 0."
-        caption += f" So the derivative of its result with respect to {name} is 0."
+    caption = text + blamed(graph, name, [*read.values()])
     if reasons := listed(why for *_, why in rows if why and why not in read):
-        caption += f" {reasons[:1].upper()}{reasons[1:]}."
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, gradient, *zeros])
+        caption += f" On the other paths, {reasons}." if read else f" {reasons[:1].upper()}{reasons[1:]}."
+    answering = {zero for each in read.values() for zero in each.blamed}
+    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, gradient, *answering])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
-def _because(
-    graph: Graph, paths: Paths, part: Part, bound: float, read: dict[str, tuple[str, list[Place]]]
-) -> str:
+def _because(graph: Graph, paths: Paths, part: Part, bound: float, read: dict[str, Zeros]) -> str:
     """Why the contribution of one path is 0: a cotangent on it that is 0, or a value that multiplies it.
 
     bound: below which it is 0 up to rounding.  read: where to note which values of 0 an operation read.
@@ -179,7 +172,10 @@ def _because(
         node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))
         when = "" if all(STEP.fullmatch(name) for name in map(graph.name, zeros)) else f" at step {node.step}"
         why = f"{node.op} read {names} = 0{when}"
-        read[why] = f"{node.op}", zeros
+        made = [(node.number, n) for n in range(1, len(node.outputs))]
+        made = [each for each in made if any(edge.place == part.through[-1] for edge in graph.sources(each))]
+        changed = [each for each in made if Segment(paths.rerun, each, part.through[-1]).flows()]
+        read[why] = Zeros(f"{node.op}", part.through[-2], zeros, changed)
         return why
     if step is not None and (number := step.flat()) is not None:
         return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"
@@ -281,12 +277,6 @@ def _came(graph: Graph, place: Place, gradient: Place, losses: Sequence[Place], 
     if beside:
         text += f" Off the path{'s' if number > 1 else ''} the gradient was cut, at {listed(beside)}."
     return text
-
-
-def listed(names: Iterable[str], most: int = 6) -> str:
-    """Names in one sentence, each once, the first few of them."""
-    once = list(dict.fromkeys(names))
-    return ", ".join(once[:most]) + (f" and {len(once) - most} more" if len(once) > most else "")
 
 
 def _path(graph: Graph, part: Part) -> str:

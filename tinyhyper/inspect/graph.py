@@ -72,6 +72,13 @@ def number_of(tape: Recording, place: Place, changes: Roundings) -> float | None
     return number
 
 
+def none_yet(tape: Recording, place: Place) -> bool:
+    """Whether a value is a gradient that is 0 because no loss has sent one yet."""
+    label = tape.output(place).label
+    gradient = label is not None and label.role == "gradient" and tape.node(place).kind == "constant"
+    return gradient and tape.output(place).number == 0
+
+
 class Graph(Names):
     """The values and edges of a recording.
 
@@ -103,6 +110,10 @@ class Graph(Names):
         """The number that a user sees, or the norm of an array."""
         value = number_of(self.tape, place, self.roundings)
         return self.tape.output(place).norm if value is None else value
+
+    def waiting(self, place: Place) -> bool:
+        """Whether a gradient is 0 because no loss has sent one yet."""
+        return none_yet(self.tape, place)
 
     def sources(self, place: Place) -> list[Edge]:
         """The edges that this output of a node depends on."""

@@ -13,13 +13,12 @@ from .answers import Answer
 from .chain import drawn_chain
 from .contents import contents
 from .finite import not_finite, word
-from .gradients import listed
 from .graph import Graph
 from .memory import alive, nbytes
 from .names import sized
 from .records import Node, Place, Recording
 from .saved import Saved
-from .text import site
+from .text import listed, site
 from .timeline import amount, timeline
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -247,3 +248,9 @@ def _fit(line: Line) -> str:
 
 def _clipped(left: str) -> str:
     return left if len(left) <= WIDTH else left[: WIDTH - 1] + "…"
+
+
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """Names in one sentence, each once, the first few of them."""
+    once = list(dict.fromkeys(names))
+    return ", ".join(once[:most]) + (f" and {len(once) - most} more" if len(once) > most else "")

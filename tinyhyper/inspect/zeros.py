@@ -4,7 +4,8 @@ another at 1.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,41 @@ from ..core.tape import backward, recording, unwatched
 from ..core.tensor import Tensor, apply, leaf
 from ..finite import norm
 from .ghosts import Rerun
+from .graph import Graph
 from .records import Place, by_target, walk
+from .text import listed
 
 ROUNDING = 1e-8  # as a part of the largest, what is 0 but for rounding
+
+
+class Zeros(NamedTuple):
+    """What an operation read that is 0, and to blame for a derivative of 0.
+
+    made: what does not change with the value in question.  changed: the states that it made, which do.
+    """
+
+    op: str
+    made: Place
+    blamed: list[Place]
+    changed: list[Place]
+
+
+def blamed(graph: Graph, name: str, read: Sequence[Zeros]) -> str:
+    """Which zeros were read, and what follows for the value of that name, in a sentence or two for each operation."""
+    text = ""
+    for op in dict.fromkeys(each.op for each in read):
+        mine = [each for each in read if each.op == op]
+        zeros = sorted({zero for each in mine for zero in each.blamed})
+        are = "this is" if len(zeros) == 1 else "these are"
+        why = ", as no loss has sent one yet" if all(map(graph.waiting, zeros)) else ""
+        text += f" {op} read {listed(map(graph.name, zeros))}: {are} 0{why}."
+        made, states = {each.made for each in mine}, sorted(state for each in mine for state in each.changed)
+        same = listed(map(graph.name, sorted(made)))
+        text += f" So {same} {'does' if len(made) == 1 else 'do'} not change with {name}."
+        if states:
+            text += f" {listed(map(graph.name, states))} {'does' if len(states) == 1 else 'do'}, but the division that "
+            text += "corrects the first steps takes this out again."
+    return text
 
 
 class Segment:
@@ -41,6 +74,10 @@ class Segment:
         if alone or not self._flow(self.zeros):
             return alone
         return [zero for zero in self.zeros if not self._flow([other for other in self.zeros if other != zero])]
+
+    def flows(self) -> bool:
+        """Whether the place changes with the target."""
+        return self._flow(()) > 0
 
     def flat(self) -> int | None:
         """The operation whose own slope is 0: the number of its node."""
@@ -71,7 +108,8 @@ class Segment:
                 op, call, _ = rerun.program.calls[number]
                 made.update({(number, n): output for n, output in enumerate(apply(op, operands, call))})
             output = made[self.place]
-            seed = np.linspace(1.0, 2.0, output.size, dtype=output.dtype).reshape(output.shape)
+            seed = np.sqrt(np.linspace(2.0, 3.0, output.size))  # no round numbers: 8 * 1 - 4 * 2 would be 0
+            seed = seed.astype(output.dtype).reshape(output.shape)
             ends = {place: tensor.edge for place, tensor in made.items() if tensor.edge is not None}
             seeds = [(ends[self.place], Tensor(seed))]
             found = backward(seeds, [*ends.values()], retain_graph=False, create_graph=False)
