@@ -491,6 +491,28 @@ def test_keys_work_wherever_the_focus_is_and_controls_keep_those_that_work_them(
     assert reader.says("where") == "step 1 of 3"
 
 
+def labelled():
+    """A graph without steps, in which one value is called a weight."""
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.tanh(x.detach("held"))
+        tape.label(y, "y", "weights", 0)
+        th.sum(y * x).backward()
+    return tape
+
+
+@pytest.mark.parametrize("make", [labelled, lambda: recorded("sgd", 2), lambda: recorded("sgd/sgd", 2), trained])
+def test_the_first_words_speak_of_what_is_there(reader, make):
+    tape = make()
+    reader.open(tape)
+    tuned = any(label and label.role == "hyperparameter" and node.kind == "operation" for node, label in (
+        (node, output.label) for node in tape.nodes for output in node.outputs))  # fmt: skip
+    said = reader.says()
+    assert ("Click a hyperparameter" in said) == tuned and ("Click a box" in said) != tuned
+    assert ("Time runs" in said) == (tape.steps > 0) == reader.element("steps").is_displayed()
+    assert ("Each level" in said) == (len(reader.ask("return [...explorer.layout.top.keys()]")) > 1)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(reader, tape, scheme):
     reader.system(scheme)

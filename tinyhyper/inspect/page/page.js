@@ -198,7 +198,7 @@ class Explorer {
   greeting() {
     const { box } = this.open[0] ?? {};
     return this.overview
-      ? [...this.rules(), h("p", {}, "Time runs to the right; each level has a lane. Point at a box or an arrow to read about it. Click a hyperparameter to see the path of its gradient. Double-click a box to open it.")]
+      ? [...this.rules(), h("p", {}, this.guide())]
       : [...(box ? this.details.skipped(box.kind === "values" ? box.step : box.step + 1) : []), ...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation. Gradients flow back along blue edges. A box with a double border is fused: double-click it to open it.")];
   }
 
