@@ -901,6 +901,22 @@ def test_the_first_view_of_a_tall_tower_has_its_top_in_sight(reader, width, heig
     assert {f"w{n}[1]" for n in range(6)} <= reader.names("values") and not reader.ask(inside)
 
 
+@pytest.mark.parametrize("width, height", [(1400, 760), (1280, 720), (1400, 617), (1280, 577), (1280, 400), (390, 844)])
+@pytest.mark.parametrize("text", ["sgd", "sgd/sgd/sgd/sgd", "adam/adam/adam/sgd", "/".join(["sgd"] * 10)])
+def test_the_first_view_shows_all_lanes_or_begins_at_the_top(reader, text, width, height):
+    """As in a window with a browser's bars, too. Letters are at least 9 pixels high."""
+    reader.size(width, height)
+    reader.open(recorded(text, 5))
+    for step in (1, 4):
+        reader.ask("explorer.go(arguments[0], false)", step)
+        room, top, bottom, zoom = reader.ask("""
+            const { y1, y2 } = explorer.layout.span, zoom = explorer.cy.zoom(), { y } = explorer.cy.pan();
+            return [document.getElementById("graph").clientHeight, y1 * zoom + y, y2 * zoom + y, zoom];
+        """)
+        assert top >= 0 and zoom * 13.5 >= 9
+        assert bottom <= room or (top < 10 and 9 * (bottom - top) / (13.5 * zoom) > room - 8)  # too small to read
+
+
 def test_bars_say_where_the_view_is_and_move_it(reader):
     reader.open(recorded("adam/sgd", 8, {f"w{n}": [1.0, float(n)] for n in range(6)}))
     reader.ask("explorer.toggleLane(0); explorer.all(); explorer.cy.zoom(0.82)")
