@@ -1,6 +1,7 @@
 """Numbers that look alike: two that differ, a gradient that is 0 up to rounding, and one that no loss has sent yet."""
 
 import re
+from fractions import Fraction
 from itertools import groupby, pairwise
 from xml.etree import ElementTree
 
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from pictures import SPACE, classes, collisions, texts
 from recordings import run, stacks, trained
 
+import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.rows import with_state
 from tinyhyper.inspect.shapes import Box, Key
+from tinyhyper.optim import SGD, Adam
 from tinyhyper.plain import MOST, NONE_YET, NOUGHT, apart, short
 
 WEIGHTS = {"w": [1.0, -2.0], "b": 0.5}
@@ -111,11 +114,12 @@ def test_a_state_of_some_weights_is_said_to_be_of_those(zeros, told):
 
 
 @given(st.sampled_from([1e-20, 1e-17, 1e-6, 0.1]), st.integers(0, 9))
-def test_a_gradient_is_told_as_0_if_the_rounding_of_the_weights_is_larger(scale, seed):
+def test_a_gradient_is_told_as_0_by_one_rule_in_every_answer(scale, seed):
     tape = trained("adam(0.01)/sgd(1e-3)", 3, {"w": np.random.default_rng(seed).normal(size=3)}, ghosts=True)
     graph = Graph(tape)
-    place = graph.gradient(graph.find("beta1[2]")[0])
-    bound = graph.roundings[tape.node(place).loss]
+    (beta1,) = graph.find("beta1[2]")
+    place = graph.gradient(beta1)
+    bound = graph.bound(beta1, tape.node(place).loss)
     tape.nodes[place[0]].outputs[0].value = scale
     assert (short(Graph(tape).number(place)) == NOUGHT) == (scale <= bound)
     root = ElementTree.fromstring(inspect.svg(tape, 2, steps=1))  # beta1[2] alone
@@ -123,3 +127,55 @@ def test_a_gradient_is_told_as_0_if_the_rounding_of_the_weights_is_larger(scale,
     assert drawn == [NOUGHT if scale <= bound else short(scale)]
     assert ("0 up to rounding" in words(root)) == (scale <= bound)
     assert (NOUGHT in str(inspect.moved(tape, "beta1")).splitlines()[-1]) == (scale <= bound)
+
+
+def exactly(rates, weights, steps):
+    """By name and step, the gradients of a tower of SGD for the loss sum((w - 1)**2), in fractions."""
+    rates, weights, found = [*map(Fraction, rates)], [*map(Fraction, weights)], {}
+    before = []  # the gradients of each level that the step before moved by
+    for step in range(steps):
+        slopes = [[2 * (w - 1) for w in weights]]
+        for level, read in enumerate(before):
+            slopes.append([-sum((new * old for new, old in zip(slopes[level], read)), Fraction(0))])
+            found[level, step] = slopes[-1][0]
+        slopes += [[Fraction(0)]] * (len(rates) - len(slopes))
+        for level in range(len(rates) - 1, 0, -1):
+            rates[level - 1] -= rates[level] * slopes[level][0]
+        weights = [w - rates[0] * slope for w, slope in zip(weights, slopes[0])]
+        before = slopes[: len(rates) - 1]
+    return found
+
+
+@given(
+    rates=st.lists(st.integers(-12, 30), min_size=2, max_size=3),
+    weights=st.lists(st.floats(-9, 9).filter(lambda w: abs(w - 1) > 0.1), min_size=1, max_size=3),
+)
+@example([20, 30], [0.3, 0.7])
+@example([3, 3], [0.3, 0.7])
+@pytest.mark.filterwarnings("ignore")
+def test_a_gradient_that_fractions_confirm_is_never_told_as_0(rates, weights):
+    numbers = [10.0**rate for rate in rates]
+    tower = None
+    for rate in reversed(numbers):
+        tower = SGD(rate, optimizer=tower)
+    params = {f"w{n}": w for n, w in enumerate(weights)}
+    tape = trained(tower, 4, params, lambda params: sum((w - 1) ** 2 for w in params.values()), ghosts=True)
+    graph = Graph(tape)
+    for (level, step), exact in exactly(numbers, weights, 4).items():
+        (place,) = graph.find(f"{['alpha', 'kappa'][level]}[{step}]")
+        if (gradient := graph.gradient(place)) is None:
+            continue
+        number = tape.output(gradient).number
+        right = np.isfinite(number) and exact and abs(Fraction(number) / exact - 1) < 1e-6
+        assert not (right or not np.isfinite(number)) or short(graph.number(gradient)) != NOUGHT
+    kinds = {row[5] for row in inspect.ghosts(tape).rows if not np.isfinite(row[4])}
+    assert "0 up to rounding" not in kinds
+
+
+@given(st.floats(1e-3, 1e2), st.lists(st.floats(0.1, 9), min_size=1, max_size=4))
+def test_a_gradient_that_is_0_but_for_rounding_is_told_as_0(alpha, weights):
+    """The first step of Adam is the same whatever beta1 is."""
+    tape = trained(Adam(alpha, optimizer=SGD(1e-9)), 2, {"w": weights}, lambda params: th.sum(params["w"] ** 2))
+    graph = Graph(tape)
+    number = graph.number(graph.gradient(graph.find("beta1[1]")[0]))
+    assert short(number) in (NOUGHT, "0")

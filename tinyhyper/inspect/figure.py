@@ -74,7 +74,7 @@ class _FigureBuilder:
 
     def __init__(self, tape: Recording, opened: Collection[int]) -> None:
         self.tape, self.opened = tape, opened
-        self.into, self.bounds = by_target(tape.edges), roundings(tape)
+        self.into, self.changes = by_target(tape.edges), roundings(tape)
         self.boxes: dict[Key, Box] = {}
         self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
         self.where: dict[Place, Key] = {}
@@ -86,7 +86,7 @@ class _FigureBuilder:
             if node.of is not None and node.of in self.where:
                 label = self.tape.output(node.of).label
                 box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
-                name, value = ("" if label is None else label.name), number_of(tape, (node.number, 0), self.bounds)
+                name, value = ("" if label is None else label.name), number_of(tape, (node.number, 0), self.changes)
                 box.names[name] = value
                 self._measure(box, name, node.outputs[0])
                 if label is not None and label.coordinate is not None:
@@ -151,7 +151,7 @@ class _FigureBuilder:
         return [(place, flow, [*passed.values()]) for (place, flow), passed in found.items()]
 
     def _place(self, node: Node, n: int, label: Label) -> None:
-        value, key = number_of(self.tape, (node.number, n), self.bounds), box_of(node, label)
+        value, key = number_of(self.tape, (node.number, n), self.changes), box_of(node, label)
         if key is None:
             return
         if key.step == FIXED:

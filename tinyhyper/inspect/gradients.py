@@ -143,7 +143,7 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
         return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
     found = Paths(tape)
     parts = found.parts(place, loss)
-    bound = graph.roundings[loss]
+    bound = graph.bound(place, loss)
     if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
     parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))

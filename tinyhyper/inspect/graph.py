@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import cached_property
-from typing import Literal, NamedTuple
+from math import isfinite
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..plain import NOUGHT, Printed, short
 from .names import Names
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
+
+ROUNDING = 8 * float(np.finfo(float).eps)  # of a number that a few operations have made
+Roundings: TypeAlias = "dict[tuple[Place | None, int], float]"
 
 
 class Link(NamedTuple):
@@ -35,24 +39,35 @@ def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Lite
     return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
-def roundings(tape: Recording) -> dict[Place | None, float]:
-    """By loss, what the rounding of the weights changes it by.
-
-    A gradient with respect to a hyperparameter is 0 up to rounding if it is no larger.
-    """
-    found: dict[Place | None, float] = defaultdict(float)
+def roundings(tape: Recording) -> Roundings:
+    """By loss and level, what the rounding of the targets of the level changes the loss by."""
+    found: Roundings = defaultdict(float)
+    before = {edge.target: tape.output(edge.place).norm for edge in tape.edges if edge.operand == 0}  # what was moved
     for node in tape.nodes:
-        if node.of is not None and (label := tape.output(node.of).label) is not None and label.role == "weights":
-            sizes = (node.outputs[0].norm or 0.0) * (tape.output(node.of).norm or 0.0)
-            found[node.loss] += float(np.finfo(float).eps) * sizes
+        if node.of is not None and (label := tape.output(node.of).label) is not None:
+            level = label.level + (label.role == "hyperparameter")
+            size = (tape.output(node.of).norm or 0.0) + (before.get(node.of[0]) or 0.0)
+            found[node.loss, level] += ROUNDING * (node.outputs[0].norm or 0.0) * size
     return found
 
 
-def number_of(tape: Recording, place: Place, bounds: Mapping[Place | None, float]) -> float | None:
-    """The number of a value; None for an array. bounds: as `roundings` gives them."""
+def bound(tape: Recording, place: Place, loss: Place | None, changes: Roundings) -> float:
+    """How large a gradient with respect to a hyperparameter may be that is 0 up to rounding.
+
+    If the hyperparameter changed by 1, or by its own size where this is larger, the loss would change by no more than
+    the rounding of what the level moves changes it by. changes: as `roundings` gives them.
+    """
+    output = tape.output(place)
+    if output.label is None or output.label.role != "hyperparameter":
+        return 0.0
+    found = changes[loss, output.label.level] / max(1.0, output.norm or 0.0)
+    return found if isfinite(found) else 0.0
+
+
+def number_of(tape: Recording, place: Place, changes: Roundings) -> float | None:
+    """The number of a value; None for an array. changes: as `roundings` gives them."""
     node, number = tape.node(place), tape.output(place).number
-    label = None if node.of is None else tape.output(node.of).label
-    if number and label is not None and label.role == "hyperparameter" and abs(number) <= bounds[node.loss]:
+    if number and node.of is not None and abs(number) <= bound(tape, node.of, node.loss, changes):
         return Printed(number, NOUGHT)
     return number
 
@@ -74,8 +89,12 @@ class Graph(Names):
             self.edge_numbers[edge.target, edge.operand] = number
 
     @cached_property
-    def roundings(self) -> dict[Place | None, float]:
+    def roundings(self) -> Roundings:
         return roundings(self.tape)
+
+    def bound(self, place: Place, loss: Place | None) -> float:
+        """How large a loss's gradient with respect to a hyperparameter may be that is 0 up to rounding."""
+        return bound(self.tape, place, loss, self.roundings)
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label

@@ -125,7 +125,5 @@ def vanishing(graph: Graph) -> set[int]:
     for one in passes(graph.tape):
         for stop in one.stops:
             if stop.cut is not None:
-                bounds[stop.cut] += graph.roundings[one.loss]
-    known = [cut for cut in graph.cuts if cut.ghost is not None]
-    tuned = {cut.number for cut in known if (own := graph.label(cut.place)) and own.role == "hyperparameter"}
-    return {c.number for c in known if abs(c.ghost or 0.0) <= (bounds[c.number] if c.number in tuned else 0.0)}
+                bounds[stop.cut] += graph.bound(graph.cuts[stop.cut].place, one.loss)
+    return {cut.number for cut in graph.cuts if cut.ghost is not None and abs(cut.ghost) <= bounds[cut.number]}
