@@ -124,7 +124,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The second derivatives of f, of one-element output: the jacobian of its gradient. argnums: as of grad."""
+    """The second derivatives of f, of one-element output: the jacobian of its gradient. argnums, errors: as of grad."""
     return jacobian(grad(f, argnums), argnums)
 
 

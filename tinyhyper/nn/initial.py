@@ -15,7 +15,7 @@ Draw = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
 class Initial(NamedTuple):
-    """One row of a layer's table. shape: of the parameter.  draw: draw(rng, shape), its first values."""
+    """One row of a layer's table. shape: of the parameter.  draw: draw(rng, shape), its first values, of any dtype."""
 
     shape: Shape
     draw: Draw
@@ -25,12 +25,15 @@ class Initial(NamedTuple):
 
 
 def uniform(bound: float) -> Draw:
-    """Between -bound and bound. PyTorch's linear and convolutional layers take 1/sqrt(inputs of one output)."""
+    """Float64 values between -bound and bound.
+
+    PyTorch's linear and convolutional layers take 1/sqrt(inputs of one output).
+    """
     return partial(_uniform, bound)
 
 
 def normal(deviation: float) -> Draw:
-    """Around 0, with this standard deviation."""
+    """Float64 values around 0, with this standard deviation."""
     return partial(_normal, deviation)
 
 

@@ -78,7 +78,8 @@ def _taken(g: Tensor, spec: ArraySpec, index: Any) -> Pieces:
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements at `indices` (integers, of any shape) along an axis, or of the flattened tensor if None.
 
-    Booleans are taken for 0 and 1, as by NumPy; x[mask] selects.
+    Booleans are taken for 0 and 1, as by NumPy; x[mask] selects. The result has the dtype of x.
+    Raises ShapeError for an axis or an index out of bounds, DtypeError for indices that are not integers or booleans.
     """
     x, places = as_tensor(x), frozen(indices)
     places = np.asarray(places, np.intp) if np.asarray(places).dtype == bool else places

@@ -43,7 +43,10 @@ def inner(x: Any, y: Any) -> Tensor:
 
 
 def outer(x: Any, y: Any) -> Tensor:
-    """All products of an element of x with one of y, both flattened: a matrix."""
+    """All products of an element of x with one of y, both flattened: a matrix, of shape (x.size, y.size).
+
+    x, y: tensors or arrays, whose dtypes are promoted as in NumPy. Raises DtypeError as `multiply` does.
+    """
     return multiply(expand_dims(ravel(x), 1), ravel(y))
 
 

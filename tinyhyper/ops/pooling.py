@@ -111,7 +111,8 @@ def max_pool2d(
 ) -> Tensor:
     """The largest element of each window, for each channel; elements that tie for it share the gradient equally.
 
-    x: images (n, height, width, channels).  kernel: the size of a window, a number or a pair (down, across).
+    x: images (n, height, width, channels), float32 or float64; the result has their dtype.
+    kernel: the size of a window, a number or a pair (down, across).
     stride: how far windows lie apart, by default side by side.  padding: rows and columns added on either side, at
     most half of the kernel; they are never the largest. The result is (n, height', width', channels), where
     height' = (height + 2 padding - kernel) // stride + 1, and width' alike.

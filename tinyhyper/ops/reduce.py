@@ -64,7 +64,7 @@ def prod(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndar
     """The product over the axes (all if None); its gradients are right with zeros among the factors.
 
     x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
-    Raises ShapeError for a wrong axis.
+    Dtypes are as in `sum`. Raises ShapeError for a wrong axis.
     """
     return x.prod(axis=axis, keepdims=keepdims)
 
@@ -78,7 +78,8 @@ def _share(g: Tensor, x: Tensor, out: Tensor, axis: Axes) -> Tensor:
 def max(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The largest over the axes (all if None); ties share the gradient equally.
 
-    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    x: of any shape; the result has its dtype.  axis: an integer, a tuple of them, or None.
+    keepdims: whether these axes stay, of length 1.
     Raises ShapeError for a wrong axis, and for no elements.
     """
     return x.max(axis=axis, keepdims=keepdims)
@@ -88,7 +89,8 @@ def max(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarr
 def min(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
     """The smallest over the axes (all if None); ties share the gradient equally.
 
-    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    x: of any shape; the result has its dtype.  axis: an integer, a tuple of them, or None.
+    keepdims: whether these axes stay, of length 1.
     Raises ShapeError for a wrong axis, and for no elements.
     """
     return x.min(axis=axis, keepdims=keepdims)
@@ -120,7 +122,8 @@ def _spreading(x: Tensor, axis: Axes, ddof: float) -> Tensor:
 def var(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
     """The variance over the axes (all if None), divided by the count less `ddof`.
 
-    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    x: of any shape; integers and booleans become float64.  axis: an integer, a tuple of them, or None.
+    keepdims: whether these axes stay, of length 1.
     Raises ShapeError for a wrong axis.
     """
     return like(_variance(x, axis, ddof, keepdims), x)
@@ -130,7 +133,8 @@ def var(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = F
 def std(x: np.ndarray, /, axis: Axes = None, ddof: float = 0, keepdims: bool = False) -> np.ndarray:
     """The standard deviation over the axes (all if None), divisor the count less `ddof`; gradient 0 where it is 0.
 
-    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    x: of any shape; integers and booleans become float64.  axis: an integer, a tuple of them, or None.
+    keepdims: whether these axes stay, of length 1.
     Raises ShapeError for a wrong axis.
     """
     return like(np.sqrt(_variance(x, axis, ddof, keepdims)), x)
@@ -145,7 +149,8 @@ def _nonzero(length: Tensor) -> Tensor:
 def cumsum(x: np.ndarray, /, axis: int | None = None) -> np.ndarray:
     """The running sum along an axis, or of the flattened tensor if None; float32 accumulates in float64.
 
-    x: of any shape, which the result has; one axis if `axis` is None. Raises ShapeError for a wrong axis.
+    x: of any shape, which the result has; one axis if `axis` is None. Dtypes are as in `sum`.
+    Raises ShapeError for a wrong axis.
     """
     return like(np.cumsum(x, axis, np.float64 if x.dtype == np.float32 else None), x)
 
@@ -158,7 +163,8 @@ def _norm(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.nda
 def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors along an axis: Euclidean, or `ord` 1, 2, inf or -inf; gradient 0 where it is 0.
 
-    x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1.
+    x: of any shape; integers and booleans become float64.  axis: an integer, a tuple of them, or None.
+    keepdims: whether these axes stay, of length 1.
     Without `ord` (or with "fro") several axes, all if None, are taken as one vector.
     Raises UnsupportedError for the other norms of matrices, for which `ord` means something else.
     """

@@ -27,13 +27,16 @@ def _back(g: Tensor, spec: ArraySpec) -> Tensor:
 
 @operation(x=_back)
 def ravel(x: np.ndarray, /) -> np.ndarray:
-    """x as one axis, last index fastest."""
+    """x, of any shape and dtype, as one axis, last index fastest."""
     return x.reshape(-1)
 
 
 @operation(x=_back)
 def expand_dims(x: np.ndarray, /, axis: int | tuple[int, ...]) -> np.ndarray:
-    """x with axes of length 1 inserted, so that they stand at `axis` of the result."""
+    """x with axes of length 1 inserted, so that they stand at `axis` of the result.
+
+    x: of any shape and dtype.  axis: an integer or a tuple of them. Raises ShapeError for one that the result has not.
+    """
     return np.expand_dims(x, axis)
 
 
@@ -41,7 +44,7 @@ def expand_dims(x: np.ndarray, /, axis: int | tuple[int, ...]) -> np.ndarray:
 def squeeze(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
     """x without its axes of length 1, or without those that `axis` names.
 
-    axis: an integer or a tuple of them. Raises ShapeError if one of these axes is longer.
+    x: of any dtype.  axis: an integer or a tuple of them. Raises ShapeError if one of these axes is longer.
     """
     return np.squeeze(x, axis)
 
@@ -67,7 +70,8 @@ def _section(g: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], position:
 def concatenate(xs: Sequence[np.ndarray], /, axis: int | None = 0) -> np.ndarray:
     """A sequence of tensors joined along an axis, or flattened and joined if None.
 
-    xs: the tensors.  axis: an integer or None. Raises ShapeError if their other axes differ.
+    xs: the tensors, whose dtypes are promoted as in NumPy.  axis: an integer or None.
+    Raises ShapeError if their other axes differ and if there are none, ArgumentError for what is no sequence.
     """
     return np.concatenate(xs, axis)
 
@@ -76,7 +80,8 @@ def concatenate(xs: Sequence[np.ndarray], /, axis: int | None = 0) -> np.ndarray
 def stack(xs: Sequence[np.ndarray], /, axis: int = 0) -> np.ndarray:
     """A sequence of tensors of one shape joined along a new axis.
 
-    xs: the tensors.  axis: where the new axis stands in the result. Raises ShapeError if the shapes differ.
+    xs: the tensors, whose dtypes are promoted as in NumPy.  axis: where the new axis stands in the result.
+    Raises ShapeError if the shapes differ and if there are none, ArgumentError for what is no sequence.
     """
     return np.stack(xs, axis)
 
@@ -116,7 +121,11 @@ def _tile(x: np.ndarray, /, reps: tuple[int, ...]) -> np.ndarray:
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
-    """x laid out again and again: reps[n] times along axis n, counted from the last."""
+    """x laid out again and again: reps[n] times along axis n, counted from the last.
+
+    x: of any shape and dtype.  reps: an integer or a sequence of them. Raises DtypeError for other numbers, ShapeError
+    for negative ones.
+    """
     return _tile(x, tuple(integers("tile: reps", reps)))
 
 
@@ -147,7 +156,11 @@ def flip(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
 
 @operation(x=lambda g, shift, axis: roll(g, np.negative(shift).tolist(), axis))
 def roll(x: np.ndarray, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> np.ndarray:
-    """x with its elements moved `shift` places along the axis; what leaves at the end comes back at the start."""
+    """x with its elements moved `shift` places along the axis; what leaves at the end comes back at the start.
+
+    x: of any shape and dtype.  shift: an integer, or one for each axis.  axis: an integer, or several; the flattened
+    elements move if None. Raises ShapeError for an axis that x does not have, and for shifts that do not fit the axes.
+    """
     unmasked(shift, "roll: shift", 2)
     return np.roll(x, shift, axis)
 
@@ -165,7 +178,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     """x with elements added before and after each axis.
 
     pad_width: a number, (before, after), or a pair for each axis.
-    mode: "constant" (of `constant_values`), "edge", "reflect", "symmetric" or "wrap".
+    mode: "constant" (of `constant_values`, in the dtype of x), "edge", "reflect", "symmetric" or "wrap".
+    Raises ShapeError for widths that do not fit x or are negative, ArgumentError for another mode.
     """
     x = as_tensor(x)
     unmasked([pad_width, constant_values], "pad", 3)
@@ -211,11 +225,15 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 
 @operation(x=lambda g, k: triu(g, k))
 def triu(x: np.ndarray, /, k: int = 0) -> np.ndarray:
-    """x with zeros below the k-th diagonal of its last two axes."""
+    """x with zeros below the k-th diagonal of its last two axes.
+
+    x: of one axis or more and any dtype; one axis is taken as equal rows.  k: an integer; 0 is the main diagonal, above
+    it are 1, 2, .... Raises ArgumentError for a number or another k.
+    """
     return np.triu(x, k)
 
 
 @operation(x=lambda g, k: tril(g, k))
 def tril(x: np.ndarray, /, k: int = 0) -> np.ndarray:
-    """x with zeros above the k-th diagonal of its last two axes."""
+    """x with zeros above the k-th diagonal of its last two axes. x, k, errors: as of triu."""
     return np.tril(x, k)

@@ -157,12 +157,22 @@ Object.assign(Explorer.prototype, {
 
   /* The names beside the lanes and above the steps. */
   drawSides() {
-    at("lanes").hidden = at("steps").hidden = !this.overview;
+    at("lanes").hidden = !this.overview;
+    at("steps").hidden = !this.overview || !this.tape.steps;
     if (!this.overview) return;
     at("lanes").replaceChildren(...[...this.layout.top.keys()].map((lane) => this.heading(lane)));
     this.folded = null;
     at("steps").replaceChildren(...this.layout.steps.map((step) => h("span", { "data-step": step }, step ? `after step ${step}` : "before step 1")));
     this.place();
+  },
+
+  /* How to read the overview: of steps, levels and hyperparameters where there are some. */
+  guide() {
+    const { lanes, boxes } = this.lanes, tuned = [...boxes.values()].some(({ kind, lane }) => kind === "values" && lane > 0);
+    return [
+      this.tape.steps && "Time runs to the right.", lanes.size > 1 && "Each level has a lane.", "Point at a box or an arrow to read about it.",
+      `Click a ${tuned ? "hyperparameter" : "box"} to see the path of its gradient.`, "Double-click a box to open it.",
+    ].filter(Boolean).join(" ");
   },
 
   heading(lane) {

@@ -3,7 +3,7 @@
 
 const MOVE = 250; // milliseconds that a move of the view takes
 const FEW = 6; // a lane with so many names shows each in a row of its own
-const LEAST = 0.82; // how far away the first view is at most: letters of 11 pixels; the rest is a scroll away
+const LEAST = 0.82; // how far away the first view is where the rest is a scroll away: letters of 11 pixels
 const NEAR = LETTERS.least / LETTERS.size; // how far away boxes have their usual letters, and what was opened is seen whole, at most
 
 class Explorer {
@@ -78,13 +78,12 @@ class Explorer {
     if (this.run) this.drawPass();
   }
 
-  /* Where the reader begins: two steps wide, the weights in sight. */
+  /* Where the reader begins: two steps wide, all lanes in sight; at the top, where they would be too small to read. */
   home() {
     const { clientWidth: width, clientHeight: height } = at("graph");
-    const { y1, y2 } = this.layout.span;
-    const zoom = clamp(Math.min(width / (2 * PITCH), (height - 8) / (y2 - y1)), LEAST, 1.1);
-    const room = height - (y2 - y1) * zoom;
-    this.cy.viewport({ zoom, pan: { x: 0, y: room > 0 ? room / 2 - y1 * zoom : height - 6 - y2 * zoom } });
+    const { y1, y2 } = this.layout.span, all = (height - 8) / (y2 - y1), wide = clamp(width / (2 * PITCH), LEAST, 1.1);
+    const zoom = all < NEAR ? wide : Math.min(wide, all);
+    this.cy.viewport({ zoom, pan: { x: 0, y: Math.max(4, (height - (y2 - y1) * zoom) / 2) - y1 * zoom } });
     this.follow(false);
   }
 
@@ -198,7 +197,7 @@ class Explorer {
   greeting() {
     const { box } = this.open[0] ?? {};
     return this.overview
-      ? [...this.rules(), h("p", {}, "Time runs to the right; each level has a lane. Point at a box or an arrow to read about it. Click a hyperparameter to see the path of its gradient. Double-click a box to open it.")]
+      ? [...this.rules(), h("p", {}, this.guide())]
       : [...(box ? this.details.skipped(box.kind === "values" ? box.step : box.step + 1) : []), ...this.details.rules([this.open.at(-1)?.fused].filter((number) => number !== undefined)), h("p", {}, "Each box is an operation. Gradients flow back along blue edges. A box with a double border is fused: double-click it to open it.")];
   }
 
