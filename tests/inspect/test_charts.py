@@ -175,6 +175,19 @@ def test_the_chain_grows_from_what_an_operation_read_to_what_it_made_until_it_is
     assert [bar.get("class") for bar in classes(root, "th-bar")].index("th-bar th-minus") == len(lengths) - 1
 
 
+def test_a_rate_that_no_gradient_met_is_not_in_the_chain():
+    """The first step moves alpha by kappa * 0."""
+    with pytest.warns(th.AnomalyWarning):
+        tape = trained(SGD(1e20, optimizer=SGD(1e21)), 6, {"w": [1.0, -2.0]})
+    answer, graph = inspect.first_nonfinite(tape), Graph(tape)
+    end = next(node for node in tape.nodes if node.kind == "operation" and not isfinite(node.outputs[0].norm))
+    names = [graph.known(place) for place in chain.chain(graph, (end.number, 0), smallest=False)]
+    assert names[:2] == ["alpha[0]", "alpha[1]"]
+    assert where(drawn(answer), "kappa.*") == []
+    made = end.number < tape.ends[end.step - 1]
+    assert answer.text.startswith(f"{'At' if made else 'After'} step {end.step}, ")
+
+
 def test_what_is_too_small_is_followed_to_the_zero():
     x = th.tensor([0.5, 0.0], requires_grad=True)
     with th.record() as tape:

@@ -21,10 +21,13 @@ KEYS = {"th-bar": "finite", "th-bar th-minus": "not finite"}
 def chain(graph: Graph, place: Place, smallest: bool) -> list[Place]:
     """A value after those that it came from, oldest first: of each operation the largest operand, or the smallest.
 
-    Of a division that is the divisor, as the norm of an array does not show its zeros.
+    Of a division that is the divisor, as the norm of an array does not show its zeros. Of a rule without a gradient it
+    is what the rule moves: nothing else has an effect.
     """
     found = [place]
     while edges := graph.sources(found[-1]):
+        if any(graph.waiting(edge.place) for edge in edges):
+            edges = edges[:1]
         sizes = {edge.place: _decades(graph.number(edge.place)) for edge in edges}
         divided = smallest and graph.tape.node(found[-1]).op == "divide"
         found.append(edges[-1].place if divided else (min if smallest else max)(sizes, key=sizes.__getitem__))
@@ -62,7 +65,7 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
             sheet.bar(n, min(one, there), abs(there - one), style)
             drawn.add(style)
     which = "smaller" if smallest else "larger"
-    notes = [f"Each row was computed from the row above it, and from nothing {which}."]
+    notes = [f"Each row was computed from the row above it, and from nothing {which} that had an effect."]
     notes += [f"The scale is logarithmic and holds all sizes of {info.dtype}."]
     notes += [f"{count(more, 'value')} between rows left out."] if (more := len(whole) - len(found)) else []
     for n, note in enumerate(notes):

@@ -114,12 +114,21 @@ def first_nonfinite(tape: Recording) -> Answer:
         return Answer(question, f"There was none: {count(len(tape.nodes), 'node')} were checked.")
     node = tape.nodes[found.nodes[0]]
     rows = [(graph.name(edge.place), graph.number(edge.place)) for edge in graph.into[node.number]]
-    text = f"At step {node.step}, {site(node)}: {found.what}. To do: {found.advice}."
+    text = f"{_when(tape, node)}, {site(node)}: {found.what}. To do: {found.advice}."
     draw = None
     if node.kind == "operation":
         bad = next(n for n, output in enumerate(node.outputs) if word(output))
         draw = partial(drawn_chain, question, text, graph, (node.number, bad), "too large" not in found.advice)
     return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
+
+
+def _when(tape: Recording, node: Node) -> str:
+    """When a node was made: by a step, or between two of them."""
+    if not tape.steps:
+        return "In this recording"
+    if not node.step:
+        return "Before step 1"
+    return f"{'At' if node.number < tape.ends[node.step - 1] else 'After'} step {node.step}"
 
 
 def _tuned(graph: Graph, place: Place) -> bool:
