@@ -48,7 +48,7 @@ def test_of_neighbouring_values_that_differ_the_picture_tells_that_they_do(stack
     tape = run(stack, steps=steps, seed=seed)[0]
     shown, root = figure(tape, 0, count=steps), ElementTree.fromstring(inspect.svg(tape, 0, steps=steps))
     boxes = sorted((key, box) for key, box in shown.boxes.items() if key.kind == "values")
-    notes = [text for text in words(root) if re.fullmatch(r"[\w.]+\[\d+\] - [\w.]+\[\d+\] = \S+", text)]
+    notes = [text for text in words(root) if re.fullmatch(r"[\w.]+ moved by \S+, from \[\d+\] to \[\d+\]", text)]
     alike = 0
     for (before, old), (key, new) in pairwise(boxes):
         for name in new.names if before.lane == key.lane else ():

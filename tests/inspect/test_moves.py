@@ -79,7 +79,7 @@ def test_a_skipped_step_is_called_so():
     loss = dict.fromkeys(["loss[1]", "∂loss[1]/∂w[1]", "∂loss[1]/∂alpha[1]"], 1)  # not finite, so the step was skipped
     assert called_skipped(inspect.svg(tape, step=1)) == loss | {"w[2]": 1, "alpha[2]": 1}
     told = inspect.ghosts(tape).text
-    assert "The largest is -1.884" in told and "2 ghosts are not finite." in told
+    assert "The largest of these is -1.884" in told and "2 ghosts are not finite." in told
     alone, *_ = eventful(["nan", "nan"])
     assert inspect.moved(alone, "alpha").text == "Nothing moved alpha. Steps 1, 2 were skipped."
     both, *_ = eventful(["nothing", "nan"], ghosts=True)

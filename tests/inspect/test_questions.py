@@ -935,3 +935,11 @@ def test_the_step_size_that_is_too_large_is_named_by_its_level():
     assert "use a smaller kappa or level2.alpha, or a larger eps" in inspect.first_nonfinite(tape).text
     tape = trained("sgd(1e200)", 2, {"w": 1e150})
     assert "use a smaller alpha, or a larger eps" in inspect.first_nonfinite(tape).text
+
+
+def test_a_loss_whose_graph_is_kept_holds_it_by_its_name():
+    w = th.tensor([1.0, -2.0], requires_grad=True)
+    with th.record() as tape:
+        loss = th.sum(w**2)
+        loss.backward(retain_graph=True)
+    assert column(inspect.kept_alive(tape), "held by") == ["loss[0] in your code"] and loss.item() == 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from functools import partial
 from statistics import median
 from typing import Any
@@ -32,7 +33,7 @@ def kept_alive(tape: Recording) -> Answer:
             until = "still alive at the end"
         else:
             until = "" if not now.nodes else "the next step" if last == now.step else f"step {last + 1}"
-        held = ", ".join(name or "an unnamed tensor in your code" for name in now.holders)
+        held = ", ".join(name or f"{_own(graph, nodes)} in your code" for name, nodes in now.holders.items())
         after = "at the end" if now is found[-1] else f"step {now.step}"
         rows.append((after, len(now.nodes), now.bytes, held, until))
     text = "No node was alive when the recording ended."
@@ -120,6 +121,11 @@ def first_nonfinite(tape: Recording) -> Answer:
         bad = next(n for n, output in enumerate(node.outputs) if word(output))
         draw = partial(drawn_chain, question, text, graph, (node.number, bad), "too large" not in found.advice)
     return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
+
+
+def _own(graph: Graph, nodes: Collection[int]) -> str:
+    """What the user's own code holds of some nodes: the losses among them, or something without a name."""
+    return listed(graph.name(loss) for loss in sorted(graph.losses) if loss[0] in nodes) or "an unnamed tensor"
 
 
 def _when(tape: Recording, node: Node) -> str:

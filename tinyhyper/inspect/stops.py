@@ -100,7 +100,7 @@ def _largest(graph: Graph, found: Sequence[Cut], zero: Collection[int]) -> str:
     flowed = wild + len(some)
     text = f"{flowed or 'No'} ghost{'' if flowed == 1 else 's'} would have flowed on."
     if some:
-        text += f" The largest is {graph.left(some[0].place, some[0].ghost)}, at cut {some[0].number} of "
+        text += f" The largest of these is {graph.left(some[0].place, some[0].ghost)}, at cut {some[0].number} of "
         text += f"{graph.cut_name(some[0])}."
     for number, what in ((wild, "not finite"), (len(found) - flowed, none)):
         text += f" {count(number, 'ghost')} {'is' if number == 1 else 'are'} {what}." if number else ""
