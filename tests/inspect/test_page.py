@@ -943,7 +943,7 @@ def test_bars_say_where_the_view_is_and_move_it(reader):
     reader.screenshot("bars")
     reader.open(recorded("sgd/sgd", 1))
     reader.ask("explorer.all()")
-    assert not reader.element("across").is_displayed() and not reader.element("down").is_displayed()
+    reader.until(lambda: not reader.element("across").is_displayed() and not reader.element("down").is_displayed())
 
 
 def test_a_lane_of_many_weights_is_one_row_until_it_is_asked_for(reader):

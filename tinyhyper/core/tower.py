@@ -26,7 +26,7 @@ from .tensor import Tensor, in_dtype, leaf
 RATE = "_alpha"  # what the name of a rate by parameter name ends with
 KEYWORDS: dict[str, Any] = {"optimizer": None, "tune": None, "coordinates": None}  # of every optimizer, with defaults
 HINTS: dict[str, str] = {}  # what to say of a keyword that does not exist
-HOOKS: dict[str, list[Callable[..., Any]]] = {  # outer rings add functions to these, with keywords of their own
+HOOKS: dict[str, list[Callable[..., Any]]] = {  # outer rings add functions; and to a step's events, classes of hooks
     "defined": [],  # (optimizer class), when it is defined
     "given": [],  # (optimizer class, arguments), before anything is made of them
     "tunes": [],  # (keywords) -> whether gradients flow to hyperparameters though no level is above
@@ -200,7 +200,7 @@ class Optimizer:
 
         params: tensors by name, with the gradients of `loss.backward()`; where one has a gradient, a missing one counts
         as zero. Inside a window of a horizon only the weights move, by the gradients of a recorded `backward()`.
-        What hooks refuse is an error before anything has changed: gradients, names, shapes, a step that is not finite.
+        What hooks refuse is an error before anything has changed: gradients, names, shapes; numbers by `on_nonfinite`.
         """
         levels, now = self.levels, current()
         for before in reversed(self._asked("before")):
