@@ -279,6 +279,8 @@ def test_windows_of_other_lengths_have_the_same_edges_and_are_told_apart():
     two, four = (trained(f"sgd(0.1, horizon={k})/sgd(0.01)", 8, create_graph=True) for k in (2, 4))
     answer = inspect.differences(two, four)
     assert not answer.rows and "but not in the same steps." in answer.text
+    for which, k in (("first", 2), ("second", 4)):
+        assert f"In the {which} the hyperparameters move every {k} steps." in answer.text
     assert inspect.differences(two, two).text.startswith("Nothing. Both recordings have ")
 
 

@@ -60,7 +60,7 @@ def differences(first: Recording, second: Recording) -> Answer:
     question = f"{QUESTION} {_tower(first.title or '', second.title or '')}".strip()
     draw = partial(_drawn, question, tapes, shown, marked or f"{told}{rest}", words, costs)
     columns = ("from", "to", "in the first", "in the second")
-    text = "\n".join(filter(None, (f"{told}{''.join(named)}{more}{rest}", marked, words)))
+    text = "\n".join(filter(None, (f"{told}{''.join(named)}{more}{rest}", marked, *map(_window, tapes, WHICH), words)))
     return Answer(question, text, columns, rows, draw=draw)
 
 
@@ -126,6 +126,11 @@ def _marked(shown: Figure) -> str:
     if not told:
         return f"The arrows and boxes of {where} are the same in both."
     return f"In the picture of {where}, {' '.join(told)}"
+
+
+def _window(tape: Recording, which: str) -> str:
+    """How often the hyperparameters of a recording move, if that is not at every step."""
+    return f"In the {which} the hyperparameters move every {tape.horizon} steps." if (tape.horizon or 1) > 1 else ""
 
 
 def _words(tape: Recording, costs: Cost, which: str) -> str:
