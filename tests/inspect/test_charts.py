@@ -184,6 +184,8 @@ def test_a_rate_that_no_gradient_met_is_not_in_the_chain():
     names = [graph.known(place) for place in chain.chain(graph, (end.number, 0), smallest=False)]
     assert names[:2] == ["alpha[0]", "alpha[1]"]
     assert where(drawn(answer), "kappa.*") == []
+    early = trained(SGD(0.1), 1, {"w": [0.0]}, lambda params: th.sum(th.log(params["w"])))
+    assert inspect.first_nonfinite(early).text.startswith("Before step 1, ")
     made = end.number < tape.ends[end.step - 1]
     assert answer.text.startswith(f"{'At' if made else 'After'} step {end.step}, ")
 
