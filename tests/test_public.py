@@ -17,6 +17,8 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import tinyhyper as th
 from tinyhyper.calls import Parenthesized
 from tinyhyper.program.replaying import Replay
@@ -133,6 +135,12 @@ def test_testing_is_there_without_an_import_of_its_own():
     told = "import tinyhyper as th; print(th.testing.check_gradients.__name__, hasattr(th, 'tests'))"
     run = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, cwd=ROOT, check=True)
     assert run.stdout == "check_gradients False\n"
+    assert th.__getattr__("testing") is import_module("tinyhyper.testing")
+
+
+def test_what_needs_the_folder_of_kernels_says_so():
+    with pytest.raises(th.MissingAttributeError, match="tinyhyper.num_threads: the folder tinyhyper/kernels"):
+        th.__getattr__("num_threads")
 
 
 def unnamed():

@@ -112,7 +112,8 @@ class Reader:
     def size(self, width=0, height=0):
         """Look at the page in a window of this size; without one, of its own."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        which = "setDeviceMetricsOverride" if width else "clearDeviceMetricsOverride"
+        self.driver.execute_cdp_cmd(f"Emulation.{which}", size if width else {})
 
     def system(self, theme):
         """Let the system be light, dark, or as it is."""

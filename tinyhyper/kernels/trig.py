@@ -63,9 +63,7 @@ def near_functions(real: type) -> dict[str, Callable]:
         return dtype(x) if isinstance(x, np.generic) else x.rounded(dtype)
 
     def select(condition: Number, yes: Number, no: Number) -> Number:
-        if isinstance(condition, (bool, np.generic)):
-            return yes if condition else no
-        return condition.select(yes, no)
+        return (yes if condition else no) if isinstance(condition, (bool, np.generic)) else condition.select(yes, no)
 
     def difference(a: Number, b: Number) -> tuple[Number, Number]:
         """a - b, and what was lost in rounding it."""
