@@ -45,7 +45,7 @@ def told(each: Sequence[tuple[str, int, float]], number: int, most: int) -> str:
     """
     texts = []
     for between, paths, value in each[:most]:
-        many, where = f"{paths} paths " if paths > 1 else "", f"through {between}" if between else "directly"
+        many, where = f"{count(paths, 'path')} " if paths > 1 else "", f"through {between}" if between else "directly"
         texts.append(f"{many}{where}: {together(value, paths)}")
     if (more := number - sum(paths for _, paths, _ in each[:most])) > 0:
         texts.append(f"and {more} more")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from functools import cache
 from typing import Any
 
 from ..core import rules
-from ..core.operation import Elementwise
 from ..core.tensor import tensor
 from .elementwise import RULES
 
@@ -33,13 +33,16 @@ PROMOTED = "Dtypes are promoted as in NumPy; a Python number takes on the dtype 
 
 def register() -> None:
     """Complete the docstring of each elementwise operation by its signature, and those of the core from the table."""
-    elementwise = {op: _elementwise(op) for op in RULES.values()}
+    kinds = {op: "f" if op.gives_floats else op(*[1] * len(op.inputs)).dtype.kind for op in RULES.values()}
+    elementwise = {op: _elementwise(op.inputs, kind) for op, kind in kinds.items()}
     for function, text in (CORE | elementwise | {rules.pow: elementwise[rules.power]}).items():
         function.__doc__ = f"{inspect.cleandoc(function.__doc__ or function.__name__)}\n\n{text}"
 
 
-def _elementwise(op: Elementwise) -> str:
-    several, integers = len(op.inputs) > 1, op(*[1] * len(op.inputs)).dtype.kind
+@cache
+def _elementwise(inputs: tuple[str, ...], integers: str) -> str:
+    """Of operations with these inputs. integers: of what kind the result is where they are given integers."""
+    several = len(inputs) > 1
     takes = "tensors, arrays or numbers, of shapes that broadcast" if several else "a tensor, array or number"
     dtypes = {"b": "", "f": FLOATS, "i": PROMOTED if several else "Floats and integers keep their dtype."}[integers]
     errors = ["DtypeError for anything but float32, float64, integers and booleans"]
@@ -49,5 +52,5 @@ def _elementwise(op: Elementwise) -> str:
         errors.append("ShapeError for shapes that do not broadcast")
     if several and integers == "i":
         errors.append("ArgumentError for a Python integer that the dtype does not hold")
-    sentences = f"{', '.join(op.inputs)}: {takes}. {dtypes}", f"Raises {', '.join(errors)}."
+    sentences = f"{', '.join(inputs)}: {takes}. {dtypes}", f"Raises {', '.join(errors)}."
     return "\n".join(textwrap.fill(sentence, 116) for sentence in sentences)
