@@ -23,7 +23,7 @@ from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
 from .text import listed, site
-from .zeros import Segment, Zeros, blamed
+from .zeros import Segment, Zeros, blamed, read_by
 
 WAYS = 100  # ways through the boxes of a picture that are followed
 
@@ -143,7 +143,7 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
         return Answer(question, text, draw=Scene(tape, question, text, [place], asked=[place]).draw)
     found = Paths(tape)
     parts = found.parts(place, loss)
-    bound = graph.bound(place, loss)
+    bound = graph.bound(place)
     if any(abs(size(part.value)) > bound for part in parts):
         text = f"The contributions of the paths to {name} cancel each other."
     parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))
@@ -172,7 +172,7 @@ def _because(graph: Graph, paths: Paths, part: Part, bound: float, read: dict[st
         node, names = graph.nodes[part.through[-2][0]], listed(map(graph.name, zeros), len(zeros))
         when = "" if all(STEP.fullmatch(name) for name in map(graph.name, zeros)) else f" at step {node.step}"
         why = f"{node.op} read {names} = 0{when}"
-        made = [(node.number, n) for n in range(1, len(node.outputs))]
+        made = [(node.number, n) for n in read_by(graph, node) if n]
         made = [each for each in made if any(edge.place == part.through[-1] for edge in graph.sources(each))]
         changed = [each for each in made if Segment(paths.rerun, each, part.through[-1]).flows()]
         read[why] = Zeros(f"{node.op}", part.through[-2], zeros, changed)

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import cached_property
-from math import isfinite
-from typing import Literal, NamedTuple, TypeAlias
-
-import numpy as np
+from typing import Literal, NamedTuple
 
 from ..plain import NOUGHT, Printed, short
 from .names import Names
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
-
-ROUNDING = 8 * float(np.finfo(float).eps)  # of a number that a few operations have made
-Roundings: TypeAlias = "dict[tuple[Place | None, int], float]"
+from .terms import Terms
 
 
 class Link(NamedTuple):
@@ -39,35 +34,16 @@ def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Lite
     return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
-def roundings(tape: Recording) -> Roundings:
-    """By loss and level, what the rounding of the targets of the level changes the loss by."""
-    found: Roundings = defaultdict(float)
-    before = {edge.target: tape.output(edge.place).norm for edge in tape.edges if edge.operand == 0}  # what was moved
-    for node in tape.nodes:
-        if node.of is not None and (label := tape.output(node.of).label) is not None:
-            level = label.level + (label.role == "hyperparameter")
-            size = (tape.output(node.of).norm or 0.0) + (before.get(node.of[0]) or 0.0)
-            found[node.loss, level] += ROUNDING * (node.outputs[0].norm or 0.0) * size
-    return found
+def gradients(tape: Recording, place: Place) -> list[Place]:
+    """What backward passes left in a value's `.grad`, oldest first."""
+    return [(node.number, 0) for node in tape.nodes if node.kind == "gradient" and node.of == place]
 
 
-def bound(tape: Recording, place: Place, loss: Place | None, changes: Roundings) -> float:
-    """How large a gradient with respect to a hyperparameter may be that is 0 up to rounding.
-
-    If the hyperparameter changed by 1, or by its own size where this is larger, the loss would change by no more than
-    the rounding of what the level moves changes it by. changes: as `roundings` gives them.
-    """
-    output = tape.output(place)
-    if output.label is None or output.label.role != "hyperparameter":
-        return 0.0
-    found = changes[loss, output.label.level] / max(1.0, output.norm or 0.0)
-    return found if isfinite(found) else 0.0
-
-
-def number_of(tape: Recording, place: Place, changes: Roundings) -> float | None:
-    """The number of a value; None for an array. changes: as `roundings` gives them."""
-    node, number = tape.node(place), tape.output(place).number
-    if number and node.of is not None and abs(number) <= bound(tape, node.of, node.loss, changes):
+def number_of(place: Place, terms: Terms) -> float | None:
+    """The number of a value; None for an array."""
+    of, number = terms.tape.node(place).of, terms.tape.output(place).number
+    label = None if of is None else terms.tape.output(of).label
+    if number and label is not None and label.role == "hyperparameter" and abs(number) <= terms.rounding(place):
         return Printed(number, NOUGHT)
     return number
 
@@ -96,19 +72,21 @@ class Graph(Names):
             self.edge_numbers[edge.target, edge.operand] = number
 
     @cached_property
-    def roundings(self) -> Roundings:
-        return roundings(self.tape)
+    def terms(self) -> Terms:
+        return Terms(self.tape)
 
-    def bound(self, place: Place, loss: Place | None) -> float:
-        """How large a loss's gradient with respect to a hyperparameter may be that is 0 up to rounding."""
-        return bound(self.tape, place, loss, self.roundings)
+    def bound(self, place: Place) -> float:
+        """How large a gradient with respect to a hyperparameter may be that is 0 up to rounding."""
+        label = self.label(place)
+        tuned = label is not None and label.role == "hyperparameter"
+        return sum(map(self.terms.rounding, gradients(self.tape, place))) if tuned else 0.0
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
 
     def number(self, place: Place) -> float | None:
         """The number that a user sees, or the norm of an array."""
-        value = number_of(self.tape, place, self.roundings)
+        value = number_of(place, self.terms)
         return self.tape.output(place).norm if value is None else value
 
     def waiting(self, place: Place) -> bool:
@@ -152,8 +130,8 @@ class Graph(Names):
 
     def gradient(self, place: Place) -> Place | None:
         """The last gradient that a backward pass left in a value's `.grad`, as a place; None if none did."""
-        found = [node.number for node in self.nodes if node.kind == "gradient" and node.of == place]
-        return (found[-1], 0) if found else None
+        found = gradients(self.tape, place)
+        return found[-1] if found else None
 
     def meant(self, place: Place, gradient: float | None) -> float | None:
         """A gradient in the coordinate of a value, as one with respect to the value itself; None where there is none,

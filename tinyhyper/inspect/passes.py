@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .ghosts import Arrival, size, sweeps
 from .graph import Graph
-from .records import Edge, Place, Recording, walk
+from .records import Cut, Edge, Place, Recording, walk
 
 
 @dataclass(slots=True)
@@ -121,9 +121,10 @@ def _left(graph: Graph) -> dict[tuple[Place, Arrival], float | None]:
 
 def vanishing(graph: Graph) -> set[int]:
     """The cuts whose ghost is 0; of a hyperparameter, also those whose ghost is no larger than rounding makes it."""
-    bounds: dict[int, float] = defaultdict(float)
-    for one in passes(graph.tape):
-        for stop in one.stops:
-            if stop.cut is not None:
-                bounds[stop.cut] += graph.bound(graph.cuts[stop.cut].place, one.loss)
-    return {cut.number for cut in graph.cuts if cut.ghost is not None and abs(cut.ghost) <= bounds[cut.number]}
+
+    def bound(cut: Cut) -> float:  # what moves a hyperparameter passes its gradient on
+        label = graph.label(cut.place)
+        tuned = label is not None and label.role == "hyperparameter"
+        return sum(graph.bound((target, 0)) for target in cut.targets) if tuned else 0.0
+
+    return {cut.number for cut in graph.cuts if cut.ghost is not None and abs(cut.ghost) <= bound(cut)}

@@ -14,7 +14,7 @@ from ..core.tensor import Tensor, apply, leaf
 from ..finite import norm
 from .ghosts import Rerun
 from .graph import Graph
-from .records import Place, by_target, walk
+from .records import Node, Place, by_target, walk
 from .text import listed
 
 ROUNDING = 1e-8  # as a part of the largest, what is 0 but for rounding
@@ -45,9 +45,19 @@ def blamed(graph: Graph, name: str, read: Sequence[Zeros]) -> str:
         same = listed(map(graph.name, sorted(made)))
         text += f" So {same} {'does' if len(made) == 1 else 'do'} not change with {name}."
         if states:
-            text += f" {listed(map(graph.name, states))} {'does' if len(states) == 1 else 'do'}, but the division that "
-            text += "corrects the first steps takes this out again."
+            text += f" {listed(map(graph.name, states))} {'does' if len(states) == 1 else 'do'}, but this change is "
+            text += f"lost where {op} computes {same}."
     return text
+
+
+def read_by(graph: Graph, node: Node) -> list[int]:
+    """The outputs of a node that its first output is computed from."""
+    if node.inside is None:
+        return [*range(len(node.outputs))]
+    inside = graph.tape.insides[node.inside]
+    first = inside.operands + len(inside.constants)
+    read = walk(inside.outputs[:1], lambda number: inside.lines[number - first][1] if number >= first else ())
+    return [n for n, number in enumerate(inside.outputs) if number in read]
 
 
 class Segment:
