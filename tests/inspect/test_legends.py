@@ -15,9 +15,10 @@ from tinyhyper.inspect import chain, contents, legend, table, timeline
 from tinyhyper.inspect.captions import BRANCH, LEGEND
 from tinyhyper.inspect.equation import COORDINATES
 from tinyhyper.naming import within, word
+from tinyhyper.plain import NOUGHT
 
 STYLES = ("kept", "idle", "cut", "gate", "asked", "backward", "value", "trail", "branch", "carry", "second", "first")
-WORDS = {**LEGEND, **legend.MARKS, "branch": BRANCH, "|…|": legend.NORM}
+WORDS = {**LEGEND, **legend.MARKS, "branch": BRANCH, "|…|": legend.NORM, "→": legend.INSTEAD, NOUGHT: legend.ROUNDING}
 BARS = {"shape": contents.SHAPES, "arrow": "→ still alive at the end"}
 
 
@@ -42,6 +43,7 @@ def drawn(root):
     pills = [group for group in root.iter(SPACE + "g") if "gradient" in map(style, group)]
     names = [text.text for pill in pills for text in pill.iter(SPACE + "text")]
     forms = {"|…|": r"\|∂.*\|$", **{within(name, "…"): rf"\|?∂.*\b{word(name)}\b" for name in COORDINATES}}
+    found |= {sign for sign in ("→", NOUGHT) if any(sign in name for name in names)}
     return found | {kind for kind, form in forms.items() if any(re.match(form, name) for name in names)}
 
 
@@ -49,8 +51,8 @@ def explained(root):
     """The kinds of which a legend has a key, with its words."""
     found = {style(part) for part in root.iter() if "th-key" in part.get("class", "")} - {None}
     found -= {"gradient"} if "backward" in found else set()  # its key has both
-    texts = [text.text for text in root.iter(SPACE + "text")]
-    found |= {text for text in texts if text == "ghost" or text.endswith(("…|", " …", "(…)"))}
+    texts = [re.sub(r"^without cut \d+:", "without its cut:", text.text) for text in root.iter(SPACE + "text")]
+    found |= {text for text in texts if text in ("ghost", "→", NOUGHT) or text.endswith(("…|", " …", "(…)"))}
     assert all(WORDS.get(kind, legend.COORDINATE) in texts for kind in found)
     return found
 
@@ -85,6 +87,8 @@ def test_the_legends_of_the_answers_are_their_marks(stack, horizon, steps, seed)
     text = f"{bottom.removesuffix(')')}, horizon={horizon})/{above}" if above else stack
     tape, _, optimizer = run(text, steps, seed, create_graph=horizon > 1)
     check_steps(inspect.cuts(tape))
+    for cut in tape.cuts[-1:]:
+        check_steps(inspect.without(tape, cut))
     for name in optimizer._tuned:
         for step in (0, *range(1, steps + 1, horizon)):
             check_steps(inspect.why_zero(tape, f"{name}[{step}]"))

@@ -217,8 +217,8 @@ class Captions:
         return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
 
     def notes(self) -> list[str]:
-        """How values differ that are printed alike, and by which lines of code the cuts were made."""
-        return [*self._differences()[:FEW], *filter(None, [self._made()])]
+        """Of one recording, how values differ that are printed alike, and by which lines of code the cuts were made."""
+        return [] if self.figure.alone is not None else [*self._differences()[:FEW], *filter(None, [self._made()])]
 
     def _differences(self) -> list[str]:
         """By how much a value differs from the one before, where both are printed alike."""
@@ -233,8 +233,6 @@ class Captions:
         return found
 
     def _made(self) -> str:
-        if self.figure.alone is not None:
-            return ""
         places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
         return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""

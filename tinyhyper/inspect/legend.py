@@ -7,16 +7,16 @@ from functools import partial
 from typing import Literal
 
 from ..naming import within
-from ..plain import NOUGHT, short
+from ..plain import NOUGHT
 from .canvas import Canvas
-from .letters import clip
+from .letters import clip, wide
 from .shapes import Box
 
 LEFT, ROW, KEY, APART = 18, 23, 62, 16  # margin; height of a row; from a key to its words, to the next key
-SMALL = 7.2  # about the width of a letter
+SMALL, LETTERS = 7.2, 14  # about the width of a letter; the size of letters
 BACK = "trail", "branch"  # bands that run from a loss back
 NORM, COORDINATE = "the norm of an array", "the coordinate that the level above moves"
-ROUNDING = "0 up to rounding"
+ROUNDING, INSTEAD = "0 up to rounding", "the gradient without the cut"
 MARKS = {
     "marked": "the cut in question",
     "ghost": "the gradient that the cut stopped",
@@ -24,18 +24,20 @@ MARKS = {
 }
 
 
-def texts(boxes: Iterable[Box], rows: Callable[[Box], int]) -> dict[str, str]:
-    """What gradients are called in boxes, and what it means. rows: how many a box has."""
-    shown = [box for box in boxes if box.key.kind == "gradient" and (len(box.names) == 1 or rows(box) > 1)]
-    found = {"|…|": NORM} if any(box.norms and rows(box) > 1 for box in shown) else {}
-    if any(short(value) == NOUGHT for box in shown for value in box.names.values()):
-        found[NOUGHT] = ROUNDING
-    coordinates = sorted({coordinate for box in shown for coordinate in box.coordinates.values()})
+def texts(boxes: Iterable[Box], numbers: Callable[[Box], Sequence[str]]) -> dict[str, str]:
+    """What gradients and their numbers look like in boxes, and what it means. numbers: those in the rows of a box."""
+    rows = [(box, numbers(box)) for box in boxes if box.key.kind == "gradient"]
+    shown = [(box, found) for box, found in rows if len(box.names) == 1 or len(found) > 1]
+    found = {"|…|": NORM} if any(box.norms and len(rows) > 1 for box, rows in shown) else {}
+    for sign, words in ((NOUGHT, ROUNDING), ("→", INSTEAD)):
+        if any(sign in text for _, rows in shown for text in rows):
+            found[sign] = words
+    coordinates = sorted({coordinate for box, _ in shown for coordinate in box.coordinates.values()})
     return found | {within(coordinate, "…"): COORDINATE for coordinate in coordinates}
 
 
 class Legend:
-    """Keys in rows, as many as fit, and notes after them.
+    """Keys in rows, as many as fit, and notes in rows below them.
 
     flows: what each kind of arrow, box or mark means.  width: of the picture.  height: of the legend.
     """
@@ -43,9 +45,9 @@ class Legend:
     def __init__(self, flows: Mapping[str, str], width: float, notes: Sequence[str] = ()) -> None:
         self.cells: list[tuple[float, int, str, str]] = []
         x, row = float(LEFT), 0
-        for kind, words in [*flows.items(), *[("", note) for note in notes]]:
-            key = KEY if kind else 0
-            if x > LEFT and x + key + SMALL * len(words) > width - LEFT:
+        for n, (kind, words) in enumerate([*flows.items(), *[("", note) for note in notes]]):
+            key = _wide(kind)
+            if x > LEFT and (n == len(flows) or x + key + SMALL * len(words) > width - LEFT):
                 x, row = LEFT, row + 1
             self.cells.append((x, row, kind, clip(words, int((width - x - key - LEFT) / SMALL))))
             x += key + SMALL * len(words) + APART
@@ -57,13 +59,23 @@ class Legend:
             y = top + ROW * row
             if kind:
                 _key(canvas, kind, x, y - 5)
-            canvas.write(x + (KEY if kind else 0), y, words, "th-small")
+            canvas.write(x + _wide(kind), y, words, "th-small")
+
+
+def _text(kind: str) -> bool:
+    """Whether a key is a text."""
+    return kind in ("ghost", NOUGHT, "→") or "…" in kind
+
+
+def _wide(kind: str) -> float:
+    """How wide a key is."""
+    return 18 + LETTERS * wide(kind) if _text(kind) else KEY if kind else 0
 
 
 def _key(canvas: Canvas, kind: str, x: float, y: float) -> None:
     """Draw what a cell explains. y: its middle."""
     pill = partial(canvas.add, "rect", None, "", y=y - 8, height=16, rx=8, class_="th-box th-gradient th-key")
-    if kind in ("ghost", NOUGHT) or "…" in kind:  # a text
+    if _text(kind):
         canvas.write(x + 8, y + 5, kind, "th-reason" if kind == "ghost" else "th-row")
         return
     if kind == "row-asked":

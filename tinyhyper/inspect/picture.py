@@ -16,7 +16,7 @@ from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, column, numbere
 from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
 from .legend import Legend, texts
 from .letters import clip, first, wide
-from .rows import SMALL, rows
+from .rows import SMALL, rows, usual
 from .shapes import FIXED, STATE, Arrow, Box, Figure, Key
 from .text import site
 
@@ -90,11 +90,18 @@ class Drawing(Canvas):
         self.lines += [""] * max(self.least - len(self.lines), self.below)
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         boxes, notes = self.figure.boxes.values(), self.captions.notes()
-        most = 8 + Legend({**flows, **texts(boxes, lambda box: len(box.names))}, width, notes).height
+        most = 8 + Legend({**flows, **texts(boxes, usual)}, width, notes).height
         self.layout = self._laid(self.first + LINE * len(self.lines) - 2, self.hall - most)
-        self.legend = Legend({**flows, **texts(boxes, self.layout.rows)}, width, notes)
+        self.legend = Legend({**flows, **texts(boxes, self._numbers)}, width, notes)
         self.bottom = self.layout.bottom
         self.height = self.bottom + self.legend.height + 8
+
+    def _numbers(self, box: Box) -> list[str]:
+        """The numbers in the rows of a box, as they are drawn."""
+        broad = self.layout.width_of(box.key)
+        if self.layout.rows(box) == 1:
+            return [self.captions.box(box, broad)[1]]
+        return [number for _, number in rows(box, broad)]
 
     def _laid(self, top: float, least: float = inf) -> Layout:
         values, gradients = self.captions.needs()

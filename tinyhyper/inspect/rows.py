@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from itertools import product
-from math import isfinite
+from math import inf, isfinite
 
 from ..naming import KAPPA, own, within
 from ..plain import Printed, apart, plain, short
-from .letters import fitted, wide
+from .letters import first, fitted, wide
 from .shapes import Box
 
 SKIPPED = "skipped"
@@ -22,9 +22,9 @@ def rows(box: Box, width: float) -> list[tuple[str, str]]:
     """
     room, at = (width - MARGIN) / SMALL, "" if box.key.kind == "gradient" else f"[{box.key.step}]"
     both = (True, False) if box.instead else (True,)
-    for old, digits, form in product(both, (4, 3) if box.coordinates else (4,), forms(box)):
-        found = numbers(box, digits, old)
-        rooms = [room - (wide(number) + BESIDE if number else 0) for number in found]
+    for old, least, form in product(both, (4, 3) if box.coordinates else (4,), forms(box)):
+        found = [number(box, name, old, least, room - wide(text) - BESIDE) for name, text in zip(box.names, form)]
+        rooms = [room - (wide(text) + BESIDE if text else 0) for text in found]
         if all(wide(text) <= room for text, room in zip(form, rooms)):
             break
     names = [text.removesuffix(at) for text in form]
@@ -52,28 +52,31 @@ def forms(box: Box) -> list[list[str]]:
     return [[f"|{text}|" if name in box.norms else text for name, text in zip(box.names, form)] for form in both]
 
 
-def numbers(box: Box, digits: int, old: bool = True) -> list[str]:
-    """The numbers in the rows of a box. old: whether what a gradient is stands before what it would be."""
-    return [number(box, name, digits, old) for name in box.names]
+def usual(box: Box) -> list[str]:
+    """The numbers of a box in four digits."""
+    return [number(box, name) for name in box.names]
 
 
-def number(box: Box, name: str, digits: int = 4, old: bool = True) -> str:
+def number(box: Box, name: str, old: bool = True, least: int = 4, room: float = inf) -> str:
     """The number of a value in a box, and what a gradient would be without the cut in question.
 
-    old: as in `numbers`.
+    old: whether what a gradient is stands before what it would be.  least: in how few digits it may be written, if it
+    would be wider than `room` in four.
     """
     value = box.norms.get(name, box.names[name])
     each = [] if value is None else [value]
-    if name not in box.instead:
-        return "".join([_in_digits(box, one, digits) for one in each])
-    *before, after = [_in_digits(box, one, digits) for one in apart([*each, box.instead[name]])]
-    return " → ".join([*before, after]) if old and before else f"→ {after}"
+    asked = name in box.instead
+    if asked:
+        each = apart([*each, box.instead[name]])[0 if old else -1 :]
+    arrow = "→ " if asked and len(each) == 1 else ""
+    ways = [arrow + " → ".join([_in_digits(box, one, digits) for one in each]) for digits in (None, 4, least)]
+    return first(ways if least < 4 else ways[:1], room)
 
 
-def _in_digits(box: Box, value: float, digits: int) -> str:
-    """A number in so many digits, as short as they can be written."""
+def _in_digits(box: Box, value: float, digits: int | None) -> str:
+    """A number in so many digits, as short as they can be written; None for the usual way."""
     text = told(box, value)
-    if digits == 4 or text == SKIPPED or isinstance(value, Printed):
+    if digits is None or text == SKIPPED or isinstance(value, Printed):
         return text
     texts = (text, short(value, digits), f"{value:.{digits - 1}e}")
     return min((re.sub(r"e([-+])0", r"e\1", text) for text in texts), key=wide)
@@ -81,7 +84,7 @@ def _in_digits(box: Box, value: float, digits: int) -> str:
 
 def needed(box: Box) -> float:
     """How wide a box is for its rows, with short names and whole numbers."""
-    found = zip(forms(box)[-1], numbers(box, 4))
+    found = zip(forms(box)[-1], usual(box))
     state = wide(with_state(box)) if box.state else 0
     return SMALL * max(state, *[wide(name + number) + BESIDE for name, number in found]) + MARGIN
 
