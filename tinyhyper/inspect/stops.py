@@ -19,9 +19,9 @@ from .passes import vanishing
 from .records import Cut, Place, Recording
 from .scene import Scene
 from .table import drawn_table
-from .text import site
+from .text import listed, site
 
-MOST = 3  # gradients that the text names
+MOST, UNTOLD = 3, "no reason given"  # gradients that the text names; the reason of a cut that has none
 
 
 def cuts(tape: Recording) -> Answer:
@@ -29,7 +29,7 @@ def cuts(tape: Recording) -> Answer:
     graph = Graph(tape)
     groups: dict[tuple[str, str], list[Cut]] = {}
     for cut in tape.cuts:
-        groups.setdefault((cut.reason or "no reason given", site(cut)), []).append(cut)
+        groups.setdefault((cut.reason or UNTOLD, site(cut)), []).append(cut)
     rows = []
     reasons: dict[str, list[bool]] = defaultdict(list)
     for (reason, line), found in groups.items():
@@ -41,8 +41,9 @@ def cuts(tape: Recording) -> Answer:
     if rows:
         text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}. "
         text += f"At {'all' if severed == len(tape.cuts) else severed or 'none'} of them the value had a graph."
-        listed = [f"{reason} {sum(own)} of {len(own)}" for reason, own in reasons.items()]
-        caption = f"{text} By reason: {', '.join(listed)}."
+        each = [f"{sum(own)} of {len(own)} with {reason}" for reason, own in reasons.items()]
+        begin = " cuts with " if reasons.keys() <= {UNTOLD} else " cuts with the reason "
+        caption = f"{text[:-1]}: at {', '.join(each).replace(' with ', begin, 1)}."
         arrows = figure(tape).arrows if steps_of(tape) else []
         shown = {cut.number: cut.step for arrow in arrows for cut in arrow.cuts}
         if steps_of(tape) and len(shown) < len(tape.cuts):
@@ -94,16 +95,17 @@ def _largest(graph: Graph, found: Sequence[Cut], zero: Collection[int]) -> str:
 
     zero: the cuts whose ghost is 0.
     """
-    wild = sum(not math.isfinite(cut.ghost or 0.0) for cut in found)
-    some = [cut for cut in found if cut.number not in zero and math.isfinite(cut.ghost or 0.0)]
-    none = "0 up to rounding" if any(cut.ghost for cut in found if cut.number in zero) else "0"
-    flowed = wild + len(some)
+    wild = [cut for cut in found if not math.isfinite(cut.ghost or 0.0)]
+    none = [cut for cut in found if cut.number in zero]
+    some = [cut for cut in found if cut not in (*wild, *none)]
+    flowed = len(wild) + len(some)
     text = f"{flowed or 'No'} ghost{'' if flowed == 1 else 's'} would have flowed on."
     if some:
         text += f" The largest of these is {graph.left(some[0].place, some[0].ghost)}, at cut {some[0].number} of "
         text += f"{graph.cut_name(some[0])}."
-    for number, what in ((wild, "not finite"), (len(found) - flowed, none)):
-        text += f" {count(number, 'ghost')} {'is' if number == 1 else 'are'} {what}." if number else ""
+    for cuts, what in ((wild, "not finite"), (none, "0 up to rounding" if any(cut.ghost for cut in none) else "0")):
+        where = listed(f"at cut {cut.number} of {graph.name(cut.place)}" for cut in cuts)
+        text += f" {count(len(cuts), 'ghost')} {'is' if len(cuts) == 1 else 'are'} {what}: {where}." if cuts else ""
     return text
 
 
@@ -123,9 +125,11 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:
             more, kind = new if old is None else new - old, "a number" if new.size == 1 else "a norm"
-            rows.append((name, None if old is None else size(old), size(more), size(new), kind))
-            if (gradient := graph.gradient(place)) is not None:
+            gradient, was = graph.gradient(place), None if old is None else size(old)
+            if gradient is not None:
                 instead[gradient] = size(new)
+                was = graph.number(gradient) if was == tape.output(gradient).value else was
+            rows.append((name, was, size(more), size(new), kind))
     differ = f"{len(rows)} gradients differ" if len(rows) > 1 else f"{len(rows) or 'no'} gradient differs"
     text = f"Without cut {made.number}, of {graph.cut_name(made)} at step {made.step}, {differ}."
     text += "".join(map(_added, rows[:MOST]))
