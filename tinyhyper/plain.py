@@ -61,6 +61,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def steps_told(steps: Sequence[int], most: int = 6) -> str:
+    """Some steps by their numbers: step 2; steps 1, 2 and 5 more."""
+    more = f" and {len(steps) - most} more" if len(steps) > most else ""
+    return f"step{'' if len(steps) == 1 else 's'} {', '.join(map(str, steps[:most]))}{more}"
+
+
 def markup(text: str) -> str:
     """Text as it stands in HTML."""
     return escape(plain_lines(text))

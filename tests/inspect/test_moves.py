@@ -15,6 +15,7 @@ from tinyhyper import inspect
 from tinyhyper.errors import ArgumentError
 from tinyhyper.inspect import Recording
 from tinyhyper.optim import SGD
+from tinyhyper.plain import count, steps_told
 
 ACTIONS = st.lists(st.sampled_from(["nothing", "nan", "set"]), min_size=1, max_size=5)
 TOWERS = st.sampled_from(["sgd(0.1, on_nonfinite=skip) / sgd(0.01)", "adam(0.1, on_nonfinite=skip) / sgd(0.001)"])
@@ -49,9 +50,13 @@ def test_the_moves_are_those_that_were_made(actions, text, ghosts):
     assert all(told[step] == values[step - 1] for step in told)
     assert all(("skipped" in row[-1]) == (row[0] in skipped) and np.isfinite(row[3]) for row in answer.rows)
     if kept:
-        moves = [n for n in kept if n + 1 in told]
-        assert f"was moved {len(moves)} time" in answer.text and "nan" not in answer.text
-        jumps = [(one, two) for one, two in zip(moves, moves[1:]) if values[one][1] != values[two][0]]
+        made = [n for n in kept if n + 1 in told]
+        moves = [n for n in made if values[n][0] != values[n][1]]
+        counted = f"alpha was moved {count(len(moves), 'time')} by " if moves else "Nothing moved alpha"
+        assert answer.text.startswith(counted) and "nan" not in answer.text
+        stayed = [n + 1 for n in made if n not in moves]
+        assert (f" At {steps_told(stayed)} it stayed the same" in answer.text) == bool(stayed)
+        jumps = [(one, two) for one, two in zip(made, made[1:]) if values[one][1] != values[two][0]]
         assert re.findall(r"by hand from \S+ to (\S+) before step (\d+)", answer.text) == [
             (f"{values[two][0]:.4g}", str(two + 1)) for _, two in jumps
         ]
@@ -72,18 +77,19 @@ def called_skipped(picture):
 def test_a_skipped_step_is_called_so():
     tape, *_ = eventful(["nothing", "nan", "nothing", "nothing"], ghosts=True)
     answer = inspect.moved(tape, "alpha")
-    assert answer.text.endswith("from 0.1 to 0.1508 (+0.05084 in all). Step 2 was skipped.")
+    stayed = "At step 1 it stayed the same: no loss had sent a gradient yet."
+    assert answer.text.endswith(f"from 0.1 to 0.1508 (+0.05084 in all). {stayed} Step 2 was skipped.")
     assert [row[-1] for row in answer.rows][1] == "nothing: the step was skipped"
     assert ("alpha[2]", pytest.approx(np.nan, nan_ok=True), "skipped") in inspect.left_range(tape, "alpha").rows
     assert inspect.left_range(tape, "alpha").text == "It did not: 4 values of alpha are in the range."
     loss = dict.fromkeys(["loss[1]", "∂loss[1]/∂w[1]", "∂loss[1]/∂alpha[1]"], 1)  # not finite, so the step was skipped
     assert called_skipped(inspect.svg(tape, step=1)) == loss | {"w[2]": 1, "alpha[2]": 1}
     told = inspect.ghosts(tape).text
-    assert "The largest of these is -1.884" in told and "2 ghosts are not finite." in told
+    assert "The largest of these is -1.884" in told and "2 ghosts are not finite: at cut " in told
     alone, *_ = eventful(["nan", "nan"])
     assert inspect.moved(alone, "alpha").text == "Nothing moved alpha. Steps 1, 2 were skipped."
     both, *_ = eventful(["nothing", "nan"], ghosts=True)
-    assert " 2 ghosts would have flowed on. 2 ghosts are not finite." in inspect.ghosts(both).text
+    assert " 2 ghosts would have flowed on. 2 ghosts are not finite: at cut " in inspect.ghosts(both).text
 
 
 @pytest.mark.filterwarnings("ignore:.*step is skipped")

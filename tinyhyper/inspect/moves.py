@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
-from ..plain import apart, count, short
+from ..plain import NOUGHT, apart, count, short, steps_told
 from .answers import Answer
 from .canvas import Picture
 from .graph import Graph
@@ -42,11 +43,13 @@ def moved(tape: Recording, of: str) -> Answer:
         text = f"Nothing moved {of}: no step of this recording computed it from an earlier value and a gradient."
         text = f"Nothing moved {of}.{_dropped(skipped)}" if skipped else text
         return Answer(question, text, draw=Scene(tape, question, text).draw)
-    _, last, _, by = made[-1]
+    still = [move for move in made if _still(graph, *move[:3])]
+    shown = [move for move in made if move not in still] or made
+    last, by = made[-1][1], shown[-1][3]
     name = graph.known(last, timeless=True)
     columns: tuple[str, ...] = ("change", f"∂loss/∂{name}")
     rates = {place: move.rates for move, place in moves}
-    if len({by for *_, by in made}) > 1:  # the rates were moved, too
+    if len({by for *_, by in shown}) > 1:  # the rates were moved, too
         by = by.partition(" (")[0]
     if graph.coordinate(last):  # the level above moves it in another coordinate
         what = str(graph.tuned(last, timeless=True))
@@ -62,25 +65,28 @@ def moved(tape: Recording, of: str) -> Answer:
     rows = [(row[0], *ends[2 * n : 2 * n + 2], *row[3:]) for n, row in enumerate(rows)]
     total = sum(row[3] for row in rows if row[3] is not None)
     begin, end = _both(graph, made[0][0], last)
-    text = f"{of} was moved {count(len(made), 'time')} by {by}, from {begin} to {end}"
-    text += "" if rows[0][3] is None or what else f" ({total:+.4g} in all)"
+    array, text = rows[0][3] is None, f"Nothing moved {of}"
+    if shown != still:
+        text = f"{of} was moved {count(len(shown), 'time')} by {by}, from {begin} to {end}"
+        text += "" if array or what else f" ({total:+.4g} in all)"
     for (_, new, *_), (old, then, *_) in pairwise(made):
         before, after = _both(graph, new, old)
         if before != after:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
-    text += f"; these are norms, as {of} is an array." if rows[0][3] is None else "."
-    if what and rows[0][3] is not None:
+    text += f"; these are norms, as {of} is an array." if array and shown != still else "."
+    if what and shown != still:
         text += f" The level moves {what}: this changed by {total:+.4g} in all."
-    text += _dropped(skipped)
-    steps = [f"{row[3]:+.4g} at step {row[0]}" for row in rows if row[0] not in skipped and row[3] is not None]
+    text += _stayed(graph, still) + _dropped(skipped)
+    changes = [(_change(graph, old, new), tape.node(new).step) for old, new, *_ in shown]
+    steps = [f"{change:+.4g} at step {step}" for change, step in changes if change is not None]
 
     def draw() -> Picture:
         """As many of the last moves as a slide is wide enough for."""
-        for shown in range(min(len(made), MOST), 0, -1):
-            few = "Moves" if shown == len(made) else "Last moves" if what else "Last"
-            each = f" {few}{f' of {what}' if what else ''}: {', '.join(steps[-shown:])}." if steps else ""
-            pairs = [(slope, new) for _, new, slope, _ in made[-shown:]]
-            asked = [place for old, new, slope, _ in made[-shown:] for place in (old, slope, new, *rates[new])]
+        for most in range(min(len(shown), MOST), 0, -1):
+            few = "Moves" if most == len(shown) else "Last moves" if what else "Last"
+            each = f" {few}{f' of {what}' if what else ''}: {', '.join(steps[-most:])}." if steps else ""
+            pairs = [(slope, new) for _, new, slope, _ in shown[-most:]]
+            asked = [place for old, new, slope, _ in shown[-most:] for place in (old, slope, new, *rates[new])]
             scene = Scene(tape, question, text + each, asked=asked, moves=pairs)
             if scene.fits:
                 break
@@ -175,7 +181,26 @@ def _change(graph: Graph, old: Place, new: Place) -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _dropped(steps: list[int]) -> str:
+def _still(graph: Graph, old: Place, new: Place, gradient: Place) -> bool:
+    """Whether a move left a value as it was; of an array, whether nothing tells that it changed."""
+    change = _change(graph, old, new)
+    return graph.number(old) == graph.number(new) and not graph.number(gradient) if change is None else change == 0
+
+
+def _stayed(graph: Graph, moves: Sequence[tuple[Place, Place, Place, str]]) -> str:
+    """At which steps a value stayed the same, and why, in words."""
+    if not moves:
+        return ""
+    gradients, why = [gradient for *_, gradient, _ in moves], ""
+    sizes = {short(graph.number(gradient)) for gradient in gradients}
+    if all(map(graph.waiting, gradients)):
+        why = ": no loss had sent a gradient yet"
+    elif sizes <= {"0", NOUGHT}:
+        why = f": its gradient was 0{' up to rounding' if NOUGHT in sizes else ''}"
+    return f" At {steps_told([graph.tape.node(new).step for _, new, *_ in moves])} it stayed the same{why}."
+
+
+def _dropped(steps: Sequence[int]) -> str:
     """Which steps were skipped, in words."""
-    which = "" if len(steps) == 1 else "s"
-    return f" Step{which} {', '.join(map(str, steps))} {'were' if which else 'was'} skipped." if steps else ""
+    text = steps_told(steps).capitalize()
+    return f" {text} {'was' if len(steps) == 1 else 'were'} skipped." if steps else ""
