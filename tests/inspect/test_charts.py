@@ -19,6 +19,7 @@ from tinyhyper.inspect import chain, contents, table, timeline
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.memory import alive
 from tinyhyper.optim import SGD
+from tinyhyper.plain import count
 
 
 def drawn(answer):
@@ -249,7 +250,8 @@ def test_the_picture_of_a_file_has_a_box_for_each_array(stack, steps, last):
     levels = where(root, "t")  # how many steps a level has made is a number beside the arrays
     assert len(levels) == stack.count("/") + 1
     assert len(classes(root, "th-box")) - counts.total() - len(levels) + more == len(answer.rows)
-    heads = [text for text, _ in where(root, ".*: .* arrays?, .* k?B")]
+    heads = [text for text, _ in where(root, r".*: \d+ arrays?, .* k?B.*")]
+    assert sum(f" and {count(len(levels), 'number')} t" in head for head in heads) == 1
     assert sum(int(re.search(r": (\d+) array", text)[1]) for text in heads) == len(answer.rows)
     assert len(where(root, "th.load repeats")) == ("th.load repeats that step" in answer.text)
     assert collisions(root) == []

@@ -32,14 +32,16 @@ class Section:
         self.boxes: list[tuple[float, float, float, str]] = []
         self.high: float = PAD
         size = sum(row.bytes for _, row in rows)
-        self._write(f"{PARTS[why]}: {count(len(rows), 'array')}, {amount(size)}", "th-lane")
         kinds: dict[str, list[str]] = defaultdict(list)
         for name, row in rows:
             kinds[_kind(row)].append(clip(name, LONGEST) + (f" {row.shape}" if row.shape else ""))
+        counted = [kind for kind in kinds if why == "value" and kind.startswith(LEVEL)]
+        also = f" and {count(len(counted), 'number')} t" if counted else ""
+        self._write(f"{PARTS[why]}: {count(len(rows), 'array')}, {amount(size)}{also}", "th-lane")
         for kind, names in kinds.items():
             self._write(kind, "th-small")
             more = [f"and {len(names) - few} more"] if len(names) > few else []
-            self._put([*names[:few], *more, *(["t"] if why == "value" and kind.startswith(LEVEL) else [])])
+            self._put([*names[:few], *more, *(["t"] if kind in counted else [])])
         self.high += PAD - 8
 
     def _write(self, text: str, style: str) -> None:
