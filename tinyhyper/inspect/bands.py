@@ -12,6 +12,7 @@ from .letters import wide
 from .shapes import Arrow, Figure, Key
 
 BOLD, WIDEST = 15.4, 130  # the size of letters, as wide as bold ones are; the widest text beside a band between steps
+ROOM = 36  # on both sides of such a text; most of it on the right, where what came to weights may stand
 BESIDE = 17  # how far beside its arrow a band runs that leads against it, so as not to seem one with it
 Joint: TypeAlias = "tuple[int, Literal['start', 'end']]"  # the number of an arrow, and where a path leaves it
 
@@ -48,8 +49,8 @@ def spread(
     groups: as of `amounts`.
     """
     gradients = {joint: text for joint, text in texts.items() if arrows[joint[0]].source.kind == "gradient"}
-    across = [_width(text) + 24 for text in gradients.values()]
-    across += [_width(_both(groups.get(joint, ""), text)) + 24 for joint, text in gradients.items()]
+    across = [_width(text) + ROOM for text in gradients.values()]
+    across += [_width(_both(groups.get(joint, ""), text)) + ROOM for joint, text in gradients.items()]
     up = [_width(text) for (number, _), text in texts.items() if arrows[number].source.kind == "values"]
     return 2 * (BESIDE + max(up, default=0)), max([AFTER, *[width for width in across if width <= WIDEST]])
 
@@ -70,11 +71,11 @@ def amounts(
             yield x - 8, y + (11 if names else 5), text, "end"
         elif "gradient" not in kinds:
             yield x, y - 9, both, "middle"
-        elif kinds[0] == "gradient" and _width(both) + 24 <= layout.after:  # what came to it leads on from it, too
-            yield x + 12, y + 20, both, "end"
-        elif kinds[0] == "gradient" and _width(text) + 24 <= layout.after:
-            yield x + 12, y + 20, text, "end"
-            yield x + 12, y + 35, names, "end"
+        elif kinds[0] == "gradient" and _width(both) + ROOM <= layout.after:  # what came to it leads on from it, too
+            yield x, y + 20, both, "end"
+        elif kinds[0] == "gradient" and _width(text) + ROOM <= layout.after:
+            yield x, y + 20, text, "end"
+            yield x, y + 35, names, "end"
         elif kinds[0] == "gradient":
             yield layout.center(arrow.source)[0], layout.below(arrow.source), both, "middle"
 

@@ -61,6 +61,8 @@ class Layout:
         ends = Counter((a.source, a.target) for a in shown.arrows if a.flow in BESIDE and a.source.kind == "values")
         lots = [n for (source, target), n in ends.items() if source.lane == target.lane]
         self.pill += ASIDE * (max(lots, default=1) - 1)  # tracks of one lane lie above its gradients
+        self.past = ASIDE * any(map(self._nearer, shown.arrows))  # and so do those past a box
+        self.pill += self.past
         self.pill += 12 * any(arrow.flow == "asked" for arrow in shown.arrows)  # and what arrives stands between
         self.boxed = self.bars
         self.few = FEW
@@ -75,6 +77,10 @@ class Layout:
             self._stack(lanes, gap)
             if self.bottom <= least:
                 break
+        else:
+            if self.past:  # there is no room for them
+                self.pill, self.past = self.pill - self.past, 0
+                self._stack(lanes, gap)
         self.width = HEADER + self.pitch * len(self.steps) - (self.pitch - self.wide - LAST if self.narrow else 0)
 
     def _widths(self, needs: tuple[float, float]) -> tuple[float, float]:
@@ -170,7 +176,8 @@ class Layout:
                 return _level(x0 + right, x1 - left, y0 + aside, x1 - left - 28)
             case "values", "values" if source.lane == target.lane and not self._free(source, target.step):
                 start, turn = x0 + right - 14 - aside, x1 - self.pitch + left + 8
-                return _over(start, turn, x1 - left, y0 - down, y0 - down + self.old + aside)
+                low = self.past if self._nearer(arrow) else 0
+                return _over(start, turn, x1 - left, y0 - down, y0 - down + self.old + aside + low, 76 + 3 * low)
             case "values", "values" if source.lane == target.lane and x1 > x0:
                 kept = beside == ["kept"]  # a band runs above it, off the gradients
                 track = self.pill - 5 - apart if kept else self.old + aside
@@ -197,6 +204,12 @@ class Layout:
         """Whether an arrow of constants begins where their lane has no box."""
         lane, step = arrow.source.lane, arrow.target.step
         return arrow.source.step == FIXED and lane not in self.bars and Key(lane, step, "values") not in self.boxes
+
+    def _nearer(self, arrow: Arrow) -> bool:
+        """Whether values of the same lane lead to the target of an arrow from a later step, too."""
+        source, target = arrow.source, arrow.target
+        ends = [(one, end) for one, end, _ in self.arrows if one.kind == end.kind == "values"]
+        return FIXED < source.step and any(end == target and source < one < end for one, end in ends)
 
     def _later(self, source: Key, target: Key) -> bool:
         """Whether something is of a later step than some values, and all between them is free."""
@@ -235,12 +248,15 @@ def elbow(x0: float, y0: float, x1: float, y1: float) -> Route:
     return Route(path, (x1, (y0 + y1) / 2 - 7))
 
 
-def _over(x0: float, turn: float, x1: float, top: float, y: float) -> Route:
-    """Out of the top of a box, over those of skipped steps, and down to where the new value takes the old one."""
+def _over(x0: float, turn: float, x1: float, top: float, y: float, mark: float) -> Route:
+    """Out of the top of a box, over those of later steps, and down to where the new value takes the old one.
+
+    mark: how far before its end its scissors stand.
+    """
     lane, bend = top - 17, 8
     up = f"M{x0:g} {top:g} V{lane + bend:g} Q{x0:g} {lane:g} {x0 + bend:g} {lane:g} H{turn - bend:g}"
     down = f"Q{turn:g} {lane:g} {turn:g} {lane + bend:g} V{y - bend:g} Q{turn:g} {y:g} {turn + bend:g} {y:g}"
-    return Route(f"{up} {down} H{x1:g}", (x1 - 76, y))
+    return Route(f"{up} {down} H{x1:g}", (x1 - mark, y))
 
 
 def between(x0: float, x1: float, y0: float, y1: float, end: float) -> Route:
