@@ -80,7 +80,10 @@ def _refusal(params: Mapping[str, Tensor], optimizer: Optimizer, last: Carry | N
     """Why a run cannot be begun again as it is now: more than the edges of the last step, made again, leads on."""
     window, levels = optimizer.hooks[Window], optimizer.levels
     if window.steps and (window.horizon is None or (window.steps - 1) % window.horizon):
-        return "is within a window of the horizon, and the graph of its steps is the program that you wrote"
+        return (
+            "is within a window of the horizon: its graph leads back through losses that your code computed, and "
+            "rewind repeats steps of the optimizer alone"
+        )
     if last is not None and last.weights.keys() != params.keys():
         return f"follows a step of other weights: it moved {', '.join(map(repr, last.weights))}"
     if last is not None and [*map(set, last.hyperparameters)] != [set(level.parameters) for level in levels]:

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, GraphError
 from ..optim.boundary import Carry, carry
 from ..optim.horizon import Window
 from ..optim.saving import twin
+from ..plain import steps_told
 from .records import Recording
 
 Run = tuple[Mapping[str, Tensor], Optimizer]
@@ -92,7 +93,9 @@ def rewind(tape: Recording, step: int) -> Run:
         there = f"steps {min(found)} to {max(found)}" if found else "no steps"
         raise ArgumentError(f"rewind: step={step}: this recording holds {there} of an optimizer")
     if found[step].refusal is not None:
-        before = [n for n in found if n < step and found[n].refusal is None]
+        able = [n for n in found if found[n].refusal is None]
+        before = [n for n in able if n < step]
         hint = f". Rewind to step {max(before)}, and make the steps from there again" if before else ""
-        raise GraphError(f"rewind: step {step} {found[step].refusal}{hint}")
+        there = f". This recording can be rewound to {steps_told(able)}" if able else ""
+        raise GraphError(f"rewind: step {step} {found[step].refusal}{hint}{there}")
     return found[step].begin()
