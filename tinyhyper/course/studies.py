@@ -75,8 +75,8 @@ def _shorter(found: type[Optimizer]) -> str:
         w = w - 0.1 / (1 + 0.5 * t) * 2 * w
         if not np.allclose(params["w"].numpy(), w, rtol=1e-9):
             return (
-                f"With a decay of 0.5 the weights after step {t} are {params['w'].numpy().tolist()}, by the equation "
-                f"{w.tolist()}. What is alpha divided by at this step?"
+                f"With a decay of 0.5 the weights after step {t} are {params['w'].numpy().round(4)}, by the equation "
+                f"{w.round(4)}. By what does your rule divide alpha then, and with which sign does g enter?"
             )
     tower = found(alpha=0.1, decay=0.5, optimizer=SGD(1e-3))
     if idle := {"alpha", "decay"} - {*tower.parameters} or {n for n in ("alpha", "decay") if n not in tower._tuned}:
@@ -93,10 +93,12 @@ def _standard_error(found: Callable[..., Any]) -> str:
     for values in ([1.0, 2.0, 3.0, 4.0], [0.2, 0.1, 0.4]):
         wanted = float(np.std(values, ddof=1) / np.sqrt(len(values)))
         got = returned(found(values))
-        if near(got, float(np.std(values, ddof=1))):
+        if any(near(got, float(np.std(values, ddof=n))) for n in (0, 1)):
             return "This is the standard deviation of the values. The mean of n of them varies less."
         if near(got, float(np.std(values) / np.sqrt(len(values)))):
             return "Divide by n - 1, not by n: the mean was computed from the same values."
+        if near(got, wanted**2):
+            return "This is the square of the standard error."
         if not near(got, wanted):
             return f"For {values} it gives {got:.4g}. How far do the values vary, and how far does their mean?"
     return ""
