@@ -9,6 +9,7 @@ from drawn_towers import bits, snapshot
 from golden_towers import GOLDEN, towers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import for_all
 from replayed import batches, eager_step, in_parts, loss_of, make
 from small_model import recorded_loss
 
@@ -555,8 +556,8 @@ def test_pending_tensors_are_copied_and_shown_as_others():
     assert params["w"].grad.shape == (3, 2)
 
 
-@settings(max_examples=15)
-@given(
+@for_all(
+    3, 15,
     tower=testing.towers(("w", "b")),
     others=st.lists(testing.towers(("w", "b")), max_size=2),
     told=st.booleans(),
