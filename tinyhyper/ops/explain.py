@@ -1,4 +1,4 @@
-"""What docstrings of operations leave out: arguments, dtypes and errors, by rule, and from a table for the core."""
+"""What docstrings of operations leave out: arguments, dtypes and errors, by their kind, and from a table for the core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core import rules
 from ..core.operation import OPERATIONS
 from ..core.tensor import Tensor, tensor
 from . import convolution, index, linalg, linear, nn, normalization, pooling, recurrent, reduce, shape
-from .elementwise import RULES
+from .elementwise import BY_NAME
 
 AXES = "x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1."
 KEPT = "The result has the dtype of x."
@@ -51,7 +51,7 @@ def register() -> None:
     """Complete docstrings: of elementwise operations by their signatures, of the core's from the table, and of all
     others that say what their operands are by the error for those that are none.
     """
-    kinds = {op: "f" if op.gives_floats else op(*[1] * len(op.inputs)).dtype.kind for op in RULES.values()}
+    kinds = {op: "f" if op.gives_floats else op(*[1] * len(op.inputs)).dtype.kind for op in BY_NAME.values()}
     elementwise: dict[Any, str] = {op: _elementwise(op.inputs, kind) for op, kind in kinds.items()}
     elementwise[rules.pow] = elementwise[rules.power] = f"{elementwise[rules.power]}\n{POWERS}"
     for function, text in (CORE | elementwise).items():
