@@ -16,7 +16,7 @@ from small_model import recorded_loss
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.core.tape import switched
-from tinyhyper.ops.operation import KEPT
+from tinyhyper.ops.operation import LONGEST
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
 from tinyhyper.optim.saving import twin
@@ -239,7 +239,7 @@ def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches(exact, step
     assert_same(one, other)
 
 
-@pytest.mark.parametrize("length", [KEPT, KEPT + 1])
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1])
 def test_long_sequences_are_replayed(length):
     def loss(params, y):
         w = params["w"]
