@@ -209,7 +209,7 @@ class Layout:
         """Whether values of the same lane lead to the target of an arrow from a later step, too."""
         source, target = arrow.source, arrow.target
         ends = [(one, end) for one, end, _ in self.arrows if one.kind == end.kind == "values"]
-        return FIXED < source.step and any(end == target and source < one < end for one, end in ends)
+        return source.kind == "values" and any(end == target and source < one < end for one, end in ends)
 
     def _later(self, source: Key, target: Key) -> bool:
         """Whether something is of a later step than some values, and all between them is free."""

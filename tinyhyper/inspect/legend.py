@@ -37,17 +37,26 @@ def texts(boxes: Iterable[Box], numbers: Callable[[Box], Sequence[str]]) -> dict
 
 
 class Legend:
-    """Keys in rows, as many as fit, and notes in rows below them.
+    """Keys in rows, as many as fit, and notes after them: in rows of their own, where there is room.
 
     flows: what each kind of arrow, box or mark means.  width: of the picture.  height: of the legend.
+    room: how high it may be for the sake of these rows.
     """
 
-    def __init__(self, flows: Mapping[str, str], width: float, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, flows: Mapping[str, str], width: float, notes: Sequence[str] = (), room: float = 0.0
+    ) -> None:
+        self._place(flows, width, notes, len(flows))
+        if self.height > room:
+            self._place(flows, width, notes, None)
+
+    def _place(self, flows: Mapping[str, str], width: float, notes: Sequence[str], begin: int | None) -> None:
+        """Say where all is. begin: which cell begins a row in any case."""
         self.cells: list[tuple[float, int, str, str]] = []
         x, row = float(LEFT), 0
         for n, (kind, words) in enumerate([*flows.items(), *[("", note) for note in notes]]):
             key = _wide(kind)
-            if x > LEFT and (n == len(flows) or x + key + SMALL * len(words) > width - LEFT):
+            if x > LEFT and (n == begin or x + key + SMALL * len(words) > width - LEFT):
                 x, row = LEFT, row + 1
             self.cells.append((x, row, kind, clip(words, int((width - x - key - LEFT) / SMALL))))
             x += key + SMALL * len(words) + APART

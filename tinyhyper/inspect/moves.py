@@ -76,7 +76,9 @@ def moved(tape: Recording, of: str) -> Answer:
     text += f"; these are norms, as {of} is an array." if array and shown != still else "."
     if what and shown != still:
         text += f" The level moves {what}: this changed by {total:+.4g} in all."
-    text += _stayed(graph, still) + _dropped(skipped)
+    stayed = _stayed(graph, still)
+    caption = text + (stayed if shown == still else "") + _dropped(skipped)  # of moves that were made, it is short
+    text += stayed + _dropped(skipped)
     changes = [(_change(graph, old, new), tape.node(new).step) for old, new, *_ in shown]
     steps = [f"{change:+.4g} at step {step}" for change, step in changes if change is not None]
 
@@ -87,7 +89,7 @@ def moved(tape: Recording, of: str) -> Answer:
             each = f" {few}{f' of {what}' if what else ''}: {', '.join(steps[-most:])}." if steps else ""
             pairs = [(slope, new) for _, new, slope, _ in shown[-most:]]
             asked = [place for old, new, slope, _ in shown[-most:] for place in (old, slope, new, *rates[new])]
-            scene = Scene(tape, question, text + each, asked=asked, moves=pairs)
+            scene = Scene(tape, question, caption + each, asked=asked, moves=pairs)
             if scene.fits:
                 break
         return scene.draw()

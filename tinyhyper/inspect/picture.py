@@ -92,8 +92,8 @@ class Drawing(Canvas):
         boxes, notes = self.figure.boxes.values(), self.captions.notes()
         most = 8 + Legend({**flows, **texts(boxes, usual)}, width, notes).height
         self.layout = self._laid(self.first + LINE * len(self.lines) - 2, self.hall - most)
-        self.legend = Legend({**flows, **texts(boxes, self._numbers)}, width, notes)
         self.bottom = self.layout.bottom
+        self.legend = Legend({**flows, **texts(boxes, self._numbers)}, width, notes, HALL - self.bottom - 8)
         self.height = self.bottom + self.legend.height + 8
 
     def _numbers(self, box: Box) -> list[str]:

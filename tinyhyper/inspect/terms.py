@@ -1,8 +1,8 @@
 """How large the terms are that a gradient is the sum of: beside them a gradient can be 0 up to rounding.
 
 A backward pass is followed back through what it adds and multiplies. An array stands for one number, the root of the
-mean of its squares. So a size may be wrong by some orders of magnitude; a gradient with right digits has many more above
-its rounding.
+mean of its squares. So a size may be wrong by some orders of magnitude; a gradient with right digits is more than that
+above its rounding.
 """
 
 from __future__ import annotations
