@@ -140,6 +140,7 @@ def test_the_pass_of_a_tower_climbs_and_is_stopped_at_each_level():
     assert ghosts == {number: pytest.approx(tape.cuts[number].ghost) for number in ghosts}
 
 
+@pytest.mark.either_backend
 @given(testing.towers(("w", "b")), st.integers(0, 1), st.integers(0, 2), st.booleans())
 @example(Tower((Level(th.optim.SGD, {"alpha": 0.01, "mu": 0.5}, {}), ABOVE)), 1, 0, False)
 def test_a_tape_may_begin_anywhere(tower, step, part, ghosts):

@@ -34,6 +34,7 @@ def windowed(horizon, steps, weights=4):
     return trained(optimizer, steps, params, product, ghosts=True, create_graph=True)
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(1, 3), st.sampled_from(["last", "sum"]), st.integers(0, 5))
 def test_the_amounts_are_those_of_all_paths(stack, horizon, objective, seed):
     bottom, _, above = f"{stack}/sgd(1e-3)".partition("/")

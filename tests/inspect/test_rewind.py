@@ -60,6 +60,7 @@ def begins_anew(optimizer, recorded):
     return window.horizon == 1 or window.steps == 0 or (recorded and window.steps % window.horizon == 1)
 
 
+@pytest.mark.either_backend
 @pytest.mark.filterwarnings("ignore:.*step is skipped")
 @settings(max_examples=25)
 @given(
@@ -126,6 +127,7 @@ def moments(params, optimizer, given, folder):
     return found
 
 
+@pytest.mark.either_backend
 @settings(max_examples=20)
 @given(tower=testing.towers(("w", "b")), seed=SEEDS)
 @example(LONG, 0)

@@ -72,6 +72,7 @@ def assert_same(one, other):
     assert snapshot(optimizer, params) == snapshot(twin, others)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(
     tower=testing.towers(("w", "b")),
@@ -98,6 +99,7 @@ def test_a_replayed_run_has_the_bits_of_the_eager_one(tower, dtype, seed, action
     assert_same(eager, replayed)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=10)
 @given(tower=testing.towers(("w", "b")), seed=SEEDS, parts=st.lists(st.integers(0, 20), min_size=1, max_size=3))
 def test_many_steps_at_once_are_as_one_by_one(tower, seed, parts):

@@ -152,7 +152,7 @@ def attach() -> None:
 def _reshape(self: Tensor, *lengths: Any) -> Tensor:
     """The tensor in another shape. lengths: integers, or one tuple of them; one may be -1.
 
-    Raises ShapeError if the sizes differ.
+    The result has the dtype of the tensor. Raises ShapeError if the sizes differ, ArgumentError for what is no integer.
     """
     return rules.reshape(self, _one_tuple(lengths))
 
@@ -160,7 +160,8 @@ def _reshape(self: Tensor, *lengths: Any) -> Tensor:
 def _transpose(self: Tensor, *axes: Any) -> Tensor:
     """The tensor with its axes in another order. axes: integers, or one sequence of them; reversed without any.
 
-    Raises ShapeError unless each axis of the tensor is there once.
+    The result has the dtype of the tensor.
+    Raises ShapeError unless each axis of the tensor is there once, ArgumentError for what is no integer.
     """
     return rules.transpose(self, _one_tuple(axes) if axes else None)
 

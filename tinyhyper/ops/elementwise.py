@@ -119,7 +119,9 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
     NaN where x or a bound is. Where a bound is the result, as a NaN too, it gets the gradient.
     x, min, max: tensors, arrays or numbers, of shapes that broadcast. Dtypes are promoted as in NumPy; a Python number
-    takes on the dtype that it meets. Raises as `maximum` does, but not for a Python integer that x never reaches.
+    takes on the dtype that it meets.
+    Raises DtypeError and ShapeError as `maximum` does, and ArgumentError for a Python integer that the dtype does not
+    hold, but not for one that x never reaches.
     """
     x = x if min is None else _clipped(at_least, x, min, less)
     return x if max is None else _clipped(at_most, x, max, greater)

@@ -143,12 +143,15 @@ def batch_norm(
 ) -> Tensor:
     """activation((x - mean) / sqrt(variance + eps) * weight + bias + residual), channel by channel.
 
-    x, residual: (..., channels).  weight, bias: (channels,).
+    x, residual: (..., channels), float32 or float64.  weight, bias: (channels,). The result has the shape of x, and the
+    dtype to which all these are promoted.
     mean, variance: (channels,), given; the batch's own if None, and then the gradient flows through them too.
-    activation: a function of elementwise operations, such as th.relu; give the same function each time.
+    eps: a number >= 0.  activation: a function of elementwise operations, such as th.relu; give the same function each
+    time.
     Raises ShapeError if shapes do not fit or a channel has a single value to normalize, DtypeError for integers,
-    ArgumentError for a negative eps.
-    Source: Ioffe and Szegedy, 2015.
+    ArgumentError for a negative eps, for one of mean and variance alone and for an activation that is no function of
+    one result, UnsupportedError for one of other operations.
+    Source: Ioffe and Szegedy, Batch Normalization, 2015.
     """
     eps = number("batch_norm: eps", eps, lambda eps: eps >= 0, "number >= 0")
     if (mean is None) != (variance is None):

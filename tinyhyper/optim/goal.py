@@ -22,7 +22,8 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
     params: its weights by name. They are leaves afterwards, at the same values: so the next training loss gives them
     their gradients, and the hyperparameters none.
     Raises GraphError where no step has moved the weights, and within a window; AnomalyError for a goal that is not
-    finite, with on_nonfinite="raise"; else as `goal.backward()`. Then nothing has changed.
+    finite, with on_nonfinite="raise"; DtypeError for arguments of another type; else as `goal.backward()`. Then nothing
+    has changed.
     """
     named("descend", params, MutableMapping)
     if not isinstance(optimizer, Optimizer):

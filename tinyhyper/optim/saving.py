@@ -23,7 +23,8 @@ SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its
 
 
 def state_dict(optimizer: Optimizer) -> dict[str, Any]:
-    """The tower as plain numbers, names and NumPy arrays, bottom level first.
+    """The tower as plain numbers, names and NumPy arrays, of the shapes and dtypes that the states have, bottom level
+    first.
 
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
     loading are zero, as at the first step of a run, and a new window of the horizon begins. (`th.save` saves the edge.)
@@ -110,7 +111,10 @@ def _restore(level: Optimizer, state: dict[str, Any]) -> None:
 
 
 def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Go on from `saved`, a `state_dict()` of such a tower. Raises ArgumentError before anything has changed."""
+    """Go on from saved numbers.
+
+    saved: a `state_dict()` of such a tower. Raises ArgumentError for anything else, before anything has changed.
+    """
     try:
         entries = checked(optimizer, saved)
         _check_numbers(optimizer, entries)
