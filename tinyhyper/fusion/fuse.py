@@ -63,7 +63,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
     closure = Closure(function)
     fusions: dict[Any, tuple[Fusion, bool]] = {}
 
-    def apply(key: tuple[int, tuple[str, ...], Mask], operands: Sequence[Tensor]) -> Any:
+    def run(key: tuple[int, tuple[str, ...], Mask], operands: Sequence[Tensor]) -> Any:
         if key not in fusions:
             fusions[key] = trace(function, *key, eager=eager)
         fusion, several = fusions[key]
@@ -78,7 +78,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
             signature = inspect.signature(function)
         count = len(args)
         if count == complete and not kwargs and {*map(type, args)} == {Tensor}:
-            return apply((count, (), ()), args)
+            return run((count, (), ()), args)
         values: list[Any] = [*args]
         names: tuple[str, ...] = ()
         if kwargs or count != complete:
@@ -93,7 +93,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
             return function(*args, **kwargs)
         pairs = [operand(value, name) for value in values]
         scalars = tuple([is_scalar for _, is_scalar in pairs])
-        return apply((count, names, scalars if True in scalars else ()), [tensor for tensor, _ in pairs])
+        return run((count, names, scalars if True in scalars else ()), [tensor for tensor, _ in pairs])
 
     return fused
 

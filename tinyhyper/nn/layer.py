@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import buffers as kept
+from .. import buffers
 from ..arguments import generator, named
 from ..closures import READ
 from ..core.tensor import Tensor, tensor
@@ -153,7 +153,7 @@ class Layer:
             wrong = ", ".join(sorted(map(str, set(saved) ^ set(rows))))
             raise ArgumentError(f"load_buffers: the names in saved must be those of buffers; they differ in {wrong}")
         return {
-            name: kept.checked(name, layer.own[short], saved[name], short in layer.nonnegative)
+            name: buffers.checked(name, layer.own[short], saved[name], short in layer.nonnegative)
             for name, (layer, short) in rows.items()
         }
 
@@ -224,8 +224,8 @@ def _noting(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def noting(self: Layer, *args: Any, **kwargs: Any) -> Any:
-        if self.own and self.training and kept.skipping:
-            kept.note(self.name, (*args, *kwargs.values()), self.own)
+        if self.own and self.training and buffers.skipping:
+            buffers.note(self.name, (*args, *kwargs.values()), self.own)
         return call(self, *args, **kwargs)
 
     return noting

@@ -1,4 +1,4 @@
-"""What docstrings of operations leave out: arguments, dtypes and errors, by rule, and from a table for the core."""
+"""What docstrings of operations leave out: arguments, dtypes and errors, by kind, and from a table for the core."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..core import rules
 from ..core.operation import OPERATIONS
 from ..core.tensor import Tensor, tensor
 from . import convolution, index, linalg, linear, nn, normalization, pooling, recurrent, reduce, shape
-from .elementwise import RULES
+from .elementwise import BY_NAME
 
 AXES = "x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1."
-KEPT = "The result has the dtype of x."
+SAME = "The result has the dtype of x."
 CORE: dict[Any, str] = {
     Tensor: "array: of NumPy, of any shape; float32, float64, integers or booleans.\n"
     "Raises DtypeError for anything else.",
@@ -28,10 +28,10 @@ CORE: dict[Any, str] = {
     "does\nnot hold.",
     rules.sum: f"{AXES}\nFloats keep their dtype; booleans and integers add up in int64, unsigned ones in uint64.",
     rules.mean: f"{AXES}\nIntegers and booleans become float64; float32 stays.",
-    rules.swapaxes: f"x: of any shape.  axis1, axis2: integers. {KEPT}\nRaises ShapeError for an axis not in x.",
-    rules.transpose: f"x: of any shape.  axes: all axes of x, as a sequence. {KEPT}\nRaises ShapeError for other axes.",
-    rules.reshape: f"x: of any shape.  shape: an integer or a tuple of them. {KEPT}",
-    rules.broadcast_to: f"x: of any shape.  shape: an integer or a tuple of them. {KEPT}",
+    rules.swapaxes: f"x: of any shape.  axis1, axis2: integers. {SAME}\nRaises ShapeError for an axis not in x.",
+    rules.transpose: f"x: of any shape.  axes: all axes of x, as a sequence. {SAME}\nRaises ShapeError for other axes.",
+    rules.reshape: f"x: of any shape.  shape: an integer or a tuple of them. {SAME}",
+    rules.broadcast_to: f"x: of any shape.  shape: an integer or a tuple of them. {SAME}",
     rules.sum_to: "x: of any shape.  shape: a tuple. Dtypes are as in `sum`.\n"
     "Raises ShapeError if `shape` does not broadcast to the shape of x.",
     rules.astype: "x: of any shape, which the result has.\n"
@@ -51,7 +51,7 @@ def register() -> None:
     """Complete docstrings: of elementwise operations by their signatures, of the core's from the table, and of all
     others that say what their operands are by the error for those that are none.
     """
-    kinds = {op: "f" if op.gives_floats else op(*[1] * len(op.inputs)).dtype.kind for op in RULES.values()}
+    kinds = {op: "f" if op.gives_floats else op(*[1] * len(op.inputs)).dtype.kind for op in BY_NAME.values()}
     elementwise: dict[Any, str] = {op: _elementwise(op.inputs, kind) for op, kind in kinds.items()}
     elementwise[rules.pow] = elementwise[rules.power] = f"{elementwise[rules.power]}\n{POWERS}"
     for function, text in (CORE | elementwise).items():

@@ -56,14 +56,14 @@ class Normalization(Channelwise):
         if not wanted[X]:
             return super().pullback(node, cotangents, wanted)
         found = super().pullback(node, cotangents, (*SUMMED, *wanted[RESIDUAL:]))
-        kept = dict(zip(node.context.reads, saved(node)))
+        values = dict(zip(node.context.reads, saved(node)))
         if True in wanted[RESIDUAL:]:  # its gradient is that of the values before the activation: start from there
             cotangents = found[RESIDUAL:]
             whole, reads, _ = _normalization(True, None, False)._whole(False)  # type: ignore[attr-defined]
         else:
             whole, reads, _ = self._whole(node.context.uses_outputs)
-        slope, share = _shares(kept, *found[WEIGHT : BIAS + 1])
-        operands = [cotangents[0], *[kept[n] for n in reads], slope, share]
+        slope, share = _shares(values, *found[WEIGHT : BIAS + 1])
+        operands = [cotangents[0], *[values[n] for n in reads], slope, share]
         [found[X]] = whole(operands, (node.context.plan.samples[X],))
         return found
 
@@ -81,10 +81,10 @@ class Normalization(Channelwise):
         return self._wholes[through]
 
 
-def _shares(kept: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
+def _shares(values: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
     """What the input's gradient loses by way of the deviation, for each unit of x - mean, and by way of the mean."""
-    count = Tensor(np.array(float(kept[X].size // kept[MEAN].size)))
-    operands = [kept[INVERSE], kept[WEIGHT], to_weight, to_bias, count]
+    count = Tensor(np.array(float(values[X].size // values[MEAN].size)))
+    operands = [values[INVERSE], values[WEIGHT], to_weight, to_bias, count]
     return SHARES(operands)  # type: ignore[arg-type]
 
 

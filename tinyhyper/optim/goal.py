@@ -41,12 +41,12 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
             "descend: the goal depends on no step that moved these weights. Call it right after "
             "optimizer.step(params), on a function of the params that are there then"
         )
-    kept = {name: w.grad for name, w in params.items()}
+    gradients = {name: w.grad for name, w in params.items()}
     with window.ending():
         optimizer.hooks[Guard].descend(goal, optimizer)
     for name, w in params.items():
         params[name] = leaf(w.detach("goal"))
-        params[name].grad = kept[name]
+        params[name].grad = gradients[name]
     if window.horizon is None:
         window.restart()
         optimizer._states = {

@@ -36,7 +36,7 @@ def _with_copies(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The levels, with arrays of their own."""
     for level in levels:
         level["state"] = {
-            name: {key: array.copy("K") for key, array in kept.items()} for name, kept in level["state"].items()
+            name: {key: array.copy("K") for key, array in own.items()} for name, own in level["state"].items()
         }
     return levels
 
@@ -135,8 +135,8 @@ def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, An
                 "parameters": {key: number(key, value) for key, value in entry["parameters"].items()},
                 "initial": {key: float(value) for key, value in entry["initial"].items()},
                 "state": {
-                    name: {key: np.asanyarray(value) for key, value in kept.items()}
-                    for name, kept in entry["state"].items()
+                    name: {key: np.asanyarray(value) for key, value in own.items()}
+                    for name, own in entry["state"].items()
                 },
             }
             for entry in saved["levels"]
@@ -186,11 +186,11 @@ def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
         raise ArgumentError(
             f"{where} was saved with states {_listed(entry['initial'])}, but this one has {_listed(level._initial)}"
         )
-    for target, kept in entry["state"].items():
+    for target, own in entry["state"].items():
         wanted = level._update(target)[0].kept
-        if set(kept) != set(wanted):
+        if set(own) != set(wanted):
             raise ArgumentError(
-                f"level {height}: the state of {target!r} has {_listed(kept)}, but {name} keeps {_listed(wanted)}"
+                f"level {height}: the state of {target!r} has {_listed(own)}, but {name} keeps {_listed(wanted)}"
             )
 
 
@@ -204,8 +204,8 @@ def _check_numbers(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -
                 raise ArgumentError(f"{where}: {key} is {internal}")
             if key not in level._tuned and not admits(row, value):
                 raise ArgumentError(f"{where}: {key} is {value}, outside its range from {ends(row.range)}")
-        for target, kept in {"a new parameter": entry["initial"], **entry["state"]}.items():
-            for key, state in kept.items():
+        for target, own in {"a new parameter": entry["initial"], **entry["state"]}.items():
+            for key, state in own.items():
                 if np.ma.isMaskedArray(state) or not np.isfinite(state).all():
                     raise ArgumentError(f"{where}: the state {key!r} of {target!r} must be finite")
                 if key in level.squares and np.any(np.less(state, 0)):
