@@ -61,9 +61,9 @@ CORE: dict[Any, str] = {
 def register() -> None:
     """Add its arguments to the docstring of each optimizer, and show levels with their values."""
     attach(Optimizer, {"__str__": _shown, "__repr__": _shown})
-    arguments = {cls: f"\n{_arguments(cls)}" for cls in Optimizer.__subclasses__()}
+    arguments = {cls: _arguments(cls) for cls in Optimizer.__subclasses__()}
     for told, text in (*arguments.items(), *CORE.items()):
-        told.__doc__ = f"{inspect.cleandoc(told.__doc__ or told.__name__)}\n{text}"
+        told.__doc__ = f"{inspect.cleandoc(told.__doc__ or told.__name__)}\n\n{text}"
 
 
 def _arguments(optimizer: type[Optimizer]) -> str:
