@@ -1006,7 +1006,7 @@ def badges(reader):
 
 
 CLIMB = [
-    ("loss[1]", "1"), ("w[1]", "norm 3.578"), ("✂ cut 3 of ∂loss/∂w[0]", "norm 0.3578"),
+    ("loss[1]", "1"), ("w[1]", "norm 3.578"), ("✂ cut 3 of ∂loss[0]/∂w[0]", "norm 0.3578"),
     ("✂ cut 2 of w[0]", "norm 3.578"), ("alpha[1]", "-16"), ("✂ cut 1 of ∂loss/∂alpha", "0.16"),
     ("✂ cut 0 of alpha[0]", "-16"),
 ]  # fmt: skip

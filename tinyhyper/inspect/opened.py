@@ -11,7 +11,7 @@ from ..naming import within
 from ..plain import short
 from .boxes import Join
 from .equation import SLOT, Equation, broken, filled
-from .graph import Graph
+from .graph import Graph, number_of
 from .letters import clip, first, fitted, wide
 from .names import sized
 from .records import Place, Recording
@@ -144,7 +144,7 @@ class Opened(Graph):
             return clip(term, MOST), clip(rest, MOST)
         name, place = self.rule.called[box], self.rule.places[box]
         output = self.tape.output(place)
-        number = output.value if box in self.rule.inner else output.number
+        number = output.value if box in self.rule.inner else number_of(self.tape, place, self.roundings)
         value = sized(output) if number is None else short(number)
         if box not in self.rule.gradients:
             return fitted(name, ROOM), value
