@@ -15,7 +15,7 @@ import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.equation import SLOT, Equation, Term, written
 from tinyhyper.inspect.graph import Graph
-from tinyhyper.inspect.opened import Opened, equation, formulas
+from tinyhyper.inspect.opened import Opened, equations, formulas
 from tinyhyper.inspect.records import Inside
 from tinyhyper.inspect.spots import points
 from tinyhyper.plain import short
@@ -38,7 +38,7 @@ def test_the_equation_of_a_rule_gives_what_the_rule_gave(stack):
     rules = [node for node in tape.nodes if node.inside is not None and node.op.endswith(".rule")]
     assert rules
     for node in rules:
-        found = equation(graph, node.number)
+        found = equations(graph, [node.number])[node.number]
         outputs = [tape.output(edge.place) for edge in graph.into[node.number]]
         reads = [output.number if n in found.left else output.value for n, output in enumerate(outputs)]
         gives = [output.value for output in node.outputs]
