@@ -124,10 +124,10 @@ def test_a_hint_on_an_exhibit_tells_nothing_of_the_right_name(guess, first):
         assert verdict.startswith("is right")
 
 
-def made(equation, tuned=True):
+def made(equation, tuned=True, decay=0.01):
     """An optimizer with a rule, and alpha and decay in its table."""
     rule = eval(f"lambda w, g, *, alpha, decay, t: {equation}")
-    table = {"alpha": Hyperparameter(0.1), "decay": Hyperparameter(0.01, tuned=tuned)}
+    table = {"decay": Hyperparameter(decay, tuned=tuned), "alpha": Hyperparameter(0.1)}
     return type("Made", (Optimizer,), {"table": table, "rule": staticmethod(rule)})
 
 
@@ -218,31 +218,43 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("6.2", 6, "two values"),
         ("6.2", 10, "Count what is moved"),
         ("6.3", 12, "Only level 0"),
-        ("7.1", 103, "always so"),
+        ("7.1", 103, "does each step add"),
+        ("7.1", 3, "with the cut"),
+        ("7.1", 297, "one step too few"),
         ("7.2", 3, "between two cuts"),
         ("7.2", 27, "before the first cut"),
         ("7.2", 300, "How many steps can be alive"),
         ("8.1", -2500, "divided by alpha"),
-        ("8.1", 1.0, "how much does alpha grow"),
+        ("8.1", -50, "which is given"),
+        ("8.1", 1.0, "grow or fall"),
+        ("8.1", 2.0, "how much does alpha grow"),
         ("8.2", 0.12, "factor"),
+        ("8.2", 5.02, "factor"),
+        ("8.2", 0.0181, "In which direction"),
+        ("8.2", -3.812, "asks for alpha"),
         ("8.2", 0.5, "How far does log alpha move"),
         ("8.3", (lambda u: u, lambda v: v), "between 0 and 2"),
         ("8.3", (lambda u: 1 + np.tanh(u), lambda v: v), "but inverse"),
         ("8.3", (lambda u: 1 - np.tanh(u), lambda v: np.arctanh(1 - v)), "does not grow"),
         ("9.1", -0.4999, "smaller alpha"),
+        ("9.1", -1.0001, "after the step"),
         ("9.1", 1.0, "after it"),
         ("9.2", 2.5, "an integer"),
         ("9.2", 4, "other sign"),
         ("9.2", 7, "Fewer"),
         ("9.3", 100, "Both are in memory"),
         ("10.1", th.optim.SGD, "no decay"),
-        ("10.1", made("w - alpha / (1 + decay * (t - 1)) * g"), "by the equation"),
+        ("10.1", made("w - alpha / (1 + decay * (t - 1)) * g"), "divide alpha"),
+        ("10.1", made("w + alpha / (1 + decay * t) * g"), "which sign"),
+        ("10.1", made("w - alpha / (1 + decay * t) * g", decay=0.1), "decay is 0.1. The exercise has 0.01"),
         ("10.1", made("w - alpha / (1 + decay * t) * g", tuned=False), "does not tune"),
         ("10.2", 1.0, "2.1"),
         ("11.1", ["uphill", "uphill", "uphill"], "Exhibit 2 is not"),
         ("11.2", ["in place", "state not cut", "gone"], "not a name in the table"),
         ("12.1", lambda values: np.std(values, ddof=1), "standard deviation"),
+        ("12.1", np.std, "standard deviation"),
         ("12.1", lambda values: np.std(values) / np.sqrt(len(values)), "n - 1"),
+        ("12.1", lambda values: np.var(values, ddof=1) / len(values), "the square of"),
         ("12.1", lambda values: 0.0, "how far does their mean"),
         ("12.2", lambda validation, test: test.mean(1).min(), "you have looked"),
         ("12.2", lambda validation, test: test[2].mean(), "lucky seed"),

@@ -34,6 +34,8 @@ def _first_step(found: float) -> str:
         return ""
     if near(found, -wanted):
         return "The size is right. The steep weight overshoots: would a smaller alpha have been better?"
+    if near(found, -(1 + 0.01**2)):
+        return "This is -g0 · g0. The second factor has the gradients at the weights after the step."
     return "The gradients before the step are 1 and 0.01. Where are the weights after it, with which gradients?"
 
 
@@ -62,15 +64,21 @@ def rule(answer: Any) -> type[Optimizer]:
 def _shorter(found: type[Optimizer]) -> str:
     if missing := {"alpha", "decay"} - {*found.table}:
         return f"Its table has no {' and no '.join(sorted(missing))}."
-    params, made = {"w": tensor([1.0, -2.0], requires_grad=True)}, found(0.1, 0.5)
+    for name, wanted in (("alpha", 0.1), ("decay", 0.01)):
+        if (first := found().hyperparameters[name]) != wanted:
+            return f"In its table {name} is {first:g}. The exercise has {wanted:g}."
+    params, made = {"w": tensor([1.0, -2.0], requires_grad=True)}, found(alpha=0.1, decay=0.5)
     w = np.array([1.0, -2.0])
     for t in range(1, 5):
         total(square(params["w"])).backward()
         made.step(params)
         w = w - 0.1 / (1 + 0.5 * t) * 2 * w
         if not np.allclose(params["w"].numpy(), w, rtol=1e-9):
-            return f"After step {t} the weights are {params['w'].numpy().tolist()}, by the equation {w.tolist()}."
-    tower = found(0.1, 0.5, optimizer=SGD(1e-3))
+            return (
+                f"With a decay of 0.5 the weights after step {t} are {params['w'].numpy().round(4)}, by the equation "
+                f"{w.round(4)}. By what does your rule divide alpha then, and with which sign does g enter?"
+            )
+    tower = found(alpha=0.1, decay=0.5, optimizer=SGD(1e-3))
     if idle := {"alpha", "decay"} - {*tower.parameters} or {n for n in ("alpha", "decay") if n not in tower._tuned}:
         return f"{' and '.join(sorted(idle))}: the level above does not tune it."
     check_hypergradients(tower, lambda params, step: total(square(params["w"])), {"w": np.array([1.0, -2.0])})
@@ -85,10 +93,12 @@ def _standard_error(found: Callable[..., Any]) -> str:
     for values in ([1.0, 2.0, 3.0, 4.0], [0.2, 0.1, 0.4]):
         wanted = float(np.std(values, ddof=1) / np.sqrt(len(values)))
         got = returned(found(values))
-        if near(got, float(np.std(values, ddof=1))):
+        if any(near(got, float(np.std(values, ddof=n))) for n in (0, 1)):
             return "This is the standard deviation of the values. The mean of n of them varies less."
         if near(got, float(np.std(values) / np.sqrt(len(values)))):
             return "Divide by n - 1, not by n: the mean was computed from the same values."
+        if near(got, wanted**2):
+            return "This is the square of the standard error."
         if not near(got, wanted):
             return f"For {values} it gives {got:.4g}. How far do the values vary, and how far does their mean?"
     return ""

@@ -140,7 +140,11 @@ def _cuts_of_a_weight(found: float) -> str:
 def _growth(found: float) -> str:
     if found == 300:
         return ""
-    return "After step 1 there are 3 nodes, after step 2 there are 6. How many does each step add? Is that always so?"
+    if found == 3:
+        return "So many are alive after each step with the cut. The exercise asks for the run without it."
+    if found in (297, 303):
+        return "This is one step too few or too many. The first number of the list is the one after step 1."
+    return "The list has the numbers after steps 1 to 8, and at the end. How many nodes does each step add?"
 
 
 def _now_and_then(found: float) -> str:
@@ -156,6 +160,10 @@ def _now_and_then(found: float) -> str:
 def _in_log(found: float) -> str:
     if near(found, wanted := 0.02 * slope(lambda alpha: -50 * alpha, 0.02)):
         return ""
+    if near(found, -wanted):
+        return "The size is right. If log alpha grows, alpha grows: does the loss then grow or fall?"
+    if near(found, wanted / 0.02):
+        return "This is the gradient with respect to alpha, which is given."
     if near(found, wanted / 0.02**2):
         return "This is divided by alpha. If log alpha grows by a little, does alpha grow by more or by less?"
     return "If log alpha grows by 0.001, how much does alpha grow? Then by how much does the loss change?"
@@ -164,8 +172,12 @@ def _in_log(found: float) -> str:
 def _after_a_step(found: float) -> str:
     if near(found, 0.02 * math.exp(0.1)):
         return ""
-    if near(found, 0.02 + 0.1):
+    if near(found, 0.02 + 0.1) or near(found, 0.02 + 0.1 * 50):
         return "The step is one of log alpha. So alpha is multiplied by a factor."
+    if near(found, 0.02 * math.exp(-0.1)):
+        return "This is a step along the gradient. In which direction does gradient descent move log alpha?"
+    if near(found, math.log(0.02) + 0.1):
+        return "This is log alpha after the step. The exercise asks for alpha."
     return "8.1 has the gradient. How far does log alpha move, and what does that make of alpha?"
 
 
