@@ -35,9 +35,17 @@ def _collector_starts_anew():
     gc.freeze()
 
 
+def pytest_generate_tests(metafunc):
+    """Where a test is about numbers and not about kernels, only `-m slow` compiles these: most would be used once."""
+    if metafunc.definition.get_closest_marker("either_backend"):
+        backends = ["numpy", pytest.param("auto", marks=pytest.mark.slow)]
+        metafunc.parametrize("_backend", backends, indirect=True)
+
+
 @pytest.fixture(autouse=True)
-def _backend_as_before():
-    """A test may force a backend; the next one finds "auto" again."""
+def _backend(request):
+    """A test begins with the backend that is chosen for it; it may force another; the next one finds "auto" again."""
+    elementwise_backend(getattr(request, "param", "auto"))
     yield
     elementwise_backend("auto")
 

@@ -29,16 +29,6 @@ CODE = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 EMPTY = inspect.Parameter.empty
 FIELD = type(namedtuple("Example", "field").field)
 ATTRIBUTES = (property, cached_property, types.MemberDescriptorType, FIELD)
-CALL = re.compile(r"(?:(tinyhyper\.replay\(\)))?([\w.]+)(\(.*\))")
-UNNAMED = {  # arguments that a docstring need not name, and why
-    "tinyhyper.optim.Coordinate.locate name": "it is for the message of the error",
-    "tinyhyper.optim.Coordinate name": "it is the key under which COORDINATES has it",
-    "tinyhyper.optim.Hyperparameter default": "the word says it",
-    "tinyhyper.optim.Optimizer args": "the hyperparameters of a subclass, in the order of its table",
-    "tinyhyper.optim.Optimizer kwargs": "all the keywords that the docstring lists",
-    "tinyhyper.optim.Optimizer.meaning key": "a name of the table",
-    "tinyhyper.ops.operation.operation forgotten": "nobody gives it: it is there to catch @operation without VJPs",
-}
 
 
 def public():
@@ -141,29 +131,6 @@ def test_testing_is_there_without_an_import_of_its_own():
 def test_what_needs_the_folder_of_kernels_says_so():
     with pytest.raises(th.MissingAttributeError, match="tinyhyper.num_threads: the folder tinyhyper/kernels"):
         th.__getattr__("num_threads")
-
-
-def unnamed():
-    """The arguments that no docstring names, but for what a method belongs to.
-
-    An optimizer's rule is left out: it is an equation, in the letters of its class.
-    """
-    for line in LIST.read_text(encoding="utf-8").splitlines():
-        if (call := CALL.fullmatch(line)) and not call[2].endswith(".rule"):
-            value, own = Replay if call[1] else th, None
-            for part in call[2].split(".")[1:]:
-                method = isinstance(value, type) and inspect.isfunction(inspect.getattr_static(value, part))
-                value = getattr(value, part, None) or import_module(f"{value.__name__}.{part}")
-                own = next(iter(inspect.signature(value).parameters)) if method else None
-            told = inspect.getdoc(value) or ""
-            arguments = {x.arg for x in ast.walk(ast.parse(f"lambda {call[3][1:-1]}: 0")) if isinstance(x, ast.arg)}
-            for argument in arguments - {own}:
-                if not re.search(rf"\b{argument}\b", told):
-                    yield f"{call[1] or ''}{call[2]} {argument}"
-
-
-def test_each_docstring_names_every_argument():
-    assert {*unnamed()} == {*UNNAMED}
 
 
 if __name__ == "__main__":

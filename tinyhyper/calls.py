@@ -55,7 +55,10 @@ class Block(metaclass=Parenthesized):
 
 
 class no_grad(Block):
-    """Put nothing on the graph inside the block, or inside the decorated function."""
+    """Put nothing on the graph inside the block, or inside the decorated function.
+
+    Raises CallError where the parentheses are missing, DtypeError if it decorates anything but a function.
+    """
 
 
 def inside(context: type[AbstractContextManager[Any]], function: Callable[..., Any]) -> Callable[..., Any]:

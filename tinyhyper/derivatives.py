@@ -22,12 +22,13 @@ def gradients(
 ) -> tuple[Tensor, ...]:
     """The gradient of the sum of the outputs with respect to each input: a tuple of tensors. It touches no `.grad`.
 
-    outputs, inputs: a tensor, or a list or tuple of them.
-    grad_outputs: the outputs' cotangents, of their shapes, needed where an output has more than one element.
+    outputs, inputs: a tensor, or a list or tuple of them, of any shape, float32 or float64. A gradient has its input's
+    shape and dtype.
+    grad_outputs: the outputs' cotangents, of their shapes and dtypes; needed where an output has more than one element.
     retain_graph, create_graph: as of `Tensor.backward`.
     The sweep goes no further than the inputs. An input that the outputs do not depend on gets zeros.
-    Raises ArgumentError or ShapeError for arguments that do not fit, GraphError for an input that requires no gradient,
-    and as `Tensor.backward`.
+    Raises ArgumentError or ShapeError for arguments that do not fit, DtypeError for cotangents of another dtype,
+    GraphError for an input or an output that requires no gradient, GraphReleasedError for a consumed graph.
     """
     several = isinstance(outputs, Iterable) and not isinstance(outputs, Tensor)
     outs: list[Any] = list(outputs) if several else [outputs]

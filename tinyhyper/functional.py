@@ -32,9 +32,13 @@ Argnums = int | tuple[int, ...] | list[int]
 def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The gradient of f, a function of one-element output, as a function of the same arguments.
 
+    f: a function of tensors, arrays or floats, of any shape and of float32 or float64, or of dicts, lists and tuples of
+    these. The gradient has the structure, shapes and dtypes of the argument.
     argnums: the position of the argument to differentiate with respect to, or a tuple or list of positions, which gives
-    a tuple. The derivative raises ShapeError if the output has more than one element, DtypeError for an argument or an
-    output of integers or booleans, ArgumentError for a position that does not exist or stands twice.
+    a tuple.
+    Raises DtypeError for anything but a function. The derivative raises ShapeError if the output has more than one
+    element, DtypeError for an argument or an output of integers or booleans, ArgumentError for a position that does not
+    exist or stands twice.
     """
     both = value_and_grad(_function("grad", f), argnums)
 
@@ -46,7 +50,10 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """As grad, but the derivative gives a pair: the value of f, and its gradient. argnums, errors: as of grad."""
+    """As grad, but the derivative gives a pair: the value of f, and its gradient.
+
+    f, argnums: as of grad. Raises DtypeError, and the derivative ShapeError, DtypeError or ArgumentError, as grad does.
+    """
 
     _function("value_and_grad", f)
 
@@ -66,7 +73,11 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[...,
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """f(*primals), and the pullback: from a cotangent, structured as the output, to a tuple of one for each primal.
 
-    The pullback can be called more than once. It raises ShapeError for a cotangent that does not fit the output.
+    f: as of grad, of any output.
+    primals: its arguments, of any shape, float32 or float64, or structures of such.
+    The pullback can be called more than once. It raises ShapeError for a cotangent that does not fit the output,
+    DtypeError for one of another dtype.
+    Raises DtypeError for an f that is no function, and for a primal or an output of integers or booleans.
     """
     call = _Call(_function("vjp", f), primals, {}, tuple(range(len(primals))), "vjp")
     pattern, call.structure = copied(call.result), copied(call.structure)  # which may change before the pullback's call
@@ -81,8 +92,12 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """f(*primals), and its derivative along the tangents; both are tuples of one for each argument of f.
 
-    A tuple or list has an argument in each place; all else, a named tuple too, is the only argument.
-    Computed by two reverse passes (see `_Call.forward`). Raises ShapeError for tangents that do not fit the primals.
+    f: as of grad, of any output.
+    primals: its arguments, of any shape, float32 or float64, or structures of such. A tuple or list has an argument in
+    each place; all else, a named tuple too, is the only argument.
+    tangents: of the same structure, each of its primal's shape, floats.
+    Computed by two reverse passes (see `_Call.forward`).
+    Raises ShapeError for tangents that do not fit the primals, DtypeError as vjp does and for tangents of other dtypes.
     """
     args, given = _arguments(primals, tangents)
     directions = matching(given, primals, "jvp", "tangents")
@@ -91,10 +106,14 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
 
 
 def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
-    """The Hessian of f, a function of one-element output, times vectors: both as the arguments of jvp.
+    """The Hessian of f, a function of one-element output, times vectors.
 
-    The result has the structure of the primals. The Hessian is never formed: it costs about two gradients.
-    Raises ShapeError for vectors that do not fit the primals.
+    f: as of grad.  primals: as of jvp.  vectors: of the structure and shapes of the primals, floats.
+    The result has the structure, shapes and dtypes of the primals. The Hessian is never formed: it costs about two
+    gradients.
+    Raises ShapeError for vectors that do not fit the primals and for an output of more than one element, DtypeError as
+    grad does.
+    Source: Pearlmutter, Fast Exact Multiplication by the Hessian, 1994.
     """
     args, given = _arguments(primals, vectors)
     matching(given, primals, "hvp", "vectors")
@@ -106,9 +125,11 @@ def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The derivative of each element of f's output with respect to each of an argument: a function of f's arguments.
 
-    Of shape output.shape + argument.shape; where output or argument are structures, the outer one is the output's.
-    Costs one pass for each element of the output, or of the arguments where these are far fewer. argnums and errors as
-    in grad.
+    Of shape output.shape + argument.shape, in the argument's dtype; where output or argument are structures, the outer
+    one is the output's. Costs one pass for each element of the output, or of the arguments where these are far fewer.
+    f: as of grad, of any output.  argnums: as of grad.
+    Raises DtypeError for anything but a function. The derivative raises DtypeError for an argument or an output of
+    integers or booleans, ArgumentError for a position that does not exist or stands twice.
     """
 
     _function("jacobian", f)
@@ -124,7 +145,11 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """The second derivatives of f, of one-element output: the jacobian of its gradient. argnums, errors: as of grad."""
+    """The second derivatives of f, of one-element output: the jacobian of its gradient.
+
+    Of shape argument.shape + argument.shape, in the argument's dtype.
+    f, argnums: as of grad. Raises DtypeError, and the derivative ShapeError, DtypeError or ArgumentError, as grad does.
+    """
     return jacobian(grad(f, argnums), argnums)
 
 

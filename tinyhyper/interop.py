@@ -31,8 +31,8 @@ def dispatch(name: str, args: Any, kwargs: Any) -> Any:
     operation = NUMPY_FUNCTIONS.get(name)
     if operation is None:
         raise UnsupportedError(
-            f"numpy.{name} has no rule here, so it cannot be applied to a Tensor. "
-            "Build it from operations that have one (tinyhyper.ops lists them), or apply it to x.numpy()"
+            f"numpy.{name} is not among tinyhyper's operations, so it cannot be applied to a Tensor. "
+            "Build it from these (tinyhyper.ops lists them), or apply it to x.numpy()"
         )
     if kwargs.get("out") is not None:
         raise UnsupportedError(f"numpy.{name}: out= would overwrite an array; tensors are never written to")
@@ -144,7 +144,7 @@ def __array__(x: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
     if x.edge is not None:
         raise DtypeError(
             "this NumPy call would take the values and silently cut the graph. Write x.numpy() or x.detach() to cut "
-            "it, or use an operation with a rule (tinyhyper.ops lists them); of a masked array, take x.filled()"
+            "it, or use one of tinyhyper's operations (tinyhyper.ops lists them); of a masked array, take x.filled()"
         )
     return copied(x.array, np.array(x.array, dtype=dtype))
 

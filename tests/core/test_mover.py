@@ -69,6 +69,7 @@ def run(make, seed, ways, losses=LOSSES[0], create_graph=False):
 TURNS = st.lists(st.sampled_from(sorted(WAYS)), min_size=2, max_size=10)
 
 
+@pytest.mark.either_backend
 @given(make=towers(), seed=SEEDS, ways=TURNS, losses=st.sampled_from(LOSSES), create_graph=st.booleans())
 def test_watched_or_not_the_bits_are_the_same(make, seed, ways, losses, create_graph):
     assert run(make, seed, ["plain"] * len(ways), losses) == run(make, seed, ways, losses, create_graph)

@@ -30,7 +30,7 @@ import tinyhyper as th
 from tinyhyper import GraphReleasedError
 from tinyhyper.core.operation import Elementwise
 from tinyhyper.differences import Function, along, size_of, slope
-from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.elementwise import BY_NAME
 from tinyhyper.testing import broadcastable_shapes, collector_off, operations
 from tinyhyper.testing.functions import leaves
 from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS, Operation, Values
@@ -149,7 +149,7 @@ def row_of(name: str) -> Row:
     if row.call:
         call, numpy, method = partial(row.call, th), partial(row.call, np), None
     bounds_are_options = name == "clip"
-    count = len(RULES[name].__signature__.parameters) if name in ELEMENTWISE and not bounds_are_options else 0
+    count = len(BY_NAME[name].__signature__.parameters) if name in ELEMENTWISE and not bounds_are_options else 0
     values = tuple([row.domain(n).draw for n in range(count)])
     return Row(name, row.of(np, name), arranged(row), call, numpy, method, integers=row.integers, values=values)
 

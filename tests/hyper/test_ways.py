@@ -87,6 +87,7 @@ def assert_near(found, expected, rtol=1e-6, uncertain=None):
         np.testing.assert_allclose(found[name], array, rtol=rtol, atol=rtol * largest + np.max(room))
 
 
+@pytest.mark.either_backend
 @settings(max_examples=40)
 @given(trainings())
 def test_the_whole_run_is_differentiated_as_differences_do(training):
@@ -102,6 +103,7 @@ def test_clipped_gradients_are_differentiated():
     assert_near(hyper.gradient(training).gradients, referee.gradients, uncertain=referee.detail)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(trainings(), st.integers(1, 5))
 def test_a_window_is_differentiated_as_differences_do_with_the_cut_held(training, k):
@@ -113,6 +115,7 @@ def test_a_window_is_differentiated_as_differences_do_with_the_cut_held(training
         assert_same(hyper.gradient(training, "one step").gradients, found)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(trainings(), st.integers(1, 6))
 def test_checkpoints_change_no_bit_and_tangents_agree(training, every):
@@ -128,6 +131,7 @@ def assert_same(one, other):
         assert array.tobytes() == other[name].tobytes()
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(trainings(), st.sampled_from(BACK))
 def test_scaled_cotangents_change_nothing_where_floats_reach(training, way):

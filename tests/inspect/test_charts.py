@@ -259,11 +259,3 @@ def test_what_is_left_out_is_counted():
     rows = [(f"w{n}", inspect.saved.Saved(f"w{n}", "weights", 0, None, (2,), 16, "value")) for n in range(9)]
     part = contents.Section("value", rows, 4)
     assert [text for *_, text in part.boxes][-1] == "and 5 more" and "9 arrays, 144 B" in part.words[0][1]
-
-
-@pytest.mark.parametrize("stack", ["sgd/sgd", "adam/adam/sgd"])
-def test_the_pictures_fit_a_projector(stack):
-    tape = run(stack)[0]
-    for answer in (inspect.kept_alive(tape), inspect.checkpoint(tape), inspect.ghosts(tape)):
-        root = drawn(answer)
-        assert float(root.get("width")) <= 1280 and collisions(root) == []

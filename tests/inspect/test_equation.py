@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import SPACE, classes, inside, size_of, texts, touching
+from pictures import SPACE, classes, on_an_edge, overlapping, size_of, texts, touching
 from recordings import by_hand, overlong, squares, trained
 
 import tinyhyper as th
@@ -88,16 +88,10 @@ def test_the_picture_of_a_rule_shows_each_of_its_cuts_and_boxes_that_stand_apart
     cut = {edge.cut for edge in tape.edges if edge.target == node.number and edge.cut is not None}
     assert {f"cut {number}" for number in cut} == {text.text for text in classes(root, "th-reason")}
     assert len(classes(root, "th-scissors")) == len(classes(root, "th-cut")) >= len(cut)
-    rects = list(inside(root))
-    for a, b in combinations(rects, 2):
-        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    assert overlapping(root) == on_an_edge(root) == []
     assert {flow for _, flow in covered(root)} <= {"cut"}  # what looks cut is cut
     width, height = float(root.get("width")), float(root.get("height"))
-    for text, (x0, y0, x1, y1) in texts(root):
-        assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
-        for left, top, right, bottom in rects:
-            meet = left < x1 and x0 < right and top < y1 and y0 < bottom
-            assert not meet or (left < x0 and x1 < right and top < y0 and y1 < bottom), text
+    assert all(0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height for _, (x0, y0, x1, y1) in texts(root))
 
 
 DECAY = {"alpha": st.floats(1e-5, 0.01), "weight_decay": st.sampled_from([0.0, 0.01])}

@@ -13,6 +13,8 @@ from tinyhyper import inspect
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.optim import COORDINATES, SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 
+pytestmark = pytest.mark.either_backend
+
 INTERNAL = {"": float, "log": np.log, "sqrt": np.sqrt, "u": lambda beta: np.arctanh(2.0 * beta - 1.0)}
 VALUE = {"": float, "log": np.exp, "sqrt": np.square, "u": lambda u: (np.tanh(u) + 1.0) / 2.0}
 VALUES = {"mu": 0.5, "weight_decay": 0.02, "eps": 1e-3, "alpha": 0.05}
@@ -21,14 +23,6 @@ LABEL = re.compile(r"∂loss\[2\]/∂(?:(log|sqrt) |(u)\()?(\w+)\[2\]\)?")
 WORDS = {"linear": "", "unit": "u"}  # of coordinates, where they are not called by their own names
 rules = st.sampled_from([SGD, AdaGrad, AdaDelta, RMSProp, Adam, AdamW])
 coordinates = st.sampled_from(sorted(COORDINATES))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def by_numpy():
-    """Nothing is compiled here: the values are what is tested."""
-    th.kernels.elementwise_backend("numpy")
-    yield
-    th.kernels.elementwise_backend("auto")
 
 
 def within(coordinate, name):

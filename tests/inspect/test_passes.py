@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import classes, collisions, leaves
-from recordings import by_hand, run, skipping, stacks, trained
+from recordings import by_hand, crossing, run, skipping, stacks, trained
 from replayed import batches, loss_of, make
 
 import tinyhyper as th
@@ -140,6 +140,7 @@ def test_the_pass_of_a_tower_climbs_and_is_stopped_at_each_level():
     assert ghosts == {number: pytest.approx(tape.cuts[number].ghost) for number in ghosts}
 
 
+@pytest.mark.either_backend
 @given(testing.towers(("w", "b")), st.integers(0, 1), st.integers(0, 2), st.booleans())
 @example(Tower((Level(th.optim.SGD, {"alpha": 0.01, "mu": 0.5}, {}), ABOVE)), 1, 0, False)
 def test_a_tape_may_begin_anywhere(tower, step, part, ghosts):
@@ -235,18 +236,8 @@ def test_a_frame_says_norm_of_a_norm_and_of_no_number(array, stack):
         assert len(norms) == several * array
 
 
-def test_frames_of_a_tower_of_height_3_fit_a_projector():
-    pictures = trained("sgd(0.1)/sgd(0.001)/sgd(1e-6)/sgd(1e-11)", 4).frames()
-    sizes = {tuple(map(int, re.search(r'width="(\d+)" height="(\d+)"', picture).groups())) for picture in pictures}
-    assert len(sizes) == 1 and all(width <= 1280 and height <= 720 for width, height in sizes)
-
-
 def test_frames_of_a_graph_without_steps_are_of_its_boxes():
-    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
-    with th.record(ghosts=True) as tape:
-        y = th.tanh(a * b)
-        th.sum(y * y.detach("held") + a).backward()
-    pictures = tape.frames()
+    pictures = crossing().frames()
     assert all(collisions(ElementTree.fromstring(picture)) == [] for picture in pictures)
     assert [text.split(". ", 1)[1] for text in captions(pictures)] == [
         "backward() begins at loss[0], with 1.",

@@ -10,7 +10,7 @@ from tinyhyper.core.operation import ArraySpec
 from tinyhyper.fusion.fusion import fused
 from tinyhyper.kernels import parts
 from tinyhyper.kernels.plan import elementwise_backend, is_library_call
-from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.elementwise import BY_NAME
 
 slow = pytest.mark.slow
 FLOAT32, FLOAT64 = (ArraySpec((), np.dtype(kind)) for kind in (np.float32, np.float64))
@@ -98,16 +98,16 @@ def test_only_what_takes_long_is_shared(monkeypatch, size, shared):
 
 def test_a_costly_function_is_shared_sooner(monkeypatch):
     monkeypatch.undo()
-    assert parts.pays(fused(RULES["power"]).expression, 100_000, [(True,)] * 3, [FLOAT64])
+    assert parts.pays(fused(BY_NAME["power"]).expression, 100_000, [(True,)] * 3, [FLOAT64])
     assert not parts.pays(fused(th.multiply).expression, 100_000, [(True,)] * 3, [FLOAT64])
 
 
 def test_what_is_computed_once_costs_nothing(monkeypatch):
     monkeypatch.undo()
-    costly = fused(RULES["power"]).expression
+    costly = fused(BY_NAME["power"]).expression
     assert not parts.pays(costly, 100_000, [(False,), (False,), (True,)], [FLOAT64])
     assert parts.pays(costly, 100_000, [(False,), (True,), (True,)], [FLOAT64])
 
 
 def test_a_single_function_of_the_c_library_is_left_to_numpy():
-    assert is_library_call(fused(RULES["power"]).expression) and not is_library_call(fused(th.tanh).expression)
+    assert is_library_call(fused(BY_NAME["power"]).expression) and not is_library_call(fused(th.tanh).expression)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.interop import NUMPY_FUNCTIONS
-from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.elementwise import BY_NAME
 from tinyhyper.ops.operation import OPERATIONS
 from tinyhyper.testing.operations import ELEMENTWISE, between
 
@@ -200,7 +200,7 @@ def test_numpy_functions_inside_a_fused_function():
 
 
 def test_an_operation_is_pickled_by_its_name():
-    for name, operation in RULES.items():
+    for name, operation in BY_NAME.items():
         assert pickle.loads(pickle.dumps(operation)) is operation, name
     assert pickle.loads(pickle.dumps(th.nn.Linear("fc", 2, 3, th.tanh))).activation is th.tanh
 
@@ -232,10 +232,10 @@ def _whole(dtype, rng, size):
 
 
 @pytest.mark.parametrize("size", [4, pytest.param(2000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", BY_NAME)
 @given(dtypes=st.lists(st.sampled_from(WIDTHS), min_size=3, max_size=3), seed=st.integers(0, 99))
 def test_a_function_that_gives_floats_takes_integers_as_float64(name, size, dtypes, seed):
-    function, rng = RULES[name], np.random.default_rng(seed)
+    function, rng = BY_NAME[name], np.random.default_rng(seed)
     arrays = [_whole(dtype, rng, size) for dtype in dtypes[: len(function.__signature__.parameters)]]
     try:
         found = function(*arrays)
@@ -248,11 +248,11 @@ def test_a_function_that_gives_floats_takes_integers_as_float64(name, size, dtyp
 
 
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("auto", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", BY_NAME)
 @given(values=st.lists(st.booleans(), min_size=3, max_size=3))
 def test_a_function_that_gives_floats_takes_pythons_booleans_as_float64(name, backend, values):
     elementwise_backend(backend)
-    function = RULES[name]
+    function = BY_NAME[name]
     values = values[: len(function.__signature__.parameters)]
     for spelling in (function, th.fuse(lambda *values: function(*values))):
         try:

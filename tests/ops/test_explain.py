@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.elementwise import BY_NAME
 from tinyhyper.ops.explain import FLOATS, PROMOTED
 
 DTYPES = (bool, np.int8, np.int64, np.uint16, np.float32, np.float64)
 
 
-@pytest.fixture(params=RULES.values(), ids=RULES)
+@pytest.fixture(params=BY_NAME.values(), ids=BY_NAME)
 def op(request):
     return request.param
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.ops.operation import KEPT, OPERATIONS, operation
+from tinyhyper.ops.operation import LONGEST, OPERATIONS, operation
 from tinyhyper.testing import collector_off
 
 PLAIN = (int, bool, str, type(None))
@@ -166,7 +166,7 @@ def test_every_vjp_may_ask_where_it_stands_and_what_the_operands_are(monkeypatch
     assert asked == [(n, (1,), [np.float64, np.float64]) for n in (0, 1, 0, 1)]
 
 
-@pytest.mark.parametrize("length", [KEPT, KEPT + 1])
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1])
 def test_a_sequence_may_be_of_any_length_and_leaves_nothing_to_collect(length):
     x = th.tensor([1.0, 2.0], requires_grad=True)
     gc.collect()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tinyhyper as th
 from tinyhyper.ops import FUNCTIONS
-from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.elementwise import BY_NAME
 from tinyhyper.testing.arrangements import axis_or_none, only_options
 from tinyhyper.testing.operations import ELEMENTWISE, OPERATIONS
 
@@ -52,7 +52,7 @@ def test_every_public_operation_has_a_row():
     public = {name for name in th.__all__ if not isinstance(getattr(th, name), (type, ModuleType))}
     without = {row.name for row in WITHOUT_GRADIENT}
     assert public - OTHER_NAMES == (set(OPERATIONS) - {"getitem"}) | without
-    assert set(RULES) <= set(ELEMENTWISE) | without
+    assert set(BY_NAME) <= set(ELEMENTWISE) | without
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)

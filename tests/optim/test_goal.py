@@ -35,6 +35,7 @@ def train(params, tower, given_):
             descend(goal_of(params), tower, params)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(testing.towers(("w", "b"), max_height=2).filter(lambda tower: len(tower.levels) > 1))
 def test_the_hypergradient_is_that_of_the_goal_through_the_window(tower):
@@ -107,6 +108,7 @@ def test_a_batch_that_is_skipped_takes_nothing_from_the_goal(horizon):
     assert tower.hyperparameters == runs[0][1].hyperparameters
 
 
+@pytest.mark.either_backend
 @settings(max_examples=10)
 @given(
     testing.towers(("w", "b"), max_height=2).filter(lambda tower: len(tower.levels) > 1), st.integers(1, 3), st.data()
@@ -202,6 +204,7 @@ def run_to_the_goal(params, tower, given_):
     descend(goal_of(params), tower, params)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(uncut(), st.integers(1, 4), st.integers(1, 3))
 def test_without_a_cut_the_gradient_is_that_of_the_whole_run_and_a_new_run_begins(tower, first, second):
@@ -218,6 +221,7 @@ def test_without_a_cut_the_gradient_is_that_of_the_whole_run_and_a_new_run_begin
     assert all(w.grad is None and w.is_leaf and w.requires_grad for w in params.values())
 
 
+@pytest.mark.either_backend
 @settings(max_examples=10)
 @given(uncut())
 def test_a_run_that_begins_anew_is_saved(tmp_path_factory, tower):
@@ -322,6 +326,7 @@ def eager(params, tower, given_, loss_of=loss_of, goal=weighed):
 tuning = testing.towers(("w", "b"), max_height=2).filter(lambda tower: len(tower.levels) > 1)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=20)
 @given(tuning, st.integers(1, 25), st.integers(0, 12))
 def test_a_replayed_goal_has_the_bits_of_the_eager_loop(tower, first, more):

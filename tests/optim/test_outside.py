@@ -57,6 +57,7 @@ def towers(draw, max_height=2):
     return replace(drawn, levels=(bottom._replace(options=options), *drawn.levels[1:]))
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(towers())
 def test_the_hypergradient_goes_through_all_steps_of_the_window_but_the_one_that_cuts(tower):
@@ -72,6 +73,7 @@ def test_the_hypergradient_goes_through_all_steps_of_the_window_but_the_one_that
                 np.testing.assert_allclose(slope_of(bottom, name), expected, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(towers(), st.integers(2, 4))
 def test_hypergradients_at_every_level_are_those_of_differences_with_the_cuts_held(tower, steps):
@@ -82,6 +84,7 @@ def test_hypergradients_at_every_level_are_those_of_differences_with_the_cuts_he
     )
 
 
+@pytest.mark.either_backend
 @settings(max_examples=15)
 @given(towers(max_height=1), st.integers(1, 4))
 def test_without_a_cut_it_is_that_of_the_whole_run(tower, steps):
@@ -225,6 +228,7 @@ def test_what_is_read_cannot_be_set():
         tower.outside = {}
 
 
+@pytest.mark.either_backend
 @settings(max_examples=10)
 @given(towers(), st.integers(1, 3))
 def test_a_run_goes_on_from_a_file_as_it_would(tmp_path_factory, tower, windows):

@@ -6,6 +6,7 @@ from backends import compiler_is_off
 from drawn_towers import snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import for_all
 from replayed import batches, eager_step, in_parts, loss_of, make
 
 import tinyhyper as th
@@ -35,8 +36,8 @@ def assert_close(one, other, tolerance=1e-12):
                 assert distance(state, its.state_dict()["levels"][0]["state"][name][key]) <= tolerance, (name, key)
 
 
-@settings(max_examples=15)
-@given(
+@for_all(
+    4, 15,
     tower=testing.towers(("w", "b")),
     seed=SEEDS,
     looks=st.lists(st.tuples(st.integers(0, 49), st.sampled_from(["look", "use", "set", "step"])), max_size=3),
@@ -64,8 +65,9 @@ def test_a_run_in_memory_is_the_eager_one_within_rounding(tower, seed, looks):
     assert_close(replayed, eager)
 
 
-@settings(max_examples=10)
-@given(tower=testing.towers(("w", "b")), seed=SEEDS, parts=st.lists(st.integers(0, 40), min_size=1, max_size=3))
+@for_all(
+    3, 10, tower=testing.towers(("w", "b")), seed=SEEDS, parts=st.lists(st.integers(0, 40), min_size=1, max_size=3)
+)
 def test_many_steps_in_memory_are_as_one_by_one(tower, seed, parts):
     eager, replayed = (make(tower.build(), np.float64, seed) for _ in range(2))
     train = th.replay(loss_of, *replayed)

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import for_all
 from pictures import SPACE, classes, inside, texts
 from replayed import batches, loss_of, make
 
@@ -30,16 +30,14 @@ def program(tower, exact=False, seed=0):
     return train.program
 
 
-@settings(max_examples=20)
-@given(tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
+@for_all(5, 20, tower=testing.towers(("w", "b")), exact=st.booleans(), seed=st.integers(0, 10_000))
 def test_what_is_shown_of_a_program_is_what_it_does(tower, exact, seed):
     made = program(tower.build(), exact, seed)
     assert_listed(made, exact)
     assert_drawn(made)
 
 
-@settings(max_examples=10)
-@given(tower=testing.towers(("w", "b")))
+@for_all(3, 10, tower=testing.towers(("w", "b")))
 def test_values_are_called_as_the_inspector_calls_them(tower):
     """In the listing, and where a history is asked for."""
     params, optimizer = make(tower.build())

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from backends import compiler_is_off
 from drawn_towers import snapshot
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import for_all
 from replayed import batches, loss_of, make
 
 import tinyhyper as th
@@ -27,8 +27,8 @@ def adam(**options):
     return Adam(1e-2, optimizer=SGD(1e-4), **options)
 
 
-@settings(max_examples=10)
-@given(
+@for_all(
+    3, 10,
     tower=testing.towers(("w", "b")),
     exact=st.booleans(),
     seed=st.integers(0, 10_000),

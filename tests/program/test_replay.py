@@ -9,13 +9,14 @@ from drawn_towers import bits, snapshot
 from golden_towers import GOLDEN, towers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import for_all
 from replayed import batches, eager_step, in_parts, loss_of, make
 from small_model import recorded_loss
 
 import tinyhyper as th
 from tinyhyper import testing
 from tinyhyper.core.tape import switched
-from tinyhyper.ops.operation import KEPT
+from tinyhyper.ops.operation import LONGEST
 from tinyhyper.optim import SGD, AdaGrad, Adam, RMSProp
 from tinyhyper.optim.horizon import Window
 from tinyhyper.optim.saving import twin
@@ -72,6 +73,7 @@ def assert_same(one, other):
     assert snapshot(optimizer, params) == snapshot(twin, others)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=25)
 @given(
     tower=testing.towers(("w", "b")),
@@ -98,6 +100,7 @@ def test_a_replayed_run_has_the_bits_of_the_eager_one(tower, dtype, seed, action
     assert_same(eager, replayed)
 
 
+@pytest.mark.either_backend
 @settings(max_examples=10)
 @given(tower=testing.towers(("w", "b")), seed=SEEDS, parts=st.lists(st.integers(0, 20), min_size=1, max_size=3))
 def test_many_steps_at_once_are_as_one_by_one(tower, seed, parts):
@@ -236,7 +239,7 @@ def test_steps_by_rows_of_whole_data_sets_are_those_of_their_batches(exact, step
     assert_same(one, other)
 
 
-@pytest.mark.parametrize("length", [KEPT, KEPT + 1])
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1])
 def test_long_sequences_are_replayed(length):
     def loss(params, y):
         w = params["w"]
@@ -553,8 +556,8 @@ def test_pending_tensors_are_copied_and_shown_as_others():
     assert params["w"].grad.shape == (3, 2)
 
 
-@settings(max_examples=15)
-@given(
+@for_all(
+    3, 15,
     tower=testing.towers(("w", "b")),
     others=st.lists(testing.towers(("w", "b")), max_size=2),
     told=st.booleans(),

@@ -36,8 +36,8 @@ class Checkpoint(NamedTuple):
 def save(*args: Any, **extra: Any) -> None:
     """Write a run to a file, which appears whole or not at all, in place of an older one.
 
-    path: a ~ is the user's home.
-    params: tensors by name.
+    path: a str or a Path; a ~ is the user's home.
+    params: tensors by name, of any shape and dtype.
     optimizer: the tower that moves the parameters; without one their values alone are saved, as of a finished model.
     extra: what else the run goes on from: dicts, lists and tuples of numbers, texts, bytes, arrays and tensors. One
     may have any name, also one of the above if that is given in its place.
@@ -69,9 +69,10 @@ save.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 def load(path: str | os.PathLike[str], optimizer: Optimizer | None = None) -> Checkpoint:
     """Go on from a file: the tower takes on what was saved of it, and the parameters to go on with are returned.
 
-    path: a ~ is the user's home.  optimizer: a tower made as the saved one was; without one the parameters are leaves.
+    path: a str or a Path; a ~ is the user's home.  optimizer: a tower made as the saved one was; without one the
+    parameters are leaves. All arrays have the shapes and dtypes, and the bits, that were saved.
     Raises CheckpointError for a file that is damaged, foreign or of another tower, CheckpointMissingError where there
-    is none; nothing has changed then.
+    is none, DtypeError for arguments of another type; nothing has changed then.
     """
     _check("load", path, optimizer)
     content = archive.read(path)

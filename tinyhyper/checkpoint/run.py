@@ -187,8 +187,8 @@ def resume(content: Content, optimizer: Optimizer, steps: int = 0) -> dict[str, 
     for level, parameters in zip(optimizer.levels, hyperparameters):
         level.parameters.update(parameters)
     if steps:
-        for name, kept in optimizer._states.items():
-            for key, state in kept.items():
+        for name, own in optimizer._states.items():
+            for key, state in own.items():
                 state.edge = twin._states[name][key].edge  # a window goes on through the states too
         optimizer.hooks[Window].stand(optimizer.levels, weights, steps)
     optimizer.hooks[Boundary].last = last
@@ -209,8 +209,8 @@ def _gradients(entries: Content) -> dict[str, Tensor]:
 
 def _check_states(targets: list[Content], states: list[dict[str, dict[str, np.ndarray]]]) -> None:
     """Raise ArgumentError unless the states of each level are like what it moves."""
-    for height, (entries, kept) in enumerate(zip(targets, states)):
-        for name, own in kept.items():
+    for height, (entries, found) in enumerate(zip(targets, states)):
+        for name, own in found.items():
             w = entries.get(name, {}).get("value")
             if w is not None and any((s.shape, s.dtype) != (w.shape, w.dtype) for s in own.values()):
                 raise ArgumentError(f"level {height}: the state of {name!r} must be {w.dtype} of shape {w.shape}")
@@ -229,8 +229,8 @@ def _last(saved: Content, optimizer: Optimizer, now: list[Content]) -> Carry:
                 raise ArgumentError(f"the last step must have read {like.dtype} of shape {like.shape} for {name!r}")
     _check_states(before, saved["states"])
     for level, entries, states in zip(optimizer.levels, before[1:], saved["states"], strict=True):
-        kept = {name: level._update(name)[0].kept for name in states}
-        if set(entries) != set(level.parameters) or any(set(states[name]) != set(kept[name]) for name in states):
+        keys = {name: level._update(name)[0].kept for name in states}
+        if set(entries) != set(level.parameters) or any(set(states[name]) != set(keys[name]) for name in states):
             raise ArgumentError(f"the last step was made by another {type(level).__name__}")
     found: list[Values] = [{name: Value(**entry) for name, entry in targets.items()} for targets in before]
     return Carry(found[0], found[1:], saved["states"], saved["t"])

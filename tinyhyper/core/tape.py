@@ -17,7 +17,7 @@ from contextvars import Context, ContextVar
 from functools import partial
 from itertools import compress, count
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -68,11 +68,10 @@ class Node:
 
 
 class Watcher:
-    """What the engine tells whoever watches. This one, nobody, does nothing; `apply` alone asks whether it is nobody."""
+    """What the engine tells whoever watches. This one, nobody, does nothing; `apply` alone asks who it is."""
 
     cut = copied = gradient = swept = moving = moved = lambda self, *told: None
-    within: Any = staticmethod(nullcontext)  # a backward pass over nodes
-    stepping: Any = within  # a step of a level
+    within = stepping = cast(Any, staticmethod(nullcontext))  # around a sweep over nodes, around a step of a level
 
 
 class State(NamedTuple):

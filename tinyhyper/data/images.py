@@ -74,10 +74,11 @@ CIFAR = [
 
 
 class Split(NamedTuple):
-    """Images and labels to train on, and others to test with: train_images, train_labels, test_images, test_labels.
+    """Images and labels to train on, and others to test with.
 
-    Images are float32 in [0, 1], one a row: flattened where they are grey, (height, width, 3) where they have colours.
-    Labels are integers, one a row.
+    train_images, test_images: float32 in [0, 1], (n, pixels) where they are grey, (n, height, width, 3) where they have
+    colours.
+    train_labels, test_labels: int64, (n,).
     """
 
     train_images: npt.NDArray[np.float32]
@@ -87,14 +88,16 @@ class Split(NamedTuple):
 
 
 def digits(seed: int = 0) -> Split:
-    """1,797 handwritten digits of 8x8 pixels, 1,437 to train on and 360 to test with, split at random by `seed`.
+    """1,797 handwritten digits of 8x8 pixels, 1,437 to train on and 360 to test with, split at random.
 
+    seed: an integer >= 0 or a generator of NumPy.
     Each image is a row of 64 float32 values in [0, 1], each label one of 0 to 9. The same seed always gives the same
     split, in fresh arrays.
 
     The data is the test part of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak (1998), UCI
     Machine Learning Repository, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0. The 8x8 images and their
     labels are unchanged, in NumPy's format.
+    Raises ArgumentError for a negative seed, DtypeError for anything else.
     """
     with resources.files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
         images = arrays["images"].reshape(-1, 64).astype(np.float32) / GREYS
@@ -109,7 +112,8 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Split:
 
     Each image is a row of 784 float32 values in [0, 1], each label one of 0 to 9. The files come from `folder`, else
     from where TINYHYPER_DATA says, else from the cache, into which they are downloaded once (11 MB).
-    Raises DataError if a file is missing and cannot be downloaded, or is damaged.
+    folder: a str or a Path.
+    Raises DataError if a file is missing and cannot be downloaded, or is damaged, DtypeError if `folder` is no path.
     """
     paths = store.find("mnist", MNIST, folder)
     return Split(*_grey(*paths[:2]), *_grey(*paths[2:]))
@@ -130,7 +134,9 @@ def cifar10(folder: str | os.PathLike[str] | None = None) -> Split:
     Images are float32 in [0, 1] of shape (n, 32, 32, 3), the last axis red, green and blue; labels are 0 to 9. The
     archive comes from `folder`, else from where TINYHYPER_DATA says, else from the cache, into which it is downloaded
     once (170 MB). A folder of yours may hold the archive for Python instead, and fewer batches or images.
-    Raises DataError if the archive is missing and cannot be downloaded, or is damaged.
+    folder: a str or a Path.
+    Raises DataError if the archive is missing and cannot be downloaded, or is damaged, DtypeError if `folder` is no
+    path.
     """
     (path,) = store.find("cifar10", CIFAR, folder)
     packed = path.name.lower().endswith(PACKINGS)
@@ -169,9 +175,10 @@ def _colours(
 
 
 def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and standard deviation of each channel, the last axis, over all images and pixels, as float32.
+    """Mean and standard deviation of each channel over all images and pixels: two float32 arrays, (channels,).
 
-    Raises ShapeError if the images do not have the shape (n, height, width, channels) or there are none.
+    images: (n, height, width, channels), of any dtype.
+    Raises ShapeError for another shape and where there are none, ArgumentError for rows of several lengths.
     """
     if (images := array("channel_statistics: images", images)).ndim != 4 or not images.size:
         raise ShapeError(f"channel_statistics: images must have shape (n, height, width, channels), not {images.shape}")
@@ -185,6 +192,7 @@ def channel_statistics(images: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.
 def standardize(data: Split) -> Split:
     """The same data with mean 0 and standard deviation 1 in each channel, both taken from the training images.
 
+    data: a Split of images (n, height, width, channels), whose shapes and float32 the result has.
     A channel in which all training images are alike is only shifted. Raises ShapeError as `channel_statistics` does,
     DtypeError for anything but a Split.
     """

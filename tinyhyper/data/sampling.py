@@ -20,9 +20,10 @@ def batches(
 ) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
     """One epoch: every row of `images` and its label once, in random order, `size` rows at a time.
 
-    The last batch holds what is left over; with drop_last, what does not fill a batch is left out. An integer
-    as `seed` gives the same order at every call; a Generator moves on, so that each epoch has another order, and so
-    does None, from the system's randomness.
+    images, labels: arrays of any shape and dtype, with as many rows, one an example. The batches have their dtypes.
+    size: an integer >= 1. The last batch holds what is left over; with drop_last, that is left out.
+    seed: an integer >= 0, which gives the same order at every call; a Generator, which moves on, so that each epoch has
+    another order; or None, for the system's randomness.
     Raises ShapeError if there are not as many labels as images, ArgumentError if `size` is below 1 and for rows of
     several lengths, DtypeError for a size or a seed of the wrong type.
     """
@@ -49,8 +50,9 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
     Of each image (height, width, channels), `padding` pixels wider on every side, a random window of the image's own
     size is taken, as K. He, X. Zhang, S. Ren and J. Sun do for CIFAR-10 (Deep Residual Learning, 2016, section 4.2).
     images: (n, height, width, channels); the result has the same shape and dtype and shares no memory with them.
-    seed: as of batches.
-    Raises ShapeError for another shape, ArgumentError if `padding` is negative.
+    seed: as of batches.  padding: an integer >= 0.
+    Raises ShapeError for another shape, ArgumentError if `padding` is negative and for rows of several lengths,
+    DtypeError for a padding or a seed of the wrong type.
     """
     if (images := array("crop_and_flip: images", images)).ndim != 4:
         raise ShapeError(f"crop_and_flip: images must have shape (n, height, width, channels), not {images.shape}")
@@ -72,11 +74,13 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
 def sequences(ids: npt.ArrayLike, size: int, length: int) -> Iterator[tuple[npt.NDArray, npt.NDArray]]:
     """One epoch over a text: (inputs, targets) of shape (size, length), the targets one character further on.
 
-    ids: integers along one axis, as in Text.  size: how many rows are read at once.  length: of a batch.
+    ids: integers along one axis, as in Text.  size: how many rows are read at once.  length: of a batch. Both are
+    integers >= 1; the pairs have the dtype of the ids.
     The text is cut into `size` equally long rows, which are read side by side: row b of a batch continues row b of the
     one before, so that a recurrent network can carry its state. The last batch is shorter where `length` does not
     divide the rows; what is left over from cutting rows, below `size` characters, is left out.
-    Raises ArgumentError if `size` or `length` is below 1, ShapeError if the text is too short for one column.
+    Raises ArgumentError if `size` or `length` is below 1 and for rows of several lengths, ShapeError if the ids have
+    another shape or are too few for one column, DtypeError for a size or length of the wrong type.
     """
     size, length = integer("sequences: size", size), integer("sequences: length", length)
     ids = array("sequences: ids", ids)

@@ -22,7 +22,7 @@ COPY = "9aad26592097f5ac852cb11b60bf250f01a39fca"
 class Text(NamedTuple):
     """A text to train on and its end to test with, as ids: the place of each character in `characters`.
 
-    characters: all that occur, once each, sorted. train_ids, test_ids: int64, one a character.
+    characters: all that occur, once each, sorted.  train_ids, test_ids: int64, of one axis, one a character.
     """
 
     characters: str
@@ -30,7 +30,10 @@ class Text(NamedTuple):
     test_ids: npt.NDArray[np.int64]
 
     def encode(self, text: str) -> npt.NDArray[np.int64]:
-        """The ids of the characters of a text, int64. Raises ArgumentError for one that is not in `characters`."""
+        """The ids of the characters of a text, int64, of shape (characters,).
+
+        text: a str. Raises ArgumentError for a character that is not in `characters`, DtypeError for anything else.
+        """
         _check("encode", text)
         if unknown := set(text) - set(self.characters):
             raise ArgumentError(
@@ -40,8 +43,10 @@ class Text(NamedTuple):
         return np.searchsorted(_code_points(self.characters), _code_points(text))
 
     def decode(self, ids: npt.ArrayLike) -> str:
-        """The text that ids, integers, stand for. Raises ArgumentError for an id that is not in the vocabulary,
-        DtypeError for ids that are not integers.
+        """The text that ids stand for.
+
+        ids: integers along one axis. Raises ArgumentError for an id that is not in the vocabulary, DtypeError for ids
+        that are not integers.
         """
         ids = np.asarray(ids).ravel()
         if ids.dtype.kind not in "iu" and ids.size:
@@ -61,7 +66,10 @@ def _check(what: str, text: str) -> None:
 
 
 def as_text(text: str) -> Text:
-    """Any text, its last twentieth held out. Raises ArgumentError if it is empty, DtypeError for what is not a str."""
+    """Any text, its last twentieth held out.
+
+    text: a str, whose characters become ids, int64. Raises ArgumentError if it is empty, DtypeError for anything else.
+    """
     _check("as_text", text)
     if not text:
         raise ArgumentError("as_text: text must have at least one character")
@@ -74,9 +82,10 @@ def as_text(text: str) -> Text:
 def war_and_peace(folder: str | os.PathLike[str] | None = None) -> Text:
     """L. Tolstoy's War and Peace in English, 3.2 million characters: the text of A. Karpathy's char-rnn (2015).
 
-    Lines end with "\\n", whatever they end with in the file. It comes from `folder`, else from where TINYHYPER_DATA
-    says, else from the cache, into which it is downloaded once (3 MB).
-    Raises DataError if the file is missing and cannot be downloaded, or is damaged.
+    Its ids are int64. Lines end with "\\n", whatever they end with in the file. It comes from `folder`, else from where
+    TINYHYPER_DATA says, else from the cache, into which it is downloaded once (3 MB).
+    folder: a str or a Path.
+    Raises DataError if the file is missing and cannot be downloaded, or is damaged, DtypeError if `folder` is no path.
     """
     (path,) = store.find("war_and_peace", WAR_AND_PEACE, folder)
     return as_text(read(path))

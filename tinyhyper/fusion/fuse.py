@@ -35,11 +35,13 @@ def operand(value: Any, name: str) -> tuple[Tensor, bool]:
 def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of elementwise operations one node on the tape; kernels compute it in one pass each way.
 
-    Every argument becomes an operand: tensors broadcast together, Python numbers are scalars. The function is run on
-    symbols, not at each call: once for each way of calling it, and again when what it closes over has changed (see
-    `closures.py`). It may return a tuple. Raises DtypeError for anything but a function; its call UnsupportedError for
-    an operation that is not elementwise, for a branch on a value and for a function that differs or draws at each run,
-    CallError for arguments that the function does not take.
+    function: of elementwise operations of th, with ordinary operators. Each of its arguments becomes an operand:
+    tensors of shapes that broadcast, whose dtypes are promoted as in NumPy; Python numbers are scalars. It may return a
+    tuple. It is run on symbols, not at each call: once for each way of calling it, and again when what it closes over
+    has changed (see `closures.py`).
+    Raises DtypeError for anything but a function; its call UnsupportedError for an operation that is not elementwise,
+    for a branch on a value and for a function that differs or draws at each run, CallError for arguments that the
+    function does not take, ShapeError, DtypeError and ArgumentError as elementwise operations do.
     """
     if not callable(function):
         raise DtypeError(
@@ -61,7 +63,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
     closure = Closure(function)
     fusions: dict[Any, tuple[Fusion, bool]] = {}
 
-    def apply(key: tuple[int, tuple[str, ...], Mask], operands: Sequence[Tensor]) -> Any:
+    def run(key: tuple[int, tuple[str, ...], Mask], operands: Sequence[Tensor]) -> Any:
         if key not in fusions:
             fusions[key] = trace(function, *key, eager=eager)
         fusion, several = fusions[key]
@@ -76,7 +78,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
             signature = inspect.signature(function)
         count = len(args)
         if count == complete and not kwargs and {*map(type, args)} == {Tensor}:
-            return apply((count, (), ()), args)
+            return run((count, (), ()), args)
         values: list[Any] = [*args]
         names: tuple[str, ...] = ()
         if kwargs or count != complete:
@@ -91,7 +93,7 @@ def _fused(function: Callable[..., Any], eager: bool) -> Callable[..., Any]:
             return function(*args, **kwargs)
         pairs = [operand(value, name) for value in values]
         scalars = tuple([is_scalar for _, is_scalar in pairs])
-        return apply((count, names, scalars if True in scalars else ()), [tensor for tensor, _ in pairs])
+        return run((count, names, scalars if True in scalars else ()), [tensor for tensor, _ in pairs])
 
     return fused
 

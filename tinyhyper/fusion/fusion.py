@@ -116,25 +116,25 @@ class Fusion:
             context = plan.contexts[needs_grad] = self.context(plan, needs_grad)
         if context is None:
             return [None] * len(results)
-        values, kept = (*arrays, *results), []
+        values, to_save = (*arrays, *results), []
         for n in context.reads:
-            kept.append(values[n])
-        node, made = Node(self, edges, kept, context, len(results)), []
+            to_save.append(values[n])
+        node, made = Node(self, edges, to_save, context, len(results)), []
         for n, flow in enumerate(context.differentiable):
             made.append((node, n) if flow else None)
         return made
 
     def pullback(self, node: Node, cotangents: Sequence[Tensor | None], needs_grad: Mask) -> list[Tensor | None]:
         context: SavedSpec = node.context
-        has_cotangent, operands, kept = [], [], saved(node)
+        has_cotangent, operands, values = [], [], saved(node)
         for cotangent in cotangents:
             has_cotangent.append(cotangent is not None)
             if cotangent is not None:
                 operands.append(cotangent)
         key = tuple(has_cotangent), needs_grad
         vjp = context.vjps.get(key) or self.vjp(context, *key)
-        for place in vjp.reads:
-            operands.append(kept[place])
+        for n in vjp.reads:
+            operands.append(values[n])
         found: list[Tensor | None] = [None] * len(needs_grad)
         for n, result in zip(vjp.wrt, apply(vjp.fusion, operands, vjp.like)):
             found[n] = result
@@ -218,9 +218,9 @@ class Fusion:
         )
         if not any(differentiable):
             return None
-        kept, computed = (self.derivative(differentiable, needs_grad, flag).reads for flag in (True, False))
-        uses_outputs = plan.whole and len(kept) <= len(computed)
-        return SavedSpec(plan, kept if uses_outputs else computed, uses_outputs, differentiable, {})
+        given, computed = (self.derivative(differentiable, needs_grad, flag).reads for flag in (True, False))
+        uses_outputs = plan.whole and len(given) <= len(computed)
+        return SavedSpec(plan, given if uses_outputs else computed, uses_outputs, differentiable, {})
 
 
 def fused(op: Elementwise) -> Fusion:

@@ -1,4 +1,4 @@
-"""The third reader of a rule: symbols, which record an expression when operators are applied to them.
+"""The third reader of an operation: symbols, which record an expression when operators are applied to them.
 
 A symbol is a node of its own small graph, with the same `inputs`, `serial` and `pullback` as a node of the
 tape, so that the tape's reverse sweep runs over symbols as it runs over tensors.

@@ -35,6 +35,7 @@ def myopia(training: Training, windows: Sequence[int] | None = None) -> Answer:
     windows: the numbers of last steps that are looked back; 1, the root of the number of steps, and half of it if None.
     Hyperparameters of more than one element are told by the norm of their gradient. The memory is that of Python's and
     NumPy's allocations at the peak.
+    Source of the word: Wu et al., Understanding Short-Horizon Bias in Stochastic Meta-Optimization, 2018.
     Raises DtypeError if `training` is not a Training, ArgumentError for a window that is not an integer >= 1, and as
     `gradient`.
     """

@@ -30,7 +30,7 @@ class Hypergradient(NamedTuple):
     """A goal's gradient with respect to hyperparameters.
 
     way: how it was computed.  value: of the goal.
-    gradients: by name, in the hyperparameter's coordinate: arrays of its shape.
+    gradients: by name, in the hyperparameter's coordinate: float64 arrays of its shape.
     exponent: they are to be taken times 2 ** exponent, which is 0 unless they would leave the range of floats.
     detail: what else is known: the "residual" of an implicit one, by how much differences are uncertain, by name.
     """
@@ -65,13 +65,14 @@ class Training:
     """Steps of an optimizer from given weights on, and a goal: a function of the weights that they lead to.
 
     loss: loss(params, *batch, **outside), a scalar tensor, which the steps descend.
-    params: the weights at the start, tensors or arrays by name; or a function that makes them of hyperparameters
-    outside, such as `lambda scale: {"w": scale * noise}`. It takes them by name, and the loss gets the others.
+    params: the weights at the start, tensors or arrays of any shape, float32 or float64, by name; or a function that
+    makes them of hyperparameters outside, such as `lambda scale: {"w": scale * noise}`. It takes them by name, and the
+    loss gets the others.
     optimizer: whose bottom level makes the steps. Its hyperparameters that are tuned are differentiated by, each in its
     coordinate: give it horizon=None, or an optimizer above, and `tune` to choose.
     goal: goal(params), a scalar tensor, such as a validation loss; the loss of the last batch if it is None.
-    batches: for each step a tuple of what the loss takes after params.
-    steps: how many there are, where the loss takes nothing more, so that there are no batches.
+    batches: for each step a tuple of what the loss takes after params, such as arrays of any shape and dtype.
+    steps: how many there are, an integer >= 1, where the loss takes nothing more, so that there are no batches.
     outside: hyperparameters that the loss reads, numbers or arrays by name, which are differentiated by as well, beside
     those that the optimizer has outside.
     coordinates: of those outside, by name: "linear" (if none is given), "log", "sqrt" or "unit".
@@ -148,7 +149,7 @@ class Training:
         return name if known.name == LINEAR.name else within(known.name, name)
 
     def at(self, hyperparameters: Mapping[str, np.ndarray]) -> Training:
-        """The same run with other hyperparameters, in their coordinates."""
+        """The same run with other hyperparameters: arrays of their shapes by name, each in its coordinate."""
         found = copy(self)
         found.hyperparameters = {name: np.asarray(array) for name, array in hyperparameters.items()}
         return found
@@ -158,7 +159,10 @@ class Training:
         return {name: leaf(Tensor(array)) for name, array in self.hyperparameters.items()}
 
     def begin(self, hyperparameters: Mapping[str, Tensor]) -> Tensors:
-        """The weights and states before the first step, on the graph of `hyperparameters` where they begin at one."""
+        """The weights and states before the first step, on the graph of `hyperparameters` where they begin at one.
+
+        hyperparameters: tensors by name, as `leaves()` gives them.
+        """
         level = self._set(hyperparameters)
         made = self._params(**self._values(self._read_at_start, hyperparameters))
         weights = {name: made[name] if isinstance(made[name], Tensor) else tensor(made[name]) for name in self._weights}
@@ -170,12 +174,19 @@ class Training:
         return found
 
     def value(self, n: int, weights: dict[str, Tensor], hyperparameters: Mapping[str, Tensor]) -> Tensor:
-        """The loss of step n, from 0, for these weights and hyperparameters: a tensor of one element."""
+        """The loss of step n, from 0, for these weights and hyperparameters: a tensor of one element.
+
+        weights, hyperparameters: tensors by name. Raises ShapeError for a loss of more elements, DtypeError for one
+        that is no tensor.
+        """
         values = self._values([name for name in self.outside if name not in self._read_at_start], hyperparameters)
         return _scalar("the loss", self.loss(dict(weights), *self.batches[n], **values))
 
     def follow(self, n: int, before: Tensors, hyperparameters: Mapping[str, Tensor]) -> Tensors:
-        """Step n on the graph of the weights and states before it and of the hyperparameters: nothing is cut."""
+        """Step n on the graph of the weights and states before it and of the hyperparameters: nothing is cut.
+
+        before: what `begin` or the step before gives.  hyperparameters: tensors by name.  n: from 0. Raises as `value`.
+        """
         level = self._set(hyperparameters)
         weights = {name: before["weight", name] for name in self._weights}
         loss = self.value(n, weights, hyperparameters)
@@ -193,7 +204,10 @@ class Training:
         return after
 
     def step(self, n: int, before: Arrays) -> StepGraph:
-        """Step n, from 0. before: the weights and states that it reads, arrays."""
+        """Step n, from 0, on a graph of its own. before: arrays, the weights and states that it reads.
+
+        Raises as `value`.
+        """
         with recording(), unwatched():
             leaves, hyperparameters = {key: leaf(Tensor(x)) for key, x in before.items()}, self.leaves()
             return StepGraph(leaves, hyperparameters, self.follow(n, leaves, hyperparameters))
@@ -205,7 +219,11 @@ class Training:
             return StepGraph({}, hyperparameters, self.begin(hyperparameters))
 
     def ask(self, arrays: Arrays) -> tuple[float, Arrays]:
-        """The goal at the end of the run, and its gradient with respect to the weights. arrays: the weights there."""
+        """The goal at the end of the run, and its gradient with respect to the weights.
+
+        arrays: the weights there, of their shapes and dtypes, which the gradient has too. Raises ShapeError for a goal
+        of more than one element, DtypeError for one that is no tensor, ArgumentError for one without the weights.
+        """
         with recording(), unwatched():
             weights = {name: leaf(Tensor(arrays["weight", name])) for name in self._weights}
             goal = self._goal or (lambda weights: self.value(self.steps - 1, weights, self.leaves()))

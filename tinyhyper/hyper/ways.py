@@ -22,6 +22,7 @@ from .training import Hypergradient, Training
 def gradient(training: Training, way: str = "unroll", **options: Any) -> Hypergradient:
     """The gradient of a training's goal with respect to its hyperparameters.
 
+    training: the run.
     way: "one step", through the last step alone; "window", through the last k (k=, an integer); "unroll", through all;
     "checkpointed", through all, where every so many steps are kept and those between them made again (every=, about
     the root of their number by default), with the very bits of "unroll"; "forward", through all, by tangents that go
@@ -32,8 +33,11 @@ def gradient(training: Training, way: str = "unroll", **options: Any) -> Hypergr
     constant), where a step is, too: then the weights have an exponent as well. It is refused where a step is not.
     solver, iterations, tolerance: of "implicit": "cg" (conjugate gradients) or "neumann" (a series), see
     docs/hypergradients.md.
-    Raises ArgumentError for a way that there is not, or options that do not fit; GradientError where the run
-    does not end at a minimum, for "implicit".
+    Raises DtypeError if `training` is not a Training, ArgumentError for a way that there is not and for values of
+    options that do not fit, CallError for options of another way; GradientError where the run does not end at a
+    minimum, for "implicit".
+    Sources: Baydin et al., 2018 (one step); Shaban et al., 2019 (window); Maclaurin et al., 2015 (unroll); Chen et al.,
+    2016 (checkpointed); Franceschi et al., 2017 (forward); Lorraine et al., 2020 (implicit).
     """
     if not isinstance(training, Training):
         raise DtypeError(f"hyper.gradient: training must be a th.hyper.Training, not {training!r}")

@@ -177,6 +177,7 @@ class detect_anomaly(Block):
     pass also the line of the forward operation. A NaN or infinity from before the block, as in the data, is reported
     when it makes a gradient NaN or reaches a weight. Everything is watched, so the block runs slower; it keeps no
     memory. As with recordings, the innermost block watches.
+    Raises CallError where the parentheses are missing, DtypeError if it decorates anything but a function.
     """
 
     name = "watcher"

@@ -22,7 +22,6 @@ from .legend import LEFT, Legend
 from .letters import clip, wide
 from .opened import Opened
 from .pair import Pair
-from .records import Recording
 from .shapes import Mark, look_of
 from .spots import Area, Spot, Spots, points
 from .text import site
@@ -33,24 +32,6 @@ TOP, TITLE, LINE = 36, 26, 23  # the title's baseline; from line to line of titl
 LETTER, LARGE = 8.4, 12.0  # about the widths of a letter: in a line, in the title
 TIP = 18  # of a band
 ASIDE = 14  # from link to link between the same boxes
-
-
-def diagram(
-    tape: Recording,
-    marks: Collection[int] = (),
-    caption: str | None = None,
-    scale: float = 1.0,
-    inside: str | None = None,
-) -> Picture:
-    """An SVG of the newest operations of a recording, oldest on the left; of one value's, if it is to be opened.
-
-    inside: the name of that value.  marks, caption, scale: as in `svg`.
-
-    Raises ArgumentError for a recording that holds nothing, for a mark at a cut that is not drawn, and for a bad scale.
-    """
-    if not tape.nodes:
-        raise ArgumentError("this recording holds nothing to draw: record a loss or step in `with th.record() as tape`")
-    return Diagram(Boxes(tape) if inside is None else Opened(tape, inside), marks, caption).draw(scale)
 
 
 class Diagram(Canvas):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from math import isfinite
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from .names import Names
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
 
 ROUNDING = 8 * float(np.finfo(float).eps)  # of a number that a few operations have made
-Roundings: TypeAlias = "dict[tuple[Place | None, int], float]"
 
 
 class Link(NamedTuple):
@@ -39,46 +38,6 @@ def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Lite
     return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
-def roundings(tape: Recording) -> Roundings:
-    """By loss and level, what the rounding of the targets of the level changes the loss by."""
-    found: Roundings = defaultdict(float)
-    before = {edge.target: tape.output(edge.place).norm for edge in tape.edges if edge.operand == 0}  # what was moved
-    for node in tape.nodes:
-        if node.of is not None and (label := tape.output(node.of).label) is not None:
-            level = label.level + (label.role == "hyperparameter")
-            size = (tape.output(node.of).norm or 0.0) + (before.get(node.of[0]) or 0.0)
-            found[node.loss, level] += ROUNDING * (node.outputs[0].norm or 0.0) * size
-    return found
-
-
-def bound(tape: Recording, place: Place, loss: Place | None, changes: Roundings) -> float:
-    """How large a gradient with respect to a hyperparameter may be that is 0 up to rounding.
-
-    If the hyperparameter changed by 1, or by its own size where this is larger, the loss would change by no more than
-    the rounding of what the level moves changes it by. changes: as `roundings` gives them.
-    """
-    output = tape.output(place)
-    if output.label is None or output.label.role != "hyperparameter":
-        return 0.0
-    found = changes[loss, output.label.level] / max(1.0, output.norm or 0.0)
-    return found if isfinite(found) else 0.0
-
-
-def number_of(tape: Recording, place: Place, changes: Roundings) -> float | None:
-    """The number of a value; None for an array. changes: as `roundings` gives them."""
-    node, number = tape.node(place), tape.output(place).number
-    if number and node.of is not None and abs(number) <= bound(tape, node.of, node.loss, changes):
-        return Printed(number, NOUGHT)
-    return number
-
-
-def none_yet(tape: Recording, place: Place) -> bool:
-    """Whether a value is a gradient that is 0 because no loss has sent one yet."""
-    label = tape.output(place).label
-    gradient = label is not None and label.role == "gradient" and tape.node(place).kind == "constant"
-    return gradient and tape.output(place).number == 0
-
-
 class Graph(Names):
     """The values and edges of a recording.
 
@@ -96,24 +55,50 @@ class Graph(Names):
             self.edge_numbers[edge.target, edge.operand] = number
 
     @cached_property
-    def roundings(self) -> Roundings:
-        return roundings(self.tape)
+    def roundings(self) -> dict[tuple[Place | None, int], float]:
+        """By loss and level, what the rounding of the targets of the level changes the loss by."""
+        found: dict[tuple[Place | None, int], float] = defaultdict(float)
+        tape = self.tape
+        before = {edge.target: tape.output(edge.place).norm for edge in tape.edges if edge.operand == 0}  # it was moved
+        for node in self.nodes:
+            if node.of is not None and (label := self.label(node.of)) is not None:
+                level = label.level + (label.role == "hyperparameter")
+                size = (tape.output(node.of).norm or 0.0) + (before.get(node.of[0]) or 0.0)
+                found[node.loss, level] += ROUNDING * (node.outputs[0].norm or 0.0) * size
+        return found
 
     def bound(self, place: Place, loss: Place | None) -> float:
-        """How large a loss's gradient with respect to a hyperparameter may be that is 0 up to rounding."""
-        return bound(self.tape, place, loss, self.roundings)
+        """How large a loss's gradient with respect to a hyperparameter may be that is 0 up to rounding.
+
+        If the hyperparameter changed by 1, or by its own size where this is larger, the loss would change by no more
+        than the rounding of what the level moves changes it by.
+        """
+        output = self.tape.output(place)
+        if output.label is None or output.label.role != "hyperparameter":
+            return 0.0
+        found = self.roundings[loss, output.label.level] / max(1.0, output.norm or 0.0)
+        return found if isfinite(found) else 0.0
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
 
+    def scalar(self, place: Place) -> float | None:
+        """The number that a user sees; None for an array."""
+        node, number = self.tape.node(place), self.tape.output(place).number
+        if number and node.of is not None and abs(number) <= self.bound(node.of, node.loss):
+            return Printed(number, NOUGHT)
+        return number
+
     def number(self, place: Place) -> float | None:
         """The number that a user sees, or the norm of an array."""
-        value = number_of(self.tape, place, self.roundings)
+        value = self.scalar(place)
         return self.tape.output(place).norm if value is None else value
 
     def waiting(self, place: Place) -> bool:
-        """Whether a gradient is 0 because no loss has sent one yet."""
-        return none_yet(self.tape, place)
+        """Whether a value is a gradient that is 0 because no loss has sent one yet."""
+        label = self.label(place)
+        gradient = label is not None and label.role == "gradient" and self.tape.node(place).kind == "constant"
+        return gradient and self.tape.output(place).number == 0
 
     def sources(self, place: Place) -> list[Edge]:
         """The edges that this output of a node depends on."""

@@ -280,6 +280,7 @@ class record(Block):
     rewind: hold the weights, gradients and states that each step reads, for `tape.rewind(step)`. With False the
     recording of a long run takes less memory.
     An inner recording hides the outer one. The recording can be read during the block and after it.
+    Raises CallError where the parentheses are missing, DtypeError if it decorates anything but a function.
     """
 
     name = "watcher"

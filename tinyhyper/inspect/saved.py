@@ -64,7 +64,7 @@ def _parts(weights: Any, hyperparameters: Any, states: Any) -> Iterator[tuple[st
             yield as_text(name), role, level, "value", entry["value"]
             if entry["gradient"] is not None:
                 yield as_text(name), role, level, "gradient", entry["gradient"]
-    for level, kept in enumerate(states):
-        for name, own in kept.items():
+    for level, targets in enumerate(states):
+        for name, own in targets.items():
             for key, array in own.items():
                 yield f"{as_text(name)}.{key}", "state", level, "value", array

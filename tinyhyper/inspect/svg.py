@@ -11,10 +11,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import ArgumentError
 from ..files import write_as
+from .boxes import Boxes
 from .canvas import Picture
-from .diagram import diagram
+from .diagram import Diagram
 from .figure import figure, steps_of
+from .opened import Opened
 from .picture import Drawing
 from .records import Recording
 
@@ -46,7 +49,12 @@ def svg(
     Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """
     if inside is not None or (not steps_of(tape) and step is None and not trail):
-        return diagram(tape, marks, caption, scale, inside)
+        if not tape.nodes:
+            raise ArgumentError(
+                "this recording holds nothing to draw: record a loss or step in `with th.record() as tape`"
+            )
+        boxes: Boxes | Opened = Boxes(tape) if inside is None else Opened(tape, inside)
+        return Diagram(boxes, marks, caption).draw(scale)
     shown = figure(tape, step, count=steps)
     return Drawing(shown, shown.trail() if trail is None else trail, marks, caption).draw(scale)
 

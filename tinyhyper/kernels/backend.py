@@ -1,4 +1,4 @@
-"""Which implementation runs: by a rule, or the one that a user forces."""
+"""Which implementation runs: by sizes and dtypes, or the one that a user forces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import ArgumentError
 
 
 class Backend:
-    """A choice among named implementations and "auto", the rule. `chosen` is the one in force.
+    """A choice among named implementations and "auto", by sizes and dtypes. `chosen` is the one in force.
 
     Called with a name, it puts that one in force; it returns the one in force. Raises ArgumentError for another name.
     """

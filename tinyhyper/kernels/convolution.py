@@ -2,7 +2,7 @@
 
 These are the three operations of `ops/convolution.py`.
 
-The rule for what computes them, by sizes and dtypes alone so that runs are reproducible: from LEAST multiplications on,
+What computes them depends on sizes and dtypes alone, so that runs are reproducible: from LEAST multiplications on,
 all of float32 or all of float64, the kernels; else NumPy. `convolution_backend` forces one; with NUMBA_DISABLE_JIT=1
 the kernels run only when forced, as plain Python.
 

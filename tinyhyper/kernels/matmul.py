@@ -1,6 +1,6 @@
-"""Matrix products with NumPy's semantics: the register-tiled kernel, and the rule for when BLAS is called instead.
+"""Matrix products with NumPy's semantics: the register-tiled kernel, and the choice of when BLAS is called instead.
 
-The rule, by sizes and dtypes alone so that runs are reproducible: the kernel multiplies float32 or float64 (both of the
+By sizes and dtypes alone, so that runs are reproducible: the kernel multiplies float32 or float64 (both of the
 same) if each product has at least LEAST multiplications, THIN rows and THIN columns; everything else goes to BLAS. From
 LEAST on OpenBLAS wakes its own threads, which then keep a core busy for a while; below, it stays on one. So its threads
 and ours do not compete, and a small product compiles nothing.
@@ -80,7 +80,7 @@ def by_tiles(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _kernel_wins(a: np.ndarray, b: np.ndarray) -> bool:
-    """The rule of `auto`, by sizes and dtypes alone."""
+    """The choice of `auto`, by sizes and dtypes alone."""
     if a.ndim < 2 or b.ndim < 2 or a.size * b.shape[-1] < LEAST:
         return False
     inner, columns = a.shape[-1], b.shape[-1]

@@ -1,6 +1,6 @@
 """A plan by a kernel, where that is quicker.
 
-Rule for the backend, by sizes and dtypes alone, so that runs are reproducible: a single operation on fewer than
+The choice of the backend, by sizes and dtypes alone, so that runs are reproducible: a single operation on fewer than
 SMALL elements, and anything in integers, goes through NumPy, which needs no compilation; so does a single sum or
 another of ARITHMETIC on fewer than MEDIUM, and a single power or another operation that a kernel would leave to the C
 library; everything else through a kernel. What runs long enough is shared by threads. `elementwise_backend` forces one;
@@ -33,7 +33,7 @@ elementwise_backend = Backend("elementwise_backend", "numba", "numpy")
 
 
 class KernelPlan(Plan):
-    """A plan by the rule, or by a kernel if numba is chosen when it is made.
+    """A plan by that choice, or by a kernel if numba is chosen when it is made.
 
     eager: whether small arrays may be computed by NumPy.  kernel: None if all are.  entry: of the kernel, once called.
     makers: of arrays for the outputs; a sum is built up in float64.  reshaped: arrays that the kernel wants in a shape.

@@ -17,11 +17,14 @@ from .recurrent import LSTM, State
 
 
 class CharLSTM(Layer):
-    """Says which symbol comes next, after every symbol of a text.
+    """Says which symbol comes next, after every symbol of a text: an Embedding, an LSTM and a Linear layer.
 
-    name: which begins its parameters' names.  hidden, layers: as of LSTM.
-    ids: integers from 0 to symbols - 1, (length, batch); gives logits, (length, batch, symbols), and the state with
-    which the next piece of each text goes on (see `LSTM`). Raises as Embedding, LSTM and th.lstm do.
+    symbols: how many there are.  hidden: the width of h.  layers: of the LSTM. All are integers >= 1.
+    ids: integers from 0 to symbols - 1, (length, batch); gives logits, (length, batch, symbols), in the dtype of the
+    parameters, and the state with which the next piece of each text goes on.
+    state: as of nn.LSTM.
+    Raises ArgumentError for a size that is not an integer >= 1; its call as Embedding and LSTM do.
+    Source: Figure 3 of Chandra et al., Gradient Descent: The Ultimate Optimizer, 2022.
     """
 
     def __init__(self, name: str, symbols: int, hidden: int = 128, layers: int = 2) -> None:
@@ -49,10 +52,12 @@ class CharLSTM(Layer):
     ) -> np.ndarray:
         """So many symbols that the model draws, one by one, after those of `start`, as an array of their ids.
 
-        params: as a call takes them.  start: ids.  length: how many to draw.
-        rng: a seed or a generator.  temperature: the logits are divided by it; near 0 the likeliest symbol is always
-        taken. Raises ArgumentError for a start that is not a sequence of ids, a length that is not an integer, a
-        temperature that is not above 0, and logits that are not finite, as those of a diverged model.
+        params: as a call takes them.  start: integers from 0 to symbols - 1, one axis of them, not empty.
+        length: how many to draw, an integer >= 0, which gives int64 of shape (length,).
+        rng: an integer or a generator of NumPy.  temperature: a number > 0, by which the logits are divided; near 0 the
+        likeliest symbol is always taken.
+        Raises ArgumentError for a start, length or temperature that is not so, and for logits that are not finite, as
+        those of a diverged model; DtypeError for an rng that is neither.
         """
         start = np.asarray(start)
         if start.ndim != 1 or len(start) == 0:

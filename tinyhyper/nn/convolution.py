@@ -14,12 +14,14 @@ from .layer import Layer
 
 
 class Conv2d(Layer):
-    """conv2d(x, weight, bias) of images x, (n, height, width, inputs), to (n, height', width', outputs).
+    """conv2d(x, weight, bias) of images x.
 
-    name: which begins its parameters' names.
-    kernel, stride, padding: a number for both directions or a pair (down, across). weight is (rows, columns, inputs,
-    outputs); it and the bias, (outputs,), start between -b and b with b = 1/sqrt(rows * columns * inputs), as in
-    PyTorch. Raises ArgumentError for a size that is not an integer or too small; its call raises as conv2d does.
+    inputs, outputs: the channels of images and result, integers >= 1.
+    x: (n, height, width, inputs), whose dtype is promoted with the parameters'; gives (n, height', width', outputs).
+    kernel, stride, padding: an integer for both directions or a pair (down, across).
+    bias: whether there is one. weight is (rows, columns, inputs, outputs); it and the bias, (outputs,), start between
+    -b and b with b = 1/sqrt(rows * columns * inputs), as in PyTorch.
+    Raises ArgumentError for a size that is not an integer or too small; its call ShapeError as conv2d does.
     """
 
     options = ("stride", "padding")

@@ -21,10 +21,12 @@ from .layer import Layer
 class Linear(Layer):
     """activation(x @ weight + bias) (see `th.linear`).
 
-    name: which begins its parameters' names.  x: float, (..., inputs); gives (..., outputs).  weight: (inputs,
-    outputs).  bias: (outputs,), if it has one.
+    inputs, outputs: integers >= 1.  x: (..., inputs), whose dtype is promoted with the parameters'; gives
+    (..., outputs).  weight: (inputs, outputs).  bias: whether there is one, (outputs,). They start between -b and b
+    with b = 1/sqrt(inputs), as in PyTorch.
     activation: a function of elementwise operations, such as th.tanh; the same one at each call.
-    Raises ArgumentError for a size that is not an integer >= 1; its call ShapeError if x has another last axis.
+    Raises ArgumentError for a size that is not an integer >= 1; its call ShapeError if x has another last axis, and as
+    th.linear: UnsupportedError for an activation of other operations.
     """
 
     def __init__(
@@ -52,8 +54,8 @@ class Linear(Layer):
 class Embedding(Layer):
     """A row of the weight for each id.
 
-    name: which begins its parameters' names.
-    ids: integers from 0 to count - 1, (...); gives (..., width).  weight: (count, width).
+    count, width: integers >= 1.  ids: integers from 0 to count - 1, of any shape (...); gives (..., width), in the
+    dtype of the weight, (count, width), which starts normally distributed with deviation 1, as in PyTorch.
     Raises ArgumentError for a size that is not an integer >= 1; its call DtypeError for ids that are not integers,
     ArgumentError for one that has no row.
     """
@@ -75,7 +77,10 @@ class Dropout(Layer):
 
     The mask of the n-th call is drawn from the seed, the layer's name and n alone, and n is a buffer: a run that goes
     on from saved buffers draws the masks that it would have drawn, and layers of two names drop different elements.
+    name: a string.  p: >= 0 and < 1.  seed: an integer >= 0.
+    x: of any shape, float32 or float64; the result has both.
     Raises ArgumentError unless 0 <= p < 1 and the seed is an integer >= 0; its call DtypeError for integers.
+    Source: Srivastava et al., 2014.
     """
 
     options = ("p", "seed")

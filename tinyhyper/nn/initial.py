@@ -15,7 +15,10 @@ Draw = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
 class Initial(NamedTuple):
-    """One row of a layer's table. shape: of the parameter.  draw: draw(rng, shape), its first values, of any dtype."""
+    """One row of a layer's table.
+
+    shape: of the parameter, a tuple of integers.  draw: draw(rng, shape), its first values, an array of any dtype.
+    """
 
     shape: Shape
     draw: Draw
@@ -25,20 +28,20 @@ class Initial(NamedTuple):
 
 
 def uniform(bound: float) -> Draw:
-    """Float64 values between -bound and bound.
+    """Float64 values between -bound and bound, of any shape: a `draw` for Initial.
 
-    PyTorch's linear and convolutional layers take 1/sqrt(inputs of one output).
+    bound: a number; PyTorch's linear and convolutional layers take 1/sqrt(inputs of one output).
     """
     return partial(_uniform, bound)
 
 
 def normal(deviation: float) -> Draw:
-    """Float64 values around 0, with this standard deviation."""
+    """Float64 values around 0, of any shape: a `draw` for Initial. deviation: the standard deviation, a number."""
     return partial(_normal, deviation)
 
 
 def constant(value: float) -> Draw:
-    """One value everywhere; nothing is drawn."""
+    """One value everywhere, of any shape: a `draw` for Initial. value: a number, whose dtype the values have."""
     return partial(_constant, value)
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import buffers as kept
+from .. import buffers
 from ..arguments import generator, named
 from ..closures import READ
 from ..core.tensor import Tensor, tensor
@@ -30,9 +30,9 @@ class Layer:
     """A part of a model. A subclass hands its tables to `__init__`, and has `__call__(params, x)`.
 
     name: what the names of its parameters begin with; the layer "conv1" reads params["conv1.weight"].
-    initial: shape and first values of its own parameters, by short name.
-    parts: the layers that it calls.
-    buffers: its own arrays that are not parameters, by short name.
+    initial: shape and first values of its own parameters, by short name: a dict of `Initial`.
+    parts: the layers that it calls, a list.
+    buffers: its own arrays that are not parameters, of any shape and dtype, by short name.
     options: what its repr shows beside them, by attribute.
     nonnegative: the buffers that are never below 0, such as counts, by short name.
     Raises ArgumentError for a name that is not a str, a row that is not an Initial, parts that are not a list of
@@ -72,8 +72,9 @@ class Layer:
     def parameters(self, seed: int | np.random.Generator = 0, dtype: Any = np.float32) -> dict[str, Tensor]:
         """The parameters of the layer and of all its parts, freshly drawn, by full name: leaves that need a gradient.
 
-        Raises ArgumentError if two parts have one name and hold parameters, or buffers, DtypeError for a seed or a
-        dtype that is none.
+        seed: an integer >= 0 or a generator of NumPy.  dtype: float32 or float64.
+        Raises ArgumentError if two parts have one name and hold parameters, or buffers, and for a negative seed;
+        DtypeError for a seed or a dtype that is none.
         """
         rng = generator(f"{type(self).__name__}: seed", seed)
         self._rows("own")
@@ -103,7 +104,7 @@ class Layer:
             yield from part.walk()
 
     def train(self, training: bool = True) -> Layer:
-        """Use the batch's own statistics and drop out, as training does (or as `eval` does not); returns the layer."""
+        """Use the batch's own statistics and drop out; returns the layer. training: False for what `eval` does."""
         for layer in self.walk():
             layer.training = training
         return self
@@ -129,14 +130,19 @@ class Layer:
         return _Live(self._rows("own"))
 
     def load_buffers(self, saved: Mapping[str, np.ndarray]) -> None:
-        """Go on from saved `buffers`. Raises as `checked_buffers` does, before anything has changed."""
+        """Go on from saved `buffers`.
+
+        saved: a dict as `buffers` gives it. Raises DtypeError, ArgumentError or ShapeError as `checked_buffers` does,
+        before anything has changed.
+        """
         fresh = self.checked_buffers(saved)
         for name, (layer, short) in self._rows("own").items():
             layer.own[short] = fresh[name]
 
     def checked_buffers(self, saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays of `saved`, a dict as `buffers` gives it, as the layers keep them: new ones; nothing changes.
+        """The arrays of `saved` as the layers keep them: new ones; nothing changes.
 
+        saved: a dict as `buffers` gives it: arrays by full name, of the shapes there and of dtypes that fit.
         Raises DtypeError for anything but a dict of numbers, ArgumentError for other names and for values that a
         buffer never has (a fraction among integers, a count or a variance below 0, NaN), ShapeError for another shape.
         """
@@ -147,13 +153,16 @@ class Layer:
             wrong = ", ".join(sorted(map(str, set(saved) ^ set(rows))))
             raise ArgumentError(f"load_buffers: the names in saved must be those of buffers; they differ in {wrong}")
         return {
-            name: kept.checked(name, layer.own[short], saved[name], short in layer.nonnegative)
+            name: buffers.checked(name, layer.own[short], saved[name], short in layer.nonnegative)
             for name, (layer, short) in rows.items()
         }
 
     def parameter(self, params: Mapping[str, Tensor], short: str) -> Tensor:
-        """Its own parameter of a short name. Raises ArgumentError if there is none, ShapeError for another shape,
-        DtypeError for params that are not a dict of tensors or arrays.
+        """Its own parameter of a short name, a tensor of the shape in `initial`.
+
+        params: tensors or arrays by full name.  short: the name, a string, such as "weight".
+        Raises ArgumentError if there is none, ShapeError for another shape, DtypeError for params that are not a dict
+        of tensors or arrays.
         """
         kind, name = type(self).__name__, f"{self.name}.{short}"
         named(f"{kind}, called as layer(params, x)", params)
@@ -215,8 +224,8 @@ def _noting(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def noting(self: Layer, *args: Any, **kwargs: Any) -> Any:
-        if self.own and self.training and kept.skipping:
-            kept.note(self.name, (*args, *kwargs.values()), self.own)
+        if self.own and self.training and buffers.skipping:
+            buffers.note(self.name, (*args, *kwargs.values()), self.own)
         return call(self, *args, **kwargs)
 
     return noting

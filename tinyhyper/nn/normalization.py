@@ -15,14 +15,19 @@ from .layer import Layer
 
 
 class BatchNorm2d(Layer):
-    """activation(the normalized x * weight + bias + residual), of images x, (n, height, width, channels).
+    """activation(the normalized x * weight + bias + residual), of images x.
 
+    x: (n, height, width, channels), float32 or float64. The result has its shape, and the dtype to which x and the
+    parameters are promoted.
     In training it normalizes by the batch's own statistics and gathers them: running_mean and running_var, its buffers,
     move by `momentum` of the way to the batch's mean and variance (divisor: the count less one), as in PyTorch. A
     channel of which either is not finite leaves them as they were. In `eval` it normalizes by what it has gathered.
-    name: which begins its parameters' names. weight starts at 1, bias at 0, both of shape (channels,).
-    activation, residual: what follows, in the same pass; see th.batch_norm, which also says what its call raises.
-    Raises ArgumentError unless channels is an integer >= 1, eps > 0 and 0 <= momentum <= 1.
+    channels: an integer >= 1. weight starts at 1, bias at 0, both of shape (channels,).
+    eps: > 0, what is added to the variance.  momentum: from 0 to 1.
+    activation, residual: in its call, what follows in the same pass; as of th.batch_norm.
+    Raises ArgumentError unless channels, eps and momentum are as said; its call as th.batch_norm, ShapeError,
+    DtypeError or UnsupportedError.
+    Source: Ioffe and Szegedy, Batch Normalization, 2015.
     """
 
     options = ("eps", "momentum")

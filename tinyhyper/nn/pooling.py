@@ -39,18 +39,22 @@ class Pool2d(Layer):
 
 
 class MaxPool2d(Pool2d):
-    """max_pool2d of images x, (n, height, width, channels).
+    """max_pool2d of images x.
 
-    name: of the layer.  kernel, stride, padding, ceil_mode: as of th.max_pool2d, whose errors it raises.
+    name: of the layer, a string.  kernel, stride, padding, ceil_mode: as of th.max_pool2d.
+    x: (n, height, width, channels), float32 or float64; the result has their dtype, and the shape as there.
+    Raises ArgumentError for a size that does not fit; its call as th.max_pool2d, ShapeError or DtypeError.
     """
 
     pool = staticmethod(max_pool2d)
 
 
 class AvgPool2d(Pool2d):
-    """avg_pool2d of images x, (n, height, width, channels).
+    """avg_pool2d of images x.
 
-    name: of the layer.  kernel, stride, padding, ceil_mode: as of th.avg_pool2d, whose errors it raises.
+    name: of the layer, a string.  kernel, stride, padding, ceil_mode: as of th.avg_pool2d.
+    x: (n, height, width, channels), float32 or float64; the result has their dtype, and the shape as there.
+    Raises ArgumentError for a size that does not fit; its call as th.avg_pool2d, ShapeError or DtypeError.
     """
 
     pool = staticmethod(avg_pool2d)

@@ -20,13 +20,17 @@ SHORT = ("weight", "recurrent", "bias")
 class LSTM(Layer):
     """Layers of long short-term memory, each over the whole sequence that the one below gives (see `th.lstm`).
 
-    name: which begins its parameters' names.  layers: how many there are.
-    x: float, (length, batch, inputs); gives (length, batch, hidden) and the state, (h, c) of every layer, each
-    (batch, hidden). Hand the state to the next call, through `cut`, to go on where this one ended.
+    inputs, hidden: the widths of x and h.  layers: how many there are. All are integers >= 1.
+    x: (length, batch, inputs), whose dtype is promoted with the parameters'; gives (length, batch, hidden) and the
+    state, (h, c) of every layer, each (batch, hidden). Hand the state to the next call, through `cut`, to go on where
+    this one ended.
+    state: one to begin with, pairs (h, c) of shape (batch, hidden); zeros if None.  ids: as of th.lstm, for the first
+    layer.
     Layer n has layer{n}.weight (inputs, 4 hidden), layer{n}.recurrent (hidden, 4 hidden) and layer{n}.bias
-    (4 hidden,), which is the sum of PyTorch's two; its weights are the transposed of PyTorch's.
-    Raises ArgumentError for a size that is not an integer >= 1; its call raises ShapeError if x has another last
-    axis, ArgumentError for a state that is not one pair (h, c) for each layer, and what th.lstm raises.
+    (4 hidden,), which is the sum of PyTorch's two; its weights are the transposed of PyTorch's. They start between -b
+    and b with b = 1/sqrt(hidden), as there.
+    Raises ArgumentError for a size that is not an integer >= 1; its call ShapeError if x has another last axis,
+    ArgumentError for a state that is not one pair (h, c) for each layer, and as th.lstm.
     """
 
     def __init__(self, name: str, inputs: int, hidden: int, layers: int = 1) -> None:
@@ -69,7 +73,8 @@ class LSTM(Layer):
 def cut(state: Sequence[tuple[Any, Any]] | None) -> State | None:
     """The same state, from which no gradient flows back into the batches before: the cut of truncated backpropagation.
 
-    None, the state before the first batch, stays None. A recording shows it as any other cut.
+    state: of each layer a pair (h, c), each (batch, hidden) and of any dtype, as an LSTM gives them. None, the state
+    before the first batch, stays None. A recording shows it as any other cut.
     Raises ArgumentError for a state that is not one pair (h, c) for each layer.
     """
     if state is None:

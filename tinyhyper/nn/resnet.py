@@ -21,11 +21,15 @@ from .normalization import BatchNorm2d
 
 
 class ResidualBlock(Layer):
-    """relu(x + two convolutions of 3 x 3 with batch normalization), of images x, (n, height, width, inputs).
+    """relu(x + two convolutions of 3 x 3 with batch normalization), of images x.
 
-    name: which begins its parameters' names.  stride: of the first convolution. Where shapes change, x is taken at
-    every stride-th place, with channels of zeros added at the end: the shortcut without parameters (option A of the
-    paper). Raises ArgumentError for fewer outputs than inputs, and for a size or stride that is not an integer >= 1.
+    inputs, outputs: the channels of images and result, integers >= 1.
+    x: (n, height, width, inputs), whose dtype is promoted with the parameters'; gives (n, height', width', outputs),
+    with height' = (height - 1) // stride + 1, and width' alike.
+    stride: of the first convolution, an integer >= 1. Where shapes change, x is taken at every stride-th place, with
+    channels of zeros added at the end: the shortcut without parameters (option A of the paper).
+    Raises ArgumentError for fewer outputs than inputs, and for a size or stride that is not an integer >= 1.
+    Source: He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2.
     """
 
     def __init__(self, name: str, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -48,20 +52,22 @@ class ResidualBlock(Layer):
         return self.norm2(params, self.conv2(params, hidden), relu, self.shortcut(x))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """x in the shape of the result."""
+        """The images in the shape of the result. x: (n, height, width, inputs), of any dtype, which stays."""
         if self.stride > 1:
             x = x[:, :: self.stride, :: self.stride]
         return pad(x, ((0, 0), (0, 0), (0, 0), (0, self.added))) if self.added else x
 
 
 class ResNet(Layer):
-    """A residual network of 6 k + 2 layers for images x, (n, height, width, 3); gives the logits, (n, classes).
+    """A residual network of 6 k + 2 layers for images.
 
     A convolution, three stages of k blocks, of which the second and the third begin by halving height and width, the
     mean over each image, and a linear layer.
-    depth: 6 k + 2.  widths: the channels of the stages.  name: which begins its parameters' names.
-    Raises ArgumentError for another number of layers and for widths that are not three integers >= 1; its call
-    raises ShapeError for images of another shape.
+    x: images (n, height, width, 3), whose dtype is promoted with the parameters'; gives the logits, (n, classes).
+    depth: 6 k + 2.  classes: an integer >= 1.  widths: the channels of the stages, three integers >= 1.
+    Raises ArgumentError for another number of layers, classes or widths; its call ShapeError for images of another
+    shape.
+    Source: He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2.
     """
 
     def __init__(
@@ -96,5 +102,8 @@ class ResNet(Layer):
 
 
 def resnet20(classes: int = 10) -> ResNet:
-    """ResNet-20, for CIFAR: 269,722 parameters for 10 classes. See `ResNet`."""
+    """ResNet-20, for CIFAR: 269,722 parameters for 10 classes. See `ResNet`.
+
+    classes: an integer >= 1. Raises ArgumentError for another number.
+    """
     return ResNet(20, classes, name="resnet20")

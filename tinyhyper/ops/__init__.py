@@ -1,4 +1,4 @@
-"""The rules, by kind. `attach` gives tensors their operators, methods and NumPy functions.
+"""The operations, by kind. `attach` gives tensors their operators, methods and NumPy functions.
 
 | file | operations |
 | --- | --- |
@@ -32,7 +32,7 @@ from ..errors import CallError, DtypeError, UnsupportedError
 from ..fusion.symbols import Symbol
 from ..interop import NUMPY_FUNCTIONS, UNMASKED
 from . import elementwise, explain, index, linalg, methods, reduce, shape  # noqa: F401  methods registers
-from .elementwise import NUMPY_ALIASES, RULES
+from .elementwise import BY_NAME, NUMPY_ALIASES
 
 METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
@@ -52,7 +52,7 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
     return elementwise.clip(x, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
-# NumPy's functions that a rule stands for: the rule, and NumPy's own parameters in their order.
+# NumPy's functions that an operation stands for: the operation, and NumPy's own parameters in their order.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "sum": (rules.sum, "a axis dtype out keepdims initial where"),
     "mean": (rules.mean, "a axis dtype out keepdims where"),
@@ -120,8 +120,8 @@ OF_VALUES = "shape ndim size allclose array_equal isclose isfinite isinf logical
 IGNORED = {"order": "C", "casting": "same_kind", "mode": "raise", "copy": True, "subok": False}
 
 
-# Python's operators without a rule: how they are written, and what says the same.
-WITHOUT_RULE = {
+# Python's operators that are no operations here: how they are written, and what says the same.
+REFUSED = {
     "floordiv": ("//", "th.floor(x / y)"),
     "mod": ("%", "x - y * th.floor(x / y)"),
     "divmod": ("divmod", "th.floor(x / y) and x - y * th.floor(x / y)"),
@@ -134,14 +134,14 @@ WITHOUT_RULE = {
 
 
 def attach() -> None:
-    """Give Tensor its operators and methods, and NumPy's functions their rules."""
+    """Give Tensor its operators and methods, and NumPy's functions their operations."""
     members: dict[str, Any] = {"reshape": _reshape, "transpose": _transpose}
-    refused = {f"__{side}{name}__": _refused(*told) for name, told in WITHOUT_RULE.items() for side in ("", "r")}
+    refused = {f"__{side}{name}__": _refused(*told) for name, told in REFUSED.items() for side in ("", "r")}
     attach_to(Tensor, METHODS | members | refused)
     names = ("__array_ufunc__", "__array_function__", *refused)
     attach_to(Symbol, {name: getattr(Tensor, name) for name in names})  # which tell a fused function what it cannot do
-    for name, rule in (RULES | NUMPY_ALIASES).items():
-        NUMPY_FUNCTIONS[name] = _numpy(name, rule, " ".join([*inspect.signature(rule).parameters, "out"]))
+    for name, op in (BY_NAME | NUMPY_ALIASES).items():
+        NUMPY_FUNCTIONS[name] = _numpy(name, op, " ".join([*inspect.signature(op).parameters, "out"]))
     for name, (function, parameters) in FUNCTIONS.items():
         NUMPY_FUNCTIONS[name] = _numpy(name, function, parameters)
     for name in OF_VALUES.split():
@@ -152,7 +152,7 @@ def attach() -> None:
 def _reshape(self: Tensor, *lengths: Any) -> Tensor:
     """The tensor in another shape. lengths: integers, or one tuple of them; one may be -1.
 
-    Raises ShapeError if the sizes differ.
+    The result has the dtype of the tensor. Raises ShapeError if the sizes differ, ArgumentError for what is no integer.
     """
     return rules.reshape(self, _one_tuple(lengths))
 
@@ -160,7 +160,8 @@ def _reshape(self: Tensor, *lengths: Any) -> Tensor:
 def _transpose(self: Tensor, *axes: Any) -> Tensor:
     """The tensor with its axes in another order. axes: integers, or one sequence of them; reversed without any.
 
-    Raises ShapeError unless each axis of the tensor is there once.
+    The result has the dtype of the tensor.
+    Raises ShapeError unless each axis of the tensor is there once, ArgumentError for what is no integer.
     """
     return rules.transpose(self, _one_tuple(axes) if axes else None)
 
@@ -179,7 +180,7 @@ def _refused(written: str, instead: str) -> Callable[..., Any]:
 
 
 def _numpy(name: str, function: Callable[..., Any], parameters: str) -> Callable[..., Any]:
-    """A rule, called as NumPy calls the function; raises UnsupportedError for an argument the rule does not know."""
+    """An operation, called as NumPy calls the function; raises UnsupportedError for an unknown argument."""
     names = parameters.split()
     known = inspect.signature(function).parameters
     options = [p.name for p in known.values() if p.name in names and p.kind is not p.POSITIONAL_ONLY]

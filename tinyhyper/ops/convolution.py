@@ -78,9 +78,10 @@ def conv2d(x: Any, weight: Any, bias: Any = None, stride: int | Pair = 1, paddin
     """The sum over each window of the images, weighted: what deep learning calls convolution, with no kernel flipped.
 
     x: images (n, height, width, inputs).  weight: (rows, columns, inputs, outputs).  bias: (outputs,).
-    stride: how far windows lie apart.  padding: rows and columns of zeros added on either side. Each is a number for
+    stride: how far windows lie apart.  padding: rows and columns of zeros added on either side. Each is an integer for
     both directions or a pair (down, across). The result is (n, height', width', outputs), where
-    height' = (height + 2 padding - rows) // stride + 1, and width' alike.
+    height' = (height + 2 padding - rows) // stride + 1, and width' alike. Dtypes are promoted as in NumPy; integers and
+    booleans add up in 64 bits.
     Raises ShapeError for shapes that do not fit, ArgumentError for a stride below 1 or a padding below 0.
     """
     x, weight = as_tensor(x), as_tensor(weight)

@@ -1,4 +1,4 @@
-"""The elementwise rules beyond the core's: one entry an operation, read by tensors, recording tensors and symbols.
+"""The elementwise operations beyond the core's: an entry each, read by tensors, recording tensors and symbols.
 
 A sigmoid's slope, as tanh's, is an operation of its own, out of x: where the value has rounded to 1, it does not say
 how far from 1 it was.
@@ -119,16 +119,18 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
     NaN where x or a bound is. Where a bound is the result, as a NaN too, it gets the gradient.
     x, min, max: tensors, arrays or numbers, of shapes that broadcast. Dtypes are promoted as in NumPy; a Python number
-    takes on the dtype that it meets. Raises as `maximum` does, but not for a Python integer that x never reaches.
+    takes on the dtype that it meets.
+    Raises DtypeError and ShapeError as `maximum` does, and ArgumentError for a Python integer that the dtype does not
+    hold, but not for one that x never reaches.
     """
     x = x if min is None else _clipped(at_least, x, min, less)
     return x if max is None else _clipped(at_most, x, max, greater)
 
 
-def _clipped(rule: Elementwise, x: Any, bound: Any, beyond: Elementwise) -> Any:
+def _clipped(op: Elementwise, x: Any, bound: Any, beyond: Elementwise) -> Any:
     """A Python integer that the dtype of x does not hold is an error only where it would be the result."""
     try:
-        return rule(x, bound)
+        return op(x, bound)
     except ArgumentError:
         if type(bound) is int and not np.any(beyond(x, bound).data):
             return positive(x)
@@ -140,7 +142,7 @@ FLOAT_POWER = rule("float_power", np.float_power, "x ** y, as float64.", **power
 NUMPY_ALIASES = {"absolute": absolute, "true_divide": divide, "fabs": FABS, "float_power": FLOAT_POWER}
 # Without a name in th: slopes, and what NumPy alone has.
 INNER = {"tanh_slope", "sigmoid_slope", "arc_slope", "fabs", "float_power"}
-RULES = {name: op for name, op in OPERATIONS.items() if isinstance(op, Elementwise) and name not in INNER}
-NAMES = sorted({"clip", *RULES} & {*globals()} - {*vars(rules)})
+BY_NAME = {name: op for name, op in OPERATIONS.items() if isinstance(op, Elementwise) and name not in INNER}
+NAMES = sorted({"clip", *BY_NAME} & {*globals()} - {*vars(rules)})
 if not TYPE_CHECKING:  # for which it would have to be written out
     __all__ = NAMES

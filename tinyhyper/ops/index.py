@@ -76,9 +76,11 @@ def _taken(g: Tensor, spec: ArraySpec, index: Any) -> Pieces:
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    """The elements at `indices` (integers, of any shape) along an axis, or of the flattened tensor if None.
+    """The elements at some indices along an axis, or of the flattened tensor if None.
 
-    Booleans are taken for 0 and 1, as by NumPy; x[mask] selects. The result has the dtype of x.
+    x: of any shape and dtype.  axis: an integer or None.
+    indices: integers of any shape, which stands in the place of the axis. Booleans are taken for 0 and 1, as by NumPy;
+    x[mask] selects.
     Raises ShapeError for an axis or an index out of bounds, DtypeError for indices that are not integers or booleans.
     """
     x, places = as_tensor(x), frozen(indices)

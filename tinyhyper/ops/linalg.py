@@ -22,6 +22,7 @@ from .shape import expand_dims, ravel
 def dot(x: Any, y: Any) -> Tensor:
     """The sum of products over the last axis of x and the last but one (or only) axis of y; x * y if either is 0-d.
 
+    x, y: of any shape; their dtypes are promoted as in NumPy. The result has the other axes of x, then those of y.
     Raises ShapeError if the lengths of these axes differ.
     """
     x, y = as_tensor(x), as_tensor(y)
@@ -36,6 +37,7 @@ def dot(x: Any, y: Any) -> Tensor:
 def inner(x: Any, y: Any) -> Tensor:
     """The sum of products over the last axes of both; x * y if either is 0-d.
 
+    x, y: of any shape; their dtypes are promoted as in NumPy. The result has the other axes of x, then those of y.
     Raises ShapeError if their lengths differ.
     """
     x, y = as_tensor(x), as_tensor(y)
@@ -45,7 +47,7 @@ def inner(x: Any, y: Any) -> Tensor:
 def outer(x: Any, y: Any) -> Tensor:
     """All products of an element of x with one of y, both flattened: a matrix, of shape (x.size, y.size).
 
-    x, y: tensors or arrays, whose dtypes are promoted as in NumPy. Raises DtypeError as `multiply` does.
+    x, y: of any shape; their dtypes are promoted as in NumPy.
     """
     return multiply(expand_dims(ravel(x), 1), ravel(y))
 
@@ -53,7 +55,9 @@ def outer(x: Any, y: Any) -> Tensor:
 def tensordot(x: Any, y: Any, axes: int | Sequence[Any] = 2) -> Tensor:
     """The sum of products over pairs of axes, given as two sequences, or as how many last axes of x and first of y.
 
-    The result has the other axes of x, then those of y. Raises ShapeError if the lengths of a pair differ.
+    x, y: of any shape; their dtypes are promoted as in NumPy. The result has the other axes of x, then those of y.
+    axes: an integer >= 0, or a pair of integers or of sequences of them.
+    Raises ShapeError if the lengths of a pair differ, DtypeError for axes that are not such integers.
     """
     if isinstance(axes, (int, np.integer)):
         axes = (range(-int(axes), 0), range(int(axes)))
@@ -121,7 +125,7 @@ def einsum(subscripts: str, *operands: Any, **options: Any) -> Tensor:
     """The sum of products that the subscripts describe, as in NumPy: "ij,jk->ik", "ii", "...i,i", "ij->ji".
 
     Without "->" the result has the indices that stand once, in alphabetical order.
-    operands: a tensor for each term of the subscripts.
+    operands: one for each term of the subscripts, of any shape that fits it; their dtypes are promoted as in NumPy.
     options: NumPy's optimize= and order=, which change no value and are not needed: the products are always ordered.
     Raises ArgumentError for subscripts that do not say one thing, ShapeError if lengths differ, UnsupportedError for
     any other option.

@@ -17,10 +17,12 @@ from ..fusion.fusion import Fusion, Mask
 def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], Any] | None = None) -> Tensor:
     """activation(x @ weight + bias): two nodes of the tape.
 
-    x: (..., inputs).  weight: (inputs, outputs).  bias: what broadcasts to the result, such as (outputs,).
+    x: (..., inputs).  weight: (inputs, outputs).  bias: of a shape that broadcasts to the result's, (..., outputs),
+    such as (outputs,). Their dtypes are promoted as in NumPy.
     activation: a function of elementwise operations, such as th.tanh; give the same function each time, as it is
     run on symbols, and again only when what it closes over has changed.
-    Raises ShapeError if the shapes do not fit, ArgumentError for an activation that is not such a function.
+    Raises ShapeError if the shapes do not fit, ArgumentError for an activation that is no function of one result,
+    UnsupportedError for one of other operations.
     """
     x, weight = as_tensor(x), as_tensor(weight)
     if bias is None and activation is None:

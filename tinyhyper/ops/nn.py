@@ -57,7 +57,7 @@ def _check_axis(name: str, x: np.ndarray) -> None:
 def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """e ** x along an axis, divided by its sum; without overflow.
 
-    x: of one axis or more; integers and booleans become float64.  axis: an integer.
+    x: of any shape but (), which the result has; integers and booleans become float64.  axis: an integer.
     Raises ShapeError for a wrong axis and for one without elements.
     """
     _check_axis("softmax", x)
@@ -69,7 +69,7 @@ def softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
 def log_softmax(x: np.ndarray, /, axis: int = -1) -> np.ndarray:
     """The logarithm of softmax along an axis, exact where softmax rounds to 0.
 
-    x, axis: as of softmax, which also says what is raised.
+    x, axis: as of softmax. Raises ShapeError for a wrong axis and for one without elements.
     """
     _check_axis("log_softmax", x)
     shifted, powers = exponentials(x, axis)
@@ -137,7 +137,7 @@ def _excess(scale: np.ndarray, x: np.ndarray, labels: np.ndarray, /) -> np.ndarr
 def cross_entropy(logits: Any, labels: Any) -> Tensor:
     """The mean over n examples of -log(softmax(logits)[label]).
 
-    logits: float, (n, classes).  labels: integers from 0 to classes - 1, (n,).
+    logits: (n, classes), float32 or float64, which the mean has.  labels: integers from 0 to classes - 1, (n,).
     Raises ShapeError for other shapes or no examples, DtypeError for other dtypes, ArgumentError for a label out of
     range.
     """

@@ -56,14 +56,14 @@ class Normalization(Channelwise):
         if not wanted[X]:
             return super().pullback(node, cotangents, wanted)
         found = super().pullback(node, cotangents, (*SUMMED, *wanted[RESIDUAL:]))
-        kept = dict(zip(node.context.reads, saved(node)))
+        values = dict(zip(node.context.reads, saved(node)))
         if True in wanted[RESIDUAL:]:  # its gradient is that of the values before the activation: start from there
             cotangents = found[RESIDUAL:]
             whole, reads, _ = _normalization(True, None, False)._whole(False)  # type: ignore[attr-defined]
         else:
             whole, reads, _ = self._whole(node.context.uses_outputs)
-        slope, share = _shares(kept, *found[WEIGHT : BIAS + 1])
-        operands = [cotangents[0], *[kept[n] for n in reads], slope, share]
+        slope, share = _shares(values, *found[WEIGHT : BIAS + 1])
+        operands = [cotangents[0], *[values[n] for n in reads], slope, share]
         [found[X]] = whole(operands, (node.context.plan.samples[X],))
         return found
 
@@ -81,10 +81,10 @@ class Normalization(Channelwise):
         return self._wholes[through]
 
 
-def _shares(kept: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
+def _shares(values: dict[int, Tensor], to_weight: Tensor | None, to_bias: Tensor | None) -> list[Tensor]:
     """What the input's gradient loses by way of the deviation, for each unit of x - mean, and by way of the mean."""
-    count = Tensor(np.array(float(kept[X].size // kept[MEAN].size)))
-    operands = [kept[INVERSE], kept[WEIGHT], to_weight, to_bias, count]
+    count = Tensor(np.array(float(values[X].size // values[MEAN].size)))
+    operands = [values[INVERSE], values[WEIGHT], to_weight, to_bias, count]
     return SHARES(operands)  # type: ignore[arg-type]
 
 
@@ -143,12 +143,15 @@ def batch_norm(
 ) -> Tensor:
     """activation((x - mean) / sqrt(variance + eps) * weight + bias + residual), channel by channel.
 
-    x, residual: (..., channels).  weight, bias: (channels,).
+    x, residual: (..., channels), float32 or float64.  weight, bias: (channels,). The result has the shape of x, and the
+    dtype to which all these are promoted.
     mean, variance: (channels,), given; the batch's own if None, and then the gradient flows through them too.
-    activation: a function of elementwise operations, such as th.relu; give the same function each time.
+    eps: a number >= 0.  activation: a function of elementwise operations, such as th.relu; give the same function each
+    time.
     Raises ShapeError if shapes do not fit or a channel has a single value to normalize, DtypeError for integers,
-    ArgumentError for a negative eps.
-    Source: Ioffe and Szegedy, 2015.
+    ArgumentError for a negative eps, for one of mean and variance alone and for an activation that is no function of
+    one result, UnsupportedError for one of other operations.
+    Source: Ioffe and Szegedy, Batch Normalization, 2015.
     """
     eps = number("batch_norm: eps", eps, lambda eps: eps >= 0, "number >= 0")
     if (mean is None) != (variance is None):

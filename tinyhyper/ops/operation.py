@@ -10,7 +10,7 @@ from ..core.tensor import Tensor
 from ..errors import ArgumentError, CallError, DtypeError, ShapeError
 
 __all__ = ["OPERATIONS", "ArraySpec", "Operation", "fit", "operation"]
-KEPT = 64  # items: operations on longer sequences are made anew at each call
+LONGEST = 64  # items: operations on longer sequences are made anew at each call
 
 
 class Checked(Operation):
@@ -64,7 +64,7 @@ class Joined(Checked):
             raise ArgumentError(f"{self.name}: the argument must be a sequence of tensors, not a {type(xs).__name__}")
         xs = [*xs]
         op = self.lengths.get(len(xs)) or Items(self, len(xs))
-        if len(xs) <= KEPT:
+        if len(xs) <= LONGEST:
             self.lengths[len(xs)] = op
         return op(xs, options)
 

@@ -127,8 +127,10 @@ def avg_pool2d(
 ) -> Tensor:
     """The mean of each window, for each channel; padding counts as zeros.
 
-    x, kernel, stride, padding, ceil_mode: as of max_pool2d, which also says what shape the result has and what it
-    raises. Where a window goes beyond the padding, as the last one may in ceil_mode, only what is within counts.
+    x: images (n, height, width, channels), float32 or float64; the result has their dtype, and the shape as of
+    max_pool2d.  kernel, stride, padding, ceil_mode: as of max_pool2d. Where a window goes beyond the padding, as the
+    last one may in ceil_mode, only what is within counts.
+    Raises ShapeError and ArgumentError for what does not fit, DtypeError for integers.
     """
     x = as_tensor(x)
     padded, sides, steps, margins = _pooled("avg_pool2d", x, kernel, stride, padding, ceil_mode, 0.0)

@@ -218,8 +218,10 @@ def lstm(
     state: h and c to start from, (batch, width) each; zeros if None.
     ids: integers, (length, batch). Then x is a table, (count, inputs), and they say which row comes at each step; in a
     long sequence each row is multiplied once, however often it comes.
-    Gives (length, batch, width) and a pair of (batch, width). Raises ShapeError for what does not fit together,
-    ArgumentError for a state that is not a pair and an id without a row, DtypeError for ids that are not integers.
+    Gives (length, batch, width) and a pair of (batch, width), float32 or float64, as promoted from all these.
+    Raises ShapeError for what does not fit together, ArgumentError for a state that is not a pair and an id without a
+    row, DtypeError for ids that are not integers and where all else is integers.
+    Source: Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
     """
     x, weight, recurrent = map(as_tensor, (x, weight, recurrent))
     if ids is not None:

@@ -166,7 +166,8 @@ def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bo
     x: of any shape; integers and booleans become float64.  axis: an integer, a tuple of them, or None.
     keepdims: whether these axes stay, of length 1.
     Without `ord` (or with "fro") several axes, all if None, are taken as one vector.
-    Raises UnsupportedError for the other norms of matrices, for which `ord` means something else.
+    Raises ShapeError for a wrong axis, ArgumentError for one that is no integer, UnsupportedError for the other norms
+    of matrices, for which `ord` means something else.
     """
     x = as_tensor(x)
     x = x if x.dtype.kind == "f" else astype(x, np.float64)
@@ -185,7 +186,7 @@ def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bo
 def argmax(x: np.ndarray, /, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
     """Where the largest element stands along an axis, or in the flattened tensor: integers, without a gradient.
 
-    x: of any shape.  axis: an integer, or None.  keepdims: whether the axis stays, of length 1.
+    x: of any shape and dtype.  axis: an integer, or None.  keepdims: whether the axis stays, of length 1.
     Raises ShapeError for a wrong axis, and for no elements.
     """
     return np.argmax(x, axis, keepdims=keepdims)
@@ -195,7 +196,7 @@ def argmax(x: np.ndarray, /, axis: int | None = None, keepdims: bool = False) ->
 def argmin(x: np.ndarray, /, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
     """Where the smallest element stands along an axis, or in the flattened tensor: integers, without a gradient.
 
-    x: of any shape.  axis: an integer, or None.  keepdims: whether the axis stays, of length 1.
+    x: of any shape and dtype.  axis: an integer, or None.  keepdims: whether the axis stays, of length 1.
     Raises ShapeError for a wrong axis, and for no elements.
     """
     return np.argmin(x, axis, keepdims=keepdims)

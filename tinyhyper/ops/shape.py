@@ -27,7 +27,10 @@ def _back(g: Tensor, spec: ArraySpec) -> Tensor:
 
 @operation(x=_back)
 def ravel(x: np.ndarray, /) -> np.ndarray:
-    """x, of any shape and dtype, as one axis, last index fastest."""
+    """The elements of x as one axis, last index fastest.
+
+    x: of any shape and dtype.
+    """
     return x.reshape(-1)
 
 
@@ -44,7 +47,8 @@ def expand_dims(x: np.ndarray, /, axis: int | tuple[int, ...]) -> np.ndarray:
 def squeeze(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
     """x without its axes of length 1, or without those that `axis` names.
 
-    x: of any dtype.  axis: an integer or a tuple of them. Raises ShapeError if one of these axes is longer.
+    x: of any shape and dtype.  axis: an integer, a tuple of them, or None.
+    Raises ShapeError if one of these axes is longer.
     """
     return np.squeeze(x, axis)
 
@@ -53,6 +57,7 @@ def squeeze(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
 def moveaxis(x: np.ndarray, /, source: int | Sequence[int], destination: int | Sequence[int]) -> np.ndarray:
     """x with axes moved to new places; the others keep their order.
 
+    x: of any shape and dtype.
     source, destination: where the axes are and where they go, integers or sequences of them.
     Raises ShapeError for axes that x does not have.
     """
@@ -70,7 +75,8 @@ def _section(g: Tensor, spec: ArraySpec, specs: tuple[ArraySpec, ...], position:
 def concatenate(xs: Sequence[np.ndarray], /, axis: int | None = 0) -> np.ndarray:
     """A sequence of tensors joined along an axis, or flattened and joined if None.
 
-    xs: the tensors, whose dtypes are promoted as in NumPy.  axis: an integer or None.
+    xs: tensors of one axis or more, of any shape if `axis` is None; their dtypes are promoted as in NumPy.
+    axis: an integer or None.
     Raises ShapeError if their other axes differ and if there are none, ArgumentError for what is no sequence.
     """
     return np.concatenate(xs, axis)
@@ -80,7 +86,8 @@ def concatenate(xs: Sequence[np.ndarray], /, axis: int | None = 0) -> np.ndarray
 def stack(xs: Sequence[np.ndarray], /, axis: int = 0) -> np.ndarray:
     """A sequence of tensors of one shape joined along a new axis.
 
-    xs: the tensors, whose dtypes are promoted as in NumPy.  axis: where the new axis stands in the result.
+    xs: tensors of one shape; their dtypes are promoted as in NumPy.  axis: where the new axis is in the result, an
+    integer.
     Raises ShapeError if the shapes differ and if there are none, ArgumentError for what is no sequence.
     """
     return np.stack(xs, axis)
@@ -89,8 +96,9 @@ def stack(xs: Sequence[np.ndarray], /, axis: int = 0) -> np.ndarray:
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """x cut along an axis: a list of tensors.
 
-    indices_or_sections: how many equal sections, or the indices before which it is cut.
-    Raises ShapeError if the axis does not divide into sections.
+    x: of any shape but () and any dtype, which the parts have.  axis: an integer.
+    indices_or_sections: how many equal sections, or the indices before which it is cut, integers.
+    Raises ShapeError if the axis is not there or does not divide into sections, DtypeError for what is no integer.
     """
     x = as_tensor(x)
     axis = checked_axis("split", x, axis)
@@ -132,8 +140,9 @@ def tile(x: Any, reps: int | Sequence[int]) -> Tensor:
 def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Tensor:
     """x with each element repeated so many times.
 
-    repeats: how often, an integer or one for each.  axis: whose slices are repeated; the flattened elements if None.
-    Raises ShapeError if `repeats` does not fit the axis.
+    x: of any shape and dtype.  repeats: how often, an integer or one for each.
+    axis: whose slices are repeated, an integer; the flattened elements if None.
+    Raises ShapeError if `repeats` does not fit the axis, DtypeError for an axis that is not an integer.
     """
     unmasked(repeats, "repeat: repeats", 2)
     x = as_tensor(x)
@@ -149,7 +158,8 @@ def repeat(x: Any, repeats: int | npt.ArrayLike, axis: int | None = None) -> Ten
 def flip(x: np.ndarray, /, axis: Axes = None) -> np.ndarray:
     """x with the order of its elements reversed along the axes, all if None.
 
-    axis: an integer, a tuple of them, or None. Raises ShapeError for an axis that x does not have.
+    x: of any shape and dtype.  axis: an integer, a tuple of them, or None.
+    Raises ShapeError for an axis that x does not have.
     """
     return np.flip(x, axis)
 
@@ -177,7 +187,7 @@ def _pad(x: np.ndarray, /, pad_width: tuple[tuple[int, int], ...], constant_valu
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Tensor:
     """x with elements added before and after each axis.
 
-    pad_width: a number, (before, after), or a pair for each axis.
+    x: of any shape and dtype.  pad_width: a number, (before, after), or a pair for each axis, integers.
     mode: "constant" (of `constant_values`, in the dtype of x), "edge", "reflect", "symmetric" or "wrap".
     Raises ShapeError for widths that do not fit x or are negative, ArgumentError for another mode.
     """
@@ -202,7 +212,9 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The elements x[..., n, n + offset] of two axes, as the last axis.
 
-    axis1, axis2: the two axes. Raises ShapeError for fewer than two axes.
+    x: of any shape of two axes or more, and any dtype.  offset: an integer.  axis1, axis2: the two axes, integers.
+    Raises ShapeError for fewer than two axes, and for axes that x does not have; DtypeError for an offset that is not
+    an integer, ArgumentError for such axes.
     """
     x = as_tensor(x)
     if x.ndim < 2:
@@ -218,7 +230,9 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum along a diagonal of two axes.
 
-    x, offset, axis1, axis2: as of diagonal. Raises ShapeError for fewer than two axes.
+    x, offset, axis1, axis2: as of diagonal. Dtypes are as in `sum`.
+    Raises ShapeError for fewer than two axes, and for axes that x does not have; DtypeError for an offset that is not
+    an integer, ArgumentError for such axes.
     """
     return diagonal(x, offset, axis1, axis2).sum(-1)
 
@@ -227,13 +241,16 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 def triu(x: np.ndarray, /, k: int = 0) -> np.ndarray:
     """x with zeros below the k-th diagonal of its last two axes.
 
-    x: of one axis or more and any dtype; one axis is taken as equal rows.  k: an integer; 0 is the main diagonal, above
-    it are 1, 2, .... Raises ArgumentError for a number or another k.
+    x: of any shape but () and any dtype; one axis is taken as equal rows.  k: an integer; 0 is the main diagonal, above
+    it are 1, 2 and so on. Raises ArgumentError for a number or another k.
     """
     return np.triu(x, k)
 
 
 @operation(x=lambda g, k: tril(g, k))
 def tril(x: np.ndarray, /, k: int = 0) -> np.ndarray:
-    """x with zeros above the k-th diagonal of its last two axes. x, k, errors: as of triu."""
+    """x with zeros above the k-th diagonal of its last two axes.
+
+    x, k: as of triu. Raises ArgumentError for a number or another k.
+    """
     return np.tril(x, k)

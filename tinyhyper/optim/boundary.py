@@ -62,16 +62,16 @@ def carry(levels: Sequence[Optimizer], params: Mapping[str, Tensor]) -> Carry:
 def arrays(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Arrays]:
     """The states of targets as arrays."""
     found: dict[str, Arrays] = {}
-    for name, kept in states.items():
-        found[name] = own = {}
-        for key, state in kept.items():
-            own[key] = state.array
+    for name, own in states.items():
+        found[name] = made = {}
+        for key, state in own.items():
+            made[key] = state.array
     return found
 
 
 def tensors(states: Mapping[str, Arrays]) -> dict[str, dict[str, Tensor]]:
     """The states of targets as tensors again, with nothing behind them."""
-    return {name: {key: Tensor(array) for key, array in kept.items()} for name, kept in states.items()}
+    return {name: {key: Tensor(array) for key, array in own.items()} for name, own in states.items()}
 
 
 def values(tensors: Mapping[str, Tensor]) -> Values:

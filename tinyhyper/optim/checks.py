@@ -187,39 +187,39 @@ class Parameters(dict[str, Tensor]):
 def _step(levels: Sequence[Optimizer], params: Any) -> None:
     """The parameters are named tensors that require a gradient and have one, and fit the state and the rates."""
     optimizer = levels[0]
-    place = f"{type(optimizer).__name__}.step"
-    named(place, params, MutableMapping)
+    call = f"{type(optimizer).__name__}.step"
+    named(call, params, MutableMapping)
     if (low := below(optimizer)) is not None:
         raise ArgumentError(
-            f"{place}: this is the level above {type(low).__name__}, which moves it along. Its state and its count of "
+            f"{call}: this is the level above {type(low).__name__}, which moves it along. Its state and its count of "
             "steps would mix with those of other parameters: call step() of the bottom level, and make another "
             "optimizer for what else is to be moved"
         )
     if not params:
-        raise ArgumentError(f"{place}: params is empty, so there is nothing to move")
+        raise ArgumentError(f"{call}: params is empty, so there is nothing to move")
     reached, states = False, optimizer._states
     for name, w in params.items():
         if not isinstance(w, Tensor) or w.edge is None:
             what = "does not require a gradient" if isinstance(w, Tensor) else f"is a {type(w).__name__}"
-            raise DtypeError(f"{place}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
+            raise DtypeError(f"{call}: params[{name!r}] {what}; make it with th.tensor(..., requires_grad=True)")
         grad, shape, dtype = w.grad, w.array.shape, w.array.dtype
         if grad is not None:
             reached = True
             if not isinstance(grad, Tensor) or grad.array.shape != shape or grad.array.dtype.kind != "f":
-                raise _wrong_gradient(f"{place}: params[{name!r}]", w)
+                raise _wrong_gradient(f"{call}: params[{name!r}]", w)
         for key, state in (states[name].items() if name in states else ()):
             if state.array.shape != shape or state.array.dtype != dtype:
                 raise ShapeError(
-                    f"{place}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} is "
+                    f"{call}: params[{name!r}] is {w.dtype} of shape {w.shape}, but its state {key!r} is "
                     f"{state.dtype} of shape {state.shape}; use a new optimizer for other parameters"
                 )
     if len(set(map(id, params.values()))) != len(params):
         first, second = _twins(params)
-        raise ArgumentError(f"{place}: params[{first!r}] and params[{second!r}] are the same tensor; give it one name")
+        raise ArgumentError(f"{call}: params[{first!r}] and params[{second!r}] are the same tensor; give it one name")
     if not reached:
         name = next(iter(params))
         raise GraphError(
-            f"{place}: no parameter has a gradient; before each step call loss.backward(), with a loss computed from "
+            f"{call}: no parameter has a gradient; before each step call loss.backward(), with a loss computed from "
             f"params[{name!r}] anew, as each step puts new tensors there"
         )
     for height, level in enumerate(levels):
@@ -227,7 +227,7 @@ def _step(levels: Sequence[Optimizer], params: Any) -> None:
             moves = levels[height - 1]._tuned if height else params
             if moves and not any(name in moves for name in level._rates):
                 raise ArgumentError(
-                    f"{place}: {type(level).__name__} has rates for {', '.join(level._rates)}, "
+                    f"{call}: {type(level).__name__} has rates for {', '.join(level._rates)}, "
                     f"but moves {', '.join(moves)}"
                 )
 

@@ -69,6 +69,7 @@ def _factor(total: Any, limit: Any, unit: Any) -> Any:
 def clip_by_value(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
     """The gradients with each element between -limit and limit. Differentiable.
 
+    gradients: a dict of tensors, of any shape, float32 or float64; so is the result.  limit: a number > 0.
     Raises ArgumentError for a limit that is not above 0, DtypeError for gradients that are no tensors by name.
     """
     limit = checked("clip_by_value: limit", limit)
@@ -81,7 +82,9 @@ def clip_by_norm(gradients: Mapping[str, Tensor], limit: float) -> dict[str, Ten
 
     As PyTorch's clip_grad_norm_, but in float64, and no square overflows or underflows. A NaN makes everything NaN.
     Gradients of which one is infinite stay as they are: no factor would make them finite, and an `on_nonfinite` or the
-    loss is to show them. Differentiable; errors as of clip_by_value.
+    loss is to show them. Differentiable.
+    gradients, limit: as of optim.clip_by_value. Raises ArgumentError and DtypeError as it does.
+    Source: Pascanu, Mikolov and Bengio, On the Difficulty of Training Recurrent Neural Networks, 2013.
     """
     limit = checked("clip_by_norm: limit", limit)
     _check("clip_by_norm", gradients)

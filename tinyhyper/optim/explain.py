@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from typing import Any
 
+from ..core.coordinates import Coordinate, Hyperparameter
 from ..core.operation import attach
 from ..core.tower import KEYWORDS, Optimizer
+from .ranges import ends
 
 MEANING = {
     "alpha": "the step size. A dict gives each parameter a rate by its name; a name without a rate stays put.",
@@ -35,22 +38,41 @@ MEANING = {
     "`skipped` counts these steps. At the bottom level only.",
 }
 
+RAISES = (
+    "Raises CallError for an unknown keyword, ArgumentError for a value outside its range,\n"
+    "DtypeError for an optimizer that is none."
+)
+CORE: dict[Any, str] = {
+    Optimizer: "Raises DtypeError for an `optimizer` that is none.",
+    Optimizer.step: "The weights may have any shape; float32 or float64, which each keeps.\n"
+    "Raises ArgumentError for names that do not fit, DtypeError for params that are no dict of tensors with a gradient "
+    "and\nfor gradients of another dtype, ShapeError for those of another shape, GraphError where no gradient has "
+    "come,\nUnsupportedError for a rule that differs at each run, AnomalyError as `on_nonfinite` says.",
+    Optimizer.meaning: "internal: a float, in the hyperparameter's coordinate.",
+    Coordinate: "name: a string.  value, internal: functions of a float; value, of a tensor too.  low, high: floats.\n"
+    '"linear" is value(u) = u, "log" exp(u), "sqrt" u * u and "unit" (1 + tanh(u)) / 2.',
+    Coordinate.locate: "value: a float.  tuned: whether the level above moves it.",
+    Hyperparameter: "default: a float.  coordinate: a Coordinate.  tuned, optional: bools.  range: a pair of floats.",
+}
+
 
 def register() -> None:
     """Add its arguments to the docstring of each optimizer, and show levels with their values."""
     attach(Optimizer, {"__str__": _shown, "__repr__": _shown})
-    for cls in Optimizer.__subclasses__():
-        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or cls.__name__)}\n\n{_arguments(cls)}"
+    arguments = {cls: f"\n{_arguments(cls)}" for cls in Optimizer.__subclasses__()}
+    for told, text in (CORE | arguments).items():
+        told.__doc__ = f"{inspect.cleandoc(told.__doc__ or told.__name__)}\n{text}"
 
 
 def _arguments(optimizer: type[Optimizer]) -> str:
     lines = []
     for name, parameter in inspect.signature(optimizer).parameters.items():
         coordinate = optimizer.table[name].coordinate.name if name in optimizer.table else "linear"
+        span = f", from {ends(optimizer.table[name].range)}" if name in optimizer.table else ""
         where = "" if coordinate == "linear" else f", tuned in {coordinate} coordinates"
-        shown = name if name in KEYWORDS else f"{name} ({parameter.default!r}{where})"
+        shown = name if name in KEYWORDS else f"{name} ({parameter.default!r}{span}{where})"
         lines += textwrap.wrap(f"{shown}: {MEANING[name]}", 116, subsequent_indent="  ")
-    return "\n".join([*lines, "Raises CallError for an unknown keyword, ArgumentError for a value outside its range."])
+    return "\n".join([*lines, RAISES])
 
 
 def _shown(optimizer: Optimizer) -> str:

@@ -22,7 +22,8 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
     params: its weights by name. They are leaves afterwards, at the same values: so the next training loss gives them
     their gradients, and the hyperparameters none.
     Raises GraphError where no step has moved the weights, and within a window; AnomalyError for a goal that is not
-    finite, with on_nonfinite="raise"; else as `goal.backward()`. Then nothing has changed.
+    finite, with on_nonfinite="raise"; DtypeError for arguments of another type; else as `goal.backward()`. Then nothing
+    has changed.
     """
     named("descend", params, MutableMapping)
     if not isinstance(optimizer, Optimizer):
@@ -40,12 +41,12 @@ def descend(goal: Tensor, optimizer: Optimizer, params: MutableMapping[str, Tens
             "descend: the goal depends on no step that moved these weights. Call it right after "
             "optimizer.step(params), on a function of the params that are there then"
         )
-    kept = {name: w.grad for name, w in params.items()}
+    gradients = {name: w.grad for name, w in params.items()}
     with window.ending():
         optimizer.hooks[Guard].descend(goal, optimizer)
     for name, w in params.items():
         params[name] = leaf(w.detach("goal"))
-        params[name].grad = kept[name]
+        params[name].grad = gradients[name]
     if window.horizon is None:
         window.restart()
         optimizer._states = {

@@ -103,7 +103,7 @@ class Window(Hook):
         """Forget the steps before, so that the next one begins a window."""
         self.steps, self.retains = 0, False
         self.seam: Seam | None = None
-        self.places: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
         self.touched: list[weakref.ref[Seam]] = []
 
     @contextmanager
@@ -116,7 +116,7 @@ class Window(Hook):
         except BaseException:
             put_back()
             raise
-        self.seam, self.places = None, {}
+        self.seam, self.numbers = None, {}
 
     def stand(self, levels: Sequence[Optimizer], params: MutableMapping[str, Tensor], steps: int) -> None:
         """Go on after so many steps, the last of which has cut, and has made these weights."""
@@ -135,22 +135,22 @@ class Window(Hook):
         else:
             self.check(params, f"{type(levels[0]).__name__}.step")
 
-    def check(self, params: Mapping[str, Tensor], place: str) -> None:
+    def check(self, params: Mapping[str, Tensor], what: str) -> None:
         """Raise GraphError if the next step is inside the window and would silently make it shorter."""
         if self.seam is None:
             return
         length = "never ends" if self.horizon is None else f"is {self.horizon} steps long"
-        for name, n in self.places.items():
+        for name, n in self.numbers.items():
             w = params.get(name)
             if w is not None and w.is_leaf:
                 raise GraphError(
-                    f"{place}: params[{name!r}] is not the tensor that the last step made, so the graph of this "
+                    f"{what}: params[{name!r}] is not the tensor that the last step made, so the graph of this "
                     f"window, which {length}, ends there. To begin a new window, call "
                     "opt.load_state_dict(opt.state_dict())"
                 )
             if w is not None and w.grad is not None and self.seam.lacks(n, w.grad):
                 raise GraphError(
-                    f"{place}: the gradient of params[{name!r}] was not recorded, or only a part of it. Without its "
+                    f"{what}: the gradient of params[{name!r}] was not recorded, or only a part of it. Without its "
                     f"graph the horizon would silently be shorter: this window {length}. Call "
                     "loss.backward(create_graph=True) before each step, change gradients with recorded operations, "
                     "and ask for hypergradients within the window by th.gradients(loss, ..., retain_graph=True)"
@@ -191,8 +191,8 @@ class Window(Hook):
             self._collect()  # what is of a loss that does not count
         self.steps += 1
         self.seam = Seam(tuple(w.edge for w in params.values()), self.touched)
-        self.places = {name: n for n, name in enumerate(params)}
-        for name, n in self.places.items():
+        self.numbers = {name: n for n, name in enumerate(params)}
+        for name, n in self.numbers.items():
             params[name] = Tensor(params[name].array, (self.seam, n)).retain_grad()
 
     def _collect(self) -> list[tuple[Edge, Tensor]]:

@@ -130,20 +130,20 @@ def outside(level: Optimizer) -> Mapping[str, Tensor]:
 
 def given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
     """Take what is outside, once checked, apart from the optimizer's own: value, coordinate, whether it is tuned."""
-    place, tune, coordinates = optimizer.__name__, arguments["tune"], arguments["coordinates"] or {}
+    what, tune, coordinates = optimizer.__name__, arguments["tune"], arguments["coordinates"] or {}
     values = arguments["outside"] or {}
     rates = [f"{name}{RATE}" for name in arguments["alpha"]] if isinstance(arguments.get("alpha"), Mapping) else []
     for name in values:
         if not isinstance(name, str) or not name.isidentifier():
-            raise ArgumentError(f"{place}: outside= must have names that can be keywords of a loss, not {name!r}")
+            raise ArgumentError(f"{what}: outside= must have names that can be keywords of a loss, not {name!r}")
         if name in (*arguments, *KEYWORDS, *rates, "t"):
             raise ArgumentError(
-                f"{place}: outside= must not have the name {name!r}, which {place} uses itself; rename it"
+                f"{what}: outside= must not have the name {name!r}, which {what} uses itself; rename it"
             )
     tuning = arguments["optimizer"] is not None or any(function(arguments) for function in HOOKS["tunes"])
     found = {
         name: (
-            number(f"{place}: outside[{name!r}]", value),
+            number(f"{what}: outside[{name!r}]", value),
             coordinate_of(coordinates.get(name, "linear")),
             tuning and (tune is None or name in tune),
         )
@@ -152,7 +152,7 @@ def given(optimizer: type[Optimizer], arguments: dict[str, Any]) -> None:
     tuned = [name for name, (_, _, is_tuned) in found.items() if is_tuned]
     if tuned and arguments["horizon"] == 1:
         raise ArgumentError(
-            f"{place}: what is outside, {', '.join(tuned)}, acts through the gradient of the loss. With horizon=1 each "
+            f"{what}: what is outside, {', '.join(tuned)}, acts through the gradient of the loss. With horizon=1 each "
             "step cuts that, and the hypergradient would always be 0. Give horizon=2 or more: of a window of k steps "
             "it sees the last k - 1. Or leave it out of tune="
         )

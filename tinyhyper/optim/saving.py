@@ -23,7 +23,8 @@ SHAPE = ("coordinates", "options", "tuned", "used")  # what a level has from its
 
 
 def state_dict(optimizer: Optimizer) -> dict[str, Any]:
-    """The tower as plain numbers, names and NumPy arrays, bottom level first.
+    """The tower as plain numbers, names and NumPy arrays, of the shapes and dtypes that the states have, bottom level
+    first.
 
     Values only: the edge from the hyperparameters to the weights is not among them, so the first hypergradients after
     loading are zero, as at the first step of a run, and a new window of the horizon begins. (`th.save` saves the edge.)
@@ -35,7 +36,7 @@ def _with_copies(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The levels, with arrays of their own."""
     for level in levels:
         level["state"] = {
-            name: {key: array.copy("K") for key, array in kept.items()} for name, kept in level["state"].items()
+            name: {key: array.copy("K") for key, array in own.items()} for name, own in level["state"].items()
         }
     return levels
 
@@ -110,7 +111,10 @@ def _restore(level: Optimizer, state: dict[str, Any]) -> None:
 
 
 def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Go on from `saved`, a `state_dict()` of such a tower. Raises ArgumentError before anything has changed."""
+    """Go on from saved numbers.
+
+    saved: a `state_dict()` of such a tower. Raises ArgumentError for anything else, before anything has changed.
+    """
     try:
         entries = checked(optimizer, saved)
         _check_numbers(optimizer, entries)
@@ -131,8 +135,8 @@ def checked(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[dict[str, An
                 "parameters": {key: number(key, value) for key, value in entry["parameters"].items()},
                 "initial": {key: float(value) for key, value in entry["initial"].items()},
                 "state": {
-                    name: {key: np.asanyarray(value) for key, value in kept.items()}
-                    for name, kept in entry["state"].items()
+                    name: {key: np.asanyarray(value) for key, value in own.items()}
+                    for name, own in entry["state"].items()
                 },
             }
             for entry in saved["levels"]
@@ -182,11 +186,11 @@ def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
         raise ArgumentError(
             f"{where} was saved with states {_listed(entry['initial'])}, but this one has {_listed(level._initial)}"
         )
-    for target, kept in entry["state"].items():
+    for target, own in entry["state"].items():
         wanted = level._update(target)[0].kept
-        if set(kept) != set(wanted):
+        if set(own) != set(wanted):
             raise ArgumentError(
-                f"level {height}: the state of {target!r} has {_listed(kept)}, but {name} keeps {_listed(wanted)}"
+                f"level {height}: the state of {target!r} has {_listed(own)}, but {name} keeps {_listed(wanted)}"
             )
 
 
@@ -200,8 +204,8 @@ def _check_numbers(optimizer: Optimizer, entries: Sequence[Mapping[str, Any]]) -
                 raise ArgumentError(f"{where}: {key} is {internal}")
             if key not in level._tuned and not admits(row, value):
                 raise ArgumentError(f"{where}: {key} is {value}, outside its range from {ends(row.range)}")
-        for target, kept in {"a new parameter": entry["initial"], **entry["state"]}.items():
-            for key, state in kept.items():
+        for target, own in {"a new parameter": entry["initial"], **entry["state"]}.items():
+            for key, state in own.items():
                 if np.ma.isMaskedArray(state) or not np.isfinite(state).all():
                     raise ArgumentError(f"{where}: the state {key!r} of {target!r} must be finite")
                 if key in level.squares and np.any(np.less(state, 0)):

@@ -82,12 +82,12 @@ def groups(rows: Sequence[Row], words: np.ndarray, begins: np.ndarray, entries: 
     found, draft = list[Group](), Draft(0)
     for line, row in enumerate(rows):
         task = divisible(row, entries)
-        places = [_place(access, words, begins[:, line]) for access in task.accesses] if task else []
-        if not task or not draft.takes(task, places):
+        extents = [_extent(access, words, begins[:, line]) for access in task.accesses] if task else []
+        if not task or not draft.takes(task, extents):
             found += draft.group()
             draft = Draft(line)
-        if task and draft.takes(task, places):
-            draft.add(row, task, places)
+        if task and draft.takes(task, extents):
+            draft.add(row, task, extents)
         else:
             draft = Draft(line + 1)
     return found + draft.group()
@@ -108,17 +108,17 @@ def divisible(row: Row, entries: Any) -> Task | None:
         if kind.layout == "F" and kind.ndim > 1:  # whose steps follow from the length that is divided
             return None
         word, first, last = reach.word, reach.first, reach.last
-        anyhow, place = kind.layout == "A", entry.words[word]
+        anyhow, operand = kind.layout == "A", entry.words[word]
         length = word + 1 + anyhow
         rest = entry.words[length + 1 : length + kind.ndim]
         step = entry.words[length + kind.ndim] if anyhow else np.dtype(kind.dtype).itemsize * math.prod(rest)
-        writes = isinstance(place, entries.Output)
-        slot = (row.writes if writes else row.reads)[place.number]
+        writes = isinstance(operand, entries.Output)
+        slot = (row.writes if writes else row.reads)[operand.number]
         accesses.append(Access(word, length, along * step, first, last, along and not anyhow, slot, writes))
     return Task(accesses, size, inner, item)
 
 
-def _place(access: Access, words: np.ndarray, begins: np.ndarray) -> Extent | None:
+def _extent(access: Access, words: np.ndarray, begins: np.ndarray) -> Extent | None:
     """Where an array lies; None for one outside, which lies apart from all."""
     if isinstance(access.slot, External):
         return None
@@ -130,7 +130,7 @@ class Draft:
     """Lines from `first` on of which a group may be made.
 
     size, unit, item: of all tasks: elements, how many go together, bytes of the widest.
-    slots: by place, those that lie there.  written: the places that are written.
+    slots: by extent, those that lie there.  written: the extents that are written.
     """
 
     def __init__(self, first: int) -> None:
@@ -139,26 +139,26 @@ class Draft:
         self.slots: dict[Extent, set[Any]] = {}
         self.written: set[Extent] = set()
 
-    def takes(self, task: Task, places: Sequence[Extent | None]) -> bool:
+    def takes(self, task: Task, extents: Sequence[Extent | None]) -> bool:
         """Whether a task may come next: it is as large, and divides what it shares with others as these do."""
         unit, item = math.lcm(self.unit, task.inner), max(self.item, task.item)
         if self.size not in (0, task.size) or unit * item > BLOCK:
             return False
         return not any(
-            (access.writes or other in self.written) and (other != place or not place.whole) and other.meets(place)
-            for access, place in zip(task.accesses, places)
-            if place
+            (access.writes or other in self.written) and (other != extent or not extent.whole) and other.meets(extent)
+            for access, extent in zip(task.accesses, extents)
+            if extent
             for other in self.slots
         )
 
-    def add(self, row: Row, task: Task, places: list[Extent | None]) -> None:
+    def add(self, row: Row, task: Task, extents: list[Extent | None]) -> None:
         """Let a task come next."""
         self.size, self.unit, self.item = task.size, math.lcm(self.unit, task.inner), max(self.item, task.item)
-        self.lines.append((row, task, places))
-        for access, place in zip(task.accesses, places):
-            if place:
-                self.slots.setdefault(place, set()).add(access.slot)
-                self.written |= {place} if access.writes else set()
+        self.lines.append((row, task, extents))
+        for access, extent in zip(task.accesses, extents):
+            if extent:
+                self.slots.setdefault(extent, set()).add(access.slot)
+                self.written |= {extent} if access.writes else set()
 
     def group(self) -> list[Group]:
         """The group, if there are several lines."""
@@ -168,15 +168,15 @@ class Draft:
         rounds = -(-self.size // block)
         made = {slot for row, _, _ in self.lines for slot in row.writes}
         passing = made & {slot for row, _, _ in self.lines if row.instruction for slot in row.instruction.frees}
-        still = {place for place, slots in self.slots.items() if slots <= passing}
+        still = {extent for extent, slots in self.slots.items() if slots <= passing}
         moves = []
-        for line, (_, task, places) in enumerate(self.lines, start=self.first):
+        for line, (_, task, extents) in enumerate(self.lines, start=self.first):
             whole, part = self.size // task.inner, block // task.inner
             rest = whole - (rounds - 1) * part
-            for access, place in zip(task.accesses, places):
+            for access, extent in zip(task.accesses, extents):
                 if access.step:
                     moves.append((line, access.length, part - whole, 0, rest - part, whole - rest))
-                    step = 0 if place in still else part * access.step
+                    step = 0 if extent in still else part * access.step
                     moves.append((line, access.word, 0, step, step, -(rounds - 1) * step))
         return [Group(self.first, self.first + len(self.lines), rounds, np.array(moves, np.int64))]
 

@@ -24,7 +24,7 @@ def entered(program: Program, traces: Sequence[Trace], newest: int) -> list[Any]
         if not _agrees(program, [None] * len(program.slots), {}, body, trace):
             return None
     arrays = program.empty()
-    for slot, (n, kind, index) in program.kept.items():
+    for slot, (n, kind, index) in program.handed_on.items():
         arrays[slot] = array_of(_handle(traces[n], kind, index))
     for key, slot in program.keys.items():
         arrays[slot] = traces[newest].after[key]

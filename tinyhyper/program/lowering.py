@@ -33,13 +33,13 @@ class Split(NamedTuple):
     """A fusion in two. Numbers are those of its operands.
 
     scalars: what it computes of scalars alone, and of no constants alone; read: these scalars.
-    rest: the rest; kept: the operands that it reads before what `scalars` gives.
+    rest: the rest; operands: those that it reads before what `scalars` gives.
     """
 
     scalars: Fusion
     read: tuple[int, ...]
     rest: Fusion
-    kept: tuple[int, ...]
+    operands: tuple[int, ...]
 
 
 class Lowered(NamedTuple):
@@ -73,9 +73,9 @@ def split(fusion: Fusion, scalar: Mask) -> Split | None:
     are_scalars = scalar_values(scalars.expression)
     fresh = [Scalar() if are_scalars[n] else Symbol() for n in scalars.expression.outputs]
     outputs = substitute(fusion.outputs, dict(zip(edge, fresh)))
-    kept = tuple([n for n, flag in enumerate(used(outputs, fusion.inputs)) if flag])
-    remains = Fusion(fusion.name, [*[fusion.inputs[n] for n in kept], *fresh], outputs, fusion.eager)
-    return Split(scalars, read, remains, kept)
+    operands = tuple([n for n, flag in enumerate(used(outputs, fusion.inputs)) if flag])
+    remains = Fusion(fusion.name, [*[fusion.inputs[n] for n in operands], *fresh], outputs, fusion.eager)
+    return Split(scalars, read, remains, operands)
 
 
 def lowered(program: Program, side_by_side: bool = False) -> Lowered:
@@ -132,7 +132,7 @@ def _split_scalars(instructions: Sequence[Instruction], slots: list[Slot]) -> li
                 reads = tuple([instruction.reads[n] for n in halves.read])
                 alone = instruction._replace(op=halves.scalars, call=None, reads=reads)
                 found.append(alone._replace(writes=given[key], cuts=(None,) * len(reads)))
-            reads = (*[instruction.reads[n] for n in halves.kept], *given[key])
+            reads = (*[instruction.reads[n] for n in halves.operands], *given[key])
             instruction = instruction._replace(op=halves.rest, reads=reads)
         found.append(instruction)
     return found

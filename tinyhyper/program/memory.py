@@ -64,7 +64,7 @@ class Memory:
         ahead = native.call + length * (TURNS + 1)
         native.call = self._begun = ahead + (moment.steps - ahead) % length
         filled = {id(array): array for array in native.layout.given.values()}  # constants, which nobody writes to
-        for slot in (*self._program.keys.values(), *self._program.kept):
+        for slot in (*self._program.keys.values(), *self._program.handed_on):
             if (array := moment[slot]) is None:
                 continue  # an eager step has let go of it, so no later one reads it
             if slot in self._counting:

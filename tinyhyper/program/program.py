@@ -86,7 +86,7 @@ class Program:
     constants: their arrays, by slot.  keys: the slot of each value.  bodies: one for each step of a window.
     ways: of each body, how each instruction is carried out: "=" or "~" by a C function, "py" by Python.
     groups: of each body, for each instruction the number of the group that runs block after block; None for no group.
-    kept: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
+    handed_on: the slots whose arrays a later step reads, each with the body, kind and index of what it holds.
     buffers: by slot, the numbers of those in which its array lies, in turn; none where NumPy makes arrays.
     coordinates: by value, that in which it is tuned, if it is another than its own.
     """
@@ -95,7 +95,7 @@ class Program:
     constants: Mapping[int, np.ndarray]
     keys: Mapping[Key, int]
     bodies: tuple[Body, ...]
-    kept: Mapping[int, tuple[int, str, Any]]
+    handed_on: Mapping[int, tuple[int, str, Any]]
     ways: tuple[tuple[str, ...], ...]
     groups: tuple[tuple[int | None, ...], ...]
     buffers: Mapping[int, tuple[int, ...]] = field(default_factory=dict)

@@ -68,13 +68,16 @@ class Replay:
     ) -> Any:
         """Make many steps; returns the losses, or the losses and a dict of histories if `keep` names any.
 
-        stacks: of each argument that the loss takes after params, what it is at each step, along the first axis.
+        stacks: of each argument that the loss takes after params, what it is at each step: an array of any dtype and of
+        shape (steps, ...).
         index: integers, (steps, batch). Then the stacks are whole data sets, of which each step takes these rows.
-        steps: how many, where the loss takes no batch.
+        steps: how many, an integer, where the loss takes no batch.
         keep: hyperparameters, such as "alpha" or "kappa", the alpha of level 1; a history is the value after each step.
         every, call: call(made, losses) after every so many steps and after the last one, after that alone without
             `every`; if it returns something true, no more are made.
-        Raises as a call does, and ArgumentError or ShapeError where the arguments do not fit together.
+        Losses and histories are float64, of shape (steps,).
+        Raises as a call does, and ArgumentError or ShapeError where the arguments do not fit together, DtypeError for
+        stacks that are not of numbers.
         """
         with self._session.lock:
             session, batches = self._session, Batches(stacks, index, steps, "over")
@@ -112,9 +115,11 @@ class Replay:
     ) -> tuple[np.ndarray, list[tuple[dict[str, Tensor], Optimizer]]]:
         """Many runs of this step side by side, each on one thread: of other seeds, or other hyperparameters.
 
-        starts: pairs (params, optimizer), from copies of which the runs begin; params have the names of this run's.
-        batches, index, steps: as `over` takes them; all runs have the same.
-        workers: how many runs there are at a time; as many as processors if None.
+        starts: pairs (params, optimizer), from copies of which the runs begin; params have the names, shapes and dtypes
+        of this run's.
+        batches, index, steps: arrays and integers as `over` takes them, batches of shape (steps, ...) and an index
+        (steps, batch); all runs have the same.
+        workers: how many runs there are at a time, an integer >= 1; as many as processors if None.
         Returns the losses, (runs, steps), and for each run its params and optimizer. This run stays where it is.
         Raises as `over` does, and ArgumentError or DtypeError for a start that is not such a pair, or that `replay`
         would refuse. The error of a run, and a warning, says of which start it is.
@@ -157,13 +162,13 @@ def replay(
     """A training step that is recorded once, and then run as a program.
 
     loss: loss(params, *batch), a scalar tensor, which also takes what the tower has outside, by name.
-    params: tensors by name, which each step replaces.
+    params: tensors by name, of any shape, float32 or float64, which each step replaces.
     optimizer: a tower, with a horizon.
     goal: goal(params, *batch), a scalar tensor, which the levels above descend in place of the loss. Each step, or the
     first of each window, begins by `th.optim.descend` of it at the weights that the one before has made.
-    carry: arrays or tensors by name that the loss reads, and replaces by what it has computed.
+    carry: arrays or tensors of any shape and dtype, by name, that the loss reads, and replaces by what it has computed.
     exact: whether each instruction is what the eager engine would call, so that all numbers are its own.
-    verify: hold each so many-th step against an eager one; the steps 1, 2, 4, 8 and so on always are.
+    verify: hold each so many-th step, an integer >= 1, against an eager one; the steps 1, 2, 4, 8 and so on always are.
     side_by_side: whether what is done alike for many weights is one operation on all of them, where there is a program
     in memory. That is quicker for many small weights, and adds up in another order what all of them contribute.
     Raises DtypeError or ArgumentError for a loss, goal, params, tower or carry of the wrong type, for horizon=None,

@@ -122,7 +122,7 @@ def sheet(program: Any) -> ProgramRecord:
     first = {slot: line.number for line in lines for slot in line.writes}
     last = {slot: line.number for line in lines for slot in line.frees}
     left = {slot for step in steps for slot in (*[made for _, made in step.after], *step.gradients)}
-    carried, names = {*program.keys.values(), *program.kept, *left}, _names(program, steps)
+    carried, names = {*program.keys.values(), *program.handed_on, *left}, _names(program, steps)
     arrays = [
         ArrayRecord(
             n, names[n], slot.kind, slot.spec.shape, slot.spec.dtype.name, _number(program.constants.get(n)),

@@ -89,9 +89,9 @@ class Verifier:
         self._extents = [_extent(slot.spec) for slot in self._program.slots]
         sizes = [(o, self._extents[slot][1]) for slot, offsets in layout.offsets.items() for o in offsets]
         self._blocks = Blocks([(offset, offset + size) for offset, size in (*sizes, (layout.flag, 8))])
-        kept = [slot for slot in layout.offsets if self._program.slots[slot].kind == "value"]
-        stay = self._blocks.find(np.array([layout.offsets[slot][0] for slot in kept], np.int64))
-        self._loaded = dict(zip(kept, (LOADED - stay).tolist()))
+        values = [slot for slot in layout.offsets if self._program.slots[slot].kind == "value"]
+        stay = self._blocks.find(np.array([layout.offsets[slot][0] for slot in values], np.int64))
+        self._loaded = dict(zip(values, (LOADED - stay).tolist()))
         self._loaded |= {slot: LOADED - GIVEN - slot for slot in layout.given}
         self._stay = np.unique(stay)
         self._fetched = [self._found_before(n) for n in range(layout.length)]
@@ -239,7 +239,7 @@ class Verifier:
     def _found_before(self, n: int) -> list[tuple[int, Version, int]]:
         """What is fetched from memory before step n: the slot, and in which version, of how many turns later."""
         found, versions = list[tuple[int, Version, int]](), self._layout.versions
-        for slot in {*self._program.keys.values(), *self._program.kept} - versions.counted:
+        for slot in {*self._program.keys.values(), *self._program.handed_on} - versions.counted:
             place = versions.before(n, slot)
             assert place is not None
             if place[0].slot not in self._layout.given:

@@ -56,9 +56,9 @@ class Versions:
         turn, n = divmod(call, self._length)
         if self._program.slots[slot].kind == "value":
             return self.read(n, slot), turn
-        if slot not in self._program.kept:
+        if slot not in self._program.handed_on:
             return None
-        m = self._program.kept[slot][0]
+        m = self._program.handed_on[slot][0]
         return self.left(m, slot), turn if m < n else turn - 1
 
     def left(self, m: int, slot: int) -> Version:
@@ -80,7 +80,7 @@ class Versions:
         """The slots of which a later step, or somebody who looks after it, reads the array."""
         program = self._program
         found = {*program.bodies[0].gradients.values()}
-        found |= {self.left(n, slot).slot for slot, (n, _, _) in program.kept.items()}
+        found |= {self.left(n, slot).slot for slot, (n, _, _) in program.handed_on.items()}
         for n, body in enumerate(program.bodies):
             reads = [self.read(n, slot) for i in body.instructions for slot in i.reads]
             found |= {version.slot for version in reads if version.ago}

@@ -134,8 +134,8 @@ class Visible:
             moved.append(Moved(level.parameters, level._tuned, keys))
             [level._t] = pending(last, [("t", height)])
             level._states = {
-                target: dict(zip(kept, pending(last, [("state", height, target, name) for name in kept])))
-                for target, kept in level._states.items()
+                target: dict(zip(own, pending(last, [("state", height, target, name) for name in own])))
+                for target, own in level._states.items()
             }
         for key in [key for group in moved for key in group.keys]:
             self._seen.pop(key, None)

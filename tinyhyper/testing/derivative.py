@@ -103,8 +103,8 @@ class Derivative:
         found = gradients([out for out, _ in given], self.xs, [c for _, c in given], retain_graph=True)
         for (_, c), was in zip(given, before):
             if not np.array_equal(c.array, was, equal_nan=True):
-                raise self._error("the gradient's rule has written to its cotangent")
-        self._check_unwritten("the gradient's rule")
+                raise self._error("the VJP has written to its cotangent")
+        self._check_unwritten("the VJP")
         return [g.array for g in found]
 
     # ---- Comparisons.

@@ -208,8 +208,8 @@ def _moved(level: Optimizer, operands: Operands, numbers: Mapping[str, float]) -
                 row: level._coordinates[row].value(inner[row]) if row in inner else Tensor(np.array(0.0))
                 for row in type(level).table
             }
-            kept = operands.state.get(name, {})
-            before = {key: kept[key] if key in kept else _start(level, key, w, values) for key in level.state}
+            own = operands.state.get(name, {})
+            before = {key: own[key] if key in own else _start(level, key, w, values) for key in level.state}
             if "t" in inspect.signature(type(level).rule).parameters:
                 values["t"] = Tensor(np.array(operands.t + 1.0))
             state = [Tensor(array) for array in before.values()]

@@ -1,7 +1,7 @@
 """The functions of `th`."""
 
 from tinyhyper import ArgumentError, CallError, DtypeError, ShapeError, UnsupportedError
-from tinyhyper.ops.elementwise import RULES
+from tinyhyper.ops.elementwise import BY_NAME
 
 from .rows import Bad, bad
 
@@ -17,7 +17,7 @@ OPERATIONS = [
     # Elementwise.
     bad("th.tanh(x, x)", CallError, "tanh", "2"),
     bad("th.power()", TypeError, "pow", "'x' and 'y'"),
-    *[row for name, rule in RULES.items() for row in of_any(name, len(rule.__signature__.parameters))],
+    *[row for name, rule in BY_NAME.items() for row in of_any(name, len(rule.__signature__.parameters))],
     bad("th.sqrt(weights)", DtypeError, "sqrt", "dict"),
     bad("th.relu(fc)", DtypeError, "relu", "Linear"),
     bad("th.maximum(x, [1.0, 2.0])", ShapeError, "maximum", "(2,)"),
