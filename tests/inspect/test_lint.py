@@ -116,7 +116,7 @@ def by(change):
 
 def tuned_twice(alpha, g):
     between = retained(tuned(alpha, g))
-    current().tape.label(between, "alpha", "hyperparameter", 0, None, (0.0, 1.0))
+    current().watcher.label(between, "alpha", "hyperparameter", 0, None, (0.0, 1.0))
     return tuned(between, g)
 
 
@@ -486,7 +486,7 @@ def test_steps_recorded_without_their_losses_are_no_finding():
     tape = Recorder()
     for _ in range(3):
         th.sum(params["w"] ** 2.0).backward()
-        with switched(tape=tape):
+        with switched(watcher=tape):
             optimizer.step(params)
             th.mean(params["w"].detach())
     assert tape.steps == 3 and not check(tape), str(check(tape))

@@ -22,7 +22,7 @@ from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.passes import passes
 from tinyhyper.optim.horizon import Window
 from tinyhyper.testing.tower import Level, Tower
-from tinyhyper.watcher import Watcher
+from tinyhyper.watcher import SiteWatcher
 
 ABOVE = Level(th.optim.SGD, {"alpha": 0.0001}, {})
 HORIZONS = st.sampled_from([1, 2, None])
@@ -30,7 +30,7 @@ HORIZONS = st.sampled_from([1, 2, None])
 
 def swept(make):
     """What a function makes, and for each backward pass the serials of the engine's nodes as the sweep came to them."""
-    found, noted = [], Watcher._noted
+    found, noted = [], SiteWatcher._noted
 
     def listening(watcher, nodes):
         found.append([])
@@ -38,7 +38,7 @@ def swept(make):
             found[-1].append(node.serial)
             yield node
 
-    with patch.object(Watcher, "_noted", listening):
+    with patch.object(SiteWatcher, "_noted", listening):
         return make(), found
 
 

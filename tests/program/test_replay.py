@@ -696,7 +696,7 @@ def test_what_was_made_before_the_window_is_no_part_of_a_step():
 
     for batch in batches(7):
         trace = Trace(handles, values_of(params, tower.levels), Visible(params, tower, {}).arrays(), batch)
-        with switched(tape=trace):
+        with switched(watcher=trace):
             value = loss(params, *batch)
             value.backward()
             tower.step(params)
