@@ -81,6 +81,7 @@ def follows_the_sweep(tape, orders):
             assert here == [serial for serial in dict.fromkeys(serials) if serial in order]
 
 
+@pytest.mark.either_backend
 @given(stacks, st.booleans(), st.booleans())
 def test_the_stops_come_in_the_order_of_the_sweep(stack, ghosts, create_graph):
     (tape, *_), orders = swept(lambda: run(stack, ghosts=ghosts, create_graph=create_graph))
@@ -97,6 +98,7 @@ RUNS = stacks.map(lambda stack: lambda ghosts: run(stack, ghosts=ghosts)[0])
 WINDOWS = HORIZONS.map(lambda horizon: lambda ghosts: windowed(horizon, ghosts))
 
 
+@pytest.mark.either_backend
 @given(RUNS | WINDOWS)
 def test_each_stop_is_the_same_without_ghosts(make):
     """A recording says where gradients flow and which cuts stop them; the second run only adds numbers."""
