@@ -31,6 +31,7 @@ def value_of(text, reads, gives):
     return eval(code, {**FUNCTIONS, "reads": reads, "gives": gives})
 
 
+@pytest.mark.either_backend
 @given(stacks)
 def test_the_equation_of_a_rule_gives_what_the_rule_gave(stack):
     tape = trained(stack, params={"w": 0.7})
@@ -80,6 +81,7 @@ def test_no_number_of_a_cut_of_adam_is_in_the_way():
     assert equations == ["W1[2]", "W1.m[2]", "W1.v[2]"]
 
 
+@pytest.mark.either_backend
 @given(stacks)
 def test_the_picture_of_a_rule_shows_each_of_its_cuts_and_boxes_that_stand_apart(stack):
     tape = trained(stack, params={"w": [0.7, 0.3]})
@@ -114,6 +116,7 @@ def towers(draw, most=3):
     return tower
 
 
+@pytest.mark.either_backend
 @given(towers(), st.sampled_from(["w", "W1", "layer1.weight"]), st.sampled_from([0.7, [0.7, 0.3]]), st.data())
 def test_an_opened_rule_is_legible_on_a_slide_and_its_numbers_are_the_recordings(tower, name, value, data):
     tape = trained(tower, params={name: value})
