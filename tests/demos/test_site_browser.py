@@ -1,6 +1,6 @@
 """The site in a browser: explorers answer, keys reach everything, axe finds nothing serious, phones are wide enough.
 
-The pictures of six pages are kept where those of the inspector are, see .ci/run.
+The pictures of some pages are kept where those of the inspector are, see .ci/run.
 """
 
 import re
@@ -14,8 +14,8 @@ from reading import Reader
 
 pytestmark = pytest.mark.slow
 
-PAGES = ["index", "course/03-scissors", "course/06-height", "inspect", "reference/optim", "glossary"]
 LESSONS = ["course/03-scissors", "course/06-height", "course/09-horizon"]
+PAGES = ["index", *LESSONS, "inspect", "reference/optim", "glossary"]
 THEMES = ["light", "dark"]
 SIZES = [(1280, 720), (1920, 1080)]
 HEAVY = 3_000_000  # bytes of a lesson with its explorer
@@ -29,6 +29,9 @@ SEEN = """
         return x1 > 0 && y1 > 0 && x2 < width && y2 < height;
     })[0]?.id();
 """
+
+
+FRAME = "const { top, bottom } = document.querySelector('iframe').getBoundingClientRect(); return [top, bottom]"
 
 
 class Visitor(Reader):
@@ -214,4 +217,6 @@ def test_pages_have_a_light_and_a_dark_theme(visitor, theme):
             if page in LESSONS:
                 visitor.enter()
                 visitor.driver.switch_to.default_content()
+                top, bottom = visitor.ask(FRAME)
+                assert 0 <= top < bottom <= height
             visitor.screenshot(f"site-{page.rpartition('/')[2]}-{theme}-{width}x{height}")

@@ -41,6 +41,7 @@ def agree(tape, rel=1e-9):
     assert {key for key in known if key[1] in named} <= {*found}
 
 
+@pytest.mark.either_backend
 @given(stack=stacks.filter(lambda stack: "/" in stack), seed=st.integers(0, 9))
 def test_what_arrives_without_a_cut_is_what_a_run_without_it_finds(stack, seed):
     agree(run(stack, steps=2, seed=seed)[0])
@@ -51,6 +52,7 @@ def test_in_windows(text):
     agree(trained(text, 7, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True, create_graph=True))
 
 
+@pytest.mark.either_backend
 def test_in_float32_and_in_a_graph_without_steps():
     agree(trained("adam/sgd", 3, {"w": np.ones(3, np.float32)}, ghosts=True), rel=1e-6)
     agree(tape := crossing())

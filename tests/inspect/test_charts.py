@@ -39,6 +39,7 @@ def where(root, pattern):
 # Ghosts
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5))
 def test_the_ghosts_that_would_have_flowed_on_are_drawn_the_largest_first_and_the_others_counted(stack, seed):
     tape = run(f"{stack}/sgd(1e-3)", seed=seed)[0]
@@ -231,6 +232,7 @@ def test_a_value_that_was_not_finite_from_the_start_has_a_table():
 # What a file holds
 
 
+@pytest.mark.either_backend
 @example("sgd(0.05)", 2, True)
 @example("adam(0.05)/adam(0.05)/sgd(0.05)", 2, True)
 @given(stacks, st.integers(1, 3), st.booleans())

@@ -70,6 +70,7 @@ def looks(shown):
     return edges(replace(shown, arrows=[replace(arrow, flow=arrow.look) for arrow in shown.arrows]))
 
 
+@pytest.mark.either_backend
 @given(RUNS)
 @example(by_hand(cut_gradient=False, create_graph=True))
 def test_an_arrow_stands_for_the_edges_between_named_values_of_its_boxes(tape):
@@ -89,6 +90,7 @@ def test_an_arrow_stands_for_the_edges_between_named_values_of_its_boxes(tape):
     assert {edge for edge in found if edge[0].kind != "loss"} == wanted
 
 
+@pytest.mark.either_backend
 @given(PAIRS)
 @examples
 def test_each_arrow_that_differs_is_marked_with_how_and_no_other(pair):
@@ -146,6 +148,7 @@ def marks_of(root, mark):
     return classes(root, f"th-{mark}") + classes(root, f"th-row-{mark}")
 
 
+@pytest.mark.either_backend
 @given(PAIRS)
 @examples
 def test_the_legend_names_what_is_drawn_and_nothing_else_and_no_two_labels_overlap(pair):
@@ -298,6 +301,7 @@ def test_a_duration_has_two_digits_and_a_unit_that_fits(time):
     assert "e" not in number and (float(number) >= 0.99 or unit == "µs")
 
 
+@pytest.mark.either_backend
 @given(stacks, stacks)
 def test_a_table_of_all_edges_fits_the_picture(one, other):
     rows = inspect.differences(taped(one), taped(other)).rows

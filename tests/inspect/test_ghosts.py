@@ -106,6 +106,7 @@ def test_the_cuts_of_a_rule_of_ones_own_have_their_ghosts(seed, tuned, data):
     assert np.any(wanted) or cut.shape == ()
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5))
 def test_every_detach_is_a_cut_on_the_tape(stack, seed):
     calls = []
@@ -122,6 +123,7 @@ def test_every_detach_is_a_cut_on_the_tape(stack, seed):
     assert {edge.cut for edge in tape.edges if edge.flow == "cut"} == set(range(len(tape.cuts)))
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5), st.booleans())
 def test_recording_changes_nothing(stack, seed, ghosts):
     generator = np.random.default_rng(seed)
@@ -144,6 +146,7 @@ def test_recording_changes_nothing(stack, seed, ghosts):
         assert level.hyperparameters == twin.hyperparameters
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5), st.booleans(), st.sampled_from([1, 3, 200]))
 def test_the_parts_of_a_gradient_add_up_to_it(stack, seed, create_graph, limit):
     tape, _, _ = run(stack, seed=seed, create_graph=create_graph)

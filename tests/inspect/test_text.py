@@ -1,4 +1,4 @@
-"""A printed recording shows every cut, and fits the page."""
+"""A printed recording shows every cut, and fits the page; docs/inspect.md has the whole tree of two steps."""
 
 import re
 import sys
@@ -12,36 +12,6 @@ from recordings import tower, trained
 import tinyhyper as th
 from tinyhyper import inspect
 from tinyhyper.inspect.text import shorten
-
-
-def test_the_tree_of_two_steps():
-    lines = str(tower()).splitlines()
-    branches = [" ".join(line[:44].split()) for line in lines[3:]]
-    assert lines[2] == "kappa is the alpha of level 1."
-    assert branches == [
-        "── step 2 ────────────────────────",
-        "w0[2] = SGD.rule",
-        "├─ ✂6 w0[1]",
-        "├─ ✂7 ∂loss[1]/∂w0[1]",
-        "└─ alpha[2] = SGD.rule",
-        "├─ ✂4 alpha[1]",
-        "├─ ✂5 ∂loss[1]/∂alpha[1]",
-        "└─ kappa",
-        "── step 1 ────────────────────────",
-        "loss[1] = add(0, ·) ← mean ← square ← tanh",
-        "└─ w0[1] = SGD.rule",
-        "├─ ✂2 w0[0]",
-        "├─ ✂3 ∂loss[0]/∂w0[0]",
-        "└─ alpha[1] = SGD.rule",
-        "├─ ✂0 alpha[0]",
-        "├─ ✂1 ∂loss/∂alpha",
-        "└─ kappa",
-        "── step 0 ────────────────────────",
-        "loss[0] = add(0, ·) ← mean ← square ← tanh",
-        "└─ w0[0]",
-    ]
-    assert "weights, tinyhyper/core/tower.py:" in lines[5] and "hyperparameter, tinyhyper/core/tower.py:" in lines[8]
-    assert lines[4].endswith("recordings.py:" + str(trained.__code__.co_firstlineno + 7))
 
 
 def test_a_value_read_twice_is_printed_once():

@@ -17,14 +17,15 @@ from zlib import compress
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write_as
-from ..plain import markup
+from ..plain import NOUGHT, markup, short
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
 from .exchange import file
+from .graph import Graph
 from .memory import alive
 from .opened import formulas
-from .passes import passes
+from .passes import passes, vanishing
 from .records import Recording
 from .schema import dumps
 from .waiting import waiting
@@ -76,7 +77,7 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
         other = {} if beside is None else curves(beside, alive(beside))
         views = {
             "formulas": formulas(tape), "curves": together(curves(tape, held.alive), other, at), "sweeps": passes(tape),
-            "arrivals": arrivals(tape), "at": None if beside is None else at,
+            "arrivals": arrivals(tape), "noughts": _noughts(Graph(tape)), "at": None if beside is None else at,
         }  # fmt: skip
         return _filled("page.html", SCRIPTS, tape.title or "A recording", {"tape": dumps(held), "views": dumps(views)})
 
@@ -94,6 +95,14 @@ def save_html(
     beside, at: a recording and a number, as in `explore`.
     """
     return write_as(".html", path, page(tape, beside=beside, at=at))
+
+
+def _noughts(graph: Graph) -> dict[str, list[int]]:
+    """What is 0 up to rounding: the nodes of such gradients, and the cuts of such ghosts."""
+    gradients = [node.number for node in graph.nodes if node.of is not None]
+    gradients = [number for number in gradients if short(graph.number((number, 0))) == NOUGHT]
+    zero = vanishing(graph)
+    return {"gradients": gradients, "cuts": [number for number in sorted(zero) if graph.cuts[number].ghost]}
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: dict[str, str], **parts: str) -> Page:
