@@ -197,9 +197,3 @@ def test_a_value_at_the_end_of_a_coordinate_has_no_gradient_of_its_own():
     graph = Graph(tape)
     assert graph.label((0, 0)).value == graph.label((0, 0)).slope == 0.0
     assert graph.left((0, 0), 2.0) == "2 = ∂loss/∂log alpha"
-
-
-def test_json_holds_the_coordinate():
-    tape = trained(SGD(0.1, coordinates={"alpha": "log"}, optimizer=SGD(1e-3)), 2)
-    again = inspect.Recording.from_json(tape.to_json())
-    assert str(inspect.moved(again, "alpha")) == str(inspect.moved(tape, "alpha"))
