@@ -447,7 +447,8 @@ def test_a_trail_along_an_arrow_points_with_it():
     assert leaves(root, cut, "end") and cut.get("d") in {p.get("d") for p in classes(root, "th-cut")}
 
 
-def pictures_of_questions():
+@pytest.fixture(scope="module")
+def answers():
     tape, _, _ = run("sgd(0.1, mu=0.5)/sgd(0.01)")
     tall = trained(SGD(0.1, mu=0.5, horizon=2, optimizer=SGD(0.01)), 3, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True,
                    create_graph=True)  # fmt: skip
@@ -458,11 +459,6 @@ def pictures_of_questions():
         "parts": inspect.paths(tall, "alpha"),
         "paths": inspect.paths(tape, "alpha"),
     }
-
-
-@pytest.fixture(scope="module")
-def answers():
-    return pictures_of_questions()
 
 
 @pytest.mark.parametrize("name", ["moved", "left_range", "without", "parts", "paths"])
