@@ -86,7 +86,7 @@ def site(tmp_path_factory):
     """The folder of the built site: a new one, if .ci/run has built none."""
     if built := os.environ.get("TINYHYPER_SITE"):
         return Path(built)
-    for name in ("sphinx", "nbclient", "ipykernel"):
+    for name in ("sphinx", "myst_nb"):
         pytest.importorskip(name, reason="the site needs the extra docs")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]
