@@ -116,6 +116,17 @@ def test_a_program_is_lowered_and_run_without_optimizers(module):
     assert not {"optim", "inspect"} & {*map(ring_of, found)}
 
 
+def test_only_apply_asks_whether_somebody_watches():
+    """All else tells the watcher, whoever it is: also the one that does nothing, nobody."""
+    asks = {
+        (name, function.name)
+        for name, path in FILES.items() if name.startswith("tinyhyper.")
+        for function in ast.walk(ast.parse(path.read_text())) if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function) if isinstance(node, ast.Compare) and "NOBODY" in ast.unparse(node)
+    }  # fmt: skip
+    assert asks == {("tinyhyper.core.tensor", "apply")}
+
+
 def test_only_the_package_itself_imports_kernels():
     """So deleting the folder leaves all else as it is."""
     found = [name for name, known in IMPORTS.items() if any(one.startswith("tinyhyper.kernels") for one in known)]

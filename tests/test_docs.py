@@ -25,8 +25,13 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#\s]*)#?(?P<section>[^)\s
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 ENTRY = re.compile(r"^\*\*(?P<words>[^*]+)\.\*\* (?P<text>.*?)\n(?:\n|$)", re.MULTILINE | re.DOTALL)
 
+DEAR = ("hypergradients.md", "replay.md")  # these compile for many seconds; the site's build runs them as well
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow) if page.name in DEAR else page for page in PAGES],
+    ids=lambda page: page.name,
+)  # fmt: skip
 def test_examples_run_and_print_and_draw_what_the_page_shows(page, tmp_path):
     assert [*differences(page, tmp_path)] == []
 

@@ -73,8 +73,7 @@ def frozen(item: Any) -> Any:
 
 def copied(values: Any, array: np.ndarray) -> np.ndarray:
     """An array that the engine has made of values; whoever watches is told."""
-    if (watcher := current().tape) is not None:
-        watcher.copied(values, array)
+    current().watcher.copied(values, array)
     return array
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from .core.tape import Watcher
 from .sites import Site, caller, inside
 
 if TYPE_CHECKING:
     from .core.tape import Node
-    from .core.tensor import Tensor
-    from .core.tower import Optimizer
 
 
-class Watcher:
-    """The part that all watchers share. A subclass adds what it is told of operations, cuts and gradients."""
+class SiteWatcher(Watcher):
+    """A watcher that knows the step and the line of the user. A subclass says what it does with the rest."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -48,16 +45,16 @@ class Watcher:
         return None if self._node is None or self._node.op is None else self._node.op.name
 
     @contextmanager
-    def stepping(self, title: Any = None) -> Iterator[None]:
+    def stepping(self, level: Any = None) -> Iterator[None]:
         """An optimizer's step. If the package called this, everything in it counts as done by the line that called the
         package.
 
-        title: of the recording, or the optimizer itself.
+        level: the optimizer, or the title of the recording for a step by hand.
         """
         before, frame = self._site, sys._getframe(2)
         if inside(frame.f_globals.get("__name__", "")):
             self._site = caller(frame)
-        self.step(title)
+        self.step(level)
         try:
             yield
         finally:
@@ -66,15 +63,6 @@ class Watcher:
 
     def step(self, title: Any = None) -> None:
         """A step begins."""
-
-    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Any) -> None:
-        """A level is about to move a target. operands: the target, its gradient, its states and the hyperparameters."""
-
-    def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Any) -> None:
-        """A level has made this of a target, and these states."""
-
-    def copied(self, values: Any, array: np.ndarray) -> None:
-        """The engine has made an array of values: for an operation, for a tensor, or for NumPy."""
 
     def stepped(self) -> None:
         """A step has ended."""

@@ -14,6 +14,7 @@ import numpy as np
 import tinyhyper as th
 from tinyhyper.core.tape import current
 from tinyhyper.core.tensor import leaf
+from tinyhyper.inspect.labels import Labels
 from tinyhyper.optim import COORDINATES, Hyperparameter, Optimizer
 
 LIMIT = 0.003  # of an element of a clipped gradient
@@ -28,8 +29,8 @@ Loss = Callable[[Params], th.Tensor]
 def named(name: str, tensor: th.Tensor, role: Any = "weights") -> th.Tensor:
     """What a step has made: it keeps its gradient, and a recording is told what it is."""
     kept = tensor.retain_grad() if tensor.requires_grad else leaf(tensor)
-    if current().tape is not None:
-        current().tape.label(kept, name, role, 0, None, (0.0, np.inf) if role == "hyperparameter" else None)
+    if isinstance(watcher := current().watcher, Labels):
+        watcher.label(kept, name, role, 0, None, (0.0, np.inf) if role == "hyperparameter" else None)
     return kept
 
 

@@ -54,7 +54,7 @@ def run(optimizer: Any, rng: np.random.Generator, count: int = STEPS, **flags: b
         loss(params).backward(**flags)
         yield loss, params
         # A step by hand has to tell a recording of itself.
-        with nullcontext() if current().tape is None or isinstance(optimizer, Optimizer) else current().tape.stepping():
+        with nullcontext() if isinstance(optimizer, Optimizer) else current().watcher.stepping():
             optimizer.step(params)
 
 

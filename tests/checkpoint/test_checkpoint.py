@@ -115,6 +115,7 @@ TOWERS = {
 }
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize("name", TOWERS)
 @pytest.mark.parametrize("at", range(1, 5))
 @pytest.mark.parametrize("parts", [("wb", "w"), ("w", "b", "wb")], ids=["b rests", "in turn"])
@@ -158,6 +159,7 @@ def test_weights_that_are_not_moved_at_every_step(name, at, parts, path):
     assert bool(refused) == (TOWERS[name]().optimizer is not None and at in late)
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize("name", TOWERS)
 @pytest.mark.parametrize(
     "ways", [("plain", "watched"), pytest.param(("watched", "plain"), marks=pytest.mark.slow)], ids="/".join

@@ -291,4 +291,4 @@ def lines_of_code(text):
 def test_it_can_be_read_in_one_sitting():
     texts = [path.read_text() for path in FILES]
     assert len(FILES) <= 9  # __init__ names the order of the others
-    assert sum(map(lines_of_code, texts)) <= 997 and sum(text.count("\n") for text in texts) <= 1590
+    assert sum(map(lines_of_code, texts)) <= 996 and sum(text.count("\n") for text in texts) <= 1590

@@ -58,6 +58,7 @@ def state(optimizer):
     return repr(optimizer.state_dict())
 
 
+@pytest.mark.either_backend
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("name", TOWERS)
 def test_a_copy_between_backward_and_step_makes_the_same_step(name, copied):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinyhyper as th
-from tinyhyper.core.tape import current
+from tinyhyper.core.tape import NOBODY, current
 from tinyhyper.ops.operation import OPERATIONS, operation
 
 SWITCHES = [th.no_grad, th.detect_anomaly, th.record]
@@ -77,12 +77,12 @@ def test_generators_that_take_turns():
     @th.detect_anomaly()
     def watched():
         for _ in range(3):
-            yield current().tape
+            yield current().watcher
 
     first, second = watched(), watched()
     tapes = [next(generator) for _ in range(3) for generator in (first, second)]
     assert tapes[0] is tapes[2] is tapes[4] is not tapes[1] is tapes[3] is tapes[5]
-    assert current().tape is None
+    assert current().watcher is NOBODY
 
 
 def test_an_anomaly_in_a_generator_is_found():
@@ -127,7 +127,7 @@ def test_every_switch_decorates_every_kind_of_function(switch):
         outside = current()
         found = [plain(), *generator(), *asyncio.run(main())]
         assert all(state != outside for state in found) and current() == outside
-    assert current() == (True, None)
+    assert current() == (True, NOBODY)
 
 
 def test_tasks_record_for_themselves_across_an_await():
@@ -276,4 +276,4 @@ def test_a_backward_pass_keeps_the_mode_that_it_is_called_in():
         th.gradients(looked_at(x), x, create_graph=True)
         with th.no_grad():
             assert not looked_at(x).requires_grad
-    assert seen == [(False, tape), (True, tape)] and current() == (True, None)
+    assert seen == [(False, tape), (True, tape)] and current() == (True, NOBODY)

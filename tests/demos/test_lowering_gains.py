@@ -31,6 +31,7 @@ def test_without_a_lowering_a_program_is_another(case, monkeypatch):
     assert case.without is not lowering.BLOCKS or found[3] > without[3] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compiler_is_off(), reason="nothing is compiled")
 def test_the_command_prints_a_row_for_each(capsys, monkeypatch):
     for name, value in {"COPIES": 1, "ROUNDS": 1, "ROUND": 1e-4, "SIZE": 6_000}.items():

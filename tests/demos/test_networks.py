@@ -67,6 +67,7 @@ def test_what_a_residual_network_leaves(tmp_path):
     assert result["error"] == result["errors"][-1] and 0 <= result["error"] <= 100
 
 
+@pytest.mark.slow
 def test_what_a_writer_leaves(tmp_path):
     kind, run, data = writer()
     result = outcome(kind, run, data, Place(tmp_path))

@@ -6,10 +6,7 @@ from hypothesis import given, settings
 
 
 def for_all(few, many, **strategies):
-    """As `given`: of few examples, and where slow tests run of many. Without the compiler always of many.
-
-    For a test that compiles kernels for each example.
-    """
+    """As `given`: of few examples, and where slow tests run of many. Without the compiler always of many."""
     lengths = [many] if compiler_is_off() else [few, pytest.param(many, marks=pytest.mark.slow)]
 
     def decorate(test):

@@ -114,6 +114,26 @@ def touching(root):
     return found
 
 
+def overlapping(root):
+    """The boxes that lie on one another."""
+    return [
+        (a, b)
+        for a, b in combinations(inside(root), 2)
+        if not (a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1])
+    ]
+
+
+def on_an_edge(root):
+    """The texts that are neither in a box nor outside it."""
+    found = []
+    for one, (x0, y0, x1, y1) in texts(root):
+        for left, top, right, bottom in inside(root):
+            meet = left < x1 and x0 < right and top < y1 and y0 < bottom
+            if meet and not (left < x0 and x1 < right and top < y0 and y1 < bottom):
+                found.append(f"{one} | box")
+    return found
+
+
 def collisions(root):
     """What runs over a text, a text that leaves the picture, or an arrow that runs through a box."""
     width, height = map(float, root.get("viewBox").split()[2:])
@@ -122,12 +142,7 @@ def collisions(root):
     for (one, a), (other, b) in combinations(boxes, 2):
         if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
             found.append(f"{one} | {other}")
-    for one, (x0, y0, x1, y1) in boxes:
-        for left, top, right, bottom in inside(root):
-            meet = left < x1 and x0 < right and top < y1 and y0 < bottom
-            if meet and not (left < x0 and x1 < right and top < y0 and y1 < bottom):
-                found.append(f"{one} | box")
-    found += touching(root)
+    found += on_an_edge(root) + touching(root)
     for flow, line in arrows(root):
         for one, (x0, y0, x1, y1) in [*boxes, *(("box", corners) for corners in inside(root, shrink=2))]:
             if ((line >= (x0, y0)) & (line <= (x1, y1))).all(axis=1).any():

@@ -83,6 +83,15 @@ def by_hand(steps=2, create_graph=False, **cuts):
     return tape
 
 
+def crossing():
+    """A graph in which a value is read both with a cut and without, and another runs past both."""
+    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        y = th.tanh(a * b)
+        th.sum(y * y.detach("held") + a).backward()
+    return tape
+
+
 LEVELS = ("sgd(0.05)", "sgd(0.05, mu=0.5)", "adagrad(0.05)", "rmsprop(0.05)", "adam(0.05)", "adam-alpha(0.02)")
 stacks = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=3).map("/".join)
 

@@ -4,13 +4,12 @@ Where nothing is compiled, the words are read in Python, and the kernel runs as 
 """
 
 import ctypes
-from contextlib import nullcontext
 
 import numpy as np
 
 import tinyhyper as th
 from tinyhyper.core.operation import SPEC, ArraySpec
-from tinyhyper.core.tape import switched
+from tinyhyper.core.tape import Watcher, switched
 from tinyhyper.kernels import cache, entries
 from tinyhyper.kernels.backend import compiler_is_off
 from tinyhyper.kernels.entries import Operand, Output
@@ -23,7 +22,7 @@ def spec(array):
     return ArraySpec(*SPEC(array))
 
 
-class Calls:
+class Calls(Watcher):
     """Watches the engine, and keeps what every operation was given and gave."""
 
     def __init__(self):
@@ -32,22 +31,11 @@ class Calls:
     def operation(self, op, operands, outputs, call, nanoseconds):
         self.made.append((op, call, [x.array for x in operands], [x.array for x in outputs]))
 
-    def within(self, nodes):
-        return nullcontext(nodes)
-
-    def stepping(self, title=None):
-        return nullcontext()
-
-    def cut(self, *what):
-        pass
-
-    gradient = swept = moves = copied = cut
-
 
 def calls_of(function, *args):
     """What the engine carries out in a call of the function: (op, call, operands, outputs)."""
     calls = Calls()
-    with switched(tape=calls):
+    with switched(watcher=calls):
         function(*args)
     return calls.made
 

@@ -305,7 +305,7 @@ def chain(steps):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("steps", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [144, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_tangents_keep_nothing_and_checkpoints_the_root_of_the_steps(steps):
     for way in ("unroll", "checkpointed", "forward"):
         peak(chain(100), way)  # what is made once

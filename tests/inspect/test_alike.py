@@ -42,6 +42,7 @@ def words(root):
     return [text for text, _ in texts(root)]
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(2, 3), st.integers(0, 5))
 @example("adam(0.05)/sgd(1e-3)", 3, 0)
 def test_of_neighbouring_values_that_differ_the_picture_tells_that_they_do(stack, steps, seed):

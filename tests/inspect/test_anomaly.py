@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_model import loss_of, make_params
 
 import tinyhyper as th
-from tinyhyper.core.tape import Node, current
+from tinyhyper.core.tape import NOBODY, Node, current
 from tinyhyper.ops.operation import OPERATIONS
 from tinyhyper.optim import SGD, Adam, RMSProp
 from tinyhyper.testing import alive, collector_off
@@ -29,10 +29,10 @@ def leaf(*values):
 
 def anomaly(function, *args):
     """The message of the anomaly in a call."""
-    before = current().tape
+    before = current().watcher
     with pytest.raises(th.AnomalyError) as error, th.detect_anomaly():
         function(*args)
-    assert current().tape is before
+    assert current().watcher is before
     return str(error.value)
 
 
@@ -360,15 +360,15 @@ def test_layers_raise_no_false_alarm():
 
 
 def test_it_is_off_outside_and_after_an_error_and_nests():
-    assert current().tape is None
+    assert current().watcher is NOBODY
     with th.detect_anomaly():
-        watch = current().tape
+        watch = current().watcher
         with th.detect_anomaly():
-            assert current().tape is not watch
+            assert current().watcher is not watch
         with th.record() as tape:
             th.log(leaf(0.0))
-        assert current().tape is watch and len(tape.nodes) == 2
-    assert current().tape is None
+        assert current().watcher is watch and len(tape.nodes) == 2
+    assert current().watcher is NOBODY
 
     @th.detect_anomaly()
     def decorated(depth):
@@ -376,7 +376,7 @@ def test_it_is_off_outside_and_after_an_error_and_nests():
 
     with pytest.raises(th.AnomalyError):
         decorated(2)
-    assert current().tape is None
+    assert current().watcher is NOBODY
     th.log(leaf(0.0))
 
 
@@ -386,7 +386,7 @@ def test_it_keeps_no_graph_alive():
     with th.detect_anomaly(), collector_off():
         for _ in range(6):
             train(optimizer, params, 1)
-            counts.append((alive(Node, th.Tensor), len(current().tape._origins)))
+            counts.append((alive(Node, th.Tensor), len(current().watcher._origins)))
     assert counts[2:] == counts[2:3] * 4
 
 

@@ -40,6 +40,7 @@ def where(root, pattern):
 # Ghosts
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5))
 def test_the_ghosts_that_would_have_flowed_on_are_drawn_the_largest_first_and_the_others_counted(stack, seed):
     tape = run(f"{stack}/sgd(1e-3)", seed=seed)[0]
@@ -232,6 +233,7 @@ def test_a_value_that_was_not_finite_from_the_start_has_a_table():
 # What a file holds
 
 
+@pytest.mark.either_backend
 @example("sgd(0.05)", 2, True)
 @example("adam(0.05)/adam(0.05)/sgd(0.05)", 2, True)
 @given(stacks, st.integers(1, 3), st.booleans())
@@ -261,11 +263,3 @@ def test_what_is_left_out_is_counted():
     rows = [(f"w{n}", inspect.saved.Saved(f"w{n}", "weights", 0, None, (2,), 16, "value")) for n in range(9)]
     part = contents.Section("value", rows, 4)
     assert [text for *_, text in part.boxes][-1] == "and 5 more" and "9 arrays, 144 B" in part.words[0][1]
-
-
-@pytest.mark.parametrize("stack", ["sgd/sgd", "adam/adam/sgd"])
-def test_the_pictures_fit_a_projector(stack):
-    tape = run(stack)[0]
-    for answer in (inspect.kept_alive(tape), inspect.checkpoint(tape), inspect.ghosts(tape)):
-        root = drawn(answer)
-        assert float(root.get("width")) <= 1280 and collisions(root) == []

@@ -26,6 +26,7 @@ def drawn(tape):
     return curves(tape, alive(tape))
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(1, 4), st.data())
 def test_a_run_that_is_rewound_and_made_again_lies_on_the_first(stack, steps, data):
     params = {"w": th.tensor([1.0, -2.0], requires_grad=True)}

@@ -1,7 +1,9 @@
 """Ghosts: what would have flowed through a cut, along which paths a gradient came, and the recording run again."""
 
 import itertools
+from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,19 +18,24 @@ from tinyhyper.inspect.paths import Paths
 from tinyhyper.ops.operation import operation
 
 
-class Uncut:
-    """`detach`, but for one call: there it gives what `instead` makes of the tensor."""
+@contextmanager
+def uncut(number, instead):
+    """`detach`, but for one call: there it gives what `instead` makes of the tensor. What that call met is given."""
+    calls, met = itertools.count(), SimpleNamespace()
 
-    def __init__(self, number, instead):
-        self.number, self.instead, self.calls = number, instead, itertools.count()
-        self.source = self.result = self.before = None
-
-    def __call__(self, tensor, reason=None):
-        if next(self.calls) != self.number:
+    def detach(tensor, reason=None):
+        if next(calls) != number:
             return Tensor(tensor.array)
-        self.source, self.before = tensor, tensor.grad
-        self.result = self.instead(tensor)
-        return self.result
+        met.source, met.before, met.result = tensor, tensor.grad, instead(tensor)
+        return met.result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "detach", detach)
+        yield met
+
+
+def of_its_own(tensor):
+    return leaf(Tensor(tensor.array))
 
 
 @pytest.mark.slow
@@ -36,14 +43,12 @@ class Uncut:
 def test_a_ghost_is_the_gradient_that_flows_where_that_one_cut_is_not_made(stack, seed, data):
     tape, _, _ = run(stack, seed=seed)
     cut = data.draw(st.sampled_from(tape.cuts))
-    uncut = Uncut(cut.number, lambda tensor: leaf(Tensor(tensor.array)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "detach", lambda self, reason=None: uncut(self, reason))
+    with uncut(cut.number, of_its_own) as met:
         run(stack, seed=seed, ghosts=False)
     if cut.ghost is None:
-        assert uncut.result.grad is None or not np.any(uncut.result.grad.numpy())
+        assert met.result.grad is None or not np.any(met.result.grad.numpy())
         return
-    np.testing.assert_allclose(tape.ghost(cut), uncut.result.grad.numpy(), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(tape.ghost(cut), met.result.grad.numpy(), rtol=1e-9, atol=1e-14)
     assert cut.ghost == pytest.approx(float(np.linalg.norm(tape.ghost(cut))) * (-1 if cut.ghost < 0 else 1))
 
 
@@ -53,11 +58,9 @@ def test_where_a_graph_was_behind_the_cut_the_ghost_arrives_at_what_was_cut(stac
     tape, _, _ = run(stack, steps=2, seed=seed)
     first = [cut for cut in tape.cuts if cut.severed and cut.step == 1]
     cut = data.draw(st.sampled_from(first))
-    uncut = Uncut(cut.number, lambda tensor: tensor)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "detach", lambda self, reason=None: uncut(self, reason))
+    with uncut(cut.number, lambda tensor: tensor) as met:
         run(stack, steps=2, seed=seed, ghosts=False)
-    arrived = uncut.source.grad.numpy() - (0.0 if uncut.before is None else uncut.before.numpy())
+    arrived = met.source.grad.numpy() - (0.0 if met.before is None else met.before.numpy())
     np.testing.assert_allclose(tape.ghost(cut), arrived, rtol=1e-9, atol=1e-12)
 
 
@@ -96,15 +99,14 @@ def test_the_cuts_of_a_rule_of_ones_own_have_their_ghosts(seed, tuned, data):
 
     tape = run_own(True)
     cut = data.draw(st.sampled_from(tape.cuts))
-    uncut = Uncut(cut.number, lambda tensor: leaf(Tensor(tensor.array)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "detach", lambda self, reason=None: uncut(self, reason))
+    with uncut(cut.number, of_its_own) as met:
         run_own(False)
-    wanted = np.zeros(cut.shape) if uncut.result.grad is None else uncut.result.grad.numpy()
+    wanted = np.zeros(cut.shape) if met.result.grad is None else met.result.grad.numpy()
     np.testing.assert_allclose(tape.ghost(cut), wanted, rtol=1e-9, atol=1e-14)
     assert np.any(wanted) or cut.shape == ()
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5))
 def test_every_detach_is_a_cut_on_the_tape(stack, seed):
     calls = []
@@ -121,6 +123,7 @@ def test_every_detach_is_a_cut_on_the_tape(stack, seed):
     assert {edge.cut for edge in tape.edges if edge.flow == "cut"} == set(range(len(tape.cuts)))
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5), st.booleans())
 def test_recording_changes_nothing(stack, seed, ghosts):
     generator = np.random.default_rng(seed)
@@ -143,6 +146,7 @@ def test_recording_changes_nothing(stack, seed, ghosts):
         assert level.hyperparameters == twin.hyperparameters
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(0, 5), st.booleans(), st.sampled_from([1, 3, 200]))
 def test_the_parts_of_a_gradient_add_up_to_it(stack, seed, create_graph, limit):
     tape, _, _ = run(stack, seed=seed, create_graph=create_graph)

@@ -10,7 +10,7 @@ import recordings
 from recordings import by_hand, tower
 
 import tinyhyper as th
-from tinyhyper.core.tape import current
+from tinyhyper.core.tape import NOBODY, current
 from tinyhyper.core.tensor import leaf
 from tinyhyper.finite import norm
 from tinyhyper.inspect.groups import contributions
@@ -137,7 +137,7 @@ def test_nothing_is_recorded_outside():
     (x * 3.0).backward()
     x.detach()
     assert counts == (len(tape.nodes), len(tape.edges), len(tape.cuts))
-    assert current().tape is None
+    assert current().watcher is NOBODY
 
 
 def test_recordings_nest_and_survive_errors():
@@ -150,7 +150,7 @@ def test_recordings_nest_and_survive_errors():
         th.exp(x)
     assert [node.op for node in outer.nodes if node.op] == ["multiply", "exp"]
     assert [node.op for node in inner.nodes if node.op] == ["tanh"]
-    assert current().tape is None
+    assert current().watcher is NOBODY
 
 
 def test_nothing_is_held_alive_and_no_cycle_is_made():

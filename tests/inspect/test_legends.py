@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import SPACE, collisions
@@ -79,6 +80,7 @@ def check_bars(answer, keys):
     return seen
 
 
+@pytest.mark.either_backend
 @example("sgd(0.05)", 1, 1, 0)
 @example("adam(0.05)/sgd(0.05)/sgd(0.05)", 1, 3, 0)
 @given(stacks, st.integers(1, 2), st.integers(1, 3), st.integers(0, 5))

@@ -57,8 +57,8 @@ def test_the_moves_are_those_that_were_made(actions, text, ghosts):
         stayed = [n + 1 for n in made if n not in moves]
         assert (f" At {steps_told(stayed)} it stayed the same" in answer.text) == bool(stayed)
         jumps = [(one, two) for one, two in zip(made, made[1:]) if values[one][1] != values[two][0]]
-        assert re.findall(r"by hand from \S+ to (\S+) before step (\d+)", answer.text) == [
-            (f"{values[two][0]:.4g}", str(two + 1)) for _, two in jumps
+        assert re.findall(r", and set by hand from (\S+) to (\S+) before step (\d+)", answer.text) == [
+            (f"{values[one][1]:.4g}", f"{values[two][0]:.4g}", str(two + 1)) for one, two in jumps
         ]
     assert all(f"{step}" in answer.text for step in skipped if step in told)
     assert "lost" not in inspect.left_range(tape, "alpha").text
@@ -102,11 +102,6 @@ def test_of_several_values_each_is_called_skipped():
             optimizer.step(params)
     made = {"w[2]": 1, "(alpha": 2, "loss[1]": 1, "∂loss[1]/∂w[1]": 1, "∂loss[1]/∂(alpha": 2}
     assert called_skipped(inspect.svg(tape, step=1)) == made
-
-
-def test_what_is_set_by_hand_is_no_move():
-    tape, *_ = eventful(["nothing", "nothing", "set"], "sgd(0.1) / sgd(0.01)")
-    assert ", and set by hand from 0.132 to 0.6 before step 3." in inspect.moved(tape, "alpha").text
 
 
 @pytest.mark.parametrize("skipped", [[0], [3], [2, 1], [1, 1]])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import trained
 
 import tinyhyper as th
 from tinyhyper import inspect
@@ -182,20 +183,12 @@ def test_losses_without_steps_are_numbered_as_they_came_and_found_by_their_numbe
 def test_what_is_called_kappa_is_said():
     tall, short = named_run(["w"])[0], named_run(["kappa"])[0]
     assert tall.tree().splitlines()[2] == "kappa is the alpha of level 1."
-    assert "kappa is the alpha" not in th.inspect.tree(tape_of_one_level())
+    assert "kappa is the alpha" not in trained("sgd").tree()
     assert str(inspect.paths(tall, "level1.alpha")) == str(inspect.paths(tall, "kappa"))
     assert "level1.alpha" not in inspect.paths(tall, "kappa").text
     assert inspect.paths(short, "level1.alpha").text
     with pytest.raises(th.ArgumentError, match="names several values here"):
         inspect.paths(short, "kappa")
-
-
-def tape_of_one_level():
-    params = {"w": th.tensor([1.0], requires_grad=True)}
-    with th.record() as tape:
-        th.sum(params["w"]).backward()
-        th.optim.SGD(0.1).step(params)
-    return tape
 
 
 @pytest.mark.parametrize("ask", [inspect.moved, inspect.left_range, inspect.paths, inspect.why_zero])

@@ -63,6 +63,7 @@ def same(text, value):
     return float(text) in {float(short(value, digits)) for digits in (3, 4, MOST)}
 
 
+@pytest.mark.either_backend
 @given(stacks, st.integers(1, 3), st.integers(0, 5))
 def test_every_number_of_a_row_is_the_recordings_to_the_digits_shown(stack, steps, seed):
     tape = run(stack, steps=steps + 1, seed=seed)[0]

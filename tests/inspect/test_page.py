@@ -870,6 +870,34 @@ def test_on_a_projector_the_first_view_shows_lanes_beside_boxes_and_the_whole_le
     reader.screenshot(f"first-{theme}-{width}x{height}")
 
 
+VIEWS = {
+    "alpha": "explorer.choose(explorer.cy.getElementById('1|alpha|2|values'))",
+    "ticked": "explorer.choose(null); explorer.flip([0], true)",
+    "backward": "explorer.flip([0], false); explorer.pass(); explorer.advance(3)",
+    "opened-loss": "explorer.endPass(); explorer.enter(explorer.cy.nodes('.loss').first())",
+    "opened-rule": "explorer.leave(0); explorer.enter(explorer.cy.getElementById('0|bias|2|values'))",
+}
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (1920, 1080)])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_each_view_fits_a_projector(reader, tape, theme, width, height):
+    reader.size(width, height)
+    reader.system(theme)
+    ends = "const { scrollWidth, scrollHeight } = document.documentElement; return [scrollWidth, scrollHeight]"
+    reader.open(tape, beside=trained("adam/sgd", 4))
+    reader.ask("explorer.go(2, false)")
+    for name, act in VIEWS.items():
+        reader.ask(act)
+        assert reader.ask(ends) == [width, height]
+        assert reader.ask("return document.querySelector('#details').scrollTop") == 0
+        reader.screenshot(f"view-{name}-{theme}-{width}x{height}")
+    reader.open(program())
+    reader.driver.find_element("css selector", "g[data-line='2'] text").click()
+    assert reader.ask(ends) == [width, height]
+    reader.screenshot(f"view-program-{theme}-{width}x{height}")
+
+
 def test_nothing_of_the_graph_is_behind_the_numbers_of_the_steps(reader):
     reader.size(1280, 720)
     reader.open(recorded("adam/sgd/sgd", 3, {"weight": [1.0, 2.0], "bias": [0.0, 0.5]}))
@@ -1006,7 +1034,7 @@ def badges(reader):
 
 
 CLIMB = [
-    ("loss[1]", "1"), ("w[1]", "norm 3.578"), ("✂ cut 3 of ∂loss/∂w[0]", "norm 0.3578"),
+    ("loss[1]", "1"), ("w[1]", "norm 3.578"), ("✂ cut 3 of ∂loss[0]/∂w[0]", "norm 0.3578"),
     ("✂ cut 2 of w[0]", "norm 3.578"), ("alpha[1]", "-16"), ("✂ cut 1 of ∂loss/∂alpha", "0.16"),
     ("✂ cut 0 of alpha[0]", "-16"),
 ]  # fmt: skip
@@ -1247,6 +1275,11 @@ def test_a_picture_in_a_file_of_its_own_is_as_light_as_the_system(reader, tape, 
     assert reader.ask(ground) == {"dark": DARK, "light": LIGHT}[theme]
 
 
+def name_of(path):
+    """What a picture of the docs is called: of two `rule.svg`, each has its own name."""
+    return "-".join(path.relative_to(FIGURES).with_suffix("").parts)
+
+
 @pytest.fixture(scope="module")
 def pictures(tape, windows):
     tall = recorded("sgd(0.1)/sgd(0.001)/sgd(1e-6)/sgd(1e-11)", 4)
@@ -1262,8 +1295,8 @@ def pictures(tape, windows):
         "frame-adam": tape.frames()[-2],
         "frame-graph": crossing().frames()[-1],
         "ghosts": th.inspect.ghosts(tape).svg(),
-        **{ask.__name__: ask(many).svg() for ask in (th.inspect.kept_alive, th.inspect.ghosts, th.inspect.checkpoint)},
-        **{f"docs-{path.stem}": path.read_text(encoding="utf-8") for path in DRAWN},
+        **{ask.__name__: ask(many).svg() for ask in (th.inspect.kept_alive, th.inspect.times, th.inspect.checkpoint)},
+        **{f"docs-{name_of(path)}": path.read_text(encoding="utf-8") for path in DRAWN},
     }
 
 

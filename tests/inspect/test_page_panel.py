@@ -11,6 +11,9 @@ from recordings import trained as recorded
 
 import tinyhyper as th
 from tinyhyper.inspect.ghosts import Rerun, arrived
+from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.passes import vanishing
+from tinyhyper.plain import NONE_YET, NOUGHT, short
 
 TEXT = "sgd(0.1)/sgd(0.01)/sgd(1e-3)"
 PARTS = ["details", "cutting", "alive", "words", "keys"]
@@ -68,6 +71,87 @@ def test_a_line_of_ghosts_names_their_cuts(reader, tape):
         ".map((cut) => [cut.source, cut.output])).map((one) => one.innerText || one.textContent).join('|')"
     )
     assert rows.count(" at cut") == len({(cut.source, cut.output) for cut in tape.cuts if cut.ghost is not None})
+
+
+FACTS = """
+    const facts = (place) => [...explorer.details.facts(place)[0].children].map((one) => one.textContent);
+    return arguments[0].map((place) => facts(place).flatMap((text, n, all) => n % 2 ? [] : [[text, all[n + 1]]]));
+"""
+BOXES = """
+    return [...explorer.lanes.boxes.values()].filter(({ kind, names }) => kind === "gradient" && names.size === 1)
+        .map((box) => [[...box.names.values()][0], captionOf(box, explorer.tape).split("\\n")[1] ?? ""]);
+"""
+
+
+@pytest.mark.parametrize("ghosts", [True, False])
+def test_a_norm_is_called_so(reader, ghosts):
+    """A number that stands for an array cannot be taken for the only number of one element."""
+    tape = recorded("adam/sgd", 3, {"u": [0.8, -0.1], "b": 0.5}, ghosts=ghosts)
+    reader.open(tape)
+    places = [(node.number, n) for node in tape.nodes for n in range(len(node.outputs))]
+    for place, rows in zip(places, reader.ask(FACTS, places)):
+        cuts = sum(cut.place == place and cut.ghost is not None for cut in tape.cuts)
+        for row, told in rows:
+            normed = tape.output(place).number is None or (row.startswith("ghost") and cuts > 1)
+            if row == "gradient" or row.startswith("ghost"):
+                assert told.startswith("no") or told[0] in "−0123456789~"
+                assert told.startswith("norm ") == (normed and re.search(r"\d", told.split(":")[0]) is not None)
+    boxes = reader.ask(BOXES)
+    assert len(boxes) > 10
+    for place, told in boxes:
+        output = tape.output(tuple(place))
+        if told not in (NOUGHT, NONE_YET):
+            assert told.startswith("norm ") == (output.number is None)
+            value = output.norm if output.number is None else output.number
+            assert number(told.split()[-1]) == pytest.approx(value, rel=1e-3)
+
+
+def test_what_is_0_up_to_rounding_is_called_so_as_in_pictures(reader, tape):
+    reader.open(tape)
+    graph = Graph(tape)
+    tuned = {tuple(place): told for place, told in reader.ask(BOXES) if tape.node(tuple(place)).of}
+    assert {NOUGHT} < {*tuned.values()}
+    for place, told in tuned.items():
+        of, nought = tape.node(place).of, short(graph.number(place)) == NOUGHT
+        assert (told == NOUGHT) == nought
+        ((*_, gradient),) = [row for row in reader.ask(FACTS, [of])[0] if row[0] == "gradient"]
+        assert gradient.startswith(NOUGHT) == nought
+        name, step = tape.output(of).label.name, tape.node(of).step
+        reader.ask("explorer.choose(explorer.cy.getElementById(arguments[0]))", f"1|{name}|{step}|values")
+        if re.search("^∂loss.* = ", reader.says(), re.MULTILINE):
+            assert (f" = {NOUGHT}" in reader.says()) == nought
+            assert not (nought and " %" in reader.says().replace("100 %", ""))
+    for cut in tape.cuts:
+        told = reader.ask("return explorer.details.ghosts([explorer.tape.cuts[arguments[0]]])", cut.number)
+        assert told.startswith(NOUGHT) == (bool(cut.ghost) and cut.number in vanishing(graph))
+
+
+@pytest.mark.parametrize("text", ["sgd(0.1, mu=0.5)/sgd", "adam/sgd", "adam/adam(0.1)/sgd"])
+def test_the_list_of_cuts_names_what_was_cut(reader, text):
+    """A state by the name that the rule gives it, and not by that of the weight to which it belongs."""
+    tape = recorded(text, 3)
+    reader.open(tape)
+    reader.tab("cutting")
+    graph = Graph(tape)
+    for step in range(1, 4):
+        reader.ask(f"explorer.go({step}, false)")
+        named = {name for names in re.findall(r", [\w ]+: (.*)", reader.says("cuts")) for name in names.split(", ")}
+        assert named == {graph.name(cut.place) for cut in tape.cuts if cut.step == step}
+
+
+def test_no_key_is_explained_that_does_nothing(reader):
+    shown = "[...document.querySelectorAll('#keys dt')].filter((one) => one.offsetParent)"
+    always, steps, passes = {"← → ↑ ↓", "Enter", "Esc", "+ − 0"}, {"← →", ", and ."}, {"b", "← →"}
+    alone = recorded("sgd", 1)
+    with th.record() as bare:
+        th.tanh(th.tensor([1.0, 2.0]))
+    w = th.tensor([1.0, 2.0], requires_grad=True)
+    with th.record() as graph:
+        th.sum(w**2).backward()
+    for tape, some in ((alone, {*steps, *passes, "space"}), (graph, {*passes, "space"}), (bare, set())):
+        reader.open(tape)
+        reader.tab("keys")
+        assert {*reader.ask(f"return {shown}.map((one) => one.innerText)")} == always | some
 
 
 def chained(steps, losses=1):

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import pytest
 from recordings import trained
 
+from tinyhyper.inspect.equation import Equation
 from tinyhyper.inspect.exchange import file
 from tinyhyper.inspect.explorer import page
 from tinyhyper.inspect.paths import _gradients
@@ -45,6 +46,15 @@ def test_making_a_page_takes_as_much_for_each_step(ghosts):
     page(trained(TOWER, 2, ghosts=ghosts))  # what is done only once
     counts = [instructions(lambda tape=tape: page(tape)) for tape in (trained(TOWER, n, ghosts=ghosts) for n in FEW)]
     assert counts[2] - counts[1] < 2.1 * (counts[1] - counts[0])
+
+
+def test_the_equation_of_operations_alike_is_found_once():
+    counts = []
+    for steps in (2, 6):
+        with patch("tinyhyper.inspect.opened.Equation", side_effect=Equation) as made:
+            page(trained("adam/sgd", steps, {"w": [1.0, -2.0], "b": 0.5}))
+        counts.append(made.call_count)
+    assert counts[0] == counts[1] > 0
 
 
 def test_no_path_is_swept_twice_for_a_page():

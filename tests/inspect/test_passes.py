@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import classes, collisions, leaves
-from recordings import by_hand, run, skipping, stacks, trained
+from recordings import by_hand, crossing, run, skipping, stacks, trained
 from replayed import batches, loss_of, make
 
 import tinyhyper as th
@@ -22,7 +22,7 @@ from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.passes import passes
 from tinyhyper.optim.horizon import Window
 from tinyhyper.testing.tower import Level, Tower
-from tinyhyper.watcher import Watcher
+from tinyhyper.watcher import SiteWatcher
 
 ABOVE = Level(th.optim.SGD, {"alpha": 0.0001}, {})
 HORIZONS = st.sampled_from([1, 2, None])
@@ -30,7 +30,7 @@ HORIZONS = st.sampled_from([1, 2, None])
 
 def swept(make):
     """What a function makes, and for each backward pass the serials of the engine's nodes as the sweep came to them."""
-    found, noted = [], Watcher._noted
+    found, noted = [], SiteWatcher._noted
 
     def listening(watcher, nodes):
         found.append([])
@@ -38,7 +38,7 @@ def swept(make):
             found[-1].append(node.serial)
             yield node
 
-    with patch.object(Watcher, "_noted", listening):
+    with patch.object(SiteWatcher, "_noted", listening):
         return make(), found
 
 
@@ -68,14 +68,6 @@ def where(one):
     return [stop.cut if stop.place is None else stop.place for stop in one.stops]
 
 
-def names(tape, one):
-    graph = Graph(tape)
-    return [
-        f"cut of {graph.name(tape.cuts[stop.cut].place)}" if stop.place is None else graph.name(stop.place)
-        for stop in one.stops
-    ]
-
-
 def follows_the_sweep(tape, orders):
     """Whether the stops of each pass come in the order in which a sweep from its loss came to the nodes."""
     for one in passes(tape):
@@ -89,6 +81,7 @@ def follows_the_sweep(tape, orders):
             assert here == [serial for serial in dict.fromkeys(serials) if serial in order]
 
 
+@pytest.mark.either_backend
 @given(stacks, st.booleans(), st.booleans())
 def test_the_stops_come_in_the_order_of_the_sweep(stack, ghosts, create_graph):
     (tape, *_), orders = swept(lambda: run(stack, ghosts=ghosts, create_graph=create_graph))
@@ -105,6 +98,7 @@ RUNS = stacks.map(lambda stack: lambda ghosts: run(stack, ghosts=ghosts)[0])
 WINDOWS = HORIZONS.map(lambda horizon: lambda ghosts: windowed(horizon, ghosts))
 
 
+@pytest.mark.either_backend
 @given(RUNS | WINDOWS)
 def test_each_stop_is_the_same_without_ghosts(make):
     """A recording says where gradients flow and which cuts stop them; the second run only adds numbers."""
@@ -128,16 +122,6 @@ def test_the_numbers_are_those_of_this_loss_alone(factors, value):
         assert one.stops[0].place == one.loss and one.stops[0].value == 1.0
         assert [values[place] for place in values if tape.node(place).kind == "leaf"] == [pytest.approx(3 * factor)]
         assert [stop.value for stop in one.stops if stop.cut is not None] == [pytest.approx(2 * factor)]
-
-
-def test_the_pass_of_a_tower_climbs_and_is_stopped_at_each_level():
-    tape = trained("sgd(0.1)/sgd(0.01)", 2, ghosts=True)
-    first, second = passes(tape)
-    assert names(tape, first) == ["loss[0]", "sum", "square", "w[0]"]
-    climbed = ["w[1]", "cut of ∂loss[0]/∂w[0]", "cut of w[0]", "alpha[1]", "cut of ∂loss/∂alpha", "cut of alpha[0]"]
-    assert names(tape, second)[3:] == climbed
-    ghosts = {stop.cut: stop.value for stop in second.stops if stop.cut is not None}
-    assert ghosts == {number: pytest.approx(tape.cuts[number].ghost) for number in ghosts}
 
 
 @pytest.mark.either_backend
@@ -236,18 +220,8 @@ def test_a_frame_says_norm_of_a_norm_and_of_no_number(array, stack):
         assert len(norms) == several * array
 
 
-def test_frames_of_a_tower_of_height_3_fit_a_projector():
-    pictures = trained("sgd(0.1)/sgd(0.001)/sgd(1e-6)/sgd(1e-11)", 4).frames()
-    sizes = {tuple(map(int, re.search(r'width="(\d+)" height="(\d+)"', picture).groups())) for picture in pictures}
-    assert len(sizes) == 1 and all(width <= 1280 and height <= 720 for width, height in sizes)
-
-
 def test_frames_of_a_graph_without_steps_are_of_its_boxes():
-    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
-    with th.record(ghosts=True) as tape:
-        y = th.tanh(a * b)
-        th.sum(y * y.detach("held") + a).backward()
-    pictures = tape.frames()
+    pictures = crossing().frames()
     assert all(collisions(ElementTree.fromstring(picture)) == [] for picture in pictures)
     assert [text.split(". ", 1)[1] for text in captions(pictures)] == [
         "backward() begins at loss[0], with 1.",

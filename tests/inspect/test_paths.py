@@ -28,9 +28,11 @@ def product(params):
     return (reduce(lambda x, y: x * y, params.values()) - 1) ** 2
 
 
-def windowed(horizon, steps, weights=4):
-    params = {f"w{n}": (n + 1) / 4 for n in range(weights)}
-    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
+def multiplied(horizon, weights, seed, steps, mu=0.0):
+    """A recording of some weights' product under SGD / SGD, in windows of a horizon."""
+    starts = np.random.default_rng(seed).normal(size=weights)
+    params = {f"w{n}": float(start) for n, start in enumerate(starts)}
+    optimizer = SGD(0.1, mu=mu, horizon=horizon, optimizer=SGD(0.001))
     return trained(optimizer, steps, params, product, ghosts=True, create_graph=True)
 
 
@@ -98,7 +100,7 @@ def test_the_paths_to_a_gradient_of_a_goal_begin_at_the_goal_alone(horizon, obje
 
 @pytest.mark.parametrize("horizon, steps", [(2, 3), (3, 7), (2, 5)])
 def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps):
-    answer = inspect.paths(windowed(horizon, steps), "alpha")
+    answer = inspect.paths(multiplied(horizon, 4, 0, steps), "alpha")
     assert "paths) → alpha" in str(answer)
     drawn = answer.svg()
     amounts = [float(text) for text in re.findall(r"th-amount[^>]*>(?:[^<]+: )?([-.e\d]+)<", drawn)]
@@ -108,7 +110,7 @@ def test_where_paths_are_taken_together_each_arrow_has_its_amount(horizon, steps
 
 
 def test_a_picture_of_long_paths_shows_their_first_steps():
-    drawn = inspect.paths(windowed(9, 10, weights=1), "alpha").svg()
+    drawn = inspect.paths(multiplied(9, 1, 0, 10), "alpha").svg()
     assert {int(step) for step in re.findall(r">after step (\d+)", drawn)} == {*range(1, 8)}
 
 
@@ -156,11 +158,7 @@ def legend(root):
 @given(st.integers(2, 4), st.integers(1, 3), st.sampled_from([0.0, 0.5]), st.integers(0, 9))
 @example(3, 1, 0.5, 0)  # one path is more than each group
 def test_the_band_that_stands_out_is_the_way_that_contributes_most(horizon, weights, mu, seed):
-    generator = np.random.default_rng(seed)
-    params = {f"w{n}": float(start) for n, start in enumerate(generator.normal(size=weights))}
-    optimizer = SGD(0.1, mu=mu, horizon=horizon, optimizer=SGD(0.001))
-    tape = trained(optimizer, horizon + 1, params, product, ghosts=True, create_graph=True)
-    answer = inspect.paths(tape, "alpha", limit=10**6)
+    answer = inspect.paths(multiplied(horizon, weights, seed, horizon + 1, mu), "alpha", limit=10**6)
     ways = defaultdict(list)
     for path, contribution, *_ in answer.rows:
         kinds = [re.sub(r"w\d(\.velocity)?", "w", name) for name in path.split(" → ")]
@@ -177,7 +175,7 @@ def test_the_band_that_stands_out_is_the_way_that_contributes_most(horizon, weig
 
 @pytest.mark.parametrize("horizon, steps", [(9, 10), (1, 3)])
 def test_a_band_that_is_not_known_or_is_all_there_is_has_no_words_in_the_legend(horizon, steps):
-    root = ElementTree.fromstring(inspect.paths(windowed(horizon, steps, weights=1), "alpha").svg())
+    root = ElementTree.fromstring(inspect.paths(multiplied(horizon, 1, 0, steps), "alpha").svg())
     assert "th-trail" not in legend(root) and "th-kept" in legend(root)
     assert bool(classes(root, "th-trail")) == (horizon == 1)
 
@@ -205,14 +203,6 @@ def test_the_caption_says_what_each_of_the_largest_paths_contributes():
     for path, contribution, *_ in answer.rows[:4]:
         assert f"{path.split(' → ')[1]}: {contribution:.4g}" in words
     assert "; and 5 more." in words
-
-
-def multiplied(horizon, weights, seed, steps):
-    """A recording of some weights' product under SGD / SGD, in windows of a horizon."""
-    starts = np.random.default_rng(seed).normal(size=weights)
-    params = {f"w{n}": float(start) for n, start in enumerate(starts)}
-    optimizer = SGD(0.1, horizon=horizon, optimizer=SGD(0.001))
-    return trained(optimizer, steps, params, product, ghosts=True, create_graph=True)
 
 
 @given(st.integers(1, 2), st.integers(1, 8), st.integers(0, 9))
@@ -254,9 +244,11 @@ def test_a_band_names_the_groups_of_paths_along_it_and_its_number_is_their_sum(h
 
 
 def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
-    answer = inspect.paths(windowed(3, 3), "alpha")
+    tape = multiplied(3, 4, 0, 3)
+    answer = inspect.paths(tape, "alpha")
+    assert "no backward pass has reached alpha[1] yet" in inspect.why_zero(tape, "alpha[1]").text
     assert answer.question == "Why does alpha[1] get a gradient, and along which paths?"
-    assert answer.text.startswith("It gets none. A loss depends on alpha[1] along kept edges")
+    assert answer.text.startswith("It gets none. A loss depends on alpha[1] along kept edges, but no backward pass has")
     root = ElementTree.fromstring(answer.svg())
     assert legend(root) == {"th-kept", "th-value"}  # a kept edge covers that of backward()
     assert [part for part in classes(root, "th-trail") if part.get("d")] == []  # no band is drawn, so none is explained

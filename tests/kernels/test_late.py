@@ -42,8 +42,9 @@ except KeyboardInterrupt:
 WORK = ["lambda: th.tanh(x)", "lambda: x @ np.ones((3, 2))", "lambda: th.conv2d(x, np.ones((2, 2, 3, 2)), padding=1)"]
 
 
-@pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("name", ["numba", "numba.core.types.misc", "numba.np.ufunc"])
+@pytest.mark.parametrize(
+    "name, work", [*zip(["numba", "numba.core.types.misc", "numba.np.ufunc"], WORK), *[("numba", w) for w in WORK[1:]]]
+)
 def test_an_interrupt_while_numba_is_imported_comes_after_it(name, work):
     code = INTERRUPTED.format(name=name, work=work)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

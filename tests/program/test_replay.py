@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from backends import compiler_is_off
 from drawn_towers import bits, snapshot
 from golden_towers import GOLDEN, towers
 from hypothesis import given, settings
@@ -194,7 +195,7 @@ def test_the_state_of_a_recurrent_net_is_carried(kept, taken, horizon):
     assert train.program is not None and train._session.moment
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("exact", [True, pytest.param(False, marks=() if compiler_is_off() else pytest.mark.slow)])
 def test_the_running_statistics_of_layers_are_replayed(exact):
     class Model(th.nn.Layer):
         def __init__(self):
@@ -696,7 +697,7 @@ def test_what_was_made_before_the_window_is_no_part_of_a_step():
 
     for batch in batches(7):
         trace = Trace(handles, values_of(params, tower.levels), Visible(params, tower, {}).arrays(), batch)
-        with switched(tape=trace):
+        with switched(watcher=trace):
             value = loss(params, *batch)
             value.backward()
             tower.step(params)

@@ -58,7 +58,7 @@ class Run:
     def step(self, records):
         """What is there after each operation, and the numbers of the results that are left as values or gradients."""
         tape = Living(self, records)
-        with switched(tape=tape):
+        with switched(watcher=tape):
             value = self.loss(self.params)
             value.backward()
             self.tower.step(self.params)

@@ -57,9 +57,7 @@ class Held(NamedTuple):
         return hold(self.value(u), self.low, self.high)
 
 
-hold = Elementwise(
-    "hold", lambda x, low, high: np.clip(x, low, high), "x between low and high; slope 1 everywhere.", x=lambda g: g,
-)  # fmt: skip
+hold = Elementwise("hold", lambda x, low, high: np.clip(x, low, high), "x held in [low, high].", x=lambda g: g)
 
 
 def _same(u: Any) -> Any:

@@ -20,7 +20,6 @@ from .operation import ArraySpec, Elementwise, Operation, attach, entered, opera
 from .tensor import FLOAT32, FLOAT64, Tensor, check_dtype
 
 Axes = int | tuple[int, ...] | None
-
 # Constants of the gradient: comparisons and steps.
 equal = rule("equal", np.equal, "x == y, as booleans.")
 not_equal = rule("not_equal", np.not_equal, "x != y, as booleans.")
@@ -29,7 +28,6 @@ less_equal = rule("less_equal", np.less_equal, "x <= y, as booleans.")
 greater = rule("greater", np.greater, "x > y, as booleans.")
 greater_equal = rule("greater_equal", np.greater_equal, "x >= y, as booleans.")
 sign = rule("sign", np.sign, "-1, 0 or 1 by the sign of x; its gradient is 0 everywhere.")
-
 # Selection.
 where: Elementwise = rule(
     "where", np.where, "x where the condition holds, else y; no gradient flows to the branch not taken.",
@@ -52,7 +50,6 @@ power = rule(
 square = rule("square", np.square, "x * x.", x=lambda g, x: g * (x + x))
 reciprocal = rule("reciprocal", lambda x: np.divide(1.0, x), "1 / x.", x=lambda g, out: -g * out * out)
 sqrt = rule("sqrt", np.sqrt, "The square root; its gradient at 0 is infinite.", x=lambda g, out: g * 0.5 / out)
-
 # Exponentials.
 exp = rule("exp", np.exp, "e ** x.", x=lambda g, out: g * out)
 log: Elementwise = rule("log", np.log, "The natural logarithm.", x=lambda g, x: g / x)

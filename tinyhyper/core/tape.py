@@ -17,7 +17,7 @@ from contextvars import Context, ContextVar
 from functools import partial
 from itertools import compress, count
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -28,7 +28,6 @@ REMEDY = (
     "an earlier step has handed on."
 )
 SERIAL, RELEASED, SEAM = attrgetter("serial"), attrgetter("released"), attrgetter("seam")
-UNWATCHED = nullcontext()
 Edge: TypeAlias = "tuple[Node, int]"
 _serials = count()
 
@@ -68,14 +67,22 @@ class Node:
         return f"<{'leaf' if self.op is None else self.op.name} #{self.serial}{' released' if self.released else ''}>"
 
 
+class Watcher:
+    """What the engine tells whoever watches. This one, nobody, does nothing; `apply` alone asks who it is."""
+
+    cut = copied = gradient = swept = moving = moved = lambda self, *told: None
+    within = stepping = cast(Any, staticmethod(nullcontext))  # around a sweep over nodes, around a step of a level
+
+
 class State(NamedTuple):
-    """What this thread, or this task of an event loop, records: on the graph, and on the tape that watches."""
+    """What this thread, or this task of an event loop, does: whether it records a graph, and who watches."""
 
     recording: bool = True
-    tape: Any = None
+    watcher: Any = Watcher()
 
 
 RECORDING = State()
+NOBODY = RECORDING.watcher
 state = ContextVar("tinyhyper", default=RECORDING)
 current = state.get
 
@@ -93,7 +100,7 @@ def switched(**changes: Any) -> Iterator[None]:
 
 no_grad = partial(switched, recording=False)
 recording = partial(switched, recording=True)
-unwatched = partial(switched, tape=None)
+unwatched = partial(switched, watcher=NOBODY)
 
 QUIET, _quiet = Context(), ContextVar("quiet", default=False)
 QUIET.run(np.seterr, all="ignore")
@@ -169,7 +176,7 @@ def backward(
     Without targets, a recorded sweep stops at seams; a plain one passes them and takes along what was left there.
     Returns pairs, (tensor or position in targets, cotangent). Raises GraphReleasedError before anything has changed.
     """
-    return QUIET.copy().run(_backward, State(create_graph, current().tape), seeds, targets, retain_graph)
+    return QUIET.copy().run(_backward, State(create_graph, current().watcher), seeds, targets, retain_graph)
 
 
 def _backward(inside: State, seeds: Any, targets: Sequence[Edge] | None, retain_graph: bool) -> list[tuple[Any, Any]]:
@@ -187,9 +194,9 @@ def _backward(inside: State, seeds: Any, targets: Sequence[Edge] | None, retain_
     left = [c for seam in filter(SEAM, nodes) for c in seam.collect()] if targets is None and not stops else []
     pending: dict[Any, list[Any]] = {}
     found: list[tuple[Any, Any]] = []
-    with UNWATCHED if inside.tape is None else inside.tape.within(nodes) as way:
+    with inside.watcher.within(nodes) as way:
         add_to(pending, (*seeds, *left))
-        for node, cotangents in sweep(way or nodes, pending, wanted):
+        for node, cotangents in sweep(way, pending, wanted):
             if targets is not None:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
             elif node.kept:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numpy import ndarray
 
 from .errors import ArgumentError, DtypeError, GraphError, ShapeError, UnsupportedError
-from .tape import Edge, Node, backward, current
+from .tape import NOBODY, Edge, Node, backward, current
 
 DType: TypeAlias = "npt.DTypeLike | None"
 FLOAT32, FLOAT64 = FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -119,8 +119,7 @@ class Tensor:
     def detach(self, reason: str | None = None) -> Tensor:
         """The same values, sharing memory, with no edge to the graph: the cut. A recording shows it and its reason."""
         detached = Tensor(self.array)
-        if (tape := current().tape) is not None:
-            tape.cut(self, detached, reason)
+        current().watcher.cut(self, detached, reason)
         return detached
 
     def retain_grad(self) -> Tensor:
@@ -172,7 +171,7 @@ def apply(op: Any, operands: Sequence[Tensor], call: Any = None) -> list[Tensor]
     an edge for each output.  call: what it is told beside the operands.
     """
     recording, watcher = current()
-    began = 0 if watcher is None else perf_counter_ns()
+    began = 0 if watcher is NOBODY else perf_counter_ns()
     outputs: list[Tensor] = []
     arrays, edges = [], []
     for x in operands:  # a comprehension is a call
@@ -186,7 +185,7 @@ def apply(op: Any, operands: Sequence[Tensor], call: Any = None) -> list[Tensor]
     else:
         for result in results:
             outputs.append(Tensor(result))
-    if watcher is not None:
+    if watcher is not NOBODY:
         watcher.operation(op, operands, outputs, call, perf_counter_ns() - began)
     return outputs
 
@@ -212,8 +211,8 @@ def tensor(array_like: Any, requires_grad: bool = False, dtype: DType = None, *,
         raise DtypeError(f"tensor: a name must be a string, such as 'w', not {name!r} of type {type(name).__name__}")
     result = Tensor(array)
     result.called = name  # type: ignore[attr-defined]
-    if isinstance(array_like, Tensor) and (tape := current().tape) is not None:
-        tape.cut(array_like, result, "copy")
+    if isinstance(array_like, Tensor):
+        current().watcher.cut(array_like, result, "copy")
     return leaf(result) if requires_grad else result
 
 
@@ -270,7 +269,7 @@ def deposit(
 
     loss: what a recording is told that these are the gradients of. Raises GraphReleasedError.
     """
-    tape = current().tape
+    watcher = current().watcher
     found = backward(seeds, None, retain_graph=retain_graph, create_graph=create_graph)
     for tensor, _ in found:
         if tensor.grad is not None:
@@ -279,10 +278,9 @@ def deposit(
         if tensor.grad is not None:
             gradient = in_dtype(tensor.grad, tensor) + gradient
         tensor.grad = gradient
-        if tape is not None:
-            tape.gradient(tensor, gradient, loss)
-    if tape is not None and loss is not None:
-        tape.swept(loss, seeds[0][1])
+        watcher.gradient(tensor, gradient, loss)
+    if loss is not None:
+        watcher.swept(loss, seeds[0][1])
 
 
 def distinct(cotangents: Sequence[Tensor]) -> list[Tensor]:

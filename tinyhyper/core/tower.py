@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from .coordinates import Coordinate, Hyperparameter, coordinate_of
 from .errors import CallError
 from .operation import Number
-from .tape import UNWATCHED, current, recording, unwatched
+from .tape import current, recording, unwatched
 from .tensor import Tensor, in_dtype, leaf
 
 RATE = "_alpha"  # what the name of a rate by parameter name ends with
@@ -207,7 +208,8 @@ class Optimizer:
             before(levels, params)
         cuts = all(self._asked("cuts"))
         levels = levels if cuts else (self,)
-        with UNWATCHED if now.recording else recording(), UNWATCHED if now.tape is None else now.tape.stepping(self):
+        graph = nullcontext() if now.recording else recording()
+        with graph, now.watcher.stepping(self):
             moves = moves_of(levels, params, cuts)
             if all(accepts(levels, params, moves) for accepts in self._asked("accepts")):
                 for move in moves:
@@ -257,7 +259,8 @@ def moves_of(levels: Sequence[Optimizer], params: Targets, cuts: bool) -> list[M
 
 def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targets, cuts: bool) -> Move:
     """Where a level's rule moves its targets, by hyperparameters that have just moved; changes nothing."""
-    level, below, watcher, moved, states = levels[height], levels[height - 1], current().tape, {}, {}
+    level, below, moved, states = levels[height], levels[height - 1], {}, {}
+    watcher = current().watcher
     names, targets = (below._tuned, below.parameters) if height else (params, params)
     hyperparameters = {**level.parameters, **fresh}
     gradients = {name: gradient_of(targets[name]) for name in names}
@@ -274,14 +277,11 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
         kept, state = level._states.get(name), []
         for key in rule.kept:
             state.append(kept[key] if kept else level._start(key, w, cuts))
-        if watcher is not None:
-            named = dict(zip(keys.values(), used.values()))
-            watcher.moving(levels, height, name, (w, g, dict(zip(rule.kept, state)), named))
+        watcher.moving(levels, height, name, w, g, state, used)
         new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
         moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
         states[name] = dict(zip(rule.kept, new_state))
-        if watcher is not None:
-            watcher.moved(levels, height, name, moved[name], states[name])
+        watcher.moved(levels, height, name, moved[name], states[name])
     t = hyperparameters["t"] if "t" in hyperparameters else Tensor(np.array(level._t.array.item() + 1.0))
     return Move(level, targets, moved, states, t)
 

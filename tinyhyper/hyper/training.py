@@ -174,10 +174,10 @@ class Training:
         return found
 
     def value(self, n: int, weights: dict[str, Tensor], hyperparameters: Mapping[str, Tensor]) -> Tensor:
-        """The loss of step n, from 0, for these weights and hyperparameters: a tensor of one element.
+        """The loss of a step for these weights and hyperparameters: a tensor of one element.
 
-        weights, hyperparameters: tensors by name. Raises ShapeError for a loss of more elements, DtypeError for one
-        that is no tensor.
+        n: the number of the step, from 0.  weights, hyperparameters: tensors by name.
+        Raises ShapeError for a loss of more elements, DtypeError for one that is no tensor.
         """
         values = self._values([name for name in self.outside if name not in self._read_at_start], hyperparameters)
         return _scalar("the loss", self.loss(dict(weights), *self.batches[n], **values))
@@ -204,9 +204,9 @@ class Training:
         return after
 
     def step(self, n: int, before: Arrays) -> StepGraph:
-        """Step n, from 0, on a graph of its own. before: arrays, the weights and states that it reads.
+        """A step on a graph of its own.
 
-        Raises as `value`.
+        n: its number, from 0.  before: arrays, the weights and states that it reads. Raises as `value`.
         """
         with recording(), unwatched():
             leaves, hyperparameters = {key: leaf(Tensor(x)) for key, x in before.items()}, self.leaves()

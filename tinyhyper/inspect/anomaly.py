@@ -67,9 +67,6 @@ class Watch(Labels):
         """A tensor was detached; it keeps its name."""
         detached.mark = getattr(source, "mark", None)
 
-    def gradient(self, tensor: Tensor, gradient: Tensor, loss: Tensor | None = None) -> None:
-        """A gradient was put into `tensor.grad`."""
-
     def swept(self, loss: Tensor, cotangent: Tensor) -> None:
         """A backward pass has ended. Raises AnomalyError if it began at a number that is not finite.
 
@@ -183,7 +180,7 @@ class detect_anomaly(Block):
     Raises CallError where the parentheses are missing, DtypeError if it decorates anything but a function.
     """
 
-    name = "tape"
+    name = "watcher"
 
     def __init__(self) -> None:
         super().__init__()

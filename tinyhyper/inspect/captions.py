@@ -13,7 +13,7 @@ from ..plain import NONE_YET, plain, short
 from .letters import clip, clipped, fitted, wide
 from .rows import SKIPPED, SMALL, needed, number, told, tuned, with_state
 from .shapes import FIXED, Box, Figure, Key, Mark
-from .text import site
+from .text import listed, site
 
 FEW, FEW_CUTS = 4, 3  # so many rows a box may have; so many cuts are named one by one
 LEGEND = {
@@ -211,10 +211,8 @@ class Captions:
         if not losses:
             return ""
         loss = max(losses, key=lambda key: key.step)
-        reached = self.figure.reached(loss)
-        names = [*map(self.brief, reached)]
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        return f"Along the kept edges, {self.name(loss)}.backward() reaches {', '.join(names[:6]) or 'nothing'}{more}."
+        reached = listed(map(self.brief, self.figure.reached(loss))) or "nothing"
+        return f"Along the kept edges, {self.name(loss)}.backward() reaches {reached}."
 
     def notes(self) -> list[str]:
         """Of one recording, how values differ that are printed alike, and by which lines of code the cuts were made."""
@@ -233,9 +231,8 @@ class Captions:
         return found
 
     def _made(self) -> str:
-        places = list(dict.fromkeys(site(cut) for arrow in self.figure.arrows for cut in arrow.cuts))
-        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        return f"the cuts were made in {', '.join(places[:3])}{more}" if places else ""
+        places = listed((site(cut) for arrow in self.figure.arrows for cut in arrow.cuts), 3)
+        return f"the cuts were made in {places}" if places else ""
 
     def description(self) -> str:
         """The figure in words."""

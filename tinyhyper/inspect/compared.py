@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..plain import count
 from .answers import Answer
@@ -170,21 +170,9 @@ def _drawn(
     graphs = [Boxes(tape) for tape in tapes]
     if any(steps_of(tape) or not tape.nodes for tape in tapes) or any(one.left_out > 0 for one in graphs):
         return Scene(tapes[1], title, f"{caption}\n{words}").draw()
-    return _Both(Pair(*graphs), (), f"{caption}\n{words}", title).draw()
+    return Diagram(Pair(*graphs), (), f"{caption}\n{words}", title).draw()
 
 
 def _cells(costs: Cost) -> list[str]:
     """What a step costs, as the cells of a table."""
     return [costs.nodes, costs.cuts, costs.kept or "not known yet", costs.time or "too few steps"]
-
-
-class _Both(Diagram):
-    """Two graphs in one picture."""
-
-    def __init__(self, pair: Pair, *how: Any) -> None:
-        self.differ, self.alone = pair.differ, pair.alone
-        super().__init__(pair, *how)
-
-    def _beside(self, join: Any) -> str:
-        """No number stands beside a cut: each recording numbers its own."""
-        return ""

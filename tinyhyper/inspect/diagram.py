@@ -22,7 +22,6 @@ from .legend import LEFT, Legend
 from .letters import clip, wide
 from .opened import Opened
 from .pair import Pair
-from .records import Recording
 from .shapes import Mark, look_of
 from .spots import Area, Spot, Spots, points
 from .text import site
@@ -35,40 +34,17 @@ TIP = 18  # of a band
 ASIDE = 14  # from link to link between the same boxes
 
 
-def diagram(
-    tape: Recording,
-    marks: Collection[int] = (),
-    caption: str | None = None,
-    scale: float = 1.0,
-    inside: str | None = None,
-) -> Picture:
-    """An SVG of the newest operations of a recording, oldest on the left; of one value's, if it is to be opened.
-
-    inside: the name of that value.  marks, caption, scale: as in `svg`.
-
-    Raises ArgumentError for a recording that holds nothing, for a mark at a cut that is not drawn, and for a bad scale.
-    """
-    if not tape.nodes:
-        raise ArgumentError("this recording holds nothing to draw: record a loss or step in `with th.record() as tape`")
-    return Diagram(Boxes(tape) if inside is None else Opened(tape, inside), marks, caption).draw(scale)
-
-
 class Diagram(Canvas):
     """Boxes in columns, each to the right of what it reads; a long link runs through a free row of each column.
 
     title: by default what the boxes are of.  keys: more of its legend.  least: how many lines a caption has at least.
     arrived: by box, the gradient that has come there.
     ghosts: by the number of a cut, what stands beside it.
-    differ: how links differ between two graphs.  alone: by box that one of them alone has, which.
     above, down, cut: from the caption to the first box, from row to row, from column to column where a link is cut.
     head: how high what stands above a box is.
     """
 
-    least, above, down, cut, head = 0, 22, 70, 130, 0
-    arrived: Mapping[int, str] = MappingProxyType({})
-    ghosts: Mapping[int, str] = MappingProxyType({})
-    differ: Mapping[Join, Mark] = MappingProxyType({})
-    alone: Mapping[int, Mark] = MappingProxyType({})
+    above, down, cut, head = 22, 70, 130, 0
 
     def __init__(
         self,
@@ -77,8 +53,13 @@ class Diagram(Canvas):
         caption: str | None,
         title: str | None = None,
         keys: Mapping[str, str] = MappingProxyType({}),
+        arrived: Mapping[int, str] = MappingProxyType({}),
+        ghosts: Mapping[int, str] = MappingProxyType({}),
+        least: int = 0,
     ) -> None:
-        self.boxes, self.marks = boxes, set(marks)
+        self.boxes, self.marks, self.arrived, self.ghosts = boxes, set(marks), arrived, ghosts
+        self.differ: Mapping[Join, Mark] = boxes.differ if isinstance(boxes, Pair) else {}
+        self.alone: Mapping[int, Mark] = boxes.alone if isinstance(boxes, Pair) else {}
         self.cuts = {cut for _, _, flow, cut in self.boxes.joins if cut is not None and flow == "cut"}
         if missing := self.marks - self.cuts:
             raise ArgumentError(f"marks: cut {min(missing)} is not in the picture; its cuts are {sorted(self.cuts)}")
@@ -96,7 +77,7 @@ class Diagram(Canvas):
         self.titles = wrap(self.title, int((self.wide - 2 * LEFT) / LARGE))
         text = self.boxes.words if caption is None else caption
         self.lines = [part for line in text.split("\n") for part in wrap(line, int((self.wide - 2 * LEFT) / LETTER))]
-        self.lines += [""] * (self.least - len(self.lines))
+        self.lines += [""] * (least - len(self.lines))
         self.first = TOP + TITLE * (len(self.titles) - 1) + LINE  # the baseline of the caption
         self.top = self.first + LINE * (len(self.lines) - 1) + HIGH / 2 + self.above
         self.bottom = self.top + self.down * max(rows, default=0) + HIGH / 2 + 26
@@ -217,8 +198,10 @@ class Diagram(Canvas):
         return {join: spots.place(lines[join], 14 * wide(self._beside(join))) for join in lines if join[3] is not None}
 
     def _beside(self, join: Any) -> str:
-        """The text beside a cut. In an opened operation, what it is from says why."""
+        """The text beside a cut. In an opened operation, what it is from says why. Two graphs number their own cuts."""
         *_, flow, cut = join
+        if isinstance(self.boxes, Pair):
+            return ""
         if flow == "asked":
             return f"without cut {cut}"
         reason = "" if isinstance(self.boxes, Opened) else clip(self.boxes.cuts[cut].reason or "", 12)

@@ -17,14 +17,15 @@ from zlib import compress
 from ..arguments import whole
 from ..errors import ArgumentError, DtypeError
 from ..files import write_as
-from ..plain import markup
+from ..plain import NOUGHT, markup, short
 from .arrivals import arrivals
 from .canvas import DARK_PAGES, part
 from .curves import curves, together
 from .exchange import file
+from .graph import Graph
 from .memory import alive
 from .opened import formulas
-from .passes import passes
+from .passes import passes, vanishing
 from .records import Recording
 from .schema import dumps
 from .waiting import waiting
@@ -60,8 +61,8 @@ class Page(str):
 def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Page:
     """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it.
 
-    beside: another recording, whose curves are drawn over those of the first.  at: the step of the first with which the
-    other one begins; the step to which it was rewound.
+    beside: another recording, whose curves are drawn over those of the first.  at: the number of the step of the first
+    with which the other one begins; of the step to which it was rewound.
     Raises DtypeError if `beside` is not a recording, ArgumentError if `at` is not a step of the first.
     """
     at = whole("explorer: at", at, 0)
@@ -76,7 +77,7 @@ def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Pa
         other = {} if beside is None else curves(beside, alive(beside))
         views = {
             "formulas": formulas(tape), "curves": together(curves(tape, held.alive), other, at), "sweeps": passes(tape),
-            "arrivals": arrivals(tape), "at": None if beside is None else at,
+            "arrivals": arrivals(tape), "noughts": _noughts(Graph(tape)), "at": None if beside is None else at,
         }  # fmt: skip
         return _filled("page.html", SCRIPTS, tape.title or "A recording", {"tape": dumps(held), "views": dumps(views)})
 
@@ -89,8 +90,19 @@ def program_page(title: str, data: str, picture: str) -> Page:
 def save_html(
     tape: Recording, path: str | os.PathLike[str], *, beside: Recording | None = None, at: int = 0
 ) -> Path:
-    """Write the page to a file, which appears whole or not at all; returns its path. beside, at: as in `explore`."""
+    """Write the page to a file, which appears whole or not at all; returns its path.
+
+    beside, at: a recording and a number, as in `explore`.
+    """
     return write_as(".html", path, page(tape, beside=beside, at=at))
+
+
+def _noughts(graph: Graph) -> dict[str, list[int]]:
+    """What is 0 up to rounding: the nodes of such gradients, and the cuts of such ghosts."""
+    gradients = [node.number for node in graph.nodes if node.of is not None]
+    gradients = [number for number in gradients if short(graph.number((number, 0))) == NOUGHT]
+    zero = vanishing(graph)
+    return {"gradients": gradients, "cuts": [number for number in sorted(zero) if graph.cuts[number].ghost]}
 
 
 def _filled(name: str, scripts: Sequence[str], title: str, data: dict[str, str], **parts: str) -> Page:

@@ -8,11 +8,10 @@ from heapq import heappop, heappush
 
 from ..errors import ArgumentError
 from ..plain import NONE_YET, Printed
-from .graph import flow_in, flow_of, none_yet, number_of
+from .graph import Graph, flow_in, flow_of
 from .names import order, ordered
 from .records import STRENGTH, Cut, Label, Node, Output, Place, Recording, walk
 from .shapes import FIXED, Arrow, Box, Drawn, Figure, Key
-from .terms import Terms
 
 STEP_NUMBER = ("hyperparameter", "t")  # a rule's name for the number of its step, which nothing tunes
 
@@ -75,8 +74,8 @@ class _FigureBuilder:
 
     def __init__(self, tape: Recording, opened: Collection[int]) -> None:
         self.tape, self.opened = tape, opened
-        self.terms = Terms(tape)
-        self.into = self.terms.into
+        self.graph = Graph(tape)
+        self.into = self.graph.into
         self.boxes: dict[Key, Box] = {}
         self.fixed: dict[int, dict[str, float | None]] = defaultdict(dict)
         self.where: dict[Place, Key] = {}
@@ -88,7 +87,7 @@ class _FigureBuilder:
             if node.of is not None and node.of in self.where:
                 label = self.tape.output(node.of).label
                 box = self._join((node.number, 0), Key(self.where[node.of].lane, node.step, "gradient"))
-                name, value = ("" if label is None else label.name), number_of((node.number, 0), self.terms)
+                name, value = ("" if label is None else label.name), self.graph.scalar((node.number, 0))
                 box.names[name] = value
                 self._measure(box, name, node.outputs[0])
                 if label is not None and label.coordinate is not None:
@@ -153,7 +152,7 @@ class _FigureBuilder:
         return [(place, flow, [*passed.values()]) for (place, flow), passed in found.items()]
 
     def _place(self, node: Node, n: int, label: Label) -> None:
-        value, key = number_of((node.number, n), self.terms), box_of(node, label)
+        value, key = self.graph.scalar((node.number, n)), box_of(node, label)
         if key is None:
             return
         if key.step == FIXED:
@@ -168,8 +167,7 @@ class _FigureBuilder:
         if label.role == "state":
             box.state.add(label.name.rpartition(".")[2])
         else:
-            none = none_yet(self.tape, (node.number, n))
-            box.names[label.name] = Printed(0.0, NONE_YET) if none else value
+            box.names[label.name] = Printed(0.0, NONE_YET) if self.graph.waiting((node.number, n)) else value
             self._measure(box, label.name, node.outputs[n])
             if key.kind == "gradient" and label.coordinate is not None:
                 box.coordinates[label.name] = label.coordinate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,7 +31,8 @@ def frames(tape: Recording, step: int | None = None, *, scale: float = 1.0) -> l
 
     They follow one another as the recorded sweep did. With `th.record(ghosts=True)` each stop has its number; without,
     those where `backward()` left a gradient.
-    step: of the loss; by default the last that has one.  scale: how large the pictures are.
+    step: the number of that of the loss; by default the last that has one.  scale: how large the pictures are, a number
+    > 0.
     A graph without optimizer steps is drawn whole. Raises ArgumentError if no backward pass began in that step.
     """
     graph, found = Graph(tape), passes(tape)
@@ -87,13 +88,9 @@ def halts(graph: Graph, stops: Sequence[Stop], where: Callable[[Stop], Any]) -> 
 
 
 class _Steps(Drawing):
-    """Some steps. norms: the boxes at which a norm arrived."""
+    """Some steps."""
 
     broad, tells = SLIDE, True
-
-    def __init__(self, *given: Any, norms: Collection[Key], least: int = 0, **how: Any) -> None:
-        self.norms, self.least = norms, least
-        super().__init__(*given, **how)
 
 
 def _steps(graph: Graph, one: Pass) -> list[_Steps]:
@@ -129,13 +126,9 @@ def _steps(graph: Graph, one: Pass) -> list[_Steps]:
 
 
 class _Whole(Diagram):
-    """A graph without steps. arrived: by box, the gradient.  ghosts: by the number of a cut, what it has stopped."""
+    """A graph without steps."""
 
     above, down, cut, head = 40, 84, 160, 20  # there is room for the numbers
-
-    def __init__(self, *given: Any, arrived: Mapping[int, str], ghosts: Mapping[int, str], least: int = 0) -> None:
-        self.arrived, self.ghosts, self.least = arrived, ghosts, least
-        super().__init__(*given)
 
 
 def _whole(graph: Graph, one: Pass) -> list[_Whole]:

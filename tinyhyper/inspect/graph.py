@@ -34,27 +34,6 @@ def flow_of(tape: Recording, edge: Edge, opened: Collection[int]) -> Flow | Lite
     return "asked" if tape.cuts[edge.cut].severed else "value"
 
 
-def gradients(tape: Recording, place: Place) -> list[Place]:
-    """What backward passes left in a value's `.grad`, oldest first."""
-    return [(node.number, 0) for node in tape.nodes if node.kind == "gradient" and node.of == place]
-
-
-def number_of(place: Place, terms: Terms) -> float | None:
-    """The number of a value; None for an array."""
-    of, number = terms.tape.node(place).of, terms.tape.output(place).number
-    label = None if of is None else terms.tape.output(of).label
-    if number and label is not None and label.role == "hyperparameter" and abs(number) <= terms.rounding(place):
-        return Printed(number, NOUGHT)
-    return number
-
-
-def none_yet(tape: Recording, place: Place) -> bool:
-    """Whether a value is a gradient that is 0 because no loss has sent one yet."""
-    label = tape.output(place).label
-    gradient = label is not None and label.role == "gradient" and tape.node(place).kind == "constant"
-    return gradient and tape.output(place).number == 0
-
-
 class Graph(Names):
     """The values and edges of a recording.
 
@@ -73,25 +52,35 @@ class Graph(Names):
 
     @cached_property
     def terms(self) -> Terms:
-        return Terms(self.tape)
+        return Terms(self.tape, self.into)
 
     def bound(self, place: Place) -> float:
         """How large a gradient with respect to a hyperparameter may be that is 0 up to rounding."""
         label = self.label(place)
         tuned = label is not None and label.role == "hyperparameter"
-        return sum(map(self.terms.rounding, gradients(self.tape, place))) if tuned else 0.0
+        return sum(map(self.terms.rounding, self.gradients(place))) if tuned else 0.0
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
 
+    def scalar(self, place: Place) -> float | None:
+        """The number that a user sees; None for an array."""
+        of, number = self.tape.node(place).of, self.tape.output(place).number
+        label = None if of is None else self.label(of)
+        if number and label is not None and label.role == "hyperparameter":
+            return Printed(number, NOUGHT) if abs(number) <= self.terms.rounding(place) else number
+        return number
+
     def number(self, place: Place) -> float | None:
         """The number that a user sees, or the norm of an array."""
-        value = number_of(place, self.terms)
+        value = self.scalar(place)
         return self.tape.output(place).norm if value is None else value
 
     def waiting(self, place: Place) -> bool:
-        """Whether a gradient is 0 because no loss has sent one yet."""
-        return none_yet(self.tape, place)
+        """Whether a value is a gradient that is 0 because no loss has sent one yet."""
+        label = self.label(place)
+        gradient = label is not None and label.role == "gradient" and self.tape.node(place).kind == "constant"
+        return gradient and self.tape.output(place).number == 0
 
     def sources(self, place: Place) -> list[Edge]:
         """The edges that this output of a node depends on."""
@@ -130,8 +119,11 @@ class Graph(Names):
 
     def gradient(self, place: Place) -> Place | None:
         """The last gradient that a backward pass left in a value's `.grad`, as a place; None if none did."""
-        found = gradients(self.tape, place)
-        return found[-1] if found else None
+        return found[-1] if (found := self.gradients(place)) else None
+
+    def gradients(self, place: Place) -> list[Place]:
+        """All that backward passes left there, oldest first."""
+        return [(node.number, 0) for node in self.nodes if node.kind == "gradient" and node.of == place]
 
     def meant(self, place: Place, gradient: float | None) -> float | None:
         """A gradient in the coordinate of a value, as one with respect to the value itself; None where there is none,

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.tensor import Tensor
 from ..errors import ArgumentError
-from ..watcher import Watcher
+from ..watcher import SiteWatcher
 
 if TYPE_CHECKING:
     from ..core.tower import Optimizer
 
 Tensors: TypeAlias = "Mapping[str, Tensor]"
-Operands: TypeAlias = "tuple[Tensor, Tensor, Tensors, Tensors]"
 
 
-class Labels(Watcher):
+class Labels(SiteWatcher):
     """A watcher that labels what a tower's levels move."""
 
     if TYPE_CHECKING:  # a subclass has these
@@ -27,13 +26,15 @@ class Labels(Watcher):
         ) -> None: ...
         def labelled(self, tensor: Tensor) -> bool: ...
 
-    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
-        w, g, states, hyperparameters = operands
-        below = levels[height - 1]
+    def moving(
+        self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, g: Tensor, state: Any, used: Tensors
+    ) -> None:
+        level, below = levels[height], levels[height - 1]
+        rule, keys = level._update(name)
         self.label(g, as_text(name), "gradient", height, below._coordinates[below._rows[name]] if height else None)
-        self.moved(levels, height, name, w, states)
-        for key, tensor in hyperparameters.items():
-            self._hyperparameter(tensor, key, height, levels[height])
+        self.moved(levels, height, name, w, dict(zip(rule.kept, state)))
+        for row, tensor in used.items():
+            self._hyperparameter(tensor, keys[row], height, level)
 
     def moved(self, levels: Sequence[Optimizer], height: int, name: Any, w: Tensor, states: Tensors) -> None:
         if height:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
@@ -23,13 +23,19 @@ MARGIN, ROUND = 18, 24  # beside a text in a box, and in a round one
 ROOM, NAME = 9, 8  # for a name in a box of its own, in a term, in sizes of its letters
 
 
-def equation(graph: Graph, number: int) -> Equation | None:
-    """What a node computes; None for one with nothing fused in it."""
-    node = graph.nodes[number]
-    if node.inside is None:
-        return None
-    found = {edge.operand: graph.coordinate(edge.place) for edge in graph.into[number]}
-    return Equation(graph.tape.insides[node.inside], {n: name for n, name in found.items() if name is not None})
+def equations(graph: Graph, numbers: Iterable[int]) -> dict[int, Equation]:
+    """What nodes compute, without those with nothing fused in them. Nodes that are alike share an equation."""
+    found: dict[int, Equation] = {}
+    made: dict[Any, Equation] = {}
+    for number in numbers:
+        if (inside := graph.nodes[number].inside) is not None:
+            names = {edge.operand: graph.coordinate(edge.place) for edge in graph.into[number]}
+            coordinates = {n: name for n, name in names.items() if name is not None}
+            key = inside, *sorted(coordinates.items())
+            if key not in made:
+                made[key] = Equation(graph.tape.insides[inside], coordinates)
+            found[number] = made[key]
+    return found
 
 
 class Rule:
@@ -85,8 +91,8 @@ class Rule:
 def formulas(tape: Recording) -> dict[int, dict[str, Any]]:
     """Of each fused operation, by its node, what the explorer shows where it is opened."""
     graph = Graph(tape)  # of an operation before the recording not all outputs may be known
-    found = {node.number: equation(graph, node.number) for node in tape.nodes if node.kind == "operation"}
-    return {number: Rule(graph, number, own).page() for number, own in found.items() if own is not None}
+    found = equations(graph, [node.number for node in tape.nodes if node.kind == "operation"])
+    return {number: Rule(graph, number, own).page() for number, own in found.items()}
 
 
 def _bare(name: str) -> str:
@@ -105,7 +111,7 @@ class Opened(Graph):
         super().__init__(tape)
         self.place = self.find(name)[-1]
         self.opened = self.place[0]
-        found = equation(self, self.opened)
+        found = equations(self, [self.opened]).get(self.opened)
         if found is None:
             made = self.nodes[self.opened].op
             how = f"was made by {made}, one operation" if made else "was made by no recorded operation"
@@ -144,7 +150,7 @@ class Opened(Graph):
             return clip(term, MOST), clip(rest, MOST)
         name, place = self.rule.called[box], self.rule.places[box]
         output = self.tape.output(place)
-        number = output.value if box in self.rule.inner else output.number
+        number = output.value if box in self.rule.inner else self.scalar(place)
         value = sized(output) if number is None else short(number)
         if box not in self.rule.gradients:
             return fitted(name, ROOM), value

@@ -37,10 +37,9 @@ class Drawing(Canvas):
     asked: by box, the names of the values whose rows stand out.  keys: more of its legend.
     """
 
-    least, broad, tells, below = 0, 0, False, 0
+    broad, tells, below = 0, False, 0
     lay: type[Layout] = Layout
     hall = float(HALL)
-    norms: Collection[Key] = ()
 
     def __init__(
         self,
@@ -55,6 +54,8 @@ class Drawing(Canvas):
         keys: Mapping[str, str] = MappingProxyType({}),
         moves: Sequence[tuple[Key, Key]] = (),
         groups: Mapping[tuple[Key, Key], str] = MappingProxyType({}),
+        norms: Collection[Key] = (),
+        least: int = 0,
     ) -> None:
         self.figure, self.captions, self.ghosts, self.asked = shown, Captions(shown), ghosts, asked
         found = [self.captions.find(box) for box in trail]
@@ -74,9 +75,9 @@ class Drawing(Canvas):
         if not self.tells and len(self.amounts) > len(self.joints):
             self.tells, self.led = True, False
             flows |= {"trail": most, "branch": BRANCH} if self.joints else {"branch": BRANCH}
-        self.came = told(shown.arrows, self.amounts, self.norms) if self.tells else {}
+        self.came = told(shown.arrows, self.amounts, norms) if self.tells else {}
         self.title = shown.title or "Optimizer steps, read off the recording"
-        self.text = self.captions.reached() if caption is None else caption
+        self.text, self.least = self.captions.reached() if caption is None else caption, least
         self._size(flows, max(self.broad, self._laid(0).width))
         if self.height > HALL or len(self.titles) > 1 or len(self.lines) > 1:
             self._size(flows, max(SLIDE, self.width))

@@ -23,7 +23,7 @@ from ..optim.horizon import Window
 from ..optim.outside import Gate
 from ..sites import PACKAGE, caller
 from .events import Event, EventRecording, Mark, facts
-from .labels import Labels, Operands, span_of
+from .labels import Labels, span_of
 from .records import Cut, Kind, Label, Place, RerunData, Role
 from .rewind import Pasts
 from .saved import saved
@@ -119,9 +119,9 @@ class Recorder(Labels, EventRecording):
 
     # Called by an optimizer.
 
-    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, operands: Operands) -> None:
+    def moving(self, levels: Sequence[Optimizer], height: int, name: Any, *operands: Any) -> None:
         """A level is about to move a target: what is cut as weights is a hyperparameter above the first level."""
-        super().moving(levels, height, name, operands)
+        super().moving(levels, height, name, *operands)
         self._height = height
 
     def step(self, title: Any = None) -> None:
@@ -283,7 +283,7 @@ class record(Block):
     Raises CallError where the parentheses are missing, DtypeError if it decorates anything but a function.
     """
 
-    name = "tape"
+    name = "watcher"
 
     def __init__(self, ghosts: bool = False, *, rewind: bool = True) -> None:
         super().__init__()

@@ -11,10 +11,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import ArgumentError
 from ..files import write_as
+from .boxes import Boxes
 from .canvas import Picture
-from .diagram import diagram
+from .diagram import Diagram
 from .figure import figure, steps_of
+from .opened import Opened
 from .picture import Drawing
 from .records import Recording
 
@@ -34,19 +37,24 @@ def svg(
 
     The text of the SVG, which a notebook shows as a picture, in its own theme.
 
-    step: after which the picture begins; by default it shows the last steps.  steps: how many.
+    step: the number of that after which the picture begins; by default it shows the last steps.  steps: how many.
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
     or by `figure.Key`; by default the path of the last loss's gradient to the highest hyperparameter that it reaches.
     marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
-    scale: how large the picture is; no larger than the page it is in.
+    scale: how large the picture is, a number > 0; no larger than the page it is in.
     inside: a value, by name, such as "alpha[2]": the rule that made it is drawn, operation by operation, a long one
     term by term.
     Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.
     Raises ArgumentError for a recording that holds nothing, or if a step, box, arrow or cut asked for is not drawn.
     """
     if inside is not None or (not steps_of(tape) and step is None and not trail):
-        return diagram(tape, marks, caption, scale, inside)
+        if not tape.nodes:
+            raise ArgumentError(
+                "this recording holds nothing to draw: record a loss or step in `with th.record() as tape`"
+            )
+        boxes: Boxes | Opened = Boxes(tape) if inside is None else Opened(tape, inside)
+        return Diagram(boxes, marks, caption).draw(scale)
     shown = figure(tape, step, count=steps)
     return Drawing(shown, shown.trail() if trail is None else trail, marks, caption).draw(scale)
 

@@ -7,24 +7,24 @@ above its rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, prod, sqrt
 
 import numpy as np
 
 from ..core.operation import OPERATIONS
 from ..core.tape import quietly
-from .records import Inside, Place, Recording, by_target
+from .records import Edge, Inside, Place, Recording
 
 ROUNDING = 8 * float(np.finfo(float).eps)  # of a number that a few operations have made
 FOLLOWED = ("add", "subtract", "negative", "multiply", "divide", "sum", "sum_to")
 
 
 class Terms:
-    """The sizes of terms in a recording."""
+    """The sizes of terms in a recording. into: by node, the edges of its operands."""
 
-    def __init__(self, tape: Recording) -> None:
-        self.tape, self.into = tape, by_target(tape.edges)
+    def __init__(self, tape: Recording, into: Mapping[int, list[Edge]]) -> None:
+        self.tape, self.into = tape, into
         self._found: dict[Place, float] = {}
         self._outputs: dict[int, list[float]] = {}  # of a fused operation
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ..naming import KAPPA, TIE, word
 from ..plain import count, plain, short
 from .graph import Graph, flow_in
+from .letters import clip
 from .names import sized
 from .records import Cut, Edge, Node, Output, Place, Recording, walk
 
@@ -57,8 +58,9 @@ class Branch(NamedTuple):
 
 
 def tree(tape: Recording, limit: int | None = None, of: str | Place | None = None) -> str:
-    """The recorded graphs as text, the newest first: every line, or the first `limit` of them.
+    """The recorded graphs as text, the newest first.
 
+    limit: how many lines there are at most; every line if None.
     of: only the graph of one value, by its place or by its name: "alpha", at its last step, or "alpha[2]".
     Raises ArgumentError for a name that is not in the recording, DtypeError if it is not a string.
     """
@@ -242,12 +244,8 @@ def _fit(line: Line) -> str:
         return line.left[:WIDTH]
     room = WIDTH - COLUMN - VALUE - 3
     remark = line.remark if len(line.remark) <= room else "…" + line.remark[1 - room :]
-    left = line.left if len(line.left) <= COLUMN else f"{_clipped(line.left)}\n{'':{COLUMN}}"
+    left = line.left if len(line.left) <= COLUMN else f"{clip(line.left, WIDTH)}\n{'':{COLUMN}}"
     return f"{left:<{COLUMN}} {line.value:>{VALUE}}  {remark}".rstrip()
-
-
-def _clipped(left: str) -> str:
-    return left if len(left) <= WIDTH else left[: WIDTH - 1] + "…"
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

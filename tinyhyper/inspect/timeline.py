@@ -11,6 +11,7 @@ from .graph import Graph
 from .memory import Alive, nbytes
 from .records import Place
 from .table import BASE, LEFT, LETTER, ROW, Sheet, starts
+from .text import listed
 
 WIDE, MOST, ROWS = 128, 7, 16  # how wide a column is; how many columns and rows are drawn, the last ones
 AMOUNTS = 230  # about the width of what a row's nodes keep, and of what is beside it
@@ -61,13 +62,8 @@ def _row(graph: Graph, numbers: list[int], room: int) -> tuple[str, str]:
     kept = {place for number in numbers for place in graph.nodes[number].saved}
     size = amount(sum(nbytes(graph.tape, place) for place in kept))
     names = [*dict.fromkeys(names)]
-    few = max([n for n in range(2, len(names) + 1) if len(_some(names, n)) <= room], default=1)
-    return _some(names, few), f"{count(len(kept), 'array')}, {size}"
-
-
-def _some(names: list[str], few: int) -> str:
-    """The first few names, and how many more there are."""
-    return ", ".join(names[:few]) + (f" and {len(names) - few} more" if len(names) > few else "")
+    few = max([n for n in range(2, len(names) + 1) if len(listed(names, n)) <= room], default=1)
+    return listed(names, few), f"{count(len(kept), 'array')}, {size}"
 
 
 def amount(size: float) -> str:

@@ -59,7 +59,8 @@ def register() -> None:
     for module in MODULES:
         for name, function in vars(module).items():
             told = getattr(function, "__doc__", None) or ""
-            if getattr(function, "__module__", "") == module.__name__ and OPERANDS.search(told):
+            own = getattr(function, "__module__", "") == module.__name__
+            if own and function not in elementwise and OPERANDS.search(told):
                 options = OPTIONS if getattr(OPERATIONS.get(name), "defaults", None) else ""
                 function.__doc__ = f"{inspect.cleandoc(told)}\n{OTHERS}{options}."
 

@@ -104,7 +104,7 @@ class Outside(Hook):
         """The number that a person means, on the graph, the same tensor until the next step."""
         internal = level.parameters[name]
         known, tensor = self._read.get(name, ((), None))
-        now = internal.array, internal.edge, current().tape  # which is to see it read
+        now = internal.array, internal.edge, current().watcher  # which is to see it read
         if tensor is None or any(one is not other for one, other in zip(known, now)) or _is_released(tensor):
             with recording():  # whatever mode it is read in first
                 tensor = positive(level._coordinates[name].value(internal))  # in all coordinates, another tensor

@@ -140,7 +140,7 @@ class Learner:
         """
         trace = Trace(self._handles, visible.tensors(), visible.arrays(), tuple(map(own, batch)), batch, asks)
         try:
-            with switched(tape=trace):
+            with switched(watcher=trace):
                 yield trace
         except BaseException:
             self.lose()

@@ -75,7 +75,7 @@ def _asked(
     trace = Trace(Handles(), {}, {}, batch, batch)
     carried, drawn = dict(visible.carry), draws.state()
     try:
-        with suppress(Exception), switched(tape=trace), np.errstate(all="ignore"):
+        with suppress(Exception), switched(watcher=trace), np.errstate(all="ignore"):
             function(params, *batch, **(visible.optimizer.outside if is_loss else {}))
     finally:
         visible.carry.update(carried)

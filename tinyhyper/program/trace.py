@@ -18,7 +18,7 @@ from ..core.operation import OPERATIONS
 from ..core.tape import Node
 from ..core.tensor import Tensor
 from ..sites import Site, caller
-from ..watcher import Watcher
+from ..watcher import SiteWatcher
 from .handles import Handle, Handles, Weak, array_of, is_copy, is_own, is_same
 from .values import Key
 
@@ -47,7 +47,7 @@ class Traced(NamedTuple):
     node: int | None
 
 
-class Trace(Watcher):
+class Trace(SiteWatcher):
     """A watcher of one call.
 
     handles: of the run's arrays.
@@ -141,8 +141,8 @@ class Trace(Watcher):
             self.events.append(Traced(OPERATIONS["astype"], call, *moved, (key,), (None,), self._part(), site, None))
 
     @contextmanager
-    def stepping(self, title: Any = None) -> Iterator[None]:
-        with super().stepping(title):
+    def stepping(self, level: Any = None) -> Iterator[None]:
+        with super().stepping(level):
             self._stepping = True
             try:
                 yield

@@ -120,4 +120,4 @@ def _switches() -> Any:
     """What is chosen for all calls."""
     kernels = th.kernels
     backends = kernels.elementwise_backend(), kernels.matmul_backend(), kernels.convolution_backend()
-    return backends, th.num_threads(), str(kernels.cache_dir()), current().recording, current().tape
+    return backends, th.num_threads(), str(kernels.cache_dir()), current().recording, current().watcher

@@ -51,6 +51,7 @@ Object.assign(Explorer.prototype, {
     for (const id of ["slider", "where"]) at(id).hidden = !this.tape.steps;
     at("play").hidden = !this.tape.steps && !this.tape.sweeps.length;
     at("pass").hidden = !this.tape.sweeps.length;
+    for (const row of document.querySelectorAll("#keys [data-of]")) row.hidden = at(row.dataset.of).hidden;
     at("alive").querySelector("h2").textContent = this.tape.steps ? "Kept alive after this step" : "Kept alive at the end";
     at("tabs").querySelector("[aria-controls=cutting]").hidden = at("uncut").parentElement.hidden = !this.tape.cuts.length;
     at("runs").replaceChildren(...runs(this.tape.at));

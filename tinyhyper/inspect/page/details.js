@@ -65,10 +65,12 @@ class Details {
     const deposited = this.tape.gradients.get(keyOf(place)) ?? [];
     const known = numeric(this.tape.output(place).gradient);
     const inside = this.inside(place);
-    if (known !== null && known !== undefined && Number.isFinite(known)) return short(known) + inside;
-    const told = ({ number, outputs: [output] }) => this.tape.told([number, 0], numeric(output.value ?? output.norm));
+    const norm = this.tape.value(place) === null ? "norm " : "";
+    if (this.tape.flat(place)) return NOUGHT + inside;
+    if (Number.isFinite(known)) return norm + short(known) + inside;
+    const told = ({ number, outputs: [{ value }] }) => (value === null ? this.tape.norm([number, 0]) : this.tape.told([number, 0], numeric(value)));
     if (deposited.length) return deposited.map((node) => `${told(node)}${told(node) === SKIPPED ? "" : inside}`).join("; ");
-    if (known !== null && known !== undefined) return short(known);
+    if (known !== null) return norm + short(known);
     return "no gradient arrived";
   }
 
@@ -83,15 +85,14 @@ class Details {
     const { of } = this.tape.nodes[place[0]];
     const gradient = of ? this.tape.output(place) : this.tape.gradients.get(keyOf(place))?.at(-1).outputs[0];
     const meant = gradient ? this.tape.meant(of ?? place, numeric(gradient.value)) : null;
-    const label = this.tape.output(of ?? place).label;
-    return meant === null || !Number.isFinite(meant) ? [] : [[`∂loss/∂${called(label.name, label.level + 1)}`, short(meant)]];
+    const label = this.tape.output(of ?? place).label, nil = of ? this.tape.nil.gradients.has(place[0]) : this.tape.flat(place);
+    return meant === null || !Number.isFinite(meant) ? [] : [[`∂loss/∂${called(label.name, label.level + 1)}`, nil ? NOUGHT : short(meant)]];
   }
 
   ghosts(cuts) {
-    const ghost = this.tape.ghost(cuts);
+    const found = this.tape.ghosts(cuts);
     const behind = cuts.some((cut) => cut.severed);
-    const inside = ghost === null ? "" : this.inside([cuts[0].source, cuts[0].output]);
-    if (ghost !== null) return this.stopped(ghost, inside) + (behind ? "" : "; the value had no graph");
+    if (found.length) return this.stopped(found, this.inside([cuts[0].source, cuts[0].output])) + (behind ? "" : "; the value had no graph");
     if (!behind) return "none: the value had no graph";
     if (!this.tape.haunted) return "not recorded";
     const first = this.tape.first(cuts);
@@ -99,9 +100,16 @@ class Details {
     return `none: ${this.tape.needed(cuts) ? "no backward pass reached it" : "no later loss depends on the value"}`;
   }
 
-  /* What cuts stopped; what came from a skipped step was not finite. */
-  stopped(ghost, inside = "") {
-    return this.tape.skipped.length && !Number.isFinite(ghost) ? SKIPPED : short(ghost) + inside;
+  /* What cuts stopped. found: as `Tape.ghosts` gives it. */
+  stopped(found, inside = "") {
+    if (found.some(([, value]) => this.dropped(value))) return SKIPPED;
+    const { source, output } = this.tape.cuts[found[0][0]], norm = found.length > 1 || this.tape.value([source, output]) === null;
+    return (norm ? "norm " : "") + this.tape.amount(found) + inside;
+  }
+
+  /* Whether a number comes from a skipped step: then it is not finite. */
+  dropped(value) {
+    return this.tape.skipped.length > 0 && !Number.isFinite(value);
   }
 
   /* Of a step that was skipped, why numbers are not finite. */
@@ -114,15 +122,15 @@ class Details {
     const rows = places.slice(0, 60).map((place) => {
       const value = this.tape.value(place);
       const cuts = this.tape.ended.get(keyOf(place)) ?? [];
-      const ghost = this.tape.ghost(cuts);
+      const ghosts = this.tape.ghosts(cuts);
       const texts = [
-        value === null ? `${this.tape.told(place, numeric(this.tape.output(place).norm))} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
-        this.gradient(place).replace("no gradient arrived", "–"), ghost === null ? "–" : `${this.stopped(ghost)} at ${numbered(cuts)}`,
+        value === null ? `${this.tape.norm(place)} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
+        this.gradient(place).replace("no gradient arrived", "–"), ghosts.length ? `${this.stopped(ghosts)} at ${numbered(cuts)}` : "–",
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
     });
-    const heads = ["name", "value or norm", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));
+    const heads = ["name", "value", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));
     const node = this.tape.nodes[places[0][0]];
     return [
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows))),
@@ -136,10 +144,9 @@ class Details {
     if (paths.box.kind === "loss") return [h("p", {}, "Its gradient flows along the highlighted edges.")];
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
     if (paths.losses.length) {
-      const from = paths.losses.slice(0, 4).map(name).join(", ") + (paths.losses.length > 4 ? ` and ${paths.losses.length - 4} more losses` : "");
       const parts = paths.parts;
       return [
-        h("p", {}, `The gradient of ${from} arrives along the highlighted edges.`),
+        h("p", {}, `The gradient of ${listed(paths.losses.map(name))} arrives along the highlighted edges.`),
         ...parts.flatMap((path) => this.path(path)),
         ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(paths))]),
         ...this.asked(paths),
@@ -165,8 +172,8 @@ class Details {
     const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
     if (this.tape.skips(path.loss, total)) return this.skipped(this.tape.nodes[path.loss[0]].step + 1);
-    const meant = this.tape.meant(path.target, total);
-    const title = `∂${name(path.loss)}/∂${within(this.tape.coordinate(path.target), name(path.target))} = ${short(total)}`
+    const nil = this.tape.flat(path.target), meant = nil ? null : this.tape.meant(path.target, total);
+    const title = `∂${name(path.loss)}/∂${within(this.tape.coordinate(path.target), name(path.target))} = ${nil ? NOUGHT : short(total)}`
       + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);
     if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here; each contributes 0.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
@@ -174,7 +181,7 @@ class Details {
     const rows = parts.map((part) => {
       const between = part.through.filter((place) => ![path.loss, path.target].some((end) => keyOf(end) === keyOf(place)));
       const value = numeric(part.value);
-      const percent = total ? `, ${short(Math.round((100 * value) / total))} %` : "";
+      const percent = total && !nil ? `, ${short(Math.round((100 * value) / total))} %` : "";
       const all = between.map(name);
       const names = all.length > 3 ? [...all.slice(0, 2), "…", all.at(-1)] : all;
       const text = `${names.length ? `through ${names.join(" ← ")}` : "directly"}${part.ways > 1 ? `, ${part.ways} paths` : ""}`;

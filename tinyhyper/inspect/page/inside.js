@@ -104,11 +104,14 @@ function captionOfNode(tape, lanes, number) {
   const node = tape.nodes[number];
   const output = node.outputs[0];
   const what = node.op ?? (output.label || node.called !== null ? captionOfPlace(tape, lanes, [number, 0]).split("\n")[0] : node.kind);
-  const value = tape.value([number, 0]);
-  return `${fitted(what, CHIP.room)}\n${value === null ? sizeOf(output) : short(value)}`;
+  return captionOfValue(tape, [number, 0], fitted(what, CHIP.room));
 }
 
-const captionOfPlace = (tape, lanes, place) => captionOfValue(tape, place, fitted(nameOfPlace(tape, lanes, place), CHIP.room, 600));
+/* A gradient is called without its loss where the name would be too long. */
+function captionOfPlace(tape, lanes, place) {
+  const name = nameOfPlace(tape, lanes, place), brief = name.replace(/^∂loss\[\d+\]/, "∂loss");
+  return captionOfValue(tape, place, fitted(fits(name, CHIP.room, 600) ? name : brief, CHIP.room, 600));
+}
 
 /* inner: whether the number is that in the coordinate. */
 function captionOfValue(tape, place, name, inner = false) {
@@ -123,7 +126,7 @@ function nameOfPlace(tape, lanes, place) {
   const lane = label ? label.level + (label.role === "hyperparameter" ? 1 : 0) : 0;
   const box = lanes.box(place);
   if (box?.kind === "loss" && box.names.get("loss")[0] === place[0]) return `loss[${tape.turn(place)}]`;
-  if (node.of) return `∂loss/∂${within(tape.coordinate(place), nameOfPlace(tape, lanes, node.of))}`;
+  if (node.of) return `∂${node.loss ? nameOfPlace(tape, lanes, node.loss) : "loss"}/∂${within(tape.coordinate(place), nameOfPlace(tape, lanes, node.of))}`;
   if (!label && node.called !== null) return node.called;
   if (!label) return node.op ?? (tape.value(place) === null ? node.kind : short(tape.value(place)));
   const name = called(label.name, lane);

@@ -182,6 +182,16 @@ function titlesOf(box) {
   return [`∂loss/∂${within(coordinate, by)}`, `∂/∂${within(coordinate, by)}`, `∂/∂${within(coordinate, "…" + names[0])}`];
 }
 
+/* What may be said of a box's number, the longest first: a number has all its digits wherever it stands, a norm may have fewer. */
+function amountsOf(box, tape) {
+  const [place, more] = box.names.values();
+  if (box.places.some((one) => tape.skips(one, box.kind === "values" ? null : numeric(tape.output(one).norm)))) return [SKIPPED];
+  if (!place || more) return [""];
+  if (tape.waiting(place)) return [NONE_YET];
+  if (tape.value(place) !== null) return [tape.told(place, tape.value(place))];
+  return box.kind === "gradient" ? [4, 3, 2].map((digits) => tape.norm(place, digits)) : [""];
+}
+
 /* The two lines in a box, in letters of a size. */
 function captionOf(box, tape, size = LETTERS.size) {
   const names = [...box.names.keys()], room = roomOf(box, size);
@@ -189,10 +199,7 @@ function captionOf(box, tape, size = LETTERS.size) {
     const held = names.map((name) => `${called(name, box.lane)} = ${short(tape.value(box.names.get(name)))}`);
     return `${held.join(", ")}, fixed: nothing tunes it`;
   }
-  const skipped = box.places.some((one) => tape.skips(one, box.kind === "values" ? null : numeric(tape.output(one).norm)));
-  const only = names.length === 1 ? tape.value(box.names.get(names[0])) : null;
-  const numbers = skipped ? [SKIPPED] : only === null ? [""] : [4, 3, 2].map((digits) => short(only, digits));
-  const number = numbers.find((text) => fits(text, room)) ?? numbers.at(-1);
+  const number = amountsOf(box, tape).find((text) => fits(text, room, weightOf(box)));
   const titles = titlesOf(box), at = box.kind === "values" ? `[${box.step}]` : "";
   const title = titles.find((text) => fits(text, room, weightOf(box)))
     ?? fitted(titles.at(-1).slice(0, titles.at(-1).length - at.length), room - pen(at)) + at;
@@ -202,11 +209,12 @@ function captionOf(box, tape, size = LETTERS.size) {
 }
 
 /* How large letters can be in boxes that are seen from far away: no name is cut short that would not be nearby. */
-function farLetters(boxes) {
+function farLetters(boxes, tape) {
   const shown = (box) => {
     const titles = titlesOf(box), room = roomOf(box);
     const whole = titles.slice(0, 2).filter((text) => fits(text, room, weightOf(box)));
-    return 0.99 * room / pen(whole.at(-1) ?? titles.at(-1), weightOf(box)); // so that it fits after rounding, too
+    const widest = [whole.at(-1) ?? titles.at(-1), amountsOf(box, tape).at(-1)].map((text) => pen(text, weightOf(box)));
+    return 0.99 * room / Math.max(...widest); // so that it fits after rounding, too
   };
   return clamp(LETTERS.size * Math.min(...boxes.map(shown)), LETTERS.size, LETTERS.far);
 }

@@ -29,8 +29,7 @@ class Layout {
     }
     this.bottom += ROW.below * Math.max(0, ...this._lossesAt().map((count) => count - 1));
     this.centers = new Map([...lanes.boxes.values()].map((box) => [box.id, this._center(box)]));
-    const last = this.steps.at(-1), told = (box) => box.kind !== "fixed" && box.step >= last - 1; // names return at each step
-    this.letters = farLetters([...lanes.boxes.values()].filter(told));
+    this.letters = farLetters([...lanes.boxes.values()].filter((box) => box.kind !== "fixed"), lanes.tape);
     this.heights = new Map(this.steps.map((step) => [step, []])); // of the values of a step
     for (const box of lanes.boxes.values()) if (box.kind === "values") this.heights.get(box.step).push(this.centers.get(box.id).y);
   }
@@ -124,8 +123,8 @@ class Layout {
 
   /* What would come along an arrow without its cuts, as far as it is known. */
   _ghosts({ cuts }) {
-    const known = [...cuts].filter((cut) => this.lanes.tape.cuts[cut].ghost !== null);
-    return this.lanes.tape.stopped([...cuts], known.map((cut) => [cut, numeric(this.lanes.tape.cuts[cut].ghost)]));
+    const { tape } = this.lanes;
+    return tape.stopped([...cuts], tape.ghosts([...cuts].map((cut) => tape.cuts[cut])));
   }
 
   _offset(point, box) {

@@ -13,7 +13,7 @@ Object.assign(Details.prototype, {
       const names = [...new Set(node.saved.map(name))];
       const size = node.saved.reduce((sum, place) => sum + bytesOf(tape.output(place)), 0);
       return h("li", {}, h("span", {}, `${name([node.number, 0])}, ${until(node)}`), h("b", {}, amountOf(size)),
-        h("small", {}, `keeps ${names.slice(0, 8).join(", ") || "nothing"}${names.length > 8 ? ` and ${names.length - 8} more` : ""}`));
+        h("small", {}, `keeps ${listed(names, 8) || "nothing"}`));
     });
     return [
       h("li", {}, h("span", {}, `${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}; shared arrays count once`), h("b", {}, amountOf(now.bytes))),
@@ -27,16 +27,17 @@ Object.assign(Details.prototype, {
     for (const cut of this.tape.cuts) {
       if (cut.step !== step) continue;
       const place = [cut.source, cut.output], here = this.lanes.box(place);
-      const box = here?.kind === "loss" ? null : here; // what is cut inside a loss is not the loss
-      const key = `${box?.id ?? keyOf(place)} ${cut.reason}`;
-      if (!groups.has(key)) groups.set(key, { cuts: [], name: box ? nameOf(box) : nameOfPlace(this.tape, this.lanes, place) });
+      const id = here && here.kind !== "loss" ? here.id : keyOf(place); // what is cut inside a loss is not the loss
+      const key = `${id} ${cut.reason}`;
+      if (!groups.has(key)) groups.set(key, { cuts: [], names: new Set() });
       groups.get(key).cuts.push(cut);
+      groups.get(key).names.add(nameOfPlace(this.tape, this.lanes, place));
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
-    return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, name }) => {
+    return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, names }) => {
       const numbers = cuts.map((cut) => cut.number);
       const called = cuts.length > 1 ? `${cuts.length} cuts, ${numbers[0]} … ${numbers.at(-1)}` : `cut ${numbers[0]}`;
-      return h("li", {}, this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${name}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
+      return h("li", {}, this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
     });
   },
 
@@ -47,12 +48,13 @@ Object.assign(Details.prototype, {
     if (!this.tape.arrivals.length) return [line("To see how much arrives where, record with th.record(ghosts=True).")];
     const found = this.tape.arriving(cuts), alone = this.tape.without.size > cuts.length ? "without this alone, " : "";
     if (!found.length) return [line("No gradient would change: none arrives here.")];
-    const told = found.slice(0, 3).map(({ place, value, old }) => {
+    const lines = found.slice(0, 3).map(({ place, value, old }) => {
       const norm = this.tape.value(place) === null ? "the norm of " : "", inside = norm ? "" : this.inside(place);
-      const other = old === null ? "; with the cut none arrives" : `, not ${this.stopped(old)}`;
-      return line(`${alone}${norm}${nameOfPlace(this.tape, this.lanes, place)}.grad would be ${this.stopped(value)}${inside}${other}`);
+      const told = (one) => (this.dropped(one) ? SKIPPED : short(one));
+      const other = old === null ? "; with the cut none arrives" : `, not ${this.tape.flat(place) ? NOUGHT : told(old)}`;
+      return line(`${alone}${norm}${nameOfPlace(this.tape, this.lanes, place)}.grad would be ${told(value)}${inside}${other}`);
     });
-    return found.length > 3 ? [...told, line(`and ${found.length - 3} more gradients would change`)] : told;
+    return found.length > 3 ? [...lines, line(`and ${found.length - 3} more gradients would change`)] : lines;
   },
 
   toggle(cuts, text, remark = "", stopping = true) {

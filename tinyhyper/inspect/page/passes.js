@@ -35,7 +35,8 @@ Object.assign(Explorer.prototype, {
         }
       }
       const norm = (stops) => stops.length > 1 || this.tape.value(this.behind(stops[0])) === null;
-      return [...found.values()].map(({ id, stops }) => ({ pass, id, stops, value: together(stops), norm: norm(stops) }));
+      const nil = ({ place, cut }) => (place ? this.tape.flat(place) : this.tape.nil.cuts.has(cut));
+      return [...found.values()].map(({ id, stops }) => ({ pass, id, stops, value: summed(stops), norm: norm(stops), nil: stops.every(nil) }));
     });
   },
 
@@ -60,7 +61,7 @@ Object.assign(Explorer.prototype, {
   passless() {
     const where = this.overview ? `step ${this.step}` : "what is open";
     const steps = [...new Set(this.tape.sweeps.map(({ loss: [node] }) => this.tape.nodes[node].step))];
-    const begun = steps.length ? `Backward passes began in the steps ${steps.slice(0, 6).join(", ")}${steps.length > 6 ? ` and ${steps.length - 6} more` : ""}.` : "";
+    const begun = steps.length ? `Backward passes began in the steps ${listed(steps, 6)}.` : "";
     at("details").replaceChildren(h("p", {}, `No backward pass began in ${where}. ${begun}`));
     this.answer();
   },
@@ -214,8 +215,7 @@ Object.assign(Explorer.prototype, {
 
   /* What some stops are at, or what is behind their cuts. */
   naming(stops) {
-    const names = stops.slice(0, 3).map((stop) => nameOfPlace(this.tape, this.lanes, this.behind(stop))).join(", ");
-    return names + (stops.length > 3 ? ` and ${stops.length - 3} more` : "");
+    return listed(stops.map((stop) => nameOfPlace(this.tape, this.lanes, this.behind(stop))));
   },
 
   entry({ stops }) {
@@ -230,30 +230,29 @@ Object.assign(Explorer.prototype, {
 
   /* What happens at a stop. */
   sentence(halt) {
-    const { pass, stops, value, norm } = halt;
+    const { pass, stops, value, norm, nil } = halt;
     const [{ place, cut }] = stops, one = stops.length === 1, loss = this.naming([{ place: pass.loss }]);
     if (!place) {
-      const ghost = value === null ? "" : `; the ${norm ? "norm of the " : ""}ghost${one ? "" : "s"} is ${short(value)}`;
+      const ghost = value === null ? "" : `; the ${norm ? "norm of the " : ""}ghost${one ? "" : "s"} is ${nil ? NOUGHT : short(value)}`;
       const behind = stops.some((stop) => this.tape.cuts[stop.cut].severed) ? "" : ` Without the cut${one ? "" : "s"} it would end here, too.`;
       return `${one ? `Cut ${cut} stops` : `${stops.length} cuts stop`} the gradient on its path to ${this.naming(stops)}${ghost}.${behind}`;
     }
     if (keyOf(place) === keyOf(pass.loss)) return `backward() begins at ${loss}${value === null ? "" : `, with ${short(value)}`}.`;
     const told = `The gradient of ${loss} arrives at ${this.naming(stops)}`;
     if (value === null) return `${told}.`;
-    const meant = one ? this.tape.meant(place, value) : null;
+    const meant = one && !nil ? this.tape.meant(place, value) : null;
     const plainly = meant === null ? "" : ` So ∂${loss}/∂${this.naming(stops)} is ${short(meant)}.`;
     return `${told}: ${this.amount(halt)}.${plainly}`;
   },
 });
 
 /* What arrived, as a number or a norm. */
-const amount = ({ value, norm }) => `${norm ? "norm " : ""}${short(value)}`;
+const amount = ({ value, norm, nil }) => `${norm ? "norm " : ""}${nil ? NOUGHT : short(value)}`;
 
 /* What arrived at several places, as one number or as a norm; null where it is not known. */
-function together(stops) {
+function summed(stops) {
   const values = stops.map(({ value }) => numeric(value));
-  if (values.includes(null)) return null;
-  return values.length > 1 ? Math.hypot(...values) : values[0];
+  return values.includes(null) ? null : together(values);
 }
 
 /* The corners of an arrow, from its tip to where it begins: as the gradient goes. */

@@ -3,6 +3,7 @@
 
 const WORDS = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity }; // numbers that JSON has not
 const SKIPPED = "skipped";
+const NOUGHT = "~ 0", NONE_YET = "none yet"; // what is 0 up to rounding; a gradient that no loss has sent
 const STRENGTH = { kept: 0, asked: 1, gate: 2, value: 3, cut: 4 };
 
 const SIGNS = { cut: "✂\uFE0E", idle: "✂\uFE0E", asked: "✂\uFE0E?", gate: "⊘" }; // on arrows
@@ -25,6 +26,12 @@ function short(value, digits = 4) {
     : String(Number(value.toPrecision(digits)));
   return text.replace(/^-/, "−");
 }
+
+/* Several numbers as their norm. */
+const together = (values) => (values.length > 1 ? Math.hypot(...values) : values[0]);
+
+/* Some names, and how many more there are. */
+const listed = (names, most = 3) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
 
 /* A file's name, with its folders where it belongs to the package; a notebook's code is of a cell. */
 function shorten(file) {
@@ -51,6 +58,7 @@ class Tape {
     for (const cut of data.cuts) this._append(this.ended, keyOf([cut.source, cut.output]), cut);
     this.shut = new Set(data.gates.map(keyOf)); // where a loss reads a number and its own gradient stops
     this.haunted = data.nodes.some(({ outputs }) => outputs.some(({ gradient }) => gradient !== null)); // whether ghosts were recorded
+    this.nil = { gradients: new Set(data.noughts.gradients), cuts: new Set(data.noughts.cuts) }; // what is 0 up to rounding
     this.without = new Set(); // the numbers of the cuts that are switched off
   }
 
@@ -71,9 +79,26 @@ class Tape {
     return this.skipped.includes(step + 1) && value !== null && !Number.isFinite(value);
   }
 
-  /* A number of a place in few digits, or that its step was skipped. */
+  /* A number of a place in few digits, or in a word. */
   told(place, value) {
-    return this.skips(place, value) ? SKIPPED : short(value);
+    return this.skips(place, value) ? SKIPPED : this.nil.gradients.has(place[0]) ? NOUGHT : short(value);
+  }
+
+  /* The norm of an array, in few digits or in a word. */
+  norm(place, digits = 4) {
+    const value = numeric(this.output(place).norm);
+    return this.skips(place, value) ? SKIPPED : `norm ${short(value, digits)}`;
+  }
+
+  /* Whether a gradient is 0 because no loss has sent one yet. */
+  waiting(place) {
+    return this.nodes[place[0]].kind === "constant" && this.output(place).label?.role === "gradient" && this.value(place) === 0;
+  }
+
+  /* Whether what backward passes left at a place is 0 up to rounding. */
+  flat(place) {
+    const found = this.gradients.get(keyOf(place)) ?? [];
+    return found.length > 0 && found.every(({ number }) => this.nil.gradients.has(number));
   }
 
   /* The number of a loss: its step; without steps, its place among the losses. */
@@ -161,10 +186,14 @@ class Tape {
     return [...found];
   }
 
-  /* What ended at the cuts of a place: null where it is not known. */
-  ghost(cuts) {
-    const known = cuts.filter((cut) => cut.ghost !== null).map((cut) => numeric(cut.ghost));
-    return known.length > 1 ? Math.hypot(...known) : known[0] ?? null;
+  /* What some cuts stopped, as far as it is known: the number of each, and its ghost. */
+  ghosts(cuts) {
+    return cuts.filter((cut) => cut.ghost !== null).map((cut) => [cut.number, numeric(cut.ghost)]);
+  }
+
+  /* What some cuts stopped, as a number, or as one norm. */
+  amount(found) {
+    return found.every(([cut]) => this.nil.cuts.has(cut)) ? NOUGHT : short(together(found.map(([, value]) => value)));
   }
 
   /* The calls of a node's operation with operands and results of the same shapes, in their order. */
@@ -199,8 +228,8 @@ class Tape {
      cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
   stopped(cuts, found) {
     const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1;
-    for (const [cut, value] of found) this._append(kinds, this.kind(this.cuts[cut]), value);
-    return [...kinds].map(([kind, values]) => `${several ? `${kind} ` : ""}${short(values.length > 1 ? Math.hypot(...values) : values[0])}`).join(", ");
+    for (const one of found) this._append(kinds, this.kind(this.cuts[one[0]]), one);
+    return [...kinds].map(([kind, stopped]) => `${several ? `${kind} ` : ""}${this.amount(stopped)}`).join(", ");
   }
 
   /* Which losses backward passes began from. */
