@@ -256,7 +256,7 @@ def _of_numbers(op: Elementwise, args: Sequence[Any]) -> Tensor:
 READERS[Number] = _of_numbers
 
 
-def rule(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:
+def elementwise(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:
     """Enter an elementwise operation into the table."""
     op = OPERATIONS[name] = Elementwise(name, forward, doc, **vjps)
     return op

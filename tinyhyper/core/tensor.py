@@ -126,7 +126,7 @@ class Tensor:
         """Keep `.grad` on this tensor though it is not a leaf; returns the tensor. Raises GraphError for a constant."""
         if self.edge is None:
             raise GraphError("retain_grad: this tensor does not require a gradient, so none will ever reach it")
-        self.edge[0].keep(self.edge[1], self)
+        self.edge[0].deliver_to(self.edge[1], self)
         return self
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:

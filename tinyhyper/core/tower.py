@@ -43,12 +43,12 @@ class Update:
     """The rule of an optimizer, called on a weight, its gradient, its states, and hyperparameters by name.
 
     It takes hyperparameters out of their coordinates; one without a coordinate is not in use, and is read as 0.
-    kept: the states that are kept from step to step.  names: the hyperparameters that it reads, and `t` if it does.
+    states: their names.  names: the hyperparameters that it reads, and `t` if it does.
     """
 
     def __init__(self, optimizer: type[Optimizer], coordinates: Coordinates, options: Options) -> None:
         self._rule, self._coordinates, self._options = optimizer.rule, dict(coordinates), dict(options)
-        self.kept = tuple(optimizer.state)
+        self.states = tuple(optimizer.state)
         self.names = tuple([name for name, coordinate in coordinates if coordinate is not None])
         self.names += ("t",) * ("t" in inspect.signature(optimizer.rule).parameters)
 
@@ -71,7 +71,7 @@ class Move(NamedTuple):
     states: dict[str, dict[str, Tensor]]
     t: Tensor
 
-    def apply(self) -> None:
+    def commit(self) -> None:
         """Change it."""
         self.level._t = self.t
         self.level._states = {**self.level._states, **self.states}
@@ -213,7 +213,7 @@ class Optimizer:
             moves = moves_of(levels, params, cuts)
             if all(accepts(levels, params, moves) for accepts in self._asked("accepts")):
                 for move in moves:
-                    move.apply()
+                    move.commit()
                 for after in self._asked("after"):
                     after(levels, params)
 
@@ -274,13 +274,13 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
             if "t" in keys and "t" not in hyperparameters:
                 hyperparameters["t"] = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
             used = {row: hyperparameters[key] for row, key in keys.items()}
-        kept, state = level._states.get(name), []
-        for key in rule.kept:
-            state.append(kept[key] if kept else level._start(key, w, cuts))
+        last, state = level._states.get(name), []
+        for key in rule.states:
+            state.append(last[key] if last else level._start(key, w, cuts))
         watcher.moving(levels, height, name, w, g, state, used)
         new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
         moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
-        states[name] = dict(zip(rule.kept, new_state))
+        states[name] = dict(zip(rule.states, new_state))
         watcher.moved(levels, height, name, moved[name], states[name])
     t = hyperparameters["t"] if "t" in hyperparameters else Tensor(np.array(level._t.array.item() + 1.0))
     return Move(level, targets, moved, states, t)
