@@ -44,7 +44,7 @@ class Operation:
     """
 
     depends, gives_floats, quick = None, False, False
-    refuses: tuple[type[Exception], ...] = (ValueError, IndexError, TypeError)
+    refuses: tuple[type[Exception], ...] = (ValueError, IndexError, TypeError, OverflowError)
 
     def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
         self.name, self.forward, self.vjps = name, forward, vjps
@@ -213,9 +213,9 @@ class Elementwise(Operation):
             names = inspect.signature(self.forward).parameters
         return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
 
-    def __call__(self, *args: Any) -> Any:
-        if len(args) != len(self.inputs):
-            raise CallError(f"{self.name} takes {len(self.inputs)} arguments, got {len(args)}")
+    def __call__(self, *args: Any, **names: Any) -> Any:
+        if names or len(args) != len(self.inputs):
+            self.bind(args, names)
         large = self.large
         for arg in args:
             if type(arg) is not Tensor or arg.array.size >= large:

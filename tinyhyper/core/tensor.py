@@ -43,7 +43,7 @@ class Protocol:
         """The error for an operation that NumPy, or a user's own function, has refused."""
         shown = [f"{name} {array.shape}" for name, array in zip(op.inputs, arrays)]
         shown += [f"{name}={value!r}" for name, value in options.items() if value is not None]
-        kind = ArgumentError if isinstance(error, TypeError) else ShapeError
+        kind = ArgumentError if isinstance(error, (TypeError, OverflowError)) else ShapeError
         return kind(f"{op.name}({', '.join(shown)}): {error}")
 
     def gradient(self, tensor: Any) -> None:

@@ -6,7 +6,10 @@ how far from 1 it was.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +30,7 @@ from ..core.rules import (
     tanh,
     where,
 )
-from ..errors import ArgumentError
+from ..errors import ArgumentError, CallError
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
@@ -137,6 +140,24 @@ def _clipped(op: Elementwise, x: Any, bound: Any, beyond: Elementwise) -> Any:
         raise
 
 
+def _public(name: str) -> Callable[..., Any]:
+    """The core's pow under this name, by which a wrong call is told."""
+    signature = inspect.signature(rules.pow)
+
+    @functools.wraps(rules.pow)
+    def call(*args: Any, **names: Any) -> Any:
+        if names or len(args) != 2:
+            try:
+                args = signature.bind(*args, **names).args
+            except TypeError as error:
+                raise CallError(f"{name}: {error}; it is {name}(x, y)") from None
+        return rules.pow(*args)
+
+    call.__name__ = name
+    return call
+
+
+POW, POWER = _public("pow"), _public("power")
 FABS = elementwise("fabs", np.fabs, "The absolute value, as a float.", **absolute.vjps)
 FLOAT_POWER = elementwise("float_power", np.float_power, "x ** y, as float64.", **power.vjps)
 NUMPY_ALIASES = {"absolute": absolute, "true_divide": divide, "fabs": FABS, "float_power": FLOAT_POWER}

@@ -32,7 +32,8 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
             f"linear: bias must be an array or a tensor, not the function {bias!r}; give that as activation="
         )
     tensor, number = (None, False) if bias is None else operand(bias, "linear")
-    after = _after(a_function("linear", activation), version(activation), (False,) if tensor is None else (False, number))
+    scalars = (False,) if tensor is None else (False, number)
+    after = _after(a_function("linear", activation), version(activation), scalars)
     product = matmul(x, weight)
     if tensor is None:
         return after([product])[0]
