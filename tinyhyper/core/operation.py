@@ -262,9 +262,9 @@ def elementwise(name: str, forward: Callable[..., Any], doc: str, **vjps: Callab
     return op
 
 
-def attach(cls: type, members: dict[str, Any]) -> None:
-    """Give a class methods from a table. Raises ArgumentError for a name that it has."""
+def attach(to: Any, members: Mapping[Any, Any]) -> None:
+    """Give a class methods, or a dict entries, from a table. Raises ArgumentError for a name that is there."""
     for name, member in members.items():
-        if name in vars(cls):
-            raise ArgumentError(f"{cls.__name__} has {name} already")
-        setattr(cls, name, member)
+        if name in (to if isinstance(to, dict) else vars(to)):
+            raise ArgumentError(f"{getattr(to, '__name__', 'the table')} has {name} already")
+        to.update({name: member}) if isinstance(to, dict) else setattr(to, name, member)

@@ -113,7 +113,7 @@ class Optimizer:
     state: ClassVar[Mapping[str, float | str]] = {}
     squares: ClassVar[tuple[str, ...]] = ()
     rule: ClassVar[Callable[..., Any]]
-    updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]  # the last is in use
+    _trace: ClassVar[Callable[[type[Optimizer], Coordinates, Options], Any]]  # attached, where Update is not what runs
     __signature__ = Signature()
 
     if TYPE_CHECKING:  # attached by outer rings
@@ -231,7 +231,7 @@ class Optimizer:
                 keys["alpha"] = name + RATE
                 if name not in self._rates:
                     coordinates["alpha"] = None
-            rule = self.updates[-1](type(self), tuple(coordinates.items()), self._options)
+            rule = vars(Optimizer).get("_trace", Update)(type(self), tuple(coordinates.items()), self._options)
             self._updates[name] = rule, {row: keys.get(row, row) for row in rule.names}
         return self._updates[name]
 
