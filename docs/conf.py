@@ -6,8 +6,17 @@ project = html_title = "tinyhyper"
 author = copyright = "the tinyhyper developers"
 release = tinyhyper.__version__
 
-extensions = ["myst_parser", "demos.course.site", "demos.course.sources"]
+extensions = ["myst_nb", "demos.course.site", "demos.course.sources"]
 myst_heading_anchors = 4
+
+nb_custom_formats = {".md": "demos.course.site.cells"}
+nb_execution_mode = "force"
+nb_execution_in_temp = nb_execution_show_tb = nb_merge_streams = True
+nb_execution_timeout = 45
+nb_output_stderr = "remove"  # where numba says that it compiles
+nb_mime_priority_overrides = [("html", "text/plain", None)]  # a page shows what is printed, and no value of a last line
+suppress_warnings = ["mystnb.mime_priority"]
+
 toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
 

@@ -1,4 +1,4 @@
-"""One hypothesis profile for the whole suite.
+"""How many examples hypothesis tries, and what all tests share.
 
 Kernels stay in the user's cache folder, so that only the first run of the suite compiles them.
 """
@@ -25,7 +25,13 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),  # a pull request must not fail for what another one broke
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("tinyhyper")
+settings.register_profile("quick", settings.get_profile("tinyhyper"), max_examples=10)
+
+
+def pytest_configure(config):
+    """Of half the examples where slow tests are left out; of all where they are asked for, and without the compiler."""
+    quick = config.option.markexpr == "not slow" and not compiler_is_off()
+    settings.load_profile("quick" if quick else "tinyhyper")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -86,7 +92,7 @@ def site(tmp_path_factory):
     """The folder of the built site: a new one, if .ci/run has built none."""
     if built := os.environ.get("TINYHYPER_SITE"):
         return Path(built)
-    for name in ("sphinx", "nbclient", "ipykernel"):
+    for name in ("sphinx", "myst_nb"):
         pytest.importorskip(name, reason="the site needs the extra docs")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", folder]

@@ -6,6 +6,7 @@ an operation is tried.
 """
 
 import ast
+import dataclasses
 import inspect
 import re
 from importlib import import_module
@@ -44,8 +45,33 @@ SHAPE = re.compile(
     r"any shape|(its|their|the same|one|of the|primal's) shapes?|shapes? that|shapes and|of shape|of shapes|one axis"
     r"|one element|a number|\((\.\.\.|[a-z][\w' ]*|\d[\w' ]*)(, ?[\w'. ]+)*,?\)"
 )
+NUMBER = re.compile(
+    r"\b(integers?|numbers?|floats?|how (many|often|long|far|much)|from 0|the bounds|the widths)\b|[<>]=? \d|\b\d,"
+)
+SOURCES = {  # what each comes from
+    "nn.BatchNorm2d": "Ioffe and Szegedy",
+    "batch_norm": "Ioffe and Szegedy",
+    "nn.CharLSTM": "Chandra et al.",
+    "lstm": "Hochreiter and Schmidhuber",
+    "nn.Dropout": "Srivastava et al.",
+    "nn.ResNet": "He et al.",
+    "nn.ResidualBlock": "He et al.",
+    "optim.AdaDelta": "Zeiler",
+    "optim.AdaGrad": "Duchi et al.",
+    "optim.Adam": "Kingma and Ba",
+    "optim.AdamW": "Loshchilov and Hutter",
+    "optim.RMSProp": "Hinton",
+    "optim.SGD": "Polyak",
+    "optim.clip_by_norm": "Pascanu, Mikolov and Bengio",
+    "hyper.gradient": "Maclaurin et al.",
+    "hyper.myopia": "Wu et al.",
+    "hvp": "Pearlmutter",
+    "data.crop_and_flip": "Deep Residual Learning",
+    "data.digits": "Alpaydin and C. Kaynak",
+}
 DTYPE = re.compile(r"\b(float|float32|float64|floats|integers|int64|booleans|dtypes?)\b", re.IGNORECASE)
 TAKEN = [np.dtype(kind) for kind in (bool, np.int8, np.int64, np.uint16, np.float32, np.float64)]
+ANYWHERE = re.compile(r"\b(float32|float64|dtypes?|as booleans)\b", re.IGNORECASE)  # said once for several arguments
 OUT = {  # what a docstring says of dtypes, and which one comes out for operands of one dtype; None where it is refused
     "as booleans": lambda kind: np.dtype(bool),
     "integers, without a gradient": lambda kind: np.dtype(np.intp),
@@ -73,6 +99,14 @@ class Public(NamedTuple):
     value: object
     told: str
     arguments: list
+
+    def numbers(self):
+        """The arguments that are integers or floats, but of a record, which says what each of its fields holds."""
+        if not (dataclasses.is_dataclass(self.value) or hasattr(self.value, "_fields")):
+            parameters = inspect.signature(self.value).parameters
+            for name in self.arguments:
+                if name in parameters and re.match(r"(\w+ \| )?(int|float)\b", str(parameters[name].annotation)):
+                    yield name
 
     def arrays(self):
         """The arguments that are arrays; of a layer, those of its call."""
@@ -121,7 +155,7 @@ def lacking(public, told):
     for argument in public.arrays():
         if not SHAPE.search(text := of(told, argument)):
             yield f"{public.name} {argument} has no shape: {text!r}"
-        if not DTYPE.search(f"{text} {re.sub('Raises .*?(?=[.])', '', told)}"):
+        if not DTYPE.search(text) and not ANYWHERE.search(re.sub("Raises .*?(?=[.])", "", told)):
             yield f"{public.name} {argument} has no dtype: {text!r}"
 
 
@@ -167,6 +201,16 @@ def test_each_docstring_names_every_argument():
 @pytest.mark.parametrize("public", PUBLIC.values(), ids=PUBLIC)
 def test_each_docstring_says_shape_and_dtype_of_arrays(public):
     assert [*lacking(public, public.told)] == []
+
+
+@pytest.mark.parametrize("public", PUBLIC.values(), ids=PUBLIC)
+def test_each_docstring_says_what_numbers_an_argument_may_be(public):
+    assert not [name for name in public.numbers() if not NUMBER.search(of(public.told, name) or public.told)]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_docstring_names_its_source_and_the_year(name):
+    assert re.search(rf"{re.escape(SOURCES[name])}[^.]*\b(19|20)\d\d\b", PUBLIC[f"tinyhyper.{name}"].told)
 
 
 def test_the_rule_notices_what_is_left_out_of_any_docstring():

@@ -40,7 +40,7 @@ def rendered(text: str, name: str, anew: bool = False) -> str:
         with contextlib.redirect_stdout(printed):
             exec(compile("\n" * line + block["code"], name, "exec", dont_inherit=True), names)
         kind = f"text{block['varies'] or ''}"
-        shown = block["shown"] and f"\n```{kind}\n{printed.getvalue().strip()}\n```\n"
+        shown = block["shown"] and f"\n```{kind}\n{printed.getvalue().strip(chr(10))}\n```\n"
         if block["varies"] and not anew and without_numbers(shown) == without_numbers(block["shown"]):
             shown = block["shown"]
         return f"```python\n{block['code']}```\n{shown or ''}"

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ..shared import output
 from ..shared.settings import Settings, shared
-from .pages import ROOT, Cell, cells, lessons, linked
+from .pages import Cell, cells, lessons, linked
 from .scripts import script
 
 options = shared("out")
 
 
 def notebook(text: str) -> nbformat.NotebookNode:
-    """A page as a notebook, whose pictures are those that its own cells have drawn."""
+    """A page as a notebook, whose pictures are those that its own cells have drawn.
+
+    MyST-NB reads the line of a cell on the page, and the tags. The site has the explorer on a page of its own.
+    """
+    found = [*cells(text)]
     return new_notebook(
-        cells=[_cell(number, cell) for number, cell in enumerate(cells(text))],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        cells=[_cell(number, cell) for number, cell in enumerate(found)],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "source_map": [cell.before for cell in found],
+        },
     )
 
 
 def _cell(number: int, cell: Cell) -> nbformat.NotebookNode:
     name = f"cell-{number}"
     if cell.kind == "text":
-        return new_markdown_cell(linked(cell.source, "ipynb"), id=name)
+        return new_markdown_cell(cell.source, id=name)
     if cell.kind == "code":
         return new_code_cell(cell.source, id=name)
     if cell.kind == "explorer":
-        return new_code_cell(f"{cell.words}.explore()", id=name)
-    return new_code_cell(f'from IPython.display import SVG\n\nSVG("{cell.source}")  # {cell.words}', id=name)
-
-
-def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Run a notebook's cells in a folder, from top to bottom; it keeps their outputs. Raises at a cell that fails."""
-    from nbclient import NotebookClient  # which needs more than writing notebooks does
-
-    client = NotebookClient(notebook, timeout=45, resources={"metadata": {"path": folder}})
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    client.execute(env=env, stderr=subprocess.DEVNULL)  # a kernel says there that it listens
+        return new_code_cell(f"{cell.words}.explore()", id=name, metadata={"tags": ["remove-cell"]})
+    source = f'from IPython.display import SVG\n\nSVG("{cell.source}")  # {cell.words}'
+    return new_code_cell(
+        source, id=name, metadata={"tags": ["remove-input"], "mystnb": {"image": {"alt": cell.words}}}
+    )
 
 
 def main(settings: Settings) -> int:
@@ -50,6 +47,7 @@ def main(settings: Settings) -> int:
     folder, made = output.prepare(settings.out), dict[str, str]()
     for page in lessons().values():
         text = page.read_text(encoding="utf-8")
-        made |= {f"{page.stem}.ipynb": nbformat.writes(notebook(text)), f"{page.stem}.py": script(text)}
+        made[f"{page.stem}.ipynb"] = nbformat.writes(notebook(linked(text, "ipynb")))
+        made[f"{page.stem}.py"] = script(text)
     output.finish(f"{len(lessons())} lessons. To open the notebooks: jupyter lab {folder}", folder, made)
     return 0

@@ -45,7 +45,7 @@ def cells(text: str) -> Iterator[Cell]:
     end = 0
     for block in BLOCK.finditer(text):
         if words := text[end : block.start()].strip():
-            yield Cell("text", words)
+            yield Cell("text", words, before=text.count("\n", 0, text.index(words, end)))
         if block["file"]:
             yield Cell("picture", block["file"], " ".join(block["words"].split()))
         else:
@@ -54,7 +54,7 @@ def cells(text: str) -> Iterator[Cell]:
                 yield Cell("explorer", explorer["file"], explorer["tape"])
         end = block.end()
     if words := text[end:].strip():
-        yield Cell("text", words)
+        yield Cell("text", words, before=text.count("\n", 0, text.index(words, end)))
 
 
 def linked(text: str, suffix: str) -> str:

@@ -1,7 +1,7 @@
 """An extension of Sphinx, for docs/conf.py.
 
-It describes the public names, runs the code of each page and warns where this prints or draws something else than the
-page shows, and runs the notebooks of the lessons.
+It describes the public names, makes notebooks of the lessons, which MyST-NB runs and shows, and runs the code of each
+page, to warn where this prints or draws something else than the page shows.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import os
 import re
 import shutil
 import traceback
@@ -21,6 +22,7 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from nbformat.v4 import new_markdown_cell, new_notebook
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -29,8 +31,8 @@ from sphinx.util.inspect import stringify_signature
 import tinyhyper
 
 from .examples import differences
-from .notebooks import execute, notebook
-from .pages import EXPLORER, lessons
+from .notebooks import notebook
+from .pages import EXPLORER, lessons, linked
 
 LOGGER = logging.getLogger(__name__)
 ARGUMENTS = r"[a-z]\w*(?:, [a-z]\w*)*(?: \([^)]*\))?"  # as a docstring names them: "x, y: ..." or "alpha (0.1): ..."
@@ -156,17 +158,31 @@ def run(page: Path, target: Path, explorers: list[str]) -> None:
         LOGGER.warning("%s is not what its code prints or draws:\n%s", page.name, "\n".join(found), location=str(page))
 
 
+def cells(text: str) -> nbformat.NotebookNode:
+    """What MyST-NB reads: a lesson's notebook; of another page a notebook of one cell, which needs no kernel."""
+    if text.startswith("# Lesson "):
+        return notebook(text)
+    how = {"source_map": [0], "mystnb": {"execution_mode": "off"}}
+    return new_notebook(cells=[new_markdown_cell(text)], metadata=how)
+
+
+def within(app: Sphinx) -> None:
+    """MyST-NB would leave notebooks and pictures beside the folder of the site."""
+    env: Any = app.env
+    env.mystnb_config = env.mystnb_config.copy(output_folder=str(Path(app.doctreedir, "notebooks")))
+
+
 def write(app: Sphinx, error: Exception | None) -> None:
-    """Write the notebooks beside the lessons, without outputs, and run each."""
+    """Write the notebooks beside the lessons, without outputs."""
     for page in lessons().values() if error is None else ():
-        made = notebook(page.read_text(encoding="utf-8"))
+        made = notebook(linked(page.read_text(encoding="utf-8"), "ipynb"))
         Path(app.outdir, "course", f"{page.stem}.ipynb").write_text(nbformat.writes(made), encoding="utf-8")
-        with TemporaryDirectory() as folder:
-            execute(made, Path(folder))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    os.environ["JUPYTER_PATH"] = str(Path(__file__).parent)  # whose kernel warns of no unencrypted connection
     app.add_directive("public", Public)
+    app.connect("builder-inited", within, priority=600)  # after MyST-NB
     app.connect("source-read", read)
     app.connect("include-read", include)
     app.connect("build-finished", write)

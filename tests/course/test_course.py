@@ -461,19 +461,3 @@ def test_an_explorer_opens_in_the_notebook_and_the_script_says_where_it_is(page,
     monkeypatch.chdir(tmp_path)
     lesson.show(found, "here", InteractiveConsole())
     assert capsys.readouterr().out == f"The explorer is in {tmp_path / name}: open this file in a browser.\n"
-
-
-@pytest.mark.slow
-def test_a_notebook_shows_its_pictures_and_stops_at_an_error(tmp_path):
-    """The site's build runs all of them."""
-    pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    from demos.course.notebooks import execute, notebook
-
-    made = notebook(text := PAGES[1].read_text(encoding="utf-8"))
-    execute(made, tmp_path)
-    outputs = [out for cell in made.cells for out in cell.get("outputs", ())]
-    shown = [out for out in outputs if "image/svg+xml" in out.get("data", {})]
-    assert len(shown) == sum(cell.kind == "picture" for cell in cells(text))
-    with pytest.raises(Exception, match="ZeroDivisionError"):
-        execute(notebook("```python\n1 / 0\n```\n"), tmp_path)

@@ -1,5 +1,6 @@
 """The site: it is built without a warning, has every page and every public name, and no link leads nowhere."""
 
+import html
 import importlib
 import json
 import re
@@ -16,8 +17,9 @@ import pytest
 import tinyhyper as th
 
 pytest.importorskip("sphinx", reason="the site needs the extra docs")
-pytest.importorskip("nbformat", reason="the site needs the extra docs")
+pytest.importorskip("myst_nb", reason="the site needs the extra docs")
 
+from demos.course.pages import cells, lessons
 from demos.course.site import described, markdown, signature
 
 ROOT = Path(__file__).parents[2]
@@ -95,10 +97,16 @@ def test_every_public_name_leads_to_the_lines_that_define_it(site, pages):
 
 
 @pytest.mark.slow
-def test_a_lesson_gives_its_notebook(site, pages):
-    for path in (site / "course").glob("[0-9]*.html"):
+def test_a_lesson_gives_its_notebook_and_shows_what_that_prints_and_draws(site, pages):
+    for lesson in lessons().values():
+        path = site / "course" / f"{lesson.stem}.html"
         (link,) = [link for link in pages[path].links if link.endswith(".ipynb")]
         assert json.loads((path.parent / link).read_text())["nbformat"] == 4
+        shown, made = path.read_text(encoding="utf-8"), [*cells(lesson.read_text(encoding="utf-8"))]
+        assert shown.count('<div class="cell_input') == sum(cell.kind == "code" for cell in made)
+        for cell in made:
+            assert cell.kind != "picture" or f'<img alt="{html.escape(cell.words)}" src="../_images/' in shown
+        assert "is open. Put " in shown and "Posix" not in shown
 
 
 @pytest.mark.parametrize(
@@ -107,15 +115,17 @@ def test_a_lesson_gives_its_notebook(site, pages):
         ("03-scissors", "print(2)", "+2"),
         ("03-scissors", "Path('slide3.svg').write_text('')", "slide3.svg is drawn otherwise"),
         ("03-scissors", "1 / 0", 'File "03-scissors.md", line 6'),
+        ("03-scissors", "assert 'get_ipython' not in dir(__import__('builtins'))", "AssertionError"),  # in its notebook
         ("index", "print(2)", "+2"),
     ],
 )
 def test_a_build_stops_at_a_page_that_is_not_what_its_code_prints_or_draws(tmp_path, root, fault, word):
-    (tmp_path / "conf.py").write_text(f"extensions, root_doc = ['myst_parser', 'demos.course.site'], '{root}'\n")
+    conf = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
+    (tmp_path / "conf.py").write_text(f"{conf}html_static_path, root_doc = [], '{root}'\n", encoding="utf-8")
     if root == "index":
         (tmp_path / "index.md").write_text("```{include} 03-scissors.md\n```\n")
     code = f"from pathlib import Path\nprint(1)\n{fault}\n"
-    (tmp_path / "03-scissors.md").write_text(f"# Page\n\n```python\n{code}```\n\n```text\n1\n```\n")
+    (tmp_path / "03-scissors.md").write_text(f"# Lesson 3: Page\n\n```python\n{code}```\n\n```text\n1\n```\n")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", tmp_path, tmp_path / "site"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode != 0 and word in built.stderr, built.stderr

@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from lengths import for_all
 from recordings import penalized, trained
 
 import tinyhyper as th
@@ -144,8 +145,7 @@ def test_a_gradient_that_no_operation_made_is_refused_or_can_be_asked(loaded):
             read_and_asked(json.dumps(tape))
 
 
-@settings(max_examples=60)
-@given(mutated())
+@for_all(20, 60, text=mutated())
 def test_another_recording_is_refused_or_can_be_asked(text):
     read_and_asked(text)
 

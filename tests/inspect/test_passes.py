@@ -124,6 +124,7 @@ def test_the_numbers_are_those_of_this_loss_alone(factors, value):
         assert [stop.value for stop in one.stops if stop.cut is not None] == [pytest.approx(2 * factor)]
 
 
+@pytest.mark.either_backend
 @given(testing.towers(("w", "b")), st.integers(0, 1), st.integers(0, 2), st.booleans())
 @example(Tower((Level(th.optim.SGD, {"alpha": 0.01, "mu": 0.5}, {}), ABOVE)), 1, 0, False)
 def test_a_tape_may_begin_anywhere(tower, step, part, ghosts):

@@ -244,9 +244,11 @@ def test_a_band_names_the_groups_of_paths_along_it_and_its_number_is_their_sum(h
 
 
 def test_a_gradient_that_is_not_there_yet_leaves_the_question_as_it_was_asked():
-    answer = inspect.paths(multiplied(3, 4, 0, 3), "alpha")
+    tape = multiplied(3, 4, 0, 3)
+    answer = inspect.paths(tape, "alpha")
+    assert "no backward pass has reached alpha[1] yet" in inspect.why_zero(tape, "alpha[1]").text
     assert answer.question == "Why does alpha[1] get a gradient, and along which paths?"
-    assert answer.text.startswith("It gets none. A loss depends on alpha[1] along kept edges")
+    assert answer.text.startswith("It gets none. A loss depends on alpha[1] along kept edges, but no backward pass has")
     root = ElementTree.fromstring(answer.svg())
     assert legend(root) == {"th-kept", "th-value"}  # a kept edge covers that of backward()
     assert [part for part in classes(root, "th-trail") if part.get("d")] == []  # no band is drawn, so none is explained

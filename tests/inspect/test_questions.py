@@ -466,12 +466,6 @@ def test_a_hyperparameter_that_became_nan_did_not_stay_in_its_range():
     assert "It was lost: alpha[2] is not finite" in inspect.left_range(tape, "alpha").text
 
 
-def test_in_a_window_the_gradient_is_still_to_be_gathered():
-    tape = trained("sgd(0.1, horizon=3)/sgd(1e-3)", 3, ghosts=True, create_graph=True)
-    for ask in (inspect.paths, inspect.why_zero):
-        assert "no backward pass has reached alpha[1] yet" in ask(tape, "alpha[1]").text
-
-
 def test_steps_written_by_hand_are_moves_too():
     w, alpha = th.tensor(2.0, requires_grad=True), th.tensor(0.1, requires_grad=True)
     with th.record() as tape:

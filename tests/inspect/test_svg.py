@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from backends import SLOW_IF_COMPILED
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import SPACE, along, classes, collisions, inside, leaves, points, run_together, texts, tips
@@ -326,7 +327,7 @@ HIGH = ["sgd/sgd/sgd/sgd", "adam/sgd/sgd", "adam/sgd/sgd/sgd", "sgd(0.1, mu=0.9)
 
 
 @pytest.mark.parametrize("stack", ["sgd", "adam/sgd", *HIGH])
-@pytest.mark.parametrize("weights", [1, 4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("weights", [1, 4, pytest.param(200, marks=SLOW_IF_COMPILED)])
 def test_the_pictures_of_a_tower_up_to_height_3_fit_a_projector_with_letters_that_the_back_row_reads(stack, weights):
     tape = trained(stack, 4, {f"w{n}": [1.0, -2.0] for n in range(weights)}, ghosts=True)
     answers = [question(tape) for question in (inspect.ghosts, inspect.checkpoint, inspect.kept_alive)]
@@ -447,7 +448,8 @@ def test_a_trail_along_an_arrow_points_with_it():
     assert leaves(root, cut, "end") and cut.get("d") in {p.get("d") for p in classes(root, "th-cut")}
 
 
-def pictures_of_questions():
+@pytest.fixture(scope="module")
+def answers():
     tape, _, _ = run("sgd(0.1, mu=0.5)/sgd(0.01)")
     tall = trained(SGD(0.1, mu=0.5, horizon=2, optimizer=SGD(0.01)), 3, {"w": [1.0, -2.0], "b": 0.5}, ghosts=True,
                    create_graph=True)  # fmt: skip
@@ -458,11 +460,6 @@ def pictures_of_questions():
         "parts": inspect.paths(tall, "alpha"),
         "paths": inspect.paths(tape, "alpha"),
     }
-
-
-@pytest.fixture(scope="module")
-def answers():
-    return pictures_of_questions()
 
 
 @pytest.mark.parametrize("name", ["moved", "left_range", "without", "parts", "paths"])

@@ -44,6 +44,11 @@ def test_the_result_has_the_dtype_that_is_told(op):
             assert not several or op(*operands[1:], 1).dtype == dtype
 
 
+@pytest.mark.parametrize("function", [*BY_NAME.values(), th.pow], ids=[*BY_NAME, "pow"])
+def test_the_error_for_operands_is_told_once(function):
+    assert told(function).count("DtypeError") == 1
+
+
 def test_what_is_told_is_raised(op):
     one, count = np.ones(2), len(op.inputs)
     for other in (np.complex128, np.float16, object):

@@ -50,7 +50,7 @@ def crop_and_flip(images: npt.NDArray, seed: int | np.random.Generator | None = 
     Of each image (height, width, channels), `padding` pixels wider on every side, a random window of the image's own
     size is taken, as K. He, X. Zhang, S. Ren and J. Sun do for CIFAR-10 (Deep Residual Learning, 2016, section 4.2).
     images: (n, height, width, channels); the result has the same shape and dtype and shares no memory with them.
-    seed: as of batches.  padding: an integer >= 0.
+    seed: as of data.batches.  padding: an integer >= 0.
     Raises ShapeError for another shape, ArgumentError if `padding` is negative and for rows of several lengths,
     DtypeError for a padding or a seed of the wrong type.
     """

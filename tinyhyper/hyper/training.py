@@ -169,15 +169,15 @@ class Training:
         found: Tensors = {("weight", name): w for name, w in weights.items()}
         for name, w in weights.items():
             there = level._states.get(name, {})
-            for key in level._update(name)[0].kept:
+            for key in level._update(name)[0].states:
                 found["state", name, key] = there[key] if key in there else level._start(key, w, cuts=False)
         return found
 
     def value(self, n: int, weights: dict[str, Tensor], hyperparameters: Mapping[str, Tensor]) -> Tensor:
-        """The loss of step n, from 0, for these weights and hyperparameters: a tensor of one element.
+        """The loss of a step for these weights and hyperparameters: a tensor of one element.
 
-        weights, hyperparameters: tensors by name. Raises ShapeError for a loss of more elements, DtypeError for one
-        that is no tensor.
+        n: the number of the step, from 0.  weights, hyperparameters: tensors by name.
+        Raises ShapeError for a loss of more elements, DtypeError for one that is no tensor.
         """
         values = self._values([name for name in self.outside if name not in self._read_at_start], hyperparameters)
         return _scalar("the loss", self.loss(dict(weights), *self.batches[n], **values))
@@ -197,16 +197,16 @@ class Training:
         after: Tensors = {}
         for name, w in weights.items():
             rule, keys = level._update(name)
-            states = [before["state", name, key] for key in rule.kept]
+            states = [before["state", name, key] for key in rule.states]
             made = rule(w, found[name], *states, **{row: used[key] for row, key in keys.items()})
             after["weight", name], *rest = made
-            after |= {("state", name, key): state for key, state in zip(rule.kept, rest)}
+            after |= {("state", name, key): state for key, state in zip(rule.states, rest)}
         return after
 
     def step(self, n: int, before: Arrays) -> StepGraph:
-        """Step n, from 0, on a graph of its own. before: arrays, the weights and states that it reads.
+        """A step on a graph of its own.
 
-        Raises as `value`.
+        n: its number, from 0.  before: arrays, the weights and states that it reads. Raises as `value`.
         """
         with recording(), unwatched():
             leaves, hyperparameters = {key: leaf(Tensor(x)) for key, x in before.items()}, self.leaves()

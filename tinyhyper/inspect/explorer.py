@@ -61,8 +61,8 @@ class Page(str):
 def page(tape: Recording, *, beside: Recording | None = None, at: int = 0) -> Page:
     """The explorer of the recording: the text of a page that opens in a notebook's cell; `save_html` writes it.
 
-    beside: another recording, whose curves are drawn over those of the first.  at: the step of the first with which the
-    other one begins; the step to which it was rewound.
+    beside: another recording, whose curves are drawn over those of the first.  at: the number of the step of the first
+    with which the other one begins; of the step to which it was rewound.
     Raises DtypeError if `beside` is not a recording, ArgumentError if `at` is not a step of the first.
     """
     at = whole("explorer: at", at, 0)
@@ -90,7 +90,10 @@ def program_page(title: str, data: str, picture: str) -> Page:
 def save_html(
     tape: Recording, path: str | os.PathLike[str], *, beside: Recording | None = None, at: int = 0
 ) -> Path:
-    """Write the page to a file, which appears whole or not at all; returns its path. beside, at: as in `explore`."""
+    """Write the page to a file, which appears whole or not at all; returns its path.
+
+    beside, at: a recording and a number, as in `explore`.
+    """
     return write_as(".html", path, page(tape, beside=beside, at=at))
 
 

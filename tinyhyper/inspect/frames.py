@@ -31,7 +31,8 @@ def frames(tape: Recording, step: int | None = None, *, scale: float = 1.0) -> l
 
     They follow one another as the recorded sweep did. With `th.record(ghosts=True)` each stop has its number; without,
     those where `backward()` left a gradient.
-    step: of the loss; by default the last that has one.  scale: how large the pictures are.
+    step: the number of that of the loss; by default the last that has one.  scale: how large the pictures are, a number
+    > 0.
     A graph without optimizer steps is drawn whole. Raises ArgumentError if no backward pass began in that step.
     """
     graph, found = Graph(tape), passes(tape)

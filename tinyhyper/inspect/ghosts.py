@@ -179,6 +179,7 @@ def ghosts_of(tape: Recording) -> Ghosts:
 def ghost(tape: Recording, cut: Cut | int) -> np.ndarray:
     """The gradient that a cut stopped, summed over the losses; zeros if no backward pass came to it.
 
+    cut: it, or its number. The result has the shape and dtype of the value that was cut.
     Raises GraphError for a recording without ghosts, and before its end; ArgumentError for a cut that it does not hold.
     """
     cut = tape.cut_of(cut)

@@ -266,7 +266,7 @@ class Recording:
         return node.step in self.skipped and node.kind == "operation" and node.number < self.ends[node.step - 1]
 
     def cut_of(self, cut: Cut | int) -> Cut:
-        """A cut, or the one with that number. Raises ArgumentError if this recording does not hold it."""
+        """A cut, or the one with that number, from 0. Raises ArgumentError if this recording does not hold it."""
         number = cut.number if isinstance(cut, Cut) else cut
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number not in range(len(self.cuts)):
             there = f"has cuts 0 to {len(self.cuts) - 1}" if self.cuts else "has no cuts"

@@ -73,7 +73,7 @@ class Pasts:
 def rewind(tape: Recording, step: int) -> Run:
     """New (params, optimizer), as they were before the loss of a step, to go on otherwise from there.
 
-    step: as the printed tape counts them; 0 is where the recording began, and the last is where it ended.
+    step: its number, as the printed tape counts; 0 is where the recording began, and the last is where it ended.
     The step before is made again for its edge, so the next hypergradients are those of the recorded run, which stays
     as it is. Where several towers take turns, the one that moves next is given.
     Raises ArgumentError for a step that is not there, for a recording with rewind=False and for a tape read from JSON;

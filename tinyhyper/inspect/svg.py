@@ -37,12 +37,12 @@ def svg(
 
     The text of the SVG, which a notebook shows as a picture, in its own theme.
 
-    step: after which the picture begins; by default it shows the last steps.  steps: how many.
+    step: the number of that after which the picture begins; by default it shows the last steps.  steps: how many.
     trail: boxes to join by a broad band, each next to the one before: by name, as in ("loss[2]", "w[2]", "alpha[2]"),
     or by `figure.Key`; by default the path of the last loss's gradient to the highest hyperparameter that it reaches.
     marks: the numbers of cuts whose scissors stand out.
     caption: the text below the title; by default, which boxes the last loss reaches.
-    scale: how large the picture is; no larger than the page it is in.
+    scale: how large the picture is, a number > 0; no larger than the page it is in.
     inside: a value, by name, such as "alpha[2]": the rule that made it is drawn, operation by operation, a long one
     term by term.
     Without optimizer steps the whole graph is drawn, an operation a box; it has no trail.

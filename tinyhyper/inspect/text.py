@@ -58,8 +58,9 @@ class Branch(NamedTuple):
 
 
 def tree(tape: Recording, limit: int | None = None, of: str | Place | None = None) -> str:
-    """The recorded graphs as text, the newest first: every line, or the first `limit` of them.
+    """The recorded graphs as text, the newest first.
 
+    limit: how many lines there are at most; every line if None.
     of: only the graph of one value, by its place or by its name: "alpha", at its last step, or "alpha[2]".
     Raises ArgumentError for a name that is not in the recording, DtypeError if it is not a string.
     """

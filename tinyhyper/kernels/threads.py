@@ -68,9 +68,10 @@ def num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Let kernels use n threads, and NumPy's BLAS too if it is the OpenBLAS of NumPy's own wheels.
 
+    n: an integer from 1 to 1,024.
     For another BLAS set its environment variable (OMP_NUM_THREADS, MKL_NUM_THREADS) or use the package threadpoolctl.
     Sums are cut at other places for another n, so their last bits may differ; for the same n they are the same.
-    Raises ArgumentError unless n is an integer from 1 to MOST.
+    Raises ArgumentError for another n.
     """
     global _threads
     try:

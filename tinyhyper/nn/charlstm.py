@@ -19,7 +19,7 @@ from .recurrent import LSTM, State
 class CharLSTM(Layer):
     """Says which symbol comes next, after every symbol of a text: an Embedding, an LSTM and a Linear layer.
 
-    symbols: how many there are.  hidden: the width of h.  layers: of the LSTM. All are integers >= 1.
+    symbols, hidden, layers: how many symbols there are, the width of h, and the layers of the LSTM, integers >= 1.
     ids: integers from 0 to symbols - 1, (length, batch); gives logits, (length, batch, symbols), in the dtype of the
     parameters, and the state with which the next piece of each text goes on.
     state: as of nn.LSTM.

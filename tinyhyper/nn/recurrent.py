@@ -20,7 +20,7 @@ SHORT = ("weight", "recurrent", "bias")
 class LSTM(Layer):
     """Layers of long short-term memory, each over the whole sequence that the one below gives (see `th.lstm`).
 
-    inputs, hidden: the widths of x and h.  layers: how many there are. All are integers >= 1.
+    inputs, hidden, layers: the widths of x and h, and how many layers there are, integers >= 1.
     x: (length, batch, inputs), whose dtype is promoted with the parameters'; gives (length, batch, hidden) and the
     state, (h, c) of every layer, each (batch, hidden). Hand the state to the next call, through `cut`, to go on where
     this one ended.

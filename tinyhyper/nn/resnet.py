@@ -64,7 +64,7 @@ class ResNet(Layer):
     A convolution, three stages of k blocks, of which the second and the third begin by halving height and width, the
     mean over each image, and a linear layer.
     x: images (n, height, width, 3), whose dtype is promoted with the parameters'; gives the logits, (n, classes).
-    depth: 6 k + 2.  classes: an integer >= 1.  widths: the channels of the stages, three integers >= 1.
+    depth: an integer 6 k + 2.  classes: an integer >= 1.  widths: the channels of the stages, three integers >= 1.
     Raises ArgumentError for another number of layers, classes or widths; its call ShapeError for images of another
     shape.
     Source: He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2.

@@ -161,8 +161,9 @@ def _norm(x: np.ndarray, /, axis: Axes = None, keepdims: bool = False) -> np.nda
 
 
 def norm(x: Any, ord: float | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The norm of vectors along an axis: Euclidean, or `ord` 1, 2, inf or -inf; gradient 0 where it is 0.
+    """The norm of vectors along an axis: Euclidean, or another; gradient 0 where it is 0.
 
+    ord: 1, 2, inf or -inf; None for the Euclidean norm, 2.
     x: of any shape; integers and booleans become float64.  axis: an integer, a tuple of them, or None.
     keepdims: whether these axes stay, of length 1.
     Without `ord` (or with "fro") several axes, all if None, are taken as one vector.

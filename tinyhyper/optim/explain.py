@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.coordinates import Coordinate, Hyperparameter
 from ..core.operation import attach
+from ..core.optimizers import SGD
 from ..core.tower import KEYWORDS, Optimizer
 from .ranges import ends
 
@@ -43,6 +44,7 @@ RAISES = (
     "DtypeError for an optimizer that is none."
 )
 CORE: dict[Any, str] = {
+    SGD: "Sources: Polyak, 1964 (momentum); Nesterov, 1983, as Sutskever et al., 2013, write it.",
     Optimizer: "Raises DtypeError for an `optimizer` that is none.",
     Optimizer.step: "The weights may have any shape; float32 or float64, which each keeps.\n"
     "Raises ArgumentError for names that do not fit, DtypeError for params that are no dict of tensors with a gradient "
@@ -59,9 +61,9 @@ CORE: dict[Any, str] = {
 def register() -> None:
     """Add its arguments to the docstring of each optimizer, and show levels with their values."""
     attach(Optimizer, {"__str__": _shown, "__repr__": _shown})
-    arguments = {cls: f"\n{_arguments(cls)}" for cls in Optimizer.__subclasses__()}
-    for told, text in (CORE | arguments).items():
-        told.__doc__ = f"{inspect.cleandoc(told.__doc__ or told.__name__)}\n{text}"
+    arguments = {cls: _arguments(cls) for cls in Optimizer.__subclasses__()}
+    for told, text in (*arguments.items(), *CORE.items()):
+        told.__doc__ = f"{inspect.cleandoc(told.__doc__ or told.__name__)}\n\n{text}"
 
 
 def _arguments(optimizer: type[Optimizer]) -> str:

@@ -24,8 +24,9 @@ def from_string(stack: str, alpha: float | None = None) -> Optimizer:
 
     stack: the string. A hyphen names the one hyperparameter that is tuned, brackets hold a level's own values, in the
     order of its table, and a level's limits or the bottom's horizon: "sgd(0.1, horizon=8, clip_norm=1) / sgd(1e-4)".
-    alpha: the bottom level's step size, where the string gives none. Raises DtypeError for anything but a str,
-    ArgumentError with the word that is wrong, CallError for arguments that an optimizer does not take.
+    alpha: the bottom level's step size, a number, where the string gives none.
+    Raises DtypeError for anything but a str, ArgumentError with the word that is wrong, CallError for arguments that an
+    optimizer does not take.
     """
     if not isinstance(stack, str):
         raise DtypeError(f'from_string: stack must be a str, such as "adam/sgd", not a {type(stack).__name__}')

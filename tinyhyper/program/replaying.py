@@ -73,8 +73,8 @@ class Replay:
         index: integers, (steps, batch). Then the stacks are whole data sets, of which each step takes these rows.
         steps: how many, an integer, where the loss takes no batch.
         keep: hyperparameters, such as "alpha" or "kappa", the alpha of level 1; a history is the value after each step.
-        every, call: call(made, losses) after every so many steps and after the last one, after that alone without
-            `every`; if it returns something true, no more are made.
+        every, call: call(made, losses) after every so many steps, an integer >= 1, and after the last one, after that
+            alone without `every`; if it returns something true, no more are made.
         Losses and histories are float64, of shape (steps,).
         Raises as a call does, and ArgumentError or ShapeError where the arguments do not fit together, DtypeError for
         stacks that are not of numbers.

@@ -28,11 +28,13 @@ def check_gradients(
     """Compare the derivatives of f at args, up to an order, with differences of f.
 
     f: takes as many tensors as there are args; gives a tensor of any shape, or several.
-    args: arrays, tensors or numbers. Floats get gradients; integers and booleans are constants. In float32,
-    gradients are taken in float32 and differences in float64. Nothing is written to them.
-    seed: of the random cotangents and directions.
-    rtol: of an argument's largest derivative; by default 1e-6, or 1e-3 if an argument or a result is float32.
-    atol: how much a derivative may be off beside that. By default a part of |f| / |argument|, 1e-12 or 1e-5.
+    args: arrays, tensors or numbers, of any shape. Floats get gradients; integers and booleans are constants. In
+    float32, gradients are taken in float32 and differences in float64. Nothing is written to them.
+    order: of the highest derivatives, an integer >= 1.  seed: of the random cotangents and directions, an integer >= 0.
+    rtol: of an argument's largest derivative, a number >= 0; by default 1e-6, or 1e-3 if an argument or a result is
+    float32.
+    atol: how much a derivative may be off beside that, a number >= 0. By default a part of |f| / |argument|, 1e-12 or
+    1e-5.
     Raises GradientError, which names the order, the argument and its worst entry; ArgumentError or DtypeError where
     there is nothing to check.
     """

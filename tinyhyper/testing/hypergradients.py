@@ -48,7 +48,7 @@ def check_hypergradients(
     loss: loss(params) or loss(params, step), a tensor of one element: the same whenever it is called with the same. It
     takes what the tower has outside by name: loss(params, step, decay), say.
     params: float64 weights by name.  steps: how many follow the first; the last ends a window, finished or not.
-    rtol: by how much of itself a hypergradient may be off.
+    rtol: by how much of itself a hypergradient may be off, a number >= 0.
     The weights and hyperparameters that each window begins with are compared as well, with those of the plain rules.
     Raises GradientError, which names the step, level and hyperparameter; ArgumentError or DtypeError where there is
     nothing to check.

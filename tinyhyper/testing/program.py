@@ -108,8 +108,9 @@ IMAGES = st.tuples(st.integers(1, 2), st.integers(2, 4), st.integers(2, 4), st.i
 
 @st.composite
 def programs(draw: Any, max_steps: int = 8, operations: Collection[str] = tuple(OPERATIONS)) -> Program:
-    """Programs of up to `max_steps` of these operations, at whose values all of them are smooth.
+    """Programs of some operations, at whose values all of them are smooth.
 
+    max_steps: how many operations at most.  operations: their names in the table, `tinyhyper.testing.operations`.
     A value outside the domain of an operation is first led into it by others, such as tanh.
     """
     builder = Builder(draw, sorted(operations))

@@ -36,7 +36,10 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 def broadcastable_shapes(
     n: int, *, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> st.SearchStrategy[tuple[Shape, ...]]:
-    """Tuples of n shapes that broadcast together, of up to `max_dims` axes from `min_side` to `max_side` long."""
+    """Tuples of shapes that broadcast together.
+
+    n: how many shapes.  max_dims: how many axes at most.  min_side, max_side: how long an axis is, integers >= 0.
+    """
     return hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side).map(
         lambda shapes: shapes.input_shapes
     )
@@ -45,6 +48,7 @@ def broadcastable_shapes(
 def axes_of(ndim: int, none: bool = True) -> st.SearchStrategy[Any]:
     """One axis, counted from either end, or a tuple of them, or, where `none`, None.
 
+    ndim: how many axes there are, an integer >= 0.
     Raises ArgumentError unless ndim is an int >= 0.
     """
     ndim = whole("axes_of: ndim", ndim, 0)
@@ -67,8 +71,8 @@ def arrays_off(
 ) -> st.SearchStrategy[np.ndarray]:
     """Arrays of numbers between the bounds that keep a distance from kinks and ties, where no derivative exists.
 
-    low, high: the bounds, both included.  shape: of the array, or a strategy of shapes, of which those are taken for
-    which there is room.
+    kinks: numbers.  low, high: the bounds, both included, finite numbers.
+    shape: of the array, or a strategy of shapes, of which those are taken for which there is room.
     dtype: of floats or integers. Integers, by which nothing is differentiated, keep off kinks, but may be equal.
     place: 0, 1 or 2; arrays of up to 50 entries at different places have no ties with each other either, as a maximum
     needs, unless the dtype has hardly enough numbers between the bounds for one.

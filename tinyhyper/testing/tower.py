@@ -77,8 +77,9 @@ class Tower:
 
 @st.composite
 def towers(draw: Any, names: tuple[str, ...] = ("w",), max_height: int = 3) -> Tower:
-    """Towers of up to `max_height` levels above the bottom, for parameters of these names.
+    """Towers of optimizers, for parameters of some names.
 
+    names: the names.  max_height: how many levels at most are above the bottom, an integer >= 0.
     Every level tunes something below it; the horizon is 1, 2 or 3 steps. A level's steps are short beside the distance
     of what it moves from the ends of its range, for losses whose gradients are no larger than about 30.
     """
