@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from backends import SLOW_IF_COMPILED
 
 from demos import figure1
 from demos.course.examples import FIGURES, ROOT, differences, rendered
@@ -29,7 +30,7 @@ DEAR = ("hypergradients.md", "replay.md")  # these compile for many seconds; the
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.slow) if page.name in DEAR else page for page in PAGES],
+    "page", [pytest.param(page, marks=SLOW_IF_COMPILED) if page.name in DEAR else page for page in PAGES],
     ids=lambda page: page.name,
 )  # fmt: skip
 def test_examples_run_and_print_and_draw_what_the_page_shows(page, tmp_path):

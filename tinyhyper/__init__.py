@@ -21,10 +21,10 @@ from .ops.convolution import conv2d
 from .core.rules import absolute as abs
 from .core.rules import (
     add, divide, equal, exp, greater, greater_equal, less, less_equal, log, multiply, negative, not_equal, positive,
-    pow, reciprocal, sign, sqrt, square, subtract, tanh, where,
+    reciprocal, sign, sqrt, square, subtract, tanh, where,
 )  # fmt: skip
 from .ops.elementwise import *  # noqa: F403
-from .core.rules import pow as power
+from .ops.elementwise import POW as pow, POWER as power
 from .fusion.fuse import fuse
 from .ops.index import take
 from .core.rules import matmul

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .core.operation import NUMBERS, READERS, Elementwise
+from .core.operation import NUMBERS, READERS, Elementwise, attach
 from .core.tape import current
 from .core.tensor import Tensor, as_tensor
 from .errors import ArgumentError, ShapeError, TinyhyperError
@@ -77,4 +77,4 @@ def broadcast(name: str, arrays: Sequence[Any], *shapes: tuple[int, ...]) -> tup
         ) from None
 
 
-READERS[object] = read
+attach(READERS, {object: read})

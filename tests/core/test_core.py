@@ -184,6 +184,11 @@ def test_a_door_of_kernels_opens_once():
 def test_a_door_opens_once():
     with pytest.raises(ArgumentError, match="Tensor has reshape already"):
         attach(th.Tensor, {"reshape": None})
+    with pytest.raises(ArgumentError, match="Optimizer has _trace already"):
+        attach(th.optim.Optimizer, {"_trace": None})
+    for kind in READERS:
+        with pytest.raises(ArgumentError, match="the table has .* already"):
+            attach(READERS, {kind: None})
     with pytest.raises(ArgumentError, match="NumPy's calls are answered by NumPy already"):
         take_over(Protocol())
 

@@ -31,9 +31,12 @@ else:
 
     convolution_backend = recurrent_backend = elementwise_backend
 
+# Marks of what takes long to compile; without the compiler it is quick.
+SLOW_IF_COMPILED = () if compiler_is_off() else pytest.mark.slow
+
 __all__ = [
-    "THERE", "compiler_is_off", "convolution_backend", "elementwise_backend", "kernels", "on_one_thread",
-    "recurrent_backend",
+    "SLOW_IF_COMPILED", "THERE", "compiler_is_off", "convolution_backend", "elementwise_backend", "kernels",
+    "on_one_thread", "recurrent_backend",
 ]  # fmt: skip
 
 

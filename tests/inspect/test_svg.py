@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from backends import SLOW_IF_COMPILED
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pictures import SPACE, along, classes, collisions, inside, leaves, points, run_together, texts, tips
@@ -326,7 +327,7 @@ HIGH = ["sgd/sgd/sgd/sgd", "adam/sgd/sgd", "adam/sgd/sgd/sgd", "sgd(0.1, mu=0.9)
 
 
 @pytest.mark.parametrize("stack", ["sgd", "adam/sgd", *HIGH])
-@pytest.mark.parametrize("weights", [1, 4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("weights", [1, 4, pytest.param(200, marks=SLOW_IF_COMPILED)])
 def test_the_pictures_of_a_tower_up_to_height_3_fit_a_projector_with_letters_that_the_back_row_reads(stack, weights):
     tape = trained(stack, 4, {f"w{n}": [1.0, -2.0] for n in range(weights)}, ghosts=True)
     answers = [question(tape) for question in (inspect.ghosts, inspect.checkpoint, inspect.kept_alive)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from backends import compiler_is_off, convolution_backend, on_one_thread
+from backends import SLOW_IF_COMPILED, convolution_backend, on_one_thread
 from geometries import factors, geometries
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ import tinyhyper as th
 from tinyhyper.core.operation import OPERATIONS
 from tinyhyper.kernels import convolution, entries, sweeps, threads
 
-DTYPES = [np.float32, pytest.param(np.float64, marks=() if compiler_is_off() else pytest.mark.slow)]
+DTYPES = [np.float32, pytest.param(np.float64, marks=SLOW_IF_COMPILED)]
 
 
 @pytest.fixture(autouse=True)

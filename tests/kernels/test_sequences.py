@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from backends import compiler_is_off, on_one_thread, recurrent_backend
+from backends import SLOW_IF_COMPILED, compiler_is_off, on_one_thread, recurrent_backend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from words import computed, spec
@@ -10,7 +10,7 @@ from words import computed, spec
 from tinyhyper.core.operation import OPERATIONS
 from tinyhyper.kernels import entries, recurrent, threads
 
-DTYPES = [np.float32, pytest.param(np.float64, marks=() if compiler_is_off() else pytest.mark.slow)]
+DTYPES = [np.float32, pytest.param(np.float64, marks=SLOW_IF_COMPILED)]
 # Each choice of cotangents has a function of its own, which takes seconds to compile.
 GIVEN = st.tuples(*[st.booleans()] * 3) if compiler_is_off() else st.sampled_from([(True, False, False), (True,) * 3])
 

@@ -17,6 +17,12 @@ def test_sum_to_adds_integers_up_as_sum_does(value, dtype):
         assert found.dtype == wanted.dtype and np.array_equal(found.data, wanted)
 
 
+@given(st.integers(-4, 4) | st.integers(2**63, 10**30) | st.integers(-(10**30), -(2**63)))
+def test_a_diagonal_however_far_off_is_numpys_or_empty(offset):
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(th.diagonal(x, offset).data, np.diagonal(x, max(-2, min(offset, 3))))
+
+
 # ---- Methods take their arguments as NumPy's do.
 
 CALLS = [

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from backends import compiler_is_off
+from backends import SLOW_IF_COMPILED
 from drawn_towers import bits, snapshot
 from golden_towers import GOLDEN, towers
 from hypothesis import given, settings
@@ -195,7 +195,7 @@ def test_the_state_of_a_recurrent_net_is_carried(kept, taken, horizon):
     assert train.program is not None and train._session.moment
 
 
-@pytest.mark.parametrize("exact", [True, pytest.param(False, marks=() if compiler_is_off() else pytest.mark.slow)])
+@pytest.mark.parametrize("exact", [True, pytest.param(False, marks=SLOW_IF_COMPILED)])
 def test_the_running_statistics_of_layers_are_replayed(exact):
     class Model(th.nn.Layer):
         def __init__(self):

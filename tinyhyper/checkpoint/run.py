@@ -229,7 +229,7 @@ def _last(saved: Content, optimizer: Optimizer, now: list[Content]) -> Carry:
                 raise ArgumentError(f"the last step must have read {like.dtype} of shape {like.shape} for {name!r}")
     _check_states(before, saved["states"])
     for level, entries, states in zip(optimizer.levels, before[1:], saved["states"], strict=True):
-        keys = {name: level._update(name)[0].kept for name in states}
+        keys = {name: level._update(name)[0].states for name in states}
         if set(entries) != set(level.parameters) or any(set(states[name]) != set(keys[name]) for name in states):
             raise ArgumentError(f"the last step was made by another {type(level).__name__}")
     found: list[Values] = [{name: Value(**entry) for name, entry in targets.items()} for targets in before]

@@ -44,7 +44,7 @@ class Operation:
     """
 
     depends, gives_floats, quick = None, False, False
-    refuses: tuple[type[Exception], ...] = (ValueError, IndexError, TypeError)
+    refuses: tuple[type[Exception], ...] = (ValueError, IndexError, TypeError, OverflowError)
 
     def __init__(self, name: str, forward: Callable[..., Any], vjps: dict[str, Callable[..., Any]]) -> None:
         self.name, self.forward, self.vjps = name, forward, vjps
@@ -213,9 +213,9 @@ class Elementwise(Operation):
             names = inspect.signature(self.forward).parameters
         return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
 
-    def __call__(self, *args: Any) -> Any:
-        if len(args) != len(self.inputs):
-            raise CallError(f"{self.name} takes {len(self.inputs)} arguments, got {len(args)}")
+    def __call__(self, *args: Any, **names: Any) -> Any:
+        if names or len(args) != len(self.inputs):
+            self.bind(args, names)
         large = self.large
         for arg in args:
             if type(arg) is not Tensor or arg.array.size >= large:
@@ -256,15 +256,15 @@ def _of_numbers(op: Elementwise, args: Sequence[Any]) -> Tensor:
 READERS[Number] = _of_numbers
 
 
-def rule(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:
+def elementwise(name: str, forward: Callable[..., Any], doc: str, **vjps: Callable[..., Any]) -> Elementwise:
     """Enter an elementwise operation into the table."""
     op = OPERATIONS[name] = Elementwise(name, forward, doc, **vjps)
     return op
 
 
-def attach(cls: type, members: dict[str, Any]) -> None:
-    """Give a class methods from a table. Raises ArgumentError for a name that it has."""
+def attach(to: Any, members: Mapping[Any, Any]) -> None:
+    """Give a class methods, or a dict entries, from a table. Raises ArgumentError for a name that is there."""
     for name, member in members.items():
-        if name in vars(cls):
-            raise ArgumentError(f"{cls.__name__} has {name} already")
-        setattr(cls, name, member)
+        if name in (to if isinstance(to, dict) else vars(to)):
+            raise ArgumentError(f"{getattr(to, '__name__', 'the table')} has {name} already")
+        to.update({name: member}) if isinstance(to, dict) else setattr(to, name, member)

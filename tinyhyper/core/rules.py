@@ -16,45 +16,45 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .operation import ArraySpec, Elementwise, Operation, attach, entered, operation, rule
+from .operation import ArraySpec, Elementwise, Operation, attach, elementwise, entered, operation
 from .tensor import FLOAT32, FLOAT64, Tensor, check_dtype
 
 Axes = int | tuple[int, ...] | None
 # Constants of the gradient: comparisons and steps.
-equal = rule("equal", np.equal, "x == y, as booleans.")
-not_equal = rule("not_equal", np.not_equal, "x != y, as booleans.")
-less = rule("less", np.less, "x < y, as booleans.")
-less_equal = rule("less_equal", np.less_equal, "x <= y, as booleans.")
-greater = rule("greater", np.greater, "x > y, as booleans.")
-greater_equal = rule("greater_equal", np.greater_equal, "x >= y, as booleans.")
-sign = rule("sign", np.sign, "-1, 0 or 1 by the sign of x; its gradient is 0 everywhere.")
+equal = elementwise("equal", np.equal, "x == y, as booleans.")
+not_equal = elementwise("not_equal", np.not_equal, "x != y, as booleans.")
+less = elementwise("less", np.less, "x < y, as booleans.")
+less_equal = elementwise("less_equal", np.less_equal, "x <= y, as booleans.")
+greater = elementwise("greater", np.greater, "x > y, as booleans.")
+greater_equal = elementwise("greater_equal", np.greater_equal, "x >= y, as booleans.")
+sign = elementwise("sign", np.sign, "-1, 0 or 1 by the sign of x; its gradient is 0 everywhere.")
 # Selection.
-where: Elementwise = rule(
+where: Elementwise = elementwise(
     "where", np.where, "x where the condition holds, else y; no gradient flows to the branch not taken.",
     x=lambda g, condition: where(condition, g, 0.0), y=lambda g, condition: where(condition, 0.0, g),
 )  # fmt: skip
-absolute = rule("abs", np.abs, "The absolute value; gradient 0 at 0.", x=lambda g, x: g * sign(x))
+absolute = elementwise("abs", np.abs, "The absolute value; gradient 0 at 0.", x=lambda g, x: g * sign(x))
 # Arithmetic.
-positive = rule("positive", lambda x: +x, "x.", x=lambda g: g)
+positive = elementwise("positive", lambda x: +x, "x.", x=lambda g: g)
 in_rows = entered(Operation("in_rows", lambda x, /: x.copy(), {"x": lambda g: g}))  # a copy, in rows
-negative = rule("negative", lambda x: -x, "-x.", x=lambda g: -g)
-add = rule("add", np.add, "x + y.", x=lambda g: g, y=lambda g: g)
-subtract = rule("subtract", np.subtract, "x - y.", x=lambda g: g, y=lambda g: -g)
-multiply = rule("multiply", np.multiply, "x * y.", x=lambda g, y: g * y, y=lambda g, x: g * x)
-divide = rule("divide", np.divide, "x / y.", x=lambda g, y: g / y, y=lambda g, out, y: -(g / y) * out)
-power = rule(
+negative = elementwise("negative", lambda x: -x, "-x.", x=lambda g: -g)
+add = elementwise("add", np.add, "x + y.", x=lambda g: g, y=lambda g: g)
+subtract = elementwise("subtract", np.subtract, "x - y.", x=lambda g: g, y=lambda g: -g)
+multiply = elementwise("multiply", np.multiply, "x * y.", x=lambda g, y: g * y, y=lambda g, x: g * x)
+divide = elementwise("divide", np.divide, "x / y.", x=lambda g, y: g / y, y=lambda g, out, y: -(g / y) * out)
+power = elementwise(
     "power", np.power, "x ** y; gradient 0 in x where y is 0, and 0 in y where x is 0.",
     x=lambda g, x, y: g * _slope_of_power(x, y),
     y=lambda g, out, x: g * where(equal(x, 0.0), 0.0, out * log(where(equal(x, 0.0), 1.0, x))),
 )  # fmt: skip
-square = rule("square", np.square, "x * x.", x=lambda g, x: g * (x + x))
-reciprocal = rule("reciprocal", lambda x: np.divide(1.0, x), "1 / x.", x=lambda g, out: -g * out * out)
-sqrt = rule("sqrt", np.sqrt, "The square root; its gradient at 0 is infinite.", x=lambda g, out: g * 0.5 / out)
+square = elementwise("square", np.square, "x * x.", x=lambda g, x: g * (x + x))
+reciprocal = elementwise("reciprocal", lambda x: np.divide(1.0, x), "1 / x.", x=lambda g, out: -g * out * out)
+sqrt = elementwise("sqrt", np.sqrt, "The square root; its gradient at 0 is infinite.", x=lambda g, out: g * 0.5 / out)
 # Exponentials.
-exp = rule("exp", np.exp, "e ** x.", x=lambda g, out: g * out)
-log: Elementwise = rule("log", np.log, "The natural logarithm.", x=lambda g, x: g / x)
-tanh: Elementwise = rule("tanh", np.tanh, "The hyperbolic tangent.", x=lambda g, x: g * tanh_slope(x))
-tanh_slope: Elementwise = rule(
+exp = elementwise("exp", np.exp, "e ** x.", x=lambda g, out: g * out)
+log: Elementwise = elementwise("log", np.log, "The natural logarithm.", x=lambda g, x: g / x)
+tanh: Elementwise = elementwise("tanh", np.tanh, "The hyperbolic tangent.", x=lambda g, x: g * tanh_slope(x))
+tanh_slope: Elementwise = elementwise(
     "tanh_slope", lambda x: np.square(np.reciprocal(np.cosh(x))),
     "The slope of tanh, out of x: where tanh has rounded to 1, it does not say how far from 1 it was.",
     x=lambda g, out, x: -2.0 * g * out * tanh(x),

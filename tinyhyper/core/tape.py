@@ -37,26 +37,26 @@ class Node:
 
     op: what was done; None for a leaf.  inputs: the edges it read, None for constants.
     saved: the arrays its VJP needs.  context: shapes, dtypes and options.  width: how many outputs it has.
-    kept: weak references to the tensors that keep a gradient, by output.
+    receivers: weak references to the tensors that receive a gradient, by output.
     seam: whether a recorded `backward()` stops here and leaves its cotangents with it, for a later sweep.
     """
 
     seam = False
-    __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "kept", "released", "__weakref__")
+    __slots__ = ("op", "inputs", "saved", "context", "width", "serial", "receivers", "released", "__weakref__")
 
     def __init__(self, op: Any = None, inputs: Any = (), saved: Any = (), context: Any = None, width: int = 1) -> None:
         self.op, self.inputs, self.saved, self.context, self.width = op, inputs, saved, context, width
         self.serial, self.released = next(_serials), False
-        self.kept: dict[int, weakref.ref[Any]] | None = None
+        self.receivers: dict[int, weakref.ref[Any]] | None = None
 
     def pullback(self, cotangents: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
         """The cotangents of the inputs that are wanted, from those of the outputs; None where there is none."""
         return self.op.pullback(self, cotangents, wanted)
 
-    def keep(self, index: int, tensor: Any) -> None:
+    def deliver_to(self, index: int, tensor: Any) -> None:
         """Let `tensor`, the index-th output, receive its gradient."""
         own = {index: weakref.ref(tensor)}
-        self.kept = self.kept | own if self.kept else own
+        self.receivers = self.receivers | own if self.receivers else own
 
     def release(self) -> None:
         """Forget the inputs and what was saved. A leaf has nothing to forget."""
@@ -194,13 +194,13 @@ def _backward(inside: State, seeds: Any, targets: Sequence[Edge] | None, retain_
     left = [c for seam in filter(SEAM, nodes) for c in seam.collect()] if targets is None and not stops else []
     pending: dict[Any, list[Any]] = {}
     found: list[tuple[Any, Any]] = []
-    with inside.watcher.within(nodes) as way:
+    with inside.watcher.within(nodes) as visited:
         add_to(pending, (*seeds, *left))
-        for node, cotangents in sweep(way, pending, wanted):
+        for node, cotangents in sweep(visited, pending, wanted):
             if targets is not None:
                 found += [(n, cotangents[index]) for n, (target, index) in enumerate(targets) if target is node]
-            elif node.kept:
-                for index, ref in node.kept.items():
+            elif node.receivers:
+                for index, ref in node.receivers.items():
                     found.append((ref(), cotangents[index]))
             if stops and node.seam:
                 node.leave(cotangents)

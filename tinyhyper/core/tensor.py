@@ -43,7 +43,7 @@ class Protocol:
         """The error for an operation that NumPy, or a user's own function, has refused."""
         shown = [f"{name} {array.shape}" for name, array in zip(op.inputs, arrays)]
         shown += [f"{name}={value!r}" for name, value in options.items() if value is not None]
-        kind = ArgumentError if isinstance(error, TypeError) else ShapeError
+        kind = ArgumentError if isinstance(error, (TypeError, OverflowError)) else ShapeError
         return kind(f"{op.name}({', '.join(shown)}): {error}")
 
     def gradient(self, tensor: Any) -> None:
@@ -126,7 +126,7 @@ class Tensor:
         """Keep `.grad` on this tensor though it is not a leaf; returns the tensor. Raises GraphError for a constant."""
         if self.edge is None:
             raise GraphError("retain_grad: this tensor does not require a gradient, so none will ever reach it")
-        self.edge[0].keep(self.edge[1], self)
+        self.edge[0].deliver_to(self.edge[1], self)
         return self
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:

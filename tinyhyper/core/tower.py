@@ -43,12 +43,12 @@ class Update:
     """The rule of an optimizer, called on a weight, its gradient, its states, and hyperparameters by name.
 
     It takes hyperparameters out of their coordinates; one without a coordinate is not in use, and is read as 0.
-    kept: the states that are kept from step to step.  names: the hyperparameters that it reads, and `t` if it does.
+    states: their names.  names: the hyperparameters that it reads, and `t` if it does.
     """
 
     def __init__(self, optimizer: type[Optimizer], coordinates: Coordinates, options: Options) -> None:
         self._rule, self._coordinates, self._options = optimizer.rule, dict(coordinates), dict(options)
-        self.kept = tuple(optimizer.state)
+        self.states = tuple(optimizer.state)
         self.names = tuple([name for name, coordinate in coordinates if coordinate is not None])
         self.names += ("t",) * ("t" in inspect.signature(optimizer.rule).parameters)
 
@@ -71,7 +71,7 @@ class Move(NamedTuple):
     states: dict[str, dict[str, Tensor]]
     t: Tensor
 
-    def apply(self) -> None:
+    def commit(self) -> None:
         """Change it."""
         self.level._t = self.t
         self.level._states = {**self.level._states, **self.states}
@@ -113,7 +113,7 @@ class Optimizer:
     state: ClassVar[Mapping[str, float | str]] = {}
     squares: ClassVar[tuple[str, ...]] = ()
     rule: ClassVar[Callable[..., Any]]
-    updates: ClassVar[list[Callable[[type[Optimizer], Coordinates, Options], Any]]] = [Update]  # the last is in use
+    _trace: ClassVar[Callable[[type[Optimizer], Coordinates, Options], Any]]  # attached, where Update is not what runs
     __signature__ = Signature()
 
     if TYPE_CHECKING:  # attached by outer rings
@@ -213,7 +213,7 @@ class Optimizer:
             moves = moves_of(levels, params, cuts)
             if all(accepts(levels, params, moves) for accepts in self._asked("accepts")):
                 for move in moves:
-                    move.apply()
+                    move.commit()
                 for after in self._asked("after"):
                     after(levels, params)
 
@@ -231,7 +231,7 @@ class Optimizer:
                 keys["alpha"] = name + RATE
                 if name not in self._rates:
                     coordinates["alpha"] = None
-            rule = self.updates[-1](type(self), tuple(coordinates.items()), self._options)
+            rule = vars(Optimizer).get("_trace", Update)(type(self), tuple(coordinates.items()), self._options)
             self._updates[name] = rule, {row: keys.get(row, row) for row in rule.names}
         return self._updates[name]
 
@@ -274,13 +274,13 @@ def _move(levels: Sequence[Optimizer], height: int, params: Targets, fresh: Targ
             if "t" in keys and "t" not in hyperparameters:
                 hyperparameters["t"] = level._t + Tensor(np.array(1.0))  # on the tape, where somebody watches
             used = {row: hyperparameters[key] for row, key in keys.items()}
-        kept, state = level._states.get(name), []
-        for key in rule.kept:
-            state.append(kept[key] if kept else level._start(key, w, cuts))
+        last, state = level._states.get(name), []
+        for key in rule.states:
+            state.append(last[key] if last else level._start(key, w, cuts))
         watcher.moving(levels, height, name, w, g, state, used)
         new_w, *new_state = apply_cut(rule, w, g, state, used) if cuts else rule(w, g, *state, **used)
         moved[name] = new_w.retain_grad() if new_w.edge is not None else leaf(new_w)
-        states[name] = dict(zip(rule.kept, new_state))
+        states[name] = dict(zip(rule.states, new_state))
         watcher.moved(levels, height, name, moved[name], states[name])
     t = hyperparameters["t"] if "t" in hyperparameters else Tensor(np.array(level._t.array.item() + 1.0))
     return Move(level, targets, moved, states, t)

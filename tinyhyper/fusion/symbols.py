@@ -194,5 +194,5 @@ def read(op: Operation, args: Sequence[Any]) -> Symbol:
     return Symbol(op, tuple([arg.value if isinstance(arg, Constant) else arg for arg in plain]))
 
 
-READERS.update(dict.fromkeys((Symbol, Scalar, Constant), read))
+attach(READERS, dict.fromkeys((Symbol, Scalar, Constant), read))
 attach(Symbol, operators())

@@ -169,7 +169,7 @@ class Training:
         found: Tensors = {("weight", name): w for name, w in weights.items()}
         for name, w in weights.items():
             there = level._states.get(name, {})
-            for key in level._update(name)[0].kept:
+            for key in level._update(name)[0].states:
                 found["state", name, key] = there[key] if key in there else level._start(key, w, cuts=False)
         return found
 
@@ -197,10 +197,10 @@ class Training:
         after: Tensors = {}
         for name, w in weights.items():
             rule, keys = level._update(name)
-            states = [before["state", name, key] for key in rule.kept]
+            states = [before["state", name, key] for key in rule.states]
             made = rule(w, found[name], *states, **{row: used[key] for row, key in keys.items()})
             after["weight", name], *rest = made
-            after |= {("state", name, key): state for key, state in zip(rule.kept, rest)}
+            after |= {("state", name, key): state for key, state in zip(rule.states, rest)}
         return after
 
     def step(self, n: int, before: Arrays) -> StepGraph:

@@ -32,7 +32,7 @@ class Labels(SiteWatcher):
         level, below = levels[height], levels[height - 1]
         rule, keys = level._update(name)
         self.label(g, as_text(name), "gradient", height, below._coordinates[below._rows[name]] if height else None)
-        self.moved(levels, height, name, w, dict(zip(rule.kept, state)))
+        self.moved(levels, height, name, w, dict(zip(rule.states, state)))
         for row, tensor in used.items():
             self._hyperparameter(tensor, keys[row], height, level)
 

@@ -6,13 +6,16 @@ how far from 1 it was.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import rules
-from ..core.operation import OPERATIONS, Elementwise, rule
+from ..core.operation import OPERATIONS, Elementwise, elementwise
 from ..core.rules import (
     absolute,
     divide,
@@ -27,7 +30,7 @@ from ..core.rules import (
     tanh,
     where,
 )
-from ..errors import ArgumentError
+from ..errors import ArgumentError, CallError
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
@@ -48,50 +51,50 @@ def _larger(g: Any, x: Any, y: Any) -> Any:
 
 
 # Selection; maximum and minimum share the gradient equally at a tie, and relu has gradient 0 at 0.
-maximum = rule(
+maximum = elementwise(
     "maximum", np.maximum, "The larger of x and y; NaN if either is. At a tie each gets half of the gradient.",
     x=lambda g, x, y: _larger(g, x, y), y=lambda g, x, y: _larger(g, y, x),
 )  # fmt: skip
-minimum = rule(
+minimum = elementwise(
     "minimum", np.minimum, "The smaller of x and y; NaN if either is. At a tie each gets half of the gradient.",
     x=lambda g, x, y: _larger(g, y, x), y=lambda g, x, y: _larger(g, x, y),
 )  # fmt: skip
-relu = rule(
+relu = elementwise(
     "relu", lambda x: np.maximum(x, 0), "max(x, 0); gradient 0 at 0.", x=lambda g, x: where(x > 0, g, 0.0)
 )  # fmt: skip
-isnan = rule("isnan", np.isnan, "Where x is NaN, as booleans.")
-floor = rule("floor", np.floor, "The largest integer not above x; its gradient is 0 everywhere.")
+isnan = elementwise("isnan", np.isnan, "Where x is NaN, as booleans.")
+floor = elementwise("floor", np.floor, "The largest integer not above x; its gradient is 0 everywhere.")
 
 # Exponentials and logarithms.
-expm1 = rule("expm1", np.expm1, "e ** x - 1, exact near 0.", x=lambda g, x: g * exp(x))
-log1p = rule("log1p", np.log1p, "log(1 + x), exact near 0.", x=lambda g, x: g / (1.0 + x))
-sigmoid = rule("sigmoid", _sigmoid, "1 / (1 + e ** -x).", x=lambda g, x: g * sigmoid_slope(x))
-sigmoid_slope: Elementwise = rule(
+expm1 = elementwise("expm1", np.expm1, "e ** x - 1, exact near 0.", x=lambda g, x: g * exp(x))
+log1p = elementwise("log1p", np.log1p, "log(1 + x), exact near 0.", x=lambda g, x: g / (1.0 + x))
+sigmoid = elementwise("sigmoid", _sigmoid, "1 / (1 + e ** -x).", x=lambda g, x: g * sigmoid_slope(x))
+sigmoid_slope: Elementwise = elementwise(
     "sigmoid_slope", lambda x: np.square(0.5 / np.cosh(0.5 * x)), "The slope of sigmoid, out of x.",
     x=lambda g, out, x: -g * out * tanh(0.5 * x),
 )  # fmt: skip
-softplus = rule(
+softplus = elementwise(
     "softplus", lambda x: np.logaddexp(x, 0), "log(1 + e ** x), without overflow.", x=lambda g, x: g * sigmoid(x)
 )  # fmt: skip
-logaddexp = rule(
+logaddexp = elementwise(
     "logaddexp", np.logaddexp, "log(e ** x + e ** y), without overflow.",
     x=lambda g, x, y: g * sigmoid(x - y), y=lambda g, x, y: g * sigmoid(y - x),
 )  # fmt: skip
 
 # Trigonometric and hyperbolic functions.
-sin = rule("sin", np.sin, "The sine of x radians.", x=lambda g, x: g * cos(x))
-cos: Elementwise = rule("cos", np.cos, "The cosine of x radians.", x=lambda g, x: -g * sin(x))
-tan = rule("tan", np.tan, "The tangent of x radians.", x=lambda g, out: g * (1.0 + out * out))
-arcsin = rule("arcsin", np.arcsin, "The inverse sine, in radians.", x=lambda g, x: g * arc_slope(x))
-arccos = rule("arccos", np.arccos, "The inverse cosine, in radians.", x=lambda g, x: -g * arc_slope(x))
-arc_slope: Elementwise = rule(
+sin = elementwise("sin", np.sin, "The sine of x radians.", x=lambda g, x: g * cos(x))
+cos: Elementwise = elementwise("cos", np.cos, "The cosine of x radians.", x=lambda g, x: -g * sin(x))
+tan = elementwise("tan", np.tan, "The tangent of x radians.", x=lambda g, out: g * (1.0 + out * out))
+arcsin = elementwise("arcsin", np.arcsin, "The inverse sine, in radians.", x=lambda g, x: g * arc_slope(x))
+arccos = elementwise("arccos", np.arccos, "The inverse cosine, in radians.", x=lambda g, x: -g * arc_slope(x))
+arc_slope: Elementwise = elementwise(
     "arc_slope", lambda x: 1.0 / np.sqrt((1.0 - x) * (1.0 + x)),
     "The slope of arcsin, infinite at -1 and 1 as all its derivatives.", x=lambda g, out, x: g * x * (out * out * out),
 )  # fmt: skip
-arctan = rule("arctan", np.arctan, "The inverse tangent, in radians.", x=lambda g, x: g / (1.0 + x * x))
-sinh = rule("sinh", np.sinh, "The hyperbolic sine.", x=lambda g, x: g * cosh(x))
-cosh: Elementwise = rule("cosh", np.cosh, "The hyperbolic cosine.", x=lambda g, x: g * sinh(x))
-erf = rule("erf", _erf, "The error function.", x=lambda g, x: g * (TWO_OVER_SQRT_PI * exp(-x * x)))
+arctan = elementwise("arctan", np.arctan, "The inverse tangent, in radians.", x=lambda g, x: g / (1.0 + x * x))
+sinh = elementwise("sinh", np.sinh, "The hyperbolic sine.", x=lambda g, x: g * cosh(x))
+cosh: Elementwise = elementwise("cosh", np.cosh, "The hyperbolic cosine.", x=lambda g, x: g * sinh(x))
+erf = elementwise("erf", _erf, "The error function.", x=lambda g, x: g * (TWO_OVER_SQRT_PI * exp(-x * x)))
 
 
 def _passed(g: Any, x: Any, inside: Any) -> Any:
@@ -137,8 +140,26 @@ def _clipped(op: Elementwise, x: Any, bound: Any, beyond: Elementwise) -> Any:
         raise
 
 
-FABS = rule("fabs", np.fabs, "The absolute value, as a float.", **absolute.vjps)
-FLOAT_POWER = rule("float_power", np.float_power, "x ** y, as float64.", **power.vjps)
+def _public(name: str) -> Callable[..., Any]:
+    """The core's pow under this name, by which a wrong call is told."""
+    signature = inspect.signature(rules.pow)
+
+    @functools.wraps(rules.pow)
+    def call(*args: Any, **names: Any) -> Any:
+        if names or len(args) != 2:
+            try:
+                args = signature.bind(*args, **names).args
+            except TypeError as error:
+                raise CallError(f"{name}: {error}; it is {name}(x, y)") from None
+        return rules.pow(*args)
+
+    call.__name__ = name
+    return call
+
+
+POW, POWER = _public("pow"), _public("power")
+FABS = elementwise("fabs", np.fabs, "The absolute value, as a float.", **absolute.vjps)
+FLOAT_POWER = elementwise("float_power", np.float_power, "x ** y, as float64.", **power.vjps)
 NUMPY_ALIASES = {"absolute": absolute, "true_divide": divide, "fabs": FABS, "float_power": FLOAT_POWER}
 # Without a name in th: slopes, and what NumPy alone has.
 INNER = {"tanh_slope", "sigmoid_slope", "arc_slope", "fabs", "float_power"}

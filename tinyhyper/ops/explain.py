@@ -12,7 +12,7 @@ from ..core import rules
 from ..core.operation import OPERATIONS
 from ..core.tensor import Tensor, tensor
 from . import convolution, index, linalg, linear, nn, normalization, pooling, recurrent, reduce, shape
-from .elementwise import BY_NAME
+from .elementwise import BY_NAME, POW, POWER
 
 AXES = "x: of any shape.  axis: an integer, a tuple of them, or None.  keepdims: whether these axes stay, of length 1."
 SAME = "The result has the dtype of x."
@@ -53,7 +53,7 @@ def register() -> None:
     """
     kinds = {op: "f" if op.gives_floats else op(*[1] * len(op.inputs)).dtype.kind for op in BY_NAME.values()}
     elementwise: dict[Any, str] = {op: _elementwise(op.inputs, kind) for op, kind in kinds.items()}
-    elementwise[rules.pow] = elementwise[rules.power] = f"{elementwise[rules.power]}\n{POWERS}"
+    elementwise[POW] = elementwise[POWER] = elementwise[rules.power] = f"{elementwise[rules.power]}\n{POWERS}"
     for function, text in (CORE | elementwise).items():
         function.__doc__ = f"{inspect.cleandoc(function.__doc__ or function.__name__)}\n\n{text}"
     for module in MODULES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..closures import version
@@ -32,7 +32,8 @@ def linear(x: Any, weight: Any, bias: Any = None, activation: Callable[[Any], An
             f"linear: bias must be an array or a tensor, not the function {bias!r}; give that as activation="
         )
     tensor, number = (None, False) if bias is None else operand(bias, "linear")
-    after = _after(activation, version(activation), (False,) if tensor is None else (False, number))
+    scalars = (False,) if tensor is None else (False, number)
+    after = _after(a_function("linear", activation), version(activation), scalars)
     product = matmul(x, weight)
     if tensor is None:
         return after([product])[0]
@@ -61,8 +62,6 @@ def activated(what: str, function: Callable[..., Any], words: list[str], activat
 
     what: the operation, for errors.  words: what else there is in the fusion's name.
     """
-    if activation is not None and not callable(activation):
-        raise ArgumentError(f"{what}: activation must be a function, such as th.tanh, not {activation!r}")
 
     def whole(*operands: Any) -> Any:
         out = function(*operands)
@@ -73,6 +72,13 @@ def activated(what: str, function: Callable[..., Any], words: list[str], activat
     if several:
         raise ArgumentError(f"{what}: activation must return one value, but {whole.__name__} returns several")
     return fusion
+
+
+def a_function(what: str, activation: Any) -> Any:
+    """The activation. Raises ArgumentError for one that is no function, or has no hash, by which it is found again."""
+    if activation is not None and not (callable(activation) and isinstance(activation, Hashable)):
+        raise ArgumentError(f"{what}: activation must be a function, such as th.tanh, not {activation!r}")
+    return activation
 
 
 def _broadcasts(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:

@@ -24,7 +24,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from ..fusion.fuse import trace
 from ..fusion.fusion import VJP, Fusion, Mask
 from ..fusion.symbols import Symbol
-from .linear import activated
+from .linear import a_function, activated
 
 SAMPLED = 256  # places from which the means are guessed
 X, MEAN, INVERSE, WEIGHT, BIAS, RESIDUAL = range(6)  # the operands of a normalization
@@ -213,7 +213,7 @@ def _apply(own: bool, operands: Sequence[Tensor], activation: Callable[[Any], An
 
 def _normalization(own: bool, activation: Callable[[Any], Any] | None, residual: bool) -> Fusion:
     """A normalization, by statistics of the input's own or by given ones, and what follows it, as one fusion."""
-    return _traced(own, activation, version(activation), residual)
+    return _traced(own, a_function("batch_norm", activation), version(activation), residual)
 
 
 @functools.lru_cache(maxsize=256)

@@ -222,6 +222,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     offset = integer("diagonal: offset", offset)
     last = x if x.ndim == 2 and (axis1, axis2) == (0, 1) else moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = last.shape[-2:]
+    offset = max(-rows, min(offset, columns))  # further off nothing lies
     start, end = max(0, -offset), min(rows, columns - offset)
     places = np.arange(start, max(start, end))
     return getitem(last, (..., places, places + offset))

@@ -5,6 +5,7 @@ by which it is saved and shown, and each rule as one operation.
 """
 
 from ..core.coordinates import COORDINATES, Coordinate, Hyperparameter
+from ..core.operation import attach
 from ..core.optimizers import SGD, AdaDelta, AdaGrad, Adam, AdamW, RMSProp
 from ..core.tower import HOOKS, Optimizer
 from . import checks, explain, horizon, outside, saving
@@ -25,7 +26,7 @@ checks.register()
 HOOKS["given"].append(outside.given)
 saving.register()
 explain.register()
-Optimizer.updates.append(trace_rule)
+attach(Optimizer, {"_trace": trace_rule})
 
 __all__ = [
     "COORDINATES", "SGD", "AdaDelta", "AdaGrad", "Adam", "AdamW", "Coordinate", "Hyperparameter", "Optimizer",

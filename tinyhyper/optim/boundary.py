@@ -96,7 +96,7 @@ def make_again(optimizer: Optimizer, before: Carry) -> dict[str, Tensor]:
     params = {name: Value(*value).tensor() for name, value in before.weights.items()}
     with recording(), unwatched():
         for move in moves_of(levels, params, cuts=True):
-            move.apply()
+            move.commit()
     return params
 
 

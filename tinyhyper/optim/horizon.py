@@ -72,7 +72,7 @@ class Seam(Node):
 
     def _gradient(self, n: int) -> Tensor | None:
         """What the output has in its `.grad`."""
-        tensor = self.kept[n]() if self.kept else None
+        tensor = self.receivers[n]() if self.receivers else None
         return None if tensor is None else tensor.grad
 
 

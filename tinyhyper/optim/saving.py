@@ -187,7 +187,7 @@ def _check(height: int, level: Optimizer, entry: Mapping[str, Any]) -> None:
             f"{where} was saved with states {_listed(entry['initial'])}, but this one has {_listed(level._initial)}"
         )
     for target, own in entry["state"].items():
-        wanted = level._update(target)[0].kept
+        wanted = level._update(target)[0].states
         if set(own) != set(wanted):
             raise ArgumentError(
                 f"level {height}: the state of {target!r} has {_listed(own)}, but {name} keeps {_listed(wanted)}"

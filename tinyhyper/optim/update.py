@@ -34,12 +34,12 @@ class RuleFusion(Fusion):
 class FusedUpdate:
     """A rule as a fusion: called on a weight, its gradient, the state it keeps, and hyperparameters by name.
 
-    kept: the names of the state that the rule really reads.
+    states: the names of those that the rule really reads.
     names: the hyperparameters it reads, which take on the dtype of the others.
     """
 
-    def __init__(self, fusion: Fusion, names: tuple[str, ...], kept: tuple[str, ...]) -> None:
-        self.fusion, self.names, self.kept = fusion, names, kept
+    def __init__(self, fusion: Fusion, names: tuple[str, ...], states: tuple[str, ...]) -> None:
+        self.fusion, self.names, self.states = fusion, names, states
 
     def __call__(self, w: Tensor, g: Tensor, *state: Tensor, **hyperparameters: Tensor) -> list[Tensor]:
         operands = [w, g, *state]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.operation import READERS, Elementwise
+from ..core.operation import READERS, Elementwise, attach
 from ..core.tape import Edge, Node, current
 from ..core.tensor import Tensor, leaf
 from ..errors import GraphError
@@ -139,4 +139,4 @@ def _operand(x: Pending) -> Tensor:
     return Tensor(x.array, edge) if type(x) is Pending else x
 
 
-READERS[Pending] = _read
+attach(READERS, {Pending: _read})

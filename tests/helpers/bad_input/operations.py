@@ -9,14 +9,18 @@ from .rows import Bad, bad
 def of_any(name: str, count: int) -> list[Bad]:
     """What no elementwise operation of so many arguments takes."""
     of_text = bad(f"th.{name}({', '.join(['x'] * (count - 1) + [repr('x')])})", DtypeError, name, "str")
-    missing = bad(f"th.{name}()", CallError, name, f"{count} argument", "0")
-    return [of_text] if name == "power" else [of_text, missing]  # th.power is a Python function, which says so itself
+    missing = bad(f"th.{name}()", CallError, f"{name}: missing a required argument", f"it is {name}(")
+    named = bad(f"th.{name}({', '.join(['x'] * count)}, other=x)", CallError, f"{name}: ", "'other'")
+    return [of_text, missing, named]
 
+
+OF_AN_AXIS = "sum mean prod max min std cumsum argmax any softmax logsumexp flip squeeze expand_dims".split()
 
 OPERATIONS = [
     # Elementwise.
-    bad("th.tanh(x, x)", CallError, "tanh", "2"),
-    bad("th.power()", TypeError, "pow", "'x' and 'y'"),
+    bad("th.tanh(x, x)", CallError, "tanh: too many positional arguments", "tanh(x, /)"),
+    bad("th.pow(x)", CallError, "pow: missing a required argument: 'y'; it is pow(x, y)"),
+    bad("th.power(x, y, x)", CallError, "power: too many positional arguments; it is power(x, y)"),
     *[row for name, rule in BY_NAME.items() for row in of_any(name, len(rule.__signature__.parameters))],
     bad("th.sqrt(weights)", DtypeError, "sqrt", "dict"),
     bad("th.relu(fc)", DtypeError, "relu", "Linear"),
@@ -39,6 +43,9 @@ OPERATIONS = [
     bad("th.sum(x, axis=2)", ShapeError, "sum", "axis=2", "(2, 3)"),
     bad("th.mean(x, axis='0')", ArgumentError, "mean", "axis='0'"),
     bad("th.prod(x, axis=1.5)", ArgumentError, "prod", "axis=1.5"),
+    *[bad(f"th.{name}(x, 10**30)", ArgumentError, name, "(2, 3)") for name in OF_AN_AXIS],
+    bad("th.swapaxes(x, 0, -(10**30))", ArgumentError, "swapaxes", "(2, 3)"),
+    bad("th.diagonal(x, 0, 10**30)", ArgumentError, "moveaxis", "(2, 3)"),
     bad("th.sum(x, axis=(0, 0))", ShapeError, "sum", "(0, 0)"),
     bad("th.sum(x, 0, True, 3)", CallError, "sum"),
     bad("th.sum(x, axes=0)", CallError, "sum", "axes"),
@@ -98,6 +105,8 @@ OPERATIONS = [
     bad("th.pad(x, -1)", ShapeError, "pad", "-1"),
     bad("th.pad(x, ((1, 1), (1, 1), (1, 1)))", ShapeError, "pad"),
     bad("th.pad(x, np.ma.array([1, 1]))", DtypeError, "pad", "mask", ".filled("),
+    bad("th.pad(np.ones(3, 'i1'), 1, constant_values=1000)", ArgumentError, "pad", "(3,)", "1000", "int8"),
+    bad("th.pad(x, 1, constant_values=10**400)", ArgumentError, "pad", "(2, 3)", "float"),
     bad("th.pad(x, 'a')", ShapeError, "pad", "'a'"),
     bad("th.pad(x, 1, mode='mirror')", ArgumentError, "pad", "mirror"),
     bad("th.roll(x, 'a')", ShapeError, "roll", "'a'"),
@@ -152,6 +161,7 @@ OPERATIONS = [
     bad("th.linear(v, y, np.ones((2, 2)))", ShapeError, "linear", "bias of shape"),
     bad("th.linear(x, y, th.tanh)", ArgumentError, "linear", "bias", "activation="),
     bad("th.linear(x, y, None, 3)", ArgumentError, "linear", "activation", "not 3"),
+    bad("th.linear(x, y, None, [th.tanh])", ArgumentError, "linear", "activation", "not ["),
     bad("th.linear(x, y, None, math.tanh)", UnsupportedError, "th.tanh"),
     bad("th.linear(x, y, None, np.sum)", UnsupportedError, "sum is not elementwise"),
     bad("th.linear(x, y, None, lambda z: (z, z))", ArgumentError, "linear", "several"),
@@ -199,6 +209,7 @@ OPERATIONS = [
     bad("th.batch_norm(x, v, v, eps=nan)", ArgumentError, "batch_norm", "eps must be", "nan"),
     bad("th.batch_norm(x, v, v, eps='a')", ArgumentError, "batch_norm", "eps must be", "'a'"),
     bad("th.batch_norm(x, v, v, activation=3)", ArgumentError, "batch_norm", "activation", "not 3"),
+    bad("th.batch_norm(x, v, v, activation=[3])", ArgumentError, "batch_norm", "activation", "not [3]"),
     bad("th.batch_norm(x, v, v, residual=y)", ShapeError, "batch_norm", "residual", "(3, 2)"),
     bad("th.lstm(x, y, y)", ShapeError, "lstm", "(2, 3)"),
     bad("th.lstm(np.ones((4, 2, 3)), np.ones((3, 8)), np.ones((2, 8)), state=5)", ArgumentError, "lstm", "state"),

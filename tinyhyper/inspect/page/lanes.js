@@ -225,12 +225,16 @@ const ROOM = { box: 114, round: 104 }; // of a line in a box, in one with round 
 /* How much room a line in a box has, in units of letters of the usual size. */
 const roomOf = (box, size = LETTERS.size) => (box.kind === "gradient" ? ROOM.round : ROOM.box) * LETTERS.size / size;
 const weightOf = (box) => (box.kind === "loss" ? 600 : 400);
-const paper = document.createElement("canvas").getContext("2d");
+const paper = document.createElement("canvas").getContext("2d"), widths = new Map();
 
-/* How wide a text is in a box, as the browser draws it. */
+/* How wide a text is in a box, as the browser draws it; each text is measured once. */
 function pen(text, weight = 400) {
-  paper.font = `${weight} ${LETTERS.size}px ${LETTERS.family}`;
-  return paper.measureText(text).width;
+  const key = `${weight} ${text}`;
+  if (!widths.has(key)) {
+    paper.font = `${weight} ${LETTERS.size}px ${LETTERS.family}`;
+    widths.set(key, paper.measureText(text).width);
+  }
+  return widths.get(key);
 }
 
 const fits = (text, room, weight) => pen(text, weight) <= room;
