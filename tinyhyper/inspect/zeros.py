@@ -52,12 +52,11 @@ def blamed(graph: Graph, name: str, read: Sequence[Zeros]) -> str:
 
 def read_by(graph: Graph, node: Node) -> list[int]:
     """The outputs of a node that its first output is computed from."""
-    if node.inside is None:
-        return [*range(len(node.outputs))]
-    inside = graph.tape.insides[node.inside]
-    first = inside.operands + len(inside.constants)
-    read = walk(inside.outputs[:1], lambda number: inside.lines[number - first][1] if number >= first else ())
-    return [n for n, number in enumerate(inside.outputs) if number in read]
+    inside = None if node.inside is None else graph.tape.insides[node.inside]
+    first = 0 if inside is None else inside.operands + len(inside.constants)
+    lines, outputs = ([], range(len(node.outputs))) if inside is None else (inside.lines, inside.outputs)
+    read = walk(outputs[:1], lambda number: lines[number - first][1] if number >= first else ()) if lines else outputs
+    return [n for n, number in enumerate(outputs) if number in read]
 
 
 class Segment:
