@@ -365,3 +365,9 @@ def test_a_cut_that_has_a_graph_in_one_recording_alone_is_marked_and_the_numbers
         assert ONLY[mark] in told and "What is in both has the numbers of the second." in told
         numbers = [box for box in shown.boxes.values() if box.key.kind == "loss"]
         assert numbers and all(box.number == whole(pair[1]).boxes[box.key].number for box in numbers)
+
+
+def test_an_arrow_past_a_box_does_not_hide_the_one_from_it():
+    cuts = [path for path in classes(drawn(*WINDOW), "th-arrow") if "th-cut" in path.get("class").split()]
+    ends = [tuple(points(path.get("d"))[-1]) for path in cuts]
+    assert len({*ends}) == len(ends) > 1
