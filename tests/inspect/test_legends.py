@@ -15,6 +15,8 @@ from tinyhyper import inspect
 from tinyhyper.inspect import chain, contents, legend, table, timeline
 from tinyhyper.inspect.captions import BRANCH, LEGEND
 from tinyhyper.inspect.equation import COORDINATES
+from tinyhyper.inspect.figure import figure
+from tinyhyper.inspect.picture import Drawing
 from tinyhyper.naming import within, word
 from tinyhyper.plain import NOUGHT
 
@@ -44,7 +46,9 @@ def drawn(root):
     pills = [group for group in root.iter(SPACE + "g") if "gradient" in map(style, group)]
     names = [text.text for pill in pills for text in pill.iter(SPACE + "text")]
     forms = {"|…|": r"\|∂.*\|$", **{within(name, "…"): rf"\|?∂.*\b{word(name)}\b" for name in COORDINATES}}
+    caption = [text.text for text in root.iter(SPACE + "text") if not text.get("class")]
     found |= {sign for sign in ("→", NOUGHT) if any(sign in name for name in names)}
+    found |= {NOUGHT} if any(NOUGHT in line for line in caption) else set()
     return found | {kind for kind, form in forms.items() if any(re.match(form, name) for name in names)}
 
 
@@ -120,3 +124,10 @@ def test_the_legend_of_what_is_not_finite_has_the_bars_that_are_drawn(what, size
         th.sum(y)
     seen = check_bars(inspect.first_nonfinite(tape), chain.KEYS)
     assert ("th-bar th-minus" in seen) == (what == "infinity")
+
+
+def test_what_the_caption_alone_says_is_explained():
+    tape, *_ = run("sgd(0.1)/sgd")
+    for words in ("the gradient is ~ 0", "the gradient is 0"):
+        found = explained(ElementTree.fromstring(Drawing(figure(tape), caption=words).draw()))
+        assert (NOUGHT in found) == (NOUGHT in words)

@@ -24,6 +24,7 @@ from tinyhyper.core.tensor import leaf
 from tinyhyper.inspect.answers import GLOSSARY
 from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.legend import INSTEAD
 from tinyhyper.inspect.memory import alive, nbytes
 from tinyhyper.optim import SGD
 from tinyhyper.plain import short
@@ -768,24 +769,35 @@ def test_without_a_cut_what_it_stopped_arrives_in_addition(stack, seed, data):
 
 
 @given(stacks, st.integers(0, 5), st.data())
-def test_without_a_cut_the_picture_marks_each_gradient_that_differs_with_what_it_would_be(stack, seed, data):
+def test_without_a_cut_what_a_later_loss_sends_marks_the_value_and_no_gradient_of_another_loss(stack, seed, data):
     tape, _, _ = run(f"{stack}/sgd(1e-3)", seed=seed)
     answer, graph = inspect.without(tape, data.draw(st.sampled_from(tape.cuts))), Graph(tape)
-    shown, wanted = answer.draw.__self__._figure(), {name: (old, new) for name, old, _, new, _ in answer.rows}
-    there = {graph.tuned(tape.node(place).of) for place in shown.where if tape.node(place).kind == "gradient"}
-    told = [numbers for name, numbers in wanted.items() if name in there]
-    became = {text for old, new in told for text in (f"{short(old)} → {short(new)}", f"→ {short(new)}")}
-    groups = [*ElementTree.fromstring(answer.svg()).iter(SPACE + "g")]
-    pills = [group for group in groups if any("th-gradient" in part.get("class", "") for part in group)]
-    found = 0
-    for pill in pills:
-        texts = [part.text for part in pill.iter(SPACE + "text")]
-        marked = [part for part in pill if part.get("class") == "th-row-asked"]
-        said = [text.removeprefix("norm ") for text in texts if "→" in (text or "")]
-        found += len(marked)
-        together = texts[0] in ("∂loss/∂weights", "∂loss/∂values")  # a box without rows has no room for numbers
-        assert len(said) == (0 if together else len(marked)) and became.issuperset(said)
-    assert bool(found) == bool(told) and found <= len(told)
+    scene = answer.draw.__self__
+    where, differ = scene._figure().where, {name for name, *_ in answer.rows}
+    values = {place: key for place, key in where.items() if key.kind == "values" and graph.tuned(place) in differ}
+    marked = scene._drawing().asked
+    assert not scene.instead and all(key.kind == "values" for key in marked)
+    assert {key: {graph.label(place).name for place in values if values[place] == key} for key in marked} == marked
+    assert {*marked} == {*values.values()}
+    for name, old, more, _, _ in answer.rows[:1]:
+        loss = re.search(re.escape(f"At {name}, {short(more)}") + r"(?: \(norm\))? of (loss\[(\d+)\]) ", answer.text)
+        assert int(loss[2]) >= int(re.search(r"\[(\d+)\]", name)[1]) + (old is not None)
+        assert any(f" of {loss[1]} arrives" in text for text in ElementTree.fromstring(answer.svg()).itertext())
+
+
+def test_without_a_cut_what_the_same_loss_sends_stands_in_its_gradient():
+    x = th.tensor(2.0, requires_grad=True)
+    optimizer = th.optim.SGD(0.1)
+    with th.record(ghosts=True) as tape:
+        for _ in range(2):
+            params = {"x": x}
+            (x * x.detach("here")).backward()
+            optimizer.step(params)
+            x = params["x"]
+    answer = inspect.without(tape, next(cut for cut in tape.cuts if cut.reason == "here" and cut.severed))
+    texts = [text.text for text in ElementTree.fromstring(answer.svg()).iter(SPACE + "text")]
+    ((_, old, _, new, _),) = answer.rows
+    assert f"{short(old)} → {short(new)}" in texts and INSTEAD in texts
 
 
 def test_the_rates_that_moved_a_value_are_named_and_marked():

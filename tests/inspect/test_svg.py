@@ -17,8 +17,10 @@ from tinyhyper import inspect
 from tinyhyper.inspect.canvas import Canvas
 from tinyhyper.inspect.captions import BRANCH, LEGEND, listing, numbered
 from tinyhyper.inspect.figure import figure
+from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.legend import Legend
 from tinyhyper.inspect.letters import fitted, wide
+from tinyhyper.inspect.passes import passes
 from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD
 from tinyhyper.plain import short
@@ -531,7 +533,9 @@ def test_the_arrow_of_a_cut_that_is_left_out_tells_what_arrives_and_keeps_off_gr
     cut = data.draw(st.sampled_from(cuts))
     root = ElementTree.fromstring(inspect.without(tape, cut).svg())
     (line,) = [points(path.get("d")) for path in classes(root, "th-asked")]
-    (told,) = [place for text, place in texts(root) if text == f"{'norm ' * bool(cut.shape)}{short(cut.ghost)} arrives"]
+    loss = next(Graph(tape).name(one.loss) for one in passes(tape) if cut.number in [stop.cut for stop in one.stops])
+    arrives = f"{'norm ' * bool(cut.shape)}{short(cut.ghost)} of {loss} arrives"
+    (told,) = [place for text, place in texts(root) if text == arrives]
     assert told[0] > line[:, 0].min() and 0 < told[1] - line[0][1] < 12
     for pill in classes(root, "th-gradient"):
         top = float(pill.get("y"))

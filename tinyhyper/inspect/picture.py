@@ -10,11 +10,12 @@ from textwrap import wrap
 from types import MappingProxyType
 from xml.etree import ElementTree
 
+from ..plain import NOUGHT
 from .bands import Joint, amounts, band, joint_of, spread, told
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
 from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, column, numbered
 from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
-from .legend import Legend, texts
+from .legend import ROUNDING, Legend, texts
 from .letters import clip, first, wide
 from .rows import SMALL, rows, usual
 from .shapes import FIXED, STATE, Arrow, Box, Figure, Key
@@ -71,6 +72,7 @@ class Drawing(Canvas):
         self.marks = self.captions.marked(marks)
         flows = {**self.captions.flows(), **keys}
         flows |= {"carry": CARRY} if any(self._style(joint) == "carry" for joint in self.joints) else {}
+        flows |= {NOUGHT: ROUNDING} if NOUGHT in (caption or "") else {}
         self.led = bool(self.joints)  # a band in the caption says what the trail is
         if not self.tells and len(self.amounts) > len(self.joints):
             self.tells, self.led = True, False

@@ -13,7 +13,7 @@ import numpy as np
 from ..plain import apart, count, short
 from .answers import Answer
 from .figure import figure, steps_of
-from .ghosts import Rerun, arrived, ghosts_of, size
+from .ghosts import Ghosts, Rerun, arrived, ghosts_of, size
 from .graph import Graph
 from .passes import vanishing
 from .records import Cut, Place, Recording
@@ -115,9 +115,12 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     cut: it, or its number. Raises GraphError without ghosts, ArgumentError for a number that no cut has.
     """
     graph, made = Graph(tape), tape.cut_of(cut)
-    before, after = arrived(Rerun(tape)).places, arrived(Rerun(tape, opened={made.number})).places
+    passes, opened = arrived(Rerun(tape)), arrived(Rerun(tape, opened={made.number}))
+    before, after = passes.places, opened.places
     rows: list[tuple[Any, ...]] = []
+    senders: list[str] = []
     instead: dict[Place, float] = {}
+    asked: list[Place] = []
     for place in sorted(after, key=lambda place: (place != made.place, place)):
         old, new, node = before.get(place), after[place], tape.node(place)
         if old is not None and np.array_equal(old, new, equal_nan=True):
@@ -126,13 +129,18 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
         if name is not None:
             more, kind = new if old is None else new - old, "a number" if new.size == 1 else "a norm"
             gradient, was = graph.gradient(place), None if old is None else size(old)
-            if gradient is not None:
+            sent = _senders(passes, opened, place)
+            senders.append(_of(graph, sent))
+            if gradient is not None and sent == [tape.node(gradient).loss]:
                 instead[gradient] = size(new)
+            elif (label := graph.label(place)) is not None and label.role != "state":
+                asked.append(place)
+            if gradient is not None:
                 was = graph.number(gradient) if was == tape.output(gradient).value else was
             rows.append((name, was, size(more), size(new), kind))
     differ = f"{len(rows)} gradients differ" if len(rows) > 1 else f"{len(rows) or 'no'} gradient differs"
     text = f"Without cut {made.number}, of {graph.cut_name(made)} at step {made.step}, {differ}."
-    text += "".join(map(_added, rows[:MOST]))
+    text += "".join(map(_added, rows[:MOST], senders))
     text += f" The table lists {len(rows) - MOST} more." if len(rows) > MOST else ""
     if not made.severed:
         text += " The value that it cut had no graph: the gradient would have ended there without the cut, too."
@@ -141,16 +149,32 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     told = {}
     if (there := after.get(made.place)) is not None:
         more = size(there - before.get(made.place, 0.0))
-        told = {made.number: f"{'' if there.size == 1 else 'norm '}{short(more)} arrives"}
-    scene = Scene(tape, question, text, opened=[made.number], ghosts=told, instead=instead)
+        of = _of(graph, _senders(passes, opened, made.place))
+        told = {made.number: f"{'' if there.size == 1 else 'norm '}{short(more)}{of} arrives"}
+    scene = Scene(tape, question, text, opened=[made.number], ghosts=told, asked=asked, instead=instead)
     return Answer(question, text, columns, rows, draw=scene.draw)
 
 
-def _added(row: tuple[Any, ...]) -> str:
-    """What arrives at a value without a cut, and how much that is in all."""
+def _senders(before: Ghosts, after: Ghosts, place: Place) -> list[Place]:
+    """The losses of which another cotangent arrives at a place in a second run than in a first."""
+    found = []
+    for loss, alone in after.passes.items():
+        old, new = before.passes[loss].get(place), alone.get(place)
+        if new is not None and (old is None or not np.array_equal(old, new, equal_nan=True)):
+            found.append(loss)
+    return found
+
+
+def _of(graph: Graph, losses: Sequence[Place]) -> str:
+    """Of which loss a gradient is, where a recording has several."""
+    return f" of {graph.name(losses[0])}" if len(graph.losses) > 1 and len(losses) == 1 else ""
+
+
+def _added(row: tuple[Any, ...], of: str) -> str:
+    """What arrives at a value without a cut, and how much that is in all. of: of which loss it is."""
     name, old, more, new, kind = row
     norm = "" if kind == "a number" else " (norm)"
     if old is None:
-        return f" At {name}, {short(new)}{norm} arrives, where nothing did."
+        return f" At {name}, {short(new)}{norm}{of} arrives, where nothing did."
     before, after = map(short, apart([old, new]))
-    return f" At {name}, another {short(more)}{norm} arrives: {after} in all, not {before}."
+    return f" At {name}, {short(more)}{norm}{of} adds to {before}: {after} in all."
