@@ -99,7 +99,7 @@ def held(horizon, steps, retain):
 def test_the_timeline_has_a_bar_over_each_step_after_which_its_nodes_were_alive(horizon, steps, retain):
     tape = held(horizon, steps, retain)
     answer = inspect.kept_alive(tape)
-    root, found = drawn(answer), alive(tape)[-timeline.MOST :]
+    root, found = drawn(answer), alive(tape)[:-1][-timeline.MOST :]  # at the end nothing is new
     columns = [x for _, x in where(root, r"after step \d+|at the end")]
     assert len(columns) == len(found)
     for now, x in zip(found, columns, strict=True):
@@ -109,15 +109,30 @@ def test_the_timeline_has_a_bar_over_each_step_after_which_its_nodes_were_alive(
     sizes = [text for text, x in where(root, r"[\d.]+ k?B") if x >= columns[0] - 1]
     assert sizes == [timeline.amount(now.bytes) for now in found]
     assert bool(classes(root, "th-minus")) == (steps > 1 and (horizon > 1 or retain))
+    wide = columns[-1] - columns[-2] if len(columns) > 1 else np.inf
+    several = {float(bar.get("x")) for bar in classes(root, "th-minus") if "th-key" not in bar.get("class")}
+    assert several == {left for left, right, _ in bars(root) if right - left > 1.5 * wide}
     assert collisions(root) == []
 
 
-@pytest.mark.parametrize("steps", [6, 7, 100])
+def test_a_timeline_has_a_column_of_the_end_where_that_differs():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record() as tape:
+        params, optimizer = {"x": x}, SGD(0.1)
+        (x * x).backward()
+        optimizer.step(params)
+        loss = params["x"] * params["x"]
+    root = drawn(inspect.kept_alive(tape))
+    assert [text for text, _ in where(root, r"after step \d+|at the end")] == ["after step 1", "at the end"]
+    loss.backward()
+
+
+@pytest.mark.parametrize("steps", [7, 8, 100])
 def test_a_timeline_says_how_much_it_leaves_out_and_its_columns_stand_apart(steps):
     tape = trained("sgd/sgd", steps)
     root = drawn(inspect.kept_alive(tape))
     left_out = re.match(r"(\d+) earlier steps? left out", " ".join(text for text, _ in where(root, r".* left out")))
-    assert int(left_out[1] if left_out else 0) == max(steps + 1 - timeline.MOST, 0)
+    assert int(left_out[1] if left_out else 0) == max(steps - timeline.MOST, 0)
     assert collisions(root) == []
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from tinyhyper.inspect.figure import figure
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.legend import INSTEAD
 from tinyhyper.inspect.memory import alive, nbytes
+from tinyhyper.inspect.text import counted
 from tinyhyper.optim import SGD
 from tinyhyper.plain import short
 
@@ -264,6 +265,28 @@ def test_the_words_of_what_is_kept_alive_name_each_node_and_the_hyperparameters_
     assert not tuned or arrays.split(", ")[0] in tuned
 
 
+@given(stacks, st.integers(1, 3), st.integers(1, 7))
+def test_until_when_nodes_are_alive_is_told_of_each(stack, horizon, steps):
+    bottom, _, above = stack.partition("/")
+    stack = f"{bottom.removesuffix(')')}, horizon={horizon})/{above or 'sgd'}" if "(" in bottom else stack
+    tape = trained(stack, steps, create_graph=horizon > 1)
+    answer, ends = inspect.kept_alive(tape), len(tape.ends)
+    for now, (*_, told) in zip(alive(tape), answer.rows, strict=True):
+        words = {last: f"step {last + 1}" for last in range(ends)}
+        words |= {ends: "still alive at the end"} | ({now.step: "the next step"} if now.step < ends else {})
+        lasts = Counter(words[min(tape.nodes[number].until, ends)] for number in now.nodes)
+        each = dict(re.fullmatch(r"(.*?)(?: \((\d+)\))?", one).groups() for one in told.split(", ") if one)
+        assert {one: int(number or len(now.nodes)) for one, number in each.items()} == lasts
+
+
+@given(st.lists(st.sampled_from("abcdefghij"), min_size=1), st.integers(1, 12))
+def test_a_list_that_counts_has_all_names(names, most):
+    listed, _, more = counted(names, most).partition(" and ")
+    each = [re.fullmatch(r"(?:(\d+) × )?(.)", one).groups() for one in listed.split(", ")]
+    assert all(names.count(name) == int(number or 1) for number, name in each) and len(each) <= most
+    assert sum(int(number or 1) for number, _ in each) + int(more.removesuffix(" more") or 0) == len(names)
+
+
 def test_graphs_that_the_user_holds_are_told_from_the_optimizers():
     losses = []
 
@@ -344,7 +367,10 @@ def test_the_checkpoint_is_what_save_writes_and_fits_what_is_kept_alive(stack, h
         try:
             th.save(path, params, optimizer)
         except th.GraphError as error:
-            assert answer.text == f"No file can hold this run as it is now. {error}." and not answer.rows
+            why = str(error).removeprefix("save: ")
+            assert answer.text == f"No file can hold this run as it is now: {why}." and not answer.rows
+            bars = [bar.get("class") for bar in ElementTree.fromstring(answer.svg()).iter(SPACE + "rect")]
+            assert any((bar or "").startswith("th-bar") for bar in bars)
             assert kept.rows[-1][1] > 0
         else:
             written = file_of(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from functools import partial
 from statistics import median
@@ -13,13 +13,14 @@ from ..plain import count, short
 from .answers import Answer
 from .chain import drawn_chain
 from .contents import contents
+from .figure import STEP_NUMBER
 from .finite import not_finite, word
 from .graph import Graph
 from .memory import alive, nbytes
 from .names import sized
 from .records import Node, Place, Recording
 from .saved import Saved
-from .text import listed, site
+from .text import counted, listed, site
 from .timeline import amount, timeline
 
 
@@ -28,11 +29,9 @@ def kept_alive(tape: Recording) -> Answer:
     graph, found = Graph(tape), alive(tape)
     rows: list[tuple[Any, ...]] = []
     for now in found:
-        last = max((tape.nodes[number].until or 0 for number in now.nodes), default=0)
-        if last >= len(tape.ends):
-            until = "still alive at the end"
-        else:
-            until = "" if not now.nodes else "the next step" if last == now.step else f"step {last + 1}"
+        lasts = Counter([tape.nodes[number].until or 0 for number in now.nodes])
+        each = [(_until(tape, now.step, last), n) for last, n in sorted(lasts.items())]
+        until = ", ".join([words + f" ({n})" * (len(each) > 1) for words, n in each])
         held = ", ".join(name or f"{_own(graph, nodes)} in your code" for name, nodes in now.holders.items())
         after = "at the end" if now is found[-1] else f"step {now.step}"
         rows.append((after, len(now.nodes), now.bytes, held, until))
@@ -41,11 +40,13 @@ def kept_alive(tape: Recording) -> Answer:
         arrays = sorted(found[-1].saved, key=lambda place: not _tuned(graph, place))
         text = (
             f"When the recording ended, {count(len(nodes), 'node')} {'was' if len(nodes) == 1 else 'were'} alive: "
-            f"{listed(_said(graph, (number, 0)) for number in nodes)}. {count(len(arrays), 'array')}, "
+            f"{counted(_said(graph, (number, 0)) for number in nodes)}. {count(len(arrays), 'array')}, "
             f"{amount(found[-1].bytes)} in all, {'is' if len(arrays) == 1 else 'are'} kept for a backward pass: "
-            f"{listed(_said(graph, place) for place in arrays)}. A backward pass that reaches a node reads its arrays, "
+            f"{counted(_said(graph, place) for place in arrays)}. A backward pass that reaches a node reads its arrays, "
             "and then releases it."
         )
+        if any(label and (label.role, label.name) == STEP_NUMBER for label in map(graph.label, arrays)):
+            text += " t is the number of a level's step."
     columns, question = ("after", "nodes", "bytes", "held by", "until"), "What does a step keep alive, and until when?"
     return Answer(question, text, columns, rows, draw=partial(timeline, question, text, graph, found))
 
@@ -55,7 +56,8 @@ def checkpoint(tape: Recording) -> Answer:
     graph, holders = Graph(tape), alive(tape)[-1].holders
     question, columns = "What must a checkpoint hold?", ("what", "shape", "bytes", "why")
     if isinstance(tape.saved, str):
-        return Answer(question, f"No file can hold this run as it is now. {tape.saved}.")
+        text = f"No file can hold this run as it is now: {tape.saved}."
+        return Answer(question, text, draw=partial(timeline, question, text, graph, alive(tape)))
     if tape.saved is None:
         last = [places[-1] for name, places in graph.places.items() if name != LOSS]
         rows = [(graph.name(p), str(tape.output(p).shape), nbytes(tape, p), "value") for p in last]
@@ -121,6 +123,11 @@ def first_nonfinite(tape: Recording) -> Answer:
         bad = next(n for n, output in enumerate(node.outputs) if word(output))
         draw = partial(drawn_chain, question, text, graph, (node.number, bad), "too large" not in found.advice)
     return Answer(question, text, ("operand", "value or norm"), rows, draw=draw)
+
+
+def _until(tape: Recording, step: int, last: int) -> str:
+    """Until when a node is alive after a step. last: the last step at whose end it is."""
+    return "still alive at the end" if last >= len(tape.ends) else "the next step" if last == step else f"step {last + 1}"
 
 
 def _own(graph: Graph, nodes: Collection[int]) -> str:

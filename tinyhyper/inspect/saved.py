@@ -38,7 +38,7 @@ def saved(params: Mapping[str, Tensor], optimizer: Optimizer, known: Callable[..
     try:
         content = described(params, optimizer)
     except TinyhyperError as error:
-        return str(error)
+        return str(error).removeprefix("save: ")
     tower, last = content["tower"], content["tower"]["last"]
     states = [level["state"] for level in tower["levels"]]
     found = [("", part) for part in _parts(content["params"], tower["hyperparameters"], states)]

@@ -252,3 +252,11 @@ def listed(names: Iterable[str], most: int = 6) -> str:
     """Names in one sentence, each once, the first few of them."""
     once = list(dict.fromkeys(names))
     return ", ".join(once[:most]) + (f" and {len(once) - most} more" if len(once) > most else "")
+
+
+def counted(names: Iterable[str], most: int = 6) -> str:
+    """The same, with how many there are of each, and of the rest."""
+    found = Counter(names)
+    once = [f"{number} × {name}" if number > 1 else name for name, number in found.items()]
+    more = sum([*found.values()][most:])
+    return ", ".join(once[:most]) + (f" and {more} more" if more else "")

@@ -11,21 +11,22 @@ from .graph import Graph
 from .memory import Alive, nbytes
 from .records import Place
 from .table import BASE, LEFT, LETTER, ROW, Sheet, starts
-from .text import listed
+from .text import counted
 
 WIDE, MOST, ROWS = 128, 7, 16  # how wide a column is; how many columns and rows are drawn, the last ones
 AMOUNTS = 230  # about the width of what a row's nodes keep, and of what is beside it
-KEYS = {"th-bar": "alive after one step alone", "th-bar th-minus": "alive after several steps"}
+KEYS = {"th-bar": "alive at one of these times", "th-bar th-minus": "alive at several of them"}
 
 
 def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Picture:
-    """The picture of what was alive after each step, and at the end. found: that, of all steps."""
-    ends, shown = graph.tape.ends, found[-MOST:]
+    """The picture of what was alive after each step, and at the end, if that differs. found: that, of all steps."""
+    ends, times = graph.tape.ends, found[:-1] if found[-2:-1] and found[-2].nodes == found[-1].nodes else found
+    shown = times[-MOST:]
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number in sorted({number for now in shown for number in now.nodes}):
         groups[bisect_right(ends, number) + 1, graph.nodes[number].until or 0].append(number)
     spans, left_out = sorted(groups)[-ROWS:], []
-    if earlier := len(found) - len(shown):
+    if earlier := len(times) - len(shown):
         left_out.append(count(earlier, "earlier step"))
     if rows := len(groups) - len(spans):
         left_out.append(count(rows, "older row"))
@@ -43,8 +44,8 @@ def timeline(title: str, words: str, graph: Graph, found: list[Alive]) -> Pictur
         sheet.row(len(cells) - 1, [x], [size])
         sheet.add("path", d=f"M{x - 8:g} {sheet.top} V{sheet.top + ROW * len(cells)}", class_="th-value")
     for n, (born, until) in enumerate(spans, start=1):
-        begin, end = max(born, steps[0]) - steps[0], until - steps[0] + 1
-        style = "th-bar th-minus" if min(until, len(ends) - 1) > born else "th-bar"
+        begin, end = max(born, steps[0]) - steps[0], min(until, steps[-1]) - steps[0] + 1
+        style = "th-bar th-minus" if min(until, steps[-1]) > born else "th-bar"
         keys[style] = KEYS[style]
         sheet.bar(n, left + WIDE * begin - 8, WIDE * (end - begin), style)
         if until >= len(ends):
@@ -61,9 +62,8 @@ def _row(graph: Graph, numbers: list[int], room: int) -> tuple[str, str]:
     names = [graph.name(place) for place in sorted(places, key=lambda place: graph.known(place) is None)]
     kept = {place for number in numbers for place in graph.nodes[number].saved}
     size = amount(sum(nbytes(graph.tape, place) for place in kept))
-    names = [*dict.fromkeys(names)]
-    few = max([n for n in range(2, len(names) + 1) if len(listed(names, n)) <= room], default=1)
-    return listed(names, few), f"{count(len(kept), 'array')}, {size}"
+    few = max([n for n in range(2, len({*names}) + 1) if len(counted(names, n)) <= room], default=1)
+    return counted(names, few), f"{count(len(kept), 'array')}, {size}"
 
 
 def amount(size: float) -> str:
