@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -19,8 +22,9 @@ def notebook(text: str) -> nbformat.NotebookNode:
     MyST-NB reads the line of a cell on the page, and the tags. The site has the explorer on a page of its own.
     """
     found = [*cells(text)]
+    folded = {*_answers(found)}
     return new_notebook(
-        cells=[_cell(number, cell) for number, cell in enumerate(found)],
+        cells=[_cell(number, cell, number in folded) for number, cell in enumerate(found)],
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
             "source_map": [cell.before for cell in found],
@@ -28,12 +32,22 @@ def notebook(text: str) -> nbformat.NotebookNode:
     )
 
 
-def _cell(number: int, cell: Cell) -> nbformat.NotebookNode:
+def _answers(found: list[Cell]) -> Iterator[int]:
+    """The cells of the section Run: what they print would tell a reader of the site what there is to predict."""
+    section = ""
+    for number, cell in enumerate(found):
+        if cell.kind == "text":
+            section = [section, *re.findall(r"^## (.*)$", cell.source, re.MULTILINE)][-1]
+        elif cell.kind == "code" and section == "Run":
+            yield number
+
+
+def _cell(number: int, cell: Cell, folded: bool) -> nbformat.NotebookNode:
     name = f"cell-{number}"
     if cell.kind == "text":
         return new_markdown_cell(cell.source, id=name)
     if cell.kind == "code":
-        return new_code_cell(cell.source, id=name)
+        return new_code_cell(cell.source, id=name, metadata={"tags": ["hide-output"]} if folded else {})
     if cell.kind == "explorer":
         return new_code_cell(f"{cell.words}.explore()", id=name, metadata={"tags": ["remove-cell"]})
     source = f'from IPython.display import SVG\n\nSVG("{cell.source}")  # {cell.words}'

@@ -461,3 +461,15 @@ def test_an_explorer_opens_in_the_notebook_and_the_script_says_where_it_is(page,
     monkeypatch.chdir(tmp_path)
     lesson.show(found, "here", InteractiveConsole())
     assert capsys.readouterr().out == f"The explorer is in {tmp_path / name}: open this file in a browser.\n"
+@pytest.mark.parametrize("number", PAGES)
+def test_the_site_folds_what_the_section_run_prints_and_no_more(number):
+    """There a reader would see what the section before asks to predict."""
+    pytest.importorskip("nbformat")
+    from demos.course.notebooks import notebook
+
+    text = PAGES[number].read_text(encoding="utf-8")
+    run = re.search(r"^## Run\n(.*?)^## ", text, re.M | re.DOTALL)[1]
+    folded = [cell.source for cell in notebook(text).cells if "hide-output" in cell.metadata.get("tags", ())]
+    assert folded and folded == [code.strip() for code in re.findall(r"^```python\n(.*?)^```", run, re.M | re.DOTALL)]
+
+
