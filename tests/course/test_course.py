@@ -21,7 +21,7 @@ from demos.course.pages import COURSE, cells, lessons
 from demos.course.scripts import script
 from demos.shared.settings import Settings
 from tinyhyper.course import EXERCISES, check
-from tinyhyper.course.cuts import hypergradient
+from tinyhyper.course.cuts import BOTH, CHANGES, hypergradient
 from tinyhyper.course.exercise import number, slope
 from tinyhyper.course.hunt import EVIDENCE, ORDER, SUSPECTS, exhibit
 from tinyhyper.optim import Hyperparameter, Optimizer
@@ -173,15 +173,25 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("2.2", lambda w, alpha: 4 * w**3 @ (4 * (w - alpha * 4 * w**3) ** 3), "larger or smaller"),
         ("2.2", lambda w, alpha: -16 * np.sum(w**6), "after the step"),
         ("2.2", lambda w, alpha: -4 * np.sum(w * (w - alpha * 2 * w)), "right for sum(w ** 2)"),
-        ("2.3", 0.6, "a shorter"),
-        ("2.3", 0.4, "a longer"),
+        ("2.3", 0.3, "a shorter"),
+        ("2.3", 0.2, "a longer"),
+        ("2.3", 0.5, "one weight is at its minimum"),
+        ("2.3", 0.1667, "one weight is at its minimum"),
         ("3.1", -10.24, "two steps"),
         ("3.1", hypergradient((), (), ()), "without any cut"),
+        ("3.1", -8.192, "one of the two gradients"),
+        ("3.1", 6.5536, "the sign is not"),
+        ("3.1", -6.5, "three digits"),
+        ("3.1", -12, "further from zero"),
         ("3.1", 1.0, "last step counts"),
-        ("3.2", -10.24, "They are not made here"),
-        ("3.2", -23.04, "makes none"),
-        ("3.2", -7.68, "makes none"),
-        ("3.2", 1.0, "has alpha moved them"),
+        ("3.2", -20.48, "two steps from w1"),
+        ("3.2", hypergradient((), (), ()), "without any cut"),
+        ("3.2", hypergradient((), (), BOTH), "Here step 3 makes none"),
+        ("3.2", hypergradient((), BOTH, BOTH[:1]), "one cut in step 3"),
+        ("3.2", hypergradient((), BOTH, BOTH[1:]), "one cut in step 3"),
+        ("3.2", 13.1072, "the sign is not"),
+        ("3.2", -13, "three digits"),
+        ("3.2", 1.0, "What do the cuts of step 2 stop"),
         ("3.3", 2.862, "of the lesson"),
         ("3.3", 0.2147, "gradient's cut"),
         ("3.3", 1.789, "gradient at w1"),
@@ -192,12 +202,15 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("4.1", by_hand(moves=0), "From the second step on"),
         ("4.1", by_hand(first="w"), "the old or the new one"),
         ("4.1", lambda loss, w, alpha, kappa, steps: w, "two values"),
+        ("4.1", lambda loss, w, alpha, kappa, steps: th.tensor(w).detach().retain_grad(), "Make a new tensor"),
         ("4.1", lambda loss, w, alpha, kappa, steps: th.tensor(w).grad.detach(), "retain_grad"),
         ("4.2", 1e-4, "too small"),
         ("4.2", 0.06, "too large"),
         ("4.2", -0.01, "positive"),
-        ("4.3", "weights", "stops with an error"),
-        ("4.3", "both", "Answer 'weights' or 'gradient'"),
+        ("4.3", ["same", "error", "same"], "Change A is not 'same'"),
+        ("4.3", ["error", "other", "same"], "Change B is not 'other'"),
+        ("4.3", ["Error", "same ", "Other"], "Change C is not 'other'"),
+        ("4.3", ["weights", "same", "other"], "none of the three words"),
         ("5.1", 1.126, "as in the lesson"),
         ("5.1", 0.17763, "hundred times"),
         ("5.1", -3.456, "both paths"),
@@ -208,7 +221,9 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("5.2", -0.2808, "Which one did it read"),
         ("5.2", -0.32, "At which weights"),
         ("5.2", 1.0, "How does mu enter"),
-        ("5.3", [1, 2], "weights cancel"),
+        ("5.3", [1, 2], "contribute -12.8 and -3.2"),
+        ("5.3", [2, 4], "contribute -3.2 and -3.2"),
+        ("5.3", [3, 1], "all of it from one weight"),
         ("5.3", [1, 2, 3], "Two numbers"),
         ("6.1", 5, "number of the level"),
         ("6.1", 6, "By this count"),
@@ -216,7 +231,14 @@ def by_hand(loss=None, cuts=("weights", "gradient"), moves=1, first="alpha"):
         ("6.1", 9, "The height does not matter"),
         ("6.1", 1, "and the next one"),
         ("6.2", 6, "two values"),
-        ("6.2", 10, "Count what is moved"),
+        ("6.2", 10, "One move is missing"),
+        ("6.2", 11, "even"),
+        ("6.2", 14, "does nothing move"),
+        ("6.2", 24, "twice as many"),
+        ("6.2", 36, "Count what is moved"),
+        ("6.3", 14, "in all"),
+        ("6.3", 0, "Level 0 moves both"),
+        ("6.3", 1, "beside the old weights"),
         ("6.3", 12, "Only level 0"),
         ("7.1", 103, "does each step add"),
         ("7.1", 3, "with the cut"),
@@ -288,10 +310,24 @@ def test_a_tower_is_compared_bit_for_bit(capsys):
     assert "the bits differ. In which order" in said(capsys, "4.1", other_weights)
 
 
-@pytest.mark.parametrize("cuts", [("weights", "gradient"), ("weights",)])
-def test_the_cut_of_a_gradient_without_a_graph_changes_nothing(capsys, cuts):
-    """As lesson 4 says, and asks in 4.3."""
-    assert "is right" in said(capsys, "4.1", by_hand(cuts=cuts))
+def cut_otherwise(left_out, keep):
+    """What becomes of lesson 4's tower if it leaves out a cut: a word of exercise 4.3."""
+    code = "\n".join(cell.source for cell in cells(PAGES[4].read_text(encoding="utf-8")) if "def tower" in cell.source)
+    for old, new in ((left_out, left_out.replace(".detach()", "")), ("backward()", f"backward(retain_graph={keep})")):
+        assert code.count(old) == 1
+        code, names = code.replace(old, new), {}
+    wanted = last_alpha(lambda w: th.sum(w**2), [1.0, -2.0], 0.01, 0.001, 40)
+    try:
+        exec(code, names)
+    except th.GraphReleasedError:
+        return "error"
+    same = names["history"][-1][1] == wanted[1] and names["w"].numpy().tobytes() == wanted[0].numpy().tobytes()
+    return "same" if same else "other"
+
+
+def test_the_words_of_exercise_4_3_are_what_becomes_of_the_lessons_tower():
+    changes = (("w.detach()", False), ("w.grad.detach()", False), ("w.detach()", True))
+    assert [cut_otherwise(*change) for change in changes] == [word for word, _ in CHANGES]
 
 
 def test_a_check_warns_of_nothing(recwarn, capsys):
@@ -309,8 +345,7 @@ def test_what_is_no_answer_is_told(capsys, exercise):
         assert f"asks for {EXERCISES[exercise].wants}. Your answer is {word}." in said(capsys, exercise, answer)
     if exercise == "8.3":
         assert "asks for" in said(capsys, exercise, [1, 2])
-    if exercise != "4.3":
-        assert "asks for" in said(capsys, exercise, "abc")
+    assert "asks for" in said(capsys, exercise, "abc")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +362,16 @@ def test_what_is_no_answer_is_told(capsys, exercise):
 )
 def test_what_a_students_function_returns_in_place_of_a_number_is_told(capsys, exercise, answer, what):
     assert f"stopped: TypeError: your function returned {what}, not a number" in said(capsys, exercise, answer)
+
+
+def test_a_number_for_each_weight_is_to_become_one_number(capsys):
+    not_summed = said(capsys, "2.2", lambda w, alpha: -16 * w**3 * (w - alpha * 4 * w**3) ** 3)
+    assert "not a number. Make one number" in not_summed
+    assert "Make one" not in said(capsys, "2.2", lambda w, alpha: None)
+
+
+def test_a_hint_of_one_exercise_is_not_the_answer_of_another(capsys):
+    assert "-10" not in said(capsys, "1.2", 1)
 
 
 def test_an_error_in_a_students_function_is_told_in_a_line(capsys):
@@ -421,6 +466,18 @@ def test_a_lesson_runs_through_where_a_pipe_ends_within_a_block(tmp_path):
     assert (found.returncode, found.stderr) == (0, "") and "1.3 is open" in found.stdout
 
 
+@pytest.mark.parametrize("number", PAGES)
+def test_the_site_folds_what_the_section_run_prints_and_no_more(number):
+    """There a reader would see what the section before asks to predict."""
+    pytest.importorskip("nbformat")
+    from demos.course.notebooks import notebook
+
+    text = PAGES[number].read_text(encoding="utf-8")
+    run = re.search(r"^## Run\n(.*?)^## ", text, re.M | re.DOTALL)[1]
+    folded = [cell.source for cell in notebook(text).cells if "hide-output" in cell.metadata.get("tags", ())]
+    assert folded and folded == [code.strip() for code in re.findall(r"^```python\n(.*?)^```", run, re.M | re.DOTALL)]
+
+
 def test_notebooks_are_valid_and_lead_to_each_other(tmp_path):
     nbformat = pytest.importorskip("nbformat")
     assert demo("course", folder=tmp_path).returncode == 0
@@ -461,15 +518,3 @@ def test_an_explorer_opens_in_the_notebook_and_the_script_says_where_it_is(page,
     monkeypatch.chdir(tmp_path)
     lesson.show(found, "here", InteractiveConsole())
     assert capsys.readouterr().out == f"The explorer is in {tmp_path / name}: open this file in a browser.\n"
-@pytest.mark.parametrize("number", PAGES)
-def test_the_site_folds_what_the_section_run_prints_and_no_more(number):
-    """There a reader would see what the section before asks to predict."""
-    pytest.importorskip("nbformat")
-    from demos.course.notebooks import notebook
-
-    text = PAGES[number].read_text(encoding="utf-8")
-    run = re.search(r"^## Run\n(.*?)^## ", text, re.M | re.DOTALL)[1]
-    folded = [cell.source for cell in notebook(text).cells if "hide-output" in cell.metadata.get("tags", ())]
-    assert folded and folded == [code.strip() for code in re.findall(r"^```python\n(.*?)^```", run, re.M | re.DOTALL)]
-
-

@@ -12,8 +12,8 @@ from ..core.optimizers import SGD
 from ..core.rules import sum as total
 from ..core.tensor import Tensor, tensor
 from ..derivatives import gradients
-from ..errors import AnomalyWarning, GraphReleasedError
-from .exercise import Exercise, function, near, number, reason, returned
+from ..errors import AnomalyWarning, GraphError, GraphReleasedError
+from .exercise import Exercise, almost, function, near, number, returned, three
 
 ALPHA, THIRD, TENTH, BOTH = 0.1, 0.3, 10, ("weights", "gradient")
 
@@ -31,23 +31,34 @@ def hypergradient(*cuts: Collection[str]) -> float:
 
 
 def _three_steps(found: float) -> str:
-    if near(found, hypergradient(BOTH, BOTH, BOTH)):
+    two, three = hypergradient(BOTH, BOTH), hypergradient(BOTH, BOTH, BOTH)
+    if near(found, three):
         return ""
-    if near(found, hypergradient(BOTH, BOTH)):
+    if near(found, two):
         return "This is the number after two steps. Make one step more."
+    if near(found, two * (1 - 2 * ALPHA)):
+        return "You made one of the two gradients smaller. The gradients before and after step 3 are both other ones."
     if near(found, hypergradient((), (), ())):
         return "This is the number without any cut. With both cuts only the effect of alpha in the last step counts."
+    if hint := almost(found, three):
+        return hint
+    if found < two:
+        return "This is further from zero than after two steps. Does a step make the gradients larger or smaller?"
     return "With both cuts only the last step counts. How large are the gradients before and after it?"
 
 
-def _first_step_only(found: float) -> str:
-    if near(found, hypergradient(BOTH, ())):
+def _second_step_only(found: float) -> str:
+    if near(found, wanted := hypergradient((), BOTH, ())):
         return ""
-    if near(found, hypergradient(BOTH, BOTH)):
-        return "This is the number with the cuts of the second step. They are not made here."
-    if near(found, hypergradient(BOTH, ("weights",))) or near(found, hypergradient(BOTH, ("gradient",))):
-        return "This is the number with one cut in the second step. Here the second step makes none."
-    return "What do the cuts of the first step stop? Look at the first weights: has alpha moved them?"
+    if near(found, hypergradient((), ())):
+        return "This is the number of two steps from the first weights. Here two steps from w1 are left."
+    if near(found, hypergradient((), (), ())):
+        return "This is the number without any cut. What do the cuts of step 2 stop?"
+    if near(found, hypergradient((), (), BOTH)):
+        return "This is the number with the cuts of step 3: only the last step counts. Here step 3 makes none."
+    if near(found, hypergradient((), BOTH, BOTH[:1])) or near(found, hypergradient((), BOTH, BOTH[1:])):
+        return "This is the number with one cut in step 3. Here step 3 makes none."
+    return almost(found, wanted) or "What do the cuts of step 2 stop? Which steps are left, and from which weights?"
 
 
 def _stopped(found: float) -> str:
@@ -83,6 +94,11 @@ def _a_tower(found: Callable[..., Any]) -> str:
                 return (
                     f"It stopped: {error}. Is a .grad None? A computed tensor keeps its gradient only after "
                     "retain_grad(). And alpha has no gradient before the second loss."
+                )
+            except GraphError as error:
+                return (
+                    f"It stopped: {error}. What is computed from cut values alone has no graph. Make a new tensor of "
+                    "its number, which asks for a gradient."
                 )
             if not isinstance(result, tuple) or len(result) != 2:
                 return "It must return two values: the last weights and the last alpha."
@@ -126,12 +142,21 @@ def _kappa(found: float) -> str:
     return f"It is too {size}: the loss of the tenth step is {loss.item():.3g}, and alpha ends at {alpha:.3g}."
 
 
-def _idle(found: str) -> str:
-    if found == "gradient":
-        return ""
-    if found == "weights":
-        return "Without this one the second backward() stops with an error: w[1] has a graph, which is released."
-    return f"{found}: no detach of tower is of this value. Answer 'weights' or 'gradient'."
+def _left_out(found: list[str]) -> str:
+    for change, word, (wanted, hint) in zip("ABC", found, CHANGES):
+        if word not in ("same", "other", "error"):
+            return f"{word!r} is none of the three words: 'same', 'other' and 'error'."
+        if word != wanted:
+            return f"Change {change} is not {word!r}. {hint}"
+    return ""
+
+
+# What becomes of the tower of lesson 4 with each change of exercise 4.3, and what to think about.
+CHANGES = (
+    ("error", "The new weights then lead back to the old ones. Does the second backward() find their graph?"),
+    ("same", "What does backward() leave in w.grad: is there a graph that this detach could cut?"),
+    ("same", "Each step makes an alpha of its own, whose gradient it reads. Which loss reaches it along which path?"),
+)
 
 
 def _loss(w: Tensor) -> Tensor:
@@ -143,7 +168,7 @@ EXERCISES = {
         "a number", number, _three_steps, "A longer run changes the weights. Still only the last step counts."
     ),
     "3.2": Exercise(
-        "a number", number, _first_step_only, "alpha has not moved the first weights, so there is nothing to cut."
+        "a number", number, _second_step_only, "Steps 2 and 3 count: a cut at every second step looks back two steps."
     ),
     "3.3": Exercise("a number", number, _stopped, "So much would have flowed on to the step before."),
     "4.1": Exercise(
@@ -151,6 +176,6 @@ EXERCISES = {
     ),
     "4.2": Exercise("a number", number, _kappa, "A much larger one throws alpha past its best value in one step."),
     "4.3": Exercise(
-        "'weights' or 'gradient'", reason, _idle, "It matters after backward(create_graph=True): g has a graph then."
+        "a list of three words", three, _left_out, "Here the cut of the weights saves memory, and changes no number."
     ),
 }

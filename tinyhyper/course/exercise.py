@@ -60,7 +60,8 @@ def returned(value: Any) -> float:
     try:
         return number(value)
     except (TypeError, ValueError):
-        raise TypeError(f"your function returned {kind(value)}, not a number") from None
+        idea = ". Make one number of its elements, such as a sum or a mean" if getattr(value, "ndim", 0) else ""
+        raise TypeError(f"your function returned {kind(value)}, not a number{idea}") from None
 
 
 def function(answer: Any) -> Callable[..., Any]:
@@ -70,16 +71,25 @@ def function(answer: Any) -> Callable[..., Any]:
     return answer
 
 
-def reason(answer: Any) -> str:
-    """A word."""
-    if not isinstance(answer, str):
+def three(answer: Any) -> list[str]:
+    """Three words."""
+    if isinstance(answer, str) or len(found := [*answer]) != 3 or not all(isinstance(word, str) for word in found):
         raise TypeError
-    return answer
+    return [word.strip().lower() for word in found]
 
 
 def near(found: float, wanted: float) -> bool:
     """Whether a number is right to three digits, which is what one writes down."""
     return bool(abs(found - wanted) <= 5e-3 * abs(wanted) + 1e-9)
+
+
+def almost(found: float, wanted: float) -> str:
+    """A hint for a number of which only the sign or the last digits are wrong."""
+    if near(found, -wanted):
+        return "The size is right, and the sign is not."
+    if abs(found - wanted) <= 2e-2 * abs(wanted):
+        return "You are close, but three digits should be right."
+    return ""
 
 
 def slope(f: Callable[[float], float], at: float) -> float:

@@ -37,8 +37,8 @@ def _lowest(found: float) -> str:
     rise = slope(_loss, found)
     if abs(rise) < 0.05:
         return ""
-    way = "smaller" if rise > 0 else "larger"
-    return f"At w = {found:.4g} the gradient is {rise:.3g}: the loss falls if w becomes {way}."
+    sign, way = ("positive", "smaller") if rise > 0 else ("negative", "larger")
+    return f"At w = {found:.4g} the gradient is {sign}: the loss falls if w becomes {way}."
 
 
 def _differences(found: Callable[..., Any]) -> str:
@@ -91,9 +91,10 @@ def _product(got: float, w: np.ndarray, alpha: float, gradient: Callable[[np.nda
     return "Compute g0 at w, then the weights after the step, then g1 at these. What does the lesson make of the two?"
 
 
-def _next_loss(w: np.ndarray, alpha: float) -> float:
-    """The loss sum(w**2) after one step."""
-    return float(np.sum((w - alpha * 2 * w) ** 2))
+def _next_loss(alpha: float) -> float:
+    """The loss of exercise 2.3 after one step."""
+    w, steep = np.array([3.0, 1.0]), np.array([1.0, 3.0])
+    return float(np.sum(steep * (w - alpha * 2 * steep * w) ** 2))
 
 
 def _by_hand(found: float) -> str:
@@ -115,11 +116,13 @@ def _hypergradient(found: Callable[..., Any]) -> str:
 
 
 def _best_alpha(found: float) -> str:
-    rise = slope(lambda alpha: _next_loss(np.array([1.0, -2.0]), alpha), found)
+    rise = slope(_next_loss, found)
     if abs(rise) < 0.05:
         return ""
+    if near(found, 1 / 2) or near(found, 1 / 6):
+        return "There one weight is at its minimum, and the other one is not. Which alpha is best for both together?"
     better = "a shorter" if rise > 0 else "a longer"
-    return f"There the derivative is {rise:.3g}: {better} step would be better. For which weights is g1 zero?"
+    return f"There the derivative is {rise:.3g}: {better} step would be better. When do the parts of -g1 · g0 cancel?"
 
 
 EXERCISES = {
@@ -130,5 +133,5 @@ EXERCISES = {
     ),
     "2.1": Exercise("a number", number, _by_hand, "It is negative, so alpha was too small."),
     "2.2": Exercise("a function of w and alpha", function, _hypergradient, "It uses first derivatives alone."),
-    "2.3": Exercise("a number", number, _best_alpha, "With this alpha one step leads to the minimum of this loss."),
+    "2.3": Exercise("a number", number, _best_alpha, "g1 is not zero there: what the two weights contribute cancels."),
 }

@@ -10,7 +10,7 @@ from ..core.rules import sum as total
 from ..core.tensor import Tensor, leaf, tensor
 from ..errors import ArgumentError
 from ..inspect import Recording, record
-from .exercise import Exercise
+from .exercise import Exercise, three
 
 SUSPECTS = ("uphill", "in the loop", "alpha cut", "nothing cut", "state not cut", "in place")
 ORDER = (None, *[SUSPECTS[n] for n in (0, 3, 1, 5, 4, 2)])  # shuffled: the table of the lesson has another order
@@ -74,14 +74,6 @@ class _Tower:
         return new
 
 
-def listed(answer: Any) -> list[str]:
-    """Three names."""
-    found = list(answer)
-    if isinstance(answer, str) or len(found) != 3 or not all(isinstance(name, str) for name in found):
-        raise TypeError
-    return found
-
-
 def _exhibits(first: int) -> Any:
     """What is wrong with an answer for three exhibits."""
 
@@ -107,6 +99,6 @@ EVIDENCE = {
 }
 
 EXERCISES = {
-    "11.1": Exercise("three names", listed, _exhibits(1), "You found all three."),
-    "11.2": Exercise("three names", listed, _exhibits(4), "You found the others, too."),
+    "11.1": Exercise("three names", three, _exhibits(1), "You found all three."),
+    "11.2": Exercise("three names", three, _exhibits(4), "You found the others, too."),
 }

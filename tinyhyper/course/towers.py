@@ -67,8 +67,12 @@ def _standstill(found: np.ndarray) -> str:
     if found.shape != (2,):
         return "Two numbers are needed."
     g = 2 * (found - 3)
-    rise = -float(np.sum(g * 2 * (found - 0.1 * g - 3)))
-    return "" if abs(rise) < 1e-3 else f"There the gradient is {rise:.3g}. Can the parts of the two weights cancel?"
+    parts = -g * 2 * (found - 0.1 * g - 3)
+    if abs(rise := float(np.sum(parts))) < 1e-3:
+        return ""
+    if not parts.all():
+        return f"There the gradient is {rise:.3g}, all of it from one weight. Why does the other one contribute 0?"
+    return f"There the weights contribute {parts[0]:.3g} and {parts[1]:.3g}. Can one of these ever be positive?"
 
 
 def pair(answer: Any) -> np.ndarray:
@@ -129,12 +133,28 @@ def _cuts_of_a_tower(found: float) -> str:
         return ""
     if found == wanted / 2:
         return "Each move cuts two values: the old one, and its gradient."
+    if found % 2:
+        return "Each move makes two cuts, so the number is even."
+    if found == wanted - 2:
+        return "One move is missing. Level 0 moves the weights, and each level above moves the alpha below it."
+    if found == wanted + 2:
+        return "This is one move too many. Which alpha does nothing move?"
+    if found == wanted * 2:
+        return "This is twice as many. The new value is not cut, and there is one weight tensor."
     return "Count what is moved: the weights by level 0, and the alpha of every level that has one above."
 
 
 def _cuts_of_a_weight(found: float) -> str:
     added = _cuts(5, 2) - _cuts(5, 1)
-    return "" if found == added else "The hyperparameters are those of before. Only level 0 moves something more."
+    if found == added:
+        return ""
+    if found == _cuts(5, 2):
+        return "So many cuts the step makes in all. How many of them are new?"
+    if found == 0:
+        return "Level 0 moves both weight tensors: each move makes its own cuts."
+    if found == added / 2:
+        return "What does a move cut beside the old weights?"
+    return "The hyperparameters are those of before. Only level 0 moves something more."
 
 
 def _growth(found: float) -> str:
