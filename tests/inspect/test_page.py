@@ -1127,7 +1127,8 @@ def test_on_an_arrow_with_cuts_of_weights_and_of_states_each_kind_has_its_own_nu
     made = {role: float(f"{math.hypot(*found):.4g}") for role, found in ghosts.items()}
     for act in ("", "explorer.endPass(); explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)"):
         label = reader.ask(f"{act}; return {arrow}.filter('.cut, .asked').map((edge) => edge.data('label'))")[0]
-        numbers = label.replace("\u2212", "-").split(" ", 1)[1].split(", ")
+        numbers = label.replace("\u2212", "-").replace(" alone", "").split(" ", 1)[1].split("\n")
+        assert label.count(" alone") == ("flip" in act) * len(numbers)
         named = dict(number.rsplit(" ", 1) for number in numbers) if len(made) > 1 else {"weights": numbers[0]}
         assert {role: float(number) for role, number in named.items()} == pytest.approx(made, rel=1e-3)
     reader.screenshot(f"kinds-{text.partition('/')[0]}")

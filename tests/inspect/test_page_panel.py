@@ -126,6 +126,90 @@ def test_what_is_0_up_to_rounding_is_called_so_as_in_pictures(reader, tape):
         assert told.startswith(NOUGHT) == (bool(cut.ghost) and cut.number in vanishing(graph))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_number_is_that_of_its_cut_alone_wherever_it_stands_while_others_are_switched_off(reader, tape, seed):
+    """In the graph, the details and the list of cuts, by one rule; in no other case."""
+    reader.open(tape)
+    reader.tab("cutting")
+    severed = {cut.number for cut in tape.cuts if cut.severed}
+    off = set(np.random.default_rng(seed).choice(len(tape.cuts), seed, replace=False).tolist())
+    reader.ask("explorer.go(2, false); explorer.flip(arguments[0], true)", [*off])
+    arrows = "explorer.cy.edges('.asked').map((edge) => [[...edge.data('arrow').cuts], edge.data('label')])"
+    for cuts, label in reader.ask(f"return {arrows}"):
+        assert (" alone" in label) == (bool(severed & off - {*cuts}) and label != "✂\uFE0E?")
+    for cut in (cut for cut in tape.cuts if cut.ghost is not None):
+        others = bool(severed & off - {cut.number})
+        told = reader.ask("return explorer.details.ghosts([explorer.tape.cuts[arguments[0]]])", cut.number)
+        line = reader.ask("return explorer.details.cutLine(explorer.tape.cuts[arguments[0]])", cut.number)
+        assert (" alone" in told) == (" alone" in line) == others
+    labels = reader.ask("return [...document.querySelectorAll('#cuts > li > label')].map((one) => one.innerText)")
+    for label in (label for label in labels if re.search(r"ghost: [norm ]*[−\d~]", label)):
+        own = {int(one) for one in re.findall(r"\d+", re.search(r"cuts? ([\d, ]+)", label)[1])}
+        assert (" alone" in label) == bool(severed & off - own)
+
+
+def test_each_cut_of_a_group_has_a_switch_and_no_group_mixes_states(reader, tape):
+    reader.size(1280, 520)
+    reader.open(tape)
+    reader.ask("explorer.go(2, false); if (explorer.lanes.apart(0)) explorer.toggleLane(0)")
+    reader.tab("cutting")
+    rows = "[...document.querySelectorAll('#cuts > li > label')].map((one) => one.innerText)"
+    states = re.findall(r", state: (.*)", "\n".join(reader.ask(f"return {rows}")))
+    assert states and all(len({*re.findall(r"\.(\w+)\[", row)}) == 1 for row in states)
+    for cut in (cut for cut in tape.cuts if cut.step == 2):
+        found = f"""
+            const number = (one) => one.textContent.match(/cut (\\d+),/)?.[1];
+            const boxes = [...document.querySelectorAll("#cuts label")].filter((one) => number(one) === "{cut.number}");
+            boxes.forEach((one) => one.querySelector("input").click());
+            return [boxes.length, [...explorer.tape.without]]"""
+        assert reader.ask(found) == [1, [cut.number]]
+        reader.ask(f"explorer.flip([{cut.number}], false)")
+    details = "document.querySelector('#cuts details')"
+    reader.driver.find_element("css selector", "#cuts details summary").click()
+    reader.driver.find_element("css selector", "#cuts details input").click()
+    assert reader.ask(f"return {details}.open && {details}.parentElement.querySelector('input').indeterminate")
+    reader.size()
+
+
+def test_what_was_recorded_is_told_from_what_comes_past_a_cut_that_is_switched_off(reader):
+    """With the picture's numbers: `without` has those of one cut alone, too."""
+    tape = recorded("sgd(0.1, mu=0.3)/sgd(1e-3)", 3, {"u": 1.5, "v": -0.7}, ghosts=True)
+    (cut,) = [cut for cut in tape.cuts if cut.step == 2 and Graph(tape).name(cut.place) == "alpha[1]"]
+    (old, new) = next((row[1], row[3]) for row in th.inspect.without(tape, cut).rows if row[0] == "alpha[1]")
+    reader.open(tape)
+    choose = "explorer.choose(explorer.cy.getElementById('1|alpha|1|values'))"
+    for numbers, alone in (([cut.number], ""), ([one.number for one in tape.cuts], "without this alone, ")):
+        reader.ask(f"explorer.flip(arguments[0], true); {choose}", numbers)
+        said = reader.says()
+        assert "The gradient of loss[1] arrives along the highlighted edges." in said
+        assert "The gradient of loss[2] would arrive past a cut that is switched off." in said
+        assert re.search(r"∂loss\[1\]/∂alpha\[1\] = (\S+), with every cut made", said)
+        line = next(line for line in said.splitlines() if f"{alone}alpha[1].grad would be " in line)
+        assert line.startswith(alone)
+        would, was = re.search(r"would be (\S+), not (\S+)$", line).groups()
+        assert (number(would), number(was)) == (pytest.approx(new, rel=1e-3), pytest.approx(old, rel=1e-3))
+    reader.ask(f"explorer.flip(explorer.tape.cuts.map((cut) => cut.number), false); {choose}")
+    assert "every cut made" not in reader.says() and "loss[2]" not in reader.says()
+
+
+@pytest.mark.parametrize("text", ["adam/sgd", "sgd(0.05, mu=0.3)/sgd(0.001)/sgd(1e-5)"])
+def test_no_number_on_an_arrow_reaches_a_box(reader, text):
+    tape = recorded(text, 3, {"u": [1.5e-4, 0.0], "v": [-0.7, 0.1]}, ghosts=True)
+    reader.open(tape)
+    for act in ("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)", "explorer.toggleLane(0)"):
+        reader.ask(f"{act}; explorer.all()")
+        reader.ask("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        over = reader.ask("""
+            const nodes = explorer.cy.nodes(".values, .gradient, .loss");
+            const boxes = nodes.map((node) => node.boundingBox({ includeLabels: false }));
+            const meeting = (a) => boxes.some((b) => a.x1 < b.x2 && a.x2 > b.x1 && a.y1 < b.y2 && a.y2 > b.y1);
+            const label = (edge) => edge.boundingBox() && edge._private.labelBounds.main;
+            const edges = explorer.cy.edges(".asked").filter((edge) => label(edge));
+            return [edges.length, edges.filter((edge) => meeting(label(edge))).map((edge) => edge.data("label"))]""")
+        assert over[0] > 5 and over[1] == []
+    reader.screenshot("numbers-on-arrows")
+
+
 @pytest.mark.parametrize("text", ["sgd(0.1, mu=0.5)/sgd", "adam/sgd", "adam/adam(0.1)/sgd"])
 def test_the_list_of_cuts_names_what_was_cut(reader, text):
     """A state by the name that the rule gives it, and not by that of the weight to which it belongs."""

@@ -264,7 +264,7 @@ function legend(tape) {
   const looks = tape.edges.map((edge) => tape.look(tape.flow(edge), edge.cut === null ? [] : [edge.cut]));
   const used = new Set([...looks, ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
-  const ghosts = tape.cuts.length ? [h("li", { class: "whole" }, mark("✂\uFE0E 1.6"), "ghost: the gradient that a cut stopped; of an array, its norm")] : [];
+  const ghosts = tape.cuts.length ? [h("li", { class: "whole" }, mark("✂\uFE0E 1.6"), "ghost: the gradient that a cut stopped; of an array, its norm; alone: with all other cuts made")] : [];
   const names = kappa ? [h("li", { class: "whole" }, "kappa: the alpha of level 1")] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
     const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" || flow === "idle" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });

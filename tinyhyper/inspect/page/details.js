@@ -6,6 +6,7 @@ class Details {
   constructor(tape, flip) {
     this.tape = tape;
     this.flip = flip;
+    this.unfolded = new Set(); // the groups of cuts whose single switches are shown
     this.lanes = null; // set whenever the overview is read anew
   }
 
@@ -104,7 +105,7 @@ class Details {
   stopped(found, inside = "") {
     if (found.some(([, value]) => this.dropped(value))) return SKIPPED;
     const { source, output } = this.tape.cuts[found[0][0]], norm = found.length > 1 || this.tape.value([source, output]) === null;
-    return (norm ? "norm " : "") + this.tape.amount(found) + inside;
+    return (norm ? "norm " : "") + this.tape.amount(found) + inside + this.tape.alone(found.map(([cut]) => cut));
   }
 
   /* Whether a number comes from a skipped step: then it is not finite. */
@@ -144,11 +145,12 @@ class Details {
     if (paths.box.kind === "loss") return [h("p", {}, "Its gradient flows along the highlighted edges.")];
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
     if (paths.losses.length) {
-      const parts = paths.parts;
+      const { parts, crossed } = paths, past = paths.losses.filter((loss) => !paths.kept.includes(loss));
       return [
-        h("p", {}, `The gradient of ${listed(paths.losses.map(name))} arrives along the highlighted edges.`),
-        ...parts.flatMap((path) => this.path(path)),
+        ...(paths.kept.length ? [h("p", {}, `The gradient of ${listed(paths.kept.map(name))} arrives along the highlighted edges.`)] : []),
+        ...parts.flatMap((path) => this.path(path, crossed.length > 0)),
         ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(paths))]),
+        ...(past.length ? [h("p", {}, `The gradient of ${listed(past.map(name))} would arrive past a cut that is switched off.`)] : []),
         ...this.asked(paths),
       ];
     }
@@ -167,14 +169,15 @@ class Details {
       : "";
   }
 
-  path(path) {
+  /* What came along which path. asked: whether a cut on a path is switched off, without which it was not recorded. */
+  path(path, asked) {
     const largest = Math.max(0, ...path.parts.map((part) => Math.abs(numeric(part.value))));
     const total = numeric(path.total);
     const name = (place) => nameOfPlace(this.tape, this.lanes, place);
     if (this.tape.skips(path.loss, total)) return this.skipped(this.tape.nodes[path.loss[0]].step + 1);
     const nil = this.tape.flat(path.target), meant = nil ? null : this.tape.meant(path.target, total);
     const title = `∂${name(path.loss)}/∂${within(this.tape.coordinate(path.target), name(path.target))} = ${nil ? NOUGHT : short(total)}`
-      + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`);
+      + (meant === null ? "" : `; ∂${name(path.loss)}/∂${name(path.target)} = ${short(meant)}`) + (asked ? ", with every cut made" : "");
     if (largest === 0) return [h("h3", {}, title), h("p", {}, `${path.parts.length} paths lead here; each contributes 0.`)];
     const parts = [...path.parts].sort((a, b) => Math.abs(numeric(b.value)) - Math.abs(numeric(a.value)));
     const whole = Math.max(largest, Math.abs(total));
@@ -193,13 +196,12 @@ class Details {
   }
 
   /* The cuts that are switched off and on the path: what would come through them. */
-  asked(paths) {
-    const crossed = this.tape.cuts.filter((cut) => this.tape.without.has(cut.number) && cut.severed
-      && paths.places.has(`${cut.source}:${cut.output}`)
-      && cut.targets.some((target) => this.tape.nodes[target].outputs.some((_, n) => paths.places.has(`${target}:${n}`))));
+  asked({ crossed, targets }) {
     if (!crossed.length) return [];
+    const keys = new Set(targets.map(keyOf)), here = ({ place }) => keys.has(keyOf(place));
+    const would = (cut) => this.tape.arriving([cut]).filter(here).map((one) => this.would(one, [cut]));
     return [h("p", {}, "Without a cut that is switched off its ghost arrives, too:"),
-      h("ul", {}, ...crossed.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut)))),
+      h("ul", { class: "cuts" }, ...crossed.slice(0, 6).map((cut) => h("li", {}, this.cutLine(cut), ...would(cut)))),
       crossed.length > 6 ? h("p", {}, `and ${crossed.length - 6} more cuts`) : ""].filter(Boolean);
   }
 

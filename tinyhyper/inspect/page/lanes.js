@@ -45,7 +45,7 @@ class Lanes {
     const kind = fixed ? "fixed" : label.role === "gradient" ? "gradient" : "values";
     const box = this._join([node.number, n], lane, fixed ? TOGETHER : owner, fixed ? null : node.step, kind);
     if (label.role !== "state" && node.op?.endsWith(".rule")) entry.rules.add(node.op.slice(0, -".rule".length));
-    if (label.role === "state") box.state.add(label.name.slice(label.name.lastIndexOf(".") + 1));
+    if (label.role === "state") box.state.add(ofState(label.name));
     else box.names.set(label.name, [node.number, n]);
     if (kind === "gradient") box.coordinates.set(label.name, this.tape.coordinate([node.number, n]));
   }
@@ -160,6 +160,9 @@ function called(name, lane) {
   if (lane === 2 && /^alpha(\.|$)/.test(name)) return name.replace("alpha", "kappa");
   return lane > 1 ? `level${lane - 1}.${name}` : name;
 }
+
+/* What a rule calls a state. name: with that of its weight. */
+const ofState = (name) => name.slice(name.lastIndexOf(".") + 1);
 
 const many = (box) => (box.lane ? "values" : "weights");
 

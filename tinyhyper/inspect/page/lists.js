@@ -28,17 +28,25 @@ Object.assign(Details.prototype, {
       if (cut.step !== step) continue;
       const place = [cut.source, cut.output], here = this.lanes.box(place);
       const id = here && here.kind !== "loss" ? here.id : keyOf(place); // what is cut inside a loss is not the loss
-      const key = `${id} ${cut.reason}`;
-      if (!groups.has(key)) groups.set(key, { cuts: [], names: new Set() });
+      const { label } = this.tape.output(place), state = label?.role === "state" ? ofState(label.name) : "";
+      const key = `${id} ${cut.reason} ${state}`; // a norm of several states says nothing of either
+      if (!groups.has(key)) groups.set(key, { key, cuts: [], names: new Set() });
       groups.get(key).cuts.push(cut);
       groups.get(key).names.add(nameOfPlace(this.tape, this.lanes, place));
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
-    return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ cuts, names }) => {
-      const numbers = cuts.map((cut) => cut.number);
-      const called = cuts.length > 1 ? `${cuts.length} cuts, ${numbers[0]} … ${numbers.at(-1)}` : `cut ${numbers[0]}`;
-      return h("li", {}, this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts })));
+    return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ key, cuts, names }) => {
+      const called = `${cuts.length > 1 ? `${cuts.length} ` : ""}${numbered(cuts)}`;
+      const row = this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts }));
+      return h("li", {}, row, cuts.length > 1 ? this.each(key, cuts) : "");
     });
+  },
+
+  /* A switch for each cut of a group, which stays open while cuts are switched. */
+  each(key, cuts) {
+    const turned = ({ target }) => (target.open ? this.unfolded.add(key) : this.unfolded.delete(key));
+    return h("details", { open: this.unfolded.has(key), toggle: turned }, h("summary", {}, "each cut alone"),
+      h("ul", { class: "cuts" }, ...cuts.map((cut) => h("li", {}, this.toggle([cut], this.cutLine(cut))))));
   },
 
   /* What gradients would be without some cuts, as far as it is known: how much arrives, and where. */
@@ -46,21 +54,27 @@ Object.assign(Details.prototype, {
     const line = (text) => h("small", { class: "arriving" }, text);
     if (!stopping) return [line("No gradient would change: the value had no graph.")];
     if (!this.tape.arrivals.length) return [line("To see how much arrives where, record with th.record(ghosts=True).")];
-    const found = this.tape.arriving(cuts), alone = this.tape.without.size > cuts.length ? "without this alone, " : "";
+    const found = this.tape.arriving(cuts);
     if (!found.length) return [line("No gradient would change: none arrives here.")];
-    const lines = found.slice(0, 3).map(({ place, value, old }) => {
-      const norm = this.tape.value(place) === null ? "the norm of " : "", inside = norm ? "" : this.inside(place);
-      const told = (one) => (this.dropped(one) ? SKIPPED : short(one));
-      const other = old === null ? "; with the cut none arrives" : `, not ${this.tape.flat(place) ? NOUGHT : told(old)}`;
-      return line(`${alone}${norm}${nameOfPlace(this.tape, this.lanes, place)}.grad would be ${told(value)}${inside}${other}`);
-    });
+    const lines = found.slice(0, 3).map((one) => this.would(one, cuts));
     return found.length > 3 ? [...lines, line(`and ${found.length - 3} more gradients would change`)] : lines;
+  },
+
+  /* What a gradient would be without some cuts. one: as `Tape.arriving` gives it. */
+  would({ place, value, old }, cuts) {
+    const alone = this.tape.alone(cuts.map((cut) => cut.number)) && "without this alone, ";
+    const norm = this.tape.value(place) === null ? "the norm of " : "", inside = norm ? "" : this.inside(place);
+    const told = (one) => (this.dropped(one) ? SKIPPED : short(one));
+    const other = old === null ? "; with the cut none arrives" : `, not ${this.tape.flat(place) ? NOUGHT : told(old)}`;
+    const text = `${alone}${norm}${nameOfPlace(this.tape, this.lanes, place)}.grad would be ${told(value)}${inside}${other}`;
+    return h("small", { class: "arriving" }, text);
   },
 
   toggle(cuts, text, remark = "", stopping = true) {
     const numbers = cuts.map((cut) => cut.number);
     const off = numbers.every((number) => this.tape.without.has(number));
     const box = h("input", { type: "checkbox", checked: off, change: (event) => this.flip(numbers, event.target.checked) });
+    box.indeterminate = !off && numbers.some((number) => this.tape.without.has(number));
     const lines = [h("small", { class: stopping ? "" : "quiet" }, remark), ...(off ? this.arriving(cuts, stopping) : [])];
     return h("label", {}, box, h("span", {}, text, ...lines.filter((line) => line.textContent)));
   },

@@ -29,7 +29,7 @@ function look() {
       width: 2, "curve-style": "straight", "target-arrow-shape": "triangle", "arrow-scale": 0.9, "line-color": colour("quiet"),
       "target-arrow-color": colour("quiet"), label: "data(label)", "font-size": 19, "font-family": "DejaVu Sans, Segoe UI Symbol, Apple Symbols, sans-serif",
       "text-background-color": colour("ground"), "text-background-opacity": 1, "text-background-shape": "round-rectangle",
-      "text-background-padding": 0, "min-zoomed-font-size": 5 } },
+      "text-background-padding": 0, "text-wrap": "wrap", "min-zoomed-font-size": 5 } },
     { selector: ".wire", style: { "curve-style": "bezier" } },
     { selector: ".arrow", style: { "source-endpoint": "data(from)", "target-endpoint": "data(to)" } },
     { selector: ".bent", style: {

@@ -20,6 +20,8 @@ class Paths {
       this.places = new Map([...following].filter(([key]) => leading.has(key)));
       this.barriers = this.losses.length ? [] : tape.barriers(following.keys());
       this.ends = following;
+      const recorded = tape.following(this.targets, (edge) => tape.flow(edge) === "kept");
+      this.kept = this.losses.filter((loss) => recorded.has(keyOf(loss))); // the others come past a cut that is switched off
     }
   }
 
@@ -42,6 +44,12 @@ class Paths {
     const targets = new Set(this.targets.map(keyOf));
     const losses = new Set(this.losses.map(keyOf));
     return (this.tape.paths ?? []).filter((path) => targets.has(keyOf(path.target)) && losses.has(keyOf(path.loss)));
+  }
+
+  /* The cuts that are switched off and on the paths. */
+  get crossed() {
+    const off = this.tape.cuts.filter(({ number, severed }) => severed && this.tape.without.has(number));
+    return off.filter(({ source, output, targets }) => targets.some((node) => this._on({ place: [source, output], node })));
   }
 
   _on({ place, node }) {

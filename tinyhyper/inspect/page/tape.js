@@ -224,12 +224,18 @@ class Tape {
     return this.output([source, output]).label?.role ?? "values";
   }
 
-  /* What stands on an arrow beside its ✂: what some of its cuts stopped, of each kind of value if it has cuts of several.
-     cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
+  /* What stands on an arrow beside its ✂: what some of its cuts stopped, a line for each kind of value if it has cuts of
+     several. cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
   stopped(cuts, found) {
-    const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1;
+    const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1, alone = this.alone(cuts);
     for (const one of found) this._append(kinds, this.kind(this.cuts[one[0]]), one);
-    return [...kinds].map(([kind, stopped]) => `${several ? `${kind} ` : ""}${this.amount(stopped)}`).join(", ");
+    return [...kinds].map(([kind, stopped]) => `${several ? `${kind} ` : ""}${this.amount(stopped)}${alone}`).join("\n");
+  }
+
+  /* A word for what is known of some cuts, by their numbers, while others are switched off that stop a gradient: it is
+     theirs alone. All ghosts are of a run in which every other cut was made. */
+  alone(cuts) {
+    return [...this.without].some((cut) => this.cuts[cut].severed && !cuts.includes(cut)) ? " alone" : "";
   }
 
   /* Which losses backward passes began from. */
