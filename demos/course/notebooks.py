@@ -33,12 +33,12 @@ def notebook(text: str) -> nbformat.NotebookNode:
 
 
 def _answers(found: list[Cell]) -> Iterator[int]:
-    """The cells of the section Run: what they print would tell a reader of the site what there is to predict."""
+    """The cells of the section Run that print: this would tell a reader of the site what there is to predict."""
     section = ""
     for number, cell in enumerate(found):
         if cell.kind == "text":
             section = [section, *re.findall(r"^## (.*)$", cell.source, re.MULTILINE)][-1]
-        elif cell.kind == "code" and section == "Run":
+        elif cell.kind == "code" and section == "Run" and "print(" in cell.source:
             yield number
 
 

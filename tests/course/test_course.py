@@ -475,7 +475,8 @@ def test_the_site_folds_what_the_section_run_prints_and_no_more(number):
     text = PAGES[number].read_text(encoding="utf-8")
     run = re.search(r"^## Run\n(.*?)^## ", text, re.M | re.DOTALL)[1]
     folded = [cell.source for cell in notebook(text).cells if "hide-output" in cell.metadata.get("tags", ())]
-    assert folded and folded == [code.strip() for code in re.findall(r"^```python\n(.*?)^```", run, re.M | re.DOTALL)]
+    prints = re.findall(r"^```python\n((?:(?!```).)*)^```\n\n```text", run, re.M | re.DOTALL)
+    assert folded and folded == [code.strip() for code in prints]
 
 
 def test_notebooks_are_valid_and_lead_to_each_other(tmp_path):
