@@ -15,6 +15,7 @@ from typing import Any
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 ODD_IN_LINES = re.compile(ODD.pattern.replace(r"\x00-\x1f", r"\x00-\x09\x0b-\x1f"))
+EXPONENT = re.compile(r"e\+?(-?)0?")  # of a number as Python writes it
 NOUGHT, NONE_YET = "~ 0", "none yet"  # a gradient that is 0 up to rounding; one that no loss has sent
 MOST = 5  # digits of a number that would look like another in fewer
 CELL = "text-align: {}; vertical-align: top; padding: 0.15em 0.7em"
@@ -42,10 +43,15 @@ class Printed(float):
 
 
 def short(value: float | None, digits: int = 4) -> str:
-    """A number in few digits; a dash if it is not known."""
+    """A number in few digits, 1e-5 as the explorer writes it; a dash if it is not known."""
     if isinstance(value, Printed):
         return value.text
-    return "–" if value is None else f"{value + 0.0:.{digits}g}"
+    return "–" if value is None else EXPONENT.sub(r"e\1", f"{value + 0.0:.{digits}g}")
+
+
+def signed(value: float) -> str:
+    """A change in few digits, with its sign."""
+    return f"{'+' if value >= 0 else ''}{short(value)}"
 
 
 def apart(values: Sequence[float | None]) -> list[Any]:

@@ -18,6 +18,7 @@ from recordings import trained
 import tinyhyper as th
 from tinyhyper.inspect.dot import MissingPackageError, quoted, to_dot, to_networkx
 from tinyhyper.inspect.notebook import BEGIN, GAP, MOST, tensor_html, tower_html
+from tinyhyper.plain import short
 
 NAMES = st.text(min_size=1, max_size=12)
 STATEMENT = re.compile(r"  +n(?P<source>\d+)(?: -> n(?P<target>\d+))? \[(?P<facts>.*)\];")
@@ -132,7 +133,7 @@ def test_a_tensor_shows_what_it_is_and_its_values_clipped(values):
         return items if len(items) <= MOST else [*items[:BEGIN], gap, *items[len(items) - MOST + BEGIN + 1 :]]
 
     def number(value):
-        return str(value) if values.dtype.kind in "ib" else f"{float(value) + 0.0:.4g}"
+        return str(value) if values.dtype.kind in "ib" else short(float(value))
 
     rows = [] if values.ndim > 2 else values.reshape(1, -1) if values.ndim < 2 else values
     assert found == clipped([clipped([number(value) for value in row], GAP) for row in rows], [GAP])
@@ -159,7 +160,7 @@ def test_a_tower_shows_its_levels():
     rows, words = read(optimizer._repr_html_())
     assert words == str(optimizer)
     bottom, middle = [
-        {key: f"{value.grad.item():.4g}" for key, value in level.parameters.items() if value.grad is not None}
+        {key: short(value.grad.item()) for key, value in level.parameters.items() if value.grad is not None}
         for level in optimizer.levels[:2]
     ]
     assert rows == [
@@ -168,8 +169,8 @@ def test_a_tower_shows_its_levels():
         ["", "mu", "0.5", "linear", bottom["mu"], "RMSProp"],
         ["1 RMSProp, 1 step", "alpha", "0.0001", "sqrt", middle["alpha"], "SGD"],
         ["", "gamma", "0.99", "unit", middle["gamma"], "SGD"],
-        ["", "eps", "1e-08", "linear", "–", "–"],
-        ["2 SGD, 1 step", "alpha", "1e-05", "linear", "–", "–"],
+        ["", "eps", "1e-8", "linear", "–", "–"],
+        ["2 SGD, 1 step", "alpha", "1e-5", "linear", "–", "–"],
     ]  # fmt: skip
     assert tower_html(optimizer) == optimizer._repr_html_()
 

@@ -15,7 +15,7 @@ from tinyhyper import inspect
 from tinyhyper.errors import ArgumentError
 from tinyhyper.inspect import Recording
 from tinyhyper.optim import SGD
-from tinyhyper.plain import count, steps_told
+from tinyhyper.plain import count, short, steps_told
 
 ACTIONS = st.lists(st.sampled_from(["nothing", "nan", "set"]), min_size=1, max_size=5)
 TOWERS = st.sampled_from(["sgd(0.1, on_nonfinite=skip) / sgd(0.01)", "adam(0.1, on_nonfinite=skip) / sgd(0.001)"])
@@ -58,7 +58,7 @@ def test_the_moves_are_those_that_were_made(actions, text, ghosts):
         assert (f" At {steps_told(stayed)} it stayed the same" in answer.text) == bool(stayed)
         jumps = [(one, two) for one, two in zip(made, made[1:]) if values[one][1] != values[two][0]]
         assert re.findall(r", and set by hand from (\S+) to (\S+) before step (\d+)", answer.text) == [
-            (f"{values[one][1]:.4g}", f"{values[two][0]:.4g}", str(two + 1)) for one, two in jumps
+            (short(values[one][1]), short(values[two][0]), str(two + 1)) for one, two in jumps
         ]
     assert all(f"{step}" in answer.text for step in skipped if step in told)
     assert "lost" not in inspect.left_range(tape, "alpha").text

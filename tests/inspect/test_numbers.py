@@ -20,7 +20,7 @@ from tinyhyper.inspect.letters import wide
 from tinyhyper.inspect.rows import rows as box_rows
 from tinyhyper.inspect.shapes import Box, Figure, Key
 from tinyhyper.optim import SGD, Adam
-from tinyhyper.plain import MOST, NOUGHT, short
+from tinyhyper.plain import MOST, NOUGHT, short, signed
 
 UNIT = {"beta1": "unit", "beta2": "unit"}
 
@@ -161,7 +161,7 @@ def test_the_mover_and_each_move_that_a_slide_has_room_for_are_marked():
         bands = [band for band in classes(root, "th-carry") if band.get("d") in cuts]
         assert len(bands) == 2
         words = " ".join(text for text, _ in texts(root))
-        changes = [f"{row[3]:+.4g} at step {row[0]}" for row in answer.rows]
+        changes = [f"{signed(row[3])} at step {row[0]}" for row in answer.rows]
         assert f" Last: {', '.join(changes[-2:])}." in words
         marked = [mark.get("class") for mark in classes(root, "th-row-asked")]
         assert ("th-box th-row-asked" in marked) == bool(mover)  # the bar of a kappa that stands still
@@ -169,3 +169,11 @@ def test_the_mover_and_each_move_that_a_slide_has_room_for_are_marked():
         assert len(marked) >= 2 * len(bands) + (0 if asked else 1)
     whole = parsed(inspect.moved(run("sgd(0.1, mu=0.5)/sgd(0.01)", steps=2)[0], "alpha").svg())
     assert " Moves: " in " ".join(text for text, _ in texts(whole))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(7.108e-5)
+@example(1.5e80)
+def test_a_number_is_written_without_what_says_nothing(value):
+    text = short(value)
+    assert float(text) == float(f"{value:.4g}") and not re.search(r"\+|e-?0|-0$", text)

@@ -201,7 +201,7 @@ def test_the_caption_says_what_each_of_the_largest_paths_contributes():
     answer = inspect.paths(trained("adam/sgd(0.001)", 3, {f"w{n}": n + 1.0 for n in range(9)}, ghosts=True), "alpha")
     words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg())))
     for path, contribution, *_ in answer.rows[:4]:
-        assert f"{path.split(' → ')[1]}: {contribution:.4g}" in words
+        assert f"{path.split(' → ')[1]}: {short(contribution)}" in words
     assert "; and 5 more." in words
 
 

@@ -28,7 +28,7 @@ from tinyhyper.inspect.legend import INSTEAD
 from tinyhyper.inspect.memory import alive, nbytes
 from tinyhyper.inspect.text import counted
 from tinyhyper.optim import SGD
-from tinyhyper.plain import short
+from tinyhyper.plain import short, signed
 
 
 def by_hand(alphas=(0.1, 0.1), tuned=True, ghosts=True, cut=True):
@@ -722,7 +722,7 @@ def test_the_cut_that_a_missing_gradient_ends_at_is_told_and_drawn_with_its_ghos
         (mark,) = (part for part in ElementTree.fromstring(answer.svg()).iter() if "th-marked" in part.get("class", "")
                    and part.tag == SPACE + "g" and "th-key" not in part.get("class"))  # fmt: skip
         words = " ".join(text.text for text in mark.iter(SPACE + "text"))
-        assert re.search(rf"\bcut {number}\b", words) and f"ghost {'0' if rounded else f'{ghost:.4g}'}" in words
+        assert re.search(rf"\bcut {number}\b", words) and f"ghost {'0' if rounded else short(ghost)}" in words
 
 
 def test_a_ghost_that_only_rounding_makes_is_called_so():
@@ -832,7 +832,7 @@ def test_the_rates_that_moved_a_value_are_named_and_marked():
     words = " ".join(ElementTree.fromstring(answer.svg()).itertext())
     rates = [row[-1] for row in answer.rows]
     assert len({*rates}) > 1 and not any(rate in answer.text for rate in rates)  # none of them is that of all moves
-    assert all(f"{row[3]:.4g} at step {row[0]}" in words for row in answer.rows[-2:])
+    assert all(f"{signed(row[3])} at step {row[0]}" in words for row in answer.rows[-2:])
     marks = [part for part in ElementTree.fromstring(answer.svg()).iter() if part.get("class") == "th-row-asked"]
     assert len(marks) == 7  # of two moves: three alphas, two gradients, and the two kappas that moved it
     still = run("sgd/sgd(0.01)")[0]

@@ -507,7 +507,7 @@ def test_all_paths_of_a_gradient_are_drawn_with_what_came_along_each_arrow(answe
     plain = ElementTree.fromstring(answers["paths"].svg())
     assert classes(plain, "th-amount") == []
     words = [{text for text, _ in texts(picture)} for picture in (root, plain)]
-    told = {BRANCH, f"the group of 2 paths that contributes most: {direct:.4g} together"}
+    told = {BRANCH, f"the group of 2 paths that contributes most: {short(direct)} together"}
     assert words[0] >= told and words[1].isdisjoint(told)
     for style in ("trail", "branch"):  # in the legend, too, a band leads back
         (key,) = [key for key in root.iter() if key.get("class") == f"th-arrow th-{style} th-key"]

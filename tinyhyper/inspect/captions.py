@@ -227,7 +227,7 @@ class Captions:
                 was, called = old.names.get(name), own(name, key.lane).title
                 if value is None or was is None or value == was or short(value) != short(was):
                     continue
-                found.append(f"{called} moved by {value - was:.2g}, from [{before.step}] to [{key.step}]")
+                found.append(f"{called} moved by {short(value - was, 2)}, from [{before.step}] to [{key.step}]")
         return found
 
     def _made(self) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
-from ..plain import NOUGHT, apart, count, short, steps_told
+from ..plain import NOUGHT, apart, count, short, signed, steps_told
 from .answers import Answer
 from .canvas import Picture
 from .graph import Graph
@@ -68,19 +68,19 @@ def moved(tape: Recording, of: str) -> Answer:
     array, text = rows[0][3] is None, f"Nothing moved {of}"
     if shown != still:
         text = f"{of} was moved {count(len(shown), 'time')} by {by}, from {begin} to {end}"
-        text += "" if array or what else f" ({total:+.4g} in all)"
+        text += "" if array or what else f" ({signed(total)} in all)"
     for (_, new, *_), (old, then, *_) in pairwise(made):
         before, after = _both(graph, new, old)
         if before != after:
             text += f", and set by hand from {before} to {after} before step {tape.node(then).step}"
     text += f"; these are norms, as {of} is an array." if array and shown != still else "."
     if what and shown != still:
-        text += f" The level moves {what}: this changed by {total:+.4g} in all."
+        text += f" The level moves {what}: this changed by {signed(total)} in all."
     stayed = _stayed(graph, still)
     caption = text + (stayed if shown == still else "") + _dropped(skipped)  # of moves that were made, it is short
     text += stayed + _dropped(skipped)
     changes = [(_change(graph, old, new), tape.node(new).step) for old, new, *_ in shown]
-    steps = [f"{change:+.4g} at step {step}" for change, step in changes if change is not None]
+    steps = [f"{signed(change)} at step {step}" for change, step in changes if change is not None]
 
     def draw() -> Picture:
         """As many of the last moves as a slide is wide enough for."""
@@ -140,7 +140,7 @@ def left_range(tape: Recording, of: str) -> Answer:
     if old is not None and gradient is not None and change is not None:
         text += (
             f" {by} moved it from {short(graph.number(old))}, against a gradient of {short(graph.number(gradient))}. "
-            f"This step of {change:+.4g} was longer than the distance to the end of the range. To keep {of} inside, "
+            f"This step of {signed(change)} was longer than the distance to the end of the range. To keep {of} inside, "
             f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
     moves = [] if gradient is None else [(gradient, place)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 from math import inf, isfinite
 
 from ..naming import KAPPA, own, within
-from ..plain import Printed, apart, plain, short
+from ..plain import EXPONENT, Printed, apart, plain, short
 from .letters import first, fitted, wide
 from .shapes import Box
 
@@ -78,8 +77,7 @@ def _in_digits(box: Box, value: float, digits: int | None) -> str:
     text = told(box, value)
     if digits is None or text == SKIPPED or isinstance(value, Printed):
         return text
-    texts = (text, short(value, digits), f"{value:.{digits - 1}e}")
-    return min((re.sub(r"e([-+])0", r"e\1", text) for text in texts), key=wide)
+    return min(text, short(value, digits), EXPONENT.sub(r"e\1", f"{value:.{digits - 1}e}"), key=wide)
 
 
 def needed(box: Box) -> float:
