@@ -761,7 +761,8 @@ def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph()
     told = {reason: (int(cut), int(made)) for cut, made, reason in re.findall(pattern, words)}
     reasons, severed = [cut.reason for cut in tape.cuts], [cut.reason for cut in tape.cuts if cut.severed]
     assert told == {reason: (severed.count(reason), reasons.count(reason)) for reason in reasons} and len(told) == 4
-    assert told["gradient"][0] == 0 and f"At {len(severed)} of them the value had a graph." in inspect.cuts(tape).text
+    assert told["gradient"][0] == 0
+    assert f"At {len(severed)} of them the value had a graph, along which" in inspect.cuts(tape).text
     drawn = {cut.number for arrow in figure(tape).arrows for cut in arrow.cuts}
     assert len(drawn) < len(tape.cuts) and f"The picture shows {len(drawn)} of them, made by steps 2 and 3." in words
 
@@ -853,3 +854,10 @@ def test_a_loss_whose_graph_is_kept_holds_it_by_its_name():
         loss = th.sum(w**2)
         loss.backward(retain_graph=True)
     assert column(inspect.kept_alive(tape), "held by") == ["loss[0] in your code"] and loss.item() == 5.0
+
+
+@given(stacks, st.integers(1, 3))
+def test_each_cut_of_the_last_step_stands_in_the_table_with_its_number_and_value(stack, steps):
+    tape = run(stack, steps)[0]
+    graph, told = Graph(tape), ", ".join(row[-1] for row in inspect.cuts(tape).rows).split(", ")
+    assert {*told} >= {f"{cut.number} {graph.name(cut.place)}" for cut in tape.cuts if cut.step == tape.steps}

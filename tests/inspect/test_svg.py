@@ -708,3 +708,19 @@ def test_what_a_cut_is_called_stands_in_the_column_of_its_step_and_weights_come_
         for text, (left, _, right, _) in labels:
             assert any(start - 1 < left and right < end + 1 for start, end in zip(starts, ends)), text
             assert not re.search("state.*weights", text)
+
+
+@pytest.mark.parametrize("stack", ["sgd(0.1, mu=0.5)/sgd/sgd", "adam(0.1)/sgd(0.01)", "sgd(0.1)/sgd"])
+def test_each_cut_says_its_reason_and_the_arrow_of_constants_what_it_is_of(stack):
+    tape, *_ = run(stack)
+    for picture in (inspect.svg(tape), inspect.without(tape, len(tape.cuts) - 1).svg()):
+        root = ElementTree.fromstring(picture)
+        marks = [mark for mark in classes(root, "th-scissors") if "th-key" not in mark.get("class")]
+        assert marks
+        for mark in marks:
+            reasons = {one.split(" at ")[0] for one in mark.find(SPACE + "title").text.split(": ")[1].split("; ")}
+            said = " ".join(text.text for text in mark.findall(SPACE + "text"))
+            assert all(reason in said for reason in reasons), (said, reasons)
+        fixed = [text for text, _ in texts(root) if text == "eps"]
+        assert len(fixed) == (len(classes(root, "th-loss")) + 1 if "adam" in stack else 0)
+        assert collisions(root) == []

@@ -146,7 +146,7 @@ def _inside(window: Window) -> str:
         return f"save: with a horizon of None {what}. Save before the first step; state_dict() has the values alone"
     return (
         f"save: after step {(window.steps - 1) % window.horizon + 1} of {window.horizon} in a window of the horizon "
-        f"{what}. Save where the window ends: between the backward() and the step() with which the next one begins"
+        f"{what}. Save where a window ends: after its last backward(), before the step() that begins the next window"
     )
 
 

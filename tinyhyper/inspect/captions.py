@@ -10,7 +10,7 @@ from textwrap import wrap
 from ..errors import ArgumentError
 from ..naming import KAPPA, LOSS, own
 from ..plain import NONE_YET, plain, short
-from .letters import clip, clipped, fitted, wide
+from .letters import clip, clipped, first, fitted, wide
 from .rows import SKIPPED, SMALL, needed, number, told, tuned, with_state
 from .shapes import FIXED, Box, Figure, Key, Mark
 from .text import listed, site
@@ -26,7 +26,7 @@ LEGEND = {
     "gradient": "a gradient in .grad",
     "gate": "gate: the value passes, the gradient of this loss stops",
 }
-CARRY = "the path of a value: it passes the cut, a gradient does not"
+CARRY = "the path of a value, which passes the cut; a gradient stops there"
 ONLY: dict[Mark, str] = {
     "first": "only in the first recording: pale",
     "second": "only in the second recording",
@@ -193,6 +193,10 @@ class Captions:
         told, bare = ", ".join(held), ", ".join(names)
         texts = [f"{told}, fixed: nothing tunes it", f"{told}, fixed", told, f"{bare}, fixed", bare]
         return next((text for text in texts if len(text) <= room), clip(texts[-1], room))
+
+    def still(self, lane: int) -> str:
+        """What a lane's arrow of constants is called, in a few letters: its hyperparameters that nothing tunes."""
+        return first([", ".join(map(plain, self.figure.fixed.get(lane, {}))), "fixed"], 2.6)
 
     def known(self, gradient: Key) -> bool:
         """Whether the loss of a gradient is in the figure."""

@@ -64,10 +64,12 @@ def drawn_chain(title: str, words: str, graph: Graph, place: Place, smallest: bo
             style = "th-bar" if isfinite(number) else "th-bar th-minus"
             sheet.bar(n, min(one, there), abs(there - one), style)
             drawn.add(style)
-    which = "smaller" if smallest else "larger"
-    notes = [f"Each row was computed from the row above it, and from nothing {which} that had an effect."]
+    which = "smallest" if smallest else "largest"
+    more = len(whole) - len(found)
+    through = f", or through {count(more, 'value')} without a row between them" if more else ""
+    notes = [f"A row was computed from the row above it{through}."]
+    notes += [f"Of several operands that had an effect, the {which} has the row."]
     notes += [f"The scale is logarithmic and holds all sizes of {info.dtype}."]
-    notes += [f"{count(more, 'value')} between rows left out."] if (more := len(whole) - len(found)) else []
     for n, note in enumerate(notes):
         sheet.row(len(cells) + 1 + n, [LEFT], [note], "th-small")
     sheet.keys(len(cells) + 1 + len(notes), {style: words for style, words in KEYS.items() if style in drawn})
@@ -81,7 +83,7 @@ def _row(graph: Graph, place: Place) -> tuple[str, str, str]:
     made += f" in {node.vjp_of}'s VJP" if node.vjp_of and not made.endswith(".vjp") else ""
     number = short(graph.number(place))
     size = number if output.number is not None else f"norm {number} {sized(output)}"
-    return clip(graph.known(place) or "", LONGEST), clip(made, LONGEST), size
+    return clip(graph.known(place) or "no name", LONGEST), clip(made, LONGEST), size
 
 
 def _decades(number: float | None) -> float:

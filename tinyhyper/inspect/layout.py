@@ -40,6 +40,7 @@ class Layout:
     few: so many rows a box may have.
     bars: lanes with nothing but fixed hyperparameters.  boxed: where these have a box of their own.
     narrow: whether the last step shows no more than its values.
+    skips: whether arrows lead past boxes.
     needs: how wide the texts in boxes are, and in those of gradients.
     least: above which the figure should end: boxes come closer for it, then they have fewer rows.
     after: how far gradients stand from the next step.
@@ -71,9 +72,9 @@ class Layout:
         self.wide, self.round = self._widths(needs)
         self.pitch = self.wide + self.round + self.before + self.after
         along = [(a.source.step, a.target.step) for a in shown.arrows if a.source.lane == a.target.lane]
-        past = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
+        self.skips = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
         roomy, close = self.gaps
-        for gap, self.few in ((roomy, FEW), *((roomy if past else close, few) for few in range(FEW, 0, -1))):
+        for gap, self.few in ((roomy, FEW), *((roomy if self.skips else close, few) for few in range(FEW, 0, -1))):
             self._stack(lanes, gap)
             if self.bottom <= least:
                 break
@@ -146,7 +147,7 @@ class Layout:
 
     def below(self, key: Key) -> float:
         """The baseline of a text below a box."""
-        return self.center(key)[1] + self.height(key) / 2 + 15
+        return self.center(key)[1] + self.height(key) / 2 + 13
 
     def route(self, arrow: Arrow, apart: float = 0) -> Route:
         """Where an arrow runs, or a band beside it. Two arrows of different flow between the same boxes stay apart.

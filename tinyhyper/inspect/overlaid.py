@@ -71,7 +71,7 @@ class Overlaid(Drawing):
     """The figure of two recordings. rows: of the table, below its head."""
 
     lay, hall = Lanes, HALL * SMALL / LEAST
-    head = "", "", "nodes, average", "cuts, average", "kept, at most", "time of a warm step"
+    head = "", "", "nodes a step", "cuts a step", "kept, at most", "time of a warm step"
 
     def __init__(self, shown: Figure, title: str, caption: str, rows: Sequence[Sequence[str]]) -> None:
         self.rows = self.head, *rows

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from ..plain import NOUGHT
 from .bands import Joint, amounts, band, joint_of, spread, told
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
-from .captions import BRANCH, CARRY, FEW_CUTS, LEGEND, Captions, column, numbered
+from .captions import BRANCH, CARRY, LEGEND, Captions, column, numbered
 from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
 from .legend import ROUNDING, Legend, texts
 from .letters import clip, first, wide
@@ -186,11 +186,14 @@ class Drawing(Canvas):
         self.add("title", group, text=f"{name(arrow.source)} → {name(arrow.target)}: {LEGEND[look]}")
         path = self.layout.route(arrow).path
         self.arrow(group, path, f"th-arrow th-{arrow.flow}{self._style_of(arrow)}", look)
-        (x, y), below = corners(path)[0], arrow.source.kind == "gradient"
+        (x, y), (_, end), below = corners(path)[0], corners(path)[-1], arrow.source.kind == "gradient"
         if arrow.flow == "asked" and not (below and (arrow.source, arrow.target, "cut") in self.layout.arrows):
             arrives = "".join([self.ghosts.get(cut.number, "") for cut in arrow.cuts])
             place = (x, self.layout.below(arrow.source)) if below else (x + 26, y + 17)
             self.write(*place, arrives, "th-small", group, "end" if below else "start")
+        fixed = arrow.source.step == FIXED and arrow.source.lane not in self.layout.bars
+        if fixed and not (self.layout.alone(arrow) or self.layout.skips) and self.figure.alone is None:
+            self.write(x + 6, (y + end) / 2 + 4, self.captions.still(arrow.source.lane), "th-small", group)
         if self.layout.alone(arrow):
             self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
@@ -203,20 +206,22 @@ class Drawing(Canvas):
             return
         told = [cut.number for cut in arrow.cuts if cut.number in self.ghosts]
         number, ghost = numbered(told or [cut.number for cut in arrow.cuts]), self.ghosts[told[0]] if told else ""
-        if arrow.source.kind == "gradient":  # where it is from says why
-            forms = [f"{number}: {ghost}"] if ghost else [number, f"{len(arrow.cuts)} cuts"]
+        reasons = ", ".join(sorted({cut.reason for cut in arrow.cuts if cut.reason}, reverse=True))  # weights, state
+        many = f"{len(arrow.cuts)} cuts"
+        forms = [number, number.replace("cuts", "✂"), many] if len(arrow.cuts) > 1 else [number]
+        forms = [*[f"{reasons}: {form}" for form in forms if reasons], number, many]
+        if arrow.source.kind == "gradient":
+            forms = [f"{number}: {ghost}"] if ghost else forms
             x, room = (-46, self.layout.round - 8) if self.tells else (2, self.layout.round)
             below, text = self.layout.below(arrow.source) - y, first([*forms, ghost or forms[-1]], room / SMALL)
             self.write(x, below, text, "th-reason", group, "end")
             return
-        reasons = ", ".join(sorted({cut.reason for cut in arrow.cuts if cut.reason}, reverse=True))  # weights, state
         if wide(number) * SMALL <= EDGE - 11:
             self.write(-16, -6, ghost or clip(reasons, 14), "th-reason", group, "end")
             self.write(EDGE, -6, number, "th-reason", group, "end")
             return
-        many, end = f"{len(arrow.cuts)} cuts", 12 if self.tells else EDGE
-        forms = [f"{reasons}: {number}", *[f"{reasons}: {many}"] * (len(arrow.cuts) > FEW_CUTS)] if reasons else []
-        forms = [f"{number}: {ghost}", ghost] if ghost else [*forms, number, many]
+        end = 12 if self.tells else EDGE
+        forms = [f"{number}: {ghost}", ghost] if ghost else forms
         text = first(forms, (self.layout.round + end - 8) / SMALL)
         x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
         self.write(x, y, text, "th-reason", group, "end")

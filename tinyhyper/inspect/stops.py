@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import within
 from ..plain import apart, count, short
 from .answers import Answer
 from .figure import figure, steps_of
 from .ghosts import Ghosts, Rerun, arrived, ghosts_of, size
 from .graph import Graph
+from .legend import COORDINATE
 from .passes import vanishing
 from .records import Cut, Place, Recording
 from .scene import Scene
@@ -33,14 +35,15 @@ def cuts(tape: Recording) -> Answer:
     rows = []
     reasons: dict[str, list[bool]] = defaultdict(list)
     for (reason, line), found in groups.items():
-        last = [graph.name(cut.place) for cut in found if cut.step == found[-1].step]
+        last = [f"{cut.number} {graph.name(cut.place)}" for cut in found if cut.step == found[-1].step]
         rows.append((reason, line, len(found), sum(cut.severed for cut in found), ", ".join(dict.fromkeys(last))))
         reasons[reason] += [cut.severed for cut in found]
     lines, severed = len({line for _, line in groups}), sum(cut.severed for cut in tape.cuts)
     text = caption = "No cut was made."
     if rows:
         text = f"{count(lines, 'line')} of code made {count(len(tape.cuts), 'cut')}. "
-        text += f"At {'all' if severed == len(tape.cuts) else severed or 'none'} of them the value had a graph."
+        some = "all" if severed == len(tape.cuts) else severed or "none"
+        text += f"At {some} of them the value had a graph, along which the gradient would flow on."
         each = [f"{sum(own)} of {len(own)} with {reason}" for reason, own in reasons.items()]
         begin = " cuts with " if reasons.keys() <= {UNTOLD} else " cuts with the reason "
         caption = f"{text[:-1]}: at {', '.join(each).replace(' with ', begin, 1)}."
@@ -51,9 +54,9 @@ def cuts(tape: Recording) -> Answer:
             made = f", made by step{'s' * (len(steps) > 1)} {' and '.join(map(str, steps))}" if steps else ""
             caption += f" The picture shows {len(shown)} of them{made}."
     if severed < len(tape.cuts):
-        text += " Where it had none, the gradient would end without the cut, too."
+        text += " At the others it would end without the cut, too."
     text += " A cut lets the value pass, and stops the gradient."
-    columns = ("reason", "line", "cuts", "had a graph", "cut in the last step")
+    columns = ("reason", "line", "cuts", "had a graph", "number and value of each in the last step")
     question = "Which edges are cut, where and why?"
     return Answer(question, text, columns, rows, draw=Scene(tape, question, caption).draw)
 
@@ -81,8 +84,10 @@ def ghosts(tape: Recording) -> Answer:
     if found:
         text = f"A ghost is the gradient that a cut stopped. {_largest(graph, [c for c in found if c.severed], zero)}"
         idle, rest = sum(not cut.severed for cut in found), len(tape.cuts) - len(found)
-        where = f" At {count(idle, 'cut')} the value had no graph: the gradient would have ended anyway"
+        where = f" A backward pass also came to {count(idle, 'cut')} of values without a graph, where it ends anyway"
         left = f" No backward pass reached the other {count(rest, 'cut')}." if rest else ""
+        signs = sorted({within(coordinate, "…") for cut in found if (coordinate := graph.coordinate(cut.place))})
+        left += f" {' and '.join(signs)}: {COORDINATE}." if signs else ""
         text, caption = (text + (f"{where}{end}." if idle else "") + left for end in ("", "; they are not drawn"))
     question = "What would have flowed through the cuts?"
     columns = ("cut", "step", "with respect to", "reason", "ghost", "which is", "had a graph")

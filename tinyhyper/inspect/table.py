@@ -56,7 +56,7 @@ def lengths(numbers: Sequence[float]) -> list[float]:
     """How long the bars of some numbers are, as parts of the longest; what is not finite has the longest."""
     sizes = [abs(number) for number in numbers if number and isfinite(number)]
     if logarithmic(numbers):
-        low, high = log10(min(sizes)) - 0.5, log10(max(sizes))
+        low, high = _decades(sizes)
         found = [(log10(abs(n)) - low) / (high - low) if n and isfinite(n) else 0.0 for n in numbers]
     else:
         found = [abs(number) / max(sizes, default=1.0) for number in numbers]
@@ -64,12 +64,18 @@ def lengths(numbers: Sequence[float]) -> list[float]:
 
 
 def ticks(numbers: Sequence[float]) -> dict[str, float]:
-    """Some powers of ten on the logarithmic scale of some bars, and where they stand as parts of the longest."""
+    """Some powers of ten on the logarithmic scale of some bars, from its begin on, and where they stand as parts of the
+    longest.
+    """
     sizes = [abs(number) for number in numbers if number and isfinite(number)]
-    low, high = log10(min(sizes)) - 0.5, log10(max(sizes))
+    low, high = _decades(sizes)
     apart = ceil((high - low) / 4)
-    first = ceil(low + 0.1 * (high - low))  # what is left of it would stand in the column before
-    return {short(10.0**n): (n - low) / (high - low) for n in range(floor(high), first - 1, -apart)}
+    return {short(10.0**n): (n - low) / (high - low) for n in range(low, floor(high) + 1, apart)}
+
+
+def _decades(sizes: Sequence[float]) -> tuple[int, float]:
+    """Where a logarithmic scale begins, at a power of ten so far below the smallest that its bar is seen, and ends."""
+    return floor(log10(min(sizes)) - 0.1), log10(max(sizes))
 
 
 class Sheet(Canvas):
@@ -140,7 +146,7 @@ def drawn_table(
         sheet.row(len(cells), places[-1:], [f"{bar}, on a logarithmic scale"], "th-small")
         for text, part in ticks(numbers).items():
             x = places[-1] + BAR * part
-            sheet.write(x, sheet.top + BASE, text, "th-head", None, "middle")
+            sheet.write(x, sheet.top + BASE, text, "th-head", None, "middle" if part else "start")
             path = f"M{x:.1f} {sheet.top + line - 4:g} V{sheet.top + line * len(cells):g}"
             sheet.add("path", d=path, class_="th-value")
     sheet.keys(len(cells) + (more > 0 or log) + 1, keys)
