@@ -23,7 +23,7 @@ from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
 from .text import listed, site
-from .zeros import Segment, Zeros, blamed, read_by
+from .zeros import Segment, Zeros, blamed, lost, read_by
 
 WAYS = 100  # ways through the boxes of a picture that are followed
 
@@ -149,11 +149,11 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))
     read: dict[str, Zeros] = {}  # by reason
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, read)) for part in parts]
-    caption = text + blamed(graph, name, [*read.values()])
+    text += blamed(graph, name, [*read.values()])
     if reasons := listed(why for *_, why in rows if why and why not in read):
-        caption += f" On the other paths, {reasons}." if read else f" {reasons[:1].upper()}{reasons[1:]}."
+        text += f" On the other paths, {reasons}." if read else f" {reasons[:1].upper()}{reasons[1:]}."
     answering = {zero for each in read.values() for zero in each.blamed}
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, gradient, *answering])
+    scene = Scene(tape, question, text, parts[0].through if parts else [place], asked=[place, gradient, *answering])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
@@ -175,7 +175,8 @@ def _because(graph: Graph, paths: Paths, part: Part, bound: float, read: dict[st
         made = [(node.number, n) for n in read_by(graph, node) if n]
         made = [each for each in made if any(edge.place == part.through[-1] for edge in graph.sources(each))]
         changed = [each for each in made if Segment(paths.rerun, each, part.through[-1]).flows()]
-        read[why] = Zeros(f"{node.op}", part.through[-2], zeros, changed)
+        how = lost(paths.rerun, graph, node, [n for _, n in changed], part.through[-1])
+        read[why] = Zeros(f"{node.op}", part.through[-2], zeros, changed, how)
         return why
     if step is not None and (number := step.flat()) is not None:
         return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"
