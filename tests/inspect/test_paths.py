@@ -279,12 +279,21 @@ def test_a_backward_pass_went_through_a_value_without_a_grad(ghosts):
 def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, seed):
     answer = inspect.paths(multiplied(horizon, weights, seed, horizon + 1), "alpha")
     caption = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 0")[0]
+    assert ("Paths with the same boxes form a group." in caption) == ("group" in answer.columns)
+    assert ("negative share" in answer.text) == any(row[2].startswith("-") for row in answer.rows)
     whole = int(re.search(r"along (\d+) path", caption)[1])
     each = r"(?:(\d+) paths )?(?:[Tt]hrough|[Dd]irectly) ?[^:;]*: "
     told = [int(many or 1) for many in re.findall(each, caption)]
     more = re.findall(r"; and (\d+) more\.|(\d+) paths? more in other groups\.", caption)
     rest = sum(int(one or other) for one, other in more)
     assert sum(told) + rest == (whole if told else 0) and bool(told) == (whole > 1)
+
+
+@pytest.mark.parametrize("rule", ["adam", "adagrad", "rmsprop"])
+def test_a_constant_that_the_heading_names_has_no_box_at_a_step_without_the_others(rule):
+    tape = trained(f"{rule}(0.01, horizon=2)/sgd(1e-4)", 3, ghosts=True, create_graph=True)
+    said = [text for text, _ in texts(ElementTree.fromstring(inspect.paths(tape, "alpha").svg()))]
+    assert [text for text in said if re.search(r"\beps\b", text)] == ["fixed: eps"]
 
 
 @given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 9))

@@ -795,6 +795,16 @@ def test_what_was_zero_has_its_step_and_is_drawn():
     )
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("level, states", [("sgd(0.1)", False), ("sgd(0.1, mu=0.5)", True), ("adam(0.1)", True)])
+def test_what_never_has_a_graph_is_told_in_text_and_picture(level, states, create_graph):
+    answer = inspect.cuts(trained(f"{level}/sgd(1e-4)", 3, create_graph=create_graph))
+    told = ["gradients of a plain backward()"] * (not create_graph) + ["states before the first step"] * states
+    words = f"{' and '.join(told).capitalize()} have no graph."
+    for text in (answer.text, ElementTree.fromstring(answer.svg()).find(SPACE + "desc").text):
+        assert (words in text) == bool(told) == ("have no graph" in text)
+
+
 def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph():
     tape, *_ = run("sgd(mu=0.5)/sgd")
     words = " ".join(ElementTree.fromstring(inspect.cuts(tape).svg()).itertext())

@@ -25,6 +25,7 @@ from .shapes import Key
 from .text import listed, site
 from .zeros import Segment, Zeros, blamed, lost, read_by
 
+GROUPED = " Paths with the same boxes form a group."
 WAYS = 100  # ways through the boxes of a picture that are followed
 
 
@@ -56,6 +57,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         rows = [(*row, graph.meant(place, row[1])) for row in rows]
     if parts:
         text = _came(graph, place, gradient, losses, parts)
+        against = any(value * sum(values) < 0 for value in values)
+        text += " A path with a negative share works against the others." if against else ""
     else:
         text = (
             f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}. This recording holds "
@@ -80,7 +83,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         columns, rows = (*columns, "group"), [(*row, name) for row, name in zip(rows, names)]
         some = [g.words([one for one, name in zip(each, names) if name == g.name], most, called) for g in groups[:most]]
         more = sum(group.number for group in groups[most:])
-        lines = "\n".join(["", *some, *([f"{count(more, 'path')} more in other groups."] if more else [])])
+        text += GROUPED
+        lines = "\n".join([GROUPED, *some, *([f"{count(more, 'path')} more in other groups."] if more else [])])
 
     def flow(boxes: Mapping[Place, Key]) -> Flow:
         """What came along each arrow of the picture, by which groups of paths, and which of them most."""

@@ -200,11 +200,6 @@ class Layout:
         side = 0.6 if x1 > x0 else -0.6
         return _line(x0 + side * right, y0 + down, x1 - side * left + aside, y1 - up)
 
-    def alone(self, arrow: Arrow) -> bool:
-        """Whether an arrow of constants begins where their lane has no box."""
-        lane, step = arrow.source.lane, arrow.target.step
-        return arrow.source.step == FIXED and lane not in self.bars and Key(lane, step, "values") not in self.boxes
-
     def _nearer(self, arrow: Arrow) -> bool:
         """Whether values of the same lane lead to the target of an arrow from a later step, too."""
         source, target = arrow.source, arrow.target

@@ -42,10 +42,6 @@ class Lanes(Layout):
             return super().still(lane)
         return 14, self.rail(lane), HEADER - SIDE - 14, 22
 
-    def alone(self, arrow: Arrow) -> bool:
-        """Whether an arrow of constants begins where their lane has no box."""
-        return False
-
     def route(self, arrow: Arrow, apart: float = 0) -> Route:
         """Where an arrow runs."""
         source, target = arrow.source, arrow.target
