@@ -106,8 +106,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
 def why_zero(tape: Recording, of: str) -> Answer:
     """Why a hyperparameter's gradient is zero or missing: no path, a path that is cut, or a product that is 0.
 
-    of: as in `paths`. Raises ArgumentError for an unknown name, with the names there are, DtypeError if it is not a
-    string.
+    of: "alpha", at the last step where its gradient is 0, or as in `paths` if it is 0 nowhere; or "alpha[2]" at a step.
+    Raises ArgumentError for an unknown name, with the names there are, DtypeError if it is not a string.
     """
     graph = Graph(tape)
     place = _asked(graph, of, zero=True)
