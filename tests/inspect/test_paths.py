@@ -15,10 +15,12 @@ from recordings import run, skipping, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.inspect.bands import band
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.groups import named
 from tinyhyper.inspect.paths import Paths
+from tinyhyper.inspect.picture import Drawing
 from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD, descend
 from tinyhyper.plain import short
@@ -287,6 +289,17 @@ def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, see
     more = re.findall(r"; and (\d+) more\.|(\d+) paths? more in other groups\.", caption)
     rest = sum(int(one or other) for one, other in more)
     assert sum(told) + rest == (whole if told else 0) and bool(told) == (whole > 1)
+
+
+@given(stacks, st.integers(1, 3))
+@example("sgd(0.05)", 2)
+def test_a_band_runs_beside_its_arrow_and_not_below_it(stack, steps):
+    shown = figure(run(f"{stack}/sgd(1e-3)", steps, create_graph=True)[0])
+    layout = Drawing(shown).layout
+    for arrow in shown.arrows:
+        if arrow.flow == "kept" and arrow.source.lane == arrow.target.lane and arrow.source.kind != "loss":
+            ways = [points(route.path) for route in (layout.route(arrow), band(layout, arrow, "start"))]
+            assert min(np.hypot(*np.subtract(x, y)) for x in ways[0] for y in ways[1]) >= 10
 
 
 @pytest.mark.parametrize("rule", ["adam", "adagrad", "rmsprop"])

@@ -190,7 +190,8 @@ class Layout:
                 low = 6 if (source, target, "kept") in self.arrows else 0
                 return _riser(x0 + right, y0, x1 - left, y1 + low, self.up[1])
             case "values", "gradient" if source.step == target.step and source.lane == target.lane:
-                return _level(x0 + right, x1 - left, y1 - 11, x1 - left)
+                low = 12 if apart else -11  # a band runs below what backward() leaves
+                return _level(x0 + right, x1 - left + apart / 2, y1 + low, x1 - left)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
                 return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, self.up[0])
             case "values", _ if source.lane > target.lane and self._later(source, target):
