@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..plain import apart, count, short
 from .answers import Answer
 from .figure import figure, steps_of
