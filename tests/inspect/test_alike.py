@@ -103,7 +103,7 @@ def test_the_picture_of_a_zero_marks_what_is_0_and_was_read(stack, asked, state,
     made = ", ".join(f"w{n}[1]" for n in range(weights))
     assert f"So {made} {'do' if weights > 1 else 'does'} not change with {asked}[1]." in told
     averages = ", ".join(f"w{n}.m[1]" for n in range(weights))
-    lost = f"{averages} {'do' if weights > 1 else 'does'}, but this change is lost where Adam.rule computes {made}."
+    lost = f"{averages} {'do' if weights > 1 else 'does'}, but this change cancels in the division by 1 - beta1[1] ** "
     assert (lost in told) == (asked == "beta1")  # m[1] = (1 - beta1) * g; of the velocity, mu takes 0
     owner = state.split()[1]
     assert f"rule read {', '.join(f'w{n}.{owner}[0]' for n in range(weights))}: " in told

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recordings import by_hand, crossing, run, skipping, stacks, trained
 
@@ -45,6 +45,19 @@ def agree(tape, rel=1e-9):
 @given(stack=stacks.filter(lambda stack: "/" in stack), seed=st.integers(0, 9))
 def test_what_arrives_without_a_cut_is_what_a_run_without_it_finds(stack, seed):
     agree(run(stack, steps=2, seed=seed)[0])
+
+
+@given(st.lists(st.floats(0.1, 2.0), min_size=1, max_size=4), st.integers(-3, 3))
+@example([1.0, 2.0], 0)
+def test_a_gradient_that_is_0_up_to_rounding_without_a_cut_too_does_not_differ(starts, power):
+    """In the first step w[1] does not change with Adam's beta1, however large the gradient is that arrives at w[1]."""
+    tape = trained("adam(0.01)/sgd(1e-9)", 3, {"w": [start * 10.0**power for start in starts]}, ghosts=True)
+    (cut,) = (cut for cut in tape.cuts if Graph(tape).name(cut.place) == "w[1]" and cut.reason == "weights")
+    names = [row[0] for row in without(tape, cut).rows]
+    assert {"w[1]", "alpha[1]"} <= {*names} and "u(beta1[1])" not in names
+    assert f"{len(names)} gradients differ." in without(tape, cut).text
+    assert (cut.number, "u(beta1[1])") not in told(tape)
+    agree(tape)
 
 
 @pytest.mark.parametrize("text", ["sgd(0.1, horizon=3)/sgd(0.01)", "sgd(0.1, horizon=2, objective=sum)/sgd(0.01)"])

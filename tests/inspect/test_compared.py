@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pictures import classes, collisions, inside, points, run_together, texts
+from pictures import SPACE, classes, collisions, inside, points, run_together, texts
 from recordings import LEVELS, by_hand, run, stacks, trained
 
 import tinyhyper as th
@@ -19,6 +19,7 @@ from tinyhyper.inspect.compared import _overlaid
 from tinyhyper.inspect.cost import cost, duration, seconds
 from tinyhyper.inspect.figure import whole
 from tinyhyper.inspect.graph import Graph
+from tinyhyper.inspect.overlaid import Lanes
 from tinyhyper.inspect.overlay import overlay
 from tinyhyper.inspect.shapes import FIXED
 from tinyhyper.optim import SGD
@@ -371,3 +372,22 @@ def test_an_arrow_past_a_box_does_not_hide_the_one_from_it():
     cuts = [path for path in classes(drawn(*WINDOW), "th-arrow") if "th-cut" in path.get("class").split()]
     ends = [tuple(points(path.get("d"))[-1]) for path in cuts]
     assert len({*ends}) == len(ends) > 1
+
+
+@given(PAIRS)
+@examples
+def test_what_one_of_them_alone_has_runs_apart_from_what_the_other_has_and_pale_boxes_have_no_numbers(pair):
+    """Scissors stand apart, too. Between two lanes bands may cross."""
+    root, shown = drawn(*pair), _overlaid(*pair)
+    layout = Lanes(shown, 0.0, (0.0, 0.0))
+    values = [arrow for arrow in shown.visible() if arrow.source.kind == arrow.target.kind == "values"]
+    among = [arrow for arrow in values if arrow.source.lane == arrow.target.lane and arrow.source.step != FIXED]
+    first, second = ([layout.route(a) for a in among if a.mark == mark] for mark in ("first", "second"))
+    for one in first:
+        for other in second:
+            assert np.hypot(*np.subtract(one.mark, other.mark)) >= 20
+            assert tuple(points(one.path)[-1]) != tuple(points(other.path)[-1])
+    for group in root.iter(SPACE + "g"):
+        if group.get("class") == "th-gone" and group.find(f"{SPACE}rect[@class]") is not None:
+            said = [text.text for text in group.findall(SPACE + "text")]
+            assert not any(re.fullmatch(r"(norm )?[-\d.e]+", text) for text in said)

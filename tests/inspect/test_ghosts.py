@@ -430,3 +430,11 @@ def test_ghosts_begin_where_a_graph_was_cut_off_and_the_text_names_the_largest_o
         alone = [size for size, own in zip(sizes, severed) if own is kind]
         assert alone == sorted(alone, reverse=True)
     assert f"at cut {answer.rows[0][0]} of" in answer.text
+    assert f"do not compare: inspect.without(tape, {answer.rows[0][0]}) says" in answer.text
+
+
+def test_ghosts_with_respect_to_one_value_compare():
+    x = th.tensor(2.0, requires_grad=True)
+    with th.record(ghosts=True) as tape:
+        (x.detach() * x.detach() * x).backward()
+    assert len(th.inspect.ghosts(tape).rows) == 2 and "compare" not in th.inspect.ghosts(tape).text

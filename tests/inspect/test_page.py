@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from reading import Reader, browser, held
-from recordings import by_hand, overlong, penalized, skipping
+from recordings import by_hand, crossing, overlong, penalized, skipping
 from recordings import trained as recorded
 
 import tinyhyper as th
@@ -50,15 +50,6 @@ def chain(length):
     with th.record() as tape:
         for _ in range(length):
             x = th.tanh(x)
-    return tape
-
-
-def crossing():
-    """A graph in which a value is read both with a cut and without, and another runs past both."""
-    a, b = th.tensor([1.0, 2.0], requires_grad=True), th.tensor(3.0, requires_grad=True)
-    with th.record(ghosts=True) as tape:
-        y = th.tanh(a * b)
-        th.sum(y * y.detach("held") + a).backward()
     return tape
 
 

@@ -15,10 +15,12 @@ from recordings import run, skipping, stacks, trained
 
 import tinyhyper as th
 from tinyhyper import inspect
+from tinyhyper.inspect.bands import band
 from tinyhyper.inspect.figure import figure, steps_of
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.groups import named
 from tinyhyper.inspect.paths import Paths
+from tinyhyper.inspect.picture import Drawing
 from tinyhyper.inspect.shapes import Key
 from tinyhyper.optim import SGD, descend
 from tinyhyper.plain import short
@@ -279,12 +281,32 @@ def test_a_backward_pass_went_through_a_value_without_a_grad(ghosts):
 def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, seed):
     answer = inspect.paths(multiplied(horizon, weights, seed, horizon + 1), "alpha")
     caption = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 0")[0]
+    assert ("Paths with the same boxes form a group." in caption) == ("group" in answer.columns)
+    assert ("negative share" in answer.text) == any(row[2].startswith("-") for row in answer.rows)
     whole = int(re.search(r"along (\d+) path", caption)[1])
     each = r"(?:(\d+) paths )?(?:[Tt]hrough|[Dd]irectly) ?[^:;]*: "
     told = [int(many or 1) for many in re.findall(each, caption)]
     more = re.findall(r"; and (\d+) more\.|(\d+) paths? more in other groups\.", caption)
     rest = sum(int(one or other) for one, other in more)
     assert sum(told) + rest == (whole if told else 0) and bool(told) == (whole > 1)
+
+
+@given(stacks, st.integers(1, 3))
+@example("sgd(0.05)", 2)
+def test_a_band_runs_beside_its_arrow_and_not_below_it(stack, steps):
+    shown = figure(run(f"{stack}/sgd(1e-3)", steps, create_graph=True)[0])
+    layout = Drawing(shown).layout
+    for arrow in shown.arrows:
+        if arrow.flow == "kept" and arrow.source.lane == arrow.target.lane and arrow.source.kind != "loss":
+            ways = [points(route.path) for route in (layout.route(arrow), band(layout, arrow, "start"))]
+            assert min(np.hypot(*np.subtract(x, y)) for x in ways[0] for y in ways[1]) >= 10
+
+
+@pytest.mark.parametrize("rule", ["adam", "adagrad", "rmsprop"])
+def test_a_constant_that_the_heading_names_has_no_box_at_a_step_without_the_others(rule):
+    tape = trained(f"{rule}(0.01, horizon=2)/sgd(1e-4)", 3, ghosts=True, create_graph=True)
+    said = [text for text, _ in texts(ElementTree.fromstring(inspect.paths(tape, "alpha").svg()))]
+    assert [text for text in said if re.search(r"\beps\b", text)] == ["fixed: eps"]
 
 
 @given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 9))

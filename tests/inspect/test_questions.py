@@ -699,6 +699,47 @@ def test_a_gradient_that_only_rounding_makes_is_told_from_a_small_one(scale):
     assert asked("sgd(1e-3)/sgd(1e-9)", "alpha[1]", 1e-3 * min(scale, 1.0)).startswith("It is not zero: ")
 
 
+class Differs(th.optim.Optimizer):
+    """A rule that takes out of its average what it has put there."""
+
+    table = {"alpha": 0.01, "rho": 0.5}
+    state = {"m": 0.0}
+
+    @staticmethod
+    def rule(w, g, m, *, alpha, rho):
+        m = rho * m + rho * g
+        return w - alpha * (m - rho * g + 3.0 * g), m
+
+
+@given(
+    st.sampled_from([(th.optim.Adam, "beta1", 0.9), (th.optim.AdamW, "beta1", 0.9), (Differs, "rho", 0.5)]),
+    st.lists(st.floats(0.1, 3.0), min_size=1, max_size=3),
+    st.floats(0.1, 0.8),
+)
+@example((th.optim.Adam, "beta1", 0.9), [1.0, 2.0], 0.5)
+@example((Differs, "rho", 0.5), [1.0, 2.0], 0.25)
+def test_the_line_in_which_a_change_cancels_is_written_and_does_not_change(rule, starts, other):
+    """Text and picture say the same. The line is computed as it is written, with two values of the hyperparameter."""
+    cls, name, value = rule
+    params = {f"w{n}": start for n, start in enumerate(starts)}
+    optimizer = cls(0.01, optimizer=SGD(1e-9))
+    answer = inspect.why_zero(trained(optimizer, 2, params, ghosts=True), f"{name}[1]")
+    assert answer.text in " ".join(ElementTree.fromstring(answer.svg()).find(SPACE + "desc").text.split())
+    states = [f"{w}.m[1]" for w in params]
+    told = answer.text.split(f"{', '.join(states)} do{'es' * (len(states) == 1)}, but this change cancels in ")[1]
+    for w, start in params.items():
+        by = told.partition("the division by ")[2]
+        line = f"{w}.m[1] / ({by[:-1]})" if by else next(one for one in told[:-1].split(", in ") if f"{w}." in one)
+        found = []
+        for one in (value, other):
+            m = one * start if cls is Differs else (1 - one) * start
+            text = line
+            for read, number in {f"{w}.m[1]": m, f"{name}[1]": one, f"∂loss[0]/∂{w}[0]": start, "t[1]": 1}.items():
+                text = text.replace(read, repr(number))
+            found.append(eval(text))
+        assert found[0] == pytest.approx(found[1], abs=1e-12)
+
+
 @given(stacks, st.integers(0, 5))
 @example("adam(0.05)", 0)
 def test_why_zero_asks_of_a_value_whose_gradient_could_be_there_and_gives_a_reason_for_each_path(stack, seed):
@@ -752,6 +793,16 @@ def test_what_was_zero_has_its_step_and_is_drawn():
     assert "On the other paths, the gradient with respect to mu[1] is 0" in " ".join(
         ElementTree.fromstring(inspect.why_zero(tape, "kappa").svg()).itertext()
     )
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("level, states", [("sgd(0.1)", False), ("sgd(0.1, mu=0.5)", True), ("adam(0.1)", True)])
+def test_what_never_has_a_graph_is_told_in_text_and_picture(level, states, create_graph):
+    answer = inspect.cuts(trained(f"{level}/sgd(1e-4)", 3, create_graph=create_graph))
+    told = ["gradients of a plain backward()"] * (not create_graph) + ["states before the first step"] * states
+    words = f"{' and '.join(told).capitalize()} have no graph."
+    for text in (answer.text, ElementTree.fromstring(answer.svg()).find(SPACE + "desc").text):
+        assert (words in text) == bool(told) == ("have no graph" in text)
 
 
 def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .ghosts import Rerun, cotangents, size, sweeps
+from .graph import Graph
 from .records import Place, Recording
 
 ROLES = ("weights", "hyperparameter")
@@ -49,7 +50,8 @@ def arrivals(tape: Recording) -> list[Arrival]:
     places = tape.ghosts.places
     without = {key: np.asarray(places.get(key[1], 0.0) + part) for key, part in more.items()}
     known = {key: places[key[1]] for key in more if key[1] in places}
-    differ = [k for k in more if k not in known or not np.array_equal(known[k], without[k], equal_nan=True)]
+    graph = Graph(tape)
+    differ = [key for key in more if key not in known or not graph.alike(key[1], known[key], without[key])]
     order = sorted(differ, key=lambda key: (key[0], more[key].ndim > 0, key[1]))
     return [Arrival(cut, place, size(without[cut, place])) for cut, place in order]
 

@@ -156,15 +156,21 @@ class Equation:
 
     def _text(self, output: int) -> str:
         """The equation of an output, in which the others have their names."""
+        value = self.outputs[output]
+        first = self.outputs.index(value)
+        return self.line(value) if first == output or value not in self.lines else f"{{o{first}}}"
+
+    def line(self, value: int) -> str:
+        """The equation of a value, in which outputs have their names, but for itself; empty if it is too long."""
         terms = {value: Term(f"{{{value}}}") for value in range(self.operands)}
         terms |= {value: Term(text) for value, text in self.numbers.items()}
         for number, (name, reads) in self.lines.items():
             terms[number] = written(name, [terms[value] for value in reads])
             if len(terms[number].text) > LONGEST:
                 return ""
-            if number in self.outputs and self.outputs.index(number) != output:
+            if number in self.outputs and number != value:
                 terms[number] = Term(f"{{o{self.outputs.index(number)}}}")
-        return terms[self.outputs[output]].text
+        return terms[value].text
 
 
 def filled(text: str, operands: Sequence[str], outputs: Sequence[str]) -> str:

@@ -23,8 +23,9 @@ from .records import Cut, Place, Recording, walk
 from .scene import Flow, Scene
 from .shapes import Key
 from .text import listed, site
-from .zeros import Segment, Zeros, blamed, read_by
+from .zeros import Segment, Zeros, blamed, lost, read_by
 
+GROUPED = " Paths with the same boxes form a group."
 WAYS = 100  # ways through the boxes of a picture that are followed
 
 
@@ -56,6 +57,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         rows = [(*row, graph.meant(place, row[1])) for row in rows]
     if parts:
         text = _came(graph, place, gradient, losses, parts)
+        against = any(value * sum(values) < 0 for value in values)
+        text += " A path with a negative share works against the others." if against else ""
     else:
         text = (
             f"backward() left {graph.left(place, graph.number(gradient))} in the .grad of {name}. This recording holds "
@@ -80,7 +83,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         columns, rows = (*columns, "group"), [(*row, name) for row, name in zip(rows, names)]
         some = [g.words([one for one, name in zip(each, names) if name == g.name], most, called) for g in groups[:most]]
         more = sum(group.number for group in groups[most:])
-        lines = "\n".join(["", *some, *([f"{count(more, 'path')} more in other groups."] if more else [])])
+        text += GROUPED
+        lines = "\n".join([GROUPED, *some, *([f"{count(more, 'path')} more in other groups."] if more else [])])
 
     def flow(boxes: Mapping[Place, Key]) -> Flow:
         """What came along each arrow of the picture, by which groups of paths, and which of them most."""
@@ -102,8 +106,8 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
 def why_zero(tape: Recording, of: str) -> Answer:
     """Why a hyperparameter's gradient is zero or missing: no path, a path that is cut, or a product that is 0.
 
-    of: as in `paths`. Raises ArgumentError for an unknown name, with the names there are, DtypeError if it is not a
-    string.
+    of: "alpha", at the last step where its gradient is 0, or as in `paths` if it is 0 nowhere; or "alpha[2]" at a step.
+    Raises ArgumentError for an unknown name, with the names there are, DtypeError if it is not a string.
     """
     graph = Graph(tape)
     place = _asked(graph, of, zero=True)
@@ -149,11 +153,11 @@ def _numerically(graph: Graph, question: str, place: Place, gradient: Place) -> 
     parts.sort(key=lambda part: (-abs(size(part.value)) if abs(size(part.value)) > bound else 0.0, part.through[1:]))
     read: dict[str, Zeros] = {}  # by reason
     rows = [(_path(graph, part), size(part.value), _because(graph, found, part, bound, read)) for part in parts]
-    caption = text + blamed(graph, name, [*read.values()])
+    text += blamed(graph, name, [*read.values()])
     if reasons := listed(why for *_, why in rows if why and why not in read):
-        caption += f" On the other paths, {reasons}." if read else f" {reasons[:1].upper()}{reasons[1:]}."
+        text += f" On the other paths, {reasons}." if read else f" {reasons[:1].upper()}{reasons[1:]}."
     answering = {zero for each in read.values() for zero in each.blamed}
-    scene = Scene(tape, question, caption, parts[0].through if parts else [place], asked=[place, gradient, *answering])
+    scene = Scene(tape, question, text, parts[0].through if parts else [place], asked=[place, gradient, *answering])
     return Answer(question, text, ("path", "contribution", "because"), rows, draw=scene.draw)
 
 
@@ -175,7 +179,8 @@ def _because(graph: Graph, paths: Paths, part: Part, bound: float, read: dict[st
         made = [(node.number, n) for n in read_by(graph, node) if n]
         made = [each for each in made if any(edge.place == part.through[-1] for edge in graph.sources(each))]
         changed = [each for each in made if Segment(paths.rerun, each, part.through[-1]).flows()]
-        read[why] = Zeros(f"{node.op}", part.through[-2], zeros, changed)
+        how = lost(paths.rerun, graph, node, [n for _, n in changed], part.through[-1])
+        read[why] = Zeros(f"{node.op}", part.through[-2], zeros, changed, how)
         return why
     if step is not None and (number := step.flat()) is not None:
         return f"the derivative of {graph.nodes[number].op} is 0 there, {site(graph.nodes[number])}"

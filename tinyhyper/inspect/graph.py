@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from ..finite import norm
 from ..plain import NOUGHT, Printed, short
 from .names import Names
 from .records import STRENGTH, Cut, Edge, Flow, Label, Place, Recording, by_target, walk
@@ -123,7 +126,21 @@ class Graph(Names):
 
     def gradients(self, place: Place) -> list[Place]:
         """All that backward passes left there, oldest first."""
-        return [(node.number, 0) for node in self.nodes if node.kind == "gradient" and node.of == place]
+        return self._graded.get(place, [])
+
+    @cached_property
+    def _graded(self) -> dict[Place, list[Place]]:
+        found: dict[Place, list[Place]] = defaultdict(list)
+        for node in self.nodes:
+            if node.kind == "gradient" and node.of is not None:
+                found[node.of].append((node.number, 0))
+        return found
+
+    def alike(self, place: Place, old: np.ndarray, new: np.ndarray) -> bool:
+        """Whether two gradients with respect to a value are the same, or both 0 up to rounding."""
+        if np.array_equal(old, new, equal_nan=True):
+            return True
+        return max(norm(old), norm(new)) <= self.bound(place)
 
     def meant(self, place: Place, gradient: float | None) -> float | None:
         """A gradient in the coordinate of a value, as one with respect to the value itself; None where there is none,

@@ -191,7 +191,8 @@ class Layout:
                 low = 6 if (source, target, "kept") in self.arrows else 0
                 return _riser(x0 + right, y0, x1 - left, y1 + low, self.up[1])
             case "values", "gradient" if source.step == target.step and source.lane == target.lane:
-                return _level(x0 + right, x1 - left, y1 - 11, x1 - left)
+                low = 12 if apart else -11  # a band runs below what backward() leaves
+                return _level(x0 + right, x1 - left + apart / 2, y1 + low, x1 - left)
             case "values", "gradient" if source.step == target.step and source.lane < target.lane:
                 return _riser(x0 + right, y0 - 8, x1 - left, y1 + 11, self.up[0])
             case "values", _ if source.lane > target.lane and self._later(source, target):
@@ -200,11 +201,6 @@ class Layout:
             up, down = -up, -down
         side = 0.6 if x1 > x0 else -0.6
         return _line(x0 + side * right, y0 + down, x1 - side * left + aside, y1 - up)
-
-    def alone(self, arrow: Arrow) -> bool:
-        """Whether an arrow of constants begins where their lane has no box."""
-        lane, step = arrow.source.lane, arrow.target.step
-        return arrow.source.step == FIXED and lane not in self.bars and Key(lane, step, "values") not in self.boxes
 
     def _nearer(self, arrow: Arrow) -> bool:
         """Whether values of the same lane lead to the target of an arrow from a later step, too."""

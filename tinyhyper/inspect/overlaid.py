@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .canvas import HALL, SLIDE, Picture
-from .layout import CONSTANT, HEADER, LOW, Layout, Route, between, elbow
+from .layout import ASIDE, BESIDE, CONSTANT, HEADER, LOW, Layout, Route, between, elbow
 from .letters import fitted
 from .picture import LINE, TIP, Drawing
 from .rows import SMALL
@@ -42,10 +42,6 @@ class Lanes(Layout):
             return super().still(lane)
         return 14, self.rail(lane), HEADER - SIDE - 14, 22
 
-    def alone(self, arrow: Arrow) -> bool:
-        """Whether an arrow of constants begins where their lane has no box."""
-        return False
-
     def route(self, arrow: Arrow, apart: float = 0) -> Route:
         """Where an arrow runs."""
         source, target = arrow.source, arrow.target
@@ -60,11 +56,23 @@ class Lanes(Layout):
             path = f"M{side:g} {y0 - 8:g} H{side + 14:g} V{y:g} H{x1:g} V{y1 + self.height(target) / 2:g}"
             return Route(path, (x1, y))
         values = source.kind == target.kind == "values"
+        if values and source.lane == target.lane and not self._free(source, target.step):
+            return self._past(arrow, top)
         if values and source.lane > target.lane and FIXED < source.step < target.step:
             x0, y0 = self.center(source)
             side = self.wide / 2
             return between(x0 + side - 14, x1 - side + 34, y0 + self.height(source) / 2, top, x1)
         return super().route(arrow, apart)
+
+
+    def _past(self, arrow: Arrow, top: float) -> Route:
+        """Over the boxes of later steps, and down to the top of the last: the arrows from those come to its side."""
+        flows = [flow for flow in BESIDE if (arrow.source, arrow.target, flow) in self.arrows]
+        own, side, bend = ASIDE * flows.index(arrow.flow), self.wide / 2, 8
+        x0, x1, y = self.center(arrow.source)[0] + side - 14 - own, self.center(arrow.target)[0] - side, top - 17 + own
+        end = x1 + 22 + own
+        path = f"M{x0:g} {top:g} V{y + bend:g} Q{x0:g} {y:g} {x0 + bend:g} {y:g} H{end - bend:g}"
+        return Route(f"{path} Q{end:g} {y:g} {end:g} {y + bend:g} V{top:g}", (x1 - 76, y))
 
 
 class Overlaid(Drawing):

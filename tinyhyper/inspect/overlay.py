@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from .shapes import FIXED, Alone, Arrow, Box, Figure, Key, Mark
 
 T = TypeVar("T")
+NO_NUMBERS: dict[str, Any] = {"norms": {}, "meant": {}, "number": None}  # in the picture are those of the second
 CHANGED: tuple[Mark, ...] = ("cut-first", "cut-second", "value-first", "value-second")
 
 
@@ -57,7 +58,9 @@ def overlay(first: Figure, second: Figure) -> Figure:
         for key, box in second.boxes.items()
     }
     boxes |= {
-        key: replace(box, mark="first", rule=None) for key, box in first.boxes.items() if key not in second.boxes
+        key: replace(box, **NO_NUMBERS, names=dict.fromkeys(box.names), mark="first", rule=None)
+        for key, box in first.boxes.items()
+        if key not in second.boxes
     }
     fixed, alone = {}, {}
     for lane in {**second.fixed, **first.fixed}:

@@ -14,7 +14,7 @@ from ..plain import NOUGHT
 from .bands import Joint, amounts, band, joint_of, spread, told
 from .canvas import HALL, SLIDE, Canvas, Picture, corners
 from .captions import BRANCH, CARRY, LEGEND, Captions, column, numbered
-from .layout import BAR_HEIGHT, CONSTANT, HEADER, LOW, Layout
+from .layout import BAR_HEIGHT, HEADER, LOW, Layout
 from .legend import ROUNDING, Legend, texts
 from .letters import clip, first, wide
 from .rows import SMALL, rows, usual
@@ -58,6 +58,7 @@ class Drawing(Canvas):
         norms: Collection[Key] = (),
         least: int = 0,
     ) -> None:
+        shown = shown if shown.alone is not None else shown.boxed()
         self.figure, self.captions, self.ghosts, self.asked = shown, Captions(shown), ghosts, asked
         found = [self.captions.find(box) for box in trail]
         self.joints = [joint_of(shown, *pair, self.captions.name) for pair in (*pairwise(found), *moves)]
@@ -192,10 +193,8 @@ class Drawing(Canvas):
             place = (x, self.layout.below(arrow.source)) if below else (x + 26, y + 17)
             self.write(*place, arrives, "th-small", group, "end" if below else "start")
         fixed = arrow.source.step == FIXED and arrow.source.lane not in self.layout.bars
-        if fixed and not (self.layout.alone(arrow) or self.layout.skips) and self.figure.alone is None:
+        if fixed and not self.layout.skips and self.figure.alone is None:
             self.write(x + 6, (y + end) / 2 + 4, self.captions.still(arrow.source.lane), "th-small", group)
-        if self.layout.alone(arrow):
-            self._fixed(arrow.source.lane, x - 16, y - 11, self.layout.wide / 2 - CONSTANT + 28, 22)
 
     def _scissors(self, x: float, y: float, arrow: Arrow) -> None:
         group = self.scissors(x, y, self._style_of(arrow) + (" th-gone" if arrow.gone else ""))

@@ -127,6 +127,16 @@ class Figure:
         where = {place: key for place, key in self.where.items() if key in boxes}
         return replace(self, steps=shown, boxes=boxes, arrows=arrows, fixed=fixed, where=where)
 
+    def boxed(self) -> Figure:
+        """Without arrows of constants where their lane has no box at the step: the lane's heading names them."""
+        lanes = {key.lane for key in self.boxes}
+
+        def begins(arrow: Arrow) -> bool:
+            (lane, step, kind), target = arrow.source, arrow.target
+            return step != FIXED or lane not in lanes or (lane, target.step, kind) in self.boxes
+
+        return replace(self, arrows=[arrow for arrow in self.arrows if begins(arrow)])
+
     def until(self, last: int) -> Figure:
         """Its steps up to one, without the values after it."""
         steps = [step for step in self.steps if step <= last]

@@ -46,7 +46,7 @@ def cuts(tape: Recording) -> Answer:
         text += f"At {some} of them the value had a graph, along which the gradient would flow on."
         each = [f"{sum(own)} of {len(own)} with {reason}" for reason, own in reasons.items()]
         begin = " cuts with " if reasons.keys() <= {UNTOLD} else " cuts with the reason "
-        caption = f"{text[:-1]}: at {', '.join(each).replace(' with ', begin, 1)}."
+        caption = f"{text[:-1]}: at {', '.join(each).replace(' with ', begin, 1)}.{_bare(graph)}"
         arrows = figure(tape).arrows if steps_of(tape) else []
         shown = {cut.number: cut.step for arrow in arrows for cut in arrow.cuts}
         if steps_of(tape) and len(shown) < len(tape.cuts):
@@ -54,11 +54,21 @@ def cuts(tape: Recording) -> Answer:
             made = f", made by step{'s' * (len(steps) > 1)} {' and '.join(map(str, steps))}" if steps else ""
             caption += f" The picture shows {len(shown)} of them{made}."
     if severed < len(tape.cuts):
-        text += " At the others it would end without the cut, too."
+        text += " At the others it would end without the cut, too." + _bare(graph)
     text += " A cut lets the value pass, and stops the gradient."
     columns = ("reason", "line", "cuts", "had a graph", "number and value of each in the last step")
     question = "Which edges are cut, where and why?"
     return Answer(question, text, columns, rows, draw=Scene(tape, question, caption).draw)
+
+
+def _bare(graph: Graph) -> str:
+    """In words, what of that which was cut never has a graph."""
+    idle = [cut.place for cut in graph.cuts if not cut.severed]
+    given = [graph.label(place) for place in idle if graph.nodes[place[0]].kind != "operation"]
+    told = ["gradients of a plain backward()"] if any(graph.nodes[number].of for number, _ in idle) else []
+    told += ["states before the first step"] if any(label and label.role == "state" for label in given) else []
+    words = " and ".join(told)
+    return f" {words[0].upper()}{words[1:]} have no graph." if told else ""
 
 
 def ghosts(tape: Recording) -> Answer:
@@ -108,6 +118,9 @@ def _largest(graph: Graph, found: Sequence[Cut], zero: Collection[int]) -> str:
     if some:
         text += f" The largest of these is {graph.left(some[0].place, some[0].ghost)}, at cut {some[0].number} of "
         text += f"{graph.cut_name(some[0])}."
+    if len({graph.known(cut.place, timeless=True) or cut.place for cut in some}) > 1:
+        text += " Ghosts with respect to different values do not compare: "
+        text += f"inspect.without(tape, {some[0].number}) says what changes without this cut."
     for cuts, what in ((wild, "not finite"), (none, "0 up to rounding" if any(cut.ghost for cut in none) else "0")):
         where = listed(f"at cut {cut.number} of {graph.name(cut.place)}" for cut in cuts)
         text += f" {count(len(cuts), 'ghost')} {'is' if len(cuts) == 1 else 'are'} {what}: {where}." if cuts else ""
@@ -128,7 +141,7 @@ def without(tape: Recording, cut: Cut | int) -> Answer:
     asked: list[Place] = []
     for place in sorted(after, key=lambda place: (place != made.place, place)):
         old, new, node = before.get(place), after[place], tape.node(place)
-        if old is not None and np.array_equal(old, new, equal_nan=True):
+        if old is not None and graph.alike(place, old, new):
             continue
         name = graph.tuned(place) or (f"leaf of {site(node)}" if node.kind == "leaf" else None)
         if name is not None:

@@ -5,15 +5,17 @@ another at 1.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.tape import backward, recording, unwatched
 from ..core.tensor import Tensor, apply, leaf
 from ..finite import norm
+from .equation import Equation, filled
 from .ghosts import Rerun
 from .graph import Graph
+from .opened import Rule, equations
 from .records import Node, Place, by_target, walk
 from .text import listed
 
@@ -24,12 +26,14 @@ class Zeros(NamedTuple):
     """What an operation read that is 0, and to blame for a derivative of 0.
 
     made: what does not change with the value in question.  changed: the states that it made, which do.
+    lost: where their change cancels on the way to what does not, in words.
     """
 
     op: str
     made: Place
     blamed: list[Place]
     changed: list[Place]
+    lost: str
 
 
 def blamed(graph: Graph, name: str, read: Sequence[Zeros]) -> str:
@@ -45,8 +49,9 @@ def blamed(graph: Graph, name: str, read: Sequence[Zeros]) -> str:
         same = listed(map(graph.name, sorted(made)))
         text += f" So {same} {'does' if len(made) == 1 else 'do'} not change with {name}."
         if states:
-            text += f" {listed(map(graph.name, states))} {'does' if len(states) == 1 else 'do'}, but this change is "
-            text += f"lost where {op} computes {same}."
+            lost = [f"in {each.lost}" if each.lost else f"where {op} computes {graph.name(each.made)}" for each in mine]
+            text += f" {listed(map(graph.name, states))} {'does' if len(states) == 1 else 'do'}, but this change "
+            text += f"cancels {listed(lost)}."
     return text
 
 
@@ -57,6 +62,52 @@ def read_by(graph: Graph, node: Node) -> list[int]:
     lines, outputs = ([], range(len(node.outputs))) if inside is None else (inside.lines, inside.outputs)
     read = walk(outputs[:1], lambda number: lines[number - first][1] if number >= first else ()) if lines else outputs
     return [n for n, number in enumerate(outputs) if number in read]
+
+
+def lost(rerun: Rerun, graph: Graph, node: Node, outputs: Collection[int], target: Place) -> str:
+    """The line of a fused operation in which the change of some outputs with a target cancels; empty if none does."""
+    op = rerun.program.calls[node.number][0]
+    found = equations(graph, [node.number]).get(node.number)
+    if found is None or not outputs:
+        return ""
+    expression, edges = op.expression, graph.into[node.number]
+    values = [Tensor(np.asarray(rerun.tensors[edge.place].array, float)) for edge in edges]
+    for value, edge in zip(values, edges):
+        if edge.place == target and edge.flow == "kept":
+            leaf(value)
+    values += [Tensor(np.asarray(constant, float)) for constant in expression.constants]
+    ends = [value.edge for value in values if value.edge is not None]
+    first, reached, still = len(values), {expression.outputs[n] for n in outputs}, list[int]()
+    with recording(), unwatched():
+        sizes = [_size(value, ends) for value in values]
+        for number, (line, args) in enumerate(expression.lines, start=first):
+            values.append(apply(line, [values[arg] for arg in args], {})[0])
+            sizes.append(_size(values[-1], ends))
+            if number not in reached and not reached.isdisjoint(args):
+                reached.add(number)
+                still += [number] if sizes[-1] <= ROUNDING * max(sizes[arg] for arg in args) else []
+    written = [number for number in still if number in found.lines]
+    return _written(found, Rule(graph, node.number, found), written[0]) if written else ""
+
+
+def _written(equation: Equation, rule: Rule, number: int) -> str:
+    """A line of a fused operation with the names of what is read, or what it divides by."""
+    name, reads = equation.lines[number]
+    text = filled(equation.line(reads[1] if name == "divide" else number), [*rule.called.values()], rule.gives)
+    return f"the division by {text}" if text and name == "divide" else text
+
+
+def _size(value: Tensor, ends: Sequence[Any]) -> float:
+    """How large the derivative of a value is with respect to leaves."""
+    if value.edge is None:
+        return 0.0
+    found = backward([(value.edge, _seed(value))], ends, retain_graph=True, create_graph=False)
+    return norm(np.array([norm(gradient.array) for _, gradient in found]))
+
+
+def _seed(value: Tensor) -> Tensor:
+    """A cotangent without round numbers: with ones, 8 * 1 - 4 * 2 would be 0."""
+    return Tensor(np.sqrt(np.linspace(2.0, 3.0, value.size)).astype(value.dtype).reshape(value.shape))
 
 
 class Segment:
@@ -117,10 +168,8 @@ class Segment:
                 op, call, _ = rerun.program.calls[number]
                 made.update({(number, n): output for n, output in enumerate(apply(op, operands, call))})
             output = made[self.place]
-            seed = np.sqrt(np.linspace(2.0, 3.0, output.size))  # no round numbers: 8 * 1 - 4 * 2 would be 0
-            seed = seed.astype(output.dtype).reshape(output.shape)
             ends = {place: tensor.edge for place, tensor in made.items() if tensor.edge is not None}
-            seeds = [(ends[self.place], Tensor(seed))]
+            seeds = [(ends[self.place], _seed(output))]
             found = backward(seeds, [*ends.values()], retain_graph=False, create_graph=False)
         slopes = {place: np.zeros(()) for place in ends}
         return slopes | {[*ends][n]: gradient.array for n, gradient in found}
