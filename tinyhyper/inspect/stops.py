@@ -52,7 +52,7 @@ def cuts(tape: Recording) -> Answer:
         if steps_of(tape) and len(shown) < len(tape.cuts):
             steps = sorted({*shown.values()})
             made = f", made by step{'s' * (len(steps) > 1)} {' and '.join(map(str, steps))}" if steps else ""
-            caption += f" The picture shows {len(shown)} of them{made}."
+            caption += f" The picture shows {len(shown)} of the cuts{made}."
     if severed < len(tape.cuts):
         text += " At the others it would end without the cut, too." + _bare(graph)
     text += " A cut lets the value pass, and stops the gradient."
