@@ -42,8 +42,8 @@ def kept_alive(tape: Recording) -> Answer:
             f"When the recording ended, {count(len(nodes), 'node')} {'was' if len(nodes) == 1 else 'were'} alive: "
             f"{counted(_said(graph, (number, 0)) for number in nodes)}. {count(len(arrays), 'array')}, "
             f"{amount(found[-1].bytes)} in all, {'is' if len(arrays) == 1 else 'are'} kept for a backward pass: "
-            f"{counted(_said(graph, place) for place in arrays)}. A backward pass that reaches a node reads its arrays, "
-            "and then releases it."
+            f"{counted(_said(graph, place) for place in arrays)}. A backward pass that reaches a node reads its "
+            "arrays, and then releases it."
         )
         if any(label and (label.role, label.name) == STEP_NUMBER for label in map(graph.label, arrays)):
             text += " t is the number of a level's step."
@@ -127,7 +127,9 @@ def first_nonfinite(tape: Recording) -> Answer:
 
 def _until(tape: Recording, step: int, last: int) -> str:
     """Until when a node is alive after a step. last: the last step at whose end it is."""
-    return "still alive at the end" if last >= len(tape.ends) else "the next step" if last == step else f"step {last + 1}"
+    if last >= len(tape.ends):
+        return "still alive at the end"
+    return "the next step" if last == step else f"step {last + 1}"
 
 
 def _own(graph: Graph, nodes: Collection[int]) -> str:
