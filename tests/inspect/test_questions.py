@@ -815,7 +815,8 @@ def test_the_picture_of_the_cuts_tells_how_many_of_each_reason_cut_off_a_graph()
     assert told["gradient"][0] == 0
     assert f"At {len(severed)} of them the value had a graph, along which" in inspect.cuts(tape).text
     drawn = {cut.number for arrow in figure(tape).arrows for cut in arrow.cuts}
-    assert len(drawn) < len(tape.cuts) and f"The picture shows {len(drawn)} of the cuts, made by steps 2 and 3." in words
+    assert len(drawn) < len(tape.cuts)
+    assert f"The picture shows {len(drawn)} of the cuts, made by steps 2 and 3." in words
 
 
 def test_a_recording_without_cuts_and_steps_is_said_to_be_so():
