@@ -192,6 +192,47 @@ def test_what_was_recorded_is_told_from_what_comes_past_a_cut_that_is_switched_o
     assert "every cut made" not in reader.says() and "loss[2]" not in reader.says()
 
 
+def test_weights_stand_in_the_order_of_params_and_their_gradients_have_a_norm_together(reader):
+    """The loss reads v first; the pictures have the order of params, too."""
+    params = {"u": [0.5, 1.5], "v": [-0.7, 0.1]}
+    tape = recorded("sgd(0.1, mu=0.5)/sgd", 2, params, lambda of: th.sum(of["v"] * 2.0 + of["u"]) ** 2.0, ghosts=True)
+    assert [node.outputs[0].label.name for node in tape.nodes if node.kind == "leaf" and node.step == 0][0] == "v"
+    reader.open(tape)
+    assert reader.ask("return [...explorer.lanes.lanes.get(0).names]") == ["u", "v"]
+    reader.ask("if (explorer.lanes.apart(0)) explorer.toggleLane(0)")
+    captions = "[...explorer.lanes.boxes.values()].filter((box) => box.lane === 0 && box.kind === 'gradient')"
+    for step, caption in reader.ask(f"return {captions}.map((box) => [box.step, captionOf(box, explorer.tape)])"):
+        left = [node for node in tape.nodes if node.of and node.step == step]
+        own = [node.outputs[0].norm for node in left if tape.output(node.of).label.role == "weights"]
+        assert len(own) == 2
+        assert number(caption.split("norm ")[1]) == pytest.approx(np.hypot(*own), rel=1e-3)
+
+
+def test_what_stands_beside_a_number_is_whole_or_left_out(reader):
+    reader.open(recorded("sgd(0.05, mu=0.3)/sgd(0.001)", 3, {"u": 1.5, "v": -0.7}))
+    captions = "[...explorer.lanes.boxes.values()].map((box) => captionOf(box, explorer.tape))"
+    assert not [text for text in reader.ask(f"return {captions}") if "with" in text and text.endswith("…")]
+
+
+def test_from_far_away_all_gradients_are_called_alike(reader):
+    reader.size(1280, 720)
+    reader.open(recorded("sgd(0.05, mu=0.3)/sgd(0.001)/sgd(1e-5)", 3, ghosts=True))
+    reader.ask("explorer.all()")
+    far = reader.ask("return explorer.cy.nodes('.gradient').map((node) => node.data('far').split('/')[0])")
+    assert {*far} in ({"∂"}, {"∂loss"})
+    reader.size()
+
+
+def test_the_letters_of_numbers_are_in_the_legend_and_curves_say_their_steps(reader, tape):
+    reader.open(tape)
+    legend = reader.says("legend")
+    assert f"{NOUGHT}: 0 up to rounding" in legend and "u(…): a coordinate" in legend and "alone:" in legend
+    axes = reader.ask("return [...document.querySelectorAll('.panel .axis')].map((one) => one.textContent)")
+    assert axes and {*axes} == {"step 0", str(tape.steps)}
+    reader.open(recorded("sgd/sgd", 1))
+    assert NOUGHT not in reader.says("legend") and "u(…)" not in reader.says("legend")
+
+
 @pytest.mark.parametrize("text", ["adam/sgd", "sgd(0.05, mu=0.3)/sgd(0.001)/sgd(1e-5)"])
 def test_no_number_on_an_arrow_reaches_a_box(reader, text):
     tape = recorded(text, 3, {"u": [1.5e-4, 0.0], "v": [-0.7, 0.1]}, ghosts=True)

@@ -264,8 +264,14 @@ function legend(tape) {
   const looks = tape.edges.map((edge) => tape.look(tape.flow(edge), edge.cut === null ? [] : [edge.cut]));
   const used = new Set([...looks, ...(tape.cuts.length ? ["asked"] : []), ...(tape.losses().length ? ["backward"] : [])]);
   const kappa = tape.nodes.some(({ outputs }) => outputs.some(({ label }) => label?.name === "alpha" && label.role === "hyperparameter" && label.level === 1));
-  const ghosts = tape.cuts.length ? [h("li", { class: "whole" }, mark("✂\uFE0E 1.6"), "ghost: the gradient that a cut stopped; of an array, its norm; alone: with all other cuts made")] : [];
-  const names = kappa ? [h("li", { class: "whole" }, "kappa: the alpha of level 1")] : [];
+  const ghosts = tape.cuts.length ? [h("li", { class: "whole" }, mark("✂\uFE0E 1.6"), "ghost: the gradient that a cut stopped; of an array, its norm")] : [];
+  const labels = tape.nodes.flatMap(({ outputs }) => outputs.map(({ label }) => label));
+  const letters = [...new Set(labels.map((label) => label?.coordinate).filter((one) => COORDINATES[one]).map(word))];
+  const said = [
+    kappa && "kappa: the alpha of level 1", tape.cuts.length > 0 && "alone: with all other cuts made",
+    tape.nil.gradients.size + tape.nil.cuts.size > 0 && `${NOUGHT}: 0 up to rounding`, ...letters.map((one) => `${one}(…): a coordinate`),
+  ].filter(Boolean);
+  const names = said.length ? [h("li", { class: "whole" }, said.join("; "))] : [];
   return Object.keys(dashes).filter((flow) => used.has(flow)).map((flow) => {
     const line = svg("path", { d: "M1 10H39", class: flow, "stroke-width": flow === "value" || flow === "idle" ? 1.5 : 3, "stroke-dasharray": dashes[flow] });
     return h("li", { title: SAYING[flow] }, mark(SIGNS[flow], line, flow), SAYING[flow].split(": ")[0]);

@@ -1,7 +1,7 @@
 "use strict";
 /* The curves under the graph: the loss, each hyperparameter and the memory over the steps; those of another run beside. */
 
-const CURVE = { width: 190, height: 78, left: 50, right: 8, top: 8, bottom: 8 };
+const CURVE = { width: 190, height: 78, left: 50, right: 8, top: 8, bottom: 20 };
 
 class Curves {
   /* curves: as `curves.py` makes them.  go: called with the step of a curve that was clicked. */
@@ -59,13 +59,14 @@ class Curves {
     const shown = runs.map((run, n) => ({
       kind: n ? "beside" : "first", run, values: new Map(run), dot: svg("circle", { r: 4, class: n ? "dot beside" : "dot" }), number: h("b", n ? { class: "beside" } : {}),
     })).filter(({ run }) => run.length);
-    const scales = ends.length ? [[high, 11], ...(low < high ? [[low, CURVE.height - 3]] : [])] : [];
+    const scales = ends.length ? [[high, 11], ...(low < high ? [[low, CURVE.height - CURVE.bottom + 3]] : [])] : [];
     const digits = Array.from({ length: 14 }, (_, n) => n + 4).find((n) => low === high || shortest(low, n) !== shortest(high, n)) ?? 17;
     const labels = scales.map(([value, height]) => svg("text", { x: 3, y: height, class: "scale" }, digits > 4 ? shortest(value, digits) : short(value)));
+    const axis = this.steps.map((step, n) => svg("text", { x: x(step), y: CURVE.height - 4, class: "axis", "text-anchor": n ? "end" : "start" }, n ? step : `step ${step}`));
     const ended = (run) => run.filter(([, value]) => value !== null).map(([, value]) => short(value));
     const told = shown.map(({ run }) => `from ${ended(run)[0]} to ${ended(run).at(-1)}`).join("; beside it ");
     const drawing = svg("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img", "aria-label": `${name} over the steps, ${told}` },
-      line, ...shown.map(({ run, kind }) => svg("path", { d: path(run), class: `curve ${kind}` })), ...crosses, ...labels, ...shown.map(({ dot }) => dot));
+      line, ...shown.map(({ run, kind }) => svg("path", { d: path(run), class: `curve ${kind}` })), ...crosses, ...labels, ...axis, ...shown.map(({ dot }) => dot));
     drawing.addEventListener("click", (event) => {
       const box = drawing.getBoundingClientRect();
       const at = ((event.clientX - box.left) / box.width) * CURVE.width;

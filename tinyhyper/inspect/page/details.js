@@ -260,7 +260,7 @@ function durationOf(seconds) {
 const SAYING = {
   kept: "kept: the gradient flows back along it",
   cut: "cut by detach(): the value passes, the gradient stops",
-  idle: "cut off no graph: the gradient would end here without the cut, too",
+  idle: "cut, no effect: the gradient would end here without the cut, too",
   asked: "without its cut: the gradient would flow back",
   value: "no gradient: a constant, or none was recorded",
   backward: "into .grad: backward() leaves a gradient there",

@@ -45,7 +45,7 @@ const isCounter = (label) => label?.role === "hyperparameter" && label.name === 
 function equations(tape, number) {
   const { texts = [""], called, first } = tape.formulas[number] ?? {};
   if (!texts.every(Boolean)) return [];
-  const mark = (edge) => (["cut", "asked"].includes(tape.flow(edge)) ? `${SIGNS[tape.flow(edge)]} ` : "");
+  const mark = ({ cut }) => (cut === null ? "" : `${tape.without.has(cut) ? SIGNS.asked : SIGNS.cut} `);
   const reads = tape.into[number].map((edge) => mark(edge) + called[edge.operand]);
   const fill = (text) => text.replace(/\{(o?)(\d+)\}/g, (_, output, n) => (output ? called[first + Number(n)] : reads[Number(n)]));
   return texts.map((text, n) => `${called[first + n]} = ${fill(text)}`);

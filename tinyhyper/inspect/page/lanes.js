@@ -15,7 +15,8 @@ class Lanes {
     this.boxes = new Map();
     this.where = new Map(); // the box of a place
     this.lanes = new Map();
-    tape.nodes.forEach((node) => node.outputs.forEach((output, n) => this._place(node, n, output.label)));
+    const moved = (node) => node.kind === "operation"; // a step moves weights in the order of params, a loss reads them in its own
+    for (const node of [...tape.nodes].sort((a, b) => moved(b) - moved(a))) node.outputs.forEach((output, n) => this._place(node, n, output.label));
     for (const node of tape.nodes) if (node.of !== null) this._placeGradient(node);
     for (const loss of this._losses().sort((a, b) => b[0] - a[0])) this._gather(loss);
   }
@@ -189,13 +190,17 @@ function titlesOf(box) {
 function amountsOf(box, tape) {
   const [place, more] = box.names.values();
   if (box.places.some((one) => tape.skips(one, box.kind === "values" ? null : numeric(tape.output(one).norm)))) return [SKIPPED];
+  if (more && box.kind === "gradient" && !box.lane) { // all weights move by one rule: their gradients have a norm together
+    const all = Math.hypot(...[...box.names.values()].map((one) => numeric(tape.output(one).norm)));
+    return [4, 3, 2].map((digits) => `norm ${short(all, digits)}`);
+  }
   if (!place || more) return [""];
   if (tape.waiting(place)) return [NONE_YET];
   if (tape.value(place) !== null) return [tape.told(place, tape.value(place))];
   return box.kind === "gradient" ? [4, 3, 2].map((digits) => tape.norm(place, digits)) : [""];
 }
 
-/* The two lines in a box, in letters of a size. */
+/* The two lines in a box, in letters of a size; in larger letters no gradient has its long name, whether that fits or not. */
 function captionOf(box, tape, size = LETTERS.size) {
   const names = [...box.names.keys()], room = roomOf(box, size);
   if (box.kind === "fixed") {
@@ -203,12 +208,13 @@ function captionOf(box, tape, size = LETTERS.size) {
     return `${held.join(", ")}, fixed: nothing tunes it`;
   }
   const number = amountsOf(box, tape).find((text) => fits(text, room, weightOf(box)));
-  const titles = titlesOf(box), at = box.kind === "values" ? `[${box.step}]` : "";
+  const titles = titlesOf(box).slice(box.kind === "gradient" && size > LETTERS.size ? 1 : 0), at = box.kind === "values" ? `[${box.step}]` : "";
   const title = titles.find((text) => fits(text, room, weightOf(box)))
     ?? fitted(titles.at(-1).slice(0, titles.at(-1).length - at.length), room - pen(at)) + at;
   const state = box.state.size ? `with ${[...box.state].sort().join(", ")}` : "";
   const held = names.length > 1 && box.kind === "values" ? names.map((name) => called(name, box.lane)).join(", ") : "";
-  return `${title}\n${fitted([number, state || held].filter(Boolean).join(", "), room)}`.trimEnd();
+  const second = [[number, state], [number, held]].map((parts) => parts.filter(Boolean).join(", "));
+  return `${title}\n${second.find((text) => fits(text, room, weightOf(box))) ?? fitted(second[1], room)}`.trimEnd();
 }
 
 /* How large letters can be in boxes that are seen from far away: no name is cut short that would not be nearby. */

@@ -28,8 +28,7 @@ Object.assign(Details.prototype, {
       if (cut.step !== step) continue;
       const place = [cut.source, cut.output], here = this.lanes.box(place);
       const id = here && here.kind !== "loss" ? here.id : keyOf(place); // what is cut inside a loss is not the loss
-      const { label } = this.tape.output(place), state = label?.role === "state" ? ofState(label.name) : "";
-      const key = `${id} ${cut.reason} ${state}`; // a norm of several states says nothing of either
+      const key = `${id} ${cut.reason} ${this.tape.kind(cut)}`; // a norm of several states says nothing of either
       if (!groups.has(key)) groups.set(key, { key, cuts: [], names: new Set() });
       groups.get(key).cuts.push(cut);
       groups.get(key).names.add(nameOfPlace(this.tape, this.lanes, place));

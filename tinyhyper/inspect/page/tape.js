@@ -219,17 +219,19 @@ class Tape {
     return flow === "cut" && !cuts.some((cut) => this.cuts[cut].severed) ? "idle" : flow;
   }
 
-  /* What kind of value was cut. */
+  /* What kind of value was cut. A state is called as its rule calls it. */
   kind({ source, output }) {
-    return this.output([source, output]).label?.role ?? "values";
+    const { label } = this.output([source, output]);
+    return label?.role === "state" ? ofState(label.name) : label?.role ?? "values";
   }
 
-  /* What stands on an arrow beside its ✂: what some of its cuts stopped, a line for each kind of value if it has cuts of
-     several. cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
+  /* What stands on an arrow beside its ✂: what some of its cuts stopped, of each kind of value if it has cuts of several:
+     of weights in a line, of states in another. cuts: of the arrow.  found: the numbers of cuts, with what each stopped. */
   stopped(cuts, found) {
     const kinds = new Map(), several = new Set(cuts.map((cut) => this.kind(this.cuts[cut]))).size > 1, alone = this.alone(cuts);
     for (const one of found) this._append(kinds, this.kind(this.cuts[one[0]]), one);
-    return [...kinds].map(([kind, stopped]) => `${several ? `${kind} ` : ""}${this.amount(stopped)}${alone}`).join("\n");
+    const [first, ...rest] = [...kinds].map(([kind, stopped]) => `${several ? `${kind} ` : ""}${this.amount(stopped)}`);
+    return [first, rest.join(", ")].filter(Boolean).map((line) => line + alone).join("\n");
   }
 
   /* A word for what is known of some cuts, by their numbers, while others are switched off that stop a gradient: it is
