@@ -55,10 +55,10 @@ ELEMENTWISE = {
     "cosh": (lambda x: th.cosh(x), [1.0, 800.0], "infinity at [1]: cosh(800)"),
     "arcsin": (lambda x: th.arcsin(x), [1.0, 2.0], "NaN at [1]: arcsin(2)"),
     "arccos": (lambda x: th.arccos(x), [1.0, 2.0], "NaN at [1]: arccos(2)"),
-    "square": (lambda x: th.square(x), [1.0, 1e200], "infinity at [1]: square(1e+200)"),
-    "multiply": (lambda x: x * 1e200, [1.0, -1e200], "-infinity at [1]: multiply(-1e+200, 1e+200)"),
-    "add": (lambda x: x + x, [1.0, 1.7e308], "infinity at [1]: add(1.7e+308, 1.7e+308)"),
-    "subtract": (lambda x: x - (-x), [1.0, 1.7e308], "infinity at [1]: subtract(1.7e+308, -1.7e+308)"),
+    "square": (lambda x: th.square(x), [1.0, 1e200], "infinity at [1]: square(1e200)"),
+    "multiply": (lambda x: x * 1e200, [1.0, -1e200], "-infinity at [1]: multiply(-1e200, 1e200)"),
+    "add": (lambda x: x + x, [1.0, 1.7e308], "infinity at [1]: add(1.7e308, 1.7e308)"),
+    "subtract": (lambda x: x - (-x), [1.0, 1.7e308], "infinity at [1]: subtract(1.7e308, -1.7e308)"),
 }  # fmt: skip
 
 
