@@ -268,6 +268,28 @@ def test_weights_of_any_shape_dtype_and_layout(name, made, seed, turns, losses, 
         assert plain == watched == run_of_any_weights(TOWERS[name], made, seed, turns, losses, backend)
 
 
+@given(
+    name=st.sampled_from(sorted(TOWERS.keys() - {"rates/SGD"})),
+    dtypes=st.permutations([np.float32, np.float64]),
+    values=st.lists(st.floats(-10.0, 10.0), min_size=3, max_size=3),
+)
+def test_a_gradient_of_another_dtype_moves_a_weight_as_one_of_its_own(name, dtypes, values):
+    """Set by hand, say: the weight and its states keep their dtype."""
+    own, other = dtypes
+
+    def moved(dtype):
+        optimizer, params = TOWERS[name](), {"w": th.tensor(np.ones(3, own), requires_grad=True)}
+        for _ in range(2):
+            params["w"].grad = th.tensor(np.array(values, other).astype(dtype))
+            optimizer.step(params)
+        arrays = [x.array for x in (params["w"], *optimizer._states["w"].values())]
+        return [(x.dtype, x.tobytes()) for x in arrays]
+
+    elementwise_backend("numpy")
+    assert moved(other) == moved(own)
+    assert {dtype for dtype, _ in moved(other)} == {np.dtype(own)}
+
+
 # Life.
 
 
