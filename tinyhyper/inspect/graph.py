@@ -59,18 +59,20 @@ class Graph(Names):
 
     def bound(self, place: Place) -> float:
         """How large a gradient with respect to a hyperparameter may be that is 0 up to rounding."""
-        label = self.label(place)
-        tuned = label is not None and label.role == "hyperparameter"
-        return sum(map(self.terms.rounding, self.gradients(place))) if tuned else 0.0
+        return sum(map(self.terms.rounding, self.gradients(place))) if self.is_hyperparameter(place) else 0.0
 
     def label(self, place: Place) -> Label | None:
         return self.tape.output(place).label
 
+    def is_hyperparameter(self, place: Place) -> bool:
+        """Whether a value is that of a hyperparameter, tuned or not."""
+        label = self.label(place)
+        return label is not None and label.role == "hyperparameter"
+
     def scalar(self, place: Place) -> float | None:
         """The number that a user sees; None for an array."""
         of, number = self.tape.node(place).of, self.tape.output(place).number
-        label = None if of is None else self.label(of)
-        if number and label is not None and label.role == "hyperparameter":
+        if number and of is not None and self.is_hyperparameter(of):
             return Printed(number, NOUGHT) if abs(number) <= self.terms.rounding(place) else number
         return number
 

@@ -123,8 +123,6 @@ def vanishing(graph: Graph) -> set[int]:
     """The cuts whose ghost is 0; of a hyperparameter, also those whose ghost is no larger than rounding makes it."""
 
     def bound(cut: Cut) -> float:  # what moves a hyperparameter passes its gradient on
-        label = graph.label(cut.place)
-        tuned = label is not None and label.role == "hyperparameter"
-        return sum(graph.bound((target, 0)) for target in cut.targets) if tuned else 0.0
+        return sum(graph.bound((target, 0)) for target in cut.targets) if graph.is_hyperparameter(cut.place) else 0.0
 
     return {cut.number for cut in graph.cuts if cut.ghost is not None and abs(cut.ghost) <= bound(cut)}

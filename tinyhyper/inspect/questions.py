@@ -148,8 +148,7 @@ def _when(tape: Recording, node: Node) -> str:
 
 def _tuned(graph: Graph, place: Place) -> bool:
     """Whether a value is a hyperparameter that a level above moves."""
-    label = graph.label(place)
-    return label is not None and label.role == "hyperparameter" and graph.tape.node(place).kind != "constant"
+    return graph.is_hyperparameter(place) and graph.tape.node(place).kind != "constant"
 
 
 def _said(graph: Graph, place: Place) -> str:
