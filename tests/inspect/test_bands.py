@@ -41,7 +41,6 @@ def test_the_names_in_pale_boxes_can_be_read():
     for sheet, ground in (("picture.css", "#ffffff"), ("picture.dark.css", "#0d1117")):
         opacity = float(re.search(r"th-gone > text { opacity: ([.\d]+)", part("picture.css"))[1])
         ink = colours(sheet, "fill")["th-small"]
-        mixed = "#" + "".join(
-            f"{round(opacity * int(ink[n : n + 2], 16) + (1 - opacity) * int(ground[n : n + 2], 16)):02x}" for n in (1, 3, 5)
-        )
-        assert contrast(mixed, ground) > 4.5
+        parts = [(int(ink[n : n + 2], 16), int(ground[n : n + 2], 16)) for n in (1, 3, 5)]
+        mixed = "".join([f"{round(opacity * one + (1 - opacity) * other):02x}" for one, other in parts])
+        assert contrast(f"#{mixed}", ground) > 4.5

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..optim.ranges import bounding, in_range
-from ..plain import NOUGHT, apart, count, short, signed, steps_told
+from ..plain import NOUGHT, Printed, apart, count, short, signed, steps_told
 from .answers import Answer
 from .canvas import Picture
 from .graph import Graph
@@ -17,15 +18,20 @@ from .scene import Scene
 from .text import site
 
 MOST = 5  # moves that a picture shows
+MORE = 9  # digits that are too many
 
 
 class MoveRecord(NamedTuple):
-    """What a value was made of: the old value, its gradient, by whom, and the rates; None where it is not known."""
+    """What a value was made of: the old value, its gradient, by whom, and the rates; None where it is not known.
+
+    factors: the rate and the gradient whose product is the move, each in as many digits as show that it is.
+    """
 
     old: Place | None = None
     gradient: Place | None = None
     by: str = ""
     rates: tuple[Place, ...] = ()
+    factors: Mapping[Place, float] = MappingProxyType({})
 
 
 def moved(tape: Recording, of: str) -> Answer:
@@ -48,7 +54,7 @@ def moved(tape: Recording, of: str) -> Answer:
     last, by = made[-1][1], shown[-1][3]
     name = graph.known(last, timeless=True)
     columns: tuple[str, ...] = ("change", f"∂loss/∂{name}")
-    rates = {place: move.rates for move, place in moves}
+    records = {place: move for move, place in moves}
     if len({by for *_, by in shown}) > 1:  # the rates were moved, too
         by = by.partition(" (")[0]
     if graph.coordinate(last):  # the level above moves it in another coordinate
@@ -56,7 +62,7 @@ def moved(tape: Recording, of: str) -> Answer:
         columns = (f"change of {what}", f"∂loss/∂{what}", f"∂loss/∂{name}")
     rows: list[tuple[Any, ...]] = []
     for old, new, slope, level in found:
-        number, step = graph.number(slope), tape.node(new).step
+        number, step = records[new].factors.get(slope, graph.number(slope)), tape.node(new).step
         if step in skipped:
             new, level = old, "nothing: the step was skipped"
         numbers = _change(graph, old, new), number, graph.meant(old, number)
@@ -76,9 +82,7 @@ def moved(tape: Recording, of: str) -> Answer:
     text += f"; these are norms, as {of} is an array." if array and shown != still else "."
     if what and shown != still:
         text += f" The level moves {what}: this changed by {signed(total)} in all."
-    stayed = _stayed(graph, still)
-    caption = text + (stayed if shown == still else "") + _dropped(skipped)  # of moves that were made, it is short
-    text += stayed + _dropped(skipped)
+    text += _stayed(graph, still) + _dropped(skipped)
     changes = [(_change(graph, old, new), tape.node(new).step) for old, new, *_ in shown]
     steps = [f"{signed(change)} at step {step}" for change, step in changes if change is not None]
 
@@ -88,8 +92,9 @@ def moved(tape: Recording, of: str) -> Answer:
             few = "Moves" if most == len(shown) else "Last moves" if what else "Last"
             each = f" {few}{f' of {what}' if what else ''}: {', '.join(steps[-most:])}." if steps else ""
             pairs = [(slope, new) for _, new, slope, _ in shown[-most:]]
-            asked = [place for old, new, slope, _ in shown[-most:] for place in (old, slope, new, *rates[new])]
-            scene = Scene(tape, question, caption + each, asked=asked, moves=pairs)
+            asked = [place for old, new, slope, _ in shown[-most:] for place in (old, slope, new, *records[new].rates)]
+            factors = {at: number for _, new, *_ in shown[-most:] for at, number in records[new].factors.items()}
+            scene = Scene(tape, question, text + each, asked=asked, moves=pairs, numbers=factors)
             if scene.fits:
                 break
         return scene.draw()
@@ -131,21 +136,22 @@ def left_range(tape: Recording, of: str) -> Answer:
         return Answer(question, text, columns, rows)
     place, name, span = gone
     rows = [(row[0], number, row[2]) for row, number in zip(rows, apart([row[1] for row in rows]))]
-    old, gradient, by, rates = _move(graph, place)
+    old, gradient, by, rates, factors = _move(graph, place)
     text = (
         f"At step {tape.node(place).step}: {graph.name(place)} is {short(graph.number(place))}, outside its range of "
     )
     text += f"{span[0]:g} to {span[1]:g}."
     change = None if old is None else _change(graph, old, place)
     if old is not None and gradient is not None and change is not None:
+        slope = short(factors.get(gradient, graph.number(gradient)))
         text += (
-            f" {by} moved it from {short(graph.number(old))}, against a gradient of {short(graph.number(gradient))}. "
+            f" {by} moved it from {short(graph.number(old))}, against a gradient of {slope}. "
             f"This step of {signed(change)} was longer than the distance to the end of the range. To keep {of} inside, "
             f'use a smaller step size at the level above, or coordinates={{"{name}": "{bounding(span)}"}}.'
         )
     moves = [] if gradient is None else [(gradient, place)]
     asked = [place, *rates, *[slope for slope, _ in moves]]
-    scene = Scene(tape, question, text, [place], asked=asked, moves=moves)
+    scene = Scene(tape, question, text, [place], asked=asked, moves=moves, numbers=factors)
     return Answer(question, text, columns, rows, draw=scene.draw)
 
 
@@ -168,8 +174,26 @@ def _move(graph: Graph, place: Place) -> MoveRecord:
         for p in read
         if (own := graph.label(p)) and own.role == "hyperparameter" and own.level == level and own.name != "t"
     ]
-    numbers = ", ".join([f"{graph.name(p)} = {short(graph.number(p))}" for p in rates])
-    return MoveRecord(read[0], read[1], f"{node.op.removesuffix('.rule')} of level {level} ({numbers})", tuple(rates))
+    factors = _factors(graph, (rates[0], read[1]), _change(graph, read[0], place)) if len(rates) == 1 else {}
+    numbers = ", ".join([f"{graph.name(p)} = {short(factors.get(p, graph.number(p)))}" for p in rates])
+    by = f"{node.op.removesuffix('.rule')} of level {level} ({numbers})"
+    return MoveRecord(read[0], read[1], by, tuple(rates), factors)
+
+
+def _factors(graph: Graph, places: Sequence[Place], change: float | None) -> dict[Place, float]:
+    """Two numbers whose product is a change, in as many digits as a reader needs to see that; else none."""
+    numbers = [graph.number(place) for place in places]
+    for digits in range(4, MORE):
+        printed = [Printed(number, short(number, digits)) for number in numbers if number is not None]
+        product = math.prod([_rounded(number, digits) for number in printed])
+        if change is not None and _rounded(product, 4) == _rounded(-change, 4):
+            return dict(zip(places, printed))
+    return {}
+
+
+def _rounded(number: float, digits: int) -> float:
+    """A number in so many digits."""
+    return float(f"{number:.{digits}g}")
 
 
 def _both(graph: Graph, old: Place, new: Place) -> list[str]:

@@ -47,6 +47,7 @@ class Scene:
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
     ghosts: by the number of a cut, what stands beside it.
     instead: gradients, each with what it would be without the cut in question; their rows stand out.
+    numbers: of values that are asked for, numbers that are printed otherwise than in four digits.
     """
 
     tape: Recording
@@ -60,6 +61,7 @@ class Scene:
     moves: Sequence[tuple[Place, Place]] = ()
     ghosts: Mapping[int, str] = field(default_factory=dict)
     instead: Mapping[Place, float] = field(default_factory=dict)
+    numbers: Mapping[Place, float] = field(default_factory=dict)
 
     def draw(self) -> Picture:
         """The picture."""
@@ -97,6 +99,8 @@ class Scene:
                     shown.boxes[key].zeros.add((name, state))
                 elif key is not None:
                     asked[key].add(label.name)
+                    if place in self.numbers and key in shown.boxes:
+                        shown.boxes[key].names[label.name] = self.numbers[place]
                     if place in self.instead:
                         shown.boxes[key].instead[label.name] = self.instead[place]
         marks = [number for number in self.marks if number in cuts]
