@@ -207,22 +207,45 @@ def test_the_caption_says_what_each_of_the_largest_paths_contributes():
     assert "; and 5 more." in words
 
 
+def table(root):
+    """The rows above the steps: the name of a group, what leads where, and what that contributes."""
+    top, name, found = min(float(band.get("y")) for band in classes(root, "th-band")), "", []
+    for text, (_, (*_, bottom)) in zip(root.iter(SPACE + "text"), texts(root)):
+        if bottom > top or text.get("class") not in ("th-amount", "th-row", "th-small"):
+            continue
+        if text.get("class") == "th-amount":
+            name = text.text
+        elif text.get("text-anchor") == "start":
+            found.append((name, text.text, ""))
+            name = ""
+        else:
+            found[-1] = (*found[-1][:2], text.text)
+    return found
+
+
 @given(st.integers(1, 2), st.integers(1, 8), st.integers(0, 9))
 @example(2, 2, 0)
-def test_of_at_most_eight_paths_the_caption_says_what_each_contributes(horizon, weights, seed):
+@example(2, 8, 0)
+def test_of_at_most_eight_paths_the_picture_says_what_each_contributes(horizon, weights, seed):
     """The sum of those through the same boxes would hide what cancels."""
     answer = inspect.paths(multiplied(horizon, weights, seed, 3), "alpha")
-    words = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 1")[0]
-    each = [f"hrough {row[0].split(' → ', 1)[1].rpartition(' → ')[0]}: {short(row[1])}" for row in answer.rows]
-    number = int(re.search(r"along (\d+) path", words)[1])
-    assert all(text in words for text in each) or number > 8 or number == 1
-    assert number > 8 or ("more." not in words and "together;" not in words)
+    root = ElementTree.fromstring(answer.svg())
+    words = " ".join(text for text, _ in texts(root)).partition("step 1")[0]
+    each = {row[0].split(" → ", 1)[1].rpartition(" → ")[0]: short(row[1]) for row in answer.rows}
+    number, rows = int(re.search(r"along (\d+) path", words)[1]), table(root)
+    assert ("group" in answer.columns) == bool(rows)
+    if number <= 8 and rows:
+        assert {text: value for _, text, value in rows if not text.endswith("together")} == each
+    elif 1 < number <= 8:
+        assert all(f"hrough {path}: {value}" in words for path, value in each.items())
+    assert number > 8 or ("more" not in words and "together;" not in words)
     groups = defaultdict(list)
-    for row in answer.rows if len(answer.columns) > 3 and number <= 8 else ():
+    for row in answer.rows if rows and number <= 8 else ():
         groups[row[3]].append(row[1])
+    sums = {name: (text, value) for name, text, value in rows if name}
     for name, values in groups.items():
-        many = f", {len(values)} paths, {short(sum(values))} together" if len(values) > 1 else ""
-        assert f"{name}{many}: " in words
+        assert sums[name][1] == short(sum(values))
+        assert len(values) == 1 or sums[name][0] == f"{len(values)} paths together"
 
 
 @given(st.integers(2, 3), st.integers(1, 5), st.integers(0, 9))
@@ -278,17 +301,25 @@ def test_a_backward_pass_went_through_a_value_without_a_grad(ghosts):
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(0, 9))
 @example(2, 4, 0)
 @example(3, 5, 0)
-def test_the_paths_that_a_caption_counts_are_all_there_are(horizon, weights, seed):
+def test_the_paths_that_a_picture_counts_are_all_there_are(horizon, weights, seed):
     answer = inspect.paths(multiplied(horizon, weights, seed, horizon + 1), "alpha")
-    caption = " ".join(text for text, _ in texts(ElementTree.fromstring(answer.svg()))).partition("step 0")[0]
-    assert ("Paths with the same boxes form a group." in caption) == ("group" in answer.columns)
+    root = ElementTree.fromstring(answer.svg())
+    caption, rows = " ".join(text for text, _ in texts(root)).partition("step 0")[0], table(root)
+    grouped = "group" in answer.columns
+    assert ("Paths with the same boxes form a group." in caption) == grouped == bool(rows)
+    assert answer.question.startswith("Which part of the gradient of alpha[" if grouped else "Why does alpha[")
     assert ("negative share" in answer.text) == any(row[2].startswith("-") for row in answer.rows)
     whole = int(re.search(r"along (\d+) path", caption)[1])
     each = r"(?:(\d+) paths )?(?:[Tt]hrough|[Dd]irectly) ?[^:;]*: "
-    told = [int(many or 1) for many in re.findall(each, caption)]
-    more = re.findall(r"; and (\d+) more\.|(\d+) paths? more in other groups\.", caption)
+    told = [] if grouped else [int(many or 1) for many in re.findall(each, caption)]
+    sums = [int(text.split()[0]) for _, text, _ in rows if text.endswith("together")]
+    paths = [text for _, text, value in rows if value and not text.endswith("together")]
+    told += [int(many[1]) if (many := re.search(r", (\d+) paths$", text)) else 1 for text in paths]
+    more = re.findall(r"and (\d+) more|Other groups have (\d+) more\.", caption)
+    assert len(more) == ("Other groups" in caption) + sum(not value for *_, value in rows) + ("; and" in caption)
     rest = sum(int(one or other) for one, other in more)
     assert sum(told) + rest == (whole if told else 0) and bool(told) == (whole > 1)
+    assert all(many > 1 for many in sums) and sum(sums) <= whole
 
 
 @given(stacks, st.integers(1, 3))

@@ -14,7 +14,7 @@ from .figure import steps_of
 from .figure import whole as whole_figure
 from .ghosts import size
 from .graph import Graph
-from .groups import ARROW, FEW, LISTED, beside, contributions, leading, named, together, told, way_of
+from .groups import ARROW, FEW, LISTED, Row, beside, contributions, leading, named, together, told, way_of
 from .names import STEP, order
 from .names import named as by_label
 from .passes import passes, vanishing
@@ -76,15 +76,17 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
     most = FEW if number <= FEW else LISTED
     lines = told(each, number, most) if len(each) > 1 else ""
     lines = f" {lines[:1].upper()}{lines[1:]}." if lines else ""
+    blocks: list[list[Row]] = []
     if groups and shown is not None:
         routes = [way_of(part.through[: -1 if part.paths > 1 else None], where) for part in parts]
-        names = [leading(groups, route) for route in routes]
+        letters = [leading(groups, route) for route in routes]
         called = Captions(shown).brief
-        columns, rows = (*columns, "group"), [(*row, name) for row, name in zip(rows, names)]
-        some = [g.words([one for one, name in zip(each, names) if name == g.name], most, called) for g in groups[:most]]
+        columns, rows = (*columns, "group"), [(*row, letter) for row, letter in zip(rows, letters)]
+        for group in groups[:most]:
+            blocks.append(group.rows([one for one, letter in zip(each, letters) if letter == group.name], most, called))
         more = sum(group.number for group in groups[most:])
-        text += GROUPED
-        lines = "\n".join([GROUPED, *some, *([f"{count(more, 'path')} more in other groups."] if more else [])])
+        question, text = f"Which part of the gradient of {name} came along which path?", text + GROUPED
+        lines = GROUPED + (f" Other groups have {more} more." if more else "")
 
     def flow(boxes: Mapping[Place, Key]) -> Flow:
         """What came along each arrow of the picture, by which groups of paths, and which of them most."""
@@ -95,7 +97,7 @@ def paths(tape: Recording, of: str, limit: int = 20) -> Answer:
         first = groups[0]
         which = "path" if len(groups) == number else f"group of {count(first.number, 'path')}"
         words = f"the {which} that contributes most: {together(first.value, first.number)}"
-        return Flow(amounts, first.way, words, lines, beside(groups))
+        return Flow(amounts, first.way, words, lines, beside(groups), blocks)
 
     caption = text.split(". ")[0] + "."
     ends = [place, *(part.through[0] for part in parts)]

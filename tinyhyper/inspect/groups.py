@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from string import ascii_uppercase
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .shapes import Key
 
 FEW, LISTED = 8, 4  # so many paths are told each by itself; of more, so many groups, and so many paths of each
 ARROW = " → "
+
+
+Row: TypeAlias = "tuple[str, str, str]"  # the name of a group, what leads where, and what that contributes
 
 
 class Group(NamedTuple):
@@ -29,13 +32,18 @@ class Group(NamedTuple):
     value: float
     number: int
 
-    def words(self, each: Sequence[tuple[str, int, float]], most: int, called: Callable[[Key], str]) -> str:
-        """What they contribute. each, most: as of `told`.  called: what a box is called."""
-        if self.number == 1 or not each:
-            boxes = ARROW.join(map(called, self.way[1:-1]))
-            return f"{self.name}: {told(each or [(boxes, self.number, self.value)], self.number, most)}."
-        number = count(self.number, "path")
-        return f"{self.name}, {number}, {together(self.value, self.number)}: {told(each, self.number, most)}."
+    def rows(self, each: Sequence[tuple[str, int, float]], most: int, called: Callable[[Key], str]) -> list[Row]:
+        """Of a table: its name and what it contributes, and its paths below that.
+
+        each, most: as of `told`.  called: what a box is called.
+        """
+        whole = each or [(ARROW.join(map(called, self.way[1:-1])), self.number, self.value)]
+        if whole[0][1] == self.number:
+            return [(self.name, _led(whole[0][0], self.number), short(self.value))]
+        found = [("", _led(between, paths), short(value)) for between, paths, value in each[:most]]
+        more = self.number - sum(paths for _, paths, _ in each[:most])
+        rest = [("", f"and {more} more", "")] if more else []
+        return [(self.name, f"{count(self.number, 'path')} together", short(self.value)), *found, *rest]
 
 
 def told(each: Sequence[tuple[str, int, float]], number: int, most: int) -> str:
@@ -91,6 +99,11 @@ def beside(groups: Sequence[Group]) -> dict[tuple[Key, Key], str]:
         for ends in pairwise(group.way):
             found.setdefault(ends, []).append(group.name)
     return {ends: _listed(names) for ends, names in found.items()}
+
+
+def _led(between: str, paths: int) -> str:
+    """What so many paths lead through."""
+    return (between or "directly") + (f", {paths} paths" if paths > 1 else "")
 
 
 def _listed(names: Sequence[str]) -> str:

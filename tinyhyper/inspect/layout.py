@@ -20,7 +20,8 @@ NARROW = 140, 172  # how wide boxes are at least, and those of gradients
 BAR_HEIGHT, ROUND = 32, 12
 AFTER, LAST = 48, 34  # between gradients and the next step, after the last
 LOW = 19  # from row to row of a box
-TOP, GAP, CLOSE, FOOT = 28, 39, 32, 14  # above the highest box, between boxes, where they are close, below the lowest
+TOP, GAP, CLOSE, TIGHT, FOOT = 28, 39, 32, 31, 14  # above the highest box, between boxes, closer, below the lowest
+TWO = 38  # between boxes with two lines of text between them
 CONSTANT, ASIDE = 34, 10  # how far from a box's middle a constant's arrow ends; between two arrows
 BESIDE = "cut", "value", "asked", "gate", "kept"  # flows between the same boxes, side by side
 
@@ -30,6 +31,17 @@ class Route(NamedTuple):
 
     path: str
     mark: tuple[float, float]
+
+
+class Room(NamedTuple):
+    """What texts beside bands need: before gradients, after them, and below which lanes two lines stand."""
+
+    before: float = 0.0
+    after: float = AFTER
+    below: frozenset[int] = frozenset()
+
+
+ROOM = Room()
 
 
 class Layout:
@@ -43,16 +55,16 @@ class Layout:
     skips: whether arrows lead past boxes.
     needs: how wide the texts in boxes are, and in those of gradients.
     least: above which the figure should end: boxes come closer for it, then they have fewer rows.
-    after: how far gradients stand from the next step.
-    gaps: between lanes, and where they are close.  old, pill: down from the top of a box: the upper track, a gradient.
+    room: for texts beside bands.  after: how far gradients stand from the next step.
+    gaps: between lanes, and where they are closer.  old, pill: down from the top of a box: the upper track, a gradient.
     before: between values and their gradients.  up: where arrows run up there: from values, for backward(), kept.
     """
 
-    gaps, old, pill = (GAP, CLOSE), 14, 26
-    before, up = 32, (8, 14, 22)
+    gaps, old, pill = (GAP, CLOSE, TIGHT), 14, 26
+    before, up = 32, [8, 14, 22]
 
     def __init__(
-        self, shown: Figure, top: float, needs: tuple[float, float], least: float = inf, after: float = AFTER
+        self, shown: Figure, top: float, needs: tuple[float, float], least: float = inf, room: Room = ROOM
     ) -> None:
         self.steps, self.top = shown.steps, top
         self.boxes = shown.boxes
@@ -68,13 +80,16 @@ class Layout:
         self.boxed = self.bars
         self.few = FEW
         self.narrow = not any(key.step == self.steps[-1] and key.kind != "values" for key in shown.boxes)
-        self.after = ceil(after)
+        more = ceil(max(room.before, 0))
+        self.before, self.up = self.before + more, [across + more for across in self.up]
+        self.after = ceil(room.after)
         self.wide, self.round = self._widths(needs)
         self.pitch = self.wide + self.round + self.before + self.after
         along = [(a.source.step, a.target.step) for a in shown.arrows if a.source.lane == a.target.lane]
         self.skips = any(FIXED != source < target - 1 for source, target in along)  # there must be room for them
-        roomy, close = self.gaps
-        for gap, self.few in ((roomy, FEW), *((roomy if self.skips else close, few) for few in range(FEW, 0, -1))):
+        self.spread = room.below
+        roomy, close, tight = [self.gaps[0]] * 3 if self.skips else self.gaps
+        for gap, self.few in ((roomy, FEW), *((close, few) for few in range(FEW, 0, -1)), (tight, 1)):
             self._stack(lanes, gap)
             if self.bottom <= least:
                 break
@@ -118,9 +133,13 @@ class Layout:
             counts = [self.rows(box) for key, box in self.boxes.items() if key.lane == lane and key.kind != "loss"]
             self.high[lane] = BAR_HEIGHT if lane in self.bars else self.pill + _pill(max(counts, default=1))
             self.y[lane] = self.bottom + self.high[lane] / 2
-            self.bottom += self.high[lane] + gap
+            self.bottom += self.high[lane] + self._gap(lane, gap)
         self.loss = self.bottom + _pill(1) / 2
         self.bottom = self.loss + _pill(1) / 2 + FOOT
+
+    def _gap(self, lane: int, gap: float) -> float:
+        """How far the boxes below a lane are from its own. gap: where nothing stands between them."""
+        return max(gap, TWO) if lane in self.spread else gap
 
     def center(self, key: Key) -> tuple[float, float]:
         """The middle of a box."""
@@ -147,7 +166,7 @@ class Layout:
 
     def below(self, key: Key) -> float:
         """The baseline of a text below a box."""
-        return self.center(key)[1] + self.height(key) / 2 + 13
+        return self.center(key)[1] + self.height(key) / 2 + 15
 
     def route(self, arrow: Arrow, apart: float = 0) -> Route:
         """Where an arrow runs, or a band beside it. Two arrows of different flow between the same boxes stay apart.

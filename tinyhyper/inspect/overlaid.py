@@ -21,8 +21,8 @@ COLUMNS = (0, 190, 320, 430)  # of the table, from the right: where its numbers 
 class Lanes(Layout):
     """Closer lanes: no number of a cut stands between them, and the lines of constants run there, from the left."""
 
-    gaps, old, pill = (26, 26), 12, 22
-    before, up = 46, (8, 21, 35)  # bands run there side by side
+    gaps, old, pill = (26, 26, 26), 12, 22
+    before, up = 46, [8, 21, 35]  # bands run there side by side
 
     def __init__(self, shown: Figure, *how: Any) -> None:
         super().__init__(shown, *how)
@@ -64,7 +64,6 @@ class Lanes(Layout):
             return between(x0 + side - 14, x1 - side + 34, y0 + self.height(source) / 2, top, x1)
         return super().route(arrow, apart)
 
-
     def _past(self, arrow: Arrow, top: float) -> Route:
         """Over the boxes of later steps, and down to the top of the last: the arrows from those come to its side."""
         flows = [flow for flow in BESIDE if (arrow.source, arrow.target, flow) in self.arrows]
@@ -83,7 +82,7 @@ class Overlaid(Drawing):
 
     def __init__(self, shown: Figure, title: str, caption: str, rows: Sequence[Sequence[str]]) -> None:
         self.rows = self.head, *rows
-        self.below = len(self.rows)
+        self.below = float(LINE * len(self.rows))
         super().__init__(replace(shown, title=title), (), (), caption)
 
     def _size(self, flows: Any, width: float) -> None:
@@ -99,9 +98,8 @@ class Overlaid(Drawing):
     def _head(self) -> None:
         super()._head()
         ends = [self.width - 18 - column for column in COLUMNS]
-        top = self.first + LINE * (len(self.lines) - len(self.rows))
         for n, (name, tower, *numbers) in enumerate(self.rows):
-            y = top + LINE * n
+            y = self.under + LINE * n
             self.write(18, y, name, "th-row")
             self.write(80, y, fitted(tower, (ends[-1] - 180) / SMALL), "th-row")
             for x, text in zip(ends, reversed(numbers)):

@@ -32,13 +32,13 @@ class Drawing(Canvas):
     branches: the paths of a gradient, each with its contribution.  most: what the trail is among them.
     moves: gradients, each with the values that it moved; a band joins them.
     least, broad: how many lines a caption has, and how wide the picture is, at least.
-    tells: whether the contributions are drawn, too.  below: how many lines are free below the caption.
+    tells: whether the contributions are drawn, too.  under, below: where the caption ends, and how much is free then.
     lay, hall: how it is laid out, and how high it should be at most.
     ghosts: by the number of a cut, what stands beside it.  norms: the boxes at which a contribution is a norm.
     asked: by box, the names of the values whose rows stand out.  keys: more of its legend.
     """
 
-    broad, tells, below = 0, False, 0
+    broad, tells, below = 0, False, 0.0
     lay: type[Layout] = Layout
     hall = float(HALL)
 
@@ -91,11 +91,12 @@ class Drawing(Canvas):
         self.width = width
         self.titles = wrap(self.title, int((width - 36) / LARGE))
         self.lines = [part for line in self.text.split("\n") for part in wrap(line, int((width - 90) / LETTER))]
-        self.lines += [""] * max(self.least - len(self.lines), self.below)
+        self.lines += [""] * (self.least - len(self.lines))
         self.first = TOP + TITLE * len(self.titles) + 4  # the baseline of the caption
         boxes, notes = self.figure.boxes.values(), self.captions.notes()
         most = 8 + Legend({**flows, **texts(boxes, usual)}, width, notes).height
-        self.layout = self._laid(self.first + LINE * len(self.lines) - 2, self.hall - most)
+        self.under = self.first + LINE * len(self.lines)
+        self.layout = self._laid(self.under + self.below - 2, self.hall - most)
         self.bottom = self.layout.bottom
         self.legend = Legend({**flows, **texts(boxes, self._numbers)}, width, notes, HALL - self.bottom - 8)
         self.height = self.bottom + self.legend.height + 8
@@ -109,9 +110,9 @@ class Drawing(Canvas):
 
     def _laid(self, top: float, least: float = inf) -> Layout:
         values, gradients = self.captions.needs()
-        for groups in (self.groups, {}):  # whose names stand beside numbers, if the texts in boxes have room then
-            broad, after = spread(self.figure.arrows, self.came, groups)
-            layout = self.lay(self.figure, top, (max(values, broad), gradients), least, after)
+        for both in (True, False):  # names of groups stand beside numbers, if the texts in boxes have room then
+            broad, room = spread(self.figure, self.came, self.groups, both)
+            layout = self.lay(self.figure, top, (max(values, broad), gradients), least, room)
             if layout.round >= gradients:
                 break
         return layout
@@ -161,8 +162,9 @@ class Drawing(Canvas):
             style = self._style(joint) if joint in self.joints else "branch"
             path = band(self.layout, self.figure.arrows[joint[0]], joint[1]).path
             self.arrow(None, path, f"th-{style}", style, joint[1], size=TIP)
-        for key in self.trail:
-            self._rect(None, key, f"th-{self.band}")
+        arrows = [self.figure.arrows[number] for number, _ in self.amounts]
+        for key in dict.fromkeys([*chain(*((arrow.source, arrow.target) for arrow in arrows)), *self.trail]):
+            self._rect(None, key, f"th-{self.band}" if key in self.trail else "th-branch")
 
     def _style(self, joint: Joint) -> str:
         """How a trail looks along an arrow. Along one that is cut a value passes, and no gradient."""
@@ -222,7 +224,7 @@ class Drawing(Canvas):
         end = 12 if self.tells else EDGE
         forms = [f"{number}: {ghost}", ghost] if ghost else forms
         text = first(forms, (self.layout.round + end - 8) / SMALL)
-        x, y = (-16, -6) if len(text) <= 18 else (end, -17.2)
+        x, y = (-16, -6) if len(text) <= 18 else (end, -12.5)
         self.write(x, y, text, "th-reason", group, "end")
 
     def _box(self, box: Box) -> None:

@@ -13,6 +13,8 @@ from .boxes import Boxes
 from .canvas import SLIDE, Picture
 from .diagram import Diagram
 from .figure import box_of, figure, steps_of
+from .grouped import Grouped
+from .groups import Row
 from .legend import MARKS
 from .picture import Drawing
 from .records import Label, Place, Recording
@@ -28,6 +30,7 @@ class Flow(NamedTuple):
     amounts: what came along the arrow from one box to another.
     most: the boxes through which most came, if that is known.  words: what they are, for the legend.
     told: what came along which paths, for the caption.  groups: by arrow, the names of the groups of paths along it.
+    blocks: by group, the rows of a table.
     """
 
     amounts: Mapping[tuple[Key, Key], float]
@@ -35,6 +38,7 @@ class Flow(NamedTuple):
     words: str = ""
     told: str = ""
     groups: Mapping[tuple[Key, Key], str] = MappingProxyType({})
+    blocks: Sequence[Sequence[Row]] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Scene:
         marks = [number for number in self.marks if number in cuts]
         keys = _keys(marks, self.ghosts.keys() & {*marks}, asked)
         text = self.caption + flow.told
-        return Drawing(shown, band, marks, text, branches, flow.words, self.ghosts, asked, keys, moves, flow.groups)
+        how = shown, band, marks, text, branches, flow.words, self.ghosts, asked, keys, moves, flow.groups
+        return Grouped(flow.blocks, *how) if flow.blocks else Drawing(*how)
 
     def _label(self, place: Place) -> Label | None:
         """The label of a value, or of what a gradient is with respect to."""
