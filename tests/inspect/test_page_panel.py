@@ -10,6 +10,7 @@ from recordings import penalized, skipping
 from recordings import trained as recorded
 
 import tinyhyper as th
+from tinyhyper.inspect.captions import numbered
 from tinyhyper.inspect.ghosts import Rerun, arrived
 from tinyhyper.inspect.graph import Graph
 from tinyhyper.inspect.passes import vanishing
@@ -234,10 +235,27 @@ def test_the_letters_of_numbers_are_in_the_legend_and_curves_say_their_steps(rea
 
 
 @pytest.mark.parametrize("text", ["adam/sgd", "sgd(0.05, mu=0.3)/sgd(0.001)/sgd(1e-5)"])
+def test_cuts_have_their_numbers_on_arrows_as_in_pictures_and_all_of_them_where_one_points(reader, text):
+    """`without` and `ghost` ask for them."""
+    reader.open(recorded(text, 3, {f"w{n}": [1.0, float(n)] for n in range(9)}, ghosts=True))
+    words = "document.createElement('p'), ...explorer.details.arrow(edge.data('arrow'), false)"
+    tip = f"[{words}].map((one) => one.textContent).join(' ')"
+    for act in ("", "explorer.toggleLane(1)"):
+        cut = f"explorer.cy.edges('.cut').map((edge) => [[...edge.data('arrow').cuts], edge.data('label'), {tip}])"
+        for cuts, label, told in reader.ask(f"{act}; return {cut}"):
+            assert label in {f"✂\uFE0E {numbered(cuts)}", f"✂\uFE0E {len(cuts)} cuts" if len(cuts) > 1 else ""}
+            assert all(f"cut {one}," in told for one in cuts[:4])
+            assert len(cuts) <= 4 or f"and {numbered(cuts[4:])}" in told
+    reader.ask("explorer.cy.zoom(0.4)")
+    assert set(reader.ask("return explorer.cy.edges('.cut').map((edge) => edge.style('label'))")) == {"✂\uFE0E"}
+
+
+@pytest.mark.parametrize("text", ["adam/sgd", "sgd(0.05, mu=0.3)/sgd(0.001)/sgd(1e-5)"])
 def test_no_number_on_an_arrow_reaches_a_box(reader, text):
     tape = recorded(text, 3, {"u": [1.5e-4, 0.0], "v": [-0.7, 0.1]}, ghosts=True)
     reader.open(tape)
-    for act in ("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)", "explorer.toggleLane(0)"):
+    flip = "explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)"
+    for act in ("", "explorer.toggleLane(0)", flip, "explorer.toggleLane(0)"):
         reader.ask(f"{act}; explorer.all()")
         reader.ask("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         over = reader.ask("""
@@ -245,7 +263,7 @@ def test_no_number_on_an_arrow_reaches_a_box(reader, text):
             const boxes = nodes.map((node) => node.boundingBox({ includeLabels: false }));
             const meeting = (a) => boxes.some((b) => a.x1 < b.x2 && a.x2 > b.x1 && a.y1 < b.y2 && a.y2 > b.y1);
             const label = (edge) => edge.boundingBox() && edge._private.labelBounds.main;
-            const edges = explorer.cy.edges(".asked").filter((edge) => label(edge));
+            const edges = explorer.cy.edges(".asked, .cut").filter((edge) => label(edge));
             return [edges.length, edges.filter((edge) => meeting(label(edge))).map((edge) => edge.data("label"))]""")
         assert over[0] > 5 and over[1] == []
     reader.screenshot("numbers-on-arrows")

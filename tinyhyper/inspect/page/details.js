@@ -40,7 +40,7 @@ class Details {
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
       ...this.meant(place),
-      cuts.length && [`ghost at ✂ ${numbered(cuts)}`, this.ghosts(cuts)],
+      cuts.length && [`ghost at ✂ ${numbered(cuts.map(numberOf))}`, this.ghosts(cuts)],
       ["made by", `${node.op ?? node.kind}${node.sweep ? ", in a backward pass" : ""}`],
       node.seconds !== null && ["took", this.took(node)],
       ["source", `${shorten(node.file)}:${node.line}`],
@@ -97,7 +97,7 @@ class Details {
     if (!behind) return "none: the value had no graph";
     if (!this.tape.haunted) return "not recorded";
     const first = this.tape.first(cuts);
-    if (first.length) return `none: ${numbered(first)} ${first.length > 1 ? "stop" : "stops"} the gradient first`;
+    if (first.length) return `none: ${numbered(first.map(numberOf))} ${first.length > 1 ? "stop" : "stops"} the gradient first`;
     return `none: ${this.tape.needed(cuts) ? "no backward pass reached it" : "no later loss depends on the value"}`;
   }
 
@@ -126,7 +126,7 @@ class Details {
       const ghosts = this.tape.ghosts(cuts);
       const texts = [
         value === null ? `${this.tape.norm(place)} ${sizeOf(this.tape.output(place))}` : this.tape.told(place, value),
-        this.gradient(place).replace("no gradient arrived", "–"), ghosts.length ? `${this.stopped(ghosts)} at ${numbered(cuts)}` : "–",
+        this.gradient(place).replace("no gradient arrived", "–"), ghosts.length ? `${this.stopped(ghosts)} at ${numbered(cuts.map(numberOf))}` : "–",
       ];
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
@@ -217,7 +217,7 @@ class Details {
       h("h2", {}, `${nameOf(arrow.source)} → ${nameOf(arrow.target)}`),
       h("p", { class: "kind" }, SAYING[this.tape.look(arrow.flow, [...arrow.cuts])]),
       h("ul", { class: "cuts" }, ...cuts.slice(0, switches ? 60 : 4).map((cut) => h("li", {}, row(cut)))),
-      cuts.length > 4 && !switches ? h("p", {}, `and ${cuts.length - 4} more cuts`) : "",
+      cuts.length > 4 && !switches ? h("p", {}, `and ${numbered(cuts.slice(4).map(numberOf))}`) : "",
     ].filter(Boolean);
   }
 
@@ -242,12 +242,16 @@ class Details {
   }
 }
 
+const FEW_CUTS = 3; // so many are named one by one
 const COLD = 5; // a first call that took so many times as long as others was cold
 
-/* Cuts by their numbers. */
-function numbered(cuts) {
-  const numbers = cuts.map((cut) => cut.number);
-  return `${cuts.length > 1 ? "cuts" : "cut"} ${numbers.slice(0, 3).join(", ")}${numbers.length > 3 ? " …" : ""}`;
+const numberOf = ({ number }) => number;
+
+/* Cuts by their numbers, as pictures name them: the first and the last of many, and how many they are if others are between. */
+function numbered(numbers) {
+  const many = numbers.length, first = Math.min(...numbers), last = Math.max(...numbers);
+  if (many <= FEW_CUTS) return `${many > 1 ? "cuts" : "cut"} ${[...numbers].sort((a, b) => a - b).join(", ")}`;
+  return `${many > last - first ? "" : `${many} of the `}cuts ${first} … ${last}`;
 }
 
 /* A time in two digits. */

@@ -35,8 +35,7 @@ Object.assign(Details.prototype, {
     }
     const stopping = ({ cuts }) => cuts.some((cut) => cut.severed);
     return [...groups.values()].sort((a, b) => stopping(b) - stopping(a)).map(({ key, cuts, names }) => {
-      const called = `${cuts.length > 1 ? `${cuts.length} ` : ""}${numbered(cuts)}`;
-      const row = this.toggle(cuts, `${called}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts }));
+      const row = this.toggle(cuts, `${numbered(cuts.map(numberOf))}, ${cuts[0].reason ?? "no reason given"}: ${listed([...names])}`, `ghost: ${this.ghosts(cuts)}`, stopping({ cuts }));
       return h("li", {}, row, cuts.length > 1 ? this.each(key, cuts) : "");
     });
   },
