@@ -10,6 +10,7 @@ from recordings import penalized, skipping
 from recordings import trained as recorded
 
 import tinyhyper as th
+from tinyhyper.inspect.arrivals import uncut
 from tinyhyper.inspect.captions import numbered
 from tinyhyper.inspect.ghosts import Rerun, arrived
 from tinyhyper.inspect.graph import Graph
@@ -137,7 +138,8 @@ def test_a_number_is_that_of_its_cut_alone_wherever_it_stands_while_others_are_s
     reader.ask("explorer.go(2, false); explorer.flip(arguments[0], true)", [*off])
     arrows = "explorer.cy.edges('.asked').map((edge) => [[...edge.data('arrow').cuts], edge.data('label')])"
     for cuts, label in reader.ask(f"return {arrows}"):
-        assert (" alone" in label) == (bool(severed & off - {*cuts}) and label != "✂\uFE0E?")
+        known = any(tape.cuts[cut].ghost is not None for cut in cuts)
+        assert (" alone" in label) == (bool(severed & off - {*cuts}) and known)
     for cut in (cut for cut in tape.cuts if cut.ghost is not None):
         others = bool(severed & off - {cut.number})
         told = reader.ask("return explorer.details.ghosts([explorer.tape.cuts[arguments[0]]])", cut.number)
@@ -147,6 +149,60 @@ def test_a_number_is_that_of_its_cut_alone_wherever_it_stands_while_others_are_s
     for label in (label for label in labels if re.search(r"ghost: [norm ]*[−\d~]", label)):
         own = {int(one) for one in re.findall(r"\d+", re.search(r"cuts? ([\d, ]+)", label)[1])}
         assert (" alone" in label) == bool(severed & off - own)
+
+
+@pytest.mark.parametrize("text", ["adam/sgd", TEXT])
+def test_without_any_cut_each_number_is_that_of_no_cut_made(reader, text):
+    """They were those of each cut alone, while the mode promised what its name says."""
+    tape = recorded(text, 4, {"u": [0.8, -0.1], "b": 0.5}, ghosts=True)
+    graph, found = Graph(tape), uncut(tape)
+    past = {cut: (value, nil) for cut, value, nil in found.cuts}
+    reader.open(tape)
+    reader.ask("explorer.go(2, false); explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)")
+    assert "No cut is made now." in reader.says() and reader.element("uncut").is_selected()
+
+    def same(told, value, nil):
+        return nil if told == NOUGHT else number(told) == pytest.approx(value, rel=1e-3)
+
+    arrows = "explorer.cy.edges('.asked').map((edge) => [[...edge.data('arrow').cuts], edge.data('label')])"
+    labels = reader.ask(f"return {arrows}")
+    for cuts, label in labels:
+        known = [past[cut] for cut in cuts if cut in past]
+        if len(cuts) == 1 and known:
+            assert same(re.fullmatch(f"✂\uFE0E\\? cut {cuts[0]}: (.*)", label)[1], *known[0])
+        elif not known:
+            assert label == f"✂\uFE0E? {numbered(cuts)}"
+    assert len(labels) > 8
+    for cut in (cut for cut in tape.cuts if cut.number in past):
+        told = reader.ask("return explorer.details.ghosts([explorer.tape.cuts[arguments[0]]])", cut.number)
+        assert same(re.match(r"(?:norm )?(~ 0|\S+)", told)[1], *past[cut.number])
+    for place, value, nil in found.places:
+        rows = reader.ask(FACTS, [place])[0]
+        assert same(re.match(r"(?:norm )?(~ 0|\S+)", dict(map(tuple, rows))["without any cut"])[1], value, nil)
+        if graph.name(place) == "alpha[1]":
+            reader.ask("explorer.choose(explorer.cy.getElementById('1|alpha|1|values'))")
+            said = r"without any cut, alpha\[1\].grad would be (\S+) from all losses, not (\S+)"
+            told = re.search(said, reader.says())
+            assert same(told[1], value, nil) and same(told[2], tape.output(place).gradient, False)
+    assert " alone" not in str(labels) + reader.says() + reader.says("cuts") and "ghost:" not in reader.says("cuts")
+    reader.screenshot("without-any-cut")
+    reader.ask("explorer.flip([0], false)")
+    assert "No cut is made now." not in reader.says() and " alone" in str(reader.ask(f"return {arrows}"))
+
+
+def test_a_backward_pass_has_the_recorded_numbers_without_any_cut_too(reader, tape):
+    reader.open(tape)
+    reader.ask("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true); explorer.calm = true")
+    reader.ask("explorer.go(1, false); explorer.pass(); explorer.advance(Infinity)")
+    edges = "explorer.cy.edges('.stopped').map((edge) => [[...edge.data('arrow').cuts], edge.data('label')])"
+    graph, past, seen = Graph(tape), {cut: value for cut, value, _ in uncut(tape).cuts}, 0
+    zero = vanishing(graph)
+    for cuts, label in reader.ask(f"return {edges}"):
+        if len(cuts) == 1 and tape.cuts[cuts[0]].severed:
+            ghost = "~ 0" if cuts[0] in zero else short(tape.cuts[cuts[0]].ghost)
+            assert label.replace("−", "-") == f"✂\uFE0E? {ghost} alone"
+            seen += tape.cuts[cuts[0]].ghost != pytest.approx(past[cuts[0]], rel=0.01)
+    assert seen
 
 
 def test_each_cut_of_a_group_has_a_switch_and_no_group_mixes_states(reader, tape):
@@ -179,7 +235,8 @@ def test_what_was_recorded_is_told_from_what_comes_past_a_cut_that_is_switched_o
     (old, new) = next((row[1], row[3]) for row in th.inspect.without(tape, cut).rows if row[0] == "alpha[1]")
     reader.open(tape)
     choose = "explorer.choose(explorer.cy.getElementById('1|alpha|1|values'))"
-    for numbers, alone in (([cut.number], ""), ([one.number for one in tape.cuts], "without this alone, ")):
+    other = next(one.number for one in tape.cuts if one.severed and one.step == 3)
+    for numbers, alone in (([cut.number], ""), ([cut.number, other], "without this alone, ")):
         reader.ask(f"explorer.flip(arguments[0], true); {choose}", numbers)
         said = reader.says()
         assert "The gradient of loss[1] arrives along the highlighted edges." in said
@@ -415,7 +472,7 @@ def test_a_tick_for_several_cuts_says_what_they_add_up_to(reader):
     would, was = re.fullmatch(r"alpha\[1\]\.grad would be (\S+), not (\S+)", line).groups()
     assert number(was) == pytest.approx(alone[0][1], rel=1e-3)
     assert number(would) == pytest.approx(alone[0][1] + sum(row[2] for row in alone), rel=1e-3)
-    reader.ask("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)")
+    reader.ask("explorer.flip(arguments[0], true)", [cut.number for cut in tape.cuts if cut.step != 1])
     assert reader.ask("return document.querySelector('.arriving').textContent").startswith("without this alone, alpha")
 
 

@@ -40,7 +40,8 @@ class Details {
       ["shape", `${sizeOf(output)} ${output.dtype}`],
       ["gradient", this.gradient(place)],
       ...this.meant(place),
-      cuts.length && [`ghost at ✂ ${numbered(cuts.map(numberOf))}`, this.ghosts(cuts)],
+      this.tape.whole(place) && [WHOLLY, this.whole(place)],
+      cuts.length && [`${tape.free ? "past" : "ghost at"} ✂ ${numbered(cuts.map(numberOf))}`, this.ghosts(cuts)],
       ["made by", `${node.op ?? node.kind}${node.sweep ? ", in a backward pass" : ""}`],
       node.seconds !== null && ["took", this.took(node)],
       ["source", `${shorten(node.file)}:${node.line}`],
@@ -75,6 +76,12 @@ class Details {
     return "no gradient arrived";
   }
 
+  /* What a gradient is where no cut is made, from all losses. place: of the value; it is known there. */
+  whole(place) {
+    const [value, nil] = this.tape.whole(place);
+    return `${this.tape.value(place) === null ? "norm " : ""}${nil ? NOUGHT : short(value)}${this.inside(place)}`;
+  }
+
   /* In which coordinate a gradient is, if that is another than the value's own. */
   inside(place) {
     const label = this.tape.output(place).label;
@@ -99,6 +106,11 @@ class Details {
     const first = this.tape.first(cuts);
     if (first.length) return `none: ${numbered(first.map(numberOf))} ${first.length > 1 ? "stop" : "stops"} the gradient first`;
     return `none: ${this.tape.needed(cuts) ? "no backward pass reached it" : "no later loss depends on the value"}`;
+  }
+
+  /* What stands before what comes to a cut. */
+  get word() {
+    return this.tape.free ? "past it" : "ghost";
   }
 
   /* What cuts stopped. found: as `Tape.ghosts` gives it. */
@@ -131,7 +143,7 @@ class Details {
       const name = nameOfPlace(this.tape, this.lanes, place);
       return h("tr", {}, h("th", { scope: "row" }, name), ...texts.map((text) => h("td", {}, text)));
     });
-    const heads = ["name", "value", "gradient", "ghost"].map((text) => h("th", { scope: "col" }, text));
+    const heads = ["name", "value", "gradient", this.word].map((text) => h("th", { scope: "col" }, text));
     const node = this.tape.nodes[places[0][0]];
     return [
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows))),
@@ -147,6 +159,7 @@ class Details {
     if (paths.losses.length) {
       const { parts, crossed } = paths, past = paths.losses.filter((loss) => !paths.kept.includes(loss));
       return [
+        ...this.freed(paths),
         ...(paths.kept.length ? [h("p", {}, `The gradient of ${listed(paths.kept.map(name))} arrives along the highlighted edges.`)] : []),
         ...parts.flatMap((path) => this.path(path, crossed.length > 0)),
         ...(parts.length ? [] : [h("p", { class: "quiet" }, this.unsplit(paths))]),
@@ -195,9 +208,14 @@ class Details {
     return [h("h3", {}, title), h("ul", { class: "parts scroll" }, ...rows), h("p", { class: "quiet" }, `A full bar is ${scale}.`)];
   }
 
+  /* Where no cut is made, what would arrive. */
+  freed({ targets }) {
+    return targets.filter((place) => this.tape.whole(place)).map((place) => h("p", {}, this.would({ place }, [])));
+  }
+
   /* The cuts that are switched off and on the path: what would come through them. */
   asked({ crossed, targets }) {
-    if (!crossed.length) return [];
+    if (!crossed.length || this.tape.free) return [];
     const keys = new Set(targets.map(keyOf)), here = ({ place }) => keys.has(keyOf(place));
     const would = (cut) => this.tape.arriving([cut]).filter(here).map((one) => this.would(one, [cut]));
     return [h("p", {}, "Without a cut that is switched off its ghost arrives, too:"),
@@ -206,7 +224,7 @@ class Details {
   }
 
   cutLine(cut) {
-    return `✂ cut ${cut.number}, ${cut.reason ?? "no reason given"}, of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ghost: ${this.ghosts([cut])}`;
+    return `✂ cut ${cut.number}, ${cut.reason ?? "no reason given"}, of ${nameOfPlace(this.tape, this.lanes, [cut.source, cut.output])}, ${shorten(cut.file)}:${cut.line}; ${this.word}: ${this.ghosts([cut])}`;
   }
 
   /* An arrow, with its cuts, and a switch for each where it can be reached. */
@@ -242,6 +260,7 @@ class Details {
   }
 }
 
+const WHOLLY = "without any cut"; // what gradients are then is of all losses together
 const FEW_CUTS = 3; // so many are named one by one
 const COLD = 5; // a first call that took so many times as long as others was cold
 

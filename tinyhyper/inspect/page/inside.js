@@ -53,7 +53,7 @@ function equations(tape, number) {
 
 /* What stands on an arrow of a flow: the numbers of its cuts beside its ✂, or how many they are, where there is room. */
 function signOf(flow, cuts, room) {
-  const sign = SIGNS[flow] ?? "", texts = flow === "cut" ? [numbered(cuts), `${cuts.length} cuts`] : [];
+  const sign = SIGNS[flow] ?? "", texts = ["cut", "asked"].includes(flow) ? [numbered(cuts), `${cuts.length} cuts`] : [];
   const text = texts.find((one) => LETTERS.sign * pen(`${sign} ${one}`) <= LETTERS.size * room) ?? "";
   return `${sign} ${text}`.trim();
 }
