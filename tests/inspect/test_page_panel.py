@@ -25,10 +25,6 @@ def tape():
     return recorded("adam/sgd", 3, {"u": [0.8, -0.1], "v": [1.5, -0.7]}, ghosts=True)
 
 
-def number(text):
-    return float(text.replace("−", "-"))
-
-
 BARS = """
     return [...document.querySelectorAll(".part")].map((part) => {
         const track = part.querySelector(".track"), bar = track.firstElementChild;
@@ -48,7 +44,7 @@ def test_a_bar_is_as_long_in_its_track_as_its_share(reader, tape):
         if not any(values):
             continue
         reader.ask(f"explorer.choose(explorer.cy.getElementById('1|{name}|{step}|values'))")
-        bars = [(number(text.split(",")[0]), share) for text, share in reader.ask(BARS)]
+        bars = [(float(text.split(",")[0]), share) for text, share in reader.ask(BARS)]
         whole = max(abs(path["total"]), *map(abs, values))
         assert len(bars) == len(values)
         for value, share in bars:
@@ -94,7 +90,7 @@ def test_a_norm_is_called_so(reader, ghosts):
         for row, told in rows:
             normed = tape.output(place).number is None or (row.startswith("ghost") and cuts > 1)
             if row == "gradient" or row.startswith("ghost"):
-                assert told.startswith("no") or told[0] in "−0123456789~"
+                assert told.startswith("no") or told[0] in "-0123456789~"
                 assert told.startswith("norm ") == (normed and re.search(r"\d", told.split(":")[0]) is not None)
     boxes = reader.ask(BOXES)
     assert len(boxes) > 10
@@ -103,7 +99,7 @@ def test_a_norm_is_called_so(reader, ghosts):
         if told not in (NOUGHT, NONE_YET):
             assert told.startswith("norm ") == (output.number is None)
             value = output.norm if output.number is None else output.number
-            assert number(told.split()[-1]) == pytest.approx(value, rel=1e-3)
+            assert float(told.split()[-1]) == pytest.approx(value, rel=1e-3)
 
 
 def test_what_is_0_up_to_rounding_is_called_so_as_in_pictures(reader, tape):
@@ -143,7 +139,7 @@ def test_a_number_is_that_of_its_cut_alone_wherever_it_stands_while_others_are_s
         line = reader.ask("return explorer.details.cutLine(explorer.tape.cuts[arguments[0]])", cut.number)
         assert (" alone" in told) == (" alone" in line) == others
     labels = reader.ask("return [...document.querySelectorAll('#cuts > li > label')].map((one) => one.innerText)")
-    for label in (label for label in labels if re.search(r"ghost: [norm ]*[−\d~]", label)):
+    for label in (label for label in labels if re.search(r"ghost: [norm ]*[-\d~]", label)):
         own = {int(one) for one in re.findall(r"\d+", re.search(r"cuts? ([\d, ]+)", label)[1])}
         assert (" alone" in label) == bool(severed & off - own)
 
@@ -187,7 +183,7 @@ def test_what_was_recorded_is_told_from_what_comes_past_a_cut_that_is_switched_o
         line = next(line for line in said.splitlines() if f"{alone}alpha[1].grad would be " in line)
         assert line.startswith(alone)
         would, was = re.search(r"would be (\S+), not (\S+)$", line).groups()
-        assert (number(would), number(was)) == (pytest.approx(new, rel=1e-3), pytest.approx(old, rel=1e-3))
+        assert (float(would), float(was)) == (pytest.approx(new, rel=1e-3), pytest.approx(old, rel=1e-3))
     reader.ask(f"explorer.flip(explorer.tape.cuts.map((cut) => cut.number), false); {choose}")
     assert "every cut made" not in reader.says() and "loss[2]" not in reader.says()
 
@@ -205,7 +201,7 @@ def test_weights_stand_in_the_order_of_params_and_their_gradients_have_a_norm_to
         left = [node for node in tape.nodes if node.of and node.step == step]
         own = [node.outputs[0].norm for node in left if tape.output(node.of).label.role == "weights"]
         assert len(own) == 2
-        assert number(caption.split("norm ")[1]) == pytest.approx(np.hypot(*own), rel=1e-3)
+        assert float(caption.split("norm ")[1]) == pytest.approx(np.hypot(*own), rel=1e-3)
 
 
 def test_what_stands_beside_a_number_is_whole_or_left_out(reader):
@@ -266,7 +262,7 @@ def test_the_list_of_cuts_names_what_was_cut(reader, text):
 
 def test_no_key_is_explained_that_does_nothing(reader):
     shown = "[...document.querySelectorAll('#keys dt')].filter((one) => one.offsetParent)"
-    always, steps, passes = {"← → ↑ ↓", "Enter", "Esc", "+ − 0"}, {"← →", ", and ."}, {"b", "← →"}
+    always, steps, passes = {"← → ↑ ↓", "Enter", "Esc", "+ - 0"}, {"← →", ", and ."}, {"b", "← →"}
     alone = recorded("sgd", 1)
     with th.record() as bare:
         th.tanh(th.tensor([1.0, 2.0]))
@@ -376,9 +372,9 @@ def test_a_ticked_cut_says_how_much_arrives_where(reader):
         for name, old, _, new, _ in rows:
             assert any(f"{name}.grad would be " in line for line in told), (name, told)
             (line,) = [line for line in told if f"{name}.grad would be " in line]
-            assert number(re.search(r"would be (\S+?)[,;]", line)[1]) == pytest.approx(new, rel=1e-3)
+            assert float(re.search(r"would be (\S+?)[,;]", line)[1]) == pytest.approx(new, rel=1e-3)
             was = re.search(r", not (\S+)$|; with the cut none arrives$", line)[1]
-            assert was is None if old is None else number(was) == pytest.approx(old, rel=1e-3)
+            assert was is None if old is None else float(was) == pytest.approx(old, rel=1e-3)
         assert len(told) == max(1, len(rows))
     first = next(cut for cut in tape.cuts if cut.severed and tape.output(cut.place).label.role == "weights")
     assert len(ticked(reader, first)) >= 1
@@ -395,8 +391,8 @@ def test_a_tick_for_several_cuts_says_what_they_add_up_to(reader):
     reader.ask("explorer.flip(arguments[0], true)", [cut.number for cut in cuts])
     line = reader.ask("return document.querySelector('.arriving').textContent")
     would, was = re.fullmatch(r"alpha\[1\]\.grad would be (\S+), not (\S+)", line).groups()
-    assert number(was) == pytest.approx(alone[0][1], rel=1e-3)
-    assert number(would) == pytest.approx(alone[0][1] + sum(row[2] for row in alone), rel=1e-3)
+    assert float(was) == pytest.approx(alone[0][1], rel=1e-3)
+    assert float(would) == pytest.approx(alone[0][1] + sum(row[2] for row in alone), rel=1e-3)
     reader.ask("explorer.flip(explorer.tape.cuts.map((cut) => cut.number), true)")
     assert reader.ask("return document.querySelector('.arriving').textContent").startswith("without this alone, alpha")
 
@@ -410,7 +406,7 @@ def test_where_it_is_not_known_how_much_arrives_it_says_why(reader):
     shown = skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True)
     reader.open(shown)
     said = [ticked(reader, cut) for cut in shown.cuts if cut.severed]
-    assert not re.search("NaN|∞", str(said)) and "skipped" in str(said)
+    assert not re.search(r"\b(nan|NaN|inf)\b", str(said)) and "skipped" in str(said)
 
 
 @pytest.mark.parametrize("width, height", SIZES)
