@@ -27,10 +27,6 @@ def tape():
     return recorded("adam/sgd", 3, {"u": [0.8, -0.1], "v": [1.5, -0.7]}, ghosts=True)
 
 
-def number(text):
-    return float(text.replace("−", "-"))
-
-
 BARS = """
     return [...document.querySelectorAll(".part")].map((part) => {
         const track = part.querySelector(".track"), bar = track.firstElementChild;
@@ -50,7 +46,7 @@ def test_a_bar_is_as_long_in_its_track_as_its_share(reader, tape):
         if not any(values):
             continue
         reader.ask(f"explorer.choose(explorer.cy.getElementById('1|{name}|{step}|values'))")
-        bars = [(number(text.split(",")[0]), share) for text, share in reader.ask(BARS)]
+        bars = [(float(text.split(",")[0]), share) for text, share in reader.ask(BARS)]
         whole = max(abs(path["total"]), *map(abs, values))
         assert len(bars) == len(values)
         for value, share in bars:
@@ -96,7 +92,7 @@ def test_a_norm_is_called_so(reader, ghosts):
         for row, told in rows:
             normed = tape.output(place).number is None or (row.startswith("ghost") and cuts > 1)
             if row == "gradient" or row.startswith("ghost"):
-                assert told.startswith("no") or told[0] in "−0123456789~"
+                assert told.startswith("no") or told[0] in "-0123456789~"
                 assert told.startswith("norm ") == (normed and re.search(r"\d", told.split(":")[0]) is not None)
     boxes = reader.ask(BOXES)
     assert len(boxes) > 10
@@ -105,7 +101,7 @@ def test_a_norm_is_called_so(reader, ghosts):
         if told not in (NOUGHT, NONE_YET):
             assert told.startswith("norm ") == (output.number is None)
             value = output.norm if output.number is None else output.number
-            assert number(told.split()[-1]) == pytest.approx(value, rel=1e-3)
+            assert float(told.split()[-1]) == pytest.approx(value, rel=1e-3)
 
 
 def test_what_is_0_up_to_rounding_is_called_so_as_in_pictures(reader, tape):
@@ -146,7 +142,7 @@ def test_a_number_is_that_of_its_cut_alone_wherever_it_stands_while_others_are_s
         line = reader.ask("return explorer.details.cutLine(explorer.tape.cuts[arguments[0]])", cut.number)
         assert (" alone" in told) == (" alone" in line) == others
     labels = reader.ask("return [...document.querySelectorAll('#cuts > li > label')].map((one) => one.innerText)")
-    for label in (label for label in labels if re.search(r"ghost: [norm ]*[−\d~]", label)):
+    for label in (label for label in labels if re.search(r"ghost: [norm ]*[-\d~]", label)):
         own = {int(one) for one in re.findall(r"\d+", re.search(r"cuts? ([\d, ]+)", label)[1])}
         assert (" alone" in label) == bool(severed & off - own)
 
@@ -162,7 +158,7 @@ def test_without_any_cut_each_number_is_that_of_no_cut_made(reader, text):
     assert "No cut is made now." in reader.says() and reader.element("uncut").is_selected()
 
     def same(told, value, nil):
-        return nil if told == NOUGHT else number(told) == pytest.approx(value, rel=1e-3)
+        return nil if told == NOUGHT else float(told) == pytest.approx(value, rel=1e-3)
 
     arrows = "explorer.cy.edges('.asked').map((edge) => [[...edge.data('arrow').cuts], edge.data('label')])"
     labels = reader.ask(f"return {arrows}")
@@ -200,7 +196,7 @@ def test_a_backward_pass_has_the_recorded_numbers_without_any_cut_too(reader, ta
     for cuts, label in reader.ask(f"return {edges}"):
         if len(cuts) == 1 and tape.cuts[cuts[0]].severed:
             ghost = "~ 0" if cuts[0] in zero else short(tape.cuts[cuts[0]].ghost)
-            assert label.replace("−", "-") == f"✂\uFE0E? {ghost} alone"
+            assert label == f"✂\uFE0E? {ghost} alone"
             seen += tape.cuts[cuts[0]].ghost != pytest.approx(past[cuts[0]], rel=0.01)
     assert seen
 
@@ -245,7 +241,7 @@ def test_what_was_recorded_is_told_from_what_comes_past_a_cut_that_is_switched_o
         line = next(line for line in said.splitlines() if f"{alone}alpha[1].grad would be " in line)
         assert line.startswith(alone)
         would, was = re.search(r"would be (\S+), not (\S+)$", line).groups()
-        assert (number(would), number(was)) == (pytest.approx(new, rel=1e-3), pytest.approx(old, rel=1e-3))
+        assert (float(would), float(was)) == (pytest.approx(new, rel=1e-3), pytest.approx(old, rel=1e-3))
     reader.ask(f"explorer.flip(explorer.tape.cuts.map((cut) => cut.number), false); {choose}")
     assert "every cut made" not in reader.says() and "loss[2]" not in reader.says()
 
@@ -263,7 +259,7 @@ def test_weights_stand_in_the_order_of_params_and_their_gradients_have_a_norm_to
         left = [node for node in tape.nodes if node.of and node.step == step]
         own = [node.outputs[0].norm for node in left if tape.output(node.of).label.role == "weights"]
         assert len(own) == 2
-        assert number(caption.split("norm ")[1]) == pytest.approx(np.hypot(*own), rel=1e-3)
+        assert float(caption.split("norm ")[1]) == pytest.approx(np.hypot(*own), rel=1e-3)
 
 
 def test_what_stands_beside_a_number_is_whole_or_left_out(reader):
@@ -341,7 +337,7 @@ def test_the_list_of_cuts_names_what_was_cut(reader, text):
 
 def test_no_key_is_explained_that_does_nothing(reader):
     shown = "[...document.querySelectorAll('#keys dt')].filter((one) => one.offsetParent)"
-    always, steps, passes = {"← → ↑ ↓", "Enter", "Esc", "+ − 0"}, {"← →", ", and ."}, {"b", "← →"}
+    always, steps, passes = {"← → ↑ ↓", "Enter", "Esc", "+ - 0"}, {"← →", ", and ."}, {"b", "← →"}
     alone = recorded("sgd", 1)
     with th.record() as bare:
         th.tanh(th.tensor([1.0, 2.0]))
@@ -451,9 +447,9 @@ def test_a_ticked_cut_says_how_much_arrives_where(reader):
         for name, old, _, new, _ in rows:
             assert any(f"{name}.grad would be " in line for line in told), (name, told)
             (line,) = [line for line in told if f"{name}.grad would be " in line]
-            assert number(re.search(r"would be (\S+?)[,;]", line)[1]) == pytest.approx(new, rel=1e-3)
+            assert float(re.search(r"would be (\S+?)[,;]", line)[1]) == pytest.approx(new, rel=1e-3)
             was = re.search(r", not (\S+)$|; with the cut none arrives$", line)[1]
-            assert was is None if old is None else number(was) == pytest.approx(old, rel=1e-3)
+            assert was is None if old is None else float(was) == pytest.approx(old, rel=1e-3)
         assert len(told) == max(1, len(rows))
     first = next(cut for cut in tape.cuts if cut.severed and tape.output(cut.place).label.role == "weights")
     assert len(ticked(reader, first)) >= 1
@@ -470,8 +466,8 @@ def test_a_tick_for_several_cuts_says_what_they_add_up_to(reader):
     reader.ask("explorer.flip(arguments[0], true)", [cut.number for cut in cuts])
     line = reader.ask("return document.querySelector('.arriving').textContent")
     would, was = re.fullmatch(r"alpha\[1\]\.grad would be (\S+), not (\S+)", line).groups()
-    assert number(was) == pytest.approx(alone[0][1], rel=1e-3)
-    assert number(would) == pytest.approx(alone[0][1] + sum(row[2] for row in alone), rel=1e-3)
+    assert float(was) == pytest.approx(alone[0][1], rel=1e-3)
+    assert float(would) == pytest.approx(alone[0][1] + sum(row[2] for row in alone), rel=1e-3)
     reader.ask("explorer.flip(arguments[0], true)", [cut.number for cut in tape.cuts if cut.step != 1])
     assert reader.ask("return document.querySelector('.arriving').textContent").startswith("without this alone, alpha")
 
@@ -485,7 +481,7 @@ def test_where_it_is_not_known_how_much_arrives_it_says_why(reader):
     shown = skipping(factors=(1.0, np.nan, 1.0, 1.0), ghosts=True)
     reader.open(shown)
     said = [ticked(reader, cut) for cut in shown.cuts if cut.severed]
-    assert not re.search("NaN|∞", str(said)) and "skipped" in str(said)
+    assert not re.search(r"\b(nan|NaN|inf)\b", str(said)) and "skipped" in str(said)
 
 
 @pytest.mark.parametrize("width, height", SIZES)

@@ -276,7 +276,7 @@ function numbered(numbers) {
 /* A time in two digits. */
 function durationOf(seconds) {
   const [size, unit] = seconds < 1e-4 ? [1e6, "µs"] : seconds < 0.1 ? [1e3, "ms"] : [1, "s"];
-  return `${short(seconds * size, 2)} ${unit}`;
+  return `${shortest(seconds * size, 2)} ${unit}`;
 }
 
 /* What arrows mean; the legend has what stands before a colon. */

@@ -17,14 +17,12 @@ const keyOf = (place) => `${place[0]}:${place[1]}`;
 const word = (coordinate) => COORDINATES[coordinate] ?? coordinate;
 const within = (coordinate, name) => (COORDINATES[coordinate] ? `${word(coordinate)}(${name})` : `${coordinate} ${name}`.trimStart());
 
-/* A number in few digits. */
+/* A number in few digits, as Python's `short` writes it. */
 function short(value, digits = 4) {
   if (value === null || value === undefined) return "unknown";
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
-  const text = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4)
-    ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-    : String(Number(value.toPrecision(digits)));
-  return text.replace(/^-/, "−");
+  if (!Number.isFinite(value)) return String(value).toLowerCase().replace("inity", "");
+  const text = value.toExponential(digits - 1), power = Number(text.split("e")[1]);
+  return power < -4 || power >= digits ? text.replace(/\.?0+e/, "e").replace("e+", "e") : String(Number(text));
 }
 
 /* A map from what is first in each row to the rest: a number that JSON holds, and more. */
