@@ -47,6 +47,7 @@ class Scene:
     asked: the values that are asked for, or that answer: they are drawn, and their rows stand out.
     ghosts: by the number of a cut, what stands beside it.
     instead: gradients, each with what it would be without the cut in question; their rows stand out.
+    notes: what stands below the picture.
     """
 
     tape: Recording
@@ -60,6 +61,7 @@ class Scene:
     moves: Sequence[tuple[Place, Place]] = ()
     ghosts: Mapping[int, str] = field(default_factory=dict)
     instead: Mapping[Place, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def draw(self) -> Picture:
         """The picture."""
@@ -78,7 +80,7 @@ class Scene:
         return not steps_of(self.tape) or self._drawing().width <= SLIDE
 
     def _drawing(self) -> Drawing:
-        shown = replace(self._figure(), title=self.title)
+        shown = replace(self._figure(), title=self.title, notes=self.notes)
         joined = {frozenset((arrow.source, arrow.target)) for arrow in shown.arrows}
         found = [key for key, _ in groupby(shown.where[place] for place in self.trail if place in shown.where)]
         flow = Flow({}, found) if self.flow is None else self.flow(shown.where)
